@@ -1,0 +1,35 @@
+"""Fathom: generative reward models, from their training rationales to their verdicts.
+
+The names below are the public ones. Each is imported when it is first used, so that `import fathom` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "fathom.records": ("Comparison", "Label", "Message"),
+    "fathom.reading": ("read",),
+    "fathom.rationale": ("Rationale", "Status", "Unit", "parse", "render"),
+    "fathom.verdict": ("Usage", "Verdict", "Vote"),
+    "fathom.judges.mix": ("MixJudge",),
+    "fathom.engines": ("Completion", "Request", "Sampling"),
+    "fathom.engines.local": ("LocalEngine",),
+    "fathom.engines.cache": ("CachedEngine",),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = ["__version__", *sorted(_HOME)]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'fathom' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,78 @@
+"""Engines complete text. They know nothing of judging.
+
+    async def complete(self, request: Request) -> Completion
+
+One request is one sample: `sample` numbers the samples of a prompt, and together with `sampling.seed` it fixes the
+random stream, so a completion does not depend on what else is in flight. Engines that run in this process batch
+concurrent requests themselves, and compute a prompt that several requests share once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, TypedDict
+
+from fathom.verdict import Usage
+
+FinishReason = Literal["stop", "length", "content_filter"]
+
+
+class ChatMessage(TypedDict):
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to draw text. `temperature` 0 is greedy; `max_tokens` bounds one completion."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    max_tokens: int = 2048
+    stop: tuple[str, ...] = ()
+    seed: int = 0
+    logprobs: bool = False
+    """Whether to return the log-probability of every token written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    messages: tuple[ChatMessage, ...]
+    sampling: Sampling = Sampling()
+    sample: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """A token's text and the natural logarithm of its probability under the model, before temperature and top-p."""
+
+    token: str
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    text: str
+    finish_reason: FinishReason = "stop"
+    usage: Usage = field(default_factory=Usage)
+    logprobs: tuple[TokenLogprob, ...] | None = None
+
+
+class Engine(Protocol):
+    @property
+    def identity(self) -> str:
+        """What distinguishes this engine's completions from another's: kind, model, weights. Part of the cache key."""
+        ...
+
+    async def complete(self, request: Request) -> Completion:
+        """Raises EngineError when there is no text to return."""
+        ...
+
+
+class EngineError(Exception):
+    """A completion failed. `retryable` says whether asking again can help, `hint` what a user can do about it."""
+
+    def __init__(self, message: str, *, retryable: bool = False, hint: str = "") -> None:
+        super().__init__(f"{message} ({hint})" if hint else message)
+        self.retryable = retryable
+        self.hint = hint

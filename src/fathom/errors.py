@@ -1,0 +1,20 @@
+"""What a user did wrong, in words that say what to do. The command line prints these without a traceback."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+
+class FathomError(Exception):
+    """Bad input, a missing library, an unusable setting: the message says what happened and what is allowed."""
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """Imports an optional library, or says which extra brings it."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not module.startswith(error.name):
+            raise
+        raise FathomError(f'this needs {module}; install it with: pip install "fathom-rm[{extra}]"') from error

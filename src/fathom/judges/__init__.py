@@ -1,0 +1,80 @@
+"""A judge is two pure functions: `ask` makes a prompt of a comparison, `read` makes a vote of a completion.
+
+Training uses the same two (`ask` makes the training prompt, `read` the reward), so a model is trained on exactly the
+text it is later asked, and rewarded by exactly the reader that later reads it.
+
+A new judge is one file here with a subclass of `Judge` named `JUDGE`, a template in `prompts/` and a test; the file's
+name is how the command line finds it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, replace
+
+from fathom.engines import ChatMessage, Engine, EngineError, Request, Sampling
+from fathom.records import Comparison
+from fathom.rationale import Status
+from fathom.verdict import Verdict, Vote, majority
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judge(ABC):
+    """Subclasses write `ask` and `read`. With an engine a judge can be awaited: `verdict = await judge(comparison)`."""
+
+    engine: Engine | None = None
+    sampling: Sampling = Sampling()
+
+    @abstractmethod
+    def ask(self, comparison: Comparison) -> list[ChatMessage]:
+        """The prompt. Never depends on the comparison's label."""
+
+    @abstractmethod
+    def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
+        """The vote that a completion casts. `finished` is False when the engine cut the text off at its token limit."""
+
+    async def vote(self, comparison: Comparison, sample: int = 0) -> Vote:
+        """One sampled vote. An engine's failure is a vote with status `FAILED` that says why, never an exception."""
+        order = tuple(range(len(comparison.responses)))
+        if self.engine is None:
+            raise ValueError(f"{type(self).__name__} has no engine to ask; make it with engine=...")
+        try:
+            completion = await self.engine.complete(Request(tuple(self.ask(comparison)), self.sampling, sample))
+        except EngineError as error:
+            return Vote(Status.FAILED, order=order, error=str(error))
+        vote = self.read(completion.text, comparison, finished=completion.finish_reason == "stop")
+        return replace(vote, order=order, usage=completion.usage)
+
+    async def __call__(self, comparison: Comparison) -> Verdict:
+        return majority([await self.vote(comparison)])
+
+
+async def verdicts(
+    judge: Judge, comparisons: Iterable[Comparison], *, concurrency: int = 64
+) -> AsyncIterator[tuple[Comparison, Verdict]]:
+    """Judges with up to `concurrency` comparisons in flight; yields in the order of input."""
+    pending: list[tuple[Comparison, asyncio.Task[Verdict]]] = []
+    try:
+        for comparison in comparisons:
+            pending.append((comparison, asyncio.ensure_future(judge(comparison))))
+            if len(pending) >= concurrency:
+                done, task = pending.pop(0)
+                yield done, await task
+        for done, task in pending:
+            yield done, await task
+    finally:
+        for _, task in pending:
+            task.cancel()
+
+
+def find(name: str) -> type[Judge]:
+    """The judge in the file of that name. Raises ValueError that lists the judges there are."""
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    if name not in names:
+        raise ValueError(f"there is no judge {name!r}; there are: {', '.join(names)}")
+    judge: type[Judge] = importlib.import_module(f"{__name__}.{name}").JUDGE
+    return judge

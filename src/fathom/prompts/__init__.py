@@ -1,0 +1,43 @@
+"""Prompts: one Jinja template a file. Text that others wrote goes in through the `fenced` filter, and nothing else.
+
+    {{ response | fenced }}
+
+A fence is longer than any run of backticks in the text it holds, so no text can close it and pose as the prompt.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+
+def fenced(text: str) -> str:
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}\n{text}\n{fence}"
+
+
+def render(template: str, **values: Any) -> str:
+    """The text of `template` (a path under `prompts/`, without `.jinja`). A missing value is an error, never blank."""
+    return _template(template).render(values).strip()
+
+
+@cache
+def _template(name: str) -> Template:
+    return _environment().get_template(f"{name}.jinja")
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("fathom", "prompts"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,
+    )
+    environment.filters["fenced"] = fenced
+    return environment

@@ -1,0 +1,152 @@
+"""Rationales as values: what a judge wrote before its verdict, unit by unit.
+
+    >>> from fathom.rationale import Rationale, Unit, parse, render
+    >>> r = Rationale((Unit("Clarity", "Easy to follow.", "A is plain, B rambles.", "A"),), trace="", verdict="A")
+    >>> parse(render(r)).rationale == r
+    True
+
+`render` writes the one canonical text, `parse` reads it back exactly and is tolerant of what models write instead:
+markdown, other quotes and brackets, think blocks, other punctuation, text cut off in the middle. It never guesses. A
+text whose verdict is absent, contradictory, only quoted or cut off has a `Status` that says so and no verdict.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from statistics import fmean
+from typing import Literal
+
+Choice = Literal["A", "B", "tie"]
+SubVerdict = Literal["A", "B", "MIXED"]
+Structure = Literal["vanilla", "breadth", "depth", "hybrid"]
+
+MOST_DEPTH_PRINCIPLES = 3
+"""A depth rationale judges under at most this many principles (arXiv 2603.01571, section on D-CoT)."""
+
+
+class Status(StrEnum):
+    """Why there is, or is not, a verdict. Only `OK` carries one; the others never become a number."""
+
+    OK = "ok"
+    MISSING = "missing"
+    """The text ends in good order and names no verdict (or only quotes one)."""
+    CONTRADICTORY = "contradictory"
+    """Verdicts of equal standing disagree."""
+    TRUNCATED = "truncated"
+    """The text was cut off before its verdict."""
+    REFUSED = "refused"
+    """The model declined to judge."""
+    INVALID = "invalid"
+    """A verdict was given that the task does not offer, such as [[D]] or a score where a choice was asked for."""
+    FAILED = "failed"
+    """The engine returned no text at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One principle and what was judged under it: the (p, j, v) of the paper, with p split into name and definition.
+
+    Texts are normalised when a unit is made (see `clean`): principle and definition are single lines. So every unit
+    that exists can be rendered and read back unchanged.
+    """
+
+    principle: str
+    definition: str = ""
+    judgment: str = ""
+    sub_verdict: SubVerdict | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "principle", _one_line(self.principle))
+        object.__setattr__(self, "definition", _one_line(self.definition))
+        object.__setattr__(self, "judgment", clean(self.judgment))
+
+
+@dataclass(frozen=True, slots=True)
+class Rationale:
+    """Units side by side (breadth), a solving trace (depth), or both; then the verdict, `None` where there is none."""
+
+    units: tuple[Unit, ...] = ()
+    trace: str = ""
+    verdict: Choice | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "trace", clean(self.trace))
+
+    @property
+    def structure(self) -> Structure:
+        """What the text shows, whatever it was meant to be: a trace makes depth, many principles make breadth."""
+        many = len(self.units) > MOST_DEPTH_PRINCIPLES
+        if self.trace:
+            return "hybrid" if many else "depth"
+        return "breadth" if many else "vanilla"
+
+    def tokens_per_judgment(self, count: Callable[[str], int] = lambda text: len(text.split())) -> float:
+        """Mean length of a judgment, the trace counted with the first one, as it is written there.
+
+        `count` measures a text; by default in words. Returns 0.0 for a rationale without units.
+        """
+        lengths = [count(unit.judgment) for unit in self.units]
+        return fmean([lengths[0] + count(self.trace), *lengths[1:]]) if lengths else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What `parse` made of a text. `rationale.verdict` is set exactly when `status` is `OK`."""
+
+    rationale: Rationale
+    status: Status
+
+
+def clean(text: str) -> str:
+    """Unix line ends, no invisible marks, no surrounding space. Idempotent."""
+    text = _INVISIBLE.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+    return _STRAY_JOINERS.sub("", text).strip()
+
+
+_INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u2060\ufeff]+")
+# Joiners are part of the spelling between non-ASCII letters and emoji, and only ever noise beside ASCII.
+_STRAY_JOINERS = re.compile("(?<=[\x00-\x7f])[\u200c\u200d]+|[\u200c\u200d]+(?=[\x00-\x7f])")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(clean(text).split())
+
+
+# Canonical text ------------------------------------------------------------------------------------------------------
+
+
+def render(rationale: Rationale) -> str:
+    """The canonical text: `parse(render(r)).rationale == r` for every rationale `r`.
+
+    The trace stands inside the first unit, before its judgment (arXiv 2603.01571, section on D-CoT).
+    """
+    blocks = [
+        _render_unit(number, unit, rationale.trace if number == 1 else "")
+        for number, unit in enumerate(rationale.units, 1)
+    ]
+    if rationale.trace and not rationale.units:
+        blocks.append(_field("Solution", rationale.trace))
+    if rationale.verdict is not None:
+        blocks.append(f"Final verdict: [[{rationale.verdict}]]")
+    return "\n\n".join(blocks)
+
+
+def _render_unit(number: int, unit: Unit, trace: str) -> str:
+    fields = {
+        f"Principle {number}": unit.principle,
+        "Definition": unit.definition,
+        "Solution": trace,
+        "Judgment": unit.judgment,
+        "Verdict": unit.sub_verdict or "",
+    }
+    optional = {"Definition", "Solution", "Judgment", "Verdict"}
+    return "\n".join(_field(name, text) for name, text in fields.items() if text or name not in optional)
+
+
+def _field(name: str, text: str) -> str:
+    """A content line that looks like a field is marked with a backslash, so that no text can pose as structure."""
+    return f"{name}: " + _POSING.sub(r"\\\g<0>", text)
+
+
+_POSING = re.compile(r"^\\*(?=(?:Principle \d+|Definition|Solution|Judgment|Verdict|Final verdict):)", re.MULTILINE)

@@ -1,0 +1,128 @@
+"""What is judged: a prompt, its responses and, where it is known, which of them is better.
+
+    >>> Comparison(id="1", prompt="2 + 2?", responses=("4", "5"), label=Label(best=0)).label.winner
+    0
+
+Reading these from files of any layout is `fathom.reading`'s work. The label is for training and measuring: no judge
+puts it into a prompt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Domain = Literal["preference", "correctness"]
+
+
+class Record(BaseModel):
+    """Immutable, and strict about unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Message(Record):
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str
+
+
+class Label(Record):
+    """Which response is better, told in exactly one way: `best` (an index), `ranking` (indices, best first) or `scores`."""
+
+    best: int | None = Field(default=None, ge=0)
+    ranking: tuple[int, ...] | None = None
+    scores: tuple[float, ...] | None = None
+
+    @model_validator(mode="after")
+    def _told_once(self) -> Label:
+        told = [name for name in ("best", "ranking", "scores") if getattr(self, name) is not None]
+        if len(told) != 1:
+            raise ValueError(f"give exactly one of best, ranking, scores; got {', '.join(told) or 'none'}")
+        if self.ranking is not None and sorted(self.ranking) != list(range(len(self.ranking))):
+            raise ValueError(f"ranking must name every response once, from 0; got {list(self.ranking)}")
+        return self
+
+    @property
+    def winner(self) -> int | None:
+        """The index of the best response; `None` when the best score is shared."""
+        if self.ranking is not None:
+            return self.ranking[0]
+        if self.scores is not None:
+            best = max(self.scores)
+            return self.scores.index(best) if self.scores.count(best) == 1 else None
+        return self.best
+
+    def reordered(self, order: Sequence[int]) -> Label:
+        """The same label for responses put into `order` (`order[k]` is the present index of the one in place k)."""
+        if self.ranking is not None:
+            return Label(ranking=tuple(order.index(i) for i in self.ranking))
+        if self.scores is not None:
+            return Label(scores=tuple(self.scores[i] for i in order))
+        assert self.best is not None
+        return Label(best=order.index(self.best))
+
+
+class Comparison(Record):
+    """One prompt and n >= 1 responses to it."""
+
+    id: str
+    prompt: str | tuple[Message, ...]
+    responses: tuple[str, ...] = Field(min_length=1)
+    label: Label | None = None
+    reference: str | None = None
+    """A reference answer, shown to judges that use one."""
+    domain: Domain | None = None
+    placement: tuple[int, ...] | None = None
+    """Where the source had each response: `placement[k]` is the source's position of response k (0 is `chosen`)."""
+    metadata: Mapping[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Comparison:
+        n = len(self.responses)
+        if not self.prompt:
+            raise ValueError("prompt is empty")
+        if self.label is not None:
+            named = self.label.ranking or self.label.scores
+            if named is not None and len(named) != n:
+                raise ValueError(f"label speaks of {len(named)} responses, there are {n}")
+            if self.label.best is not None and self.label.best >= n:
+                raise ValueError(f"label.best is {self.label.best}, allowed are 0 to {n - 1}")
+        if self.placement is not None and sorted(self.placement) != list(range(n)):
+            raise ValueError(f"placement must be an order of 0 to {n - 1}, got {list(self.placement)}")
+        return self
+
+    @property
+    def prompt_text(self) -> str:
+        """The prompt as one text; the turns of a conversation are headed by their roles."""
+        if isinstance(self.prompt, str):
+            return self.prompt
+        if len(self.prompt) == 1:
+            return self.prompt[0].content
+        return "\n\n".join(f"{message.role.capitalize()}: {message.content}" for message in self.prompt)
+
+    def reordered(self, order: Sequence[int]) -> Comparison:
+        """The same comparison with its responses in `order` (`order[k]` is the present index of the one in place k)."""
+        if sorted(order) != list(range(len(self.responses))):
+            raise ValueError(f"order must name each of {len(self.responses)} responses once, got {list(order)}")
+        return self.model_copy(
+            update={
+                "responses": tuple(self.responses[i] for i in order),
+                "label": self.label.reordered(order) if self.label else None,
+                "placement": tuple(self.placement[i] for i in order) if self.placement else None,
+            }
+        )
+
+
+def placement(seed: int, id: str, n: int) -> tuple[int, ...]:
+    """The order in which item `id` shows its n responses: uniform over orders, and a pure function of (seed, id, n).
+
+    Neither threads nor the other items can change it, so two runs with one seed place every response alike.
+    """
+    digest = hashlib.sha256(f"{seed}\x1f{id}".encode()).digest()
+    order = list(range(n))
+    random.Random(int.from_bytes(digest)).shuffle(order)
+    return tuple(order)
