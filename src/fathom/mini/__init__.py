@@ -1,0 +1,9 @@
+"""A small world in which the claims about breadth and depth can come out true or false, on a laptop, in minutes.
+
+    >>> from fathom.mini import world
+    >>> world.items(2, seed=0)[0].comparison.prompt  # doctest: +SKIP
+    'compute 7 * 8 - 9'
+
+`world` is the world and what can be known in it, `teacher` an engine that writes rationales about it, `base` a small
+transformer pre-trained on those rationales (see `pretrain`), `experiments` the comparison of arms that the paper makes.
+"""
