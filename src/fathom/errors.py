@@ -9,6 +9,14 @@ from types import ModuleType
 class FathomError(Exception):
     """Bad input, a missing library, an unusable setting: the message says what happened and what is allowed."""
 
+    exit_code = 1
+
+
+class Interrupted(FathomError):
+    """Ctrl-C in the middle of long work: the message says what is kept and how to go on."""
+
+    exit_code = 130
+
 
 def require(module: str, extra: str) -> ModuleType:
     """Imports an optional library, or says which extra brings it."""
