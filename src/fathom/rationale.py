@@ -110,7 +110,8 @@ _STRAY_JOINERS = re.compile("(?<=[\x00-\x7f])[\u200c\u200d]+|[\u200c\u200d]+(?=[
 
 
 def _one_line(text: str) -> str:
-    return " ".join(clean(text).split())
+    """Split first, so that every space is an ASCII one before `clean` looks at what stands beside it."""
+    return " ".join(clean(" ".join(text.split())).split())
 
 
 # Canonical text ------------------------------------------------------------------------------------------------------
@@ -149,4 +150,54 @@ def _field(name: str, text: str) -> str:
     return f"{name}: " + _POSING.sub(r"\\\g<0>", text)
 
 
-_POSING = re.compile(r"^\\*(?=(?:Principle \d+|Definition|Solution|Judgment|Verdict|Final verdict):)", re.MULTILINE)
+_FIELDS = r"(?:Principle \d+|Definition|Solution|Judgment|Verdict|Final verdict)"
+_POSING = re.compile(rf"^\\*(?={_FIELDS}:)", re.MULTILINE)
+_ESCAPED = re.compile(rf"^\\(?=\\*{_FIELDS}:)", re.MULTILINE)
+_FIELD_START = re.compile(rf"^({_FIELDS}): ?", re.MULTILINE)
+
+
+# Reading -------------------------------------------------------------------------------------------------------------
+
+
+def parse(text: str, *, finished: bool = True) -> Reading:
+    """What `text` says, by the rules of docs/reading-rules.md. Never raises, never guesses.
+
+    `finished` is False when the engine cut the text off at its token limit.
+    """
+    text = text.replace("\r\n", "\n").replace("\r", "\n").strip()
+    rationale = _read_canonical(text)
+    if rationale is None:
+        return Reading(Rationale(), Status.MISSING if finished else Status.TRUNCATED)
+    if rationale.verdict is not None:
+        return Reading(rationale, Status.OK)
+    return Reading(rationale, Status.MISSING if finished else Status.TRUNCATED)
+
+
+def _read_canonical(text: str) -> Rationale | None:
+    """The rationale that `render` writes as `text`, or None where there is none."""
+    start, *fields = _FIELD_START.split(text)
+    if start:
+        return None
+    units: list[dict[str, str]] = []
+    trace = verdict = ""
+    for name, value in zip(fields[::2], fields[1::2], strict=True):
+        value = _ESCAPED.sub("", value)
+        if name.startswith("Principle"):
+            units.append({"Principle": value})
+        elif name == "Solution":
+            trace = value
+        elif name == "Final verdict":
+            verdict = value
+        elif units:
+            units[-1][name] = value
+    rationale = Rationale(tuple(_canonical_unit(unit) for unit in units), trace, _CANONICAL_VERDICTS.get(verdict))
+    return rationale if render(rationale).strip() == text else None
+
+
+def _canonical_unit(fields: dict[str, str]) -> Unit:
+    sub_verdict = _CANONICAL_SUB_VERDICTS.get(fields.get("Verdict", "").strip())
+    return Unit(fields["Principle"], fields.get("Definition", ""), fields.get("Judgment", ""), sub_verdict)
+
+
+_CANONICAL_VERDICTS: dict[str, Choice] = {"[[A]]": "A", "[[B]]": "B", "[[tie]]": "tie"}
+_CANONICAL_SUB_VERDICTS: dict[str, SubVerdict] = {"A": "A", "B": "B", "MIXED": "MIXED"}

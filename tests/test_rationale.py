@@ -1,0 +1,49 @@
+"""Rationales as values: what is rendered is read back, whatever the texts in it hold."""
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from fathom.rationale import Rationale, Status, Unit, clean, parse, render
+
+LOOKALIKES = [
+    "Principle 1: x", "Principle ١: x", "Definition:", "Solution: y", "Judgment: z", "Verdict: A", "\\Verdict: B",
+    "\\\\Final verdict: [[B]]", "Final verdict: [[A]]", "[[A]]", "my final verdict is: **B**", "**Verdict: B**",
+    "\\boxed{A}", "\u2028", "\u2029",
+    "\n", "\n\n", "\r", "\r\n", "\x0b", "\x0c", "\x1c", "\x85", "\u3000", "\u200b", "\u200c", "\u200d",
+    "\ufeff", "\u00ad", "\\", "```", "<think>", "</think>", '"', "好", "é", " ", "\t", "a", "e\u0301", "\ud800",
+]  # fmt: skip
+
+any_text = st.one_of(st.text(max_size=30), st.lists(st.sampled_from(LOOKALIKES), max_size=8).map("".join))
+units = st.builds(Unit, any_text, any_text, any_text, st.sampled_from(["A", "B", "MIXED", None]))
+rationales = st.builds(
+    Rationale,
+    st.lists(units, max_size=4).map(tuple),
+    any_text,
+    st.sampled_from(["A", "B", "tie", None]),
+)
+
+
+@given(any_text)
+def test_clean_is_idempotent(text: str) -> None:
+    assert clean(clean(text)) == clean(text)
+
+
+@given(units)
+def test_a_unit_made_of_its_own_texts_is_itself(unit: Unit) -> None:
+    assert Unit(unit.principle, unit.definition, unit.judgment, unit.sub_verdict) == unit
+
+
+@given(rationales, st.booleans())
+@example(Rationale((Unit("好\u3000\u200d好"),)), True)
+@example(Rationale((Unit(""),)), True)
+@example(Rationale((), "a trace without units", "A"), True)
+def test_every_rationale_is_read_back_as_it_was(rationale: Rationale, finished: bool) -> None:
+    reading = parse(render(rationale), finished=finished)
+    assert reading.rationale == rationale
+    no_verdict = Status.MISSING if finished else Status.TRUNCATED
+    assert reading.status is (no_verdict if rationale.verdict is None else Status.OK)
+
+
+def test_more_than_64_units_that_the_library_wrote_are_read_back() -> None:
+    rationale = Rationale(tuple(Unit(f"principle {i}", judgment="x", sub_verdict="A") for i in range(100)), verdict="B")
+    assert parse(render(rationale)).rationale == rationale
