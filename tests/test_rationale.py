@@ -37,6 +37,7 @@ def test_a_unit_made_of_its_own_texts_is_itself(unit: Unit) -> None:
 @example(Rationale((Unit("好\u3000\u200d好"),)), True)
 @example(Rationale((Unit(""),)), True)
 @example(Rationale((), "a trace without units", "A"), True)
+@example(Rationale((), "\u200c", "A"), True)
 def test_every_rationale_is_read_back_as_it_was(rationale: Rationale, finished: bool) -> None:
     reading = parse(render(rationale), finished=finished)
     assert reading.rationale == rationale

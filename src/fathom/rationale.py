@@ -181,7 +181,7 @@ def _read_canonical(text: str) -> Rationale | None:
     units: list[dict[str, str]] = []
     trace = verdict = ""
     for name, value in zip(fields[::2], fields[1::2], strict=True):
-        value = _ESCAPED.sub("", value)
+        value = _ESCAPED.sub("", value.strip())  # stripped first: `clean` looks at what stands beside a joiner
         if name.startswith("Principle"):
             units.append({"Principle": value})
         elif name == "Solution":
