@@ -12,7 +12,7 @@ class FathomError(Exception):
     exit_code = 1
 
 
-class Interrupted(FathomError):
+class Interrupted(FathomError):  # noqa: N818
     """Ctrl-C in the middle of long work: the message says what is kept and how to go on."""
 
     exit_code = 130

@@ -1,0 +1,90 @@
+"""A real checkpoint small enough for tests: a Llama with random weights and a byte-level tokenizer, saved on disk.
+
+path = make_checkpoint(tmp_path / "tiny")
+AutoModelForCausalLM.from_pretrained(path), AutoTokenizer.from_pretrained(path)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+PAD, BEGIN, END, USER, ASSISTANT = "<|pad|>", "<|begin|>", "<|end|>", "<|user|>", "<|assistant|>"
+
+CHAT_TEMPLATE = (
+    "{{ bos_token }}"
+    "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+
+
+def make_checkpoint(
+    path: Path,
+    *,
+    vocab_texts: Iterable[str] | None = None,
+    vocab_size: int = 1024,
+    context: int = 4096,
+    chat_template: str | None = CHAT_TEMPLATE,
+    seed: int = 0,
+) -> Path:
+    """Writes model and tokenizer to `path` and returns it.
+
+    Every text can be encoded. `vocab_texts` makes the tokens longer than a byte: up to `vocab_size` merges are learned
+    from them.
+    """
+    tokenizer = make_tokenizer(vocab_texts or (), vocab_size, chat_template)
+    tokenizer.save_pretrained(path)
+    make_model(tokenizer, context=context, seed=seed).save_pretrained(path)
+    return path
+
+
+def make_tokenizer(texts: Iterable[str], vocab_size: int, chat_template: str | None) -> Any:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    special = [PAD, BEGIN, END, USER, ASSISTANT]
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    # As many real tokenizers do: plain encoding adds the begin token. A template that writes it too must not double it.
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{BEGIN} $A", special_tokens=[(BEGIN, tokenizer.token_to_id(BEGIN))]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=PAD,
+        bos_token=BEGIN,
+        eos_token=END,
+        additional_special_tokens=[USER, ASSISTANT],
+        chat_template=chat_template,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def make_model(tokenizer: Any, *, context: int, seed: int) -> Any:
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(seed)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=context,
+            initializer_range=0.3,
+            tie_word_embeddings=False,
+            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+        )
+    )
