@@ -1,0 +1,250 @@
+"""Sampling from a causal language model, many rows at once: the loop inside `fathom.engines.local`.
+
+    for finished in decode(model, [Row(prompt=(1, 5, 9), stream=b"0")], Sampling(max_tokens=8), ends={2}, context=512):
+        ...                                  # after every token: the rows that ended with it, as (index, Written)
+
+Rows with the same prompt share one computation of it. A row that ends leaves the batch. Every row draws from its own
+random stream, so what it writes does not depend on its neighbours, up to floating point.
+
+Left out: speculative decoding, paged memory, rows that join a running batch. A serving engine has those.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy
+import torch
+from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
+
+from fathom.engines import Sampling
+
+Tokens = tuple[int, ...]
+
+LEAST_ALIVE = 0.75
+"""Ended rows are computed along until fewer than this share of rows is alive: dropping rows copies the whole cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One text to write: the prompt's tokens, and whatever else names its random stream beside them."""
+
+    prompt: Tokens
+    stream: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """`ended` is False when the row met its token limit. `tokens` holds the end token, where there is one."""
+
+    tokens: list[int]
+    ended: bool
+    logprobs: list[float] | None = None
+
+
+@dataclass
+class _Batch:
+    """The rows still computed. First dimension of every tensor: the row."""
+
+    index: torch.Tensor
+    length: torch.Tensor
+    """Tokens of the prompt."""
+    limit: torch.Tensor
+    """Tokens it may write."""
+    mask: torch.Tensor
+    """(rows, padded prompt + most tokens written): 0 where padded, left of the prompt."""
+    noise: torch.Tensor | None
+    """(rows, most tokens written), uniform in [0, 1)."""
+    tokens: torch.Tensor
+    logprobs: torch.Tensor | None
+
+    def take(self, rows: torch.Tensor) -> None:
+        for field in fields(self):
+            tensor = getattr(self, field.name)
+            setattr(self, field.name, None if tensor is None else tensor[rows])
+
+
+@torch.inference_mode()
+def decode(
+    model: Any,
+    rows: Sequence[Row],
+    sampling: Sampling,
+    *,
+    ends: Collection[int],
+    context: int,
+    says_stop: Callable[[list[list[int]]], list[bool]] | None = None,
+) -> Iterator[list[tuple[int, Written]]]:
+    """Yields after every token the (index, Written) of the rows that ended with it; stops when all have.
+
+    No row outgrows `context` tokens, prompt included; prompts must be shorter than that. `says_stop` is shown the last
+    tokens of every row after each step (a hook for stop strings) and says which of them end here.
+    """
+    place = {prompt: place for place, prompt in enumerate(dict.fromkeys(row.prompt for row in rows))}
+    forward = _Forward(model)
+    logits, mask = forward.prefill(list(place))
+    owner = torch.tensor([place[row.prompt] for row in rows], device=mask.device)
+    batch = _start(rows, sampling, context, mask[owner])
+    logits = logits[owner]
+    forward.take(owner)
+    end_tokens = torch.tensor(sorted(ends), device=mask.device)
+    alive = torch.ones(len(rows), dtype=torch.bool, device=mask.device)
+    for step in range(int(batch.limit.max())):
+        token = draw(logits, sampling, None if batch.noise is None else batch.noise[:, step])
+        batch.tokens[:, step] = token
+        if batch.logprobs is not None:
+            batch.logprobs[:, step] = logits.log_softmax(-1).gather(1, token[:, None])[:, 0]
+        ended = torch.isin(token, end_tokens)
+        if says_stop is not None:
+            ended |= torch.tensor(says_stop(batch.tokens[:, : step + 1].tolist()), device=ended.device)
+        done = alive & (ended | (batch.limit <= step + 1))
+        if done.any():
+            yield _written(batch, done, ended, step + 1)
+            alive &= ~done
+            if not alive.any():
+                return
+            if alive.float().mean() < LEAST_ALIVE:
+                kept = alive.nonzero()[:, 0]
+                batch.take(kept)
+                forward.take(kept)
+                token, alive = token[kept], alive[kept]
+        else:
+            yield []
+        logits = forward.next(token, batch, step)
+
+
+def draw(logits: torch.Tensor, sampling: Sampling, uniform: torch.Tensor | None) -> torch.Tensor:
+    """One token a row, by inversion: the row's uniform number says where in the cumulative distribution it falls.
+
+    `logits` is (rows, vocabulary), `uniform` (rows,) in [0, 1); it is not needed at temperature 0. Top-p keeps the
+    fewest most probable tokens whose mass reaches `sampling.top_p`.
+    """
+    if sampling.temperature == 0:
+        return logits.argmax(-1)
+    assert uniform is not None
+    # Double, so that a sum over a large vocabulary does not shift the last tokens' share.
+    mass = (logits / sampling.temperature).softmax(-1, dtype=torch.float64)
+    if sampling.top_p >= 1:
+        return _invert(mass.cumsum(-1), uniform)
+    mass, tokens = mass.sort(stable=True, dim=-1, descending=True)
+    cumulative = mass.cumsum(-1)
+    beyond = cumulative - mass >= sampling.top_p
+    place = _invert(mass.masked_fill(beyond, 0).cumsum(-1), uniform)
+    return tokens.gather(1, place[:, None])[:, 0]
+
+
+def _invert(cumulative: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
+    threshold = (uniform * cumulative[:, -1])[:, None]
+    # Strictly above, so a token without mass is never drawn.
+    token: torch.Tensor = torch.searchsorted(cumulative, threshold, right=True)[:, 0]
+    return token.clamp(max=cumulative.shape[1] - 1)
+
+
+def _start(rows: Sequence[Row], sampling: Sampling, context: int, mask: torch.Tensor) -> _Batch:
+    limits = [min(sampling.max_tokens, context - len(row.prompt)) for row in rows]
+    most, device = max(limits), mask.device
+    noise = None
+    if sampling.temperature > 0:
+        noise = torch.from_numpy(numpy.stack([_stream(row).random(most) for row in rows])).to(device)
+    return _Batch(
+        index=torch.arange(len(rows), device=device),
+        length=mask.sum(-1),
+        limit=torch.tensor(limits, device=device),
+        mask=torch.nn.functional.pad(mask, (0, most), value=1),
+        noise=noise,
+        tokens=torch.zeros(len(rows), most, dtype=torch.long, device=device),
+        logprobs=torch.zeros(len(rows), most, device=device) if sampling.logprobs else None,
+    )
+
+
+def _stream(row: Row) -> numpy.random.Generator:
+    named = row.stream + b"\x1f" + numpy.array(row.prompt, dtype=numpy.int64).tobytes()
+    return numpy.random.Generator(numpy.random.Philox(key=int.from_bytes(hashlib.sha256(named).digest()[:16])))
+
+
+def _written(batch: _Batch, done: torch.Tensor, ended: torch.Tensor, count: int) -> list[tuple[int, Written]]:
+    rows = done.nonzero()[:, 0]
+    logprobs: list[Any] = [None] * len(rows) if batch.logprobs is None else batch.logprobs[rows, :count].tolist()
+    columns = (batch.index[rows].tolist(), batch.tokens[rows, :count].tolist(), ended[rows].tolist(), logprobs)
+
+    return [(index, Written(*written)) for index, *written in zip(*columns, strict=True)]
+
+
+class _Forward:
+    """The model with its cache. Logits are those of the next token: (rows, vocabulary), float32."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.cache = _roomy_cache(model.config)
+        self.accepted = inspect.signature(model.forward).parameters
+
+    def prefill(self, prompts: Sequence[Tokens]) -> tuple[torch.Tensor, torch.Tensor]:
+        """The logits, and the mask (prompts, longest prompt) of the left-padded batch."""
+        longest = max(map(len, prompts))
+        padded = [(0,) * (longest - len(prompt)) + prompt for prompt in prompts]
+        mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+        mask = mask.to(self.model.device)
+        tokens = torch.tensor(padded, device=self.model.device)
+        return self._logits(tokens, mask, (mask.cumsum(-1) - 1).clamp(min=0)), mask
+
+    def next(self, token: torch.Tensor, batch: _Batch, step: int) -> torch.Tensor:
+        seen = batch.mask.shape[1] - batch.tokens.shape[1] + step + 1
+        return self._logits(token[:, None], batch.mask[:, :seen], (batch.length + step)[:, None])
+
+    def take(self, rows: torch.Tensor) -> None:
+        self.cache.reorder_cache(rows)
+
+    def _logits(self, tokens: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        optional = {"position_ids": positions, "logits_to_keep": 1}
+        output = self.model(
+            input_ids=tokens,
+            attention_mask=mask,
+            past_key_values=self.cache,
+            use_cache=True,
+            **{name: value for name, value in optional.items() if name in self.accepted},
+        )
+        logits: torch.Tensor = output.logits[:, -1].float()
+        return logits
+
+
+class _RoomyLayer(DynamicLayer):  # type: ignore[misc]
+    """Writes new keys and values into buffers with room ahead; the parent copies all it holds for every token."""
+
+    room = 0
+
+    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+            self.keys, self.values = key_states, value_states
+            return self.keys, self.values
+        start, added = self.keys.shape[-2], key_states.shape[-2]
+        if self.room < added:
+            self.room = added + max(64, start // 4)
+            self.key_buffer, self.value_buffer = (_with_room(held, self.room) for held in (self.keys, self.values))
+        self.key_buffer[..., start : start + added, :] = key_states
+        self.value_buffer[..., start : start + added, :] = value_states
+        self.keys = self.key_buffer[..., : start + added, :]
+        self.values = self.value_buffer[..., : start + added, :]
+        self.room -= added
+        return self.keys, self.values
+
+    def reorder_cache(self, beam_idx: torch.Tensor) -> None:
+        super().reorder_cache(beam_idx)
+        self.room = 0
+
+
+def _with_room(held: torch.Tensor, room: int) -> torch.Tensor:
+    buffer = held.new_empty(*held.shape[:-2], held.shape[-2] + room, held.shape[-1])
+    buffer[..., : held.shape[-2], :] = held
+    return buffer
+
+
+def _roomy_cache(config: Any) -> Any:
+    """The cache the model asks for (sliding windows and the like stay what they are), with room where it only grows."""
+    cache = DynamicCache(config=config)
+    cache.layers = [_RoomyLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
+    return cache
