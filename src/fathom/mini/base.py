@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from fathom.judges.mix import MixJudge, Style
 from fathom.mini import world
 from fathom.rationale import render
+from fathom.records import Comparison
 
 PATH = Path(__file__).parent / "base"
 
@@ -22,7 +24,8 @@ SPECIAL = ("<|pad|>", "<|begin|>", "<|user|>", "<|assistant|>", "<|end|>", "<|un
 PAD, BEGIN, _, _, END, UNKNOWN = SPECIAL
 
 # A word carries the space before it, so that tokens joined are the text again, to the character.
-_WORD = r"\n| ?-?\d+| ?[A-Za-z]+| ?[^\sA-Za-z\d]+| "
+_WORD = r" ?-?\d+| ?[A-Za-z]+| ?[^\sA-Za-z\d]+|\n| "
+_FIELD = r"\n*Principle \d+:|\n(?:Solution|Judgment|Verdict):|\n*Final verdict:"
 
 CHAT_TEMPLATE = (
     "{{ bos_token }}"
@@ -34,11 +37,16 @@ STYLES: tuple[Style, ...] = ("mix", "vanilla", "breadth", "depth")
 
 
 def tokenizer() -> Any:
-    """A `PreTrainedTokenizerFast` that knows every word the small world can write. Words from elsewhere are unknown."""
+    """A `PreTrainedTokenizerFast` that knows every word the small world can write. Words from elsewhere are unknown.
+
+    What never varies (the prompt's own sentences, a rationale's field names) is one token, as it would be a few in a
+    large vocabulary: that halves the length of every text, and with it the cost of every experiment.
+    """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    split = pre_tokenizers.Split(Regex(_WORD), behavior="isolated")
+    pattern = "|".join([*map(re.escape, _boilerplate()), _FIELD, _WORD])
+    split = pre_tokenizers.Split(Regex(pattern), behavior="isolated")
     words = sorted({word for text in _every_word() for word, _ in split.pre_tokenize_str(text)})
     vocabulary = {word: index for index, word in enumerate([*SPECIAL, *words])}
     model = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
@@ -57,11 +65,19 @@ def tokenizer() -> Any:
     )
 
 
+def _boilerplate() -> list[str]:
+    """The pieces of the trained prompt that are the same for every comparison, longest first."""
+    slots = [f"<{name}>" for name in ("prompt", "first", "second")]
+    comparison = Comparison(id="", prompt=slots[0], responses=(slots[1], slots[2]))
+    prompts = [MixJudge(style=style, trained=True).ask(comparison)[0]["content"] for style in STYLES]
+    pieces = {piece for prompt in prompts for piece in re.split("|".join(slots), prompt)}
+    return sorted(pieces, key=len, reverse=True)
+
+
 def _every_word() -> Iterable[str]:
     rng = random.Random(0)
-    low = min(expression.value for expression in world.EXPRESSIONS) - 10
-    high = max(expression.value for expression in world.EXPRESSIONS) + 10
-    yield from (form.format(number) for number in range(low, high + 1) for form in ("{}", " {}"))
+    values = [expression.value for expression in world.EXPRESSIONS]
+    yield from (f"{number} {number}" for number in range(min(values) - 10, max(values) + 11))
     yield from (f"{verb} 1 + 2 - 3 * 4" for verbs in world.VERBS.values() for verb in verbs)
     for item in world.items(200, seed=0):
         yield from (MixJudge(style=style, trained=True).ask(item.comparison)[0]["content"] for style in STYLES)
@@ -79,7 +95,7 @@ def untrained(seed: int, hidden: int = 96, layers: int = 3, heads: int = 4) -> A
         LlamaConfig(
             vocab_size=len(words),
             hidden_size=hidden,
-            intermediate_size=4 * hidden,
+            intermediate_size=2 * hidden,
             num_hidden_layers=layers,
             num_attention_heads=heads,
             num_key_value_heads=heads,

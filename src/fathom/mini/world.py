@@ -182,14 +182,14 @@ def _noticed(item: Item, rng: random.Random) -> list[str]:
 def unit_at_sight(item: Item, principle: str) -> Unit:
     """What the page shows under a principle."""
     a, b = (grades[PRINCIPLES.index(principle)] for grades in item.grades)
-    return Unit(principle, judgment=f"A {a} , B {b}", sub_verdict="A" if a > b else "B")
+    return Unit(principle, judgment=f"A {a} B {b}", sub_verdict="A" if a > b else "B")
 
 
 def solved_unit(item: Item) -> Unit:
     """Accuracy judged against the solution: each response is checked on its own."""
     value = item.expression.value
     checks = [f"{name} {answer} {'=' if answer == value else '!='} {value}" for name, answer in zip("AB", item.answers, strict=True)]
-    return Unit(CRITICAL, judgment=" , ".join(checks), sub_verdict="AB"[item.answers.index(value)])  # type: ignore[arg-type]
+    return Unit(CRITICAL, judgment=" ".join(checks), sub_verdict="AB"[item.answers.index(value)])  # type: ignore[arg-type]
 
 
 def majority(units: tuple[Unit, ...]) -> Choice:
