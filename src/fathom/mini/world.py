@@ -185,11 +185,16 @@ def unit_at_sight(item: Item, principle: str) -> Unit:
     return Unit(principle, judgment=f"A {a} B {b}", sub_verdict="A" if a > b else "B")
 
 
-def solved_unit(item: Item) -> Unit:
-    """Accuracy judged against the solution: each response is checked on its own."""
-    value = item.expression.value
-    checks = [f"{name} {answer} {'=' if answer == value else '!='} {value}" for name, answer in zip("AB", item.answers, strict=True)]
-    return Unit(CRITICAL, judgment=" ".join(checks), sub_verdict="AB"[item.answers.index(value)])  # type: ignore[arg-type]
+def solved_unit(item: Item, value: int | None = None) -> Unit:
+    """Accuracy judged against the solution, each response on its own; against `value` where a solver came to that."""
+    value = item.expression.value if value is None else value
+    agrees = [answer == value for answer in item.answers]
+    checks = [
+        f"{name} {answer} {'=' if right else '!='} {value}"
+        for name, answer, right in zip("AB", item.answers, agrees, strict=True)
+    ]
+    sub_verdict: Choice | None = "AB"[agrees.index(True)] if any(agrees) else None  # type: ignore[assignment]
+    return Unit(CRITICAL, judgment=" ".join(checks), sub_verdict=sub_verdict)  # type: ignore[arg-type]
 
 
 def majority(units: tuple[Unit, ...]) -> Choice:
