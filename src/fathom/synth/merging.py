@@ -1,0 +1,226 @@
+"""Several rationales about one comparison, merged into one breadth rationale, without asking any model.
+
+    >>> first = Rationale((Unit("Clarity", judgment="A is plain.", sub_verdict="A"),), verdict="A")
+    >>> second = Rationale((Unit("**clarity**", judgment="B rambles.", sub_verdict="A"),), verdict="A")
+    >>> merge([first, second], keep=10).units[0].judgment
+    'A is plain. B rambles.'
+
+Method: arXiv 2603.01571, section on B-CoT. Every sentence of the merge stands in one of its sources.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import pairwise
+from math import sqrt
+from statistics import fmean
+from typing import Literal
+
+from fathom.rationale import Rationale, SubVerdict, Unit
+
+SIMILAR = 0.5
+"""Principles at least this similar are one. Chosen by measurement: see docs/synthesis.md."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A unit and where it stood: in which rationale, and how far down in it, from 0 (top) to 1."""
+
+    unit: Unit
+    rationale: int
+    place: float
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """A unit made of several: `count` rationales held it, on average at `place`."""
+
+    unit: Unit
+    count: int
+    place: float
+
+
+def merge(rationales: Sequence[Rationale], *, keep: int) -> Rationale:
+    """The breadth rationale of several: at most `keep` units; its verdict is `None` where `decide` finds none."""
+    groups = grouped(sources(rationales))
+    return breadth([merged(group) for group in groups], rationales, keep=keep)
+
+
+def sources(rationales: Sequence[Rationale]) -> list[Source]:
+    return [
+        Source(unit, index, (k + 0.5) / len(rationale.units))
+        for index, rationale in enumerate(rationales)
+        for k, unit in enumerate(rationale.units)
+    ]
+
+
+def grouped(sources: Sequence[Source]) -> list[list[Source]]:
+    """Sources of the same principle together, groups in order of first appearance.
+
+    The same name is the same principle. So is a similar one (`similarity` of at least `SIMILAR` to a member of the
+    group), unless one rationale holds both: whoever lists two principles side by side means two.
+    """
+    by_name: dict[str, list[Source]] = {}
+    for source in sources:
+        by_name.setdefault(plain(source.unit.principle), []).append(source)
+    groups: list[list[Source]] = []
+    for same_name in by_name.values():
+        nearest = max(groups, key=lambda group: _likeness(group, same_name), default=None)
+        if nearest is not None and _likeness(nearest, same_name) >= SIMILAR:
+            nearest.extend(same_name)
+        else:
+            groups.append(same_name)
+    return groups
+
+
+def _likeness(one: Sequence[Source], other: Sequence[Source]) -> float:
+    """The similarity of the two closest members; 0 where one rationale holds both principles."""
+    if {source.rationale for source in one} & {source.rationale for source in other}:
+        return 0.0
+    return max(similarity(a, b) for a in _principles(one) for b in _principles(other))
+
+
+def _principles(group: Sequence[Source]) -> set[tuple[str, str]]:
+    return {(source.unit.principle, source.unit.definition) for source in group}
+
+
+def similarity(one: tuple[str, str], other: tuple[str, str]) -> float:
+    """How alike two principles (name, definition) are, from 0 to 1: the cosine of their character trigrams.
+
+    The greater of two: that of the names, and that of names and definitions together.
+    """
+    names = _cosine(_trigrams(one[0]), _trigrams(other[0]))
+    if not (one[1] and other[1]):
+        return names
+    return max(names, _cosine(_trigrams(" ".join(one)), _trigrams(" ".join(other))))
+
+
+@lru_cache(maxsize=4096)
+def _trigrams(text: str) -> Counter[str]:
+    padded = f" {plain(text)} "
+    return Counter(padded[i : i + 3] for i in range(len(padded) - 2))
+
+
+def _cosine(one: Counter[str], other: Counter[str]) -> float:
+    if len(one) > len(other):
+        one, other = other, one
+    product = sum(count * other[gram] for gram, count in one.items())
+    return product / sqrt(sum(n * n for n in one.values()) * sum(n * n for n in other.values())) if product else 0.0
+
+
+@lru_cache(maxsize=4096)
+def plain(name: str) -> str:
+    """A principle's name without letter case, markdown, punctuation and extra space."""
+    return " ".join(re.sub(r"[\W_]+", " ", name).casefold().split())
+
+
+# One unit of a group --------------------------------------------------------------------------------------------------
+
+
+def merged(group: Sequence[Source]) -> Merged:
+    """The group as one unit: its commonest spelling, the side most sources take, and what they say for it.
+
+    Sources that take the opposite side are counted but not quoted: a judgment that argues against its own sub-verdict
+    would teach contradiction. Where the sides are balanced the sub-verdict is MIXED and every source is quoted.
+    """
+    units = [source.unit for source in group]
+    name = _commonest(unit.principle for unit in units)
+    definitions = [unit.definition for unit in units if unit.definition]
+    verdict = _sub_verdict(units)
+    opposite = {"A": "B", "B": "A"}.get(verdict or "", "")
+    judgment = fused([unit.judgment for unit in units if unit.sub_verdict != opposite])
+    unit = Unit(name, _commonest(definitions) if definitions else "", judgment, verdict)
+    return Merged(unit, len({source.rationale for source in group}), fmean(source.place for source in group))
+
+
+def _sub_verdict(units: Sequence[Unit]) -> SubVerdict | None:
+    if all(unit.sub_verdict is None for unit in units):
+        return None
+    return leading(unit.sub_verdict for unit in units) or "MIXED"
+
+
+def leading(sides: Iterable[str | None]) -> Literal["A", "B"] | None:
+    """The side named more often than the other; `None` when balanced. What is neither A nor B supports neither."""
+    counts = Counter(sides)
+    if counts["A"] == counts["B"]:
+        return None
+    return "A" if counts["A"] > counts["B"] else "B"
+
+
+def _commonest(texts: Iterable[str]) -> str:
+    """Ties by first appearance."""
+    return Counter(texts).most_common(1)[0][0]
+
+
+def fused(judgments: Sequence[str]) -> str:
+    """The judgments one after another, no sentence twice. Of a repeated sentence the commonest spelling stands."""
+    spellings: dict[str, Counter[str]] = {}
+    for judgment in judgments:
+        for sentence in sentences(judgment):
+            spellings.setdefault(_heard(sentence), Counter())[sentence] += 1
+    kept = [counter.most_common(1)[0][0] for counter in spellings.values()]
+    return "".join(a if a[-1:].isspace() else f"{a} " for a in kept).strip()
+
+
+def _heard(sentence: str) -> str:
+    """What is left of a sentence when it is read aloud. Signs and operators stay: they carry meaning."""
+    return " ".join(re.sub(r"[*_`]+", "", sentence).casefold().split()).rstrip(".!。！ ")
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences or lines of a text, each with the space after it: joined, they are the text again."""
+    cuts = [0, *(match.end() for match in _SENTENCE_END.finditer(text)), len(text)]
+    return [text[a:b] for a, b in pairwise(cuts) if text[a:b].strip()]
+
+
+_SENTENCE_END = re.compile(r"[.!?][\"')\]]*\s+|[。！？]\s*|\n\s*")
+
+
+# The whole rationale --------------------------------------------------------------------------------------------------
+
+
+def breadth(units: Sequence[Merged], rationales: Sequence[Rationale], *, keep: int) -> Rationale:
+    """The `keep` most frequent units (ties by first appearance), written in the order of their place in the sources."""
+    kept = sorted(units, key=lambda merged: -merged.count)[:keep]
+    ordered = tuple(merged.unit for merged in sorted(kept, key=lambda merged: merged.place))
+    return Rationale(ordered, verdict=decide(ordered, rationales))
+
+
+def decide(units: Sequence[Unit], rationales: Sequence[Rationale]) -> Literal["A", "B"] | None:
+    """The verdict of a merge: the side that most of its units take, so that the verdict follows from what is written.
+
+    Where the units are balanced, the side that most of the merged rationales ended with. Balanced again: `None`,
+    which is a rejection and never a coin. The paper does not say what decides.
+    """
+    return leading(unit.sub_verdict for unit in units) or leading(rationale.verdict for rationale in rationales)
+
+
+# Many rationales side by side -----------------------------------------------------------------------------------------
+
+
+def spelt_alike(rationales: Sequence[Rationale]) -> list[Rationale]:
+    """The same rationales with every principle's name in the commonest of its spellings among them."""
+    spellings: dict[str, Counter[str]] = {}
+    for unit in (unit for rationale in rationales for unit in rationale.units):
+        spellings.setdefault(plain(unit.principle), Counter())[unit.principle] += 1
+    spelling = {name: counts.most_common(1)[0][0] for name, counts in spellings.items()}
+    return [
+        replace(rationale, units=tuple(replace(u, principle=spelling[plain(u.principle)]) for u in rationale.units))
+        for rationale in rationales
+    ]
+
+
+def ordered_alike(rationales: Sequence[Rationale]) -> list[Rationale]:
+    """The same rationales with their units in one order: that of the principles' mean relative places among them."""
+    places: dict[str, list[float]] = {}
+    for source in sources(rationales):
+        places.setdefault(plain(source.unit.principle), []).append(source.place)
+    mean = {name: fmean(found) for name, found in places.items()}
+    return [
+        replace(rationale, units=tuple(sorted(rationale.units, key=lambda unit: mean[plain(unit.principle)])))
+        for rationale in rationales
+    ]

@@ -1,0 +1,175 @@
+"""What a synthesis came to: training sets, accuracies after every stage, tokens, rejections; and writing it down."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from fathom.judges.mix import MixJudge
+from fathom.rationale import Rationale, render
+from fathom.records import Comparison, Domain
+from fathom.synth.merging import ordered_alike, spelt_alike
+from fathom.synth.pipeline import Arm, Made, Rejected, Settings, Structure, structure
+from fathom.verdict import Usage
+
+STAGES = ("sampled", "standardised", "breadth", "depth")
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """How often the teacher's verdict is the label after a stage, over the comparisons that have a label.
+
+    `stage` is "sampled" (every vanilla text), "standardised", "breadth" or "depth"; `domain` is `None` for all of them
+    together. What could not be read, or was rejected, is in `labelled` and not in `readable`.
+    """
+
+    stage: str
+    domain: Domain | None
+    correct: int
+    readable: int
+    labelled: int
+
+    def summary(self) -> dict[str, Any]:
+        """Accuracy of all that is labelled (`strict`), of what is readable, and the share that is: Wilson, 95 %."""
+        from fathom.bench.intervals import wilson
+
+        return {
+            **asdict(self),
+            "strict": wilson(self.correct, self.labelled),
+            "accuracy": wilson(self.correct, self.readable),
+            "readable_share": wilson(self.readable, self.labelled),
+        }
+
+
+@dataclass(frozen=True)
+class Result:
+    settings: Settings
+    made: tuple[Made, ...]
+
+    def rationales(self, arm: Arm) -> list[tuple[Comparison, Rationale]]:
+        """The training set of an arm, in the order of the comparisons, after the filter.
+
+        Over the whole run a principle is spelt in one way, and breadth lists principles in one order.
+        """
+        wanted = [(k, structure(arm, made.comparison)) for k, made in enumerate(self.made)]
+        rows = [(self.made[k].comparison, self._alike[key]) for key in wanted if key in self._alike for k, _ in [key]]
+        return [row for row in rows if self._passes(*row)]
+
+    @cached_property
+    def _alike(self) -> dict[tuple[int, Structure], Rationale]:
+        raw = {(k, name): rationale for k, made in enumerate(self.made) for name, rationale in made.rationales.items()}
+        spelt = dict(zip(raw, spelt_alike(list(raw.values())), strict=True))
+        breadth = [key for key in spelt if key[1] == "breadth"]
+        return spelt | dict(zip(breadth, ordered_alike([spelt[key] for key in breadth]), strict=True))
+
+    def _passes(self, comparison: Comparison, rationale: Rationale) -> bool:
+        return self.settings.filter == "none" or _correct(comparison, rationale.verdict)
+
+    def completions(self, arm: Arm) -> list[dict[str, Any]]:
+        """The training set as TRL's conversational prompt-completion rows, with `id`, `domain` and `structure`."""
+        judge = MixJudge(style="mix", trained=True)
+        return [
+            {
+                "id": comparison.id,
+                "domain": comparison.domain,
+                "structure": structure(arm, comparison),
+                "prompt": judge.ask(comparison),
+                "completion": [{"role": "assistant", "content": render(rationale)}],
+            }
+            for comparison, rationale in self.rationales(arm)
+        ]
+
+    @property
+    def rejected(self) -> list[Rejected]:
+        """Everything that was lost, the filter's work included."""
+        return [lost for made in self.made for lost in (*made.rejected, *self._filtered(made))]
+
+    def _filtered(self, made: Made) -> list[Rejected]:
+        reason = "the verdict is not the label" if _labelled(made.comparison) else "there is no label to agree with"
+        return [
+            Rejected(made.comparison.id, "filter", reason, render(rationale), structure=name)
+            for name, rationale in made.rationales.items()
+            if not self._passes(made.comparison, rationale)
+        ]
+
+    @property
+    def usage(self) -> dict[str, Usage]:
+        """Tokens of every stage that asked the teacher."""
+        total: dict[str, Usage] = {}
+        for made in self.made:
+            for stage, usage in made.usage.items():
+                total[stage] = total.get(stage, Usage()) + usage
+        return total
+
+    def accuracies(self) -> list[Accuracy]:
+        """After every stage that took place: over all comparisons, then by domain where there are several."""
+        domains = sorted({made.comparison.domain for made in self.made if made.comparison.domain})
+        rows = [self._accuracy(stage, domain) for stage in STAGES for domain in (None, *domains)]
+        return [row for row in rows if row.labelled]
+
+    def _accuracy(self, stage: str, domain: Domain | None) -> Accuracy:
+        made = [m for m in self.made if _labelled(m.comparison) and domain in (None, m.comparison.domain)]
+        verdicts = [(m.comparison, verdict) for m in made for verdict in _verdicts(m, stage)]
+        correct = sum(_correct(comparison, verdict) for comparison, verdict in verdicts)
+        return Accuracy(stage, domain, correct, sum(verdict is not None for _, verdict in verdicts), len(verdicts))
+
+
+def _verdicts(made: Made, stage: str) -> list[str | None]:
+    """The verdicts that a comparison has after a stage, `None` for those that were lost."""
+    if stage == "sampled":
+        return [vote.rationale.verdict if vote.rationale else None for vote in made.votes]
+    if stage == "standardised":
+        lost = len(made.votes) - len(made.standardised)
+        return [*(rationale.verdict for rationale in made.standardised), *[None] * lost]
+    if stage in made.rationales:
+        return [made.rationales[stage].verdict]  # type: ignore[index]
+    return [None for rejected in made.rejected if rejected.structure == stage]
+
+
+def _labelled(comparison: Comparison) -> bool:
+    return comparison.label is not None and comparison.label.winner is not None
+
+
+def _correct(comparison: Comparison, verdict: str | None) -> bool:
+    return _labelled(comparison) and comparison.label.winner == {"A": 0, "B": 1}.get(verdict or "")  # type: ignore[union-attr]
+
+
+def manifest(result: Result) -> dict[str, Any]:
+    lost = result.rejected
+    return {
+        "settings": asdict(result.settings),
+        "comparisons": len(result.made),
+        "samples": sum(len(made.votes) for made in result.made),
+        "completions": {arm: len(result.rationales(arm)) for arm in result.settings.arms},
+        "accuracy": [accuracy.summary() for accuracy in result.accuracies()],
+        "tokens": {stage: asdict(usage) for stage, usage in result.usage.items()},
+        "rejected": {
+            "samples": _counted(r for r in lost if r.structure is None),
+            "rationales": _counted(r for r in lost if r.structure is not None),
+        },
+    }
+
+
+def _counted(rejected: Iterable[Rejected]) -> list[dict[str, Any]]:
+    counts = Counter((r.stage, r.reason) for r in rejected)
+    return [{"stage": stage, "reason": reason, "count": n} for (stage, reason), n in counts.most_common()]
+
+
+def write(result: Result, out: Path, provenance: Mapping[str, Any] | None = None) -> None:
+    """Writes ARM.jsonl for every arm, rejected.jsonl and manifest.json into the folder `out`."""
+    out.mkdir(parents=True, exist_ok=True)
+    for arm in result.settings.arms:
+        _write_lines(out / f"{arm}.jsonl", result.completions(arm))
+    _write_lines(out / "rejected.jsonl", [asdict(rejected) for rejected in result.rejected])
+    text = json.dumps({**manifest(result), **(provenance or {})}, indent=2, ensure_ascii=False)
+    (out / "manifest.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
