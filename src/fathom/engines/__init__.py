@@ -9,9 +9,12 @@ concurrent requests themselves, and compute a prompt that several requests share
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypedDict
+from importlib import import_module
+from typing import Any, Literal, Protocol, TypedDict
 
+from fathom.errors import FathomError
 from fathom.verdict import Usage
 
 FinishReason = Literal["stop", "length", "content_filter"]
@@ -76,3 +79,26 @@ class EngineError(Exception):
         super().__init__(f"{message} ({hint})" if hint else message)
         self.retryable = retryable
         self.hint = hint
+
+
+ENGINES = {
+    "local": ("fathom.engines.local", "LocalEngine"),
+    "mini-teacher": ("fathom.mini.teacher", "Teacher"),
+}
+"""Where the engine of each name is. Nothing is imported before it is opened."""
+
+
+def open(name: str, model: str | None = None, **options: Any) -> Engine:
+    """The engine of that name, for `model` where it takes one. Raises FathomError that says what it takes."""
+    if name not in ENGINES:
+        raise FathomError(f"there is no engine {name!r}; there are: {', '.join(sorted(ENGINES))}")
+    module, kind = ENGINES[name]
+    make = getattr(import_module(module), kind)
+    models = () if model is None else (model,)
+    signature = inspect.signature(make)
+    try:
+        signature.bind(*models, **options)
+    except TypeError as error:
+        raise FathomError(f"the engine {name!r}: {error}; it takes {', '.join(signature.parameters)}") from None
+    engine: Engine = make(*models, **options)
+    return engine

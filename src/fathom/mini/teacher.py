@@ -23,7 +23,7 @@ Fences = tuple[str, ...]
 """The fenced texts of a prompt, in order."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Teacher:
     """`messiness` is the share of vanilla answers with some texture: another letter case, markdown, or plain prose.
 
@@ -184,5 +184,3 @@ def _of_prose(text: str) -> Rationale | None:
     units = tuple(Unit(name, judgment=judgment, sub_verdict=side) for name, judgment, side in _PROSE.findall(text))
     return Rationale(units, verdict=parse(text).rationale.verdict) if units else None
 
-
-ENGINE = Teacher
