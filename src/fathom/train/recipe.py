@@ -1,0 +1,198 @@
+"""Recipes: what a training run is, as a YAML file.
+
+    model: mini
+    data: sft.jsonl
+    output: runs/sft
+    trainer: {learning_rate: 1e-3, max_steps: 100}     # TRL's own names, passed through
+
+`load` reads one, applies `key=value` overrides and checks everything before anything is trained. All mistakes are told
+at once, each with its file and key. What TRL has a name for goes by that name under `trainer`; what peft has a name for,
+under `lora`. The keys beside them are only what Fathom itself does.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, TypeVar, get_type_hints
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, create_model, field_validator
+
+from fathom.errors import FathomError, require
+from fathom.judges import Judge, find
+from fathom.judges.mix import Style
+
+OURS = {"output_dir": "output", "seed": "seed", "resume_from_checkpoint": "--resume"}
+"""TRL settings that a recipe says once, elsewhere."""
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class JudgeChoice(Strict):
+    """The judge that the model becomes. It makes the prompts and reads the completions, in training as afterwards."""
+
+    name: str = "mix"
+    """A file in `fathom/judges`."""
+    style: Style = "mix"
+    trained: bool = True
+    """Whether the prompt is the plain one for trained models (else it carries the whole instruction)."""
+
+    def build(self) -> Judge:
+        try:
+            return find(self.name)(style=self.style, trained=self.trained)  # type: ignore[call-arg]
+        except ValueError as error:
+            raise FathomError(f"judge.name: {error}") from error
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str | Path) else value
+
+
+Files = Annotated[tuple[Path, ...], BeforeValidator(_listed)]
+
+
+class Recipe(Strict):
+    """What SFT and RLVR have in common."""
+
+    trl_config: ClassVar[str]
+
+    model: str
+    """A checkpoint's folder, a name on the model hub, or `mini` for the shipped small base model."""
+    data: Files
+    """One file or several."""
+    output: Path
+    """The folder for checkpoints, the trained model and the run's records."""
+    judge: JudgeChoice = JudgeChoice()
+    lora: dict[str, Any] | None = None
+    """Settings of peft's `LoraConfig`. Without them all weights are trained."""
+    seed: int = 0
+    trainer: dict[str, Any] = {}
+    """Settings of TRL's config class, by TRL's names."""
+
+    @field_validator("model")
+    @classmethod
+    def _mini(cls, model: str) -> str:
+        if model != "mini":
+            return model
+        from fathom.mini import base
+
+        return str(base.PATH)
+
+    @field_validator("lora")
+    @classmethod
+    def _known_to_peft(cls, lora: dict[str, Any] | None) -> dict[str, Any] | None:
+        return None if lora is None else _checked(settings_of("peft", "LoraConfig"), lora)
+
+    @field_validator("trainer")
+    @classmethod
+    def _known_to_trl(cls, trainer: dict[str, Any]) -> dict[str, Any]:
+        return _checked(settings_of("trl", cls.trl_config), trainer)
+
+
+class SFTRecipe(Recipe):
+    """Supervised fine-tuning on prompts and completions, as `fathom synth` writes them."""
+
+    trl_config = "SFTConfig"
+
+
+class RLVRRecipe(Recipe):
+    """Reinforcement learning (GRPO) on labelled comparisons, rewarded by the verdict alone."""
+
+    trl_config = "GRPOConfig"
+
+    mapping: dict[str, str] = {}
+    """Which of the file's columns is which field of a comparison, where the layout cannot tell."""
+    limit: int | None = None
+    """Use only the first so many comparisons of each file."""
+
+
+R = TypeVar("R", bound=Recipe)
+
+
+@cache
+def settings_of(library: str, config: str) -> type[BaseModel]:
+    """A pydantic model with the fields of a library's config dataclass: to check names and types, not to train with."""
+    source = getattr(require(library, "train"), config)
+    hints = get_type_hints(source)
+    fields: dict[str, Any] = {
+        field.name: (hints[field.name] | None, None)
+        for field in dataclasses.fields(source)
+        if field.init and field.name not in OURS
+    }
+    return create_model(config, __base__=Strict, **fields)
+
+
+def _checked(settings: type[BaseModel], values: dict[str, Any]) -> dict[str, Any]:
+    return settings.model_validate(values).model_dump(exclude_unset=True)
+
+
+def load(path: str | Path, kind: type[R], overrides: Iterable[str] = ()) -> R:
+    """The recipe in a file, with `key=value` overrides applied. Raises FathomError that lists every mistake."""
+    path = Path(path)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        raise FathomError(f"cannot read the recipe {path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise FathomError(f"{path} is not YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise FathomError(f"{path} must hold keys and values, like `model: mini`; it holds a {type(values).__name__}")
+    for override in overrides:
+        _override(values, override)
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise FathomError("\n".join(f"{path}: {problem}" for problem in problems(error, kind))) from error
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise FathomError(f"{override!r} is no override; write key=value, such as trainer.learning_rate=1e-5")
+    *parents, last = key.split(".")
+    for parent in parents:
+        if not isinstance(values.get(parent), dict):
+            values[parent] = {}
+        values = values[parent]
+    values[last] = yaml.safe_load(text)
+
+
+def problems(error: ValidationError, kind: type[Recipe]) -> list[str]:
+    """One line a mistake: its key, what is wrong, and the name that was probably meant."""
+    return [
+        f"{'.'.join(map(str, problem['loc']))}: {_told(problem, kind)}"
+        for problem in error.errors(include_url=False)
+    ]
+
+
+def _told(problem: Mapping[str, Any], kind: type[Recipe]) -> str:
+    if problem["type"] != "extra_forbidden":
+        given = "" if problem["type"] == "missing" else f", got {problem['input']!r}"
+        return f"{problem['msg']}{given}"
+    *parents, name = map(str, problem["loc"])
+    if parents == ["trainer"] and name in OURS:
+        return f"set {OURS[name]} instead"
+    meant = _meant(name, parents, kind)
+    return f"no such key{f'; did you mean {meant}?' if meant else ''}"
+
+
+def _meant(name: str, parents: Sequence[str], kind: type[Recipe]) -> str | None:
+    known = {
+        "": list(kind.model_fields),
+        "judge": list(JudgeChoice.model_fields),
+        "trainer": list(settings_of("trl", kind.trl_config).model_fields),
+        "lora": list(settings_of("peft", "LoraConfig").model_fields),
+    }
+    here = ".".join(parents)
+    if not here:
+        elsewhere = [f"{room}.{name}" for room in ("trainer", "judge", "lora") if name in known[room]]
+        if elsewhere:
+            return elsewhere[0]
+    close = difflib.get_close_matches(name, known.get(here, []), 1)
+    return close[0] if close else None
