@@ -17,6 +17,11 @@ from enum import StrEnum
 from statistics import fmean
 from typing import Literal
 
+from fathom.blocks import MOST_UNITS, Block, blocks, owned
+from fathom.endings import ends_open, refuses
+from fathom.outcome import Outcome, final_verdicts, sub_verdict
+from fathom.transcript import Page
+
 Choice = Literal["A", "B", "tie"]
 SubVerdict = Literal["A", "B", "MIXED"]
 Structure = Literal["vanilla", "breadth", "depth", "hybrid"]
@@ -165,12 +170,58 @@ def parse(text: str, *, finished: bool = True) -> Reading:
     `finished` is False when the engine cut the text off at its token limit.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n").strip()
-    rationale = _read_canonical(text)
-    if rationale is None:
-        return Reading(Rationale(), Status.MISSING if finished else Status.TRUNCATED)
-    if rationale.verdict is not None:
-        return Reading(rationale, Status.OK)
-    return Reading(rationale, Status.MISSING if finished else Status.TRUNCATED)
+    if rationale := _read_canonical(text):
+        return Reading(rationale, Status.OK if rationale.verdict else _no_verdict(finished))
+    page = Page.of(text)
+    if page.unclosed_thought:
+        return Reading(Rationale(), Status.TRUNCATED)
+    if page.loops:
+        return Reading(Rationale(), _no_verdict(finished))
+    if len(page.text) <= len(text) and (rationale := _read_canonical(page.text.strip())):
+        return Reading(rationale, Status.OK if rationale.verdict else _no_verdict(finished))
+    return _read_tolerantly(page, finished)
+
+
+def _no_verdict(finished: bool) -> Status:
+    return Status.MISSING if finished else Status.TRUNCATED
+
+
+def _read_tolerantly(page: Page, finished: bool) -> Reading:
+    found_blocks = blocks(page)
+    found = final_verdicts(page, owned(page, found_blocks), finished)
+    outcomes = {each.outcome for each in found}
+    status, verdict = _decide(page, outcomes, finished)
+    stop = min((each.start for each in found), default=len(page.text))
+    return Reading(_rationale(page, found_blocks, stop, verdict), status)
+
+
+def _decide(page: Page, outcomes: set[Outcome], finished: bool) -> tuple[Status, Choice | None]:
+    match list(outcomes):
+        case ["invalid"]:
+            return Status.INVALID, None
+        case [outcome]:
+            return Status.OK, outcome
+        case [_, *_]:
+            return Status.CONTRADICTORY, None
+    if not finished or ends_open(page):
+        return Status.TRUNCATED, None
+    return Status.REFUSED if refuses(page) else Status.MISSING, None
+
+
+def _rationale(page: Page, found: list[Block], stop: int, verdict: Choice | None) -> Rationale:
+    units = tuple(
+        Unit(
+            block.principle,
+            block.definition or _ESCAPED.sub("", block.text(page, "definition", stop)),
+            _ESCAPED.sub("", block.text(page, "judgment", stop)),
+            sub_verdict(block.text(page, "verdict", len(page.text))),
+        )
+        for block in found
+        if block.has("judgment")
+        or (block.explicit and (block.has("verdict") or (block is found[-1] and verdict is None)))
+    )
+    trace = "\n\n".join(text for block in found if (text := block.text(page, "solution", stop)))
+    return Rationale(units[:MOST_UNITS], _ESCAPED.sub("", trace), verdict)
 
 
 def _read_canonical(text: str) -> Rationale | None:

@@ -1,0 +1,37 @@
+"""How a transcript without a verdict ends: cut off inside something, or with a refusal to judge."""
+
+from __future__ import annotations
+
+import re
+
+from fathom.transcript import Page
+
+_OPEN_MARK = re.compile(r"\[ ?\[[^\[\]\n]{0,20}\]?$|\\boxed\{[^{}\n]{0,20}$")
+_OPEN_TAG = re.compile(r"<(verdict|answer|final_verdict|final_answer|winner|decision|choice)>(?!.*</\1>)", re.DOTALL)
+_REFUSAL = re.compile(
+    r"(?:^|[.!?\n]\s*)[\W_]{0,4}(?:(?:i['’]?m |i am )?(?:very |so |truly )?(?:sorry|afraid)[,.]? ?(?:but |that )?|unfortunately,? |as an ai[^,.\n]{0,40}, ?"
+    r"|i apologi[sz]e,? ?(?:but )?){0,3}(?:i|we) (?:really |simply |just )?"
+    r"(?:can ?not|can['’]?t|won['’]?t|will not|must decline|have to decline|decline|refuse|am unable|am not able|['’]m unable|['’]m not able|do not feel comfortable|don['’]t feel comfortable|would rather not|prefer not)"
+    r"(?: to| with)?(?: \w+){0,3}? ?(?:judg|compar|evaluat|assess|choos|decid|pick|rank|rat|determin|provid|assist|help|complet|comply|continu|do (?:this|that)|offer|give|giv|say which|engag|fulfil|participat|declar|make|select|tak)"
+    r"|(?:我|抱歉)[^。\n]{0,12}(?:无法|不能|拒绝)[^。\n]{0,12}(?:评判|判断|比较|评价|评估|选择|裁决|提供|协助|帮助)"
+)
+
+
+def ends_open(page: Page) -> bool:
+    """Whether the text stops inside a code fence, a mark, a tag, a JSON object, or right after a field's name."""
+    text = page.text.rstrip()
+    last = page.labels[-1] if page.labels else None
+    if last is not None and last.colon is not None and not page.text[last.colon :].strip(" \t\n*_"):
+        return True
+    if len(page.fences) % 2 or _OPEN_MARK.search(text, max(0, len(text) - 40)):
+        return True
+    if text.startswith("\n{") and not text.endswith("}"):
+        return True
+    tail = page.folded[-2000:]
+    return bool(_OPEN_TAG.search(tail))
+
+
+def refuses(page: Page) -> bool:
+    """Whether the model says, in its own name at the start or the end, that it does not judge."""
+    folded = page.folded
+    return bool(_REFUSAL.search(folded[:600]) or _REFUSAL.search(folded[-600:]))
