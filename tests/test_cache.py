@@ -1,0 +1,167 @@
+"""The completion journal: nothing returned is lost, nothing stored is asked again."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fathom.engines import Completion, EngineError, Request, Sampling, TokenLogprob
+from fathom.engines.cache import CachedEngine, decode_completion, encode_completion, request_key
+from fathom.errors import FathomError
+from fathom.verdict import Usage
+
+
+class Counting:
+    """Writes which call it was, so that a repeated call shows in the text."""
+
+    def __init__(self, identity: str = "counting:1") -> None:
+        self.identity = identity
+        self.calls = 0
+
+    async def complete(self, request: Request) -> Completion:
+        self.calls += 1
+        number = self.calls
+        await asyncio.sleep(0)
+        if request.messages[0]["content"] == "fail":
+            raise EngineError("down", retryable=True)
+        return Completion(f"{request.messages[0]['content']}#{request.sample}, call {number}", usage=Usage(1, 2))
+
+
+def ask(text: str, sample: int = 0, **sampling: object) -> Request:
+    return Request(({"role": "user", "content": text},), Sampling(**sampling), sample)  # type: ignore[arg-type]
+
+
+async def through(engine: Counting, path: Path, requests: list[Request]) -> list[Completion]:
+    async with CachedEngine(engine, path) as cached:
+        return await asyncio.gather(*map(cached.complete, requests))
+
+
+def test_running_again_asks_nothing_and_gives_the_same(tmp_path: Path) -> None:
+    requests = [ask(text, sample) for text in "abcdefgh" for sample in range(4)]
+    first, second = Counting(), Counting()
+    before = asyncio.run(through(first, tmp_path / "journal", requests))
+    after = asyncio.run(through(second, tmp_path / "journal", requests))
+    assert first.calls == len(requests)
+    assert second.calls == 0
+    assert after == before
+
+
+def test_the_same_request_in_flight_is_asked_once(tmp_path: Path) -> None:
+    engine = Counting()
+    completions = asyncio.run(through(engine, tmp_path / "journal", [ask("same")] * 20))
+    assert engine.calls == 1
+    assert len(set(completions)) == 1
+
+
+def test_a_failure_is_not_stored(tmp_path: Path) -> None:
+    engine = Counting()
+    for _ in range(2):
+        with pytest.raises(EngineError, match="down"):
+            asyncio.run(through(engine, tmp_path / "journal", [ask("fail")]))
+    assert engine.calls == 2
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(("counting:2", ask("a")), id="engine"),
+        pytest.param(("counting:1", ask("b")), id="message"),
+        pytest.param(("counting:1", Request(({"role": "system", "content": "a"},))), id="role"),
+        pytest.param(("counting:1", ask("a", 1)), id="sample"),
+        pytest.param(("counting:1", ask("a", temperature=0.5)), id="temperature"),
+        pytest.param(("counting:1", ask("a", top_p=0.5)), id="top-p"),
+        pytest.param(("counting:1", ask("a", max_tokens=5)), id="max-tokens"),
+        pytest.param(("counting:1", ask("a", stop=("x",))), id="stop"),
+        pytest.param(("counting:1", ask("a", seed=1)), id="seed"),
+        pytest.param(("counting:1", ask("a", logprobs=True)), id="logprobs"),
+    ],
+)
+def test_whatever_decides_a_completion_changes_its_key(other: tuple[str, Request]) -> None:
+    assert request_key(*other) != request_key("counting:1", ask("a"))
+    assert request_key(*other) == request_key(other[0], replace(other[1]))
+
+
+@given(
+    st.builds(
+        Completion,
+        text=st.text(),
+        finish_reason=st.sampled_from(["stop", "length", "content_filter"]),
+        usage=st.builds(Usage, st.integers(0), st.integers(0)),
+        logprobs=st.none()
+        | st.lists(st.builds(TokenLogprob, st.text(), st.floats(max_value=0, allow_nan=False))).map(tuple),
+    )
+)
+def test_a_stored_completion_is_read_back_unchanged(completion: Completion) -> None:
+    assert decode_completion(encode_completion(completion)) == completion
+
+
+def test_a_caller_that_gives_up_takes_nothing_from_the_others(tmp_path: Path) -> None:
+    async def run() -> Completion:
+        async with CachedEngine(Counting(), tmp_path / "journal") as cached:
+            first = asyncio.create_task(cached.complete(ask("same")))
+            second = asyncio.create_task(cached.complete(ask("same")))
+            await asyncio.sleep(0)
+            first.cancel()
+            return await second
+
+    assert asyncio.run(run()).text == "same#0, call 1"
+
+
+def test_two_engines_share_one_file(tmp_path: Path) -> None:
+    async def run() -> tuple[int, int]:
+        a, b = Counting("one model"), Counting("one model")
+        async with CachedEngine(a, tmp_path / "journal") as left, CachedEngine(b, tmp_path / "journal") as right:
+            await asyncio.gather(*(left.complete(ask(str(n))) for n in range(50)))
+            await asyncio.gather(*(right.complete(ask(str(n))) for n in range(100)))
+        return a.calls, b.calls
+
+    assert asyncio.run(run()) == (50, 50)
+
+
+def test_a_file_that_is_no_journal_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("Shopping list: bread, milk, and a great many other things. " * 20)
+    with pytest.raises(FathomError, match="as a journal"):
+        CachedEngine(Counting(), tmp_path / "notes.txt")
+
+
+VICTIM = """
+import asyncio, sys
+sys.path.insert(0, sys.argv[2])
+from fathom.engines.cache import CachedEngine
+from test_cache import Counting, ask
+
+async def one(cached, number):
+    completion = await cached.complete(ask(str(number)))
+    print(number, completion.text, sep="|", flush=True)
+
+async def main():
+    cached = CachedEngine(Counting(), sys.argv[1])
+    for start in range(0, 100_000, 16):
+        await asyncio.gather(*(one(cached, start + n) for n in range(16)))
+
+asyncio.run(main())
+"""
+
+
+def test_a_killed_process_loses_nothing_it_returned(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", VICTIM, str(tmp_path / "journal"), str(Path(__file__).parent)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as victim:
+        assert victim.stdout is not None
+        lines = [victim.stdout.readline() for _ in range(100)]
+        os.kill(victim.pid, signal.SIGKILL)
+        lines += victim.stdout.readlines()
+    returned = dict(line.strip().split("|") for line in lines if line.endswith("\n"))
+    engine = Counting()
+    again = asyncio.run(through(engine, tmp_path / "journal", [ask(number) for number in returned]))
+    assert len(returned) >= 100
+    assert engine.calls == 0
+    assert [completion.text for completion in again] == list(returned.values())
