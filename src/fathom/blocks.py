@@ -63,8 +63,8 @@ def blocks(page: Page) -> list[Block]:
             closed = _close(found, label.start, closed)
             found.append(heading)
             closed = False
-        elif label.colon is not None and label.kind not in ("final", "principle"):
-            closed = _take_field(page, found, label, label.colon, closed)
+        elif label.value is not None and label.kind not in ("final", "principle"):
+            closed = _take_field(page, found, label, label.value, closed)
     _close(found, len(page.text), closed)
     return found
 
@@ -77,7 +77,7 @@ def _close(found: list[Block], end: int, closed: bool) -> bool:
 
 def _take_field(page: Page, found: list[Block], label: Label, value: int, closed: bool) -> bool:
     """Gives the field to the open block, or to a new one where a heading stands above it."""
-    kind = "verdict" if label.kind in ("sub", "verdict") else label.kind
+    kind = label.kind.removeprefix("sub-")
     current = None if closed else found[-1]
     full = (
         current is None
@@ -105,17 +105,17 @@ def _is_part_of_solution(page: Page, block: Block, labels: list[Label], k: int) 
     return (
         solving
         and "answer" in page.folded[labels[k].start : labels[k].end]
-        and any(label.kind in ("judgment", "sub", "verdict", "final") and label.colon for label in labels[k + 1 :])
+        and any(label.kind in ("judgment", "verdict", "sub-verdict", "final") and label.value for label in labels[k + 1 :])
     )
 
 
 def _explicit(page: Page, label: Label) -> Block | None:
     """The block that a line such as `Principle 3: Clarity` starts."""
     end = page.line_end(label.end)
-    value = label.colon
+    value = label.value
     if value is None or value > end:
         rest = page.text[label.end : end].lstrip(" *_.)")
-        if rest and page.text[label.end] not in ".)" and "#" not in page.text[label.start : label.lead_end]:
+        if rest and page.text[label.end] not in ".)" and "#" not in page.text[label.start : label.words]:
             return None
         value = end - len(rest)
     line = page.text[value:end].strip(" \t")

@@ -21,7 +21,7 @@ def ends_open(page: Page) -> bool:
     """Whether the text stops inside a code fence, a mark, a tag, a JSON object, or right after a field's name."""
     text = page.text.rstrip()
     last = page.labels[-1] if page.labels else None
-    if last is not None and last.colon is not None and not page.text[last.colon :].strip(" \t\n*_"):
+    if last is not None and last.value is not None and not page.text[last.value :].strip(" \t\n*_"):
         return True
     if len(page.fences) % 2 or _OPEN_MARK.search(text, max(0, len(text) - 40)):
         return True

@@ -78,7 +78,7 @@ _COMPARED = re.compile(
 
 # Marks ---------------------------------------------------------------------------------------------------------------
 
-_MARK = re.compile(r"\\?\[ ?\\?\[([^\[\]\n]{1,32})\] ?\\?\]")
+_MARK = re.compile(r"\[ ?\\?\[([^\[\]\n]{1,32})\] ?\\?\]")
 _INSIDE = re.compile(rf"[\s*_`\"'$:]{{0,4}}{_NOUN}?(?:(?P<a>a)|(?P<b>b)|(?P<tie>c|{_TIE}))[\s*_`\"'$.\\]{{0,4}}")
 _INVALID_INSIDE = re.compile(r"\s{0,4}(?:[\w+.-]{1,8}|[ab] ?[<>=≻~]{1,3} ?[ab]|neither|\d{1,3} ?/ ?\d{1,3})[\s\\]{0,4}")
 _PLACEHOLDER = re.compile(r"\s*(?:verdict|choice|answer|letter|winner|your.*|x|\.+)\s*")
@@ -173,7 +173,8 @@ def _is_taken_back(before: str) -> bool:
 
 _PAIRS = (("“", "”"), ("「", "」"), ("『", "』"), ("«", "»"), ("‘", "’"), ("<quote", "</quote"))
 _SINGLE_QUOTED = re.compile(r"(?:^|[\s(\[])'(?=\S)(?:(?!\s'|'[\s.,;)])[^\n]){0,400}$")
-REACH = 2000
+_ESCAPED_LINE = re.compile(r"\s*\\+[A-Z]")
+REACH = 600
 """Quotation marks further away than this many characters belong to something else."""
 
 
@@ -187,7 +188,7 @@ def is_quoted(page: Page, start: int, end: int) -> bool:
     before, after = text[line_start:start], text[end : line_end if line_end >= 0 else end + REACH]
     if before.count("`") % 2 and "`" in after or "'" in after and _SINGLE_QUOTED.search(before):
         return True
-    if before.lstrip().startswith("\\"):
+    if _ESCAPED_LINE.match(before):
         return True
     if before.lstrip(" \t-*").startswith(">") and _is_longer_block_quote(
         page, line_start, line_end if line_end >= 0 else len(text)
@@ -241,7 +242,7 @@ _SENTENCE_STARTS = (
     "最終",
 )
 _SENTENCE_START = re.compile(
-    r"(?:(?:final|overall) (?:verdict|judge?ment|decision|answer|choice|conclusion|winner|ruling)|my (?:verdict|decision|choice|judge?ment)"
+    r"(?:final (?:verdict|judge?ment|decision|answer|choice|conclusion|winner|ruling)|my verdict"
     r"|最[终終](?:裁决|裁決|判断|结论|答案|评判|决定|判决|选择))(?![a-z])"
 )
 _TAGS = ("verdict", "answer", "final_verdict", "final_answer", "winner", "decision", "choice", "judgment")
@@ -262,15 +263,15 @@ def _announcements(page: Page, owned: Sequence[tuple[int, int]]) -> Iterator[_An
         if label.kind in ("final", "verdict") and not _is_owned(label.start + 1, owned):
             place = _after_link(page, label.end)
             if place is not None:
-                words = page.folded[label.lead_end : label.end]
-                yield _Announcement(label.lead_end, place, words.endswith(("answer", "答案")))
+                words = page.folded[label.words : label.end]
+                yield _Announcement(label.words, place, words.endswith(("answer", "答案")))
     for words in _SENTENCE_STARTS:
         for at in _places(page.folded, words):
             match = _SENTENCE_START.match(page.folded, at)
             link = match and _LINK.match(page.folded, match.end())
             if match and link and not _is_owned(at, owned):
                 yield _Announcement(at, link.end(), match[0].endswith(("answer", "答案")))
-    for tag in _TAGS:
+    for tag in _TAGS if "</" in page.folded else ():
         if f"</{tag}>" in page.folded:
             for at in _places(page.folded, f"<{tag}>"):
                 yield _Announcement(at, at + len(tag) + 2, tag.endswith("answer"))

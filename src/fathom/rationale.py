@@ -105,8 +105,12 @@ class Reading:
 
 def clean(text: str) -> str:
     """Unix line ends, no invisible marks, no surrounding space. Idempotent."""
-    text = _INVISIBLE.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
-    return _STRAY_JOINERS.sub("", text).strip()
+    text = _unix_lines(text)
+    return text.strip() if text.isascii() else _STRAY_JOINERS.sub("", _INVISIBLE.sub("", text)).strip()
+
+
+def _unix_lines(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
 _INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u2060\ufeff]+")
@@ -152,13 +156,13 @@ def _render_unit(number: int, unit: Unit, trace: str) -> str:
 
 def _field(name: str, text: str) -> str:
     """A content line that looks like a field is marked with a backslash, so that no text can pose as structure."""
-    return f"{name}: " + _POSING.sub(r"\\\g<0>", text)
+    return f"{name}: " + _POSING.sub(r"\n\\\1", "\n" + text)[1:]
 
 
 _FIELDS = r"(?:Principle \d+|Definition|Solution|Judgment|Verdict|Final verdict)"
-_POSING = re.compile(rf"^\\*(?={_FIELDS}:)", re.MULTILINE)
-_ESCAPED = re.compile(rf"^\\(?=\\*{_FIELDS}:)", re.MULTILINE)
-_FIELD_START = re.compile(rf"^({_FIELDS}): ?", re.MULTILINE)
+_POSING = re.compile(rf"\n(\\*)(?={_FIELDS}:)")
+_ESCAPED = re.compile(rf"\n\\(?=\\*{_FIELDS}:)")
+_FIELD_START = re.compile(rf"\n({_FIELDS}): ?")
 
 
 # Reading -------------------------------------------------------------------------------------------------------------
@@ -169,21 +173,20 @@ def parse(text: str, *, finished: bool = True) -> Reading:
 
     `finished` is False when the engine cut the text off at its token limit.
     """
-    text = text.replace("\r\n", "\n").replace("\r", "\n").strip()
-    if rationale := _read_canonical(text):
-        return Reading(rationale, Status.OK if rationale.verdict else _no_verdict(finished))
-    page = Page.of(text)
-    if page.unclosed_thought:
-        return Reading(Rationale(), Status.TRUNCATED)
-    if page.loops:
-        return Reading(Rationale(), _no_verdict(finished))
-    if len(page.text) <= len(text) and (rationale := _read_canonical(page.text.strip())):
-        return Reading(rationale, Status.OK if rationale.verdict else _no_verdict(finished))
+    text = _unix_lines(text).strip()
+    page = None
+    rationale = _read_canonical(text)
+    if rationale is None:
+        page = Page.of(text)
+        if page is None:
+            return Reading(Rationale(), Status.TRUNCATED)
+        rationale = _read_canonical(page.text[1:])
+    no_verdict = Status.MISSING if finished else Status.TRUNCATED
+    if rationale is not None:
+        return Reading(rationale, Status.OK if rationale.verdict else no_verdict)
+    if page is None or page.loops:
+        return Reading(Rationale(), no_verdict)
     return _read_tolerantly(page, finished)
-
-
-def _no_verdict(finished: bool) -> Status:
-    return Status.MISSING if finished else Status.TRUNCATED
 
 
 def _read_tolerantly(page: Page, finished: bool) -> Reading:
@@ -197,11 +200,11 @@ def _read_tolerantly(page: Page, finished: bool) -> Reading:
 
 def _decide(page: Page, outcomes: set[Outcome], finished: bool) -> tuple[Status, Choice | None]:
     match list(outcomes):
+        case ["A" | "B" | "tie" as verdict]:
+            return Status.OK, verdict
         case ["invalid"]:
             return Status.INVALID, None
-        case [outcome]:
-            return Status.OK, outcome
-        case [_, *_]:
+        case [_, _, *_]:
             return Status.CONTRADICTORY, None
     if not finished or ends_open(page):
         return Status.TRUNCATED, None
@@ -212,8 +215,8 @@ def _rationale(page: Page, found: list[Block], stop: int, verdict: Choice | None
     units = tuple(
         Unit(
             block.principle,
-            block.definition or _ESCAPED.sub("", block.text(page, "definition", stop)),
-            _ESCAPED.sub("", block.text(page, "judgment", stop)),
+            block.definition or _unescaped(block.text(page, "definition", stop)),
+            _unescaped(block.text(page, "judgment", stop)),
             sub_verdict(block.text(page, "verdict", len(page.text))),
         )
         for block in found
@@ -221,18 +224,18 @@ def _rationale(page: Page, found: list[Block], stop: int, verdict: Choice | None
         or (block.explicit and (block.has("verdict") or (block is found[-1] and verdict is None)))
     )
     trace = "\n\n".join(text for block in found if (text := block.text(page, "solution", stop)))
-    return Rationale(units[:MOST_UNITS], _ESCAPED.sub("", trace), verdict)
+    return Rationale(units[:MOST_UNITS], _unescaped(trace), verdict)
 
 
 def _read_canonical(text: str) -> Rationale | None:
     """The rationale that `render` writes as `text`, or None where there is none."""
-    start, *fields = _FIELD_START.split(text)
-    if start:
+    if not text.startswith(("Principle 1:", "Solution: ", "Final verdict: ")) and text:
         return None
+    _, *fields = _FIELD_START.split("\n" + text)
     units: list[dict[str, str]] = []
     trace = verdict = ""
     for name, value in zip(fields[::2], fields[1::2], strict=True):
-        value = _ESCAPED.sub("", value.strip())  # stripped first: `clean` looks at what stands beside a joiner
+        value = _unescaped(value.strip())  # stripped first: `clean` looks at what stands beside a joiner
         if name.startswith("Principle"):
             units.append({"Principle": value})
         elif name == "Solution":
@@ -248,6 +251,10 @@ def _read_canonical(text: str) -> Rationale | None:
 def _canonical_unit(fields: dict[str, str]) -> Unit:
     sub_verdict = _CANONICAL_SUB_VERDICTS.get(fields.get("Verdict", "").strip())
     return Unit(fields["Principle"], fields.get("Definition", ""), fields.get("Judgment", ""), sub_verdict)
+
+
+def _unescaped(text: str) -> str:
+    return _ESCAPED.sub("\n", "\n" + text)[1:] if "\\" in text else text
 
 
 _CANONICAL_VERDICTS: dict[str, Choice] = {"[[A]]": "A", "[[B]]": "B", "[[tie]]": "tie"}

@@ -11,55 +11,73 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from itertools import islice
+from typing import NamedTuple
 
-_THOUGHT = re.compile(
-    r"(?<![`\"'“‘「『«])(?:<(?P<closing>/)?(?:think|thinking|thought|reasoning|analysis|scratchpad)>|\[(?P<closing2>/)?think\]"
-    r"|◁(?P<closing3>/)?think▷|<\|(?:(?P<closing4>end)|begin)_of_thought\|>"
-    r"|<\|channel\|>(?:analysis|commentary|(?P<closing5>final))(?:<\|message\|>)?)"
+MOST_LABELS = 1024
+FEWEST_LINES_OF_A_LOOP = 2000
+SHORTEST_LINE = 32
+"""A text of more lines than those, and shorter ones than this on average, is a model that loops."""
+
+_THOUGHTS = (
+    ("<think>", "</think>"),
+    ("<thinking>", "</thinking>"),
+    ("<thought>", "</thought>"),
+    ("<reasoning>", "</reasoning>"),
+    ("<|begin_of_thought|>", "<|end_of_thought|>"),
+    ("<|channel|>analysis", "<|channel|>final"),
+    ("[think]", "[/think]"),
+    ("◁think▷", "◁/think▷"),
 )
 _MOST_THOUGHTS = 64
+_MENTIONED = "`\"'“‘「『«"
 _SPECIAL_TOKEN = re.compile(r"<\|[^|<>\n]{1,32}\|>|</s>")
 _FULL_WIDTH = re.compile("[！-～İ]")
 _TO_ASCII = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x130: "i"}
-_INVISIBLE_IN_TEXT = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe0e\ufe0f\ufeff]+")
-
-FEWEST_LINES_OF_A_LOOP = 2000
-SHORTEST_LINE = 24
-"""A text of more lines than that, and shorter ones than this on average, is a model that loops."""
-
-# What may stand around words without meaning anything: markdown, quotes, brackets, bullets, emoji.
-_MARKUP = r"[^a-z0-9\n\\\u00aa\u00b5\u00ba\u00c0-\u1fff\u2c00-\u2dff\u3005-\u3007\u3040-\ud7ff\uf900-\ufaff]"
-_NOUNS = r"(?:verdict|judge?ment|decision|answer|choice|conclusion|winner|ruling|preference|selection|pick)"
-_RESPONSE = r"(?:response|answer|assistant|output|reply|candidate|model|one)"
-_LABEL = re.compile(
-    rf"\n(?P<lead>{_MARKUP}{{0,12}}(?:\d{{1,3}}[.):]{_MARKUP}{{0,6}})?)(?:"
-    r"(?P<principle>principle(?![a-z])(?:[ _]?\#?\d{1,4})?|(?:criterion|aspect|dimension) ?\#?\d{1,4}|(?:原则|原則|准则|标准) ?\d{0,4})"
-    r"|(?P<definition>definition|description|criterion|定义|定義|描述)"
-    r"|(?P<solution>(?:(?:my|reference) )?solution|(?:reasoning )?trace|解答|参考解答|求解)"
-    rf"|(?P<final>(?:(?:so|thus|hence|therefore|and),? )?(?:(?:the|my|our) )?(?:final|overall|ultimate)[ _-]{_NOUNS}"
-    r"|最[终終] ?(?:裁决|裁決|判断|判斷|结论|結論|答案|评判|决定|判决|裁定|选择|判定))"
-    r"|(?P<judgment>judge?ment|analysis|assessment|evaluation|comparison|判断|判斷|分析|评价)"
-    r"|(?P<sub>sub-? ?verdict|better(?! [a-z])|preference|preferred(?! [a-z]))"
-    r"|(?P<verdict>(?:(?:the|my|our) )?(?:verdict|winner|answer|conclusion|decision|choice"
-    rf"|(?:better|best|preferred|chosen|superior|stronger) {_RESPONSE})"
-    r"|裁决|裁決|判决|判定|结论|結論|胜者|获胜者|答案|更好的?(?:回答|回复|答案)|更佳回答))"
-    r"(?![a-z])"
-)
-_COLON = re.compile(r"(?:[\s*_~`\"')\]>]|\([^()\n]{0,40}\)){0,6}[:=|]|[*_\s]{0,4}[-–—] ")
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe0e\ufe0f\ufeff]+")
+_BLANK_LINES = re.compile(r"\n{3,}")
 _FENCE = re.compile(r"\n[ \t]{0,3}(?:```|~~~)")
-_WRAPPING_FENCE = re.compile(r"(?:```|~~~)[\w+-]{0,20}\s*\n?(.*?)\s*(?:```|~~~)?$", re.DOTALL)
+
+# What may stand around words without meaning anything: markdown, quotes, brackets, bullets, emoji. No backslash.
+_MARKUP = r"[^a-z0-9\n\\\u00aa\u00b5\u00ba\u00c0-\u1fff\u2c00-\u2dff\u3005-\u3007\u3040-\ud7ff\uf900-\ufaff]"
+_NOUN = r"(?:verdict|judge?ment|decision|answer|choice|conclusion|winner|ruling|preference|selection)"
+_FINAL = rf"(?:final|overall|ultimate)[ _-]{_NOUN}"
+_PLAIN = (
+    r"verdict|winner|answer|conclusion|decision|choice"
+    r"|(?:better|best|preferred|chosen|superior|stronger) (?:response|answer|assistant|output|reply|candidate|model|one)"
+)
+# Every alternative starts with a letter, so that a line that starts otherwise costs next to nothing.
+_NAME = (
+    rf"the (?:{_FINAL}|{_PLAIN})|my (?:{_FINAL}|{_PLAIN}|solution)|our (?:{_FINAL}|{_PLAIN})|{_FINAL}|{_PLAIN}"
+    r"|principle[ _]?\#?\d{0,4}|criterion ?\#?\d{0,4}|aspect ?\#?\d{1,4}|dimension ?\#?\d{1,4}"
+    r"|definition|description|solution|reference solution|reasoning trace|trace"
+    r"|judge?ment|analysis|assessment|evaluation|comparison|sub-? ?verdict|better|preference|preferred"
+    r"|最[终終] ?(?:裁决|裁決|判断|判斷|结论|結論|答案|评判|决定|判决|裁定|选择|判定)"
+    r"|原[则則] ?\d{0,4}|准则 ?\d{0,4}|标准 ?\d{0,4}|定[义義]|描述|解答|参考解答|求解|判[断斷]|分析|评价"
+    r"|裁[决決]|判决|判定|结论|結論|胜者|获胜者|答案|更好的?(?:回答|回复|答案)|更佳回答"
+)
+_LABEL = re.compile(
+    rf"\n({_MARKUP}{{0,12}}(?:\d{{1,3}}[.):]{_MARKUP}{{0,6}})?)({_NAME})(?![a-z])"
+    r"((?:[\s*_~`\"')\]>]|\([^()\n]{0,40}\)){0,6}[:=|]|[*_ ]{0,4}[-–—] )?"
+)
+_KINDS = (
+    ("final", ("final", "overall", "ultimate", "最")),
+    ("principle", ("principle", "aspect", "dimension", "原则", "原則", "准则", "标准")),
+    ("definition", ("definition", "description", "criterion", "定义", "定義", "描述")),
+    ("solution", ("solution", "trace", "解答", "求解")),
+    ("judgment", ("judgment", "judgement", "analysis", "assessment", "evaluation", "comparison", "判断", "判斷", "分析", "评价")),
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Label:
-    """A line that starts with a field's name. `start` is its line break, `end` stands after the name."""
+class Label(NamedTuple):
+    """A line that starts with a field's name. `start` is its line break, `words` where the name starts, `end` its end."""
 
     kind: str
     start: int
-    lead_end: int
+    words: int
     end: int
-    colon: int | None
+    value: int | None
     """Where the value starts, if a colon or its like follows the name."""
 
 
@@ -69,50 +87,60 @@ class Page:
 
     text: str
     folded: str
-    unclosed_thought: bool = False
 
     @classmethod
-    def of(cls, text: str) -> Page:
+    def of(cls, text: str) -> Page | None:
+        """The page that `text` makes; None when all of it is a thought that is never closed."""
         spoken = _without_thoughts(text)
         if spoken is None:
-            return cls("\n", "\n", unclosed_thought=True)
+            return None
         if "<" in spoken:
             spoken = _SPECIAL_TOKEN.sub("", spoken)
-        spoken = "\n" + _unwrap(visible(spoken).strip())
-        if "\n\n\n" in spoken:
-            spoken = re.sub(r"\n{3,}", "\n\n", spoken)
+        spoken = "\n" + _unwrapped(visible(spoken).strip())
+        if spoken.count("\n") > FEWEST_LINES_OF_A_LOOP:
+            spoken = _BLANK_LINES.sub("\n\n", spoken)
         return cls(spoken, fold(spoken))
 
     @property
     def loops(self) -> bool:
-        """Whether this is a model gone round in circles: thousands of tiny lines, or of brackets."""
+        """Whether this is a model gone round in circles: thousands of tiny lines, of brackets, of labels."""
         size = len(self.text)
-        return self.text.count("\n") > max(FEWEST_LINES_OF_A_LOOP, size // SHORTEST_LINE) or self.text.count("[") > max(
-            2000, size // 40
+        return (
+            self.text.count("\n") > max(FEWEST_LINES_OF_A_LOOP, size // SHORTEST_LINE)
+            or max(self.text.count("["), self.text.count("<")) > max(2000, size // 40)
+            or len(self.labels) > MOST_LABELS
         )
 
     @cached_property
     def labels(self) -> list[Label]:
-        return [self._label(match) for match in _LABEL.finditer(self.folded)]
-
-    def _label(self, match: re.Match[str]) -> Label:
-        colon = _COLON.match(self.folded, match.end())
-        kind = match.lastgroup or ""
-        return Label(kind, match.start(), match.end("lead"), match.end(), colon.end() if colon else None)
+        return [_label(match) for match in islice(_LABEL.finditer(self.folded), MOST_LABELS + 1)]
 
     @cached_property
     def fences(self) -> list[int]:
-        return (
-            [match.start() for match in _FENCE.finditer(self.text)] if "```" in self.text or "~~~" in self.text else []
-        )
+        if "```" not in self.text and "~~~" not in self.text:
+            return []
+        return [match.start() for match in _FENCE.finditer(self.text)]
 
     def line_end(self, position: int) -> int:
         end = self.text.find("\n", position)
         return len(self.text) if end < 0 else end
 
 
+def _label(match: re.Match[str]) -> Label:
+    return Label(_kind(match[2]), match.start(), match.start(2), match.end(2), match.end(3) if match[3] else None)
+
+
+@lru_cache(maxsize=512)
+def _kind(name: str) -> str:
+    if name.startswith("sub") or name in ("better", "preference", "preferred"):
+        return "sub-verdict"
+    if name.startswith("criterion") and name[-1].isdigit():
+        return "principle"
+    return next((kind for kind, words in _KINDS if any(word in name for word in words)), "verdict")
+
+
 def visible(text: str) -> str:
-    return text if text.isascii() else _INVISIBLE_IN_TEXT.sub("", text)
+    return text if text.isascii() else _INVISIBLE.sub("", text)
 
 
 def fold(text: str) -> str:
@@ -124,28 +152,41 @@ def fold(text: str) -> str:
 
 def _without_thoughts(text: str) -> str | None:
     """The text outside of think blocks; None when one of them is never closed."""
-    if not ("<" in text or "[/" in text or "[THINK]" in text or "◁" in text):
+    if not ("<" in text or "◁" in text or "THINK]" in text):
         return text
+    tags = _thought_tags(fold(text))
+    if len(tags) > _MOST_THOUGHTS:
+        return None
     spoken, start, thinking = [], 0, False
-    for n, match in enumerate(_THOUGHT.finditer(fold(text))):
-        closing = any(match.groups())
-        if n >= _MOST_THOUGHTS:
-            return None
+    for n, (at, end, closing) in enumerate(tags):
         if closing and (thinking or n == 0):
-            thinking, start = False, match.end()
+            thinking, start = False, end
         elif not closing and not thinking:
-            spoken.append(text[start : match.start()])
+            spoken.append(text[start:at])
             thinking = True
     return None if thinking else "\n\n".join([*spoken, text[start:]])
 
 
-def _unwrap(text: str) -> str:
+def _thought_tags(folded: str) -> list[tuple[int, int, bool]]:
+    """Where each tag of a thought starts and ends, and whether it closes; at most a few more than are allowed."""
+    tags = []
+    for pair in _THOUGHTS:
+        for closing, tag in enumerate(pair):
+            at = folded.find(tag)
+            while at >= 0 and len(tags) <= _MOST_THOUGHTS:
+                if at == 0 or folded[at - 1] not in _MENTIONED:
+                    tags.append((at, at + len(tag), bool(closing)))
+                at = folded.find(tag, at + 1)
+    return sorted(tags)
+
+
+def _unwrapped(text: str) -> str:
     """Without the code fence that wraps all of it."""
-    if (
-        text.startswith(("```", "~~~"))
-        and len(_FENCE.findall("\n" + text)) <= 2
-        and (match := _WRAPPING_FENCE.match(text))
-    ):
-        after_last = text.rstrip().endswith(("```", "~~~")) or len(_FENCE.findall("\n" + text)) == 1
-        return match[1] if after_last else text
-    return text
+    if not text.startswith(("```", "~~~")):
+        return text
+    fences = sum(1 for _ in islice(_FENCE.finditer("\n" + text), 3))
+    closed = text.endswith(text[:3]) and len(text) > 6
+    if fences > 2 or (fences == 2 and not closed):
+        return text
+    first, _, rest = text.removesuffix(text[:3]).partition("\n") if closed else text.partition("\n")
+    return rest.strip() if rest else first.strip("`~ ")
