@@ -14,20 +14,31 @@ import importlib
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from fathom.engines import ChatMessage, Engine, EngineError, Request, Sampling
-from fathom.records import Comparison
 from fathom.rationale import Status
+from fathom.records import Comparison
 from fathom.verdict import Verdict, Vote, majority
 
 
+class Voter(ABC):
+    """What judges by votes: a `Judge`, or one wrapped by `fathom.scaling`. `verdict = await voter(comparison)`."""
+
+    @abstractmethod
+    async def votes(self, comparison: Comparison, sample: int = 0) -> list[Vote]:
+        """The votes on a comparison. Another `sample` gives other random draws, the same one the same."""
+
+    async def __call__(self, comparison: Comparison) -> Verdict:
+        return majority(await self.votes(comparison))
+
+
 @dataclass(frozen=True, kw_only=True)
-class Judge(ABC):
-    """Subclasses write `ask` and `read`. With an engine a judge can be awaited: `verdict = await judge(comparison)`."""
+class Judge(Voter):
+    """Subclasses write `ask` and `read`; with an engine it casts one vote."""
 
     engine: Engine | None = None
-    sampling: Sampling = Sampling()
+    sampling: Sampling = field(default_factory=Sampling)
 
     @abstractmethod
     def ask(self, comparison: Comparison) -> list[ChatMessage]:
@@ -49,12 +60,12 @@ class Judge(ABC):
         vote = self.read(completion.text, comparison, finished=completion.finish_reason == "stop")
         return replace(vote, order=order, usage=completion.usage)
 
-    async def __call__(self, comparison: Comparison) -> Verdict:
-        return majority([await self.vote(comparison)])
+    async def votes(self, comparison: Comparison, sample: int = 0) -> list[Vote]:
+        return [await self.vote(comparison, sample)]
 
 
 async def verdicts(
-    judge: Judge, comparisons: Iterable[Comparison], *, concurrency: int = 64
+    judge: Voter, comparisons: Iterable[Comparison], *, concurrency: int = 64
 ) -> AsyncIterator[tuple[Comparison, Verdict]]:
     """Judges with up to `concurrency` comparisons in flight; yields in the order of input."""
     pending: list[tuple[Comparison, asyncio.Task[Verdict]]] = []

@@ -14,6 +14,7 @@ from typing import Literal
 
 from fathom import prompts
 from fathom.engines import ChatMessage
+from fathom.errors import FathomError
 from fathom.judges import Judge
 from fathom.rationale import parse
 from fathom.records import Comparison
@@ -35,7 +36,8 @@ class MixJudge(Judge):
 
     def ask(self, comparison: Comparison) -> list[ChatMessage]:
         if len(comparison.responses) != 2:
-            raise ValueError(f"the Mix judge compares 2 responses; comparison {comparison.id} has {len(comparison.responses)}")
+            count = len(comparison.responses)
+            raise FathomError(f"the Mix judge compares 2 responses; comparison {comparison.id!r} has {count}")
         text = prompts.render(
             "mix/trained" if self.trained else f"mix/{self.style}",
             instruction=comparison.prompt_text,

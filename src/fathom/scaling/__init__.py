@@ -1,0 +1,4 @@
+"""More compute at inference: wrappers around a judge that change how its votes are cast. Each is a voter, so they nest.
+
+Repeated(Swapped(judge), 4)          # eight votes, four in each order of the responses
+"""

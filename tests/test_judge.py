@@ -1,0 +1,172 @@
+"""Judging: votes are cast, counted and mirrored; a failure is a vote that says so."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fathom.engines import Completion, EngineError, Request, Sampling
+from fathom.errors import FathomError
+from fathom.judges import Voter, find, verdicts
+from fathom.judges.mix import MixJudge
+from fathom.rationale import Status
+from fathom.records import Comparison, Label
+from fathom.scaling.votes import Repeated, Swapped
+from fathom.verdict import Usage
+
+PAIR = Comparison(id="1", prompt="Say hello.", responses=("Hello.", "Go away."), label=Label(best=0))
+
+
+@dataclass
+class Scripted:
+    """Answers as `script` says; remembers what it was asked."""
+
+    script: object
+    requests: list[Request] = field(default_factory=list)
+    identity: str = "scripted"
+
+    async def complete(self, request: Request) -> Completion:
+        self.requests.append(request)
+        await asyncio.sleep(0)
+        text = self.script(request) if callable(self.script) else str(self.script)
+        return Completion(text, usage=Usage(10, 3))
+
+
+def always(letter: str) -> Scripted:
+    return Scripted(f"Final verdict: [[{letter}]]")
+
+
+def seeded() -> Scripted:
+    """A judge whose verdict depends on all it is asked, in no meaningful way."""
+
+    def script(request: Request) -> str:
+        number = hashlib.sha256(repr(request).encode()).digest()[0]
+        return ("Final verdict: [[A]]", "Final verdict: [[B]]", "Final verdict: [[tie]]", "I cannot say.")[
+            digest[0] % 4
+        ]
+
+    return Scripted(script)
+
+
+def judged(voter: Voter, comparison: Comparison = PAIR):  # type: ignore[no-untyped-def]
+    return asyncio.run(voter(comparison))
+
+
+texts = st.text(min_size=1, max_size=30)
+pairs = st.builds(lambda prompt, a, b: Comparison(id="x", prompt=prompt, responses=(a, b)), texts, texts, texts)
+
+
+def test_one_vote_is_a_verdict() -> None:
+    verdict = judged(MixJudge(engine=always("B")))
+    assert (verdict.status, verdict.winner, verdict.agreement) == (Status.OK, 1, 1.0)
+    assert verdict.usage == Usage(10, 3)
+    assert verdict.votes[0].order == (0, 1)
+
+
+@given(pairs, st.sampled_from("AB"), st.integers(1, 3))
+def test_a_judge_that_always_says_the_same_letter_ties_when_swapped(pair: Comparison, letter: str, times: int) -> None:
+    verdict = judged(Repeated(Swapped(MixJudge(engine=always(letter))), times), pair)
+    assert (verdict.status, verdict.winner, verdict.agreement) == (Status.OK, None, 0.0)
+
+
+@given(pairs, st.integers(1, 4))
+def test_swapped_verdicts_mirror_when_the_input_does(pair: Comparison, times: int) -> None:
+    voter = Repeated(Swapped(MixJudge(engine=seeded())), times)
+    straight, mirrored = judged(voter, pair), judged(voter, pair.reordered((1, 0)))
+    assert mirrored.status == straight.status
+    assert mirrored.agreement == straight.agreement
+    assert mirrored.winner == (None if straight.winner is None else 1 - straight.winner)
+
+
+def test_half_of_the_votes_see_each_order() -> None:
+    engine = always("A")
+    verdict = judged(Repeated(Swapped(MixJudge(engine=engine)), 3))
+    assert sorted(vote.order for vote in verdict.votes) == [(0, 1)] * 3 + [(1, 0)] * 3
+    first_shown = [request.messages[0]["content"].index("Hello.") for request in engine.requests]
+    assert len(set(first_shown)) == 2
+
+
+def test_a_judge_that_knows_the_better_response_keeps_its_verdict_in_both_orders() -> None:
+    def script(request: Request) -> str:
+        text = request.messages[0]["content"]
+        return "Final verdict: [[A]]" if text.index("Hello.") < text.index("Go away.") else "Final verdict: [[B]]"
+
+    verdict = judged(Swapped(MixJudge(engine=Scripted(script))))
+    assert (verdict.winner, verdict.agreement) == (0, 1.0)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        pytest.param(lambda judge: Repeated(judge, 6), id="repeated"),
+        pytest.param(lambda judge: Repeated(Repeated(judge, 2), 3), id="repeated twice"),
+        pytest.param(lambda judge: Repeated(Swapped(Repeated(judge, 3)), 1), id="repeated inside swapped"),
+    ],
+)
+def test_wrappers_nest_without_asking_for_one_draw_twice(wrap) -> None:  # type: ignore[no-untyped-def]
+    engine = always("A")
+    votes = judged(wrap(MixJudge(engine=engine, sampling=Sampling(temperature=1.0)))).votes
+    assert len(votes) == 6
+    assert len({(repr(request.messages), request.sample) for request in engine.requests}) == 6
+
+
+def test_a_failed_call_is_a_vote_that_says_why_and_counts_for_nobody() -> None:
+    def script(request: Request) -> str:
+        if request.sample == 0:
+            raise EngineError("out of order")
+        return "Final verdict: [[B]]"
+
+    verdict = judged(Repeated(MixJudge(engine=Scripted(script)), 2))
+    assert [vote.status for vote in verdict.votes] == [Status.FAILED, Status.OK]
+    assert verdict.votes[0].error == "out of order"
+    assert (verdict.winner, verdict.agreement) == (1, 1.0)
+    alone = judged(Repeated(MixJudge(engine=Scripted(script)), 1))
+    assert (alone.status, alone.winner, alone.agreement) == (Status.FAILED, None, None)
+
+
+@given(pairs)
+def test_the_prompt_does_not_depend_on_the_label(pair: Comparison) -> None:
+    asked = [
+        MixJudge().ask(pair.model_copy(update={"label": label, "placement": placement}))
+        for label in (None, Label(best=0), Label(best=1), Label(scores=(1, 2)))
+        for placement in (None, (0, 1), (1, 0))
+    ]
+    assert all(messages == asked[0] for messages in asked)
+
+
+def test_verdicts_come_in_the_order_of_the_input_with_a_bounded_number_in_flight() -> None:
+    flying = peak = 0
+
+    class Slow:
+        identity = "slow"
+
+        async def complete(self, request: Request) -> Completion:
+            nonlocal flying, peak
+            flying += 1
+            peak = max(peak, flying)
+            await asyncio.sleep(0.001 if "item 3" in request.messages[0]["content"] else 0)
+            flying -= 1
+            return Completion("Final verdict: [[A]]")
+
+    async def run() -> list[str]:
+        comparisons = (PAIR.model_copy(update={"id": str(n), "prompt": f"item {n}"}) for n in range(20))
+        return [item.id async for item, _ in verdicts(MixJudge(engine=Slow()), comparisons, concurrency=5)]
+
+    assert asyncio.run(run()) == [str(n) for n in range(20)]
+    assert peak == 5
+
+
+def test_three_responses_are_refused_by_name() -> None:
+    with pytest.raises(FathomError, match="'1' has 3"):
+        MixJudge().ask(PAIR.model_copy(update={"responses": ("a", "b", "c")}))
+
+
+def test_a_judge_is_found_by_its_name() -> None:
+    assert find("mix") is MixJudge
+    with pytest.raises(ValueError, match="there are: mix"):
+        find("nobody")
