@@ -22,8 +22,14 @@ from typing import Literal
 
 from fathom.rationale import Rationale, SubVerdict, Unit
 
-SIMILAR = 0.5
+SIMILAR = 0.4
 """Principles at least this similar are one. Chosen by measurement: see docs/synthesis.md."""
+
+COMMON_WORDS = frozenset(
+    "a an the of to and or in on is are be it its that this for with as by from at not should must needs "
+    "response responses answer good".split()
+)
+"""Words that stand in the definition of any principle, and make none of them more alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +97,7 @@ def _principles(group: Sequence[Source]) -> set[tuple[str, str]]:
 def similarity(one: tuple[str, str], other: tuple[str, str]) -> float:
     """How alike two principles (name, definition) are, from 0 to 1: the cosine of their character trigrams.
 
-    The greater of two: that of the names, and that of names and definitions together.
+    The greater of two: that of the names, and that of names and definitions together. `COMMON_WORDS` do not count.
     """
     names = _cosine(_trigrams(one[0]), _trigrams(other[0]))
     if not (one[1] and other[1]):
@@ -101,7 +107,7 @@ def similarity(one: tuple[str, str], other: tuple[str, str]) -> float:
 
 @lru_cache(maxsize=4096)
 def _trigrams(text: str) -> Counter[str]:
-    padded = f" {plain(text)} "
+    padded = f" {' '.join(word for word in plain(text).split() if word not in COMMON_WORDS)} "
     return Counter(padded[i : i + 3] for i in range(len(padded) - 2))
 
 
@@ -151,7 +157,7 @@ def leading(sides: Iterable[str | None]) -> Literal["A", "B"] | None:
     return "A" if counts["A"] > counts["B"] else "B"
 
 
-def _commonest(texts: Iterable[str]) -> str:
+def _commonest(texts: Iterable[str] | Counter[str]) -> str:
     """Ties by first appearance."""
     return Counter(texts).most_common(1)[0][0]
 
@@ -159,11 +165,17 @@ def _commonest(texts: Iterable[str]) -> str:
 def fused(judgments: Sequence[str]) -> str:
     """The judgments one after another, no sentence twice. Of a repeated sentence the commonest spelling stands."""
     spellings: dict[str, Counter[str]] = {}
-    for judgment in judgments:
-        for sentence in sentences(judgment):
-            spellings.setdefault(_heard(sentence), Counter())[sentence] += 1
-    kept = [counter.most_common(1)[0][0] for counter in spellings.values()]
-    return "".join(a if a[-1:].isspace() else f"{a} " for a in kept).strip()
+    spaces: dict[str, str] = {}
+    for sentence in (sentence for judgment in judgments for sentence in sentences(judgment)):
+        heard, spelling = _heard(sentence), sentence.rstrip()
+        spellings.setdefault(heard, Counter())[spelling] += 1
+        spaces.setdefault(heard, sentence[len(spelling) :] or _space_after(spelling))
+    return "".join(_commonest(counts) + spaces[heard] for heard, counts in spellings.items()).strip()
+
+
+def _space_after(sentence: str) -> str:
+    """A fragment without a full stop ends its line, so that it stays a sentence of its own."""
+    return " " if _SENTENCE_END.search(f"{sentence} ") else "\n"
 
 
 def _heard(sentence: str) -> str:
@@ -207,7 +219,7 @@ def spelt_alike(rationales: Sequence[Rationale]) -> list[Rationale]:
     spellings: dict[str, Counter[str]] = {}
     for unit in (unit for rationale in rationales for unit in rationale.units):
         spellings.setdefault(plain(unit.principle), Counter())[unit.principle] += 1
-    spelling = {name: counts.most_common(1)[0][0] for name, counts in spellings.items()}
+    spelling = {name: _commonest(counts) for name, counts in spellings.items()}
     return [
         replace(rationale, units=tuple(replace(u, principle=spelling[plain(u.principle)]) for u in rationale.units))
         for rationale in rationales

@@ -116,6 +116,7 @@ async def each(comparisons: Sequence[Comparison], engine: Engine, settings: Sett
     finally:
         for task in pending:
             task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
 
 
 @dataclass(frozen=True)
@@ -205,10 +206,7 @@ async def _breadth(teacher: Teacher, _: Comparison, rationales: Sequence[Rationa
 async def _depth(teacher: Teacher, comparison: Comparison, rationales: Sequence[Rationale], _: Settings) -> Rationale:
     pool = [merged.unit for merged in _pool(rationales)]
     units = await teacher.choose(comparison, pool)
-    rationale = await teacher.refine(comparison, units, await teacher.solve(comparison))
-    if rationale.verdict not in ("A", "B"):
-        raise Unreadable("refine", "the verdict is a tie", render(rationale))
-    return rationale
+    return await teacher.refine(comparison, units, await teacher.solve(comparison))
 
 
 def _pool(rationales: Sequence[Rationale]) -> list[merging.Merged]:

@@ -10,7 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from fathom.atomic import replacing
 from fathom.judges.mix import MixJudge
+from fathom.provenance import write_json
 from fathom.rationale import Rationale, render
 from fathom.records import Comparison, Domain
 from fathom.synth.merging import ordered_alike, spelt_alike
@@ -162,14 +164,12 @@ def _counted(rejected: Iterable[Rejected]) -> list[dict[str, Any]]:
 
 def write(result: Result, out: Path, provenance: Mapping[str, Any] | None = None) -> None:
     """Writes ARM.jsonl for every arm, rejected.jsonl and manifest.json into the folder `out`."""
-    out.mkdir(parents=True, exist_ok=True)
     for arm in result.settings.arms:
         _write_lines(out / f"{arm}.jsonl", result.completions(arm))
     _write_lines(out / "rejected.jsonl", [asdict(rejected) for rejected in result.rejected])
-    text = json.dumps({**manifest(result), **(provenance or {})}, indent=2, ensure_ascii=False)
-    (out / "manifest.json").write_text(text + "\n", encoding="utf-8")
+    write_json(out / "manifest.json", {**manifest(result), **(provenance or {})})
 
 
 def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    with replacing(path) as file:
+        file.writelines(f"{json.dumps(row, ensure_ascii=False)}\n".encode() for row in rows)

@@ -16,6 +16,7 @@ from fathom.judges.mix import MixJudge
 from fathom.rationale import MOST_DEPTH_PRINCIPLES, Rationale, Status, Unit, parse, render
 from fathom.records import Comparison
 from fathom.synth.merging import Merged, Source, merged
+from fathom.transcript import Page
 from fathom.verdict import Usage, Vote
 
 Stage = Literal["sample", "standardise", "merge", "solve", "choose", "refine"]
@@ -71,14 +72,15 @@ class Teacher:
     async def solve(self, comparison: Comparison) -> str:
         """The teacher's own solution; it sees neither response, so that it cannot lean on one."""
         text = await self._text("solve", instruction=comparison.prompt_text)
-        if not text.strip():
-            raise Unreadable("solve", "the answer is empty", text)
-        return text
+        solution = _spoken(text)
+        if not solution:
+            raise Unreadable("solve", "there is no solution outside of the teacher's thoughts", text)
+        return solution
 
     async def choose(self, comparison: Comparison, units: Sequence[Unit]) -> list[Unit]:
         """The principles that decide whether a response is right, the most critical first: one to three."""
         text = await self._text("choose", instruction=comparison.prompt_text, units=units)
-        last_line = (text.strip().splitlines() or [""])[-1]
+        last_line = _spoken(text).rpartition("\n")[2]
         numbers = list(dict.fromkeys(int(number) for number in re.findall(r"\d+", last_line)))
         if numbers == [0]:
             raise Unreadable("choose", "a solution settles none of the principles", text)
@@ -100,6 +102,8 @@ class Teacher:
         written = reading.rationale.units
         if reading.status is not Status.OK:
             raise Unreadable("refine", f"the verdict is {reading.status}", text)
+        if reading.rationale.verdict == "tie":
+            raise Unreadable("refine", "the verdict is a tie", text)
         if len(written) != len(units) or not all(unit.judgment for unit in written):
             raise Unreadable("refine", f"asked to judge {len(units)} principles, {len(written)} units came back", text)
         judged = (replace(unit, principle=old.principle, definition=old.definition)
@@ -122,6 +126,12 @@ class Teacher:
 
     def _spent(self, stage: Stage, usage: Usage) -> None:
         self.usage[stage] = self.usage.get(stage, Usage()) + usage
+
+
+def _spoken(text: str) -> str:
+    """The text without what the teacher only thought; empty where a thought never ends."""
+    page = Page.of(text)
+    return page.text.strip() if page else ""
 
 
 _SOURCES = re.compile(r"\s*\(units? ([\d ,and]+)\)$", re.IGNORECASE)

@@ -1,0 +1,424 @@
+"""Synthesis: what merging keeps and drops, what is rejected and why, what is measured, and going on after a stop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fathom.engines import Completion, Engine, EngineError, Request, Sampling
+from fathom.engines.cache import CachedEngine
+from fathom.errors import FathomError
+from fathom.mini import base, world
+from fathom.mini.teacher import Teacher
+from fathom.rationale import Rationale, Unit, parse, render
+from fathom.records import Comparison
+from fathom.synth import Result, Settings, merge, synthesise, write
+from fathom.synth.merging import grouped, merged, sentences, sources
+from fathom.synth.result import manifest
+
+# Merging --------------------------------------------------------------------------------------------------------------
+
+words = st.sampled_from(["A is plain.", "B rambles.", "B is *plain*!", "A 3", "B 5\n- a list", "好。", "e.g. this", ""])
+judgments = st.lists(words, max_size=4).map(" ".join)
+names = st.sampled_from(["Clarity", "clarity", "**Clarity**", "Brevity", "Warmth of tone", "Correctness", "好"])
+units = st.builds(Unit, names, st.just(""), judgments, st.sampled_from(["A", "B", "MIXED", None]))
+rationales = st.builds(
+    Rationale, st.lists(units, max_size=5).map(tuple), st.just(""), st.sampled_from(["A", "B", "tie", None])
+)
+
+
+@given(st.lists(rationales, max_size=4), st.integers(1, 4))
+def test_every_sentence_of_a_merge_stands_in_a_source(many: list[Rationale], keep: int) -> None:
+    written = {s.strip() for rationale in many for unit in rationale.units for s in sentences(unit.judgment)}
+    named = {unit.principle for rationale in many for unit in rationale.units}
+    for unit in merge(many, keep=keep).units:
+        assert unit.principle in named
+        assert {sentence.strip() for sentence in sentences(unit.judgment)} <= written
+
+
+@given(st.lists(rationales, max_size=4))
+def test_every_unit_is_counted_in_exactly_one_group(many: list[Rationale]) -> None:
+    groups = grouped(sources(many))
+    assert sum(len(group) for group in groups) == sum(len(rationale.units) for rationale in many)
+    assert all(1 <= merged(group).count <= len(many) for group in groups)
+
+
+@given(st.lists(units, unique_by=lambda unit: unit.principle.strip("*").lower()), st.integers(1, 4))
+def test_a_rationale_merged_with_itself_keeps_its_principles_and_sides(some: list[Unit], times: int) -> None:
+    again = merge([Rationale(tuple(some))] * times, keep=100).units
+    assert [(unit.principle, unit.sub_verdict) for unit in again] == [(u.principle, u.sub_verdict) for u in some]
+
+
+@given(judgments)
+def test_sentences_joined_are_the_text(text: str) -> None:
+    assert "".join(sentences(text)).strip() == text.strip()
+
+
+def rationale(*units: tuple[str, str, str], verdict: str | None = None) -> Rationale:
+    return Rationale(tuple(Unit(n, judgment=j, sub_verdict=v) for n, j, v in units), verdict=verdict)  # type: ignore[arg-type]
+
+
+def clarity(*sides: str) -> list[Rationale]:
+    return [rationale(("Clarity", f"{side} is clearer.", side)) for side in sides]
+
+
+def test_the_sub_verdict_is_the_majority_and_the_minority_is_not_quoted() -> None:
+    assert merge(clarity("A", "B", "A"), keep=1).units == (Unit("Clarity", "", "A is clearer.", "A"),)
+
+
+def test_balanced_sides_are_mixed_and_all_quoted() -> None:
+    assert merge(clarity("A", "B"), keep=1).units == (Unit("Clarity", "", "A is clearer. B is clearer.", "MIXED"),)
+
+
+def test_a_repeated_sentence_is_written_once_in_its_commonest_spelling() -> None:
+    texts = ["a is **plain**. B rambles.", "A is plain. B is dull.", "A is plain."]
+    made = merge([rationale(("Clarity", text, "A")) for text in texts], keep=1)
+    assert made.units[0].judgment == "A is plain. B rambles. B is dull."
+
+
+def test_sentences_that_differ_in_a_sign_are_different() -> None:
+    made = merge([rationale(("Accuracy", text, "A")) for text in ("A 4 = 4.", "A 4 != 4.", "A -4 = 4.")], keep=1)
+    assert made.units[0].judgment == "A 4 = 4. A 4 != 4. A -4 = 4."
+
+
+def test_the_commonest_spelling_of_a_name_stands() -> None:
+    spellings = ["CLARITY", "clarity", "**Clarity**", "clarity"]
+    assert merge([rationale((name, "x", "A")) for name in spellings], keep=1).units[0].principle == "clarity"
+
+
+def test_the_most_frequent_units_are_kept_in_the_order_of_their_usual_place() -> None:
+    made = merge(
+        [
+            rationale(("Relevance", "x", "A"), ("Safety", "x", "A"), ("Brevity", "x", "A")),
+            rationale(("Safety", "x", "A"), ("Brevity", "x", "A")),
+            rationale(("Humour", "x", "B"), ("Brevity", "x", "A")),
+        ],
+        keep=2,
+    )
+    assert [unit.principle for unit in made.units] == ["Safety", "Brevity"]
+
+
+def test_principles_of_like_wording_are_one() -> None:
+    one = Unit("Factual accuracy", "Statements should be free of factual errors.", "A errs.", "B")
+    other = Unit("Accuracy of facts", "All statements in the response should be free of factual errors.", "B is right.", "B")
+    made = merge([Rationale((one,)), Rationale((other,))], keep=10)
+    assert made.units == (replace(one, judgment="A errs. B is right."),)
+
+
+def test_principles_that_one_rationale_lists_side_by_side_stay_apart() -> None:
+    listed = rationale(("Clarity of structure", "x", "A"), ("Clarity of style", "y", "A"))
+    assert merge([listed, listed], keep=10).units == listed.units
+
+
+@pytest.mark.parametrize(
+    ("sides", "verdicts", "decided"),
+    [
+        pytest.param("AAB", "BBB", "A", id="the units decide, whatever the teacher said"),
+        pytest.param("AB", "BBA", "B", id="balanced units leave it to the teacher's verdicts"),
+        pytest.param("AB", "AB", None, id="balanced again is undecided"),
+        pytest.param("", "", None, id="nothing decides nothing"),
+    ],
+)
+def test_the_verdict_of_a_merge(sides: str, verdicts: str, decided: str | None) -> None:
+    listed = [(name, "x", side) for name, side in zip(("Brevity", "Warmth", "Safety"), sides, strict=False)]
+    sampled = [rationale(*listed, verdict=verdict) for verdict in verdicts] or [rationale(*listed)]
+    assert merge(sampled, keep=10).verdict == decided
+
+
+# The whole run, on the small world ------------------------------------------------------------------------------------
+
+
+class Scripted:
+    """The mini teacher, except where a prompt holds one of the signs: there it answers as told, or fails."""
+
+    identity = "scripted"
+
+    def __init__(self, answers: dict[str, str | None] | None = None, teacher: Engine | None = None) -> None:
+        self.answers = answers or {}
+        self.teacher = teacher or Teacher(messiness=0)
+        self.requests: list[Request] = []
+
+    async def complete(self, request: Request) -> Completion:
+        self.requests.append(request)
+        await asyncio.sleep(0)
+        for sign, answer in self.answers.items():
+            if sign in request.messages[0]["content"]:
+                if answer is None:
+                    raise EngineError("no connection")
+                return Completion(answer)
+        return await self.teacher.complete(request)
+
+
+VANILLA, STANDARDISE, MERGE = "three to five principles", "Rewrite an evaluation", "Merge the units"
+SOLVE, CHOOSE, REFINE = "Solve this task", "Choose the principle", "under exactly these principles"
+
+
+def comparisons(n: int) -> list[Comparison]:
+    return [item.comparison for item in world.items(n, seed=0)]
+
+
+def synthesised(engine: Engine, n: int = 4, **changed: object) -> Result:
+    return asyncio.run(synthesise(comparisons(n), engine, Settings(**{"samples": 4, **changed})))  # type: ignore[arg-type]
+
+
+def test_mix_gives_breadth_to_preference_and_depth_to_correctness() -> None:
+    for comparison, made in synthesised(Teacher(), n=8).rationales("mix"):
+        assert made.structure == {"preference": "breadth", "correctness": "depth"}[comparison.domain or ""]
+
+
+def test_messy_texts_come_out_in_the_words_of_the_world() -> None:
+    """Unit for unit what `world.rationale` writes, in its order; and every token is known to the small model."""
+    from fathom.train.sft import encode
+
+    items = {item.id: item for item in world.items(100, seed=0)}
+    result = synthesised(Teacher(messiness=0.4), n=100, arms=("mix", "vanilla", "breadth", "depth"), samples=10)
+    tokenizer = base.tokenizer()
+    for arm in result.settings.arms:
+        assert len(result.rationales(arm)) >= 95
+        for comparison, made in result.rationales(arm):
+            item = items[comparison.id]
+            if made.trace:
+                assert made == world.rationale(item, "depth", None)  # type: ignore[arg-type]
+            else:
+                shown = {unit.principle for unit in made.units}
+                assert made.units == tuple(world.unit_at_sight(item, n) for n in world.PRINCIPLES if n in shown)
+        for row in result.completions(arm):
+            ids = encode(tokenizer, row["prompt"], row["completion"][0]["content"])["input_ids"]
+            assert tokenizer.unk_token_id not in ids
+
+
+def test_no_request_depends_on_a_label() -> None:
+    there, back = Scripted(), Scripted()
+    swapped = [c.model_copy(update={"label": c.label and c.label.reordered((1, 0))}) for c in comparisons(6)]
+    for engine, asked in ((there, comparisons(6)), (back, swapped)):
+        asyncio.run(synthesise(asked, engine, Settings(arms=("breadth", "depth"))))
+    assert there.requests == back.requests
+
+
+def test_no_more_requests_are_in_flight_than_allowed() -> None:
+    flying, most = 0, 0
+
+    class Counting(Teacher):
+        async def complete(self, request: Request) -> Completion:
+            nonlocal flying, most
+            flying += 1
+            most = max(most, flying)
+            await asyncio.sleep(0)
+            flying -= 1
+            return await Teacher().complete(request)
+
+    synthesised(Counting(), n=10, concurrency=3)
+    assert most == 3
+
+
+@pytest.mark.parametrize(("mode", "asked"), [("auto", 0), ("llm", 16)])
+def test_standardising_asks_the_teacher_only_where_it_must(mode: str, asked: int) -> None:
+    engine = Scripted()
+    result = synthesised(engine, standardise=mode)
+    assert sum(STANDARDISE in request.messages[0]["content"] for request in engine.requests) == asked
+    assert ("standardise" in result.usage) == bool(asked)
+
+
+def test_merging_by_the_teacher_and_by_similarity_agree_on_texts_that_name_principles_alike() -> None:
+    by_similarity, by_teacher = (synthesised(Teacher(), n=20, arms=("breadth",), merge=m) for m in ("similarity", "llm"))
+    assert by_similarity.rationales("breadth") == by_teacher.rationales("breadth")
+    assert set(by_teacher.usage) - set(by_similarity.usage) == {"merge"}
+
+
+REJECTIONS = [
+    (VANILLA, None, "sample", "no connection"),
+    (VANILLA, "I cannot help with that.", "sample", "refused"),
+    (VANILLA, "<think>A is", "sample", "truncated"),
+    (MERGE, "Principle 1: clarity\nJudgment: x\nVerdict: A", "merge", "names no units"),
+    (MERGE, "Principle 1: clarity (units 1, 2)\nJudgment: x\nVerdict: A", "merge", "exactly once"),
+    (MERGE, "Principle 1: clarity (units 1, 99)\nJudgment: x\nVerdict: A", "merge", "exactly once"),
+    (SOLVE, " ", "solve", "no solution"),
+    (SOLVE, "<think>2 + 2 = 4", "solve", "no solution"),
+    (SOLVE, None, "solve", "no connection"),
+    (CHOOSE, "the first", "choose", "no numbers"),
+    (CHOOSE, "99", "choose", "no numbers"),
+    (CHOOSE, "0", "choose", "settles none"),
+    (REFINE, "Principle 1: accuracy\nJudgment: A is right.\nVerdict: A", "refine", "missing"),
+    (REFINE, "Final verdict: [[A]]", "refine", "0 units"),
+    (REFINE, "Principle 1: accuracy\nVerdict: A\n\nFinal verdict: [[A]]", "refine", "units came back"),
+    (REFINE, "Principle 1: accuracy\nJudgment: Alike.\nVerdict: MIXED\n\nFinal verdict: [[tie]]", "refine", "tie"),
+]
+
+
+@pytest.mark.parametrize(("sign", "answer", "stage", "reason"), REJECTIONS)
+def test_what_cannot_be_read_is_rejected_with_its_stage_reason_and_text(
+    sign: str, answer: str | None, stage: str, reason: str
+) -> None:
+    result = synthesised(Scripted({sign: answer}), merge="llm", arms=("mix",))
+    lost = [rejected for rejected in result.rejected if rejected.stage == stage]
+    assert lost
+    for rejected in lost:
+        assert reason in rejected.reason
+        assert parse(rejected.text) == parse(answer or "")
+    kept = {comparison.id for comparison, _ in result.rationales("mix")}
+    assert kept == {c.id for c in comparisons(4)} - {r.id for r in result.rejected if r.structure}
+
+
+def test_an_answer_cut_off_by_the_token_limit_is_rejected() -> None:
+    class Short(Teacher):
+        async def complete(self, request: Request) -> Completion:
+            whole = await Teacher().complete(request)
+            return replace(whole, finish_reason="length") if SOLVE in request.messages[0]["content"] else whole
+
+    assert {(r.stage, r.reason) for r in synthesised(Short()).rejected} == {("solve", "the answer was cut off (length)")}
+
+
+def test_an_undecided_merge_is_rejected_and_no_coin_is_thrown() -> None:
+    balanced = render(rationale(("clarity", "x", "A"), ("warmth", "y", "B"), verdict="tie"))
+    result = synthesised(Scripted({VANILLA: balanced}), arms=("breadth",))
+    assert result.rationales("breadth") == []
+    assert {rejected.reason for rejected in result.rejected} == {"sub-verdicts and verdicts are balanced"}
+
+
+def test_the_chosen_principle_keeps_its_name_and_definition() -> None:
+    refined = "Principle 1: Getting it right\nJudgment: A agrees with the solution.\nVerdict: A\n\nFinal verdict: [[A]]"
+    for _, made in synthesised(Scripted({REFINE: refined}), arms=("depth",)).rationales("depth"):
+        assert made.units == (Unit("accuracy", "", "A agrees with the solution.", "A"),)
+
+
+# What is measured -----------------------------------------------------------------------------------------------------
+
+
+def test_accuracy_after_every_stage_is_counted_by_hand() -> None:
+    """Four comparisons, two votes each: every vote says A, but one in prose that says nothing."""
+    says_a = render(rationale(("accuracy", "x", "A"), verdict="A"))
+
+    class Fixed:
+        identity = "fixed"
+
+        async def complete(self, request: Request) -> Completion:
+            text = request.messages[0]["content"]
+            if SOLVE in text or CHOOSE in text:
+                return Completion("1")
+            first = comparisons(1)[0].prompt_text
+            return Completion("Hm." if first in text and request.sample == 0 or "Hm." in text else says_a)
+
+    result = synthesised(Fixed(), samples=2, arms=("breadth", "depth"))
+    wins = [c.label is not None and c.label.winner == 0 for c in comparisons(4)]
+    overall = {row.stage: row for row in result.accuracies() if row.domain is None}
+    assert (overall["sampled"].labelled, overall["sampled"].readable) == (8, 7)
+    assert overall["sampled"].correct == 2 * sum(wins) - wins[0]
+    assert (overall["breadth"].labelled, overall["breadth"].readable, overall["breadth"].correct) == (4, 4, sum(wins))
+    by_domain = [row for row in result.accuracies() if row.stage == "depth" and row.domain]
+    assert sum(row.correct for row in by_domain) == overall["depth"].correct == sum(wins)
+    assert overall["sampled"].summary()["readable_share"].mean == 7 / 8
+
+
+def test_without_labels_nothing_is_measured_and_everything_made() -> None:
+    unlabelled = [comparison.model_copy(update={"label": None}) for comparison in comparisons(4)]
+    result = asyncio.run(synthesise(unlabelled, Teacher(), Settings()))
+    assert result.accuracies() == []
+    assert len(result.rationales("mix")) + len(result.rejected) == 4
+
+
+def test_tokens_are_the_sum_of_what_every_stage_spent() -> None:
+    engine = Scripted(teacher=Teacher(messiness=0.5))
+    result = synthesised(engine, n=10, merge="llm")
+    spent = [asyncio.run(engine.teacher.complete(request)).usage for request in engine.requests]
+    assert set(result.usage) == {"sample", "standardise", "merge", "solve", "choose", "refine"}
+    assert sum(usage.prompt_tokens for usage in result.usage.values()) == sum(usage.prompt_tokens for usage in spent)
+    assert sum(u.completion_tokens for u in result.usage.values()) == sum(u.completion_tokens for u in spent)
+
+
+def test_the_filter_keeps_what_agrees_with_the_label_and_says_what_it_dropped() -> None:
+    free, filtered = (synthesised(Teacher(), n=40, arms=("vanilla",), filter=f) for f in ("none", "consistent"))
+    kept = filtered.rationales("vanilla")
+    assert 0 < len(kept) < len(free.rationales("vanilla"))
+    assert all(c.label is not None and made.verdict == "AB"[c.label.winner or 0] for c, made in kept)
+    dropped = [rejected for rejected in filtered.rejected if rejected.stage == "filter"]
+    assert len(kept) + len(dropped) == len(free.rationales("vanilla"))
+    assert filtered.accuracies() == free.accuracies()
+
+
+# Settings and data that cannot be used --------------------------------------------------------------------------------
+
+
+def test_mix_without_a_domain_says_how_to_give_one() -> None:
+    nameless = [comparison.model_copy(update={"domain": None}) for comparison in comparisons(2)]
+    engine = Scripted()
+    with pytest.raises(FathomError, match="--domain"):
+        asyncio.run(synthesise(nameless, engine, Settings()))
+    assert engine.requests == []
+    given_one = asyncio.run(synthesise(nameless, engine, Settings(domain="preference")))
+    assert {made.structure for _, made in given_one.rationales("mix")} == {"breadth"}
+
+
+def test_only_pairs_can_be_used() -> None:
+    three = Comparison(id="three", prompt="x", responses=("a", "b", "c"), domain="preference")
+    with pytest.raises(FathomError, match="three has 3 responses"):
+        asyncio.run(synthesise([three], Teacher(), Settings()))
+
+
+@pytest.mark.parametrize("changed", [{"samples": 0}, {"keep": 0}, {"concurrency": 0}, {"arms": ()}, {"arms": ("x",)}])
+def test_settings_that_make_no_sense_are_refused(changed: dict[str, object]) -> None:
+    with pytest.raises(FathomError, match=next(iter(changed))):
+        Settings(**changed)  # type: ignore[arg-type]
+
+
+# Writing and going on -------------------------------------------------------------------------------------------------
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+class Breaks:
+    """An engine that dies after some requests, as a process does."""
+
+    identity = Teacher().identity
+
+    def __init__(self, after: int) -> None:
+        self.after = after
+        self.asked = 0
+
+    async def complete(self, request: Request) -> Completion:
+        if self.asked >= self.after:
+            raise KeyboardInterrupt
+        self.asked += 1
+        return await Teacher().complete(request)
+
+
+@pytest.mark.parametrize("after", [0, 7, 21, 34])
+def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path, after: int) -> None:
+    async def run(engine: Engine) -> tuple[Result, int]:
+        async with CachedEngine(engine, tmp_path / "journal.sqlite") as cached:
+            return await synthesise(comparisons(10), cached, Settings(concurrency=4)), cached.asked
+
+    broken, whole = Breaks(after), Scripted(teacher=Teacher())
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(run(broken))
+    result, asked = asyncio.run(run(Teacher()))
+    again, nothing = asyncio.run(run(Teacher()))
+    uninterrupted = asyncio.run(synthesise(comparisons(10), whole, Settings()))
+    assert asked == len(whole.requests) - broken.asked
+    assert nothing == 0
+    for name, made in (("resumed", result), ("again", again), ("whole", uninterrupted)):
+        write(replace(made, settings=Settings()), tmp_path / name)
+    assert files(tmp_path / "resumed") == files(tmp_path / "again") == files(tmp_path / "whole")
+
+
+def test_the_folder_holds_a_set_an_arm_the_rejections_and_a_manifest(tmp_path: Path) -> None:
+    result = synthesised(Scripted({CHOOSE: "?"}), n=6, arms=("mix", "vanilla"))
+    write(result, tmp_path)
+    assert set(files(tmp_path)) == {"mix.jsonl", "vanilla.jsonl", "rejected.jsonl", "manifest.json"}
+    written = json.loads((tmp_path / "manifest.json").read_text())
+    assert written["completions"] == {"mix": 3, "vanilla": 6}
+    assert written["rejected"]["rationales"] == [
+        {"stage": "choose", "reason": "the last line names no numbers from 1 to 6", "count": 3}
+    ] or sum(row["count"] for row in written["rejected"]["rationales"]) == 3
+    rows = [json.loads(line) for line in (tmp_path / "mix.jsonl").read_text().splitlines()]
+    assert [row["id"] for row in rows] == [c.id for c in comparisons(6) if c.domain == "preference"]
+    assert all(parse(row["completion"][0]["content"]).rationale.verdict for row in rows)
+    assert manifest(result)["samples"] == 24
