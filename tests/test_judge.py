@@ -44,11 +44,10 @@ def always(letter: str) -> Scripted:
 def seeded() -> Scripted:
     """A judge whose verdict depends on all it is asked, in no meaningful way."""
 
+    answers = ("Final verdict: [[A]]", "Final verdict: [[B]]", "Final verdict: [[tie]]", "I cannot say.")
+
     def script(request: Request) -> str:
-        number = hashlib.sha256(repr(request).encode()).digest()[0]
-        return ("Final verdict: [[A]]", "Final verdict: [[B]]", "Final verdict: [[tie]]", "I cannot say.")[
-            digest[0] % 4
-        ]
+        return answers[hashlib.sha256(repr(request).encode()).digest()[0] % 4]
 
     return Scripted(script)
 
