@@ -14,7 +14,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationInfo, field_validator, model_validator
 
 Domain = Literal["preference", "correctness"]
 
@@ -31,11 +31,11 @@ class Message(Record):
 
 
 class Label(Record):
-    """Which response is better, told in exactly one way: `best` (an index), `ranking` (indices, best first) or `scores`."""
+    """Which response is better, told in one way: `best` (an index), `ranking` (indices, best first) or `scores`."""
 
     best: int | None = Field(default=None, ge=0)
-    ranking: tuple[int, ...] | None = None
-    scores: tuple[float, ...] | None = None
+    ranking: tuple[int, ...] | None = Field(default=None, min_length=1)
+    scores: tuple[FiniteFloat, ...] | None = Field(default=None, min_length=1)
 
     @model_validator(mode="after")
     def _told_once(self) -> Label:
@@ -80,20 +80,33 @@ class Comparison(Record):
     """Where the source had each response: `placement[k]` is the source's position of response k (0 is `chosen`)."""
     metadata: Mapping[str, Any] = Field(default_factory=dict)
 
-    @model_validator(mode="after")
-    def _fits(self) -> Comparison:
-        n = len(self.responses)
-        if not self.prompt:
-            raise ValueError("prompt is empty")
-        if self.label is not None:
-            named = self.label.ranking or self.label.scores
-            if named is not None and len(named) != n:
-                raise ValueError(f"label speaks of {len(named)} responses, there are {n}")
-            if self.label.best is not None and self.label.best >= n:
-                raise ValueError(f"label.best is {self.label.best}, allowed are 0 to {n - 1}")
-        if self.placement is not None and sorted(self.placement) != list(range(n)):
-            raise ValueError(f"placement must be an order of 0 to {n - 1}, got {list(self.placement)}")
-        return self
+    @field_validator("prompt")
+    @classmethod
+    def _asks(cls, prompt: str | tuple[Message, ...]) -> str | tuple[Message, ...]:
+        if not prompt:
+            raise ValueError("got an empty prompt, allowed is text or at least one message")
+        return prompt
+
+    @field_validator("label")
+    @classmethod
+    def _fits(cls, label: Label | None, info: ValidationInfo) -> Label | None:
+        n = len(info.data.get("responses", ()))
+        if label is None or not n:
+            return label
+        named = label.ranking or label.scores
+        if named is not None and len(named) != n:
+            raise ValueError(f"speaks of {len(named)} responses, there are {n}")
+        if label.best is not None and label.best >= n:
+            raise ValueError(f"got best {label.best}, allowed are 0 to {n - 1}")
+        return label
+
+    @field_validator("placement")
+    @classmethod
+    def _is_an_order(cls, placement: tuple[int, ...] | None, info: ValidationInfo) -> tuple[int, ...] | None:
+        n = len(info.data.get("responses", ()))
+        if placement is not None and n and sorted(placement) != list(range(n)):
+            raise ValueError(f"got {list(placement)}, allowed is an order of 0 to {n - 1}")
+        return placement
 
     @property
     def prompt_text(self) -> str:
