@@ -8,6 +8,8 @@ from fathom.transcript import Page
 
 _OPEN_MARK = re.compile(r"\[ ?\[[^\[\]\n]{0,20}\]?$|\\boxed\{[^{}\n]{0,20}$")
 _OPEN_TAG = re.compile(r"<(verdict|answer|final_verdict|final_answer|winner|decision|choice)>(?!.*</\1>)", re.DOTALL)
+_REACH = 600
+_DECLINING = ("can't", "can’t", "cannot", "can not", "won", "will not", "able", "decline", "refuse", "comfort", "not", "无法", "不能", "拒绝")
 _REFUSAL = re.compile(
     r"(?:^|[.!?\n]\s*)[\W_]{0,4}(?:(?:i['’]?m |i am )?(?:very |so |truly )?(?:sorry|afraid)[,.]? ?(?:but |that )?|unfortunately,? |as an ai[^,.\n]{0,40}, ?"
     r"|i apologi[sz]e,? ?(?:but )?){0,3}(?:i|we) (?:really |simply |just )?"
@@ -34,4 +36,5 @@ def ends_open(page: Page) -> bool:
 def refuses(page: Page) -> bool:
     """Whether the model says, in its own name at the start or the end, that it does not judge."""
     folded = page.folded
-    return bool(_REFUSAL.search(folded[:600]) or _REFUSAL.search(folded[-600:]))
+    ends = (folded,) if len(folded) <= 2 * _REACH else (folded[:_REACH], folded[-_REACH:])
+    return any(any(word in end for word in _DECLINING) and _REFUSAL.search(end) for end in ends)

@@ -14,14 +14,15 @@ import re
 from bisect import bisect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from fathom.transcript import Page, fold, visible
 
 Outcome = Literal["A", "B", "tie", "invalid"]
 
-MOST_MARKS = 256
-"""A text with more marks, or more announcements, is a model that loops: none of them counts."""
+MOST_WEIGHED = 128
+"""More marks, or announcements, of which each needs a look of its own, are a model that loops: none of them counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,17 +116,31 @@ _REVISED = re.compile(
 
 def _marks(page: Page) -> list[_Mark] | None:
     """Every bracketed mark that looks like an outcome; None when there are too many to be a judgement."""
-    found = []
-    for match in _MARK.finditer(page.folded):
-        outcome = _inside(match[1])
-        if outcome is not None:
-            found.append((match, outcome))
-        if len(found) > MOST_MARKS:
-            return None
+    if "[" not in page.folded:
+        return []
+    found = [(match, outcome) for match in _MARK.finditer(page.folded) if (outcome := _inside(match[1]))]
     offered = {k + i for k in range(len(found) - 1) if _are_offered(page, found[k][0], found[k + 1][0]) for i in (0, 1)}
-    return [_weigh(page, match, outcome, k in offered) for k, (match, outcome) in enumerate(found)]
+    marks: list[_Mark] = []
+    standing: set[tuple[str, str]] = set()
+    weighed = 0
+    for k, (match, outcome) in enumerate(found):
+        start, end = match.span()
+        surroundings = (page.folded[max(0, start - 60) : start], page.folded[start : end + 60])
+        if k in offered:
+            marks.append(_Mark(outcome, start, end, offered=True, denied=False, quoted=False, closes=False))
+        elif surroundings in standing:
+            marks.append(_Mark(outcome, start, end, offered=False, denied=False, quoted=False, closes=True))
+        else:
+            weighed += 1
+            marks.append(mark := _weigh(page, start, end, outcome))
+            if mark.stands and mark.closes:
+                standing.add(surroundings)
+        if weighed > MOST_WEIGHED:
+            return None
+    return marks
 
 
+@lru_cache(maxsize=512)
 def _inside(content: str) -> Outcome | None:
     if match := _INSIDE.fullmatch(content):
         return "A" if match["a"] else "B" if match["b"] else "tie"
@@ -139,17 +154,16 @@ def _are_offered(page: Page, first: re.Match[str], second: re.Match[str]) -> boo
     return 0 < between <= 60 and _OFFERED_NEXT.fullmatch(page.folded, first.end(), second.start()) is not None
 
 
-def _weigh(page: Page, match: re.Match[str], outcome: Outcome, offered: bool) -> _Mark:
-    before, after = _around(page, match.start(), match.end())
+def _weigh(page: Page, start: int, end: int, outcome: Outcome) -> _Mark:
+    before, after = _around(page, start, end)
     alone = _EMPTY.fullmatch(before) is not None and _EMPTY.fullmatch(after) is not None
-    denied = _is_taken_back(before) or _CONDITION.match(after) is not None
     return _Mark(
-        outcome=outcome,
-        start=match.start(),
-        end=match.end(),
-        offered=offered,
-        denied=denied,
-        quoted=is_quoted(page, match.start(), match.end()),
+        outcome,
+        start,
+        end,
+        offered=False,
+        denied=_is_taken_back(before) or _CONDITION.match(after) is not None,
+        quoted=is_quoted(page, start, end),
         closes=alone or _ENDS_SENTENCE.match(after) is not None,
     )
 
@@ -201,6 +215,8 @@ def _in_quotation_marks(text: str, start: int, end: int) -> bool:
     if '"' in text and text.count('"', 0, start) % 2 and text.count('"', end) % 2:
         return True
     before, after = text[max(0, start - REACH) : start], text[end : end + REACH]
+    if after.isascii() and "<" not in after:
+        return False
     return any(before.rfind(left) > before.rfind(right) and right in after for left, right in _PAIRS)
 
 
@@ -271,7 +287,7 @@ def _announcements(page: Page, owned: Sequence[tuple[int, int]]) -> Iterator[_An
             link = match and _LINK.match(page.folded, match.end())
             if match and link and not _is_owned(at, owned):
                 yield _Announcement(at, link.end(), match[0].endswith(("answer", "答案")))
-    for tag in _TAGS if "</" in page.folded else ():
+    for tag in _TAGS if "<" in page.folded else ():
         if f"</{tag}>" in page.folded:
             for at in _places(page.folded, f"<{tag}>"):
                 yield _Announcement(at, at + len(tag) + 2, tag.endswith("answer"))
@@ -433,10 +449,16 @@ def final_verdicts(page: Page, owned: Sequence[tuple[int, int]], finished: bool)
         return []
     announced: list[Found] = []
     answered: list[Found] = []
-    for n, words in enumerate(_announcements(page, owned)):
-        if n > 4 * MOST_MARKS:
+    seen: dict[tuple[str, str], list[Found]] = {}
+    for words in _announcements(page, owned):
+        surroundings = (page.folded[max(0, words.start - 60) : words.start], page.folded[words.start : words.place + 60])
+        if surroundings in seen:
+            here = [Found(found.outcome, words.start) for found in seen[surroundings]]
+        elif len(seen) > MOST_WEIGHED:
             return []
-        (answered if words.of_answer else announced).extend(_announced(page, words, marks, finished))
+        else:
+            here = seen[surroundings] = _announced(page, words, marks, finished)
+        (answered if words.of_answer else announced).extend(here)
     free = [mark for mark in marks if mark.stands and not _is_owned(mark.start, owned)]
     if announced:
         end = page.line_end(max(found.start for found in announced))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
 
@@ -81,45 +81,41 @@ class Label(NamedTuple):
     """Where the value starts, if a colon or its like follows the name."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Page:
-    """`text` starts with a line break; `folded` is the same in lower case and ASCII punctuation, place by place."""
+    """`text` starts with a line break; `folded` is the same in lower case and ASCII punctuation, place by place.
+
+    `fences` are the places of its code fences. `loops` says that this is a model gone round in circles: thousands of
+    tiny lines, of brackets, of labels. No labels are looked for there.
+    """
 
     text: str
     folded: str
+    labels: list[Label]
+    fences: list[int]
+    loops: bool
 
     @classmethod
     def of(cls, text: str) -> Page | None:
-        """The page that `text` makes; None when all of it is a thought that is never closed."""
+        """The page that `text` makes; None when it ends in a thought that is never closed."""
         spoken = _without_thoughts(text)
         if spoken is None:
             return None
         if "<" in spoken:
             spoken = _SPECIAL_TOKEN.sub("", spoken)
         spoken = "\n" + _unwrapped(visible(spoken).strip())
-        if spoken.count("\n") > FEWEST_LINES_OF_A_LOOP:
+        lines = spoken.count("\n")
+        if lines > FEWEST_LINES_OF_A_LOOP:
             spoken = _BLANK_LINES.sub("\n\n", spoken)
-        return cls(spoken, fold(spoken))
-
-    @property
-    def loops(self) -> bool:
-        """Whether this is a model gone round in circles: thousands of tiny lines, of brackets, of labels."""
-        size = len(self.text)
-        return (
-            self.text.count("\n") > max(FEWEST_LINES_OF_A_LOOP, size // SHORTEST_LINE)
-            or max(self.text.count("["), self.text.count("<")) > max(2000, size // 40)
-            or len(self.labels) > MOST_LABELS
-        )
-
-    @cached_property
-    def labels(self) -> list[Label]:
-        return [_label(match) for match in islice(_LABEL.finditer(self.folded), MOST_LABELS + 1)]
-
-    @cached_property
-    def fences(self) -> list[int]:
-        if "```" not in self.text and "~~~" not in self.text:
-            return []
-        return [match.start() for match in _FENCE.finditer(self.text)]
+            lines = spoken.count("\n")
+        folded, size = fold(spoken), len(spoken)
+        most_lines = max(FEWEST_LINES_OF_A_LOOP, size // SHORTEST_LINE)
+        if lines > most_lines or max(spoken.count("["), spoken.count("<")) > most_lines:
+            return cls(spoken, folded, [], [], loops=True)
+        labels = [_label(match) for match in islice(_LABEL.finditer(folded), MOST_LABELS + 1)]
+        fenced = "`" in spoken or "~" in spoken
+        fences = [match.start() for match in _FENCE.finditer(spoken)] if fenced else []
+        return cls(spoken, folded, labels, fences, loops=len(labels) > MOST_LABELS)
 
     def line_end(self, position: int) -> int:
         end = self.text.find("\n", position)
@@ -152,7 +148,7 @@ def fold(text: str) -> str:
 
 def _without_thoughts(text: str) -> str | None:
     """The text outside of think blocks; None when one of them is never closed."""
-    if not ("<" in text or "◁" in text or "THINK]" in text):
+    if not ("<" in text or "◁" in text or ("[" in text and "[/THINK]" in text)):
         return text
     tags = _thought_tags(fold(text))
     if len(tags) > _MOST_THOUGHTS:
