@@ -1,9 +1,10 @@
 """Rationales as values: what is rendered is read back, whatever the texts in it hold."""
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fathom.rationale import Rationale, Status, Unit, clean, parse, render
+from fathom.rationale import MOST_UNITS, Rationale, Status, Unit, clean, parse, render
 
 LOOKALIKES = [
     "Principle 1: x", "Principle ١: x", "Definition:", "Solution: y", "Judgment: z", "Verdict: A", "\\Verdict: B",
@@ -45,6 +46,8 @@ def test_every_rationale_is_read_back_as_it_was(rationale: Rationale, finished: 
     assert reading.status is (no_verdict if rationale.verdict is None else Status.OK)
 
 
-def test_more_than_64_units_that_the_library_wrote_are_read_back() -> None:
-    rationale = Rationale(tuple(Unit(f"principle {i}", judgment="x", sub_verdict="A") for i in range(100)), verdict="B")
-    assert parse(render(rationale)).rationale == rationale
+def test_a_rationale_of_the_most_units_is_read_back_and_a_longer_one_refused() -> None:
+    units = tuple(Unit(f"principle {n}", "d", "j", "A") for n in range(MOST_UNITS))
+    assert parse(render(Rationale(units, "a trace", "B"))).rationale == Rationale(units, "a trace", "B")
+    with pytest.raises(ValueError, match="at most 64 units, got 65"):
+        Rationale((*units, units[0]))

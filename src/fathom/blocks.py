@@ -11,9 +11,6 @@ from dataclasses import dataclass, field
 
 from fathom.transcript import Label, Page
 
-MOST_UNITS = 64
-"""A text with more units than these is a model that loops: the rest is dropped."""
-
 _HEADING = re.compile(
     r"[ \t>]{0,4}(?:[-*+•] )?(?P<hashes>#{1,6})?[ \t]{0,4}(?P<bold>\*\*|__)?[ \t]{0,4}(?P<number>\(?\d{1,3}[.):][ \t]{0,4})?"
     r"(?P<bold2>\*\*|__)?(?P<name>[^\s#*].{0,200})"

@@ -15,14 +15,17 @@ from bisect import bisect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import Any, Literal
 
 from fathom.transcript import Page, fold, visible
 
 Outcome = Literal["A", "B", "tie", "invalid"]
 
+MOST_ANNOUNCED = 512
 MOST_WEIGHED = 128
-"""More marks, or announcements, of which each needs a look of its own, are a model that loops: none of them counts."""
+"""More announcements than those, or more of them or of marks that each need a look of their own, are a model that loops:
+none of them counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,14 +285,14 @@ def _announcements(page: Page, owned: Sequence[tuple[int, int]]) -> Iterator[_An
                 words = page.folded[label.words : label.end]
                 yield _Announcement(label.words, place, words.endswith(("answer", "答案")))
     for words in _SENTENCE_STARTS:
-        for at in _places(page.folded, words):
+        for at in islice(_places(page.folded, words), 4 * MOST_ANNOUNCED):
             match = _SENTENCE_START.match(page.folded, at)
             link = match and _LINK.match(page.folded, match.end())
             if match and link and not _is_owned(at, owned):
                 yield _Announcement(at, link.end(), match[0].endswith(("answer", "答案")))
     for tag in _TAGS if "<" in page.folded else ():
         if f"</{tag}>" in page.folded:
-            for at in _places(page.folded, f"<{tag}>"):
+            for at in islice(_places(page.folded, f"<{tag}>"), MOST_ANNOUNCED):
                 yield _Announcement(at, at + len(tag) + 2, tag.endswith("answer"))
 
 
@@ -450,12 +453,12 @@ def final_verdicts(page: Page, owned: Sequence[tuple[int, int]], finished: bool)
     announced: list[Found] = []
     answered: list[Found] = []
     seen: dict[tuple[str, str], list[Found]] = {}
-    for words in _announcements(page, owned):
+    for n, words in enumerate(_announcements(page, owned)):
         surroundings = (page.folded[max(0, words.start - 60) : words.start], page.folded[words.start : words.place + 60])
+        if n > MOST_ANNOUNCED or len(seen) > MOST_WEIGHED:
+            return []
         if surroundings in seen:
             here = [Found(found.outcome, words.start) for found in seen[surroundings]]
-        elif len(seen) > MOST_WEIGHED:
-            return []
         else:
             here = seen[surroundings] = _announced(page, words, marks, finished)
         (answered if words.of_answer else announced).extend(here)

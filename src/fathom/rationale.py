@@ -17,7 +17,7 @@ from enum import StrEnum
 from statistics import fmean
 from typing import Literal
 
-from fathom.blocks import MOST_UNITS, Block, blocks, owned
+from fathom.blocks import Block, blocks, owned
 from fathom.endings import ends_open, refuses
 from fathom.outcome import Outcome, final_verdicts, sub_verdict
 from fathom.transcript import Page
@@ -28,6 +28,10 @@ Structure = Literal["vanilla", "breadth", "depth", "hybrid"]
 
 MOST_DEPTH_PRINCIPLES = 3
 """A depth rationale judges under at most this many principles (arXiv 2603.01571, section on D-CoT)."""
+
+
+MOST_UNITS = 64
+"""A rationale has at most this many units. A text with more is a model that loops, and the rest is not read."""
 
 
 class Status(StrEnum):
@@ -69,13 +73,18 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Rationale:
-    """Units side by side (breadth), a solving trace (depth), or both; then the verdict, `None` where there is none."""
+    """Units side by side (breadth), a solving trace (depth), or both; then the verdict, `None` where there is none.
+
+    Raises ValueError for more than `MOST_UNITS` units.
+    """
 
     units: tuple[Unit, ...] = ()
     trace: str = ""
     verdict: Choice | None = None
 
     def __post_init__(self) -> None:
+        if len(self.units) > MOST_UNITS:
+            raise ValueError(f"a rationale has at most {MOST_UNITS} units, got {len(self.units)}")
         object.__setattr__(self, "trace", clean(self.trace))
 
     @property
@@ -180,7 +189,7 @@ def parse(text: str, *, finished: bool = True) -> Reading:
         page = Page.of(text)
         if page is None:
             return Reading(Rationale(), Status.TRUNCATED)
-        rationale = _read_canonical(page.text[1:])
+        rationale = _read_canonical(page.text[1:]) if page.text[1:] != text else None
     no_verdict = Status.MISSING if finished else Status.TRUNCATED
     if rationale is not None:
         return Reading(rationale, Status.OK if rationale.verdict else no_verdict)
@@ -229,33 +238,42 @@ def _rationale(page: Page, found: list[Block], stop: int, verdict: Choice | None
 
 def _read_canonical(text: str) -> Rationale | None:
     """The rationale that `render` writes as `text`, or None where there is none."""
-    if not text.startswith(("Principle 1:", "Solution: ", "Final verdict: ")) and text:
+    if text and not text.startswith(("Principle 1:", "Solution: ", "Final verdict: ")):
         return None
-    _, *fields = _FIELD_START.split("\n" + text)
+    _, *pieces = _FIELD_START.split("\n" + text, maxsplit=_MOST_FIELDS)
     units: list[dict[str, str]] = []
-    trace = verdict = ""
-    for name, value in zip(fields[::2], fields[1::2], strict=True):
-        value = _unescaped(value.strip())  # stripped first: `clean` looks at what stands beside a joiner
+    whole: dict[str, str] = {}
+    for name, value in zip(pieces[::2], pieces[1::2], strict=True):
         if name.startswith("Principle"):
-            units.append({"Principle": value})
-        elif name == "Solution":
-            trace = value
-        elif name == "Final verdict":
-            verdict = value
-        elif units:
-            units[-1][name] = value
-    rationale = Rationale(tuple(_canonical_unit(unit) for unit in units), trace, _CANONICAL_VERDICTS.get(verdict))
+            name = "Principle"
+            units.append({})
+        fields = units[-1] if units and name not in _FIELDS_OF_ALL else whole
+        if name in fields or (name in _ONE_LINE and "\n" in value.strip()):
+            return None
+        fields[name] = value
+    if len(units) > MOST_UNITS:
+        return None
+    verdict = _CANONICAL_VERDICTS.get(whole.get("Final verdict", "").strip())
+    rationale = Rationale(tuple(map(_canonical_unit, units)), _content(whole, "Solution"), verdict)
     return rationale if render(rationale).strip() == text else None
 
 
 def _canonical_unit(fields: dict[str, str]) -> Unit:
     sub_verdict = _CANONICAL_SUB_VERDICTS.get(fields.get("Verdict", "").strip())
-    return Unit(fields["Principle"], fields.get("Definition", ""), fields.get("Judgment", ""), sub_verdict)
+    return Unit(_content(fields, "Principle"), _content(fields, "Definition"), _content(fields, "Judgment"), sub_verdict)
+
+
+def _content(fields: dict[str, str], name: str) -> str:
+    """Stripped before it is cleaned, since what stands beside a joiner decides whether it is part of the text."""
+    return _unescaped(fields.get(name, "").strip())
 
 
 def _unescaped(text: str) -> str:
     return _ESCAPED.sub("\n", "\n" + text)[1:] if "\\" in text else text
 
 
+_FIELDS_OF_ALL = ("Solution", "Final verdict")
+_ONE_LINE = ("Principle", "Definition", "Verdict", "Final verdict")
+_MOST_FIELDS = 4 * MOST_UNITS + 3
 _CANONICAL_VERDICTS: dict[str, Choice] = {"[[A]]": "A", "[[B]]": "B", "[[tie]]": "tie"}
 _CANONICAL_SUB_VERDICTS: dict[str, SubVerdict] = {"A": "A", "B": "B", "MIXED": "MIXED"}

@@ -110,7 +110,7 @@ class Page:
             lines = spoken.count("\n")
         folded, size = fold(spoken), len(spoken)
         most_lines = max(FEWEST_LINES_OF_A_LOOP, size // SHORTEST_LINE)
-        if lines > most_lines or max(spoken.count("["), spoken.count("<")) > most_lines:
+        if lines > most_lines or max(folded.count("["), folded.count("<")) > most_lines:
             return cls(spoken, folded, [], [], loops=True)
         labels = [_label(match) for match in islice(_LABEL.finditer(folded), MOST_LABELS + 1)]
         fenced = "`" in spoken or "~" in spoken
