@@ -1,0 +1,114 @@
+"""Judging a whole source: comparisons in, one row of plain JSON a verdict out.
+
+    judge = as_trained(checkpoint, engine=engine, sampling=Sampling(max_tokens=1024))
+    async for row in rows(judge, read("pairs.jsonl")):
+        ...
+
+A row holds all that any metric needs, so that figures can be computed from the file again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from fathom.bench.metrics import Tally, count
+from fathom.errors import FathomError
+from fathom.judges import Judge, Voter, find, verdicts
+from fathom.rationale import Status
+from fathom.records import Comparison
+from fathom.verdict import Usage, Verdict, Vote
+
+DESCRIPTION = "fathom.json"
+"""Stands beside the weights of a trained judge: its `name`, its `style`, and that it is `trained`."""
+
+
+def as_trained(checkpoint: Path, **settings: Any) -> Judge:
+    """The judge that a checkpoint was trained to be, or the Mix judge with instructions where nothing is said.
+
+    `settings` are the judge's own; those that are not None go before what the checkpoint says. Raises FathomError for
+    an unknown judge and for a description that cannot be read.
+    """
+    described = _description(checkpoint / DESCRIPTION)
+    chosen = described | {key: value for key, value in settings.items() if value is not None}
+    name = chosen.pop("name", "mix")
+    try:
+        return find(name)(**chosen)
+    except (ValueError, TypeError) as error:
+        raise FathomError(f"cannot make the judge {name!r}: {error}") from error
+
+
+def _description(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        described = json.loads(path.read_text())
+    except ValueError as error:
+        raise FathomError(f"{path} is not JSON: {error}") from error
+    if not isinstance(described, dict):
+        raise FathomError(f"{path} must hold an object with name, style, trained")
+    return described
+
+
+async def rows(
+    voter: Voter, comparisons: Iterable[Comparison], *, concurrency: int = 256
+) -> AsyncIterator[dict[str, Any]]:
+    """One row a comparison, in their order."""
+    async for comparison, verdict in verdicts(voter, comparisons, concurrency=concurrency):
+        yield verdict_row(comparison, verdict)
+
+
+async def write_verdicts(
+    voter: Voter, comparisons: Iterable[Comparison], sink: BinaryIO, done: Callable[[], None]
+) -> dict[str, Tally]:
+    """Writes a line of JSON a verdict and returns the tallies; calls `done` after each."""
+    tallies: dict[str, Tally] = {}
+    async for row in rows(voter, comparisons):
+        sink.write(json.dumps(row, ensure_ascii=False, default=dict).encode() + b"\n")
+        count(row, tallies)
+        done()
+    return tallies
+
+
+def verdict_row(comparison: Comparison, verdict: Verdict) -> dict[str, Any]:
+    """`winner` and `label` are indices of the comparison's responses; `placement` says where the source had those.
+
+    `correct` is None where no label names one best response or the verdict has a status other than ok. A tie is not
+    correct.
+    """
+    label = comparison.label.winner if comparison.label else None
+    told = label is not None and verdict.status is Status.OK
+    return {
+        "id": comparison.id,
+        "status": verdict.status,
+        "winner": verdict.winner,
+        "label": label,
+        "correct": verdict.winner == label if told else None,
+        "agreement": verdict.agreement,
+        "invalid_policy": verdict.invalid_policy,
+        "placement": comparison.placement,
+        "domain": comparison.domain,
+        "tokens": _tokens(verdict.usage),
+        "votes": [_vote_row(vote) for vote in verdict.votes],
+        "metadata": comparison.metadata,
+    }
+
+
+def _vote_row(vote: Vote) -> dict[str, Any]:
+    return {
+        "status": vote.status,
+        "winner": vote.winner,
+        "order": vote.order,
+        "structure": vote.rationale.structure if vote.rationale else None,
+        "rationale": asdict(vote.rationale) if vote.rationale else None,
+        "text": vote.text,
+        "tokens": _tokens(vote.usage),
+        "error": vote.error,
+    }
+
+
+def _tokens(usage: Usage) -> dict[str, int]:
+    return {"prompt": usage.prompt_tokens, "completion": usage.completion_tokens}
