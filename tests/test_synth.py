@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
-from fathom.engines import Completion, Engine, EngineError, Request, Sampling
+from fathom.cli import app
+from fathom.engines import Completion, Engine, EngineError, Request
 from fathom.engines.cache import CachedEngine
 from fathom.errors import FathomError
 from fathom.mini import base, world
 from fathom.mini.teacher import Teacher
 from fathom.rationale import Rationale, Unit, parse, render
+from fathom.reading import write_jsonl
 from fathom.records import Comparison
 from fathom.synth import Result, Settings, merge, synthesise, write
 from fathom.synth.merging import grouped, merged, sentences, sources
@@ -107,7 +109,9 @@ def test_the_most_frequent_units_are_kept_in_the_order_of_their_usual_place() ->
 
 def test_principles_of_like_wording_are_one() -> None:
     one = Unit("Factual accuracy", "Statements should be free of factual errors.", "A errs.", "B")
-    other = Unit("Accuracy of facts", "All statements in the response should be free of factual errors.", "B is right.", "B")
+    other = Unit(
+        "Accuracy of facts", "All statements in the response should be free of factual errors.", "B is right.", "B"
+    )
     made = merge([Rationale((one,)), Rationale((other,))], keep=10)
     assert made.units == (replace(one, judgment="A errs. B is right."),)
 
@@ -227,7 +231,9 @@ def test_standardising_asks_the_teacher_only_where_it_must(mode: str, asked: int
 
 
 def test_merging_by_the_teacher_and_by_similarity_agree_on_texts_that_name_principles_alike() -> None:
-    by_similarity, by_teacher = (synthesised(Teacher(), n=20, arms=("breadth",), merge=m) for m in ("similarity", "llm"))
+    by_similarity, by_teacher = (
+        synthesised(Teacher(), n=20, arms=("breadth",), merge=m) for m in ("similarity", "llm")
+    )
     assert by_similarity.rationales("breadth") == by_teacher.rationales("breadth")
     assert set(by_teacher.usage) - set(by_similarity.usage) == {"merge"}
 
@@ -272,7 +278,9 @@ def test_an_answer_cut_off_by_the_token_limit_is_rejected() -> None:
             whole = await Teacher().complete(request)
             return replace(whole, finish_reason="length") if SOLVE in request.messages[0]["content"] else whole
 
-    assert {(r.stage, r.reason) for r in synthesised(Short()).rejected} == {("solve", "the answer was cut off (length)")}
+    assert {(r.stage, r.reason) for r in synthesised(Short()).rejected} == {
+        ("solve", "the answer was cut off (length)")
+    }
 
 
 def test_an_undecided_merge_is_rejected_and_no_coin_is_thrown() -> None:
@@ -302,8 +310,8 @@ def test_accuracy_after_every_stage_is_counted_by_hand() -> None:
             text = request.messages[0]["content"]
             if SOLVE in text or CHOOSE in text:
                 return Completion("1")
-            first = comparisons(1)[0].prompt_text
-            return Completion("Hm." if first in text and request.sample == 0 or "Hm." in text else says_a)
+            speechless = comparisons(1)[0].prompt_text in text and request.sample == 0
+            return Completion("Hm." if speechless or "Hm." in text else says_a)
 
     result = synthesised(Fixed(), samples=2, arms=("breadth", "depth"))
     wins = [c.label is not None and c.label.winner == 0 for c in comparisons(4)]
@@ -313,7 +321,7 @@ def test_accuracy_after_every_stage_is_counted_by_hand() -> None:
     assert (overall["breadth"].labelled, overall["breadth"].readable, overall["breadth"].correct) == (4, 4, sum(wins))
     by_domain = [row for row in result.accuracies() if row.stage == "depth" and row.domain]
     assert sum(row.correct for row in by_domain) == overall["depth"].correct == sum(wins)
-    assert overall["sampled"].summary()["readable_share"].mean == 7 / 8
+    assert overall["sampled"].summary()["readable_share"]["mean"] == 7 / 8
 
 
 def test_without_labels_nothing_is_measured_and_everything_made() -> None:
@@ -415,10 +423,52 @@ def test_the_folder_holds_a_set_an_arm_the_rejections_and_a_manifest(tmp_path: P
     assert set(files(tmp_path)) == {"mix.jsonl", "vanilla.jsonl", "rejected.jsonl", "manifest.json"}
     written = json.loads((tmp_path / "manifest.json").read_text())
     assert written["completions"] == {"mix": 3, "vanilla": 6}
-    assert written["rejected"]["rationales"] == [
-        {"stage": "choose", "reason": "the last line names no numbers from 1 to 6", "count": 3}
-    ] or sum(row["count"] for row in written["rejected"]["rationales"]) == 3
+    assert (
+        written["rejected"]["rationales"]
+        == [{"stage": "choose", "reason": "the last line names no numbers from 1 to 6", "count": 3}]
+        or sum(row["count"] for row in written["rejected"]["rationales"]) == 3
+    )
     rows = [json.loads(line) for line in (tmp_path / "mix.jsonl").read_text().splitlines()]
     assert [row["id"] for row in rows] == [c.id for c in comparisons(6) if c.domain == "preference"]
     assert all(parse(row["completion"][0]["content"]).rationale.verdict for row in rows)
     assert manifest(result)["samples"] == 24
+
+
+# On the command line --------------------------------------------------------------------------------------------------
+
+
+def test_the_command_writes_the_set_and_goes_on_without_asking_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, out = tmp_path / "pairs.jsonl", tmp_path / "out"
+    write_jsonl(data, comparisons(8))
+    command = ["synth", str(data), "--engine", "mini-teacher", "--arm", "mix", "--arm", "vanilla", "--out", str(out)]
+    first = CliRunner().invoke(app, command)
+    assert first.exit_code == 0
+    assert "depth" in first.stdout
+    made = files(out)
+    assert len((out / "mix.jsonl").read_text().splitlines()) >= 6
+
+    async def refuses(self: Teacher, request: Request) -> Completion:
+        raise AssertionError("asked again")
+
+    monkeypatch.setattr(Teacher, "complete", refuses)
+    again = CliRunner().invoke(app, command)
+    assert (again.exit_code, again.stdout) == (0, first.stdout)
+    assert files(out)["mix.jsonl"] == made["mix.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--engine", "nobody"], "there are: local, mini-teacher"),
+        (["--engine", "local"], "missing a required argument: 'model'"),
+        (["--engine", "mini-teacher", "--arm", "wide"], "mix, breadth, depth, vanilla; got wide"),
+        (["--engine", "mini-teacher", "--map", "domain"], "FIELD=COLUMN"),
+    ],
+)
+def test_a_wrong_argument_is_answered_with_what_is_allowed(tmp_path: Path, arguments: list[str], said: str) -> None:
+    write_jsonl(tmp_path / "pairs.jsonl", comparisons(1))
+    outcome = CliRunner().invoke(app, ["synth", str(tmp_path / "pairs.jsonl"), "--out", str(tmp_path), *arguments])
+    assert isinstance(outcome.exception, FathomError)
+    assert said in str(outcome.exception)

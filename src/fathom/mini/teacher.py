@@ -183,4 +183,3 @@ _PROSE = re.compile(r"^On (.+?) I see (.+) so (A|B) is ahead\.$", re.MULTILINE)
 def _of_prose(text: str) -> Rationale | None:
     units = tuple(Unit(name, judgment=judgment, sub_verdict=side) for name, judgment, side in _PROSE.findall(text))
     return Rationale(units, verdict=parse(text).rationale.verdict) if units else None
-

@@ -25,10 +25,10 @@ from fathom.rationale import Rationale, SubVerdict, Unit
 SIMILAR = 0.4
 """Principles at least this similar are one. Chosen by measurement: see docs/synthesis.md."""
 
-COMMON_WORDS = frozenset(
-    "a an the of to and or in on is are be it its that this for with as by from at not should must needs "
-    "response responses answer good".split()
-)
+COMMON_WORDS = {
+    "a", "an", "and", "answer", "are", "as", "at", "be", "by", "for", "from", "good", "in", "is", "it", "its",
+    "must", "needs", "not", "of", "on", "or", "response", "responses", "should", "that", "the", "this", "to", "with",
+}  # fmt: skip
 """Words that stand in the definition of any principle, and make none of them more alike."""
 
 

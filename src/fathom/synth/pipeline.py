@@ -77,6 +77,11 @@ class Made:
     rejected: tuple[Rejected, ...]
     usage: Mapping[Stage, Usage]
 
+    @property
+    def tokens(self) -> int:
+        """Tokens read and written by the teacher, also those that a journal already held."""
+        return sum(usage.prompt_tokens + usage.completion_tokens for usage in self.usage.values())
+
 
 def ready(comparisons: Iterable[Comparison], settings: Settings) -> list[Comparison]:
     """The comparisons, with the settings' domain where they name none. Raises FathomError where one cannot be used."""
@@ -162,7 +167,7 @@ async def _make(comparison: Comparison, engine: Engine, settings: Settings) -> M
         standardised,
         {name: made for name, made in zip(wanted, written, strict=True) if isinstance(made, Rationale)},
         tuple(outcome for outcome in (*read, *written) if isinstance(outcome, Rejected)),
-        dict(sorted(teacher.usage.items())),
+        teacher.usage,
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from fathom.atomic import replacing
 from fathom.judges.mix import MixJudge
@@ -17,6 +17,7 @@ from fathom.rationale import Rationale, render
 from fathom.records import Comparison, Domain
 from fathom.synth.merging import ordered_alike, spelt_alike
 from fathom.synth.pipeline import Arm, Made, Rejected, Settings, Structure, structure
+from fathom.synth.steps import Stage
 from fathom.verdict import Usage
 
 STAGES = ("sampled", "standardised", "breadth", "depth")
@@ -40,12 +41,12 @@ class Accuracy:
         """Accuracy of all that is labelled (`strict`), of what is readable, and the share that is: Wilson, 95 %."""
         from fathom.bench.intervals import wilson
 
-        return {
-            **asdict(self),
+        intervals = {
             "strict": wilson(self.correct, self.labelled),
             "accuracy": wilson(self.correct, self.readable),
             "readable_share": wilson(self.readable, self.labelled),
         }
+        return asdict(self) | {name: interval and interval._asdict() for name, interval in intervals.items()}
 
 
 @dataclass(frozen=True)
@@ -102,11 +103,8 @@ class Result:
     @property
     def usage(self) -> dict[str, Usage]:
         """Tokens of every stage that asked the teacher."""
-        total: dict[str, Usage] = {}
-        for made in self.made:
-            for stage, usage in made.usage.items():
-                total[stage] = total.get(stage, Usage()) + usage
-        return total
+        stages = [stage for stage in get_args(Stage) if any(stage in made.usage for made in self.made)]
+        return {stage: sum((made.usage.get(stage, Usage()) for made in self.made), Usage()) for stage in stages}
 
     def accuracies(self) -> list[Accuracy]:
         """After every stage that took place: over all comparisons, then by domain where there are several."""
@@ -139,6 +137,23 @@ def _labelled(comparison: Comparison) -> bool:
 
 def _correct(comparison: Comparison, verdict: str | None) -> bool:
     return _labelled(comparison) and comparison.label.winner == {"A": 0, "B": 1}.get(verdict or "")  # type: ignore[union-attr]
+
+
+def table(result: Result) -> str:
+    """Accuracy after every stage, tokens of every step, and counts, for people."""
+    lines = [f"{'after':<14}{'domain':<14}{'correct':>12}   {'strict accuracy':<24}readable"]
+    lines += [_table_row(accuracy) for accuracy in result.accuracies()]
+    lines += ["", f"{'step':<14}{'tokens read':>14}{'written':>12}"]
+    lines += [f"{step:<14}{u.prompt_tokens:>14,}{u.completion_tokens:>12,}" for step, u in result.usage.items()]
+    lines += ["", *(f"{len(result.rationales(arm))} rationales for {arm}" for arm in result.settings.arms)]
+    return "\n".join([*lines, f"{len(result.rejected)} texts rejected"])
+
+
+def _table_row(accuracy: Accuracy) -> str:
+    correct = f"{accuracy.correct}/{accuracy.labelled}"
+    strict = "{mean:.3f} [{low:.3f}, {high:.3f}]".format(**accuracy.summary()["strict"])
+    readable = accuracy.readable / accuracy.labelled
+    return f"{accuracy.stage:<14}{accuracy.domain or 'all':<14}{correct:>12}   {strict:<24}{readable:.3f}"
 
 
 def manifest(result: Result) -> dict[str, Any]:

@@ -1,0 +1,104 @@
+"""`fathom synth FILE`: training rationales, made of a teacher's judgements."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from fathom.errors import Interrupted
+
+if TYPE_CHECKING:
+    from fathom.engines import Engine
+    from fathom.records import Comparison
+    from fathom.synth import Result, Settings
+
+
+def command(
+    file: Annotated[str, typer.Argument(help="JSONL, JSON, Parquet or a datasets folder of any layout; - for stdin.")],
+    out: Annotated[Path, typer.Option(help="The folder for training sets, manifest and journal.")],
+    engine: Annotated[str, typer.Option(help="What runs the teacher: local, mini-teacher.")] = "local",
+    model: Annotated[str | None, typer.Option(help="The teacher: a checkpoint's folder or a name.")] = None,
+    arm: Annotated[
+        list[str],
+        typer.Option(help="mix, breadth, depth or vanilla; several may be given, and share the teacher's samples."),
+    ] = ["mix"],  # noqa: B006
+    samples: Annotated[int, typer.Option(min=1, help="Vanilla rationales a comparison.")] = 2,
+    keep: Annotated[int, typer.Option(min=1, help="Most principles of a breadth rationale.")] = 10,
+    standardise: Annotated[
+        Literal["auto", "llm"], typer.Option(help="auto asks the teacher only where no principles can be read.")
+    ] = "auto",
+    merge: Annotated[
+        Literal["similarity", "llm"], typer.Option(help="What joins principles that mean the same.")
+    ] = "similarity",
+    filter: Annotated[
+        Literal["none", "consistent"], typer.Option(help="consistent drops rationales whose verdict is not the label.")
+    ] = "none",
+    domain: Annotated[
+        Literal["preference", "correctness"] | None, typer.Option(help="Of comparisons that name none.")
+    ] = None,
+    map: Annotated[list[str], typer.Option(help="FIELD=COLUMN, where a column's name does not say it.")] = [],  # noqa: B006
+    limit: Annotated[int | None, typer.Option(min=1, help="Use this many rows at most.")] = None,
+    temperature: Annotated[float, typer.Option(min=0, help="Of the teacher, in every step.")] = 0.8,
+    max_tokens: Annotated[int, typer.Option(min=1, help="The teacher's longest answer.")] = 4096,
+    seed: Annotated[int, typer.Option(help="Of the random draws, and of the order of chosen and rejected.")] = 0,
+    concurrency: Annotated[int, typer.Option(min=1, help="Most requests in flight.")] = 64,
+) -> None:
+    """Make training rationales: breadth for preference, depth for correctness.
+
+        fathom synth pairs.jsonl --model ./teacher --out synthesised
+
+    A teacher judges each comparison a few times. Breadth merges what it wrote; depth judges anew against the teacher's
+    own solution. OUT gets ARM.jsonl (TRL prompt-completion rows), rejected.jsonl (texts and reasons) and manifest.json
+    (counts, tokens, the teacher's accuracy after every stage).
+
+    Every finished completion is kept in OUT/journal.sqlite. To go on after an interruption, give the same command
+    again.
+    """
+    given = dict(locals())
+    from fathom import engines, synth
+    from fathom.cli._options import mapping
+    from fathom.engines import Sampling
+    from fathom.provenance import provenance
+    from fathom.reading import read
+
+    settings = synth.Settings(
+        arms=tuple(dict.fromkeys(arm)),  # type: ignore[arg-type]
+        samples=samples,
+        keep=keep,
+        standardise=standardise,
+        merge=merge,
+        filter=filter,
+        domain=domain,
+        sampling=Sampling(temperature=temperature, max_tokens=max_tokens, seed=seed),
+        concurrency=concurrency,
+    )
+    comparisons = synth.ready(read(file, mapping=mapping(map), seed=seed, limit=limit), settings)
+    teacher = engines.open(engine, model)
+    result = _synthesised(comparisons, teacher, settings, out / "journal.sqlite")
+    inputs = [] if file == "-" else [Path(file)]
+    synth.write(result, out, provenance(given | {"engine": teacher.identity}, inputs))
+    typer.echo(synth.table(result))
+
+
+def _synthesised(comparisons: list[Comparison], teacher: Engine, settings: Settings, journal: Path) -> Result:
+    import asyncio
+
+    from fathom.cli._progress import counting
+    from fathom.engines.cache import CachedEngine
+    from fathom.synth import Made, Result, each
+
+    async def run(done: Any) -> list[Made]:
+        made = []
+        async with CachedEngine(teacher, journal) as engine:
+            async for one in each(comparisons, engine, settings):
+                made.append(one)
+                done()
+        return made
+
+    try:
+        with counting("comparisons synthesised", len(comparisons)) as done:
+            return Result(settings, tuple(asyncio.run(run(done))))
+    except KeyboardInterrupt:
+        raise Interrupted(f"stopped; what is finished is in {journal}: give the same command again to go on") from None
