@@ -1,5 +1,7 @@
 """Rationales as values: what is rendered is read back, whatever the texts in it hold."""
 
+import re
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -12,6 +14,12 @@ LOOKALIKES = [
     "\\boxed{A}", "\u2028", "\u2029",
     "\n", "\n\n", "\r", "\r\n", "\x0b", "\x0c", "\x1c", "\x85", "\u3000", "\u200b", "\u200c", "\u200d",
     "\ufeff", "\u00ad", "\\", "```", "<think>", "</think>", '"', "好", "é", " ", "\t", "a", "e\u0301", "\ud800",
+]  # fmt: skip
+
+MORE_LOOKALIKES = [
+    "**Clarity**\n", "### 2) Depth\n", "1. Tone: kind\n", "\nJudgment: x", "\nVerdict: ", "\nWinner: ", "A", "B", "tie", "or", "not ",
+    "Answer: B\n", "[[B]].", "[[D]]", "[[A>B]]", "[[", "]]", "{\"verdict\": ", "<answer>", "</answer>", "> ", "`", "“", "”", "「", "if ",
+    "最终裁决：", "原则1：清晰\n", "［［Ａ］］", "<|channel|>analysis", "<|channel|>final<|message|>", "I cannot judge this.",
 ]  # fmt: skip
 
 any_text = st.one_of(st.text(max_size=30), st.lists(st.sampled_from(LOOKALIKES), max_size=8).map("".join))
@@ -51,3 +59,51 @@ def test_a_rationale_of_the_most_units_is_read_back_and_a_longer_one_refused() -
     assert parse(render(Rationale(units, "a trace", "B"))).rationale == Rationale(units, "a trace", "B")
     with pytest.raises(ValueError, match="at most 64 units, got 65"):
         Rationale((*units, units[0]))
+
+
+@given(any_text | st.lists(st.sampled_from([*LOOKALIKES, *MORE_LOOKALIKES]), max_size=12).map("".join), st.booleans())
+def test_any_text_has_a_reading_with_a_verdict_exactly_when_it_is_ok(text: str, finished: bool) -> None:
+    reading = parse(text, finished=finished)
+    assert (reading.rationale.verdict is not None) == (reading.status is Status.OK)
+    assert finished or reading.status not in (Status.MISSING, Status.REFUSED)
+
+
+plain_words = st.lists(
+    st.sampled_from("Response A explains B with care not haste, and so on.".split()), min_size=1, max_size=8
+)
+plain = plain_words.map(" ".join)
+judged = st.builds(Unit, plain, plain, plain, st.sampled_from(["A", "B", "MIXED"]))
+whole = st.builds(
+    Rationale, st.lists(judged, min_size=1, max_size=4).map(tuple), plain, st.sampled_from(["A", "B", "tie"])
+)
+
+
+@given(whole, st.data())
+def test_a_text_cut_off_anywhere_keeps_the_units_before_the_cut_and_has_no_other_verdict(
+    rationale: Rationale, data: st.DataObject
+) -> None:
+    text = render(rationale)
+    cut = data.draw(st.integers(0, len(text)))
+    reading = parse(text[:cut], finished=False)
+    assert reading.status is Status.TRUNCATED or reading.rationale.verdict == rationale.verdict
+    before = text[:cut].count("\n\n")
+    assert reading.rationale.units[:before] == rationale.units[:before]
+    assert len(reading.rationale.units) <= len(rationale.units)
+
+
+@pytest.mark.parametrize("form", ["**{}**:", "## {}:", "- {}:", "**{}:**", "> {}:", "{} :", "{}："])
+@given(whole)
+def test_marked_up_field_names_change_nothing(form: str, rationale: Rationale) -> None:
+    def mark_up(match: re.Match[str]) -> str:
+        return form.format(match[1])
+
+    text = re.sub(
+        r"^(Principle \d+|Definition|Solution|Judgment|Verdict|Final verdict):", mark_up, render(rationale), flags=re.M
+    )
+    assert parse(text).rationale == rationale
+
+
+@given(whole)
+def test_missing_and_wrong_numbers_change_nothing(rationale: Rationale) -> None:
+    assert parse(re.sub(r"Principle \d+", "Principle", render(rationale))).rationale == rationale
+    assert parse(re.sub(r"Principle \d+", "Principle 7", render(rationale))).rationale == rationale
