@@ -24,11 +24,15 @@ _ROLES = {"Human": "user", "Assistant": "assistant"}
 
 
 class BadRow(ValueError):  # noqa: N818
-    """A row that cannot be read. `field` is the column; the message says what was wrong and what is allowed."""
+    """A row that cannot be read. `field` is the column; the message says what was wrong and what is allowed.
 
-    def __init__(self, field: str, message: str) -> None:
+    `text` is the row as it stood in the file, where no more than text could be made of it.
+    """
+
+    def __init__(self, field: str, message: str, text: str | None = None) -> None:
         super().__init__(message)
         self.field = field
+        self.text = text
 
 
 def explain(error: ValidationError, columns: Mapping[str, str]) -> BadRow:
@@ -109,9 +113,8 @@ def _turns(value: Any, column: str) -> tuple[Message, ...]:
         return as_messages(value, column)
     start, *parts = _TURN.split(value)
     if start.strip() or len(parts) < 4:
-        raise BadRow(
-            column, "holds no prompt and there is no prompt column; allowed is a dialogue of Human and Assistant turns"
-        )
+        wanted = "a dialogue of Human and Assistant turns, or a prompt column (--map prompt=COLUMN)"
+        raise BadRow(column, f"is a text without a prompt, allowed is {wanted}")
     pairs = zip(parts[::2], parts[1::2], strict=True)
     return tuple(Message.model_validate({"role": _ROLES[role], "content": text.strip()}) for role, text in pairs)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,7 +24,7 @@ from typing import Any, Literal, get_args
 from pydantic import ValidationError
 
 from fathom import labels
-from fathom.conversations import BadRow, Prompt, as_prompt, as_response, explain, split
+from fathom.conversations import BadRow, Prompt, as_prompt, as_response, explain, shortened, split
 from fathom.errors import FathomError
 from fathom.records import Comparison, Domain, Label, placement
 
@@ -103,7 +104,7 @@ class Layout:
         """
         for field in KINDS[self.kind]:
             if self._value(row, field) is None:
-                raise BadRow(self.columns[field], "is missing, allowed is text")
+                raise BadRow(self.columns[field], "is missing, allowed is text; empty text is allowed")
         if self.kind == "responses":
             return [self._comparison(row, id, **self._listed(row))]
         if self.kind == "pair":
@@ -114,8 +115,8 @@ class Layout:
     def _listed(self, row: Row) -> dict[str, Any]:
         column = self.columns["responses"]
         responses = self._value(row, "responses")
-        if not isinstance(responses, list | tuple):
-            raise BadRow(column, f"got {type(responses).__name__}, allowed is a list of responses")
+        if not isinstance(responses, list | tuple) or not responses:
+            raise BadRow(column, f"got {shortened(responses)}, allowed is a list of at least one response")
         texts = [as_response(response, f"{column}.{index}") for index, response in enumerate(responses)]
         given = {"prompt": self._prompt(row), "placement": self._value(row, "placement")}
         return {**given, "responses": texts, "label": self.label(row)}
@@ -142,7 +143,7 @@ class Layout:
         """The prompt and the two responses, whether the prompt has a column, or is in both responses' conversations."""
         names = [self.columns[field] for field in KINDS[self.kind]]
         prompt = self._prompt(row) if self._value(row, "prompt") is not None else None
-        if prompt is not None and not isinstance(first, list | tuple) and not isinstance(second, list | tuple):
+        if prompt is not None and not (isinstance(first, list | tuple) and isinstance(second, list | tuple)):
             return prompt, (as_response(first, names[0]), as_response(second, names[1]))
         shared, responses = split(first, second, names)
         if not shared and prompt is None:
@@ -163,15 +164,20 @@ class Layout:
         if value is None:
             raise BadRow(self.columns["prompt"], "is missing, allowed is text or a list of messages")
         prompt = as_prompt(value, self.columns["prompt"])
-        return f"{prompt}\n\n{more}" if more else prompt
+        if not more:
+            return prompt
+        if not isinstance(prompt, str) or not isinstance(more, str):
+            raise BadRow(self.columns["input"], f"got {shortened(more)}, allowed is text that goes on with a text")
+        return f"{prompt}\n\n{more}"
 
     def _value(self, row: Row, field: str) -> Any:
-        return row.get(self.columns[field]) if field in self.columns else None
+        return _cell(row, self.columns[field]) if field in self.columns else None
 
     def _metadata(self, row: Row) -> dict[str, Any]:
         used = set(self.columns.values())
-        own = self._value(row, "metadata") or {}
-        return {**{column: value for column, value in row.items() if column not in used}, **own}
+        own = self._value(row, "metadata")
+        further = {column: value for column, value in row.items() if column not in used}
+        return further | (dict(own) if isinstance(own, Mapping) else {"metadata": own} if own is not None else {})
 
     def _comparison(self, row: Row, id: str, more: Row | None = None, **given: Any) -> Comparison:
         values = {
@@ -185,6 +191,12 @@ class Layout:
             return Comparison.model_validate(values)
         except ValidationError as error:
             raise explain(error, self.columns) from None
+
+
+def _cell(row: Row, column: str) -> Any:
+    """The value, `None` where there is none: tables have NaN in place of a missing text."""
+    value = row.get(column)
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 # Recognition ---------------------------------------------------------------------------------------------------------
@@ -280,7 +292,7 @@ def _listed_label(columns: Mapping[str, str]) -> Callable[[Row], Label | Row | N
     """A label object, an index, a ranking or scores, each from its column."""
 
     def read(row: Row) -> Row | None:
-        given = {field: row.get(columns[field]) for field in ("label", "ranking", "scores") if field in columns}
+        given = {field: _cell(row, columns[field]) for field in ("label", "ranking", "scores") if field in columns}
         told = {field: value for field, value in given.items() if value is not None}
         if isinstance(told.get("label"), Mapping) and len(told) == 1:
             return {kind: value for kind, value in told["label"].items() if value is not None}
@@ -298,12 +310,12 @@ def _pair_label(
     if column is None:
         return lambda row: None
     if column in _SIGNED:
-        return lambda row: _signed(row.get(column), column)
+        return lambda row: _signed(_cell(row, column), column)
     annotators = [name for name in row if _ANNOTATOR.fullmatch(name)]
     if annotators and column not in row:
         return lambda row: _majority([_outcome(row.get(name), name, labels.FROM_ONE_0_IS_TIE) for name in annotators])
     code = _code(row, columns, mapping, values)
-    return lambda row: None if row.get(column) is None else _label(_outcome(row[column], column, code))
+    return lambda row: None if _cell(row, column) is None else _label(_outcome(row[column], column, code))
 
 
 def _code(row: Row, columns: Mapping[str, str], mapping: Mapping[str, str], values: Values) -> labels.Code:

@@ -134,7 +134,7 @@ def _comparisons(
             id = _id(layout, _sound(row), lines, copies)
             found = layout.read(row, id, seed)
         except BadRow as bad:
-            skip = Skipped(file=_name(source), line=line, field=bad.field, message=str(bad), row=_raw(row))
+            skip = Skipped(file=_name(source), line=line, field=bad.field, message=str(bad), row=bad.text or row)
             if on_error == "stop":
                 raise FathomError(str(skip)) from bad
             skipped.append(skip)
@@ -149,7 +149,7 @@ def _recognised(source: Source, mapping: Mapping[str, str], patient: bool) -> tu
     """The layout of the first row that has one (of the first row at all, unless `patient`), and all rows."""
     rows = _rows(source)
     seen: list[Located] = []
-    failure = "holds no rows"
+    failure = ": holds no rows"
 
     def values(column: str) -> Iterator[Any]:
         if _read_once(source):
@@ -162,12 +162,12 @@ def _recognised(source: Source, mapping: Mapping[str, str], patient: bool) -> tu
         try:
             return recognise(_sound(row), mapping, values), chain(seen, rows)
         except BadRow as bad:
-            failure = f"{line}: {bad.field}: {bad}" if len(seen) == 1 else failure
+            failure = f":{line}: {bad.field}: {bad}" if len(seen) == 1 else failure
             if not patient:
                 break
         except FathomError as error:
             raise FathomError(f"{_name(source)}: {error}") from None
-    raise FathomError(f"{_name(source)}:{' ' if not seen else ''}{failure}")
+    raise FathomError(f"{_name(source)}{failure}")
 
 
 def _sound(row: Any) -> Row:
@@ -204,7 +204,7 @@ def _name(source: Source) -> str:
 
 
 def _read_once(source: Source) -> bool:
-    return source == "-" or isinstance(source, Iterator)
+    return str(source) == "-" or isinstance(source, Iterator)
 
 
 def _refuse_unreadable(source: Source) -> None:
@@ -272,10 +272,11 @@ def _json_rows(file: BinaryIO) -> Iterator[Located]:
             yield from [(line, array)] if isinstance(array, BadRow) else enumerate(array, 1)
             return
         started = True
-        yield line, _parsed(text)
+        yield line, _parsed(text.rstrip(b"\r\n"))
 
 
 def _parsed(text: bytes, line: int = 1) -> Any:
+    """The value, or the BadRow that says why there is none."""
     try:
         value = json.loads(text)
         if b"\\ud" in text.lower():
@@ -284,11 +285,13 @@ def _parsed(text: bytes, line: int = 1) -> Any:
         where = (
             f"column {error.colno}" if error.lineno == 1 else f"line {error.lineno + line - 1}, column {error.colno}"
         )
-        return BadRow("JSON", f"{error.msg} at {where}; allowed is one object a line, or one array of objects")
-    except (ValueError, RecursionError) as error:
-        return BadRow("JSON", f"{error}; allowed is UTF-8 text that nests less than a thousand deep")
-    return value
-
-
-def _raw(row: Any) -> Any:
-    return None if isinstance(row, BadRow) else row
+        message = f"{error.msg} at {where}; allowed is one object a line, or one array of objects"
+    except UnicodeError as error:
+        message = f"{error}; allowed is UTF-8 text"
+    except RecursionError:
+        message = "nests too deep; allowed are a few hundred levels"
+    except ValueError as error:
+        message = f"{error}; allowed are shorter numbers"
+    else:
+        return value
+    return BadRow("JSON", message, text.decode(errors="replace"))

@@ -20,9 +20,9 @@ Domain = Literal["preference", "correctness"]
 
 
 class Record(BaseModel):
-    """Immutable, and strict about unknown keys."""
+    """Immutable, and strict about unknown keys. Metadata may hold bytes: JSON has them in base 64."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_bytes="base64")
 
 
 class Message(Record):
@@ -33,7 +33,7 @@ class Message(Record):
 class Label(Record):
     """Which response is better, told in one way: `best` (an index), `ranking` (indices, best first) or `scores`."""
 
-    best: int | None = Field(default=None, ge=0)
+    best: int | None = Field(default=None, ge=0, strict=True)
     ranking: tuple[int, ...] | None = Field(default=None, min_length=1)
     scores: tuple[FiniteFloat, ...] | None = Field(default=None, min_length=1)
 

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from collections import Counter
+from itertools import permutations
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from fathom.records import Comparison, Label, placement
+from strategies import comparisons
+
+
+@st.composite
+def comparisons_and_orders(draw: st.DrawFn) -> tuple[Comparison, list[int]]:
+    comparison = draw(comparisons())
+    return comparison, draw(st.permutations(range(len(comparison.responses))))
+
+
+def inverse(order: list[int]) -> list[int]:
+    return [order.index(place) for place in range(len(order))]
+
+
+@given(comparisons_and_orders())
+def test_reordering_and_reordering_back_changes_nothing(case: tuple[Comparison, list[int]]) -> None:
+    comparison, order = case
+    assert comparison.reordered(order).reordered(inverse(order)) == comparison
+
+
+@given(comparisons_and_orders())
+def test_the_label_follows_its_response(case: tuple[Comparison, list[int]]) -> None:
+    comparison, order = case
+    label, moved = comparison.label, comparison.reordered(order)
+    if label is None:
+        assert moved.label is None
+        return
+    assert moved.label is not None
+    before, after = label.winner, moved.label.winner
+    assert (before is None) == (after is None)
+    if before is not None and after is not None:
+        assert order[after] == before
+        assert moved.responses[after] == comparison.responses[before]
+
+
+@given(comparisons_and_orders())
+def test_a_reordered_comparison_knows_where_its_source_had_each_response(case: tuple[Comparison, list[int]]) -> None:
+    comparison, order = case
+    source = comparison.model_copy(update={"placement": tuple(range(len(order)))})
+    moved = source.reordered(order)
+    assert moved.placement is not None
+    assert tuple(source.responses[place] for place in moved.placement) == moved.responses
+
+
+@given(st.integers(), st.text(), st.integers(min_value=1, max_value=8))
+def test_placement_is_a_pure_function_and_an_order(seed: int, id: str, n: int) -> None:
+    assert placement(seed, id, n) == placement(seed, id, n)
+    assert sorted(placement(seed, id, n)) == list(range(n))
+
+
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_placement_is_uniform_over_orders(n: int) -> None:
+    draws = 6000
+    counts = Counter(placement(0, f"item {k}", n) for k in range(draws))
+    p = 1 / len(list(permutations(range(n))))
+    # 4.5 standard deviations of a binomial count: 34 cells in all exceed it with a chance below 0.0003
+    most = 4.5 * (draws * p * (1 - p)) ** 0.5
+    assert all(abs(counts[order] - draws * p) < most for order in permutations(range(n)))
+
+
+def test_placement_differs_between_seeds_about_half_of_the_time() -> None:
+    same = sum(placement(0, str(k), 2) == placement(1, str(k), 2) for k in range(2000))
+    assert abs(same - 1000) < 3 * 500**0.5
+
+
+@pytest.mark.parametrize(
+    ("label", "winner"),
+    [
+        (Label(best=1), 1),
+        (Label(ranking=(2, 0, 1)), 2),
+        (Label(scores=(0.1, 0.9, 0.3)), 1),
+        (Label(scores=(0.5, 0.5)), None),
+        (Label(scores=(0.9, 0.1, 0.9)), None),
+    ],
+)
+def test_the_winner_of_a_label(label: Label, winner: int | None) -> None:
+    assert label.winner == winner
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"prompt": ""}, "prompt"),
+        ({"prompt": []}, "prompt"),
+        ({"responses": []}, "responses"),
+        ({"label": {"best": 2}}, "label"),
+        ({"label": {"best": -1}}, "label"),
+        ({"label": {"best": True}}, "label"),
+        ({"label": {"scores": [1.0]}}, "label"),
+        ({"label": {"scores": [1.0, float("nan")]}}, "label"),
+        ({"label": {"scores": []}}, "label"),
+        ({"label": {"ranking": [0, 0]}}, "label"),
+        ({"label": {"ranking": [0, 1, 2]}}, "label"),
+        ({"label": {}}, "label"),
+        ({"label": {"best": 0, "scores": [1.0, 0.0]}}, "label"),
+        ({"placement": [0, 0]}, "placement"),
+        ({"domain": "maths"}, "domain"),
+        ({"refrence": "4"}, "refrence"),
+    ],
+)
+def test_what_cannot_be_is_refused_and_its_field_is_named(values: dict[str, Any], field: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Comparison.model_validate({"id": "1", "prompt": "2 + 2?", "responses": ["4", "5"], **values})
+    assert {error["loc"][0] for error in caught.value.errors()} == {field}
+
+
+def test_an_empty_response_is_data() -> None:
+    assert Comparison(id="1", prompt="Say nothing.", responses=("", "no")).responses == ("", "no")
