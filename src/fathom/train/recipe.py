@@ -17,7 +17,7 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_type_hints
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, create_model, field_validator
@@ -108,8 +108,9 @@ class RLVRRecipe(Recipe):
 
     mapping: dict[str, str] = {}
     """Which of the file's columns is which field of a comparison, where the layout cannot tell."""
-    limit: int | None = None
-    """Use only the first so many comparisons of each file."""
+    rollouts: Literal["trl", "engine"] = "trl"
+    """Who samples: TRL (with vLLM where `trainer.use_vllm` says so), or Fathom's own loop, which is faster for small
+    models in one process."""
 
 
 R = TypeVar("R", bound=Recipe)

@@ -1,48 +1,85 @@
-"""The reward of RLVR: +1 for the right verdict, -1 for everything else."""
+"""The reward of RLVR: +1 when the verdict is the label's, -1 otherwise. No reward for format, none for style.
+
+    reward = as_trl_reward(MixJudge(trained=True), max_completion_length=1024, ends={tokenizer.eos_token_id})
+    GRPOTrainer(reward_funcs=reward, ...)
+
+Source: "Beyond Length Scaling: Synergizing Breadth and Depth for Generative Reward Models" (arXiv 2603.01571), section
+on RLVR. A text without one readable verdict is "otherwise", so a model gains nothing by hedging or by writing on.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any, get_args
 
 from fathom.judges import Judge
-from fathom.rationale import Status
+from fathom.rationale import Status, Structure
 from fathom.records import Comparison, Label
+from fathom.synth import FITTING
 from fathom.verdict import Vote
+
+Metric = tuple[str, float]
 
 
 def verdict_reward(vote: Vote, label: Label) -> float:
-    """+1.0 when the vote names the better response, else -1.0: wrong, tied, unreadable and missing verdicts alike."""
+    """+1.0 when the vote names the label's winner; -1.0 for wrong, tied, unreadable and missing verdicts alike.
+
+    Raises ValueError for a label without a winner: nothing could be right.
+    """
+    if label.winner is None:
+        raise ValueError("a label without a winner rewards nothing; leave such comparisons out")
     return 1.0 if vote.status is Status.OK and vote.winner == label.winner else -1.0
 
 
-def as_trl_reward(judge: Judge, ends: Collection[int]) -> Callable[..., list[float]]:
-    """TRL's reward function."""
+def as_trl_reward(
+    judge: Judge, *, max_completion_length: int, ends: Collection[int]
+) -> Callable[..., list[float]]:
+    """The reward as TRL's GRPOTrainer calls it; beside it, what the votes show is logged as metrics.
+
+    The training set must have a column `comparison`, the labelled comparison as JSON. A completion of
+    `max_completion_length` tokens whose last one is not in `ends` was cut off, and is read as such.
+    """
 
     def verdict(
-        prompts: Sequence[Any],
         completions: Sequence[Any],
         completion_ids: Sequence[Sequence[int]],
         comparison: Sequence[str],
-        log_metric: Callable[[str, float], None],
+        log_metric: Callable[[str, float], None] | None = None,
         **_: Any,
     ) -> list[float]:
         rewards = []
-        for text, tokens, told in zip(completions, completion_ids, comparison, strict=True):
-            item = Comparison.model_validate_json(told)
-            assert item.label is not None
-            vote = judge.read(text[0]["content"], item, finished=tokens[-1] in ends)
-            rewards.append(verdict_reward(vote, item.label))
-            for name, value in _metrics(vote, item).items():
-                log_metric(name, value)
+        for completion, tokens, encoded in zip(completions, completion_ids, comparison, strict=True):
+            told = Comparison.model_validate_json(encoded)
+            assert told.label is not None, f"comparison {told.id} has no label"
+            finished = len(tokens) < max_completion_length or tokens[-1] in ends
+            vote = judge.read(_text(completion), told, finished=finished)
+            rewards.append(verdict_reward(vote, told.label))
+            if log_metric is not None:
+                for name, value in metrics(vote, told, len(tokens)):
+                    log_metric(name, value)
         return rewards
 
     return verdict
 
 
-def _metrics(vote: Vote, item: Comparison) -> dict[str, float]:
-    metrics = {"accuracy": float(verdict_reward(vote, item.label) > 0), "invalid": float(vote.status is not Status.OK)}
-    if vote.rationale is not None and item.domain is not None:
-        for structure in ("vanilla", "breadth", "depth", "hybrid"):
-            metrics[f"structure/{item.domain}/{structure}"] = float(vote.rationale.structure == structure)
-    return metrics
+def _text(completion: Any) -> str:
+    """TRL gives a message list for conversations and a text otherwise."""
+    return completion if isinstance(completion, str) else str(completion[-1]["content"])
+
+
+def metrics(vote: Vote, comparison: Comparison, tokens: int) -> Iterator[Metric]:
+    """What one vote adds to the means that are logged. Shares by domain only where the comparison names its domain."""
+    assert comparison.label is not None
+    yield "accuracy", float(verdict_reward(vote, comparison.label) > 0)
+    yield "invalid", float(vote.status is not Status.OK)
+    if comparison.domain is None:
+        return
+    yield f"tokens/{comparison.domain}", float(tokens)
+    if vote.rationale is None:
+        return
+    shown = vote.rationale.structure
+    for structure in get_args(Structure):
+        yield f"structure/{comparison.domain}/{structure}", float(shown == structure)
+    yield "structure/match", float(shown == FITTING[comparison.domain])
+    yield f"principles/{comparison.domain}", float(len(vote.rationale.units))
+    yield f"words_per_judgment/{comparison.domain}", vote.rationale.tokens_per_judgment()

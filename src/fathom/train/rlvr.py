@@ -1,37 +1,110 @@
-"""Reinforcement learning with verifiable rewards."""
+"""Reinforcement learning with verifiable rewards: GRPO on labelled comparisons, rewarded by the verdict alone.
+
+    from fathom.train import rlvr
+    from fathom.train.recipe import RLVRRecipe
+    rlvr.train(RLVRRecipe(model="runs/sft", data="comparisons.jsonl", output="runs/rlvr", trainer={"max_steps": 80}))
+
+The prompt is what the judge asks, the reward what it reads (`fathom.train.rewards`). The label reaches the reward and
+never the prompt.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
-from fathom.errors import require
+from fathom.engines.local import encode_chat
+from fathom.errors import FathomError, require
+from fathom.judges import Judge
 from fathom.records import Comparison
-from fathom.train import checkpoint
+from fathom.train import trainers
 from fathom.train.recipe import RLVRRecipe
 from fathom.train.rewards import as_trl_reward
 
 
 def train(recipe: RLVRRecipe, *, resume: bool = False) -> Path:
+    """Trains and returns the folder of the trained model. Raises FathomError for what the user can mend."""
     require("trl", "train")
     from datasets import Dataset
-    from trl import GRPOTrainer
 
-    tokenizer = checkpoint.load_tokenizer(recipe)
-    config = checkpoint.settings(recipe)
-    judge = recipe.judge.build()
-    rows = [{"prompt": judge.ask(item), "comparison": item.model_dump_json()} for item in comparisons(recipe)]
-    trainer = GRPOTrainer(
-        model=recipe.model,
-        reward_funcs=as_trl_reward(judge, {tokenizer.eos_token_id}),
-        args=config,
-        train_dataset=Dataset.from_list(rows),
-        processing_class=tokenizer,
-        peft_config=checkpoint.adapter(recipe),
-    )
-    return checkpoint.run(trainer, recipe, resume=resume)
+    from fathom.train.grpo import Trainer, engine_rollouts
+
+    with trainers.quiet():
+        config = trainers.settings(recipe)
+        tokenizer = trainers.load_tokenizer(recipe)
+        judge = recipe.judge.build()
+        asked, too_long = fitting(tokenizer, rows(judge, read(recipe)), room(recipe, config.max_completion_length))
+        if too_long:
+            trainers.log.warning("%d prompts leave no room for a completion and are left out", too_long)
+        trainer = Trainer(
+            model=trainers.model(recipe, config),
+            reward_funcs=as_trl_reward(
+                judge, max_completion_length=config.max_completion_length, ends={tokenizer.eos_token_id}
+            ),
+            args=config,
+            train_dataset=Dataset.from_list(asked),
+            processing_class=tokenizer,
+            peft_config=trainers.adapter(recipe),
+            rollout_func=engine_rollouts if recipe.rollouts == "engine" else None,
+        )
+        return trainers.run(trainer, recipe, resume=resume)
 
 
-def comparisons(recipe: RLVRRecipe) -> list[Comparison]:
+def read(recipe: RLVRRecipe) -> list[Comparison]:
+    """The comparisons of all files. Raises FathomError when there are none, or some have no winner to be right about."""
     from fathom.reading import read
 
-    return [item for path in recipe.data for item in read(path, mapping=recipe.mapping, seed=recipe.seed, limit=recipe.limit)]
+    items = [item for path in recipe.data for item in read(path, mapping=recipe.mapping, seed=recipe.seed)]
+    without = [item.id for item in items if item.label is None or item.label.winner is None]
+    if without:
+        raise FathomError(
+            f"{len(without)} of {len(items)} comparisons have no label with a winner, such as {', '.join(without[:3])}; "
+            "a verdict on them can be neither right nor wrong: leave them out"
+        )
+    if not items:
+        raise FathomError("the training files hold no comparisons")
+    return items
+
+
+def rows(judge: Judge, items: Iterable[Comparison]) -> list[dict[str, Any]]:
+    """The training set: what is asked, and the comparison for the reward to read the answer by."""
+    try:
+        return [{"prompt": judge.ask(item), "comparison": item.model_dump_json()} for item in items]
+    except ValueError as error:
+        raise FathomError(str(error)) from error
+
+
+def room(recipe: RLVRRecipe, max_completion_length: int) -> int | None:
+    """The most tokens a prompt may have beside its completion; None where the model names no limit."""
+    from transformers import AutoConfig
+
+    named = recipe.trainer.get("vllm_max_model_length")
+    if named is None:
+        remote = recipe.trainer.get("trust_remote_code", False)
+        model = AutoConfig.from_pretrained(_base(recipe.model), trust_remote_code=remote)
+        named = getattr(model.get_text_config(), "max_position_embeddings", None)
+    return None if named is None else named - max_completion_length
+
+
+def _base(model: str) -> str:
+    """The model itself, or the one an adapter belongs to."""
+    if not (Path(model) / "adapter_config.json").exists():
+        return model
+    base: str = require("peft", "train").PeftConfig.from_pretrained(model).base_model_name_or_path
+    return base
+
+
+def fitting(
+    tokenizer: Any, asked: Sequence[dict[str, Any]], most: int | None
+) -> tuple[list[dict[str, Any]], int]:
+    """The rows whose prompts have at most `most` tokens, and how many others there are. FathomError when none is left."""
+    if most is None:
+        return list(asked), 0
+    kept = [row for row in asked if len(encode_chat(tokenizer, row["prompt"])) <= most]
+    if not kept:
+        raise FathomError(
+            f"no prompt has at most {most} tokens, which is what the model's context leaves beside "
+            "trainer.max_completion_length; lower that, or raise trainer.vllm_max_model_length"
+        )
+    return kept, len(asked) - len(kept)

@@ -1,52 +1,103 @@
-"""Supervised fine-tuning on synthesised rationales."""
+"""Supervised fine-tuning on training rationales, as `fathom synth` writes them.
+
+    from fathom.train import sft
+    from fathom.train.recipe import SFTRecipe
+    sft.train(SFTRecipe(model="mini", data="mix.jsonl", output="runs/sft", trainer={"max_steps": 60}))
+
+Rows are {"prompt": [message], "completion": [message]}; other columns are ignored. Loss on the completion alone.
+
+An example is made of the very tokens that the local engine asks with, then the completion, then the end token. Chat
+templates are not asked to write the completion: some add an empty block of thought or a line after the end, which the
+model would never see when it judges.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, Field, ValidationError
+
 from fathom.engines.local import encode_chat
 from fathom.errors import FathomError, require
-from fathom.train import checkpoint
+from fathom.records import Message
+from fathom.train import trainers
 from fathom.train.recipe import SFTRecipe
 
 IGNORED = -100
+"""The label of a token that carries no loss."""
+
+
+class Example(BaseModel):
+    """One row of a training file, in TRL's conversational prompt-completion layout."""
+
+    prompt: list[Message] = Field(min_length=1)
+    completion: list[Message] = Field(min_length=1, max_length=1)
 
 
 def train(recipe: SFTRecipe, *, resume: bool = False) -> Path:
+    """Trains and returns the folder of the trained model. Raises FathomError for what the user can mend."""
     require("trl", "train")
     from datasets import Dataset
     from trl import SFTTrainer
 
-    tokenizer = checkpoint.load_tokenizer(recipe)
-    config = checkpoint.settings(recipe)
-    rows = [encode(tokenizer, row["prompt"], row["completion"][0]["content"]) for row in read(recipe.data)]
-    rows = [row for row in rows if config.max_length is None or len(row["input_ids"]) <= config.max_length]
-    if not config.packing:
-        config.dataset_kwargs = {"skip_prepare_dataset": True}
-    trainer = SFTTrainer(
-        model=recipe.model,
-        args=config,
-        train_dataset=Dataset.from_list(rows),
-        processing_class=tokenizer,
-        peft_config=checkpoint.adapter(recipe),
-    )
-    return checkpoint.run(trainer, recipe, resume=resume)
+    with trainers.quiet():
+        config = trainers.settings(recipe)
+        tokenizer = trainers.load_tokenizer(recipe)
+        rows, too_long = fitting(tokenizer, read(recipe.data), config.max_length)
+        if too_long:
+            trainers.log.warning("%d examples exceed max_length=%s and are left out", too_long, config.max_length)
+        if not config.packing:
+            config.dataset_kwargs = {"skip_prepare_dataset": True}  # rows are tokens and labels already
+        trainer = SFTTrainer(
+            model=trainers.model(recipe, config),
+            args=config,
+            train_dataset=Dataset.from_list(rows),
+            processing_class=tokenizer,
+            peft_config=trainers.adapter(recipe),
+        )
+        return trainers.run(trainer, recipe, resume=resume)
 
 
-def read(files: Sequence[Path]) -> Iterator[dict[str, Any]]:
+def read(files: Sequence[Path]) -> Iterator[Example]:
+    """The examples of all files. Raises FathomError that names file and line of a row that is none."""
     for path in files:
         try:
-            with path.open(encoding="utf-8") as file:
-                yield from map(json.loads, file)
+            lines = path.open(encoding="utf-8")
         except OSError as error:
             raise FathomError(f"cannot read {path}: {error.strerror}") from error
+        with lines:
+            for number, line in enumerate(lines, 1):
+                try:
+                    yield Example.model_validate_json(line)
+                except ValidationError as error:
+                    first = error.errors()[0]
+                    place = ".".join(map(str, first["loc"])) or "row"
+                    raise FathomError(f"{path}:{number}: {place}: {first['msg']}") from error
 
 
-def encode(tokenizer: Any, prompt: Sequence[Any], completion: str) -> dict[str, list[int]]:
-    """Token ids and labels of one example."""
-    asked = encode_chat(tokenizer, prompt)
-    written = [*tokenizer.encode(completion, add_special_tokens=False), tokenizer.eos_token_id]
-    return {"input_ids": asked + written, "labels": [IGNORED] * len(asked) + written}
+def fitting(
+    tokenizer: Any, examples: Iterable[Example], max_length: int | None
+) -> tuple[list[dict[str, list[int]]], int]:
+    """The examples as tokens and labels, without those longer than `max_length`, and how many those are.
+
+    Cutting them would teach rationales without a verdict. Raises FathomError when none is left.
+    """
+    encoded = [encode(tokenizer, example) for example in examples]
+    rows = [row for row in encoded if max_length is None or len(row["input_ids"]) <= max_length]
+    if not encoded:
+        raise FathomError("the training files hold no examples")
+    if not rows:
+        shortest = min(len(row["input_ids"]) for row in encoded)
+        raise FathomError(
+            f"no example fits into trainer.max_length={max_length} tokens, the shortest has {shortest}; raise it"
+        )
+    return rows, len(encoded) - len(rows)
+
+
+def encode(tokenizer: Any, example: Example) -> dict[str, list[int]]:
+    """Tokens (prompt, completion, end token) and labels, which leave the prompt out."""
+    prompt = encode_chat(tokenizer, [message.model_dump() for message in example.prompt])  # type: ignore[misc]
+    completion = [*tokenizer.encode(example.completion[0].content, add_special_tokens=False), tokenizer.eos_token_id]
+    return {"input_ids": prompt + completion, "labels": [IGNORED] * len(prompt) + completion}

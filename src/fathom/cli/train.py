@@ -1,0 +1,53 @@
+"""`fathom train sft` and `fathom train rlvr`: a model becomes a judge."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+command = typer.Typer(
+    no_args_is_help=True,
+    help="Train a judge: SFT on rationales first, then RLVR on labels. TRL does the training, recipes say how.",
+)
+
+Recipe = Annotated[str, typer.Argument(help="A recipe's file, or the name of one that comes with Fathom: mini_sft, ...")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Keys to change, dotted: trainer.learning_rate=1e-5")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in the output folder.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, show ten examples, train nothing.")]
+
+
+@command.command("sft")
+def sft(recipe: Recipe, overrides: Overrides = None, resume: Resume = False, dry_run: DryRun = False) -> None:
+    """Fine-tune a model on rationales that `fathom synth` wrote.
+
+        fathom train sft mini_sft data=synthesised/mix.jsonl output=runs/sft
+
+    Prints the folder of the trained model.
+    """
+    from fathom import recipes
+    from fathom.train import preview
+    from fathom.train.recipe import SFTRecipe, load
+    from fathom.train.sft import train
+
+    resolved = load(recipes.path(recipe), SFTRecipe, overrides or ())
+    typer.echo(preview.sft(resolved) if dry_run else train(resolved, resume=resume))
+
+
+@command.command("rlvr")
+def rlvr(recipe: Recipe, overrides: Overrides = None, resume: Resume = False, dry_run: DryRun = False) -> None:
+    """Reinforce a fine-tuned model on labelled comparisons: +1 for the right verdict, -1 otherwise.
+
+        fathom train rlvr mini_rlvr model=runs/sft data=comparisons.jsonl output=runs/rlvr
+
+    Prints the folder of the trained model.
+    """
+    from fathom import recipes
+    from fathom.train import preview
+    from fathom.train.recipe import RLVRRecipe, load
+    from fathom.train.rlvr import train
+
+    resolved = load(recipes.path(recipe), RLVRRecipe, overrides or ())
+    typer.echo(preview.rlvr(resolved) if dry_run else train(resolved, resume=resume))

@@ -1,0 +1,192 @@
+"""What SFT and RLVR do alike around TRL's trainers: settings, tokenizer, model, checkpoints, records.
+
+Beside the weights a run leaves in its output folder:
+
+- `fathom.json`: which judge the model has become, so that `fathom judge` asks as training did (also in checkpoints);
+- `recipe.yaml`: the recipe as it was resolved, which `fathom train` takes again;
+- `provenance.json`: versions, platform and the hashes of everything read;
+- `history.jsonl`: what was logged, a line a step logged.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fathom.errors import FathomError, Interrupted, require
+from fathom.provenance import provenance, write_json
+from fathom.train.recipe import Recipe
+
+log = logging.getLogger("fathom.train")
+
+
+def settings(recipe: Recipe, **changes: Any) -> Any:
+    """TRL's config object for this recipe on this machine. Reports to nobody unless the recipe says so."""
+    import torch
+
+    config = getattr(require("trl", "train"), recipe.trl_config)
+    defaults: dict[str, Any] = {"report_to": "none", "disable_tqdm": not sys.stderr.isatty()}
+    if not torch.cuda.is_available():
+        defaults |= {"bf16": False, "dataloader_pin_memory": False}
+    values = defaults | recipe.trainer | changes
+    weights = {"use_safetensors": True} | (values.pop("model_init_kwargs", None) or {})
+    try:
+        return config(output_dir=str(recipe.output), seed=recipe.seed, model_init_kwargs=weights, **values)
+    except (ValueError, TypeError, ImportError) as error:
+        raise FathomError(f"trainer: {recipe.trl_config} refuses these settings: {error}") from error
+
+
+def load_tokenizer(recipe: Recipe) -> Any:
+    """The model's tokenizer, with the end token that `trainer.eos_token` names, where it does.
+
+    Raises FathomError when it cannot be had, or has no token to end a text with.
+    """
+    from transformers import AutoTokenizer
+
+    chosen = recipe.trainer.get("model_init_kwargs") or {}
+    remote = recipe.trainer.get("trust_remote_code", False)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            recipe.model, trust_remote_code=remote, revision=chosen.get("revision")
+        )
+    except (OSError, ValueError) as error:
+        raise FathomError(f"cannot load the tokenizer of {recipe.model}: {error}") from error
+    if recipe.trainer.get("eos_token"):
+        tokenizer.eos_token = recipe.trainer["eos_token"]
+    if tokenizer.eos_token_id is None or tokenizer.eos_token_id == tokenizer.unk_token_id:
+        raise FathomError(f"the tokenizer of {recipe.model} has no end token {tokenizer.eos_token!r}; name one it knows")
+    return tokenizer
+
+
+def model(recipe: Recipe, config: Any) -> Any:
+    """What TRL is given as the model: a name or folder, or an adapter to train on, loaded with its base model.
+
+    TRL anchors the KL divergence of RLVR at the adapter as it is now.
+    """
+    if not (Path(recipe.model) / "adapter_config.json").exists():
+        return recipe.model
+    if recipe.lora is not None:
+        raise FathomError(f"{recipe.model} is an adapter, which is trained on as it is; leave `lora` out")
+    options = config.model_init_kwargs
+    config.model_init_kwargs = None
+    return require("peft", "train").AutoPeftModelForCausalLM.from_pretrained(
+        recipe.model, is_trainable=True, **{"dtype": "float32"} | options
+    )
+
+
+def adapter(recipe: Recipe) -> Any:
+    """peft's config of the recipe's `lora`, or None."""
+    if recipe.lora is None:
+        return None
+    return require("peft", "train").LoraConfig(**{"task_type": "CAUSAL_LM"} | recipe.lora)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bars where nobody watches, and no warnings about what only TRL can change."""
+    import datasets
+    from transformers.utils import logging as transformers_logging
+
+    bars = transformers_logging.is_progress_bar_enabled(), not datasets.are_progress_bars_disabled()
+    if not sys.stderr.isatty():
+        transformers_logging.disable_progress_bar()
+        datasets.disable_progress_bars()
+    try:
+        with warnings.catch_warnings():
+            for about in (".*gradient_checkpointing`? is deprecated", ".*'rollout_func', which is an experimental"):
+                warnings.filterwarnings("ignore", about)
+            yield
+    finally:
+        if bars[0]:
+            transformers_logging.enable_progress_bar()
+        if bars[1]:
+            datasets.enable_progress_bars()
+
+
+def run(trainer: Any, recipe: Recipe, *, resume: bool) -> Path:
+    """Trains, saves and returns the output folder.
+
+    With `resume` it goes on from the last checkpoint there, from the beginning where there is none. Raises FathomError
+    when there are checkpoints of another run, and Interrupted at Ctrl-C.
+    """
+    from transformers.trainer_callback import PrinterCallback
+
+    last = last_checkpoint(recipe.output)
+    if last is not None and not resume:
+        raise FathomError(f"{recipe.output} holds checkpoints already; resume that run, or choose another output=")
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(_records(recipe))
+    try:
+        trainer.train(resume_from_checkpoint=last)
+    except KeyboardInterrupt:
+        kept = last_checkpoint(recipe.output)
+        kept_text = f"{kept} is kept; go on with --resume" if kept else "no checkpoint was saved yet"
+        raise Interrupted(f"training stopped at step {trainer.state.global_step}: {kept_text}") from None
+    trainer.save_model(str(recipe.output))
+    if trainer.is_world_process_zero():
+        (recipe.output / "training_args.bin").unlink(missing_ok=True)  # a pickle, and recipe.yaml says the same
+        name_judge(recipe, recipe.output)
+    return recipe.output
+
+
+def last_checkpoint(output: Path) -> str | None:
+    from transformers.trainer_utils import get_last_checkpoint
+
+    last: str | None = get_last_checkpoint(str(output)) if output.is_dir() else None
+    return last
+
+
+def name_judge(recipe: Recipe, folder: Path) -> None:
+    write_json(folder / "fathom.json", {"judge": recipe.judge.name, **recipe.judge.model_dump(exclude={"name"})})
+
+
+def _records(recipe: Recipe) -> Any:
+    """A trainer callback that writes the run's records; only the first process of several writes."""
+    from transformers import TrainerCallback
+
+    history = recipe.output / "history.jsonl"
+
+    class Records(TrainerCallback):  # type: ignore[misc]
+        def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if state.is_world_process_zero:
+                write_start(recipe)
+                history.write_text("".join(json.dumps(entry) + "\n" for entry in state.log_history), encoding="utf-8")
+
+        def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if state.is_world_process_zero:
+                with history.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(state.log_history[-1]) + "\n")
+                log.info("step %d of %d: %s", state.global_step, state.max_steps, _line(state.log_history[-1]))
+
+        def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if state.is_world_process_zero:
+                name_judge(recipe, recipe.output / f"checkpoint-{state.global_step}")
+
+    return Records()
+
+
+def write_start(recipe: Recipe) -> None:
+    resolved = recipe.model_dump(mode="json")
+    recipe.output.mkdir(parents=True, exist_ok=True)
+    (recipe.output / "recipe.yaml").write_text(yaml.safe_dump(resolved, sort_keys=False), encoding="utf-8")
+    weights = [file for pattern in ("*.safetensors", "*config.json", "tokenizer.json") for file in _files(recipe, pattern)]
+    write_json(recipe.output / "provenance.json", provenance(resolved, [*recipe.data, *weights]))
+
+
+def _files(recipe: Recipe, pattern: str) -> list[Path]:
+    return sorted(Path(recipe.model).glob(pattern)) if Path(recipe.model).is_dir() else []
+
+
+SHOWN = ("loss", "reward", "accuracy", "invalid", "structure/match", "kl", "completions/mean_length", "learning_rate")
+
+
+def _line(entry: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {float(entry[name]):.4g}" for name in SHOWN if entry.get(name) is not None)
