@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -15,14 +16,23 @@ from typer.testing import CliRunner
 from fathom.cli import app
 from fathom.engines import Completion, Engine, EngineError, Request
 from fathom.engines.cache import CachedEngine
-from fathom.errors import FathomError
+from fathom.errors import FathomError, Interrupted
 from fathom.mini import base, world
 from fathom.mini.teacher import Teacher
 from fathom.rationale import Rationale, Unit, parse, render
 from fathom.reading import write_jsonl
 from fathom.records import Comparison
 from fathom.synth import Result, Settings, merge, synthesise, write
-from fathom.synth.merging import grouped, merged, sentences, sources
+from fathom.synth.merging import (
+    grouped,
+    merged,
+    ordered_alike,
+    plain,
+    sentences,
+    similarity,
+    sources,
+    spelt_alike,
+)
 from fathom.synth.result import manifest
 
 # Merging --------------------------------------------------------------------------------------------------------------
@@ -56,6 +66,30 @@ def test_every_unit_is_counted_in_exactly_one_group(many: list[Rationale]) -> No
 def test_a_rationale_merged_with_itself_keeps_its_principles_and_sides(some: list[Unit], times: int) -> None:
     again = merge([Rationale(tuple(some))] * times, keep=100).units
     assert [(unit.principle, unit.sub_verdict) for unit in again] == [(u.principle, u.sub_verdict) for u in some]
+
+
+principles = st.tuples(st.text(max_size=20), st.text(max_size=40))
+
+
+@given(principles, principles)
+def test_similarity_is_a_symmetric_share(one: tuple[str, str], other: tuple[str, str]) -> None:
+    assert 0 <= similarity(one, other) <= 1 + 1e-9
+    assert similarity(one, other) == pytest.approx(similarity(other, one))
+
+
+@given(st.lists(rationales, max_size=4))
+def test_a_run_spells_and_orders_a_principle_in_one_way(many: list[Rationale]) -> None:
+    spelt = spelt_alike(many)
+    names = {unit.principle for rationale in spelt for unit in rationale.units}
+    assert len(names) == len({plain(name) for name in names})
+    for before, after in zip(spelt, ordered_alike(spelt), strict=True):
+        assert sorted(map(str, before.units)) == sorted(map(str, after.units))
+    orders = [[plain(unit.principle) for unit in rationale.units] for rationale in ordered_alike(spelt)]
+    for one, other in product(orders, repeat=2):
+        shared = set(one) & set(other)
+        assert list(dict.fromkeys(n for n in one if n in shared)) == list(
+            dict.fromkeys(n for n in other if n in shared)
+        )
 
 
 @given(judgments)
@@ -179,8 +213,6 @@ def test_mix_gives_breadth_to_preference_and_depth_to_correctness() -> None:
 
 def test_messy_texts_come_out_in_the_words_of_the_world() -> None:
     """Unit for unit what `world.rationale` writes, in its order; and every token is known to the small model."""
-    from fathom.train.sft import encode
-
     items = {item.id: item for item in world.items(100, seed=0)}
     result = synthesised(Teacher(messiness=0.4), n=100, arms=("mix", "vanilla", "breadth", "depth"), samples=10)
     tokenizer = base.tokenizer()
@@ -194,7 +226,7 @@ def test_messy_texts_come_out_in_the_words_of_the_world() -> None:
                 shown = {unit.principle for unit in made.units}
                 assert made.units == tuple(world.unit_at_sight(item, n) for n in world.PRINCIPLES if n in shown)
         for row in result.completions(arm):
-            ids = encode(tokenizer, row["prompt"], row["completion"][0]["content"])["input_ids"]
+            ids = tokenizer.apply_chat_template([*row["prompt"], *row["completion"]], return_dict=False)
             assert tokenizer.unk_token_id not in ids
 
 
@@ -456,6 +488,18 @@ def test_the_command_writes_the_set_and_goes_on_without_asking_again(
     again = CliRunner().invoke(app, command)
     assert (again.exit_code, again.stdout) == (0, first.stdout)
     assert files(out)["mix.jsonl"] == made["mix.jsonl"]
+
+
+def test_ctrl_c_says_what_is_kept_and_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def interrupted(self: Teacher, request: Request) -> Completion:
+        raise KeyboardInterrupt
+
+    write_jsonl(tmp_path / "pairs.jsonl", comparisons(2))
+    monkeypatch.setattr(Teacher, "complete", interrupted)
+    command = ["synth", str(tmp_path / "pairs.jsonl"), "--engine", "mini-teacher", "--out", str(tmp_path)]
+    outcome = CliRunner().invoke(app, command)
+    assert isinstance(outcome.exception, Interrupted)
+    assert "journal.sqlite: give the same command again" in str(outcome.exception)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from fathom.engines import ENGINES
 from fathom.errors import Interrupted
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 def command(
     file: Annotated[str, typer.Argument(help="JSONL, JSON, Parquet or a datasets folder of any layout; - for stdin.")],
     out: Annotated[Path, typer.Option(help="The folder for training sets, manifest and journal.")],
-    engine: Annotated[str, typer.Option(help="What runs the teacher: local, mini-teacher.")] = "local",
+    engine: Annotated[str, typer.Option(help=f"What runs the teacher: {', '.join(ENGINES)}.")] = "local",
     model: Annotated[str | None, typer.Option(help="The teacher: a checkpoint's folder or a name.")] = None,
     arm: Annotated[
         list[str],

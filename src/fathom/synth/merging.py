@@ -64,10 +64,10 @@ def sources(rationales: Sequence[Rationale]) -> list[Source]:
     ]
 
 
-def grouped(sources: Sequence[Source]) -> list[list[Source]]:
+def grouped(sources: Sequence[Source], similar: float = SIMILAR) -> list[list[Source]]:
     """Sources of the same principle together, groups in order of first appearance.
 
-    The same name is the same principle. So is a similar one (`similarity` of at least `SIMILAR` to a member of the
+    The same name is the same principle. So is a similar one (`similarity` of at least `similar` to a member of the
     group), unless one rationale holds both: whoever lists two principles side by side means two.
     """
     by_name: dict[str, list[Source]] = {}
@@ -76,7 +76,7 @@ def grouped(sources: Sequence[Source]) -> list[list[Source]]:
     groups: list[list[Source]] = []
     for same_name in by_name.values():
         nearest = max(groups, key=lambda group: _likeness(group, same_name), default=None)
-        if nearest is not None and _likeness(nearest, same_name) >= SIMILAR:
+        if nearest is not None and _likeness(nearest, same_name) >= similar:
             nearest.extend(same_name)
         else:
             groups.append(same_name)
@@ -227,12 +227,15 @@ def spelt_alike(rationales: Sequence[Rationale]) -> list[Rationale]:
 
 
 def ordered_alike(rationales: Sequence[Rationale]) -> list[Rationale]:
-    """The same rationales with their units in one order: that of the principles' mean relative places among them."""
+    """The same rationales with their units in one order: that of the principles' mean relative places among them.
+
+    Ties by first appearance.
+    """
     places: dict[str, list[float]] = {}
     for source in sources(rationales):
         places.setdefault(plain(source.unit.principle), []).append(source.place)
-    mean = {name: fmean(found) for name, found in places.items()}
+    rank = {name: k for k, name in enumerate(sorted(places, key=lambda name: fmean(places[name])))}
     return [
-        replace(rationale, units=tuple(sorted(rationale.units, key=lambda unit: mean[plain(unit.principle)])))
+        replace(rationale, units=tuple(sorted(rationale.units, key=lambda unit: rank[plain(unit.principle)])))
         for rationale in rationales
     ]
