@@ -2,32 +2,52 @@
 
 An arm is what a model is fine-tuned on: vanilla rationales (`base`), breadth everywhere, depth everywhere, or the mix of
 breadth for preference and depth for correctness. Fine-tuning shows half of the verbs; RLVR shows them all, with labels
-and nothing else. Both run through `fathom.train`, as a model of any size does.
+and nothing else. Synthesis, training and judging are the library's own, as for a model of any size.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from fathom import recipes, synth
+from fathom.engines import Sampling
+from fathom.engines.local import LocalEngine
 from fathom.judges import verdicts
 from fathom.judges.mix import MixJudge
-from fathom.engines import Sampling
-from fathom.mini import base, world
+from fathom.mini import world
+from fathom.mini.teacher import Teacher
+from fathom.reading import write_jsonl
 from fathom.records import Domain
-from fathom.verdict import Vote
+from fathom.train import rlvr, sft
+from fathom.train.recipe import RLVRRecipe, SFTRecipe, load
+from fathom.verdict import Verdict
 
 Arm = Literal["base", "breadth", "depth", "mix"]
 Stage = Literal["sft", "rlvr"]
 
 ARMS: tuple[Arm, ...] = ("base", "breadth", "depth", "mix")
 STAGES: tuple[Stage, ...] = ("sft", "rlvr")
-FITTING: dict[Domain, str] = {"preference": "breadth", "correctness": "depth"}
-"""The structure of rationale that fits a task of each domain."""
+RATIONALES: Mapping[Arm, synth.Arm] = {"base": "vanilla", "breadth": "breadth", "depth": "depth", "mix": "mix"}
+"""What synthesis calls the rationales that an arm is fine-tuned on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The size of the experiment. How models are trained is in the recipes `mini_sft` and `mini_rlvr`."""
+
+    fine_tuning: int = 1600
+    """Comparisons to synthesise rationales for."""
+    samples: int = 10
+    """Vanilla rationales a comparison; with three principles in each, ten show nearly all seven."""
+    held_out: int = 1200
+    """Comparisons to measure on, half of each domain."""
+    temperature: float = 1.0
+    """Of the judgements measured: that of the rollouts, so that what is measured is the policy that was trained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +66,95 @@ class Measured:
 
     @property
     def matches(self) -> bool:
-        return self.structure == FITTING[self.domain]
+        """Whether the rationale has the structure that fits the domain."""
+        return self.structure == synth.FITTING[self.domain]
 
 
-async def _judge(model: Path, items: Sequence[world.Item], temperature: float, seed: int) -> list[Measured]:
-    from fathom.engines.local import LocalEngine
+def synthesise(settings: Settings, seed: int, out: Path) -> synth.Result:
+    """Training data of every arm, as `fathom synth` makes it, from comparisons with the seen verbs."""
+    items = world.items(settings.fine_tuning, seed=seed, verbs=world.SEEN_VERBS, prefix="fine-tuning")
+    sampling = Sampling(temperature=0.8, seed=seed)
+    wanted = synth.Settings(arms=tuple(RATIONALES.values()), samples=settings.samples, sampling=sampling)
+    result = asyncio.run(synth.synthesise([item.comparison for item in items], Teacher(), wanted))
+    synth.write(result, out)
+    return result
 
-    sampling = Sampling(temperature=temperature, max_tokens=192, seed=seed)
-    judge = MixJudge(engine=LocalEngine(model), sampling=sampling, trained=True)
-    count = base.tokenizer().encode
-    answers = verdicts(judge, (item.comparison for item in items), concurrency=256)
-    return [
-        _measure(item, verdict.votes[0], lambda text: len(count(text)))
-        for item, (_, verdict) in zip(items, [answer async for answer in answers], strict=True)
-    ]
+
+def fine_tune(arm: Arm, seed: int, data: Path, out: Path) -> Path:
+    """SFT of the base model on the arm's synthesised rationales."""
+    rationales = data / f"{RATIONALES[arm]}.jsonl"
+    overrides = [f"data={rationales}", f"output={out}", f"seed={seed}"]
+    return sft.train(load(recipes.path("mini_sft"), SFTRecipe, overrides))
+
+
+def reinforce(seed: int, model: Path, out: Path) -> Path:
+    """RLVR of a fine-tuned model on labelled comparisons with all verbs."""
+    recipe = load(recipes.path("mini_rlvr"), RLVRRecipe, [f"model={model}", f"output={out}", f"seed={seed}", "data=[]"])
+    batch, generations = recipe.trainer["per_device_train_batch_size"], recipe.trainer["num_generations"]
+    prompts = recipe.trainer["max_steps"] * batch // generations
+    data = out.with_name(f"{out.name}-comparisons.jsonl")
+    write_jsonl(data, (item.comparison for item in world.items(prompts, seed=seed, prefix="reinforcement")))
+    return rlvr.train(recipe.model_copy(update={"data": (data,)}))
+
+
+def measure(model: Path, seed: int, settings: Settings) -> list[Measured]:
+    """Judges the seed's held-out items, which are the same for every arm and stage."""
+    items = world.items(settings.held_out, seed=seed, prefix="held-out")
+    engine = LocalEngine(model)
+    sampling = Sampling(temperature=settings.temperature, max_tokens=128, seed=seed)
+    judge = MixJudge(engine=engine, sampling=sampling, trained=True)
+
+    async def judged() -> list[Verdict]:
+        answers = verdicts(judge, (item.comparison for item in items), concurrency=256)
+        return [verdict async for _, verdict in answers]
+
+    def count(text: str) -> int:
+        return len(engine.tokenizer.encode(text, add_special_tokens=False))
+
+    return [_measured(item, verdict, count) for item, verdict in zip(items, asyncio.run(judged()), strict=True)]
+
+
+def _measured(item: world.Item, verdict: Verdict, count: Callable[[str], int]) -> Measured:
+    (vote,) = verdict.votes
+    rationale = vote.rationale
+    return Measured(
+        id=item.id,
+        domain=item.domain,
+        seen=item.verb in world.SEEN_VERBS,
+        accurate=vote.winner == item.winner,
+        readable=vote.status == "ok",
+        structure=rationale.structure if rationale else None,
+        principles=len(rationale.units) if rationale else 0,
+        tokens=vote.usage.completion_tokens,
+        tokens_per_judgment=rationale.tokens_per_judgment(count) if rationale else 0.0,
+    )
+
+
+def run(arm: Arm, seed: int, settings: Settings, out: Path) -> None:
+    """Trains one arm with one seed and measures it after each stage; what an earlier run finished is kept.
+
+    Reads the synthesised data from `out/synthesised`, writes models and `sft.jsonl`, `rlvr.jsonl` under `out/ARM`.
+    """
+    import torch
+
+    torch.set_num_threads(1)  # A model this small gains nothing from a second thread, and other arms want the core.
+    model = out / arm / "model"
+    for stage in STAGES:
+        measured = out / arm / f"{stage}.jsonl"
+        trained = model.with_name(f"model-{stage}")
+        if measured.exists():
+            continue
+        if stage == "sft":
+            fine_tune(arm, seed, out / "synthesised", trained)
+        else:
+            reinforce(seed, model.with_name("model-sft"), trained)
+        write_jsonl(measured, map(asdict, measure(trained, seed, settings)))
+
+
+def read_measured(path: Path) -> list[Measured]:
+    return [Measured(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def select(run: Sequence[Measured], domain: Domain | None = None, seen: bool | None = None) -> list[Measured]:
+    """The items of a domain, of seen or unseen verbs; None selects all."""
+    return [item for item in run if domain in (None, item.domain) and seen in (None, item.seen)]

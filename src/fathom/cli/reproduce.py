@@ -1,0 +1,40 @@
+"""`fathom reproduce NAME`: a paper's claims, put to the test."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fathom.errors import FathomError
+
+
+def command(
+    name: Annotated[str, typer.Argument(help="Which paper: mix-grm.")],
+    out: Annotated[Path, typer.Option(help="The folder for models, measurements, results.json and the page.")],
+    seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0,1,2",
+    quick: Annotated[bool, typer.Option("--quick", help="The first seed alone.")] = False,
+) -> None:
+    """Run a published experiment in the small world and test its claims.
+
+    Writes OUT/results.json, figures and a page in Markdown. Claims are computed from intervals and may come out false.
+    An interrupted run goes on where it stopped when the same command is given again.
+
+        fathom reproduce mix-grm --out runs/mix-grm
+    """
+    from rich.console import Console
+
+    from fathom import reproductions
+
+    known = sorted(module.name for module in pkgutil.iter_modules(reproductions.__path__))
+    module = name.replace("-", "_")
+    if module not in known:
+        names = ", ".join(known).replace("_", "-")
+        raise FathomError(f"there is no reproduction {name!r}; there are: {names}")
+    chosen = [int(seed) for seed in seeds.split(",")]
+    console = Console(stderr=True)
+    for line in importlib.import_module(f"fathom.reproductions.{module}").reproduce(out, chosen[:1] if quick else chosen):
+        console.log(line)

@@ -1,0 +1,77 @@
+"""Figures, each saved as PNG and SVG. Colours are safe for colour-blind readers, and no figure needs colour alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fathom.bench.intervals import Interval
+from fathom.errors import require
+
+COLOURS = ("#4C72B0", "#DD8452", "#55A868", "#8172B3", "#937860", "#DA8BC3")
+
+Panel = Mapping[str, Sequence[Interval]]
+"""For each group on the horizontal axis, one value for each series."""
+
+
+def grouped_bars(
+    panels: Mapping[str, Panel],
+    series: Sequence[str],
+    path: Path,
+    *,
+    marks: Mapping[str, Mapping[str, float]] | None = None,
+    share: bool = True,
+    legend: str = "",
+) -> list[Path]:
+    """Bars with 95 % intervals, one panel beside the other; returns the files written, `path` + .png and .svg.
+
+    `panels[title][group][s]` is series s's value; `marks[title][group]` a line across the group, such as a ceiling,
+    named `legend`. With `share` the vertical axis runs from 0 to 1.
+    """
+    plt = _pyplot()
+    figure, axes = plt.subplots(1, len(panels), figsize=(4.2 * len(panels), 3.6), squeeze=False, layout="constrained")
+    for axis, (title, groups) in zip(axes[0], panels.items(), strict=True):
+        _bars(axis, groups, len(series))
+        for place, (_, height) in enumerate((marks or {}).get(title, {}).items()):
+            axis.plot([place - 0.42, place + 0.42], [height, height], color="black", linewidth=1.2, linestyle=(0, (3, 2)))
+        axis.set_title(title, fontsize=11)
+        axis.set_xticks(range(len(groups)), list(groups))
+        if share:
+            axis.set_ylim(0, 1.05)
+        axis.spines[["top", "right"]].set_visible(False)
+    handles = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour, _ in zip(COLOURS, series, strict=False)]
+    names = list(series)
+    if marks:
+        handles.append(plt.Line2D([], [], color="black", linewidth=1.2, linestyle=(0, (3, 2))))
+        names.append(legend)
+    figure.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False)
+    return save(figure, path)
+
+
+def _bars(axis: Any, groups: Panel, series: int) -> None:
+    width = 0.8 / series
+    for index in range(series):
+        values = [group[index] for group in groups.values()]
+        places = [place - 0.4 + width * (index + 0.5) for place in range(len(groups))]
+        reach = [[v.mean - v.low for v in values], [v.high - v.mean for v in values]]
+        means = [v.mean for v in values]
+        axis.bar(places, means, width * 0.94, color=COLOURS[index], yerr=reach, capsize=2, error_kw={"linewidth": 0.9})
+
+
+def save(figure: Any, path: Path) -> list[Path]:
+    """Writes `path`.png and `path`.svg, without a date in them, so that equal figures are equal files."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    written = [path.with_suffix(".png"), path.with_suffix(".svg")]
+    figure.savefig(written[0], dpi=150, metadata={"Software": None})
+    figure.savefig(written[1], metadata={"Date": None})
+    _pyplot().close(figure)
+    return written
+
+
+def _pyplot() -> Any:
+    matplotlib = require("matplotlib", "report")
+    matplotlib.use("Agg")
+    plt = require("matplotlib.pyplot", "report")
+    plt.rcParams.update({"svg.hashsalt": "fathom", "font.size": 9})
+    return plt
