@@ -88,3 +88,27 @@ def make_model(tokenizer: Any, *, context: int, seed: int) -> Any:
             eos_token_id=tokenizer.eos_token_id,
         )
     )
+
+
+def make_parrot(path: Path, text: str, vocab_texts: Iterable[str] = ()) -> Path:
+    """A checkpoint that answers every prompt with `text`, which becomes one token of its vocabulary."""
+    import torch
+
+    tokenizer = make_tokenizer(vocab_texts, 4096, CHAT_TEMPLATE)
+    tokenizer.add_tokens([text])
+    said, end = tokenizer.convert_tokens_to_ids([text, END])
+    model = make_model(tokenizer, context=2**17, seed=0)
+    with torch.no_grad():
+        for layer in model.model.layers:
+            layer.self_attn.o_proj.weight.zero_()
+            layer.mlp.down_proj.weight.zero_()
+        # The layers add nothing, so the next token follows from the last one alone: any token, `text`, the end.
+        directions = torch.eye(32)
+        model.model.embed_tokens.weight.copy_(directions[0].expand(len(tokenizer), -1))
+        model.model.embed_tokens.weight[said] = directions[1]
+        model.lm_head.weight.zero_()
+        model.lm_head.weight[said] = directions[0]
+        model.lm_head.weight[end] = directions[1]
+    tokenizer.save_pretrained(path)
+    model.save_pretrained(path)
+    return path

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def command(
     file: Annotated[str, typer.Argument(help="JSONL, JSON, Parquet or a datasets folder of any layout; - for stdin.")],
     model: Annotated[str, typer.Option(help="A checkpoint's folder, or a name on the model hub.")],
-    engine: Annotated[Literal["local"], typer.Option(help="What runs the model.")] = "local",
+    engine: Annotated[str, typer.Option(help="What runs the model: local.")] = "local",
     judge: Annotated[
         str | None, typer.Option(help="A file in fathom/judges. Default: the checkpoint's, or mix.")
     ] = None,
@@ -61,24 +61,22 @@ def command(
     if votes > 1 and temperature == 0:
         raise FathomError(f"--votes {votes} at temperature 0 casts one vote {votes} times; add --temperature 0.8, say")
     settings = {key: value for key, value in locals().items() if key not in {"out", "journal"}}
-    from fathom.cli._options import mapping
-    from fathom.engines import Sampling
+    from fathom import engines
     from fathom.engines.cache import CachedEngine
-    from fathom.engines.local import LocalEngine
     from fathom.judging import as_trained
-    from fathom.reading import read
+    from fathom.reading import as_mapping, read
     from fathom.scaling.votes import Repeated, Swapped
 
-    comparisons = read(file, mapping=mapping(map), seed=seed, on_error=on_error, limit=limit)
-    runner = LocalEngine(model, device=device, dtype=dtype, max_batch_tokens=max_batch_tokens)
+    comparisons = read(file, mapping=as_mapping(map), seed=seed, on_error=on_error, limit=limit)
+    runner = engines.open(engine, model, device=device, dtype=dtype, max_batch_tokens=max_batch_tokens)
     cached = CachedEngine(runner, journal or (f"{out}.journal" if out else ":memory:"))
     made = as_trained(
-        Path(runner.name),
+        Path(model),
         name=judge,
         style=style,
         trained=None if prompt is None else prompt == "trained",
         engine=cached,
-        sampling=Sampling(temperature=temperature, max_tokens=max_tokens, seed=seed),
+        sampling=engines.Sampling(temperature=temperature, max_tokens=max_tokens, seed=seed),
     )
     tallies = _judged(cached, Repeated(Swapped(made) if swap else made, votes), comparisons, out, limit)
     if out:

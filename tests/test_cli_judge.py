@@ -1,0 +1,215 @@
+"""`fathom judge`: every row gets a status, nothing unreadable becomes a number, and an interrupted run goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+import fathom
+from fathom.bench.metrics import summary, tally
+from fathom.cli import app
+from fathom.engines.local import LocalEngine
+from fathom.errors import FathomError
+from fathom.rationale import Status
+from tiny import make_parrot
+
+
+def judge(*arguments: object) -> Result:
+    result = CliRunner().invoke(app, ["judge", *map(str, arguments)])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def meta_of(path: Path) -> dict[str, Any]:
+    meta: dict[str, Any] = json.loads(path.with_name(f"{path.name}.meta.json").read_text())
+    return meta
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    """Six pairs; the better response is A, B, A, B, A, B."""
+    rows = [
+        {"id": n, "prompt": f"Task {n}", "response_a": "yes", "response_b": "no", "label": "AB"[n % 2]}
+        for n in range(6)
+    ]
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture(scope="module")
+def says_a(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    english = [path.read_text() for path in Path(fathom.__file__).parent.rglob("*.py")]
+    return make_parrot(tmp_path_factory.mktemp("parrot") / "a", "Final verdict: [[A]]", vocab_texts=english)
+
+
+@pytest.mark.parametrize("file", ["judgebench/pairs_gpt.jsonl.gz", "rm_bench/chat_filtered.jsonl.gz"])
+@pytest.mark.parametrize("model", ["checkpoint", "says_a"])
+def test_real_rows_get_a_status_each_and_none_a_made_up_score(
+    file: str, model: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if "FATHOM_DATA" not in os.environ:
+        pytest.skip("FATHOM_DATA names no folder with evaluation data")
+    out = tmp_path / "verdicts.jsonl"
+    source = Path(os.environ["FATHOM_DATA"]) / file
+    judge(source, "--model", request.getfixturevalue(model), "--max-tokens", 12, "--limit", 6, "--out", out)
+    rows = rows_of(out)
+    assert len(rows) == 6
+    for row in rows:
+        assert row["status"] in set(Status)
+        assert row["label"] in {0, 1}
+        if row["status"] != "ok":
+            assert (row["winner"], row["correct"], row["agreement"]) == (None, None, None)
+        [vote] = row["votes"]
+        assert (vote["error"] is not None) == (vote["status"] == "failed")
+    if model == "says_a":
+        assert {row["status"] for row in rows} == {"ok"}
+        assert all(row["correct"] == (row["label"] == 0) for row in rows)
+    else:
+        assert "ok" not in {row["status"] for row in rows}, "random weights cannot have written a verdict"
+
+
+def test_a_judge_that_always_says_a_is_right_half_of_the_time_and_never_when_swapped(
+    pairs: Path, says_a: Path, tmp_path: Path
+) -> None:
+    once, swapped = tmp_path / "once.jsonl", tmp_path / "swapped.jsonl"
+    judge(pairs, "--model", says_a, "--out", once)
+    judge(pairs, "--model", says_a, "--out", swapped, "--swap")
+    assert [row["correct"] for row in rows_of(once)] == [True, False] * 3
+    assert meta_of(once)["summary"]["all"]["strict"][0] == 0.5
+    assert [row["winner"] for row in rows_of(swapped)] == [None] * 6
+    assert [[vote["order"] for vote in row["votes"]] for row in rows_of(swapped)] == [[[0, 1], [1, 0]]] * 6
+    assert meta_of(swapped)["summary"]["all"]["strict"][0] == 0.0
+    assert meta_of(swapped)["summary"]["all"]["readable_share"][0] == 1.0
+
+
+def test_running_again_asks_nothing_and_writes_the_same_bytes(
+    pairs: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "verdicts.jsonl"
+    arguments = (pairs, "--model", checkpoint, "--max-tokens", 8, "--votes", 3, "--temperature", 1, "--out", out)
+    judge(*arguments)
+    first = out.read_bytes()
+    out.unlink()
+
+    async def never(*_: object) -> None:
+        raise AssertionError("asked again")
+
+    monkeypatch.setattr(LocalEngine, "complete", never)
+    judge(*arguments)
+    assert out.read_bytes() == first
+    assert all(len(row["votes"]) == 3 for row in rows_of(out))
+
+
+def test_the_summary_can_be_computed_again_from_the_verdicts(pairs: Path, says_a: Path, tmp_path: Path) -> None:
+    out = tmp_path / "verdicts.jsonl"
+    judge(pairs, "--model", says_a, "--map", "domain=correctness", "--out", out)
+    again = json.loads(json.dumps(summary(tally(rows_of(out)))))
+    assert again == meta_of(out)["summary"]
+    assert set(again) == {"all", "correctness"}
+
+
+def test_a_trained_checkpoint_is_asked_as_it_was_trained(pairs: Path, tmp_path: Path) -> None:
+    trained = make_parrot(tmp_path / "trained", "Final verdict: [[A]]")
+    (trained / "fathom.json").write_text('{"name": "mix", "style": "breadth", "trained": true}')
+    plain, told = tmp_path / "plain.jsonl", tmp_path / "told.jsonl"
+    judge(pairs, "--model", trained, "--out", plain)
+    judge(pairs, "--model", trained, "--prompt", "instruct", "--style", "depth", "--out", told)
+    assert "style='breadth', trained=True" in meta_of(plain)["config"]["judge"]
+    assert "style='depth', trained=False" in meta_of(told)["config"]["judge"]
+    assert rows_of(plain)[0]["tokens"]["prompt"] < rows_of(told)[0]["tokens"]["prompt"] / 2
+
+
+def test_verdicts_go_to_standard_output_alone_and_the_summary_to_stderr(pairs: Path, says_a: Path) -> None:
+    result = judge(pairs, "--model", says_a, "--limit", 4)
+    assert len([json.loads(line) for line in result.stdout.splitlines()]) == 4
+    assert "share readable" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param(["--model", "./nowhere"], "there is no folder", id="no checkpoint"),
+        pytest.param(["--model", ".", "--votes", "3"], "add --temperature", id="votes that cannot differ"),
+        pytest.param(["--model", ".", "--engine", "oracle"], "there is no engine 'oracle'", id="no such engine"),
+        pytest.param(["--model", ".", "--map", "prompt"], "FIELD=COLUMN", id="a mapping without a column"),
+    ],
+)
+def test_what_a_user_can_mend_is_said_in_one_message(pairs: Path, arguments: list[str], message: str) -> None:
+    with pytest.raises(FathomError, match=message):
+        judge(pairs, *arguments)
+
+
+def test_the_command_prints_a_message_and_no_traceback(pairs: Path) -> None:
+    command = [sys.executable, "-c", "from fathom.cli import main; main()", "judge", str(pairs), "--model", "./nowhere"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("fathom: there is no folder")
+    assert "Traceback" not in done.stderr
+
+
+def test_an_interrupted_run_says_how_to_go_on_and_keeps_what_is_finished(checkpoint: Path, tmp_path: Path) -> None:
+    pairs, out = tmp_path / "pairs.jsonl", tmp_path / "verdicts.jsonl"
+    row = {"prompt": "Task", "response_a": "yes", "response_b": "no", "label": "A"}
+    pairs.write_text("".join(json.dumps(row | {"id": n, "prompt": f"Task {n}"}) + "\n" for n in range(3000)))
+    options = ["--model", checkpoint, "--prompt", "trained", "--max-tokens", 40, "--out", out]
+    command = [sys.executable, "-c", "from fathom.cli import main; main()", "judge", pairs, *options]
+    journal = tmp_path / "verdicts.jsonl.journal"
+    with subprocess.Popen([*map(str, command)], stderr=subprocess.PIPE, text=True) as run:
+        while run.poll() is None and not _stored(journal):
+            time.sleep(0.05)
+        run.send_signal(signal.SIGINT)
+        _, stderr = run.communicate()
+    assert run.returncode == 130
+    assert f"{journal}: give the same command again" in " ".join(stderr.split())
+    assert "Traceback" not in stderr
+    assert 0 < _stored(journal) < 3000
+    assert not out.exists()
+
+
+def _stored(journal: Path) -> int:
+    if not journal.exists():
+        return 0
+    with sqlite3.connect(journal) as connection:
+        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        return int(connection.execute("SELECT count(*) FROM completions").fetchone()[0]) if tables else 0
+
+
+def test_accuracy_is_told_strictly_and_among_the_readable() -> None:
+    def row(status: str, label: int | None, winner: int | None) -> dict[str, Any]:
+        told = status == "ok" and label is not None
+        vote = {"status": status, "structure": "breadth"}
+        tokens = {"prompt": 5, "completion": 2}
+        correct = winner == label if told else None
+        return {
+            "status": status, "label": label, "winner": winner, "correct": correct, "domain": None, "votes": [vote],
+            "tokens": tokens,
+        }  # fmt: skip
+
+    rows = [row("ok", 0, 0), row("ok", 1, 0), row("ok", 0, None), row("missing", 1, None), row("ok", None, 1)]
+    all_rows = tally(rows)["all"]
+    # Of four labelled rows one is right, one wrong, one a tie, one unreadable; the fifth has no label.
+    assert all_rows.strict is not None
+    assert all_rows.readable is not None
+    assert all_rows.readable_share is not None
+    assert all_rows.strict.mean == 1 / 4
+    assert all_rows.readable.mean == 1 / 3
+    assert all_rows.readable_share.mean == 4 / 5
+    assert all_rows.structure == {"breadth": 4}
+    assert (all_rows.prompt_tokens, all_rows.completion_tokens) == (25, 10)
+    assert tally([row("ok", None, 1)])["all"].strict is None
