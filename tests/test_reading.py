@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from fathom.errors import FathomError
 from fathom.reading import as_mapping, read, write_jsonl
 from fathom.records import Comparison, Label, Message, placement
-from strategies import TEXT, comparisons
+from strategies import JSON, TEXT, comparisons
 
 PAIR = {"prompt": "2 + 2?", "response_a": "4", "response_b": "5", "label": "A"}
 USER = {"role": "user", "content": "2 + 2?"}
@@ -428,7 +428,7 @@ def test_a_mapping_settles_which_layout_is_meant() -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        (b'{"prompt" "p"}', "Expecting ':' delimiter at column 11; allowed is one object a line"),
+        (b'{"prompt" "p"}', "Expecting ':' delimiter at line 2, column 11; allowed is one object a line"),
         (b'{"prompt": "\xff"}', "'utf-8' codec can't decode"),
         (b'{"prompt": "\\ud800"}', "'utf-8' codec can't encode"),
         (b"[" * 100_000, "nests too deep"),
@@ -489,6 +489,39 @@ def test_a_damaged_file_is_told(tmp_path: Path) -> None:
     for name in ("cut.jsonl.gz", "not.jsonl.gz", "not.parquet"):
         with pytest.raises(FathomError, match=f"{name}: cannot be read"):
             list(read(tmp_path / name))
+
+
+MESSAGES = st.lists(st.fixed_dictionaries({"role": TEXT | st.just("assistant"), "content": JSON}), max_size=3)
+DIALOGUE = "\n\nHuman: Hi\n\nAssistant: x"
+CELLS = JSON | MESSAGES | st.floats() | st.lists(TEXT, max_size=3) | st.just(DIALOGUE)
+READABLE: list[dict[str, Any]] = [
+    {**PAIR, "id": "1", "reference": "4", "domain": "correctness"},
+    {"id": "1", "instruction": "p", "input": "i", "response1": "x", "response2": "y", "annotator1": 1, "annotator2": 0},
+    {"context": [USER], "response_1": "x", "response_2": "y", "overall_preference": 1},
+    {"prompt": "p", "chosen": ["x", "y"], "rejected": "z"},
+    {"chosen": DIALOGUE, "rejected": DIALOGUE},
+    {"prompt": [USER], "chosen": [answer("x")], "rejected": [answer("y")]},
+    {"prompt": "p", "responses": ["x", "y"], "label": {"best": 0}, "placement": [1, 0], "metadata": {}},
+    {"prompt": "p", "responses": ["x", "y"], "scores": [1, 2]},
+]
+
+
+@st.composite
+def spoilt(draw: st.DrawFn) -> dict[str, Any]:
+    row = draw(st.sampled_from(READABLE))
+    return {**row, **draw(st.dictionaries(st.sampled_from(sorted(row)), CELLS, max_size=2))}
+
+
+@given(st.sampled_from(READABLE), st.lists(spoilt(), max_size=3))
+@settings(max_examples=300)
+def test_whatever_the_cells_hold_rows_are_read_or_skipped_with_a_reason(
+    good: dict[str, Any], rows: list[dict[str, Any]]
+) -> None:
+    found = read([{**good, "id": "good"}, *rows], on_error="skip")
+    ids = [comparison.id for comparison in found]
+    assert ids[0].startswith("good")
+    assert len(set(ids)) == len(ids)
+    assert len(ids) + len(found.skipped) > len(rows)
 
 
 # Published data, where it is

@@ -77,6 +77,10 @@ _CONSTANTS = [("domain", word) for word in get_args(Domain)]
 _NOT_COMPARED = ("id", "domain", "placement", "metadata")
 
 
+class UnclearLabels(FathomError):  # noqa: N818
+    """The numbers in a label column could mean different things: no single row is at fault."""
+
+
 @dataclass(frozen=True)
 class Layout:
     """Where one source keeps the fields of a comparison. `columns` maps a field to its column."""
@@ -153,10 +157,8 @@ class Layout:
         if isinstance(prompt, tuple):
             return (*prompt, *shared), responses
         if not any(turn.content.strip() == prompt.strip() for turn in shared):
-            raise BadRow(
-                self.columns["prompt"],
-                f"is none of the turns that {' and '.join(names)} share; leave it out with --map prompt=",
-            )
+            turns = f"the turns that {' and '.join(names)} share"
+            raise BadRow(self.columns["prompt"], f"is none of {turns}; leave it out with --map prompt=")
         return shared, responses
 
     def _prompt(self, row: Row) -> Prompt:
@@ -206,7 +208,7 @@ def recognise(row: Row, mapping: Mapping[str, str], values: Values) -> Layout:
     """The layout of a source with rows like this one; `mapping` says which column a field has where its name does not.
 
     `values` is asked only where labels may be numbers. Raises BadRow that names the columns, the layouts and the
-    mapping to use when there is no match, or more than one; FathomError when the numbers could mean different things.
+    mapping to use when there is no match, or more than one; UnclearLabels when numbers could mean different things.
     """
     for field, column in mapping.items():
         if column and not field.startswith("label.") and column not in row and (field, column) not in _CONSTANTS:
@@ -221,24 +223,17 @@ def recognise(row: Row, mapping: Mapping[str, str], values: Values) -> Layout:
 
 def _kind(row: Row, mapping: Mapping[str, str]) -> tuple[Kind, dict[str, str]]:
     asked = [kind for kind, fields in KINDS.items() if any(mapping.get(field) for field in fields)]
-    guesses: list[tuple[Kind, dict[str, str]]] = [("responses", {}), ("chosen", {})]
-    guesses += [("pair", columns) for columns in (_pairs(row) if "pair" not in asked else [{}])]
-    named = [
-        (kind, {field: mapping.get(field) or guess.get(field, field) for field in KINDS[kind]})
-        for kind, guess in guesses
-    ]
-    fitting = [
-        (kind, columns)
-        for kind, columns in named
-        if kind in (asked or KINDS) and all(c in row for c in columns.values())
-    ]
+    fitting: list[tuple[Kind, dict[str, str]]] = []
+    for kind in asked or KINDS:
+        for guess in _pairs(row) if kind == "pair" and kind not in asked else [{}]:
+            columns = {field: mapping.get(field) or guess.get(field, field) for field in KINDS[kind]}
+            if all(column in row for column in columns.values()):
+                fitting.append((kind, columns))
     if len(fitting) == 1:
         return fitting[0]
-    raise BadRow(
-        "columns",
-        f"{'more than one layout fits' if fitting else 'no layout fits'} {', '.join(row)}; known are: {_KNOWN}. "
-        "Name the columns, as in --map response_a=COLUMN --map response_b=COLUMN",
-    )
+    found = "more than one layout fits" if fitting else "no layout fits"
+    way_out = "Name the columns, as in --map response_a=COLUMN --map response_b=COLUMN"
+    raise BadRow("columns", f"{found} {', '.join(row)}; known are: {_KNOWN}. {way_out}")
 
 
 def _pairs(row: Row) -> list[dict[str, str]]:
@@ -333,7 +328,7 @@ def _code(row: Row, columns: Mapping[str, str], mapping: Mapping[str, str], valu
         return labels.spelled(values(columns["label"]), marks)
     except ValueError as error:
         column = columns["label"]
-        raise FathomError(f"{column}: {error}; say it with --map label.a=VALUE --map label.b=VALUE") from None
+        raise UnclearLabels(f"{column}: {error}; say it with --map label.a=VALUE --map label.b=VALUE") from None
 
 
 def _outcome(value: Any, column: str, code: labels.Code) -> int | None:
@@ -357,7 +352,6 @@ def _signed(value: Any, column: str) -> Label | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise BadRow(
-            column, f"got {value!r}, allowed is a number: below 0 for the first response, above 0 for the second"
-        )
+        allowed = "a number, below 0 for the first response and above 0 for the second"
+        raise BadRow(column, f"got {value!r}, allowed is {allowed}")
     return Label(scores=(-value / 2, value / 2))

@@ -29,7 +29,7 @@ from pydantic import BaseModel
 from fathom.atomic import replacing
 from fathom.conversations import BadRow, shortened
 from fathom.errors import FathomError, require
-from fathom.layouts import FIELDS, Layout, Row, recognise
+from fathom.layouts import FIELDS, Layout, Row, UnclearLabels, recognise
 from fathom.records import Comparison, Record
 
 OnError = Literal["stop", "skip"]
@@ -112,12 +112,11 @@ def write_jsonl(path: Path, rows: Iterable[BaseModel | Mapping[str, Any]]) -> No
 
 def _write_lines(file: BinaryIO, rows: Iterable[BaseModel | Mapping[str, Any]]) -> None:
     for row in rows:
-        text = (
-            row.model_dump_json(exclude_none=True)
-            if isinstance(row, BaseModel)
-            else json.dumps(row, ensure_ascii=False)
-        )
-        file.write(f"{text}\n".encode())
+        if isinstance(row, BaseModel):
+            file.write(row.model_dump_json(exclude_none=True).encode())
+        else:
+            file.write(json.dumps(row, ensure_ascii=False).encode())
+        file.write(b"\n")
 
 
 # Rows to comparisons -------------------------------------------------------------------------------------------------
@@ -152,9 +151,10 @@ def _recognised(source: Source, mapping: Mapping[str, str], patient: bool) -> tu
     failure = ": holds no rows"
 
     def values(column: str) -> Iterator[Any]:
+        located = _rows(source)
         if _read_once(source):
             seen.extend(rows)
-        located = seen if _read_once(source) else _rows(source)
+            located = iter(seen)
         return (row.get(column) for _, row in located if isinstance(row, Mapping))
 
     for line, row in rows:
@@ -165,7 +165,7 @@ def _recognised(source: Source, mapping: Mapping[str, str], patient: bool) -> tu
             failure = f":{line}: {bad.field}: {bad}" if len(seen) == 1 else failure
             if not patient:
                 break
-        except FathomError as error:
+        except UnclearLabels as error:
             raise FathomError(f"{_name(source)}: {error}") from None
     raise FathomError(f"{_name(source)}{failure}")
 
@@ -189,10 +189,8 @@ def _id(layout: Layout, row: Row, lines: Mapping[str, int], copies: Counter[str]
         copies[digest] += 1
         id = digest if copies[digest] == 1 else f"{digest}#{copies[digest]}"
     if id in lines:
-        message = (
-            f"got {id!r} again, first on line {lines[id]}; allowed is each id once (--map id= makes ids of the content)"
-        )
-        raise BadRow(layout.columns["id"], message)
+        allowed = "each id once (--map id= makes ids of the content)"
+        raise BadRow(layout.columns["id"], f"got {id!r} again, first on line {lines[id]}; allowed is {allowed}")
     return id
 
 
@@ -204,7 +202,7 @@ def _name(source: Source) -> str:
 
 
 def _read_once(source: Source) -> bool:
-    return str(source) == "-" or isinstance(source, Iterator)
+    return _name(source) == "-" or isinstance(source, Iterator)
 
 
 def _refuse_unreadable(source: Source) -> None:
@@ -272,19 +270,17 @@ def _json_rows(file: BinaryIO) -> Iterator[Located]:
             yield from [(line, array)] if isinstance(array, BadRow) else enumerate(array, 1)
             return
         started = True
-        yield line, _parsed(text.rstrip(b"\r\n"))
+        yield line, _parsed(text.rstrip(b"\r\n"), line)
 
 
-def _parsed(text: bytes, line: int = 1) -> Any:
-    """The value, or the BadRow that says why there is none."""
+def _parsed(text: bytes, line: int) -> Any:
+    """The value of the text that starts on `line`, or the BadRow that says why there is none."""
     try:
         value = json.loads(text)
         if b"\\ud" in text.lower():
             json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair could never be written again
     except json.JSONDecodeError as error:
-        where = (
-            f"column {error.colno}" if error.lineno == 1 else f"line {error.lineno + line - 1}, column {error.colno}"
-        )
+        where = f"line {error.lineno + line - 1}, column {error.colno}"
         message = f"{error.msg} at {where}; allowed is one object a line, or one array of objects"
     except UnicodeError as error:
         message = f"{error}; allowed is UTF-8 text"
