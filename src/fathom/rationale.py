@@ -17,10 +17,11 @@ from enum import StrEnum
 from statistics import fmean
 from typing import Literal
 
-from fathom.blocks import Block, blocks, owned
-from fathom.endings import ends_open, refuses
-from fathom.outcome import Outcome, final_verdicts, sub_verdict
-from fathom.transcript import Page
+from fathom.transcript.blocks import Block, blocks, owned
+from fathom.transcript.choices import Outcome, sub_verdict
+from fathom.transcript.endings import ends_open, refuses
+from fathom.transcript.page import Page
+from fathom.transcript.verdicts import final_verdicts
 
 Choice = Literal["A", "B", "tie"]
 SubVerdict = Literal["A", "B", "MIXED"]
@@ -200,7 +201,7 @@ def parse(text: str, *, finished: bool = True) -> Reading:
 
 def _read_tolerantly(page: Page, finished: bool) -> Reading:
     found_blocks = blocks(page)
-    found = final_verdicts(page, owned(page, found_blocks), finished)
+    found = final_verdicts(page, owned(page, found_blocks), finished=finished)
     outcomes = {each.outcome for each in found}
     status, verdict = _decide(page, outcomes, finished)
     stop = min((each.start for each in found), default=len(page.text))

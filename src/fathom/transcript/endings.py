@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from fathom.transcript import Page
+from fathom.transcript.page import Page
 
 _OPEN_MARK = re.compile(r"\[ ?\[[^\[\]\n]{0,20}\]?$|\\boxed\{[^{}\n]{0,20}$")
 _OPEN_TAG = re.compile(r"<(verdict|answer|final_verdict|final_answer|winner|decision|choice)>(?!.*</\1>)", re.DOTALL)

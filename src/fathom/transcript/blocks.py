@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from fathom.transcript import Label, Page
+from fathom.transcript.page import Label, Page
 
 _HEADING = re.compile(
     r"[ \t>]{0,4}(?:[-*+•] )?(?P<hashes>#{1,6})?[ \t]{0,4}(?P<bold>\*\*|__)?[ \t]{0,4}(?P<number>\(?\d{1,3}[.):][ \t]{0,4})?"
@@ -173,14 +173,24 @@ def _unmarked(text: str) -> str:
 
 def owned(page: Page, found: list[Block]) -> list[tuple[int, int]]:
     """The spans of text that belong to units, in order: what stands there is no final verdict."""
-    spans = []
-    for block in found:
-        if block.has("verdict"):
-            end = page.line_end(next(start for kind, start, _ in block.places if kind == "verdict"))
-        elif block is found[-1] and block.has("judgment"):
-            paragraph = page.text.find("\n\n", block.places[-1][1], block.end)
-            end = paragraph if paragraph >= 0 else block.end
-        else:
-            end = block.end
-        spans.append((block.start, end))
-    return spans
+    spans = [(block.start, _own_end(page, block, block is found[-1])) for block in found]
+    return sorted(spans + [(label.start, page.line_end(label.end)) for label in page.labels if _is_headed(page, label)])
+
+
+def _own_end(page: Page, block: Block, last: bool) -> int:
+    """Where a block ends for certain: after its sub-verdict, else where the next begins, else after one paragraph."""
+    if block.has("verdict"):
+        return page.line_end(next(start for kind, start, _ in block.places if kind == "verdict"))
+    if last and block.has("judgment"):
+        paragraph = page.text.find("\n\n", block.places[-1][1], block.end)
+        return paragraph if paragraph >= 0 else block.end
+    return block.end
+
+
+def _is_headed(page: Page, label: Label) -> bool:
+    """Whether a verdict line closes a paragraph under a principle's heading, though no judgment is named there."""
+    if label.kind != "verdict":
+        return False
+    paragraph = page.text[max(page.text.rfind("\n\n", max(0, label.start - 2000), label.start) + 1, 0) : label.start]
+    headings = [line for line in paragraph.strip("\n").split("\n")[:20] if _heading(line, 0)]
+    return len(headings) == 1 and paragraph.lstrip("\n").startswith(headings[0])

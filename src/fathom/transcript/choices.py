@@ -1,0 +1,141 @@
+"""The ways to write a choice.
+
+    >>> inside_mark("response a"), stated("**B**, because A rambles").outcomes, sub_verdict("slightly A")
+    ('A', ('B',), None)
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+from fathom.transcript.page import fold, visible
+
+Outcome = Literal["A", "B", "tie", "invalid"]
+
+MARK = re.compile(r"\[ ?\\?\[([^\[\]\n]{1,32})\] ?\\?\]")
+"""A bracketed mark in folded text; what stands inside is the first group."""
+
+_OPENERS = (
+    r"""(?:[\s*_~`"'“‘«「『【《〈<(\[{$:>|-]"""
+    r"""|\\(?:boxed|text|textbf|mathrm|mathbf|mathsf|fbox|[(\[])(?![a-z])){0,16}"""
+)
+_CLOSERS = r"""[ \t*_~`"'”’»」』】》〉>)\]}$]{0,12}"""
+_NOUN = (
+    r"(?:(?:response|assistant|answer|model|output|option|candidate|reply|chatbot"
+    r"|回答|回复|回覆|助手|答案|选项)[ #:]{0,2})"
+)
+_TIE = r"(?:tied?|draw|equal(?:ly good)?|平局|平手|持平)"
+_BETTER = r"(?:better|best|superior|stronger|winner|preferred|preferable|right one|correct one)"
+_HOW_MUCH = r"(?:(?:clearly|significantly|slightly|much|far|by|definitely|the|a|overall|marginally|somewhat|simply) ){0,4}"
+_WINS = (
+    rf"(?:(?:is|was) {_HOW_MUCH}{_BETTER}|wins|prevails|performs better|does better"
+    r"|(?:明显)?更好|更优|更佳|胜出|获胜)"
+)
+_CHOICE = re.compile(
+    rf"{_OPENERS}(?:(?:(?:it'?s|it is|is|that is|for|the) |是|为){_OPENERS})?(?:an? (?=[a-z]{{2}}))?{_NOUN}?{_OPENERS}"
+    rf"(?:(?P<letter>[a-z])|(?P<tie>{_TIE})|(?P<other>\d{{1,3}}(?:\.\d+)?(?: ?/ ?\d{{1,3}})?|neither|none|both))"
+    rf"(?![a-z0-9_+]|['’]\w)(?P<closers>{_CLOSERS})"
+    r"(?P<after>$|\n|</|[.!](?!\w)|[。！，；：,;:|(]|[-–—]{1,2}(?=\s)|\\[)\]]"
+    rf"|(?:because|since|due to|as it|between|{_WINS})(?![a-z]))"
+)
+_SECOND_CHOICE = re.compile(
+    r"[\s,;/|&(]{0,4}(?:(?:or|and|vs\.?|versus|或者?|和) ?|(?<=[/|,;&]) ?)"
+    rf"{_OPENERS}{_NOUN}?{_OPENERS}(?:[abc]|{_TIE})(?![a-z'’])(?:{_CLOSERS}(?:$|[\n,./|)]|or\b))"
+)
+_COMPARED = re.compile(
+    r"[\s*_]{0,4}(?:response |assistant )?(?:a ?[<>=≻≥≤~]{1,3} ?(?:response |assistant )?b"
+    r"|b ?[<>=≻≥≤~]{1,3} ?(?:response |assistant )?a)\b"
+)
+CONDITION = re.compile(r"[\s,*_\])}]{0,6}(?:if|unless|when|where|provided|assuming|如果|除非|当)(?![a-z])")
+_NOTHING_ELSE = re.compile(r"[ \t*_~`\"'”’」)\\\]}$.!。]*(?:</[a-z_]{1,20}>)?[ \t*_]*(?:\n|$)")
+_MIXED = re.compile(r"[\W_]{0,8}(?:mixed|both|neither|even|balanced|混合|均衡|两者)")
+
+_INSIDE = re.compile(rf"[\s*_`\"'$:]{{0,4}}{_NOUN}?(?:(?P<a>a)|(?P<b>b)|(?P<tie>c|{_TIE}))[\s*_`\"'$.\\]{{0,4}}")
+_INVALID_INSIDE = re.compile(
+    r"\s{0,4}(?:[\w+.-]{1,8}|[ab] ?[<>=≻~]{1,3} ?[ab]|neither|\d{1,3} ?/ ?\d{1,3})[\s\\]{0,4}"
+)
+_PLACEHOLDER = re.compile(r"\s*(?:verdict|choice|answer|letter|winner|your.*|x|\.+)\s*")
+
+
+class Statement(NamedTuple):
+    """The outcomes that a line states without double brackets: none, one, or two that contradict each other."""
+
+    outcomes: tuple[Outcome, ...]
+    end: int
+
+
+_NOTHING = Statement((), 0)
+
+
+@lru_cache(maxsize=512)
+def inside_mark(content: str) -> Outcome | None:
+    """The outcome that `[[content]]` stands for; None where it stands for none, as a menu or a placeholder does."""
+    if match := _INSIDE.fullmatch(content):
+        return "A" if match["a"] else "B" if match["b"] else "tie"
+    if _PLACEHOLDER.fullmatch(content) or not _INVALID_INSIDE.fullmatch(content):
+        return None
+    return "invalid"
+
+
+def stated(line: str, *, complete: bool = True, alone: bool = False) -> Statement:
+    """What the start of a folded line states.
+
+    `complete` is False when the text was cut off at the end of `line`: `A` may then be the start of a word. With
+    `alone` the line must hold nothing else.
+    """
+    if compared := _COMPARED.match(line):
+        return Statement(("invalid",), compared.end())
+    match = _CHOICE.match(line)
+    if match is None or _is_left_open(match):
+        return _NOTHING
+    end = match.end("closers")
+    if _SECOND_CHOICE.match(line, end) or CONDITION.match(line, end):
+        return _NOTHING
+    if (not complete and not line[end:].strip()) or (alone and not _NOTHING_ELSE.match(line, end)):
+        return _NOTHING
+    return Statement(_named(match, line[end:]), end)
+
+
+def holds_nothing_else(text: str, end: int) -> bool:
+    """Whether a line holds only punctuation and markup after `end`."""
+    return _NOTHING_ELSE.match(text, end) is not None
+
+
+def _is_left_open(match: re.Match[str]) -> bool:
+    """Whether a bracket or quotation mark before the choice is not closed after it: `[[A` is a text cut off."""
+    before, after = match[0][: match.start("closers") - match.start()], match["closers"]
+    pairs = ("[]", "()", "{}", "“”", "「」", "【】")
+    return "[[" in before or any(left in before and right not in after for left, right in pairs)
+
+
+def _named(match: re.Match[str], after: str) -> tuple[Outcome, ...]:
+    if match["tie"]:
+        return ("tie",)
+    letter = match["letter"]
+    if letter in ("a", "b"):
+        rival = "b" if letter == "a" else "a"
+        named: tuple[Outcome, Outcome] = ("A", "B") if letter == "a" else ("B", "A")
+        return named if _praises(rival, after) else named[:1]
+    bracketed = re.search(r"[\[({【「『《<]", match[0][: match.start("closers") - match.start()])
+    return ("tie",) if letter == "c" and bracketed else ("invalid",)
+
+
+def _praises(rival: str, after: str) -> bool:
+    """Whether the reason for a choice goes on to prefer the other: `A is better at tone, B at accuracy`."""
+    if re.search(rf"\b{rival}\b[\s*_]{{1,4}}(?:{_WINS}|(?:at|in|on|for)\b)", after):
+        return True
+    return re.match(rf"[ :(]{{0,3}}\d.*\b{rival}\b\W{{0,4}}\d", after) is not None
+
+
+def sub_verdict(text: str) -> Literal["A", "B", "MIXED"] | None:
+    """What a unit's verdict field says; None where that cannot be told."""
+    line = visible(fold(text.strip())).partition("\n")[0]
+    marks = {outcome for match in MARK.finditer(line) if (outcome := inside_mark(match[1]))}
+    said = marks or set(stated(line).outcomes)
+    if said == {"A"}:
+        return "A"
+    if said == {"B"}:
+        return "B"
+    return "MIXED" if said == {"tie"} or _MIXED.match(line) else None
