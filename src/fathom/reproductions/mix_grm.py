@@ -21,14 +21,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from fathom.bench.intervals import Interval, bootstrap
 from fathom.mini import arms, base, world
 from fathom.mini.arms import ARMS, STAGES, Arm, Measured, Settings, Stage, select
 from fathom.provenance import provenance, write_json
 from fathom.records import Domain
 from fathom.report.figures import grouped_bars
+from fathom.report.page import markdown
 
 DOMAINS: tuple[Domain, ...] = get_args(Domain)
 MARGIN = 0.02
@@ -301,6 +300,14 @@ def figures(found: Mapping[str, Any], out: Path) -> None:
 
 def page(found: Mapping[str, Any], seeds: Sequence[int], settings: Settings) -> str:
     """The page in Markdown, every number from `found`."""
-    environment = Environment(loader=PackageLoader("fathom", "reproductions"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.get_template("mix_grm.md.jinja")
-    return template.render(found, arm_names=ARMS, stages=STAGES, domains=DOMAINS, seeds=seeds, settings=settings, margin=MARGIN)
+    return markdown(
+        "fathom.reproductions",
+        "mix_grm.md.jinja",
+        **found,
+        arm_names=ARMS,
+        stages=STAGES,
+        domains=DOMAINS,
+        seeds=seeds,
+        settings=settings,
+        margin=MARGIN,
+    )

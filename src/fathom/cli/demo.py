@@ -1,0 +1,25 @@
+"""`fathom demo`: the whole pipeline, small."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    out: Annotated[Path, typer.Option(help="The folder for models, figures and the report.")] = Path("runs/demo"),
+    seed: Annotated[int, typer.Option(help="Seed of the data, the training and the sampling.")] = 0,
+) -> None:
+    """Synthesise, fine-tune, reinforce and judge in the small world, then write a report: a few minutes on two cores.
+
+        fathom demo --out runs/demo
+    """
+    from rich.console import Console
+
+    from fathom.mini import demo
+
+    console = Console(stderr=True)
+    report = demo.run(out, seed, console)
+    console.log(f"report: {report.resolve()}, figures beside it: demo.png, demo.svg")

@@ -1,0 +1,52 @@
+"""Pages: Markdown written from a template, and the same as one HTML file that needs nothing beside it."""
+
+from __future__ import annotations
+
+import base64
+import mimetypes
+import re
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from fathom.errors import require
+
+_STYLE = """
+:root { color-scheme: light dark; }
+body { font: 16px/1.55 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; display: block; overflow-x: auto; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .7rem; border-bottom: 1px solid #8884; text-align: left; vertical-align: top; }
+pre { background: #8881; padding: .8rem 1rem; overflow-x: auto; border-radius: 6px; }
+img { max-width: 100%; background: white; border-radius: 6px; }
+"""
+
+
+def markdown(package: str, template: str, **values: Any) -> str:
+    """The text of a template that lies in `package`. A missing value is an error, never blank."""
+    environment = Environment(
+        loader=PackageLoader(package, ""), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["interval"] = _interval
+    return environment.get_template(template).render(values)
+
+
+def _interval(cell: dict[str, float], name: str) -> str:
+    return f"{cell[name]:.3f} [{cell['low']:.3f}, {cell['high']:.3f}]"
+
+
+def html(text: str, folder: Path) -> str:
+    """One HTML file of a page in Markdown, its images (paths relative to `folder`) inside it. Raw HTML is escaped."""
+    library = require("markdown_it", "report")
+    body = library.MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
+    body = re.sub(r'src="([^":]+)"', lambda match: f'src="{_inlined(folder / match[1])}"', body)
+    title = re.search("^# (.+)$", text, re.MULTILINE)
+    return (
+        f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{title[1] if title else "Fathom"}</title>\n'
+        f"<style>{_STYLE}</style>\n<body>\n{body}</body>\n</html>\n"
+    )
+
+
+def _inlined(image: Path) -> str:
+    kind = mimetypes.guess_type(image.name)[0]
+    return f"data:{kind};base64,{base64.b64encode(image.read_bytes()).decode()}"
