@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fathom.engines import Completion, EngineError, Request, Sampling
@@ -47,7 +47,7 @@ def assert_same(left: list[Completion], right: list[Completion]) -> None:
             assert x.logprob == pytest.approx(y.logprob, abs=1e-4)
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None)
 @given(
     texts=st.lists(st.text(alphabet="ab 世\n", min_size=1, max_size=60), min_size=2, max_size=6),
     samples=st.integers(1, 3),
