@@ -11,14 +11,18 @@ import json
 import random
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 from fathom.rationale import MOST_UNITS, Rationale, Unit, parse, render
 
-WORDS = (
-    "Response A explains the second step and names its source while the other one repeats the question and then stops "
-    "short of an answer that a reader could check against the text of the task itself"
-).split()
+SAYINGS = [
+    "Response A explains the second step",
+    "and names its source",
+    "while the other one repeats the question",
+    "and then stops short of an answer",
+    "that a reader could check against the text",
+]
 
 
 def prose(size: int, seed: int = 0) -> str:
@@ -26,7 +30,7 @@ def prose(size: int, seed: int = 0) -> str:
     draw = random.Random(seed)
     text = ""
     while len(text) < size:
-        sentences = (" ".join(draw.choices(WORDS, k=12)).capitalize() + "." for _ in range(4))
+        sentences = (" ".join(draw.choices(SAYINGS, k=3)) + "." for _ in range(4))
         text += " ".join(sentences) + "\n\n"
     return text[:size].rstrip()
 
@@ -50,15 +54,18 @@ def ordinary(size: int) -> dict[str, str]:
 
 
 _PIECES = [
-    "\n", "\n\n", "a\n", " a", "\n a", "\n*", "\n-", "\n`", "[[A]]", "[[A]]\n", "[[A]].\n", "So [[A]]. ", "[", "]", "[[", "[[ ", "[ [", "[[A",
-    "[[A]] or ", "[[A]] or [[B]]\n", "'[[A]]' ", "says: [[B]].\n", "[[7]] ", "[A] ", "*", "**", "__", "#", "# x\n", "- x\n", "---\n", "> x\n",
-    "> [[A]]\n", "\"", "'", "`", "```\n", "~~~\n", "「", "「」", "“", "<quote", "<", "<think>", "</think>", "<think></think>", "<answer>", "</answer>",
-    "<answer>A</answer>", "<|a|>", "Verdict: A\n", "Verdict: ", "Winner - ", "Verdict", "Final verdict: ", "Final verdict:\n",
-    "Final verdict: A\n", "Final verdict: [[A]]\n", "Final verdict: response A is better, overall\n", "final ", "my verdict is A. ",
-    "my final verdict is: ", "overall winner ", "Answer: B\n", "A is better. ", "wait a b ", "Principle 1: x\n", "**x**\nJudgment: y\n",
-    "Principle 1: x\nJudgment: y\nVerdict: A\n", "Judgment: a judgment that goes on\n", "1. x\n", "1. **x**: y\n", "Solution: x\n", "\\", "\\Verdict: A\n",
-    "\\boxed{", "{", "{\"a\":", "{\"verdict\": \"A\"}", "(", ".", ". ", "not ", "if ", "I cannot ", "sorry ", "我", "。", "［［Ａ］］",
-    "裁决：Ａ\n", "原则1：清晰\n", "é", "\u200b", "\u200dx", "好\u200d", "\U0001f600", "\u2028", "\x00", "\r", "\t",
+    "\n", "\n\n", "a\n", " a", "\n a", "\n*", "\n-", "\n`", "[[A]]", "[[A]]\n", "[[A]].\n", "So [[A]]. ", "[", "]",
+    "[[", "[[ ", "[ [", "[[A", "[[A]] or ", "[[A]] or [[B]]\n", "'[[A]]' ", "says: [[B]].\n", "[[7]] ", "[A] ", "*",
+    "**", "__", "#", "# x\n", "- x\n", "---\n", "> x\n", "> [[A]]\n", "\"", "'", "`", "```\n", "~~~\n", "「", "「」",
+    "“", "<quote", "<", "<think>", "</think>", "<think></think>", "<answer>", "</answer>", "<answer>A</answer>",
+    "<|a|>", "Verdict: A\n", "Verdict: ", "Winner - ", "Verdict", "Final verdict: ", "Final verdict:\n",
+    "Final verdict: A\n", "Final verdict: [[A]]\n", "Final verdict: response A is better, overall\n", "final ",
+    "my verdict is A. ", "my final verdict is: ", "overall winner ", "Answer: B\n", "A is better. ", "wait a b ",
+    "Principle 1: x\n", "**x**\nJudgment: y\n", "Principle 1: x\nJudgment: y\nVerdict: A\n",
+    "Judgment: a judgment that goes on\n", "1. x\n", "1. **x**: y\n", "Solution: x\n", "\\", "\\Verdict: A\n",
+    "\\boxed{", "{", "{\"a\":", "{\"verdict\": \"A\"}", "(", ".", ". ", "not ", "if ", "I cannot ", "sorry ", "我",
+    "。", "［［Ａ］］", "裁决：Ａ\n", "原则1：清晰\n", "é", "\u200b", "\u200dx", "好\u200d", "\U0001f600", "\u2028", "\x00", "\r",
+    "\t",
 ]  # fmt: skip
 
 
@@ -66,9 +73,9 @@ def hostile(size: int) -> dict[str, str]:
     """Texts made to be slow to read, each `size` bytes long in UTF-8, or nearly."""
     draw = random.Random(0)
     texts = {repr(piece): piece * (size // len(piece.encode())) for piece in _PIECES}
-    texts |= {f"x + {piece!r} + x": f"x{piece * (size // len(piece.encode()))}x" for piece in _PIECES if piece.isspace()}
+    texts |= {f"x + {name} + x": f"x{text}x" for name, text in texts.items() if text.isspace()}
     anything = (draw.choice((draw.randrange(32, 0x7F), draw.randrange(0xA0, 0xD800))) for _ in range(size // 2))
-    labels = ["\nVerdict: ", "\nJudgment: ", "\nPrinciple 2: ", "\n**x**", "[[A]]", " a longer run of words ", "\n\n", '"']
+    labels = ["\nVerdict: ", "\nJudgment: ", "\nPrinciple 2: ", "\n**x**", "[[A]]", " a run of words ", "\n\n", '"']
     return texts | {
         "random unicode": "".join(map(chr, anything)),
         "random punctuation": "".join(draw.choices("[]()*`\"'\n :AB<>.{}#-", k=size)),
@@ -109,7 +116,8 @@ def slowest(size: int) -> list[tuple[str, float]]:
 def worst_ratio(sizes: list[int]) -> dict[str, float]:
     """The slowest hostile input's time at each size, over that at half the size."""
     worst = [slowest(size)[0][1] for size in sizes]
-    return {f"{size // 1000} kB": later / earlier for size, earlier, later in zip(sizes[1:], worst, worst[1:], strict=False)}
+    ratios = [later / earlier for earlier, later in pairwise(worst)]
+    return {f"{size // 1000} kB": ratio for size, ratio in zip(sizes[1:], ratios, strict=True)}
 
 
 def main() -> None:
@@ -125,7 +133,8 @@ def main() -> None:
     for name, ratio in ratios.items():
         print(f"{ratio:10.2f} times the slowest at half the size: {name}")
     if arguments.json:
-        arguments.json.write_text(json.dumps({"texts_per_second": rates, "milliseconds": dict(worst), "ratio": ratios}, indent=1))
+        figures = {"texts_per_second": rates, "milliseconds": dict(worst), "ratio": ratios}
+        arguments.json.write_text(json.dumps(figures, indent=1))
 
 
 if __name__ == "__main__":

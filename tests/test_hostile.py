@@ -1,4 +1,4 @@
-"""The hostile corpus, and transcripts of real judges: what is read wrongly is counted, what is wrongly sure is refused."""
+"""The hostile corpus, and transcripts of real judges: what is misread is counted, what is wrongly sure is refused."""
 
 import gzip
 import json
@@ -86,9 +86,9 @@ def transcripts(name: str) -> list[dict[str, Any]]:
     if data is None:
         pytest.skip("set FATHOM_DATA to the folder that holds the judges' transcripts")
     path = Path(data) / name
-    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
-    with opened as lines:
-        return [json.loads(line) for line in lines]
+    raw = path.read_bytes()
+    text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode()
+    return [json.loads(line) for line in text.split("\n") if line]
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,10 @@ LOOKALIKES = [
 ]  # fmt: skip
 
 MORE_LOOKALIKES = [
-    "**Clarity**\n", "### 2) Depth\n", "1. Tone: kind\n", "\nJudgment: x", "\nVerdict: ", "\nWinner: ", "A", "B", "tie", "or", "not ",
-    "Answer: B\n", "[[B]].", "[[D]]", "[[A>B]]", "[[", "]]", "{\"verdict\": ", "<answer>", "</answer>", "> ", "`", "“", "”", "「", "if ",
-    "最终裁决：", "原则1：清晰\n", "［［Ａ］］", "<|channel|>analysis", "<|channel|>final<|message|>", "I cannot judge this.",
+    "**Clarity**\n", "### 2) Depth\n", "1. Tone: kind\n", "\nJudgment: x", "\nVerdict: ", "\nWinner: ", "A", "B",
+    "tie", "or", "not ", "Answer: B\n", "[[B]].", "[[D]]", "[[A>B]]", "[[", "]]", "{\"verdict\": ", "<answer>",
+    "</answer>", "> ", "`", "“", "”", "「", "if ", "最终裁决：", "原则1：清晰\n", "［［Ａ］］", "<|channel|>analysis",
+    "<|channel|>final<|message|>", "I cannot judge this.",
 ]  # fmt: skip
 
 any_text = st.one_of(st.text(max_size=30), st.lists(st.sampled_from(LOOKALIKES), max_size=8).map("".join))
@@ -68,10 +69,8 @@ def test_any_text_has_a_reading_with_a_verdict_exactly_when_it_is_ok(text: str, 
     assert finished or reading.status not in (Status.MISSING, Status.REFUSED)
 
 
-plain_words = st.lists(
-    st.sampled_from("Response A explains B with care not haste, and so on.".split()), min_size=1, max_size=8
-)
-plain = plain_words.map(" ".join)
+words = ["Response", "A", "explains", "B", "with", "care", "not", "haste,", "and", "so", "on."]
+plain = st.lists(st.sampled_from(words), min_size=1, max_size=8).map(" ".join)
 judged = st.builds(Unit, plain, plain, plain, st.sampled_from(["A", "B", "MIXED"]))
 whole = st.builds(
     Rationale, st.lists(judged, min_size=1, max_size=4).map(tuple), plain, st.sampled_from(["A", "B", "tie"])

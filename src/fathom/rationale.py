@@ -260,8 +260,8 @@ def _read_canonical(text: str) -> Rationale | None:
 
 
 def _canonical_unit(fields: dict[str, str]) -> Unit:
-    sub_verdict = _CANONICAL_SUB_VERDICTS.get(fields.get("Verdict", "").strip())
-    return Unit(_content(fields, "Principle"), _content(fields, "Definition"), _content(fields, "Judgment"), sub_verdict)
+    principle, definition, judgment = (_content(fields, name) for name in ("Principle", "Definition", "Judgment"))
+    return Unit(principle, definition, judgment, _CANONICAL_SUB_VERDICTS.get(fields.get("Verdict", "").strip()))
 
 
 def _content(fields: dict[str, str], name: str) -> str:

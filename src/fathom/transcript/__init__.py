@@ -8,6 +8,6 @@
     endings    how it ends where it gives none
 
 `fathom.rationale.parse` puts these together; docs/reading-rules.md has the rules. Each step takes time linear in the
-length of the text: no pattern has nested repetition, every look around a place is bounded, and what can be examined more
-closely is limited in number.
+length of the text: every repetition in a pattern and every look around a place is bounded, and so is the number of
+places that get a closer look.
 """

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from fathom.transcript.page import Label, Page
 
 _HEADING = re.compile(
-    r"[ \t>]{0,4}(?:[-*+•] )?(?P<hashes>#{1,6})?[ \t]{0,4}(?P<bold>\*\*|__)?[ \t]{0,4}(?P<number>\(?\d{1,3}[.):][ \t]{0,4})?"
-    r"(?P<bold2>\*\*|__)?(?P<name>[^\s#*].{0,200})"
+    r"[ \t>]{0,4}(?:[-*+•] )?(?P<hashes>#{1,6})?[ \t]{0,4}(?P<bold>\*\*|__)?[ \t]{0,4}"
+    r"(?P<number>\(?\d{1,3}[.):][ \t]{0,4})?(?P<bold2>\*\*|__)?(?P<name>[^\s#*].{0,200})"
 )
 _NOT_A_PRINCIPLE = re.compile(
     r"\W*(?:response|assistant|answer|model|output|analysis|comparison|evaluation|assessment|summary|overall|strengths?|weaknesses"
@@ -26,7 +26,7 @@ _RULE = re.compile(r"\n\s*[-*_=]{3,}\s*$")
 
 @dataclass(slots=True)
 class Block:
-    """A unit as it stands in the text. `places` holds each field's kind, where its value starts and where its line does."""
+    """A unit as it stands in the text. `places` has each field's kind, where its value starts, where its line does."""
 
     principle: str
     definition: str
@@ -49,7 +49,7 @@ class Block:
 
 
 def blocks(page: Page) -> list[Block]:
-    """The blocks in order, also incomplete ones. A solution that stands before the first principle is a block of its own."""
+    """The blocks in order, also incomplete ones. A solution before the first principle is a block of its own."""
     found: list[Block] = []
     labels = page.labels
     closed = True
@@ -99,10 +99,11 @@ def _take_field(page: Page, found: list[Block], label: Label, value: int, closed
 def _is_part_of_solution(page: Page, block: Block, labels: list[Label], k: int) -> bool:
     """Whether `Final answer: 42` closes the solution of the task, since the judgment comes only after it."""
     solving = bool(block.places) and block.places[-1][0] == "solution"
+    judging = ("judgment", "verdict", "sub-verdict", "final")
     return (
         solving
         and "answer" in page.folded[labels[k].start : labels[k].end]
-        and any(label.kind in ("judgment", "verdict", "sub-verdict", "final") and label.value for label in labels[k + 1 :])
+        and any(label.kind in judging and label.value for label in labels[k + 1 :])
     )
 
 

@@ -1,7 +1,7 @@
 """The ways to write a choice.
 
-    >>> inside_mark("response a"), stated("**B**, because A rambles").outcomes, sub_verdict("slightly A")
-    ('A', ('B',), None)
+>>> inside_mark("response a"), stated("**B**, because A rambles").outcomes, sub_verdict("slightly A")
+('A', ('B',), None)
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ _NOUN = (
 )
 _TIE = r"(?:tied?|draw|equal(?:ly good)?|平局|平手|持平)"
 _BETTER = r"(?:better|best|superior|stronger|winner|preferred|preferable|right one|correct one)"
-_HOW_MUCH = r"(?:(?:clearly|significantly|slightly|much|far|by|definitely|the|a|overall|marginally|somewhat|simply) ){0,4}"
+_HOW_MUCH = (
+    r"(?:(?:clearly|significantly|slightly|much|far|by|definitely|the|a|overall|marginally|somewhat|simply) ){0,4}"
+)
 _WINS = (
     rf"(?:(?:is|was) {_HOW_MUCH}{_BETTER}|wins|prevails|performs better|does better"
     r"|(?:明显)?更好|更优|更佳|胜出|获胜)"
@@ -53,9 +55,7 @@ _NOTHING_ELSE = re.compile(r"[ \t*_~`\"'”’」)\\\]}$.!。]*(?:</[a-z_]{1,20}
 _MIXED = re.compile(r"[\W_]{0,8}(?:mixed|both|neither|even|balanced|混合|均衡|两者)")
 
 _INSIDE = re.compile(rf"[\s*_`\"'$:]{{0,4}}{_NOUN}?(?:(?P<a>a)|(?P<b>b)|(?P<tie>c|{_TIE}))[\s*_`\"'$.\\]{{0,4}}")
-_INVALID_INSIDE = re.compile(
-    r"\s{0,4}(?:[\w+.-]{1,8}|[ab] ?[<>=≻~]{1,3} ?[ab]|neither|\d{1,3} ?/ ?\d{1,3})[\s\\]{0,4}"
-)
+_INVALID_INSIDE = re.compile(r"\s{0,4}(?:[\w+.-]{1,8}|[ab] ?[<>=≻~]{1,3} ?[ab]|neither|\d{1,3} ?/ ?\d{1,3})[\s\\]{0,4}")
 _PLACEHOLDER = re.compile(r"\s*(?:verdict|choice|answer|letter|winner|your.*|x|\.+)\s*")
 
 

@@ -9,12 +9,36 @@ from fathom.transcript.page import Page
 _OPEN_MARK = re.compile(r"\[ ?\[[^\[\]\n]{0,20}\]?$|\\boxed\{[^{}\n]{0,20}$")
 _OPEN_TAG = re.compile(r"<(verdict|answer|final_verdict|final_answer|winner|decision|choice)>(?!.*</\1>)", re.DOTALL)
 _REACH = 600
-_DECLINING = ("can't", "can’t", "cannot", "can not", "won", "will not", "able", "decline", "refuse", "comfort", "not", "无法", "不能", "拒绝")
+_DECLINING = (
+    "can't",
+    "can’t",
+    "cannot",
+    "can not",
+    "won",
+    "will",
+    "able",
+    "decline",
+    "refuse",
+    "not",
+    "无法",
+    "不能",
+    "拒绝",
+)
+_REGRET = (
+    r"(?:(?:i['’]?m |i am )?(?:very |so |truly )?(?:sorry|afraid)[,.]? ?(?:but |that )?"
+    r"|unfortunately,? |as an ai[^,.\n]{0,40}, ?|i apologi[sz]e,? ?(?:but )?)"
+)
+_DECLINES = (
+    r"(?:can ?not|can['’]?t|won['’]?t|will not|must decline|have to decline|decline|refuse|(?:am|['’]m) (?:unable|not able)"
+    r"|do(?: not|n['’]t) feel comfortable|would rather not|prefer not)"
+)
+_TO_JUDGE = (
+    r"(?:judg|compar|evaluat|assess|choos|decid|pick|rank|rat|determin|provid|assist|help|complet|comply|continu"
+    r"|do (?:this|that)|offer|giv|say which|engag|fulfil|participat|declar|mak|select|tak)"
+)
 _REFUSAL = re.compile(
-    r"(?:^|[.!?\n]\s*)[\W_]{0,4}(?:(?:i['’]?m |i am )?(?:very |so |truly )?(?:sorry|afraid)[,.]? ?(?:but |that )?|unfortunately,? |as an ai[^,.\n]{0,40}, ?"
-    r"|i apologi[sz]e,? ?(?:but )?){0,3}(?:i|we) (?:really |simply |just )?"
-    r"(?:can ?not|can['’]?t|won['’]?t|will not|must decline|have to decline|decline|refuse|am unable|am not able|['’]m unable|['’]m not able|do not feel comfortable|don['’]t feel comfortable|would rather not|prefer not)"
-    r"(?: to| with)?(?: \w+){0,3}? ?(?:judg|compar|evaluat|assess|choos|decid|pick|rank|rat|determin|provid|assist|help|complet|comply|continu|do (?:this|that)|offer|give|giv|say which|engag|fulfil|participat|declar|make|select|tak)"
+    rf"(?:^|[.!?\n]\s{{0,4}})[\W_]{{0,4}}{_REGRET}{{0,3}}(?:i|we)(?: really| simply| just|) ?{_DECLINES}"
+    rf"(?: to| with)?(?: \w+){{0,3}}? ?{_TO_JUDGE}"
     r"|(?:我|抱歉)[^。\n]{0,12}(?:无法|不能|拒绝)[^。\n]{0,12}(?:评判|判断|比较|评价|评估|选择|裁决|提供|协助|帮助)"
 )
 

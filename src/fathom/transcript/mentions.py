@@ -14,7 +14,8 @@ _SENTENCE_BREAK = re.compile(r"[.!?](?=[\s*_])|[。！？]|\n")
 _CLAUSE_BREAK = re.compile(r"[,;，；]|\b(?:so|therefore|thus|hence|but|because)\b|因此|所以")
 _DENIED = re.compile(
     r"(?:\b(?:not|never|nor|neither|cannot|without|rather than|instead of|over|against)\b|n['’]t\b)"
-    r"(?: (?!i\b|we\b|my\b|that\b|which\b|it\b)[a-z]{1,12}){0,3}[^a-z]*$|(?:不是|并非|而不是|不选|不)[^，。]{0,4}$|~~\W*$"
+    r"(?: (?!i\b|we\b|my\b|that\b|which\b|it\b)[a-z]{1,12}){0,3}[^a-z]*$"
+    r"|(?:不是|并非|而不是|不选|不)[^，。]{0,4}$|~~\W*$"
 )
 _IMAGINED = re.compile(
     r"\b(?:if|unless|when|whenever|whether|either|suppose|assuming|had (?:i|it|response|assistant)"

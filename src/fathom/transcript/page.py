@@ -45,7 +45,8 @@ _NOUN = r"(?:verdict|judge?ment|decision|answer|choice|conclusion|winner|ruling|
 _FINAL = rf"(?:final|overall|ultimate)[ _-]{_NOUN}"
 _PLAIN = (
     r"verdict|winner|answer|conclusion|decision|choice"
-    r"|(?:better|best|preferred|chosen|superior|stronger) (?:response|answer|assistant|output|reply|candidate|model|one)"
+    r"|(?:better|best|preferred|chosen|superior|stronger)"
+    r" (?:response|answer|assistant|output|reply|candidate|model|one)"
 )
 # Every alternative starts with a letter, so that a line that starts otherwise costs next to nothing.
 _NAME = (
@@ -66,12 +67,12 @@ _KINDS = (
     ("principle", ("principle", "aspect", "dimension", "原则", "原則", "准则", "标准")),
     ("definition", ("definition", "description", "criterion", "定义", "定義", "描述")),
     ("solution", ("solution", "trace", "解答", "求解")),
-    ("judgment", ("judgment", "judgement", "analysis", "assessment", "evaluation", "comparison", "判断", "判斷", "分析", "评价")),
+    ("judgment", ("judg", "analysis", "assessment", "evaluation", "comparison", "判断", "判斷", "分析", "评价")),
 )
 
 
 class Label(NamedTuple):
-    """A line that starts with a field's name. `start` is its line break, `words` where the name starts, `end` its end."""
+    """A line that starts with a field's name. `start` is its line break; the name goes from `words` to `end`."""
 
     kind: str
     start: int

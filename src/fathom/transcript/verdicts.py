@@ -24,8 +24,8 @@ from fathom.transcript.page import Page
 
 MOST_ANNOUNCED = 512
 MOST_WEIGHED = 128
-"""More announcements than those, or more of them or of marks that each need a look of their own, are a model that loops:
-none of them counts."""
+"""More announcements than those, or more of them or of marks that each need a look of their own, are a model that
+loops: none of them counts."""
 
 Spans = Sequence[tuple[int, int]]
 """Places from and to, in order and apart."""
@@ -59,9 +59,7 @@ _OFFERED_NEXT = re.compile(
     r"""[\s*_`"'”’.,;)]{0,6}(?:(?:(?:or|and|vs\.?|versus)(?![a-z])|[/|,<>=&、，]|或者?|和|以及)[\s*_`"'“‘(]{0,6}){1,2}"""
     r"(?:(?:the )?(?:final|overall) \w{1,10}\W{1,6}|(?:verdict|output|write|winner)\W{1,6})?"
 )
-_ENDS_SENTENCE = re.compile(
-    r"""(?:</[a-z_]{1,20}>|[\s*_~)}\]>$|]|\\[)\]]){0,20}(?:[.!。！]+(?:[\s*_)"”'’<]|$)|$)"""
-)
+_ENDS_SENTENCE = re.compile(r"""(?:</[a-z_]{1,20}>|[\s*_~)}\]>$|]|\\[)\]]){0,20}(?:[.!。！]+(?:[\s*_)"”'’<]|$)|$)""")
 _BARE = re.compile(r"[^\w?？:：;,\"“”'‘’`]*")
 
 
@@ -76,7 +74,7 @@ def _marks(page: Page) -> list[_Mark] | None:
     weighed = 0
     for k, (match, outcome) in enumerate(found):
         start, end = match.span()
-        surroundings = (page.folded[max(0, start - 60) : start], page.folded[start : end + 60])
+        surroundings = _surroundings(page, start, end)
         if k in offered:
             marks.append(_Mark(outcome, start, end, "offered"))
         elif surroundings in closing:
@@ -89,6 +87,11 @@ def _marks(page: Page) -> list[_Mark] | None:
         if weighed > MOST_WEIGHED:
             return None
     return marks
+
+
+def _surroundings(page: Page, start: int, end: int) -> tuple[str, str]:
+    """What tells a verdict from another; a repeated one needs no second look."""
+    return page.folded[max(0, start - 60) : start], page.folded[start : end + 60]
 
 
 def _are_offered(page: Page, first: re.Match[str], second: re.Match[str]) -> bool:
@@ -301,7 +304,7 @@ def _gather(
     for n, words in enumerate(_announcements(page, owned, owned[0][0] if owned else 0)):
         if n > MOST_ANNOUNCED or len(seen) > MOST_WEIGHED:
             return None
-        surroundings = (page.folded[max(0, words.start - 60) : words.start], page.folded[words.start : words.place + 60])
+        surroundings = _surroundings(page, words.start, words.place)
         if surroundings in seen:
             known = seen[surroundings]
             here = known and [given._replace(start=words.start, end=words.place) for given in known]
