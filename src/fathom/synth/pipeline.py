@@ -13,7 +13,7 @@ from fathom.errors import FathomError
 from fathom.rationale import Rationale, Status, render
 from fathom.records import Comparison, Domain
 from fathom.synth import merging
-from fathom.synth.steps import Stage, Teacher, Unreadable
+from fathom.synth.steps import Stage, Steps, Unreadable
 from fathom.verdict import Usage, Vote
 
 Arm = Literal["mix", "breadth", "depth", "vanilla"]
@@ -49,9 +49,20 @@ class Settings:
         unknown = sorted(set(self.arms) - set(get_args(Arm)))
         if unknown or not self.arms:
             raise FathomError(f"arms must be some of {', '.join(get_args(Arm))}; got {', '.join(unknown) or 'none'}")
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise FathomError(f"{name} must be one of {', '.join(allowed)}; got {getattr(self, name)!r}")
         for name in ("samples", "keep", "concurrency"):
             if getattr(self, name) < 1:
                 raise FathomError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+
+_CHOICES = {
+    "standardise": ("auto", "llm"),
+    "merge": ("similarity", "llm"),
+    "filter": ("none", "consistent"),
+    "domain": (*get_args(Domain), None),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +87,6 @@ class Made:
     rationales: Mapping[Structure, Rationale]
     rejected: tuple[Rejected, ...]
     usage: Mapping[Stage, Usage]
-
-    @property
-    def tokens(self) -> int:
-        """Tokens read and written by the teacher, also those that a journal already held."""
-        return sum(usage.prompt_tokens + usage.completion_tokens for usage in self.usage.values())
 
 
 def ready(comparisons: Iterable[Comparison], settings: Settings) -> list[Comparison]:
@@ -144,12 +150,12 @@ class _Bounded:
 
 
 async def _make(comparison: Comparison, engine: Engine, settings: Settings) -> Made:
-    teacher = Teacher(engine, settings.sampling)
+    steps = Steps(engine, settings.sampling)
     reject = partial(Rejected, comparison.id)
-    votes = await asyncio.gather(*(teacher.sample(comparison, sample) for sample in range(settings.samples)))
+    votes = await asyncio.gather(*(steps.sample(comparison, sample) for sample in range(settings.samples)))
     read = await asyncio.gather(
         *(
-            _attempt(_standardised(teacher, vote, sample, settings), partial(reject, sample=sample))
+            _attempt(_standardised(steps, vote, sample, settings), partial(reject, sample=sample))
             for sample, vote in enumerate(votes)
         )
     )
@@ -157,7 +163,7 @@ async def _make(comparison: Comparison, engine: Engine, settings: Settings) -> M
     wanted = sorted({structure(arm, comparison) for arm in settings.arms})
     written = await asyncio.gather(
         *(
-            _attempt(_WRITERS[name](teacher, comparison, standardised, settings), partial(reject, structure=name))
+            _attempt(_written(name, steps, comparison, standardised, settings), partial(reject, structure=name))
             for name in wanted
         )
     )
@@ -167,7 +173,7 @@ async def _make(comparison: Comparison, engine: Engine, settings: Settings) -> M
         standardised,
         {name: made for name, made in zip(wanted, written, strict=True) if isinstance(made, Rationale)},
         tuple(outcome for outcome in (*read, *written) if isinstance(outcome, Rejected)),
-        teacher.usage,
+        steps.usage,
     )
 
 
@@ -178,50 +184,50 @@ async def _attempt(step: Awaitable[Rationale], reject: Callable[[str, str, str],
         return reject(error.stage, error.reason, error.text)
 
 
-async def _standardised(teacher: Teacher, vote: Vote, sample: int, settings: Settings) -> Rationale:
+async def _standardised(steps: Steps, vote: Vote, sample: int, settings: Settings) -> Rationale:
     if vote.status in _UNUSABLE:
         raise Unreadable("sample", vote.error or f"the text is {vote.status}", vote.text)
     if settings.standardise == "auto" and vote.rationale and vote.rationale.units:
         return vote.rationale
-    return await teacher.standardise(vote, sample)
+    return await steps.standardise(vote, sample)
 
 
 _UNUSABLE = {Status.FAILED, Status.REFUSED, Status.TRUNCATED}
 """Texts that are not the teacher's whole judgement. One that only lacks a readable verdict still gives its units."""
 
 
-async def _vanilla(_: Teacher, __: Comparison, rationales: Sequence[Rationale], ___: Settings) -> Rationale:
-    """The first of the teacher's rationales that ends in a verdict."""
+async def _written(
+    name: Structure, steps: Steps, comparison: Comparison, rationales: Sequence[Rationale], settings: Settings
+) -> Rationale:
+    if not rationales:
+        raise Unreadable("standardise", "no rationale to build on")
+    if name == "vanilla":
+        return _vanilla(rationales)
+    if name == "breadth":
+        return await _breadth(steps, rationales, settings)
+    return await _depth(steps, comparison, rationales)
+
+
+def _vanilla(rationales: Sequence[Rationale]) -> Rationale:
+    """The first of the teacher's rationales that ends in a verdict for a response."""
     for rationale in rationales:
         if rationale.verdict in ("A", "B"):
             return Rationale(rationale.units, verdict=rationale.verdict)
     raise Unreadable("standardise", f"none of {len(rationales)} rationales ends in a verdict for a response")
 
 
-async def _breadth(teacher: Teacher, _: Comparison, rationales: Sequence[Rationale], settings: Settings) -> Rationale:
-    units = _pool(rationales)
+async def _breadth(steps: Steps, rationales: Sequence[Rationale], settings: Settings) -> Rationale:
     if settings.merge == "llm":
-        units = await teacher.merge(merging.sources(rationales))
-    rationale = merging.breadth(units, rationales, keep=settings.keep)
+        units = await steps.merge(merging.sources(rationales))
+        rationale = merging.breadth(units, rationales, keep=settings.keep)
+    else:
+        rationale = merging.merge(rationales, keep=settings.keep)
     if rationale.verdict is None:
         raise Unreadable("merge", "sub-verdicts and verdicts are balanced", render(rationale))
     return rationale
 
 
-async def _depth(teacher: Teacher, comparison: Comparison, rationales: Sequence[Rationale], _: Settings) -> Rationale:
-    pool = [merged.unit for merged in _pool(rationales)]
-    units = await teacher.choose(comparison, pool)
-    return await teacher.refine(comparison, units, await teacher.solve(comparison))
-
-
-def _pool(rationales: Sequence[Rationale]) -> list[merging.Merged]:
-    if not rationales:
-        raise Unreadable("standardise", "no rationale to build on")
-    return [merging.merged(group) for group in merging.grouped(merging.sources(rationales))]
-
-
-_WRITERS: Mapping[Structure, Callable[[Teacher, Comparison, Sequence[Rationale], Settings], Awaitable[Rationale]]] = {
-    "vanilla": _vanilla,
-    "breadth": _breadth,
-    "depth": _depth,
-}
+async def _depth(steps: Steps, comparison: Comparison, rationales: Sequence[Rationale]) -> Rationale:
+    groups = merging.grouped(merging.sources(rationales))
+    units = await steps.choose(comparison, [merging.merged(group).unit for group in groups])
+    return await steps.refine(comparison, units, await steps.solve(comparison))

@@ -59,12 +59,13 @@ class Result:
 
         Over the whole run a principle is spelt in one way, and breadth lists principles in one order.
         """
-        wanted = [(k, structure(arm, made.comparison)) for k, made in enumerate(self.made)]
-        rows = [(self.made[k].comparison, self._alike[key]) for key in wanted if key in self._alike for k, _ in [key]]
+        keys = [(k, structure(arm, made.comparison)) for k, made in enumerate(self.made)]
+        rows = [(self.made[key[0]].comparison, self._alike[key]) for key in keys if key in self._alike]
         return [row for row in rows if self._passes(*row)]
 
     @cached_property
     def _alike(self) -> dict[tuple[int, Structure], Rationale]:
+        """Every rationale of the run, by the place of its comparison and its structure."""
         raw = {(k, name): rationale for k, made in enumerate(self.made) for name, rationale in made.rationales.items()}
         spelt = dict(zip(raw, spelt_alike(list(raw.values())), strict=True))
         breadth = [key for key in spelt if key[1] == "breadth"]
@@ -109,7 +110,8 @@ class Result:
     def accuracies(self) -> list[Accuracy]:
         """After every stage that took place: over all comparisons, then by domain where there are several."""
         domains = sorted({made.comparison.domain for made in self.made if made.comparison.domain})
-        rows = [self._accuracy(stage, domain) for stage in STAGES for domain in (None, *domains)]
+        parts = (None, *domains) if len(domains) > 1 else (None,)
+        rows = [self._accuracy(stage, domain) for stage in STAGES for domain in parts]
         return [row for row in rows if row.labelled]
 
     def _accuracy(self, stage: str, domain: Domain | None) -> Accuracy:
@@ -157,6 +159,7 @@ def _table_row(accuracy: Accuracy) -> str:
 
 
 def manifest(result: Result) -> dict[str, Any]:
+    """Settings, counts, accuracies, tokens and rejections by reason, in types that JSON knows."""
     lost = result.rejected
     return {
         "settings": asdict(result.settings),

@@ -1,6 +1,6 @@
 """The steps of synthesis that ask the teacher, one function each: what is asked, and how the answer is read.
 
-Every step returns what it read and the tokens it took, or raises `Unreadable` with the answer's text. None guesses.
+Every step returns what it read, or raises `Unreadable` with the answer's text. None guesses.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from fathom.engines import Completion, Engine, EngineError, Request, Sampling
 from fathom.judges.mix import MixJudge
 from fathom.rationale import MOST_DEPTH_PRINCIPLES, Rationale, Status, Unit, parse, render
 from fathom.records import Comparison
-from fathom.synth.merging import Merged, Source, merged
-from fathom.transcript import Page
+from fathom.synth.merging import Merged, Source, merged, plain
+from fathom.transcript.page import Page
 from fathom.verdict import Usage, Vote
 
 Stage = Literal["sample", "standardise", "merge", "solve", "choose", "refine"]
@@ -33,8 +33,8 @@ class Unreadable(Exception):  # noqa: N818
 
 
 @dataclass
-class Teacher:
-    """An engine asked for the steps of one comparison; adds up the tokens of each stage in `usage`."""
+class Steps:
+    """The steps for one comparison, asked of `engine`; `usage` adds up the tokens of each stage."""
 
     engine: Engine
     sampling: Sampling
@@ -105,10 +105,12 @@ class Teacher:
         if reading.rationale.verdict == "tie":
             raise Unreadable("refine", "the verdict is a tie", text)
         if len(written) != len(units) or not all(unit.judgment for unit in written):
-            raise Unreadable("refine", f"asked to judge {len(units)} principles, {len(written)} units came back", text)
-        judged = (replace(unit, principle=old.principle, definition=old.definition)
-                  for unit, old in zip(written, units, strict=True))  # fmt: skip
-        return Rationale(tuple(judged), trace, reading.rationale.verdict)
+            raise Unreadable(
+                "refine", f"asked to judge {len(units)} principles, {len(written)} judgments came back", text
+            )
+        if not {unit.sub_verdict for unit in written} & {reading.rationale.verdict, "MIXED", None}:
+            raise Unreadable("refine", "every sub-verdict takes the other side than the verdict", text)
+        return Rationale(_rejudged(units, written, text), trace, reading.rationale.verdict)
 
     async def _text(self, stage: Stage, sample: int = 0, **values: Any) -> str:
         """The teacher's whole answer to the prompt of that stage."""
@@ -126,6 +128,21 @@ class Teacher:
 
     def _spent(self, stage: Stage, usage: Usage) -> None:
         self.usage[stage] = self.usage.get(stage, Usage()) + usage
+
+
+def _rejudged(units: Sequence[Unit], written: Sequence[Unit], text: str) -> tuple[Unit, ...]:
+    """`units` with the judgments written about them. One judgment needs no name to say what it is about."""
+    by_name = {plain(unit.principle): unit for unit in written}
+    if len(units) == 1:
+        by_name = {plain(units[0].principle): written[0]}
+    unjudged = [unit.principle for unit in units if plain(unit.principle) not in by_name]
+    if unjudged:
+        raise Unreadable("refine", f"no judgment about {', '.join(unjudged)}", text)
+    judgments = [by_name[plain(unit.principle)] for unit in units]
+    return tuple(
+        replace(unit, judgment=new.judgment, sub_verdict=new.sub_verdict)
+        for unit, new in zip(units, judgments, strict=True)
+    )
 
 
 def _spoken(text: str) -> str:
