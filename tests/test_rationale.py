@@ -106,3 +106,26 @@ def test_marked_up_field_names_change_nothing(form: str, rationale: Rationale) -
 def test_missing_and_wrong_numbers_change_nothing(rationale: Rationale) -> None:
     assert parse(re.sub(r"Principle \d+", "Principle", render(rationale))).rationale == rationale
     assert parse(re.sub(r"Principle \d+", "Principle 7", render(rationale))).rationale == rationale
+
+
+def test_units_after_the_64th_are_dropped_and_the_verdict_is_still_read() -> None:
+    text = (
+        "\n\n".join(f"Principle {n}: p{n}\nJudgment: j\nVerdict: A" for n in range(1, 200)) + "\n\nFinal verdict: [[B]]"
+    )
+    reading = parse(text)
+    assert [unit.principle for unit in reading.rationale.units] == [f"p{n}" for n in range(1, MOST_UNITS + 1)]
+    assert reading.rationale.verdict == "B"
+
+
+def test_a_verdict_may_be_repeated_at_will() -> None:
+    assert parse("[[A]]\n" * 300).rationale.verdict == "A"
+    assert parse("Final verdict: [[A]]\n\n" * 300).rationale.verdict == "A"
+
+
+@pytest.mark.parametrize(
+    "piece", ["Verdict: A\n", "[[A]] ", "\nJudgment: x", "Principle 1: x\n", "<b>", "[[A]] or [[B]]\n"]
+)
+def test_a_model_gone_round_in_circles_gives_no_verdict(piece: str) -> None:
+    loop = piece * (40_000 // len(piece))
+    assert parse(loop, finished=False).status is Status.TRUNCATED
+    assert parse(loop).status in (Status.MISSING, Status.TRUNCATED)

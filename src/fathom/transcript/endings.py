@@ -9,27 +9,13 @@ from fathom.transcript.page import Page
 _OPEN_MARK = re.compile(r"\[ ?\[[^\[\]\n]{0,20}\]?$|\\boxed\{[^{}\n]{0,20}$")
 _OPEN_TAG = re.compile(r"<(verdict|answer|final_verdict|final_answer|winner|decision|choice)>(?!.*</\1>)", re.DOTALL)
 _REACH = 600
-_DECLINING = (
-    "can't",
-    "can’t",
-    "cannot",
-    "can not",
-    "won",
-    "will",
-    "able",
-    "decline",
-    "refuse",
-    "not",
-    "无法",
-    "不能",
-    "拒绝",
-)
+_DECLINING = ("can't", "can’t", "won", "will", "able", "decline", "refuse", "not", "无法", "不能", "拒绝")
 _REGRET = (
     r"(?:(?:i['’]?m |i am )?(?:very |so |truly )?(?:sorry|afraid)[,.]? ?(?:but |that )?"
     r"|unfortunately,? |as an ai[^,.\n]{0,40}, ?|i apologi[sz]e,? ?(?:but )?)"
 )
 _DECLINES = (
-    r"(?:can ?not|can['’]?t|won['’]?t|will not|must decline|have to decline|decline|refuse|(?:am|['’]m) (?:unable|not able)"
+    r"(?:can ?not|can['’]?t|won['’]?t|will not|(?:must |have to )?decline|refuse|(?:am|['’]m) (?:unable|not able)"
     r"|do(?: not|n['’]t) feel comfortable|would rather not|prefer not)"
 )
 _TO_JUDGE = (

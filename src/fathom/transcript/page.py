@@ -16,9 +16,9 @@ from itertools import islice
 from typing import NamedTuple
 
 MOST_LABELS = 1024
-FEWEST_LINES_OF_A_LOOP = 2000
-SHORTEST_LINE = 32
-"""A text of more lines than those, and shorter ones than this on average, is a model that loops."""
+SHORTEST_LOOP = 32_000
+SHORTEST_LINE = 24
+"""A text longer than that, of lines shorter than this on average, or with more labels, is a model that loops."""
 
 _THOUGHTS = (
     ("<think>", "</think>"),
@@ -105,13 +105,10 @@ class Page:
         if "<" in spoken:
             spoken = _SPECIAL_TOKEN.sub("", spoken)
         spoken = "\n" + _unwrapped(visible(spoken).strip())
-        lines = spoken.count("\n")
-        if lines > FEWEST_LINES_OF_A_LOOP:
+        if len(spoken) > SHORTEST_LOOP:
             spoken = _BLANK_LINES.sub("\n\n", spoken)
-            lines = spoken.count("\n")
-        folded, size = fold(spoken), len(spoken)
-        most_lines = max(FEWEST_LINES_OF_A_LOOP, size // SHORTEST_LINE)
-        if lines > most_lines or max(folded.count("["), folded.count("<")) > most_lines:
+        folded = fold(spoken)
+        if len(folded) > SHORTEST_LOOP and max(map(folded.count, "\n[<")) > len(folded) // SHORTEST_LINE:
             return cls(spoken, folded, [], [], loops=True)
         labels = [_label(match) for match in islice(_LABEL.finditer(folded), MOST_LABELS + 1)]
         fenced = "`" in spoken or "~" in spoken

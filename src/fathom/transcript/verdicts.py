@@ -22,7 +22,7 @@ from fathom.transcript.choices import CONDITION, MARK, Outcome, holds_nothing_el
 from fathom.transcript.mentions import around, is_denied, is_imagined, is_quoted
 from fathom.transcript.page import Page
 
-MOST_ANNOUNCED = 512
+MOST_ANNOUNCED = 768
 MOST_WEIGHED = 128
 """More announcements than those, or more of them or of marks that each need a look of their own, are a model that
 loops: none of them counts."""
@@ -144,6 +144,7 @@ _TAKEN_BACK = re.compile(r"\b(?:not|if|would|nobody|no one)\b|n['’]t\b|不")
 
 
 def _announcements(page: Page, owned: Spans, first_unit: int) -> Iterator[_Announcement]:
+    told = {label.end for label in page.labels}
     for label in page.labels:
         words = page.folded[label.words : label.end]
         if label.kind not in ("final", "verdict") or is_within(label.start + 1, owned):
@@ -157,10 +158,10 @@ def _announcements(page: Page, owned: Spans, first_unit: int) -> Iterator[_Annou
         elif _NO_LINK_NEEDED.match(page.folded, label.end):
             yield _Announcement(label.words, label.end, _object(words))
     for start in _SENTENCE_STARTS:
-        for at in islice(_places(page.folded, start), 4 * MOST_ANNOUNCED):
+        for at in islice(_places(page.folded, start), 2 * MOST_ANNOUNCED):
             match = _SENTENCE_START.match(page.folded, at)
             link = match and _LINK.match(page.folded, match.end())
-            if match and link and not is_within(at, owned):
+            if match and link and match.end() not in told and not is_within(at, owned):
                 yield _Announcement(at, link.end(), _object(match[0]))
     for tag in _TAGS if "<" in page.folded else ():
         if f"</{tag}>" in page.folded:
