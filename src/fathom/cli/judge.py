@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -55,13 +55,14 @@ def command(
         fathom judge pairs.jsonl --model runs/sft --swap --out verdicts.jsonl
 
     Every finished completion is kept in a journal beside OUT. To go on after an interruption, give the same command
-    again. OUT.meta.json says what made the file. A text that holds no verdict has a status that says so and counts for
-    nobody.
+    again. OUT.meta.json says what made the file, OUT.skipped.jsonl which rows --on-error skip left out and why. A text that
+    holds no verdict has a status that says so and counts for nobody.
     """
     if votes > 1 and temperature == 0:
         raise FathomError(f"--votes {votes} at temperature 0 casts one vote {votes} times; add --temperature 0.8, say")
     settings = {key: value for key, value in locals().items() if key not in {"out", "journal"}}
     from fathom import engines
+    from fathom.cli._skipped import report
     from fathom.engines.cache import CachedEngine
     from fathom.judging import as_trained
     from fathom.reading import as_mapping, read
@@ -81,7 +82,8 @@ def command(
     tallies = _judged(cached, Repeated(Swapped(made) if swap else made, votes), comparisons, out, limit)
     if out:
         _describe(out, file, settings | {"engine": runner.identity, "judge": repr(replace(made, engine=None))}, tallies)
-    _show(tallies, comparisons.skipped)
+    _show(tallies)
+    report(comparisons.skipped, out.with_name(f"{out.name}.skipped.jsonl") if out else None)
 
 
 def _judged(
@@ -114,19 +116,14 @@ def _describe(out: Path, file: str, settings: Mapping[str, Any], tallies: Mappin
     write_json(out.with_name(f"{out.name}.meta.json"), provenance(settings, inputs) | {"summary": summary(tallies)})
 
 
-def _show(tallies: Mapping[str, Tally], skipped: Sequence[object]) -> None:
+def _show(tallies: Mapping[str, Tally]) -> None:
     from rich.console import Console
     from rich.table import Table
 
     table = Table("", *tallies, title="verdicts")
     for name, cell in _LINES.items():
         table.add_row(name, *(cell(tallied) for tallied in tallies.values()))
-    console = Console(stderr=True)
-    console.print(table)
-    for row in skipped[:10]:
-        console.print(f"skipped {row}", markup=False)
-    if len(skipped) > 10:
-        console.print(f"skipped {len(skipped)} rows in all")
+    Console(stderr=True).print(table)
 
 
 _LINES: Mapping[str, Callable[[Tally], str]] = {

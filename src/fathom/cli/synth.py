@@ -40,6 +40,7 @@ def command(
         Literal["preference", "correctness"] | None, typer.Option(help="Of comparisons that name none.")
     ] = None,
     map: Annotated[list[str], typer.Option(help="FIELD=COLUMN, where a column's name does not say it.")] = [],  # noqa: B006
+    on_error: Annotated[Literal["stop", "skip"], typer.Option(help="What a row that cannot be read does.")] = "stop",
     limit: Annotated[int | None, typer.Option(min=1, help="Use this many rows at most.")] = None,
     temperature: Annotated[float, typer.Option(min=0, help="Of the teacher, in every step.")] = 0.8,
     max_tokens: Annotated[int, typer.Option(min=1, help="The teacher's longest answer.")] = 4096,
@@ -52,17 +53,17 @@ def command(
 
     A teacher judges each comparison a few times. Breadth merges what it wrote; depth judges anew against the teacher's
     own solution. OUT gets ARM.jsonl (TRL prompt-completion rows), rejected.jsonl (texts and reasons) and manifest.json
-    (counts, tokens, the teacher's accuracy after every stage).
+    (counts, tokens, the teacher's accuracy after every stage); with --on-error skip also skipped.jsonl.
 
     Every finished completion is kept in OUT/journal.sqlite. To go on after an interruption, give the same command
     again.
     """
     given = dict(locals())
     from fathom import engines, synth
-    from fathom.cli._options import mapping
     from fathom.engines import Sampling
     from fathom.provenance import provenance
-    from fathom.reading import read
+    from fathom.cli._skipped import report
+    from fathom.reading import as_mapping, read
 
     settings = synth.Settings(
         arms=tuple(dict.fromkeys(arm)),  # type: ignore[arg-type]
@@ -75,7 +76,9 @@ def command(
         sampling=Sampling(temperature=temperature, max_tokens=max_tokens, seed=seed),
         concurrency=concurrency,
     )
-    comparisons = synth.ready(read(file, mapping=mapping(map), seed=seed, limit=limit), settings)
+    source = read(file, mapping=as_mapping(map), seed=seed, on_error=on_error, limit=limit)
+    comparisons = synth.ready(source, settings)
+    report(source.skipped, out / "skipped.jsonl")
     teacher = engines.open(engine, model)
     result = _synthesised(comparisons, teacher, settings, out / "journal.sqlite")
     inputs = [] if file == "-" else [Path(file)]

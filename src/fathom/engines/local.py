@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -271,6 +272,8 @@ def _load(name: str, device: str, dtype: str, trust_remote_code: bool, revision:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if dtype == "auto" and device == "cpu":
         dtype = "float32"
+    if not sys.stderr.isatty():
+        transformers.utils.logging.disable_progress_bar()
     options = {"trust_remote_code": trust_remote_code, "revision": revision}
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(name, **options)

@@ -1,0 +1,28 @@
+"""Rows that `--on-error skip` left out: counted, the first few shown, all of them kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from fathom.reading import Skipped
+
+SHOWN = 5
+
+
+def report(skipped: Sequence[Skipped], path: Path | None) -> None:
+    """Tells on stderr what was skipped, and writes it to `path` with its reasons. Says nothing where nothing was."""
+    if not skipped:
+        return
+    from fathom.reading import write_jsonl
+
+    for row in skipped[:SHOWN]:
+        typer.echo(f"skipped {row}", err=True)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_jsonl(path, skipped)
+    typer.echo(f"skipped {len(skipped)} rows{f', all in {path}' if path else ''}", err=True)
