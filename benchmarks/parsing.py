@@ -64,8 +64,8 @@ _PIECES = [
     "Principle 1: x\n", "**x**\nJudgment: y\n", "Principle 1: x\nJudgment: y\nVerdict: A\n",
     "Judgment: a judgment that goes on\n", "1. x\n", "1. **x**: y\n", "Solution: x\n", "\\", "\\Verdict: A\n",
     "\\boxed{", "{", "{\"a\":", "{\"verdict\": \"A\"}", "(", ".", ". ", "not ", "if ", "I cannot ", "sorry ", "我",
-    "。", "［［Ａ］］", "裁决：Ａ\n", "原则1：清晰\n", "é", "\u200b", "\u200dx", "好\u200d", "\U0001f600", "\u2028", "\x00",
-    "\r", "\t",
+    "。", "［［Ａ］］", "裁决：Ａ\n", "原则1：清晰\n", "é", "\u200b", "\u200dx", "好\u200d", "\U0001f600",
+    "\u2028", "\x00", "\r", "\t",
 ]  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -103,6 +104,30 @@ def test_marks_of_another_menu_are_invalid_and_never_a_verdict(name: str) -> Non
     statuses = Counter(parse(judgment["judgment"]["response"]).status for judgment in judgments)
     assert statuses[Status.OK] == 0
     assert statuses[Status.INVALID] >= 0.97 * len(judgments), statuses
+
+
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [
+        ("outputs_gpt/arena_hard__o1-mini-2024-09-12.jsonl.gz", 0.99),
+        ("outputs_claude/arena_hard__claude-3-haiku-20240307.jsonl.gz", 0.95),
+    ],
+)
+def test_the_same_transcripts_with_marks_of_our_menu_are_read_as_meant(name: str, least: float) -> None:
+    judgments = [judgment for row in transcripts(f"judgebench/{name}") for judgment in row["judgments"] if judgment]
+    judgments = [judgment for judgment in judgments if judgment["decision"]]
+    meant = {"A>B": "A", "B>A": "B", "A=B": "tie"}
+    read = 0
+    for judgment in judgments:
+        text = re.sub(r"\[\[([AB])(>+|=)[AB]\]\]", mark_of_ours, judgment["judgment"]["response"])
+        verdict = parse(text).rationale.verdict
+        assert verdict in (None, meant[judgment["decision"]]), text
+        read += verdict is not None
+    assert read >= least * len(judgments)
+
+
+def mark_of_ours(match: re.Match[str]) -> str:
+    return "[[C]]" if match[2] == "=" else f"[[{match[1]}]]"
 
 
 def test_transcripts_that_close_with_a_mark_are_read() -> None:

@@ -55,7 +55,9 @@ _NOTHING_ELSE = re.compile(r"[ \t*_~`\"'”’」)\\\]}$.!。]*(?:</[a-z_]{1,20}
 _MIXED = re.compile(r"[\W_]{0,8}(?:mixed|both|neither|even|balanced|混合|均衡|两者)")
 
 _INSIDE = re.compile(rf"[\s*_`\"'$:]{{0,4}}{_NOUN}?(?:(?P<a>a)|(?P<b>b)|(?P<tie>c|{_TIE}))[\s*_`\"'$.\\]{{0,4}}")
-_INVALID_INSIDE = re.compile(r"\s{0,4}(?:[\w+.-]{1,8}|[ab] ?[<>=≻~]{1,3} ?[ab]|neither|\d{1,3} ?/ ?\d{1,3})[\s\\]{0,4}")
+_INVALID_INSIDE = re.compile(
+    rf"\s{{0,4}}{_NOUN}?(?:[\w+.-]{{1,8}}|\?{{1,4}}|[ab] ?[<>=≻~]{{1,3}} ?[ab]|\d{{1,3}} ?/ ?\d{{1,3}})[\s\\]{{0,4}}"
+)
 _PLACEHOLDER = re.compile(r"\s*(?:verdict|choice|answer|letter|winner|your.*|x|\.+)\s*")
 
 

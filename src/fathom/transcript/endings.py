@@ -9,7 +9,10 @@ from fathom.transcript.page import Page
 _OPEN_MARK = re.compile(r"\[ ?\[[^\[\]\n]{0,20}\]?$|\\boxed\{[^{}\n]{0,20}$")
 _OPEN_TAG = re.compile(r"<(verdict|answer|final_verdict|final_answer|winner|decision|choice)>(?!.*</\1>)", re.DOTALL)
 _REACH = 600
-_DECLINING = ("can't", "can’t", "won", "will", "able", "decline", "refuse", "not", "无法", "不能", "拒绝")
+_DECLINING = (
+    *("n't", "n’t", "not", "decline", "refuse", "unable", "nicht", "ne p", "no p", "não", "non ", "не "),
+    *("无法", "不能", "拒绝", "できません", "いたしかねます"),
+)
 _REGRET = (
     r"(?:(?:i['’]?m |i am )?(?:very |so |truly )?(?:sorry|afraid)[,.]? ?(?:but |that )?"
     r"|unfortunately,? |as an ai[^,.\n]{0,40}, ?|i apologi[sz]e,? ?(?:but )?)"
@@ -24,8 +27,15 @@ _TO_JUDGE = (
 )
 _REFUSAL = re.compile(
     rf"(?:^|[.!?\n]\s{{0,4}})[\W_]{{0,4}}{_REGRET}{{0,3}}(?:i|we)(?: really| simply| just|) ?{_DECLINES}"
-    rf"(?: to| with)?(?: \w+){{0,3}}? ?{_TO_JUDGE}"
+    rf"(?:(?: to| with)?(?: \w+){{0,3}}? ?{_TO_JUDGE}|(?<=decline|.refuse) (?:this|the|your) (?:request|task))"
     r"|(?:我|抱歉)[^。\n]{0,12}(?:无法|不能|拒绝)[^。\n]{0,12}(?:评判|判断|比较|评价|评估|选择|裁决|提供|协助|帮助)"
+    r"|(?:評価|比較|判断|判定|選択)[^。\n]{0,8}(?:できません|いたしかねます)"
+    r"|ich (?:kann|darf|werde|möchte)(?: \w+){0,6} nicht (?:bewerten|beurteilen|vergleichen|entscheiden|helfen)"
+    r"|je ne (?:peux|puis|veux|souhaite)(?: pas)?(?: \w+){0,2} (?:comparer|évaluer|juger|choisir|trancher|aider)"
+    r"|no (?:puedo|podré)(?: \w+){0,2} (?:evaluar|comparar|juzgar|elegir|decidir|ayudar)"
+    r"|não (?:posso|vou)(?: \w+){0,2} (?:avaliar|comparar|julgar|escolher|decidir|ajudar)"
+    r"|non (?:posso|intendo)(?: \w+){0,2} (?:valutare|confrontare|giudicare|scegliere|decidere|aiutare)"
+    r"|я не (?:могу|буду|стану)(?: \w+){0,2} (?:оценивать|оценить|сравнивать|сравнить|судить|выбирать|выбрать|помочь)"
 )
 
 

@@ -194,27 +194,43 @@ def _announced(page: Page, words: _Announcement, marks: list[_Mark], finished: b
     if is_quoted(page, start, place) and not _is_key(page, start, place):
         return None
     end = page.line_end(place)
-    heading = end < len(page.folded) and _BLANK.fullmatch(page.folded, place, end) is not None
+    heading = _BLANK.fullmatch(page.folded, place, end) is not None
     if heading:
-        while page.folded[end : end + 1].isspace():
-            end += 1
-        place, end = end, page.line_end(end)
+        place, end = _line_below(page, end)
     there = [mark for mark in marks if place <= mark.start < end]
+    if not there and page.folded[place:end].rstrip(" *_").endswith(":"):
+        place, end = _line_below(page, end)
+        there = [mark for mark in marks if place <= mark.start < end]
+        heading = True
     if there:
         return [] if words.of == "answer" else _marked(page, start, place, there, heading)
-    rest = page.folded[place : min(end, place + 400)]
-    if MARK.search(rest):
+    if MARK.search(page.folded, place, min(end, place + 400)):
         return []
-    statement = stated(rest, complete=finished or end < len(page.folded), alone=heading)
-    return [Given(outcome, start, place + statement.end) for outcome in statement.outcomes]
+    return [Given(outcome, start, place) for outcome in _bare(page, place, end, finished, heading)]
+
+
+def _line_below(page: Page, end: int) -> tuple[int, int]:
+    """Where the next line that is not empty starts and ends."""
+    while page.folded[end : end + 1].isspace():
+        end += 1
+    return end, page.line_end(end)
+
+
+def _bare(page: Page, place: int, end: int, finished: bool, heading: bool) -> tuple[Outcome, ...]:
+    """What a line states without double brackets, and what the line below states, if both are nothing but a choice."""
+    line = page.folded[place : min(end, place + 400)]
+    statement = stated(line, complete=finished or end < len(page.folded), alone=heading)
+    if statement.outcomes and holds_nothing_else(line, statement.end):
+        return statement.outcomes + stated(page.folded[end : page.line_end(end + 1)], alone=True).outcomes
+    return statement.outcomes
 
 
 def _marked(page: Page, start: int, place: int, there: list[_Mark], heading: bool) -> list[Given]:
     """What the marks on an announced line amount to. Under a heading the line must hold one and nothing else."""
     if heading:
-        first = there[0]
-        only = _BLANK.fullmatch(page.folded, place, first.start) and holds_nothing_else(page.folded, first.end)
-        there = [first] if only else []
+        there = [
+            mark for mark in there[:1] if _is_direct(page, place, mark) and holds_nothing_else(page.folded, mark.end)
+        ]
     given = [mark for mark in there if mark.is_given or (mark.standing == "quoted" and _is_direct(page, place, mark))]
     doubted = [mark for mark in there if given and mark.standing == "imagined"]
     return [Given(mark.outcome, start, mark.end) for mark in given + doubted]
@@ -284,7 +300,8 @@ def final_verdicts(page: Page, owned: Spans, *, finished: bool) -> list[Given]:
     ]
     if announced:
         end = page.line_end(max(given.start for given in announced))
-        announced += [Given(*mark[:3]) for mark in free if mark.start > end and mark.outcome != "invalid"]
+        later = [mark for mark in free if mark.start > end]
+        announced += [Given(*mark[:3]) for mark in later if mark.outcome != "invalid" or mark.standing == "closing"]
         return announced + _revised(page, announced)
     closing = [mark for mark in free if mark.standing == "closing" and (finished or not _may_go_on(page, mark))]
     strongest = [Given(*mark[:3]) for mark in closing] or answered
