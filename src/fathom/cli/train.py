@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 from typing import Annotated
 
 import typer
@@ -11,9 +13,12 @@ command = typer.Typer(
     help="Train a judge: SFT on rationales first, then RLVR on labels. TRL does the training, recipes say how.",
 )
 
-Recipe = Annotated[str, typer.Argument(help="A recipe's file, or the name of one that comes with Fathom: mini_sft, ...")]
+Recipe = Annotated[
+    str, typer.Argument(help="A recipe's file, or the name of one that comes with Fathom: mini_sft, ...")
+]
 Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Keys to change, dotted: trainer.learning_rate=1e-5")
+    list[str] | None,
+    typer.Argument(metavar="[KEY=VALUE]...", help="Keys to change, dotted: trainer.learning_rate=1e-5"),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in the output folder.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, show ten examples, train nothing.")]
@@ -33,6 +38,7 @@ def sft(recipe: Recipe, overrides: Overrides = None, resume: Resume = False, dry
     from fathom.train.sft import train
 
     resolved = load(recipes.path(recipe), SFTRecipe, overrides or ())
+    _log_steps()
     typer.echo(preview.sft(resolved) if dry_run else train(resolved, resume=resume))
 
 
@@ -50,4 +56,12 @@ def rlvr(recipe: Recipe, overrides: Overrides = None, resume: Resume = False, dr
     from fathom.train.rlvr import train
 
     resolved = load(recipes.path(recipe), RLVRRecipe, overrides or ())
+    _log_steps()
     typer.echo(preview.rlvr(resolved) if dry_run else train(resolved, resume=resume))
+
+
+def _log_steps() -> None:
+    """Plain lines on stderr; in a terminal only warnings, because the progress bar shows the steps there."""
+    level = logging.WARNING if sys.stderr.isatty() else logging.INFO
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("fathom.train").setLevel(level)

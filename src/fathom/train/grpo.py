@@ -1,10 +1,10 @@
 """TRL's GRPO trainer, made quicker for small models in one process. Neither half changes what is computed.
 
-    Trainer(..., rollout_func=engine_rollouts)
+    UnpaddedTrainer(..., rollout_func=engine_rollouts)
 
 `engine_rollouts` samples by `fathom.engines.decoding` in place of `generate`: the completions of a prompt share one
-computation of it, and a completion that ends leaves the batch. `Trainer` computes rows of similar length together on
-the CPU, where padding costs as much as text. On the small world's model they halve the time of a step.
+computation of it, and a completion that ends leaves the batch. `UnpaddedTrainer` computes rows of similar length
+together: on a CPU padding costs as much as text. On the small world's model they halve the time of a step.
 """
 
 from __future__ import annotations
@@ -23,21 +23,20 @@ ROWS = 32
 """Rows computed together: of 8 to 128 the fastest for the small world's model on one core."""
 
 
-class Trainer(GRPOTrainer):  # type: ignore[misc]
+class UnpaddedTrainer(GRPOTrainer):  # type: ignore[misc]
+    """For text on the CPU. Rows are independent, so results are the same up to floating point."""
+
     # The one private method of TRL's that is touched: should it be renamed, training goes on at TRL's own speed.
     def _get_per_token_logps_and_entropies(
         self, model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, logits_to_keep: int, **options: Any
     ) -> tuple[torch.Tensor | None, ...]:
         compute = super()._get_per_token_logps_and_entropies
-        if input_ids.device.type != "cpu":
-            whole: tuple[torch.Tensor | None, ...] = compute(model, input_ids, attention_mask, logits_to_keep, **options)
-            return whole
         order = attention_mask[:, -logits_to_keep:].sum(-1).argsort()
         parts = []
-        for rows in order.split(ROWS):
+        for start in range(0, len(order), ROWS):
+            rows = order[start : start + ROWS]
             ids, mask, kept = _without_padding(input_ids[rows], attention_mask[rows], logits_to_keep)
-            part = compute(model, ids, mask, kept, **options)
-            parts.append([value if value is None or value.dim() == 0 else _padded(value, logits_to_keep) for value in part])
+            parts.append([_padded(value, logits_to_keep) for value in compute(model, ids, mask, kept, **options)])
         return tuple(_joined(column, order.argsort()) for column in zip(*parts, strict=True))
 
 
@@ -51,7 +50,9 @@ def _without_padding(
     return ids[:, start:end], mask[:, start:end], end - prompt
 
 
-def _padded(value: torch.Tensor, length: int) -> torch.Tensor:
+def _padded(value: torch.Tensor | None, length: int) -> torch.Tensor | None:
+    if value is None or value.dim() == 0:
+        return value
     return torch.nn.functional.pad(value, (0, length - value.shape[1]))
 
 

@@ -6,21 +6,30 @@
     trainer: {learning_rate: 1e-3, max_steps: 100}     # TRL's own names, passed through
 
 `load` reads one, applies `key=value` overrides and checks everything before anything is trained. All mistakes are told
-at once, each with its file and key. What TRL has a name for goes by that name under `trainer`; what peft has a name for,
-under `lora`. The keys beside them are only what Fathom itself does.
+at once, each with its file and key. What TRL has a name for goes by that name under `trainer`; what peft has a name
+for, under `lora`. The keys beside them are only what Fathom itself does.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_type_hints
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, create_model, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ValidationError,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from fathom.errors import FathomError, require
 from fathom.judges import Judge, find
@@ -28,6 +37,9 @@ from fathom.judges.mix import Style
 
 OURS = {"output_dir": "output", "seed": "seed", "resume_from_checkpoint": "--resume"}
 """TRL settings that a recipe says once, elsewhere."""
+
+NOT_PLAIN = ("use_vllm", "top_k", "min_p", "repetition_penalty", "generation_kwargs", "chat_template_kwargs")
+"""Sampling that only TRL does."""
 
 
 class Strict(BaseModel):
@@ -110,7 +122,14 @@ class RLVRRecipe(Recipe):
     """Which of the file's columns is which field of a comparison, where the layout cannot tell."""
     rollouts: Literal["trl", "engine"] = "trl"
     """Who samples: TRL (with vLLM where `trainer.use_vllm` says so), or Fathom's own loop, which is faster for small
-    models in one process."""
+    models, for one process and plain sampling."""
+
+    @model_validator(mode="after")
+    def _plain_sampling(self) -> Self:
+        refused = [name for name in NOT_PLAIN if self.trainer.get(name)] if self.rollouts == "engine" else []
+        if refused:
+            raise ValueError(f"rollouts: engine samples by temperature and top_p alone; leave out {', '.join(refused)}")
+        return self
 
 
 R = TypeVar("R", bound=Recipe)
@@ -137,11 +156,10 @@ def load(path: str | Path, kind: type[R], overrides: Iterable[str] = ()) -> R:
     """The recipe in a file, with `key=value` overrides applied. Raises FathomError that lists every mistake."""
     path = Path(path)
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise FathomError(f"cannot read the recipe {path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise FathomError(f"{path} is not YAML: {error}") from error
+    values = _yaml(text, str(path)) or {}
     if not isinstance(values, dict):
         raise FathomError(f"{path} must hold keys and values, like `model: mini`; it holds a {type(values).__name__}")
     for override in overrides:
@@ -152,23 +170,43 @@ def load(path: str | Path, kind: type[R], overrides: Iterable[str] = ()) -> R:
         raise FathomError("\n".join(f"{path}: {problem}" for problem in problems(error, kind))) from error
 
 
+class _Loader(yaml.SafeLoader):
+    """Reads `no`, `off` and the like as the words they are: TRL has settings with the value "no"."""
+
+
+_BOOL = "tag:yaml.org,2002:bool"
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != _BOOL]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(_BOOL, re.compile("^(?:true|false)$", re.IGNORECASE), list("tTfF"))
+
+
+def _yaml(text: str, where: str) -> Any:
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        raise FathomError(f"{where} is not YAML: {error}") from error
+
+
 def _override(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise FathomError(f"{override!r} is no override; write key=value, such as trainer.learning_rate=1e-5")
     *parents, last = key.split(".")
     for parent in parents:
-        if not isinstance(values.get(parent), dict):
+        if values.get(parent) is None:
             values[parent] = {}
         values = values[parent]
-    values[last] = yaml.safe_load(text)
+        if not isinstance(values, dict):
+            raise FathomError(f"{override!r}: {parent} is {values!r} and has no keys below it")
+    values[last] = _yaml(text, override)
 
 
 def problems(error: ValidationError, kind: type[Recipe]) -> list[str]:
     """One line a mistake: its key, what is wrong, and the name that was probably meant."""
     return [
-        f"{'.'.join(map(str, problem['loc']))}: {_told(problem, kind)}"
-        for problem in error.errors(include_url=False)
+        f"{'.'.join(map(str, problem['loc']))}: {_told(problem, kind)}" for problem in error.errors(include_url=False)
     ]
 
 

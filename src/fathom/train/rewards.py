@@ -31,9 +31,7 @@ def verdict_reward(vote: Vote, label: Label) -> float:
     return 1.0 if vote.status is Status.OK and vote.winner == label.winner else -1.0
 
 
-def as_trl_reward(
-    judge: Judge, *, max_completion_length: int, ends: Collection[int]
-) -> Callable[..., list[float]]:
+def as_trl_reward(judge: Judge, *, max_completion_length: int, ends: Collection[int]) -> Callable[..., list[float]]:
     """The reward as TRL's GRPOTrainer calls it; beside it, what the votes show is logged as metrics.
 
     The training set must have a column `comparison`, the labelled comparison as JSON. A completion of

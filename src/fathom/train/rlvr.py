@@ -27,17 +27,22 @@ def train(recipe: RLVRRecipe, *, resume: bool = False) -> Path:
     """Trains and returns the folder of the trained model. Raises FathomError for what the user can mend."""
     require("trl", "train")
     from datasets import Dataset
+    from trl import GRPOTrainer
 
-    from fathom.train.grpo import Trainer, engine_rollouts
+    from fathom.train.grpo import UnpaddedTrainer, engine_rollouts
 
     with trainers.quiet():
         config = trainers.settings(recipe)
+        if recipe.rollouts == "engine" and config.world_size > 1:
+            raise FathomError(
+                f"rollouts: engine samples in one process, here are {config.world_size}; set rollouts=trl"
+            )
         tokenizer = trainers.load_tokenizer(recipe)
         judge = recipe.judge.build()
         asked, too_long = fitting(tokenizer, rows(judge, read(recipe)), room(recipe, config.max_completion_length))
         if too_long:
             trainers.log.warning("%d prompts leave no room for a completion and are left out", too_long)
-        trainer = Trainer(
+        trainer = (UnpaddedTrainer if config.device.type == "cpu" else GRPOTrainer)(
             model=trainers.model(recipe, config),
             reward_funcs=as_trl_reward(
                 judge, max_completion_length=config.max_completion_length, ends={tokenizer.eos_token_id}
@@ -52,14 +57,14 @@ def train(recipe: RLVRRecipe, *, resume: bool = False) -> Path:
 
 
 def read(recipe: RLVRRecipe) -> list[Comparison]:
-    """The comparisons of all files. Raises FathomError when there are none, or some have no winner to be right about."""
+    """The comparisons of all files. Raises FathomError when there are none, or some have no winner."""
     from fathom.reading import read
 
     items = [item for path in recipe.data for item in read(path, mapping=recipe.mapping, seed=recipe.seed)]
     without = [item.id for item in items if item.label is None or item.label.winner is None]
     if without:
         raise FathomError(
-            f"{len(without)} of {len(items)} comparisons have no label with a winner, such as {', '.join(without[:3])}; "
+            f"{len(without)} of {len(items)} comparisons have no label with a winner ({', '.join(without[:3])}, ...); "
             "a verdict on them can be neither right nor wrong: leave them out"
         )
     if not items:
@@ -95,10 +100,8 @@ def _base(model: str) -> str:
     return base
 
 
-def fitting(
-    tokenizer: Any, asked: Sequence[dict[str, Any]], most: int | None
-) -> tuple[list[dict[str, Any]], int]:
-    """The rows whose prompts have at most `most` tokens, and how many others there are. FathomError when none is left."""
+def fitting(tokenizer: Any, asked: Sequence[dict[str, Any]], most: int | None) -> tuple[list[dict[str, Any]], int]:
+    """The rows whose prompts have at most `most` tokens, and how many do not. Raises FathomError when none has."""
     if most is None:
         return list(asked), 0
     kept = [row for row in asked if len(encode_chat(tokenizer, row["prompt"])) <= most]

@@ -58,11 +58,15 @@ def load_tokenizer(recipe: Recipe) -> Any:
             recipe.model, trust_remote_code=remote, revision=chosen.get("revision")
         )
     except (OSError, ValueError) as error:
-        raise FathomError(f"cannot load the tokenizer of {recipe.model}: {error}") from error
+        where = "" if Path(recipe.model).is_dir() else ", which is no folder here"
+        reason = str(error).splitlines()[0]
+        raise FathomError(f"cannot load the tokenizer of {recipe.model}{where}: {reason}") from error
     if recipe.trainer.get("eos_token"):
         tokenizer.eos_token = recipe.trainer["eos_token"]
     if tokenizer.eos_token_id is None or tokenizer.eos_token_id == tokenizer.unk_token_id:
-        raise FathomError(f"the tokenizer of {recipe.model} has no end token {tokenizer.eos_token!r}; name one it knows")
+        raise FathomError(
+            f"the tokenizer of {recipe.model} has no end token {tokenizer.eos_token!r}; name one it knows"
+        )
     return tokenizer
 
 
@@ -177,7 +181,9 @@ def write_start(recipe: Recipe) -> None:
     resolved = recipe.model_dump(mode="json")
     recipe.output.mkdir(parents=True, exist_ok=True)
     (recipe.output / "recipe.yaml").write_text(yaml.safe_dump(resolved, sort_keys=False), encoding="utf-8")
-    weights = [file for pattern in ("*.safetensors", "*config.json", "tokenizer.json") for file in _files(recipe, pattern)]
+    weights = [
+        file for pattern in ("*.safetensors", "*config.json", "tokenizer.json") for file in _files(recipe, pattern)
+    ]
     write_json(recipe.output / "provenance.json", provenance(resolved, [*recipe.data, *weights]))
 
 

@@ -1,0 +1,113 @@
+"""What a run would do, told without doing it: `fathom train ... --dry-run`.
+
+    print(preview.sft(recipe))
+
+Everything that training would refuse is refused here too. What cannot be looked at on this machine (a model that is not
+on the disk while the hub cannot be reached, say) is named under "not checked", and the rest is checked all the same.
+No weights are loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from importlib.util import find_spec
+from itertools import islice
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fathom.engines.local import encode_chat
+from fathom.errors import FathomError
+from fathom.train import rlvr as reinforcement
+from fathom.train import sft as fine_tuning
+from fathom.train import trainers
+from fathom.train.recipe import Recipe, RLVRRecipe, SFTRecipe
+
+EXAMPLES = 10
+
+Count = Callable[[str], int]
+
+
+def sft(recipe: SFTRecipe) -> str:
+    """The resolved recipe, its size, ten examples with their tokens, and what could not be checked."""
+    examples = list(fine_tuning.read(recipe.data))
+    config, tokenizer, unchecked = _resolved(recipe)
+    size = [f"{len(examples)} examples; {_batch(config, 'examples')}"]
+    if tokenizer is not None:
+        rows, too_long = fine_tuning.fitting(tokenizer, examples, config.max_length)
+        size.append(f"{too_long} are longer than max_length={config.max_length} and left out")
+        size.append(f"{sum(len(row['input_ids']) for row in rows)} tokens an epoch")
+    shown = [_example(tokenizer, item.model_dump()) for item in examples[:EXAMPLES]]
+    return _page(recipe, size, shown, unchecked)
+
+
+def rlvr(recipe: RLVRRecipe) -> str:
+    """The resolved recipe, its size, ten prompts with their tokens and labels, and what could not be checked."""
+    items = reinforcement.read(recipe)
+    asked = reinforcement.rows(recipe.judge.build(), items)
+    config, tokenizer, unchecked = _resolved(recipe)
+    size = [f"{len(items)} comparisons; {_batch(config, 'completions')}, {config.num_generations} a prompt"]
+    if tokenizer is not None:
+        _, too_long = reinforcement.fitting(tokenizer, asked, reinforcement.room(recipe, config.max_completion_length))
+        size.append(f"{too_long} prompts leave no room for a completion and are left out")
+    if config.use_vllm and find_spec("vllm") is None:
+        unchecked.append("vLLM's settings: vllm is not installed here")
+    shown = [
+        f"{_example(tokenizer, row)}\n--- label: response {'AB'[item.label.winner]} is better"  # type: ignore[union-attr,index]
+        for row, item in islice(zip(asked, items, strict=True), EXAMPLES)
+    ]
+    return _page(recipe, size, shown, unchecked)
+
+
+def _resolved(recipe: Recipe) -> tuple[Any, Any | None, list[str]]:
+    """TRL's config, the tokenizer where it can be had, and what could not be checked."""
+    import torch
+
+    unchecked = []
+    here: dict[str, Any] = {}
+    if not torch.cuda.is_available():
+        here = {"use_cpu": True}  # or a recipe for GPUs (bf16, tf32) would be refused on a machine without one
+        unchecked.append("whether the GPUs can do what the recipe asks: there is none here")
+    with trainers.quiet():
+        config = trainers.settings(recipe, **here)
+        trainers.adapter(recipe)
+        try:
+            tokenizer = trainers.load_tokenizer(recipe)
+        except FathomError as error:
+            if Path(recipe.model).is_dir():
+                raise
+            unchecked.append(f"tokens, lengths and weights: {error}")
+            tokenizer = None
+    return config, tokenizer, unchecked
+
+
+def _batch(config: Any, of: str) -> str:
+    each, accumulated, processes = (
+        config.per_device_train_batch_size,
+        config.gradient_accumulation_steps,
+        config.world_size,
+    )
+    length = f"{config.max_steps} steps" if config.max_steps > 0 else f"{config.num_train_epochs:g} epochs"
+    batch = each * accumulated * processes
+    return f"{length} of {batch} {of} ({each} a device x {accumulated} accumulated x {processes} processes)"
+
+
+def _example(tokenizer: Any | None, row: dict[str, Any]) -> str:
+    parts = [("prompt", row["prompt"][0]["content"])]
+    counts = [None if tokenizer is None else len(encode_chat(tokenizer, row["prompt"]))]
+    if "completion" in row:
+        parts.append(("completion", row["completion"][0]["content"]))
+        counts.append(None if tokenizer is None else len(tokenizer.encode(parts[1][1], add_special_tokens=False)) + 1)
+    return "\n".join(
+        f"--- {name}{'' if count is None else f', {count} tokens'}\n{text}"
+        for (name, text), count in zip(parts, counts, strict=True)
+    )
+
+
+def _page(recipe: Recipe, size: Iterable[str], examples: Sequence[str], unchecked: Sequence[str]) -> str:
+    resolved = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False).strip()
+    numbered = (f"=== example {number}\n{text}" for number, text in enumerate(examples, 1))
+    missing = [f"not checked: {what}" for what in unchecked]
+    return "\n\n".join(["# recipe\n" + resolved, "# run\n" + "\n".join([*size, *missing]), *numbered])

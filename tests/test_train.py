@@ -1,0 +1,366 @@
+"""Training through the real TRL on a checkpoint of a few thousand weights: what is trained on, kept, resumed, learned."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+pytest.importorskip("trl", reason='needs pip install "fathom-rm[train]"')
+
+import torch
+from safetensors.torch import load_file
+from tiny import ASSISTANT, BEGIN, END, make_checkpoint
+from transformers import AutoTokenizer
+
+from fathom.engines import Request, Sampling
+from fathom.engines.local import LocalEngine, encode_chat
+from fathom.errors import FathomError
+from fathom.judges.mix import MixJudge
+from fathom.rationale import Rationale, Unit, render
+from fathom.records import Comparison, Label
+from fathom.train import preview, rlvr, sft
+from fathom.train.recipe import RLVRRecipe, SFTRecipe, load
+
+JUDGE = MixJudge(trained=True)
+FAST = {"gradient_checkpointing": False, "logging_steps": 1, "save_strategy": "no", "lr_scheduler_type": "constant"}
+
+
+def comparisons(count: int, seed: int = 0) -> list[Comparison]:
+    """The first response is always the better one."""
+    rng = random.Random(seed)
+    return [
+        Comparison(
+            id=f"{seed}-{number}",
+            prompt="2 + 2?",
+            responses=(str(rng.randrange(10)), str(rng.randrange(10))),
+            label=Label(best=0),
+            domain="correctness" if number % 2 else "preference",
+        )
+        for number in range(count)
+    ]
+
+
+def completion(verdict: str) -> str:
+    return render(Rationale((Unit("right", judgment="A B"),), verdict=verdict))  # type: ignore[arg-type]
+
+
+def write(path: Path, rows: Iterable[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def example(item: Comparison, text: str) -> dict[str, Any]:
+    return {"id": item.id, "prompt": JUDGE.ask(item), "completion": [{"role": "assistant", "content": text}]}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Models this small are slower with two, and many times slower where other work wants the cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random model whose tokenizer knows the phrases of these tests, so that texts are short."""
+    texts = [JUDGE.ask(item)[0]["content"] for item in comparisons(20)] + [completion(v) for v in "AB"]
+    return make_checkpoint(tmp_path_factory.mktemp("base") / "m", vocab_texts=texts, vocab_size=600, context=256)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rationales that say A or B by the toss of a coin."""
+    rng = random.Random(1)
+    rows = [example(item, completion(rng.choice("AB"))) for item in comparisons(64)]
+    return write(tmp_path_factory.mktemp("data") / "sft.jsonl", rows)
+
+
+@pytest.fixture(scope="module")
+def tuned(base: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Fine-tuned until it writes a verdict, A or B."""
+    trainer = FAST | {"max_steps": 60, "per_device_train_batch_size": 16, "learning_rate": 1e-2}
+    return sft.train(
+        SFTRecipe(model=str(base), data=data, output=tmp_path_factory.mktemp("tuned") / "m", trainer=trainer)
+    )
+
+
+def history(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+
+
+def logged(folder: Path, name: str) -> list[float]:
+    return [entry[name] for entry in history(folder) if name in entry]
+
+
+# SFT ------------------------------------------------------------------------------------------------------------------
+
+
+def test_training_tokens_are_what_the_engine_asks_then_the_completion_then_the_end(base: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    row = sft.Example.model_validate(example(comparisons(1)[0], completion("A")))
+    tokens = sft.encode(tokenizer, row)
+    asked = encode_chat(tokenizer, JUDGE.ask(comparisons(1)[0]))
+    text = tokenizer.decode(tokens["input_ids"])
+
+    assert tokens["input_ids"][: len(asked)] == asked
+    assert text.startswith(BEGIN)
+    assert text.count(BEGIN) == 1
+    assert text.endswith(f"{ASSISTANT}{completion('A')}{END}")
+
+
+def test_only_the_completion_and_its_end_carry_loss(base: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokens = sft.encode(tokenizer, sft.Example.model_validate(example(comparisons(1)[0], completion("B"))))
+    learned = [label for label in tokens["labels"] if label != sft.IGNORED]
+    assert tokenizer.decode(learned) == completion("B") + END
+    assert len(tokens["labels"]) == len(tokens["input_ids"])
+
+
+def test_fine_tuning_teaches_the_model_to_write_the_rationales(tuned: Path) -> None:
+    losses = logged(tuned, "loss")
+    assert losses[-1] < losses[0] / 5
+    judge = MixJudge(engine=LocalEngine(tuned), sampling=Sampling(max_tokens=60), trained=True)
+    assert asyncio.run(judge.vote(comparisons(1, seed=5)[0])).status == "ok"
+
+
+def test_a_trained_folder_says_which_judge_it_is_and_how_it_was_made(tuned: Path, data: Path) -> None:
+    assert json.loads((tuned / "fathom.json").read_text()) == {"judge": "mix", "style": "mix", "trained": True}
+    assert load(tuned / "recipe.yaml", SFTRecipe).trainer["learning_rate"] == 1e-2
+    record = json.loads((tuned / "provenance.json").read_text())
+    assert str(data) in record["inputs"]
+    assert any(name.endswith("model.safetensors") for name in record["inputs"])
+
+
+def test_weights_are_left_as_safetensors_and_nothing_as_a_pickle(tuned: Path) -> None:
+    assert (tuned / "model.safetensors").exists()
+    assert not [file.name for file in tuned.iterdir() if file.suffix in {".bin", ".pt", ".pth", ".pkl"}]
+
+
+def test_an_interrupted_run_resumed_equals_an_uninterrupted_one(base: Path, data: Path, tmp_path: Path) -> None:
+    trainer = FAST | {"max_steps": 6, "per_device_train_batch_size": 8, "save_strategy": "steps", "save_steps": 3}
+    whole = SFTRecipe(model=str(base), data=data, output=tmp_path / "whole", trainer=trainer)
+    sft.train(whole)
+    # What an interruption after step 4 leaves: the first checkpoint, made under the same schedule.
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "whole" / "checkpoint-3").rename(tmp_path / "parts" / "checkpoint-3")
+    sft.train(whole.model_copy(update={"output": tmp_path / "parts"}), resume=True)
+
+    expected, found = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    assert logged(tmp_path / "parts", "loss") == logged(tmp_path / "whole", "loss")
+    assert (tmp_path / "parts" / "checkpoint-6" / "fathom.json").exists()
+
+    with pytest.raises(FathomError, match="resume that run, or choose another output"):
+        sft.train(whole)
+
+
+def test_packing_lets_no_example_see_another(base: Path, data: Path, tmp_path: Path) -> None:
+    losses = []
+    for packing, batch in ((False, 64), (True, 1000)):
+        trainer = FAST | {"max_steps": 1, "per_device_train_batch_size": batch, "packing": packing, "max_length": 250}
+        output = tmp_path / str(packing)
+        sft.train(SFTRecipe(model=str(base), data=data, output=output, trainer=trainer))
+        losses += logged(output, "loss")
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_examples_that_are_too_long_are_left_out_and_never_cut(base: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    short, long = (sft.Example.model_validate(example(comparisons(1)[0], text)) for text in ("[[A]]", "[[A]]" * 90))
+    rows, too_long = sft.fitting(tokenizer, [short, long], 200)
+    assert (rows, too_long) == ([sft.encode(tokenizer, short)], 1)
+    with pytest.raises(FathomError, match="no example fits into trainer.max_length=200"):
+        sft.fitting(tokenizer, [long], 200)
+
+
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [("{", "row"), ('{"prompt": []}', "prompt"), ('{"prompt": [{"role": "user", "content": "x"}]}', "completion")],
+)
+def test_a_row_that_is_no_example_is_named_by_file_and_line(tmp_path: Path, line: str, place: str) -> None:
+    path = tmp_path / "d.jsonl"
+    path.write_text(json.dumps(example(comparisons(1)[0], "x")) + f"\n{line}\n")
+    with pytest.raises(FathomError, match=rf"d\.jsonl:2: {place}: "):
+        list(sft.read([path]))
+
+
+# RLVR -----------------------------------------------------------------------------------------------------------------
+
+
+def reinforced(model: Path, output: Path, **trainer: Any) -> Path:
+    settings = FAST | {
+        "max_steps": 25,
+        "per_device_train_batch_size": 32,
+        "num_generations": 8,
+        "max_completion_length": 24,
+        "learning_rate": 3e-3,
+        "temperature": 1.0,
+        "beta": 0.001,
+        "loss_type": "grpo",
+    }
+    path = write(output.with_suffix(".jsonl"), (item.model_dump(mode="json") for item in comparisons(40, seed=2)))
+    return rlvr.train(
+        RLVRRecipe(model=str(model), data=path, output=output, rollouts="engine", trainer=settings | trainer)
+    )
+
+
+def test_a_rule_that_can_be_learned_raises_the_reward(tuned: Path, tmp_path: Path) -> None:
+    folder = reinforced(tuned, tmp_path / "rlvr")
+    rewards = logged(folder, "reward")
+    assert sum(rewards[:3]) / 3 < 0.5  # a coin, at first
+    assert sum(rewards[-3:]) / 3 > 0.9
+    last = history(folder)[-2]
+    assert last["accuracy"] == pytest.approx((last["reward"] + 1) / 2)
+    assert {"invalid", "structure/match", "structure/preference/vanilla", "tokens/correctness", "kl"} <= last.keys()
+
+
+def test_a_model_that_writes_no_verdict_earns_minus_one_throughout(base: Path, tmp_path: Path) -> None:
+    folder = reinforced(base, tmp_path / "rlvr", max_steps=1)
+    assert logged(folder, "reward") == [-1.0]
+    assert logged(folder, "invalid") == [1.0]
+
+
+def test_an_adapter_is_fine_tuned_and_reinforced_beside_a_base_that_stays(
+    base: Path, data: Path, tmp_path: Path
+) -> None:
+    before = (base / "model.safetensors").read_bytes()
+    lora = {"r": 4, "target_modules": ["q_proj", "v_proj"]}
+    trainer = FAST | {"max_steps": 2, "per_device_train_batch_size": 8, "learning_rate": 1e-2}
+    adapter = sft.train(SFTRecipe(model=str(base), data=data, output=tmp_path / "a", lora=lora, trainer=trainer))
+    assert (adapter / "adapter_model.safetensors").exists()
+
+    reinforced(adapter, tmp_path / "b", max_steps=1)
+    assert (tmp_path / "b" / "adapter_model.safetensors").exists()
+    assert (base / "model.safetensors").read_bytes() == before
+    with pytest.raises(FathomError, match="leave `lora` out"):
+        sft.train(SFTRecipe(model=str(adapter), data=data, output=tmp_path / "c", lora=lora, trainer=trainer))
+
+
+@pytest.fixture
+def grpo(tuned: Path, tmp_path: Path) -> Any:
+    """An UnpaddedTrainer, ready to generate."""
+    from datasets import Dataset
+    from trl import GRPOConfig
+
+    from fathom.train.grpo import UnpaddedTrainer, engine_rollouts
+
+    config = GRPOConfig(
+        output_dir=str(tmp_path), num_generations=2, per_device_train_batch_size=2, max_completion_length=20,
+        temperature=1e-3, report_to="none", bf16=False, use_cpu=True, disable_tqdm=True,
+    )  # fmt: skip
+    return UnpaddedTrainer(
+        model=str(tuned),
+        reward_funcs=lambda completions, **_: [0.0] * len(completions),
+        args=config,
+        train_dataset=Dataset.from_list([{"prompt": JUDGE.ask(item)} for item in comparisons(4)]),
+        processing_class=AutoTokenizer.from_pretrained(tuned),
+        rollout_func=engine_rollouts,
+    )
+
+
+def test_computing_rows_without_padding_gives_trls_own_log_probabilities(grpo: Any) -> None:
+    from trl import GRPOTrainer
+
+    generator = torch.Generator().manual_seed(0)
+    rows, prompt, answer = 70, 9, 12
+    ids = torch.randint(5, 300, (rows, prompt + answer), generator=generator)
+    start, length = (torch.randint(*span, (rows, 1), generator=generator) for span in ((0, prompt), (1, answer + 1)))
+    place = torch.arange(prompt + answer)
+    mask = ((place >= start) & (place < prompt + length)).long()
+    args = (grpo.model, ids, mask, answer)
+
+    with torch.no_grad():
+        found = grpo._get_per_token_logps_and_entropies(*args, compute_entropy=True)
+        expected = GRPOTrainer._get_per_token_logps_and_entropies(grpo, *args, compute_entropy=True)
+    written = mask[:, -answer:].bool()
+    for ours, theirs in zip(found[:2], expected[:2], strict=True):
+        torch.testing.assert_close(ours[written], theirs[written], rtol=1e-4, atol=1e-4)
+    assert found[2] is expected[2] is None
+
+
+def test_sampling_by_the_engine_writes_what_trl_writes(grpo: Any) -> None:
+    prompts = [JUDGE.ask(item) for item in comparisons(3, seed=7) for _ in range(2)]
+    ours = grpo.rollout_func(prompts, grpo)
+    grpo.rollout_func = None
+    _, theirs, *_ = grpo._generate(prompts)
+    assert ours["completion_ids"] == theirs
+
+
+def test_completions_of_a_prompt_differ_and_are_drawn_again_alike(grpo: Any) -> None:
+    grpo.args.temperature = 1.5
+    prompts = [JUDGE.ask(comparisons(1)[0])] * 8
+    first, again = (grpo.rollout_func(prompts, grpo)["completion_ids"] for _ in range(2))
+    assert first == again
+    assert len({tuple(tokens) for tokens in first}) > 1
+    grpo.state.global_step += 1
+    assert grpo.rollout_func(prompts, grpo)["completion_ids"] != first
+
+
+def test_the_label_reaches_the_reward_and_never_the_prompt() -> None:
+    item = comparisons(1)[0]
+    other = item.model_copy(update={"label": Label(best=1)})
+    (row,), (swapped,) = rlvr.rows(JUDGE, [item]), rlvr.rows(JUDGE, [other])
+    assert row["prompt"] == swapped["prompt"]
+    assert row["comparison"] != swapped["comparison"]
+
+
+def test_comparisons_without_a_winner_are_refused_before_training(tuned: Path, tmp_path: Path) -> None:
+    tied = comparisons(1)[0].model_copy(update={"label": Label(scores=(1.0, 1.0)), "id": "the-tied-one"})
+    path = write(tmp_path / "d.jsonl", (item.model_dump(mode="json") for item in [*comparisons(2), tied]))
+    with pytest.raises(FathomError, match=r"1 of 3 comparisons have no label with a winner.*the-tied-one"):
+        rlvr.train(RLVRRecipe(model=str(tuned), data=path, output=tmp_path / "o", trainer=FAST))
+
+
+def test_prompts_without_room_for_a_completion_are_left_out(base: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    short, long = comparisons(2)
+    asked = rlvr.rows(JUDGE, [short, long.model_copy(update={"prompt": "2 + " * 200})])
+    assert rlvr.fitting(tokenizer, asked, 200) == (asked[:1], 1)
+    with pytest.raises(FathomError, match="max_completion_length"):
+        rlvr.fitting(tokenizer, asked, 3)
+
+
+# Dry runs -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_dry_run_shows_ten_examples_with_their_tokens_and_trains_nothing(
+    base: Path, data: Path, tmp_path: Path
+) -> None:
+    recipe = SFTRecipe(model=str(base), data=data, output=tmp_path / "o", trainer=FAST | {"max_steps": 3})
+    page = preview.sft(recipe)
+    tokens = sft.encode(AutoTokenizer.from_pretrained(base), next(sft.read([data])))
+    learned = sum(label != sft.IGNORED for label in tokens["labels"])
+
+    assert page.count("=== example") == 10
+    assert f"prompt, {len(tokens['input_ids']) - learned} tokens" in page
+    assert f"completion, {learned} tokens" in page
+    assert yaml.safe_load(page.split("\n\n")[0])["trainer"]["max_steps"] == 3
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_dry_run_without_the_model_says_what_it_could_not_check(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    path = write(tmp_path / "d.jsonl", (item.model_dump(mode="json") for item in comparisons(3)))
+    trainer = {"bf16": True, "num_generations": 8}
+    page = preview.rlvr(RLVRRecipe(model="nobody/no-model", data=path, output=tmp_path / "o", trainer=trainer))
+    assert "not checked: tokens, lengths and weights: cannot load the tokenizer of nobody/no-model" in page
+    assert page.count("=== example") == 3
+    assert "label: response A is better" in page
+
+
+def test_a_dry_run_refuses_what_trl_would_refuse(base: Path, tmp_path: Path) -> None:
+    path = write(tmp_path / "d.jsonl", (item.model_dump(mode="json") for item in comparisons(3)))
+    trainer = {"num_generations": 8, "per_device_train_batch_size": 12}
+    with pytest.raises(FathomError, match="trainer: GRPOConfig refuses these settings: .*divisible by num_generations"):
+        preview.rlvr(RLVRRecipe(model=str(base), data=path, output=tmp_path / "o", trainer=trainer))
