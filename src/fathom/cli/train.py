@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from typing import Annotated
 
@@ -39,7 +40,7 @@ def sft(recipe: Recipe, overrides: Overrides = None, resume: Resume = False, dry
 
     resolved = load(recipes.path(recipe), SFTRecipe, overrides or ())
     _log_steps()
-    typer.echo(preview.sft(resolved) if dry_run else train(resolved, resume=resume))
+    _print(preview.sft(resolved) if dry_run else train(resolved, resume=resume))
 
 
 @command.command("rlvr")
@@ -57,7 +58,13 @@ def rlvr(recipe: Recipe, overrides: Overrides = None, resume: Resume = False, dr
 
     resolved = load(recipes.path(recipe), RLVRRecipe, overrides or ())
     _log_steps()
-    typer.echo(preview.rlvr(resolved) if dry_run else train(resolved, resume=resume))
+    _print(preview.rlvr(resolved) if dry_run else train(resolved, resume=resume))
+
+
+def _print(result: object) -> None:
+    """Once, where a launcher started several processes."""
+    if os.environ.get("RANK", "0") == "0":
+        typer.echo(result)
 
 
 def _log_steps() -> None:

@@ -168,7 +168,8 @@ def _records(recipe: Recipe) -> Any:
             if state.is_world_process_zero:
                 with history.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(state.log_history[-1]) + "\n")
-                log.info("step %d of %d: %s", state.global_step, state.max_steps, _line(state.log_history[-1]))
+                if line := _line(state.log_history[-1]):
+                    log.info("step %d of %d: %s", state.global_step, state.max_steps, line)
 
         def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             if state.is_world_process_zero:
