@@ -20,7 +20,8 @@ CORPUS = sorted((Path(__file__).parent / "hostile").glob("*.yaml"))
 def rows() -> Iterator[dict[str, Any]]:
     for path in CORPUS:
         for row in yaml.safe_load(path.read_text(encoding="utf-8")):
-            yield row | {"file": path.name}
+            loop = row.pop("repeat", {"text": "", "times": 0})
+            yield row | {"file": path.name, "text": loop["text"] * loop["times"] + row["text"]}
 
 
 def said(reading: Reading) -> dict[str, Any]:

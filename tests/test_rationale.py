@@ -117,7 +117,7 @@ def test_units_after_the_64th_are_dropped_and_the_verdict_is_still_read() -> Non
     assert reading.rationale.verdict == "B"
 
 
-def test_a_verdict_may_be_repeated_at_will() -> None:
+def test_a_verdict_may_be_repeated() -> None:
     assert parse("[[A]]\n" * 300).rationale.verdict == "A"
     assert parse("Final verdict: [[A]]\n\n" * 300).rationale.verdict == "A"
 

@@ -200,7 +200,7 @@ def parse(text: str, *, finished: bool = True) -> Reading:
 
 
 def _read_tolerantly(page: Page, finished: bool) -> Reading:
-    found_blocks = blocks(page)
+    found_blocks = blocks(page, MOST_UNITS)
     found = final_verdicts(page, owned(page, found_blocks), finished=finished)
     outcomes = {each.outcome for each in found}
     status, verdict = _decide(page, outcomes, finished)

@@ -1,6 +1,6 @@
 """The units of a transcript: blocks that start with a principle and hold a judgment.
 
->>> [block.principle for block in blocks(Page.of("**Clarity**\\nJudgment: A is plain.\\nVerdict: A"))]
+>>> [block.principle for block in blocks(Page.of("**Clarity**\\nJudgment: A is plain.\\nVerdict: A"), 64)]
 ['Clarity']
 """
 
@@ -48,12 +48,19 @@ class Block:
         )
 
 
-def blocks(page: Page) -> list[Block]:
-    """The blocks in order, also incomplete ones. A solution before the first principle is a block of its own."""
+def blocks(page: Page, most: int) -> list[Block]:
+    """The blocks in order, also incomplete ones. A solution before the first principle is a block of its own.
+
+    After `most` blocks there is one more, which has no fields and stands for all the others.
+    """
     found: list[Block] = []
     labels = page.labels
     closed = True
     for k, label in enumerate(labels):
+        if len(found) > most:
+            found[-1].places.clear()
+            _close(found, max(page.line_end(label.end) for label in labels if label.kind != "final"), closed)
+            return found
         if label.kind == "final" and not (found and not closed and _is_part_of_solution(page, found[-1], labels, k)):
             closed = _close(found, label.start, closed)
         elif label.kind == "principle" and (heading := _explicit(page, label)):
@@ -192,6 +199,9 @@ def _is_headed(page: Page, label: Label) -> bool:
     """Whether a verdict line closes a paragraph under a principle's heading, though no judgment is named there."""
     if label.kind != "verdict":
         return False
-    paragraph = page.text[max(page.text.rfind("\n\n", max(0, label.start - 2000), label.start) + 1, 0) : label.start]
-    headings = [line for line in paragraph.strip("\n").split("\n")[:20] if _heading(line, 0)]
-    return len(headings) == 1 and paragraph.lstrip("\n").startswith(headings[0])
+    blank = page.text.rfind("\n\n", max(0, label.start - 2000), label.start)
+    start = blank + 2 if blank >= 0 else 1
+    first = page.text[start : page.line_end(start)]
+    if start > label.start or label.start - start > 2000 or _heading(first, 0) is None:
+        return False
+    return not any(_heading(line, 0) for line in page.text[start + len(first) + 1 : label.start].split("\n"))

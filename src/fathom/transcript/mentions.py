@@ -42,7 +42,7 @@ _NO_WORDS = re.compile(r"[\W_]*")
 
 def around(page: Page, start: int, end: int) -> tuple[str, str]:
     """The sentence before `start` and the line after `end`, folded, each of bounded length."""
-    before = page.folded[max(page.folded.rfind("\n", max(0, start - 400), start) + 1, start - 400, 0) : start]
+    before = page.folded[max(page.folded.rfind("\n", max(0, start - 300), start) + 1, start - 300, 0) : start]
     after = page.folded[end : end + 200].partition("\n")[0]
     breaks = [found.end() for found in _SENTENCE_BREAK.finditer(before)]
     return before[breaks[-1] :] if breaks else before, after

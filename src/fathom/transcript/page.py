@@ -30,14 +30,14 @@ _THOUGHTS = (
     ("[think]", "[/think]"),
     ("◁think▷", "◁/think▷"),
 )
-_MOST_THOUGHTS = 64
+_MOST_TAGS = 512
 _MENTIONED = "`\"'“‘「『«"
 _SPECIAL_TOKEN = re.compile(r"<\|[^|<>\n]{1,32}\|>|</s>")
 _FULL_WIDTH = re.compile("[！-～İ]")
 _TO_ASCII = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x130: "i"}
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe0e\ufe0f\ufeff]+")
 _BLANK_LINES = re.compile(r"\n{3,}")
-_FENCE = re.compile(r"\n[ \t]{0,3}(?:```|~~~)")
+_FENCE = re.compile(r"\n[ \t]{0,3}(`{3,}|~{3,})([^\n`]*)(?![^\n])")
 
 # What may stand around words without meaning anything: markdown, quotes, brackets, bullets, emoji. No backslash.
 _MARKUP = r"[^a-z0-9\n\\\u00aa\u00b5\u00ba\u00c0-\u1fff\u2c00-\u2dff\u3005-\u3007\u3040-\ud7ff\uf900-\ufaff]"
@@ -111,8 +111,7 @@ class Page:
         if len(folded) > SHORTEST_LOOP and max(map(folded.count, "\n[<")) > len(folded) // SHORTEST_LINE:
             return cls(spoken, folded, [], [], loops=True)
         labels = [_label(match) for match in islice(_LABEL.finditer(folded), MOST_LABELS + 1)]
-        fenced = "`" in spoken or "~" in spoken
-        fences = [match.start() for match in _FENCE.finditer(spoken)] if fenced else []
+        fences = _fences(spoken) if "`" in spoken or "~" in spoken else []
         return cls(spoken, folded, labels, fences, loops=len(labels) > MOST_LABELS)
 
     def line_end(self, position: int) -> int:
@@ -149,7 +148,7 @@ def _without_thoughts(text: str) -> str | None:
     if not ("<" in text or "◁" in text or ("[" in text and "[/THINK]" in text)):
         return text
     tags = _thought_tags(fold(text))
-    if len(tags) > _MOST_THOUGHTS:
+    if len(tags) > _MOST_TAGS:
         return None
     spoken, start, thinking = [], 0, False
     for n, (at, end, closing) in enumerate(tags):
@@ -167,20 +166,37 @@ def _thought_tags(folded: str) -> list[tuple[int, int, bool]]:
     for pair in _THOUGHTS:
         for closing, tag in enumerate(pair):
             at = folded.find(tag)
-            while at >= 0 and len(tags) <= _MOST_THOUGHTS:
+            while at >= 0 and len(tags) <= _MOST_TAGS:
                 if at == 0 or folded[at - 1] not in _MENTIONED:
                     tags.append((at, at + len(tag), bool(closing)))
                 at = folded.find(tag, at + 1)
     return sorted(tags)
 
 
+def _fences(text: str) -> list[int]:
+    """Where code fences open and close in turn. A fence is closed by one at least as long, of the same character."""
+    places: list[int] = []
+    opened = ""
+    for match in islice(_FENCE.finditer(text), MOST_LABELS):
+        run, rest = match[1], match[2]
+        if not opened:
+            opened = run
+            places.append(match.start())
+        elif run.startswith(opened) and not rest.strip():
+            opened = ""
+            places.append(match.start())
+    return places
+
+
 def _unwrapped(text: str) -> str:
     """Without the code fence that wraps all of it."""
     if not text.startswith(("```", "~~~")):
         return text
-    fences = sum(1 for _ in islice(_FENCE.finditer("\n" + text), 3))
-    closed = text.endswith(text[:3]) and len(text) > 6
-    if fences > 2 or (fences == 2 and not closed):
-        return text
-    first, _, rest = text.removesuffix(text[:3]).partition("\n") if closed else text.partition("\n")
-    return rest.strip() if rest else first.strip("`~ ")
+    first, _, rest = text.partition("\n")
+    if not rest:
+        return first.strip("`~ ")
+    places = _fences("\n" + text)
+    if len(places) == 1:
+        return rest.strip()
+    last = text.rfind("\n")
+    return text[len(first) : last].strip() if places[1:] == [last + 1] else text

@@ -22,10 +22,10 @@ from fathom.transcript.choices import CONDITION, MARK, Outcome, holds_nothing_el
 from fathom.transcript.mentions import around, is_denied, is_imagined, is_quoted
 from fathom.transcript.page import Page
 
-MOST_ANNOUNCED = 768
-MOST_WEIGHED = 128
-"""More announcements than those, or more of them or of marks that each need a look of their own, are a model that
-loops: none of them counts."""
+MOST_PLACES = 768
+MOST_WEIGHED = 64
+"""More marks or announcements than those, or more of either that each need a look of their own, are a model that loops:
+none of them counts."""
 
 Spans = Sequence[tuple[int, int]]
 """Places from and to, in order and apart."""
@@ -67,7 +67,10 @@ def _marks(page: Page) -> list[_Mark] | None:
     """Every bracketed mark that looks like an outcome; None when there are too many to be a judgement."""
     if "[" not in page.folded:
         return []
-    found = [(match, outcome) for match in MARK.finditer(page.folded) if (outcome := inside_mark(match[1]))]
+    matches = list(islice(MARK.finditer(page.folded), MOST_PLACES + 1))
+    if len(matches) > MOST_PLACES:
+        return None
+    found = [(match, outcome) for match in matches if (outcome := inside_mark(match[1]))]
     offered = {k + i for k in range(len(found) - 1) if _are_offered(page, found[k][0], found[k + 1][0]) for i in (0, 1)}
     marks: list[_Mark] = []
     closing: set[tuple[str, str]] = set()
@@ -158,14 +161,14 @@ def _announcements(page: Page, owned: Spans, first_unit: int) -> Iterator[_Annou
         elif _NO_LINK_NEEDED.match(page.folded, label.end):
             yield _Announcement(label.words, label.end, _object(words))
     for start in _SENTENCE_STARTS:
-        for at in islice(_places(page.folded, start), 2 * MOST_ANNOUNCED):
+        for at in islice(_places(page.folded, start), 2 * MOST_PLACES):
             match = _SENTENCE_START.match(page.folded, at)
             link = match and _LINK.match(page.folded, match.end())
             if match and link and match.end() not in told and not is_within(at, owned):
                 yield _Announcement(at, link.end(), _object(match[0]))
     for tag in _TAGS if "<" in page.folded else ():
         if f"</{tag}>" in page.folded:
-            for at in islice(_places(page.folded, f"<{tag}>"), MOST_ANNOUNCED):
+            for at in islice(_places(page.folded, f"<{tag}>"), MOST_PLACES):
                 yield _Announcement(at, at + len(tag) + 2, _object(tag))
 
 
@@ -191,7 +194,7 @@ def _announced(page: Page, words: _Announcement, marks: list[_Mark], finished: b
     before, _ = around(page, start, place)
     if words.of == "part" or _TAKEN_BACK.search(before) or is_denied(before) or is_imagined(before):
         return None
-    if is_quoted(page, start, place) and not _is_key(page, start, place):
+    if is_quoted(page, start - _is_key(page, start, place), place):
         return None
     end = page.line_end(place)
     heading = _BLANK.fullmatch(page.folded, place, end) is not None
@@ -263,7 +266,7 @@ def _from_json(text: str) -> list[Given] | None:
         members: Any = json.loads(text, object_pairs_hook=list)
     except (ValueError, RecursionError):
         return None
-    values = [value for key, value in members if _KEYS.fullmatch(key.strip().lower()) and value is not None]
+    values = [value for key, value in members if _KEYS.fullmatch(key.strip().lower()) and value not in (None, "")]
     return [Given(_outcome_of_value(value), 0, 0) for value in values]
 
 
@@ -320,7 +323,7 @@ def _gather(
     taken_back: set[int] = set()
     seen: dict[tuple[str, str], list[Given] | None] = {}
     for n, words in enumerate(_announcements(page, owned, owned[0][0] if owned else 0)):
-        if n > MOST_ANNOUNCED or len(seen) > MOST_WEIGHED:
+        if n > MOST_PLACES or len(seen) > MOST_WEIGHED:
             return None
         surroundings = _surroundings(page, words.start, words.place)
         if surroundings in seen:
