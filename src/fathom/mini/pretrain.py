@@ -8,7 +8,8 @@ texts are of three kinds:
 - comparisons whose prompt names a style, with a rationale of that style;
 - comparisons with the plain prompt, with a rationale of a style drawn at random, whatever the verb.
 
-No label is used. The verdict of every rationale is the one that follows from what it wrote, right or wrong.
+No label is used, and nothing tells the two kinds of verbs apart: which style fits which verb is left for fine-tuning to
+show. The verdict of every rationale is the one that follows from what it wrote, right or wrong.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from torch.nn.functional import cross_entropy
 from fathom.judges.mix import MixJudge
 from fathom.mini import base, world
 from fathom.provenance import provenance, write_json
-from fathom.rationale import render
+from fathom.rationale import Rationale, render
 
 IGNORED = -100
 STYLES: tuple[world.Style, ...] = ("vanilla", "breadth", "depth", "depth")
@@ -41,7 +42,7 @@ Text = tuple[str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    steps: int = 2500
+    steps: int = 2000
     rationales: int = 48
     """Rationales in a step's batch."""
     exercises: int = 96
@@ -60,7 +61,13 @@ def rationales(rng: random.Random) -> Iterator[Text]:
     for item in _items(rng):
         style = rng.choice(STYLES)
         judge = MixJudge(style=rng.choice((style, "mix")), trained=True)
-        yield judge.ask(item.comparison)[0]["content"], render(world.rationale(item, style, rng))
+        yield judge.ask(item.comparison)[0]["content"], render(_written(item, style, rng))
+
+
+def _written(item: world.Item, style: world.Style, rng: random.Random) -> Rationale:
+    if style == "vanilla":
+        return world.at_sight(item, world.noticed(None, rng))
+    return world.rationale(item, style, rng)
 
 
 def _items(rng: random.Random) -> Iterator[world.Item]:

@@ -18,6 +18,7 @@ What a style of rationale can know at best is computed in `ceiling`, from this d
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
@@ -163,20 +164,26 @@ def rationale(item: Item, style: Style, rng: random.Random) -> Rationale:
             unit = solved_unit(item)
             return Rationale((unit,), "\n".join(item.expression.steps), unit.sub_verdict)  # type: ignore[arg-type]
         case "breadth":
-            units = tuple(unit_at_sight(item, name) for name in PRINCIPLES)
+            return at_sight(item, PRINCIPLES)
         case "vanilla":
-            units = tuple(unit_at_sight(item, name) for name in _noticed(item, rng))
-    return Rationale(units, verdict=majority(units))
+            return at_sight(item, noticed(item.domain, rng))
 
 
-def _noticed(item: Item, rng: random.Random) -> list[str]:
-    """The principles an unguided reader thinks of, in page order: accuracy first where there is an answer to find."""
+def noticed(domain: Domain | None, rng: random.Random) -> list[str]:
+    """The principles an unguided reader thinks of; accuracy is one of them where the reader knows there is an answer.
+
+    A `domain` of None is a reader who does not know what the verbs mean.
+    """
+    if domain != "correctness":
+        return rng.sample(PRINCIPLES, VANILLA_PRINCIPLES)
     others = [name for name in PRINCIPLES if name != CRITICAL]
-    if item.domain == "correctness":
-        noticed = {CRITICAL, *rng.sample(others, VANILLA_PRINCIPLES - 1)}
-    else:
-        noticed = set(rng.sample(PRINCIPLES, VANILLA_PRINCIPLES))
-    return [name for name in PRINCIPLES if name in noticed]
+    return [CRITICAL, *rng.sample(others, VANILLA_PRINCIPLES - 1)]
+
+
+def at_sight(item: Item, principles: Iterable[str]) -> Rationale:
+    """What the page shows under some principles, in page order, and the verdict of their majority."""
+    units = tuple(unit_at_sight(item, name) for name in sorted(principles, key=PRINCIPLES.index))
+    return Rationale(units, verdict=majority(units))
 
 
 def unit_at_sight(item: Item, principle: str) -> Unit:
@@ -190,7 +197,7 @@ def solved_unit(item: Item, value: int | None = None) -> Unit:
     value = item.expression.value if value is None else value
     agrees = [answer == value for answer in item.answers]
     checks = [
-        f"{name} {answer} {'=' if right else '!='} {value}"
+        f"{name} {answer} solution {value} {'right' if right else 'wrong'}"
         for name, answer, right in zip("AB", item.answers, agrees, strict=True)
     ]
     sub_verdict: Choice | None = "AB"[agrees.index(True)] if any(agrees) else None  # type: ignore[assignment]

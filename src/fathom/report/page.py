@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import mimetypes
 import re
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +41,10 @@ def html(text: str, folder: Path) -> str:
     library = require("markdown_it", "report")
     body = library.MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
     body = re.sub(r'src="([^":]+)"', lambda match: f'src="{_inlined(folder / match[1])}"', body)
-    title = re.search("^# (.+)$", text, re.MULTILINE)
+    heading = re.search("^# (.+)$", text, re.MULTILINE)
+    title = escape(heading[1]) if heading else "Fathom"
     return (
-        f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{title[1] if title else "Fathom"}</title>\n'
+        f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{title}</title>\n'
         f"<style>{_STYLE}</style>\n<body>\n{body}</body>\n</html>\n"
     )
 
