@@ -77,7 +77,8 @@ def hostile(size: int) -> dict[str, str]:
     anything = (draw.choice((draw.randrange(32, 0x7F), draw.randrange(0xA0, 0xD800))) for _ in range(size // 2))
     labels = ["\nVerdict: ", "\nJudgment: ", "\nPrinciple 2: ", "\n**x**", "[[A]]", " a run of words ", "\n\n", '"']
     return texts | {
-        "random unicode": "".join(map(chr, anything)),
+        "random unicode": "".join(map(chr, anything)) + "Ａ",
+        "full width": "".join(chr(draw.randrange(0xFF01, 0xFF5F)) for _ in range(size // 3)),
         "random punctuation": "".join(draw.choices("[]()*`\"'\n :AB<>.{}#-", k=size)),
         "random labels": "".join(draw.choices(labels, k=size // 10)),
         "prose": prose(size),

@@ -15,7 +15,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
 
-MOST_LABELS = 1024
+MOST_LABELS = 768
 SHORTEST_LOOP = 32_000
 SHORTEST_LINE = 24
 """A text longer than that, of lines shorter than this on average, or with more labels, is a model that loops."""
@@ -33,8 +33,7 @@ _THOUGHTS = (
 _MOST_TAGS = 512
 _MENTIONED = "`\"'“‘「『«"
 _SPECIAL_TOKEN = re.compile(r"<\|[^|<>\n]{1,32}\|>|</s>")
-_FULL_WIDTH = re.compile("[！-～İ]")
-_TO_ASCII = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x130: "i"}
+_FULL_WIDTH = re.compile("[ａ-ｚ０-９！＃（）＊，－．／：；＜＝＞［］｜]")
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe0e\ufe0f\ufeff]+")
 _BLANK_LINES = re.compile(r"\n{3,}")
 _FENCE = re.compile(r"\n[ \t]{0,3}(`{3,}|~{3,})([^\n`]*)(?![^\n])")
@@ -138,9 +137,12 @@ def visible(text: str) -> str:
 
 def fold(text: str) -> str:
     """Lower case and ASCII punctuation, of the same length."""
-    if text.isascii() or not _FULL_WIDTH.search(text):
+    if text.isascii():
         return text.lower()
-    return text.translate(_TO_ASCII).lower()
+    folded = text.replace("İ", "i").lower()
+    for wide in set(_FULL_WIDTH.findall(folded)):
+        folded = folded.replace(wide, chr(ord(wide) - 0xFEE0))
+    return folded
 
 
 def _without_thoughts(text: str) -> str | None:

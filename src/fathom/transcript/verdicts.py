@@ -14,7 +14,6 @@ import json
 import re
 from bisect import bisect
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal, NamedTuple
 
@@ -22,7 +21,7 @@ from fathom.transcript.choices import CONDITION, MARK, Outcome, holds_nothing_el
 from fathom.transcript.mentions import around, is_denied, is_imagined, is_quoted
 from fathom.transcript.page import Page
 
-MOST_PLACES = 768
+MOST_PLACES = 512
 MOST_WEIGHED = 64
 """More marks or announcements than those, or more of either that each need a look of their own, are a model that loops:
 none of them counts."""
@@ -117,8 +116,7 @@ def _weigh(page: Page, start: int, end: int, outcome: Outcome) -> _Mark:
 # Announcements -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Announcement:
+class _Announcement(NamedTuple):
     """Words that announce a final verdict, and the place right after their link (`:`, `is`).
 
     `of` says what they announce: the verdict, an answer (which may be the judge's own to the task), or a verdict on
@@ -328,7 +326,7 @@ def _gather(
         surroundings = _surroundings(page, words.start, words.place)
         if surroundings in seen:
             known = seen[surroundings]
-            here = known and [given._replace(start=words.start, end=words.place) for given in known]
+            here = known and [Given(given.outcome, words.start, words.place) for given in known]
         else:
             here = seen[surroundings] = _announced(page, words, marks, finished)
         if here is None:
