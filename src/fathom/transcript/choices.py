@@ -1,6 +1,6 @@
 """The ways to write a choice.
 
->>> inside_mark("response a"), stated("**B**, because A rambles").outcomes, sub_verdict("slightly A")
+>>> inside_mark("response a"), stated("**b**, because a rambles").outcomes, sub_verdict("slightly A")
 ('A', ('B',), None)
 """
 

@@ -140,6 +140,7 @@ _SENTENCE_START = re.compile(
     r"|最[终終](?:裁决|裁決|判断|结论|答案|评判|决定|判决|选择))(?![a-z])"
 )
 _TAGS = ("verdict", "answer", "final_verdict", "final_answer", "winner", "decision", "choice", "judgment")
+_WORDS = re.compile(r"\S")
 _BLANK = re.compile(r"[\s*_\"'`:>~$#-]*")
 _TAKEN_BACK = re.compile(r"\b(?:not|if|would|nobody|no one)\b|n['’]t\b|不")
 
@@ -212,9 +213,9 @@ def _announced(page: Page, words: _Announcement, marks: list[_Mark], finished: b
 
 def _line_below(page: Page, end: int) -> tuple[int, int]:
     """Where the next line that is not empty starts and ends."""
-    while page.folded[end : end + 1].isspace():
-        end += 1
-    return end, page.line_end(end)
+    words = _WORDS.search(page.folded, end)
+    start = words.start() if words else len(page.folded)
+    return start, page.line_end(start)
 
 
 def _bare(page: Page, place: int, end: int, finished: bool, heading: bool) -> tuple[Outcome, ...]:
