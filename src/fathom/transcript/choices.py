@@ -108,7 +108,7 @@ def holds_nothing_else(text: str, end: int) -> bool:
 def _is_left_open(match: re.Match[str]) -> bool:
     """Whether a bracket or quotation mark before the choice is not closed after it: `[[A` is a text cut off."""
     before, after = match[0][: match.start("closers") - match.start()], match["closers"]
-    pairs = ("[]", "()", "{}", "“”", "「」", "【】")
+    pairs = [("[", "]"), ("(", ")"), ("{", "}"), ("“", "”"), ("「", "」"), ("【", "】")]
     return "[[" in before or any(left in before and right not in after for left, right in pairs)
 
 

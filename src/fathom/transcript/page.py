@@ -164,7 +164,7 @@ def _without_thoughts(text: str) -> str | None:
 
 def _thought_tags(folded: str) -> list[tuple[int, int, bool]]:
     """Where each tag of a thought starts and ends, and whether it closes; at most a few more than are allowed."""
-    tags = []
+    tags: list[tuple[int, int, bool]] = []
     for pair in _THOUGHTS:
         for closing, tag in enumerate(pair):
             at = folded.find(tag)
