@@ -1,11 +1,14 @@
-"""Training through the real TRL on a checkpoint of a few thousand weights: what is trained on, kept, resumed, learned."""
+"""Training through the real TRL on a very small checkpoint: what is trained on, kept, resumed, learned."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import random
+import signal
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +19,17 @@ pytest.importorskip("trl", reason='needs pip install "fathom-rm[train]"')
 
 import torch
 from safetensors.torch import load_file
-from tiny import ASSISTANT, BEGIN, END, make_checkpoint
 from transformers import AutoTokenizer
 
-from fathom.engines import Request, Sampling
+from fathom.engines import Sampling
 from fathom.engines.local import LocalEngine, encode_chat
-from fathom.errors import FathomError
+from fathom.errors import FathomError, Interrupted
 from fathom.judges.mix import MixJudge
 from fathom.rationale import Rationale, Unit, render
 from fathom.records import Comparison, Label
 from fathom.train import preview, rlvr, sft
 from fathom.train.recipe import RLVRRecipe, SFTRecipe, load
+from tiny import ASSISTANT, BEGIN, END, make_checkpoint
 
 JUDGE = MixJudge(trained=True)
 FAST = {"gradient_checkpointing": False, "logging_steps": 1, "save_strategy": "no", "lr_scheduler_type": "constant"}
@@ -101,6 +104,26 @@ def logged(folder: Path, name: str) -> list[float]:
     return [entry[name] for entry in history(folder) if name in entry]
 
 
+@contextmanager
+def interrupting_at_step(step: int) -> Iterator[None]:
+    """Ctrl-C as soon as that step is logged."""
+
+    class CtrlC(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.getMessage().startswith(f"step {step} "):
+                signal.raise_signal(signal.SIGINT)
+
+    logger, handler = logging.getLogger("fathom.train"), CtrlC()
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
 # SFT ------------------------------------------------------------------------------------------------------------------
 
 
@@ -133,7 +156,7 @@ def test_fine_tuning_teaches_the_model_to_write_the_rationales(tuned: Path) -> N
 
 
 def test_a_trained_folder_says_which_judge_it_is_and_how_it_was_made(tuned: Path, data: Path) -> None:
-    assert json.loads((tuned / "fathom.json").read_text()) == {"judge": "mix", "style": "mix", "trained": True}
+    assert json.loads((tuned / "fathom.json").read_text()) == {"name": "mix", "style": "mix", "trained": True}
     assert load(tuned / "recipe.yaml", SFTRecipe).trainer["learning_rate"] == 1e-2
     record = json.loads((tuned / "provenance.json").read_text())
     assert str(data) in record["inputs"]
@@ -147,20 +170,26 @@ def test_weights_are_left_as_safetensors_and_nothing_as_a_pickle(tuned: Path) ->
 
 def test_an_interrupted_run_resumed_equals_an_uninterrupted_one(base: Path, data: Path, tmp_path: Path) -> None:
     trainer = FAST | {"max_steps": 6, "per_device_train_batch_size": 8, "save_strategy": "steps", "save_steps": 3}
-    whole = SFTRecipe(model=str(base), data=data, output=tmp_path / "whole", trainer=trainer)
-    sft.train(whole)
-    # What an interruption after step 4 leaves: the first checkpoint, made under the same schedule.
-    (tmp_path / "parts").mkdir()
-    (tmp_path / "whole" / "checkpoint-3").rename(tmp_path / "parts" / "checkpoint-3")
-    sft.train(whole.model_copy(update={"output": tmp_path / "parts"}), resume=True)
+    recipes = [SFTRecipe(model=str(base), data=data, output=tmp_path / name, trainer=trainer) for name in "ab"]
+    whole, parts = (recipe.output for recipe in recipes)
+    sft.train(recipes[0])
+    with interrupting_at_step(4), pytest.raises(Interrupted, match=r"step 4: .*checkpoint-3 is kept.*--resume"):
+        sft.train(recipes[1])
+    assert len(logged(parts, "loss")) == 4
+    sft.train(recipes[1], resume=True)
 
-    expected, found = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))
+    expected, found = load_file(whole / "model.safetensors"), load_file(parts / "model.safetensors")
     assert all(torch.equal(expected[name], found[name]) for name in expected)
-    assert logged(tmp_path / "parts", "loss") == logged(tmp_path / "whole", "loss")
-    assert (tmp_path / "parts" / "checkpoint-6" / "fathom.json").exists()
+    assert logged(parts, "loss") == logged(whole, "loss")
 
+
+def test_another_runs_checkpoints_are_never_written_over(base: Path, data: Path, tmp_path: Path) -> None:
+    trainer = FAST | {"max_steps": 1, "per_device_train_batch_size": 8, "save_strategy": "steps", "save_steps": 1}
+    recipe = SFTRecipe(model=str(base), data=data, output=tmp_path / "o", trainer=trainer)
+    sft.train(recipe)
+    assert (tmp_path / "o" / "checkpoint-1" / "fathom.json").exists()
     with pytest.raises(FathomError, match="resume that run, or choose another output"):
-        sft.train(whole)
+        sft.train(recipe)
 
 
 def test_packing_lets_no_example_see_another(base: Path, data: Path, tmp_path: Path) -> None:
@@ -178,7 +207,7 @@ def test_examples_that_are_too_long_are_left_out_and_never_cut(base: Path) -> No
     short, long = (sft.Example.model_validate(example(comparisons(1)[0], text)) for text in ("[[A]]", "[[A]]" * 90))
     rows, too_long = sft.fitting(tokenizer, [short, long], 200)
     assert (rows, too_long) == ([sft.encode(tokenizer, short)], 1)
-    with pytest.raises(FathomError, match="no example fits into trainer.max_length=200"):
+    with pytest.raises(FathomError, match=r"no example fits into trainer\.max_length=200"):
         sft.fitting(tokenizer, [long], 200)
 
 
@@ -247,17 +276,17 @@ def test_an_adapter_is_fine_tuned_and_reinforced_beside_a_base_that_stays(
 
 @pytest.fixture
 def grpo(tuned: Path, tmp_path: Path) -> Any:
-    """An UnpaddedTrainer, ready to generate."""
+    """TRL's trainer, ready to generate."""
     from datasets import Dataset
-    from trl import GRPOConfig
+    from trl import GRPOConfig, GRPOTrainer
 
-    from fathom.train.grpo import UnpaddedTrainer, engine_rollouts
+    from fathom.train.rollouts import engine_rollouts
 
     config = GRPOConfig(
         output_dir=str(tmp_path), num_generations=2, per_device_train_batch_size=2, max_completion_length=20,
         temperature=1e-3, report_to="none", bf16=False, use_cpu=True, disable_tqdm=True,
     )  # fmt: skip
-    return UnpaddedTrainer(
+    return GRPOTrainer(
         model=str(tuned),
         reward_funcs=lambda completions, **_: [0.0] * len(completions),
         args=config,
@@ -265,26 +294,6 @@ def grpo(tuned: Path, tmp_path: Path) -> Any:
         processing_class=AutoTokenizer.from_pretrained(tuned),
         rollout_func=engine_rollouts,
     )
-
-
-def test_computing_rows_without_padding_gives_trls_own_log_probabilities(grpo: Any) -> None:
-    from trl import GRPOTrainer
-
-    generator = torch.Generator().manual_seed(0)
-    rows, prompt, answer = 70, 9, 12
-    ids = torch.randint(5, 300, (rows, prompt + answer), generator=generator)
-    start, length = (torch.randint(*span, (rows, 1), generator=generator) for span in ((0, prompt), (1, answer + 1)))
-    place = torch.arange(prompt + answer)
-    mask = ((place >= start) & (place < prompt + length)).long()
-    args = (grpo.model, ids, mask, answer)
-
-    with torch.no_grad():
-        found = grpo._get_per_token_logps_and_entropies(*args, compute_entropy=True)
-        expected = GRPOTrainer._get_per_token_logps_and_entropies(grpo, *args, compute_entropy=True)
-    written = mask[:, -answer:].bool()
-    for ours, theirs in zip(found[:2], expected[:2], strict=True):
-        torch.testing.assert_close(ours[written], theirs[written], rtol=1e-4, atol=1e-4)
-    assert found[2] is expected[2] is None
 
 
 def test_sampling_by_the_engine_writes_what_trl_writes(grpo: Any) -> None:
@@ -362,5 +371,7 @@ def test_a_dry_run_without_the_model_says_what_it_could_not_check(
 def test_a_dry_run_refuses_what_trl_would_refuse(base: Path, tmp_path: Path) -> None:
     path = write(tmp_path / "d.jsonl", (item.model_dump(mode="json") for item in comparisons(3)))
     trainer = {"num_generations": 8, "per_device_train_batch_size": 12}
-    with pytest.raises(FathomError, match="trainer: GRPOConfig refuses these settings: .*divisible by num_generations"):
+    with pytest.raises(
+        FathomError, match=r"trainer: GRPOConfig refuses these settings: .*divisible by num_generations"
+    ):
         preview.rlvr(RLVRRecipe(model=str(base), data=path, output=tmp_path / "o", trainer=trainer))

@@ -91,7 +91,7 @@ def pretrain(settings: Settings, out: Path) -> None:
         schedule.step()
     model.save_pretrained(out)
     words.save_pretrained(out)
-    write_json(out / "fathom.json", {"judge": "mix", "style": "mix", "trained": True})
+    write_json(out / "fathom.json", {"name": "mix", "style": "mix", "trained": True})
     write_json(out / "pretraining.json", provenance(asdict(settings), ()))
 
 

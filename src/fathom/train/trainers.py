@@ -149,7 +149,7 @@ def last_checkpoint(output: Path) -> str | None:
 
 
 def name_judge(recipe: Recipe, folder: Path) -> None:
-    write_json(folder / "fathom.json", {"judge": recipe.judge.name, **recipe.judge.model_dump(exclude={"name"})})
+    write_json(folder / "fathom.json", recipe.judge.model_dump())
 
 
 def _records(recipe: Recipe) -> Any:
