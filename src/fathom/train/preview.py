@@ -9,10 +9,9 @@ No weights are loaded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from itertools import islice
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,6 @@ from fathom.train import trainers
 from fathom.train.recipe import Recipe, RLVRRecipe, SFTRecipe
 
 EXAMPLES = 10
-
-Count = Callable[[str], int]
 
 
 def sft(recipe: SFTRecipe) -> str:

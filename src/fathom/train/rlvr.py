@@ -29,7 +29,7 @@ def train(recipe: RLVRRecipe, *, resume: bool = False) -> Path:
     from datasets import Dataset
     from trl import GRPOTrainer
 
-    from fathom.train.grpo import UnpaddedTrainer, engine_rollouts
+    from fathom.train.rollouts import engine_rollouts
 
     with trainers.quiet():
         config = trainers.settings(recipe)
@@ -42,7 +42,7 @@ def train(recipe: RLVRRecipe, *, resume: bool = False) -> Path:
         asked, too_long = fitting(tokenizer, rows(judge, read(recipe)), room(recipe, config.max_completion_length))
         if too_long:
             trainers.log.warning("%d prompts leave no room for a completion and are left out", too_long)
-        trainer = (UnpaddedTrainer if config.device.type == "cpu" else GRPOTrainer)(
+        trainer = GRPOTrainer(
             model=trainers.model(recipe, config),
             reward_funcs=as_trl_reward(
                 judge, max_completion_length=config.max_completion_length, ends={tokenizer.eos_token_id}

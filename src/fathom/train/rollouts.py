@@ -1,0 +1,45 @@
+"""Sampling for GRPO by Fathom's own decoding loop, in place of `generate`.
+
+    GRPOTrainer(..., rollout_func=engine_rollouts)
+
+The completions of a prompt share one computation of it, and a completion that ends leaves the batch: for small models
+much less work, the more the lengths differ. What is drawn is the same. One process only, and plain sampling only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fathom.engines import ChatMessage, Sampling
+from fathom.engines.decoding import Row, decode
+from fathom.engines.local import encode_chat
+
+
+def engine_rollouts(prompts: Sequence[Sequence[ChatMessage]], trainer: Any) -> dict[str, Any]:
+    """TRL's `rollout_func`: a completion for every entry of `prompts`, which names a prompt once per completion.
+
+    Every completion has a random stream of its own, named by seed, step and place, so a resumed run draws what the
+    uninterrupted one would have drawn.
+    """
+    args, model = trainer.args, trainer.model
+    asked = _encoded(trainer.processing_class, prompts)
+    name = f"{args.seed}:{trainer.state.global_step}"
+    rows = [Row(prompt, f"{name}:{place}".encode()) for place, prompt in enumerate(asked)]
+    sampling = Sampling(temperature=args.temperature, top_p=args.top_p, max_tokens=args.max_completion_length)
+    context = max(map(len, asked)) + args.max_completion_length  # prompts without room were left out before
+    written: list[list[int]] = [[] for _ in rows]
+    model.eval()
+    for finished in decode(model, rows, sampling, ends=set(trainer.eos_token_ids), context=context):
+        for place, text in finished:
+            written[place] = text.tokens
+    model.train()
+    return {"prompt_ids": [list(prompt) for prompt in asked], "completion_ids": written, "logprobs": None}
+
+
+def _encoded(tokenizer: Any, prompts: Sequence[Sequence[ChatMessage]]) -> list[tuple[int, ...]]:
+    known: dict[str, tuple[int, ...]] = {}
+    return [
+        known.get(key) or known.setdefault(key, tuple(encode_chat(tokenizer, prompt)))
+        for prompt, key in ((prompt, str(prompt)) for prompt in prompts)
+    ]
