@@ -68,7 +68,7 @@ def tally(rows: Iterable[Mapping[str, Any]]) -> dict[str, Tally]:
 
 def count(row: Mapping[str, Any], tallies: dict[str, Tally]) -> None:
     """Adds one row, for those who see rows one at a time."""
-    for group in {"all", row["domain"] or "all"}:
+    for group in dict.fromkeys(("all", row["domain"] or "all")):
         tallies.setdefault(group, Tally()).add(row)
 
 
