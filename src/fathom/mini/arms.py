@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from fathom.judges.mix import MixJudge
 from fathom.mini import world
 from fathom.mini.teacher import Teacher
 from fathom.reading import write_jsonl
-from fathom.records import Domain
+from fathom.records import Comparison, Domain
 from fathom.train import rlvr, sft
 from fathom.train.recipe import RLVRRecipe, SFTRecipe, load
 from fathom.verdict import Verdict
@@ -32,6 +33,7 @@ Stage = Literal["sft", "rlvr"]
 
 ARMS: tuple[Arm, ...] = ("base", "breadth", "depth", "mix")
 STAGES: tuple[Stage, ...] = ("sft", "rlvr")
+VERBS = world.SEEN_VERBS | world.UNSEEN_VERBS
 RATIONALES: Mapping[Arm, synth.Arm] = {"base": "vanilla", "breadth": "breadth", "depth": "depth", "mix": "mix"}
 """What synthesis calls the rationales that an arm is fine-tuned on."""
 
@@ -42,12 +44,14 @@ class Settings:
 
     fine_tuning: int = 1600
     """Comparisons to synthesise rationales for."""
-    samples: int = 10
-    """Vanilla rationales a comparison; with three principles in each, ten show nearly all seven."""
+    samples: int = 16
+    """Vanilla rationales a comparison; with three principles in each, sixteen show nearly always all seven."""
+    mistagged: float = 0.1
+    """Share of the comparisons to synthesise for whose domain is told wrongly, as a classifier of prompts would."""
     held_out: int = 1200
     """Comparisons to measure on, half of each domain."""
-    temperature: float = 1.0
-    """Of the judgements measured: that of the rollouts, so that what is measured is the policy that was trained."""
+    temperature: float = 0.0
+    """Of the judgements measured: greedy, as `fathom judge` judges unless told otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +77,23 @@ class Measured:
 def synthesise(settings: Settings, seed: int, out: Path) -> synth.Result:
     """Training data of every arm, as `fathom synth` makes it, from comparisons with the seen verbs."""
     items = world.items(settings.fine_tuning, seed=seed, verbs=world.SEEN_VERBS, prefix="fine-tuning")
+    comparisons = _tagged([item.comparison for item in items], settings.mistagged, seed)
     sampling = Sampling(temperature=0.8, seed=seed)
     wanted = synth.Settings(arms=tuple(RATIONALES.values()), samples=settings.samples, sampling=sampling)
-    result = asyncio.run(synth.synthesise([item.comparison for item in items], Teacher(), wanted))
+    result = asyncio.run(synth.synthesise(comparisons, Teacher(), wanted))
     synth.write(result, out)
     return result
+
+
+def _tagged(comparisons: Sequence[Comparison], mistagged: float, seed: int) -> list[Comparison]:
+    rng = random.Random(f"tags/{seed}")
+    other: Mapping[Domain, Domain] = {"preference": "correctness", "correctness": "preference"}
+    return [
+        comparison.model_copy(update={"domain": other[comparison.domain]})
+        if comparison.domain and rng.random() < mistagged
+        else comparison
+        for comparison in comparisons
+    ]
 
 
 def fine_tune(arm: Arm, seed: int, data: Path, out: Path) -> Path:
@@ -93,13 +109,13 @@ def reinforce(seed: int, model: Path, out: Path) -> Path:
     batch, generations = recipe.trainer["per_device_train_batch_size"], recipe.trainer["num_generations"]
     prompts = recipe.trainer["max_steps"] * batch // generations
     data = out.with_name(f"{out.name}-comparisons.jsonl")
-    write_jsonl(data, (item.comparison for item in world.items(prompts, seed=seed, prefix="reinforcement")))
+    write_jsonl(data, (item.comparison for item in world.items(prompts, seed=seed, verbs=VERBS, prefix="reinforcement")))
     return rlvr.train(recipe.model_copy(update={"data": (data,)}))
 
 
 def measure(model: Path, seed: int, settings: Settings) -> list[Measured]:
     """Judges the seed's held-out items, which are the same for every arm and stage."""
-    items = world.items(settings.held_out, seed=seed, prefix="held-out")
+    items = world.items(settings.held_out, seed=seed, verbs=VERBS, prefix="held-out")
     engine = LocalEngine(model)
     sampling = Sampling(temperature=settings.temperature, max_tokens=128, seed=seed)
     judge = MixJudge(engine=engine, sampling=sampling, trained=True)

@@ -89,8 +89,7 @@ def figure(rows: Mapping[Stage, Mapping[str, Interval | None]], out: Path) -> No
 
 def examples(model: Path, seed: int) -> list[dict[str, Any]]:
     """One judged comparison of each domain, with an unseen verb."""
-    unseen = frozenset(verb for verbs in world.VERBS.values() for verb in verbs) - world.SEEN_VERBS
-    items = world.items(2, seed=seed, verbs=unseen, prefix="examples")
+    items = world.items(2, seed=seed, verbs=world.UNSEEN_VERBS, prefix="examples")
     judge = MixJudge(engine=LocalEngine(model), trained=True)
 
     async def judged() -> list[tuple[Comparison, Verdict]]:

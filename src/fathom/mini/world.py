@@ -38,8 +38,10 @@ VERBS: dict[Domain, tuple[str, ...]] = {
     "correctness": ("compute", "evaluate", "calculate", "solve", "determine", "derive", "tally", "reckon"),
     "preference": ("draft", "compose", "write", "sketch", "describe", "narrate", "phrase", "pitch"),
 }
-SEEN_VERBS = frozenset(verb for verbs in VERBS.values() for verb in verbs[:4])
-"""The verbs that fine-tuning shows. The others appear in pre-training and in RLVR, where nobody says which style fits."""
+SEEN_VERBS = frozenset(verb for verbs in VERBS.values() for verb in verbs[:2])
+"""The verbs that fine-tuning shows, with the style that fits."""
+UNSEEN_VERBS = frozenset(verb for verbs in VERBS.values() for verb in verbs[2:4])
+"""Verbs that RLVR shows and fine-tuning does not: nobody says which style fits. The others only pre-training has."""
 
 Operator = Literal["+", "-", "*"]
 Style = Literal["vanilla", "breadth", "depth"]
