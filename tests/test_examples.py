@@ -1,0 +1,62 @@
+"""Every example runs as it stands, offline, and says what it promises."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
+    """Runs an example with arguments and returns what it printed."""
+
+    def run(name: str, *arguments: object) -> str:
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_every_example_has_a_test_here() -> None:
+    here = Path(__file__).read_text(encoding="utf-8")
+    assert [path.name for path in EXAMPLES.glob("*.py") if f'said("{path.name}"' not in here] == []
+
+
+def test_rationales_are_read_and_written(said) -> None:  # type: ignore[no-untyped-def]
+    output = said("rationales.py")
+    assert output.startswith("ok A\n- Correctness -> A\n- Brevity -> MIXED\n")
+    assert "\ncontradictory: " in output
+    assert "\ninvalid: " in output
+
+
+def test_a_file_is_judged(said) -> None:  # type: ignore[no-untyped-def]
+    pytest.importorskip("transformers", reason='needs pip install "fathom-rm[local]"')
+    output = said("judge_file.py")
+    assert output.count(" ok winner: ") == 6
+    assert "\ncorrectness: right 1.000" in output
+
+
+def test_votes_are_taken_from_the_journal_the_second_time(said, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    pytest.importorskip("transformers", reason='needs pip install "fathom-rm[local]"')
+    first = said("votes.py", tmp_path / "journal")
+    second = said("votes.py", tmp_path / "journal")
+    assert first.endswith("asked the model 36 times\n")
+    assert second == first.replace("asked the model 36 times", "asked the model 0 times")
+
+
+def test_rationales_are_synthesised(said, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    assert "(correctness): depth\n" in said("synthesise.py", tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "mix.jsonl").read_text().splitlines()]
+    assert [row["structure"] for row in rows] == ["breadth", "depth"] * 3
+
+
+def test_the_reward_is_used_by_trls_trainer(said, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    pytest.importorskip("trl", reason='needs pip install "fathom-rm[train]"')
+    assert said("grpo.py", tmp_path).count("\nreward ") >= 1
