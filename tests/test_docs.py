@@ -129,7 +129,7 @@ def judged(command: str) -> tuple[str, str]:
     from fathom.mini import base
 
     arguments = shlex.split(command.replace("$mini", str(base.PATH)))[1:]
-    result = CliRunner().invoke(app, arguments, env={"COLUMNS": "110"})
+    result = CliRunner().invoke(app, arguments, env={"COLUMNS": "110", "FORCE_COLOR": None})
     if isinstance(result.exception, FathomError):
         return f"fathom: {result.exception}", ""
     assert result.exception is None, result.exception
