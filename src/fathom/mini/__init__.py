@@ -5,6 +5,6 @@
     'compute 7 * 8 - 9'
 
 `world` is the world and what can be known in it, `teacher` an engine that writes rationales about it, `base` a small
-transformer pre-trained on those rationales (see `pretrain`), `arms` the comparison that the paper makes, `demo` one arm of
-it with a report.
+transformer pre-trained on those rationales (see `pretrain`), `arms` the comparison that the paper makes, `demo` one arm
+of it with a report.
 """
