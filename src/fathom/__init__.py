@@ -18,6 +18,7 @@ _HOMES = {
     "fathom.judges.mix": ("MixJudge",),
     "fathom.engines": ("Completion", "Request", "Sampling"),
     "fathom.engines.local": ("LocalEngine",),
+    "fathom.engines.openai": ("OpenAIEngine",),
     "fathom.engines.cache": ("CachedEngine",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -45,6 +45,10 @@ class Vote:
     text: str = ""
     usage: Usage = Usage()
     error: str | None = None
+    reasoning: str = ""
+    """What the model thought, where the engine tells that from `text`; nothing is read from it."""
+    extended_to: int | None = None
+    """The token limit of a second try, where the first one met its own."""
 
     def __post_init__(self) -> None:
         if self.status is not Status.OK and (self.winner is not None or self.scores is not None):

@@ -23,8 +23,12 @@ if TYPE_CHECKING:
 
 def command(
     file: Annotated[str, typer.Argument(help="JSONL, JSON, Parquet or a datasets folder of any layout; - for stdin.")],
-    model: Annotated[str, typer.Option(help="A checkpoint's folder, or a name on the model hub.")],
-    engine: Annotated[str, typer.Option(help="What runs the model: local.")] = "local",
+    model: Annotated[str, typer.Option(help="A checkpoint's folder, a name on the model hub, or a server's name.")],
+    engine: Annotated[str, typer.Option(help="What runs the model: local, or openai for a server.")] = "local",
+    base_url: Annotated[str | None, typer.Option(help="(openai) The server, as in http://localhost:8000/v1.")] = None,
+    engine_option: Annotated[
+        list[str], typer.Option(help="NAME=VALUE in YAML, any setting of the engine: concurrency=256, timeout=60, ...")
+    ] = [],  # noqa: B006
     judge: Annotated[
         str | None, typer.Option(help="A file in fathom/judges. Default: the checkpoint's, or mix.")
     ] = None,
@@ -46,22 +50,24 @@ def command(
     limit: Annotated[int | None, typer.Option(min=1, help="Judge this many rows at most.")] = None,
     out: Annotated[Path | None, typer.Option(help="Where the verdicts go; without it, to standard output.")] = None,
     journal: Annotated[Path | None, typer.Option(help="Finished completions. Default: OUT.journal.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16, ...")] = "auto",
-    max_batch_tokens: Annotated[int, typer.Option(min=1, help="Lower it when memory runs out.")] = 2**17,
+    device: Annotated[str | None, typer.Option(help="(local) auto, cpu, cuda, cuda:1, ...")] = None,
+    dtype: Annotated[str | None, typer.Option(help="(local) auto, float32, bfloat16, ...")] = None,
+    max_batch_tokens: Annotated[int | None, typer.Option(min=1, help="(local) Lower it if memory runs out.")] = None,
 ) -> None:
     """Judge the comparisons of a file: one verdict a line, and a summary on stderr.
 
         fathom judge pairs.jsonl --model runs/sft --swap --out verdicts.jsonl
+        fathom judge pairs.jsonl --engine openai --base-url http://localhost:8000/v1 --model Qwen/Qwen3-32B
 
     Every finished completion is kept in a journal beside OUT. To go on after an interruption, give the same command
-    again. OUT.meta.json says what made the file, OUT.skipped.jsonl which rows --on-error skip left out and why. A text that
-    holds no verdict has a status that says so and counts for nobody.
+    again. OUT.meta.json says what made the file, OUT.skipped.jsonl which rows --on-error skip left out and why. A text
+    that holds no verdict has a status that says so and counts for nobody.
     """
     if votes > 1 and temperature == 0:
         raise FathomError(f"--votes {votes} at temperature 0 casts one vote {votes} times; add --temperature 0.8, say")
     settings = {key: value for key, value in locals().items() if key not in {"out", "journal"}}
     from fathom import engines
+    from fathom.cli._engine import options
     from fathom.cli._skipped import report
     from fathom.engines.cache import CachedEngine
     from fathom.judging import as_trained
@@ -69,7 +75,8 @@ def command(
     from fathom.scaling.votes import Repeated, Swapped
 
     comparisons = read(file, mapping=as_mapping(map), seed=seed, on_error=on_error, limit=limit)
-    runner = engines.open(engine, model, device=device, dtype=dtype, max_batch_tokens=max_batch_tokens)
+    flags = {"base_url": base_url, "device": device, "dtype": dtype, "max_batch_tokens": max_batch_tokens}
+    runner = engines.open(engine, model, **options(engine_option, flags))
     cached = CachedEngine(runner, journal or (f"{out}.journal" if out else ":memory:"))
     made = as_trained(
         Path(model),
@@ -90,10 +97,13 @@ def _judged(
     cached: CachedEngine, voter: Voter, comparisons: Iterable[Comparison], out: Path | None, limit: int | None
 ) -> dict[str, Tally]:
     import asyncio
+    import gc
 
     from fathom.atomic import replacing
     from fathom.cli._progress import counting
     from fathom.judging import write_verdicts
+
+    gc.freeze()  # so that the collector does not walk through all that is loaded by now, again and again
 
     async def run() -> dict[str, Tally]:
         async with cached:

@@ -59,6 +59,10 @@ class Completion:
     finish_reason: FinishReason = "stop"
     usage: Usage = field(default_factory=Usage)
     logprobs: tuple[TokenLogprob, ...] | None = None
+    reasoning: str = ""
+    """What the model thought before its answer, where the engine tells the two apart. Not part of `text`."""
+    extended_to: int | None = None
+    """The token limit of a second try, where the first one met its own. `usage` then counts both."""
 
 
 class Engine(Protocol):
@@ -73,16 +77,21 @@ class Engine(Protocol):
 
 
 class EngineError(Exception):
-    """A completion failed. `retryable` says whether asking again can help, `hint` what a user can do about it."""
+    """A completion failed. `retryable` says whether asking again can help, `hint` what a user can do about it.
+
+    `message` is without the hint, the text of the error with it.
+    """
 
     def __init__(self, message: str, *, retryable: bool = False, hint: str = "") -> None:
         super().__init__(f"{message} ({hint})" if hint else message)
+        self.message = message
         self.retryable = retryable
         self.hint = hint
 
 
 ENGINES = {
     "local": ("fathom.engines.local", "LocalEngine"),
+    "openai": ("fathom.engines.openai", "OpenAIEngine"),
     "mini-teacher": ("fathom.mini.teacher", "Teacher"),
 }
 """Where the engine of each name is. Nothing is imported before it is opened."""

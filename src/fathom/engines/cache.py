@@ -14,18 +14,19 @@ import asyncio
 import hashlib
 import json
 import sqlite3
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import fields
+from functools import partial
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
-from fathom.engines import Completion, Engine, Request, TokenLogprob
+from fathom.engines import Completion, Engine, Request, Sampling, TokenLogprob
 from fathom.errors import FathomError
 from fathom.verdict import Usage
 
-T = TypeVar("T")
+Item = TypeVar("Item")
+Found = TypeVar("Found")
 
 LOCK_SECONDS = 60
 """How long to wait while another process writes."""
@@ -42,10 +43,11 @@ class CachedEngine:
         self.path = Path(path)
         self.asked = 0
         self._flying: dict[str, asyncio.Task[Completion]] = {}
-        self._unwritten: deque[tuple[str, str]] = deque()
         # One thread owns the connection, so the event loop never waits for the disk.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._journal = self._thread.submit(_open, self.path).result()
+        self._find = _Together(self._thread, partial(_find, self._journal))
+        self._write = _Together(self._thread, partial(_write, self._journal))
 
     @property
     def identity(self) -> str:
@@ -62,13 +64,16 @@ class CachedEngine:
         return await asyncio.shield(task)
 
     async def _complete(self, key: str, request: Request) -> Completion:
-        stored = await self._in_thread(_find, self._journal, key)
-        if stored is not None:
-            return decode_completion(stored)
-        self.asked += 1
-        completion = await self.engine.complete(request)
-        self._unwritten.append((key, encode_completion(completion)))
-        await self._in_thread(self._write)
+        try:
+            stored = await self._find(key)
+            if stored is not None:
+                return decode_completion(stored)
+            self.asked += 1
+            completion = await self.engine.complete(request)
+            await self._write((key, encode_completion(completion)))
+        except sqlite3.Error as error:
+            message = f"the journal {self.path} failed: {error}; what it holds is kept: mend this and run again"
+            raise FathomError(message) from error
         return completion
 
     def _landed(self, key: str, task: asyncio.Task[Completion]) -> None:
@@ -77,26 +82,11 @@ class CachedEngine:
         if not task.cancelled():
             task.exception()  # read, so that a failure nobody waits for any more is not reported as lost
 
-    async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
-        except sqlite3.Error as error:
-            message = f"the journal {self.path} failed: {error}; what it holds is kept: mend this and run again"
-            raise FathomError(message) from error
-
-    def _write(self) -> None:
-        """Commits all that waits: whoever comes first writes for the others, whose turn then finds nothing.
-
-        What could not be committed goes on waiting, so that the others fail as well.
-        """
-        rows = list(self._unwritten)
-        if rows:
-            with self._journal:
-                self._journal.executemany("INSERT OR IGNORE INTO completions VALUES (?, ?)", rows)
-            for _ in rows:
-                self._unwritten.popleft()
-
     async def close(self) -> None:
+        """Closes the journal, and the engine where that has something to close."""
+        close_engine = getattr(self.engine, "close", None)
+        if close_engine is not None:
+            await close_engine()
         self._thread.submit(self._journal.close).result()
         self._thread.shutdown()
 
@@ -112,7 +102,7 @@ def request_key(identity: str, request: Request) -> str:
     asked = {
         "engine": identity,
         "messages": request.messages,
-        "sampling": asdict(request.sampling),
+        "sampling": _shallow(request.sampling),
         "sample": request.sample,
     }
     canonical = json.dumps(asked, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
@@ -120,7 +110,15 @@ def request_key(identity: str, request: Request) -> str:
 
 
 def encode_completion(completion: Completion) -> str:
-    return json.dumps(asdict(completion), separators=(",", ":"))
+    return json.dumps(_shallow(completion), default=_shallow, separators=(",", ":"))
+
+
+def _shallow(value: Any) -> dict[str, Any]:
+    """Like `dataclasses.asdict`, without its deep copies."""
+    return {name: getattr(value, name) for name in _FIELDS[type(value)]}
+
+
+_FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in (Sampling, Completion, Usage, TokenLogprob)}
 
 
 def decode_completion(text: str) -> Completion:
@@ -146,6 +144,45 @@ def _open(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _find(connection: sqlite3.Connection, key: str) -> str | None:
-    row = connection.execute("SELECT completion FROM completions WHERE key = ?", (key,)).fetchone()
-    return None if row is None else str(row[0])
+def _find(connection: sqlite3.Connection, keys: Sequence[str]) -> list[str | None]:
+    rows = (connection.execute("SELECT completion FROM completions WHERE key = ?", (key,)).fetchone() for key in keys)
+    return [None if row is None else str(row[0]) for row in rows]
+
+
+def _write(connection: sqlite3.Connection, rows: Sequence[tuple[str, str]]) -> list[None]:
+    with connection:
+        connection.executemany("INSERT OR IGNORE INTO completions VALUES (?, ?)", rows)
+    return [None] * len(rows)
+
+
+class _Together(Generic[Item, Found]):
+    """Does `work` in `thread` for many at once: for all the items that came while it was busy with those before."""
+
+    def __init__(self, thread: ThreadPoolExecutor, work: Callable[[Sequence[Item]], Sequence[Found]]) -> None:
+        self._thread = thread
+        self._work = work
+        self._waiting: list[tuple[Item, asyncio.Future[Found]]] = []
+        self._runner: asyncio.Task[None] | None = None
+
+    async def __call__(self, item: Item) -> Found:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Found] = loop.create_future()
+        self._waiting.append((item, future))
+        if self._runner is None or self._runner.done():
+            self._runner = loop.create_task(self._run(loop))
+        return await future
+
+    async def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        while self._waiting:
+            items, futures = zip(*self._waiting, strict=True)
+            self._waiting = []
+            try:
+                outcomes = await loop.run_in_executor(self._thread, self._work, items)
+            except Exception as error:  # noqa: BLE001 - whatever it is, all who wait must hear of it
+                for future in futures:
+                    if not future.done():
+                        future.set_exception(error)
+            else:
+                for future, outcome in zip(futures, outcomes, strict=True):
+                    if not future.done():
+                        future.set_result(outcome)

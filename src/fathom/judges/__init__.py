@@ -13,6 +13,7 @@ import asyncio
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field, replace
 
@@ -20,6 +21,9 @@ from fathom.engines import ChatMessage, Engine, EngineError, Request, Sampling
 from fathom.rationale import Status
 from fathom.records import Comparison
 from fathom.verdict import Verdict, Vote, majority
+
+MOST_KEPT = 8192
+"""Verdicts, finished or not, that wait for an earlier one to be yielded: some 50 MB of usual rationales."""
 
 
 class Voter(ABC):
@@ -58,7 +62,13 @@ class Judge(Voter):
         except EngineError as error:
             return Vote(Status.FAILED, order=order, error=str(error))
         vote = self.read(completion.text, comparison, finished=completion.finish_reason == "stop")
-        return replace(vote, order=order, usage=completion.usage)
+        return replace(
+            vote,
+            order=order,
+            usage=completion.usage,
+            reasoning=completion.reasoning,
+            extended_to=completion.extended_to,
+        )
 
     async def votes(self, comparison: Comparison, sample: int = 0) -> list[Vote]:
         return [await self.vote(comparison, sample)]
@@ -67,18 +77,26 @@ class Judge(Voter):
 async def verdicts(
     judge: Voter, comparisons: Iterable[Comparison], *, concurrency: int = 64
 ) -> AsyncIterator[tuple[Comparison, Verdict]]:
-    """Judges with up to `concurrency` comparisons in flight; yields in the order of input."""
-    pending: list[tuple[Comparison, asyncio.Task[Verdict]]] = []
+    """Judges with up to `concurrency` comparisons in flight; yields in the order of input.
+
+    One that takes long holds up what is yielded, but not the others, until `MOST_KEPT` of them wait behind it.
+    """
+    free = asyncio.Semaphore(concurrency)
+    kept: deque[tuple[Comparison, asyncio.Task[Verdict]]] = deque()
     try:
         for comparison in comparisons:
-            pending.append((comparison, asyncio.ensure_future(judge(comparison))))
-            if len(pending) >= concurrency:
-                done, task = pending.pop(0)
-                yield done, await task
-        for done, task in pending:
-            yield done, await task
+            await free.acquire()
+            task = asyncio.ensure_future(judge(comparison))
+            task.add_done_callback(lambda _: free.release())
+            kept.append((comparison, task))
+            while kept and (kept[0][1].done() or len(kept) > max(MOST_KEPT, concurrency)):
+                done, first = kept.popleft()
+                yield done, await first
+        while kept:
+            done, first = kept.popleft()
+            yield done, await first
     finally:
-        for _, task in pending:
+        for _, task in kept:
             task.cancel()
 
 

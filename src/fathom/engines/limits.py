@@ -1,0 +1,148 @@
+"""How many calls an endpoint gets at once, which is found out by trying, and when it gets none at all.
+
+    limit = Limit(most=64)
+    await limit.enter()                 # waits for its turn; then call, and tell the limit how it went:
+    limit.grow()                        # ... the server kept up
+    limit.cut(sent), limit.hold(1.5)    # ... it was overloaded, and wants no call for 1.5 seconds
+    limit.leave()
+
+Like TCP: from a few calls the number doubles a round until the server complains, which halves it. From then on it
+doubles only to near where the last complaint came, and goes on by one call a round.
+
+Not promised: a rate. A server that allows so many calls a minute says so with Retry-After, and gets what it asks for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from fathom.engines import EngineError
+
+START = 16
+"""Calls in flight before anything is known about the server."""
+
+NEAR = 0.9
+"""Of the number that was too many, the share up to which growth is quick again."""
+
+LONGEST_BACKOFF = 30.0
+"""Seconds."""
+
+
+class Limit:
+    """At most `most` calls in flight. `enter` raises EngineError while the server wants no call for over `patience`."""
+
+    def __init__(self, most: int, *, patience: float = 3600) -> None:
+        self.most = most
+        self.patience = patience
+        self.allowed = float(min(START, most))
+        self.flying = 0
+        self._quick_up_to = float(most)
+        self._last_cut = self._held_until = 0.0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def enter(self) -> None:
+        """Waits for a turn, in the order of asking. Whoever enters must `leave`."""
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        self._admit()
+        if not turn.done():
+            self._admit_later()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled() and turn.exception() is None:
+                self.leave()  # the turn came in the moment of giving up
+            raise
+
+    @property
+    def held(self) -> float:
+        """Seconds for which nobody is let in."""
+        return max(0.0, self._held_until - time.monotonic())
+
+    def leave(self) -> None:
+        self.flying -= 1
+        self._admit()
+
+    def grow(self) -> None:
+        """The server kept up. Says nothing where fewer calls were in flight than allowed."""
+        if self.flying >= int(self.allowed):
+            step = 1.0 if self.allowed < self._quick_up_to else 1.0 / self.allowed
+            self.allowed = min(self.allowed + step, self.most)
+
+    def cut(self, sent: float) -> None:
+        """The server was overloaded by a call sent at `sent` (monotonic). Cuts once for all sent before a cut."""
+        if sent > self._last_cut:
+            self._last_cut = time.monotonic()
+            self._quick_up_to = NEAR * self.allowed
+            self.allowed = max(1.0, self.allowed / 2)
+
+    def hold(self, seconds: float) -> None:
+        """No call for so long, counted from now."""
+        self._held_until = max(self._held_until, time.monotonic() + seconds)
+        self._admit()
+        self._admit_later()
+
+    def _admit(self) -> None:
+        held = self.held
+        while self._waiting and (held > self.patience or (not held and self.flying < int(self.allowed))):
+            turn = self._waiting.popleft()
+            if turn.done():
+                continue
+            if held > self.patience:
+                turn.set_exception(_stays_away(held, self.patience))
+            else:
+                self.flying += 1
+                turn.set_result(None)
+
+    def _admit_later(self) -> None:
+        if self.held:
+            # A millisecond late, because a timer may be a clock tick early and would then find the door closed.
+            asyncio.get_running_loop().call_later(self.held + 0.001, self._admit)
+
+
+def _stays_away(seconds: float, patience: float) -> EngineError:
+    return EngineError(
+        f"the server wants no call for another {seconds:.0f} s, longer than the deadline of {patience:g} s",
+        retryable=True,
+        hint="run again later: what is finished is kept; or raise deadline",
+    )
+
+
+def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
+    """Seconds to wait, as `retry-after-ms` or `Retry-After` say (RFC 9110: seconds or a date), or None.
+
+    A date counts from the response's own `Date` where it has one, so that a clock that is wrong here does no harm.
+    """
+    for name, unit in (("retry-after-ms", 1000), ("retry-after", 1)):
+        text = headers.get(name, "")
+        try:
+            seconds = float(text) / unit
+        except ValueError:
+            continue
+        if 0 <= seconds < float("inf"):
+            return seconds
+    until = _date(headers.get("retry-after", ""))
+    if until is None:
+        return None
+    since = _date(headers.get("date", "")) or now or datetime.now(UTC)
+    return max(0.0, (until - since).total_seconds())
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
+
+
+def backoff(failures: int, first: float) -> float:
+    """Seconds before the next try: doubling from `first`, up to half of it taken off at random."""
+    longest: float = min(first * 2.0 ** min(failures - 1, 30), LONGEST_BACKOFF)
+    return longest * random.uniform(0.5, 1.0)

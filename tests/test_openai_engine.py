@@ -1,0 +1,597 @@
+"""The openai engine, against a server that misbehaves: what is tried again, when, how often, and what is told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from fathom import engines
+from fathom.cli import app
+from fathom.engines import Completion, EngineError, Request, Sampling, TokenLogprob, dialect
+from fathom.engines.cache import CachedEngine
+from fathom.engines.limits import START, Limit, retry_after
+from fathom.engines.openai import OpenAIEngine
+from fathom.errors import FathomError
+from fathom.judges.mix import MixJudge
+from fathom.judging import rows
+from fathom.records import Comparison
+from fathom.verdict import Usage
+from serving import HANG, Answer, Call, Reply, Seeded, Server, chat, serving, stats
+
+T = TypeVar("T")
+A = "Final verdict: [[A]]"
+
+
+def ask(text: str = "Hello", sample: int = 0, **sampling: Any) -> Request:
+    return Request(({"role": "user", "content": text},), Sampling(**sampling), sample)
+
+
+def served(answer: Answer, use: Callable[[OpenAIEngine], Awaitable[T]], **settings: Any) -> tuple[Server, T]:
+    """What `use` makes of an engine whose server answers so. Waits are short unless `settings` say otherwise."""
+
+    async def run() -> tuple[Server, T]:
+        async with (
+            serving(answer) as server,
+            OpenAIEngine("m", base_url=server.url, **{"first_backoff": 0.001} | settings) as engine,
+        ):
+            return server, await use(engine)
+
+    return asyncio.run(run())
+
+
+def completed(answer: Answer, request: Request | None = None, **settings: Any) -> Completion:
+    return served(answer, lambda engine: engine.complete(request or ask()), **settings)[1]
+
+
+def failure(answer: Answer, **settings: Any) -> tuple[Server, EngineError]:
+    async def use(engine: OpenAIEngine) -> EngineError:
+        with pytest.raises(EngineError) as caught:
+            await engine.complete(ask())
+        return caught.value
+
+    return served(answer, use, **settings)
+
+
+def first_then(first: Reply, then: Reply) -> Answer:
+    return lambda call: first if call.turn == 0 else then
+
+
+def error(status: int, message: str = "no", **headers: str) -> Reply:
+    body = json.dumps({"error": {"message": message}}).encode()
+    return Reply(status, body, {name.replace("_", "-"): value for name, value in headers.items()})
+
+
+# The dialect ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_request_carries_model_messages_and_sampling() -> None:
+    sampling = {"temperature": 0.7, "top_p": 0.9, "max_tokens": 50, "stop": ("END",), "logprobs": True}
+    server, _ = served(lambda _: chat("Hi"), lambda engine: engine.complete(ask("Hello", **sampling)))
+    [call] = server.calls
+    seed = call.fields["seed"]
+    assert call.path == "/v1/chat/completions"
+    assert call.fields == {
+        "model": "m", "messages": [{"role": "user", "content": "Hello"}], "temperature": 0.7, "top_p": 0.9,
+        "max_tokens": 50, "stop": ["END"], "logprobs": True, "seed": seed,
+    }  # fmt: skip
+    assert 0 <= seed < 2**31
+
+
+def test_every_sample_and_every_seed_draws_anew_and_the_same_one_the_same() -> None:
+    seeds = {(seed, n): dialect.body(ask("x", n, seed=seed), "m")["seed"] for seed in range(20) for n in range(20)}
+    assert len(set(seeds.values())) == 400
+    assert dialect.body(ask("y", 3, seed=4), "m")["seed"] == seeds[4, 3]
+
+
+def test_extra_body_adds_fields_and_none_leaves_a_field_out() -> None:
+    extra = {"seed": None, "chat_template_kwargs": {"enable_thinking": False}}
+    server, _ = served(lambda _: chat("Hi"), lambda engine: engine.complete(ask()), extra_body=extra)
+    assert "seed" not in server.calls[0].fields
+    assert server.calls[0].fields["chat_template_kwargs"] == {"enable_thinking": False}
+
+
+def test_a_base_model_completes_the_plain_text_of_the_messages() -> None:
+    reply = {
+        "choices": [
+            {
+                "text": " a", "finish_reason": "stop",
+                "logprobs": {"tokens": [" a"], "token_logprobs": [-0.5], "top_logprobs": None},
+            }
+        ],
+        "usage": {"prompt_tokens": 3, "completion_tokens": 1},
+    }  # fmt: skip
+    server, completion = served(
+        lambda _: Reply(body=json.dumps(reply).encode()),
+        lambda engine: engine.complete(ask("Once upon", logprobs=True)),
+        api="completions",
+    )
+    assert server.calls[0].path == "/v1/completions"
+    assert server.calls[0].fields["prompt"] == "Once upon\n\n"
+    assert completion == Completion(" a", usage=Usage(3, 1), logprobs=(TokenLogprob(" a", -0.5),))
+
+
+def test_log_probabilities_of_a_chat_are_read() -> None:
+    told = {"content": [{"token": "H", "logprob": -0.1, "top_logprobs": []}, {"token": "i", "logprob": -0.2}]}
+    body = json.loads(chat("Hi").body)
+    body["choices"][0]["logprobs"] = told
+    completion = completed(lambda _: Reply(body=json.dumps(body).encode()))
+    assert completion.logprobs == (TokenLogprob("H", -0.1), TokenLogprob("i", -0.2))
+
+
+@pytest.mark.parametrize(
+    ("reply", "text", "reasoning"),
+    [
+        pytest.param(chat(A, reasoning_content="[[B]]?"), A, "[[B]]?", id="a field, as vLLM and DeepSeek have it"),
+        pytest.param(chat(A, reasoning="[[B]]?"), A, "[[B]]?", id="a field, as OpenRouter has it"),
+        pytest.param(chat(f"<think>\n[[B]]?\n</think>\n\n{A}"), A, "[[B]]?", id="a think block"),
+        pytest.param(chat(f"[[B]]?\n</think>\n\n{A}"), A, "[[B]]?", id="a block opened by the template"),
+        pytest.param(chat("<think>[[B]]? and so on", "length"), "<think>[[B]]? and so on", "", id="an endless block"),
+        pytest.param(chat(None, "length", reasoning_content="Hm"), "", "Hm", id="thought until the limit"),
+        pytest.param(chat(f"The tag `</think>` ends it. {A}"), f"The tag `</think>` ends it. {A}", "", id="a mention"),
+        pytest.param(chat(A), A, "", id="no thought"),
+        pytest.param(chat(None, refusal="I cannot."), "I cannot.", "", id="a refusal"),
+    ],
+)
+def test_reasoning_is_kept_apart_from_the_answer(reply: Reply, text: str, reasoning: str) -> None:
+    completion = completed(lambda _: reply)
+    assert (completion.text, completion.reasoning) == (text, reasoning)
+
+
+@given(st.text(), st.text())
+def test_splitting_off_a_thought_loses_nothing_but_tags_and_space(thought: str, answer: str) -> None:
+    answer = answer.strip()
+    if "</think>" not in thought + answer:
+        split = dialect.split_thought(f"<think>{thought}</think>{answer}")
+        assert (split[0], split[1].strip()) == (thought.strip(), answer)
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [("stop", "stop"), ("tool_calls", "stop"), ("length", "length"), ("content_filter", "content_filter")],
+)
+def test_why_a_text_ended_is_kept(told: str, kept: str) -> None:
+    assert completed(lambda _: chat("Hi", told)).finish_reason == kept
+
+
+def test_half_a_surrogate_pair_can_be_written_to_a_file() -> None:
+    completion = completed(lambda _: chat("\ud83d ok"))
+    assert completion.text == "? ok"
+
+
+def test_a_text_that_met_its_limit_is_tried_once_more_with_the_longer_one_and_says_so() -> None:
+    def answer(call: Call) -> Reply:
+        return chat("cut off", "length") if call.fields["max_tokens"] < 100 else chat(A)
+
+    server, completion = served(answer, lambda engine: engine.complete(ask(max_tokens=10)), longer=200)
+    assert [call.fields["max_tokens"] for call in server.calls] == [10, 200]
+    assert (completion.text, completion.finish_reason, completion.extended_to) == (A, "stop", 200)
+    assert completion.usage == Usage(14, 5), "both tries are paid for"
+    assert completed(answer, ask(max_tokens=10)).finish_reason == "length"
+
+
+# What is tried again --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        *(pytest.param(error(status), id=str(status)) for status in (408, 409, 429, 500, 502, 503, 504, 529)),
+        pytest.param(replace(chat(A), cut=True), id="connection broken off"),
+        pytest.param(Reply(body=chat(A).body[:40]), id="truncated JSON"),
+        pytest.param(Reply(body=b"\xff\xfe"), id="no text"),
+        pytest.param(Reply(body=b"[" * 100_000), id="deep JSON"),
+        pytest.param(Reply(body=b'{"choices": []}'), id="no choice"),
+        pytest.param(Reply(body=b'{"error": {"message": "upstream"}}'), id="an error with status 200"),
+        pytest.param(Reply(body=b'{"choices": [{"message": {"content": 5}, "finish_reason": "stop"}]}'), id="number"),
+        pytest.param(chat("half", None), id="no finish reason"),
+        pytest.param(chat("half", "abort"), id="aborted"),
+    ],
+)
+def test_what_may_pass_is_tried_again(first: Reply) -> None:
+    server, completion = served(first_then(first, chat(A)), lambda engine: engine.complete(ask()))
+    assert completion.text == A
+    assert len(server.calls) == 2
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 413, 422, 301, 307])
+def test_what_cannot_pass_is_never_tried_again(status: int) -> None:
+    server, failed = failure(lambda _: error(status, "so not", location="http://elsewhere.test/", retry_after="1"))
+    assert len(server.calls) == 1
+    assert not failed.retryable
+    assert failed.message == f"HTTP {status}: so not"
+    assert failed.hint or status in {405, 413}
+
+
+def test_an_account_without_credit_is_not_asked_again() -> None:
+    body = b'{"error": {"message": "You exceeded your quota", "code": "insufficient_quota"}}'
+    server, failed = failure(lambda _: Reply(429, body))
+    assert (len(server.calls), failed.retryable, failed.hint) == (1, False, "the account has no credit left")
+
+
+def test_after_the_last_try_the_failure_tells_all() -> None:
+    server, failed = failure(lambda _: error(500, "out of order"), retries=3)
+    assert len(server.calls) == 4
+    assert failed.retryable
+    assert failed.message == "gave up after 4 tries, the last one: HTTP 500: out of order"
+
+
+def test_a_server_that_is_not_there_is_named() -> None:
+    async def run() -> None:
+        async with OpenAIEngine("m", base_url="http://127.0.0.1:9/v1", retries=1, first_backoff=0.001) as engine:
+            await engine.complete(ask())
+
+    with pytest.raises(EngineError, match=r"2 tries.*is a server running at http://127.0.0.1:9/v1\?"):
+        asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "slow",
+    [pytest.param(HANG, id="no answer"), pytest.param(replace(chat(A), dawdle=3600), id="half a body")],
+)
+def test_an_answer_that_does_not_come_is_tried_again_after_the_timeout(slow: Reply) -> None:
+    server, completion = served(first_then(slow, chat(A)), lambda engine: engine.complete(ask()), timeout=0.3)
+    assert (len(server.calls), completion.text) == (2, A)
+
+
+@pytest.mark.parametrize(
+    "slow",
+    [
+        pytest.param(HANG, id="no answer"),
+        pytest.param(replace(chat(A), dawdle=3600), id="half a body"),
+        pytest.param(error(429, retry_after_ms="3599000"), id="wait too long"),
+        pytest.param(error(429, retry_after_ms="30"), id="always overloaded"),
+    ],
+)
+def test_nothing_outlasts_the_deadline(slow: Reply) -> None:
+    _, failed = failure(lambda _: slow, deadline=0.4)
+    assert failed.retryable
+    assert "deadline of 0.4 s" in failed.message
+
+
+def test_neither_a_failure_nor_giving_up_holds_a_place() -> None:
+    bad = [error(400), error(500), chat("", None), HANG]
+
+    async def use(engine: OpenAIEngine) -> int:
+        failed = [engine.complete(ask(str(n % 4))) for n in range(12)]
+        given_up = [asyncio.wait_for(engine.complete(ask("3")), 0.01 * n) for n in range(1, 9)]
+        outcomes = await asyncio.gather(*failed, *given_up, return_exceptions=True)
+        assert all(isinstance(outcome, EngineError | TimeoutError) for outcome in outcomes)
+        return engine.limit.flying
+
+    def answer(call: Call) -> Reply:
+        return bad[int(call.fields["messages"][0]["content"])]
+
+    assert served(answer, use, concurrency=4, timeout=0.1, retries=1)[1] == 0
+
+
+# When it is tried again -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [429, 503, 500])
+def test_nobody_calls_before_retry_after_has_passed(status: int) -> None:
+    told: list[float] = []
+
+    def answer(call: Call) -> Reply:
+        if not told:
+            told.append(time.monotonic())
+            return error(status, retry_after="0.3")
+        return chat(A, delay=0.01)
+
+    async def use(engine: OpenAIEngine) -> list[Completion]:
+        refused = asyncio.create_task(engine.complete(ask("first")))
+        while not engine.limit.held:
+            await asyncio.sleep(0.001)
+        others = [engine.complete(ask(str(n))) for n in range(20)]
+        return await asyncio.gather(refused, *others)
+
+    server, completions = served(answer, use)
+    assert {completion.text for completion in completions} == {A}
+    assert all(call.time >= told[0] + 0.3 for call in server.calls[1:])
+
+
+def test_tries_that_were_told_to_wait_use_up_no_tries() -> None:
+    def answer(call: Call) -> Reply:
+        return error(429, retry_after_ms="5") if call.turn < 30 else chat(A)
+
+    assert served(answer, lambda engine: engine.complete(ask()), retries=0)[1].text == A
+
+
+def test_a_server_that_says_wait_zero_seconds_is_not_asked_for_ever() -> None:
+    server, _ = failure(lambda _: error(429, retry_after="0"), retries=3)
+    assert len(server.calls) == 4
+
+
+def test_when_the_server_stays_away_for_longer_than_the_deadline_all_are_told_at_once() -> None:
+    async def use(engine: OpenAIEngine) -> list[Any]:
+        return await asyncio.gather(*(engine.complete(ask(str(n))) for n in range(40)), return_exceptions=True)
+
+    server, outcomes = served(lambda _: error(429, retry_after="3600"), use, deadline=60, concurrency=4)
+    assert len(server.calls) <= 4
+    assert all("wants no call for another 3600 s" in str(outcome) for outcome in outcomes)
+
+
+NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        pytest.param({"retry-after": "7"}, 7, id="seconds"),
+        pytest.param({"retry-after": "0.25"}, 0.25, id="parts of a second"),
+        pytest.param({"retry-after": "7", "retry-after-ms": "150"}, 0.15, id="milliseconds go first"),
+        pytest.param({"retry-after": "Sun, 01 Mar 2026 12:00:30 GMT"}, 30, id="a date"),
+        pytest.param(
+            {"retry-after": "Sun, 01 Mar 2026 15:00:30 GMT", "date": "Sun, 01 Mar 2026 15:00:00 GMT"},
+            30,
+            id="a date by the server's clock",
+        ),
+        pytest.param({"retry-after": "Sun, 01 Mar 2026 11:00:00 GMT"}, 0, id="a date that has passed"),
+        pytest.param({"retry-after": "soon"}, None, id="no number"),
+        pytest.param({"retry-after": "-5"}, None, id="a negative number"),
+        pytest.param({"retry-after": "inf"}, None, id="for ever"),
+        pytest.param({"retry-after": "nan"}, None, id="nan"),
+        pytest.param({}, None, id="nothing"),
+    ],
+)
+def test_retry_after_is_read_in_every_form(headers: dict[str, str], seconds: float | None) -> None:
+    assert retry_after(headers, NOW) == seconds
+
+
+# How many at once -----------------------------------------------------------------------------------------------------
+
+
+def test_calls_in_flight_grow_to_the_limit_and_no_further_on_as_many_connections() -> None:
+    async def use(engine: OpenAIEngine) -> list[Completion]:
+        return await asyncio.gather(*(engine.complete(ask(str(n))) for n in range(300)))
+
+    server, completions = served(lambda _: chat(A, delay=0.02), use, concurrency=32)
+    assert len(completions) == len(server.calls) == 300
+    assert server.peak == server.connections == 32
+
+
+def test_a_server_that_takes_fewer_calls_gets_fewer_and_every_row_still_gets_through() -> None:
+    server: Server
+
+    def answer(call: Call) -> Reply:
+        return error(429, retry_after_ms="20") if server.flying > 8 else chat(A, delay=0.01)
+
+    async def run() -> tuple[list[Completion], Limit]:
+        nonlocal server
+        async with serving(answer) as server, OpenAIEngine("m", base_url=server.url) as engine:
+            return await asyncio.gather(*(engine.complete(ask(str(n))) for n in range(300))), engine.limit
+
+    completions, limit = asyncio.run(run())
+    assert {completion.text for completion in completions} == {A}
+    assert limit.allowed < START
+    assert server.statuses[429] < 300, "fewer than one refusal a row"
+
+
+def test_one_burst_of_refusals_halves_the_limit_once_and_an_unused_limit_does_not_grow() -> None:
+    async def run() -> None:
+        limit = Limit(64)
+        limit.grow()
+        assert limit.allowed == START
+        sent = []
+        for _ in range(START):
+            await limit.enter()
+            sent.append(time.monotonic())
+        for moment in sent:
+            limit.cut(moment)
+        assert limit.allowed == START / 2
+        for _ in range(START):
+            limit.grow()
+        # Quick up to 0.9 * 16 = 14.4, then at most one more for a round of 16 calls.
+        assert 15 <= limit.allowed <= 16
+
+    asyncio.run(run())
+
+
+@given(st.lists(st.sampled_from(["enter", "leave", "cancel", "cut"]), max_size=60), st.integers(1, 5))
+def test_the_limit_holds_whatever_happens(events: list[str], most: int) -> None:
+    async def run() -> None:
+        limit = Limit(most)
+        tasks: list[asyncio.Task[None]] = []
+        inside = 0
+        for event in events:
+            if event == "enter":
+                tasks.append(asyncio.create_task(limit.enter()))
+            elif event == "cancel" and tasks:
+                tasks.pop().cancel()
+            elif event == "cut":
+                limit.cut(time.monotonic())
+            elif event == "leave" and inside:
+                inside -= 1
+                limit.leave()
+            await asyncio.sleep(0)
+            entered = [task for task in tasks if task.done()]
+            inside += len(entered)
+            tasks = [task for task in tasks if not task.done()]
+            assert limit.flying <= most
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for _ in range(limit.flying):
+            limit.leave()
+        await asyncio.wait_for(limit.enter(), 5)
+        assert limit.flying == 1
+
+    asyncio.run(run())
+
+
+# Secrets --------------------------------------------------------------------------------------------------------------
+
+KEY = "sk-secret-0123456789"
+
+
+@pytest.fixture(params=["environment", "file"])
+def key_settings(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    if request.param == "environment":
+        monkeypatch.setenv("MY_KEY", KEY)
+        return {"api_key_env": "MY_KEY"}
+    (tmp_path / "key").write_text(f"{KEY}\n")
+    return {"api_key_file": tmp_path / "key"}
+
+
+def test_the_key_goes_to_the_server_and_nowhere_else(
+    key_settings: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    padding = "x" * 285  # so that a message cut to its longest would end within the key
+
+    async def use(engine: OpenAIEngine) -> str:
+        async with CachedEngine(engine, tmp_path / "journal") as cached:
+            judge = MixJudge(engine=cached)
+            pairs = [Comparison(id=str(n), prompt=f"{n}", responses=("a", "b")) for n in range(4)]
+            written = [row async for row in rows(judge, pairs)]
+            assert [row["status"] for row in written].count("failed") == 3
+            return json.dumps(written, default=dict) + repr(engine) + repr(cached) + engine.identity
+
+    replies = iter([error(401, f"bad key {KEY}"), Reply(200, f"{padding}{KEY}".encode()), error(400, padding + KEY)])
+    server, told = served(lambda _: next(replies, chat(A)), use, concurrency=1, retries=0, **key_settings)
+    assert {call.headers["Authorization"] for call in server.calls} == {f"Bearer {KEY}"}
+    assert "[key]" in told
+    for text in (
+        told,
+        caplog.text,
+        *(path.read_bytes().decode(errors="replace") for path in tmp_path.glob("journal*")),
+    ):
+        assert KEY[:8] not in text
+
+
+def test_only_the_address_it_belongs_to_gets_the_key_of_openai(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    server, _ = served(lambda _: chat(A), lambda engine: engine.complete(ask()))
+    assert "Authorization" not in server.calls[0].headers
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        pytest.param({"base_url": "localhost:8000"}, "http://localhost:8000/v1", id="no scheme"),
+        pytest.param({"base_url": "http://me:secret@host/v1"}, "holds a user", id="a password in the address"),
+        pytest.param({"base_url": "http://host/v1?key=secret"}, "holds a user", id="a key in the address"),
+        pytest.param({}, "the environment has no OPENAI_API_KEY", id="no key"),
+        pytest.param({"api_key_env": "NO_SUCH_NAME"}, "has no NO_SUCH_NAME", id="no such name"),
+        pytest.param({"api_key_file": "/no/such/file"}, "cannot read the key", id="no such file"),
+        pytest.param({"base_url": "http://host/v1", "concurrency": 0}, "concurrency=0", id="concurrency"),
+        pytest.param({"base_url": "http://host/v1", "timeout": "long"}, "timeout='long'", id="timeout"),
+        pytest.param({"base_url": "http://host/v1", "api": "responses"}, "chat, completions", id="api"),
+        pytest.param({"base_url": "http://host/v1", "extra_body": [1]}, "a mapping", id="extra body"),
+        pytest.param({"bass_url": "http://host/v1"}, "it takes model, base_url", id="a misspelt setting"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(
+    settings: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(FathomError, match=message) as caught:
+        engines.open("openai", "m", **settings)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "same"),
+    [
+        ({"timeout": 1, "deadline": 2, "retries": 1, "concurrency": 3, "first_backoff": 1}, True),
+        ({"base_url": "http://other/v1"}, False),
+        ({"api": "completions"}, False),
+        ({"longer": 9000}, False),
+        ({"extra_body": {"top_k": 1}}, False),
+    ],
+)
+def test_what_decides_a_completion_is_part_of_the_identity_and_nothing_else(
+    settings: dict[str, Any], same: bool
+) -> None:
+    plain = OpenAIEngine("m", base_url="http://host/v1").identity
+    assert (OpenAIEngine("m", **{"base_url": "http://host/v1"} | settings).identity == plain) == same
+
+
+# The whole way --------------------------------------------------------------------------------------------------------
+
+PAIRS = [Comparison(id=str(n), prompt=f"Task {n}", responses=("yes", "no")) for n in range(120)]
+
+
+def judged(answer: Answer, concurrency: int, **settings: Any) -> tuple[Server, list[dict[str, Any]]]:
+    async def use(engine: OpenAIEngine) -> list[dict[str, Any]]:
+        async with CachedEngine(engine, ":memory:") as cached:
+            return [row async for row in rows(MixJudge(engine=cached), PAIRS)]
+
+    return served(answer, use, concurrency=concurrency, **settings)
+
+
+def test_results_are_the_same_whatever_the_concurrency_and_the_faults() -> None:
+    clean = Seeded(latency=0.001)
+    results = [judged(clean, concurrency)[1] for concurrency in (1, 8, 64)]
+    faulty = Seeded(latency=0.001, errors=0.2, truncated=0.05)
+    results += [judged(faulty, concurrency, retries=30)[1] for concurrency in (1, 8, 64)]
+    assert {row["status"] for row in results[0]} == {"ok"}
+    assert {row["winner"] for row in results[0]} == {0, 1}
+    assert all(result == results[0] for result in results)
+
+
+def test_with_every_kind_of_fault_each_row_is_ok_or_has_a_reason_and_no_failure_a_score() -> None:
+    faults = Seeded(
+        latency=0.01, errors=0.2, hangs=0.02, truncated=0.05, length=0.1, burst_every=0.3, burst=0.1, seed=1
+    )
+    server, written = judged(faults, 64, timeout=0.5, retries=2)
+    assert [row["id"] for row in written] == [pair.id for pair in PAIRS]
+    for row in written:
+        [vote] = row["votes"]
+        assert row["status"] in {"ok", "truncated", "failed"}
+        assert (row["winner"] is not None) == (row["status"] == "ok")
+        assert bool(vote["error"]) == (row["status"] == "failed")
+    told = stats(server)
+    assert told.too_early == 0
+    assert {429, 500, 200} <= set(told.statuses)
+    assert sum(told.statuses.values()) == told.calls
+
+
+def test_fathom_judge_asks_a_server(tmp_path: Path) -> None:
+    pairs, out = tmp_path / "pairs.jsonl", tmp_path / "verdicts.jsonl"
+    pairs.write_text('{"id": "1", "prompt": "Task", "response_a": "yes", "response_b": "no", "label": "A"}\n')
+
+    def command(url: str) -> Any:
+        settings = ["--base-url", url, "--engine-option", "retries=1", "--engine-option", 'extra_body={"top_k": 1}']
+        arguments = ["judge", pairs, "--engine", "openai", "--model", "org/name", *settings, "--out", out]
+        return CliRunner().invoke(app, [*map(str, arguments)], catch_exceptions=False)
+
+    async def run() -> tuple[Server, Any]:
+        async with serving(lambda _: chat(A, reasoning_content="Hm")) as server:
+            return server, await asyncio.to_thread(command, server.url)
+
+    server, result = asyncio.run(run())
+    assert result.exit_code == 0
+    [row] = [json.loads(line) for line in out.read_text().splitlines()]
+    assert (row["winner"], row["correct"], row["votes"][0]["reasoning"]) == (0, True, "Hm")
+    assert (server.calls[0].fields["model"], server.calls[0].fields["top_k"]) == ("org/name", 1)
+    assert f"openai:{server.url}:chat:org/name" in (tmp_path / "verdicts.jsonl.meta.json").read_text()
+
+
+@pytest.mark.parametrize("option", ["retries", "retries=[", "=3"])
+def test_an_engine_option_that_is_none_is_refused(option: str, tmp_path: Path) -> None:
+    (tmp_path / "pairs.jsonl").write_text('{"prompt": "Task", "response_a": "yes", "response_b": "no"}\n')
+    arguments = [
+        "judge",
+        str(tmp_path / "pairs.jsonl"),
+        "--engine",
+        "openai",
+        "--model",
+        "m",
+        "--engine-option",
+        option,
+    ]
+    result = CliRunner().invoke(app, arguments)
+    assert isinstance(result.exception, FathomError)
+    assert "NAME=VALUE" in str(result.exception)
