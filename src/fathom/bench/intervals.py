@@ -56,7 +56,9 @@ def bootstrap(runs: Sequence[Sequence[float]], *, replicates: int = 4000, seed: 
     return Interval(float(np.mean([run.mean() for run in values])), float(low), float(high))
 
 
-def _resampled_means(run: npt.NDArray[np.float64], replicates: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+def _resampled_means(
+    run: npt.NDArray[np.float64], replicates: int, rng: np.random.Generator
+) -> npt.NDArray[np.float64]:
     """The means of `replicates` resamples of a run; in blocks, so that memory stays small."""
     blocks = [min(100, replicates - start) for start in range(0, replicates, 100)]
     return np.concatenate([run[rng.integers(run.size, size=(block, run.size))].mean(axis=1) for block in blocks])

@@ -14,7 +14,7 @@ def command(
 ) -> None:
     """Synthesise, fine-tune, reinforce and judge in the small world, then write a report: a few minutes on two cores.
 
-        fathom demo --out runs/demo
+    fathom demo --out runs/demo
     """
     from rich.console import Console
 

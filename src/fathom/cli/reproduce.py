@@ -36,5 +36,7 @@ def command(
         raise FathomError(f"there is no reproduction {name!r}; there are: {names}")
     chosen = [int(seed) for seed in seeds.split(",")]
     console = Console(stderr=True)
-    for line in importlib.import_module(f"fathom.reproductions.{module}").reproduce(out, chosen[:1] if quick else chosen):
+    for line in importlib.import_module(f"fathom.reproductions.{module}").reproduce(
+        out, chosen[:1] if quick else chosen
+    ):
         console.log(line)

@@ -60,9 +60,9 @@ def command(
     """
     given = dict(locals())
     from fathom import engines, synth
+    from fathom.cli._skipped import report
     from fathom.engines import Sampling
     from fathom.provenance import provenance
-    from fathom.cli._skipped import report
     from fathom.reading import as_mapping, read
 
     settings = synth.Settings(

@@ -1,8 +1,8 @@
 """The arms that the paper compares, each trained and measured in the small world.
 
-An arm is what a model is fine-tuned on: vanilla rationales (`base`), breadth everywhere, depth everywhere, or the mix of
-breadth for preference and depth for correctness. Fine-tuning shows half of the verbs; RLVR shows them all, with labels
-and nothing else. Synthesis, training and judging are the library's own, as for a model of any size.
+An arm is what a model is fine-tuned on: vanilla rationales (`base`), breadth everywhere, depth everywhere, or the mix
+of breadth for preference and depth for correctness. Fine-tuning shows half of the verbs in play; RLVR shows them all,
+with labels and nothing else. Synthesis, training and judging are the library's own, as for a model of any size.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ Stage = Literal["sft", "rlvr"]
 ARMS: tuple[Arm, ...] = ("base", "breadth", "depth", "mix")
 STAGES: tuple[Stage, ...] = ("sft", "rlvr")
 VERBS = world.SEEN_VERBS | world.UNSEEN_VERBS
+"""Those in play: what RLVR shows and what is measured."""
 RATIONALES: Mapping[Arm, synth.Arm] = {"base": "vanilla", "breadth": "breadth", "depth": "depth", "mix": "mix"}
 """What synthesis calls the rationales that an arm is fine-tuned on."""
 
@@ -104,12 +105,14 @@ def fine_tune(arm: Arm, seed: int, data: Path, out: Path) -> Path:
 
 
 def reinforce(seed: int, model: Path, out: Path) -> Path:
-    """RLVR of a fine-tuned model on labelled comparisons with all verbs."""
+    """RLVR of a fine-tuned model on labelled comparisons with all verbs in play."""
     recipe = load(recipes.path("mini_rlvr"), RLVRRecipe, [f"model={model}", f"output={out}", f"seed={seed}", "data=[]"])
     batch, generations = recipe.trainer["per_device_train_batch_size"], recipe.trainer["num_generations"]
     prompts = recipe.trainer["max_steps"] * batch // generations
     data = out.with_name(f"{out.name}-comparisons.jsonl")
-    write_jsonl(data, (item.comparison for item in world.items(prompts, seed=seed, verbs=VERBS, prefix="reinforcement")))
+    write_jsonl(
+        data, (item.comparison for item in world.items(prompts, seed=seed, verbs=VERBS, prefix="reinforcement"))
+    )
     return rlvr.train(recipe.model_copy(update={"data": (data,)}))
 
 

@@ -110,7 +110,7 @@ def _encode(words: Any, text: Text) -> tuple[list[int], list[int]]:
 
 
 def _backward(model: Any, rows: list[tuple[list[int], list[int]]], pad: int) -> None:
-    """Adds the gradient of the mean token loss, in micro-batches of rows of similar length, so that little is padding."""
+    """Adds the gradient of the mean token loss, in micro-batches of rows of similar length to save padding."""
     tokens = sum(label != IGNORED for _, labels in rows for label in labels)
     rows = sorted(rows, key=lambda row: len(row[0]))
     for micro in _cut(rows):
@@ -119,7 +119,8 @@ def _backward(model: Any, rows: list[tuple[list[int], list[int]]], pad: int) -> 
         labels = torch.tensor([row + [IGNORED] * (longest - len(row)) for _, row in micro])[:, 1:]
         counted = labels != IGNORED
         logits = model(input_ids=ids).logits[:, :-1][counted]
-        (cross_entropy(logits, labels[counted], reduction="sum") / tokens).backward()
+        loss = cross_entropy(logits, labels[counted], reduction="sum") / tokens
+        loss.backward()  # type: ignore[no-untyped-call]
 
 
 def _cut(rows: list[Any]) -> Iterable[list[Any]]:

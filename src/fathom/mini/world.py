@@ -229,7 +229,7 @@ def ceiling(style: Style, domain: Domain) -> Fraction:
 
 
 def _majority_ceiling(shown: int) -> Fraction:
-    """How often the majority of all principles can be told from `shown` of them, each one's leader being a fair coin."""
+    """How often the majority of all principles can be told from `shown` of them, whose leaders are fair coins."""
     hidden = len(PRINCIPLES) - shown
     total = Fraction(0)
     for leads in range(shown + 1):

@@ -9,6 +9,7 @@ from typing import Any
 from fathom.bench.intervals import Interval
 from fathom.errors import require
 
+_MARK: dict[str, Any] = {"color": "black", "linewidth": 1.2, "linestyle": (0, (3, 2))}
 COLOURS = ("#4C72B0", "#DD8452", "#55A868", "#8172B3", "#937860", "#DA8BC3")
 
 Panel = Mapping[str, Sequence[Interval]]
@@ -34,7 +35,7 @@ def grouped_bars(
     for axis, (title, groups) in zip(axes[0], panels.items(), strict=True):
         _bars(axis, groups, len(series))
         for place, (_, height) in enumerate((marks or {}).get(title, {}).items()):
-            axis.plot([place - 0.42, place + 0.42], [height, height], color="black", linewidth=1.2, linestyle=(0, (3, 2)))
+            axis.plot([place - 0.42, place + 0.42], [height, height], **_MARK)
         axis.set_title(title, fontsize=11)
         axis.set_xticks(range(len(groups)), list(groups))
         if share:
@@ -43,7 +44,7 @@ def grouped_bars(
     handles = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour, _ in zip(COLOURS, series, strict=False)]
     names = list(series)
     if marks:
-        handles.append(plt.Line2D([], [], color="black", linewidth=1.2, linestyle=(0, (3, 2))))
+        handles.append(plt.Line2D([], [], **_MARK))
         names.append(legend)
     figure.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False)
     return save(figure, path)

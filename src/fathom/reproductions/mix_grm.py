@@ -51,11 +51,12 @@ Runs = Mapping[tuple[Arm, Stage], Sequence[Sequence[Measured]]]
 Value = Callable[[Measured], float]
 
 
-def reproduce(out: Path, seeds: Sequence[int], settings: Settings = Settings()) -> Iterator[str]:
+def reproduce(out: Path, seeds: Sequence[int], settings: Settings | None = None) -> Iterator[str]:
     """Runs the experiment into `out`, then writes results.json, mix-grm.md and its figures; yields progress as lines.
 
     To resume is to run again: what an interrupted run finished is kept.
     """
+    settings = settings or Settings()
     yield from run(out, seeds, settings)
     measured = collect(out, seeds)
     found = results(measured)
@@ -161,7 +162,6 @@ def _named(name: str, interval: Interval) -> dict[str, float]:
     return {name: interval.mean, "low": interval.low, "high": interval.high}
 
 
-
 # Claims ---------------------------------------------------------------------------------------------------------------
 
 Cell = tuple[Arm, Stage]
@@ -250,7 +250,9 @@ def beside_the_paper(runs: Runs) -> list[dict[str, Any]]:
     `agrees` is True when ours has the paper's sign and an interval that excludes zero, False when it has the other
     sign and excludes zero, None when our interval includes zero.
     """
-    pairs = [((arm, stage), ("base", stage)) for stage in STAGES for arm in ARMS if arm != "base"]
+    pairs: list[tuple[Cell, Cell]] = [
+        ((arm, stage), ("base", stage)) for stage in STAGES for arm in ARMS if arm != "base"
+    ]
     pairs += [((arm, "rlvr"), (arm, "sft")) for arm in ARMS]
     return [_beside(runs, cell, other, domain) for cell, other in pairs for domain in DOMAINS]
 
