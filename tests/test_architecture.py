@@ -23,9 +23,6 @@ NOTHING_ELSE = {
     "judges": {"errors", "rationale", "verdict", "records", "engines", "prompts"},
     "prompts": set(),
 }
-EXCEPTIONS = {("train.recipe", "mini")}
-"""The shipped model's folder, for recipes that say `model: mini`."""
-
 HEAVY = {
     "torch": {"engines", "train", "mini"},
     "transformers": {"engines", "train", "mini"},
@@ -121,7 +118,6 @@ def test_imports_go_to_rooms_that_stand_above_in_the_table() -> None:
         f"{each.module} imports {each.target}"
         for each in imports()
         if each.room in rooms and each.into in rooms and rooms.index(each.into) > rooms.index(each.room)
-        if (each.module, each.into) not in EXCEPTIONS
     ]
     assert upwards == []
 
@@ -131,11 +127,6 @@ def test_a_room_that_may_know_little_knows_no_more(room: str) -> None:
     rooms = rooms_of_the_page()
     known = {each.into for each in imports() if each.room == room and each.into in rooms}
     assert known <= NOTHING_ELSE[room] | {room}
-
-
-def test_exceptions_are_needed_and_made_inside_functions() -> None:
-    made = {(each.module, each.into): each.at_the_top for each in imports()}
-    assert {each: made.get(each) for each in EXCEPTIONS} == dict.fromkeys(EXCEPTIONS, False)
 
 
 def test_nothing_imports_the_command_line() -> None:

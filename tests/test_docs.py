@@ -114,7 +114,7 @@ def with_outputs(page: str) -> str:
         if block.language == "jsonl":
             Path(re.findall(r"`([\w.]+)`", block.before)[-1]).write_text(block.text, encoding="utf-8")
         elif block.language == "sh":
-            ran = judged(block.text.splitlines()[-1]) if "$mini" in block.text else None
+            ran = judged(block.text.splitlines()[-1]) if "--model mini" in block.text else None
         elif ran is not None:
             said = ran[0] if block.language == "text" else pretty(ran[1], json.loads(block.text)["id"])
             page = page.replace(f"```{block.language}\n{block.text}```", f"```{block.language}\n{said}\n```", 1)
@@ -126,9 +126,8 @@ def judged(command: str) -> tuple[str, str]:
     from typer.testing import CliRunner
 
     from fathom.cli import app
-    from fathom.mini import base
 
-    arguments = shlex.split(command.replace("$mini", str(base.PATH)))[1:]
+    arguments = shlex.split(command)[1:]
     result = CliRunner().invoke(app, arguments, env={"COLUMNS": "110", "FORCE_COLOR": None})
     if isinstance(result.exception, FathomError):
         return f"fathom: {result.exception}", ""

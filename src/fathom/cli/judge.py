@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def command(
     file: Annotated[str, typer.Argument(help="JSONL, JSON, Parquet or a datasets folder of any layout; - for stdin.")],
-    model: Annotated[str, typer.Option(help="A checkpoint's folder, a name on the model hub, or a server's name.")],
+    model: Annotated[str, typer.Option(help="A checkpoint's folder, a name on the hub or the server, or mini.")],
     engine: Annotated[str, typer.Option(help="What runs the model: local, or openai for a server.")] = "local",
     base_url: Annotated[str | None, typer.Option(help="(openai) The server, as in http://localhost:8000/v1.")] = None,
     engine_option: Annotated[
@@ -67,6 +67,7 @@ def command(
         raise FathomError(f"--votes {votes} at temperature 0 casts one vote {votes} times; add --temperature 0.8, say")
     settings = {key: value for key, value in locals().items() if key not in {"out", "journal"}}
     from fathom import engines
+    from fathom.checkpoints import located
     from fathom.cli._engine import options
     from fathom.cli._skipped import report
     from fathom.engines.cache import CachedEngine
@@ -74,6 +75,7 @@ def command(
     from fathom.reading import as_mapping, read
     from fathom.scaling.votes import Repeated, Swapped
 
+    model = located(model)
     comparisons = read(file, mapping=as_mapping(map), seed=seed, on_error=on_error, limit=limit)
     flags = {"base_url": base_url, "device": device, "dtype": dtype, "max_batch_tokens": max_batch_tokens}
     runner = engines.open(engine, model, **options(engine_option, flags))

@@ -60,6 +60,7 @@ def command(
     """
     given = dict(locals())
     from fathom import engines, synth
+    from fathom.checkpoints import located
     from fathom.cli._skipped import report
     from fathom.engines import Sampling
     from fathom.provenance import provenance
@@ -79,7 +80,7 @@ def command(
     source = read(file, mapping=as_mapping(map), seed=seed, on_error=on_error, limit=limit)
     comparisons = synth.ready(source, settings)
     report(source.skipped, out / "skipped.jsonl")
-    teacher = engines.open(engine, model)
+    teacher = engines.open(engine, model and located(model))
     result = _synthesised(comparisons, teacher, settings, out / "journal.sqlite")
     inputs = [] if file == "-" else [Path(file)]
     synth.write(result, out, provenance(given | {"engine": teacher.identity}, inputs))

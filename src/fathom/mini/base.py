@@ -10,15 +10,15 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
+from fathom.checkpoints import SHIPPED
 from fathom.judges.mix import MixJudge, Style
 from fathom.mini import world
 from fathom.rationale import render
 from fathom.records import Comparison
 
-PATH = Path(__file__).parent / "base"
+PATH = SHIPPED["mini"]
 
 SPECIAL = ("<|pad|>", "<|begin|>", "<|user|>", "<|assistant|>", "<|end|>", "<|unknown|>")
 PAD, BEGIN, _, _, END, UNKNOWN = SPECIAL

@@ -31,6 +31,7 @@ from pydantic import (
     model_validator,
 )
 
+from fathom.checkpoints import located
 from fathom.errors import FathomError, require
 from fathom.judges import Judge, find
 from fathom.judges.mix import Style
@@ -89,12 +90,8 @@ class Recipe(Strict):
 
     @field_validator("model")
     @classmethod
-    def _mini(cls, model: str) -> str:
-        if model != "mini":
-            return model
-        from fathom.mini import base
-
-        return str(base.PATH)
+    def _located(cls, model: str) -> str:
+        return located(model)
 
     @field_validator("lora")
     @classmethod
