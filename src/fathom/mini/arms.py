@@ -49,7 +49,7 @@ class Settings:
     """Vanilla rationales a comparison; with three principles in each, sixteen show nearly always all seven."""
     mistagged: float = 0.1
     """Share of the comparisons to synthesise for whose domain is told wrongly, as a classifier of prompts would."""
-    held_out: int = 1200
+    held_out: int = 2000
     """Comparisons to measure on, half of each domain."""
     temperature: float = 0.0
     """Of the judgements measured: greedy, as `fathom judge` judges unless told otherwise."""
