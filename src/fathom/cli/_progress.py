@@ -16,7 +16,7 @@ EVERY_SECONDS = 30
 @contextmanager
 def counting(what: str, total: int | None = None) -> Iterator[Callable[[], None]]:
     """Yields a function to call after each item."""
-    console = Console(stderr=True)
+    console = Console(stderr=True, log_path=False)
     yield from _live(console, what, total) if console.is_terminal else _plain(console, what)
 
 

@@ -20,6 +20,6 @@ def command(
 
     from fathom.mini import demo
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, log_path=False)
     report = demo.run(out, seed, console)
     console.log(f"report: {report.resolve()}, figures beside it: demo.png, demo.svg")

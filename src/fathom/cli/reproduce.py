@@ -35,7 +35,7 @@ def command(
         names = ", ".join(known).replace("_", "-")
         raise FathomError(f"there is no reproduction {name!r}; there are: {names}")
     chosen = [int(seed) for seed in seeds.split(",")]
-    console = Console(stderr=True)
+    console = Console(stderr=True, log_path=False)
     for line in importlib.import_module(f"fathom.reproductions.{module}").reproduce(
         out, chosen[:1] if quick else chosen
     ):
