@@ -25,7 +25,7 @@ from fathom.report.figures import grouped_bars
 from fathom.report.page import html, markdown
 from fathom.verdict import Verdict
 
-SETTINGS = Settings(fine_tuning=800, held_out=400)
+SETTINGS = Settings(held_out=600)
 DOMAINS = ("preference", "correctness")
 
 
