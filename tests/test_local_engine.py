@@ -186,6 +186,22 @@ def test_a_text_ends_where_the_model_can_read_no_further(tmp_path: Path) -> None
     assert completion.finish_reason == "length" or completion.usage.completion_tokens < 6
 
 
+def test_a_row_at_the_end_of_the_context_does_not_break_the_rows_beside_it() -> None:
+    """Positions of a GPT-2 are a table: there is none beyond the context, also for rows that are computed along."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    from fathom.engines.decoding import Row, decode
+
+    torch.manual_seed(0)
+    config = GPT2Config(vocab_size=50, n_positions=16, n_embd=16, n_layer=1, n_head=2, bos_token_id=0, eos_token_id=0)
+    rows = [Row(tuple(range(1, 15))), *(Row((n, 2)) for n in range(5, 12))]
+    steps = decode(GPT2LMHeadModel(config).eval(), rows, Sampling(max_tokens=12), ends=set(), context=16)
+    assert sorted((index, len(written.tokens)) for finished in steps for index, written in finished) == [
+        (0, 2),
+        *((index, 12) for index in range(1, 8)),
+    ]
+
+
 def test_a_prompt_begins_with_exactly_one_begin_token(engine: LocalEngine, tmp_path: Path) -> None:
     begin = engine.tokenizer.convert_tokens_to_ids(BEGIN)
     assert engine.tokenizer("hello")["input_ids"].count(begin) == 1, "this tokenizer adds its own as well"

@@ -193,7 +193,9 @@ class _Forward:
 
     def next(self, token: torch.Tensor, batch: _Batch, step: int) -> torch.Tensor:
         seen = batch.mask.shape[1] - batch.tokens.shape[1] + step + 1
-        return self._logits(token[:, None], batch.mask[:, :seen], (batch.length + step)[:, None])
+        # A row at its limit is computed along for a while: it must not ask a model for a position that it lacks.
+        position = batch.length + (batch.limit - 1).clamp(max=step)
+        return self._logits(token[:, None], batch.mask[:, :seen], position[:, None])
 
     def take(self, rows: torch.Tensor) -> None:
         self.cache.reorder_cache(rows)
