@@ -202,6 +202,34 @@ def test_a_row_at_the_end_of_the_context_does_not_break_the_rows_beside_it() -> 
     ]
 
 
+def test_a_failure_of_the_model_does_not_leave_those_waiting_who_came_while_it_ran(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = LocalEngine(checkpoint)
+    work = engine._work
+
+    async def run() -> tuple[str, str]:
+        loop = asyncio.get_running_loop()
+        late: list[asyncio.Task[Completion]] = []
+
+        async def come_late() -> None:
+            late.append(asyncio.create_task(engine.complete(ask("late"))))
+            await asyncio.sleep(0)
+
+        def broken(*_: object) -> None:
+            asyncio.run_coroutine_threadsafe(come_late(), loop).result()
+            monkeypatch.setattr(engine, "_work", work)
+            raise RuntimeError("the model broke")
+
+        monkeypatch.setattr(engine, "_work", broken)
+        (first,) = await asyncio.gather(engine.complete(ask("first")), return_exceptions=True)
+        return str(first), (await asyncio.wait_for(late[0], 60)).text
+
+    first, late = asyncio.run(run())
+    assert first == "the model broke"
+    assert late == one_by_one(engine, [ask("late")])[0].text
+
+
 def test_a_prompt_begins_with_exactly_one_begin_token(engine: LocalEngine, tmp_path: Path) -> None:
     begin = engine.tokenizer.convert_tokens_to_ids(BEGIN)
     assert engine.tokenizer("hello")["input_ids"].count(begin) == 1, "this tokenizer adds its own as well"

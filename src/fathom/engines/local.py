@@ -98,10 +98,9 @@ class LocalEngine:
                 await asyncio.to_thread(
                     self._work, jobs, lambda future, outcome: loop.call_soon_threadsafe(_settle, future, outcome)
                 )
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - all who wait must hear of it, and those who came meanwhile be run
                 for job in jobs:
                     _settle(job.future, error)
-                raise
 
     async def _gathered(self) -> bool:
         """Waits until requests stop arriving or fill a batch. False when nothing waits."""
