@@ -1,4 +1,4 @@
-"""The small base model: a Llama of 0.4 million parameters and a word-level tokenizer, saved as any checkpoint is.
+"""The small base model: a Llama of 0.3 million parameters and a word-level tokenizer, saved as any checkpoint is.
 
     AutoModelForCausalLM.from_pretrained(base.PATH), AutoTokenizer.from_pretrained(base.PATH)
 
