@@ -34,7 +34,10 @@ def command(
     if module not in known:
         names = ", ".join(known).replace("_", "-")
         raise FathomError(f"there is no reproduction {name!r}; there are: {names}")
-    chosen = [int(seed) for seed in seeds.split(",")]
+    try:
+        chosen = list(dict.fromkeys(int(seed) for seed in seeds.split(",")))  # each once: a seed has one folder
+    except ValueError:
+        raise FathomError(f"--seeds {seeds}: allowed are whole numbers with commas between them, as in 0,1,2") from None
     console = Console(stderr=True, log_path=False)
     for line in importlib.import_module(f"fathom.reproductions.{module}").reproduce(
         out, chosen[:1] if quick else chosen
