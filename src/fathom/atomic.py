@@ -4,7 +4,7 @@
         file.write(b"...")
 
 A failure, also a full disk, leaves the file that was there before as it was. Two processes writing one path do not mix:
-the last to finish stands.
+the last to finish stands. What is no file (/dev/null, a pipe) is written to as it is, and not replaced.
 """
 
 from __future__ import annotations
@@ -20,6 +20,10 @@ from typing import BinaryIO
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A file to write to, beside `path`; takes its place when the block ends well. Makes missing folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not path.is_file():
+        with path.open("wb") as file:
+            yield file
+        return
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with unfinished.open("wb") as file:
