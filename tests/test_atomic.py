@@ -10,13 +10,18 @@ import pytest
 from fathom.atomic import replacing
 
 
+def write_and_fail(path: Path) -> None:
+    with replacing(path) as file:
+        file.write(b"second")
+        raise OSError("disk full")
+
+
 def test_a_failure_leaves_what_was_there_and_nothing_beside_it(tmp_path: Path) -> None:
     path = tmp_path / "new" / "file"
     with replacing(path) as file:
         file.write(b"first")
-    with pytest.raises(OSError, match="full"), replacing(path) as file:
-        file.write(b"second")
-        raise OSError("disk full")
+    with pytest.raises(OSError, match="disk full"):
+        write_and_fail(path)
     assert path.read_bytes() == b"first"
     assert [entry.name for entry in path.parent.iterdir()] == ["file"]
 
