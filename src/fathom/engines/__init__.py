@@ -92,6 +92,7 @@ class EngineError(Exception):
 ENGINES = {
     "local": ("fathom.engines.local", "LocalEngine"),
     "openai": ("fathom.engines.openai", "OpenAIEngine"),
+    "replay": ("fathom.engines.replay", "ReplayEngine"),
     "mini-teacher": ("fathom.mini.teacher", "Teacher"),
 }
 """Where the engine of each name is. Nothing is imported before it is opened."""

@@ -4,8 +4,9 @@
         completion = await cached.complete(request)     # asks `engine` once, ever
 
 To resume a run is to run it again: what is done is found here, and costs no call. The key of a completion is a hash of
-the engine's identity, the messages, the sampling and the sample number. Failures are not stored, so they are asked
-again. Several processes may share one file; a request that two of them make at the same moment is asked by both.
+the engine's identity, the messages, the sampling and the sample number. The identities stand in a table of their own,
+so that `fathom.engines.replay` can ask for what is here. Failures are not stored, so they are asked again. Several
+processes may share one file; a request that two of them make at the same moment is asked by both.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class CachedEngine:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._journal = self._thread.submit(_open, self.path).result()
         self._find = _Together(self._thread, partial(_find, self._journal))
-        self._write = _Together(self._thread, partial(_write, self._journal))
+        self._write = _Together(self._thread, partial(_write, self._journal, engine))
 
     @property
     def identity(self) -> str:
@@ -139,6 +140,7 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("CREATE TABLE IF NOT EXISTS completions (key TEXT PRIMARY KEY, completion TEXT)")
+        connection.execute("CREATE TABLE IF NOT EXISTS engines (identity TEXT PRIMARY KEY)")
     except (OSError, sqlite3.Error) as error:
         raise FathomError(f"cannot use {path} as a journal: {error}; give another file with --journal") from error
     return connection
@@ -149,8 +151,10 @@ def _find(connection: sqlite3.Connection, keys: Sequence[str]) -> list[str | Non
     return [None if row is None else str(row[0]) for row in rows]
 
 
-def _write(connection: sqlite3.Connection, rows: Sequence[tuple[str, str]]) -> list[None]:
+def _write(connection: sqlite3.Connection, engine: Engine, rows: Sequence[tuple[str, str]]) -> list[None]:
     with connection:
+        # A key is a hash, so without this nobody could say whose completions these are, and ask for them again.
+        connection.execute("INSERT OR IGNORE INTO engines VALUES (?)", (engine.identity,))
         connection.executemany("INSERT OR IGNORE INTO completions VALUES (?, ?)", rows)
     return [None] * len(rows)
 
