@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from fathom.mini.arms import ARMS, STAGES, Arm, Measured, Settings, Stage
+from fathom.errors import FathomError
+from fathom.mini.arms import ARMS, STAGES, Arm, Measured, Settings, Stage, recipes_used
 from fathom.reproductions import mix_grm
 
 TRUE = {  # accuracy on preference, on correctness, share of fitting structures
@@ -94,7 +95,8 @@ def test_results_have_the_published_shape_and_survive_json() -> None:
 def test_a_difference_with_the_other_sign_is_named_on_the_page(tmp_path: Path) -> None:
     truth = {**TRUE, ("base", "rlvr"): (0.55, 0.66, 0.0)}  # RLVR lowers the base arm, and does not in the paper
     found = mix_grm.results(measurements(truth))
-    page = mix_grm.page(found, [0, 1, 2], Settings())
+    origin = {"recipes": recipes_used()}
+    page = mix_grm.page({**found, "seeds": [0, 1, 2], "origin": origin}, Settings())
     assert "base rlvr - base sft on preference (+0.7 in the paper" in page
     mix_grm.figures(found, tmp_path)
     for name in ("mix-grm-accuracy", "mix-grm-structure"):
@@ -109,3 +111,10 @@ def test_equal_results_make_equal_figures(tmp_path: Path) -> None:
         mix_grm.figures(found, tmp_path / folder)
     for name in ("mix-grm-accuracy.svg", "mix-grm-structure.svg"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_a_folder_of_another_experiment_is_refused(tmp_path: Path) -> None:
+    mix_grm._claim_folder(tmp_path / "seed-0", {"settings": {"samples": 16}})
+    mix_grm._claim_folder(tmp_path / "seed-0", {"settings": {"samples": 16}})
+    with pytest.raises(FathomError, match="other settings"):
+        mix_grm._claim_folder(tmp_path / "seed-0", {"settings": {"samples": 8}})

@@ -15,12 +15,12 @@ SHOWN = 5
 
 
 def report(skipped: Sequence[Skipped], path: Path | None) -> None:
-    """Tells on stderr what was skipped, and writes it to `path` with its reasons. Says nothing where nothing was."""
+    """Tells on stderr what was skipped; with a `path` the first few, and all of it there, each row with its reason."""
     if not skipped:
         return
     from fathom.reading import write_jsonl
 
-    for row in skipped[:SHOWN]:
+    for row in skipped[: SHOWN if path else None]:
         typer.echo(f"skipped {row}", err=True)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,9 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+import yaml
 
 from fathom import recipes, synth
 from fathom.engines import Sampling
@@ -73,6 +75,11 @@ class Measured:
     def matches(self) -> bool:
         """Whether the rationale has the structure that fits the domain."""
         return self.structure == synth.FITTING[self.domain]
+
+
+def recipes_used() -> dict[str, Any]:
+    """The recipes of both stages, as they are in their files."""
+    return {name: yaml.safe_load(recipes.path(name).read_text("utf-8")) for name in ("mini_sft", "mini_rlvr")}
 
 
 def synthesise(settings: Settings, seed: int, out: Path) -> synth.Result:
@@ -157,16 +164,15 @@ def run(arm: Arm, seed: int, settings: Settings, out: Path) -> None:
     import torch
 
     torch.set_num_threads(1)  # A model this small gains nothing from a second thread, and other arms want the core.
-    model = out / arm / "model"
+    folder = out / arm
     for stage in STAGES:
-        measured = out / arm / f"{stage}.jsonl"
-        trained = model.with_name(f"model-{stage}")
+        measured, trained = folder / f"{stage}.jsonl", folder / f"model-{stage}"
         if measured.exists():
             continue
         if stage == "sft":
             fine_tune(arm, seed, out / "synthesised", trained)
         else:
-            reinforce(seed, model.with_name("model-sft"), trained)
+            reinforce(seed, folder / "model-sft", trained)
         write_jsonl(measured, map(asdict, measure(trained, seed, settings)))
 
 

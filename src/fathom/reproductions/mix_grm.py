@@ -13,6 +13,7 @@ that `mini.arms` left.
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from fathom.bench.intervals import Interval, bootstrap
+from fathom.errors import FathomError
 from fathom.mini import arms, base, world
 from fathom.mini.arms import ARMS, STAGES, Arm, Measured, Settings, Stage, select
 from fathom.provenance import provenance, write_json
@@ -57,14 +59,29 @@ def reproduce(out: Path, seeds: Sequence[int], settings: Settings | None = None)
     To resume is to run again: what an interrupted run finished is kept.
     """
     settings = settings or Settings()
+    origin = {**provenance({"seeds": list(seeds), **asdict(settings)}, [base.PATH]), "recipes": arms.recipes_used()}
+    hashes = sorted(origin["inputs"].values())
+    experiment = {"settings": asdict(settings), "recipes": origin["recipes"], "base": hashes}
+    for seed in seeds:
+        _claim_folder(out / f"seed-{seed}", experiment)
     yield from run(out, seeds, settings)
-    measured = collect(out, seeds)
-    found = results(measured)
-    origin = provenance({"seeds": list(seeds), **asdict(settings)}, [base.PATH])
-    write_json(out / "results.json", {**found, "seeds": list(seeds), "versions": origin["versions"], "origin": origin})
+    found = {**results(collect(out, seeds)), "seeds": list(seeds), "versions": origin["versions"], "origin": origin}
+    write_json(out / "results.json", found)
     figures(found, out)
-    (out / "mix-grm.md").write_text(page(found, seeds, settings), encoding="utf-8")
+    (out / "mix-grm.md").write_text(page(found, settings), encoding="utf-8")
     yield f"wrote {out / 'results.json'}, {out / 'mix-grm.md'} and its figures"
+
+
+def _claim_folder(folder: Path, experiment: Mapping[str, Any]) -> None:
+    """Writes what the folder's results are made from; raises FathomError where others were made from something else."""
+    told, made_from = json.loads(json.dumps(experiment)), folder / "experiment.json"
+    if made_from.exists() and json.loads(made_from.read_text(encoding="utf-8")) != told:
+        raise FathomError(
+            f"{folder} holds results of other settings, recipes or another base model (see {made_from}); "
+            "choose another --out, or remove it"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(made_from, told)
 
 
 def run(out: Path, seeds: Sequence[int], settings: Settings) -> Iterator[str]:
@@ -300,7 +317,7 @@ def figures(found: Mapping[str, Any], out: Path) -> None:
     grouped_bars(panels, stages, out / "mix-grm-structure", share=False)
 
 
-def page(found: Mapping[str, Any], seeds: Sequence[int], settings: Settings) -> str:
+def page(found: Mapping[str, Any], settings: Settings) -> str:
     """The page in Markdown, every number from `found`."""
     return markdown(
         "fathom.reproductions",
@@ -309,7 +326,6 @@ def page(found: Mapping[str, Any], seeds: Sequence[int], settings: Settings) -> 
         arm_names=ARMS,
         stages=STAGES,
         domains=DOMAINS,
-        seeds=seeds,
         settings=settings,
         margin=MARGIN,
     )
