@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fathom.bench.intervals import bootstrap, wilson
+from fathom.report.figures import grouped_bars
 
 
 def test_wilson_agrees_with_scipy() -> None:
@@ -16,6 +21,20 @@ def test_wilson_agrees_with_scipy() -> None:
         found = wilson(successes, trials)
         assert found is not None
         assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+@given(st.integers(1, 5000).flatmap(lambda trials: st.tuples(st.integers(0, trials), st.just(trials))))
+def test_wilson_holds_the_share_and_stays_between_0_and_1(counts: tuple[int, int]) -> None:
+    found = wilson(*counts)
+    assert found is not None
+    assert 0 <= found.low <= found.mean <= found.high <= 1
+
+
+@pytest.mark.parametrize("successes", [0, 600])
+def test_bounds_of_nothing_and_of_everything_can_be_drawn(successes: int, tmp_path: Path) -> None:
+    found = wilson(successes, 600)
+    assert found is not None
+    assert grouped_bars({"accuracy": {"all": [found]}}, ["one"], tmp_path / "figure")
 
 
 def test_nothing_measured_has_no_interval() -> None:

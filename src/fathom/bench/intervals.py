@@ -35,7 +35,8 @@ def wilson(successes: int, trials: int) -> Interval | None:
     shrink = 1 + _Z**2 / trials
     centre = (share + _Z**2 / (2 * trials)) / shrink
     half = _Z * sqrt(share * (1 - share) / trials + _Z**2 / (4 * trials**2)) / shrink
-    return Interval(share, max(0.0, centre - half), min(1.0, centre + half))
+    # At 0 and 1 a bound is the share itself; rounding must not put it on the wrong side.
+    return Interval(share, max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half)))
 
 
 def bootstrap(runs: Sequence[Sequence[float]], *, replicates: int = 4000, seed: int = 0) -> Interval:
