@@ -180,7 +180,9 @@ class _Forward:
     def __init__(self, model: Any) -> None:
         self.model = model
         self.cache = _roomy_cache(model.config)
-        self.accepted = inspect.signature(model.forward).parameters
+        # An adapter's own `forward` names no arguments; it hands them to its base model.
+        base = model.get_base_model() if hasattr(model, "get_base_model") else model
+        self.accepted = inspect.signature(base.forward).parameters
 
     def prefill(self, prompts: Sequence[Tokens]) -> tuple[torch.Tensor, torch.Tensor]:
         """The logits, and the mask (prompts, longest prompt) of the left-padded batch."""
