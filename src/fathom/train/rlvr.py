@@ -31,6 +31,7 @@ def train(recipe: RLVRRecipe, *, resume: bool = False) -> Path:
 
     from fathom.train.rollouts import engine_rollouts
 
+    last = trainers.start(recipe, resume=resume)
     with trainers.quiet():
         config = trainers.settings(recipe)
         if recipe.rollouts == "engine" and config.world_size > 1:
@@ -53,7 +54,7 @@ def train(recipe: RLVRRecipe, *, resume: bool = False) -> Path:
             peft_config=trainers.adapter(recipe),
             rollout_func=engine_rollouts if recipe.rollouts == "engine" else None,
         )
-        return trainers.run(trainer, recipe, resume=resume)
+        return trainers.run(trainer, recipe, last)
 
 
 def read(recipe: RLVRRecipe) -> list[Comparison]:

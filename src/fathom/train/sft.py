@@ -42,6 +42,7 @@ def train(recipe: SFTRecipe, *, resume: bool = False) -> Path:
     from datasets import Dataset
     from trl import SFTTrainer
 
+    last = trainers.start(recipe, resume=resume)
     with trainers.quiet():
         config = trainers.settings(recipe)
         tokenizer = trainers.load_tokenizer(recipe)
@@ -57,7 +58,7 @@ def train(recipe: SFTRecipe, *, resume: bool = False) -> Path:
             processing_class=tokenizer,
             peft_config=trainers.adapter(recipe),
         )
-        return trainers.run(trainer, recipe, resume=resume)
+        return trainers.run(trainer, recipe, last)
 
 
 def read(files: Sequence[Path]) -> Iterator[Example]:

@@ -115,17 +115,21 @@ def quiet() -> Iterator[None]:
             datasets.enable_progress_bars()
 
 
-def run(trainer: Any, recipe: Recipe, *, resume: bool) -> Path:
-    """Trains, saves and returns the output folder.
+def start(recipe: Recipe, *, resume: bool) -> str | None:
+    """The checkpoint to go on from: with `resume` the last one in the output folder, None from the beginning.
 
-    With `resume` it goes on from the last checkpoint there, from the beginning where there is none. Raises FathomError
-    when there are checkpoints of another run, and Interrupted at Ctrl-C.
+    Raises FathomError when there are checkpoints and `resume` is off; asked first, before anything large is loaded.
     """
-    from transformers.trainer_callback import PrinterCallback
-
     last = last_checkpoint(recipe.output)
     if last is not None and not resume:
         raise FathomError(f"{recipe.output} holds checkpoints already; resume that run, or choose another output=")
+    return last
+
+
+def run(trainer: Any, recipe: Recipe, last: str | None) -> Path:
+    """Trains on from checkpoint `last`, saves and returns the output folder. Raises Interrupted at Ctrl-C."""
+    from transformers.trainer_callback import PrinterCallback
+
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_records(recipe))
     try:
