@@ -14,13 +14,16 @@ import importlib
 import pkgutil
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from fathom.engines import ChatMessage, Engine, EngineError, Request, Sampling
 from fathom.rationale import Status
 from fathom.records import Comparison
 from fathom.verdict import Verdict, Vote, majority
+
+Result = TypeVar("Result")
 
 MOST_KEPT = 8192
 """Verdicts, finished or not, that wait for an earlier one to be yielded: some 50 MB of usual rationales."""
@@ -75,14 +78,15 @@ class Judge(Voter):
 
 
 async def verdicts(
-    judge: Voter, comparisons: Iterable[Comparison], *, concurrency: int = 64
-) -> AsyncIterator[tuple[Comparison, Verdict]]:
+    judge: Callable[[Comparison], Awaitable[Result]], comparisons: Iterable[Comparison], *, concurrency: int = 64
+) -> AsyncIterator[tuple[Comparison, Result]]:
     """Judges with up to `concurrency` comparisons in flight; yields in the order of input.
 
+    `judge` is a `Voter`, or anything else that is awaited for what it makes of a comparison, such as its ranking.
     One that takes long holds up what is yielded, but not the others, until `MOST_KEPT` of them wait behind it.
     """
     free = asyncio.Semaphore(concurrency)
-    kept: deque[tuple[Comparison, asyncio.Task[Verdict]]] = deque()
+    kept: deque[tuple[Comparison, asyncio.Task[Result]]] = deque()
     try:
         for comparison in comparisons:
             await free.acquire()

@@ -1,0 +1,104 @@
+"""What a file of rankings amounts to: how often the best response was found, and how near the order comes.
+
+    tallies = tally(rows)                  # rows as `fathom rank` writes them
+    tallies["all"].best_of_n               # Interval(mean=0.71, low=..., high=...)
+
+Best-of-n accuracy counts whatever is not the labelled best alone at the top as wrong: ties and rankings without a
+readable pair included. How much could not be read stands beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from math import sqrt
+from typing import Any
+
+from fathom.bench.intervals import Interval, bootstrap, wilson
+
+
+def kendall_tau(found: Sequence[float], true: Sequence[float]) -> float | None:
+    """Kendall's tau-b of two lists of scores, -1 to 1: 1 for the same order, 0 for none of it.
+
+    None where all scores of a list are equal: there is no order then. Kendall (1945), Biometrika 33.
+    """
+    signs = [(_sign(found[i], found[j]), _sign(true[i], true[j])) for i, j in combinations(range(len(true)), 2)]
+    agreeing = sum(one * other for one, other in signs)
+    told = sum(one != 0 for one, _ in signs) * sum(other != 0 for _, other in signs)
+    return agreeing / sqrt(told) if told else None
+
+
+def _sign(left: float, right: float) -> int:
+    return (left > right) - (left < right)
+
+
+@dataclass
+class RankingTally:
+    """Counts over rankings. What needs labels is None where there are none."""
+
+    rows: int = 0
+    labelled: int = 0
+    """Rows whose label names one best response."""
+    correct: int = 0
+    tied: int = 0
+    """Rows where several responses share the highest score."""
+    pairs: int = 0
+    missing: int = 0
+    """Pairs that were asked and could not be read."""
+    taus: list[float] = field(default_factory=list)
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        self.rows += 1
+        self.labelled += row["label"] is not None
+        self.correct += bool(row["correct"])
+        self.tied += bool(row["order"]) and row["winner"] is None
+        self.pairs += len(row["pairs"])
+        self.missing += len(row["missing"])
+        self.taus += [] if row["kendall_tau"] is None else [row["kendall_tau"]]
+        self.prompt_tokens += row["tokens"]["prompt"]
+        self.completion_tokens += row["tokens"]["completion"]
+
+    @property
+    def best_of_n(self) -> Interval | None:
+        return wilson(self.correct, self.labelled)
+
+    @property
+    def readable_share(self) -> Interval | None:
+        """Of the pairs."""
+        return wilson(self.pairs - self.missing, self.pairs)
+
+    @property
+    def tau(self) -> Interval | None:
+        """The mean over the rows that have one, with a bootstrap interval; None for one row, which tells no spread."""
+        return bootstrap([self.taus]) if len(self.taus) > 1 else None
+
+
+def tally(rows: Iterable[Mapping[str, Any]]) -> dict[str, RankingTally]:
+    """Tallies of all rows, under "all", and of each domain that occurs."""
+    tallies: dict[str, RankingTally] = {"all": RankingTally()}
+    for row in rows:
+        count(row, tallies)
+    return tallies
+
+
+def count(row: Mapping[str, Any], tallies: dict[str, RankingTally]) -> None:
+    """Adds one row, for those who see rows one at a time."""
+    for group in dict.fromkeys(("all", row["domain"] or "all")):
+        tallies.setdefault(group, RankingTally()).add(row)
+
+
+def summary(tallies: Mapping[str, RankingTally]) -> dict[str, Any]:
+    """The tallies as plain JSON. Intervals are [mean, low, high] at 95 %; `taus` counts the rows that have one."""
+    return {
+        group: vars(tallied)
+        | {
+            "taus": len(tallied.taus),
+            "best_of_n": tallied.best_of_n,
+            "readable_share": tallied.readable_share,
+            "kendall_tau": tallied.tau,
+        }
+        for group, tallied in tallies.items()
+    }

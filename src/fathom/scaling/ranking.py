@@ -1,0 +1,101 @@
+"""A ranking of n responses by a judge of pairs.
+
+    ranking = await rank(Swapped(judge), comparison, swiss, bradley_terry)
+    ranking.order                     # ((2,), (0, 3), (1,)): best first, equal scores together
+    ranking.winner, ranking.missing
+
+The voter casts what votes it casts on each pair, so `Repeated`, `Swapped` and a journal work as they do for one pair. A
+pair whose verdict could not be read is missing: it moves no score. The order in which the responses stand decides which
+one is shown first in a pair (the earlier one), so a voter that is not `Swapped` may favour places.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fathom.errors import FathomError
+from fathom.judges import Voter
+from fathom.rationale import Status
+from fathom.records import Comparison
+from fathom.scaling.schedules import Outcomes, Pair, Schedule, round_robin
+from fathom.scaling.scores import Reducer, Scores, bradley_terry
+from fathom.verdict import Usage, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """One score a response, None for those of which no pair could be read; the verdict on each pair that was asked.
+
+    In the verdict on (i, j), response 0 is i and response 1 is j.
+    """
+
+    scores: Scores
+    verdicts: Mapping[Pair, Verdict]
+
+    @property
+    def order(self) -> tuple[tuple[int, ...], ...]:
+        """The responses that have a score, best first; those with equal scores together."""
+        levels = sorted({score for score in self.scores if score is not None}, reverse=True)
+        return tuple(tuple(i for i, score in enumerate(self.scores) if score == level) for level in levels)
+
+    @property
+    def winner(self) -> int | None:
+        """The response with the highest score; None where several share it, or there is none."""
+        best = self.order[:1]
+        return best[0][0] if best and len(best[0]) == 1 else None
+
+    @property
+    def outcomes(self) -> Outcomes:
+        """The winner of each pair that could be read, as an index of the comparison; None for a tie."""
+        return _outcomes(self.verdicts)
+
+    @property
+    def missing(self) -> tuple[Pair, ...]:
+        """The pairs that were asked and could not be read."""
+        return tuple(pair for pair, verdict in self.verdicts.items() if verdict.status is not Status.OK)
+
+    @property
+    def usage(self) -> Usage:
+        return sum((verdict.usage for verdict in self.verdicts.values()), Usage())
+
+
+async def rank(
+    voter: Voter, comparison: Comparison, schedule: Schedule = round_robin, reduce: Reducer = bradley_terry
+) -> Ranking:
+    """Asks the pairs of a round at once, round after round, and makes scores of their outcomes.
+
+    Raises FathomError for a comparison of one response.
+    """
+    n = len(comparison.responses)
+    if n < 2:
+        raise FathomError(f"comparison {comparison.id!r} has {n} response; a ranking takes at least 2")
+    verdicts: dict[Pair, Verdict] = {}
+    rounds = schedule(n)
+    pairs = next(rounds)
+    while pairs:
+        asked = await asyncio.gather(*(voter(paired(comparison, pair)) for pair in pairs))
+        verdicts |= zip(pairs, asked, strict=True)
+        try:
+            pairs = rounds.send(_outcomes(verdicts))
+        except StopIteration:
+            break
+    return Ranking(reduce(n, _outcomes(verdicts)), dict(sorted(verdicts.items())))
+
+
+def paired(comparison: Comparison, pair: Pair) -> Comparison:
+    """The comparison of two of the responses, without what speaks of all of them."""
+    return comparison.model_copy(
+        update={
+            "id": f"{comparison.id}/{pair[0]}-{pair[1]}",
+            "responses": tuple(comparison.responses[i] for i in pair),
+            "label": None,
+            "placement": None,
+        }
+    )
+
+
+def _outcomes(verdicts: Mapping[Pair, Verdict]) -> Outcomes:
+    readable = {pair: verdict for pair, verdict in verdicts.items() if verdict.status is Status.OK}
+    return {pair: None if verdict.winner is None else pair[verdict.winner] for pair, verdict in readable.items()}
