@@ -1,6 +1,6 @@
 """The pages say what is so: links lead somewhere, examples give what is shown below them.
 
-`python tests/test_docs.py` writes the outputs of the commands in docs/judging.md anew.
+`python tests/test_docs.py` writes the outputs of the commands in docs/judging.md and docs/ranking.md anew.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), *(ROOT / f"{name}.md" for name in ("CONTRIBUTING", "CHANGELOG"))]
 LAYOUTS = ROOT / "docs" / "layouts.md"
 JUDGING = ROOT / "docs" / "judging.md"
+RANKING = ROOT / "docs" / "ranking.md"
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -138,11 +139,13 @@ def judged(command: str) -> tuple[str, str]:
 
 
 def pretty(rows: str, id: str) -> str:
-    """A row on several lines: a key a line, a vote's key a line."""
+    """A row on several lines: a key a line, and so for each of its votes or pairs."""
     (row,) = (row for row in map(json.loads, rows.splitlines()) if row["id"] == id)
-    votes = ",\n".join(f"   {object_of(vote, '    ')}" for vote in row["votes"])
-    shown = object_of(row | {"votes": "VOTES"}, " ")
-    return shown.replace('"VOTES"', f"[\n{votes}]")
+    inner = next((key for key in ("votes", "pairs") if key in row), None)
+    if inner is None:
+        return object_of(row, " ")
+    parts = ",\n".join(f"   {object_of(part, '    ')}" for part in row[inner])
+    return object_of(row | {inner: "PARTS"}, " ").replace('"PARTS"', f"[\n{parts}]")
 
 
 def object_of(values: dict[str, Any], indent: str) -> str:
@@ -150,13 +153,12 @@ def object_of(values: dict[str, Any], indent: str) -> str:
     return "{" + f",\n{indent}".join(lines) + "}"
 
 
-def test_the_commands_on_the_page_about_judging_say_what_is_shown(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("path", [JUDGING, RANKING], ids=lambda path: path.name)
+def test_the_commands_on_a_page_say_what_is_shown(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("transformers", reason='needs pip install "fathom-rm[local]"')
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
-    page = JUDGING.read_text(encoding="utf-8")
+    page = path.read_text(encoding="utf-8")
     assert with_outputs(page) == page
 
 
@@ -173,6 +175,12 @@ def keys(table: str) -> set[str]:
     return {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
 
 
+def test_every_key_of_a_row_of_rankings_is_explained() -> None:
+    page = RANKING.read_text(encoding="utf-8")
+    row = json.loads(next(block.text for block in blocks(page) if block.language == "json"))
+    assert keys(page.split("| key | means |")[1]) == set(row) | set(row["pairs"][0])
+
+
 def test_every_status_is_explained() -> None:
     table = JUDGING.read_text(encoding="utf-8").split("| status | when |")[1]
     assert keys(table) == set(Status)
@@ -182,5 +190,6 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(ROOT / "examples", Path(folder) / "examples")
         os.chdir(folder)
-        JUDGING.write_text(with_outputs(JUDGING.read_text(encoding="utf-8")), encoding="utf-8")
-    sys.stderr.write(f"wrote {JUDGING}\n")
+        for path in (JUDGING, RANKING):
+            path.write_text(with_outputs(path.read_text(encoding="utf-8")), encoding="utf-8")
+            sys.stderr.write(f"wrote {path}\n")

@@ -1,4 +1,4 @@
-"""Judging a whole source: comparisons in, one row of plain JSON a verdict out.
+"""Judging a whole source: comparisons in, one row of plain JSON a verdict out; or a ranking, or a preference.
 
     judge = as_trained(checkpoint, engine=engine, sampling=Sampling(max_tokens=1024))
     async for row in rows(judge, read("pairs.jsonl")):
@@ -10,16 +10,21 @@ A row holds all that any metric needs, so that figures can be computed from the 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from fathom.bench import rankings
 from fathom.bench.metrics import Tally, count
 from fathom.errors import FathomError
 from fathom.judges import Judge, Voter, find, verdicts
 from fathom.rationale import Rationale, Status, Unit
-from fathom.records import Comparison
+from fathom.records import Comparison, Label
+from fathom.scaling.preferences import LeftOut, Preference
+from fathom.scaling.ranking import Ranking
+from fathom.scaling.schedules import Pair
 from fathom.verdict import Usage, Verdict, Vote
 
 DESCRIPTION = "fathom.json"
@@ -67,7 +72,7 @@ async def write_verdicts(
     """Writes a line of JSON a verdict and returns the tallies; calls `done` after each."""
     tallies: dict[str, Tally] = {}
     async for row in rows(voter, comparisons):
-        sink.write(json.dumps(row, ensure_ascii=False, default=dict).encode() + b"\n")
+        _write(sink, row)
         count(row, tallies)
         done()
     return tallies
@@ -123,3 +128,112 @@ _UNIT_FIELDS = tuple(field.name for field in fields(Unit))
 
 def _tokens(usage: Usage) -> dict[str, int]:
     return {"prompt": usage.prompt_tokens, "completion": usage.completion_tokens}
+
+
+def _write(sink: BinaryIO, row: Mapping[str, Any]) -> None:
+    sink.write(json.dumps(row, ensure_ascii=False, default=dict).encode() + b"\n")
+
+
+# Rankings and preferences ---------------------------------------------------------------------------------------------
+
+Ranked = Callable[[Comparison], Awaitable[Ranking]]
+
+
+async def write_rankings(
+    ranked: Ranked, comparisons: Iterable[Comparison], sink: BinaryIO, done: Callable[[], None]
+) -> dict[str, rankings.RankingTally]:
+    """Writes a line of JSON a ranking and returns the tallies; calls `done` after each."""
+    tallies: dict[str, rankings.RankingTally] = {}
+    async for comparison, ranking in verdicts(ranked, comparisons):
+        row = ranking_row(comparison, ranking)
+        _write(sink, row)
+        rankings.count(row, tallies)
+        done()
+    return tallies
+
+
+async def write_preferences(
+    ranked: Ranked,
+    prefer: Callable[[Ranking], Preference | LeftOut],
+    comparisons: Iterable[Comparison],
+    sink: BinaryIO,
+    done: Callable[[], None],
+) -> tuple[Counter[str], Usage]:
+    """Writes a line of JSON a preference. Returns how many were "written" and left out, by reason, and the tokens."""
+    counts: Counter[str] = Counter(written=0)
+    usage = Usage()
+    async for comparison, ranking in verdicts(ranked, comparisons):
+        preference = prefer(ranking)
+        if isinstance(preference, Preference):
+            _write(sink, preference_row(comparison, preference))
+        counts["written" if isinstance(preference, Preference) else preference] += 1
+        usage += ranking.usage
+        done()
+    return counts, usage
+
+
+def ranking_row(comparison: Comparison, ranking: Ranking) -> dict[str, Any]:
+    """All indices are of the comparison's responses, those in `pairs` too.
+
+    `correct` is None where no label names one best response or no pair could be read; a tie at the top is not correct.
+    `kendall_tau` is None where the label is no full ranking, where a response has no score, and where nothing is
+    ordered.
+    """
+    label = comparison.label.winner if comparison.label else None
+    told = label is not None and bool(ranking.order)
+    return {
+        "id": comparison.id,
+        "winner": ranking.winner,
+        "order": ranking.order,
+        "scores": ranking.scores,
+        "missing": ranking.missing,
+        "label": label,
+        "correct": ranking.winner == label if told else None,
+        "kendall_tau": _tau(ranking, comparison.label),
+        "placement": comparison.placement,
+        "domain": comparison.domain,
+        "tokens": _tokens(ranking.usage),
+        "pairs": [_pair_row(pair, verdict) for pair, verdict in ranking.verdicts.items()],
+        "metadata": comparison.metadata,
+    }
+
+
+def _tau(ranking: Ranking, label: Label | None) -> float | None:
+    true = None if label is None else label.scores
+    if label is not None and label.ranking is not None:
+        true = tuple(-float(label.ranking.index(i)) for i in range(len(label.ranking)))
+    found = [score for score in ranking.scores if score is not None]
+    return rankings.kendall_tau(found, true) if true and len(found) == len(true) else None
+
+
+def _pair_row(pair: Pair, verdict: Verdict) -> dict[str, Any]:
+    """Without what was written, which would be most of the file and is in the journal."""
+    return {
+        "pair": pair,
+        "status": verdict.status,
+        "winner": None if verdict.winner is None else pair[verdict.winner],
+        "agreement": verdict.agreement,
+        "votes": [
+            {
+                "status": vote.status,
+                "winner": None if vote.winner is None else pair[vote.winner],
+                "order": [pair[i] for i in vote.order],
+                "error": vote.error,
+            }
+            for vote in verdict.votes
+        ],
+    }
+
+
+def preference_row(comparison: Comparison, preference: Preference) -> dict[str, Any]:
+    """In TRL's preference layout: text, or, where the prompt is a conversation, messages."""
+    chosen, rejected = (comparison.responses[i] for i in (preference.chosen, preference.rejected))
+    told = {"margin": preference.margin, "id": comparison.id}
+    if isinstance(comparison.prompt, str):
+        return {"prompt": comparison.prompt, "chosen": chosen, "rejected": rejected, **told}
+    return {
+        "prompt": [message.model_dump() for message in comparison.prompt],
+        "chosen": [{"role": "assistant", "content": chosen}],
+        "rejected": [{"role": "assistant", "content": rejected}],
+        **told,
+    }

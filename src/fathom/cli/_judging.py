@@ -1,0 +1,110 @@
+"""What `judge`, `rank` and `pairs` do alike: open a source and a judge, write as results come, say what made them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+from fathom.errors import FathomError, Interrupted
+
+if TYPE_CHECKING:
+    from fathom.engines.cache import CachedEngine
+    from fathom.judges import Judge, Voter
+    from fathom.reading import Comparisons
+
+Outcome = TypeVar("Outcome")
+Write = Callable[[BinaryIO, Callable[[], None]], Awaitable[Outcome]]
+"""Writes rows, and calls the function after each."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """`given` are the verb's arguments by name; those of `_options` are among them."""
+
+    given: Mapping[str, Any]
+    comparisons: Comparisons
+    cached: CachedEngine
+    judge: Judge
+
+    @property
+    def voter(self) -> Voter:
+        """The judge with the votes that --votes and --swap ask for."""
+        from fathom.scaling.votes import Repeated, Swapped
+
+        return Repeated(Swapped(self.judge) if self.given["swap"] else self.judge, self.given["votes"])
+
+
+def opened(given: Mapping[str, Any]) -> Opened:
+    """The source, the engine with its journal, and the judge. Raises FathomError for what cannot be opened."""
+    votes = given["votes"]
+    if votes > 1 and given["temperature"] == 0:
+        raise FathomError(f"--votes {votes} at temperature 0 casts one vote {votes} times; add --temperature 0.8, say")
+    from fathom import engines
+    from fathom.checkpoints import located
+    from fathom.cli._engine import options
+    from fathom.engines.cache import CachedEngine
+    from fathom.judging import as_trained
+    from fathom.reading import as_mapping, read
+
+    seed, out, prompt = given["seed"], given["out"], given["prompt"]
+    model = located(given["model"])
+    comparisons = read(
+        given["file"], mapping=as_mapping(given["map"]), seed=seed, on_error=given["on_error"], limit=given["limit"]
+    )
+    flags = {name: given[name] for name in ("base_url", "device", "dtype", "max_batch_tokens")}
+    runner = engines.open(given["engine"], model, **options(given["engine_option"], flags))
+    cached = CachedEngine(runner, given["journal"] or (f"{out}.journal" if out else ":memory:"))
+    judge = as_trained(
+        Path(model),
+        name=given["judge"],
+        style=given["style"],
+        trained=None if prompt is None else prompt == "trained",
+        engine=cached,
+        sampling=engines.Sampling(temperature=given["temperature"], max_tokens=given["max_tokens"], seed=seed),
+    )
+    return Opened(given, comparisons, cached, judge)
+
+
+def run(opened: Opened, what: str, write: Write[Outcome]) -> Outcome:
+    """Lets `write` write to --out, or to standard output; shows progress; closes the engine."""
+    import asyncio
+    import gc
+
+    from fathom.atomic import replacing
+    from fathom.cli._progress import counting
+
+    gc.freeze()  # so that the collector does not walk through all that is loaded by now, again and again
+    out, cached = opened.given["out"], opened.cached
+
+    async def closing() -> Outcome:
+        async with cached:
+            return await write(sink, done)
+
+    try:
+        with (
+            replacing(out) if out else nullcontext(sys.stdout.buffer) as sink,
+            counting(what, opened.given["limit"]) as done,
+        ):
+            return asyncio.run(closing())
+    except KeyboardInterrupt:
+        kept = cached.path.name != ":memory:"
+        on = f"what is finished is in {cached.path}: give the same command again to go on"
+        raise Interrupted(f"stopped; {on if kept else 'nothing was kept: --out or --journal keeps it'}") from None
+
+
+def describe(opened: Opened, summary: Mapping[str, Any]) -> None:
+    """Writes OUT.meta.json and OUT.skipped.jsonl, and says on stderr what was skipped."""
+    from fathom.cli._skipped import report
+    from fathom.provenance import provenance, write_json
+
+    out, file = opened.given["out"], opened.given["file"]
+    if out:
+        settings = {name: value for name, value in opened.given.items() if name not in {"out", "journal"}}
+        made = {"engine": opened.cached.identity, "judge": repr(replace(opened.judge, engine=None))}
+        inputs = [] if file == "-" else [Path(file)]
+        write_json(out.with_name(f"{out.name}.meta.json"), provenance(settings | made, inputs) | {"summary": summary})
+    report(opened.comparisons.skipped, out.with_name(f"{out.name}.skipped.jsonl") if out else None)

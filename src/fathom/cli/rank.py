@@ -1,0 +1,89 @@
+"""`fathom rank FILE`: the responses of every comparison in order, by a judge of pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from fathom.cli import _options as options
+
+if TYPE_CHECKING:
+    from fathom.bench.rankings import RankingTally
+
+
+def command(
+    file: options.File,
+    model: options.Model,
+    schedule: Annotated[
+        Literal["round-robin", "circular", "swiss", "knock-out", "pivot"],
+        typer.Option(help="Which pairs are compared: all, or fewer (docs/ranking.md)."),
+    ] = "round-robin",
+    reduce: Annotated[
+        Literal["bradley-terry", "wins", "borda"], typer.Option(help="How their outcomes become scores.")
+    ] = "bradley-terry",
+    engine: options.EngineName = "local",
+    base_url: options.BaseUrl = None,
+    engine_option: options.EngineOption = [],  # noqa: B006
+    judge: options.JudgeName = None,
+    style: options.Style = None,
+    prompt: options.Prompt = None,
+    votes: Annotated[int, typer.Option(min=1, help="Votes on each pair, in each order.")] = 1,
+    swap: Annotated[bool, typer.Option(help="Vote in both orders of each pair.")] = True,
+    temperature: options.Temperature = 0.0,
+    max_tokens: options.MaxTokens = 2048,
+    seed: options.Seed = 0,
+    map: options.Map = [],  # noqa: B006
+    on_error: options.OnError = "stop",
+    limit: options.Limit = None,
+    out: Annotated[Path | None, typer.Option(help="Where the rankings go; without it, to standard output.")] = None,
+    journal: options.Journal = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    max_batch_tokens: options.MaxBatchTokens = None,
+) -> None:
+    """Rank the responses of every comparison: one ranking a line, and a summary on stderr.
+
+        fathom rank answers.jsonl --model runs/sft --out rankings.jsonl
+        fathom rank answers.jsonl --model runs/sft --schedule knock-out --out best.jsonl
+
+    A row of the file has a prompt and two or more responses. Pairs that cannot be read are named in the line and count
+    for nobody. To go on after an interruption, give the same command again. OUT.meta.json says what made the file.
+    """
+    given = dict(locals())
+    from fathom.bench.rankings import summary
+    from fathom.cli._judging import describe, opened, run
+    from fathom.judging import write_rankings
+    from fathom.scaling.ranking import rank
+    from fathom.scaling.schedules import SCHEDULES
+    from fathom.scaling.scores import REDUCERS
+
+    ready = opened(given)
+    ranked = partial(rank, ready.voter, schedule=SCHEDULES[schedule], reduce=REDUCERS[reduce])
+    tallies = run(ready, "ranked", partial(write_rankings, ranked, ready.comparisons))
+    _show(tallies)
+    describe(ready, summary(tallies))
+
+
+def _show(tallies: Mapping[str, RankingTally]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("", *tallies, title="rankings")
+    for name, cell in _LINES.items():
+        table.add_row(name, *(cell(tallied) for tallied in tallies.values()))
+    Console(stderr=True).print(table)
+
+
+_LINES: Mapping[str, Callable[[RankingTally], str]] = {
+    "rows": lambda tally: str(tally.rows),
+    "best found, ties are wrong": lambda tally: str(tally.best_of_n or "no labels"),
+    "Kendall's tau": lambda tally: f"{tally.tau} of {len(tally.taus)}" if tally.tau else "too few full rankings",
+    "ties at the top": lambda tally: str(tally.tied),
+    "pairs": lambda tally: str(tally.pairs),
+    "share readable": lambda tally: str(tally.readable_share or "no rows"),
+    "tokens read, written": lambda tally: f"{tally.prompt_tokens}, {tally.completion_tokens}",
+}
