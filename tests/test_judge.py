@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
+import json
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -14,7 +19,9 @@ from fathom.engines import Completion, EngineError, Request, Sampling
 from fathom.errors import FathomError
 from fathom.judges import Voter, find, verdicts
 from fathom.judges.mix import MixJudge
+from fathom.judging import write_verdicts
 from fathom.rationale import Status
+from fathom.reading import read
 from fathom.records import Comparison, Label
 from fathom.scaling.votes import Repeated, Swapped
 from fathom.verdict import Usage
@@ -169,3 +176,18 @@ def test_a_judge_is_found_by_its_name() -> None:
     assert find("mix") is MixJudge
     with pytest.raises(ValueError, match="there are: mix"):
         find("nobody")
+
+
+def test_a_row_is_written_whatever_its_source_keeps_in_other_columns(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    columns = {"prompt": ["2 + 2?"], "chosen": ["4"], "rejected": ["5"]}
+    others = {"asked": [datetime(2026, 1, 2, tzinfo=UTC)], "image": [b"\xff"], "price": [Decimal("1.5")]}
+    pyarrow.parquet.write_table(pa.table(columns | others), tmp_path / "pairs.parquet")
+    (comparison,) = read(tmp_path / "pairs.parquet")
+    sink = io.BytesIO()
+    asyncio.run(write_verdicts(MixJudge(engine=always("A")), [comparison], sink, lambda: None))
+    metadata = json.loads(sink.getvalue())["metadata"]
+    assert metadata["asked"].startswith("2026-01-02")
+    assert metadata["image"] == "_w=="  # base64 in its URL-safe alphabet, as records write bytes

@@ -16,6 +16,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from pydantic_core import to_jsonable_python
+
 from fathom.bench import rankings
 from fathom.bench.metrics import Tally, count
 from fathom.errors import FathomError
@@ -131,7 +133,12 @@ def _tokens(usage: Usage) -> dict[str, int]:
 
 
 def _write(sink: BinaryIO, row: Mapping[str, Any]) -> None:
-    sink.write(json.dumps(row, ensure_ascii=False, default=dict).encode() + b"\n")
+    sink.write(json.dumps(row, ensure_ascii=False, default=_plain).encode() + b"\n")
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has no form for: the metadata of a Parquet row may hold times, bytes and decimals."""
+    return to_jsonable_python(value, bytes_mode="base64", fallback=str)
 
 
 # Rankings and preferences ---------------------------------------------------------------------------------------------
