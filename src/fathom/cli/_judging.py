@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fathom.reading import Comparisons
 
 Outcome = TypeVar("Outcome")
+Counted = TypeVar("Counted")
 Write = Callable[[BinaryIO, Callable[[], None]], Awaitable[Outcome]]
 """Writes rows, and calls the function after each."""
 
@@ -94,6 +95,17 @@ def run(opened: Opened, what: str, write: Write[Outcome]) -> Outcome:
         kept = cached.path.name != ":memory:"
         on = f"what is finished is in {cached.path}: give the same command again to go on"
         raise Interrupted(f"stopped; {on if kept else 'nothing was kept: --out or --journal keeps it'}") from None
+
+
+def show(title: str, tallies: Mapping[str, Counted], lines: Mapping[str, Callable[[Counted], str]]) -> None:
+    """A table on stderr: a column a group of rows, a line a figure."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("", *tallies, title=title)
+    for name, cell in lines.items():
+        table.add_row(name, *(cell(tallied) for tallied in tallies.values()))
+    Console(stderr=True).print(table)
 
 
 def describe(opened: Opened, summary: Mapping[str, Any]) -> None:

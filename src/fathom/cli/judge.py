@@ -50,23 +50,13 @@ def command(
     """
     given = dict(locals())
     from fathom.bench.metrics import summary
-    from fathom.cli._judging import describe, opened, run
+    from fathom.cli._judging import describe, opened, run, show
     from fathom.judging import write_verdicts
 
     ready = opened(given)
     tallies = run(ready, "judged", partial(write_verdicts, ready.voter, ready.comparisons))
-    _show(tallies)
+    show("verdicts", tallies, _LINES)
     describe(ready, summary(tallies))
-
-
-def _show(tallies: Mapping[str, Tally]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("", *tallies, title="verdicts")
-    for name, cell in _LINES.items():
-        table.add_row(name, *(cell(tallied) for tallied in tallies.values()))
-    Console(stderr=True).print(table)
 
 
 _LINES: Mapping[str, Callable[[Tally], str]] = {

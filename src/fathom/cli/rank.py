@@ -55,7 +55,7 @@ def command(
     """
     given = dict(locals())
     from fathom.bench.rankings import summary
-    from fathom.cli._judging import describe, opened, run
+    from fathom.cli._judging import describe, opened, run, show
     from fathom.judging import write_rankings
     from fathom.scaling.ranking import rank
     from fathom.scaling.schedules import SCHEDULES
@@ -64,18 +64,8 @@ def command(
     ready = opened(given)
     ranked = partial(rank, ready.voter, schedule=SCHEDULES[schedule], reduce=REDUCERS[reduce])
     tallies = run(ready, "ranked", partial(write_rankings, ranked, ready.comparisons))
-    _show(tallies)
+    show("rankings", tallies, _LINES)
     describe(ready, summary(tallies))
-
-
-def _show(tallies: Mapping[str, RankingTally]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("", *tallies, title="rankings")
-    for name, cell in _LINES.items():
-        table.add_row(name, *(cell(tallied) for tallied in tallies.values()))
-    Console(stderr=True).print(table)
 
 
 _LINES: Mapping[str, Callable[[RankingTally], str]] = {

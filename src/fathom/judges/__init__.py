@@ -14,7 +14,7 @@ import importlib
 import pkgutil
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -79,7 +79,7 @@ class Judge(Voter):
 
 async def verdicts(
     judge: Callable[[Comparison], Awaitable[Result]], comparisons: Iterable[Comparison], *, concurrency: int = 64
-) -> AsyncIterator[tuple[Comparison, Result]]:
+) -> AsyncGenerator[tuple[Comparison, Result], None]:
     """Judges with up to `concurrency` comparisons in flight; yields in the order of input.
 
     `judge` is a `Voter`, or anything else that is awaited for what it makes of a comparison, such as its ranking.
@@ -102,6 +102,8 @@ async def verdicts(
     finally:
         for _, task in kept:
             task.cancel()
+        # They end here, and not after the engine that they use was closed.
+        await asyncio.gather(*(task for _, task in kept), return_exceptions=True)
 
 
 def find(name: str) -> type[Judge]:

@@ -13,7 +13,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 
@@ -35,6 +35,7 @@ Stage = Literal["sft", "rlvr"]
 
 ARMS: tuple[Arm, ...] = ("base", "breadth", "depth", "mix")
 STAGES: tuple[Stage, ...] = ("sft", "rlvr")
+DOMAINS: tuple[Domain, ...] = get_args(Domain)
 VERBS = world.SEEN_VERBS | world.UNSEEN_VERBS
 """Those in play: what RLVR shows and what is measured."""
 RATIONALES: Mapping[Arm, synth.Arm] = {"base": "vanilla", "breadth": "breadth", "depth": "depth", "mix": "mix"}

@@ -17,7 +17,7 @@ from fathom.bench.intervals import Interval, wilson
 from fathom.engines.local import LocalEngine
 from fathom.judges.mix import MixJudge
 from fathom.mini import arms, world
-from fathom.mini.arms import STAGES, Measured, Settings, Stage, select
+from fathom.mini.arms import DOMAINS, STAGES, Measured, Settings, Stage, select
 from fathom.provenance import provenance, write_json
 from fathom.rationale import render
 from fathom.records import Comparison
@@ -26,7 +26,6 @@ from fathom.report.page import html, markdown
 from fathom.verdict import Verdict
 
 SETTINGS = Settings(held_out=600)
-DOMAINS = ("preference", "correctness")
 
 
 def run(out: Path, seed: int, console: Console) -> Path:
@@ -58,7 +57,7 @@ def run(out: Path, seed: int, console: Console) -> Path:
 def summary(run: Sequence[Measured]) -> dict[str, Interval | None]:
     """Strict accuracy by domain, share of fitting structures by seen and unseen verbs, share of readable verdicts."""
     shares: dict[str, list[bool]] = {
-        **{domain: [item.accurate for item in select(run, domain)] for domain in DOMAINS},  # type: ignore[arg-type]
+        **{domain: [item.accurate for item in select(run, domain)] for domain in DOMAINS},
         "structure fits, seen verbs": [item.matches for item in select(run, seen=True)],
         "structure fits, unseen verbs": [item.matches for item in select(run, seen=False)],
         "readable": [item.readable for item in run],

@@ -20,18 +20,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from fathom.bench.intervals import Interval, bootstrap
 from fathom.errors import FathomError
 from fathom.mini import arms, base, world
-from fathom.mini.arms import ARMS, STAGES, Arm, Measured, Settings, Stage, select
+from fathom.mini.arms import ARMS, DOMAINS, STAGES, Arm, Measured, Settings, Stage, select
 from fathom.provenance import provenance, write_json
 from fathom.records import Domain
 from fathom.report.figures import grouped_bars
 from fathom.report.page import markdown
 
-DOMAINS: tuple[Domain, ...] = get_args(Domain)
 MARGIN = 0.02
 """The mix counts as not worse than another arm when it is at most this far below it."""
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, get_args
 
 from fathom.engines import Completion, Engine, Request, Sampling
 from fathom.errors import FathomError
+from fathom.judges import verdicts
 from fathom.rationale import Rationale, Status, render
 from fathom.records import Comparison, Domain
 from fathom.synth import merging
@@ -116,18 +118,10 @@ def structure(arm: Arm, comparison: Comparison) -> Structure:
 async def each(comparisons: Sequence[Comparison], engine: Engine, settings: Settings) -> AsyncIterator[Made]:
     """What comes of each comparison, in their order."""
     bounded = _Bounded(engine, asyncio.Semaphore(settings.concurrency))
-    pending: list[asyncio.Task[Made]] = []
-    try:
-        for comparison in comparisons:
-            pending.append(asyncio.ensure_future(_make(comparison, bounded, settings)))
-            if len(pending) >= settings.concurrency:
-                yield await pending.pop(0)
-        while pending:
-            yield await pending.pop(0)
-    finally:
-        for task in pending:
-            task.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)
+    make = partial(_make, engine=bounded, settings=settings)
+    async with aclosing(verdicts(make, comparisons, concurrency=settings.concurrency)) as all_made:
+        async for _, made in all_made:
+            yield made
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -10,10 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
-from fathom.atomic import replacing
 from fathom.judges.mix import MixJudge
 from fathom.provenance import write_json
 from fathom.rationale import Rationale, render
+from fathom.reading import write_jsonl
 from fathom.records import Comparison, Domain
 from fathom.synth.merging import ordered_alike, spelt_alike
 from fathom.synth.pipeline import Arm, Made, Rejected, Settings, Structure, structure
@@ -183,11 +182,6 @@ def _counted(rejected: Iterable[Rejected]) -> list[dict[str, Any]]:
 def write(result: Result, out: Path, provenance: Mapping[str, Any] | None = None) -> None:
     """Writes ARM.jsonl for every arm, rejected.jsonl and manifest.json into the folder `out`."""
     for arm in result.settings.arms:
-        _write_lines(out / f"{arm}.jsonl", result.completions(arm))
-    _write_lines(out / "rejected.jsonl", [asdict(rejected) for rejected in result.rejected])
+        write_jsonl(out / f"{arm}.jsonl", result.completions(arm))
+    write_jsonl(out / "rejected.jsonl", [asdict(rejected) for rejected in result.rejected])
     write_json(out / "manifest.json", {**manifest(result), **(provenance or {})})
-
-
-def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    with replacing(path) as file:
-        file.writelines(f"{json.dumps(row, ensure_ascii=False)}\n".encode() for row in rows)
