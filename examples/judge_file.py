@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import fathom
-from fathom.bench.metrics import tally
+from fathom.metrics.verdicts import tally
 from fathom.judging import as_trained, rows
 from fathom.mini import base
 

@@ -33,7 +33,7 @@ HEAVY = {
     "accelerate": {"train"},
     "datasets": {"train", "reading"},
     "matplotlib": {"report"},
-    "scipy": {"bench", "report"},
+    "scipy": {"metrics", "report"},
     "pyarrow": {"reading"},
     "aiohttp": {"engines"},
 }

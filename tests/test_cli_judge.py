@@ -16,7 +16,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import fathom
-from fathom.bench.metrics import summary, tally
+from fathom.metrics.verdicts import summary, tally
 from fathom.cli import app
 from fathom.engines.local import LocalEngine
 from fathom.errors import FathomError

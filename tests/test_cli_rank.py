@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from fathom.bench.rankings import summary, tally
+from fathom.metrics.rankings import summary, tally
 from fathom.cli import app
 from fathom.errors import FathomError
 

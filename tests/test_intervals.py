@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fathom.bench.intervals import bootstrap, wilson
+from fathom.metrics.intervals import bootstrap, wilson
 from fathom.report.figures import grouped_bars
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fathom.bench.rankings import kendall_tau
+from fathom.metrics.rankings import kendall_tau
 from fathom.errors import FathomError
 from fathom.judges import Voter
 from fathom.rationale import Status

@@ -18,8 +18,8 @@ from typing import Any, BinaryIO
 
 from pydantic_core import to_jsonable_python
 
-from fathom.bench import rankings
-from fathom.bench.metrics import Tally, count
+from fathom.metrics import rankings
+from fathom.metrics.verdicts import Tally, count
 from fathom.errors import FathomError
 from fathom.judges import Judge, Voter, find, verdicts
 from fathom.rationale import Rationale, Status, Unit

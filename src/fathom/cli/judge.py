@@ -13,7 +13,7 @@ import typer
 from fathom.cli import _options as options
 
 if TYPE_CHECKING:
-    from fathom.bench.metrics import Tally
+    from fathom.metrics.verdicts import Tally
 
 
 def command(
@@ -49,7 +49,7 @@ def command(
     that holds no verdict has a status that says so and counts for nobody.
     """
     given = dict(locals())
-    from fathom.bench.metrics import summary
+    from fathom.metrics.verdicts import summary
     from fathom.cli._judging import describe, opened, run, show
     from fathom.judging import write_verdicts
 

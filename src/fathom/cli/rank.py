@@ -12,7 +12,7 @@ import typer
 from fathom.cli import _options as options
 
 if TYPE_CHECKING:
-    from fathom.bench.rankings import RankingTally
+    from fathom.metrics.rankings import RankingTally
 
 
 def command(
@@ -54,7 +54,7 @@ def command(
     for nobody. To go on after an interruption, give the same command again. OUT.meta.json says what made the file.
     """
     given = dict(locals())
-    from fathom.bench.rankings import summary
+    from fathom.metrics.rankings import summary
     from fathom.cli._judging import describe, opened, run, show
     from fathom.judging import write_rankings
     from fathom.scaling.ranking import rank

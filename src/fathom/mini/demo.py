@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from fathom.bench.intervals import Interval, wilson
+from fathom.metrics.intervals import Interval, wilson
 from fathom.engines.local import LocalEngine
 from fathom.judges.mix import MixJudge
 from fathom.mini import arms, world

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fathom.bench.intervals import Interval
+from fathom.metrics.intervals import Interval
 from fathom.errors import require
 
 _MARK: dict[str, Any] = {"color": "black", "linewidth": 1.2, "linestyle": (0, (3, 2))}

@@ -22,7 +22,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fathom.bench.intervals import Interval, bootstrap
+from fathom.metrics.intervals import Interval, bootstrap
 from fathom.errors import FathomError
 from fathom.mini import arms, base, world
 from fathom.mini.arms import ARMS, DOMAINS, STAGES, Arm, Measured, Settings, Stage, select

@@ -38,7 +38,7 @@ class Accuracy:
 
     def summary(self) -> dict[str, Any]:
         """Accuracy of all that is labelled (`strict`), of what is readable, and the share that is: Wilson, 95 %."""
-        from fathom.bench.intervals import wilson
+        from fathom.metrics.intervals import wilson
 
         intervals = {
             "strict": wilson(self.correct, self.labelled),

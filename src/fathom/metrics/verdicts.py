@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fathom.bench.intervals import Interval, wilson
+from fathom.metrics.intervals import Interval, wilson
 
 
 @dataclass

@@ -15,7 +15,7 @@ from itertools import combinations
 from math import sqrt
 from typing import Any
 
-from fathom.bench.intervals import Interval, bootstrap, wilson
+from fathom.metrics.intervals import Interval, bootstrap, wilson
 
 
 def kendall_tau(found: Sequence[float], true: Sequence[float]) -> float | None:
