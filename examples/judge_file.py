@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import fathom
-from fathom.metrics.verdicts import tally
 from fathom.judging import as_trained, rows
+from fathom.metrics.verdicts import tally
 from fathom.mini import base
 
 FILE = Path(__file__).parent / "pairs.jsonl"

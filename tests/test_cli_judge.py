@@ -16,10 +16,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import fathom
-from fathom.metrics.verdicts import summary, tally
 from fathom.cli import app
 from fathom.engines.local import LocalEngine
 from fathom.errors import FathomError
+from fathom.metrics.verdicts import summary, tally
 from fathom.rationale import Status
 from tiny import make_parrot
 

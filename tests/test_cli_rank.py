@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from fathom.metrics.rankings import summary, tally
 from fathom.cli import app
 from fathom.errors import FathomError
+from fathom.metrics.rankings import summary, tally
 
 pytest.importorskip("transformers", reason='needs pip install "fathom-rm[local]"')
 

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fathom.metrics.rankings import kendall_tau
 from fathom.errors import FathomError
 from fathom.judges import Voter
+from fathom.metrics.rankings import kendall_tau
 from fathom.rationale import Status
 from fathom.records import Comparison, Label
 from fathom.scaling.preferences import Preference, preference

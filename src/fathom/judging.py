@@ -18,10 +18,10 @@ from typing import Any, BinaryIO
 
 from pydantic_core import to_jsonable_python
 
-from fathom.metrics import rankings
-from fathom.metrics.verdicts import Tally, count
 from fathom.errors import FathomError
 from fathom.judges import Judge, Voter, find, verdicts
+from fathom.metrics import rankings
+from fathom.metrics.verdicts import Tally, count
 from fathom.rationale import Rationale, Status, Unit
 from fathom.records import Comparison, Label
 from fathom.scaling.preferences import LeftOut, Preference

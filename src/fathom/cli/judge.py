@@ -49,9 +49,9 @@ def command(
     that holds no verdict has a status that says so and counts for nobody.
     """
     given = dict(locals())
-    from fathom.metrics.verdicts import summary
     from fathom.cli._judging import describe, opened, run, show
     from fathom.judging import write_verdicts
+    from fathom.metrics.verdicts import summary
 
     ready = opened(given)
     tallies = run(ready, "judged", partial(write_verdicts, ready.voter, ready.comparisons))

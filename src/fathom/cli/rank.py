@@ -54,9 +54,9 @@ def command(
     for nobody. To go on after an interruption, give the same command again. OUT.meta.json says what made the file.
     """
     given = dict(locals())
-    from fathom.metrics.rankings import summary
     from fathom.cli._judging import describe, opened, run, show
     from fathom.judging import write_rankings
+    from fathom.metrics.rankings import summary
     from fathom.scaling.ranking import rank
     from fathom.scaling.schedules import SCHEDULES
     from fathom.scaling.scores import REDUCERS

@@ -13,9 +13,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from fathom.metrics.intervals import Interval, wilson
 from fathom.engines.local import LocalEngine
 from fathom.judges.mix import MixJudge
+from fathom.metrics.intervals import Interval, wilson
 from fathom.mini import arms, world
 from fathom.mini.arms import DOMAINS, STAGES, Measured, Settings, Stage, select
 from fathom.provenance import provenance, write_json

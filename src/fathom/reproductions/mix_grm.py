@@ -22,8 +22,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fathom.metrics.intervals import Interval, bootstrap
 from fathom.errors import FathomError
+from fathom.metrics.intervals import Interval, bootstrap
 from fathom.mini import arms, base, world
 from fathom.mini.arms import ARMS, DOMAINS, STAGES, Arm, Measured, Settings, Stage, select
 from fathom.provenance import provenance, write_json
