@@ -255,7 +255,8 @@ def test_a_ranking_has_scores_an_order_a_winner_and_the_verdicts_behind_them() -
     assert ranking.order == ((2,), (0, 3), (1,))
     assert ranking.winner == 2
     assert ranking.missing == ()
-    assert ranking.outcomes == {(0, 1): 0, (0, 2): 2, (0, 3): None, (1, 2): 2, (1, 3): 3, (2, 3): 2}
+    winners = {pair: None if won.winner is None else pair[won.winner] for pair, won in ranking.verdicts.items()}
+    assert winners == {(0, 1): 0, (0, 2): 2, (0, 3): None, (1, 2): 2, (1, 3): 3, (2, 3): 2}
     assert [len(verdict.votes) for verdict in ranking.verdicts.values()] == [2] * 6
     assert ranking.usage == Usage(60, 12)
 

@@ -26,8 +26,7 @@ from fathom.rationale import Rationale, Status, Unit
 from fathom.records import Comparison, Label
 from fathom.scaling.preferences import LeftOut, Preference
 from fathom.scaling.ranking import Ranking
-from fathom.scaling.schedules import Pair
-from fathom.verdict import Usage, Verdict, Vote
+from fathom.verdict import Rule, Usage, Verdict, Vote
 
 DESCRIPTION = "fathom.json"
 """Stands beside the weights of a trained judge: its `name`, its `style`, and that it is `trained`."""
@@ -92,14 +91,27 @@ def verdict_row(comparison: Comparison, verdict: Verdict) -> dict[str, Any]:
         "id": comparison.id,
         "status": verdict.status,
         "winner": verdict.winner,
+        "scores": verdict.scores,
         "label": label,
         "correct": verdict.winner == label if told else None,
         "agreement": verdict.agreement,
-        "invalid_policy": verdict.invalid_policy,
-        "placement": comparison.placement,
-        "domain": comparison.domain,
+        "flip_rate": verdict.flip_rate,
+        "rule": _shallow(verdict.rule),
         "tokens": _tokens(verdict.usage),
         "votes": [_vote_row(vote) for vote in verdict.votes],
+        **_judged(comparison),
+    }
+
+
+def _judged(comparison: Comparison) -> dict[str, Any]:
+    """What was judged, so that a file of results can be read, measured and looked at without its source."""
+    prompt = comparison.prompt
+    return {
+        "domain": comparison.domain,
+        "placement": comparison.placement,
+        "prompt": prompt if isinstance(prompt, str) else [message.model_dump() for message in prompt],
+        "responses": comparison.responses,
+        "reference": comparison.reference,
         "metadata": comparison.metadata,
     }
 
@@ -108,6 +120,8 @@ def _vote_row(vote: Vote) -> dict[str, Any]:
     return {
         "status": vote.status,
         "winner": vote.winner,
+        "scores": vote.scores,
+        "probabilities": vote.probabilities,
         "order": vote.order,
         "structure": vote.rationale.structure if vote.rationale else None,
         "rationale": _rationale_row(vote.rationale) if vote.rationale else None,
@@ -120,12 +134,16 @@ def _vote_row(vote: Vote) -> dict[str, Any]:
 
 
 def _rationale_row(rationale: Rationale) -> dict[str, Any]:
-    # By hand: `dataclasses.asdict` copies deeply, and took a tenth of the time of a judgement.
-    units = [{name: getattr(unit, name) for name in _UNIT_FIELDS} for unit in rationale.units]
+    units = [_shallow(unit) for unit in rationale.units]
     return {"units": units, "trace": rationale.trace, "verdict": rationale.verdict}
 
 
-_UNIT_FIELDS = tuple(field.name for field in fields(Unit))
+def _shallow(value: Unit | Rule) -> dict[str, Any]:
+    """By hand: `dataclasses.asdict` copies deeply, and took a tenth of the time of a judgement."""
+    return {name: getattr(value, name) for name in _FIELDS[type(value)]}
+
+
+_FIELDS: dict[type, tuple[str, ...]] = {kind: tuple(field.name for field in fields(kind)) for kind in (Unit, Rule)}
 
 
 def _tokens(usage: Usage) -> dict[str, int]:
@@ -197,11 +215,9 @@ def ranking_row(comparison: Comparison, ranking: Ranking) -> dict[str, Any]:
         "label": label,
         "correct": ranking.winner == label if told else None,
         "kendall_tau": _tau(ranking, comparison.label),
-        "placement": comparison.placement,
-        "domain": comparison.domain,
         "tokens": _tokens(ranking.usage),
         "pairs": [_pair_row(pair, verdict) for pair, verdict in ranking.verdicts.items()],
-        "metadata": comparison.metadata,
+        **_judged(comparison),
     }
 
 
@@ -213,7 +229,7 @@ def _tau(ranking: Ranking, label: Label | None) -> float | None:
     return rankings.kendall_tau(found, true) if true and len(found) == len(true) else None
 
 
-def _pair_row(pair: Pair, verdict: Verdict) -> dict[str, Any]:
+def _pair_row(pair: tuple[int, ...], verdict: Verdict) -> dict[str, Any]:
     """Without what was written, which would be most of the file and is in the journal."""
     return {
         "pair": pair,

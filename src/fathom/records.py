@@ -129,6 +129,17 @@ class Comparison(Record):
             }
         )
 
+    def of(self, chosen: Sequence[int]) -> Comparison:
+        """The prompt with the responses of these indices, and without what speaks of all of them."""
+        return self.model_copy(
+            update={
+                "id": f"{self.id}/{'-'.join(map(str, chosen))}",
+                "responses": tuple(self.responses[i] for i in chosen),
+                "label": None,
+                "placement": None,
+            }
+        )
+
 
 def placement(seed: int, id: str, n: int) -> tuple[int, ...]:
     """The order in which item `id` shows its n responses: uniform over orders, and a pure function of (seed, id, n).

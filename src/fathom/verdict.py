@@ -7,14 +7,19 @@ A verdict counts votes under policies that are named in it. Neither turns a fail
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Literal
 
 from fathom.rationale import Rationale, Status
 
+Aggregate = Literal["majority", "sum", "mean", "probability"]
+"""What is counted for a response: votes, its scores added up, their mean, or the mean probability that it is best."""
 Invalid = Literal["drop", "require"]
 """Votes without a verdict: `drop` counts the rest, `require` gives no verdict unless every vote could be read."""
+Ties = Literal["count", "drop"]
+"""Votes for a tie: `count` lets a tie win against the responses, `drop` takes them as abstentions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,56 +54,120 @@ class Vote:
     """What the model thought, where the engine tells that from `text`; nothing is read from it."""
     extended_to: int | None = None
     """The token limit of a second try, where the first one met its own."""
+    probabilities: tuple[float, ...] | None = None
+    """For each response, the probability that the model named it, read where it did. What is missing to 1 went to a
+    tie and to all that is no verdict."""
 
     def __post_init__(self) -> None:
-        if self.status is not Status.OK and (self.winner is not None or self.scores is not None):
-            raise ValueError(f"a vote with status {self.status!s} can have neither winner nor scores")
+        told = (self.winner, self.scores, self.probabilities)
+        if self.status is not Status.OK and any(value is not None for value in told):
+            raise ValueError(f"a vote with status {self.status!s} can have neither winner, scores nor probabilities")
 
     def seen_in(self, order: tuple[int, ...]) -> Vote:
         """This vote on responses shown in `order`, told about the comparison as it was before reordering.
 
         `order[k]` is the original index of the response in place k. Inverse of `Comparison.reordered(order)`.
         """
-        scores = None
-        if self.scores is not None:
-            scores = tuple(self.scores[order.index(i)] for i in range(len(order)))
-        winner = None if self.winner is None else order[self.winner]
-        return replace(self, winner=winner, scores=scores, order=tuple(order[k] for k in self.order))
+        return replace(
+            self,
+            winner=None if self.winner is None else order[self.winner],
+            scores=_put_back(self.scores, order),
+            probabilities=_put_back(self.probabilities, order),
+            order=tuple(order[k] for k in self.order),
+        )
+
+
+def _put_back(values: tuple[float, ...] | None, order: tuple[int, ...]) -> tuple[float, ...] | None:
+    return None if values is None else tuple(values[order.index(i)] for i in range(len(order)))
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How votes become a verdict, each policy by its name. `Rule()(votes)` is the majority of what could be read.
+
+    Under `majority` the responses' scores are their votes, under the other aggregates what these add up to. The
+    highest score wins; a tie between the leading responses is a tie, never a coin.
+    """
+
+    aggregate: Aggregate = "majority"
+    invalid: Invalid = "drop"
+    ties: Ties = "count"
+
+    def __call__(self, votes: Sequence[Vote]) -> Verdict:
+        """Raises ValueError where there are no votes, or votes without the scores or probabilities to aggregate."""
+        if not votes:
+            raise ValueError("a verdict needs at least one vote")
+        readable = [vote for vote in votes if vote.status is Status.OK]
+        unreadable = [vote.status for vote in votes if vote.status is not Status.OK]
+        if not readable or (unreadable and self.invalid == "require"):
+            status = Counter(unreadable).most_common(1)[0][0]
+            return Verdict(tuple(votes), status, None, None, None, self)
+        counted = [vote for vote in readable if vote.winner is not None] if self.ties == "drop" else readable
+        scores = self._scores(counted, max(len(vote.order) or (vote.winner or 0) + 1 for vote in readable))
+        winner = _highest(scores)
+        if self.aggregate == "majority" and winner is not None:
+            tied = sum(vote.winner is None for vote in counted)
+            winner = winner if scores[winner] > tied else None
+        agreement = sum(vote.winner == winner for vote in readable) / len(readable)
+        return Verdict(tuple(votes), Status.OK, winner, scores, agreement, self)
+
+    def _scores(self, votes: Sequence[Vote], n: int) -> tuple[float, ...]:
+        if self.aggregate == "majority":
+            tally = Counter(vote.winner for vote in votes)
+            return tuple(float(tally[i]) for i in range(n))
+        told = [vote.probabilities if self.aggregate == "probability" else vote.scores for vote in votes]
+        totals = [sum(values) for values in zip(*map(self._told, told), strict=True)] or [0.0] * n
+        return tuple(totals if self.aggregate == "sum" else [total / max(len(votes), 1) for total in totals])
+
+    def _told(self, values: tuple[float, ...] | None) -> tuple[float, ...]:
+        if values is None:
+            kind = "probabilities" if self.aggregate == "probability" else "scores"
+            raise ValueError(f"the aggregate {self.aggregate!r} takes votes with {kind}, and there is one without")
+        return values
+
+
+def _highest(scores: Sequence[float]) -> int | None:
+    """The index of the highest score; None where it is shared, or stands alone as the only one."""
+    best = max(scores)
+    return scores.index(best) if len(scores) > 1 and scores.count(best) == 1 else None
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What the votes on one comparison amount to: `winner` is a response's index, or `None` for a tie or no verdict.
 
-    `status` is `OK` when a winner or a tie was found, and otherwise the status most of the unreadable votes had.
-    `agreement` is the share of readable votes that say what the verdict says; `None` where there is none.
+    `status` is `OK` when a winner or a tie was found, and otherwise the status most of the unreadable votes had; then
+    `scores`, one a response, and `agreement`, the share of readable votes that say what the verdict says, are `None`.
     """
 
     votes: tuple[Vote, ...]
     status: Status
     winner: int | None
+    scores: tuple[float, ...] | None
     agreement: float | None
-    invalid_policy: Invalid
+    rule: Rule
 
     @property
     def usage(self) -> Usage:
         return sum((vote.usage for vote in self.votes), Usage())
 
+    @property
+    def flip_rate(self) -> float | None:
+        """How often a vote names another outcome when the responses are shown in another order, 0 to 1.
 
-def majority(votes: Sequence[Vote], *, invalid: Invalid = "drop") -> Verdict:
-    """The outcome most readable votes agree on; a tie between the leading responses is a tie, never a coin.
+        The first vote in one order is held against the first in each other order, the second against the second, and
+        so on. None where no two readable votes can be held against each other.
+        """
+        flips = [one.winner != other.winner for one, other in _reordered(self.votes)]
+        return sum(flips) / len(flips) if flips else None
 
-    A vote for a tie supports no response. Raises ValueError when there are no votes.
-    """
-    if not votes:
-        raise ValueError("a verdict needs at least one vote")
-    readable = [vote for vote in votes if vote.status is Status.OK]
-    unreadable = [vote.status for vote in votes if vote.status is not Status.OK]
-    if not readable or (unreadable and invalid == "require"):
-        status = Counter(unreadable).most_common(1)[0][0]
-        return Verdict(tuple(votes), status, None, None, invalid)
-    tally = Counter(vote.winner for vote in readable)
-    ranked = Counter({winner: n for winner, n in tally.items() if winner is not None}).most_common(2)
-    leads = bool(ranked) and (len(ranked) == 1 or ranked[0][1] > ranked[1][1]) and ranked[0][1] > tally[None]
-    winner = ranked[0][0] if leads else None
-    return Verdict(tuple(votes), Status.OK, winner, tally[winner] / len(readable), invalid)
+
+def _reordered(votes: Sequence[Vote]) -> Iterator[tuple[Vote, Vote]]:
+    """Pairs of readable votes that saw the responses in different orders and were cast at the same turn."""
+    by_order: dict[tuple[int, ...], list[Vote]] = {}
+    for vote in votes:
+        by_order.setdefault(vote.order, []).append(vote)
+    for these, those in combinations(by_order.values(), 2):
+        for one, other in zip(these, those, strict=False):
+            if one.status is Status.OK and other.status is Status.OK:
+                yield one, other

@@ -33,10 +33,21 @@ class Opened:
 
     @property
     def voter(self) -> Voter:
-        """The judge with the votes that --votes and --swap ask for."""
-        from fathom.scaling.votes import Repeated, Swapped
+        """The judge with the votes that --votes and --swap ask for, counted as --aggregate and its like say."""
+        from fathom.scaling.votes import Counted, Repeated, Shuffled, Swapped
+        from fathom.verdict import Rule
 
-        return Repeated(Swapped(self.judge) if self.given["swap"] else self.judge, self.given["votes"])
+        voter: Voter = self.judge
+        if self.given["swap"] and voter.pattern == "pairwise":
+            voter = Swapped(voter)
+        elif self.given["swap"] and voter.pattern == "listwise":
+            voter = Shuffled(voter, seed=self.given["seed"])
+        rule = Rule(
+            aggregate=self.given["aggregate"] or voter.rule.aggregate,
+            invalid=self.given["invalid_votes"],
+            ties=self.given["tie_votes"],
+        )
+        return Counted(Repeated(voter, self.given["votes"]), rule)
 
 
 def opened(given: Mapping[str, Any]) -> Opened:

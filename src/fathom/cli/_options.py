@@ -1,41 +1,92 @@
-"""The options that `judge`, `rank` and `pairs` share: what is read, and what judges it."""
+"""The options that verbs share which judge: what is read, what judges it, and how its votes are counted.
+
+    @options.judging
+    def command(file: options.File, schedule: ... = "swiss", **given: Any) -> None: ...
+
+`given` holds the values of all parameters of `_shared` by name. They are told once here, and not in every verb.
+"""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
 File = Annotated[str, typer.Argument(help="JSONL, JSON, Parquet or a datasets folder of any layout; - for stdin.")]
-Model = Annotated[
-    str, typer.Option(help="A checkpoint's folder, a name on the hub or the server, mini, or a journal to replay.")
-]
-EngineName = Annotated[
-    str, typer.Option("--engine", help="What runs the model: local, openai for a server, or replay for a journal.")
-]
-BaseUrl = Annotated[str | None, typer.Option(help="(openai) The server, as in http://localhost:8000/v1.")]
-EngineOption = Annotated[
-    list[str], typer.Option(help="NAME=VALUE in YAML, any setting of the engine: concurrency=256, timeout=60, ...")
-]
-JudgeName = Annotated[
-    str | None, typer.Option("--judge", help="A file in fathom/judges. Default: the checkpoint's, or mix.")
-]
-Style = Annotated[
-    Literal["vanilla", "breadth", "depth", "mix", "hybrid"] | None,
-    typer.Option(help="The structure of the rationale. Default: the checkpoint's, or mix."),
-]
-Prompt = Annotated[
-    Literal["trained", "instruct"] | None,
-    typer.Option(help="The plain prompt of training, or full instructions. Default: what the checkpoint needs."),
-]
-Temperature = Annotated[float, typer.Option(min=0, help="0 is greedy.")]
-MaxTokens = Annotated[int, typer.Option(min=1, help="The longest rationale.")]
-Seed = Annotated[int, typer.Option(help="Of the random draws, and of the order of chosen and rejected.")]
-Map = Annotated[list[str], typer.Option(help="FIELD=COLUMN, where a column's name does not say it.")]
-OnError = Annotated[Literal["stop", "skip"], typer.Option(help="What a row that cannot be read does.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="Read this many rows at most.")]
-Journal = Annotated[Path | None, typer.Option(help="Finished completions. Default: OUT.journal.")]
-Device = Annotated[str | None, typer.Option(help="(local) auto, cpu, cuda, cuda:1, ...")]
-Dtype = Annotated[str | None, typer.Option(help="(local) auto, float32, bfloat16, ...")]
-MaxBatchTokens = Annotated[int | None, typer.Option(min=1, help="(local) Lower it if memory runs out.")]
+Out = Annotated[Path | None, typer.Option(help="Where the rows go; without it, to standard output.")]
+
+JUDGE, VOTES, ENGINE, SOURCE = "Judge", "Votes", "Engine", "Source"
+
+
+def _option(panel: str, help: str, **settings: Any) -> Any:
+    return typer.Option(help=help, rich_help_panel=panel, **settings)
+
+
+def _shared(
+    *,
+    model: Annotated[
+        str,
+        _option(JUDGE, "A checkpoint's folder, a name on the hub or the server, mini, or a journal to replay."),
+    ],
+    judge: Annotated[str | None, _option(JUDGE, "A file in fathom/judges. Default: the checkpoint's, or mix.")] = None,
+    style: Annotated[
+        Literal["vanilla", "breadth", "depth", "mix", "hybrid"] | None,
+        _option(JUDGE, "The structure of the rationale. Default: the checkpoint's, or mix."),
+    ] = None,
+    prompt: Annotated[
+        Literal["trained", "instruct"] | None,
+        _option(JUDGE, "The plain prompt of training, or full instructions. Default: what the checkpoint needs."),
+    ] = None,
+    temperature: Annotated[float, _option(JUDGE, "0 is greedy.", min=0)] = 0.0,
+    max_tokens: Annotated[int, _option(JUDGE, "The longest rationale.", min=1)] = 2048,
+    seed: Annotated[int, _option(JUDGE, "Of the random draws, and of the order of chosen and rejected.")] = 0,
+    votes: Annotated[int, _option(VOTES, "Votes on each comparison or pair, in each order.", min=1)] = 1,
+    swap: Annotated[
+        bool, _option(VOTES, "Vote in both orders of a pair; show a list in another order for every vote.")
+    ] = True,
+    aggregate: Annotated[
+        Literal["majority", "sum", "mean", "probability"] | None,
+        _option(VOTES, "What is counted: votes, scores, or the probability of the verdict. Default: the judge's."),
+    ] = None,
+    invalid_votes: Annotated[
+        Literal["drop", "require"],
+        _option(VOTES, "Votes that cannot be read: drop counts the others, require gives no verdict then."),
+    ] = "drop",
+    tie_votes: Annotated[
+        Literal["count", "drop"],
+        _option(VOTES, "Votes for a tie: count lets a tie win, drop takes them as abstentions."),
+    ] = "count",
+    engine: Annotated[
+        str, _option(ENGINE, "What runs the model: local, openai for a server, or replay for a journal.")
+    ] = "local",
+    base_url: Annotated[str | None, _option(ENGINE, "(openai) The server, as in http://localhost:8000/v1.")] = None,
+    engine_option: Annotated[
+        list[str],
+        _option(ENGINE, "NAME=VALUE in YAML, any setting of the engine: concurrency=256, timeout=60, ..."),
+    ] = [],  # noqa: B006
+    device: Annotated[str | None, _option(ENGINE, "(local) auto, cpu, cuda, cuda:1, ...")] = None,
+    dtype: Annotated[str | None, _option(ENGINE, "(local) auto, float32, bfloat16, ...")] = None,
+    max_batch_tokens: Annotated[int | None, _option(ENGINE, "(local) Lower it if memory runs out.", min=1)] = None,
+    journal: Annotated[Path | None, _option(ENGINE, "Finished completions. Default: OUT.journal.")] = None,
+    map: Annotated[list[str], _option(SOURCE, "FIELD=COLUMN, where a column's name does not say it.")] = [],  # noqa: B006
+    on_error: Annotated[Literal["stop", "skip"], _option(SOURCE, "What a row that cannot be read does.")] = "stop",
+    limit: Annotated[int | None, _option(SOURCE, "Read this many rows at most.", min=1)] = None,
+) -> None: ...
+
+
+def judging(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives `command` the options of `_shared` beside its own; it takes their values as `**given`."""
+    own = [each for each in inspect.signature(command).parameters.values() if each.kind is not each.VAR_KEYWORD]
+    hints = get_type_hints(command, include_extras=True) | get_type_hints(_shared, include_extras=True)
+    # As values and not as text: the names in them are known here, and not where Typer reads them.
+    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            each.replace(kind=each.KEYWORD_ONLY, annotation=hints[each.name])
+            for each in (*own, *inspect.signature(_shared).parameters.values())
+        ]
+    )
+    command.__annotations__ = {name: hint for name, hint in hints.items() if name != "given"}
+    return command

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from fathom.cli import _options as options
 
@@ -16,28 +13,11 @@ if TYPE_CHECKING:
     from fathom.metrics.verdicts import Tally
 
 
+@options.judging
 def command(
     file: options.File,
-    model: options.Model,
-    engine: options.EngineName = "local",
-    base_url: options.BaseUrl = None,
-    engine_option: options.EngineOption = [],  # noqa: B006
-    judge: options.JudgeName = None,
-    style: options.Style = None,
-    prompt: options.Prompt = None,
-    votes: Annotated[int, typer.Option(min=1, help="Votes on each comparison, in each order.")] = 1,
-    swap: Annotated[bool, typer.Option("--swap", help="Vote in both orders of the responses.")] = False,
-    temperature: options.Temperature = 0.0,
-    max_tokens: options.MaxTokens = 2048,
-    seed: options.Seed = 0,
-    map: options.Map = [],  # noqa: B006
-    on_error: options.OnError = "stop",
-    limit: options.Limit = None,
-    out: Annotated[Path | None, typer.Option(help="Where the verdicts go; without it, to standard output.")] = None,
-    journal: options.Journal = None,
-    device: options.Device = None,
-    dtype: options.Dtype = None,
-    max_batch_tokens: options.MaxBatchTokens = None,
+    out: options.Out = None,
+    **given: Any,
 ) -> None:
     """Judge the comparisons of a file: one verdict a line, and a summary on stderr.
 
@@ -48,12 +28,11 @@ def command(
     again. OUT.meta.json says what made the file, OUT.skipped.jsonl which rows --on-error skip left out and why. A text
     that holds no verdict has a status that says so and counts for nobody.
     """
-    given = dict(locals())
     from fathom.cli._judging import describe, opened, run, show
     from fathom.judging import write_verdicts
     from fathom.metrics.verdicts import summary
 
-    ready = opened(given)
+    ready = opened(given | {"file": file, "out": out})
     tallies = run(ready, "judged", partial(write_verdicts, ready.voter, ready.comparisons))
     show("verdicts", tallies, _LINES)
     describe(ready, summary(tallies))

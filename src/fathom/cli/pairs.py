@@ -3,40 +3,22 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from fathom.cli import _options as options
 
 
+@options.judging
 def command(
     file: options.File,
-    model: options.Model,
     min_margin: Annotated[float, typer.Option(min=0, help="Leave out where best and worst are nearer, in points.")] = 0,
     ties: Annotated[
         Literal["skip", "first"], typer.Option(help="Where several are best or worst: leave out, or take the first.")
     ] = "skip",
-    engine: options.EngineName = "local",
-    base_url: options.BaseUrl = None,
-    engine_option: options.EngineOption = [],  # noqa: B006
-    judge: options.JudgeName = None,
-    style: options.Style = None,
-    prompt: options.Prompt = None,
-    votes: Annotated[int, typer.Option(min=1, help="Votes on each pair, in each order.")] = 1,
-    swap: Annotated[bool, typer.Option(help="Vote in both orders of each pair.")] = True,
-    temperature: options.Temperature = 0.0,
-    max_tokens: options.MaxTokens = 2048,
-    seed: options.Seed = 0,
-    map: options.Map = [],  # noqa: B006
-    on_error: options.OnError = "stop",
-    limit: options.Limit = None,
-    out: Annotated[Path | None, typer.Option(help="Where the rows go; without it, to standard output.")] = None,
-    journal: options.Journal = None,
-    device: options.Device = None,
-    dtype: options.Dtype = None,
-    max_batch_tokens: options.MaxBatchTokens = None,
+    out: options.Out = None,
+    **given: Any,
 ) -> None:
     """Make data for DPO: all pairs of responses judged, a point a win, the highest total chosen, the lowest rejected.
 
@@ -46,7 +28,6 @@ def command(
     chosen, rejected, and margin and id. Left out, and counted on stderr, are comparisons with a pair that cannot be
     read, and those where several responses are best or worst.
     """
-    given = dict(locals())
     from fathom.cli._judging import describe, opened, run
     from fathom.judging import write_preferences
     from fathom.scaling.preferences import preference
@@ -54,7 +35,7 @@ def command(
     from fathom.scaling.schedules import round_robin
     from fathom.scaling.scores import wins
 
-    ready = opened(given)
+    ready = opened(given | {"file": file, "out": out, "min_margin": min_margin, "ties": ties})
     ranked = partial(rank, ready.voter, schedule=round_robin, reduce=wins)
     prefer = partial(preference, ties=ties, min_margin=min_margin)
     counts, usage = run(ready, "comparisons", partial(write_preferences, ranked, prefer, ready.comparisons))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -15,9 +14,9 @@ if TYPE_CHECKING:
     from fathom.metrics.rankings import RankingTally
 
 
+@options.judging
 def command(
     file: options.File,
-    model: options.Model,
     schedule: Annotated[
         Literal["round-robin", "circular", "swiss", "knock-out", "pivot"],
         typer.Option(help="Which pairs are compared: all, or fewer (docs/ranking.md)."),
@@ -25,25 +24,8 @@ def command(
     reduce: Annotated[
         Literal["bradley-terry", "wins", "borda"], typer.Option(help="How their outcomes become scores.")
     ] = "bradley-terry",
-    engine: options.EngineName = "local",
-    base_url: options.BaseUrl = None,
-    engine_option: options.EngineOption = [],  # noqa: B006
-    judge: options.JudgeName = None,
-    style: options.Style = None,
-    prompt: options.Prompt = None,
-    votes: Annotated[int, typer.Option(min=1, help="Votes on each pair, in each order.")] = 1,
-    swap: Annotated[bool, typer.Option(help="Vote in both orders of each pair.")] = True,
-    temperature: options.Temperature = 0.0,
-    max_tokens: options.MaxTokens = 2048,
-    seed: options.Seed = 0,
-    map: options.Map = [],  # noqa: B006
-    on_error: options.OnError = "stop",
-    limit: options.Limit = None,
-    out: Annotated[Path | None, typer.Option(help="Where the rankings go; without it, to standard output.")] = None,
-    journal: options.Journal = None,
-    device: options.Device = None,
-    dtype: options.Dtype = None,
-    max_batch_tokens: options.MaxBatchTokens = None,
+    out: options.Out = None,
+    **given: Any,
 ) -> None:
     """Rank the responses of every comparison: one ranking a line, and a summary on stderr.
 
@@ -53,7 +35,6 @@ def command(
     A row of the file has a prompt and two or more responses. Pairs that cannot be read are named in the line and count
     for nobody. To go on after an interruption, give the same command again. OUT.meta.json says what made the file.
     """
-    given = dict(locals())
     from fathom.cli._judging import describe, opened, run, show
     from fathom.judging import write_rankings
     from fathom.metrics.rankings import summary
@@ -61,7 +42,7 @@ def command(
     from fathom.scaling.schedules import SCHEDULES
     from fathom.scaling.scores import REDUCERS
 
-    ready = opened(given)
+    ready = opened(given | {"file": file, "out": out, "schedule": schedule, "reduce": reduce})
     ranked = partial(rank, ready.voter, schedule=SCHEDULES[schedule], reduce=REDUCERS[reduce])
     tallies = run(ready, "ranked", partial(write_rankings, ranked, ready.comparisons))
     show("rankings", tallies, _LINES)

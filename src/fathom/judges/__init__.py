@@ -14,16 +14,37 @@ import importlib
 import pkgutil
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Generator,
+    Iterable,
+    Iterator,
+    Sequence,
+)
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from itertools import islice
+from threading import Thread
+from typing import Any, ClassVar, Literal, TypeVar
 
-from fathom.engines import ChatMessage, Engine, EngineError, Request, Sampling
+from fathom.engines import ChatMessage, Completion, Engine, EngineError, Request, Sampling
+from fathom.errors import FathomError
 from fathom.rationale import Status
 from fathom.records import Comparison
-from fathom.verdict import Verdict, Vote, majority
+from fathom.verdict import Rule, Usage, Verdict, Vote
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
+Waited = TypeVar("Waited")
+
+Pattern = Literal["pointwise", "pairwise", "listwise"]
+"""How many responses one prompt shows: one, two, or any number."""
+Order = Literal["input", "completion"]
+"""In which results come: that of their comparisons, or as they are ready."""
 
 MOST_KEPT = 8192
 """Verdicts, finished or not, that wait for an earlier one to be yielded: some 50 MB of usual rationales."""
@@ -32,20 +53,39 @@ MOST_KEPT = 8192
 class Voter(ABC):
     """What judges by votes: a `Judge`, or one wrapped by `fathom.scaling`. `verdict = await voter(comparison)`."""
 
+    @property
+    def pattern(self) -> Pattern:
+        return "pairwise"
+
+    @property
+    def rule(self) -> Rule:
+        """How its votes become a verdict."""
+        return Rule()
+
     @abstractmethod
     async def votes(self, comparison: Comparison, sample: int = 0) -> list[Vote]:
         """The votes on a comparison. Another `sample` gives other random draws, the same one the same."""
 
     async def __call__(self, comparison: Comparison) -> Verdict:
-        return majority(await self.votes(comparison))
+        return self.rule(await self.votes(comparison))
+
+    def run(
+        self, comparisons: Iterable[Comparison], *, concurrency: int = 64, order: Order = "input"
+    ) -> Iterator[tuple[Comparison, Verdict]]:
+        """Judges from code that is not asynchronous, also in a notebook: `for comparison, verdict in judge.run(...)`.
+
+        Verdicts come while others are still being made. To leave the loop early cancels what is in flight.
+        """
+        return _iterated(verdicts(self, comparisons, concurrency=concurrency, order=order))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judge(Voter):
-    """Subclasses write `ask` and `read`; with an engine it casts one vote."""
+    """Subclasses write `ask` and `read`, and say how many responses `ask` takes; with an engine it casts one vote."""
 
     engine: Engine | None = None
     sampling: Sampling = field(default_factory=Sampling)
+    pattern: ClassVar[Pattern] = "pairwise"
 
     @abstractmethod
     def ask(self, comparison: Comparison) -> list[ChatMessage]:
@@ -57,6 +97,7 @@ class Judge(Voter):
 
     async def vote(self, comparison: Comparison, sample: int = 0) -> Vote:
         """One sampled vote. An engine's failure is a vote with status `FAILED` that says why, never an exception."""
+        self.check(comparison)
         order = tuple(range(len(comparison.responses)))
         if self.engine is None:
             raise ValueError(f"{type(self).__name__} has no engine to ask; make it with engine=...")
@@ -64,27 +105,70 @@ class Judge(Voter):
             completion = await self.engine.complete(Request(tuple(self.ask(comparison)), self.sampling, sample))
         except EngineError as error:
             return Vote(Status.FAILED, order=order, error=str(error))
+        return replace(self.read_completion(completion, comparison), order=order)
+
+    def read_completion(self, completion: Completion, comparison: Comparison) -> Vote:
+        """What `read` makes of the text, with what the engine says beside it."""
         vote = self.read(completion.text, comparison, finished=completion.finish_reason == "stop")
         return replace(
             vote,
-            order=order,
             usage=completion.usage,
             reasoning=completion.reasoning,
             extended_to=completion.extended_to,
         )
 
     async def votes(self, comparison: Comparison, sample: int = 0) -> list[Vote]:
+        if self.pattern == "pointwise" and len(comparison.responses) > 1:
+            alone = (comparison.of((i,)) for i in range(len(comparison.responses)))
+            return [side_by_side(await asyncio.gather(*(self.vote(each, sample) for each in alone)))]
         return [await self.vote(comparison, sample)]
+
+    def check(self, comparison: Comparison) -> None:
+        """Raises FathomError for a comparison with another number of responses than the prompt shows."""
+        count, takes = len(comparison.responses), {"pointwise": 1, "pairwise": 2}.get(self.pattern)
+        if takes is not None and count != takes:
+            raise FathomError(
+                f"{type(self).__name__} judges {takes} at a time; comparison {comparison.id!r} has {count} responses"
+                + (" (fathom rank compares more than 2)" if takes == 2 and count > 2 else "")
+            )
+
+
+def side_by_side(votes: Sequence[Vote]) -> Vote:
+    """One vote on n responses, of the votes that a pointwise judge cast on each alone: their scores side by side.
+
+    It can be read where each of them can; else it has the status of the first that cannot. The best score wins.
+    """
+    order = tuple(range(len(votes)))
+    text = "\n\n".join(vote.text for vote in votes)
+    usage = sum((vote.usage for vote in votes), Usage())
+    for vote in votes:
+        if vote.status is not Status.OK:
+            return Vote(vote.status, order=order, text=text, usage=usage, error=vote.error)
+    scores = tuple(score for vote in votes for score in vote.scores or ())
+    if len(scores) != len(votes):
+        raise ValueError("a pointwise judge gives the one response of a comparison one score")
+    winner = scores.index(max(scores)) if scores.count(max(scores)) == 1 else None
+    return Vote(Status.OK, winner=winner, scores=scores, order=order, text=text, usage=usage)
 
 
 async def verdicts(
-    judge: Callable[[Comparison], Awaitable[Result]], comparisons: Iterable[Comparison], *, concurrency: int = 64
+    judge: Callable[[Comparison], Awaitable[Result]],
+    comparisons: Iterable[Comparison],
+    *,
+    concurrency: int = 64,
+    order: Order = "input",
 ) -> AsyncGenerator[tuple[Comparison, Result], None]:
-    """Judges with up to `concurrency` comparisons in flight; yields in the order of input.
+    """Judges with up to `concurrency` comparisons in flight.
 
     `judge` is a `Voter`, or anything else that is awaited for what it makes of a comparison, such as its ranking.
-    One that takes long holds up what is yielded, but not the others, until `MOST_KEPT` of them wait behind it.
+    In the order of input, one that takes long holds up what is yielded, but not the others, until `MOST_KEPT` of them
+    wait behind it.
     """
+    if order == "completion":
+        async with aclosing(_as_completed(judge, comparisons, concurrency)) as results:
+            async for result in results:
+                yield result
+        return
     free = asyncio.Semaphore(concurrency)
     kept: deque[tuple[Comparison, asyncio.Task[Result]]] = deque()
     try:
@@ -100,10 +184,56 @@ async def verdicts(
             done, first = kept.popleft()
             yield done, await first
     finally:
-        for _, task in kept:
-            task.cancel()
-        # They end here, and not after the engine that they use was closed.
-        await asyncio.gather(*(task for _, task in kept), return_exceptions=True)
+        await _cancelled([task for _, task in kept])
+
+
+async def _as_completed(
+    judge: Callable[[Comparison], Awaitable[Result]], comparisons: Iterable[Comparison], concurrency: int
+) -> AsyncGenerator[tuple[Comparison, Result], None]:
+    async def judged(comparison: Comparison) -> tuple[Comparison, Result]:
+        return comparison, await judge(comparison)
+
+    waiting = iter(comparisons)
+    flying = {asyncio.ensure_future(judged(comparison)) for comparison in islice(waiting, concurrency)}
+    try:
+        while flying:
+            finished, flying = await asyncio.wait(flying, return_when=asyncio.FIRST_COMPLETED)
+            flying |= {asyncio.ensure_future(judged(comparison)) for comparison in islice(waiting, len(finished))}
+            for task in finished:
+                yield task.result()
+    finally:
+        await _cancelled(flying)
+
+
+async def _cancelled(tasks: Collection[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    # They end here, and not after the engine that they use was closed.
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _iterated(results: AsyncGenerator[Item, None]) -> Generator[Item, None, None]:
+    """Drives `results` in a thread of its own, because the caller's may already run an event loop."""
+    loop = asyncio.new_event_loop()
+    thread = Thread(target=loop.run_forever, name="judging", daemon=True)
+    thread.start()
+
+    def waited(awaitable: Coroutine[Any, Any, Waited]) -> Waited:
+        return asyncio.run_coroutine_threadsafe(awaitable, loop).result()
+
+    async def following() -> Item | None:
+        return await anext(results, None)
+
+    try:
+        while (item := waited(following())) is not None:
+            yield item
+    finally:
+        waited(results.aclose())
+        # Closes what engines opened in this loop.
+        waited(loop.shutdown_asyncgens())
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 def find(name: str) -> type[Judge]:

@@ -14,7 +14,6 @@ from typing import Literal
 
 from fathom import prompts
 from fathom.engines import ChatMessage
-from fathom.errors import FathomError
 from fathom.judges import Judge
 from fathom.rationale import parse
 from fathom.records import Comparison
@@ -35,9 +34,7 @@ class MixJudge(Judge):
     trained: bool = False
 
     def ask(self, comparison: Comparison) -> list[ChatMessage]:
-        if len(comparison.responses) != 2:
-            count = len(comparison.responses)
-            raise FathomError(f"the Mix judge compares 2 responses; comparison {comparison.id!r} has {count}")
+        self.check(comparison)
         text = prompts.render(
             "mix/trained" if self.trained else f"mix/{self.style}",
             instruction=comparison.prompt_text,

@@ -1,4 +1,4 @@
-"""A ranking of n responses by a judge of pairs.
+"""A ranking of n responses: by the pairs that a pairwise judge compares, or by the scores that another judge gives.
 
     ranking = await rank(Swapped(judge), comparison, swiss, bradley_terry)
     ranking.order                     # ((2,), (0, 3), (1,)): best first, equal scores together
@@ -26,13 +26,14 @@ from fathom.verdict import Usage, Verdict
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """One score a response, None for those of which no pair could be read; the verdict on each pair that was asked.
+    """One score a response, None for those of which nothing could be read; the verdict on each pair that was asked.
 
-    In the verdict on (i, j), response 0 is i and response 1 is j.
+    In the verdict on (i, j), response 0 is i and response 1 is j. A judge that is shown all responses at once has one
+    verdict, on all of them.
     """
 
     scores: Scores
-    verdicts: Mapping[Pair, Verdict]
+    verdicts: Mapping[tuple[int, ...], Verdict]
 
     @property
     def order(self) -> tuple[tuple[int, ...], ...]:
@@ -47,13 +48,8 @@ class Ranking:
         return best[0][0] if best and len(best[0]) == 1 else None
 
     @property
-    def outcomes(self) -> Outcomes:
-        """The winner of each pair that could be read, as an index of the comparison; None for a tie."""
-        return _outcomes(self.verdicts)
-
-    @property
-    def missing(self) -> tuple[Pair, ...]:
-        """The pairs that were asked and could not be read."""
+    def missing(self) -> tuple[tuple[int, ...], ...]:
+        """What was asked and could not be read."""
         return tuple(pair for pair, verdict in self.verdicts.items() if verdict.status is not Status.OK)
 
     @property
@@ -66,34 +62,26 @@ async def rank(
 ) -> Ranking:
     """Asks the pairs of a round at once, round after round, and makes scores of their outcomes.
 
-    Raises FathomError for a comparison of one response.
+    A pointwise or listwise judge is asked once for all responses; its verdict's scores are the ranking's, and
+    `schedule` and `reduce` do nothing. Raises FathomError for a comparison of one response.
     """
     n = len(comparison.responses)
     if n < 2:
         raise FathomError(f"comparison {comparison.id!r} has {n} response; a ranking takes at least 2")
+    if voter.pattern != "pairwise":
+        whole = await voter(comparison)
+        return Ranking(whole.scores or (None,) * n, {tuple(range(n)): whole})
     verdicts: dict[Pair, Verdict] = {}
     rounds = schedule(n)
     pairs = next(rounds)
     while pairs:
-        asked = await asyncio.gather(*(voter(paired(comparison, pair)) for pair in pairs))
+        asked = await asyncio.gather(*(voter(comparison.of(pair)) for pair in pairs))
         verdicts |= zip(pairs, asked, strict=True)
         try:
             pairs = rounds.send(_outcomes(verdicts))
         except StopIteration:
             break
     return Ranking(reduce(n, _outcomes(verdicts)), dict(sorted(verdicts.items())))
-
-
-def paired(comparison: Comparison, pair: Pair) -> Comparison:
-    """The comparison of two of the responses, without what speaks of all of them."""
-    return comparison.model_copy(
-        update={
-            "id": f"{comparison.id}/{pair[0]}-{pair[1]}",
-            "responses": tuple(comparison.responses[i] for i in pair),
-            "label": None,
-            "placement": None,
-        }
-    )
 
 
 def _outcomes(verdicts: Mapping[Pair, Verdict]) -> Outcomes:

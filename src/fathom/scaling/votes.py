@@ -1,4 +1,4 @@
-"""Several votes of one judge: more samples, and both orders of the responses.
+"""Several votes of one judge: more samples, other orders of the responses, and the rule that counts them.
 
     verdict = await Repeated(Swapped(judge), 4)(comparison)
 
@@ -11,16 +11,28 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from fathom.judges import Voter
-from fathom.records import Comparison
-from fathom.verdict import Vote
+from fathom.judges import Pattern, Voter
+from fathom.records import Comparison, placement
+from fathom.verdict import Rule, Vote
 
 
 @dataclass(frozen=True)
-class Repeated(Voter):
+class _Wrapped(Voter):
+    voter: Voter
+
+    @property
+    def pattern(self) -> Pattern:
+        return self.voter.pattern
+
+    @property
+    def rule(self) -> Rule:
+        return self.voter.rule
+
+
+@dataclass(frozen=True)
+class Repeated(_Wrapped):
     """Asks `times` times, with another random draw each time. At temperature 0 every vote is the same."""
 
-    voter: Voter
     times: int
 
     def __post_init__(self) -> None:
@@ -35,10 +47,8 @@ class Repeated(Voter):
 
 
 @dataclass(frozen=True)
-class Swapped(Voter):
+class Swapped(_Wrapped):
     """Asks once as the responses stand and once in reverse; every vote speaks of the responses as they stand."""
-
-    voter: Voter
 
     async def votes(self, comparison: Comparison, sample: int = 0) -> list[Vote]:
         reverse = tuple(reversed(range(len(comparison.responses))))
@@ -46,3 +56,32 @@ class Swapped(Voter):
             self.voter.votes(comparison, sample), self.voter.votes(comparison.reordered(reverse), sample)
         )
         return [*straight, *(vote.seen_in(reverse) for vote in swapped)]
+
+
+@dataclass(frozen=True)
+class Shuffled(_Wrapped):
+    """Shows the responses in another random order for every sample (DeepSeek-GRM, arXiv 2504.02495, section 4).
+
+    The order is a pure function of the seed, the comparison's id and the sample; votes speak of the responses as they
+    stand.
+    """
+
+    seed: int = 0
+
+    async def votes(self, comparison: Comparison, sample: int = 0) -> list[Vote]:
+        order = placement(self.seed, f"{comparison.id}#{sample}", len(comparison.responses))
+        return [vote.seen_in(order) for vote in await self.voter.votes(comparison.reordered(order), sample)]
+
+
+@dataclass(frozen=True)
+class Counted(_Wrapped):
+    """Makes verdicts of the same votes by another rule: `Counted(Repeated(judge, 8), Rule(aggregate="sum"))`."""
+
+    by: Rule
+
+    @property
+    def rule(self) -> Rule:
+        return self.by
+
+    async def votes(self, comparison: Comparison, sample: int = 0) -> list[Vote]:
+        return await self.voter.votes(comparison, sample)
