@@ -130,7 +130,8 @@ _STRAY_JOINERS = re.compile("(?<=[\x00-\x7f])[\u200c\u200d]+|[\u200c\u200d]+(?=[
 
 def _one_line(text: str) -> str:
     """Split first, so that every space is an ASCII one before `clean` looks at what stands beside it."""
-    return " ".join(clean(" ".join(text.split())).split())
+    text = " ".join(text.split())
+    return text if text.isascii() else " ".join(clean(text).split())
 
 
 # Canonical text ------------------------------------------------------------------------------------------------------
@@ -153,19 +154,20 @@ def render(rationale: Rationale) -> str:
 
 
 def _render_unit(number: int, unit: Unit, trace: str) -> str:
-    fields = {
-        f"Principle {number}": unit.principle,
-        "Definition": unit.definition,
-        "Solution": trace,
-        "Judgment": unit.judgment,
-        "Verdict": unit.sub_verdict or "",
-    }
-    optional = {"Definition", "Solution", "Judgment", "Verdict"}
-    return "\n".join(_field(name, text) for name, text in fields.items() if text or name not in optional)
+    optional = (
+        ("Definition", unit.definition),
+        ("Solution", trace),
+        ("Judgment", unit.judgment),
+        ("Verdict", unit.sub_verdict or ""),
+    )
+    fields = [_field(name, text) for name, text in optional if text]
+    return "\n".join([_field(f"Principle {number}", unit.principle), *fields])
 
 
 def _field(name: str, text: str) -> str:
     """A content line that looks like a field is marked with a backslash, so that no text can pose as structure."""
+    if ":" not in text:
+        return f"{name}: {text}"
     return f"{name}: " + _POSING.sub(r"\n\\\1", "\n" + text)[1:]
 
 
