@@ -78,6 +78,15 @@ def _items(rng: random.Random) -> Iterator[world.Item]:
 def pretrain(settings: Settings, out: Path) -> None:
     """Trains from random weights and saves the checkpoint, its tokenizer and `pretraining.json` in `out`."""
     words, model = base.tokenizer(), base.untrained(settings.seed)
+    fit(model, words, settings)
+    model.save_pretrained(out)
+    words.save_pretrained(out)
+    write_json(out / "fathom.json", {"name": "mix", "style": "mix", "trained": True})
+    write_json(out / "pretraining.json", provenance(asdict(settings), ()))
+
+
+def fit(model: Any, words: Any, settings: Settings) -> None:
+    """Trains `model`, whose tokenizer `words` has a chat template, in place on texts of the small world."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, settings))
     rng = random.Random(settings.seed)
@@ -89,10 +98,6 @@ def pretrain(settings: Settings, out: Path) -> None:
         optimizer.step()
         optimizer.zero_grad()
         schedule.step()
-    model.save_pretrained(out)
-    words.save_pretrained(out)
-    write_json(out / "fathom.json", {"name": "mix", "style": "mix", "trained": True})
-    write_json(out / "pretraining.json", provenance(asdict(settings), ()))
 
 
 def _rate(step: int, settings: Settings) -> float:
