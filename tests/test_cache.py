@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -18,6 +20,8 @@ from fathom.engines import Completion, EngineError, Request, Sampling, TokenLogp
 from fathom.engines.cache import CachedEngine, decode_completion, encode_completion, request_key
 from fathom.errors import FathomError
 from fathom.verdict import Usage
+
+LOGPROBS = st.floats(max_value=0, allow_nan=False)
 
 
 class Counting:
@@ -83,6 +87,7 @@ def test_a_failure_is_not_stored(tmp_path: Path) -> None:
         pytest.param(("counting:1", ask("a", stop=("x",))), id="stop"),
         pytest.param(("counting:1", ask("a", seed=1)), id="seed"),
         pytest.param(("counting:1", ask("a", logprobs=True)), id="logprobs"),
+        pytest.param(("counting:1", ask("a", top_logprobs=5)), id="top-logprobs"),
     ],
 )
 def test_whatever_decides_a_completion_changes_its_key(other: tuple[str, Request]) -> None:
@@ -97,11 +102,26 @@ def test_whatever_decides_a_completion_changes_its_key(other: tuple[str, Request
         finish_reason=st.sampled_from(["stop", "length", "content_filter"]),
         usage=st.builds(Usage, st.integers(0), st.integers(0)),
         logprobs=st.none()
-        | st.lists(st.builds(TokenLogprob, st.text(), st.floats(max_value=0, allow_nan=False))).map(tuple),
+        | st.lists(
+            st.builds(TokenLogprob, st.text(), LOGPROBS, st.lists(st.tuples(st.text(), LOGPROBS)).map(tuple))
+        ).map(tuple),
     )
 )
 def test_a_stored_completion_is_read_back_unchanged(completion: Completion) -> None:
     assert decode_completion(encode_completion(completion)) == completion
+
+
+def test_journals_from_before_the_most_likely_tokens_were_asked_for_still_answer() -> None:
+    sampling = {"temperature": 0.5, "top_p": 1.0, "max_tokens": 9, "stop": [], "seed": 1, "logprobs": True}
+    asked = {"engine": "e", "messages": [{"role": "user", "content": "a"}], "sampling": sampling, "sample": 2}
+    key = hashlib.sha256(json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    assert request_key("e", ask("a", 2, temperature=0.5, max_tokens=9, seed=1, logprobs=True)) == key
+    written = (
+        '{"text":"A","finish_reason":"stop","usage":{"prompt_tokens":1,"completion_tokens":1},'
+        '"logprobs":[{"token":"A","logprob":-0.5}],"reasoning":"","extended_to":null}'
+    )
+    assert decode_completion(written) == Completion("A", usage=Usage(1, 1), logprobs=(TokenLogprob("A", -0.5),))
+    assert encode_completion(decode_completion(written)) == written
 
 
 def test_a_caller_that_gives_up_takes_nothing_from_the_others(tmp_path: Path) -> None:

@@ -93,6 +93,35 @@ def test_logprobs_are_those_of_one_forward_pass_over_the_whole_text(engine: Loca
         assert [entry.logprob for entry in completion.logprobs] == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_the_most_likely_tokens_are_those_of_one_forward_pass_over_the_whole_text(
+    engine: LocalEngine, temperature: float
+) -> None:
+    requests = [ask("a" * n, temperature=temperature, top_p=0.9, top_logprobs=3) for n in (2, 9, 33)]
+    for request, completion in zip(requests, together(engine, requests), strict=True):
+        prompt = encode_chat(engine.tokenizer, request.messages)
+        assert completion.logprobs is not None
+        written = engine.tokenizer.convert_tokens_to_ids(_tokens(engine, request))
+        with torch.inference_mode():
+            logits = engine.model(torch.tensor([prompt + written])).logits[0, len(prompt) - 1 : -1]
+        logprobs, tokens = logits.log_softmax(-1).topk(3)
+        for entry, likely, names in zip(completion.logprobs, logprobs.tolist(), tokens.tolist(), strict=True):
+            assert [logprob for _, logprob in entry.top] == pytest.approx(likely, abs=1e-4)
+            assert [token for token, _ in entry.top] == [engine.tokenizer.decode([token]) for token in names]
+
+
+def test_asking_for_the_most_likely_tokens_changes_no_text(engine: LocalEngine) -> None:
+    plain, asked = together(engine, [ask("hello", temperature=1.0, top_logprobs=n) for n in (0, 20)])
+    assert (asked.text, asked.finish_reason, asked.usage) == (plain.text, plain.finish_reason, plain.usage)
+    assert plain.logprobs is None
+
+
+@pytest.mark.parametrize("count", [-1, 21])
+def test_more_likely_tokens_than_servers_give_are_refused(count: int) -> None:
+    with pytest.raises(ValueError, match="allowed are 0 to 20"):
+        Sampling(top_logprobs=count)
+
+
 def _tokens(engine: LocalEngine, request: Request) -> list[str]:
     """The tokens of a completion, from the decoder itself: half a character has no text of its own."""
     from fathom.engines.decoding import Row, decode

@@ -130,6 +130,28 @@ def test_log_probabilities_of_a_chat_are_read() -> None:
     assert completion.logprobs == (TokenLogprob("H", -0.1), TokenLogprob("i", -0.2))
 
 
+def test_the_most_likely_tokens_are_asked_of_a_chat_and_read_best_first() -> None:
+    top = [{"token": "B", "logprob": -2.0, "bytes": [66]}, {"token": "A", "logprob": -0.1, "bytes": [65]}]
+    body = json.loads(chat("B").body)
+    body["choices"][0]["logprobs"] = {"content": [{"token": "B", "logprob": -2.0, "top_logprobs": top}]}
+    reply = Reply(body=json.dumps(body).encode())
+    server, completion = served(lambda _: reply, lambda engine: engine.complete(ask("x", top_logprobs=2)))
+    assert (server.calls[0].fields["logprobs"], server.calls[0].fields["top_logprobs"]) == (True, 2)
+    assert completion.logprobs == (TokenLogprob("B", -2.0, (("A", -0.1), ("B", -2.0))),)
+
+
+def test_the_most_likely_tokens_are_asked_of_a_base_model_and_read_best_first() -> None:
+    told = {"tokens": ["B", "."], "token_logprobs": [-2.0, -0.1], "top_logprobs": [{"B": -2.0, "A": -0.1}, None]}
+    reply = {"choices": [{"text": "B.", "finish_reason": "stop", "logprobs": told}]}
+    server, completion = served(
+        lambda _: Reply(body=json.dumps(reply).encode()),
+        lambda engine: engine.complete(ask("x", top_logprobs=2)),
+        api="completions",
+    )
+    assert server.calls[0].fields["logprobs"] == 2
+    assert completion.logprobs == (TokenLogprob("B", -2.0, (("A", -0.1), ("B", -2.0))), TokenLogprob(".", -0.1))
+
+
 @pytest.mark.parametrize(
     ("reply", "text", "reasoning"),
     [
@@ -564,7 +586,7 @@ def test_fathom_judge_asks_a_server(tmp_path: Path) -> None:
 
     def command(url: str) -> Any:
         settings = ["--base-url", url, "--engine-option", "retries=1", "--engine-option", 'extra_body={"top_k": 1}']
-        arguments = ["judge", pairs, "--engine", "openai", "--model", "org/name", *settings, "--out", out]
+        arguments = ["judge", pairs, "--engine", "openai", "--model", "org/name", "--no-swap", *settings, "--out", out]
         return CliRunner().invoke(app, [*map(str, arguments)], catch_exceptions=False)
 
     async def run() -> tuple[Server, Any]:

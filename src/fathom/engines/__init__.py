@@ -25,9 +25,16 @@ class ChatMessage(TypedDict):
     content: str
 
 
+MOST_TOP_LOGPROBS = 20
+"""As many as OpenAI's interface gives, and what servers take that follow it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How to draw text. `temperature` 0 is greedy; `max_tokens` bounds one completion."""
+    """How to draw text. `temperature` 0 is greedy; `max_tokens` bounds one completion.
+
+    Raises ValueError for more `top_logprobs` than `MOST_TOP_LOGPROBS`.
+    """
 
     temperature: float = 0.0
     top_p: float = 1.0
@@ -36,6 +43,12 @@ class Sampling:
     seed: int = 0
     logprobs: bool = False
     """Whether to return the log-probability of every token written."""
+    top_logprobs: int = 0
+    """How many of the most likely tokens to return beside each one written, whose log-probability comes then too."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.top_logprobs <= MOST_TOP_LOGPROBS:
+            raise ValueError(f"top_logprobs={self.top_logprobs}: allowed are 0 to {MOST_TOP_LOGPROBS}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +64,8 @@ class TokenLogprob:
 
     token: str
     logprob: float
+    top: tuple[tuple[str, float], ...] = ()
+    """The most likely tokens in its place with their log-probabilities, best first: `Sampling.top_logprobs` of them."""
 
 
 @dataclass(frozen=True, slots=True)

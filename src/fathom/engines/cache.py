@@ -15,7 +15,7 @@ import asyncio
 import hashlib
 import json
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from functools import partial
@@ -116,8 +116,12 @@ def encode_completion(completion: Completion) -> str:
 
 def _shallow(value: Any) -> dict[str, Any]:
     """Like `dataclasses.asdict`, without its deep copies."""
-    return {name: getattr(value, name) for name in _FIELDS[type(value)]}
+    told = {name: getattr(value, name) for name in _FIELDS[type(value)]}
+    return {name: entry for name, entry in told.items() if entry or name not in _LATER}
 
+
+_LATER = frozenset({"top_logprobs", "top"})
+"""Fields that journals of older versions do not know. Left out where they are empty, so that those still answer."""
 
 _FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in (Sampling, Completion, Usage, TokenLogprob)}
 
@@ -128,8 +132,13 @@ def decode_completion(text: str) -> Completion:
     logprobs = stored.pop("logprobs")
     return Completion(
         **stored | {"usage": Usage(**stored["usage"])},
-        logprobs=None if logprobs is None else tuple(TokenLogprob(**entry) for entry in logprobs),
+        logprobs=None if logprobs is None else tuple(map(_decode_logprob, logprobs)),
     )
+
+
+def _decode_logprob(stored: Mapping[str, Any]) -> TokenLogprob:
+    top = tuple((token, logprob) for token, logprob in stored.get("top", ()))
+    return TokenLogprob(stored["token"], stored["logprob"], top)
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -45,6 +45,8 @@ class Written:
     tokens: list[int]
     ended: bool
     logprobs: list[float] | None = None
+    top: list[list[tuple[int, float]]] | None = None
+    """For every token the most likely ones in its place with their log-probabilities, best first."""
 
 
 @dataclass
@@ -62,6 +64,19 @@ class _Batch:
     """(rows, most tokens written), uniform in [0, 1)."""
     tokens: torch.Tensor
     logprobs: torch.Tensor | None
+    top: torch.Tensor | None
+    """(rows, most tokens written, top_logprobs): tokens."""
+    top_logprobs: torch.Tensor | None
+
+    def note(self, step: int, token: torch.Tensor, logits: torch.Tensor) -> None:
+        """Keeps what was drawn, and what could have been."""
+        self.tokens[:, step] = token
+        if self.logprobs is None:
+            return
+        logprobs = logits.log_softmax(-1)
+        self.logprobs[:, step] = logprobs.gather(1, token[:, None])[:, 0]
+        if self.top is not None and self.top_logprobs is not None:
+            self.top_logprobs[:, step], self.top[:, step] = logprobs.topk(self.top.shape[-1])
 
     def take(self, rows: torch.Tensor) -> None:
         for field in fields(self):
@@ -88,16 +103,14 @@ def decode(
     forward = _Forward(model)
     logits, mask = forward.prefill(list(place))
     owner = torch.tensor([place[row.prompt] for row in rows], device=mask.device)
-    batch = _start(rows, sampling, context, mask[owner])
     logits = logits[owner]
+    batch = _start(rows, sampling, context, mask[owner], vocabulary=logits.shape[-1])
     forward.take(owner)
     end_tokens = torch.tensor(sorted(ends), device=mask.device)
     alive = torch.ones(len(rows), dtype=torch.bool, device=mask.device)
     for step in range(int(batch.limit.max())):
         token = draw(logits, sampling, None if batch.noise is None else batch.noise[:, step])
-        batch.tokens[:, step] = token
-        if batch.logprobs is not None:
-            batch.logprobs[:, step] = logits.log_softmax(-1).gather(1, token[:, None])[:, 0]
+        batch.note(step, token, logits)
         ended = torch.isin(token, end_tokens)
         if says_stop is not None:
             ended |= torch.tensor(says_stop(batch.tokens[:, : step + 1].tolist()), device=ended.device)
@@ -144,12 +157,13 @@ def _invert(cumulative: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
     return token.clamp(max=cumulative.shape[1] - 1)
 
 
-def _start(rows: Sequence[Row], sampling: Sampling, context: int, mask: torch.Tensor) -> _Batch:
+def _start(rows: Sequence[Row], sampling: Sampling, context: int, mask: torch.Tensor, vocabulary: int) -> _Batch:
     limits = [min(sampling.max_tokens, context - len(row.prompt)) for row in rows]
     most, device = max(limits), mask.device
     noise = None
     if sampling.temperature > 0:
         noise = torch.from_numpy(numpy.stack([_stream(row).random(most) for row in rows])).to(device)
+    top = (len(rows), most, min(sampling.top_logprobs, vocabulary)) if sampling.top_logprobs else None
     return _Batch(
         index=torch.arange(len(rows), device=device),
         length=mask.sum(-1),
@@ -157,7 +171,9 @@ def _start(rows: Sequence[Row], sampling: Sampling, context: int, mask: torch.Te
         mask=torch.nn.functional.pad(mask, (0, most), value=1),
         noise=noise,
         tokens=torch.zeros(len(rows), most, dtype=torch.long, device=device),
-        logprobs=torch.zeros(len(rows), most, device=device) if sampling.logprobs else None,
+        logprobs=torch.zeros(len(rows), most, device=device) if sampling.logprobs or top else None,
+        top=torch.zeros(top, dtype=torch.long, device=device) if top else None,
+        top_logprobs=torch.zeros(top, device=device) if top else None,
     )
 
 
@@ -170,8 +186,17 @@ def _written(batch: _Batch, done: torch.Tensor, ended: torch.Tensor, count: int)
     rows = done.nonzero()[:, 0]
     logprobs: list[Any] = [None] * len(rows) if batch.logprobs is None else batch.logprobs[rows, :count].tolist()
     columns = (batch.index[rows].tolist(), batch.tokens[rows, :count].tolist(), ended[rows].tolist(), logprobs)
+    tops = _tops(batch, rows, count)
+    return [(index, Written(*written)) for index, *written in zip(*columns, tops, strict=True)]
 
-    return [(index, Written(*written)) for index, *written in zip(*columns, strict=True)]
+
+def _tops(batch: _Batch, rows: torch.Tensor, count: int) -> list[Any]:
+    if batch.top is None or batch.top_logprobs is None:
+        return [None] * len(rows)
+    tokens, logprobs = batch.top[rows, :count].tolist(), batch.top_logprobs[rows, :count].tolist()
+    return [
+        [list(zip(*best, strict=True)) for best in zip(*row, strict=True)] for row in zip(tokens, logprobs, strict=True)
+    ]
 
 
 class _Forward:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 from fathom.engines import Completion, FinishReason, Request, Sampling, TokenLogprob
@@ -52,9 +52,15 @@ def body(
         fields["top_p"] = sampling.top_p
     if sampling.stop:
         fields["stop"] = sampling.stop
-    if sampling.logprobs:
-        fields["logprobs"] = True if api == "chat" else 1
-    return fields
+    return fields | _asked_logprobs(sampling, api)
+
+
+def _asked_logprobs(sampling: Sampling, api: Api) -> dict[str, Any]:
+    if not sampling.logprobs and not sampling.top_logprobs:
+        return {}
+    if api == "completions":
+        return {"logprobs": max(1, sampling.top_logprobs)}
+    return {"logprobs": True} | ({"top_logprobs": sampling.top_logprobs} if sampling.top_logprobs else {})
 
 
 def _seed(sampling: Sampling, sample: int) -> int:
@@ -108,9 +114,24 @@ def _logprobs(told: Mapping[str, Any] | None) -> tuple[TokenLogprob, ...] | None
     if not told:
         return None
     if told.get("content") is not None:
-        return tuple(TokenLogprob(entry["token"], float(entry["logprob"])) for entry in told["content"])
-    pairs = zip(told["tokens"], told["token_logprobs"], strict=True)
-    return tuple(TokenLogprob(token, float(logprob)) for token, logprob in pairs)
+        return tuple(
+            TokenLogprob(entry["token"], float(entry["logprob"]), _chat_top(entry.get("top_logprobs")))
+            for entry in told["content"]
+        )
+    tops = told.get("top_logprobs") or [None] * len(told["tokens"])
+    return tuple(
+        TokenLogprob(token, float(logprob), _best_first((top or {}).items()))
+        for token, logprob, top in zip(told["tokens"], told["token_logprobs"], tops, strict=True)
+    )
+
+
+def _chat_top(told: Sequence[Mapping[str, Any]] | None) -> tuple[tuple[str, float], ...]:
+    return _best_first((entry["token"], entry["logprob"]) for entry in told) if told else ()
+
+
+def _best_first(pairs: Iterable[tuple[str, Any]]) -> tuple[tuple[str, float], ...]:
+    """Sorted here, because servers put the token that was drawn anywhere among the most likely ones."""
+    return tuple(sorted(((token, float(logprob)) for token, logprob in pairs), key=lambda pair: -pair[1]))
 
 
 def read_error(content: bytes) -> str:

@@ -200,8 +200,13 @@ class LocalEngine:
         """Of every token written, the end token and the tokens of a stop string included."""
         if written.logprobs is None:
             return None
-        texts = self.tokenizer.batch_decode([[token] for token in written.tokens])
-        return tuple(TokenLogprob(*pair) for pair in zip(texts, written.logprobs, strict=True))
+        tops = written.top or [[] for _ in written.tokens]
+        seen = list({*written.tokens, *(token for top in tops for token, _ in top)})
+        texts = dict(zip(seen, self.tokenizer.batch_decode([[token] for token in seen]), strict=True))
+        return tuple(
+            TokenLogprob(texts[token], logprob, tuple((texts[other], likely) for other, likely in top))
+            for token, logprob, top in zip(written.tokens, written.logprobs, tops, strict=True)
+        )
 
 
 def encode_chat(tokenizer: Any, messages: Sequence[ChatMessage]) -> list[int]:
