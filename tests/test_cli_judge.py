@@ -88,14 +88,15 @@ def test_a_judge_that_always_says_a_is_right_half_of_the_time_and_never_when_swa
     pairs: Path, says_a: Path, tmp_path: Path
 ) -> None:
     once, swapped = tmp_path / "once.jsonl", tmp_path / "swapped.jsonl"
-    judge(pairs, "--model", says_a, "--out", once)
-    judge(pairs, "--model", says_a, "--out", swapped, "--swap")
+    judge(pairs, "--model", says_a, "--out", once, "--no-swap")
+    judge(pairs, "--model", says_a, "--out", swapped)
     assert [row["correct"] for row in rows_of(once)] == [True, False] * 3
     assert meta_of(once)["summary"]["all"]["strict"][0] == 0.5
     assert [row["winner"] for row in rows_of(swapped)] == [None] * 6
     assert [[vote["order"] for vote in row["votes"]] for row in rows_of(swapped)] == [[[0, 1], [1, 0]]] * 6
     assert meta_of(swapped)["summary"]["all"]["strict"][0] == 0.0
     assert meta_of(swapped)["summary"]["all"]["readable_share"][0] == 1.0
+    assert [row["flip_rate"] for row in rows_of(once) + rows_of(swapped)] == [None] * 6 + [1.0] * 6
 
 
 def test_running_again_asks_nothing_and_writes_the_same_bytes(
@@ -113,7 +114,7 @@ def test_running_again_asks_nothing_and_writes_the_same_bytes(
     monkeypatch.setattr(LocalEngine, "complete", never)
     judge(*arguments)
     assert out.read_bytes() == first
-    assert all(len(row["votes"]) == 3 for row in rows_of(out))
+    assert all(len(row["votes"]) == 6 for row in rows_of(out))
 
 
 def test_the_summary_can_be_computed_again_from_the_verdicts(pairs: Path, says_a: Path, tmp_path: Path) -> None:

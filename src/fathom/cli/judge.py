@@ -21,7 +21,7 @@ def command(
 ) -> None:
     """Judge the comparisons of a file: one verdict a line, and a summary on stderr.
 
-        fathom judge pairs.jsonl --model runs/sft --swap --out verdicts.jsonl
+        fathom judge pairs.jsonl --model runs/sft --out verdicts.jsonl
         fathom judge pairs.jsonl --engine openai --base-url http://localhost:8000/v1 --model Qwen/Qwen3-32B
 
     Every finished completion is kept in a journal beside OUT. To go on after an interruption, give the same command
