@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import time
@@ -617,3 +618,19 @@ def test_an_engine_option_that_is_none_is_refused(option: str, tmp_path: Path) -
     result = CliRunner().invoke(app, arguments)
     assert isinstance(result.exception, FathomError)
     assert "NAME=VALUE" in str(result.exception)
+
+
+def test_connections_close_with_their_event_loop(recwarn: pytest.WarningsRecorder, caplog: Any) -> None:
+    async def run() -> None:
+        async with serving(lambda _: chat(A)) as server:
+            engine = OpenAIEngine("m", base_url=server.url)
+            judge = MixJudge(engine=engine)
+            pair = Comparison(id="1", prompt="Task", responses=("yes", "no"))
+            for _ in range(2):
+                [(_, verdict)] = await asyncio.to_thread(lambda: list(judge.run([pair])))
+                assert verdict.winner == 0
+
+    asyncio.run(run())
+    gc.collect()
+    assert not [warning for warning in recwarn if "unclosed" in str(warning.message).lower()]
+    assert "Unclosed" not in caplog.text

@@ -20,12 +20,12 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from dataclasses import replace
 from functools import cached_property
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import aiohttp
 import yarl
@@ -112,7 +112,7 @@ class OpenAIEngine:
         self.extra_body = dict(extra_body or {})
         self._key = _key(self.base_url, api_key_env, api_key_file)
         self._url = yarl.URL(f"{self.base_url}/{dialect.PATHS[api]}")
-        self._open: tuple[asyncio.AbstractEventLoop, aiohttp.ClientSession] | None = None
+        self._open: _Open | None = None
 
     @cached_property
     def identity(self) -> str:
@@ -165,9 +165,10 @@ class OpenAIEngine:
         """One call. Enter the limit before; it is left here."""
         sent = time.monotonic()
         try:
+            session = await self._session()
             async with (
                 asyncio.timeout(self.timeout),
-                self._session().post(self._url, data=body, allow_redirects=False) as response,
+                session.post(self._url, data=body, allow_redirects=False) as response,
             ):
                 content = await response.read()
             if response.status != HTTPStatus.OK:
@@ -219,27 +220,32 @@ class OpenAIEngine:
         text = " ".join((text.replace(self._key, "[key]") if self._key else text).split())
         return text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]}..."
 
-    def _session(self) -> aiohttp.ClientSession:
+    async def _session(self) -> aiohttp.ClientSession:
         """A session belongs to one event loop, so each `asyncio.run` gets its own."""
         loop = asyncio.get_running_loop()
-        if self._open is None or self._open[0] is not loop or self._open[1].closed:
-            headers = {"Content-Type": "application/json"}
-            if self._key:
-                headers["Authorization"] = f"Bearer {self._key}"
-            session = aiohttp.ClientSession(
-                headers=headers,
-                # No limits of its own: `Limit` and `asyncio.timeout` are the only ones.
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_SECONDS),
-                timeout=aiohttp.ClientTimeout(),
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
-            self._open = loop, session
-        return self._open[1]
+        if self._open is None or self._open.loop is not loop or self._open.session.closed:
+            keeper = self._kept_open()
+            self._open = _Open(loop, keeper, await anext(keeper))
+        return self._open.session
+
+    async def _kept_open(self) -> AsyncGenerator[aiohttp.ClientSession, None]:
+        """One session. A generator, because a loop that shuts down ends those: so nobody has to close an engine."""
+        headers = {"Content-Type": "application/json"}
+        if self._key:
+            headers["Authorization"] = f"Bearer {self._key}"
+        async with aiohttp.ClientSession(
+            headers=headers,
+            # No limits of its own: `Limit` and `asyncio.timeout` are the only ones.
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_SECONDS),
+            timeout=aiohttp.ClientTimeout(),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        ) as session:
+            yield session
 
     async def close(self) -> None:
         """Closes the connections. A later request opens new ones."""
         if self._open is not None:
-            await self._open[1].close()
+            await self._open.keeper.aclose()
             self._open = None
 
     async def __aenter__(self) -> Self:
@@ -247,6 +253,12 @@ class OpenAIEngine:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+
+class _Open(NamedTuple):
+    loop: asyncio.AbstractEventLoop
+    keeper: AsyncGenerator[aiohttp.ClientSession, None]
+    session: aiohttp.ClientSession
 
 
 class _HeldError(EngineError):
