@@ -29,6 +29,7 @@ from typing import Any, NamedTuple, Self
 
 import aiohttp
 import yarl
+from pydantic_core import to_json
 
 from fathom.engines import Completion, EngineError, Request, dialect
 from fathom.engines.limits import Limit, backoff, retry_after
@@ -130,7 +131,7 @@ class OpenAIEngine:
 
     async def _completed(self, request: Request) -> Completion:
         fields = dialect.body(request, self.model, self.api, self.max_tokens_field) | self.extra_body
-        body = json.dumps({name: value for name, value in fields.items() if value is not None}).encode()
+        body = to_json({name: value for name, value in fields.items() if value is not None})
         failures: list[EngineError] = []
         await self.limit.enter()
         try:
