@@ -146,16 +146,16 @@ def _comparisons(
 
 def _recognised(source: Source, mapping: Mapping[str, str], patient: bool) -> tuple[Layout, Iterator[Located]]:
     """The layout of the first row that has one (of the first row at all, unless `patient`), and all rows."""
-    rows = _rows(source)
+    rows = located(source)
     seen: list[Located] = []
     failure = ": holds no rows"
 
     def values(column: str) -> Iterator[Any]:
-        located = _rows(source)
+        again = located(source)
         if _read_once(source):
             seen.extend(rows)
-            located = iter(seen)
-        return (row.get(column) for _, row in located if isinstance(row, Mapping))
+            again = iter(seen)
+        return (row.get(column) for _, row in again if isinstance(row, Mapping))
 
     for line, row in rows:
         seen.append((line, row))
@@ -227,7 +227,8 @@ def _refuse_other_folder(path: Path) -> None:
         raise FathomError(f"{path}: a folder is read when datasets' save_to_disk wrote it; give a file in it instead")
 
 
-def _rows(source: Source) -> Iterator[Located]:
+def located(source: Source) -> Iterator[Located]:
+    """The rows of a source as they are, each with its line. A line that is no JSON comes as the BadRow that says so."""
     if not isinstance(source, str | Path):
         return enumerate(source, 1)
     if str(source) == "-":

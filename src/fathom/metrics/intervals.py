@@ -8,13 +8,15 @@ All intervals are two-sided at 95 %.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from math import sqrt
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+Item = TypeVar("Item")
 _Z = 1.959963984540054
 
 
@@ -63,3 +65,29 @@ def _resampled_means(
     """The means of `replicates` resamples of a run; in blocks, so that memory stays small."""
     blocks = [min(100, replicates - start) for start in range(0, replicates, 100)]
     return np.concatenate([run[rng.integers(run.size, size=(block, run.size))].mean(axis=1) for block in blocks])
+
+
+def clustered(
+    measure: Callable[[Sequence[Item]], Mapping[str, float]],
+    clusters: Sequence[Sequence[Item]],
+    *,
+    replicates: int = 1000,
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """Percentile intervals of the figures that `measure` makes of items, where items come in clusters, such as prompts.
+
+    Whole clusters are drawn with replacement, as many as there are (Cameron, Gelbach & Miller 2008, section III).
+    `measure` leaves out a figure for which it has no items; so a replicate that lacks them has no part in its interval.
+    """
+    if not clusters:
+        raise ValueError("a bootstrap needs at least one cluster")
+    rng = np.random.default_rng(seed)
+    told = measure(list(chain.from_iterable(clusters)))
+    drawn: dict[str, list[float]] = {name: [] for name in told}
+    for _ in range(replicates):
+        chosen = rng.integers(len(clusters), size=len(clusters)).tolist()
+        found = measure(list(chain.from_iterable(clusters[i] for i in chosen)))
+        for name in told.keys() & found.keys():
+            drawn[name].append(found[name])
+    bounds = {name: np.quantile(values or [told[name]], [0.025, 0.975]) for name, values in drawn.items()}
+    return {name: Interval(told[name], float(bounds[name][0]), float(bounds[name][1])) for name in told}

@@ -1,0 +1,110 @@
+"""Benchmarks: one file each, found by its name; what it loads is judged, and what was judged is scored from rows alone.
+
+    benchmark = find("judgebench")
+    comparisons = benchmark.load(Path("data/judgebench"))
+    score = benchmark.score(map(json.loads, open("runs/judgebench.jsonl")))
+    score.figures["overall"]               # Interval(mean=0.66, low=..., high=...)
+
+A new benchmark is a file here that binds a `Benchmark` to the name `BENCHMARK`, and its test; the files whose names
+start with `_` are what benchmarks share. Figures follow each benchmark's official rule, 0 to 1. They are not comparable
+with published ones where the data are a part of the benchmark: `Score.absent` and `Score.rows` say so.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fathom.bench._outcomes import Row, status
+from fathom.errors import FathomError
+from fathom.metrics.intervals import Interval, clustered
+from fathom.records import Comparison, Domain
+
+Load = Callable[[Path], Iterator[Comparison]]
+Figures = Callable[[Sequence[Any]], Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Score:
+    """The official figures of some rows, and how much of the benchmark they speak of."""
+
+    figures: Mapping[str, Interval]
+    """0 to 1, the headline first; intervals at 95 %, bootstrapped over prompts. Empty where no row could be scored."""
+    rows: int
+    failed: int
+    """Rows for which the engine gave no text. They are in no figure."""
+    unreadable: Mapping[str, int]
+    """Rows whose texts hold no verdict, by status. What they count for is said in `Benchmark.official`."""
+    absent: tuple[str, ...]
+    """Subsets of the benchmark of which no row was scored. The headline is not official while there are any."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Benchmark:
+    """A published test of judges. `load` and `score` need nothing but its files and the rows of its results."""
+
+    name: str
+    title: str
+    source: str
+    """Who published it, and where: paper, repository, licence as far as it is stated."""
+    files: tuple[str, ...]
+    """Patterns of the files that are read, each of which must be there; `*` stands for any part of a name."""
+    hub: str | None = None
+    """The id of the dataset on the Hugging Face hub whose files these are; None where it is not kept there."""
+    size: str
+    """How many comparisons there are, as published or counted."""
+    layout: str
+    """The columns of its files, and what was checked against real files."""
+    official: str
+    """The official score in words: its weights, what a tie counts for, and what an unreadable verdict does."""
+    domains: Mapping[str, Domain | None]
+    """The subsets, as rows have them in metadata["subset"], and the domain in which each counts."""
+    load: Load
+    item: Callable[[Row], Any]
+    """What the official score needs of a row: a small value, made once."""
+    figures: Figures
+    """Official figures of any number of items, the headline first. A figure without its items is left out."""
+    always_first: float
+    """The headline of a judge that names whatever it is shown first, asked in both orders, where no label is a tie."""
+    example: Mapping[str, Sequence[Mapping[str, Any]]]
+    """A few rows in the layout, by file name, written for this library: what `load` understands, and a test of it."""
+
+    def score(self, rows: Iterable[Row]) -> Score:
+        """The official figures of rows as `fathom judge`, `fathom rank` or `fathom eval` write them.
+
+        Rows that failed are counted and in no figure. Intervals are bootstrapped over prompts: what is judged of one
+        prompt stands or falls together.
+        """
+        prompts: dict[str, list[Any]] = {}
+        states: Counter[str] = Counter()
+        present = set()
+        for row in rows:
+            state = status(row)
+            states[state] += 1
+            if state == "failed":
+                continue
+            present.add(row["metadata"]["subset"])
+            prompts.setdefault(str(row["metadata"].get("group", row["id"])), []).append(self.item(row))
+        figures = clustered(self.figures, list(prompts.values())) if prompts else {}
+        unreadable = {state: count for state, count in states.items() if state not in ("ok", "failed")}
+        absent = tuple(subset for subset in self.domains if subset not in present)
+        return Score(figures, states.total(), states["failed"], unreadable, absent)
+
+
+def names() -> list[str]:
+    """The names of all benchmarks."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+
+
+def find(name: str) -> Benchmark:
+    """The benchmark in the file of that name; `-` may stand for `_`. Raises FathomError that lists all there are."""
+    module = name.replace("-", "_")
+    if module not in names():
+        raise FathomError(f"there is no benchmark {name!r}; there are: {', '.join(names())}")
+    benchmark: Benchmark = importlib.import_module(f"{__name__}.{module}").BENCHMARK
+    return benchmark

@@ -1,0 +1,145 @@
+"""The pairwise test set of Auto-J: human verdicts, ties among them, over 58 scenarios in eight groups.
+
+    score.figures["agreement"], score.figures["consistency"], score.figures["Code agreement"]
+
+Labels that are ties stand in metadata["gold"] as null; the row's own label is null then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from fathom.bench import Benchmark
+from fathom.bench._files import comparison, each, found
+from fathom.bench._outcomes import Row, in_order, mean
+from fathom.labels import FROM_ZERO_2_IS_TIE, outcome
+from fathom.records import Comparison, Label
+
+FILES = ("*pair*",)
+COLUMNS = ("scenario", "label", "prompt", "response 1", "response 2")
+GROUPS: Mapping[str, str] = {
+    "Summarization": "post_summarization text_summarization note_summarization",
+    "Exam Questions": "math_reasoning solving_exam_question_with_math solving_exam_question_without_math",
+    "Code": "code_simplification code_generation explaining_code code_correction_rewriting code_to_code_translation",
+    "Rewriting": "text_simplification language_polishing instructional_rewriting text_correction paraphrasing",
+    "Creative Writing": (
+        "writing_song_lyrics writing_social_media_post writing_blog_post writing_personal_essay creative_writing"
+        " writing_advertisement writing_marketing_materials writing_presentation_script counterfactual"
+    ),
+    "Functional Writing": (
+        "writing_product_description writing_job_application writing_news_article writing_biography writing_email"
+        " writing_legal_document writing_technical_document writing_scientific_paper functional_writing"
+        " writing_cooking_recipe"
+    ),
+    "General Communication": (
+        "asking_how_to_question open_question analyzing_general explaining_general seeking_advice recommendation"
+        " value_judgement verifying_fact chitchat roleplay planning brainstorming"
+    ),
+    "NLP Tasks": (
+        "ranking text_to_text_translation data_analysis classification_identification title_generation"
+        " question_generation reading_comprehension keywords_extraction information_extraction topic_modeling others"
+    ),
+}
+"""The scenarios of each reported group."""
+UNREADABLE = -1
+
+
+def load(folder: Path) -> Iterator[Comparison]:
+    for path in found(folder, *FILES):
+        yield from each(path, COLUMNS, _pair)
+
+
+def _pair(row: Row, line: int) -> Iterator[Comparison]:
+    gold = outcome(row["label"], FROM_ZERO_2_IS_TIE)
+    yield comparison(
+        "autoj",
+        str(row.get("_index", line - 1)),
+        row["prompt"],
+        (row["response 1"], row["response 2"]),
+        Label(scores=(0.5, 0.5)) if gold is None else Label(best=gold),
+        subset=group(row["scenario"]),
+        domain="preference",
+        scenario=row["scenario"],
+        gold=gold,
+    )
+
+
+def group(scenario: str) -> str:
+    """The group in which a scenario is reported; an unknown one is its own."""
+    return next((name for name, scenarios in GROUPS.items() if scenario in scenarios.split()), scenario)
+
+
+class Judged(NamedTuple):
+    """Verdicts are 0, 1, None for a tie, or `UNREADABLE`."""
+
+    group: str
+    straight: int | None
+    swapped: int | None
+    gold: int | None
+    both: bool
+
+
+def item(row: Row) -> Judged:
+    straight, swapped = in_order(row, 0), in_order(row, 1)
+    first = _said(straight or swapped or row)
+    gold = row["metadata"]["gold"]
+    both = straight is not None and swapped is not None
+    return Judged(row["metadata"]["subset"], first, _said(swapped) if swapped else first, gold, both)
+
+
+def _said(vote: Row) -> int | None:
+    winner: int | None = vote["winner"] if vote["status"] == "ok" else UNREADABLE
+    return winner
+
+
+def figures(items: Sequence[Judged]) -> Mapping[str, float]:
+    told = dict(_figures(items))
+    for name in dict.fromkeys(judged.group for judged in items):
+        told |= {f"{name} {figure}": value for figure, value in _figures([j for j in items if j.group == name]).items()}
+    return told
+
+
+def _figures(items: Sequence[Judged]) -> Mapping[str, float]:
+    single = {"single": mean(judged.straight == judged.gold for judged in items)}
+    both = [judged for judged in items if judged.both]
+    if not both:
+        return single
+    agreement = mean(judged.straight == judged.gold == judged.swapped for judged in both)
+    consistency = mean(judged.straight == judged.swapped != UNREADABLE for judged in both)
+    return {"agreement": agreement, "consistency": consistency, **single}
+
+
+BENCHMARK = Benchmark(
+    name="autoj",
+    title="Auto-J pairwise",
+    source="Li et al. 2024, Auto-J (arXiv 2310.05470); github.com/GAIR-NLP/auto-j, data/test/testdata_pairwise.jsonl.",
+    files=FILES,
+    size="1,392 pairs, 24 of each of 58 scenarios",
+    layout=(
+        "scenario, label (0, 1, or 2 for a tie), prompt, response 1, response 2; checked with 1,011 of the 1,392 rows."
+    ),
+    official=(
+        "Agreement is the share of pairs whose verdicts in both orders equal the label, where a tie is right if people"
+        " say so. Consistency is the share with the same verdict in both orders; single is agreement in the first order"
+        " alone. An unreadable verdict agrees with nothing. Of several votes in one order the first counts."
+    ),
+    domains=dict.fromkeys(GROUPS, "preference"),
+    load=load,
+    item=item,
+    figures=figures,
+    always_first=0.0,
+    example={
+        "testdata_pairwise.jsonl": [
+            {
+                "scenario": scenarios.split()[0],
+                "label": place % 2,
+                "prompt": f"Say {name} in capitals.",
+                f"response {1 + place % 2}": name.upper(),
+                f"response {2 - place % 2}": name.lower(),
+            }
+            for place, (name, scenarios) in enumerate(GROUPS.items())
+        ]
+    },
+)

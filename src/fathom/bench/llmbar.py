@@ -1,0 +1,115 @@
+"""LLMBar: pairs of which one response follows the instruction; four of five subsets are adversarial.
+
+    score.figures["average"], score.figures["adversarial"], score.figures["Neighbor agreement"]
+
+The judges' other test sets in the authors' repository (FairEval, MT-Bench, LLMEval2, the case study) are not read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from fathom.bench import Benchmark
+from fathom.bench._files import comparison, each, found
+from fathom.bench._outcomes import Row, in_order, mean
+from fathom.records import Comparison, Label
+
+SUBSETS = ("Natural", "Neighbor", "GPTInst", "GPTOut", "Manual")
+COLUMNS = ("input", "output_1", "output_2", "label")
+
+
+def load(folder: Path) -> Iterator[Comparison]:
+    for subset in SUBSETS:
+        for path in found(folder, f"*{subset}*"):
+            yield from each(path, COLUMNS, partial(_pair, subset=subset))
+
+
+def _pair(row: Row, line: int, subset: str) -> Iterator[Comparison]:
+    yield comparison(
+        "llmbar",
+        f"{subset}/{row.get('_index', line - 1)}",
+        row["input"],
+        (row["output_1"], row["output_2"]),
+        Label(best=int(row["label"]) - 1),
+        subset=subset,
+        domain="preference",
+    )
+
+
+class Judged(NamedTuple):
+    """What was named as the pair stood and in the other order, and what is right; None is a tie or not readable."""
+
+    subset: str
+    straight: int | None
+    swapped: int | None
+    label: int
+    both: bool
+    """Whether it was asked in both orders."""
+
+
+def item(row: Row) -> Judged:
+    straight, swapped = in_order(row, 0), in_order(row, 1)
+    first = straight or swapped or row
+    second = swapped or first
+    both = straight is not None and swapped is not None
+    return Judged(row["metadata"]["subset"], first["winner"], second["winner"], row["label"], both)
+
+
+def figures(items: Sequence[Judged]) -> Mapping[str, float]:
+    there = [subset for subset in SUBSETS if any(judged.subset == subset for judged in items)]
+    groups = {subset: [judged for judged in items if judged.subset == subset] for subset in there}
+    accuracy = {subset: mean(map(_right, group)) for subset, group in groups.items()}
+    adversarial = [accuracy[subset] for subset in there if subset != "Natural"]
+    totals = {"average": mean(accuracy.values())} | ({"adversarial": mean(adversarial)} if adversarial else {})
+    swapped = {subset: [judged for judged in group if judged.both] for subset, group in groups.items()}
+    agreement = {f"{subset} agreement": mean(map(_same, group)) for subset, group in swapped.items() if group}
+    return totals | accuracy | agreement
+
+
+def _right(judged: Judged) -> float:
+    """The mean over both orders."""
+    return ((judged.straight == judged.label) + (judged.swapped == judged.label)) / 2
+
+
+def _same(judged: Judged) -> float:
+    return float(judged.straight == judged.swapped)
+
+
+BENCHMARK = Benchmark(
+    name="llmbar",
+    title="LLMBar",
+    source="Zeng et al. 2024, LLMBar (arXiv 2310.07641); github.com/princeton-nlp/LLMBar, Dataset/LLMBar; MIT.",
+    files=tuple(f"*{subset}*" for subset in SUBSETS),
+    size="419 pairs: Natural 100, Neighbor 134, GPTInst 92, GPTOut 47, Manual 46",
+    layout="input, output_1, output_2, label (1 or 2), in SUBSET/dataset.json; checked with all 419 rows.",
+    official=(
+        "Accuracy is the mean over both orders of the share of verdicts that equal the label; a tie and an unreadable"
+        " verdict are wrong. The adversarial figure is the mean of its four subsets, the average that of all five."
+        " Agreement is the share of pairs with the same verdict in both orders; two unreadable ones agree."
+    ),
+    domains=dict.fromkeys(SUBSETS, "preference"),
+    load=load,
+    item=item,
+    figures=figures,
+    always_first=0.5,
+    example={
+        f"{subset}/dataset.json": [
+            {
+                "input": f"Name two colours of the {subset} flag.",
+                "output_1": f"Blue and white. ({subset})",
+                "output_2": f"A flag is a piece of cloth. ({subset})",
+                "label": 1,
+            },
+            {
+                "input": f"Write {subset} backwards.",
+                "output_1": f"{subset}",
+                "output_2": f"{subset[::-1]}",
+                "label": 2,
+            },
+        ]
+        for subset in SUBSETS
+    },
+)
