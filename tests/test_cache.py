@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fathom.engines import Completion, EngineError, Request, Sampling, TokenLogprob
-from fathom.engines.cache import CachedEngine, decode_completion, encode_completion, request_key
+from fathom.engines.cache import CachedEngine, decode_completion, encode_completion, entries, request_key
 from fathom.errors import FathomError
 from fathom.verdict import Usage
 
@@ -185,3 +186,30 @@ def test_a_killed_process_loses_nothing_it_returned(tmp_path: Path) -> None:
     assert len(returned) >= 100
     assert engine.calls == 0
     assert [completion.text for completion in again] == list(returned.values())
+
+
+def test_a_journal_says_what_was_asked_beside_each_answer(tmp_path: Path) -> None:
+    requests = [ask("one"), ask("two", 3, temperature=0.5)]
+    completions = asyncio.run(through(Counting(), tmp_path / "journal", requests))
+    told = {entry.request["sample"]: entry for entry in entries(tmp_path / "journal") if entry.request}
+    assert [told[sample].completion for sample in (0, 3)] == completions
+    assert told[3].request == {
+        "engine": "counting:1",
+        "messages": [{"role": "user", "content": "two"}],
+        "sampling": {"temperature": 0.5, "top_p": 1.0, "max_tokens": 2048, "stop": [], "seed": 0, "logprobs": False},
+        "sample": 3,
+    }
+    assert told[3].key == request_key("counting:1", requests[1])
+
+
+def test_a_journal_of_an_older_version_is_read_and_written_on(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    with sqlite3.connect(path) as journal:
+        journal.execute("CREATE TABLE completions (key TEXT PRIMARY KEY, completion TEXT)")
+        stored = (request_key("counting:1", ask("old")), encode_completion(Completion("kept")))
+        journal.execute("INSERT INTO completions VALUES (?, ?)", stored)
+    assert [(entry.request, entry.completion.text) for entry in entries(path)] == [(None, "kept")]
+    engine = Counting()
+    old, _ = asyncio.run(through(engine, path, [ask("old"), ask("new")]))
+    assert (old.text, engine.calls) == ("kept", 1)
+    assert len([entry for entry in entries(path) if entry.request]) == 1

@@ -4,9 +4,9 @@
         completion = await cached.complete(request)     # asks `engine` once, ever
 
 To resume a run is to run it again: what is done is found here, and costs no call. The key of a completion is a hash of
-the engine's identity, the messages, the sampling and the sample number. The identities stand in a table of their own,
-so that `fathom.engines.replay` can ask for what is here. Failures are not stored, so they are asked again. Several
-processes may share one file; a request that two of them make at the same moment is asked by both.
+the engine's identity, the messages, the sampling and the sample number. Those stand beside it for people to read, and
+the identities in a table of their own, for `fathom.engines.replay`. Failures are not stored, so they are asked again.
+Several processes may share one file; a request that two of them make at the same moment is asked by both.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import asyncio
 import hashlib
 import json
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 from fathom.engines import Completion, Engine, Request, Sampling, TokenLogprob
 from fathom.errors import FathomError
@@ -56,22 +56,23 @@ class CachedEngine:
 
     async def complete(self, request: Request) -> Completion:
         """The stored completion, or a new one, returned after it was stored. Raises EngineError as `engine` does."""
-        key = request_key(self.identity, request)
+        asked = request_text(self.identity, request)
+        key = _key(asked)
         task = self._flying.get(key)
         if task is None or task.cancelled():
-            task = self._flying[key] = asyncio.create_task(self._complete(key, request))
+            task = self._flying[key] = asyncio.create_task(self._complete(key, asked, request))
             task.add_done_callback(lambda done: self._landed(key, done))
         # Shielded, because another caller may wait for the same request after this one has been cancelled.
         return await asyncio.shield(task)
 
-    async def _complete(self, key: str, request: Request) -> Completion:
+    async def _complete(self, key: str, asked: str, request: Request) -> Completion:
         try:
             stored = await self._find(key)
             if stored is not None:
                 return decode_completion(stored)
             self.asked += 1
             completion = await self.engine.complete(request)
-            await self._write((key, encode_completion(completion)))
+            await self._write((key, asked, encode_completion(completion)))
         except sqlite3.Error as error:
             message = f"the journal {self.path} failed: {error}; what it holds is kept: mend this and run again"
             raise FathomError(message) from error
@@ -99,15 +100,57 @@ class CachedEngine:
 
 
 def request_key(identity: str, request: Request) -> str:
-    """SHA-256 over everything that decides a completion, as canonical JSON."""
+    """SHA-256 over everything that decides a completion, as `request_text` has it."""
+    return _key(request_text(identity, request))
+
+
+def request_text(identity: str, request: Request) -> str:
+    """Everything that decides a completion as canonical JSON: engine, messages, sampling, sample."""
     asked = {
         "engine": identity,
         "messages": request.messages,
         "sampling": _shallow(request.sampling),
         "sample": request.sample,
     }
-    canonical = json.dumps(asked, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return json.dumps(asked, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def _key(asked: str) -> str:
+    return hashlib.sha256(asked.encode()).hexdigest()
+
+
+class Entry(NamedTuple):
+    """A line of a journal. `request` has the keys engine, messages, sampling, sample; older versions wrote none."""
+
+    key: str
+    request: dict[str, Any] | None
+    completion: Completion
+
+
+def entries(path: str | Path) -> Iterator[Entry]:
+    """What a journal holds, in the order of writing. It is only read. Raises FathomError for a file that is none."""
+    connection = read_only(Path(path))
+    try:
+        columns = {column[1] for column in connection.execute("PRAGMA table_info(completions)")}
+        request = "request" if "request" in columns else "NULL"
+        for key, asked, stored in connection.execute(f"SELECT key, {request}, completion FROM completions"):
+            yield Entry(key, asked and json.loads(asked), decode_completion(stored))
+    finally:
+        connection.close()
+
+
+def read_only(path: Path) -> sqlite3.Connection:
+    """The journal, for reading. Raises FathomError for a file that is none."""
+    if not path.is_file():
+        raise FathomError(f"{path}: no such journal; allowed is a file that --journal wrote, or OUT.journal")
+    try:
+        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    except sqlite3.Error as error:
+        raise FathomError(f"cannot read {path} as a journal: {error}") from error
+    if "completions" not in tables:
+        raise FathomError(f"{path} is no journal: it has no table of completions")
+    return connection
 
 
 def encode_completion(completion: Completion) -> str:
@@ -149,6 +192,8 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("CREATE TABLE IF NOT EXISTS completions (key TEXT PRIMARY KEY, completion TEXT)")
+        if "request" not in {column[1] for column in connection.execute("PRAGMA table_info(completions)")}:
+            connection.execute("ALTER TABLE completions ADD COLUMN request TEXT")
         connection.execute("CREATE TABLE IF NOT EXISTS engines (identity TEXT PRIMARY KEY)")
     except (OSError, sqlite3.Error) as error:
         raise FathomError(f"cannot use {path} as a journal: {error}; give another file with --journal") from error
@@ -160,11 +205,12 @@ def _find(connection: sqlite3.Connection, keys: Sequence[str]) -> list[str | Non
     return [None if row is None else str(row[0]) for row in rows]
 
 
-def _write(connection: sqlite3.Connection, engine: Engine, rows: Sequence[tuple[str, str]]) -> list[None]:
+def _write(connection: sqlite3.Connection, engine: Engine, rows: Sequence[tuple[str, str, str]]) -> list[None]:
     with connection:
         # A key is a hash, so without this nobody could say whose completions these are, and ask for them again.
         connection.execute("INSERT OR IGNORE INTO engines VALUES (?)", (engine.identity,))
-        connection.executemany("INSERT OR IGNORE INTO completions VALUES (?, ?)", rows)
+        statement = "INSERT OR IGNORE INTO completions (key, request, completion) VALUES (?, ?, ?)"
+        connection.executemany(statement, rows)
     return [None] * len(rows)
 
 

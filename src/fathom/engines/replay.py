@@ -14,7 +14,7 @@ import sqlite3
 from pathlib import Path
 
 from fathom.engines import Completion, EngineError, Request
-from fathom.engines.cache import decode_completion, request_key
+from fathom.engines.cache import decode_completion, read_only, request_key
 from fathom.errors import FathomError
 
 
@@ -27,8 +27,8 @@ class ReplayEngine:
 
     def __init__(self, journal: str | Path, *, identity: str | None = None) -> None:
         self.path = Path(journal)
-        self._journal, recorded = _open(self.path)
-        self.identity = _chosen(self.path, recorded, identity)
+        self._journal = read_only(self.path)
+        self.identity = _chosen(self.path, _recorded(self._journal), identity)
 
     async def complete(self, request: Request) -> Completion:
         # Read here and not in a thread: one look by primary key takes less time than handing it over.
@@ -43,20 +43,11 @@ class ReplayEngine:
         self._journal.close()
 
 
-def _open(path: Path) -> tuple[sqlite3.Connection, list[str]]:
-    """The journal, for reading, and the engines that wrote to it."""
-    if not path.is_file():
-        raise FathomError(f"{path}: no such journal; allowed is a file that --journal wrote, or OUT.journal")
-    try:
-        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
-        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
-        rows = connection.execute("SELECT identity FROM engines ORDER BY identity") if "engines" in tables else ()
-        recorded = [str(identity) for (identity,) in rows]
-    except sqlite3.Error as error:
-        raise FathomError(f"cannot read {path} as a journal: {error}") from error
-    if "completions" not in tables:
-        raise FathomError(f"{path} is no journal: it has no table of completions")
-    return connection, recorded
+def _recorded(journal: sqlite3.Connection) -> list[str]:
+    """The engines that wrote to it; none where a version wrote it that did not record them."""
+    tables = {name for (name,) in journal.execute("SELECT name FROM sqlite_master")}
+    rows = journal.execute("SELECT identity FROM engines ORDER BY identity") if "engines" in tables else ()
+    return [str(identity) for (identity,) in rows]
 
 
 def _chosen(path: Path, recorded: list[str], identity: str | None) -> str:

@@ -1,0 +1,103 @@
+"""What a run spends, and where it stops spending.
+
+    metered = Metered(engine, price=price("gpt-4o-mini", table), max_cost=5.0)
+    metered.usage, metered.cost            # tokens of all completions so far; US dollars, None where no price is known
+
+Put it inside the journal: what is found there costs nothing, and is not counted. Calls that failed are not counted
+either, though a server may bill them. A bound is looked at before each call, so a run overshoots it by what is in
+flight at that moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, TypeAdapter, ValidationError
+
+from fathom.engines import Completion, Engine, Request
+from fathom.errors import FathomError
+from fathom.verdict import Usage
+
+SHIPPED = Path(__file__).parent / "prices.yaml"
+MILLION = 1_000_000
+
+
+class Price(BaseModel):
+    """US dollars per million tokens."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    prompt: NonNegativeFloat
+    completion: NonNegativeFloat
+
+    def of(self, usage: Usage) -> float:
+        return (self.prompt * usage.prompt_tokens + self.completion * usage.completion_tokens) / MILLION
+
+
+def prices(path: Path = SHIPPED) -> Mapping[str, Price]:
+    """A table of prices by model. Raises FathomError for a file that is none."""
+    try:
+        return TypeAdapter(dict[str, Price]).validate_python(yaml.safe_load(path.read_text()))
+    except (OSError, yaml.YAMLError, ValidationError) as error:
+        form = "MODEL: {prompt: 2.50, completion: 10.00}, in US dollars per million tokens"
+        raise FathomError(f"{path}: no table of prices; allowed are lines of {form}: {error}") from error
+
+
+class SpentError(FathomError):
+    """A run has reached its bound."""
+
+
+class Metered:
+    """Counts what `engine` completes, and asks it nothing more once `max_cost` or `max_tokens` is reached.
+
+    `max_cost` is in US dollars and needs a price; `max_tokens` counts tokens read and written. Raises FathomError for
+    a bound in money without a price.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        price: Price | None = None,
+        max_cost: float | None = None,
+        max_tokens: int | None = None,
+    ) -> None:
+        if max_cost is not None and price is None:
+            raise FathomError(
+                f"the price of {engine.identity} is unknown, so it cannot be bounded: name it in --prices"
+            )
+        self.engine = engine
+        self.price = price
+        self.max_cost = max_cost
+        self.max_tokens = max_tokens
+        self.usage = Usage()
+
+    @property
+    def identity(self) -> str:
+        return self.engine.identity
+
+    @property
+    def cost(self) -> float | None:
+        return self.price.of(self.usage) if self.price else None
+
+    async def complete(self, request: Request) -> Completion:
+        """Raises SpentError once a bound is reached, and EngineError as `engine` does."""
+        self._check()
+        completion = await self.engine.complete(request)
+        self.usage += completion.usage
+        return completion
+
+    def _check(self) -> None:
+        tokens = self.usage.prompt_tokens + self.usage.completion_tokens
+        if self.max_tokens is not None and tokens >= self.max_tokens:
+            raise SpentError(f"{tokens:,} tokens are spent, of {self.max_tokens:,} that are allowed")
+        if self.max_cost is not None and (cost := self.cost or 0.0) >= self.max_cost:
+            raise SpentError(f"${cost:.2f} are spent, of ${self.max_cost:.2f} that are allowed")
+
+    async def close(self) -> None:
+        close: Any = getattr(self.engine, "close", None)
+        if close is not None:
+            await close()

@@ -1,0 +1,88 @@
+"""What a run spends is counted, and a bound stops it before the next call."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from fathom.engines import Completion, EngineError, Request
+from fathom.engines.cache import CachedEngine
+from fathom.engines.metering import Metered, Price, SpentError, prices
+from fathom.errors import FathomError
+from fathom.verdict import Usage
+
+
+class Ten:
+    """Reads 10 tokens and writes 5 a call."""
+
+    identity = "ten"
+
+    async def complete(self, request: Request) -> Completion:
+        if request.sample < 0:
+            raise EngineError("down")
+        return Completion(str(request.sample), usage=Usage(10, 5))
+
+
+def ask(sample: int) -> Request:
+    return Request(({"role": "user", "content": "Hello"},), sample=sample)
+
+
+def test_tokens_and_dollars_add_up() -> None:
+    metered = Metered(Ten(), price=Price(prompt=2.0, completion=8.0))
+    for sample in range(4):
+        asyncio.run(metered.complete(ask(sample)))
+    assert metered.usage == Usage(40, 20)
+    assert metered.cost == pytest.approx((40 * 2.0 + 20 * 8.0) / 1_000_000)
+
+
+def test_without_a_price_the_cost_is_unknown_and_not_nothing() -> None:
+    assert Metered(Ten()).cost is None
+    with pytest.raises(FathomError, match="no price is known for ten"):
+        Metered(Ten(), max_cost=1.0)
+
+
+@pytest.mark.parametrize(
+    "bound",
+    [
+        pytest.param({"max_tokens": 45}, id="tokens"),
+        pytest.param({"max_cost": 0.00045, "price": Price(prompt=10, completion=10)}, id="dollars"),
+    ],
+)
+def test_nothing_is_asked_once_a_bound_is_reached(bound: dict[str, float]) -> None:
+    metered = Metered(Ten(), **bound)  # type: ignore[arg-type]
+    done = [asyncio.run(metered.complete(ask(sample))) for sample in range(3)]
+    assert len(done) == 3
+    with pytest.raises(SpentError, match="of .*45 that are allowed|are spent, of"):
+        asyncio.run(metered.complete(ask(3)))
+
+
+def test_what_the_journal_has_is_free_also_beyond_the_bound(tmp_path: Path) -> None:
+    async def run() -> Usage:
+        async with CachedEngine(metered := Metered(Ten(), max_tokens=15), tmp_path / "journal") as cached:
+            for _ in range(3):
+                await cached.complete(ask(0))
+            return metered.usage
+
+    assert asyncio.run(run()) == Usage(10, 5)
+    assert asyncio.run(run()) == Usage(0, 0)
+
+
+def test_a_failed_call_is_not_counted() -> None:
+    metered = Metered(Ten())
+    with pytest.raises(EngineError):
+        asyncio.run(metered.complete(ask(-1)))
+    assert metered.usage == Usage()
+
+
+def test_the_shipped_prices_are_a_table() -> None:
+    assert prices()["gpt-4o-mini"] == Price(prompt=0.15, completion=0.60)
+
+
+@pytest.mark.parametrize("text", ["model: 3", "model: {prompt: -1, completion: 2}", "[", "model: {prompt: 1}"])
+def test_a_table_that_is_none_is_named(tmp_path: Path, text: str) -> None:
+    table = tmp_path / "prices.yaml"
+    table.write_text(text)
+    with pytest.raises(FathomError, match=r"prices.yaml: no table of prices; allowed are lines of MODEL"):
+        prices(table)
