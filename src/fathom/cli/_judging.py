@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from fathom.errors import FathomError, Interrupted
 
 if TYPE_CHECKING:
+    from fathom.engines import Engine
     from fathom.engines.cache import CachedEngine
     from fathom.judges import Judge, Voter
     from fathom.reading import Comparisons
 
 Outcome = TypeVar("Outcome")
 Counted = TypeVar("Counted")
+TOP_LOGPROBS = 5
+"""Of the most likely tokens, as many as any server gives. More would make journals larger, and hold next to no mass."""
 Write = Callable[[BinaryIO, Callable[[], None]], Awaitable[Outcome]]
 """Writes rows, and calls the function after each."""
 
@@ -59,26 +62,43 @@ def opened(given: Mapping[str, Any]) -> Opened:
     from fathom.checkpoints import located
     from fathom.cli._engine import options
     from fathom.engines.cache import CachedEngine
-    from fathom.judging import as_trained
     from fathom.reading import as_mapping, read
 
-    seed, out, prompt = given["seed"], given["out"], given["prompt"]
-    model = located(given["model"])
+    seed, out = given["seed"], given["out"]
     comparisons = read(
         given["file"], mapping=as_mapping(given["map"]), seed=seed, on_error=given["on_error"], limit=given["limit"]
     )
     flags = {name: given[name] for name in ("base_url", "device", "dtype", "max_batch_tokens")}
-    runner = engines.open(given["engine"], model, **options(given["engine_option"], flags))
+    runner = engines.open(given["engine"], located(given["model"]), **options(given["engine_option"], flags))
     cached = CachedEngine(runner, given["journal"] or (f"{out}.journal" if out else ":memory:"))
+    return Opened(given, comparisons, cached, judge_of(given, cached))
+
+
+def judge_of(given: Mapping[str, Any], engine: Engine) -> Judge:
+    """What --judge, --style and --prompt say, and where they say nothing, the checkpoint of --model."""
+    from fathom.checkpoints import located
+    from fathom.engines import Sampling
+    from fathom.judging import as_trained
+
+    prompt = given["prompt"]
     judge = as_trained(
-        Path(model),
+        Path(located(given["model"])),
         name=given["judge"],
         style=given["style"],
         trained=None if prompt is None else prompt == "trained",
-        engine=cached,
-        sampling=engines.Sampling(temperature=given["temperature"], max_tokens=given["max_tokens"], seed=seed),
+        engine=engine,
+        sampling=Sampling(temperature=given["temperature"], max_tokens=given["max_tokens"], seed=given["seed"]),
     )
-    return Opened(given, comparisons, cached, judge)
+    return _with_probabilities(judge) if (given["aggregate"] or judge.rule.aggregate) == "probability" else judge
+
+
+def _with_probabilities(judge: Judge) -> Judge:
+    if judge.pattern == "pointwise":
+        raise FathomError(
+            f"--aggregate probability takes a judge that names one of several responses; {type(judge).__name__} scores "
+            "each alone: mean and sum count scores"
+        )
+    return replace(judge, sampling=replace(judge.sampling, top_logprobs=TOP_LOGPROBS))
 
 
 def run(opened: Opened, what: str, write: Write[Outcome]) -> Outcome:
