@@ -187,7 +187,7 @@ def test_a_row_is_written_whatever_its_source_keeps_in_other_columns(tmp_path: P
     pyarrow.parquet.write_table(pa.table(columns | others), tmp_path / "pairs.parquet")
     (comparison,) = read(tmp_path / "pairs.parquet")
     sink = io.BytesIO()
-    asyncio.run(write_verdicts(MixJudge(engine=always("A")), [comparison], sink, lambda: None))
+    asyncio.run(write_verdicts(MixJudge(engine=always("A")), [comparison], sink, lambda _: None))
     metadata = json.loads(sink.getvalue())["metadata"]
     assert metadata["asked"].startswith("2026-01-02")
     assert metadata["image"] == "_w=="  # base64 in its URL-safe alphabet, as records write bytes

@@ -68,14 +68,14 @@ async def rows(
 
 
 async def write_verdicts(
-    voter: Voter, comparisons: Iterable[Comparison], sink: BinaryIO, done: Callable[[], None]
+    voter: Voter, comparisons: Iterable[Comparison], sink: BinaryIO, done: Callable[[bool], None]
 ) -> dict[str, Tally]:
-    """Writes a line of JSON a verdict and returns the tallies; calls `done` after each."""
+    """Writes a line of JSON a verdict and returns the tallies; tells `done` after each whether it could be read."""
     tallies: dict[str, Tally] = {}
     async for row in rows(voter, comparisons):
         _write(sink, row)
         count(row, tallies)
-        done()
+        done(row["status"] is Status.OK)
     return tallies
 
 
@@ -161,15 +161,15 @@ Ranked = Callable[[Comparison], Awaitable[Ranking]]
 
 
 async def write_rankings(
-    ranked: Ranked, comparisons: Iterable[Comparison], sink: BinaryIO, done: Callable[[], None]
+    ranked: Ranked, comparisons: Iterable[Comparison], sink: BinaryIO, done: Callable[[bool], None]
 ) -> dict[str, rankings.RankingTally]:
-    """Writes a line of JSON a ranking and returns the tallies; calls `done` after each."""
+    """Writes a line of JSON a ranking and returns the tallies; tells `done` after each whether it could be read."""
     tallies: dict[str, rankings.RankingTally] = {}
     async for comparison, ranking in verdicts(ranked, comparisons):
         row = ranking_row(comparison, ranking)
         _write(sink, row)
         rankings.count(row, tallies)
-        done()
+        done(not row["missing"])
     return tallies
 
 
@@ -178,7 +178,7 @@ async def write_preferences(
     prefer: Callable[[Ranking], Preference | LeftOut],
     comparisons: Iterable[Comparison],
     sink: BinaryIO,
-    done: Callable[[], None],
+    done: Callable[[bool], None],
 ) -> tuple[Counter[str], Usage]:
     """Writes a line of JSON a preference. Returns how many were "written" and left out, by reason, and the tokens."""
     counts: Counter[str] = Counter(written=0)
@@ -189,7 +189,7 @@ async def write_preferences(
             _write(sink, preference_row(comparison, preference))
         counts["written" if isinstance(preference, Preference) else preference] += 1
         usage += ranking.usage
-        done()
+        done(not ranking.missing)
     return counts, usage
 
 

@@ -6,14 +6,16 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 from fathom.errors import FathomError, Interrupted
 
 if TYPE_CHECKING:
     from fathom.engines import Engine
     from fathom.engines.cache import CachedEngine
+    from fathom.engines.metering import Metered, Price
     from fathom.judges import Judge, Voter
     from fathom.reading import Comparisons
 
@@ -21,8 +23,8 @@ Outcome = TypeVar("Outcome")
 Counted = TypeVar("Counted")
 TOP_LOGPROBS = 5
 """Of the most likely tokens, as many as any server gives. More would make journals larger, and hold next to no mass."""
-Write = Callable[[BinaryIO, Callable[[], None]], Awaitable[Outcome]]
-"""Writes rows, and calls the function after each."""
+Write = Callable[[BinaryIO, Callable[[bool], None]], Awaitable[Outcome]]
+"""Writes rows, and calls the function after each with whether it could be read."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Opened:
 
     given: Mapping[str, Any]
     comparisons: Comparisons
+    metered: Metered
     cached: CachedEngine
     judge: Judge
 
@@ -62,6 +65,7 @@ def opened(given: Mapping[str, Any]) -> Opened:
     from fathom.checkpoints import located
     from fathom.cli._engine import options
     from fathom.engines.cache import CachedEngine
+    from fathom.engines.metering import Metered
     from fathom.reading import as_mapping, read
 
     seed, out = given["seed"], given["out"]
@@ -70,8 +74,19 @@ def opened(given: Mapping[str, Any]) -> Opened:
     )
     flags = {name: given[name] for name in ("base_url", "device", "dtype", "max_batch_tokens")}
     runner = engines.open(given["engine"], located(given["model"]), **options(given["engine_option"], flags))
-    cached = CachedEngine(runner, given["journal"] or (f"{out}.journal" if out else ":memory:"))
-    return Opened(given, comparisons, cached, judge_of(given, cached))
+    metered = Metered(runner, price=_price(given), max_cost=given["max_cost"], max_tokens=given["max_total_tokens"])
+    cached = CachedEngine(metered, given["journal"] or (f"{out}.journal" if out else ":memory:"))
+    return Opened(given, comparisons, metered, cached, judge_of(given, cached))
+
+
+def _price(given: Mapping[str, Any]) -> Price | None:
+    """Of --prices; else of the shipped table, which is OpenAI's and holds at its address alone."""
+    from fathom.engines.metering import prices
+
+    if given["prices"]:
+        return prices(given["prices"]).get(given["model"])
+    there = given["engine"] == "openai" and given["base_url"] is None
+    return prices().get(given["model"]) if there else None
 
 
 def judge_of(given: Mapping[str, Any], engine: Engine) -> Judge:
@@ -108,6 +123,7 @@ def run(opened: Opened, what: str, write: Write[Outcome]) -> Outcome:
 
     from fathom.atomic import replacing
     from fathom.cli._progress import counting
+    from fathom.engines.metering import SpentError
 
     gc.freeze()  # so that the collector does not walk through all that is loaded by now, again and again
     out, cached = opened.given["out"], opened.cached
@@ -119,13 +135,44 @@ def run(opened: Opened, what: str, write: Write[Outcome]) -> Outcome:
     try:
         with (
             replacing(out) if out else nullcontext(sys.stdout.buffer) as sink,
-            counting(what, opened.given["limit"]) as done,
+            counting(what, _total(opened.given), partial(_spent, opened.metered)) as done,
         ):
             return asyncio.run(closing())
     except KeyboardInterrupt:
-        kept = cached.path.name != ":memory:"
-        on = f"what is finished is in {cached.path}: give the same command again to go on"
-        raise Interrupted(f"stopped; {on if kept else 'nothing was kept: --out or --journal keeps it'}") from None
+        raise Interrupted(f"stopped; {_how_to_go_on(cached)}") from None
+    except SpentError as error:
+        raise FathomError(f"stopped: {error}; {_how_to_go_on(cached)} with a higher bound") from None
+
+
+def _total(given: Mapping[str, Any]) -> int | None:
+    """How many rows there are to judge, where that can be told before they are read."""
+    path = Path(given["file"])
+    if path.suffix != ".jsonl" or not path.is_file():
+        return cast("int | None", given["limit"])
+    with path.open("rb") as lines:
+        return min(sum(1 for _ in lines), given["limit"] or sys.maxsize)
+
+
+def _how_to_go_on(cached: CachedEngine) -> str:
+    if cached.path.name == ":memory:":
+        return "nothing was kept: --out or --journal keeps it; give the same command again"
+    return f"what is finished is in {cached.path}: to go on, give the same command again"
+
+
+def _spent(metered: Metered) -> str:
+    tokens = metered.usage.prompt_tokens + metered.usage.completion_tokens
+    cost = "cost unknown" if metered.cost is None else f"${metered.cost:.2f}"
+    return f"{tokens:,} tokens, {cost}"
+
+
+def _spending(metered: Metered) -> dict[str, float | None]:
+    """By this run alone: what it found in the journal was spent by another."""
+    return {
+        "prompt_tokens": metered.usage.prompt_tokens,
+        "completion_tokens": metered.usage.completion_tokens,
+        "cost": metered.cost,
+        "shareable": metered.shareable,
+    }
 
 
 def show(title: str, tallies: Mapping[str, Counted], lines: Mapping[str, Callable[[Counted], str]]) -> None:
@@ -149,5 +196,6 @@ def describe(opened: Opened, summary: Mapping[str, Any]) -> None:
         settings = {name: value for name, value in opened.given.items() if name not in {"out", "journal"}}
         made = {"engine": opened.cached.identity, "judge": repr(replace(opened.judge, engine=None))}
         inputs = [] if file == "-" else [Path(file)]
-        write_json(out.with_name(f"{out.name}.meta.json"), provenance(settings | made, inputs) | {"summary": summary})
+        said = {"summary": summary, "spent": _spending(opened.metered)}
+        write_json(out.with_name(f"{out.name}.meta.json"), provenance(settings | made, inputs) | said)
     report(opened.comparisons.skipped, out.with_name(f"{out.name}.skipped.jsonl") if out else None)

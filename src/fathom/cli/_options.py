@@ -18,7 +18,7 @@ import typer
 File = Annotated[str, typer.Argument(help="JSONL, JSON, Parquet or a datasets folder of any layout; - for stdin.")]
 Out = Annotated[Path | None, typer.Option(help="Where the rows go; without it, to standard output.")]
 
-JUDGE, VOTES, ENGINE, SOURCE = "Judge", "Votes", "Engine", "Source"
+JUDGE, VOTES, ENGINE, BOUNDS, SOURCE = "Judge", "Votes", "Engine", "Bounds", "Source"
 
 
 def _option(panel: str, help: str, **settings: Any) -> Any:
@@ -71,6 +71,13 @@ def _shared(
     dtype: Annotated[str | None, _option(ENGINE, "(local) auto, float32, bfloat16, ...")] = None,
     max_batch_tokens: Annotated[int | None, _option(ENGINE, "(local) Lower it if memory runs out.", min=1)] = None,
     journal: Annotated[Path | None, _option(ENGINE, "Finished completions. Default: OUT.journal.")] = None,
+    max_cost: Annotated[
+        float | None, _option(BOUNDS, "US dollars to spend at most; what is done is kept.", min=0)
+    ] = None,
+    max_total_tokens: Annotated[int | None, _option(BOUNDS, "Tokens to read and write at most, in all.", min=0)] = None,
+    prices: Annotated[
+        Path | None, _option(BOUNDS, "YAML, MODEL: {prompt: 2.50, completion: 10.00} in US dollars per million tokens.")
+    ] = None,
     map: Annotated[list[str], _option(SOURCE, "FIELD=COLUMN, where a column's name does not say it.")] = [],  # noqa: B006
     on_error: Annotated[Literal["stop", "skip"], _option(SOURCE, "What a row that cannot be read does.")] = "stop",
     limit: Annotated[int | None, _option(SOURCE, "Read this many rows at most.", min=1)] = None,

@@ -11,42 +11,68 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 EVERY_SECONDS = 30
 """Between two plain lines."""
+EVERY_SECONDS_LIVE = 0.5
+"""Between two updates of the live line."""
+
+
+Done = Callable[[bool], None]
+"""Called after each item: whether it could be read."""
 
 
 @contextmanager
-def counting(what: str, total: int | None = None) -> Iterator[Callable[[], None]]:
-    """Yields a function to call after each item."""
+def counting(what: str, total: int | None = None, spent: Callable[[], str] = str) -> Iterator[Done]:
+    """Yields a function to call after each item. `spent` says what was spent so far, where that is known."""
     console = Console(stderr=True, log_path=False)
-    yield from _live(console, what, total) if console.is_terminal else _plain(console, what)
+    yield from _live(console, what, total, spent) if console.is_terminal else _plain(console, what, spent)
 
 
-def _live(console: Console, what: str, total: int | None) -> Iterator[Callable[[], None]]:
-    rate = TextColumn("{task.fields[rate]}")
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), rate, TimeElapsedColumn(), TimeRemainingColumn())
-    start = time.monotonic()
+def _live(console: Console, what: str, total: int | None, spent: Callable[[], str]) -> Iterator[Done]:
+    so_far = TextColumn("{task.fields[so_far]}")
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), so_far, TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task(what, total=total, rate="")
+        task = progress.add_task(what, total=total, so_far="")
+        count = _Count(spent)
 
-        def done() -> None:
+        def done(readable: bool) -> None:
+            count.add(readable)
             progress.advance(task)
-            progress.update(task, rate=_rate(progress.tasks[0].completed, start))
+            if count.stale(EVERY_SECONDS_LIVE):
+                progress.update(task, so_far=str(count))
 
         yield done
+        progress.update(task, so_far=str(count))
 
 
-def _plain(console: Console, what: str) -> Iterator[Callable[[], None]]:
-    start = said = time.monotonic()
-    count = 0
+def _plain(console: Console, what: str, spent: Callable[[], str]) -> Iterator[Done]:
+    count = _Count(spent)
 
-    def done() -> None:
-        nonlocal count, said
-        count += 1
-        if time.monotonic() - said > EVERY_SECONDS:
-            said = time.monotonic()
-            console.log(f"{what}: {count}, {_rate(count, start)}")
+    def done(readable: bool) -> None:
+        count.add(readable)
+        if count.stale(EVERY_SECONDS):
+            console.log(f"{what}: {count.items}, {count}")
 
     yield done
 
 
-def _rate(count: float, start: float) -> str:
-    return f"{count / max(time.monotonic() - start, 1e-9):.1f}/s"
+class _Count:
+    def __init__(self, spent: Callable[[], str]) -> None:
+        self.items = self.unreadable = 0
+        self.spent = spent
+        self.start = self.said = time.monotonic()
+
+    def add(self, readable: bool) -> None:
+        self.items += 1
+        self.unreadable += not readable
+
+    def stale(self, seconds: float) -> bool:
+        """Whether it was last said longer ago than that; from now on it was said now."""
+        now = time.monotonic()
+        if now - self.said < seconds:
+            return False
+        self.said = now
+        return True
+
+    def __str__(self) -> str:
+        rate = f"{self.items / max(time.monotonic() - self.start, 1e-9):.1f}/s"
+        unreadable = f"{self.unreadable / self.items:.1%} unreadable" if self.unreadable else ""
+        return ", ".join(part for part in (rate, unreadable, self.spent()) if part)

@@ -99,7 +99,7 @@ def _synthesised(comparisons: list[Comparison], teacher: Engine, settings: Setti
         async with CachedEngine(teacher, journal) as engine:
             async for one in each(comparisons, engine, settings):
                 made.append(one)
-                done()
+                done(True)
         return made
 
     try:

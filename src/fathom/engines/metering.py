@@ -2,6 +2,7 @@
 
     metered = Metered(engine, price=price("gpt-4o-mini", table), max_cost=5.0)
     metered.usage, metered.cost            # tokens of all completions so far; US dollars, None where no price is known
+    metered.shareable                      # share of the prompts' text with which an earlier prompt began
 
 Put it inside the journal: what is found there costs nothing, and is not counted. Calls that failed are not counted
 either, though a server may bill them. A bound is looked at before each call, so a run overshoots it by what is in
@@ -23,6 +24,8 @@ from fathom.verdict import Usage
 
 SHIPPED = Path(__file__).parent / "prices.yaml"
 MILLION = 1_000_000
+BLOCK = 64
+"""Characters that are shared as a whole or not at all: servers cache prefixes in blocks of some 16 tokens."""
 
 
 class Price(BaseModel):
@@ -66,14 +69,14 @@ class Metered:
         max_tokens: int | None = None,
     ) -> None:
         if max_cost is not None and price is None:
-            raise FathomError(
-                f"the price of {engine.identity} is unknown, so it cannot be bounded: name it in --prices"
-            )
+            raise FathomError(f"no price is known for {engine.identity}, so no cost can be bounded: see --prices")
         self.engine = engine
         self.price = price
         self.max_cost = max_cost
         self.max_tokens = max_tokens
         self.usage = Usage()
+        self._prefixes: set[int] = set()
+        self._blocks = self._shared = 0
 
     @property
     def identity(self) -> str:
@@ -83,9 +86,18 @@ class Metered:
     def cost(self) -> float | None:
         return self.price.of(self.usage) if self.price else None
 
+    @property
+    def shareable(self) -> float | None:
+        """The share of the text asked that a cache of prefixes need not compute again, 0 to 1; None before any call.
+
+        Counted in blocks of characters, and as if the cache forgot nothing.
+        """
+        return self._shared / self._blocks if self._blocks else None
+
     async def complete(self, request: Request) -> Completion:
         """Raises SpentError once a bound is reached, and EngineError as `engine` does."""
         self._check()
+        self._share(request)
         completion = await self.engine.complete(request)
         self.usage += completion.usage
         return completion
@@ -96,6 +108,15 @@ class Metered:
             raise SpentError(f"{tokens:,} tokens are spent, of {self.max_tokens:,} that are allowed")
         if self.max_cost is not None and (cost := self.cost or 0.0) >= self.max_cost:
             raise SpentError(f"${cost:.2f} are spent, of ${self.max_cost:.2f} that are allowed")
+
+    def _share(self, request: Request) -> None:
+        text = "\n".join(f"{message['role']}: {message['content']}" for message in request.messages)
+        prefix = 0
+        for start in range(0, len(text), BLOCK):
+            prefix = hash((prefix, text[start : start + BLOCK]))
+            self._shared += prefix in self._prefixes
+            self._prefixes.add(prefix)
+            self._blocks += 1
 
     async def close(self) -> None:
         close: Any = getattr(self.engine, "close", None)
