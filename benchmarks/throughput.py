@@ -70,7 +70,7 @@ def client(url: str, rows: int, concurrency: int, patience: Mapping[str, float])
         async with CachedEngine(engine, folder / "journal") as cached:
             judge = MixJudge(engine=cached, sampling=Sampling(max_tokens=1024))
             with (folder / "verdicts.jsonl").open("wb") as sink:
-                await write_verdicts(judge, items, sink, lambda: None)
+                await write_verdicts(judge, items, sink, lambda _: None)
 
     gc.freeze()  # as `fathom judge` does
     with tempfile.TemporaryDirectory() as folder:

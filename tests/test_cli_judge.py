@@ -117,6 +117,19 @@ def test_running_again_asks_nothing_and_writes_the_same_bytes(
     assert all(len(row["votes"]) == 6 for row in rows_of(out))
 
 
+def test_a_run_stops_at_its_bound_and_goes_on_from_there(pairs: Path, says_a: Path, tmp_path: Path) -> None:
+    out = tmp_path / "verdicts.jsonl"
+    with pytest.raises(FathomError, match=r"tokens are spent of the 2,000 .*give the same command again.* higher bound"):
+        judge(pairs, "--model", says_a, "--out", out, "--max-total-tokens", 2000)
+    assert not out.exists()
+    judge(pairs, "--model", says_a, "--out", out)
+    spent = meta_of(out)["spent"]
+    row_tokens = [row["tokens"]["prompt"] + row["tokens"]["completion"] for row in rows_of(out)]
+    assert 0 < spent["prompt_tokens"] + spent["completion_tokens"] < sum(row_tokens)
+    assert spent["cost"] is None
+    assert 0 < spent["shareable"] < 1
+
+
 def test_the_summary_can_be_computed_again_from_the_verdicts(pairs: Path, says_a: Path, tmp_path: Path) -> None:
     out = tmp_path / "verdicts.jsonl"
     judge(pairs, "--model", says_a, "--map", "domain=correctness", "--out", out)

@@ -46,16 +46,40 @@ def test_without_a_price_the_cost_is_unknown_and_not_nothing() -> None:
 @pytest.mark.parametrize(
     "bound",
     [
-        pytest.param({"max_tokens": 45}, id="tokens"),
-        pytest.param({"max_cost": 0.00045, "price": Price(prompt=10, completion=10)}, id="dollars"),
+        pytest.param({"max_tokens": 50}, id="tokens"),
+        pytest.param({"max_cost": 0.0005, "price": Price(prompt=10, completion=10)}, id="dollars"),
     ],
 )
-def test_nothing_is_asked_once_a_bound_is_reached(bound: dict[str, float]) -> None:
+def test_a_bound_holds_however_many_are_asked_at_once(bound: dict[str, float]) -> None:
     metered = Metered(Ten(), **bound)  # type: ignore[arg-type]
-    done = [asyncio.run(metered.complete(ask(sample))) for sample in range(3)]
-    assert len(done) == 3
-    with pytest.raises(SpentError, match="of .*45 that are allowed|are spent, of"):
-        asyncio.run(metered.complete(ask(3)))
+
+    async def run() -> list[Completion | BaseException]:
+        return await asyncio.gather(*(metered.complete(ask(sample)) for sample in range(20)), return_exceptions=True)
+
+    results = asyncio.run(run())
+    assert sum(isinstance(result, Completion) for result in results) == 3  # of 15 tokens each: a fourth would make 60
+    assert sum(isinstance(result, SpentError) for result in results) == 17
+    assert metered.usage == Usage(30, 15)
+
+
+def test_calls_go_side_by_side_where_a_bound_has_room_for_them() -> None:
+    flying = peak = 0
+
+    class Slow(Ten):
+        async def complete(self, request: Request) -> Completion:
+            nonlocal flying, peak
+            flying += 1
+            peak = max(peak, flying)
+            await asyncio.sleep(0.001)
+            flying -= 1
+            return await super().complete(request)
+
+    async def run() -> None:
+        metered = Metered(Slow(), max_tokens=15 * 20)
+        await asyncio.gather(*(metered.complete(ask(sample)) for sample in range(20)))
+
+    asyncio.run(run())
+    assert peak == 19  # all but the first, which shows how large they are
 
 
 def test_what_the_journal_has_is_free_also_beyond_the_bound(tmp_path: Path) -> None:

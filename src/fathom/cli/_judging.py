@@ -141,7 +141,7 @@ def run(opened: Opened, what: str, write: Write[Outcome]) -> Outcome:
     except KeyboardInterrupt:
         raise Interrupted(f"stopped; {_how_to_go_on(cached)}") from None
     except SpentError as error:
-        raise FathomError(f"stopped: {error}; {_how_to_go_on(cached)} with a higher bound") from None
+        raise FathomError(f"stopped: {error}; {_how_to_go_on(cached)}, with a higher bound") from None
 
 
 def _total(given: Mapping[str, Any]) -> int | None:
@@ -155,8 +155,8 @@ def _total(given: Mapping[str, Any]) -> int | None:
 
 def _how_to_go_on(cached: CachedEngine) -> str:
     if cached.path.name == ":memory:":
-        return "nothing was kept: --out or --journal keeps it; give the same command again"
-    return f"what is finished is in {cached.path}: to go on, give the same command again"
+        return "nothing was kept: --out or --journal keeps it"
+    return f"what is finished is in {cached.path}: give the same command again to go on"
 
 
 def _spent(metered: Metered) -> str:

@@ -5,12 +5,13 @@
     metered.shareable                      # share of the prompts' text with which an earlier prompt began
 
 Put it inside the journal: what is found there costs nothing, and is not counted. Calls that failed are not counted
-either, though a server may bill them. A bound is looked at before each call, so a run overshoots it by what is in
-flight at that moment.
+either, though a server may bill them. Under a bound a call waits while it and those in flight could overshoot it,
+were each as large as the largest so far; so a run overshoots only by what is larger than that.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ class SpentError(FathomError):
 
 
 class Metered:
-    """Counts what `engine` completes, and asks it nothing more once `max_cost` or `max_tokens` is reached.
+    """Counts what `engine` completes, and asks it nothing more where that could exceed `max_cost` or `max_tokens`.
 
     `max_cost` is in US dollars and needs a price; `max_tokens` counts tokens read and written. Raises FathomError for
     a bound in money without a price.
@@ -75,6 +76,9 @@ class Metered:
         self.max_cost = max_cost
         self.max_tokens = max_tokens
         self.usage = Usage()
+        self._largest = Usage()
+        self._flying = 0
+        self._waiting: list[asyncio.Future[None]] = []
         self._prefixes: set[int] = set()
         self._blocks = self._shared = 0
 
@@ -95,19 +99,46 @@ class Metered:
         return self._shared / self._blocks if self._blocks else None
 
     async def complete(self, request: Request) -> Completion:
-        """Raises SpentError once a bound is reached, and EngineError as `engine` does."""
-        self._check()
+        """Raises SpentError where a bound leaves no room for it, and EngineError as `engine` does."""
+        if self.max_cost is not None or self.max_tokens is not None:
+            await self._admitted()
         self._share(request)
-        completion = await self.engine.complete(request)
+        self._flying += 1
+        try:
+            completion = await self.engine.complete(request)
+        finally:
+            self._flying -= 1
+            self._wake()
         self.usage += completion.usage
+        self._largest = max(self._largest, completion.usage, key=_tokens)
         return completion
 
-    def _check(self) -> None:
-        tokens = self.usage.prompt_tokens + self.usage.completion_tokens
-        if self.max_tokens is not None and tokens >= self.max_tokens:
-            raise SpentError(f"{tokens:,} tokens are spent, of {self.max_tokens:,} that are allowed")
-        if self.max_cost is not None and (cost := self.cost or 0.0) >= self.max_cost:
-            raise SpentError(f"${cost:.2f} are spent, of ${self.max_cost:.2f} that are allowed")
+    async def _admitted(self) -> None:
+        """Waits until another call fits under the bounds. The first goes alone: before it, no size is known."""
+        while self._flying and (self._largest == Usage() or self._overshoots(self._flying + 1)):
+            landed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(landed)
+            await landed
+        if self._overshoots(1):
+            raise SpentError(f"{self._spent()}, and the next completion could exceed that")
+
+    def _overshoots(self, calls: int) -> bool:
+        usage = sum([self._largest] * calls, self.usage)
+        over_tokens = self.max_tokens is not None and _tokens(usage) > self.max_tokens
+        return over_tokens or (
+            self.max_cost is not None and self.price is not None and self.price.of(usage) > self.max_cost
+        )
+
+    def _spent(self) -> str:
+        if self.max_cost is not None:
+            return f"${self.cost or 0:.2f} are spent of the ${self.max_cost:.2f} that are allowed"
+        return f"{_tokens(self.usage):,} tokens are spent of the {self.max_tokens:,} that are allowed"
+
+    def _wake(self) -> None:
+        for landed in self._waiting:
+            if not landed.done():
+                landed.set_result(None)
+        self._waiting.clear()
 
     def _share(self, request: Request) -> None:
         text = "\n".join(f"{message['role']}: {message['content']}" for message in request.messages)
@@ -122,3 +153,7 @@ class Metered:
         close: Any = getattr(self.engine, "close", None)
         if close is not None:
             await close()
+
+
+def _tokens(usage: Usage) -> int:
+    return usage.prompt_tokens + usage.completion_tokens
