@@ -19,9 +19,9 @@ SOURCE = ROOT / "src" / "fathom"
 VALUES = {"transcript", "rationale", "verdict", "records"}
 NOTHING_ELSE = {
     **dict.fromkeys(VALUES, VALUES),
-    "engines": {"errors", "verdict"},
+    "engines": {"errors", "control", "verdict"},
     "judges": {"errors", "rationale", "verdict", "records", "engines", "prompts"},
-    "prompts": set(),
+    "prompts": {"control"},
 }
 HEAVY = {
     "torch": {"engines", "train", "mini"},

@@ -16,13 +16,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fathom import control
 from fathom.engines import ChatMessage, Completion, EngineError, Request, Sampling, TokenLogprob
 from fathom.errors import FathomError, require
 from fathom.verdict import Usage
@@ -214,12 +216,31 @@ def encode_chat(tokenizer: Any, messages: Sequence[ChatMessage]) -> list[int]:
 
     Rendering and tokenising are one step, so that the begin token the template writes is not added again. A tokenizer
     without a chat template (a base model's) gets the contents, an empty line after each, and its own begin token.
+    Control tokens are the template's alone: those in a message's content stay text.
     """
+    messages = without_control(tokenizer, messages)
     if tokenizer.chat_template is None:
         tokens: list[int] = tokenizer("".join(f"{message['content']}\n\n" for message in messages))["input_ids"]
         return tokens
     tokens = tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, tokenize=True, return_dict=False)
     return tokens
+
+
+def without_control(tokenizer: Any, messages: Sequence[ChatMessage]) -> list[ChatMessage]:
+    """The messages, with what this tokenizer would take for control tokens in their contents broken by a space."""
+    tokens = _control_tokens(tokenizer, str(tokenizer.chat_template), len(tokenizer))
+    return [{"role": message["role"], "content": control.broken(message["content"], tokens)} for message in messages]
+
+
+@lru_cache(maxsize=16)
+def _control_tokens(tokenizer: Any, template: str, _size: int) -> re.Pattern[str]:
+    """Special tokens, and marks such as `<tool_call>` that the chat template writes but that are not called special.
+
+    Other added tokens, such as runs of spaces and Gemma's HTML tags, are ordinary text.
+    """
+    added = {str(token): token.special for token in tokenizer.added_tokens_decoder.values()}
+    marks = [text for text, special in added.items() if special or (text[:1] in "<[" and text in template)]
+    return control.pattern(text for text in [*marks, *tokenizer.all_special_tokens] if text.strip())
 
 
 def fingerprint(name: str, config: Any = None) -> str:

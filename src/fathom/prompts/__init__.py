@@ -3,6 +3,7 @@
     {{ response | fenced }}
 
 A fence is longer than any run of backticks in the text it holds, so no text can close it and pose as the prompt.
+Control tokens of chat templates inside it are broken by a space (`fathom.control`), so no text can end the turn either.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
+from fathom.control import broken
+
 
 def fenced(text: str) -> str:
     longest = max(map(len, re.findall("`+", text)), default=0) if "`" in text else 0
     fence = "`" * max(3, longest + 1)
-    return f"{fence}\n{text}\n{fence}"
+    return f"{fence}\n{broken(text)}\n{fence}"
 
 
 def render(template: str, **values: Any) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fathom.engines.local import encode_chat
+from fathom.engines.local import encode_chat, without_control
 from fathom.errors import FathomError, require
 from fathom.judges import Judge
 from fathom.records import Comparison
@@ -102,7 +102,11 @@ def _base(model: str) -> str:
 
 
 def fitting(tokenizer: Any, asked: Sequence[dict[str, Any]], most: int | None) -> tuple[list[dict[str, Any]], int]:
-    """The rows whose prompts have at most `most` tokens, and how many do not. Raises FathomError when none has."""
+    """The rows whose prompts have at most `most` tokens, and how many do not. Raises FathomError when none has.
+
+    TRL renders them by itself where it samples, so their contents are made free of control tokens here.
+    """
+    asked = [row | {"prompt": without_control(tokenizer, row["prompt"])} for row in asked]
     if most is None:
         return list(asked), 0
     kept = [row for row in asked if len(encode_chat(tokenizer, row["prompt"])) <= most]
