@@ -22,7 +22,7 @@ from fathom import engines
 from fathom.cli import app
 from fathom.engines import Completion, EngineError, Request, Sampling, TokenLogprob, dialect
 from fathom.engines.cache import CachedEngine
-from fathom.engines.limits import START, Limit, retry_after
+from fathom.engines.limits import START, Limit, backoff, retry_after
 from fathom.engines.openai import OpenAIEngine
 from fathom.errors import FathomError
 from fathom.judges.mix import MixJudge
@@ -399,6 +399,37 @@ def test_a_server_that_takes_fewer_calls_gets_fewer_and_every_row_still_gets_thr
     assert {completion.text for completion in completions} == {A}
     assert limit.allowed < START
     assert server.statuses[429] < 300, "fewer than one refusal a row"
+
+
+def test_whoever_was_let_in_before_the_door_closed_and_wakes_up_after_waits_outside() -> None:
+    async def run() -> None:
+        limit = Limit(8)
+        through: list[float] = []
+
+        async def call() -> None:
+            await limit.enter()
+            through.append(time.monotonic())
+            if len(through) == 1:
+                limit.hold(0.05)
+                closed.append(time.monotonic())
+
+        closed: list[float] = []
+        # All are let in at once; the first to run is refused before the others have run.
+        await asyncio.gather(*(call() for _ in range(8)))
+        assert all(later >= closed[0] + 0.05 for later in through[1:])
+        assert limit.flying == 8
+
+    asyncio.run(run())
+
+
+def test_the_wait_doubles_while_the_server_answers_nobody_and_else_grows_by_as_much_every_time() -> None:
+    def bounds(failures: int, unanswered: int) -> tuple[float, float]:
+        waits = [backoff(failures, unanswered, first=0.5) for _ in range(200)]
+        return min(waits), max(waits)
+
+    for failures, unanswered, longest in [(1, 1, 0.5), (4, 1, 2.0), (4, 4, 4.0), (6, 2, 3.0), (20, 20, 30), (90, 1, 30)]:
+        low, high = bounds(failures, unanswered)
+        assert longest / 2 <= low <= high <= longest
 
 
 def test_one_burst_of_refusals_halves_the_limit_once_and_an_unused_limit_does_not_grow() -> None:

@@ -18,7 +18,7 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -35,21 +35,31 @@ LONGEST_BACKOFF = 30.0
 
 
 class Limit:
-    """At most `most` calls in flight. `enter` raises EngineError while the server wants no call for over `patience`."""
+    """At most `most` calls in flight. `enter` raises EngineError while the server wants no call for over `patience`.
+
+    `flying`: calls in flight; `allowed`: how many there may be now; `answered`: calls that went well.
+    """
 
     def __init__(self, most: int, *, patience: float = 3600) -> None:
         self.most = most
         self.patience = patience
         self.allowed = float(min(START, most))
         self.flying = 0
+        self.answered = 0
         self._quick_up_to = float(most)
         self._last_cut = self._held_until = 0.0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def enter(self) -> None:
         """Waits for a turn, in the order of asking. Whoever enters must `leave`."""
+        await self._turn(self._waiting.append)
+        while self.held:  # the door closed after this turn was given, and before it was taken
+            self.leave()
+            await self._turn(self._waiting.appendleft)
+
+    async def _turn(self, queue: Callable[[asyncio.Future[None]], None]) -> None:
         turn = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+        queue(turn)
         self._admit()
         if not turn.done():
             self._admit_later()
@@ -71,6 +81,7 @@ class Limit:
 
     def grow(self) -> None:
         """The server kept up. Says nothing where fewer calls were in flight than allowed."""
+        self.answered += 1
         if self.flying >= int(self.allowed):
             step = 1.0 if self.allowed < self._quick_up_to else 1.0 / self.allowed
             self.allowed = min(self.allowed + step, self.most)
@@ -142,7 +153,12 @@ def _date(text: str) -> datetime | None:
     return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
-def backoff(failures: int, first: float) -> float:
-    """Seconds before the next try: doubling from `first`, up to half of it taken off at random."""
-    longest: float = min(first * 2.0 ** min(failures - 1, 30), LONGEST_BACKOFF)
+def backoff(failures: int, unanswered: int, first: float) -> float:
+    """Seconds before the next try of a call that failed so often, up to half of it taken off at random.
+
+    While the server answers others it is not down, and to stay away for long would only make this call late: then the
+    wait grows by `first` a failure. It doubles with each of the last `unanswered` failures, since which nobody had an
+    answer.
+    """
+    longest: float = min(first * max(failures, 2.0 ** min(unanswered - 1, 30)), LONGEST_BACKOFF)
     return longest * random.uniform(0.5, 1.0)

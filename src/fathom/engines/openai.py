@@ -67,8 +67,8 @@ class OpenAIEngine:
     `concurrency`: most calls in flight; give `limit` instead to share one among engines at the same endpoint.
     `timeout`: seconds for one try, to the last byte of its body. `deadline`: seconds for a completion from its first
     try on, every further try and every wait included. `retries`: tries after the first one; tries that the server
-    answers with Retry-After are not counted, and only the deadline bounds them. `first_backoff`: seconds, doubled with
-    every further try.
+    answers with Retry-After are not counted, and only the deadline bounds them. `first_backoff`: seconds before the
+    second try; see `limits.backoff` for what follows.
 
     `longer`: the token limit of one more try for a text that met its own; the completion says so in `extended_to`.
     `max_tokens_field`: what the server calls the token limit. `extra_body`: fields that go into every request; None
@@ -133,6 +133,7 @@ class OpenAIEngine:
         fields = dialect.body(request, self.model, self.api, self.max_tokens_field) | self.extra_body
         body = to_json({name: value for name, value in fields.items() if value is not None})
         failures: list[EngineError] = []
+        unanswered, answered = 0, self.limit.answered
         await self.limit.enter()
         try:
             async with asyncio.timeout(self.deadline):
@@ -141,7 +142,9 @@ class OpenAIEngine:
                         return await self._try(body)
                     except EngineError as failure:
                         failures.append(failure)
-                    await asyncio.sleep(self._pause(failures))
+                    unanswered = unanswered + 1 if self.limit.answered == answered else 1
+                    answered = self.limit.answered
+                    await asyncio.sleep(self._pause(failures, unanswered))
                     await self.limit.enter()
         except TimeoutError:
             raise EngineError(
@@ -150,7 +153,7 @@ class OpenAIEngine:
                 hint="raise deadline, or lower concurrency",
             ) from None
 
-    def _pause(self, failures: list[EngineError]) -> float:
+    def _pause(self, failures: list[EngineError], unanswered: int) -> float:
         """Seconds before the next try. Raises the last failure where there is to be none."""
         last = failures[-1]
         if not last.retryable:
@@ -160,7 +163,7 @@ class OpenAIEngine:
         counted = [failure for failure in failures if not isinstance(failure, _HeldError)]
         if len(counted) > self.retries:
             raise EngineError(f"gave up after {_tried(failures)}", retryable=True, hint=last.hint) from last
-        return backoff(len(counted), self.first_backoff)
+        return backoff(len(counted), unanswered, self.first_backoff)
 
     async def _try(self, body: bytes) -> Completion:
         """One call. Enter the limit before; it is left here."""
