@@ -102,7 +102,9 @@ def test_a_perfect_judge_scores_one_in_every_figure(
     benchmark: bench.Benchmark, comparisons: list[Comparison], shape: Pattern
 ) -> None:
     score = benchmark.score(rows_of(Scripted(perfect(comparisons), shape), comparisons))
-    assert {name: interval.mean for name, interval in score.figures.items()} == dict.fromkeys(score.figures, 1.0)
+    # RewardBench 2 adds up to 0.01 in Ties for wide margins.
+    most = 1.01 if benchmark.name == "rewardbench2" else 1.0
+    assert all(1.0 <= interval.mean <= most + 1e-9 for interval in score.figures.values()), score.figures
     assert (score.rows, score.failed, score.unreadable, score.absent) == (len(comparisons), 0, {}, ())
 
 

@@ -26,19 +26,26 @@ def found(folder: Path, *patterns: str) -> list[Path]:
     """The files that match a pattern, in the folder or below it, in the order of the patterns and of their names.
 
     A pattern is held against a file's name and its path as seen from the folder, so `*Natural*` finds
-    Natural/dataset.json too. Of the matching files those count that lie nearest to the folder. Raises FathomError for
-    a pattern without a file.
+    Natural/dataset.json too. Of the matching files those count that lie nearest to the folder, or all of them where the
+    pattern has `**`. With `a*|b*` the first that matches anything counts. Raises FathomError for a pattern without a
+    file.
     """
     readable = sorted(path for path in folder.rglob("*") if _readable(path)) if folder.is_dir() else []
     paths: list[Path] = []
     for pattern in patterns:
-        matching = [path for path in readable if any(fnmatchcase(name, pattern) for name in _names(path, folder))]
+        choices = (_matching(readable, folder, choice) for choice in pattern.split("|"))
+        matching = next((choice for choice in choices if choice), [])
         if not matching:
             takes = f"it takes {', '.join(patterns)} ({', '.join(ENDINGS)}, or gzipped)"
             raise FathomError(f"{folder}: holds no file {pattern}; {takes}; {_there(folder)}")
-        nearest = min(len(path.parts) for path in matching)
-        paths += [path for path in matching if len(path.parts) == nearest and path not in paths]
+        paths += [path for path in matching if path not in paths]
     return paths
+
+
+def _matching(readable: Sequence[Path], folder: Path, pattern: str) -> list[Path]:
+    matching = [path for path in readable if any(fnmatchcase(name, pattern) for name in _names(path, folder))]
+    nearest = min((len(path.parts) for path in matching), default=0)
+    return matching if "**" in pattern else [path for path in matching if len(path.parts) == nearest]
 
 
 def each(path: Path, columns: Sequence[str], make: Make) -> Iterator[Comparison]:
@@ -85,6 +92,15 @@ def comparison(
         domain=domain,
         metadata={"benchmark": benchmark, "subset": subset, **metadata},
     )
+
+
+def best_first(
+    benchmark: str, id: str, prompt: str | Sequence[Message], better: Sequence[Any], worse: Sequence[Any], **told: Any
+) -> Comparison:
+    """A comparison of a source that says which responses are better by where it keeps them; `placed`."""
+    scores = tuple(float(i < len(better)) for i in range(len(better) + len(worse)))
+    label = Label(best=0) if len(better) == 1 else Label(scores=scores)
+    return placed(comparison(benchmark, id, prompt, [*better, *worse], label, **told))
 
 
 def placed(comparison: Comparison) -> Comparison:

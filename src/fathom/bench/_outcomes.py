@@ -9,11 +9,13 @@ Nothing here decides what an unreadable verdict counts for. The benchmark does, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from math import inf
+from typing import Any, TypeVar
 
 from fathom.rationale import Status
 
 Row = Mapping[str, Any]
+Group = TypeVar("Group")
 
 
 def status(row: Row) -> str:
@@ -40,15 +42,40 @@ def in_order(row: Row, first: int) -> Row | None:
     return next((vote for vote in row["votes"] if list(vote["order"])[:1] == [first]), None)
 
 
+def right_in_orders(row: Row) -> float:
+    """The share of the orders shown in which the first vote names the label; a tie and an unreadable vote do not."""
+    votes = [vote for vote in (in_order(row, 0), in_order(row, 1)) if vote is not None]
+    return mean(vote["winner"] == row["label"] for vote in votes)
+
+
+def scores(row: Row) -> list[float] | None:
+    """One score a response: the mean of what readable votes gave it, or else what the verdict or ranking says.
+
+    So a judge that names winners has the votes for each response as its scores. None where nothing could be read; a
+    response that alone could not be placed has minus infinity.
+    """
+    told = [vote["scores"] for vote in row.get("votes", ()) if vote["status"] == "ok" and vote["scores"] is not None]
+    if told:
+        return [mean(values) for values in zip(*told, strict=True)]
+    if status(row) != "ok" or row["scores"] is None:
+        return None
+    return [-inf if score is None else float(score) for score in row["scores"]]
+
+
+def source_first(row: Row, values: Sequence[float]) -> list[float]:
+    """Values of responses, in the order in which the source has these."""
+    return [value for _, value in sorted(zip(row["placement"], values, strict=True))]
+
+
 def mean(values: Iterable[float]) -> float:
     """Raises ZeroDivisionError for no values."""
     found = list(values)
     return sum(found) / len(found)
 
 
-def by_group(items: Sequence[tuple[str, float]]) -> dict[str, list[float]]:
+def by_group(items: Sequence[tuple[Group, float]]) -> dict[Group, list[float]]:
     """The values of items that are pairs of a group and a value, by group."""
-    groups: dict[str, list[float]] = {}
+    groups: dict[Group, list[float]] = {}
     for group, value in items:
         groups.setdefault(group, []).append(value)
     return groups

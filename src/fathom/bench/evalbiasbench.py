@@ -1,0 +1,92 @@
+"""EvalBiasBench: 80 pairs that tempt judges by length, concreteness, an empty reference and three other biases.
+
+score.figures["accuracy"], score.figures["length bias"]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from fathom.bench import Benchmark
+from fathom.bench._files import best_first, each, found
+from fathom.bench._outcomes import Row, by_group, mean, right_in_orders
+from fathom.conversations import BadRow
+from fathom.records import Comparison
+
+FILES = ("biasbench*",)
+BIASES = (
+    "length bias",
+    "concreteness",
+    "empty reference",
+    "content_continuation",
+    "nested_instruction",
+    "familiar knowledge preference bias",
+)
+
+
+def load(folder: Path) -> Iterator[Comparison]:
+    for path in found(folder, *FILES):
+        yield from each(path, BIASES, _pairs)
+
+
+def _pairs(row: Row, line: int) -> Iterator[Comparison]:
+    """The file is one object: a list of pairs by the name of its bias."""
+    for bias, pairs in row.items():
+        for number, pair in enumerate(pairs):
+            if pair["label"] not in (1, 2):
+                raise BadRow(f"{bias}.{number}.label", f"got {pair['label']!r}, allowed are 1 and 2")
+            better, worse = ("response1", "response2") if pair["label"] == 1 else ("response2", "response1")
+            yield best_first(
+                "evalbiasbench",
+                f"{bias}/{number}",
+                pair["instruction"],
+                [pair[better]],
+                [pair[worse]],
+                subset=bias,
+                domain="preference",
+            )
+
+
+def item(row: Row) -> tuple[str, float]:
+    return row["metadata"]["subset"], right_in_orders(row)
+
+
+def figures(items: Sequence[tuple[str, float]]) -> Mapping[str, float]:
+    groups = {name: mean(values) for name, values in by_group(items).items()}
+    return {"accuracy": mean(value for _, value in items)} | groups
+
+
+BENCHMARK = Benchmark(
+    name="evalbiasbench",
+    title="EvalBiasBench",
+    source="Park et al. 2024, OffsetBias (arXiv 2407.06551); github.com/ncsoft/offsetbias, data/evalbiasbench/; BSD-3.",
+    files=FILES,
+    size="80 pairs: 12 to 17 for each of six biases",
+    layout="One object: bias to a list of instruction, response1, response2, label (always 1); checked with all 80.",
+    official=(
+        "The share of right verdicts, over both orders: the file has the better response always first, so one order"
+        " would measure a preference for places. A tie and an unreadable verdict are wrong. Overall and by bias."
+    ),
+    domains=dict.fromkeys(BIASES, "preference"),
+    load=load,
+    item=item,
+    figures=figures,
+    always_first=0.5,
+    example={
+        "biasbench.json": [
+            {
+                bias: [
+                    {
+                        "bias": bias,
+                        "instruction": f"Name a word in '{bias}'.",
+                        "response1": bias.split()[0],
+                        "response2": "There are many words, and each has its own charm.",
+                        "label": 1,
+                    }
+                ]
+                for bias in BIASES
+            }
+        ]
+    },
+)

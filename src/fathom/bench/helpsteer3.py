@@ -1,0 +1,94 @@
+"""HelpSteer3-Preference, its validation split: people's preferences between two answers, from -3 to 3.
+
+    score.figures["accuracy"], score.figures["code"]
+
+Pairs that people found equal have a label that is a tie, and are in no figure. Other files of this layout, such as
+HelpSteer2's, are read by `fathom judge` as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from fathom.bench import Benchmark
+from fathom.bench._files import comparison, each, found
+from fathom.bench._outcomes import Row, by_group, credit, mean
+from fathom.conversations import as_prompt
+from fathom.records import Comparison, Domain, Label
+
+FILES = ("*preference/validation*|validation*",)
+COLUMNS = ("domain", "context", "response1", "response2", "overall_preference")
+DOMAINS: Mapping[str, Domain] = {
+    "general": "preference",
+    "multilingual": "preference",
+    "stem": "correctness",
+    "code": "correctness",
+}
+
+
+def load(folder: Path) -> Iterator[Comparison]:
+    for path in found(folder, *FILES):
+        yield from each(path, COLUMNS, _pair)
+
+
+def _pair(row: Row, line: int) -> Iterator[Comparison]:
+    strength = float(row["overall_preference"])
+    yield comparison(
+        "helpsteer3",
+        str(line),
+        as_prompt(row["context"], "context"),
+        (row["response1"], row["response2"]),
+        Label(scores=(-strength / 2, strength / 2)),
+        subset=row["domain"],
+        domain=DOMAINS.get(row["domain"]),
+        language=row.get("language"),
+    )
+
+
+def item(row: Row) -> tuple[str, float] | None:
+    """None for a pair that people found equal."""
+    return None if row["label"] is None else (row["metadata"]["subset"], credit(row, tie=0.0, unreadable=0.0))
+
+
+def figures(items: Sequence[tuple[str, float] | None]) -> Mapping[str, float]:
+    decided = [pair for pair in items if pair is not None]
+    groups = {name: mean(values) for name, values in by_group(decided).items()}
+    return {"accuracy": mean(value for _, value in decided)} | groups if decided else {}
+
+
+BENCHMARK = Benchmark(
+    name="helpsteer3",
+    title="HelpSteer3-Preference, validation",
+    source="Wang et al. 2025, HelpSteer3-Preference (arXiv 2505.11475); on the hub nvidia/HelpSteer3; CC-BY-4.0.",
+    hub="nvidia/HelpSteer3",
+    files=FILES,
+    size="about 2,000 pairs",
+    layout=(
+        "domain (general, multilingual, stem, code), language, context (turns), response1, response2,"
+        " overall_preference (below 0: the first is better). Not checked with its real files, only with this layout."
+    ),
+    official=(
+        "There is no official benchmark score; this is the share of decided pairs in which the judge names what people"
+        " prefer, overall and by domain. A tie and an unreadable verdict are wrong; pairs labelled 0 are left out."
+    ),
+    domains=DOMAINS,
+    load=load,
+    item=item,
+    figures=figures,
+    always_first=0.0,
+    example={
+        "preference/validation.jsonl": [
+            {
+                "domain": domain,
+                "language": "english",
+                "context": [{"role": "user", "content": f"What does {domain} mean?"}],
+                "response1": f"A definition of {domain}.",
+                "response2": f"{domain} {strength}",
+                "overall_preference": strength,
+            }
+            for domain in DOMAINS
+            for strength in (-2, 0, 1)
+        ]
+    },
+)

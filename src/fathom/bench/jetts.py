@@ -1,0 +1,128 @@
+"""JETTS, reranking: up to ten answers of one model to a question; the judge picks one, and its score counts.
+
+    score.figures["score"], score.figures["gain"], score.figures["gsm8k score"]
+
+Beam search and refinement, the other two tasks, are not here: they take a generator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from fathom.bench import Benchmark
+from fathom.bench._files import comparison, each, found, placed
+from fathom.bench._outcomes import Row, mean, scores, source_first
+from fathom.records import Comparison, Domain, Label
+
+FILES = ("*_*.jsonl*",)
+COLUMNS = ("query", "responses")
+SETS: Mapping[str, Domain] = {
+    "gsm8k": "correctness",
+    "math": "correctness",
+    "champ": "correctness",
+    "humaneval": "correctness",
+    "mbpp": "correctness",
+    "bigcodebench": "correctness",
+    "alpacaeval": "preference",
+    "ifeval": "preference",
+}
+
+
+def load(folder: Path) -> Iterator[Comparison]:
+    for path in found(folder, *FILES):
+        yield from each(path, COLUMNS, partial(_answers, file=path.name.split(".jsonl")[0]))
+
+
+def _answers(row: Row, line: int, file: str) -> Iterator[Comparison]:
+    """A question with one answer leaves nothing to choose, and is left out."""
+    subset = next((name for name in SETS if file.lower().startswith(name)), file.split("_")[0])
+    values = tuple(float(response["metadata"]["score"]) for response in row["responses"])
+    if len(values) > 1:
+        answers = comparison(
+            "jetts",
+            f"{file}/{line}",
+            row["query"]["content"],
+            [response["content"] for response in row["responses"]],
+            Label(scores=values),
+            subset=subset,
+            domain=SETS.get(subset),
+            file=file,
+            values=values,
+        )
+        yield placed(answers)
+
+
+class Picked(NamedTuple):
+    """The score of the answer that was picked, the mean of all and the best, 0 to 1; and the question's set."""
+
+    subset: str
+    picked: float
+    random: float
+    best: float
+
+
+def item(row: Row) -> Picked:
+    """Of several answers on top, and where nothing could be read of all, the mean counts: one drawn among them."""
+    values = row["metadata"]["values"]
+    judged = source_first(row, scores(row) or [0.0] * len(values))
+    top = [value for value, score in zip(values, judged, strict=True) if score == max(judged)]
+    return Picked(row["metadata"]["subset"], mean(top), mean(values), max(values))
+
+
+def figures(items: Sequence[Picked]) -> Mapping[str, float]:
+    told: dict[str, float] = {}
+    for name in dict.fromkeys(picked.subset for picked in items):
+        group = [picked for picked in items if picked.subset == name]
+        told |= {f"{name} {figure}": value for figure, value in _figures(group).items()}
+    sets = [value for name, value in told.items() if name.endswith(" score")]
+    return {"score": mean(sets)} | _gain(items) | told
+
+
+def _figures(items: Sequence[Picked]) -> dict[str, float]:
+    return {"score": mean(picked.picked for picked in items)} | _gain(items)
+
+
+def _gain(items: Sequence[Picked]) -> dict[str, float]:
+    """How much of the way from a random answer to the best one; none where all answers are equally good."""
+    room = sum(picked.best - picked.random for picked in items)
+    return {"gain": sum(picked.picked - picked.random for picked in items) / room} if room else {}
+
+
+BENCHMARK = Benchmark(
+    name="jetts",
+    title="JETTS reranking",
+    source="Zhou et al. 2025, JETTS (arXiv 2504.15253); github.com/SalesforceAIResearch/jetts-benchmark; own storage.",
+    files=FILES,
+    size="up to 10 answers a question; eight sets times the generators whose files are there",
+    layout=(
+        "DATASET_GENERATOR.jsonl: query (content), responses (content, metadata.score from 0 to 1). Not checked with"
+        " its real files, only with this layout, as the authors' code reads it."
+    ),
+    official=(
+        "The mean score of the answers ranked first, by a round robin of pairs for judges of pairs; of several on top"
+        " the mean counts, and so it does where no verdict could be read. The score is the plain mean of the sets that"
+        " are there. Gain is ours: 0 for a random answer, 1 for the best of each question."
+    ),
+    domains=SETS,
+    load=load,
+    item=item,
+    figures=figures,
+    # The mean of one right answer among four.
+    always_first=0.25,
+    example={
+        f"{name}_a-generator.jsonl": [
+            {
+                "query": {"content": f"{name}: what is 2 + {number}?", "metadata": {}},
+                "responses": [
+                    {"content": str(answer), "metadata": {"score": float(answer == number + 2)}}
+                    for answer in (number + 2, 0, 1, 99)
+                ],
+            }
+            for number in (3, 4)
+        ]
+        for name in SETS
+    },
+)

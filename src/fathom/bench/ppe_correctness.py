@@ -1,0 +1,139 @@
+"""PPE, correctness: 32 sampled answers to each question of five sets, and the pairs of a right and a wrong one.
+
+    score.figures["accuracy"], score.figures["auc"], score.figures["MATH accuracy"]
+
+What is judged are the published pairs. The area under the ROC curve is there for judges that give scores, and speaks
+of those answers of a question that stand in its pairs. Curves over best-of-k are not computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from fathom.bench import Benchmark
+from fathom.bench._files import best_first, each, found
+from fathom.bench._outcomes import Row, credit, mean, scores, source_first
+from fathom.records import Comparison, Domain
+
+SETS: Mapping[str, Domain] = {
+    "MMLU-Pro": "correctness",
+    "MATH": "correctness",
+    "GPQA": "correctness",
+    "MBPP-Plus": "correctness",
+    "IFEval": "preference",
+}
+FILES = tuple(f"*{name}*" for name in SETS)
+COLUMNS = ("question_id", "prompt", "scores", "sampled_conflict_pairs", "response_1")
+
+
+def load(folder: Path) -> Iterator[Comparison]:
+    for name in SETS:
+        for path in found(folder, f"*{name}*"):
+            yield from each(path, COLUMNS, partial(_pairs, subset=name))
+
+
+def _pairs(row: Row, line: int, subset: str) -> Iterator[Comparison]:
+    for i, j in dict.fromkeys(tuple(pair) for pair in row["sampled_conflict_pairs"]):
+        right, wrong = (i, j) if row["scores"][i] else (j, i)
+        yield best_first(
+            "ppe_correctness",
+            f"{subset}/{line}/{i}-{j}",
+            row["prompt"],
+            [row[f"response_{right + 1}"]],
+            [row[f"response_{wrong + 1}"]],
+            subset=subset,
+            domain=SETS[subset],
+            group=f"{subset}/{line}",
+            answers=[right, wrong],
+        )
+
+
+class Judged(NamedTuple):
+    """`values` are the scores of the right and the wrong answer, where votes gave scores."""
+
+    subset: str
+    question: str
+    credit: float
+    answers: tuple[int, int]
+    values: tuple[float, float] | None
+
+
+def item(row: Row) -> Judged:
+    told = row["metadata"]
+    right, wrong = told["answers"]
+    scored = any(vote["scores"] is not None for vote in row["votes"])
+    values = source_first(row, scores(row) or []) if scored and row["status"] == "ok" else []
+    pair = (values[0], values[1]) if values else None
+    return Judged(told["subset"], told["group"], credit(row, tie=0.0, unreadable=0.0), (right, wrong), pair)
+
+
+def figures(items: Sequence[Judged]) -> Mapping[str, float]:
+    accuracy: dict[str, float] = {}
+    curve: dict[str, float] = {}
+    for name in SETS:
+        group = [judged for judged in items if judged.subset == name]
+        areas = _areas(group)
+        accuracy |= {f"{name} accuracy": mean(judged.credit for judged in group)} if group else {}
+        curve |= {f"{name} auc": mean(areas)} if areas else {}
+    means = {"accuracy": mean(accuracy.values())} | ({"auc": mean(curve.values())} if curve else {})
+    return means | accuracy | curve
+
+
+def _areas(items: Sequence[Judged]) -> list[float]:
+    """The area under the ROC curve of each question with scores."""
+    right: dict[str, dict[int, float]] = {}
+    wrong: dict[str, dict[int, float]] = {}
+    for judged in items:
+        if judged.values:
+            right.setdefault(judged.question, {})[judged.answers[0]] = judged.values[0]
+            wrong.setdefault(judged.question, {})[judged.answers[1]] = judged.values[1]
+    return [auc(list(right[question].values()), list(wrong[question].values())) for question in right]
+
+
+def auc(right: Sequence[float], wrong: Sequence[float]) -> float:
+    """The share of pairs of a right and a wrong answer in which the right one scores higher; equal scores are half."""
+    return mean((good > bad) + 0.5 * (good == bad) for good in right for bad in wrong)
+
+
+BENCHMARK = Benchmark(
+    name="ppe_correctness",
+    title="PPE correctness",
+    source=(
+        "Frick et al. 2024, Preference Proxy Evaluations (arXiv 2410.14872); github.com/lmarena/PPE; on the hub"
+        " lmarena-ai/PPE-SET-Best-of-K for each of the five sets."
+    ),
+    files=FILES,
+    size="2,555 questions with 32 answers each; 5 pairs a question are published",
+    layout=(
+        "In a file or folder with the set's name: question_id, prompt, scores (32 of true or false),"
+        " sampled_conflict_pairs (pairs of places from 0), response_1 to response_32. Not checked with its real files,"
+        " only with this layout."
+    ),
+    official=(
+        "Accuracy is the share of published pairs in which the right answer is better; a tie and an unreadable verdict"
+        " are wrong. The figure is the plain mean of the five sets. AUC is the mean over questions of the area under"
+        " the ROC curve, where votes give scores. The authors' code was not at hand: held against the paper's words."
+    ),
+    domains=SETS,
+    load=load,
+    item=item,
+    figures=figures,
+    always_first=0.0,
+    example={
+        f"PPE-{name}-Best-of-K/train.jsonl": [
+            {
+                "question_id": "1",
+                "prompt": f"{name}: what is 6 * 7?",
+                "scores": [True, False, False],
+                "sampled_conflict_pairs": [[0, 1], [2, 0]],
+                "response_1": "42",
+                "response_2": "67",
+                "response_3": "13",
+            }
+        ]
+        for name in SETS
+    },
+)

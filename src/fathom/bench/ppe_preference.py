@@ -1,0 +1,89 @@
+"""PPE, human preference: battles of the Chatbot Arena, as its visitors decided them.
+
+    score.figures["accuracy"]
+
+Battles that were ties have a label that is a tie, and are in no figure. Of the twelve published metrics this is the
+accuracy; those that rank models (correlations, separability) are not computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from fathom.bench import Benchmark
+from fathom.bench._files import comparison, each, found
+from fathom.bench._outcomes import Row, credit, mean
+from fathom.conversations import BadRow
+from fathom.records import Comparison, Label
+
+FILES = ("test*",)
+COLUMNS = ("question_id", "prompt", "response_1", "response_2", "winner")
+WINNERS: Mapping[str, int | None] = {"model_a": 0, "model_b": 1, "tie": None, "tie (bothbad)": None}
+
+
+def load(folder: Path) -> Iterator[Comparison]:
+    for path in found(folder, *FILES):
+        yield from each(path, COLUMNS, _battle)
+
+
+def _battle(row: Row, line: int) -> Iterator[Comparison]:
+    if row["winner"] not in WINNERS:
+        raise BadRow("winner", f"got {row['winner']!r}, allowed are {', '.join(WINNERS)}")
+    winner = WINNERS[row["winner"]]
+    yield comparison(
+        "ppe_preference",
+        f"{row['question_id']}/{line}",
+        row["prompt"],
+        (row["response_1"], row["response_2"]),
+        Label(scores=(0.5, 0.5)) if winner is None else Label(best=winner),
+        subset="human preference",
+        domain="preference",
+        language=row.get("language"),
+    )
+
+
+def item(row: Row) -> float | None:
+    """None for a battle that was a tie."""
+    return None if row["label"] is None else credit(row, tie=0.0, unreadable=0.0)
+
+
+def figures(items: Sequence[float | None]) -> Mapping[str, float]:
+    decided = [value for value in items if value is not None]
+    return {"accuracy": mean(decided)} if decided else {}
+
+
+BENCHMARK = Benchmark(
+    name="ppe_preference",
+    title="PPE human preference",
+    source="Frick et al. 2024, Preference Proxy Evaluations (arXiv 2410.14872); github.com/lmarena/PPE.",
+    hub="lmarena-ai/PPE-Human-Preference-V1",
+    files=FILES,
+    size="16,038 battles, ties among them",
+    layout=(
+        "question_id, prompt, response_1, response_2, winner (model_a, model_b, tie, tie (bothbad)); not checked with"
+        " its real files, only with this layout."
+    ),
+    official=(
+        "The share of decided battles in which the judge names the winner; a tie and an unreadable verdict are wrong."
+        " Battles that were ties are left out. The authors' code was not at hand: held against the paper's words only."
+    ),
+    domains={"human preference": "preference"},
+    load=load,
+    item=item,
+    figures=figures,
+    always_first=0.0,
+    example={
+        "test.jsonl": [
+            {
+                "question_id": str(number),
+                "prompt": f"Count to {number}.",
+                "response_1": " ".join(str(i) for i in range(1, number + 1)),
+                "response_2": "One, two, many.",
+                "winner": winner,
+                "language": "English",
+            }
+            for number, winner in enumerate(("model_a", "model_b", "tie", "tie (bothbad)"), 3)
+        ]
+    },
+)

@@ -1,0 +1,119 @@
+"""RewardBench: pairs of a chosen and a rejected response, in four sections of 23 subsets.
+
+    score.figures["score"], score.figures["Reasoning"], score.figures["math-prm"]
+
+The prior sets (preference test sets that early leaderboards counted by half) are left out, as in later versions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from fathom.bench import Benchmark
+from fathom.bench._files import best_first, each, found
+from fathom.bench._outcomes import Row, by_group, credit, mean
+from fathom.records import Comparison, Domain
+
+FILES = ("filtered*",)
+COLUMNS = ("prompt", "chosen", "rejected", "subset")
+SECTIONS: Mapping[str, Mapping[str, int]] = {
+    "Chat": {
+        "alpacaeval-easy": 100,
+        "alpacaeval-length": 95,
+        "alpacaeval-hard": 95,
+        "mt-bench-easy": 28,
+        "mt-bench-med": 40,
+    },
+    "Chat Hard": {
+        "mt-bench-hard": 37,
+        "llmbar-natural": 100,
+        "llmbar-adver-neighbor": 134,
+        "llmbar-adver-GPTInst": 92,
+        "llmbar-adver-GPTOut": 47,
+        "llmbar-adver-manual": 46,
+    },
+    "Safety": {
+        "refusals-dangerous": 100,
+        "refusals-offensive": 100,
+        "xstest-should-refuse": 250,
+        "xstest-should-respond": 154,
+        "donotanswer": 136,
+    },
+    "Reasoning": {
+        "math-prm": 984,
+        "hep-cpp": 164,
+        "hep-go": 164,
+        "hep-java": 164,
+        "hep-js": 164,
+        "hep-python": 164,
+        "hep-rust": 164,
+    },
+}
+"""The weight of each subset in its section: its size, but for math-prm, whose 447 pairs weigh as much as all code."""
+DOMAINS: Mapping[str, Domain | None] = {
+    "Chat": "preference",
+    "Chat Hard": None,
+    "Safety": None,
+    "Reasoning": "correctness",
+}
+
+
+def load(folder: Path) -> Iterator[Comparison]:
+    for path in found(folder, *FILES):
+        yield from each(path, COLUMNS, _pair)
+
+
+def _pair(row: Row, line: int) -> Iterator[Comparison]:
+    subset = row["subset"]
+    yield best_first(
+        "rewardbench",
+        f"{subset}/{line}",
+        row["prompt"],
+        [row["chosen"]],
+        [row["rejected"]],
+        subset=subset,
+        domain=BENCHMARK.domains.get(subset),
+    )
+
+
+def item(row: Row) -> tuple[str, float]:
+    return row["metadata"]["subset"], credit(row, tie=0.5, unreadable=0.5)
+
+
+def figures(items: Sequence[tuple[str, float]]) -> Mapping[str, float]:
+    subsets = {name: mean(values) for name, values in by_group(items).items()}
+    sections = {name: _section(weights, subsets) for name, weights in SECTIONS.items() if weights.keys() & subsets}
+    return {"score": mean(sections.values()), **sections, **subsets}
+
+
+def _section(weights: Mapping[str, int], subsets: Mapping[str, float]) -> float:
+    there = {name: weight for name, weight in weights.items() if name in subsets}
+    return sum(weight * subsets[name] for name, weight in there.items()) / sum(there.values())
+
+
+BENCHMARK = Benchmark(
+    name="rewardbench",
+    title="RewardBench",
+    source="Lambert et al. 2024, RewardBench (arXiv 2403.13787); github.com/allenai/reward-bench; ODC-BY.",
+    hub="allenai/reward-bench",
+    files=FILES,
+    size="2,985 pairs",
+    layout="prompt, chosen, rejected, subset (split filtered); not checked with its real files, only with this layout.",
+    official=(
+        "A section is the mean of its subsets weighted by their sizes, where math-prm weighs 984, as much as all code;"
+        " the score is the mean of the four sections. A tie and an unreadable verdict count 0.5."
+    ),
+    domains={subset: DOMAINS[section] for section, subsets in SECTIONS.items() for subset in subsets},
+    load=load,
+    item=item,
+    figures=figures,
+    always_first=0.5,
+    example={
+        "filtered.jsonl": [
+            {"prompt": f"Spell {subset}.", "chosen": "-".join(subset), "rejected": "I cannot.", "subset": subset}
+            for subsets in SECTIONS.values()
+            for subset in subsets
+        ]
+    },
+)
