@@ -34,7 +34,7 @@ HEAVY = {
     "datasets": {"train", "reading"},
     "matplotlib": {"report"},
     "scipy": {"metrics", "report"},
-    "pyarrow": {"reading"},
+    "pyarrow": {"reading", "exporting"},
     "aiohttp": {"engines"},
 }
 """Libraries that the values, the judges and `fathom --help` do without, and the rooms that may import them."""

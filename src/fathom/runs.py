@@ -6,18 +6,26 @@
 
 A run is a file of results, NAME.jsonl, as `fathom judge`, `rank` and `eval` write it. NAME.jsonl.meta.json says what
 made it, NAME.jsonl.journal holds its completions. Any of the two may be missing: rows can be read without them.
+
+`listed`, `inspected` and `journalled` say what a run or a journal holds, as plain values to print.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from fathom.engines.cache import entries
 from fathom.errors import FathomError
+from fathom.verdict import Usage
+
+MOST_FAILURES = 5
+"""How many kinds of failure are told."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,76 @@ def find(folder: str | Path) -> list[Run]:
     described = sorted(Path(folder).rglob(f"*.jsonl{suffix}"))
     results = (path.with_name(path.name.removesuffix(suffix)) for path in described)
     return [Run(path) for path in results if path.is_file()]
+
+
+def is_journal(path: Path) -> bool:
+    """Whether it is a file that starts as SQLite's do."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(16) == b"SQLite format 3\0"
+
+
+def listed(run: Run) -> dict[str, Any]:
+    """A line about a run, from what stands beside it: its rows are not read."""
+    config, summary = run.meta.get("config", {}), run.meta.get("summary", {})
+    figures = summary.get("all", summary)
+    strict = figures.get("strict") or figures.get("best_of_n")
+    return {
+        "run": str(run.path),
+        "written": run.meta.get("written"),
+        "model": config.get("model"),
+        "judge": config.get("judge"),
+        "rows": figures.get("rows"),
+        "accuracy": None if strict is None else round(strict[0], 3),
+        "tokens": figures.get("prompt_tokens", 0) + figures.get("completion_tokens", 0) or None,
+    }
+
+
+def inspected(run: Run) -> dict[str, Any]:
+    """What made a run and what came of it: settings that were given, statuses, the commonest failures."""
+    rows = votes = 0
+    statuses: Counter[str] = Counter()
+    failures: Counter[str] = Counter()
+    for row in run.rows():
+        cast = row.get("votes") or [vote for pair in row.get("pairs", ()) for vote in pair["votes"]]
+        rows += 1
+        votes += len(cast)
+        statuses.update(vote["status"] for vote in cast)
+        failures.update(vote["error"] for vote in cast if vote["error"])
+    return {
+        **listed(run),
+        "rows": rows,
+        "votes": votes,
+        "statuses of votes": dict(statuses.most_common()),
+        "commonest failures": dict(failures.most_common(MOST_FAILURES)),
+        "config": {name: value for name, value in run.meta.get("config", {}).items() if value not in (None, [])},
+        "spent": run.meta.get("spent"),
+        "inputs": run.meta.get("inputs"),
+        "versions": run.meta.get("versions"),
+    }
+
+
+def journalled(path: Path) -> list[dict[str, Any]]:
+    """What a journal holds, an entry an engine: completions, tokens, how they ended."""
+    counts: Counter[str] = Counter()
+    usage: dict[str, Usage] = {}
+    ended: dict[str, Counter[str]] = {}
+    for entry in entries(path):
+        engine = entry.request["engine"] if entry.request else "not recorded (an older version wrote it)"
+        counts[engine] += 1
+        usage[engine] = usage.get(engine, Usage()) + entry.completion.usage
+        ended.setdefault(engine, Counter())[entry.completion.finish_reason] += 1
+    return [
+        {
+            "engine": engine,
+            "completions": count,
+            "tokens read": usage[engine].prompt_tokens,
+            "tokens written": usage[engine].completion_tokens,
+            "ended": dict(ended[engine]),
+        }
+        for engine, count in sorted(counts.items())
+    ]
 
 
 def _object(text: str, where: str) -> dict[str, Any]:

@@ -1,0 +1,39 @@
+"""Plain values on standard output: as a table for people, as lines of JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import typer
+
+
+def lines(records: Sequence[Mapping[str, Any]]) -> None:
+    for record in records:
+        typer.echo(json.dumps(record, ensure_ascii=False, default=str))
+
+
+def records(records: Sequence[Mapping[str, Any]]) -> None:
+    """A row each; one alone is shown with a line a value. What is None is left blank."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    if len(records) == 1:
+        table = Table(box=box.SIMPLE, show_header=False)
+        for name, value in records[0].items():
+            table.add_row(name, _shown(value))
+    else:
+        table = Table(*records[0], box=box.SIMPLE)
+        for record in records:
+            table.add_row(*map(_shown, record.values()))
+    Console(soft_wrap=False).print(table)
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, Mapping):
+        return "\n".join(f"{name}: {_shown(entry)}" for name, entry in value.items())
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,32 @@
+"""`fathom export PATH --out FILE`: a run or a journal as a flat table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    path: Annotated[Path, typer.Argument(help="A run, or a journal.")],
+    out: Annotated[Path, typer.Option(help="NAME.parquet or NAME.jsonl.")],
+    votes: Annotated[bool, typer.Option("--votes", help="A row a vote, with what was written, not a verdict.")] = False,
+) -> None:
+    """Write the verdicts of a run, its votes, or the completions of a journal as Parquet or JSONL.
+
+        fathom export verdicts.jsonl --out verdicts.parquet
+        fathom export verdicts.jsonl --votes --out votes.parquet
+        fathom export verdicts.jsonl.journal --out completions.jsonl
+
+    Columns are the same whatever the table holds; conversations, rationales and metadata are JSON in columns of text.
+    """
+    from fathom import exporting, runs
+
+    if runs.is_journal(path):
+        count = exporting.export(exporting.completions(path), exporting.COMPLETION, out)
+    elif votes:
+        count = exporting.export(exporting.votes(runs.open(path)), exporting.VOTE, out)
+    else:
+        count = exporting.export(exporting.verdicts(runs.open(path)), exporting.VERDICT, out)
+    typer.echo(f"{count:,} rows in {out}", err=True)
