@@ -1,0 +1,48 @@
+"""`fathom view RUN`: the verdicts or rankings of a run, to read in a browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    run: Annotated[Path, typer.Argument(help="A file of results, as fathom judge, rank or eval writes it.")],
+    out: Annotated[Path | None, typer.Option(help="Write the page to this file, and serve nothing.")] = None,
+    port: Annotated[int, typer.Option(help="Serve on this port of 127.0.0.1; 0 is any free one.", min=0)] = 0,
+    browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
+) -> None:
+    """Read a run row by row: responses side by side, every vote and what it says under which principle.
+
+        fathom view verdicts.jsonl
+        fathom view verdicts.jsonl --out verdicts.html
+
+    The page is one file that works offline and can be passed on; it holds all texts of the run. Filters find what was
+    wrong, flipped or unreadable; j and k go through the rows, ? shows all keys. An address with its # leads to the same
+    rows again. Without --out the page is served on this machine until Ctrl-C.
+    """
+    from fathom import runs
+    from fathom.report import viewer
+
+    opened = runs.open(run)
+    if out:
+        viewer.write(opened, out)
+        return
+    with viewer.serving(viewer.page(opened), port) as address:
+        typer.echo(address)
+        _wait(address if browser else None)
+
+
+def _wait(address: str | None) -> None:
+    """Until Ctrl-C. Opens the address first, where there is one."""
+    import threading
+    import webbrowser
+
+    if address:
+        webbrowser.open(address)
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        return

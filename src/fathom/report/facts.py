@@ -1,0 +1,87 @@
+"""What a list of rows is filtered and sorted by: a few facts of each, told alike for verdicts and for rankings.
+
+    facts(row).outcome                     # "right", "wrong", "tie", "unreadable" or "unlabelled"
+
+These are for finding rows. Figures are the work of `fathom.metrics`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from typing import Any, Literal, NamedTuple
+
+Row = Mapping[str, Any]
+Outcome = Literal["right", "wrong", "tie", "unreadable", "unlabelled"]
+
+SHOWN = 160
+"""Characters of a prompt that a list shows."""
+
+
+class Facts(NamedTuple):
+    id: str
+    outcome: Outcome
+    flipped: bool
+    """Whether a vote in another order of the responses names another outcome."""
+    divided: bool
+    """Whether readable votes, of a ranking those on one pair, name different outcomes."""
+    unreadable: int
+    """Votes without a verdict."""
+    domain: str | None
+    subset: str | None
+    principles: tuple[str, ...]
+    """The names of the principles in its rationales, in lower case, each once."""
+    tokens: int
+    agreement: float | None
+    prompt: str
+    """How it starts; of a conversation, its last message."""
+
+
+def facts(row: Row) -> Facts:
+    ballots = list(_ballots(row))
+    subset = row["metadata"].get("subset")
+    return Facts(
+        id=str(row["id"]),
+        outcome=_outcome(row),
+        flipped=any(map(_flipped, ballots)) if "pairs" in row else bool(row["flip_rate"]),
+        divided=any(len({vote["winner"] for vote in votes if vote["status"] == "ok"}) > 1 for votes in ballots),
+        unreadable=sum(vote["status"] != "ok" for votes in ballots for vote in votes),
+        domain=row["domain"],
+        subset=None if subset is None else str(subset),
+        principles=tuple(dict.fromkeys(_principles(row))),
+        tokens=row["tokens"]["prompt"] + row["tokens"]["completion"],
+        agreement=row.get("agreement"),
+        prompt=" ".join(_prompt(row)[: 4 * SHOWN].split())[:SHOWN],
+    )
+
+
+def _ballots(row: Row) -> Iterator[Sequence[Row]]:
+    """Votes on one and the same question."""
+    yield from (pair["votes"] for pair in row["pairs"]) if "pairs" in row else [row["votes"]]
+
+
+def _outcome(row: Row) -> Outcome:
+    if not row["order"] if "pairs" in row else row["status"] != "ok":
+        return "unreadable"
+    if row["winner"] is None:
+        return "tie"
+    if row["correct"] is None:
+        return "unlabelled"
+    return "right" if row["correct"] else "wrong"
+
+
+def _flipped(votes: Sequence[Row]) -> bool:
+    readable = [vote for vote in votes if vote["status"] == "ok"]
+    pairs = combinations(readable, 2)
+    return any(one["winner"] != other["winner"] and one["order"] != other["order"] for one, other in pairs)
+
+
+def _principles(row: Row) -> Iterator[str]:
+    for vote in row.get("votes", ()):
+        for unit in (vote["rationale"] or {"units": ()})["units"]:
+            yield unit["principle"].strip().lower()
+
+
+def _prompt(row: Row) -> str:
+    prompt = row.get("prompt") or ""
+    return prompt if isinstance(prompt, str) else str(prompt[-1]["content"])

@@ -1,0 +1,58 @@
+"use strict";
+// Which rows are listed, told by the fragment of the address: #row=pair-7&outcome=wrong&flipped=1. So a list and a row
+// of it can be linked to.
+
+const OUTCOMES = ["right", "wrong", "tie", "unreadable", "unlabelled"];
+const SORTS = {
+  file: ["place in the file", null],
+  agreement: ["least agreement", (facts) => facts.agreement ?? 2],
+  tokens: ["most tokens", (facts) => -facts.tokens],
+};
+const CHOICES = ["outcome", "domain", "subset", "sort"];
+const TEXTS = ["query", "principle"];
+const CHECKS = ["flipped", "divided", "unreadable"];
+const NO_FILTERS = { outcome: "", domain: "", subset: "", sort: "file", query: "", principle: "", flipped: false, divided: false, unreadable: false };
+
+function filtersOf(parameters) {
+  const filters = { ...NO_FILTERS };
+  for (const name of [...CHOICES, ...TEXTS]) filters[name] = parameters.get(name) ?? NO_FILTERS[name];
+  for (const name of CHECKS) filters[name] = parameters.has(name);
+  return Object.hasOwn(SORTS, filters.sort) ? filters : { ...filters, sort: "file" };
+}
+
+function fragmentOf(filters, id) {
+  const told = Object.entries(filters).filter(([name, value]) => value !== NO_FILTERS[name]);
+  const parameters = new URLSearchParams(told.map(([name, value]) => [name, value === true ? "1" : value]));
+  if (id !== null) parameters.set("row", id);
+  return String(parameters);
+}
+
+/** The numbers of the rows that pass, sorted. `holding` has the rows that hold the query; null where there is none. */
+function passing(index, filters, holding) {
+  const named = principlesNamed(index.principles, filters.principle);
+  const passes = (facts, number) =>
+    (!filters.outcome || facts.outcome === filters.outcome) &&
+    (!filters.domain || facts.domain === filters.domain) &&
+    (!filters.subset || facts.subset === filters.subset) &&
+    (!filters.flipped || facts.flipped) &&
+    (!filters.divided || facts.divided) &&
+    (!filters.unreadable || facts.unreadable > 0) &&
+    (named === null || facts.principles.some((principle) => named.has(principle))) &&
+    (holding === null || holding.has(number));
+  const numbers = index.rows.flatMap((facts, number) => (passes(facts, number) ? [number] : []));
+  const key = SORTS[filters.sort][1];
+  return key ? numbers.sort((one, other) => key(index.rows[one]) - key(index.rows[other]) || one - other) : numbers;
+}
+
+function principlesNamed(principles, wanted) {
+  const start = wanted.trim().toLowerCase();
+  if (!start) return null;
+  return new Set(principles.flatMap((name, place) => (name.includes(start) ? [place] : [])));
+}
+
+/** How many rows have each value of a fact, the commonest first. */
+function counted(rows, name) {
+  const counts = new Map();
+  for (const facts of rows) if (facts[name] !== null) counts.set(facts[name], (counts.get(facts[name]) ?? 0) + 1);
+  return [...counts].sort((one, other) => other[1] - one[1]);
+}

@@ -1,0 +1,197 @@
+"use strict";
+// One row of verdicts or rankings as a document: what was asked, what was answered, what each vote said of it.
+
+const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+const COLOURS = 6;
+const STATUSES = {
+  missing: "the text names no verdict",
+  contradictory: "verdicts of equal standing disagree",
+  truncated: "cut off before its verdict",
+  refused: "the model declined to judge",
+  invalid: "a verdict that was not asked for",
+  failed: "the engine returned no text",
+};
+
+function documentOf(row) {
+  return [
+    heading(row),
+    section("Prompt", promptOf(row.prompt)),
+    row.reference ? section("Reference", passage(row.reference, "Reference")) : null,
+    section(plural(row.responses.length, "response"), responses(row)),
+    "pairs" in row ? section(plural(row.pairs.length, "pair"), pairsTable(row)) : section(plural(row.votes.length, "vote"), votes(row)),
+    Object.keys(row.metadata).length ? folded("Metadata", passage(JSON.stringify(row.metadata, null, 2), "Metadata", "code")) : null,
+  ].filter((part) => part !== null);
+}
+
+function section(title, ...content) {
+  return element("section", {}, element("h3", {}, title), ...content);
+}
+
+function heading(row) {
+  const [outcome, sentence] = result(row);
+  return element(
+    "header",
+    { class: "heading" },
+    element("h2", {}, row.id),
+    element("p", { class: `result ${outcome}` }, sentence),
+    element("dl", { class: "facts" }, factsOf(row).map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)))),
+  );
+}
+
+/** The row's outcome, and it in words. */
+function result(row) {
+  const ranked = "pairs" in row;
+  if (ranked ? row.order.length === 0 : row.status !== "ok") {
+    return ["unreadable", `! No verdict: ${ranked ? "no pair could be read" : (STATUSES[row.status] ?? row.status)}`];
+  }
+  const says = row.winner === null ? "A tie" : `${nameOf(row.winner)} is ${row.responses.length > 2 ? "best" : "better"}`;
+  if (row.label === null) return [row.winner === null ? "tie" : "unlabelled", `${says}; no label`];
+  if (row.correct) return ["right", `✓ Right: ${says}`];
+  return [row.winner === null ? "tie" : "wrong", `${row.winner === null ? "=" : "✗ Wrong:"} ${says}; the label says ${nameOf(row.label)}`];
+}
+
+function factsOf(row) {
+  const told = [
+    ["Domain", row.domain],
+    ["Benchmark", row.metadata.benchmark],
+    ["Subset", row.metadata.subset],
+    ["Agreement", row.agreement == null ? null : percent(row.agreement)],
+    ["Flipped by order", row.flip_rate == null ? null : percent(row.flip_rate)],
+    ["Kendall’s τ", row.kendall_tau == null ? null : short(row.kendall_tau)],
+    ["Rule", row.rule ? row.rule.aggregate : null],
+    ["Tokens read, written", `${row.tokens.prompt.toLocaleString("en")}, ${row.tokens.completion.toLocaleString("en")}`],
+  ];
+  return told.flatMap(([name, value]) => (value == null ? [] : [[name, String(value)]]));
+}
+
+function promptOf(prompt) {
+  if (typeof prompt === "string") return passage(prompt, "Prompt");
+  const turns = prompt.map(({ role, content }) => element("li", { class: "turn" }, element("span", { class: "role" }, role), passage(content, role)));
+  return element("ol", { class: "turns" }, turns);
+}
+
+function nameOf(index) {
+  return index === null ? "tie" : `Response ${index + 1}`;
+}
+
+/** What names a response: always in words, its colour the same all over the page. */
+function chip(index, text = nameOf(index)) {
+  return element("span", { class: "chip", "data-colour": index === null ? null : index % COLOURS }, text);
+}
+
+function responses(row) {
+  const places = row.responses.map((_, index) => index);
+  if ("pairs" in row) places.sort((one, other) => rankOf(row, one) - rankOf(row, other));
+  return element("div", { class: "responses" }, places.map((index) => responseCard(row, index)));
+}
+
+/** From 0; what has no score comes last. */
+function rankOf(row, index) {
+  const level = row.order.findIndex((tied) => tied.includes(index));
+  return level < 0 ? row.order.length : level;
+}
+
+function responseCard(row, index) {
+  const score = row.scores?.[index] ?? null;
+  return element(
+    "article",
+    { class: "response", "data-colour": index % COLOURS },
+    element(
+      "h4",
+      {},
+      chip(index),
+      row.winner === index ? element("span", { class: "tag" }, "verdict") : null,
+      row.label === index ? element("span", { class: "tag label" }, "label") : null,
+      score === null ? null : element("span", { class: "score" }, row.rule?.aggregate === "majority" ? plural(score, "vote") : `score ${short(score)}`),
+    ),
+    passage(row.responses[index], nameOf(index)),
+  );
+}
+
+// Votes ---------------------------------------------------------------------------------------------------------------
+
+function votes(row) {
+  const byOrder = Map.groupBy(row.votes.map((vote, number) => ({ vote, number })), ({ vote }) => vote.order.join());
+  const columns = [...byOrder.values()].map((group) =>
+    element(
+      "div",
+      { class: "order" },
+      element("h4", {}, "Shown as ", group[0].vote.order.map((index, place) => [chip(index, `${LETTERS[place]} = ${nameOf(index)}`), " "]).flat()),
+      group.map(({ vote, number }) => voteCard(vote, number, row.label)),
+    ),
+  );
+  return element("div", { class: "orders" }, columns);
+}
+
+function voteCard(vote, number, label) {
+  const content = [
+    vote.error ? element("p", { class: "error" }, vote.error) : null,
+    ...(vote.rationale ? rationale(vote, label) : []),
+    vote.reasoning ? folded("Reasoning", passage(vote.reasoning, "Reasoning", "code")) : null,
+    vote.text ? folded("Raw text", passage(vote.text, "Raw text", "code")) : null,
+  ];
+  const summary = element("summary", {}, element("strong", {}, `Vote ${number + 1}`), " ", outcomeOf(vote, label), element("small", {}, detailsOf(vote)));
+  return element("details", { class: "vote", open: true }, summary, ...content);
+}
+
+function outcomeOf(vote, label) {
+  if (vote.status !== "ok") return [element("span", { class: "unreadable" }, `! ${vote.status}: ${STATUSES[vote.status] ?? ""}`)];
+  return [chip(vote.winner), label === null ? null : held(vote.winner === label)];
+}
+
+function detailsOf(vote) {
+  const told = [
+    vote.structure,
+    vote.scores ? `scores ${vote.scores.map(short).join(" : ")}` : null,
+    vote.probabilities ? `probabilities ${vote.probabilities.map((share) => share.toFixed(2)).join(" : ")}` : null,
+    plural(vote.tokens.completion, "token"),
+    vote.extended_to ? `asked again with ${vote.extended_to}` : null,
+  ];
+  return told.filter(Boolean).join(" · ");
+}
+
+function rationale(vote, label) {
+  const units = vote.rationale.units.map((unit) =>
+    element(
+      "li",
+      { class: "unit" },
+      element("h5", {}, unit.principle, " ", subVerdict(vote, unit.sub_verdict, label)),
+      unit.definition ? element("p", { class: "definition" }, unit.definition) : null,
+      unit.judgment ? element("p", { class: "judgment" }, unit.judgment) : null,
+    ),
+  );
+  return [
+    vote.rationale.trace ? passage(vote.rationale.trace, "Solution", "code") : null,
+    units.length ? element("ol", { class: "units" }, units) : null,
+  ];
+}
+
+/** A rationale's letters are those that the model saw; what they stand for depends on the order. */
+function subVerdict(vote, letter, label) {
+  const index = letter?.length === 1 ? (vote.order[LETTERS.indexOf(letter)] ?? null) : null;
+  if (index === null) return chip(null, letter?.toLowerCase() ?? "no sub-verdict");
+  return element("span", { class: "sub-verdict" }, chip(index, `${letter} = ${nameOf(index)}`), label === null ? null : held(index === label));
+}
+
+function held(right) {
+  return element("span", { class: right ? "right" : "wrong" }, right ? " ✓ right" : " ✗ wrong");
+}
+
+// Pairs of a ranking --------------------------------------------------------------------------------------------------
+
+function pairsTable(row) {
+  const head = element("tr", {}, ["Pair", "Verdict", "Agreement", "Votes, by order shown"].map((name) => element("th", { scope: "col" }, name)));
+  return element("div", { class: "scrolls", tabindex: "0", role: "region", "aria-label": "Pairs" }, element("table", {}, element("thead", {}, head), element("tbody", {}, row.pairs.map(pairLine))));
+}
+
+function pairLine(pair) {
+  const cast = pair.votes.map((vote) => element("li", {}, `${vote.order.map((index) => index + 1).join(" before ")}: `, vote.status === "ok" ? chip(vote.winner) : `${vote.status}${vote.error ? `: ${vote.error}` : ""}`));
+  return element(
+    "tr",
+    {},
+    element("th", { scope: "row" }, pair.pair.map((index) => index + 1).join(" and ")),
+    element("td", {}, pair.status === "ok" ? chip(pair.winner) : element("span", { class: "unreadable" }, `! ${pair.status}`)),
+    element("td", {}, pair.agreement == null ? "" : percent(pair.agreement)),
+    element("td", {}, element("ul", { class: "cast" }, cast)),
+  );
+}

@@ -1,0 +1,270 @@
+"""The viewer in a browser: what is hostile stays text, rows are found and read by mouse, key and link.
+
+Needs Chromium (Debian: apt-get install chromium) and Playwright's driver, which comes with the extra `dev`; no browser
+is downloaded.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fathom import runs
+from fathom.rationale import Status
+from fathom.report import viewer
+from fathom.verdict import Rule
+from judged import ranked, row, swapped, vote, written
+
+pytest.importorskip("playwright.sync_api", reason='needs pip install "fathom-rm[dev]"')
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
+ATTACKS = (
+    "</script><script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "[a link](javascript:alert(1)) javascript:alert(1)",
+    "<style>body { display: none }</style>",
+    "</textarea><svg onload=alert(1)>",
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("needs chromium on the PATH")
+    with sync_playwright() as started:
+        chromium = started.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS])
+        yield chromium
+        chromium.close()
+
+
+class Opened:
+    """A page that fails its test when the browser complains or a dialog opens."""
+
+    def __init__(self, browser: Browser, path: Path, fragment: str = "", **context: Any) -> None:
+        self.complaints: list[str] = []
+        self.page: Page = browser.new_page(**context)
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("dialog", lambda dialog: (self.complaints.append(dialog.message), dialog.dismiss()))
+        self.page.on("request", self.note_request)
+        self.page.goto(f"{path.as_uri()}{fragment}")
+        self.page.wait_for_selector("body[data-ready]")
+
+    def note_request(self, request: Any) -> None:
+        if not request.is_navigation_request():
+            self.complaints.append(f"asked for {request.url}")
+
+    def __enter__(self) -> Page:
+        return self.page
+
+    def __exit__(self, *exception: object) -> None:
+        self.page.close()
+        assert self.complaints == []
+
+
+def page_of(folder: Path, rows: Iterable[dict[str, Any]]) -> Path:
+    viewer.write(runs.open(written(folder / "verdicts.jsonl", rows)), folder / "page.html")
+    return folder / "page.html"
+
+
+def listed(page: Page) -> list[str]:
+    return page.locator("#rows .id").all_inner_texts()
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six rows: right, wrong, flipped, unreadable, a conversation of a ranking, hostile."""
+    turns = [
+        {"role": "user", "content": "Hello"},
+        {"role": "assistant", "content": "Hi"},
+        {"role": "user", "content": "2?"},
+    ]
+    rows = [
+        row(swapped([0, 0]), id="right", domain="correctness"),
+        row(swapped([1, 1], principle="Clarity", judgment="A needle lies here."), id="wrong", domain="preference"),
+        row(swapped([0, 1]), id="flips", domain="preference", metadata={"subset": "hard"}),
+        row(swapped([Status.TRUNCATED, Status.TRUNCATED]), id="cut", metadata={"subset": "easy"}),
+        ranked({(0, 1): Rule()(swapped([0, 0])), (1, 2): Rule()([vote(0)])}, [2.0, 1.0, None], id="many", prompt=turns),
+        row(
+            swapped([0, 0], principle=ATTACKS[1], judgment=ATTACKS[0]),
+            id=ATTACKS[0],
+            prompt=ATTACKS[1],
+            responses=ATTACKS[:2],
+        ),
+    ]
+    return page_of(tmp_path_factory.mktemp("few"), rows)
+
+
+def test_a_row_shows_its_responses_and_its_votes_in_both_orders(browser: Browser, few: Path) -> None:
+    with Opened(browser, few, "#row=wrong") as page:
+        assert page.locator(".result").inner_text() == "✗ Wrong: Response 2 is better; the label says Response 1"
+        assert page.locator(".response .passage").all_inner_texts() == ["4", "5"]
+        assert [line.split() for line in page.locator(".order > h4").all_inner_texts()] == [
+            ["Shown", "as", "A", "=", "Response", "1", "B", "=", "Response", "2"],
+            ["Shown", "as", "A", "=", "Response", "2", "B", "=", "Response", "1"],
+        ]
+        # Both votes are for response 2, which the second one saw as A: the letters differ, the names do not.
+        assert page.locator(".unit .chip").all_inner_texts() == ["B = Response 2", "A = Response 2"]
+        assert page.locator(".unit .wrong").count() == 2
+        assert page.locator(".judgment").first.inner_text() == "A needle lies here."
+
+
+def test_a_vote_without_a_verdict_says_why(browser: Browser, few: Path) -> None:
+    with Opened(browser, few, "#row=cut") as page:
+        assert page.locator(".result").inner_text() == "! No verdict: cut off before its verdict"
+        assert page.locator(".vote .unreadable").count() == 2
+
+
+def test_a_ranking_shows_its_responses_best_first_and_every_pair(browser: Browser, few: Path) -> None:
+    with Opened(browser, few, "#row=many") as page:
+        expect(page.locator(".response h4 .chip")).to_have_text(["Response 1", "Response 2", "Response 3"])
+        expect(page.locator(".response h4 .score")).to_have_text(["score 2", "score 1"])
+        assert page.locator("tbody th").all_inner_texts() == ["1 and 2", "2 and 3"]
+        assert page.locator(".role").all_inner_texts() == ["user", "assistant", "user"]
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_what_a_model_wrote_is_shown_and_not_obeyed(browser: Browser, tmp_path: Path, attack: str) -> None:
+    hostile = row(
+        swapped([0, 0], principle=attack, judgment=attack),
+        id=attack,
+        prompt=attack,
+        responses=(attack, attack),
+        reference=attack,
+        metadata={"subset": attack, "benchmark": attack},
+    )
+    with Opened(browser, page_of(tmp_path, [hostile, row(swapped([0, 0]))])) as page:
+        assert page.locator(".response .passage").all_inner_texts() == [attack, attack]
+        expect(page.locator("#row h2")).to_have_text(attack)
+        assert page.locator("#row :is(script, img, style, svg, a, iframe)").count() == 0
+        page.fill("#query", attack)
+        expect(page.locator(".option")).to_have_count(1)
+        page.locator(".option").click()
+        expect(page.locator("#row h2")).to_have_text(attack)
+
+
+@pytest.mark.parametrize(
+    ("control", "value", "ids"),
+    [
+        ("outcome", "wrong", ["wrong"]),
+        ("outcome", "tie", ["flips"]),
+        ("outcome", "unreadable", ["cut"]),
+        ("domain", "preference", ["wrong", "flips"]),
+        ("subset", "hard", ["flips"]),
+        ("principle", "clar", ["wrong"]),
+        ("query", "NEEDLE", ["wrong"]),
+        ("query", "rationale", []),  # the name of a key, not a text
+        ("flipped", True, ["flips"]),
+        ("unreadable", True, ["cut"]),
+    ],
+)
+def test_a_filter_leaves_the_rows_that_pass_it(
+    browser: Browser, few: Path, control: str, value: str | bool, ids: list[str]
+) -> None:
+    with Opened(browser, few) as page:
+        if value is True:
+            page.check(f"#{control}")
+        elif control in ("principle", "query"):
+            page.fill(f"#{control}", str(value))
+        else:
+            page.select_option(f"#{control}", str(value))
+        expect(page.locator("#rows .id")).to_have_text(ids)
+        page.click("#clear")
+        expect(page.locator(".option")).to_have_count(6)
+
+
+def test_keys_go_through_the_rows(browser: Browser, few: Path) -> None:
+    with Opened(browser, few) as page:
+        shown = page.locator("#row h2")
+        expect(shown).to_have_text("right")
+        page.keyboard.press("j")
+        expect(shown).to_have_text("wrong")
+        page.keyboard.press("k")
+        expect(shown).to_have_text("right")
+        page.keyboard.press("w")
+        assert listed(page) == ["wrong"]
+        page.keyboard.press("c")
+        page.keyboard.press("f")
+        assert listed(page) == ["flips"]
+        page.keyboard.press("c")
+        page.keyboard.press("o")
+        assert page.locator(".vote[open]").count() == 0
+        page.keyboard.press("?")
+        assert page.locator("#help").is_visible()
+        page.keyboard.press("Escape")
+        page.keyboard.press("/")
+        page.keyboard.type("jk")  # letters in a field are letters
+        assert page.locator("#query").input_value() == "jk"
+        page.keyboard.press("Escape")
+        assert page.evaluate("document.activeElement.id") == "rows"
+
+
+def test_an_address_leads_to_the_same_row_and_filters_again(browser: Browser, few: Path) -> None:
+    with Opened(browser, few) as page:
+        page.select_option("#domain", "preference")
+        page.locator(".option", has_text="flips").click()
+        expect(page.locator("#row h2")).to_have_text("flips")
+        address = page.url
+    with Opened(browser, few, f"#{address.split('#')[1]}") as page:
+        expect(page.locator("#row h2")).to_have_text("flips")
+        assert listed(page) == ["wrong", "flips"]
+        page.evaluate("location.hash = '#row=cut'")
+        expect(page.locator("#row h2")).to_have_text("cut")
+        assert len(listed(page)) == 6
+
+
+def test_a_link_to_a_row_that_is_not_there_says_so(browser: Browser, few: Path) -> None:
+    with Opened(browser, few, "#row=gone&sort=constructor") as page:
+        assert page.locator("#row").inner_text() == "There is no row gone."
+
+
+def test_colours_follow_the_system_until_they_are_chosen(browser: Browser, few: Path) -> None:
+    background = "getComputedStyle(document.body).backgroundColor"
+    with Opened(browser, few, color_scheme="light") as page:
+        light = page.evaluate(background)
+        page.keyboard.press("t")
+        page.keyboard.press("t")
+        dark = page.evaluate(background)
+        assert light != dark
+        page.reload()
+        assert page.evaluate(background) == dark
+    with Opened(browser, few, color_scheme="dark") as page:
+        assert page.evaluate(background) == dark
+
+
+def test_a_narrow_screen_shows_the_list_or_the_row(browser: Browser, few: Path) -> None:
+    with Opened(browser, few, viewport={"width": 400, "height": 700}) as page:
+        assert page.locator("#rows").is_visible()
+        assert not page.locator("#row").is_visible()
+        page.locator(".option", has_text="wrong").click()
+        assert page.locator("#row h2").is_visible()
+        page.click("#back")
+        assert page.locator("#rows").is_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 400
+
+
+def test_fifty_thousand_rows_are_listed_without_being_in_the_document(browser: Browser, tmp_path: Path) -> None:
+    right, wrong = (row(swapped([winner] * 2, judgment="word " * 100)) for winner in (0, 1))
+    rows = ((right if number % 1000 else wrong) | {"id": f"row-{number}"} for number in range(50_000))
+    with Opened(browser, page_of(tmp_path, rows)) as page:
+        options = page.locator(".option")
+        assert page.locator("#count").inner_text() == "50,000 rows"
+        few = options.count()
+        assert few < 60
+        page.focus("#rows")
+        page.keyboard.press("End")
+        expect(page.locator("#row h2")).to_have_text("row-49999")
+        assert listed(page)[-1] == "row-49999"
+        assert options.count() <= few
+        page.keyboard.press("w")
+        assert page.locator("#count").inner_text() == "50 of 50,000 rows"
+        page.fill("#query", "row-31000")
+        expect(page.locator("#count")).to_have_text("1 of 50,000 rows")
+        assert listed(page) == ["row-31000"]
+        assert page.locator("*").count() < 1000
