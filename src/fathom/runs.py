@@ -93,7 +93,7 @@ def listed(run: Run) -> dict[str, Any]:
         "run": str(run.path),
         "written": run.meta.get("written"),
         "model": config.get("model"),
-        "judge": config.get("judge"),
+        "judge": str(config.get("judge") or "").partition("(")[0] or None,
         "rows": figures.get("rows"),
         "accuracy": None if strict is None else round(strict[0], 3),
         "tokens": figures.get("prompt_tokens", 0) + figures.get("completion_tokens", 0) or None,

@@ -36,4 +36,6 @@ def _shown(value: Any) -> str:
         return ""
     if isinstance(value, Mapping):
         return "\n".join(f"{name}: {_shown(entry)}" for name, entry in value.items())
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if type(value) is int else str(value)
