@@ -56,10 +56,10 @@ def completed(answer: Answer, request: Request | None = None, **settings: Any) -
     return served(answer, lambda engine: engine.complete(request or ask()), **settings)[1]
 
 
-def failure(answer: Answer, **settings: Any) -> tuple[Server, EngineError]:
+def failure(answer: Answer, *, logprobs: bool = False, **settings: Any) -> tuple[Server, EngineError]:
     async def use(engine: OpenAIEngine) -> EngineError:
         with pytest.raises(EngineError) as caught:
-            await engine.complete(ask())
+            await engine.complete(ask(logprobs=logprobs))
         return caught.value
 
     return served(answer, use, **settings)
@@ -79,13 +79,16 @@ def error(status: int, message: str = "no", **headers: str) -> Reply:
 
 def test_a_request_carries_model_messages_and_sampling() -> None:
     sampling = {"temperature": 0.7, "top_p": 0.9, "max_tokens": 50, "stop": ("END",), "logprobs": True}
-    server, _ = served(lambda _: chat("Hi"), lambda engine: engine.complete(ask("Hello", **sampling)))
+    body = json.loads(chat("Hi").body)
+    body["choices"][0]["logprobs"] = {"content": [{"token": "Hi", "logprob": -0.1}]}
+    reply = Reply(body=json.dumps(body).encode())
+    server, _ = served(lambda _: reply, lambda engine: engine.complete(ask("Hello", **sampling)))
     [call] = server.calls
     seed = call.fields["seed"]
     assert call.path == "/v1/chat/completions"
     assert call.fields == {
         "model": "m", "messages": [{"role": "user", "content": "Hello"}], "temperature": 0.7, "top_p": 0.9,
-        "max_tokens": 50, "stop": ["END"], "logprobs": True, "seed": seed,
+        "max_tokens": 50, "stop": ["END"], "logprobs": True, "top_logprobs": 1, "seed": seed,
     }  # fmt: skip
     assert 0 <= seed < 2**31
 
@@ -121,6 +124,24 @@ def test_a_base_model_completes_the_plain_text_of_the_messages() -> None:
     assert server.calls[0].path == "/v1/completions"
     assert server.calls[0].fields["prompt"] == "Once upon\n\n"
     assert completion == Completion(" a", usage=Usage(3, 1), logprobs=(TokenLogprob(" a", -0.5),))
+
+
+def test_log_probabilities_that_were_asked_for_and_do_not_come_are_a_failure() -> None:
+    server, caught = failure(lambda _: chat(A), logprobs=True)
+    assert len(server.calls) == 1
+    assert "gave no log-probabilities" in str(caught)
+
+
+@pytest.mark.parametrize("finish_reason", ["stop", "length"])
+def test_a_text_ends_before_its_stop_string_also_where_the_server_leaves_that_in(finish_reason: str) -> None:
+    completion = completed(lambda _: chat("One. END Two", finish_reason), ask(stop=("Two", "END")))
+    assert (completion.text, completion.finish_reason) == ("One. ", "stop")
+
+
+@pytest.mark.parametrize("field", [{"stream": True}, {"n": 4}])
+def test_a_field_that_changes_the_form_of_the_answer_is_refused(field: dict[str, Any]) -> None:
+    with pytest.raises(FathomError, match="leave out stream and n"):
+        OpenAIEngine("m", base_url="http://localhost/v1", extra_body=field)
 
 
 def test_log_probabilities_of_a_chat_are_read() -> None:

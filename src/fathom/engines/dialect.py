@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, get_args
 
 from fathom.engines import Completion, FinishReason, Request, Sampling, TokenLogprob
@@ -60,7 +61,8 @@ def _asked_logprobs(sampling: Sampling, api: Api) -> dict[str, Any]:
         return {}
     if api == "completions":
         return {"logprobs": max(1, sampling.top_logprobs)}
-    return {"logprobs": True} | ({"top_logprobs": sampling.top_logprobs} if sampling.top_logprobs else {})
+    # llama-cpp-python gives none at all where top_logprobs is left out.
+    return {"logprobs": True, "top_logprobs": max(1, sampling.top_logprobs)}
 
 
 def _seed(sampling: Sampling, sample: int) -> int:
@@ -90,6 +92,12 @@ def read(answer: Mapping[str, Any]) -> Completion:
         logprobs=_logprobs(choice.get("logprobs")),
         reasoning=_whole(reasoning),
     )
+
+
+def stopped(completion: Completion, stops: Sequence[str]) -> Completion:
+    """The text up to the first of its stop strings, which `transformers serve` leaves in it."""
+    cuts = [at for stop in stops if (at := completion.text.find(stop)) >= 0]
+    return replace(completion, text=completion.text[: min(cuts)], finish_reason="stop") if cuts else completion
 
 
 def _whole(text: str) -> str:

@@ -31,7 +31,7 @@ import aiohttp
 import yarl
 from pydantic_core import to_json
 
-from fathom.engines import Completion, EngineError, Request, dialect
+from fathom.engines import Completion, EngineError, Request, Sampling, dialect
 from fathom.engines.limits import Limit, backoff, retry_after
 from fathom.errors import FathomError
 
@@ -48,12 +48,14 @@ PASSING = frozenset({408, 409, 429})
 """Beside all of 5xx, the statuses that another try may change."""
 
 HINTS = {
-    400: "the server does not take this request: see extra_body to leave out a field, and max_tokens_field",
+    400: "the server does not take this request: lower max_tokens where it is too long, check the model's name, and "
+    "see max_tokens_field, and extra_body to leave out a field",
     401: "check the key: api_key_env or api_key_file names where it is",
     403: "the key may not use this model",
     404: "check the model's name, and base_url, which mostly ends in /v1",
     422: "the server does not know a field: extra_body can leave it out, as in {'seed': null}",
     429: "lower concurrency, or run again later: what is finished is kept",
+    500: "the server's log says why; some answer so where they do not know the model's name",
 }
 
 
@@ -100,6 +102,10 @@ class OpenAIEngine:
         _check_one_of(dialect.MAX_TOKENS_FIELDS, max_tokens_field=max_tokens_field)
         if not isinstance(extra_body, Mapping | None):
             raise FathomError(f"extra_body={extra_body!r}: allowed is a mapping of fields, such as {{'seed': None}}")
+        if extra_body and (extra_body.get("stream") or (extra_body.get("n") or 1) != 1):
+            raise FathomError(
+                f"extra_body={dict(extra_body)!r}: leave out stream and n; one whole text is read at once"
+            )
         self.model = model
         self.base_url = _address(base_url)
         self.api = api
@@ -113,6 +119,7 @@ class OpenAIEngine:
         self.extra_body = dict(extra_body or {})
         self._key = _key(self.base_url, api_key_env, api_key_file)
         self._url = yarl.URL(f"{self.base_url}/{dialect.PATHS[api]}")
+        self._stopped = False
         self._open: _Open | None = None
 
     @cached_property
@@ -134,24 +141,30 @@ class OpenAIEngine:
         body = to_json({name: value for name, value in fields.items() if value is not None})
         failures: list[EngineError] = []
         unanswered, answered = 0, self.limit.answered
-        await self.limit.enter()
+        await self._enter()
         try:
             async with asyncio.timeout(self.deadline):
                 while True:
                     try:
-                        return await self._try(body)
+                        return _as_asked(await self._try(body), request.sampling)
                     except EngineError as failure:
                         failures.append(failure)
                     unanswered = unanswered + 1 if self.limit.answered == answered else 1
                     answered = self.limit.answered
                     await asyncio.sleep(self._pause(failures, unanswered))
-                    await self.limit.enter()
+                    await self._enter()
         except TimeoutError:
             raise EngineError(
                 f"no completion within the deadline of {self.deadline:g} s, after {_tried(failures)}",
                 retryable=True,
                 hint="raise deadline, or lower concurrency",
             ) from None
+
+    async def _enter(self) -> None:
+        await self.limit.enter()
+        if self._stopped:
+            self.limit.leave()
+            raise EngineError("stopped before this was asked", retryable=True)
 
     def _pause(self, failures: list[EngineError], unanswered: int) -> float:
         """Seconds before the next try. Raises the last failure where there is to be none."""
@@ -246,8 +259,13 @@ class OpenAIEngine:
         ) as session:
             yield session
 
+    def stop(self) -> None:
+        """Sends nothing more until it was closed: what waits for its turn fails, what is in flight goes on."""
+        self._stopped = True
+
     async def close(self) -> None:
         """Closes the connections. A later request opens new ones."""
+        self._stopped = False
         if self._open is not None:
             await self._open.keeper.aclose()
             self._open = None
@@ -267,6 +285,13 @@ class _Open(NamedTuple):
 
 class _HeldError(EngineError):
     """A failure that came with Retry-After."""
+
+
+def _as_asked(completion: Completion, sampling: Sampling) -> Completion:
+    """Some servers take a field and do nothing about it. Raises EngineError for log-probabilities that are missing."""
+    if (sampling.logprobs or sampling.top_logprobs) and completion.logprobs is None and completion.text:
+        raise EngineError("the server gave no log-probabilities", hint="choose what needs none: --aggregate majority")
+    return dialect.stopped(completion, sampling.stop)
 
 
 def _tried(failures: list[EngineError]) -> str:
