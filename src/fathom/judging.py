@@ -25,7 +25,7 @@ from fathom.metrics.verdicts import Tally, count
 from fathom.rationale import Rationale, Status, Unit
 from fathom.records import Comparison, Label
 from fathom.scaling.preferences import LeftOut, Preference
-from fathom.scaling.ranking import Ranking
+from fathom.scaling.ranking import Ranking, rank
 from fathom.verdict import Rule, Usage, Verdict, Vote
 
 DESCRIPTION = "fathom.json"
@@ -153,6 +153,24 @@ def _tokens(usage: Usage) -> dict[str, int]:
 def _write(sink: BinaryIO, row: Mapping[str, Any]) -> None:
     # Not by `json`, which takes twice as long. And the metadata of a Parquet row may hold times, bytes and decimals.
     sink.write(to_json(row, bytes_mode="base64", fallback=str) + b"\n")
+
+
+async def write_judged(
+    voter: Voter, comparisons: Iterable[Comparison], sink: BinaryIO, done: Callable[[bool], None]
+) -> None:
+    """Writes a line of JSON for each comparison: a verdict, or the ranking by a judge of pairs of more than two."""
+
+    async def judged(comparison: Comparison) -> Verdict | Ranking:
+        ranked = voter.pattern == "pairwise" and len(comparison.responses) > 2
+        return await (rank(voter, comparison) if ranked else voter(comparison))
+
+    async for comparison, result in verdicts(judged, comparisons):
+        if isinstance(result, Ranking):
+            _write(sink, ranking_row(comparison, result))
+            done(bool(result.order))
+        else:
+            _write(sink, verdict_row(comparison, result))
+            done(result.status is Status.OK)
 
 
 # Rankings and preferences ---------------------------------------------------------------------------------------------

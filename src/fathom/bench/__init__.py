@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fathom.bench._outcomes import Row, status
+from fathom.bench._outcomes import Row, by_group, mean, prompt, status
 from fathom.errors import FathomError
 from fathom.metrics.intervals import Interval, clustered
 from fathom.records import Comparison, Domain
@@ -86,14 +86,30 @@ class Benchmark:
         for row in rows:
             state = status(row)
             states[state] += 1
-            if state == "failed":
-                continue
-            present.add(row["metadata"]["subset"])
-            prompts.setdefault(str(row["metadata"].get("group", row["id"])), []).append(self.item(row))
+            if state != "failed":
+                present.add(row["metadata"]["subset"])
+                prompts.setdefault(prompt(row), []).append(self.item(row))
         figures = clustered(self.figures, list(prompts.values())) if prompts else {}
         unreadable = {state: count for state, count in states.items() if state not in ("ok", "failed")}
         absent = tuple(subset for subset in self.domains if subset not in present)
         return Score(figures, states.total(), states["failed"], unreadable, absent)
+
+
+def by_domain(rows: Iterable[Row]) -> dict[str, Interval]:
+    """The share of labelled rows with the right verdict, by domain; a tie, no verdict and a failed call are wrong.
+
+    Unlike official figures these mean the same for every benchmark.
+    """
+    prompts: dict[str, list[tuple[str, float]]] = {}
+    for row in rows:
+        if row["label"] is not None:
+            prompts.setdefault(prompt(row), []).append((row["domain"] or "neither", float(bool(row["correct"]))))
+    return clustered(_shares, list(prompts.values())) if prompts else {}
+
+
+def _shares(items: Sequence[tuple[str, float]]) -> dict[str, float]:
+    groups = sorted(by_group(items).items())
+    return {"all": mean(value for _, value in items)} | {domain: mean(values) for domain, values in groups}
 
 
 def names() -> list[str]:

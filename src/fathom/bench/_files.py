@@ -8,14 +8,17 @@ What differs from the layout is told with the file, the line, the column and the
 
 from __future__ import annotations
 
+import gzip
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from fathom.conversations import BadRow, as_response, shortened
 from fathom.errors import FathomError
-from fathom.reading import ENDINGS, located
+from fathom.reading import ENDINGS, Located, located
 from fathom.records import Comparison, Domain, Label, Message, placement
 
 Row = Mapping[str, Any]
@@ -50,13 +53,23 @@ def _matching(readable: Sequence[Path], folder: Path, pattern: str) -> list[Path
 
 def each(path: Path, columns: Sequence[str], make: Make) -> Iterator[Comparison]:
     """What `make` makes of each row and its line. Raises FathomError with file, line and column where it cannot."""
-    for line, row in located(path):
+    for line, row in _rows(path):
         try:
             yield from make(_with(columns, row), line)
         except BadRow as bad:
             raise FathomError(f"{path}:{line}: {bad.field}: {bad}") from bad
         except (ValueError, TypeError, KeyError, IndexError) as error:
             raise FathomError(f"{path}:{line}: is not in the layout: {type(error).__name__}: {error}") from error
+
+
+def _rows(path: Path) -> Iterator[Located]:
+    """Also of a file that is one object over many lines, which is one row."""
+    if path.name.removesuffix(".gz").endswith(".json"):
+        text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        if text.lstrip().startswith(b"{"):
+            with suppress(ValueError):
+                return iter([(1, json.loads(text))])
+    return located(path)
 
 
 def _with(columns: Sequence[str], row: Any) -> Row:

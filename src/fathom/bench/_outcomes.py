@@ -30,6 +30,11 @@ def status(row: Row) -> str:
     return "ok" if row["order"] else states[0]
 
 
+def prompt(row: Row) -> str:
+    """What names the rows of one prompt, which stand or fall together."""
+    return str(row["metadata"].get("group", row["id"]))
+
+
 def credit(row: Row, *, tie: float, unreadable: float) -> float:
     """1 for naming the labelled response alone, 0 for naming another, and what the rule says for the rest."""
     if status(row) != "ok":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -33,6 +33,8 @@ class Opened:
 
     given: Mapping[str, Any]
     comparisons: Comparisons
+    inputs: Sequence[Path]
+    """The files that the comparisons come from."""
     metered: Metered
     cached: CachedEngine
     judge: Judge
@@ -56,8 +58,11 @@ class Opened:
         return Counted(Repeated(voter, self.given["votes"]), rule)
 
 
-def opened(given: Mapping[str, Any]) -> Opened:
-    """The source, the engine with its journal, and the judge. Raises FathomError for what cannot be opened."""
+def opened(given: Mapping[str, Any], source: tuple[Comparisons, Sequence[Path]] | None = None) -> Opened:
+    """The source, the engine with its journal, and the judge. Raises FathomError for what cannot be opened.
+
+    `source` are comparisons and the files that these come from; without it they are read from the file that is given.
+    """
     votes = given["votes"]
     if votes > 1 and given["temperature"] == 0:
         raise FathomError(f"--votes {votes} at temperature 0 casts one vote {votes} times; add --temperature 0.8, say")
@@ -66,17 +71,22 @@ def opened(given: Mapping[str, Any]) -> Opened:
     from fathom.cli._engine import options
     from fathom.engines.cache import CachedEngine
     from fathom.engines.metering import Metered
-    from fathom.reading import as_mapping, read
 
-    seed, out = given["seed"], given["out"]
-    comparisons = read(
-        given["file"], mapping=as_mapping(given["map"]), seed=seed, on_error=given["on_error"], limit=given["limit"]
-    )
+    out = given["out"]
+    comparisons, inputs = source or _read(given)
     flags = {name: given[name] for name in ("base_url", "device", "dtype", "max_batch_tokens")}
     runner = engines.open(given["engine"], located(given["model"]), **options(given["engine_option"], flags))
     metered = Metered(runner, price=_price(given), max_cost=given["max_cost"], max_tokens=given["max_total_tokens"])
     cached = CachedEngine(metered, given["journal"] or (f"{out}.journal" if out else ":memory:"))
-    return Opened(given, comparisons, metered, cached, judge_of(given, cached))
+    return Opened(given, comparisons, inputs, metered, cached, judge_of(given, cached))
+
+
+def _read(given: Mapping[str, Any]) -> tuple[Comparisons, list[Path]]:
+    from fathom.reading import as_mapping, read
+
+    file, mapping = given["file"], as_mapping(given["map"])
+    comparisons = read(file, mapping=mapping, seed=given["seed"], on_error=given["on_error"], limit=given["limit"])
+    return comparisons, [] if file == "-" else [Path(file)]
 
 
 def _price(given: Mapping[str, Any]) -> Price | None:
@@ -178,12 +188,10 @@ def _spending(metered: Metered) -> dict[str, float | None]:
 def show(title: str, tallies: Mapping[str, Counted], lines: Mapping[str, Callable[[Counted], str]]) -> None:
     """A table on stderr: a column a group of rows, a line a figure."""
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table("", *tallies, title=title)
-    for name, cell in lines.items():
-        table.add_row(name, *(cell(tallied) for tallied in tallies.values()))
-    Console(stderr=True).print(table)
+    from fathom.cli._figures import table
+
+    Console(stderr=True).print(table(title, tallies, lines))
 
 
 def describe(opened: Opened, summary: Mapping[str, Any]) -> None:
@@ -191,11 +199,10 @@ def describe(opened: Opened, summary: Mapping[str, Any]) -> None:
     from fathom.cli._skipped import report
     from fathom.provenance import provenance, write_json
 
-    out, file = opened.given["out"], opened.given["file"]
+    out = opened.given["out"]
     if out:
         settings = {name: value for name, value in opened.given.items() if name not in {"out", "journal"}}
         made = {"engine": opened.cached.identity, "judge": repr(replace(opened.judge, engine=None))}
-        inputs = [] if file == "-" else [Path(file)]
         said = {"summary": summary, "spent": _spending(opened.metered)}
-        write_json(out.with_name(f"{out.name}.meta.json"), provenance(settings | made, inputs) | said)
+        write_json(out.with_name(f"{out.name}.meta.json"), provenance(settings | made, opened.inputs) | said)
     report(opened.comparisons.skipped, out.with_name(f"{out.name}.skipped.jsonl") if out else None)

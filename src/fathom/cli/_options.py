@@ -85,14 +85,19 @@ def _shared(
 
 
 def judging(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives `command` the options of `_shared` beside its own; it takes their values as `**given`."""
+    """Gives `command` the options of `_shared` beside its own; it takes their values as `**given`.
+
+    An option that the command has itself goes before the shared one of that name.
+    """
     own = [each for each in inspect.signature(command).parameters.values() if each.kind is not each.VAR_KEYWORD]
-    hints = get_type_hints(command, include_extras=True) | get_type_hints(_shared, include_extras=True)
+    hints = get_type_hints(_shared, include_extras=True) | get_type_hints(command, include_extras=True)
+    names = {each.name for each in own}
+    shared = [each for each in inspect.signature(_shared).parameters.values() if each.name not in names]
     # As values and not as text: the names in them are known here, and not where Typer reads them.
     command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [
             each.replace(kind=each.KEYWORD_ONLY, annotation=hints[each.name])
-            for each in (*own, *inspect.signature(_shared).parameters.values())
+            for each in (*own, *shared)
         ]
     )
     command.__annotations__ = {name: hint for name, hint in hints.items() if name != "given"}

@@ -1,0 +1,112 @@
+"""`fathom eval NAME...`: benchmarks, judged and scored by their official rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fathom.cli import _options as options
+from fathom.errors import FathomError
+
+if TYPE_CHECKING:
+    from fathom.bench import Benchmark, Score
+    from fathom.bench._outcomes import Row
+    from fathom.metrics.intervals import Interval
+
+
+@options.judging
+def command(
+    names: Annotated[list[str], typer.Argument(help="Benchmarks; without any, all are listed.")] = [],  # noqa: B006
+    model: Annotated[str, typer.Option(help="A checkpoint's folder, a name on the hub or the server, mini.")] = "",
+    data: Annotated[
+        Path | None, typer.Option(help="Their files, or a folder NAME for each. Without it, from the hub.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The folder for NAME.jsonl and what made it.")] = Path("runs"),
+    listed: Annotated[bool, typer.Option("--list", help="Say what the benchmarks are.")] = False,
+    **given: Any,
+) -> None:
+    """Judge benchmarks and score them by their official rules.
+
+        fathom eval
+        fathom eval judgebench rm-bench --data benchmarks/ --model runs/sft --out runs/sft-eval
+        fathom eval rewardbench --engine openai --base-url http://localhost:8000/v1 --model Qwen/Qwen3-32B
+
+    Pairs are judged in both orders. Where there are more than two responses, a judge of pairs compares all of them, and
+    other judges read them as they do. OUT/NAME.jsonl holds the rows, and figures can be computed from them again. To go
+    on after an interruption, give the same command again.
+    """
+    from fathom import bench
+
+    if listed or not names:
+        typer.echo("\n\n".join(map(_described, map(bench.find, names or bench.names()))))
+        return
+    if not model:
+        raise FathomError("--model is missing: which model judges? mini is the small one that comes with Fathom")
+    for benchmark in [bench.find(name) for name in names]:
+        _evaluate(benchmark, data, given | {"model": model, "out": out / f"{benchmark.name}.jsonl"})
+
+
+def _described(benchmark: Benchmark) -> str:
+    parts = {
+        "size": benchmark.size,
+        "source": benchmark.source,
+        "hub": benchmark.hub or "not on the hub as one dataset",
+        "files": ", ".join(benchmark.files),
+        "layout": benchmark.layout,
+        "score": benchmark.official,
+    }
+    return "\n".join([f"{benchmark.name}: {benchmark.title}", *(f"  {name}: {text}" for name, text in parts.items())])
+
+
+def _evaluate(benchmark: Benchmark, data: Path | None, given: Mapping[str, Any]) -> None:
+    from dataclasses import asdict
+
+    from fathom import bench, runs
+    from fathom.bench._files import found
+    from fathom.bench._hub import folder
+    from fathom.cli._judging import describe, opened, run
+    from fathom.judging import write_judged
+    from fathom.reading import Comparisons
+
+    place = folder(benchmark, data)
+    inputs = found(place, *benchmark.files)
+    comparisons = Comparisons(islice(benchmark.load(place), given["limit"]), [])
+    given["out"].parent.mkdir(parents=True, exist_ok=True)
+    ready = opened({**given, "file": str(place), "benchmark": benchmark.name}, (comparisons, inputs))
+    run(ready, benchmark.name, partial(write_judged, ready.voter, comparisons))
+    rows = runs.open(given["out"]).rows
+    score, domains = benchmark.score(rows()), bench.by_domain(rows())
+    describe(ready, {"score": asdict(score), "domains": domains})
+    _show(benchmark, score, dict(_baselines(benchmark, rows)), domains)
+
+
+def _baselines(benchmark: Benchmark, rows: Callable[[], Iterable[Row]]) -> Iterator[tuple[str, Score]]:
+    from fathom.bench._rules import RULES, ruled
+
+    for name, rule in RULES.items():
+        yield name, benchmark.score(ruled(row, rule) for row in rows())
+
+
+def _show(benchmark: Benchmark, score: Score, baselines: Mapping[str, Score], domains: Mapping[str, Interval]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("", "official", *baselines, title=benchmark.title)
+    for name, interval in score.figures.items():
+        others = (other.figures.get(name) for other in baselines.values())
+        table.add_row(name, str(interval), *(f"{other.mean:.3f}" if other else "" for other in others))
+    right = Table("domain", "right verdicts", title="strict accuracy")
+    for name, interval in domains.items():
+        right.add_row(name, str(interval))
+    print_ = Console().print
+    print_(table)
+    print_(right)
+    unreadable = ", ".join(f"{count} {status}" for status, count in score.unreadable.items()) or "none"
+    print_(f"{score.rows} rows; failed and in no figure: {score.failed}; unreadable: {unreadable}")
+    if score.absent:
+        print_(f"not the official score of the whole: nothing scored of {', '.join(score.absent)}")

@@ -1,0 +1,93 @@
+"""`fathom eval`: rows of a benchmark, its official figures from these rows alone, and what made them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from fathom import bench, runs
+from fathom.cli import app
+from fathom.errors import FathomError
+from test_bench import write_example
+
+
+def fathom(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["eval", *map(str, arguments)], catch_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Examples of a benchmark of pairs and one of best-of-n, and what the small model made of them."""
+    pytest.importorskip("transformers", reason='needs pip install "fathom-rm[local]"')
+    data, out = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("runs")
+    for name in ("judgebench", "jetts"):
+        write_example(bench.find(name), data / name)
+    (data / "jetts" / "notes.txt").write_text("not read")
+    options = ("--model", "mini", "--style", "breadth", "--max-tokens", 40, "--limit", 2)
+    fathom("judgebench", "jetts", "--data", data, "--out", out, *options)
+    return data, out
+
+
+@pytest.mark.parametrize("name", ["judgebench", "jetts"])
+def test_the_score_told_is_that_of_the_rows_written(folders: tuple[Path, Path], name: str) -> None:
+    run = runs.open(folders[1] / f"{name}.jsonl")
+    score = bench.find(name).score(run.rows())
+    told = run.meta["summary"]["score"]
+    assert told["figures"] == {figure: list(interval) for figure, interval in score.figures.items()}
+    assert (told["rows"], told["failed"], told["unreadable"]) == (2, 0, score.unreadable)
+
+
+def test_pairs_become_verdicts_in_both_orders_and_lists_become_rankings(folders: tuple[Path, Path]) -> None:
+    pairs, lists = (list(runs.open(folders[1] / f"{name}.jsonl").rows()) for name in ("judgebench", "jetts"))
+    assert [[vote["order"] for vote in row["votes"]] for row in pairs] == [[[0, 1], [1, 0]]] * 2
+    assert [len(row["pairs"]) for row in lists] == [6, 6]  # 4 * 3 / 2
+
+
+def test_the_files_read_are_hashed_and_no_others(folders: tuple[Path, Path]) -> None:
+    inputs = runs.open(folders[1] / "jetts.jsonl").meta["inputs"]
+    assert set(inputs) == {str(folders[0] / "jetts" / name) for name in bench.find("jetts").example}
+
+
+def test_the_same_command_again_reads_the_journal_and_writes_the_same_bytes(folders: tuple[Path, Path]) -> None:
+    data, out = folders
+    before = (out / "judgebench.jsonl").read_bytes()
+    options = ("--style", "breadth", "--max-tokens", 40, "--limit", 2)
+    replay = fathom("judgebench", "--data", data, "--out", out, "--model", "mini", *options)
+    assert (out / "judgebench.jsonl").read_bytes() == before
+    assert "nothing scored of Reasoning, Coding" in " ".join(replay.stdout.split())
+
+
+def test_without_names_every_benchmark_is_described() -> None:
+    told = fathom().stdout
+    for name in bench.names():
+        benchmark = bench.find(name)
+        assert f"{name}: {benchmark.title}" in told
+        assert benchmark.official in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("chess", "--model", "mini"), "there is no benchmark 'chess'"),
+        (("judgebench",), "--model is missing"),
+        (("llmbar", "--model", "mini"), "give its files with --data FOLDER: .*Natural"),
+    ],
+    ids=["unknown", "no model", "not on the hub"],
+)
+def test_what_cannot_be_done_is_said(arguments: tuple[str, ...], message: str) -> None:
+    with pytest.raises(FathomError, match=message):
+        fathom(*arguments)
+
+
+def test_a_folder_without_the_files_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FathomError, match="holds no file"):
+        fathom("judgebench", "--data", tmp_path, "--model", "mini")
+
+
+def test_meta_holds_the_benchmark_and_plain_json(folders: tuple[Path, Path]) -> None:
+    meta = json.loads((folders[1] / "judgebench.jsonl.meta.json").read_text())
+    assert meta["config"]["benchmark"] == "judgebench"
+    assert set(meta["summary"]) == {"score", "domains"}
