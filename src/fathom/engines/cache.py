@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
-from fathom.engines import Completion, Engine, Request, Sampling, TokenLogprob
+from fathom.engines import Completion, Engine, EngineError, Request, Sampling, TokenLogprob
 from fathom.errors import FathomError
 from fathom.verdict import Usage
 
@@ -32,17 +32,22 @@ Found = TypeVar("Found")
 LOCK_SECONDS = 60
 """How long to wait while another process writes."""
 
+LANDING_SECONDS = 1.0
+"""How long to wait for what is in flight when a run is broken off."""
+
 
 class CachedEngine:
     """An engine that remembers. `asked` counts the requests that went through to `engine`.
 
-    Raises FathomError when `path` cannot be opened as a journal. Close it, or use it as an async context manager.
+    Raises FathomError when `path` cannot be opened as a journal. Close it, or use it as an async context manager: left
+    by an exception, Ctrl-C among them, that asks nothing more, and what is in flight has `LANDING_SECONDS` to be stored.
     """
 
     def __init__(self, engine: Engine, path: str | Path) -> None:
         self.engine = engine
         self.path = Path(path)
         self.asked = 0
+        self._stopped = False
         self._flying: dict[str, asyncio.Task[Completion]] = {}
         # One thread owns the connection, so the event loop never waits for the disk.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
@@ -70,6 +75,8 @@ class CachedEngine:
             stored = await self._find(key)
             if stored is not None:
                 return decode_completion(stored)
+            if self._stopped:
+                raise EngineError("stopped before this was asked", retryable=True)
             self.asked += 1
             completion = await self.engine.complete(request)
             await self._write((key, asked, encode_completion(completion)))
@@ -95,8 +102,23 @@ class CachedEngine:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
+    async def __aexit__(self, error: type[BaseException] | None, *_: object) -> None:
+        try:
+            if error is not None:
+                await self._land()
+        finally:
+            await self.close()
+
+    async def _land(self) -> None:
+        self._stopped = True
+        stop_engine = getattr(self.engine, "stop", None)
+        if stop_engine is not None:
+            stop_engine()
+        if self._flying:
+            _, late = await asyncio.wait(list(self._flying.values()), timeout=LANDING_SECONDS)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
 
 def request_key(identity: str, request: Request) -> str:

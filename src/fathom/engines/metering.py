@@ -149,6 +149,11 @@ class Metered:
             self._prefixes.add(prefix)
             self._blocks += 1
 
+    def stop(self) -> None:
+        stop: Any = getattr(self.engine, "stop", None)
+        if stop is not None:
+            stop()
+
     async def close(self) -> None:
         close: Any = getattr(self.engine, "close", None)
         if close is not None:
