@@ -119,7 +119,9 @@ def test_running_again_asks_nothing_and_writes_the_same_bytes(
 
 def test_a_run_stops_at_its_bound_and_goes_on_from_there(pairs: Path, says_a: Path, tmp_path: Path) -> None:
     out = tmp_path / "verdicts.jsonl"
-    with pytest.raises(FathomError, match=r"tokens are spent of the 2,000 .*give the same command again.* higher bound"):
+    with pytest.raises(
+        FathomError, match=r"tokens are spent of the 2,000 .*give the same command again.* higher bound"
+    ):
         judge(pairs, "--model", says_a, "--out", out, "--max-total-tokens", 2000)
     assert not out.exists()
     judge(pairs, "--model", says_a, "--out", out)
@@ -202,28 +204,3 @@ def _stored(journal: Path) -> int:
     with sqlite3.connect(journal) as connection:
         tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         return int(connection.execute("SELECT count(*) FROM completions").fetchone()[0]) if tables else 0
-
-
-def test_accuracy_is_told_strictly_and_among_the_readable() -> None:
-    def row(status: str, label: int | None, winner: int | None) -> dict[str, Any]:
-        told = status == "ok" and label is not None
-        vote = {"status": status, "structure": "breadth"}
-        tokens = {"prompt": 5, "completion": 2}
-        correct = winner == label if told else None
-        return {
-            "status": status, "label": label, "winner": winner, "correct": correct, "domain": None, "votes": [vote],
-            "tokens": tokens,
-        }  # fmt: skip
-
-    rows = [row("ok", 0, 0), row("ok", 1, 0), row("ok", 0, None), row("missing", 1, None), row("ok", None, 1)]
-    all_rows = tally(rows)["all"]
-    # Of four labelled rows one is right, one wrong, one a tie, one unreadable; the fifth has no label.
-    assert all_rows.strict is not None
-    assert all_rows.readable is not None
-    assert all_rows.readable_share is not None
-    assert all_rows.strict.mean == 1 / 4
-    assert all_rows.readable.mean == 1 / 3
-    assert all_rows.readable_share.mean == 4 / 5
-    assert all_rows.structure == {"breadth": 4}
-    assert (all_rows.prompt_tokens, all_rows.completion_tokens) == (25, 10)
-    assert tally([row("ok", None, 1)])["all"].strict is None

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fathom.cli import _options as options
-
-if TYPE_CHECKING:
-    from fathom.metrics.verdicts import Tally
+from fathom.cli._figures import VERDICTS
 
 
 @options.judging
@@ -34,20 +30,5 @@ def command(
 
     ready = opened(given | {"file": file, "out": out})
     tallies = run(ready, "judged", partial(write_verdicts, ready.voter, ready.comparisons))
-    show("verdicts", tallies, _LINES)
+    show("verdicts", tallies, VERDICTS)
     describe(ready, summary(tallies))
-
-
-_LINES: Mapping[str, Callable[[Tally], str]] = {
-    "rows": lambda tally: str(tally.rows),
-    "status": lambda tally: _shares(tally.status),
-    "accuracy, unreadable is wrong": lambda tally: str(tally.strict or "no labels"),
-    "accuracy of the readable": lambda tally: str(tally.readable or "nothing readable with a label"),
-    "share readable": lambda tally: str(tally.readable_share or "no rows"),
-    "structure": lambda tally: _shares(tally.structure),
-    "tokens read, written": lambda tally: f"{tally.prompt_tokens}, {tally.completion_tokens}",
-}
-
-
-def _shares(counts: Counter[str]) -> str:
-    return "\n".join(f"{name} {count} ({count / counts.total():.0%})" for name, count in counts.most_common()) or "none"

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from fathom.cli import _options as options
-
-if TYPE_CHECKING:
-    from fathom.metrics.rankings import RankingTally
+from fathom.cli._figures import RANKINGS
 
 
 @options.judging
@@ -45,16 +42,5 @@ def command(
     ready = opened(given | {"file": file, "out": out, "schedule": schedule, "reduce": reduce})
     ranked = partial(rank, ready.voter, schedule=SCHEDULES[schedule], reduce=REDUCERS[reduce])
     tallies = run(ready, "ranked", partial(write_rankings, ranked, ready.comparisons))
-    show("rankings", tallies, _LINES)
+    show("rankings", tallies, RANKINGS)
     describe(ready, summary(tallies))
-
-
-_LINES: Mapping[str, Callable[[RankingTally], str]] = {
-    "rows": lambda tally: str(tally.rows),
-    "best found, ties are wrong": lambda tally: str(tally.best_of_n or "no labels"),
-    "Kendall's tau": lambda tally: f"{tally.tau} of {len(tally.taus)}" if tally.tau else "too few full rankings",
-    "ties at the top": lambda tally: str(tally.tied),
-    "pairs": lambda tally: str(tally.pairs),
-    "share readable": lambda tally: str(tally.readable_share or "no rows"),
-    "tokens read, written": lambda tally: f"{tally.prompt_tokens}, {tally.completion_tokens}",
-}

@@ -15,7 +15,9 @@ from itertools import combinations
 from math import sqrt
 from typing import Any
 
+from fathom.metrics.baselines import Baselines
 from fathom.metrics.intervals import Interval, bootstrap, wilson
+from fathom.metrics.rows import prompt_key
 
 
 def kendall_tau(found: Sequence[float], true: Sequence[float]) -> float | None:
@@ -49,6 +51,7 @@ class RankingTally:
     taus: list[float] = field(default_factory=list)
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    baselines: Baselines = field(default_factory=Baselines)
 
     def add(self, row: Mapping[str, Any]) -> None:
         self.rows += 1
@@ -60,6 +63,7 @@ class RankingTally:
         self.taus += [] if row["kendall_tau"] is None else [row["kendall_tau"]]
         self.prompt_tokens += row["tokens"]["prompt"]
         self.completion_tokens += row["tokens"]["completion"]
+        self.baselines.add(row, prompt_key(row))
 
     @property
     def best_of_n(self) -> Interval | None:
@@ -99,6 +103,7 @@ def summary(tallies: Mapping[str, RankingTally]) -> dict[str, Any]:
             "best_of_n": tallied.best_of_n,
             "readable_share": tallied.readable_share,
             "kendall_tau": tallied.tau,
+            "baselines": tallied.baselines.accuracy,
         }
         for group, tallied in tallies.items()
     }

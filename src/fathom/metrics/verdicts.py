@@ -3,62 +3,122 @@
     tallies = tally(rows)                  # rows as `fathom judge` writes them
     tallies["all"].strict                  # Interval(mean=0.71, low=..., high=...)
 
-Accuracy is told three ways, always together, because each alone can be made to look good: `strict` counts whatever is
+Accuracy is told several ways, always together, because each alone can be made to look good: `strict` counts whatever is
 not the right verdict as wrong, ties and unreadable texts included; `readable` leaves the unreadable ones out;
-`readable_share` says how many those are.
+`readable_share` says how many those are; `half` is `strict` with a half for a tie. `baselines` say what no judge is
+needed for.
+
+Intervals take rows of one prompt as one item as far as they stand and fall together.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fathom.metrics.intervals import Interval, wilson
+from fathom.metrics.baselines import Baselines
+from fathom.metrics.calibration import Calibration, confidences
+from fathom.metrics.intervals import Interval, Share
+from fathom.metrics.rows import Row, half, prompt_key, strict
+
+FIGURES = ("strict", "readable", "readable_share", "half", "flip_rate", "agreement")
 
 
 @dataclass
 class Tally:
-    """Counts over verdicts. Accuracies are None where no row had both a label and what is needed beside it."""
+    """Counts over verdicts. A figure is None where no row had what it needs: a label, a verdict, several votes."""
 
     rows: int = 0
     labelled: int = 0
     """Rows whose label names one best response; only these have an accuracy."""
-    labelled_readable: int = 0
     correct: int = 0
     status: Counter[str] = field(default_factory=Counter)
+    votes: int = 0
+    invalid: Counter[str] = field(default_factory=Counter)
+    """Of the votes without a verdict, their statuses."""
+    errors: Counter[str] = field(default_factory=Counter)
+    """Of the votes with an error, its text."""
     structure: Counter[str] = field(default_factory=Counter)
-    """Of the readable votes' rationales."""
+    """Of the readable votes' rationales, as far as they have one."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    shares: dict[str, Share] = field(default_factory=lambda: defaultdict(Share))
+    baselines: Baselines = field(default_factory=Baselines)
+    calibration: dict[str, Calibration] = field(default_factory=lambda: defaultdict(Calibration))
+    """By what the confidence comes from: "probabilities" of verdicts, share of the "votes". Of labelled rows."""
 
-    def add(self, row: Mapping[str, Any]) -> None:
-        readable = row["status"] == "ok"
-        labelled = row["label"] is not None
+    def add(self, row: Row) -> None:
+        prompt = prompt_key(row)
         self.rows += 1
         self.status[row["status"]] += 1
-        self.labelled += labelled
-        self.labelled_readable += labelled and readable
-        self.correct += bool(row["correct"])
-        self.structure.update(vote["structure"] for vote in row["votes"] if vote["status"] == "ok")
         self.prompt_tokens += row["tokens"]["prompt"]
         self.completion_tokens += row["tokens"]["completion"]
+        self._add_votes(row["votes"])
+        for name, value in _figures(row):
+            self.shares[name].add(value, prompt)
+        if row["label"] is not None:
+            self.labelled += 1
+            self.correct += bool(row["correct"])
+            self.baselines.add(row, prompt)
+            for source, confidence in confidences(row).items():
+                self.calibration[source].add(confidence, right=row["correct"])
+
+    def _add_votes(self, votes: Iterable[Row]) -> None:
+        for vote in votes:
+            self.votes += 1
+            if vote["error"] is not None:
+                self.errors[vote["error"]] += 1
+            if vote["status"] != "ok":
+                self.invalid[vote["status"]] += 1
+            elif vote["structure"] is not None:
+                self.structure[vote["structure"]] += 1
 
     @property
     def strict(self) -> Interval | None:
-        return wilson(self.correct, self.labelled)
+        return self.shares["strict"].interval
 
     @property
     def readable(self) -> Interval | None:
-        return wilson(self.correct, self.labelled_readable)
+        return self.shares["readable"].interval
 
     @property
     def readable_share(self) -> Interval | None:
-        return wilson(self.status["ok"], self.rows)
+        return self.shares["readable_share"].interval
+
+    @property
+    def half(self) -> Interval | None:
+        """A tie counts 0.5: a judge that names whatever it sees first, asked in both orders, has exactly 0.5."""
+        return self.shares["half"].interval
+
+    @property
+    def flip_rate(self) -> Interval | None:
+        """How often a vote names another outcome in another order; the mean of the rows that have several orders."""
+        return self.shares["flip_rate"].interval
+
+    @property
+    def agreement(self) -> Interval | None:
+        """Share of readable votes that say what the verdict says; the mean of the rows with several of them."""
+        return self.shares["agreement"].interval
 
 
-def tally(rows: Iterable[Mapping[str, Any]]) -> dict[str, Tally]:
+def _figures(row: Row) -> Iterable[tuple[str, float]]:
+    """The figures that a row has a part in."""
+    readable = row["status"] == "ok"
+    yield "readable_share", float(readable)
+    if row["label"] is not None:
+        yield "strict", strict(row)
+        yield "half", half(row)
+        if readable:
+            yield "readable", strict(row)
+    if row["flip_rate"] is not None:
+        yield "flip_rate", row["flip_rate"]
+    if readable and sum(vote["status"] == "ok" for vote in row["votes"]) > 1:
+        yield "agreement", row["agreement"]
+
+
+def tally(rows: Iterable[Row]) -> dict[str, Tally]:
     """Tallies of all rows, under "all", and of each domain that occurs."""
     tallies: dict[str, Tally] = {"all": Tally()}
     for row in rows:
@@ -66,20 +126,33 @@ def tally(rows: Iterable[Mapping[str, Any]]) -> dict[str, Tally]:
     return tallies
 
 
-def count(row: Mapping[str, Any], tallies: dict[str, Tally]) -> None:
+def count(row: Row, tallies: dict[str, Tally]) -> None:
     """Adds one row, for those who see rows one at a time."""
     for group in dict.fromkeys(("all", row["domain"] or "all")):
         tallies.setdefault(group, Tally()).add(row)
 
 
 def summary(tallies: Mapping[str, Tally]) -> dict[str, Any]:
-    """The tallies as plain JSON. An accuracy is [mean, low, high] with its Wilson interval at 95 %."""
+    """The tallies as plain JSON. An interval is [mean, low, high] at 95 %."""
+    return {group: _summary(tallied) for group, tallied in tallies.items()}
+
+
+def _summary(tally: Tally) -> dict[str, Any]:
     return {
-        group: vars(tallied)
-        | {
-            "strict": tallied.strict,
-            "readable": tallied.readable,
-            "readable_share": tallied.readable_share,
-        }
-        for group, tallied in tallies.items()
+        "rows": tally.rows,
+        "labelled": tally.labelled,
+        "correct": tally.correct,
+        **{name: getattr(tally, name) for name in FIGURES},
+        "baselines": tally.baselines.accuracy,
+        "calibration": {
+            source: {"ece": found.ece, "brier": found.brier, "bins": found.bins}
+            for source, found in tally.calibration.items()
+        },
+        "status": tally.status,
+        "votes": tally.votes,
+        "invalid": tally.invalid,
+        "errors": dict(tally.errors.most_common(1)),
+        "structure": tally.structure,
+        "prompt_tokens": tally.prompt_tokens,
+        "completion_tokens": tally.completion_tokens,
     }

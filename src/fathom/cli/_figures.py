@@ -1,0 +1,100 @@
+"""How figures are told in tables: which lines there are, in which words. All verbs tell them alike."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from json import dumps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from fathom.metrics.baselines import Baselines
+    from fathom.metrics.calibration import Calibration
+    from fathom.metrics.rankings import RankingTally
+    from fathom.metrics.verdicts import Tally
+
+Counted = TypeVar("Counted")
+Json = Annotated[Path | None, typer.Option(help="Where the figures go as JSON; - for standard output.")]
+STANDARD_OUTPUT = Path("-")
+MOST_SHOWN = 200
+"""Characters of an error."""
+
+VERDICTS: Mapping[str, Callable[[Tally], str]] = {
+    "rows": lambda tally: str(tally.rows),
+    "status": lambda tally: _shares(tally.status),
+    "accuracy, unreadable is wrong": lambda tally: str(tally.strict or "no labels"),
+    "accuracy of the readable": lambda tally: str(tally.readable or "nothing readable with a label"),
+    "accuracy, a tie is a half": lambda tally: str(tally.half or "no labels"),
+    "accuracy without a judge": lambda tally: _baselines(tally.baselines),
+    "share readable": lambda tally: str(tally.readable_share or "no rows"),
+    "flip rate": lambda tally: str(tally.flip_rate or "one order only"),
+    "agreement of votes": lambda tally: str(tally.agreement or "one vote only"),
+    "calibration": lambda tally: _calibration(tally.calibration),
+    "votes not readable": lambda tally: _shares(tally.invalid, tally.votes),
+    "commonest error": lambda tally: _commonest(tally.errors),
+    "structure": lambda tally: _shares(tally.structure),
+    "tokens read, written": lambda tally: f"{tally.prompt_tokens}, {tally.completion_tokens}",
+}
+
+RANKINGS: Mapping[str, Callable[[RankingTally], str]] = {
+    "rows": lambda tally: str(tally.rows),
+    "best found, ties are wrong": lambda tally: str(tally.best_of_n or "no labels"),
+    "best without a judge": lambda tally: _baselines(tally.baselines),
+    "Kendall's tau": lambda tally: f"{tally.tau} of {len(tally.taus)}" if tally.tau else "too few full rankings",
+    "ties at the top": lambda tally: str(tally.tied),
+    "pairs": lambda tally: str(tally.pairs),
+    "share readable": lambda tally: str(tally.readable_share or "no rows"),
+    "tokens read, written": lambda tally: f"{tally.prompt_tokens}, {tally.completion_tokens}",
+}
+
+
+def table(title: str, tallies: Mapping[str, Counted], lines: Mapping[str, Callable[[Counted], str]]) -> Table:
+    """A column a group of rows, a line a figure. Lines that say "none" of every group are left out."""
+    from rich.table import Table
+
+    made = Table("", *map(plain, tallies), title=plain(title))
+    for name, cell in lines.items():
+        cells = [cell(tallied) for tallied in tallies.values()]
+        if set(cells) != {"none"}:
+            made.add_row(name, *cells)
+    return made
+
+
+def plain(text: str) -> str:
+    """Text of others as a table can show it: a line, without markup and control characters."""
+    from rich.markup import escape
+
+    return escape("".join(each if each.isprintable() else " " for each in text))
+
+
+def written(figures: Mapping[str, Any], out: Path | None) -> None:
+    """Figures as JSON to a file, or to standard output where that is "-"; nowhere without one."""
+    from fathom.provenance import write_json
+
+    if out == STANDARD_OUTPUT:
+        typer.echo(dumps(figures, indent=2, ensure_ascii=False))
+    elif out:
+        write_json(out, figures)
+
+
+def _shares(counts: Counter[str], of: int | None = None) -> str:
+    total = of or counts.total()
+    return "\n".join(f"{name} {count} ({count / total:.0%})" for name, count in counts.most_common()) or "none"
+
+
+def _baselines(baselines: Baselines) -> str:
+    return "\n".join(f"{name} {found.mean:.3f}" for name, found in baselines.accuracy.items()) or "no labels"
+
+
+def _calibration(calibration: Mapping[str, Calibration]) -> str:
+    told = (f"{source}: ECE {found.ece:.3f}, Brier {found.brier:.3f}" for source, found in calibration.items())
+    return "\n".join(told) or "none"
+
+
+def _commonest(errors: Counter[str]) -> str:
+    return next((f"{count} times: {plain(text[:MOST_SHOWN])}" for text, count in errors.most_common(1)), "none")

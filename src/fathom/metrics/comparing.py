@@ -1,0 +1,167 @@
+"""Two judges on the same items: by how much they differ, how sure that is, and on which items.
+
+    contrast = compare(runs.open("a.jsonl").rows(), runs.open("b.jsonl").rows())
+    contrast.all.difference                # Interval(mean=0.03, low=..., high=...): accuracy of b minus that of a
+    contrast.all.p                         # McNemar's exact test
+    contrast.changed                       # the items on which one is right and the other is not
+
+Accuracy is strict: a tie and an unreadable verdict are wrong. Items are matched by id; those that one run alone has, or
+that have no label, are counted and left out. Many groups make some of them differ by chance: their p is not corrected
+for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from fathom.errors import FathomError
+from fathom.metrics.intervals import Interval, clustered_mean, clustered_share
+from fathom.metrics.principles import named
+from fathom.metrics.rows import Row, prompt_key, strict
+
+FEWEST_OF_A_PRINCIPLE = 20
+"""Principles that occur in fewer rows are not told apart."""
+
+
+class Changed(NamedTuple):
+    id: str
+    change: Literal["right to wrong", "wrong to right"]
+    """From a to b."""
+
+
+class Item(NamedTuple):
+    """One item as both runs have it."""
+
+    a: Row
+    b: Row
+
+    @property
+    def difference(self) -> float:
+        return strict(self.b) - strict(self.a)
+
+
+@dataclass(frozen=True)
+class Group:
+    """A figure of both runs on the same items. Intervals at 95 % resample prompts; None where those tell no spread."""
+
+    rows: int
+    a: Interval | None
+    b: Interval | None
+    difference: Interval | None
+    """Accuracy of b minus that of a, from the paired differences."""
+    p: float
+    """McNemar's exact test, two-sided. It takes items as independent, also those of one prompt."""
+    right_to_wrong: int
+    wrong_to_right: int
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """`dataclasses.asdict` makes it plain JSON."""
+
+    only_a: int
+    """Items that the other run does not have, as in `only_b`."""
+    only_b: int
+    unlabelled: int
+    """Items in both that have no label in one of them."""
+    other_prompts: int
+    """Of the compared items, those whose prompts differ: are these runs on one source?"""
+    all: Group
+    domains: dict[str, Group]
+    subsets: dict[str, Group]
+    """By metadata["subset"], where there is one."""
+    principles: dict[str, Group]
+    """By the principles that occur in either run's readable votes, in lower case; each in 20 items or more."""
+    changed: tuple[Changed, ...]
+
+
+def compare(rows_a: Iterable[Row], rows_b: Iterable[Row]) -> Contrast:
+    """Raises FathomError where an id occurs twice in a run, and where no labelled item is in both."""
+    a, b = _by_id(rows_a, "the first run"), _by_id(rows_b, "the second run")
+    matched = [Item(row, b[id]) for id, row in a.items() if id in b]
+    items = [item for item in matched if item.a["label"] is not None and item.b["label"] is not None]
+    if not items:
+        raise FathomError(
+            f"nothing to compare: of {len(a)} and {len(b)} items {len(matched)} are in both runs, none of them with a"
+            " label; give two runs on one labelled source"
+        )
+    return Contrast(
+        only_a=len(a) - len(matched),
+        only_b=len(b) - len(matched),
+        unlabelled=len(matched) - len(items),
+        other_prompts=sum(item.a["prompt"] != item.b["prompt"] for item in items),
+        all=_group(items),
+        domains=_groups(items, lambda item: _told(item.a["domain"])),
+        subsets=_groups(items, lambda item: _told(item.a["metadata"].get("subset"))),
+        principles=_groups(items, _principles, fewest=FEWEST_OF_A_PRINCIPLE),
+        changed=tuple(_changed(item) for item in items if item.difference),
+    )
+
+
+def mcnemar(right_to_wrong: int, wrong_to_right: int) -> float:
+    """The two-sided p of McNemar's exact test: of so many changes, so uneven a split or more, were both as likely.
+
+    McNemar 1947, Psychometrika 12; the binomial form. 1.0 where nothing changed.
+    """
+    changes, fewer = right_to_wrong + wrong_to_right, min(right_to_wrong, wrong_to_right)
+    ways = total = 1
+    for taken in range(fewer):
+        ways = ways * (changes - taken) // (taken + 1)
+        total += ways
+    # In whole numbers, because powers of two overflow beyond a thousand changes.
+    return min(1.0, float(2 * total / 2**changes))
+
+
+def changed_rows(rows_a: Iterable[Row], rows_b: Iterable[Row], changed: Sequence[Changed]) -> Iterable[dict[str, Any]]:
+    """What both runs have on each changed item, as plain rows with the keys id, change, a and b."""
+    ids = {each.id for each in changed}
+    a, b = ({row["id"]: row for row in rows if row["id"] in ids} for rows in (rows_a, rows_b))
+    return ({**each._asdict(), "a": a[each.id], "b": b[each.id]} for each in changed)
+
+
+def _by_id(rows: Iterable[Row], run: str) -> dict[str, Row]:
+    found: dict[str, Row] = {}
+    for row in rows:
+        if row["id"] in found:
+            raise FathomError(f"{run} has the id {row['id']!r} twice; items are matched by id, so each needs its own")
+        found[row["id"]] = row
+    return found
+
+
+def _group(items: Sequence[Item]) -> Group:
+    prompts = [prompt_key(item.a) for item in items]
+    differences = [item.difference for item in items]
+    lost, won = differences.count(-1.0), differences.count(1.0)
+    return Group(
+        rows=len(items),
+        a=clustered_share([strict(item.a) for item in items], prompts),
+        b=clustered_share([strict(item.b) for item in items], prompts),
+        difference=clustered_mean(differences, prompts),
+        p=mcnemar(lost, won),
+        right_to_wrong=lost,
+        wrong_to_right=won,
+    )
+
+
+def _groups(items: Sequence[Item], names: Callable[[Item], Iterable[str]], fewest: int = 1) -> dict[str, Group]:
+    """Groups by name, the largest first; an item is in the group of each of its names."""
+    members: dict[str, list[Item]] = {}
+    for item in items:
+        for name in names(item):
+            members.setdefault(name, []).append(item)
+    largest_first = sorted(members.items(), key=lambda each: (-len(each[1]), each[0]))
+    return {name: _group(found) for name, found in largest_first if len(found) >= fewest}
+
+
+def _told(name: Any) -> list[str]:
+    return [] if name is None else [str(name)]
+
+
+def _principles(item: Item) -> set[str]:
+    return {name for row in item if "votes" in row for name in named(row)}
+
+
+def _changed(item: Item) -> Changed:
+    return Changed(str(item.a["id"]), "wrong to right" if item.difference > 0 else "right to wrong")

@@ -1,0 +1,74 @@
+"""What more votes are worth: the figures that the first 1, 2, 4, ... votes of each row would have had.
+
+    for name, tallied in curves({"greedy": greedy.rows(), "sampled": sampled.rows()}).items():
+        print(name, tallied.strict, tallied.completion_tokens)     # "greedy, 1 vote", "sampled, 1 vote", ...
+
+Votes are counted again under the rule of their row, and nothing is drawn: the same rows give the same table. The votes
+of a row are in the order in which they were asked for, so with both orders of a pair every even number of votes has
+seen both alike, and 1 vote has seen one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from fathom.metrics.rows import Row
+from fathom.metrics.verdicts import Tally
+from fathom.rationale import Status
+from fathom.verdict import Rule, Vote
+
+
+def first(row: Row, votes: int) -> dict[str, Any]:
+    """The row as it would be after its first votes; after all that it has where there are fewer."""
+    cast = row["votes"][:votes]
+    verdict = Rule(**row["rule"])([_vote(vote) for vote in cast])
+    told = row["label"] is not None and verdict.status is Status.OK
+    return {
+        **row,
+        "status": str(verdict.status),
+        "winner": verdict.winner,
+        "scores": verdict.scores,
+        "correct": verdict.winner == row["label"] if told else None,
+        "agreement": verdict.agreement,
+        "flip_rate": verdict.flip_rate,
+        "votes": cast,
+        "tokens": {kind: sum(vote["tokens"][kind] for vote in cast) for kind in ("prompt", "completion")},
+    }
+
+
+def _vote(row: Row) -> Vote:
+    """As much of a vote as is counted."""
+    scores, probabilities = row["scores"], row["probabilities"]
+    return Vote(
+        Status(row["status"]),
+        winner=row["winner"],
+        scores=None if scores is None else tuple(scores),
+        probabilities=None if probabilities is None else tuple(probabilities),
+        order=tuple(row["order"]),
+        error=row["error"],
+    )
+
+
+def curve(rows: Iterable[Row]) -> dict[int, Tally]:
+    """The tally of all rows after 1, 2, 4, ... votes, and after all."""
+    kept = list(rows)
+    most = max((len(row["votes"]) for row in kept), default=0)
+    steps = [2**power for power in range(most.bit_length()) if 2**power < most]
+    return {votes: _tally(first(row, votes) for row in kept) for votes in [*steps, most] if votes}
+
+
+def _tally(rows: Iterable[Row]) -> Tally:
+    tally = Tally()
+    for row in rows:
+        tally.add(row)
+    return tally
+
+
+def curves(runs: Mapping[str, Iterable[Row]]) -> dict[str, Tally]:
+    """The curves of several runs in one table, as from one greedy vote and from many sampled ones."""
+    return {
+        f"{name}, {votes} vote{'s' if votes > 1 else ''}": tally
+        for name, rows in runs.items()
+        for votes, tally in curve(rows).items()
+    }

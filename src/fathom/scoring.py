@@ -1,0 +1,60 @@
+"""Every figure of a run from its rows alone: the tallies that `fathom judge` and `rank` show, and official scores.
+
+    scored = score(runs.open("verdicts.jsonl").rows())
+    scored.verdicts["all"].strict              # Interval(mean=0.71, low=..., high=...)
+    scored.benchmarks["judgebench"].figures    # where the rows are those of a benchmark
+
+No model, no journal and no source is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from fathom import bench
+from fathom.errors import FathomError
+from fathom.metrics import rankings, verdicts
+
+
+@dataclass
+class Scored:
+    """What is empty had no rows."""
+
+    verdicts: dict[str, verdicts.Tally] = field(default_factory=dict)
+    """Of all rows, under "all", and of each domain; as those of `rankings`."""
+    rankings: dict[str, rankings.RankingTally] = field(default_factory=dict)
+    benchmarks: dict[str, bench.Score] = field(default_factory=dict)
+    """By name, where rows say metadata["benchmark"] and there is one of that name."""
+
+
+def score(rows: Iterable[Mapping[str, Any]]) -> Scored:
+    """Raises FathomError for rows that are neither verdicts nor rankings."""
+    scored = Scored()
+    by_benchmark: dict[str, list[Mapping[str, Any]]] = {}
+    names = set(bench.names())
+    for row in rows:
+        _count(row, scored)
+        if (name := row["metadata"].get("benchmark")) in names:
+            by_benchmark.setdefault(name, []).append(row)
+    scored.benchmarks = {name: bench.find(name).score(found) for name, found in by_benchmark.items()}
+    return scored
+
+
+def _count(row: Mapping[str, Any], scored: Scored) -> None:
+    if "pairs" in row:
+        rankings.count(row, scored.rankings)
+    elif "votes" in row:
+        verdicts.count(row, scored.verdicts)
+    else:
+        raise FathomError(f"row {row['id']!r} has neither votes nor pairs; only verdicts and rankings are scored")
+
+
+def summary(scored: Scored) -> dict[str, Any]:
+    """As plain JSON. Intervals are [mean, low, high] at 95 %."""
+    return {
+        "verdicts": verdicts.summary(scored.verdicts),
+        "rankings": rankings.summary(scored.rankings),
+        "benchmarks": {name: asdict(found) for name, found in scored.benchmarks.items()},
+    }

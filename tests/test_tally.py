@@ -1,0 +1,261 @@
+"""What rows amount to: accuracies, what no judge is needed for, how sure a judge is, what more votes are worth."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fathom.judges import Voter
+from fathom.judging import verdict_row
+from fathom.metrics.calibration import Calibration
+from fathom.metrics.verdicts import Tally, summary, tally
+from fathom.metrics.votes import curve, curves, first
+from fathom.rationale import Status
+from fathom.records import Comparison, Label
+from fathom.scaling.votes import Repeated, Swapped
+from fathom.verdict import Rule, Vote
+from judged import as_json, row, swapped, vote
+
+MISSING = Status.MISSING
+
+
+def pair(votes: Sequence[Vote], number: int = 0, **fields: Any) -> dict[str, Any]:
+    """A row of a prompt of its own."""
+    return row(votes, prompt=f"Task {number}", id=f"pair-{number}", **fields)
+
+
+def of_all(rows: Sequence[dict[str, Any]]) -> Tally:
+    return tally(rows)["all"]
+
+
+def mean(interval: Any) -> float:
+    assert interval is not None
+    return float(interval.mean)
+
+
+# Accuracies -----------------------------------------------------------------------------------------------------------
+
+
+def test_accuracy_is_told_strictly_among_the_readable_and_with_half_a_point_for_a_tie() -> None:
+    cast = [(0, 0), (0, 1), (None, 0), (MISSING, 1), (1, None)]
+    tallied = of_all([pair([vote(winner)], n, label=label) for n, (winner, label) in enumerate(cast)])
+    # Of four labelled rows one is right, one wrong, one a tie, one unreadable; the fifth has no label.
+    assert mean(tallied.strict) == 1 / 4
+    assert mean(tallied.readable) == 1 / 3
+    assert mean(tallied.readable_share) == 4 / 5
+    assert mean(tallied.half) == 1.5 / 4
+    assert (tallied.prompt_tokens, tallied.completion_tokens) == (500, 100)
+    assert tallied.structure == {"vanilla": 4}
+
+
+def test_without_labels_there_is_no_accuracy() -> None:
+    tallied = of_all([pair([vote(1)], label=None)])
+    assert (tallied.strict, tallied.readable, tallied.half, tallied.baselines.accuracy) == (None, None, None, {})
+
+
+@dataclass(frozen=True)
+class Says(Voter):
+    """Votes for the place, of the responses as it is shown them, that `place` gives."""
+
+    place: Callable[[Comparison, int], int | None]
+
+    async def votes(self, comparison: Comparison, sample: int = 0) -> list[Vote]:
+        winner = self.place(comparison, sample)
+        return [Vote(Status.OK, winner=winner, order=tuple(range(len(comparison.responses))))]
+
+
+def judged(voter: Voter, comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
+    async def all_of_them() -> list[dict[str, Any]]:
+        return [as_json(verdict_row(comparison, await voter(comparison))) for comparison in comparisons]
+
+    return asyncio.run(all_of_them())
+
+
+def labelled(labels: Sequence[int]) -> list[Comparison]:
+    return [
+        Comparison(id=str(n), prompt=f"Task {n}", responses=("yes", "no"), label=Label(best=best))
+        for n, best in enumerate(labels)
+    ]
+
+
+@given(st.lists(st.integers(0, 1), min_size=1, max_size=30), st.integers(1, 3))
+def test_a_judge_of_places_asked_in_both_orders_gets_exactly_a_half_whatever_the_labels(
+    labels: list[int], times: int
+) -> None:
+    always_first = Repeated(Swapped(Says(lambda comparison, sample: 0)), times)
+    tallied = of_all(judged(always_first, labelled(labels)))
+    assert mean(tallied.half) == 0.5
+    assert mean(tallied.strict) == 0.0
+    assert mean(tallied.flip_rate) == 1.0
+    assert mean(tallied.baselines.accuracy["random"]) == 0.5
+
+
+def test_flip_rate_and_agreement_are_means_over_rows_that_have_several_votes() -> None:
+    tallied = of_all(
+        [
+            pair(swapped([0, 0, 0, 0]), 0),  # no flips, all agree
+            pair(swapped([0, 1, 0, 0]), 1),  # one of two flips, three of four agree
+            pair([vote(0)], 2),
+        ]
+    )
+    assert mean(tallied.flip_rate) == 0.25
+    assert mean(tallied.agreement) == (1 + 0.75) / 2
+    single = of_all([pair([vote(0)])])
+    assert (single.flip_rate, single.agreement) == (None, None)
+
+
+def test_votes_without_a_verdict_are_counted_by_reason_and_errors_by_their_text() -> None:
+    failed = Vote(Status.FAILED, order=(0, 1), error="HTTP 503")
+    tallied = of_all([pair([vote(0), vote(MISSING), failed], 0), pair([failed, failed], 1)])
+    assert tallied.votes == 5
+    assert tallied.invalid == {"missing": 1, "failed": 3}
+    assert tallied.errors == {"HTTP 503": 3}
+    assert summary({"all": tallied})["all"]["errors"] == {"HTTP 503": 3}
+
+
+def test_rows_of_one_prompt_that_stand_and_fall_together_are_no_more_evidence_than_one() -> None:
+    shares = [0, 1, 1, 0, 1, 1, 1, 0, 1, 1] * 3
+    alone = of_all([pair([vote(right)], n, label=1) for n, right in enumerate(shares)])
+    tenfold = of_all([pair([vote(right)], n, label=1) for n, right in enumerate(shares) for _ in range(10)])
+    assert alone.strict is not None
+    assert tenfold.strict is not None
+    assert tenfold.strict.high - tenfold.strict.low > 0.99 * (alone.strict.high - alone.strict.low)
+
+
+def test_a_summary_is_plain_json() -> None:
+    rows = [pair(swapped([0, 1, MISSING, 0]), n, domain="preference") for n in range(3)]
+    told = json.loads(json.dumps(summary(tally(rows))))
+    assert set(told) == {"all", "preference"}
+    assert told["all"]["strict"][0] == 1.0
+    assert told["all"]["calibration"]["votes"]["bins"] == [[0.6, 0.7, 3, pytest.approx(2 / 3), 1.0]]
+
+
+# Baselines ------------------------------------------------------------------------------------------------------------
+
+
+def test_baselines_are_what_their_rules_would_have_got() -> None:
+    def of(responses: Sequence[str], label: int, n: int) -> dict[str, Any]:
+        return pair([vote(0)], n, responses=tuple(responses), label=label)
+
+    rows = [
+        of(["aaa", "b"], 1, 0),  # the shorter
+        of(["aaa", "b"], 0, 1),  # the longer
+        of(["aa", "bb"], 1, 2),  # as long: half a point for either
+        of(["a", "b", "cc", "dd"], 1, 3),  # of four, one of the two shortest
+    ]
+    found = {name: mean(value) for name, value in of_all(rows).baselines.accuracy.items()}
+    assert found == {
+        "first": 1 / 4,
+        "constant": 3 / 4,  # always the second
+        "longer": (0 + 1 + 1 / 2 + 0) / 4,
+        "shorter": (1 + 0 + 1 / 2 + 1 / 2) / 4,
+        "random": (3 / 2 + 1 / 4) / 4,
+    }
+
+
+@given(st.lists(st.tuples(st.lists(st.text(max_size=4), min_size=2, max_size=2), st.integers(0, 1)), min_size=1))
+def test_what_longer_gets_of_pairs_shorter_does_not(pairs: list[tuple[list[str], int]]) -> None:
+    rows = [pair([vote(0)], n, responses=tuple(texts), label=label) for n, (texts, label) in enumerate(pairs)]
+    found = of_all(rows).baselines.accuracy
+    assert mean(found["longer"]) + mean(found["shorter"]) == pytest.approx(1)
+    assert mean(found["constant"]) >= 0.5
+
+
+# Calibration ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("truth", "ece"),
+    [
+        pytest.param(lambda sure: sure, 0.0, id="right as often as it is sure"),
+        pytest.param(lambda sure: 0.5 + 0 * sure, 0.25, id="right half of the time, sure from 0.5 to 1"),
+        pytest.param(lambda sure: sure - 0.1, 0.1, id="a tenth too sure"),
+    ],
+)
+def test_the_calibration_of_a_judge_whose_calibration_is_known(truth: Callable[[Any], Any], ece: float) -> None:
+    draw = np.random.default_rng(0)
+    sure = draw.uniform(0.5, 1, 40_000)
+    right = draw.random(40_000) < truth(sure)
+    calibration = Calibration()
+    for confidence, hit in zip(sure.tolist(), right.tolist(), strict=True):
+        calibration.add(confidence, right=hit)
+    # E[(s - r)^2] = E[s^2 - 2 s t + t] with r of mean t.
+    brier = float(np.mean(sure**2 - 2 * sure * truth(sure) + truth(sure)))
+    assert calibration.ece == pytest.approx(ece, abs=0.01)
+    assert calibration.brier == pytest.approx(brier, abs=0.01)
+    assert calibration.bins[0][:2] == (0.5, 0.6)
+
+
+def sure_of(winner: int, *probabilities: tuple[float, float]) -> list[Vote]:
+    return [Vote(Status.OK, winner=winner, order=(0, 1), probabilities=told) for told in probabilities]
+
+
+def test_probabilities_of_a_row_are_those_of_its_winner_and_so_is_the_share_of_its_votes() -> None:
+    rows = [
+        pair([*sure_of(1, (0.1, 0.9), (0.3, 0.6)), *sure_of(0, (0.7, 0.3))], 0, label=1),
+        pair([vote(None)], 1),  # names nobody
+        pair([vote(0)], 2),  # one vote without probabilities
+        pair([vote(0)], 3, label=None),
+    ]
+    found = of_all(rows).calibration
+    assert {source: calibration.bins for source, calibration in found.items()} == {
+        "probabilities": [(0.6, 0.7, 1, pytest.approx(0.6), 1.0)],  # (0.9 + 0.6 + 0.3) / 3
+        "votes": [(0.6, 0.7, 1, pytest.approx(2 / 3), 1.0)],
+    }
+
+
+def test_nothing_sure_has_no_calibration() -> None:
+    assert (Calibration().ece, Calibration().brier, Calibration().bins) == (None, None, [])
+
+
+# Votes ----------------------------------------------------------------------------------------------------------------
+
+any_votes = st.lists(st.sampled_from([0, 1, None, MISSING]), min_size=1, max_size=9)
+rules = st.builds(Rule, invalid=st.sampled_from(["drop", "require"]), ties=st.sampled_from(["count", "drop"]))
+
+
+@given(any_votes, rules, st.integers(1, 9))
+def test_the_first_votes_of_a_row_are_the_row_of_the_first_votes(winners: list[Any], rule: Rule, votes: int) -> None:
+    def made(cast: Sequence[Vote]) -> dict[str, Any]:
+        comparison = Comparison(id="1", prompt="p", responses=("a", "b"), label=Label(best=0))
+        return as_json(verdict_row(comparison, rule(cast)))
+
+    cast = swapped(winners)
+    assert as_json(first(made(cast), votes)) == made(cast[:votes])
+
+
+def test_the_curve_of_a_judge_that_is_right_seven_times_in_ten_rises_as_condorcet_says() -> None:
+    draw = random.Random(0)
+    labels = [0] * 400
+    says = {(str(n), sample): int(draw.random() > 0.7) for n, sample in product(range(400), range(5))}
+    rows = judged(Repeated(Says(lambda comparison, sample: says[comparison.id, sample]), 5), labelled(labels))
+    found = curve(rows)
+    assert list(found) == [1, 2, 4, 5]
+    # By the binomial: 0.7; of five, three or more: 0.837. Three standard errors of 400 rows are 0.07 and 0.055.
+    assert mean(found[1].strict) == pytest.approx(0.7, abs=0.07)
+    assert mean(found[5].strict) == pytest.approx(0.837, abs=0.055)
+    assert mean(found[2].half) == pytest.approx(mean(found[1].half), abs=0.07), "two votes can only tie"
+
+
+def test_greedy_and_sampled_runs_stand_in_one_table_with_their_tokens() -> None:
+    greedy = [pair([vote(0)], n) for n in range(3)]
+    sampled = [pair(swapped([0, 1, 0, 0]), n) for n in range(3)]
+    table = curves({"greedy": greedy, "sampled": sampled})
+    assert {name: tallied.completion_tokens for name, tallied in table.items()} == {
+        "greedy, 1 vote": 60,
+        "sampled, 1 vote": 60,
+        "sampled, 2 votes": 120,
+        "sampled, 4 votes": 240,
+    }
+    assert summary({"all": table["sampled, 4 votes"]}) == summary({"all": of_all(sampled)})
+    assert curves({"none": []}) == {}
