@@ -152,6 +152,10 @@ def run(opened: Opened, what: str, write: Write[Outcome]) -> Outcome:
         raise Interrupted(f"stopped; {_how_to_go_on(cached)}") from None
     except SpentError as error:
         raise FathomError(f"stopped: {error}; {_how_to_go_on(cached)}, with a higher bound") from None
+    except OSError as error:
+        if not out:
+            raise
+        raise FathomError(f"cannot write {out}: {error}; {_how_to_go_on(cached)}") from error
 
 
 def _total(given: Mapping[str, Any]) -> int | None:
