@@ -25,6 +25,9 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    SerializeAsAny,
     ValidationError,
     create_model,
     field_validator,
@@ -34,7 +37,6 @@ from pydantic import (
 from fathom.checkpoints import located
 from fathom.errors import FathomError, require
 from fathom.judges import Judge, find
-from fathom.judges.mix import Style
 
 OURS = {"output_dir": "output", "seed": "seed", "resume_from_checkpoint": "--resume"}
 """TRL settings that a recipe says once, elsewhere."""
@@ -48,19 +50,38 @@ class Strict(BaseModel):
 
 
 class JudgeChoice(Strict):
-    """The judge that the model becomes. It makes the prompts and reads the completions, in training as afterwards."""
+    """The judge that the model becomes. It makes the prompts and reads the completions, in training as afterwards.
+
+    Beside `name`, a file in `fathom/judges`, there are that judge's own settings (see `judge_choice`).
+    """
 
     name: str = "mix"
-    """A file in `fathom/judges`."""
-    style: Style = "mix"
-    trained: bool = True
-    """Whether the prompt is the plain one for trained models (else it carries the whole instruction)."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _with_its_settings(cls, given: Any, handler: ModelWrapValidatorHandler[JudgeChoice]) -> JudgeChoice:
+        if cls is not JudgeChoice or not isinstance(given, Mapping):
+            return handler(given)
+        return judge_choice(str(given.get("name", "mix"))).model_validate(given)
 
     def build(self) -> Judge:
-        try:
-            return find(self.name)(style=self.style, trained=self.trained)  # type: ignore[call-arg]
-        except ValueError as error:
-            raise FathomError(f"judge.name: {error}") from error
+        return find(self.name)(**self.model_dump(exclude={"name"}))
+
+
+@cache
+def judge_choice(name: str) -> type[JudgeChoice]:
+    """A judge's name and settings, with their types and defaults. `trained`, where a judge has that, defaults to true.
+
+    The prompt is then the plain one for trained models. Raises ValueError where there is no such judge.
+    """
+    kind = find(name)
+    hints = get_type_hints(kind)
+    fields: dict[str, Any] = {
+        field.name: (hints[field.name], True if field.name == "trained" else field.default)
+        for field in dataclasses.fields(kind)
+        if field.name not in {"engine", "sampling"}
+    }
+    return create_model(kind.__name__, __base__=JudgeChoice, name=(str, name), **fields)
 
 
 def _listed(value: Any) -> Any:
@@ -81,7 +102,7 @@ class Recipe(Strict):
     """One file or several."""
     output: Path
     """The folder for checkpoints, the trained model and the run's records."""
-    judge: JudgeChoice = JudgeChoice()
+    judge: SerializeAsAny[JudgeChoice] = Field(default={}, validate_default=True)
     lora: dict[str, Any] | None = None
     """Settings of peft's `LoraConfig`. Without them all weights are trained."""
     seed: int = 0
@@ -221,7 +242,7 @@ def _told(problem: Mapping[str, Any], kind: type[Recipe]) -> str:
 def _meant(name: str, parents: Sequence[str], kind: type[Recipe]) -> str | None:
     known = {
         "": list(kind.model_fields),
-        "judge": list(JudgeChoice.model_fields),
+        "judge": list(judge_choice("mix").model_fields),
         "trainer": list(settings_of("trl", kind.trl_config).model_fields),
         "lora": list(settings_of("peft", "LoraConfig").model_fields),
     }
