@@ -259,6 +259,14 @@ def test_a_failure_of_the_model_does_not_leave_those_waiting_who_came_while_it_r
     assert late == one_by_one(engine, [ask("late")])[0].text
 
 
+def test_an_engine_goes_on_in_another_event_loop_after_the_first_was_closed(checkpoint: Path) -> None:
+    engine = LocalEngine(checkpoint)
+    loop = asyncio.new_event_loop()
+    first = loop.run_until_complete(engine.complete(ask("hello")))
+    loop.close()
+    assert asyncio.run(asyncio.wait_for(engine.complete(ask("hello")), 60)) == first
+
+
 def test_a_prompt_begins_with_exactly_one_begin_token(engine: LocalEngine, tmp_path: Path) -> None:
     begin = engine.tokenizer.convert_tokens_to_ids(BEGIN)
     assert engine.tokenizer("hello")["input_ids"].count(begin) == 1, "this tokenizer adds its own as well"

@@ -85,9 +85,11 @@ class LocalEngine:
 
     async def complete(self, request: Request) -> Completion:
         """Raises EngineError when the prompt does not fit the model, the template refuses it, or memory runs out."""
-        job = _Job(request, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        job = _Job(request, loop.create_future())
         self._waiting.append(job)
-        if self._runner is None or self._runner.done():
+        # An event loop that was closed has left its runner behind, which will never be done.
+        if self._runner is None or self._runner.done() or self._runner.get_loop() is not loop:
             self._runner = asyncio.create_task(self._run())
         return await job.future
 
