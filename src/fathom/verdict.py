@@ -94,11 +94,15 @@ class Rule:
     ties: Ties = "count"
 
     def __call__(self, votes: Sequence[Vote]) -> Verdict:
-        """Raises ValueError where there are no votes, or votes without the scores or probabilities to aggregate."""
+        """Raises ValueError where there are no votes, or votes without the scores or probabilities to aggregate.
+
+        A vote whose probabilities were asked for and not found says so in its error. Under `probability` it is invalid.
+        """
         if not votes:
             raise ValueError("a verdict needs at least one vote")
-        readable = [vote for vote in votes if vote.status is Status.OK]
-        unreadable = [vote.status for vote in votes if vote.status is not Status.OK]
+        statuses = [self._status(vote) for vote in votes]
+        readable = [vote for vote, status in zip(votes, statuses, strict=True) if status is Status.OK]
+        unreadable = [status for status in statuses if status is not Status.OK]
         if not readable or (unreadable and self.invalid == "require"):
             status = Counter(unreadable).most_common(1)[0][0]
             return Verdict(tuple(votes), status, None, None, None, self)
@@ -111,6 +115,10 @@ class Rule:
         agreement = sum(vote.winner == winner for vote in readable) / len(readable)
         return Verdict(tuple(votes), Status.OK, winner, scores, agreement, self)
 
+    def _status(self, vote: Vote) -> Status:
+        lacking = self.aggregate == "probability" and vote.probabilities is None and vote.error is not None
+        return Status.INVALID if lacking and vote.status is Status.OK else vote.status
+
     def _scores(self, votes: Sequence[Vote], n: int) -> tuple[float, ...]:
         if self.aggregate == "majority":
             tally = Counter(vote.winner for vote in votes)
@@ -122,7 +130,8 @@ class Rule:
     def _told(self, values: tuple[float, ...] | None) -> tuple[float, ...]:
         if values is None:
             kind = "probabilities" if self.aggregate == "probability" else "scores"
-            raise ValueError(f"the aggregate {self.aggregate!r} takes votes with {kind}, and there is one without")
+            hint = " (Sampling(top_logprobs=5) asks for them)" if kind == "probabilities" else ""
+            raise ValueError(f"the aggregate {self.aggregate!r} takes votes with {kind}; there is one without{hint}")
         return values
 
 

@@ -27,12 +27,14 @@ from collections.abc import (
 )
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from threading import Thread
 from typing import Any, ClassVar, Literal, TypeVar
 
 from fathom.engines import ChatMessage, Completion, Engine, EngineError, Request, Sampling
 from fathom.errors import FathomError
+from fathom.judges._probabilities import Choices, chances
 from fathom.rationale import Status
 from fathom.records import Comparison
 from fathom.verdict import Rule, Usage, Verdict, Vote
@@ -86,6 +88,8 @@ class Judge(Voter):
     engine: Engine | None = None
     sampling: Sampling = field(default_factory=Sampling)
     pattern: ClassVar[Pattern] = "pairwise"
+    choices: ClassVar[Choices] = {"A": 0, "B": 1, "C": None, "tie": None, "Tie": None}
+    """How it spells its verdicts, for the probabilities of a vote: choices, and the response that each names."""
 
     @abstractmethod
     def ask(self, comparison: Comparison) -> list[ChatMessage]:
@@ -109,13 +113,25 @@ class Judge(Voter):
 
     def read_completion(self, completion: Completion, comparison: Comparison) -> Vote:
         """What `read` makes of the text, with what the engine says beside it."""
-        vote = self.read(completion.text, comparison, finished=completion.finish_reason == "stop")
+        read = partial(self.read, comparison=comparison, finished=completion.finish_reason == "stop")
+        vote = read(completion.text)
+        if self.sampling.top_logprobs and vote.status is Status.OK:
+            vote = self._with_probabilities(vote, completion, read, len(comparison.responses))
         return replace(
             vote,
             usage=completion.usage,
             reasoning=completion.reasoning,
             extended_to=completion.extended_to,
         )
+
+    def _with_probabilities(self, vote: Vote, completion: Completion, read: Callable[[str], Vote], count: int) -> Vote:
+        """The vote, with an error where it has no probabilities."""
+        if not any(token.top for token in completion.logprobs or ()):
+            return replace(vote, error="no probabilities: the engine returned no likely tokens")
+        choices = {choice: index for choice, index in self.choices.items() if index is None or index < count}
+        found = chances(completion.logprobs or (), completion.text, choices, vote, read, stops=self.sampling.stop)
+        error = None if found else "no probabilities: no one token could be told to be the verdict's"
+        return replace(vote, probabilities=found, error=error)
 
     async def votes(self, comparison: Comparison, sample: int = 0) -> list[Vote]:
         if self.pattern == "pointwise" and len(comparison.responses) > 1:
@@ -238,7 +254,7 @@ def _iterated(results: AsyncGenerator[Item, None]) -> Generator[Item, None, None
 
 def find(name: str) -> type[Judge]:
     """The judge in the file of that name. Raises ValueError that lists the judges there are."""
-    names = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
     if name not in names:
         raise ValueError(f"there is no judge {name!r}; there are: {', '.join(names)}")
     judge: type[Judge] = importlib.import_module(f"{__name__}.{name}").JUDGE
