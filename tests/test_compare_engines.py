@@ -196,6 +196,12 @@ def test_a_tie_is_told_from_another_distribution(
     assert cause(done("a b"), done("a c"), found) == expected
 
 
+def test_a_token_that_is_not_the_most_probable_one_of_its_engine_was_sampled_by_other_rules() -> None:
+    greedy = (TokenLogprob("b", -0.5, (("b", -0.5),)),)
+    penalised = (TokenLogprob("c", -1.1, (("b", -0.5),)),)
+    assert cause(done("b"), done("c"), diverge("b", "c", (greedy, penalised))) == "sampling"
+
+
 def with_logprobs(text: str, told: Sequence[TokenLogprob]) -> Reply:
     body = json.loads(chat(text).body)
     body["choices"][0]["logprobs"] = {"content": [{"token": t.token, "logprob": t.logprob} for t in told]}

@@ -1,6 +1,6 @@
 """The openai engine against real servers: the same verdicts as the local engine, at temperature 0.
 
-`python benchmarks/real_servers.py FOLDER` makes what is needed once, and `FATHOM_SERVERS=FOLDER pytest -m slow` finds it.
+`python benchmarks/real_servers.py FOLDER` makes what is needed once; `FATHOM_SERVERS=FOLDER pytest -m slow` finds it.
 """
 
 from __future__ import annotations
@@ -55,4 +55,4 @@ def test_a_real_server_gives_the_verdicts_of_the_local_engine(script: Any, name:
 def test_sampling_defaults_that_change_greedy_decoding_are_found_out(script: Any, tmp_path: Path) -> None:
     figures = measured(script, DEFAULTS, tmp_path, rows=30)
     assert figures["verdicts_equal"] < figures["comparisons"]
-    assert figures["causes"]["model"] > 0
+    assert figures["causes"]["sampling"] > 0.9 * (figures["texts"] - figures["texts_equal"])

@@ -33,8 +33,8 @@ CONTEXT = 60
 CLOSE = 0.1
 """Two log-probabilities (natural logarithm) within this are called close: a factor of 1.1 in probability."""
 
-SAME_SCORE = 1e-3
-"""Scores within this are equal: those made of log-probabilities differ in the last digits."""
+SAME = 1e-3
+"""Scores, and log-probabilities of one engine, within this are equal: they differ in the last digits."""
 
 MOST_FIRST = 5
 """Differing texts that a tally keeps, to be shown."""
@@ -42,7 +42,7 @@ MOST_FIRST = 5
 Result = Completion | EngineError
 Logprobs = tuple[TokenLogprob, ...] | None
 
-Cause = Literal["failed", "prompt", "thinking", "whitespace", "limit", "end", "tie", "model", "unknown"]
+Cause = Literal["failed", "prompt", "thinking", "whitespace", "limit", "end", "sampling", "tie", "model", "unknown"]
 
 CAUSES: dict[Cause, str] = {
     "failed": "an engine gave no text",
@@ -51,8 +51,9 @@ CAUSES: dict[Cause, str] = {
     "whitespace": "nothing but white space differs: see how each decodes tokens",
     "limit": "one met a token limit where the other went on: see --max-tokens, and the server's context and limits",
     "end": "one ended where the other went on: see the end tokens and stop strings",
+    "sampling": "one wrote another token than its most probable one: see its sampling defaults, a repeat penalty say",
     "tie": "the two ways to go on are about equally probable, so that rounding decides: no setting changes that",
-    "model": "the same tokens have other probabilities: see weights, quantisation, precision, sampling defaults",
+    "model": "the same tokens have other probabilities: see weights, quantisation, precision",
     "unknown": "no log-probabilities to tell why",
 }
 
@@ -107,7 +108,7 @@ class Compared:
 def _same_scores(one: tuple[float, ...] | None, other: tuple[float, ...] | None) -> bool:
     if one is None or other is None:
         return one is other
-    return all(math.isclose(a, b, rel_tol=0, abs_tol=SAME_SCORE) for a, b in zip(one, other, strict=True))
+    return all(math.isclose(a, b, rel_tol=0, abs_tol=SAME) for a, b in zip(one, other, strict=True))
 
 
 class Compare:
@@ -177,7 +178,7 @@ class _Scored:
         async with self.turn:
             if self.refused:
                 return None
-            sampling = replace(request.sampling, logprobs=True)
+            sampling = replace(request.sampling, top_logprobs=max(1, request.sampling.top_logprobs))
             try:
                 completion = await self.engine.complete(replace(request, sampling=sampling))
             except EngineError:
@@ -235,10 +236,17 @@ def cause(one: Completion, other: Completion, divergence: Divergence) -> Cause:
     mine, theirs = divergence.tokens
     if mine is None or theirs is None:
         return "unknown"
+    if _passed_over(mine) or _passed_over(theirs):
+        return "sampling"
     apart = max(abs(mine.logprob - theirs.logprob), divergence.drift or 0.0)
     # Two tokens of one distribution share its mass: 0.99 for one and 0.99 for the other are of two.
     together = math.exp(mine.logprob) + math.exp(theirs.logprob)
     return "tie" if apart < CLOSE and together < 1 + CLOSE else "model"
+
+
+def _passed_over(token: TokenLogprob) -> bool:
+    """Whether a token was written although its engine tells of a more probable one, not just in the last digits."""
+    return bool(token.top) and token.top[0][1] > token.logprob + SAME
 
 
 # Rows and what they amount to -----------------------------------------------------------------------------------------
