@@ -16,11 +16,11 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "fathom"
 
-VALUES = {"transcript", "rationale", "verdict", "records"}
+VALUES = {"transcript", "rationale", "verdict", "records", "rewards"}
 NOTHING_ELSE = {
     **dict.fromkeys(VALUES, VALUES),
     "engines": {"errors", "control", "verdict"},
-    "judges": {"errors", "rationale", "verdict", "records", "engines", "prompts"},
+    "judges": {"errors", "rationale", "verdict", "records", "rewards", "engines", "prompts"},
     "prompts": {"control"},
 }
 HEAVY = {

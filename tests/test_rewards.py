@@ -15,7 +15,8 @@ from fathom.judges import Judge
 from fathom.judges.mix import MixJudge
 from fathom.rationale import Rationale, Status, Unit, render
 from fathom.records import Comparison, Domain, Label
-from fathom.train.rewards import as_trl_reward, verdict_reward
+from fathom.rewards import verdict_reward
+from fathom.train.rewards import as_trl_reward
 from fathom.verdict import Vote
 
 JUDGE = MixJudge(trained=True)

@@ -130,6 +130,7 @@ def _vote_row(vote: Vote) -> dict[str, Any]:
         "extended_to": vote.extended_to,
         "tokens": _tokens(vote.usage),
         "error": vote.error,
+        "counted": vote.counted,
     }
 
 

@@ -57,6 +57,8 @@ class Vote:
     probabilities: tuple[float, ...] | None = None
     """For each response, the probability that the model named it, read where it did. What is missing to 1 went to a
     tie and to all that is no verdict."""
+    counted: bool = True
+    """Whether it may decide: False where a filter, such as a meta reward model, has left it out. Its tokens count."""
 
     def __post_init__(self) -> None:
         told = (self.winner, self.scores, self.probabilities)
@@ -98,10 +100,11 @@ class Rule:
 
         A vote whose probabilities were asked for and not found says so in its error. Under `probability` it is invalid.
         """
-        if not votes:
-            raise ValueError("a verdict needs at least one vote")
-        statuses = [self._status(vote) for vote in votes]
-        readable = [vote for vote, status in zip(votes, statuses, strict=True) if status is Status.OK]
+        admitted = [vote for vote in votes if vote.counted]
+        if not admitted:
+            raise ValueError("a verdict needs at least one vote that counts")
+        statuses = [self._status(vote) for vote in admitted]
+        readable = [vote for vote, status in zip(admitted, statuses, strict=True) if status is Status.OK]
         unreadable = [status for status in statuses if status is not Status.OK]
         if not readable or (unreadable and self.invalid == "require"):
             status = Counter(unreadable).most_common(1)[0][0]

@@ -37,6 +37,7 @@ from fathom.errors import FathomError
 from fathom.judges._probabilities import Choices, chances
 from fathom.rationale import Status
 from fathom.records import Comparison
+from fathom.rewards import verdict_reward
 from fathom.verdict import Rule, Usage, Verdict, Vote
 
 Item = TypeVar("Item")
@@ -98,6 +99,12 @@ class Judge(Voter):
     @abstractmethod
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
         """The vote that a completion casts. `finished` is False when the engine cut the text off at its token limit."""
+
+    def reward(self, vote: Vote, comparison: Comparison) -> float:
+        """What reinforcement learning pays for the vote, given the comparison's label: +1 or -1, unless overridden."""
+        if comparison.label is None:
+            raise ValueError(f"comparison {comparison.id!r} has no label to reward a verdict by")
+        return verdict_reward(vote, comparison.label)
 
     async def vote(self, comparison: Comparison, sample: int = 0) -> Vote:
         """One sampled vote. An engine's failure is a vote with status `FAILED` that says why, never an exception."""

@@ -1,10 +1,9 @@
-"""The reward of RLVR: +1 when the verdict is the label's, -1 otherwise. No reward for format, none for style.
+"""A judge's reward as TRL calls it, and what is logged beside it. No reward for format, none for style.
 
     reward = as_trl_reward(MixJudge(trained=True), max_completion_length=1024, ends={tokenizer.eos_token_id})
     GRPOTrainer(reward_funcs=reward, ...)
 
-Source: "Beyond Length Scaling: Synergizing Breadth and Depth for Generative Reward Models" (arXiv 2603.01571), section
-on RLVR. A text without one readable verdict is "otherwise", so a model gains nothing by hedging or by writing on.
+Which reward that is, the judge says (`Judge.reward`).
 """
 
 from __future__ import annotations
@@ -14,21 +13,11 @@ from typing import Any, get_args
 
 from fathom.judges import Judge
 from fathom.rationale import Status, Structure
-from fathom.records import Comparison, Label
+from fathom.records import Comparison
 from fathom.synth import FITTING
 from fathom.verdict import Vote
 
 Metric = tuple[str, float]
-
-
-def verdict_reward(vote: Vote, label: Label) -> float:
-    """+1.0 when the vote names the label's winner; -1.0 for wrong, tied, unreadable and missing verdicts alike.
-
-    Raises ValueError for a label without a winner: nothing could be right.
-    """
-    if label.winner is None:
-        raise ValueError("a label without a winner rewards nothing; leave such comparisons out")
-    return 1.0 if vote.status is Status.OK and vote.winner == label.winner else -1.0
 
 
 def as_trl_reward(judge: Judge, *, max_completion_length: int, ends: Collection[int]) -> Callable[..., list[float]]:
@@ -51,9 +40,9 @@ def as_trl_reward(judge: Judge, *, max_completion_length: int, ends: Collection[
             assert told.label is not None, f"comparison {told.id} has no label"
             finished = len(tokens) < max_completion_length or tokens[-1] in ends
             vote = judge.read(_text(completion), told, finished=finished)
-            rewards.append(verdict_reward(vote, told.label))
+            rewards.append(judge.reward(vote, told))
             if log_metric is not None:
-                for name, value in metrics(vote, told, len(tokens)):
+                for name, value in metrics(vote, told, len(tokens), rewards[-1]):
                     log_metric(name, value)
         return rewards
 
@@ -65,10 +54,9 @@ def _text(completion: Any) -> str:
     return completion if isinstance(completion, str) else str(completion[-1]["content"])
 
 
-def metrics(vote: Vote, comparison: Comparison, tokens: int) -> Iterator[Metric]:
+def metrics(vote: Vote, comparison: Comparison, tokens: int, reward: float) -> Iterator[Metric]:
     """What one vote adds to the means that are logged. Shares by domain only where the comparison names its domain."""
-    assert comparison.label is not None
-    yield "accuracy", float(verdict_reward(vote, comparison.label) > 0)
+    yield "accuracy", float(reward > 0)
     yield "invalid", float(vote.status is not Status.OK)
     if comparison.domain is None:
         return
