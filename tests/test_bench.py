@@ -55,14 +55,19 @@ def write_example(benchmark: bench.Benchmark, folder: Path) -> Path:
     return folder
 
 
-@pytest.fixture(params=bench.names())
+@pytest.fixture(scope="module", params=bench.names())
 def benchmark(request: pytest.FixtureRequest) -> bench.Benchmark:
     return bench.find(request.param)
 
 
-@pytest.fixture
-def comparisons(benchmark: bench.Benchmark, tmp_path: Path) -> list[Comparison]:
-    return list(benchmark.load(write_example(benchmark, tmp_path)))
+@pytest.fixture(scope="module")
+def example(benchmark: bench.Benchmark, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_example(benchmark, tmp_path_factory.mktemp(benchmark.name))
+
+
+@pytest.fixture(scope="module")
+def comparisons(benchmark: bench.Benchmark, example: Path) -> list[Comparison]:
+    return list(benchmark.load(example))
 
 
 async def judged(voter: Voter, comparison: Comparison) -> Row:
@@ -133,11 +138,11 @@ def test_unreadable_verdicts_are_counted_and_never_better_than_right(
 
 
 def test_ids_are_unique_and_stable_and_name_the_benchmark(
-    benchmark: bench.Benchmark, comparisons: list[Comparison], tmp_path: Path
+    benchmark: bench.Benchmark, comparisons: list[Comparison], example: Path
 ) -> None:
     ids = [comparison.id for comparison in comparisons]
     assert len(set(ids)) == len(ids)
-    assert [comparison.id for comparison in benchmark.load(tmp_path)] == ids
+    assert [comparison.id for comparison in benchmark.load(example)] == ids
     assert all(id.startswith(f"{benchmark.name}/") for id in ids)
 
 

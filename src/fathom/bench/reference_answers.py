@@ -1,0 +1,163 @@
+"""Solutions to problems with a reference answer, as MATH and GSM8K have them: does a judge know the right ones?
+
+    score.figures["best-of-n"], score.figures["auc"]
+
+Which solutions are right is not read from the file but found by math-verify, when it is loaded: a solution is right
+where its final answer equals the reference. One whose check took too long or failed is left out, and metadata["left
+out"] counts those.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fathom.answers import Verifier
+from fathom.bench import Benchmark
+from fathom.bench._files import comparison, each, found, placed
+from fathom.bench._outcomes import Row, mean, scores, source_first
+from fathom.conversations import BadRow
+from fathom.records import Comparison, Label
+
+FILES = ("*solutions*",)
+_FINAL = re.compile(r".*(?:####|\bA:)(.*)", re.DOTALL)
+_CALCULATOR = re.compile(r"<<.*?>>")
+
+
+def load(folder: Path) -> Iterator[Comparison]:
+    paths = found(folder, *FILES)
+    with Verifier() as verifier:
+        for path in paths:
+            yield from each(path, (), partial(_question, verifier=verifier))
+
+
+def _question(row: Row, line: int, verifier: Verifier) -> Iterator[Comparison]:
+    """A question with fewer than two checked solutions leaves nothing to compare, and is left out."""
+    prompt, solutions = _told(row, ("problem", "question")), _solutions(row)
+    reference = final_answer(_told(row, ("answer", "ground_truth")))
+    checks = verifier.checks([final_answer(solution) for solution in solutions], reference)
+    if any(checked.reason == "no reference" for checked in checks):
+        raise BadRow("answer", f"math-verify finds no answer in {reference!r}")
+    sure = [
+        (solution, bool(checked.equal))
+        for solution, checked in zip(solutions, checks, strict=True)
+        if checked.reason in ("read", "no answer")
+    ]
+    if len(sure) > 1:
+        yield placed(_comparison(line, prompt, reference, sure, len(solutions) - len(sure)))
+
+
+def _comparison(line: int, prompt: str, reference: str, sure: Sequence[tuple[str, bool]], left_out: int) -> Comparison:
+    right = [correct for _, correct in sure]
+    return comparison(
+        "reference_answers",
+        str(line),
+        prompt,
+        [solution for solution, _ in sure],
+        Label(scores=tuple(map(float, right))),
+        subset="solutions",
+        domain="correctness",
+        reference=reference,
+        right=right,
+        **{"left out": left_out},
+    )
+
+
+def _told(row: Row, columns: Sequence[str]) -> str:
+    for column in columns:
+        if row.get(column) is not None:
+            return str(row[column])
+    raise BadRow(columns[0], f"lacks the column {' or '.join(columns)}; there are: {', '.join(row)}")
+
+
+def _solutions(row: Row) -> list[str]:
+    """A list of texts, or as GSM8K's authors have them: a column a model, each with a `solution`."""
+    listed: list[Any] | None = row.get("solutions")
+    if listed is not None:
+        return [str(solution) for solution in listed]
+    by_model = [value["solution"] for value in row.values() if isinstance(value, Mapping) and "solution" in value]
+    if not by_model:
+        raise BadRow("solutions", f"lacks the column solutions; there are: {', '.join(row)}")
+    return by_model
+
+
+def final_answer(text: str) -> str:
+    """What stands after the last `####` or `A:`, as GSM8K marks answers; else the whole text. Without its sums."""
+    match = _FINAL.fullmatch(text)
+    return _CALCULATOR.sub("", match[1].strip() if match else text)
+
+
+class Valued(NamedTuple):
+    """The scores of right and of wrong solutions."""
+
+    right: tuple[float, ...]
+    wrong: tuple[float, ...]
+
+
+def item(row: Row) -> Valued:
+    """Solutions are equal where nothing could be read."""
+    right = row["metadata"]["right"]
+    values = list(zip(source_first(row, scores(row) or [0.0] * len(right)), right, strict=True))
+    return Valued(tuple(value for value, is_right in values if is_right), tuple(v for v, ok in values if not ok))
+
+
+def figures(items: Sequence[Valued]) -> Mapping[str, float]:
+    mixed = [valued for valued in items if valued.right and valued.wrong]
+    return {"best-of-n": mean(map(_picked, mixed)), "auc": mean(map(_area, mixed))} if mixed else {}
+
+
+def _picked(valued: Valued) -> float:
+    """The share of right ones among the solutions on top."""
+    top = max(*valued.right, *valued.wrong)
+    return valued.right.count(top) / (valued.right.count(top) + valued.wrong.count(top))
+
+
+def _area(valued: Valued) -> float:
+    """Under the ROC curve: how often a right solution scores above a wrong one; equal scores are half."""
+    return mean((good > bad) + 0.5 * (good == bad) for good in valued.right for bad in valued.wrong)
+
+
+BENCHMARK = Benchmark(
+    name="reference_answers",
+    title="Reference answers (MATH, GSM8K)",
+    source=(
+        "Cobbe et al. 2021, GSM8K (arXiv 2110.14168); github.com/openai/grade-school-math,"
+        " data/example_model_solutions.jsonl, MIT; or solutions of your own."
+    ),
+    files=FILES,
+    size="1,319 questions of GSM8K with 4 solutions each; of your own, as many as there are",
+    layout=(
+        "problem or question, answer or ground_truth, and solutions (a list of texts) or a column a model with"
+        " {solution}; checked with 953 questions of GSM8K."
+    ),
+    official=(
+        "There is no official score for judges. Best-of-n: the share of questions where the solution on top is right;"
+        " of several on top, the share of right ones. AUC: how often a right solution scores above a wrong one of the"
+        " same question, equal scores half. Only questions with right and wrong solutions count; in an unreadable row"
+        " all are equal. Right is what math-verify finds equal to the reference."
+    ),
+    domains={"solutions": "correctness"},
+    load=load,
+    item=item,
+    figures=figures,
+    # One right solution of four.
+    always_first=0.25,
+    example={
+        "solutions.jsonl": [
+            {
+                "problem": f"What is 1/2 + {number}?",
+                "answer": rf"\frac{{{2 * number + 1}}}{{2}}",
+                "solutions": [
+                    rf"It is $\frac{{{2 * number}}}{{2}} + \frac{{1}}{{2}} = \boxed{{{number}.5}}$.",
+                    rf"The sum is $\boxed{{{number}}}$.",
+                    rf"The sum is $\boxed{{{number + 2}}}$.",
+                    "I do not know.",
+                ],
+            }
+            for number in (3, 4)
+        ]
+    },
+)
