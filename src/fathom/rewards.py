@@ -22,3 +22,15 @@ def verdict_reward(vote: Vote, label: Label) -> float:
     if label.winner is None:
         raise ValueError("a label without a winner rewards nothing; leave such comparisons out")
     return 1.0 if vote.status is Status.OK and vote.winner == label.winner else -1.0
+
+
+def strictly_best_reward(vote: Vote, label: Label) -> float:
+    """+1.0 when the vote is right about all responses, -1.0 otherwise: the reward of SPCT.
+
+    Of several responses the labelled best must have the highest score alone: a tie is wrong. The score of a single one
+    must be the label's, which is 0 or 1. Source: arXiv 2504.02495, equations 10 and 11. Raises ValueError for a label
+    that names no best of several.
+    """
+    if label.scores is not None and len(label.scores) == 1:
+        return 1.0 if vote.scores == label.scores else -1.0
+    return verdict_reward(vote, label)

@@ -1,0 +1,100 @@
+"""The SPCT judge of DeepSeek-GRM: principles of its own, a critique, and a score for each of n responses in one prompt.
+
+Method: "Inference-Time Scaling for Generalist Reward Modeling" (arXiv 2504.02495), section 3 and appendix G.
+
+    judge = SPCTJudge(engine=engine, sampling=Sampling(temperature=0.5))
+    verdict = await Repeated(Shuffled(judge), 8)(comparison)       # sums of 8 scores, of 8 orders of the responses
+
+The weights of the principles are text for the model: nothing computes with them. The wording of the prompts is ours.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import ClassVar
+
+from fathom import prompts
+from fathom.engines import ChatMessage
+from fathom.judges import Judge, Pattern
+from fathom.rationale import MOST_UNITS, Rationale, Status, Unit
+from fathom.records import Comparison
+from fathom.rewards import strictly_best_reward
+from fathom.verdict import Rule, Vote
+
+SCORES = range(1, 11)
+BINARY = range(2)
+_PRINCIPLE = re.compile(r"^Principle \d+: *(\S.*)$(?:\n^Definition: *(.*)$)?", re.MULTILINE)
+_BOXED = re.compile(r"\\boxed\s*\{([^{}]*)\}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SPCTJudge(Judge):
+    """Scores any number of responses, 1 to 10 each; votes are summed.
+
+    `trained` asks for nothing but the form, which a model trained by SPCT knows. `binary` scores one response 0 or 1,
+    as in training on questions whose answers can be checked; more than one are scored as ever.
+    """
+
+    pattern: ClassVar[Pattern] = "listwise"
+    trained: bool = False
+    binary: bool = False
+
+    @property
+    def rule(self) -> Rule:
+        return Rule(aggregate="sum")
+
+    def ask(self, comparison: Comparison) -> list[ChatMessage]:
+        text = prompts.render(
+            "spct/trained" if self.trained else "spct/instruct",
+            instruction=comparison.prompt_text,
+            responses=comparison.responses,
+            reference=comparison.reference,
+            binary=self._binary(comparison),
+        )
+        return [{"role": "user", "content": text}]
+
+    def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
+        """The last line of scores counts, because a critique may try others before it.
+
+        Missing where there is none; invalid where it holds another number of scores, or one that is not on the scale.
+        """
+        rationale = _principles(text)
+        boxed = _BOXED.findall(text)
+        if not boxed:
+            status = Status.MISSING if finished else Status.TRUNCATED
+            return Vote(status, rationale=rationale, text=text)
+        scores = _scores(boxed[-1], BINARY if self._binary(comparison) else SCORES)
+        if len(scores) != len(comparison.responses):
+            return Vote(Status.INVALID, rationale=rationale, text=text)
+        return Vote(Status.OK, winner=_best(scores), scores=scores, rationale=rationale, text=text)
+
+    def reward(self, vote: Vote, comparison: Comparison) -> float:
+        """Equation 11 of the paper."""
+        if comparison.label is None:
+            raise ValueError(f"comparison {comparison.id!r} has no label to reward a verdict by")
+        return strictly_best_reward(vote, comparison.label)
+
+    def _binary(self, comparison: Comparison) -> bool:
+        return self.binary and len(comparison.responses) == 1
+
+
+def _principles(text: str) -> Rationale:
+    """The principles that it states; the critique, which is of all of them together, stays in the text."""
+    units = [Unit(name, definition) for name, definition in _PRINCIPLE.findall(text)[:MOST_UNITS]]
+    return Rationale(tuple(units))
+
+
+def _scores(text: str, scale: range) -> tuple[float, ...]:
+    """The whole numbers of the scale, between commas; nothing where any is another."""
+    entries = [entry.strip() for entry in text.split(",")]
+    on_scale = all(entry.isascii() and entry.isdigit() and int(entry) in scale for entry in entries)
+    return tuple(map(float, entries)) if on_scale else ()
+
+
+def _best(scores: tuple[float, ...]) -> int | None:
+    best = max(scores)
+    return scores.index(best) if len(scores) > 1 and scores.count(best) == 1 else None
+
+
+JUDGE = SPCTJudge
