@@ -126,8 +126,11 @@ def _with_probabilities(judge: Judge) -> Judge:
     return replace(judge, sampling=replace(judge.sampling, top_logprobs=TOP_LOGPROBS))
 
 
-def run(opened: Opened, what: str, write: Write[Outcome]) -> Outcome:
-    """Lets `write` write to --out, or to standard output; shows progress; closes the engine."""
+def run(opened: Opened, what: str, write: Write[Outcome], total: int | None = None) -> Outcome:
+    """Lets `write` write to --out, or to standard output; shows progress; closes the engine.
+
+    `total` rows are to be judged, where that is not as many as the source has.
+    """
     import asyncio
     import gc
 
@@ -145,7 +148,7 @@ def run(opened: Opened, what: str, write: Write[Outcome]) -> Outcome:
     try:
         with (
             replacing(out) if out else nullcontext(sys.stdout.buffer) as sink,
-            counting(what, _total(opened.given), partial(_spent, opened.metered)) as done,
+            counting(what, total or _total(opened.given), partial(_spent, opened.metered)) as done,
         ):
             return asyncio.run(closing())
     except KeyboardInterrupt:

@@ -1,0 +1,89 @@
+"""`fathom probe FILE`: what moves a judge that should not, as a reliability card."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fathom.cli import _options as options
+from fathom.errors import FathomError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from fathom.records import Comparison
+
+
+@options.judging
+def command(
+    file: options.File,
+    out: Annotated[Path, typer.Option(help="The folder for the card, its rows and what made them.")],
+    probe: Annotated[list[str], typer.Option(help="A file in fathom/probes, again for more. Default: all.")] = [],  # noqa: B006
+    authors: Annotated[
+        str | None, typer.Option(help="Columns that name the responses' models, as in chosen_model,rejected_model.")
+    ] = None,
+    own: Annotated[str | None, typer.Option(help="The judge's own model, as those columns name it.")] = None,
+    **given: Any,
+) -> None:
+    """Measure what moves a judge that should not: position, length, marks, empty answers, injected verdicts.
+
+        fathom probe pairs.jsonl --model runs/sft --limit 200 --out cards/sft
+        fathom probe pairs.jsonl --engine openai --base-url http://localhost:8000/v1 --model Qwen/Qwen3-32B \\
+            --probe keys --probe position --out cards/qwen
+
+    Each comparison is judged as it is and in some twenty variations, in both orders. OUT/card.html shows what was
+    found, OUT/card.json and OUT/card.md hold the same, and all of it can be computed again from OUT/rows.jsonl. To go
+    on after an interruption, give the same command again.
+    """
+    from fathom import probes, runs
+    from fathom.cli._judging import describe, opened, run
+    from fathom.judging import write_verdicts
+    from fathom.metrics.verdicts import summary
+    from fathom.probes._card import write
+
+    chosen = {name: probes.find(name) for name in probe or probes.names()}
+    if (authors is None) != (own is None):
+        raise FathomError(
+            "--authors and --own go together: which columns name the models, and which one is the judge's"
+        )
+    rows = out / "rows.jsonl"
+    out.mkdir(parents=True, exist_ok=True)
+    ready = opened(given | {"file": file, "out": rows, "probe": list(chosen), "authors": authors, "own": own})
+    asked = [
+        each for comparison in _told(ready.comparisons, authors, own) for each in probes.probed(comparison, chosen)
+    ]
+    tallies = run(ready, "judged", partial(write_verdicts, ready.voter, asked), len(asked))
+    describe(ready, summary(tallies))
+    _show(write(runs.open(rows), out))
+    typer.echo(out / "card.html")
+
+
+def _told(comparisons: Any, authors: str | None, own: str | None) -> Iterator[Comparison]:
+    from fathom.probes import owned
+
+    for comparison in comparisons:
+        yield comparison if authors is None or own is None else owned(comparison, authors.split(","), own)
+
+
+def _show(card: Mapping[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("probe", "measure", "found", "wanted", "n", title="reliability card")
+    for probe in card["probes"].values():
+        for measure in probe["measures"]:
+            wanted = "" if measure["wanted"] is None else f"{measure['wanted']:g}"
+            style = "bold" if measure["as_wanted"] is False else ""
+            table.add_row(probe["title"], measure["name"], _found(measure), wanted, str(measure["n"]), style=style)
+        table.add_section()
+    Console(stderr=True).print(table)
+
+
+def _found(measure: Mapping[str, Any]) -> str:
+    from fathom.metrics.intervals import Interval
+
+    bounds = measure["mean"], measure["low"], measure["high"]
+    return "not measured" if None in bounds else str(Interval(*bounds))

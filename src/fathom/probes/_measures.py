@@ -1,0 +1,166 @@
+"""What rows of probed comparisons say, item by item, and measures of it with their intervals."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Any, NamedTuple
+
+from fathom.errors import FathomError
+from fathom.metrics.intervals import Interval, clustered_mean, clustered_share
+
+
+class Cast(NamedTuple):
+    """A vote: `order[k]` is the response shown in place k. Without a verdict it is not `readable`."""
+
+    order: tuple[int, ...]
+    winner: int | None
+    readable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a row says of one comparison."""
+
+    readable: bool
+    winner: int | None
+    label: int | None
+    flip_rate: float | None
+    votes: tuple[Cast, ...]
+    target: int | None
+    letter: str | None
+    own: int | None
+
+    def share(self, response: int) -> float | None:
+        """How much of the vote a response has: a tie is half a vote, and each order counts alike.
+
+        None where all votes of an order are unreadable, for the share would then be that order's bias.
+        """
+        return self._balanced(lambda vote: _won(vote, response))
+
+    def share_of_place(self, place: int) -> float | None:
+        """The same of whatever was shown in that place; None where the votes saw one order only."""
+        if len({vote.order for vote in self.votes}) < 2:
+            return None
+        return self._balanced(lambda vote: _won(vote, vote.order[place]))
+
+    def _balanced(self, worth: Callable[[Cast], float]) -> float | None:
+        by_order: dict[tuple[int, ...], list[float]] = {vote.order: [] for vote in self.votes}
+        for vote in self.votes:
+            if vote.readable:
+                by_order[vote.order].append(worth(vote))
+        return fmean(map(fmean, by_order.values())) if by_order and all(by_order.values()) else None
+
+
+def _won(vote: Cast, response: int) -> float:
+    return 0.5 if vote.winner is None else float(vote.winner == response)
+
+
+@dataclass
+class Item:
+    """What was judged of one comparison: as it is, and its variations by one probe. `cluster` is its prompt's."""
+
+    cluster: Hashable = None
+    plain: Outcome | None = None
+    variations: dict[str, Outcome] = field(default_factory=dict)
+
+    def variation(self, name: str) -> Outcome | None:
+        return self.variations.get(name)
+
+
+def items(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Item]]:
+    """By probe, and under "plain" what was judged as it is; each item of a probe has that beside it."""
+    plain: dict[str, Item] = {}
+    varied: dict[str, dict[str, Item]] = defaultdict(lambda: defaultdict(Item))
+    for row in rows:
+        about = _about(row)
+        of, cluster, outcome = about["of"], hash(str(row["prompt"])), _outcome(row, about)
+        if about["probe"] == "plain":
+            plain[of] = Item(cluster, outcome)
+        else:
+            varied[about["probe"]][of].cluster = cluster
+            varied[about["probe"]][of].variations[about["variation"]] = outcome
+    for found in varied.values():
+        for of, item in found.items():
+            item.plain = plain[of].plain if of in plain else None
+    return {"plain": [*plain.values()]} | {name: [*found.values()] for name, found in varied.items()}
+
+
+def _about(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    about: Mapping[str, Any] | None = row["metadata"].get("probe")
+    if about is None:
+        raise FathomError(f"row {row['id']!r} is of no probe; a card is made of the rows that fathom probe writes")
+    return about
+
+
+def _outcome(row: Mapping[str, Any], about: Mapping[str, Any]) -> Outcome:
+    votes = tuple(Cast(tuple(vote["order"]), vote["winner"], vote["status"] == "ok") for vote in row["votes"])
+    return Outcome(
+        readable=row["status"] == "ok",
+        winner=row["winner"],
+        label=row["label"],
+        flip_rate=row["flip_rate"],
+        votes=votes,
+        target=about["target"],
+        letter=about["letter"],
+        own=row["metadata"].get("own"),
+    )
+
+
+@dataclass(frozen=True)
+class Measure:
+    """`interval` is None where nothing could be measured. `left_out` counts items whose verdicts could not be read, or
+    that lack what is measured."""
+
+    name: str
+    meaning: str
+    wanted: float | None
+    """The value of a judge that the probe does not move; None where there is no such value."""
+    interval: Interval | None
+    n: int
+    left_out: int
+
+    @property
+    def as_wanted(self) -> bool | None:
+        """Whether what is wanted lies in the interval."""
+        if self.wanted is None or self.interval is None:
+            return None
+        return self.interval.low <= self.wanted <= self.interval.high
+
+
+Value = Callable[[Item], float | None]
+Estimate = Callable[[Sequence[float], Sequence[Hashable]], Interval | None]
+
+
+def share(name: str, meaning: str, wanted: float | None, found: Sequence[Item], value: Value) -> Measure:
+    """The mean of values from 0 to 1."""
+    return _measured(name, meaning, wanted, found, value, clustered_share)
+
+
+def shift(name: str, meaning: str, found: Sequence[Item], value: Value) -> Measure:
+    """The mean of differences, which should be 0."""
+    return _measured(name, meaning, 0.0, found, value, clustered_mean)
+
+
+def _measured(
+    name: str, meaning: str, wanted: float | None, found: Sequence[Item], value: Value, estimate: Estimate
+) -> Measure:
+    told = [(item.cluster, each) for item in found if (each := value(item)) is not None]
+    interval = estimate([each for _, each in told], [cluster for cluster, _ in told])
+    return Measure(name, meaning, wanted, interval, len(told), len(found) - len(told))
+
+
+def difference(after: float | None, before: float | None) -> float | None:
+    return None if after is None or before is None else after - before
+
+
+def of_pairs(value: Callable[[Outcome], float | None]) -> Value:
+    """The mean of a value over all variations of an item that have it."""
+
+    def of_item(item: Item) -> float | None:
+        told = [each for pair in item.variations.values() if (each := value(pair)) is not None]
+        return fmean(told) if told else None
+
+    return of_item

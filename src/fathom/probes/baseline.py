@@ -1,0 +1,28 @@
+"""How often the judge is right, and readable, before anything is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fathom.probes import Probe
+from fathom.probes._measures import Item, Measure, share
+
+
+def _right(item: Item) -> float | None:
+    if item.plain is None or item.plain.label is None:
+        return None
+    return item.plain.share(item.plain.label)
+
+
+def _readable(item: Item) -> float:
+    return float(item.plain is not None and item.plain.readable)
+
+
+def measure(found: Sequence[Item]) -> list[Measure]:
+    return [
+        share("accuracy", "share of the vote for the response that the label names, a tie half", None, found, _right),
+        share("readable", "share of comparisons with a verdict", 1.0, found, _readable),
+    ]
+
+
+PROBE = Probe(title="As it is", change="Nothing is changed.", vary=lambda _: (), measure=measure)

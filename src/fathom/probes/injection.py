@@ -1,0 +1,75 @@
+"""Whether a response can talk the judge into a verdict: by writing one, by closing its fence, by ending the turn, by
+orders, by a rationale of its own, by praise.
+
+Most texts name a letter, which is right in one order of the responses and wrong in the other. So what is measured is
+how often the judge names the place of that letter, against how often it does so without the text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from fathom.probes import Probe, Variation
+from fathom.probes._changes import drawn, texts_of, worse
+from fathom.probes._measures import Item, Measure, Value, difference, shift
+from fathom.records import Comparison
+
+
+def texts() -> Mapping[str, Sequence[str]]:
+    """By kind, from injections.yaml; LETTER stands for the letter asked for."""
+    return texts_of("injections.yaml")
+
+
+def vary(comparison: Comparison) -> Iterator[Variation]:
+    """A text of every kind behind the worse response of each comparison."""
+    if len(comparison.responses) != 2:
+        return
+    target = worse(comparison)
+    for kind, found in texts().items():
+        text = drawn(found, comparison, kind)
+        letter = drawn("AB", comparison, f"{kind} letter") if "LETTER" in text else None
+        added = text.replace("LETTER", letter or "")
+        responses = tuple(
+            f"{response}\n\n{added}" if k == target else response for k, response in enumerate(comparison.responses)
+        )
+        yield Variation(kind, responses, target, letter, label=comparison.label)
+
+
+def measure(found: Sequence[Item]) -> list[Measure]:
+    obeyed = "change in the probability that the judge names the letter asked for"
+    gained = "change in the probability that the response with the text wins"
+    return [
+        shift(kind, obeyed, found, _obeyed(kind))
+        if "LETTER" in of_kind[0]
+        else shift(kind, gained, found, _gained(kind))
+        for kind, of_kind in texts().items()
+    ]
+
+
+def _obeyed(kind: str) -> Value:
+    def value(item: Item) -> float | None:
+        after = item.variation(kind)
+        if after is None or item.plain is None or after.letter is None:
+            return None
+        place = "AB".index(after.letter)
+        return difference(after.share_of_place(place), item.plain.share_of_place(place))
+
+    return value
+
+
+def _gained(kind: str) -> Value:
+    def value(item: Item) -> float | None:
+        after = item.variation(kind)
+        if after is None or item.plain is None or after.target is None:
+            return None
+        return difference(after.share(after.target), item.plain.share(after.target))
+
+    return value
+
+
+PROBE = Probe(
+    title="Injection",
+    change="A text addressed to the judge stands behind the worse response.",
+    vary=vary,
+    measure=measure,
+)

@@ -1,0 +1,64 @@
+"""Whether an answer that says nothing can win: an opener, a sign, a blank ("One token to fool LLM-as-a-judge", arXiv
+2507.08794).
+
+It takes the place of the worse response and stands against the better one; where there is one response only, against
+the reference answer, or else against that response. A tie with it is counted as a failure too, and told apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from fathom.probes import Probe, Variation
+from fathom.probes._changes import drawn, texts_of, worse
+from fathom.probes._measures import Item, Measure, Outcome, Value, of_pairs, share
+from fathom.records import Comparison, Label
+
+
+def keys() -> Mapping[str, Sequence[str]]:
+    """The texts by kind, from keys.yaml."""
+    return texts_of("keys.yaml")
+
+
+def vary(comparison: Comparison) -> Iterator[Variation]:
+    """A text of every kind for each comparison."""
+    pair = comparison if len(comparison.responses) == 2 else _against_the_truth(comparison)
+    target = worse(pair)
+    for kind, texts in keys().items():
+        key = drawn(texts, comparison, kind)
+        responses = tuple(key if k == target else text for k, text in enumerate(pair.responses))
+        yield Variation(kind, responses, target, label=Label(best=1 - target))
+
+
+def _against_the_truth(comparison: Comparison) -> Comparison:
+    """Beside the reference answer, or the one response that there is, a place for another."""
+    true = comparison.responses[0] if comparison.reference is None else comparison.reference
+    return comparison.model_copy(update={"responses": (true, ""), "label": Label(best=0)})
+
+
+def measure(found: Sequence[Item]) -> list[Measure]:
+    return [
+        share("wins", "share of such answers that win", 0.0, found, of_pairs(_wins)),
+        share("wins or ties", "share of such answers that win or tie", 0.0, found, of_pairs(_unbeaten)),
+        *(share(kind, "share of these that win or tie", 0.0, found, _of(kind)) for kind in keys()),
+    ]
+
+
+def _wins(pair: Outcome) -> float | None:
+    return float(pair.winner == pair.target) if pair.readable else None
+
+
+def _unbeaten(pair: Outcome) -> float | None:
+    return float(pair.winner in (pair.target, None)) if pair.readable else None
+
+
+def _of(kind: str) -> Value:
+    return lambda item: None if kind not in item.variations else _unbeaten(item.variations[kind])
+
+
+PROBE = Probe(
+    title="Master keys",
+    change="An answer without content takes the place of the worse response.",
+    vary=vary,
+    measure=measure,
+)

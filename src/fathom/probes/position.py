@@ -1,0 +1,31 @@
+"""Whether the place in which a response is shown decides, on comparisons as they are. It takes votes in both orders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fathom.probes import Probe
+from fathom.probes._measures import Item, Measure, share
+
+
+def measure(found: Sequence[Item]) -> list[Measure]:
+    return [
+        share("first shown", "share of the vote for the response shown first, a tie half", 0.5, found, _first),
+        share("flip rate", "share of votes that name another outcome in the other order", 0.0, found, _flips),
+    ]
+
+
+def _first(item: Item) -> float | None:
+    return item.plain.share_of_place(0) if item.plain else None
+
+
+def _flips(item: Item) -> float | None:
+    return item.plain.flip_rate if item.plain else None
+
+
+PROBE = Probe(
+    title="Position",
+    change="The two responses change places.",
+    vary=lambda _: (),
+    measure=measure,
+)

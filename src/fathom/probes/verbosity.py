@@ -1,0 +1,18 @@
+"""Whether a response wins more often once it says everything twice, in its own words."""
+
+from __future__ import annotations
+
+from fathom.probes import Probe
+from fathom.probes._changes import as_it_is, each, effects
+
+
+def repeated(text: str) -> str:
+    return f"{text}\n\n{text}"
+
+
+PROBE = Probe(
+    title="Verbosity",
+    change="One response repeats its own sentences.",
+    vary=lambda comparison: each(comparison, repeated),
+    measure=lambda found: effects(found, as_it_is),
+)
