@@ -66,6 +66,18 @@ def test_to_exchange_the_runs_turns_the_difference_round(winners: list[tuple[Any
     assert {each.id for each in compare(a, b).changed} == {each.id for each in compare(b, a).changed}
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "low", "high"), [(RIGHT, RIGHT, -0.161, 0.161), (WRONG, RIGHT, 0.678, 1.0)]
+)
+def test_items_that_all_do_the_same_leave_the_doubt_that_as_many_others_leave(
+    before: int, after: int, low: float, high: float
+) -> None:
+    found = compare(run([before] * 20), run([after] * 20)).all.difference
+    # Wilson's bound for 0 of 20 is 0.161: as many may do anything else.
+    assert found is not None
+    assert (found.low, found.high) == (pytest.approx(low, abs=1e-3), pytest.approx(high, abs=1e-3))
+
+
 def test_unreadable_verdicts_and_ties_are_wrong_on_both_sides() -> None:
     found = compare(run([Status.TRUNCATED, None]), run([RIGHT, WRONG]))
     assert (found.all.wrong_to_right, found.all.right_to_wrong) == (1, 0)

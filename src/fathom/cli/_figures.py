@@ -41,6 +41,14 @@ VERDICTS: Mapping[str, Callable[[Tally], str]] = {
     "tokens read, written": lambda tally: f"{tally.prompt_tokens}, {tally.completion_tokens}",
 }
 
+BY_VOTES: Mapping[str, Callable[[Tally], str]] = {
+    "accuracy, unreadable is wrong": lambda tally: str(tally.strict or "no labels"),
+    "a tie is a half": lambda tally: f"{tally.half.mean:.3f}" if tally.half else "no labels",
+    "readable": lambda tally: f"{tally.readable_share.mean:.3f}" if tally.readable_share else "no rows",
+    "tokens read": lambda tally: str(tally.prompt_tokens),
+    "written": lambda tally: str(tally.completion_tokens),
+}
+
 RANKINGS: Mapping[str, Callable[[RankingTally], str]] = {
     "rows": lambda tally: str(tally.rows),
     "best found, ties are wrong": lambda tally: str(tally.best_of_n or "no labels"),
@@ -62,6 +70,16 @@ def table(title: str, tallies: Mapping[str, Counted], lines: Mapping[str, Callab
         cells = [cell(tallied) for tallied in tallies.values()]
         if set(cells) != {"none"}:
             made.add_row(name, *cells)
+    return made
+
+
+def across(title: str, tallies: Mapping[str, Counted], columns: Mapping[str, Callable[[Counted], str]]) -> Table:
+    """A line a group of rows, a column a figure."""
+    from rich.table import Table
+
+    made = Table("", *columns, title=plain(title))
+    for name, tallied in tallies.items():
+        made.add_row(plain(name), *(cell(tallied) for cell in columns.values()))
     return made
 
 

@@ -57,7 +57,7 @@ def _table(title: str, contrast: Contrast) -> Table:
 
     from fathom.cli._figures import plain
 
-    columns = ("rows", "A", "B", "B - A", "p", "right to wrong", "wrong to right")
+    columns = ("rows", "A", "B", "B - A", "p", "lost", "won")
     table = Table("", *columns, title=plain(title))
     kinds = {"domain": contrast.domains, "subset": contrast.subsets, "principle": contrast.principles}
     table.add_row("all", *_cells(contrast.all), end_section=True)
@@ -68,12 +68,16 @@ def _table(title: str, contrast: Contrast) -> Table:
 
 
 def _cells(group: Group) -> list[str]:
-    told = [str(interval or "one prompt only") for interval in (group.a, group.b, group.difference)]
-    return [str(group.rows), *told, f"{group.p:.3g}", str(group.right_to_wrong), str(group.wrong_to_right)]
+    means = [f"{interval.mean:.3f}" if interval else "" for interval in (group.a, group.b)]
+    difference = str(group.difference or "one prompt only")
+    return [str(group.rows), *means, difference, f"{group.p:.3g}", str(group.right_to_wrong), str(group.wrong_to_right)]
 
 
 def _left_out(contrast: Contrast) -> str:
-    said = f"left out: {contrast.only_a} items only in A, {contrast.only_b} only in B, {contrast.unlabelled} unlabelled"
+    said = (
+        "lost: right in A and wrong in B; won: the other way round\n"
+        f"left out: {contrast.only_a} items only in A, {contrast.only_b} only in B, {contrast.unlabelled} unlabelled"
+    )
     if contrast.other_prompts:
         said += (
             f"\n{contrast.other_prompts} of the compared items have other prompts in B: are these runs on one source?"

@@ -34,7 +34,7 @@ def command(
     from rich.console import Console
 
     from fathom import runs
-    from fathom.cli._figures import VERDICTS, table, written
+    from fathom.cli._figures import BY_VOTES, across, written
     from fathom.metrics.verdicts import summary as tallied
     from fathom.metrics.votes import curves
     from fathom.scoring import score, summary
@@ -46,7 +46,7 @@ def command(
     told = {path: summary(found) for path, found in scored.items()}
     if votes:
         table_of_votes = curves({str(path): runs.open(path).rows() for path in run})
-        console.print(table("by votes", table_of_votes, VERDICTS))
+        console.print(across("by votes", table_of_votes, BY_VOTES))
         told["votes"] = tallied(table_of_votes)
     written(told, json)
 

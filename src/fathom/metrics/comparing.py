@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from fathom.errors import FathomError
-from fathom.metrics.intervals import Interval, clustered_mean, clustered_share
+from fathom.metrics.intervals import Interval, clustered_mean, clustered_share, wilson
 from fathom.metrics.principles import named
 from fathom.metrics.rows import Row, prompt_key, strict
 
@@ -44,7 +44,7 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True)
 class Group:
-    """A figure of both runs on the same items. Intervals at 95 % resample prompts; None where those tell no spread."""
+    """A figure of both runs on the same items. Intervals are by prompt; None where one prompt tells no spread."""
 
     rows: int
     a: Interval | None
@@ -138,10 +138,21 @@ def _group(items: Sequence[Item]) -> Group:
         rows=len(items),
         a=clustered_share([strict(item.a) for item in items], prompts),
         b=clustered_share([strict(item.b) for item in items], prompts),
-        difference=clustered_mean(differences, prompts),
+        difference=_difference(differences, prompts),
         p=mcnemar(lost, won),
         right_to_wrong=lost,
         wrong_to_right=won,
+    )
+
+
+def _difference(differences: Sequence[float], prompts: Sequence[int]) -> Interval | None:
+    """Where all differences are equal, a bootstrap has no doubt; others are then allowed for by Wilson's bound of 0."""
+    found = clustered_mean(differences, prompts)
+    others = wilson(0, len(set(prompts)))
+    if found is None or others is None or found.low != found.high:
+        return found
+    return Interval(
+        found.mean, found.mean - others.high * (found.mean + 1), found.mean + others.high * (1 - found.mean)
     )
 
 

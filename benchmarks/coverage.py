@@ -1,0 +1,127 @@
+"""How often the 95 % intervals hold the truth: python benchmarks/coverage.py [--repetitions 2000] [--json FILE]
+
+Judges of known accuracy are simulated again and again, with fixed seeds; each time an interval is computed, and counted
+when the true value lies in it. A good interval holds it in 93 to 97 % of all cases, not more. The items of one prompt
+share a difficulty, and so do the verdicts of two judges on one item.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import NormalDist, fmean
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fathom.metrics.intervals import Interval, clustered, clustered_mean, clustered_share, wilson
+
+Rng = np.random.Generator
+Found = tuple[Interval | None, float]
+"""The interval, and the truth that it should hold."""
+
+
+class Items(NamedTuple):
+    values: npt.NDArray[np.float64]
+    """One a prompt and item; for two judges, the differences of their verdicts."""
+    prompts: npt.NDArray[np.int64]
+
+
+def verdicts(rng: Rng, accuracies: Sequence[float], prompts: int, size: int, shared: float) -> npt.NDArray[np.bool_]:
+    """Whether each judge is right, of shape (judges, prompts * size); `shared` of the variance is the prompt's."""
+    item = np.sqrt(1 - shared) * rng.normal(size=(prompts, size)) + np.sqrt(shared) * rng.normal(size=(prompts, 1))
+    cuts = [NormalDist().inv_cdf(accuracy) for accuracy in accuracies]
+    # Half of what decides is the item's, so that two judges are often wrong on the same.
+    own = [np.sqrt(0.5) * rng.normal(size=(prompts, size)) + np.sqrt(0.5) * item for _ in accuracies]
+    return np.stack([(noise < cut).ravel() for noise, cut in zip(own, cuts, strict=True)])
+
+
+def one_judge(rng: Rng, accuracy: float, prompts: int, size: int = 1, shared: float = 0.0) -> Items:
+    [right] = verdicts(rng, [accuracy], prompts, size, shared)
+    return Items(right.astype(float), np.repeat(np.arange(prompts), size))
+
+
+def two_judges(rng: Rng, a: float, b: float, prompts: int, size: int = 1, shared: float = 0.0) -> Items:
+    first, second = verdicts(rng, [a, b], prompts, size, shared).astype(float)
+    return Items(second - first, np.repeat(np.arange(prompts), size))
+
+
+def by_wilson(rng: Rng, accuracy: float, items: int) -> Found:
+    return wilson(int(one_judge(rng, accuracy, items).values.sum()), items), accuracy
+
+
+def by_share(rng: Rng, accuracy: float, prompts: int, size: int, shared: float) -> Found:
+    return clustered_share(*map(list, one_judge(rng, accuracy, prompts, size, shared))), accuracy
+
+
+def by_mean(rng: Rng, accuracy: float, prompts: int, size: int, shared: float, replicates: int) -> Found:
+    items = one_judge(rng, accuracy, prompts, size, shared)
+    return clustered_mean(*map(list, items), replicates=replicates, seed=int(rng.integers(2**32))), accuracy
+
+
+def paired(rng: Rng, a: float, b: float, prompts: int, size: int, shared: float, replicates: int) -> Found:
+    items = two_judges(rng, a, b, prompts, size, shared)
+    return clustered_mean(*map(list, items), replicates=replicates, seed=int(rng.integers(2**32))), b - a
+
+
+def of_any_figure(rng: Rng, accuracy: float, prompts: int, size: int, replicates: int) -> Found:
+    """The accuracy of the readable: a ratio, where a fifth cannot be read."""
+    right = one_judge(rng, accuracy, prompts, size, shared=0.4).values.reshape(prompts, size)
+    readable = rng.random((prompts, size)) < 0.8
+    rows = [[hit for hit, told in zip(*each, strict=True) if told] for each in zip(right, readable, strict=True)]
+    found = clustered(lambda items: {"it": fmean(items)}, rows, replicates=replicates, seed=int(rng.integers(2**32)))
+    return found["it"], accuracy
+
+
+def scenarios(replicates: int) -> dict[str, Callable[[Rng], Found]]:
+    """By what is measured. `any figure` is the slowest: its replicates run in Python."""
+    return {
+        "wilson: 0.7, 200 items": lambda rng: by_wilson(rng, 0.7, 200),
+        "wilson: 0.9, 200 items": lambda rng: by_wilson(rng, 0.9, 200),
+        "share: 0.9, 50 prompts of 4": lambda rng: by_share(rng, 0.9, 50, 4, 0.5),
+        "share: 0.8, 30 prompts of 9": lambda rng: by_share(rng, 0.8, 30, 9, 0.5),
+        "share: 0.9, 50 prompts of 4, nothing shared": lambda rng: by_share(rng, 0.9, 50, 4, 0.0),
+        "mean: 0.9, 200 items": lambda rng: by_mean(rng, 0.9, 200, 1, 0.0, replicates),
+        "mean: 0.9, 50 prompts of 4": lambda rng: by_mean(rng, 0.9, 50, 4, 0.5, replicates),
+        "paired: 0.9 and 0.9, 200 items": lambda rng: paired(rng, 0.9, 0.9, 200, 1, 0.0, replicates),
+        "paired: 0.8 and 0.85, 200 items": lambda rng: paired(rng, 0.8, 0.85, 200, 1, 0.0, replicates),
+        "paired: 0.9 and 0.93, 50 prompts of 4": lambda rng: paired(rng, 0.9, 0.93, 50, 4, 0.5, replicates),
+        "any figure: 0.8 of the readable, 50 prompts of 4": lambda rng: of_any_figure(
+            rng, 0.8, 50, 4, min(replicates, 300)
+        ),
+    }
+
+
+def coverage(scenario: Callable[[Rng], Found], repetitions: int, seed: int = 0) -> float:
+    """The share of repetitions whose interval holds the truth. No interval holds nothing."""
+    rng = np.random.default_rng(seed)
+    found = (scenario(rng) for _ in range(repetitions))
+    # Bounds are sums of floating point numbers: a truth of 0.0 must not lie outside by a rounding.
+    held = (it is not None and it.low - 1e-12 <= truth <= it.high + 1e-12 for it, truth in found)
+    return fmean(map(float, held))
+
+
+def table(covered: Mapping[str, float], repetitions: int) -> str:
+    width = max(map(len, covered))
+    lines = [f"{name:{width}}  {share:.3f}" for name, share in covered.items()]
+    error = (0.95 * 0.05 / repetitions) ** 0.5
+    return "\n".join([*lines, f"{repetitions} repetitions; standard error {error:.3f}"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repetitions", type=int, default=2000)
+    parser.add_argument("--replicates", type=int, default=1000, help="resamples of each interval")
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    covered = {name: coverage(each, given.repetitions) for name, each in scenarios(given.replicates).items()}
+    print(table(covered, given.repetitions))
+    if given.json:
+        given.json.write_text(json.dumps({"repetitions": given.repetitions, "coverage": covered}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
