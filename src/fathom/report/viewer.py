@@ -42,18 +42,17 @@ def page(run: Run) -> str:
     parts = list(packed(_noting(run.rows(), found)))
     starts = [0, *accumulate(part.rows for part in parts)][:-1]
     index = next(packed([_index(found) | {"starts": starts}])).text
-    script, style = (Markup("".join(map(_web, names))) for names in (SCRIPTS, STYLES))
+    script, style = (Markup("".join(map(web, names))) for names in (SCRIPTS, STYLES))
     texts = [Markup(part.text) for part in parts]
     return _template().render(
-        name=run.name, index=Markup(index), parts=texts, script=script, style=style, policy=policy(script, style)
+        name=run.name, index=Markup(index), parts=texts, script=script, style=style, policy=policy(style, script)
     )
 
 
-def policy(script: str, style: str) -> str:
-    """The Content-Security-Policy under which this script and style run, and nothing else does."""
-    return (
-        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; base-uri 'none'; form-action 'none'"
-    )
+def policy(style: str, script: str | None = None) -> str:
+    """The Content-Security-Policy under which this style holds and this script runs, and nothing else does."""
+    scripts = "'none'" if script is None else _hash(script)
+    return f"default-src 'none'; script-src {scripts}; style-src {_hash(style)}; base-uri 'none'; form-action 'none'"
 
 
 def write(run: Run, out: Path) -> None:
@@ -79,13 +78,14 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _web(name: str) -> str:
+def web(name: str) -> str:
+    """The text of a file that pages are made of."""
     return files(__package__).joinpath("web", name).read_text(encoding="utf-8")
 
 
 def _template() -> Template:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    return environment.from_string(_web("viewer.html.jinja"))
+    return environment.from_string(web("viewer.html.jinja"))
 
 
 # Serving --------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,35 @@
+"""`fathom report RUN...`: a page on what runs amount to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    run: Annotated[list[Path], typer.Argument(help="Files of results, as fathom judge, rank or eval writes them.")],
+    out: Annotated[Path, typer.Option(help="The page.")] = Path("report.html"),
+    viewer: Annotated[bool, typer.Option(help="Beside it, a page a run to read its rows in, linked to.")] = True,
+) -> None:
+    """Write a page with every figure of one or several runs: accuracy by domain, official scores, votes, principles.
+
+        fathom report verdicts.jsonl --out report.html
+        fathom report greedy.jsonl sampled.jsonl --out report.html
+
+    Figures are computed from the rows again, with intervals at 95 %. Of several runs, each is held against the first on
+    the items that both have. OUT.NAME.html beside the page is what fathom view shows of the run NAME, with all its
+    texts; --no-viewer leaves it out.
+    """
+    from fathom import runs
+    from fathom.report import overview
+    from fathom.report.evidence import gather
+    from fathom.report.viewer import write
+
+    found = gather([runs.open(path) for path in run])
+    pages = {each.name: f"{out.stem}.{each.name.replace('/', '-')}.html" for each in found} if viewer else {}
+    for each in found:
+        if each.name in pages:
+            write(each.run, out.with_name(pages[each.name]))
+    overview.write(found, out, viewers=pages)

@@ -1,0 +1,105 @@
+"""What a report tells of a run, gathered in one reading of its rows.
+
+    found = evidence(runs.open("verdicts.jsonl"))
+    found.scored.verdicts["all"].strict, found.votes[4].strict, found.principles[0].right
+
+Nothing is computed here that `fathom.metrics` and `fathom.bench` do not compute.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fathom.errors import FathomError
+from fathom.metrics.comparing import Contrast, compare
+from fathom.metrics.intervals import Interval, Share
+from fathom.metrics.principles import Principle, principles
+from fathom.metrics.rows import Row, prompt_key, strict
+from fathom.metrics.verdicts import Tally
+from fathom.metrics.votes import curve
+from fathom.runs import Run
+from fathom.scoring import Scored, score
+
+Styles = Mapping[tuple[int, int], Interval]
+"""By the styles of the chosen and of the rejected response."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    run: Run
+    name: str
+    """Its own among the runs of a report."""
+    scored: Scored
+    votes: Mapping[int, Tally]
+    """By the number of votes that are counted; empty for rankings."""
+    principles: Sequence[Principle]
+    styles: Styles
+    """Accuracy on RM-Bench; empty where there are no rows of it."""
+    against_first: Contrast | None = None
+    """Held against the report's first run, where the two have items in common."""
+
+
+def gather(runs: Sequence[Run]) -> list[Evidence]:
+    """The evidence of each run, under names that tell them apart. Raises FathomError for a file without results."""
+    first: Sequence[Row] = ()
+    found = []
+    for run, name in zip(runs, names(runs), strict=True):
+        rows = [_counted(row) for row in run.rows()]
+        found.append(evidence(run, name, rows, first))
+        first = first or rows
+    return found
+
+
+def evidence(run: Run, name: str, rows: Sequence[Row], first: Sequence[Row] = ()) -> Evidence:
+    if not rows:
+        raise FathomError(f"{run.path}: holds no row, so there is nothing to report")
+    verdicts = [row for row in rows if "votes" in row]
+    return Evidence(
+        run=run,
+        name=name,
+        scored=score(rows),
+        votes=curve(verdicts),
+        principles=principles(verdicts),
+        styles=styles(rows),
+        against_first=_against(first, rows),
+    )
+
+
+def styles(rows: Iterable[Row]) -> Styles:
+    """Strict accuracy of the pairs of RM-Bench, of all its domains together."""
+    cells: dict[tuple[int, int], Share] = defaultdict(Share)
+    for row in rows:
+        if row["metadata"].get("benchmark") == "rm_bench" and row["label"] is not None:
+            chosen, rejected = row["metadata"]["styles"]
+            cells[chosen, rejected].add(strict(row), prompt_key(row))
+    return {cell: interval for cell, share in cells.items() if (interval := share.interval) is not None}
+
+
+def names(runs: Sequence[Run]) -> list[str]:
+    """The names of the files, with as many of their folders as tell them apart."""
+    for parts in range(1, max(len(run.path.parts) for run in runs) + 1):
+        found = ["/".join(run.path.with_suffix("").parts[-parts:]) for run in runs]
+        if len(set(found)) == len(runs):
+            return found
+    raise FathomError("a run is named twice; a report takes each once")
+
+
+def _counted(row: dict[str, Any]) -> dict[str, Any]:
+    """The row without what no figure is made of, which is most of it."""
+    for vote in row.get("votes", ()):
+        vote["text"] = vote["reasoning"] = ""
+        for unit in (vote["rationale"] or {"units": ()})["units"]:
+            unit["judgment"] = ""
+    return row
+
+
+def _against(first: Sequence[Row], rows: Sequence[Row]) -> Contrast | None:
+    if not first:
+        return None
+    try:
+        return compare(first, rows)
+    except FathomError:
+        return None  # other items, or none with a label: there is nothing to hold against each other

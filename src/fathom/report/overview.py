@@ -1,0 +1,155 @@
+"""One page on one or several runs: how often the judge was right, by what margin, on what, and at which cost.
+
+    write(gather([runs.open("verdicts.jsonl")]), Path("report.html"))
+
+The page needs nothing beside it, runs no script and loads nothing. It shows figures, names and settings, and of what
+models wrote only principles and errors, escaped. Equal runs make equal pages.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from fathom.atomic import replacing
+from fathom.bench import find
+from fathom.metrics.baselines import RULES
+from fathom.metrics.calibration import Calibration
+from fathom.metrics.intervals import Interval
+from fathom.metrics.principles import Principle
+from fathom.metrics.rankings import RankingTally
+from fathom.metrics.verdicts import Tally
+from fathom.report import charts
+from fathom.report.evidence import Evidence
+from fathom.report.viewer import policy, web
+
+FILES = ("common.css", "report.css")
+STRUCTURES = {"breadth": 0, "depth": 1, "hybrid": 2, "vanilla": 3}
+"""And the number of its colour."""
+STYLES = ("concise", "detailed", "detailed, Markdown")
+MOST_PRINCIPLES = 15
+FEWEST_ROWS = 5
+"""A principle in fewer rows is in no table."""
+MOST_ERRORS = 5
+ERROR_SHOWN = 200
+"""Characters."""
+
+
+def write(found: Sequence[Evidence], out: Path, *, viewers: Mapping[str, str] | None = None) -> None:
+    """`viewers` are the addresses of pages of `fathom.report.viewer`, by the names of runs, relative to `out`."""
+    with replacing(out) as file:
+        file.write(page(found, viewers=viewers).encode())
+
+
+def page(found: Sequence[Evidence], *, viewers: Mapping[str, str] | None = None) -> str:
+    """The page that `write` writes."""
+    style = Markup("".join(map(web, FILES)))
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {
+        "strip": charts.strip,
+        "bounds": _bounds,
+        "percent": "{:.0%}".format,
+        "thousands": "{:,}".format,
+    }
+    environment.globals |= _names() | {"viewers": viewers or {}, "link": partial(_link, viewers or {})}
+    template = environment.from_string(web("report.html.jinja"))
+    return template.render(found=found, style=style, policy=policy(style))
+
+
+def _names() -> dict[str, Any]:
+    """What the template speaks of."""
+    return {
+        "find": find,
+        "rules": RULES,
+        "structures": STRUCTURES,
+        "style_names": STYLES,
+        "most_errors": MOST_ERRORS,
+        "error_shown": ERROR_SHOWN,
+        "enumerated": enumerate,
+        "groups": _groups,
+        "best_rule": _best_rule,
+        "rule_means": _rule_means,
+        "votes_chart": _votes_chart,
+        "structured": lambda judged: any(each.scored.verdicts["all"].structure for each in judged),
+        "shares_of": lambda counts: charts.shares(
+            {name: counts[name] for name in STRUCTURES if counts[name]}, STRUCTURES
+        ),
+        "common": _common,
+        "reliability": _reliability,
+        "totals": lambda each: [tallies["all"] for tallies in (each.scored.verdicts, each.scored.rankings) if tallies],
+        "counts": _counts,
+        "told": lambda value: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False),
+    }
+
+
+# Figures --------------------------------------------------------------------------------------------------------------
+
+
+def _bounds(interval: Interval | None, digits: int = 3, sign: str = "") -> Markup:
+    """A figure, and its interval in smaller print; a dash where nothing was measured."""
+    if interval is None:
+        return Markup('<span class="none">–</span>')
+    mean, low, high = (f"{value:{sign}.{digits}f}".replace("-", "−") for value in interval)
+    return Markup("{} <small>[{}, {}]</small>").format(mean, low, high)
+
+
+def _counts(counts: Counter[str]) -> str:
+    return ", ".join(f"{name} {count:,} ({count / counts.total():.1%})" for name, count in counts.most_common())
+
+
+def _groups(found: Iterable[Evidence], kind: str) -> list[str]:
+    """All rows, then each domain of any run."""
+    return list(dict.fromkeys(["all", *(group for each in found for group in getattr(each.scored, kind))]))
+
+
+def _rule_means(tally: Tally | RankingTally) -> dict[str, float]:
+    return {name: interval.mean for name, interval in tally.baselines.accuracy.items()}
+
+
+def _best_rule(tally: Tally) -> tuple[str, Interval]:
+    return max(tally.baselines.accuracy.items(), key=lambda each: each[1].mean)
+
+
+def _common(principles: Sequence[Principle]) -> list[Principle]:
+    return [each for each in principles if each.rows >= FEWEST_ROWS][:MOST_PRINCIPLES]
+
+
+def _link(viewers: Mapping[str, str], name: str, text: str, **filters: str) -> Markup:
+    """A link to these rows in the viewer's page; the text alone where there is no such page."""
+    if name not in viewers:
+        return Markup("{}").format(text)
+    fragment = f"#{urlencode(filters)}" if filters else ""
+    return Markup('<a href="{}{}">{}</a>').format(quote(viewers[name]), fragment, text)
+
+
+# Charts ---------------------------------------------------------------------------------------------------------------
+
+TOKENS = "tokens written for a row (each doubling alike)"
+
+
+def _votes_chart(found: Iterable[Evidence]) -> Markup | None:
+    """Accuracy against tokens, of all runs; None where no run has more than one vote."""
+    lines = {each.name: points for each in found if (points := _points(each))}
+    several = any(len(points) > 1 for points in lines.values())
+    return charts.curves(lines, TOKENS) if several else None
+
+
+def _points(found: Evidence) -> list[charts.Point]:
+    return [
+        (max(tally.completion_tokens / tally.rows, 1.0), tally.strict, str(votes))
+        for votes, tally in found.votes.items()
+        if tally.strict is not None
+    ]
+
+
+def _reliability(calibration: Calibration) -> Markup:
+    bins = [(each.confidence, each.accuracy, each.rows) for each in calibration.bins]
+    return charts.diagram(bins, max(rows for _, _, rows in bins))

@@ -1,0 +1,252 @@
+"""The report: every figure is what the metrics say, and what others wrote stays text."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from fathom import runs
+from fathom.cli import app
+from fathom.errors import FathomError
+from fathom.metrics.intervals import Interval
+from fathom.rationale import Status
+from fathom.report import charts, overview
+from fathom.report.evidence import gather, names
+from fathom.scoring import score
+from fathom.verdict import Rule, Vote
+from judged import ranked, row, swapped, written
+
+ATTACK = "</style></title><script>alert(1)</script><img src=x onerror=alert(1)>"
+
+
+class Text(HTMLParser):
+    """What a reader sees, and the elements and addresses of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.seen = ""
+        self.names: set[str] = set()
+        self.links: list[str | None] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names.add(tag)
+        self.links += [value for name, value in attrs if name in ("href", "src")]
+
+    def handle_endtag(self, tag: str) -> None:
+        self.seen += " " if tag in ("td", "th") else ""
+
+    def handle_data(self, data: str) -> None:
+        self.seen += data if self.lasttag != "style" else ""
+
+
+def report(*paths: Path, **options: Any) -> Text:
+    text = Text(overview.page(gather([runs.open(path) for path in paths]), **options))
+    text.seen = re.sub(r"\s+", " ", text.seen)
+    return text
+
+
+@pytest.fixture
+def verdicts(tmp_path: Path) -> Path:
+    """Forty rows of two domains, two votes each: three right, then one wrong, and so on."""
+    rows = [
+        row(
+            swapped([0, 0] if number % 4 else [1, 1], principle=f"Principle {number % 2}"),
+            id=f"row-{number}",
+            prompt=f"Question {number}",
+            domain=("preference", "correctness")[number % 2],
+        )
+        for number in range(40)
+    ]
+    return written(tmp_path / "verdicts.jsonl", rows)
+
+
+def told(interval: Interval | None) -> str:
+    assert interval is not None
+    return "{:.3f} [{:.3f}, {:.3f}]".format(*interval)
+
+
+def test_the_figures_are_those_of_fathom_score(verdicts: Path) -> None:
+    seen = report(verdicts).seen
+    tallies = score(runs.open(verdicts).rows()).verdicts
+    assert {"all", "preference", "correctness"} == tallies.keys()
+    for tally in tallies.values():
+        for figure in (tally.strict, tally.readable, tally.half, tally.readable_share, tally.flip_rate):
+            assert told(figure) in seen
+    for baseline in tallies["all"].baselines.accuracy.values():
+        assert told(baseline) in seen
+
+
+def test_what_cannot_be_read_is_counted_and_its_errors_are_shown(tmp_path: Path) -> None:
+    failed = Vote(Status.FAILED, order=(0, 1), error="HTTP 503")
+    rows = [row(swapped([0, Status.TRUNCATED])), row([failed], id="pair-2", prompt="3 + 3?")]
+    seen = report(written(tmp_path / "verdicts.jsonl", rows)).seen
+    assert "ok 1 (50.0%), failed 1 (50.0%)" in seen
+    assert "truncated 1 (50.0%), failed 1 (50.0%)" in seen
+    assert "1 × HTTP 503" in seen
+
+
+def test_a_run_without_labels_has_a_page_too(tmp_path: Path) -> None:
+    seen = report(written(tmp_path / "verdicts.jsonl", [row(swapped([0, 0]), label=None)])).seen
+    assert "1 comparisons, none with a label" in seen
+
+
+def test_rankings_have_their_own_figures(tmp_path: Path) -> None:
+    pairs = {(0, 1): Rule()(swapped([0, 0])), (0, 2): Rule()(swapped([Status.MISSING, Status.MISSING]))}
+    rows = [ranked(pairs, [1.0, 0.0, None], id=f"many-{number}", label={"best": 0}) for number in range(4)]
+    path = written(tmp_path / "rankings.jsonl", rows)
+    tally = score(runs.open(path).rows()).rankings["all"]
+    seen = report(path).seen
+    assert f"{told(tally.best_of_n)} of 4 labelled rankings" in seen
+    assert "4 of 8 pairs not readable" in seen
+
+
+def test_a_benchmark_has_its_official_score_and_says_what_is_absent(tmp_path: Path) -> None:
+    metadata = {"benchmark": "judgebench", "subset": "Math"}
+    rows = [row(swapped([0, number % 2]), id=f"{number}", prompt=f"{number}", metadata=metadata) for number in range(8)]
+    path = written(tmp_path / "verdicts.jsonl", rows)
+    found = score(runs.open(path).rows()).benchmarks["judgebench"]
+    seen = report(path).seen
+    assert "JudgeBench, official score" in seen
+    assert f"Math {told(found.figures['Math'])}" in seen
+    assert "Not the official headline: nothing of Knowledge, Reasoning, Coding is here" in seen
+
+
+def test_rm_bench_is_told_by_the_styles_of_both_responses(tmp_path: Path) -> None:
+    # Right where the chosen response has at least as much style: 1 on and below the diagonal, 0 above it.
+    rows = [
+        row(
+            swapped([int(chosen < rejected)] * 2),
+            id=f"{prompt}/{chosen}-{rejected}",
+            prompt=f"{prompt}",
+            metadata={"benchmark": "rm_bench", "subset": "chat", "group": prompt, "styles": [chosen, rejected]},
+        )
+        for prompt in range(3)
+        for chosen in range(3)
+        for rejected in range(3)
+    ]
+    (found,) = gather([runs.open(written(tmp_path / "verdicts.jsonl", rows))])
+    assert {cell: interval.mean for cell, interval in found.styles.items()} == {
+        (chosen, rejected): float(chosen >= rejected) for chosen in range(3) for rejected in range(3)
+    }
+
+
+def test_more_votes_have_their_curve(tmp_path: Path) -> None:
+    path = written(tmp_path / "verdicts.jsonl", [row(swapped([1, 0, 0, 0]))])
+    (found,) = gather([runs.open(path)])
+    # The first vote is wrong, the first two tie, all four say 0 by three to one.
+    assert {votes: tally.correct for votes, tally in found.votes.items()} == {1: 0, 2: 0, 4: 1}
+    assert "What more votes are worth" in report(path).seen
+
+
+def test_one_vote_has_no_curve(tmp_path: Path) -> None:
+    assert "more votes" not in report(written(tmp_path / "verdicts.jsonl", [row(swapped([0]))])).seen
+
+
+def test_a_second_run_is_held_against_the_first(verdicts: Path, tmp_path: Path) -> None:
+    better = [json.loads(line) | {"winner": 0, "correct": True} for line in verdicts.read_text().splitlines()]
+    seen = report(verdicts, written(tmp_path / "better.jsonl", better)).seen
+    assert "better against verdicts" in seen
+    assert "all 40 0.750" in seen
+    assert "+0.250" in seen
+
+
+def test_runs_of_other_items_stand_side_by_side(verdicts: Path, tmp_path: Path) -> None:
+    other = written(tmp_path / "other.jsonl", [row(swapped([0, 0]), id="elsewhere")])
+    assert "against" not in report(verdicts, other).seen.split("Accuracy")[1]
+
+
+def test_runs_of_one_name_are_told_apart_by_their_folders() -> None:
+    paths = ["a/x/verdicts.jsonl", "b/x/verdicts.jsonl", "b/other.jsonl"]
+    assert names([runs.Run(Path(path)) for path in paths]) == ["a/x/verdicts", "b/x/verdicts", "b/other"]
+
+
+def test_a_run_is_taken_once(verdicts: Path) -> None:
+    with pytest.raises(FathomError, match="twice"):
+        gather([runs.open(verdicts), runs.open(verdicts)])
+
+
+def test_an_empty_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FathomError, match="no row"):
+        gather([runs.open(written(tmp_path / "verdicts.jsonl", []))])
+
+
+def test_what_others_wrote_stays_text(tmp_path: Path) -> None:
+    votes = [*swapped([0, 0], principle=ATTACK), Vote(Status.FAILED, order=(0, 1), error=ATTACK)]
+    rows = [row(votes, id=f"{number}", prompt=f"{number}", metadata={"subset": ATTACK}) for number in range(6)]
+    path = written(tmp_path / f"{ATTACK.replace('/', '')}.jsonl", rows)
+    path.with_name(f"{path.name}.meta.json").write_text(json.dumps({"config": {ATTACK: ATTACK}}))
+    (name,) = names([runs.open(path)])
+    text = report(path, viewers={name: "javascript:alert(1)"})
+    assert not {"script", "img"} & text.names
+    assert all(link is not None and link.startswith("javascript%3A") for link in text.links)
+    assert text.seen.count("<img src=x onerror=alert(1)>") >= 5
+
+
+def test_the_page_loads_nothing_and_runs_nothing(verdicts: Path) -> None:
+    page = overview.page(gather([runs.open(verdicts)]))
+    (policy,) = re.findall('Content-Security-Policy" content="([^"]+)"', page)
+    assert policy.startswith("default-src &#39;none&#39;; script-src &#39;none&#39;")
+    assert Text(page).links == []
+    assert " style=" not in page  # which the policy would refuse
+
+
+# fathom report --------------------------------------------------------------------------------------------------------
+
+
+def test_links_lead_to_the_rows_that_they_name(verdicts: Path, tmp_path: Path) -> None:
+    out = tmp_path / "page" / "report.html"
+    result = CliRunner().invoke(app, ["report", str(verdicts), "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    links = Text(out.read_text()).links
+    assert "report.verdicts.html#outcome=wrong&domain=preference" in links
+    assert "report.verdicts.html#principle=principle+1" in links
+    assert {str(link).split("#")[0] for link in links} == {path.name for path in out.parent.glob("report.*.html")}
+
+
+def test_a_page_without_texts_has_no_viewer_beside_it(verdicts: Path, tmp_path: Path) -> None:
+    out = tmp_path / "page" / "report.html"
+    result = CliRunner().invoke(app, ["report", str(verdicts), "--out", str(out), "--no-viewer"])
+    assert result.exit_code == 0, result.output
+    assert [path.name for path in out.parent.iterdir()] == ["report.html"]
+    assert Text(out.read_text()).links == []
+    assert "One is right." not in out.read_text()
+
+
+# Charts ---------------------------------------------------------------------------------------------------------------
+
+share = st.floats(0, 1)
+
+
+@given(st.lists(share, min_size=3, max_size=3).map(sorted), share)
+def test_a_strip_keeps_its_figure_between_its_bounds_and_inside_the_drawing(figure: list[float], mark: float) -> None:
+    low, mean, high = figure
+    svg = charts.strip(Interval(mean, low, high), marks={"<rule>": mark})
+    (start, end) = map(float, re.findall(r'class="reach" x1="([\d.]+)".*?x2="([\d.]+)"', svg)[0])
+    (middle,) = map(float, re.findall(r'class="point" cx="([\d.]+)"', svg))
+    assert 0 <= start <= middle <= end <= charts.STRIP_WIDTH
+    assert "&lt;rule&gt;" in svg
+
+
+@given(st.dictionaries(st.sampled_from(["breadth", "depth", "hybrid"]), st.integers(1, 1000), min_size=1))
+def test_a_bar_is_divided_whole(counts: dict[str, int]) -> None:
+    widths = re.findall(r'<rect[^>]* width="([\d.]+)"', charts.shares(counts, overview.STRUCTURES))
+    assert sum(map(float, widths)) == pytest.approx(charts.STRIP_WIDTH, abs=0.2)
+
+
+@given(st.lists(st.floats(0, 300), min_size=1, max_size=6))
+def test_the_names_of_curves_do_not_cover_each_other(heights: list[float]) -> None:
+    lines = {f"run {place}": [(10.0, Interval(0.5, 0.4, 0.6), "1")] for place, _ in enumerate(heights)}
+    svg = charts.curves(lines, "tokens")
+    ends = sorted(float(y) for y, _ in re.findall(r'class="fill-\d" x="[\d.]+" y="([\d.]+)"[^>]*>(run \d)', svg))
+    assert len(ends) == len(heights)
+    assert all(below - above >= 15.9 for above, below in pairwise(ends))
