@@ -204,3 +204,15 @@ def _stored(journal: Path) -> int:
     with sqlite3.connect(journal) as connection:
         tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         return int(connection.execute("SELECT count(*) FROM completions").fetchone()[0]) if tables else 0
+
+
+def test_another_judge_than_the_checkpoints_is_made_with_its_own_settings(pairs: Path, tmp_path: Path) -> None:
+    scores = make_parrot(tmp_path / "scores", r"Scores: \boxed{3, 7}")
+    (scores / "fathom.json").write_text('{"name": "mix", "style": "breadth", "trained": true}')
+    out = tmp_path / "verdicts.jsonl"
+    judge(pairs, "--model", scores, "--judge", "spct", "--judge-option", "trained=true", "--no-swap", "--out", out)
+    assert [row["scores"] for row in rows_of(out)] == [[3, 7]] * 6
+    assert rows_of(out)[0]["rule"]["aggregate"] == "sum"
+    assert "SPCTJudge" in meta_of(out)["config"]["judge"]
+    with pytest.raises(FathomError, match="the judge 'spct' has no style; it has trained, binary"):
+        judge(pairs, "--model", scores, "--judge", "spct", "--style", "depth")

@@ -35,16 +35,26 @@ DESCRIPTION = "fathom.json"
 def as_trained(checkpoint: Path, **settings: Any) -> Judge:
     """The judge that a checkpoint was trained to be, or the Mix judge with instructions where nothing is said.
 
-    `settings` are the judge's own; those that are not None go before what the checkpoint says. Raises FathomError for
-    an unknown judge and for a description that cannot be read.
+    `settings` are the judge's own; those that are not None go before what the checkpoint says, which holds for the
+    judge that it names alone. Raises FathomError for an unknown judge or setting, and for a description that cannot be
+    read.
     """
-    described = _description(checkpoint / DESCRIPTION)
-    chosen = described | {key: value for key, value in settings.items() if value is not None}
-    name = chosen.pop("name", "mix")
+    given = {key: value for key, value in settings.items() if value is not None}
+    described = {"name": "mix"} | _description(checkpoint / DESCRIPTION)
+    chosen = given if given.get("name", described["name"]) != described["name"] else described | given
+    name = chosen.pop("name")
     try:
-        return find(name)(**chosen)
-    except (ValueError, TypeError) as error:
+        kind = find(name)
+        unknown = sorted(chosen.keys() - {field.name for field in fields(kind)})
+        if unknown:
+            raise FathomError(f"the judge {name!r} has no {unknown[0]}; it has {', '.join(_settings(kind)) or 'none'}")
+        return kind(**chosen)
+    except ValueError as error:
         raise FathomError(f"cannot make the judge {name!r}: {error}") from error
+
+
+def _settings(kind: type[Judge]) -> list[str]:
+    return [field.name for field in fields(kind) if field.name not in {"engine", "sampling"}]
 
 
 def _description(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The settings of an engine, from the command line."""
+"""Settings of an engine or a judge, from the command line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _option(argument: str) -> tuple[str, Any]:
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise FathomError(f"--engine-option {argument}: allowed is NAME=VALUE with a value in YAML: {error}") from None
+        raise FathomError(f"{argument}: allowed is NAME=VALUE with a value in YAML: {error}") from None
     if not name or not equals:
-        raise FathomError(f"--engine-option {argument}: allowed is NAME=VALUE, such as timeout=60")
+        raise FathomError(f"{argument}: allowed is NAME=VALUE, such as timeout=60")
     return name.replace("-", "_"), value

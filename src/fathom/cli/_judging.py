@@ -102,15 +102,15 @@ def _price(given: Mapping[str, Any]) -> Price | None:
 def judge_of(given: Mapping[str, Any], engine: Engine) -> Judge:
     """What --judge, --style and --prompt say, and where they say nothing, the checkpoint of --model."""
     from fathom.checkpoints import located
+    from fathom.cli._engine import options
     from fathom.engines import Sampling
     from fathom.judging import as_trained
 
-    prompt = given["prompt"]
+    trained = None if given["prompt"] is None else given["prompt"] == "trained"
+    flags = {"name": given["judge"], "style": given["style"], "trained": trained}
     judge = as_trained(
         Path(located(given["model"])),
-        name=given["judge"],
-        style=given["style"],
-        trained=None if prompt is None else prompt == "trained",
+        **options(given["judge_option"], flags),
         engine=engine,
         sampling=Sampling(temperature=given["temperature"], max_tokens=given["max_tokens"], seed=given["seed"]),
     )

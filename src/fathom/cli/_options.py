@@ -40,6 +40,9 @@ def _shared(
         Literal["trained", "instruct"] | None,
         _option(JUDGE, "The plain prompt of training, or full instructions. Default: what the checkpoint needs."),
     ] = None,
+    judge_option: Annotated[
+        list[str], _option(JUDGE, "NAME=VALUE in YAML, any other setting of the judge, such as binary=true.")
+    ] = [],  # noqa: B006
     temperature: Annotated[float, _option(JUDGE, "0 is greedy.", min=0)] = 0.0,
     max_tokens: Annotated[int, _option(JUDGE, "The longest rationale.", min=1)] = 2048,
     seed: Annotated[int, _option(JUDGE, "Of the random draws, and of the order of chosen and rejected.")] = 0,
@@ -95,10 +98,7 @@ def judging(command: Callable[..., None]) -> Callable[..., None]:
     shared = [each for each in inspect.signature(_shared).parameters.values() if each.name not in names]
     # As values and not as text: the names in them are known here, and not where Typer reads them.
     command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [
-            each.replace(kind=each.KEYWORD_ONLY, annotation=hints[each.name])
-            for each in (*own, *shared)
-        ]
+        [each.replace(kind=each.KEYWORD_ONLY, annotation=hints[each.name]) for each in (*own, *shared)]
     )
     command.__annotations__ = {name: hint for name, hint in hints.items() if name != "given"}
     return command
