@@ -60,8 +60,10 @@ Answer = Callable[[Call], Reply]
 
 def chat(text: str | None, finish_reason: str | None = "stop", *, delay: float = 0.0, **message: Any) -> Reply:
     choice = {"index": 0, "message": {"role": "assistant", "content": text} | message, "finish_reason": finish_reason}
-    usage = {"prompt_tokens": 7, "completion_tokens": len((text or "").split())}
-    return Reply(body=json.dumps({"choices": [choice], "usage": usage}).encode(), delay=delay)
+    words = len((text or "").split())
+    usage = {"prompt_tokens": 7, "completion_tokens": words, "total_tokens": 7 + words}
+    whole = {"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice], "usage": usage}
+    return Reply(body=json.dumps(whole).encode(), delay=delay)
 
 
 class Server:
@@ -139,8 +141,8 @@ async def serving(answer: Answer, port: int = 0) -> AsyncIterator[Server]:
 class Seeded:
     """Verdicts by the hash of the request. `errors` to `length` are shares of calls.
 
-    Errors are refused at the door, as a gateway does, so they take no `latency`. Every `burst_every` seconds, for
-    `burst` seconds, all calls get 429 and the time left.
+    Who asks for JSON by `response_format` gets a ranking of two. Errors are refused at the door, as a gateway does, so
+    they take no `latency`. Every `burst_every` seconds, for `burst` seconds, all calls get 429 and the time left.
     """
 
     seed: int = 0
@@ -182,7 +184,10 @@ class Seeded:
 
     def _verdict(self, content: bytes) -> bytes:
         digest = hashlib.sha256(b"verdict" + content).digest()
-        text = rationale("AB"[digest[0] % 2], digest)
+        winner = digest[0] % 2
+        text = rationale("AB"[winner], digest)
+        if b'"response_format"' in content:
+            text = json.dumps({"reason": text, "rank": [1 + winner, 2 - winner]})
         if digest[1] / 256 < self.length:
             return chat(text[: len(text) // 2], "length").body
         return chat(text).body
