@@ -107,6 +107,7 @@ class EngineError(Exception):
 ENGINES = {
     "local": ("fathom.engines.local", "LocalEngine"),
     "openai": ("fathom.engines.openai", "OpenAIEngine"),
+    "vllm": ("fathom.engines.vllm", "VLLMEngine"),
     "replay": ("fathom.engines.replay", "ReplayEngine"),
     "mini-teacher": ("fathom.mini.teacher", "Teacher"),
 }

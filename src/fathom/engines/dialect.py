@@ -43,7 +43,7 @@ def body(
         "model": model,
         "temperature": sampling.temperature,
         max_tokens_field: sampling.max_tokens,
-        "seed": _seed(sampling, request.sample),
+        "seed": seed_of(sampling, request.sample),
     }
     if api == "chat":
         fields["messages"] = request.messages
@@ -65,7 +65,7 @@ def _asked_logprobs(sampling: Sampling, api: Api) -> dict[str, Any]:
     return {"logprobs": True, "top_logprobs": max(1, sampling.top_logprobs)}
 
 
-def _seed(sampling: Sampling, sample: int) -> int:
+def seed_of(sampling: Sampling, sample: int) -> int:
     """31 bits that differ between samples, and between seeds: one number is all that servers take."""
     digest = hashlib.sha256(f"{sampling.seed}:{sample}".encode()).digest()
     return int.from_bytes(digest[:4]) >> 1

@@ -68,7 +68,7 @@ class LocalEngine:
         trust_remote_code: bool = False,
         revision: str | None = None,
     ) -> None:
-        self.name = _located(model)
+        self.name = located_checkpoint(model)
         self.max_batch = max_batch
         self.max_batch_tokens = max_batch_tokens
         self.max_wait = max_wait
@@ -145,27 +145,18 @@ class LocalEngine:
         for job in jobs:
             key = json.dumps(job.request.messages)
             if key not in known:
-                known[key] = self._encode(job.request.messages)
+                try:
+                    known[key] = prompt_tokens(
+                        self.tokenizer, job.request.messages, name=self.name, context=self.context
+                    )
+                except EngineError as error:
+                    known[key] = error
             prompt = known[key]
             if isinstance(prompt, EngineError):
                 settle(job.future, prompt)
             else:
                 job.prompt = prompt
                 yield job
-
-    def _encode(self, messages: Sequence[ChatMessage]) -> Tokens | EngineError:
-        from jinja2 import TemplateError
-
-        try:
-            prompt = tuple(encode_chat(self.tokenizer, messages))
-        except TemplateError as error:
-            return EngineError(f"the chat template of {self.name} refuses these messages: {error}")
-        if not prompt:
-            return EngineError("the prompt is empty")
-        if len(prompt) >= self.context:
-            message = f"the prompt has {len(prompt)} tokens; {self.name} reads {self.context}, answer included"
-            return EngineError(message, hint="shorten the responses or take a model with a longer context")
-        return prompt
 
     def _batches(self, jobs: list[_Job]) -> Iterator[list[_Job]]:
         """Rows of one sampling, of similar length, samples of one prompt side by side."""
@@ -211,6 +202,22 @@ class LocalEngine:
             TokenLogprob(texts[token], logprob, tuple((texts[other], likely) for other, likely in top))
             for token, logprob, top in zip(written.tokens, written.logprobs, tops, strict=True)
         )
+
+
+def prompt_tokens(tokenizer: Any, messages: Sequence[ChatMessage], *, name: str, context: int) -> Tokens:
+    """A prompt for the model `name`, which reads `context` tokens. Raises EngineError for one that does not fit."""
+    from jinja2 import TemplateError
+
+    try:
+        prompt = tuple(encode_chat(tokenizer, messages))
+    except TemplateError as error:
+        raise EngineError(f"the chat template of {name} refuses these messages: {error}") from error
+    if not prompt:
+        raise EngineError("the prompt is empty")
+    if len(prompt) >= context:
+        message = f"the prompt has {len(prompt)} tokens; {name} reads {context}, answer included"
+        raise EngineError(message, hint="shorten the responses or take a model with a longer context")
+    return prompt
 
 
 def encode_chat(tokenizer: Any, messages: Sequence[ChatMessage]) -> list[int]:
@@ -275,7 +282,7 @@ def _settle(future: asyncio.Future[Completion], outcome: Completion | BaseExcept
         future.set_result(outcome)
 
 
-def _located(model: str | Path) -> str:
+def located_checkpoint(model: str | Path) -> str:
     """The absolute folder of a checkpoint, or the name unchanged where it can only be one on the hub."""
     folder = Path(model).expanduser()
     if folder.is_dir():
