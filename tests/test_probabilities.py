@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from fathom.cli import app
 from fathom.engines import ChatMessage, Sampling, TokenLogprob
 from fathom.engines.openai import OpenAIEngine
 from fathom.judges import Judge, find
@@ -270,3 +272,29 @@ def mini_judge() -> Judge:
     engine.model.model.norm.weight.data *= 0.5
     sampling = Sampling(max_tokens=100, temperature=1.0, top_logprobs=5)
     return as_trained(Path(located("mini")), style="vanilla", engine=engine, sampling=sampling)
+
+
+def test_fathom_judge_asks_for_what_the_rule_counts(mini_pairs: Path) -> None:
+    result = CliRunner().invoke(
+        app, ["judge", str(mini_pairs), "--model", "mini", "--no-swap", "--aggregate", "probability"]
+    )
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert rows
+    for row in rows:
+        [vote] = row["votes"]
+        assert row["scores"] == vote["probabilities"]
+        assert 0.99 < sum(row["scores"]) < 1.00001
+
+
+@pytest.fixture
+def mini_pairs(tmp_path: Path) -> Path:
+    pytest.importorskip("transformers", reason='needs pip install "fathom-rm[local]"')
+    from fathom.mini import world
+
+    lines = [
+        json.dumps({"prompt": item.comparison.prompt_text, "responses": item.comparison.responses})
+        for item in world.items(4, seed=5)
+    ]
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("\n".join(lines))
+    return path
