@@ -10,10 +10,10 @@ import json
 import os
 import pkgutil
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from functools import cache
-from itertools import islice, product
+from itertools import cycle, islice, product
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -26,6 +26,7 @@ from jinja2 import meta, nodes
 import fathom.judges
 from fathom import prompts
 from fathom.control import KNOWN, broken, pattern
+from fathom.engines import ChatMessage
 from fathom.errors import FathomError
 from fathom.judges import Judge
 from fathom.rationale import Rationale, Status, Unit, parse, render
@@ -74,8 +75,6 @@ def assert_only_filled(skeleton: str, prompt: str, values: dict[str, str]) -> No
         assert full.fenced or not slot.search(empty.text), "text of others stands outside of a fence"
         filled = slot.sub(lambda name: values[name[0]], empty.text)
         assert full.text == (broken(filled) if full.fenced else filled)
-    shown = "".join(empty.text for empty, _ in pairs)
-    assert slot.search(shown), "the prompt shows nothing"
 
 
 # Judges --------------------------------------------------------------------------------------------------------------
@@ -111,11 +110,18 @@ JUDGES = list(variants())
 judges = pytest.mark.parametrize("judge", JUDGES)
 
 
-def filled(judge: Judge, texts: list[str], *, reference: bool) -> tuple[Comparison, dict[str, str]]:
-    """A comparison whose parts are `texts`, going round, and the part that stands for each slot."""
-    n = {"pointwise": 1, "pairwise": 2, "listwise": 3}[judge.pattern]
-    parts = [text for _, text in zip(range(n + 2), islice(texts * (n + 2), n + 2), strict=False)]
-    instruction, expected, *responses = [parts[0] or "-", *parts[1:]]
+MOST_PARTS = 5
+"""Instruction, reference and three responses."""
+
+
+COUNTS = {"pointwise": (1,), "pairwise": (2,), "listwise": (1, 3)}
+"""How many responses a judge of each pattern is shown here."""
+
+
+def filled(texts: Sequence[str], n: int, *, reference: bool = True) -> tuple[Comparison, dict[str, str]]:
+    """A comparison of n responses whose parts are `texts`, going round, and the part that stands for each slot."""
+    first, expected, *responses = islice(cycle(texts), n + 2)
+    instruction = first or "-"
     comparison = Comparison(
         id="1", prompt=instruction, responses=tuple(responses), reference=expected if reference else None
     )
@@ -126,31 +132,38 @@ def slots(n: int) -> list[str]:
     return ["QinstructionQ", "QreferenceQ", *(f"Qresponse{k}Q" for k in range(n))]
 
 
-def assert_keeps_its_structure(judge: Judge, texts: list[str]) -> None:
-    for reference in (False, True):
-        comparison, values = filled(judge, texts, reference=reference)
-        empty, _ = filled(judge, list(values), reference=reference)
-        try:
-            asked, skeleton = judge.ask(comparison), judge.ask(empty)
-        except FathomError:
-            assert not reference, "only a comparison without a reference may be refused"
+@cache
+def skeleton(judge: Judge, n: int, *, reference: bool) -> list[ChatMessage] | None:
+    """What it asks with slots for parts; None where it refuses a comparison without a reference."""
+    try:
+        return judge.ask(filled(slots(n), n, reference=reference)[0])
+    except FathomError:
+        assert not reference, "only a comparison without a reference may be refused"
+        return None
+
+
+def assert_keeps_its_structure(judge: Judge, texts: Sequence[str]) -> None:
+    for n, reference in product(COUNTS[judge.pattern], (False, True)):
+        expected = skeleton(judge, n, reference=reference)
+        if expected is None:
             continue
-        assert [message["role"] for message in asked] == [message["role"] for message in skeleton]
-        told = [message for message in skeleton if any(name in message["content"] for name in values)]
-        assert told
-        for message, empty_message in zip(asked, skeleton, strict=True):
-            if empty_message in told:
-                assert_only_filled(empty_message["content"], message["content"], values)
-            else:
-                assert message == empty_message
+        comparison, values = filled(texts, n, reference=reference)
+        asked = judge.ask(comparison)
+        assert [message["role"] for message in asked] == [message["role"] for message in expected]
+        for message, empty in zip(asked, expected, strict=True):
+            assert_only_filled(empty["content"], message["content"], values)
+        shown = "".join(message["content"] for message in expected)
+        assert all(name in shown for name in values if reference or name != "QreferenceQ"), (
+            "the prompt leaves a part out"
+        )
 
 
 @judges
 def test_prompts_parse_back_into_what_was_put_in_whatever_that_is(judge: Judge) -> None:
     assert len(CORPUS) >= 150
-    for place, text in enumerate(CORPUS):
-        assert_keeps_its_structure(judge, [text])
-        assert_keeps_its_structure(judge, [text, CORPUS[place - 1], "An honest answer."])
+    for place in range(len(CORPUS)):
+        # Every text comes to stand in every part, beside others.
+        assert_keeps_its_structure(judge, (CORPUS[place:] + CORPUS)[:MOST_PARTS])
 
 
 @settings(max_examples=25)
@@ -162,26 +175,34 @@ def test_prompts_parse_back_into_any_text(data: st.DataObject) -> None:
 
 @judges
 def test_a_conversation_is_fenced_as_a_whole(judge: Judge) -> None:
+    fine, _ = filled(["fine"], COUNTS[judge.pattern][-1])
     for text in CORPUS:
-        comparison, values = filled(judge, ["fine"], reference=True)
         talk = (Message(role="user", content=text), Message(role="assistant", content=text))
-        conversation = comparison.model_copy(update={"prompt": talk})
-        asked = "\n".join(message["content"] for message in judge.ask(conversation))
-        told = "\n".join(
-            message["content"] for message in judge.ask(comparison.model_copy(update={"prompt": next(iter(values))}))
-        )
-        assert [part.text for part in sections(asked) if not part.fenced] == [
-            part.text for part in sections(told) if not part.fenced
-        ]
+        assert unfenced(judge, fine.model_copy(update={"prompt": talk})) == unfenced(judge, fine)
+
+
+def unfenced(judge: Judge, comparison: Comparison) -> list[str]:
+    return [part.text for asked in judge.ask(comparison) for part in sections(asked["content"]) if not part.fenced]
 
 
 @judges
 def test_a_vote_is_read_from_the_completion_and_never_from_what_was_judged(judge: Judge) -> None:
-    completions = ("Final verdict: [[A]]", "[[B]]", "Score: 3", "I cannot say.", "", '{"verdict": "A"}', "YES")
-    harmless, _ = filled(judge, ["harmless"], reference=True)
+    completions = (
+        "\\boxed{1, 2, 3}",
+        "\\boxed{7}",
+        "Final verdict: [[A]]",
+        "[[B]]",
+        "Score: 3",
+        "I cannot say.",
+        "",
+        '{"verdict": "A"}',
+        "YES",
+    )
+    n = COUNTS[judge.pattern][-1]
+    harmless, _ = filled(["harmless"], n)
     expected = [judge.read(completion, harmless) for completion in completions]
     for text in CORPUS:
-        comparison, _ = filled(judge, [text], reference=True)
+        comparison, _ = filled([text], n)
         assert [judge.read(completion, comparison) for completion in completions] == expected
 
 
@@ -214,8 +235,12 @@ def _is_safe(node: nodes.Expr) -> bool:
             return True
         case nodes.Name(name=name):
             return name in OWN
-        case nodes.Getattr(node=nodes.Name(name="loop"), attr="index"):
+        case nodes.Getattr(node=nodes.Name(name="loop"), attr="index") | nodes.Const() | nodes.Filter(name="length"):
             return True
+        case nodes.CondExpr(expr1=one, expr2=other):
+            return _is_safe(one) and (other is None or _is_safe(other))
+        case nodes.Concat(nodes=parts):
+            return all(map(_is_safe, parts))
     return False
 
 
