@@ -6,7 +6,7 @@ import asyncio
 import json
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -232,6 +232,14 @@ def test_the_first_votes_of_a_row_are_the_row_of_the_first_votes(winners: list[A
 
     cast = swapped(winners)
     assert as_json(first(made(cast), votes)) == made(cast[:votes])
+
+
+def test_votes_that_a_filter_left_out_decide_nothing_and_still_cost() -> None:
+    left_out = replace(vote(1), counted=False)
+    judged = pair([left_out, vote(0), left_out, vote(0), left_out])
+    assert [(votes, found.completion_tokens) for votes, found in curve([judged]).items()] == [(1, 40), (2, 100)]
+    assert mean(curve([judged])[1].strict) == 1.0
+    assert of_all([judged]).calibration["votes"].bins == [(0.9, 1.0, 1, 1.0, 1.0)]
 
 
 def test_the_curve_of_a_judge_that_is_right_seven_times_in_ten_rises_as_condorcet_says() -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import NamedTuple
 
-from fathom.metrics.rows import Row
+from fathom.metrics.rows import Row, deciding
 
 BINS = 10
 
@@ -72,11 +72,10 @@ class Calibration:
 def confidences(row: Row) -> dict[str, float]:
     """How sure a row is of its winner, by source: mean "probabilities" of the votes, share of the "votes".
 
-    A source that a row does not have is missing: probabilities are needed of every readable vote, and a share of votes
-    needs two of them. Empty for a tie and for a row that could not be read, which name nobody.
+    A source that a row does not have is missing: probabilities are needed of every vote that decides, and a share of
+    votes needs two of them. Empty for a tie and for a row that could not be read, which name nobody.
     """
-    votes = [vote for vote in row["votes"] if vote["status"] == "ok"]
-    winner = row["winner"]
+    votes, winner = deciding(row), row["winner"]
     if winner is None or not votes:
         return {}
     found = {}

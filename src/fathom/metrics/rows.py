@@ -22,6 +22,11 @@ def prompt_key(row: Row) -> int:
     return int.from_bytes(blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest())
 
 
+def deciding(row: Row) -> list[Row]:
+    """The votes that the verdict is made of: readable, and not left out by a filter."""
+    return [vote for vote in row["votes"] if vote["status"] == "ok" and vote["counted"]]
+
+
 def strict(row: Row) -> float:
     """1 for the labelled response, 0 for all else: another one, a tie, no verdict."""
     return float(bool(row["correct"]))

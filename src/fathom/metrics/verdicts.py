@@ -21,7 +21,7 @@ from typing import Any
 from fathom.metrics.baselines import Baselines
 from fathom.metrics.calibration import Calibration, confidences
 from fathom.metrics.intervals import Interval, Share
-from fathom.metrics.rows import Row, half, prompt_key, strict
+from fathom.metrics.rows import Row, deciding, half, prompt_key, strict
 
 FIGURES = ("strict", "readable", "readable_share", "half", "flip_rate", "agreement")
 
@@ -114,7 +114,7 @@ def _figures(row: Row) -> Iterable[tuple[str, float]]:
             yield "readable", strict(row)
     if row["flip_rate"] is not None:
         yield "flip_rate", row["flip_rate"]
-    if readable and sum(vote["status"] == "ok" for vote in row["votes"]) > 1:
+    if readable and len(deciding(row)) > 1:
         yield "agreement", row["agreement"]
 
 

@@ -20,8 +20,12 @@ from fathom.verdict import Rule, Vote
 
 
 def first(row: Row, votes: int) -> dict[str, Any]:
-    """The row as it would be after its first votes; after all that it has where there are fewer."""
-    cast = row["votes"][:votes]
+    """The row as it would be after its first votes that count; after all that it has where there are fewer.
+
+    Those that a filter left out in between are still in it, with what they cost.
+    """
+    counted = [place for place, vote in enumerate(row["votes"]) if vote["counted"]]
+    cast = row["votes"][: counted[votes - 1] + 1] if votes < len(counted) else row["votes"]
     verdict = Rule(**row["rule"])([_vote(vote) for vote in cast])
     told = row["label"] is not None and verdict.status is Status.OK
     return {
@@ -47,13 +51,14 @@ def _vote(row: Row) -> Vote:
         probabilities=None if probabilities is None else tuple(probabilities),
         order=tuple(row["order"]),
         error=row["error"],
+        counted=row["counted"],
     )
 
 
 def curve(rows: Iterable[Row]) -> dict[int, Tally]:
     """The tally of all rows after 1, 2, 4, ... votes, and after all."""
     kept = list(rows)
-    most = max((len(row["votes"]) for row in kept), default=0)
+    most = max((sum(vote["counted"] for vote in row["votes"]) for row in kept), default=0)
     steps = [2**power for power in range(most.bit_length()) if 2**power < most]
     return {votes: _tally(first(row, votes) for row in kept) for votes in [*steps, most] if votes}
 
