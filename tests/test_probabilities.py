@@ -178,6 +178,20 @@ class YesNo(Lettered):
     choices = {"Yes": 0, "No": 1}  # noqa: RUF012
 
 
+class Scores(Lettered):
+    """The higher score wins: the letters are labels, and no token carries the verdict."""
+
+    def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
+        told = dict(line.split(": ") for line in text.splitlines())
+        scores = (float(told["A"]), float(told["B"]))
+        return Vote(Status.OK, winner=scores.index(max(scores)), scores=scores, order=(0, 1), text=text)
+
+
+def test_labels_of_scores_carry_no_verdict() -> None:
+    tokens = [likely(token, token) for token in ("A", ": ", "8", "\n", "B", ": ", "6")]
+    assert probabilities(tokens, "A: 8\nB: 6", Scores()) is None
+
+
 def test_letters_that_differ_only_in_case_are_told_apart() -> None:
     """AlpacaEval's weighted preference, 1 + P(M) / (P(m) + P(M)), from the first token alone."""
     told = [likely("m", "m", {"m": 0.2, "M": 0.6, "x": 0.1}), TokenLogprob("<|im_end|>", 0.0)]

@@ -54,9 +54,11 @@ def chances(
     """For each response the probability that the verdict's token named it: the masses as they are, at most 1 together.
 
     `text` is what `tokens` spell and `read` made `vote` of. There may be more tokens than text: a thought before it,
-    an end token or one of the stop strings `stops` after it. None where the token cannot be told for certain, and
-    where it came without the most likely tokens in its place.
+    an end token or one of the stop strings `stops` after it. None where the token cannot be told for certain, where it
+    came without the most likely tokens in its place, and where scores of several responses decide instead of a token.
     """
+    if vote.scores is not None and len(vote.scores) > 1:
+        return None
     spans = _spans(tokens, text, stops)
     if vote.status is not Status.OK or spans is None or _begin_alike(choices):
         return None
