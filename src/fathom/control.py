@@ -22,8 +22,8 @@ _ANGLED = r"</?s>|<(?:bos|eos|pad|unk|sop|eop|(?:start|end)_of_(?:turn|image)|[A
 """Llama 2 and Mistral, Gemma, GLM, Command-R, Nemotron."""
 _MARKED = r"<</?SYS>>|\[/?(?:INST|THINK|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_(?:CALLS|RESULTS|CONTENT))\]|\[gMASK\]"
 """Llama 2 and Mistral, GLM."""
-_TAGGED = r"</?(?:think|tool_call|tool_response)>"
-"""Qwen, DeepSeek and others: what stands before `</think>` is no answer, to templates and to readers of answers."""
+_TAGGED = r"</?(?:think|thinking|thought|reasoning|tool_call|tool_response)>|\[/?think\]|◁/?think▷"
+"""Qwen, DeepSeek, Kimi and others: what stands before `</think>` is no answer, to templates and to readers."""
 
 KNOWN = re.compile(f"{_BARRED}|{_ANGLED}|{_MARKED}|{_TAGGED}")
 """Those of the usual families, for text that goes to a server whose template nobody knows."""
