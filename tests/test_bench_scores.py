@@ -275,6 +275,15 @@ def test_rules_without_a_judge_are_scored_like_a_judge() -> None:
     assert scores == {"first": 0.5, "longest": 0.0, "shortest": 1.0}
 
 
+def test_a_pair_that_failed_in_one_order_is_in_no_figure() -> None:
+    rows = [
+        row(0, 0, subset="Math", votes=[vote(0), vote(None, (1, 0), "failed")]),
+        row(0, 0, subset="Math", votes=[vote(0), vote(None, (1, 0), "failed"), vote(0), vote(0, (1, 0))], id="again"),
+    ]
+    score = bench.find("judgebench").score(rows)
+    assert (score.rows, score.failed, score.figures["overall"].mean) == (2, 1, 1.0)
+
+
 def test_accuracy_by_domain_is_strict() -> None:
     rows = [
         row(0, 0, subset="x", domain="preference", correct=True, id="1"),

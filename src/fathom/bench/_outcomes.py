@@ -1,6 +1,6 @@
 """What a row of results says, for scores: verdict rows and ranking rows alike.
 
-    >>> credit({"status": "ok", "winner": 0, "label": 0}, tie=0.5, unreadable=0.0)
+    >>> credit({"status": "ok", "winner": 0, "label": 0, "votes": []}, tie=0.5, unreadable=0.0)
     1.0
 
 Nothing here decides what an unreadable verdict counts for. The benchmark does, by its official rule.
@@ -19,15 +19,24 @@ Group = TypeVar("Group")
 
 
 def status(row: Row) -> str:
-    """A verdict's status. A ranking's is `failed` where the engine failed on any of its pairs, and `ok` where it has
-    an order; else it is that of its first pair.
+    """A verdict's status; but `failed` where the engine failed on all votes in one order of a pair, because official
+    rules take both. A ranking's is `failed` where the engine failed on any of its pairs, and `ok` where it has an
+    order; else it is that of its first pair.
     """
     if "pairs" not in row:
-        return str(row["status"])
+        return str(Status.FAILED if _an_order_failed(row["votes"]) else row["status"])
     states = [str(pair["status"]) for pair in row["pairs"]]
     if Status.FAILED in states:
         return str(Status.FAILED)
     return "ok" if row["order"] else states[0]
+
+
+def _an_order_failed(votes: Iterable[Row]) -> bool:
+    failed: dict[tuple[int, ...], bool] = {}
+    for vote in votes:
+        order = tuple(vote["order"])
+        failed[order] = failed.get(order, True) and vote["status"] == Status.FAILED
+    return any(all_failed for order, all_failed in failed.items() if len(order) == 2)
 
 
 def prompt(row: Row) -> str:
@@ -43,8 +52,9 @@ def credit(row: Row, *, tie: float, unreadable: float) -> float:
 
 
 def in_order(row: Row, first: int) -> Row | None:
-    """The first vote that was shown response `first` in the first place; None where there is none."""
-    return next((vote for vote in row["votes"] if list(vote["order"])[:1] == [first]), None)
+    """The first vote, of those that came, that was shown response `first` in the first place; None for none."""
+    votes = (vote for vote in row["votes"] if vote["status"] != Status.FAILED)
+    return next((vote for vote in votes if list(vote["order"])[:1] == [first]), None)
 
 
 def right_in_orders(row: Row) -> float:

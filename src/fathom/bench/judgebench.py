@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fathom.bench import Benchmark
 from fathom.bench._files import comparison, each, found
-from fathom.bench._outcomes import Row, by_group, mean
+from fathom.bench._outcomes import Row, by_group, in_order, mean
 from fathom.labels import LETTERS, outcome
 from fathom.records import Comparison, Label
 
@@ -55,8 +55,8 @@ def category(source: str) -> str:
 
 def item(row: Row) -> tuple[str, float]:
     """1 where the first vote in each order, +1 for the label and -1 against it, add up to more than 0."""
-    firsts = {tuple(vote["order"]): vote["winner"] for vote in reversed(row["votes"])}
-    total = sum((winner == row["label"]) - (winner == 1 - row["label"]) for winner in firsts.values())
+    winners = [vote["winner"] for vote in (in_order(row, 0), in_order(row, 1)) if vote]
+    total = sum((winner == row["label"]) - (winner == 1 - row["label"]) for winner in winners)
     return row["metadata"]["subset"], float(total > 0)
 
 

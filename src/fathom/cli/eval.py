@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -45,6 +45,8 @@ def command(
     if listed or not names:
         typer.echo("\n\n".join(map(_described, map(bench.find, names or bench.names()))))
         return
+    if given["map"] or given["on_error"] != "stop":
+        raise FathomError("--map and --on-error are for files of any layout; that of a benchmark is known")
     if not model:
         raise FathomError("--model is missing: which model judges? mini is the small one that comes with Fathom")
     for benchmark in [bench.find(name) for name in names]:
@@ -82,24 +84,26 @@ def _evaluate(benchmark: Benchmark, data: Path | None, given: Mapping[str, Any])
     rows = runs.open(given["out"]).rows
     score, domains = benchmark.score(rows()), bench.by_domain(rows())
     describe(ready, {"score": asdict(score), "domains": domains})
-    _show(benchmark, score, dict(_baselines(benchmark, rows)), domains)
+    _show(benchmark, score, _baselines(benchmark, rows), domains)
 
 
-def _baselines(benchmark: Benchmark, rows: Callable[[], Iterable[Row]]) -> Iterator[tuple[str, Score]]:
+def _baselines(benchmark: Benchmark, rows: Callable[[], Iterable[Row]]) -> dict[str, Mapping[str, float]]:
     from fathom.bench._rules import RULES, ruled
 
-    for name, rule in RULES.items():
-        yield name, benchmark.score(ruled(row, rule) for row in rows())
+    return {name: benchmark.point(ruled(row, rule) for row in rows()) for name, rule in RULES.items()}
 
 
-def _show(benchmark: Benchmark, score: Score, baselines: Mapping[str, Score], domains: Mapping[str, Interval]) -> None:
+def _show(
+    benchmark: Benchmark, score: Score, baselines: Mapping[str, Mapping[str, float]], domains: Mapping[str, Interval]
+) -> None:
     from rich.console import Console
     from rich.table import Table
 
     table = Table("", "official", *baselines, title=benchmark.title)
     for name, interval in score.figures.items():
-        others = (other.figures.get(name) for other in baselines.values())
-        table.add_row(name, str(interval), *(f"{other.mean:.3f}" if other else "" for other in others))
+        table.add_row(
+            name, str(interval), *(f"{other[name]:.3f}" if name in other else "" for other in baselines.values())
+        )
     right = Table("domain", "right verdicts", title="strict accuracy")
     for name, interval in domains.items():
         right.add_row(name, str(interval))
