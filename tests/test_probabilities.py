@@ -181,6 +181,8 @@ class YesNo(Lettered):
 class Scores(Lettered):
     """The higher score wins: the letters are labels, and no token carries the verdict."""
 
+    choices = {"A": 0, "B": 1}  # noqa: RUF012
+
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
         told = dict(line.split(": ") for line in text.splitlines())
         scores = (float(told["A"]), float(told["B"]))
