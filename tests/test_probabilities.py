@@ -185,6 +185,8 @@ class Scores(Lettered):
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
         told = dict(line.split(": ") for line in text.splitlines())
+        if set(told) != {"A", "B"}:
+            return Vote(Status.MISSING, text=text)
         scores = (float(told["A"]), float(told["B"]))
         return Vote(Status.OK, winner=scores.index(max(scores)), scores=scores, order=(0, 1), text=text)
 
