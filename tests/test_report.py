@@ -19,7 +19,7 @@ from fathom.cli import app
 from fathom.errors import FathomError
 from fathom.metrics.intervals import Interval
 from fathom.rationale import Status
-from fathom.report import charts, overview
+from fathom.report import cards, charts, overview
 from fathom.report.evidence import gather, names
 from fathom.scoring import score
 from fathom.verdict import Rule, Vote
@@ -190,6 +190,25 @@ def test_what_others_wrote_stays_text(tmp_path: Path) -> None:
     assert not {"script", "img"} & text.names
     assert all(link is not None and link.startswith("javascript%3A") for link in text.links)
     assert text.seen.count("<img src=x onerror=alert(1)>") >= 5
+
+
+def test_a_card_beside_a_run_is_shown_with_it(verdicts: Path, tmp_path: Path) -> None:
+    measure = {"name": "effect", "meaning": "how much", "wanted": 0.0, "mean": 0.25, "low": 0.125, "high": 0.5}
+    measures = [measure | {"as_wanted": False, "n": 40, "left_out": 1}, {"name": "rate", "n": 0}]
+    (tmp_path / "card.json").write_text(json.dumps({"probes": {"length": {"title": ATTACK, "measures": measures}}}))
+    result = CliRunner().invoke(app, ["report", str(verdicts), "--out", str(tmp_path / "page.html"), "--no-viewer"])
+    assert result.exit_code == 0, result.output
+    text = Text((tmp_path / "page.html").read_text())
+    assert "script" not in text.names
+    assert f"{ATTACK} effect" in text.seen
+    assert "0.250 [0.125, 0.500] 0 ✗ no 40 1" in text.seen
+    assert "rate  –" in text.seen
+
+
+def test_a_file_that_is_no_card_is_refused_with_its_field(tmp_path: Path) -> None:
+    (tmp_path / "card.json").write_text('{"probes": {"length": {"title": "Length"}}}')
+    with pytest.raises(FathomError, match=r"card\.json: .*probes\.length\.measures"):
+        cards.read(tmp_path / "card.json")
 
 
 def test_the_page_loads_nothing_and_runs_nothing(verdicts: Path) -> None:

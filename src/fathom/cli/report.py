@@ -11,6 +11,7 @@ import typer
 def command(
     run: Annotated[list[Path], typer.Argument(help="Files of results, as fathom judge, rank or eval writes them.")],
     out: Annotated[Path, typer.Option(help="The page.")] = Path("report.html"),
+    card: Annotated[list[Path], typer.Option(help="A card.json of fathom probe, again for more.")] = [],  # noqa: B006
     viewer: Annotated[bool, typer.Option(help="Beside it, a page a run to read its rows in, linked to.")] = True,
 ) -> None:
     """Write a page with every figure of one or several runs: accuracy by domain, official scores, votes, principles.
@@ -19,17 +20,19 @@ def command(
         fathom report greedy.jsonl sampled.jsonl --out report.html
 
     Figures are computed from the rows again, with intervals at 95 %. Of several runs, each is held against the first on
-    the items that both have. OUT.NAME.html beside the page is what fathom view shows of the run NAME, with all its
-    texts; --no-viewer leaves it out.
+    the items that both have. A card.json beside a run is shown with it. OUT.NAME.html beside the page is what fathom
+    view shows of the run NAME, with all its texts; --no-viewer leaves it out.
     """
     from fathom import runs
-    from fathom.report import overview
+    from fathom.report import cards, overview
     from fathom.report.evidence import gather
     from fathom.report.viewer import write
 
-    found = gather([runs.open(path) for path in run])
+    opened = [runs.open(path) for path in run]
+    shown = [cards.read(path) for path in [*card, *filter(None, map(cards.beside, opened))]]
+    found = gather(opened)
     pages = {each.name: f"{out.stem}.{each.name.replace('/', '-')}.html" for each in found} if viewer else {}
     for each in found:
         if each.name in pages:
             write(each.run, out.with_name(pages[each.name]))
-    overview.write(found, out, viewers=pages)
+    overview.write(found, out, viewers=pages, cards=shown)

@@ -28,6 +28,7 @@ from fathom.metrics.principles import Principle
 from fathom.metrics.rankings import RankingTally
 from fathom.metrics.verdicts import Tally
 from fathom.report import charts
+from fathom.report.cards import Card
 from fathom.report.evidence import Evidence
 from fathom.report.viewer import policy, web
 
@@ -43,14 +44,14 @@ ERROR_SHOWN = 200
 """Characters."""
 
 
-def write(found: Sequence[Evidence], out: Path, *, viewers: Mapping[str, str] | None = None) -> None:
-    """`viewers` are the addresses of pages of `fathom.report.viewer`, by the names of runs, relative to `out`."""
+def write(found: Sequence[Evidence], out: Path, **beside: Any) -> None:
+    """`beside` is what `page` takes beside the evidence."""
     with replacing(out) as file:
-        file.write(page(found, viewers=viewers).encode())
+        file.write(page(found, **beside).encode())
 
 
-def page(found: Sequence[Evidence], *, viewers: Mapping[str, str] | None = None) -> str:
-    """The page that `write` writes."""
+def page(found: Sequence[Evidence], *, viewers: Mapping[str, str] | None = None, cards: Sequence[Card] = ()) -> str:
+    """`viewers` are the addresses of pages of `fathom.report.viewer`, by the names of runs, relative to this page."""
     style = Markup("".join(map(web, FILES)))
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {
@@ -61,7 +62,7 @@ def page(found: Sequence[Evidence], *, viewers: Mapping[str, str] | None = None)
     }
     environment.globals |= _names() | {"viewers": viewers or {}, "link": partial(_link, viewers or {})}
     template = environment.from_string(web("report.html.jinja"))
-    return template.render(found=found, style=style, policy=policy(style))
+    return template.render(found=found, cards=cards, style=style, policy=policy(style))
 
 
 def _names() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The viewer in a browser: what is hostile stays text, rows are found and read by mouse, key and link.
+"""Pages in a browser: what is hostile stays text, rows are found and read by mouse, key and link.
 
 Needs Chromium (Debian: apt-get install chromium) and Playwright's driver, which comes with the extra `dev`; no browser
 is downloaded.
@@ -15,13 +15,15 @@ import pytest
 
 from fathom import runs
 from fathom.rationale import Status
-from fathom.report import viewer
+from fathom.report import overview, viewer
+from fathom.report.evidence import gather
 from fathom.verdict import Rule
 from judged import ranked, row, swapped, vote, written
 
 pytest.importorskip("playwright.sync_api", reason='needs pip install "fathom-rm[dev]"')
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+expect.set_options(timeout=30_000)  # a busy machine is no failure
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
 ATTACKS = (
@@ -54,7 +56,7 @@ class Opened:
         self.page.on("dialog", lambda dialog: (self.complaints.append(dialog.message), dialog.dismiss()))
         self.page.on("request", self.note_request)
         self.page.goto(f"{path.as_uri()}{fragment}")
-        self.page.wait_for_selector("body[data-ready]")
+        self.page.wait_for_selector("body[data-ready], body:not([data-pane])")
 
     def note_request(self, request: Any) -> None:
         if not request.is_navigation_request():
@@ -249,22 +251,34 @@ def test_a_narrow_screen_shows_the_list_or_the_row(browser: Browser, few: Path) 
         assert page.evaluate("document.documentElement.scrollWidth") <= 400
 
 
-def test_fifty_thousand_rows_are_listed_without_being_in_the_document(browser: Browser, tmp_path: Path) -> None:
+@pytest.mark.parametrize("total", [5_000, pytest.param(50_000, marks=pytest.mark.slow)])
+def test_many_rows_are_listed_without_being_in_the_document(browser: Browser, tmp_path: Path, total: int) -> None:
     right, wrong = (row(swapped([winner] * 2, judgment="word " * 100)) for winner in (0, 1))
-    rows = ((right if number % 1000 else wrong) | {"id": f"row-{number}"} for number in range(50_000))
+    rows = ((right if number % 1000 else wrong) | {"id": f"row-{number}"} for number in range(total))
     with Opened(browser, page_of(tmp_path, rows)) as page:
         options = page.locator(".option")
-        assert page.locator("#count").inner_text() == "50,000 rows"
+        assert page.locator("#count").inner_text() == f"{total:,} rows"
         few = options.count()
         assert few < 60
         page.focus("#rows")
         page.keyboard.press("End")
-        expect(page.locator("#row h2")).to_have_text("row-49999")
-        assert listed(page)[-1] == "row-49999"
+        expect(page.locator("#row h2")).to_have_text(f"row-{total - 1}")
+        assert listed(page)[-1] == f"row-{total - 1}"
         assert options.count() <= few
         page.keyboard.press("w")
-        assert page.locator("#count").inner_text() == "50 of 50,000 rows"
-        page.fill("#query", "row-31000")
-        expect(page.locator("#count")).to_have_text("1 of 50,000 rows")
-        assert listed(page) == ["row-31000"]
+        assert page.locator("#count").inner_text() == f"{total // 1000} of {total:,} rows"
+        page.fill("#query", "row-3000")
+        expect(page.locator("#count")).to_have_text(f"1 of {total:,} rows")
+        assert listed(page) == ["row-3000"]
         assert page.locator("*").count() < 1000
+
+
+def test_a_report_shows_its_charts_under_its_own_policy_and_links_to_its_rows(browser: Browser, few: Path) -> None:
+    run = runs.open(few.with_name("verdicts.jsonl"))
+    overview.write(gather([run]), few.with_name("report.html"), viewers={"verdicts": few.name})
+    with Opened(browser, few.with_name("report.html")) as page:
+        assert page.locator("svg.strip").first.bounding_box()["width"] > 100
+        assert page.evaluate("getComputedStyle(document.querySelector('.point')).fill") != "rgb(0, 0, 0)"
+        page.get_by_role("link", name="flipped").first.click()
+        expect(page.locator("#rows .id")).to_have_text(["flips"])
+        expect(page.locator("#row h2")).to_have_text("flips")
