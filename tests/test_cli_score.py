@@ -56,7 +56,7 @@ def test_several_runs_can_be_told_by_votes_in_one_table(tmp_path: Path) -> None:
     greedy = written(tmp_path / "greedy.jsonl", [row([vote(0)])])
     sampled = written(tmp_path / "sampled.jsonl", [row(swapped([0, 1, 0, 0]))])
     told = json.loads(fathom("score", greedy, sampled, "--votes", "--json", "-").stdout)
-    assert [(name.split("/")[-1], found["half"][0]) for name, found in told["votes"].items()] == [
+    assert [(name.split("/")[-1], found["half"][0]) for name, found in told.items()] == [
         ("greedy.jsonl, 1 vote", 1.0),
         ("sampled.jsonl, 1 vote", 1.0),
         ("sampled.jsonl, 2 votes", 0.5),
@@ -94,6 +94,12 @@ def test_what_is_no_run_of_verdicts_is_refused(tmp_path: Path) -> None:
     run = written(tmp_path / "run.jsonl", [{"id": "1", "metadata": {}}])
     with pytest.raises(FathomError, match="row '1' has neither votes nor pairs"):
         fathom("score", run)
+
+
+def test_rankings_have_no_curve_of_votes(tmp_path: Path) -> None:
+    run = written(tmp_path / "run.jsonl", [ranked({}, [1.0, 0.0])])
+    with pytest.raises(FathomError, match="row 'many-1' has no votes"):
+        fathom("score", run, "--votes")
 
 
 def test_compare_tells_the_difference_and_writes_the_changed_items_with_both_rows(tmp_path: Path) -> None:

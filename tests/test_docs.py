@@ -1,6 +1,6 @@
 """The pages say what is so: links lead somewhere, examples give what is shown below them.
 
-`python tests/test_docs.py` writes the outputs of the commands in docs/judging.md and docs/ranking.md anew.
+`python tests/test_docs.py` writes the outputs of the commands in docs/judging.md, ranking.md and measuring.md anew.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from fathom.cli._figures import VERDICTS
 from fathom.errors import FathomError
 from fathom.layouts import FIELDS
+from fathom.metrics.baselines import RULES
 from fathom.rationale import Status
 from fathom.reading import as_mapping, read
 
@@ -29,6 +31,9 @@ PAGES = [*sorted((ROOT / "docs").glob("*.md")), *(ROOT / f"{name}.md" for name i
 LAYOUTS = ROOT / "docs" / "layouts.md"
 JUDGING = ROOT / "docs" / "judging.md"
 RANKING = ROOT / "docs" / "ranking.md"
+MEASURING = ROOT / "docs" / "measuring.md"
+RUNNABLE = re.compile(r"--model mini|^fathom (score|compare) ")
+"""Commands on these pages that need nothing but what is shipped."""
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -115,7 +120,9 @@ def with_outputs(page: str) -> str:
         if block.language == "jsonl":
             Path(re.findall(r"`([\w.]+)`", block.before)[-1]).write_text(block.text, encoding="utf-8")
         elif block.language == "sh":
-            ran = judged(block.text.splitlines()[-1]) if "--model mini" in block.text else None
+            ran = None
+            for command in filter(RUNNABLE.search, block.text.splitlines()):
+                ran = judged(command)
         elif ran is not None:
             said = ran[0] if block.language == "text" else pretty(ran[1], json.loads(block.text)["id"])
             page = page.replace(f"```{block.language}\n{block.text}```", f"```{block.language}\n{said}\n```", 1)
@@ -133,7 +140,7 @@ def judged(command: str) -> tuple[str, str]:
     if isinstance(result.exception, FathomError):
         return f"fathom: {result.exception}", ""
     assert result.exception is None, result.exception
-    said = "\n".join(line.rstrip() for line in result.stderr.strip("\n").split("\n"))
+    said = "\n".join(line.rstrip() for line in (result.stderr or result.stdout).strip("\n").split("\n"))
     written = Path(arguments[arguments.index("--out") + 1]).read_text() if "--out" in arguments else result.stdout
     return said, written
 
@@ -153,7 +160,7 @@ def object_of(values: dict[str, Any], indent: str) -> str:
     return "{" + f",\n{indent}".join(lines) + "}"
 
 
-@pytest.mark.parametrize("path", [JUDGING, RANKING], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [JUDGING, RANKING, MEASURING], ids=lambda path: path.name)
 def test_the_commands_on_a_page_say_what_is_shown(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("transformers", reason='needs pip install "fathom-rm[local]"')
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
@@ -181,6 +188,13 @@ def test_every_key_of_a_row_of_rankings_is_explained() -> None:
     assert keys(page.split("| key | means |")[1]) == set(row) | set(row["pairs"][0])
 
 
+def test_every_line_of_the_table_and_every_rule_is_explained() -> None:
+    page = MEASURING.read_text(encoding="utf-8")
+    first = {cell.strip() for cell in re.findall(r"^\| ([^|]+) \|", page, re.MULTILINE)}
+    assert {name.replace("rows", "rows, status") for name in VERDICTS if name != "status"} <= first
+    assert keys(page.split("| rule | always takes |")[1]) == set(RULES)
+
+
 def test_every_status_is_explained() -> None:
     table = JUDGING.read_text(encoding="utf-8").split("| status | when |")[1]
     assert keys(table) == set(Status)
@@ -190,6 +204,6 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(ROOT / "examples", Path(folder) / "examples")
         os.chdir(folder)
-        for path in (JUDGING, RANKING):
+        for path in (JUDGING, RANKING, MEASURING):
             path.write_text(with_outputs(path.read_text(encoding="utf-8")), encoding="utf-8")
             sys.stderr.write(f"wrote {path}\n")

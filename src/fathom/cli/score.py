@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 def command(
     run: Annotated[list[Path], typer.Argument(help="Files of results, as fathom judge or rank writes them.")],
-    votes: Annotated[bool, typer.Option("--votes", help="Also what the first 1, 2, 4, ... votes would say.")] = False,
+    votes: Annotated[
+        bool, typer.Option("--votes", help="Instead, what the first 1, 2, 4, ... votes would have said.")
+    ] = False,
     json: Json = None,
 ) -> None:
     """Compute every figure of a run again, from its file of results alone.
@@ -40,15 +42,16 @@ def command(
     from fathom.scoring import score, summary
 
     console = Console(stderr=json == STANDARD_OUTPUT)
-    scored = {str(path): score(runs.open(path).rows()) for path in run}
-    for path, found in scored.items():
-        _show(path, found, console)
-    told = {path: summary(found) for path, found in scored.items()}
+    rows = {str(path): runs.open(path).rows() for path in run}
     if votes:
-        table_of_votes = curves({str(path): runs.open(path).rows() for path in run})
-        console.print(across("by votes", table_of_votes, BY_VOTES))
-        told["votes"] = tallied(table_of_votes)
-    written(told, json)
+        tallies = curves(rows)
+        console.print(across("by votes", tallies, BY_VOTES))
+        written(tallied(tallies), json)
+        return
+    scored = {path: score(found) for path, found in rows.items()}
+    for path, each in scored.items():
+        _show(path, each, console)
+    written({path: summary(each) for path, each in scored.items()}, json)
 
 
 def _show(path: str, scored: Scored, console: Console) -> None:

@@ -6,7 +6,8 @@
 
 Both are of the confidence in the verdict that was given, not of a whole distribution: ECE is the expected calibration
 error in `BINS` bins of equal width (Guo et al. 2017, arXiv 1706.04599), Brier the mean squared distance to being right
-(Brier 1950). ECE is biased upwards where bins hold few rows: a perfectly calibrated judge has about 0.04 on 300 rows.
+(Brier 1950). ECE is biased upwards where bins hold few rows: a perfectly calibrated judge whose confidences spread
+evenly from 0.5 to 1 has 0.04 on average on 300 rows.
 """
 
 from __future__ import annotations

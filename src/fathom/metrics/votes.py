@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from fathom.errors import FathomError
 from fathom.metrics.rows import Row
 from fathom.metrics.verdicts import Tally
 from fathom.rationale import Status
@@ -56,8 +57,13 @@ def _vote(row: Row) -> Vote:
 
 
 def curve(rows: Iterable[Row]) -> dict[int, Tally]:
-    """The tally of all rows after 1, 2, 4, ... votes, and after all."""
+    """The tally of all rows after 1, 2, 4, ... votes, and after all. Raises FathomError for rankings."""
     kept = list(rows)
+    for row in kept:
+        if "votes" not in row:
+            raise FathomError(
+                f"row {row['id']!r} has no votes; only verdicts, as fathom judge writes them, have a curve"
+            )
     most = max((sum(vote["counted"] for vote in row["votes"]) for row in kept), default=0)
     steps = [2**power for power in range(most.bit_length()) if 2**power < most]
     return {votes: _tally(first(row, votes) for row in kept) for votes in [*steps, most] if votes}
