@@ -38,6 +38,9 @@ def command(
         Literal["trained", "instruct"] | None,
         typer.Option(help="The plain prompt of training, or full instructions. Default: the checkpoint's."),
     ] = None,
+    judge_option: Annotated[
+        list[str], typer.Option(help="NAME=VALUE in YAML, any other setting of the judge, such as binary=true.")
+    ] = [],  # noqa: B006
     swap: Annotated[bool, typer.Option(help="Judge a pair in both orders.")] = True,
     max_tokens: Annotated[int, typer.Option(min=1, help="The longest rationale.")] = 2048,
     seed: Annotated[int, typer.Option(help="Of the order of chosen and rejected.")] = 0,
