@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -26,6 +27,7 @@ from fathom.records import Comparison
 from fathom.scaling.votes import Counted, Repeated, Swapped
 from fathom.verdict import Rule, Vote
 from serving import Reply, chat, serving
+from test_hostile import rows
 
 PAIR = Comparison(id="1", prompt="Say hello.", responses=("Hello.", "Go away."))
 TRUE = {"A": 0.6, "B": 0.3, "tie": 0.05}
@@ -90,6 +92,19 @@ def test_the_probability_is_found_where_a_token_holds_the_letter_alone(
     text = f"{prose}\nFinal verdict: [[{letter}]]"
     verdict = len(text) - 3
     assert probabilities(split(text, [*cuts, verdict, verdict + 1], verdict), text) == pytest.approx((0.6, 0.3))
+
+
+def test_in_the_hostile_corpus_the_token_found_spells_what_was_read() -> None:
+    readings = [(text, MixJudge().read(text, PAIR, finished=True)) for text in (row["text"] for row in rows())]
+    readable = [(text, vote) for text, vote in readings if vote.status is Status.OK and len(text) < 5000]
+    found = 0
+    for text, vote in readable:
+        words = re.findall(r" ?\w+| ?[^\w\s]+|\s+", text)
+        told = probabilities([TokenLogprob(word, -0.1, ((word, -0.1),)) for word in words], text)
+        if told is not None:
+            found += 1
+            assert [mass > 0 for mass in told] == [vote.winner == 0, vote.winner == 1], text
+    assert found > 0.9 * len(readable)
 
 
 @pytest.mark.parametrize(

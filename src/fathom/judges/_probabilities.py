@@ -25,7 +25,7 @@ from fathom.verdict import Vote
 Choices = Mapping[str, int | None]
 """How a judge spells its verdicts: a choice, and the place of the response that it names; None for a tie."""
 
-MOST_TRIED = 64
+MOST_TRIED = 24
 """A text that names choices more often than that after its verdict is not searched further."""
 
 LONGEST_TOKEN = 64
@@ -101,8 +101,9 @@ def _named(
 def _deciding(
     named: Sequence[_Named], text: str, choices: Choices, vote: Vote, read: Callable[[str], Vote]
 ) -> TokenLogprob | None:
+    one_each = {index: choice for choice, index in choices.items()}
     for k in reversed(range(max(0, len(named) - MOST_TRIED), len(named))):
-        for other, index in choices.items():
+        for index, other in one_each.items():
             if index == choices[named[k].choice]:
                 continue
             told = read(_exchanged(text, named[k:], {named[k].choice: other, other: named[k].choice}))
