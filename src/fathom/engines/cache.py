@@ -40,7 +40,7 @@ class CachedEngine:
     """An engine that remembers. `asked` counts the requests that went through to `engine`.
 
     Raises FathomError when `path` cannot be opened as a journal. Close it, or use it as an async context manager: left
-    by an exception, Ctrl-C among them, that asks nothing more, and what is in flight has `LANDING_SECONDS` to be stored.
+    by an exception, Ctrl-C among them, it asks nothing more, and what is in flight has `LANDING_SECONDS` to be stored.
     """
 
     def __init__(self, engine: Engine, path: str | Path) -> None:
