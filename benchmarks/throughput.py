@@ -183,7 +183,8 @@ def main() -> None:
     for _ in range(arguments.runs):
         clean.append(measured({"latency": arguments.latency}, settings))
         for name, runs in others.items():
-            runs.append(measured_peer(name, arguments.peers, *shape))
+            if not any("error" in run for run in runs):
+                runs.append(measured_peer(name, arguments.peers, *shape))
     figures: dict[str, Any] = {
         "fathom": medians(clean),
         "peers": {name: medians(runs) for name, runs in others.items()},

@@ -6,7 +6,7 @@ One request is one sample: `sample` numbers the samples of a prompt, and togethe
 random stream, so a completion does not depend on what else is in flight. Engines that run in this process batch
 concurrent requests themselves, and compute a prompt that several requests share once.
 
-An engine may have `async close()`, and `stop()`, after which what waits for its turn fails and what is in flight goes on.
+An engine may have `async close()`, and `stop()`, after which what waits fails, and what is in flight goes on.
 """
 
 from __future__ import annotations
