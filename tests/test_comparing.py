@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
 import random
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,11 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fathom.errors import FathomError
+from fathom.judging import verdict_row
 from fathom.metrics.comparing import compare, mcnemar
 from fathom.metrics.principles import principles
 from fathom.rationale import Rationale, Status, SubVerdict, Unit
-from fathom.verdict import Vote
-from judged import row, vote
+from fathom.records import Comparison, Label
+from fathom.verdict import Rule, Vote
+from judged import as_json, row, vote
 
 RIGHT, WRONG = 0, 1
 
@@ -145,6 +150,46 @@ def test_mcnemar_takes_any_number_of_changes() -> None:
     assert mcnemar(5000, 5000) == 1.0
     assert 0 < mcnemar(4800, 5200) < 1e-4
     assert mcnemar(0, 5000) == 0.0, "smaller than any floating point number"
+
+
+def judgebench(file: str) -> list[dict[str, Any]]:
+    """Stored verdicts of a judge on JudgeBench in both orders, ties taken as abstentions."""
+    if "FATHOM_DATA" not in os.environ:
+        pytest.skip("FATHOM_DATA names no folder with evaluation data")
+    path = Path(os.environ["FATHOM_DATA"]) / "judgebench" / "outputs_gpt" / file
+    letters = {"A>B": 0, "B>A": 1}
+    rows = []
+    for line in gzip.decompress(path.read_bytes()).splitlines():
+        stored = json.loads(line)
+        shown = zip(stored["judgments"], ((0, 1), (1, 0)), strict=True)
+        votes = [
+            Vote(Status.MISSING, order=order)
+            if judgment["decision"] is None
+            else Vote(Status.OK, winner=letters.get(judgment["decision"]), order=(0, 1)).seen_in(order)
+            for judgment, order in shown
+        ]
+        comparison = Comparison(
+            id=stored["pair_id"],
+            prompt=stored["pair_id"],
+            responses=("one", "other"),
+            label=Label(best=letters[stored["label"]]),
+        )
+        rows.append(as_json(verdict_row(comparison, Rule(ties="drop")(votes))))
+    return rows
+
+
+def test_two_published_judges_differ_as_their_published_scores_do() -> None:
+    a = judgebench("arena_hard__o1-mini-2024-09-12.jsonl.gz")
+    b = judgebench("reward_model__Skywork_Skywork-Reward-Llama-3.1-8B.jsonl.gz")
+    found = compare(a, b).all
+    assert found.a is not None
+    assert found.b is not None
+    assert found.difference is not None
+    # Tan et al. 2024 (arXiv 2410.12784), tables 2 and 3, in percent of 350 pairs.
+    assert (round(100 * found.a.mean, 2), round(100 * found.b.mean, 2)) == (65.71, 62.29)
+    assert found.difference.mean == pytest.approx((found.wrong_to_right - found.right_to_wrong) / 350)
+    assert found.difference.low < 0 < found.difference.high
+    assert found.p > 0.05, "350 pairs do not tell the two apart"
 
 
 # Principles -----------------------------------------------------------------------------------------------------------
