@@ -126,8 +126,9 @@ class Compare:
     async def __call__(self, comparison: Comparison) -> Compared:
         one, other = (_Heard(engine) for engine in self.engines)
         found = await asyncio.gather(self.voter_of(one)(comparison), self.voter_of(other)(comparison))
-        pairs = [await self._pair(request, result, other.asked[key][1]) for key, (request, result) in one.asked.items()]
-        return Compared(found, tuple(pairs))
+        # A judge that asks again, depending on what it read, may ask one engine what it does not ask the other.
+        shared = [(*told, other.asked[key][1]) for key, told in one.asked.items() if key in other.asked]
+        return Compared(found, tuple([await self._pair(*told) for told in shared]))
 
     async def _pair(self, request: Request, one: Result, other: Result) -> Pair:
         if isinstance(one, EngineError) or isinstance(other, EngineError):

@@ -7,13 +7,14 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from fathom.cli import _options as options
-from fathom.errors import FathomError
+from fathom.errors import FathomError, Interrupted
 
 if TYPE_CHECKING:
     from fathom.comparing import Cause, Pair, Tally
@@ -102,28 +103,32 @@ def _compared(
         for each in (first, second)
     )
     one, other = (CachedEngine(engine, path) for engine in opened)
+    compare = Compare(_voter_of(given, one), (one, other))
 
     async def writing() -> Tally:
         async with one, other:
-            return await write_compared(Compare(_voter_of(given), (one, other)), comparisons, sink, lambda: done(True))
+            return await write_compared(compare, comparisons, sink, lambda: done(True))
 
-    with (
-        replacing(out) if out else nullcontext(sys.stdout.buffer) as sink,
-        counting("compared", given["limit"]) as done,
-    ):
-        return asyncio.run(writing()), (one.identity, other.identity)
+    try:
+        with (
+            replacing(out) if out else nullcontext(sys.stdout.buffer) as sink,
+            counting("compared", given["limit"]) as done,
+        ):
+            return asyncio.run(writing()), (one.identity, other.identity)
+    except KeyboardInterrupt:
+        on = f"what is finished is in {path}: give the same command again to go on"
+        kept = on if path != ":memory:" else "nothing was kept: --out or --journal keeps it"
+        raise Interrupted(f"stopped; {kept}") from None
 
 
-def _voter_of(given: Mapping[str, Any]) -> Callable[[Engine], Voter]:
+def _voter_of(given: Mapping[str, Any], engine: Engine) -> Callable[[Engine], Voter]:
     """What makes the judge that asks an engine, the same for both."""
     from fathom.cli._judging import judge_of
     from fathom.scaling.votes import Swapped
 
-    def voter(engine: Engine) -> Voter:
-        judge = judge_of({**given, "temperature": 0.0, "aggregate": None}, engine)
-        return Swapped(judge) if given["swap"] and judge.pattern == "pairwise" else judge
-
-    return voter
+    judge = judge_of({**given, "temperature": 0.0, "aggregate": None}, engine)
+    swap = given["swap"] and judge.pattern == "pairwise"
+    return lambda asked: Swapped(replace(judge, engine=asked)) if swap else replace(judge, engine=asked)
 
 
 def _engines(arguments: Sequence[str]) -> list[dict[str, Any]]:
