@@ -85,7 +85,7 @@ def clustered_mean(
         return None
     rng = np.random.default_rng(seed)
     blocks = [min(100, replicates - start) for start in range(0, replicates, 100)]
-    drawn = [rng.integers(len(sizes), size=(block, len(sizes))) for block in blocks]
+    drawn = (rng.integers(len(sizes), size=(block, len(sizes))) for block in blocks)
     means = np.concatenate([sums[chosen].sum(axis=1) / sizes[chosen].sum(axis=1) for chosen in drawn])
     left = (sums.sum() - sums) / (sizes.sum() - sizes)
     return _accelerated(float(sums.sum() / sizes.sum()), means, left, len(sizes))
