@@ -12,6 +12,7 @@ import pytest
 from fathom.errors import FathomError
 from fathom.mini.arms import ARMS, STAGES, Arm, Measured, Settings, Stage, recipes_used
 from fathom.reproductions import mix_grm
+from fathom.reproductions._claims import claim_folder
 
 TRUE = {  # accuracy on preference, on correctness, share of fitting structures
     ("base", "sft"): (0.75, 0.62, 0.0),
@@ -114,7 +115,7 @@ def test_equal_results_make_equal_figures(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_another_experiment_is_refused(tmp_path: Path) -> None:
-    mix_grm._claim_folder(tmp_path / "seed-0", {"settings": {"samples": 16}})
-    mix_grm._claim_folder(tmp_path / "seed-0", {"settings": {"samples": 16}})
+    claim_folder(tmp_path / "seed-0", {"settings": {"samples": 16}})
+    claim_folder(tmp_path / "seed-0", {"settings": {"samples": 16}})
     with pytest.raises(FathomError, match="other settings"):
-        mix_grm._claim_folder(tmp_path / "seed-0", {"settings": {"samples": 8}})
+        claim_folder(tmp_path / "seed-0", {"settings": {"samples": 8}})

@@ -13,7 +13,7 @@ from fathom.errors import FathomError
 
 
 def command(
-    name: Annotated[str, typer.Argument(help="Which paper: mix-grm.")],
+    name: Annotated[str, typer.Argument(help="Which: mix-grm, spct, adaptive-votes, ...; a wrong name lists all.")],
     out: Annotated[Path, typer.Option(help="The folder for models, measurements, results.json and the page.")],
     seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0,1,2",
     quick: Annotated[bool, typer.Option("--quick", help="The first seed alone.")] = False,
@@ -29,7 +29,7 @@ def command(
 
     from fathom import reproductions
 
-    known = sorted(module.name for module in pkgutil.iter_modules(reproductions.__path__))
+    known = sorted(module.name for module in pkgutil.iter_modules(reproductions.__path__) if module.name[0] != "_")
     module = name.replace("-", "_")
     if module not in known:
         names = ", ".join(known).replace("_", "-")

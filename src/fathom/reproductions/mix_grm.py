@@ -13,16 +13,11 @@ that `mini.arms` left.
 
 from __future__ import annotations
 
-import json
-import multiprocessing
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fathom.errors import FathomError
 from fathom.metrics.intervals import Interval, bootstrap
 from fathom.mini import arms, base, world
 from fathom.mini.arms import ARMS, DOMAINS, STAGES, Arm, Measured, Settings, Stage, select
@@ -30,6 +25,7 @@ from fathom.provenance import provenance, write_json
 from fathom.records import Domain
 from fathom.report.figures import grouped_bars
 from fathom.report.page import markdown
+from fathom.reproductions._claims import claim, claim_folder, named, side_by_side
 
 MARGIN = 0.02
 """The mix counts as not worse than another arm when it is at most this far below it."""
@@ -62,25 +58,13 @@ def reproduce(out: Path, seeds: Sequence[int], settings: Settings | None = None)
     hashes = sorted(origin["inputs"].values())
     experiment = {"settings": asdict(settings), "recipes": origin["recipes"], "base": hashes}
     for seed in seeds:
-        _claim_folder(out / f"seed-{seed}", experiment)
+        claim_folder(out / f"seed-{seed}", experiment)
     yield from run(out, seeds, settings)
     found = {**results(collect(out, seeds)), "seeds": list(seeds), "versions": origin["versions"], "origin": origin}
     write_json(out / "results.json", found)
     figures(found, out)
     (out / "mix-grm.md").write_text(page(found, settings), encoding="utf-8")
     yield f"wrote {out / 'results.json'}, {out / 'mix-grm.md'} and its figures"
-
-
-def _claim_folder(folder: Path, experiment: Mapping[str, Any]) -> None:
-    """Writes what the folder's results are made from; raises FathomError where others were made from something else."""
-    told, made_from = json.loads(json.dumps(experiment)), folder / "experiment.json"
-    if made_from.exists() and json.loads(made_from.read_text(encoding="utf-8")) != told:
-        raise FathomError(
-            f"{folder} holds results of other settings, recipes or another base model (see {made_from}); "
-            "choose another --out, or remove it"
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(made_from, told)
 
 
 def run(out: Path, seeds: Sequence[int], settings: Settings) -> Iterator[str]:
@@ -90,14 +74,9 @@ def run(out: Path, seeds: Sequence[int], settings: Settings) -> Iterator[str]:
         if not (folder / "synthesised" / "manifest.json").exists():
             arms.synthesise(settings, seed, folder / "synthesised")
             yield f"seed {seed}: synthesised"
-    todo = [(arm, seed) for seed in seeds for arm in ARMS]
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=min(os.cpu_count() or 1, len(todo)), mp_context=context) as pool:
-        futures = {pool.submit(arms.run, arm, seed, settings, out / f"seed-{seed}"): (arm, seed) for arm, seed in todo}
-        for future in as_completed(futures):
-            future.result()
-            arm, seed = futures[future]
-            yield f"seed {seed}: {arm} trained and measured"
+    todo = [(arm, seed, settings, out / f"seed-{seed}") for seed in seeds for arm in ARMS]
+    for arm, seed, *_ in side_by_side(arms.run, todo):
+        yield f"seed {seed}: {arm} trained and measured"
 
 
 def collect(out: Path, seeds: Sequence[int]) -> Runs:
@@ -144,19 +123,19 @@ def _summary(runs: Sequence[Sequence[Measured]]) -> dict[str, Any]:
 
     summary: dict[str, Any] = {
         domain: {
-            **_named("accuracy", of(accurate, domain=domain)),
-            "seen": _named("accuracy", of(accurate, domain=domain, seen=True)),
-            "unseen": _named("accuracy", of(accurate, domain=domain, seen=False)),
+            **named("accuracy", of(accurate, domain=domain)),
+            "seen": named("accuracy", of(accurate, domain=domain, seen=True)),
+            "unseen": named("accuracy", of(accurate, domain=domain, seen=False)),
         }
         for domain in DOMAINS
     }
     summary["structural_match"] = {
-        **_named("share", of(matches)),
-        "seen": _named("share", of(matches, seen=True)),
-        "unseen": _named("share", of(matches, seen=False)),
+        **named("share", of(matches)),
+        "seen": named("share", of(matches, seen=True)),
+        "unseen": named("share", of(matches, seen=False)),
     }
-    summary["tokens"] = _named("mean", of(lambda item: item.tokens))
-    summary["readable"] = _named("share", of(lambda item: float(item.readable)))
+    summary["tokens"] = named("mean", of(lambda item: item.tokens))
+    summary["readable"] = named("share", of(lambda item: float(item.readable)))
     return summary
 
 
@@ -164,7 +143,7 @@ def _indicators(runs: Sequence[Sequence[Measured]]) -> dict[str, Any]:
     """The paper's four indicators of structure."""
 
     def of(domain: Domain, value: Value) -> dict[str, float]:
-        return _named("mean", bootstrap([[value(item) for item in select(run, domain)] for run in runs]))
+        return named("mean", bootstrap([[value(item) for item in select(run, domain)] for run in runs]))
 
     return {
         "principles_on_preference": of("preference", lambda item: item.principles),
@@ -172,10 +151,6 @@ def _indicators(runs: Sequence[Sequence[Measured]]) -> dict[str, Any]:
         "breadth_on_preference": of("preference", lambda item: float(item.structure == "breadth")),
         "depth_on_correctness": of("correctness", lambda item: float(item.structure == "depth")),
     }
-
-
-def _named(name: str, interval: Interval) -> dict[str, float]:
-    return {name: interval.mean, "low": interval.low, "high": interval.high}
 
 
 # Claims ---------------------------------------------------------------------------------------------------------------
@@ -193,7 +168,7 @@ def claims(runs: Runs) -> dict[str, dict[str, Any]]:
         return contrast([(arm, stage)], [(other, stage)], domain)
 
     return {
-        "double_dissociation": _claim(
+        "double_dissociation": claim(
             {
                 "breadth - base on preference after SFT": after("breadth", "base", "sft", "preference"),
                 "base - depth on preference after SFT": after("base", "depth", "sft", "preference"),
@@ -201,7 +176,7 @@ def claims(runs: Runs) -> dict[str, dict[str, Any]]:
                 "base - breadth on correctness after SFT": after("base", "breadth", "sft", "correctness"),
             }
         ),
-        "mix_not_worse": _claim(
+        "mix_not_worse": claim(
             {
                 "mix - breadth on preference after RLVR": after("mix", "breadth", "rlvr", "preference"),
                 "mix - depth on correctness after RLVR": after("mix", "depth", "rlvr", "correctness"),
@@ -213,14 +188,14 @@ def claims(runs: Runs) -> dict[str, dict[str, Any]]:
                 "mix - depth on correctness after RLVR": -MARGIN,
             },
         ),
-        "rlvr_gains_more_from_mix": _claim(
+        "rlvr_gains_more_from_mix": claim(
             {
                 "gain of mix - gain of base, over all": contrast(
                     [("mix", "rlvr"), ("base", "sft")], [("mix", "sft"), ("base", "rlvr")]
                 )
             }
         ),
-        "polarisation": _claim(
+        "polarisation": claim(
             {"match of mix, RLVR - SFT": _contrast(runs, [("mix", "rlvr")], [("mix", "sft")], matches)}
         ),
     }
@@ -239,22 +214,6 @@ def _contrast(
         return [sum(row) for row in zip(*signed, strict=True)]
 
     return bootstrap([differences(seed) for seed in range(len(runs[plus[0]]))])
-
-
-def _claim(contrasts: Mapping[str, Interval], bars: Mapping[str, float] | None = None) -> dict[str, Any]:
-    bars = bars or {}
-    lines = [f"{name}: {_signed(interval)} (bar {bars.get(name, 0.0):+.2f})" for name, interval in contrasts.items()]
-    return {
-        "holds": all(interval.low > bars.get(name, 0.0) for name, interval in contrasts.items()),
-        "evidence": "; ".join(lines),
-        "contrasts": {
-            name: {**_named("difference", interval), "bar": bars.get(name, 0.0)} for name, interval in contrasts.items()
-        },
-    }
-
-
-def _signed(interval: Interval) -> str:
-    return f"{interval.mean:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
 
 
 # Beside the paper -----------------------------------------------------------------------------------------------------
