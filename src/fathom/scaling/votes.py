@@ -17,7 +17,9 @@ from fathom.verdict import Rule, Vote
 
 
 @dataclass(frozen=True)
-class _Wrapped(Voter):
+class Wrapped(Voter):
+    """A voter around another, whose pattern and rule it has."""
+
     voter: Voter
 
     @property
@@ -30,7 +32,7 @@ class _Wrapped(Voter):
 
 
 @dataclass(frozen=True)
-class Repeated(_Wrapped):
+class Repeated(Wrapped):
     """Asks `times` times, with another random draw each time. At temperature 0 every vote is the same."""
 
     times: int
@@ -47,7 +49,7 @@ class Repeated(_Wrapped):
 
 
 @dataclass(frozen=True)
-class Swapped(_Wrapped):
+class Swapped(Wrapped):
     """Asks once as the responses stand and once in reverse; every vote speaks of the responses as they stand."""
 
     async def votes(self, comparison: Comparison, sample: int = 0) -> list[Vote]:
@@ -59,7 +61,7 @@ class Swapped(_Wrapped):
 
 
 @dataclass(frozen=True)
-class Shuffled(_Wrapped):
+class Shuffled(Wrapped):
     """Shows the responses in another random order for every sample (DeepSeek-GRM, arXiv 2504.02495, section 4).
 
     The order is a pure function of the seed, the comparison's id and the sample; votes speak of the responses as they
@@ -74,7 +76,7 @@ class Shuffled(_Wrapped):
 
 
 @dataclass(frozen=True)
-class Counted(_Wrapped):
+class Counted(Wrapped):
     """Makes verdicts of the same votes by another rule: `Counted(Repeated(judge, 8), Rule(aggregate="sum"))`."""
 
     by: Rule
