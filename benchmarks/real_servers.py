@@ -1,6 +1,6 @@
 """Whether the `openai` engine judges through real servers as the `local` engine does, at temperature 0.
 
-    python benchmarks/real_servers.py FOLDER                       # all of it: some 20 minutes the first time
+    python benchmarks/real_servers.py FOLDER                       # all of it: some 20 minutes the first time, then 5
     python benchmarks/real_servers.py FOLDER --only llama.cpp --json figures.json
 
 FOLDER gets what is needed, once: a virtual environment for each server (`transformers serve`, and llama.cpp's server
