@@ -137,6 +137,32 @@ def test_a_caller_that_gives_up_takes_nothing_from_the_others(tmp_path: Path) ->
     assert asyncio.run(run()).text == "same#0, call 1"
 
 
+@pytest.mark.parametrize("journal", ["journal", ":memory:"])
+def test_a_run_that_breaks_off_stores_what_is_in_flight_and_asks_nothing_more(journal: str, tmp_path: Path) -> None:
+    class Slow(Counting):
+        async def complete(self, request: Request) -> Completion:
+            await asyncio.sleep(0.05 if request.sample else 3600)
+            return await super().complete(request)
+
+    path = tmp_path / journal if journal == "journal" else journal
+    engine, other = Slow(), Counting()
+
+    async def run() -> None:
+        flying = set()
+        async with CachedEngine(engine, path) as cached:
+            flying |= {asyncio.create_task(cached.complete(ask("a", sample))) for sample in range(5)}
+            await asyncio.sleep(0.01)
+            flying |= {asyncio.create_task(cached.complete(ask("late", 1)))}
+            await asyncio.sleep(0)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        asyncio.run(run())
+    assert engine.calls == (4 if journal == "journal" else 0)
+    asyncio.run(through(other, tmp_path / "journal", [ask("a", sample) for sample in range(1, 5)]))
+    assert other.calls == (0 if journal == "journal" else 4)
+
+
 def test_two_engines_share_one_file(tmp_path: Path) -> None:
     async def run() -> tuple[int, int]:
         a, b = Counting("one model"), Counting("one model")

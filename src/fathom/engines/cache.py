@@ -115,7 +115,8 @@ class CachedEngine:
         if stop_engine is not None:
             stop_engine()
         if self._flying:
-            _, late = await asyncio.wait(list(self._flying.values()), timeout=LANDING_SECONDS)
+            seconds = 0.0 if str(self.path) == ":memory:" else LANDING_SECONDS
+            _, late = await asyncio.wait(list(self._flying.values()), timeout=seconds)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
