@@ -140,7 +140,10 @@ def test_a_caller_that_gives_up_takes_nothing_from_the_others(tmp_path: Path) ->
 @pytest.mark.parametrize("journal", ["journal", ":memory:"])
 def test_a_run_that_breaks_off_stores_what_is_in_flight_and_asks_nothing_more(journal: str, tmp_path: Path) -> None:
     class Slow(Counting):
+        begun = 0
+
         async def complete(self, request: Request) -> Completion:
+            self.begun += 1
             await asyncio.sleep(0.05 if request.sample else 3600)
             return await super().complete(request)
 
@@ -151,7 +154,8 @@ def test_a_run_that_breaks_off_stores_what_is_in_flight_and_asks_nothing_more(jo
         flying = set()
         async with CachedEngine(engine, path) as cached:
             flying |= {asyncio.create_task(cached.complete(ask("a", sample))) for sample in range(5)}
-            await asyncio.sleep(0.01)
+            while engine.begun < 5:
+                await asyncio.sleep(0.001)
             flying |= {asyncio.create_task(cached.complete(ask("late", 1)))}
             await asyncio.sleep(0)
             raise KeyError
