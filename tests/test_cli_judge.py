@@ -67,7 +67,8 @@ def test_real_rows_get_a_status_each_and_none_a_made_up_score(
         pytest.skip("FATHOM_DATA names no folder with evaluation data")
     out = tmp_path / "verdicts.jsonl"
     source = Path(os.environ["FATHOM_DATA"]) / file
-    judge(source, "--model", request.getfixturevalue(model), "--max-tokens", 12, "--limit", 6, "--out", out)
+    options = ("--no-swap", "--max-tokens", 12, "--limit", 6)
+    judge(source, "--model", request.getfixturevalue(model), *options, "--out", out)
     rows = rows_of(out)
     assert len(rows) == 6
     for row in rows:
