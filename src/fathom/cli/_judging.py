@@ -42,6 +42,7 @@ class Opened:
     @property
     def voter(self) -> Voter:
         """The judge with the votes that --votes and --swap ask for, counted as --aggregate and its like say."""
+        from fathom.scaling.adaptive import Adaptive
         from fathom.scaling.votes import Counted, Repeated, Shuffled, Swapped
         from fathom.verdict import Rule
 
@@ -55,6 +56,8 @@ class Opened:
             invalid=self.given["invalid_votes"],
             ties=self.given["tie_votes"],
         )
+        if self.given["votes"] == "adaptive":
+            return Adaptive(Counted(voter, rule), self.given["max_votes"], self.given["vote_error"])
         return Counted(Repeated(voter, self.given["votes"]), rule)
 
 
@@ -64,8 +67,8 @@ def opened(given: Mapping[str, Any], source: tuple[Comparisons, Sequence[Path]] 
     `source` are comparisons and the files that these come from; without it they are read from the file that is given.
     """
     votes = given["votes"]
-    if votes > 1 and given["temperature"] == 0:
-        raise FathomError(f"--votes {votes} at temperature 0 casts one vote {votes} times; add --temperature 0.8, say")
+    if votes != 1 and given["temperature"] == 0:
+        raise FathomError(f"--votes {votes} at temperature 0 casts the same vote again; add --temperature 0.8, say")
     from fathom import engines
     from fathom.checkpoints import located
     from fathom.cli._engine import options

@@ -25,6 +25,14 @@ def _option(panel: str, help: str, **settings: Any) -> Any:
     return typer.Option(help=help, rich_help_panel=panel, **settings)
 
 
+def _votes(text: str) -> int | Literal["adaptive"]:
+    if text == "adaptive":
+        return "adaptive"
+    if not text.isdecimal() or int(text) < 1:
+        raise typer.BadParameter(f"{text!r}: allowed is a number from 1, or adaptive")
+    return int(text)
+
+
 def _shared(
     *,
     model: Annotated[
@@ -46,7 +54,19 @@ def _shared(
     temperature: Annotated[float, _option(JUDGE, "0 is greedy.", min=0)] = 0.0,
     max_tokens: Annotated[int, _option(JUDGE, "The longest rationale.", min=1)] = 2048,
     seed: Annotated[int, _option(JUDGE, "Of the random draws, and of the order of chosen and rejected.")] = 0,
-    votes: Annotated[int, _option(VOTES, "Votes on each comparison or pair, in each order.", min=1)] = 1,
+    votes: Annotated[
+        Any,
+        _option(
+            VOTES,
+            "Votes on each comparison or pair, in each order; adaptive asks until the outcome is settled.",
+            parser=_votes,
+            metavar="NUMBER|adaptive",
+        ),
+    ] = 1,
+    max_votes: Annotated[int, _option(VOTES, "(adaptive) The most votes, in each order.", min=1)] = 32,
+    vote_error: Annotated[
+        float, _option(VOTES, "(adaptive) The chance accepted of another verdict than all votes would give.", max=0.5)
+    ] = 0.05,
     swap: Annotated[
         bool, _option(VOTES, "Vote in both orders of a pair; show a list in another order for every vote.")
     ] = True,
