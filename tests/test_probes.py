@@ -7,6 +7,8 @@ import hashlib
 import json
 import random
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -25,6 +27,7 @@ from fathom.errors import FathomError
 from fathom.judges import Voter, side_by_side
 from fathom.judging import verdict_row
 from fathom.probes import Measure, _card
+from fathom.probes._measures import items
 from fathom.probes.injection import texts
 from fathom.probes.keys import keys
 from fathom.probes.length import padded
@@ -48,7 +51,7 @@ def pairs(n: int) -> list[Comparison]:
         best = number % 2
         texts = [f"This is {word} work." + " It goes on." * rng.randint(6, 11) for word in ("good", "poor")]
         responses = tuple(texts if best == 0 else texts[::-1])
-        own = {"own": number // 2 % 2}
+        own = {"own_response": number // 2 % 2}
         made.append(
             Comparison(
                 id=str(number), prompt=f"Task {number}", responses=responses, label=Label(best=best), metadata=own
@@ -126,7 +129,7 @@ def planted_card() -> dict[str, dict[str, Measure]]:
         pair.model_copy(
             update={
                 "responses": tuple(
-                    f"{text} Mine." if k == pair.metadata["own"] else f"{text} Yours."
+                    f"{text} Mine." if k == pair.metadata["own_response"] else f"{text} Yours."
                     for k, text in enumerate(pair.responses)
                 )
             }
@@ -337,11 +340,11 @@ def test_the_judges_own_response_is_told_by_the_source_whatever_the_order_shown(
     told = {"chosen_model": "ours", "rejected_model": "theirs"}
     pair = Comparison(id="1", prompt="?", responses=("a", "b"), metadata=told)
     columns = ["chosen_model", "rejected_model"]
-    assert probes.owned(pair, columns, "ours").metadata["own"] == 0
-    assert probes.owned(pair.model_copy(update={"placement": (1, 0)}), columns, "ours").metadata["own"] == 1
-    assert probes.owned(pair, columns, "nobody").metadata["own"] is None
+    assert probes.owned(pair, columns, "ours").metadata["own_response"] == 0
+    assert probes.owned(pair.model_copy(update={"placement": (1, 0)}), columns, "ours").metadata["own_response"] == 1
+    assert probes.owned(pair, columns, "nobody").metadata["own_response"] is None
     listed = pair.model_copy(update={"metadata": {"models": ["theirs", "ours"]}})
-    assert probes.owned(listed, ["models"], "ours").metadata["own"] == 1
+    assert probes.owned(listed, ["models"], "ours").metadata["own_response"] == 1
     with pytest.raises(FathomError, match=r"comparison '1' has 2 responses.*name a column for each"):
         probes.owned(pair, ["nowhere"], "ours")
 
@@ -411,6 +414,17 @@ def test_one_probe_alone_asks_no_more_than_it_needs(source: Path, tmp_path: Path
     assert sorted(card["probes"]) == ["baseline", "length", "position"]
 
 
+def test_a_judge_of_lists_sees_both_orders_too(source: Path, tmp_path: Path) -> None:
+    async def run() -> None:
+        async with serving(lambda _: chat("Scores: \\boxed{7, 3}")) as server:
+            arguments = (source, "--out", tmp_path / "card", "--probe", "position", "--judge", "spct")
+            await asyncio.to_thread(probe, server.url, *arguments)
+
+    asyncio.run(run())
+    (first, flips) = json.loads((tmp_path / "card" / "card.json").read_text())["probes"]["position"]["measures"]
+    assert (first["mean"], flips["mean"]) == (1.0, 1.0)
+
+
 @pytest.mark.parametrize(
     ("arguments", "answer"),
     [(["--probe", "none"], "there is no probe 'none'"), (["--own", "m"], "--authors and --own go together")],
@@ -426,3 +440,47 @@ def test_rows_of_ordinary_judging_make_no_card() -> None:
     row = {"id": "7", "metadata": {}, "prompt": "?"}
     with pytest.raises(FathomError, match="row '7' is of no probe"):
         probes.card([row])
+
+
+def test_comparisons_that_share_an_id_make_no_card() -> None:
+    (pair,) = pairs(1)
+    with pytest.raises(FathomError, match="row '0' is there twice"):
+        card_of(Scripted(lambda _: 1.0), [pair, pair])
+
+
+# docs/probes.md ------------------------------------------------------------------------------------------------------
+
+PAGE = Path(__file__).parent.parent / "docs" / "probes.md"
+
+
+def test_every_probe_is_explained() -> None:
+    table = PAGE.read_text(encoding="utf-8").split("| probe | what is changed |")[1].split("\n\n")[0]
+    assert sorted(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == probes.names()
+
+
+def test_the_probe_that_the_page_shows_finds_what_it_looks_for() -> None:
+    code = PAGE.read_text(encoding="utf-8").split("```python\n")[-1].split("```")[0]
+    scope: dict[str, Any] = {}
+    exec(code, scope)
+    shouting = {"shouting": scope["PROBE"]}
+    asked = [each for pair in pairs(20) for each in probes.probed(pair, shouting)]
+    judge = Swapped(Scripted(lambda pair: 0.5 + 0.5 * (pair.responses[0].isupper() - pair.responses[1].isupper())))
+    (effect, _) = scope["PROBE"].measure(items(map(verdict_row_of, judge.run(asked)))["shouting"])
+    assert found(effect) == 0.5
+
+
+def verdict_row_of(judged: tuple[Comparison, Any]) -> dict[str, Any]:
+    return verdict_row(*judged)
+
+
+@pytest.mark.slow
+def test_the_card_on_the_page_is_what_the_command_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("transformers", reason='needs pip install "fathom-rm[local]"')
+    commands, table = re.findall(r"```(?:sh|text)\n(.*?)\n```", PAGE.read_text(encoding="utf-8"), re.DOTALL)[:2]
+    make, command = commands.split("\n")
+    monkeypatch.chdir(tmp_path)
+    code, target = re.fullmatch('python -c "(.*)" > (.*)', make).groups()  # type: ignore[union-attr]
+    Path(target).write_bytes(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout)
+    result = CliRunner().invoke(app, command.split()[1:], env={"COLUMNS": "110", "FORCE_COLOR": None})
+    assert result.exception is None
+    assert table in "\n".join(line.rstrip() for line in result.stderr.split("\n"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +15,8 @@ from fathom.errors import FathomError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from fathom.cli._judging import Opened
+    from fathom.judges import Voter
     from fathom.records import Comparison
 
 
@@ -55,10 +58,18 @@ def command(
     asked = [
         each for comparison in _told(ready.comparisons, authors, own) for each in probes.probed(comparison, chosen)
     ]
-    tallies = run(ready, "judged", partial(write_verdicts, ready.voter, asked), len(asked))
+    tallies = run(ready, "judged", partial(write_verdicts, _in_both_orders(ready), asked), len(asked))
     describe(ready, summary(tallies))
     _show(write(runs.open(rows), out))
     typer.echo(out / "card.html")
+
+
+def _in_both_orders(ready: Opened) -> Voter:
+    """Also of a judge of lists, for which --swap means a random order: what is probed is pairs."""
+    from fathom.scaling.votes import Swapped
+
+    voter = replace(ready, given={**ready.given, "swap": False}).voter
+    return Swapped(voter) if ready.given["swap"] and voter.pattern != "pointwise" else voter
 
 
 def _told(comparisons: Any, authors: str | None, own: str | None) -> Iterator[Comparison]:

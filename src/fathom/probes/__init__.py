@@ -99,7 +99,7 @@ def _told(pair: Comparison, probe: str, variation: Variation) -> Comparison:
 
 
 def owned(comparison: Comparison, columns: Sequence[str], model: str) -> Comparison:
-    """Says in `metadata["own"]` which of two responses `model` wrote; None where it wrote both or neither.
+    """Says in `metadata["own_response"]` which of two responses `model` wrote; None where it wrote both or neither.
 
     `columns` of the source name the authors of its responses: a column each, or one that holds a list. Raises
     FathomError where they do not name two.
@@ -114,7 +114,7 @@ def owned(comparison: Comparison, columns: Sequence[str], model: str) -> Compari
     places = comparison.placement or range(len(authors))
     own = [k for k, place in enumerate(places) if authors[place] == model]
     index = own[0] if len(own) == 1 and len(authors) == 2 else None
-    return comparison.model_copy(update={"metadata": {**comparison.metadata, "own": index}})
+    return comparison.model_copy(update={"metadata": {**comparison.metadata, "own_response": index}})
 
 
 def card(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Measure]]:

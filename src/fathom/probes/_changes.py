@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from importlib import resources
-from statistics import fmean
 
 import yaml
 
@@ -24,32 +23,33 @@ def _with(comparison: Comparison, target: int, change: Callable[[str], str]) -> 
     return tuple(change(text) if k == target else text for k, text in enumerate(comparison.responses))
 
 
-def effects(found: Sequence[Item], before: Callable[[Item], Outcome | None]) -> list[Measure]:
+Before = Callable[[Item], Outcome | None]
+"""What the changed comparisons of an item are held against."""
+
+
+def effects(found: Sequence[Item], before: Before) -> list[Measure]:
     """The change in a response's share of the vote, of both responses and of the worse one alone."""
-
-    def gain(item: Item, target: int | None) -> float | None:
-        after = None if target is None else item.variation(str(target))
-        start = before(item)
-        if target is None or after is None or start is None:
-            return None
-        return difference(after.share(target), start.share(target))
-
-    def of_both(item: Item) -> float | None:
-        gains = [told for target in (0, 1) if (told := gain(item, target)) is not None]
-        return fmean(gains) if len(gains) == 2 else None
-
+    both = "change in the probability that a response wins, once it is changed"
+    worse = "the same of the response that the label calls worse"
     return [
-        shift("effect", "change in the probability that a response wins, once it is changed", found, of_both),
-        shift("effect on the worse", "the same of the response that the label calls worse", found, _of_worse(gain)),
+        shift("effect", both, found, partial(_gain_of_both, before)),
+        shift("effect on the worse", worse, found, partial(_gain_of_worse, before)),
     ]
 
 
-def _of_worse(gain: Callable[[Item, int | None], float | None]) -> Callable[[Item], float | None]:
-    def value(item: Item) -> float | None:
-        label = item.plain.label if item.plain else None
-        return gain(item, None if label is None else 1 - label)
+def _gain_of_both(before: Before, item: Item) -> float | None:
+    one, other = (_gain(before, item, target) for target in (0, 1))
+    return None if one is None or other is None else (one + other) / 2
 
-    return value
+
+def _gain_of_worse(before: Before, item: Item) -> float | None:
+    label = item.plain.label if item.plain else None
+    return None if label is None else _gain(before, item, 1 - label)
+
+
+def _gain(before: Before, item: Item, target: int) -> float | None:
+    start, after = before(item), item.variation(str(target))
+    return None if start is None or after is None else difference(after.share(target), start.share(target))
 
 
 def as_it_is(item: Item) -> Outcome | None:

@@ -78,6 +78,8 @@ def items(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Item]]:
         about = _about(row)
         of, cluster, outcome = about["of"], hash(str(row["prompt"])), _outcome(row, about)
         if about["probe"] == "plain":
+            if of in plain:
+                raise FathomError(f"row {row['id']!r} is there twice; a card needs comparisons with ids of their own")
             plain[of] = Item(cluster, outcome)
         else:
             varied[about["probe"]][of].cluster = cluster
@@ -105,7 +107,7 @@ def _outcome(row: Mapping[str, Any], about: Mapping[str, Any]) -> Outcome:
         votes=votes,
         target=about["target"],
         letter=about["letter"],
-        own=row["metadata"].get("own"),
+        own=row["metadata"].get("own_response"),
     )
 
 
