@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2.sandbox import SandboxedEnvironment
 
 from fathom.control import broken
 
@@ -23,9 +25,29 @@ def fenced(text: str) -> str:
     return f"{fence}\n{broken(text)}\n{fence}"
 
 
-def render(template: str, **values: Any) -> str:
-    """The text of `template` (a path under `prompts/`, without `.jinja`). A missing value is an error, never blank."""
+def render(template: str | Path, **values: Any) -> str:
+    """The text of `template` (a path under `prompts/`, without `.jinja`). A missing value is an error, never blank.
+
+    A `Path` is a template of the user's, which may leave out the fences, to repeat a published prompt to the letter.
+    Control tokens are broken all the same. Raises OSError and jinja2's TemplateError for what cannot be read or filled.
+    """
+    if isinstance(template, Path):
+        return _of_user(template).render({name: _broken(value) for name, value in values.items()}).strip()
     return _template(template).render(values).strip()
+
+
+def _broken(value: Any) -> Any:
+    if isinstance(value, str):
+        return broken(value)
+    return tuple(map(broken, value)) if isinstance(value, tuple) else value
+
+
+@cache
+def _of_user(path: Path) -> Template:
+    # In a sandbox, because settings may come with a checkpoint that somebody else made.
+    environment = SandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["fenced"] = fenced
+    return environment.from_string(path.read_text(encoding="utf-8"))
 
 
 @cache

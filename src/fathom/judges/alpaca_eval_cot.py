@@ -1,0 +1,51 @@
+"""AlpacaEval's ranking with an explanation: a JSON object that gives the outputs `m` and `M` their ranks.
+
+Rule: AlpacaEval (arXiv 2404.04475), alpaca_eval_cot_gpt4_turbo_fn of its repository.
+
+    {"concise_explanation": "...", "ordered_models": [{"model": "M", "rank": 1}, {"model": "m", "rank": 2}]}
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from fathom.judges._probabilities import Choices
+from fathom.judges._templated import TemplatedJudge, absent, json_object, named
+from fathom.judges.alpaca_eval import NAMES
+from fathom.rationale import Status
+from fathom.records import Comparison
+from fathom.verdict import Vote
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlpacaEvalCoTJudge(TemplatedJudge):
+    """Judges pairs."""
+
+    choices: ClassVar[Choices] = {"m": 0, "M": 1}
+
+    @property
+    def own_template(self) -> str:
+        return "alpaca_eval/cot"
+
+    def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
+        """The output ranked first wins. Where both are first there is no rule, and the vote is contradictory."""
+        if not text.strip():
+            return absent(text, finished=finished)
+        ranks = _ranks((json_object(text) or {}).get("ordered_models"))
+        if ranks is None:
+            return Vote(Status.INVALID if finished else Status.TRUNCATED, text=text)
+        if ranks == (1, 1):
+            return Vote(Status.CONTRADICTORY, text=text)
+        return named(ranks.index(1), text)
+
+
+def _ranks(ordered: Any) -> tuple[int, int] | None:
+    """Of m and M; None where either has none, another than 1 and 2, or neither is first."""
+    if not isinstance(ordered, list) or not all(isinstance(entry, dict) for entry in ordered):
+        return None
+    told = tuple(next((entry.get("rank") for entry in ordered if entry.get("model") == name), None) for name in NAMES)
+    return next((ranks for ranks in ((1, 2), (2, 1), (1, 1)) if told == ranks), None)
+
+
+JUDGE = AlpacaEvalCoTJudge

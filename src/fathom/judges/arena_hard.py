@@ -1,0 +1,57 @@
+"""Verdicts of five levels, as Arena-Hard asks for them and JudgeBench reads them: `[[A>>B]]`, `[[A>B]]`, `[[A=B]]`, ...
+
+Rule: JudgeBench (arXiv 2410.12784), utils of its repository; form: Arena-Hard (arXiv 2406.11939).
+
+    ArenaHardJudge().read("My final verdict is: [[A>>B]]", comparison).scores        # (2.0, 0.0)
+
+Scores say how much better: 2 for significantly, 1 for slightly, 0 for a tie. `--aggregate sum` adds these up.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from fathom.judges._probabilities import Choices
+from fathom.judges._templated import TemplatedJudge, absent, named
+from fathom.rationale import Status
+from fathom.records import Comparison
+from fathom.verdict import Vote
+
+LEVELS: Mapping[str, tuple[float, float]] = {
+    "A>>B": (2.0, 0.0),
+    "A>B": (1.0, 0.0),
+    "A=B": (0.0, 0.0),
+    "B>A": (0.0, 1.0),
+    "B>>A": (0.0, 2.0),
+}
+_VERDICT = re.compile(r"\[\[([AB<>=]+)\]\]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArenaHardJudge(TemplatedJudge):
+    """Judges pairs, after an answer of its own."""
+
+    choices: ClassVar[Choices] = {"A>>B": 0, "A>B": 0, "A=B": None, "B>A": 1, "B>>A": 1}
+
+    @property
+    def own_template(self) -> str:
+        return "arena_hard"
+
+    def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
+        """All verdicts in the text must be the same, to the letter: `[[A>>B]]` and `[[A>B]]` contradict each other."""
+        verdicts = set(_VERDICT.findall(text))
+        if not verdicts:
+            return absent(text, finished=finished)
+        if len(verdicts) > 1:
+            return Vote(Status.CONTRADICTORY, text=text)
+        scores = LEVELS.get(verdicts.pop())
+        if scores is None:
+            return Vote(Status.INVALID, text=text)
+        winner = None if scores[0] == scores[1] else int(scores[1] > scores[0])
+        return named(winner, text, scores)
+
+
+JUDGE = ArenaHardJudge

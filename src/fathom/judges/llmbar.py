@@ -1,0 +1,51 @@
+"""Verdicts `Output (a)` and `Output (b)`, as LLMBar's evaluators give them.
+
+Rule: LLMBar (arXiv 2310.07641), the configurations of its evaluators.
+
+    LLMBarJudge().read("Output (b)", comparison).winner                              # 1
+    LLMBarJudge(style="cot").read("... Therefore, Output (b) is better.", comparison)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from fathom.judges._probabilities import Choices
+from fathom.judges._templated import TemplatedJudge, absent, named
+from fathom.records import Comparison
+from fathom.verdict import Vote
+
+Style = Literal["plain", "cot"]
+_PATTERNS: Mapping[Style, tuple[re.Pattern[str], re.Pattern[str]]] = {
+    "plain": (re.compile(r"(?:^|\n) ?Output \(a\)"), re.compile(r"(?:^|\n) ?Output \(b\)")),
+    # The dot is any character, as published.
+    "cot": (re.compile(r"Output \(a\) is better."), re.compile(r"Output \(b\) is better.")),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LLMBarJudge(TemplatedJudge):
+    """Judges pairs: `plain` wants nothing but the name of the output, `cot` an explanation that ends with it."""
+
+    style: Style = "plain"
+    choices: ClassVar[Choices] = {"a": 0, "b": 1}
+
+    @property
+    def own_template(self) -> str:
+        return f"llmbar/{self.style}"
+
+    def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
+        """The first output whose pattern is found anywhere wins, (a) before (b): a text that has both counts for (a).
+
+        Plain: at the start of a line. CoT: "Output (a) is better" and one more character.
+        """
+        for winner, pattern in enumerate(_PATTERNS[self.style]):
+            if pattern.search(text.strip()):
+                return named(winner, text)
+        return absent(text, finished=finished)
+
+
+JUDGE = LLMBarJudge

@@ -1,0 +1,42 @@
+"""Ratings of one response alone by a whole number and nothing else, as LLMBar's rating evaluators give them.
+
+Rule: LLMBar (arXiv 2310.07641), its rating evaluators: the completion must be a number to Python's `int`.
+
+    LLMBarRatingJudge().read("7", comparison).scores                                 # (7.0,)
+
+Published figures count a tie for the response in the second place and a pair of which one rating cannot be read for the
+one in the first, in both orders. Here these are a tie and no verdict.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from fathom.judges import Pattern
+from fathom.judges._templated import TemplatedJudge, absent, scored
+from fathom.rationale import Status
+from fathom.records import Comparison
+from fathom.verdict import Vote
+
+
+@dataclass(frozen=True, kw_only=True)
+class LLMBarRatingJudge(TemplatedJudge):
+    """Rates responses from 0 to 10, each alone."""
+
+    pattern: ClassVar[Pattern] = "pointwise"
+
+    @property
+    def own_template(self) -> str:
+        return "llmbar/rating"
+
+    def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
+        if not text.strip():
+            return absent(text, finished=finished)
+        try:
+            return scored(float(int(text)), text)
+        except (ValueError, OverflowError):
+            return Vote(Status.INVALID, text=text)
+
+
+JUDGE = LLMBarRatingJudge

@@ -1,0 +1,40 @@
+"""Verdicts `[[A]]`, `[[B]]` and `[[C]]` for a tie, as MT-Bench asks for them and RewardBench reads them.
+
+Rule: RewardBench (arXiv 2403.13787), generative judges of its repository; ties: MT-Bench (arXiv 2306.05685).
+
+    RewardBenchJudge().read("Both err, A less: [[A]]", comparison).winner            # 0
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fathom.judges._templated import TemplatedJudge, absent, named
+from fathom.records import Comparison
+from fathom.verdict import Vote
+
+VERDICTS: Mapping[str, int | None] = {"[[A]]": 0, "[[B]]": 1, "[[C]]": None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RewardBenchJudge(TemplatedJudge):
+    """Judges pairs."""
+
+    @property
+    def own_template(self) -> str:
+        return "rewardbench"
+
+    def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
+        """The first of `[[A]]`, `[[B]]`, `[[C]]`, in this order, that occurs anywhere.
+
+        So a text that names both A and B counts for A, as in the published figures; the Mix judge's reader tells such
+        texts apart.
+        """
+        for verdict, winner in VERDICTS.items():
+            if verdict in text:
+                return named(winner, text)
+        return absent(text, finished=finished)
+
+
+JUDGE = RewardBenchJudge

@@ -1,0 +1,51 @@
+"""Scores from 1 to 10 in a JSON object, after strengths and weaknesses, as WildBench asks for them.
+
+Rule: WildBench (arXiv 2406.04770), its individual score: the number in `score`.
+
+    WildBenchJudge().read('{"strengths": "", "weaknesses": "", "score": "7"}', comparison).scores      # (7.0,)
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from fathom.judges import Pattern
+from fathom.judges._templated import TemplatedJudge, absent, json_object, scored
+from fathom.rationale import Status
+from fathom.records import Comparison
+from fathom.verdict import Vote
+
+
+@dataclass(frozen=True, kw_only=True)
+class WildBenchJudge(TemplatedJudge):
+    """Scores responses, each alone."""
+
+    pattern: ClassVar[Pattern] = "pointwise"
+
+    @property
+    def own_template(self) -> str:
+        return "wildbench"
+
+    def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
+        """The whole text must be the object."""
+        if not text.strip():
+            return absent(text, finished=finished)
+        table = json_object(text)
+        if table is None:
+            return Vote(Status.INVALID if finished else Status.TRUNCATED, text=text)
+        score = _number(table.get("score"))
+        return Vote(Status.INVALID, text=text) if score is None else scored(score, text)
+
+
+def _number(value: Any) -> float | None:
+    """A finite number, or a text that is one."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) and not isinstance(value, bool) else None
+
+
+JUDGE = WildBenchJudge
