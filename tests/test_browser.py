@@ -197,6 +197,9 @@ def test_keys_go_through_the_rows(browser: Browser, few: Path) -> None:
         page.keyboard.press("c")
         page.keyboard.press("o")
         assert page.locator(".vote[open]").count() == 0
+        page.focus("#rows")
+        page.keyboard.press("Enter")
+        assert page.evaluate("document.activeElement.id") == "row"
         page.keyboard.press("?")
         assert page.locator("#help").is_visible()
         page.keyboard.press("Escape")

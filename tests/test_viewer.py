@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from html.parser import HTMLParser
@@ -176,8 +179,62 @@ def test_a_page_is_served_to_this_machine_under_its_own_name_alone() -> None:
             urllib.request.urlopen(asked)
 
 
+def test_a_page_is_served_until_it_is_interrupted(tmp_path: Path) -> None:
+    run = written(tmp_path / "verdicts.jsonl", [row(swapped([0, 0]))])
+    command = [sys.executable, "-m", "fathom", "view", str(run), "--no-browser"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as serving:
+        assert serving.stdout is not None
+        address = serving.stdout.readline().strip()
+        assert urllib.request.urlopen(address).read().decode() == viewer.page(runs.open(run))
+        serving.send_signal(signal.SIGINT)
+        assert serving.wait() == 0
+
+
 def test_a_port_that_is_taken_is_said() -> None:
     with viewer.serving("") as address:
         taken = viewer.serving("", port=int(address.strip("/").split(":")[-1]))
         with pytest.raises(FathomError, match="--port"):
             taken.__enter__()
+
+
+# Keys and colours -----------------------------------------------------------------------------------------------------
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+def test_every_key_is_explained() -> None:
+    keys = re.findall(r'^  "?(\S+?)"?: \["', viewer.web("viewer.js"), re.MULTILINE)
+    table = (DOCS / "viewing.md").read_text().split("| key | does |")[1].split("\n\n")[0]
+    assert sorted(keys) == sorted(re.findall(r"`(\S+?)`", table))
+
+
+def colours(scheme: int) -> dict[str, tuple[float, ...]]:
+    """The names of the pages' colours, as shares of red, green and blue."""
+    found = re.findall(r"--([\w-]+): light-dark\(#(\w{6}), #(\w{6})\)", viewer.web("common.css"))
+    return {name: tuple(value / 255 for value in bytes.fromhex(shades[scheme])) for name, *shades in found}
+
+
+def luminance(colour: tuple[float, ...]) -> float:
+    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in colour]
+    return sum(weight * value for weight, value in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def contrast(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+    """WCAG 2.2, section 1.4.3."""
+    dark, light = sorted(map(luminance, (one, other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def mixed(colour: tuple[float, ...], share: float, paper: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(share * mine + (1 - share) * under for mine, under in zip(colour, paper, strict=True))
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_all_text_has_the_contrast_that_wcag_asks_for(scheme: int) -> None:
+    found = colours(scheme)
+    paper, selected = found["paper"], mixed(found["accent"], 0.13, found["paper"])
+    for name in found.keys() - {"paper", "panel", "line", "mark"}:
+        own = mixed(found[name], 0.11, paper) if name.startswith("colour") else paper
+        behind = [paper, found["panel"], own] + [selected] * (name in {"ink", "muted", "right", "wrong", "doubt"})
+        assert min(contrast(found[name], each) for each in behind) >= 4.5, name
+    assert contrast(found["ink"], found["mark"]) >= 4.5

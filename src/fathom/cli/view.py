@@ -23,6 +23,10 @@ def command(
     wrong, flipped or unreadable; j and k go through the rows, ? shows all keys. An address with its # leads to the same
     rows again. Without --out the page is served on this machine until Ctrl-C.
     """
+    import threading
+    import webbrowser
+    from contextlib import suppress
+
     from fathom import runs
     from fathom.report import viewer
 
@@ -30,19 +34,8 @@ def command(
     if out:
         viewer.write(opened, out)
         return
-    with viewer.serving(viewer.page(opened), port) as address:
+    with viewer.serving(viewer.page(opened), port) as address, suppress(KeyboardInterrupt):
         typer.echo(address)
-        _wait(address if browser else None)
-
-
-def _wait(address: str | None) -> None:
-    """Until Ctrl-C. Opens the address first, where there is one."""
-    import threading
-    import webbrowser
-
-    if address:
-        webbrowser.open(address)
-    try:
+        if browser:
+            webbrowser.open(address)
         threading.Event().wait()
-    except KeyboardInterrupt:
-        return

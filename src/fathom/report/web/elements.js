@@ -30,7 +30,11 @@ function plural(count, one, many = `${one}s`) {
 
 /** A text that keeps its line breaks and scrolls by keyboard where it is long. */
 function passage(text, label, kind = "prose") {
-  return element("div", { class: `passage ${kind}`, tabindex: "0", role: "region", "aria-label": label }, text || "(empty)");
+  return element(
+    "div",
+    { class: `passage ${kind}`, tabindex: "0", role: "region", "aria-label": label },
+    text || "(empty)",
+  );
 }
 
 function folded(title, ...content) {

@@ -11,7 +11,17 @@ const SORTS = {
 const CHOICES = ["outcome", "domain", "subset", "sort"];
 const TEXTS = ["query", "principle"];
 const CHECKS = ["flipped", "divided", "unreadable"];
-const NO_FILTERS = { outcome: "", domain: "", subset: "", sort: "file", query: "", principle: "", flipped: false, divided: false, unreadable: false };
+const NO_FILTERS = {
+  outcome: "",
+  domain: "",
+  subset: "",
+  sort: "file",
+  query: "",
+  principle: "",
+  flipped: false,
+  divided: false,
+  unreadable: false,
+};
 
 function filtersOf(parameters) {
   const filters = { ...NO_FILTERS };
@@ -45,9 +55,9 @@ function passing(index, filters, holding) {
 }
 
 function principlesNamed(principles, wanted) {
-  const start = wanted.trim().toLowerCase();
-  if (!start) return null;
-  return new Set(principles.flatMap((name, place) => (name.includes(start) ? [place] : [])));
+  const part = wanted.trim().toLowerCase();
+  if (!part) return null;
+  return new Set(principles.flatMap((name, place) => (name.includes(part) ? [place] : [])));
 }
 
 /** How many rows have each value of a fact, the commonest first. */

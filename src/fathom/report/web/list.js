@@ -43,7 +43,9 @@ class RowList {
     const { scrollTop, clientHeight } = this.container;
     const first = Math.max(0, Math.floor(scrollTop / ROW_HEIGHT) - BESIDE);
     const last = Math.min(this.numbers.length, Math.ceil((scrollTop + clientHeight) / ROW_HEIGHT) + BESIDE);
-    this.space.replaceChildren(...this.numbers.slice(first, last).map((number, place) => this.option(number, first + place)));
+    this.space.replaceChildren(
+      ...this.numbers.slice(first, last).map((number, place) => this.option(number, first + place)),
+    );
     const active = this.space.querySelector("[aria-selected=true]");
     if (active) this.container.setAttribute("aria-activedescendant", active.id);
     else this.container.removeAttribute("aria-activedescendant");
@@ -62,7 +64,7 @@ class RowList {
         "aria-posinset": place + 1,
         "aria-setsize": this.numbers.length,
       },
-      element("span", { class: "mark", "aria-label": facts.outcome }, MARKS[facts.outcome]),
+      element("span", { class: "mark", role: "img", "aria-label": facts.outcome }, MARKS[facts.outcome]),
       element("span", { class: "id" }, facts.id),
       element("span", { class: "notes" }, notes(facts)),
       element("span", { class: "start" }, facts.prompt),
@@ -73,6 +75,9 @@ class RowList {
 }
 
 function notes(facts) {
-  const told = [facts.flipped ? "flipped" : facts.divided ? "divided" : null, facts.unreadable ? `${facts.unreadable} unreadable` : null];
+  const told = [
+    facts.flipped ? "flipped" : facts.divided ? "divided" : null,
+    facts.unreadable ? `${facts.unreadable} unreadable` : null,
+  ];
   return told.filter(Boolean).join(", ") || (facts.domain ?? "");
 }

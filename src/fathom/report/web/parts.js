@@ -36,7 +36,7 @@ class Parts {
     return JSON.parse((await this.lines(part))[number - this.starts[part]]);
   }
 
-  /** Calls `found(numbers, share)` for each part in turn, with its rows that hold the query. Stops where that is false. */
+  /** Calls `found(numbers, share)` for each part in turn, with its rows that hold the query, until that is false. */
   async search(query, found) {
     const spelled = JSON.stringify(query).slice(1, -1).toLowerCase();
     for (let part = 0; part < this.elements.length; part += 1) {

@@ -18,8 +18,12 @@ function documentOf(row) {
     section("Prompt", promptOf(row.prompt)),
     row.reference ? section("Reference", passage(row.reference, "Reference")) : null,
     section(plural(row.responses.length, "response"), responses(row)),
-    "pairs" in row ? section(plural(row.pairs.length, "pair"), pairsTable(row)) : section(plural(row.votes.length, "vote"), votes(row)),
-    Object.keys(row.metadata).length ? folded("Metadata", passage(JSON.stringify(row.metadata, null, 2), "Metadata", "code")) : null,
+    "pairs" in row
+      ? section(plural(row.pairs.length, "pair"), pairsTable(row))
+      : section(plural(row.votes.length, "vote"), votes(row)),
+    Object.keys(row.metadata).length
+      ? folded("Metadata", passage(JSON.stringify(row.metadata, null, 2), "Metadata", "code"))
+      : null,
   ].filter((part) => part !== null);
 }
 
@@ -34,20 +38,24 @@ function heading(row) {
     { class: "heading" },
     element("h2", {}, row.id),
     element("p", { class: `result ${outcome}` }, sentence),
-    element("dl", { class: "facts" }, factsOf(row).map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)))),
+    element(
+      "dl",
+      { class: "facts" },
+      factsOf(row).map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))),
+    ),
   );
 }
 
 /** The row's outcome, and it in words. */
 function result(row) {
   const ranked = "pairs" in row;
-  if (ranked ? row.order.length === 0 : row.status !== "ok") {
-    return ["unreadable", `! No verdict: ${ranked ? "no pair could be read" : (STATUSES[row.status] ?? row.status)}`];
-  }
-  const says = row.winner === null ? "A tie" : `${nameOf(row.winner)} is ${row.responses.length > 2 ? "best" : "better"}`;
-  if (row.label === null) return [row.winner === null ? "tie" : "unlabelled", `${says}; no label`];
-  if (row.correct) return ["right", `✓ Right: ${says}`];
-  return [row.winner === null ? "tie" : "wrong", `${row.winner === null ? "=" : "✗ Wrong:"} ${says}; the label says ${nameOf(row.label)}`];
+  if (ranked && row.order.length === 0) return ["unreadable", "! No verdict: no pair could be read"];
+  if (!ranked && row.status !== "ok") return ["unreadable", `! No verdict: ${STATUSES[row.status] ?? row.status}`];
+  const label = row.label === null ? "no label" : `the label says ${nameOf(row.label)}`;
+  if (row.winner === null) return ["tie", `= A tie; ${label}`];
+  const says = `${nameOf(row.winner)} is ${row.responses.length > 2 ? "best" : "better"}`;
+  if (row.label === null) return ["unlabelled", `${says}; ${label}`];
+  return row.correct ? ["right", `✓ Right: ${says}`] : ["wrong", `✗ Wrong: ${says}; ${label}`];
 }
 
 function factsOf(row) {
@@ -59,14 +67,19 @@ function factsOf(row) {
     ["Flipped by order", row.flip_rate == null ? null : percent(row.flip_rate)],
     ["Kendall’s τ", row.kendall_tau == null ? null : short(row.kendall_tau)],
     ["Rule", row.rule ? row.rule.aggregate : null],
-    ["Tokens read, written", `${row.tokens.prompt.toLocaleString("en")}, ${row.tokens.completion.toLocaleString("en")}`],
+    [
+      "Tokens read, written",
+      `${row.tokens.prompt.toLocaleString("en")}, ${row.tokens.completion.toLocaleString("en")}`,
+    ],
   ];
   return told.flatMap(([name, value]) => (value == null ? [] : [[name, String(value)]]));
 }
 
 function promptOf(prompt) {
   if (typeof prompt === "string") return passage(prompt, "Prompt");
-  const turns = prompt.map(({ role, content }) => element("li", { class: "turn" }, element("span", { class: "role" }, role), passage(content, role)));
+  const turns = prompt.map(({ role, content }) =>
+    element("li", { class: "turn" }, element("span", { class: "role" }, role), passage(content, role)),
+  );
   return element("ol", { class: "turns" }, turns);
 }
 
@@ -82,7 +95,11 @@ function chip(index, text = nameOf(index)) {
 function responses(row) {
   const places = row.responses.map((_, index) => index);
   if ("pairs" in row) places.sort((one, other) => rankOf(row, one) - rankOf(row, other));
-  return element("div", { class: "responses" }, places.map((index) => responseCard(row, index)));
+  return element(
+    "div",
+    { class: "responses" },
+    places.map((index) => responseCard(row, index)),
+  );
 }
 
 /** From 0; what has no score comes last. */
@@ -102,21 +119,36 @@ function responseCard(row, index) {
       chip(index),
       row.winner === index ? element("span", { class: "tag" }, "verdict") : null,
       row.label === index ? element("span", { class: "tag label" }, "label") : null,
-      score === null ? null : element("span", { class: "score" }, row.rule?.aggregate === "majority" ? plural(score, "vote") : `score ${short(score)}`),
+      score === null ? null : element("span", { class: "score" }, scoreOf(row, score)),
     ),
     passage(row.responses[index], nameOf(index)),
   );
 }
 
+/** Under the majority, scores are votes. */
+function scoreOf(row, score) {
+  return row.rule?.aggregate === "majority" ? plural(score, "vote") : `score ${short(score)}`;
+}
+
 // Votes ---------------------------------------------------------------------------------------------------------------
 
 function votes(row) {
-  const byOrder = Map.groupBy(row.votes.map((vote, number) => ({ vote, number })), ({ vote }) => vote.order.join());
+  const byOrder = Map.groupBy(
+    row.votes.map((vote, number) => ({ vote, number })),
+    ({ vote }) => vote.order.join(),
+  );
   const columns = [...byOrder.values()].map((group) =>
     element(
       "div",
       { class: "order" },
-      element("h4", {}, "Shown as ", group[0].vote.order.map((index, place) => [chip(index, `${LETTERS[place]} = ${nameOf(index)}`), " "]).flat()),
+      element(
+        "h4",
+        {},
+        "Shown as ",
+        group[0].vote.order
+          .map((index, place) => [chip(index, `${LETTERS[place] ?? place + 1} = ${nameOf(index)}`), " "])
+          .flat(),
+      ),
       group.map(({ vote, number }) => voteCard(vote, number, row.label)),
     ),
   );
@@ -130,12 +162,20 @@ function voteCard(vote, number, label) {
     vote.reasoning ? folded("Reasoning", passage(vote.reasoning, "Reasoning", "code")) : null,
     vote.text ? folded("Raw text", passage(vote.text, "Raw text", "code")) : null,
   ];
-  const summary = element("summary", {}, element("strong", {}, `Vote ${number + 1}`), " ", outcomeOf(vote, label), element("small", {}, detailsOf(vote)));
+  const summary = element(
+    "summary",
+    {},
+    element("strong", {}, `Vote ${number + 1}`),
+    " ",
+    outcomeOf(vote, label),
+    element("small", {}, detailsOf(vote)),
+  );
   return element("details", { class: "vote", open: true }, summary, ...content);
 }
 
 function outcomeOf(vote, label) {
-  if (vote.status !== "ok") return [element("span", { class: "unreadable" }, `! ${vote.status}: ${STATUSES[vote.status] ?? ""}`)];
+  if (vote.status !== "ok")
+    return [element("span", { class: "unreadable" }, `! ${vote.status}: ${STATUSES[vote.status] ?? ""}`)];
   return [chip(vote.winner), label === null ? null : held(vote.winner === label)];
 }
 
@@ -170,7 +210,12 @@ function rationale(vote, label) {
 function subVerdict(vote, letter, label) {
   const index = letter?.length === 1 ? (vote.order[LETTERS.indexOf(letter)] ?? null) : null;
   if (index === null) return chip(null, letter?.toLowerCase() ?? "no sub-verdict");
-  return element("span", { class: "sub-verdict" }, chip(index, `${letter} = ${nameOf(index)}`), label === null ? null : held(index === label));
+  return element(
+    "span",
+    { class: "sub-verdict" },
+    chip(index, `${letter} = ${nameOf(index)}`),
+    label === null ? null : held(index === label),
+  );
 }
 
 function held(right) {
@@ -180,17 +225,36 @@ function held(right) {
 // Pairs of a ranking --------------------------------------------------------------------------------------------------
 
 function pairsTable(row) {
-  const head = element("tr", {}, ["Pair", "Verdict", "Agreement", "Votes, by order shown"].map((name) => element("th", { scope: "col" }, name)));
-  return element("div", { class: "scrolls", tabindex: "0", role: "region", "aria-label": "Pairs" }, element("table", {}, element("thead", {}, head), element("tbody", {}, row.pairs.map(pairLine))));
+  const head = element(
+    "tr",
+    {},
+    ["Pair", "Verdict", "Agreement", "Votes, by order shown"].map((name) => element("th", { scope: "col" }, name)),
+  );
+  return element(
+    "div",
+    { class: "scrolls", tabindex: "0", role: "region", "aria-label": "Pairs" },
+    element("table", {}, element("thead", {}, head), element("tbody", {}, row.pairs.map(pairLine))),
+  );
 }
 
 function pairLine(pair) {
-  const cast = pair.votes.map((vote) => element("li", {}, `${vote.order.map((index) => index + 1).join(" before ")}: `, vote.status === "ok" ? chip(vote.winner) : `${vote.status}${vote.error ? `: ${vote.error}` : ""}`));
+  const cast = pair.votes.map((vote) =>
+    element(
+      "li",
+      {},
+      `${vote.order.map((index) => index + 1).join(" before ")}: `,
+      vote.status === "ok" ? chip(vote.winner) : `${vote.status}${vote.error ? `: ${vote.error}` : ""}`,
+    ),
+  );
   return element(
     "tr",
     {},
     element("th", { scope: "row" }, pair.pair.map((index) => index + 1).join(" and ")),
-    element("td", {}, pair.status === "ok" ? chip(pair.winner) : element("span", { class: "unreadable" }, `! ${pair.status}`)),
+    element(
+      "td",
+      {},
+      pair.status === "ok" ? chip(pair.winner) : element("span", { class: "unreadable" }, `! ${pair.status}`),
+    ),
     element("td", {}, pair.agreement == null ? "" : percent(pair.agreement)),
     element("td", {}, element("ul", { class: "cast" }, cast)),
   );

@@ -43,25 +43,37 @@ function fillChoices() {
   offer("subset", counted(rows, "subset"));
   byId("sort").replaceChildren(...Object.entries(SORTS).map(([value, [text]]) => element("option", { value }, text)));
   byId("principle").parentElement.hidden = principles.length === 0;
-  byId("principles").replaceChildren(...principles.slice(0, MOST_SUGGESTED).map((name) => element("option", { value: name })));
+  byId("principles").replaceChildren(
+    ...principles.slice(0, MOST_SUGGESTED).map((name) => element("option", { value: name })),
+  );
 }
 
 /** A choice among the values that occur; none where there is nothing to choose. */
 function offer(name, counts) {
-  const options = counts.map(([value, count]) => element("option", { value }, `${value} (${count.toLocaleString("en")})`));
+  const options = counts.map(([value, count]) =>
+    element("option", { value }, `${value} (${count.toLocaleString("en")})`),
+  );
   byId(name).replaceChildren(element("option", { value: "" }, "all"), ...options);
   byId(name).parentElement.hidden = counts.length < 2;
 }
 
 function fillHelp() {
-  const lines = Object.entries(KEYS).map(([key, [does]]) => element("div", {}, element("dt", {}, element("kbd", {}, key)), element("dd", {}, does)));
-  byId("help").querySelector("dl").replaceChildren(...lines);
+  const lines = Object.entries(KEYS).map(([key, [does]]) =>
+    element("div", {}, element("dt", {}, element("kbd", {}, key)), element("dd", {}, does)),
+  );
+  byId("help")
+    .querySelector("dl")
+    .replaceChildren(...lines);
 }
 
 function listen() {
   for (const name of CHOICES) byId(name).addEventListener("change", (event) => narrow({ [name]: event.target.value }));
   for (const name of CHECKS) byId(name).addEventListener("change", (event) => narrow({ [name]: event.target.checked }));
-  for (const name of TEXTS) byId(name).addEventListener("input", later((event) => narrow({ [name]: event.target.value })));
+  for (const name of TEXTS)
+    byId(name).addEventListener(
+      "input",
+      later((event) => narrow({ [name]: event.target.value })),
+    );
   byId("back").addEventListener("click", KEYS.Escape[1]);
   byId("clear").addEventListener("click", KEYS.c[1]);
   byId("theme").addEventListener("click", KEYS.t[1]);
@@ -80,13 +92,17 @@ function later(act) {
 
 function pressed(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || byId("help").open) return;
-  const typing = event.target.matches("input:not([type=checkbox]), select");
-  if (typing && event.key !== "Escape") return;
-  const inList = event.target === byId("rows") && Object.hasOwn(LIST_KEYS, event.key);
-  if (!inList && !Object.hasOwn(KEYS, event.key)) return;
+  const act = actionOf(event.key, event.target);
+  if (!act) return;
   event.preventDefault();
-  if (inList) step(LIST_KEYS[event.key]);
-  else KEYS[event.key][1]();
+  act();
+}
+
+function actionOf(key, focused) {
+  if (focused.matches("input:not([type=checkbox]), select") && key !== "Escape") return null;
+  if (focused === byId("rows") && Object.hasOwn(LIST_KEYS, key)) return () => step(LIST_KEYS[key]);
+  if (focused === byId("rows") && key === "Enter") return () => byId("row").focus();
+  return Object.hasOwn(KEYS, key) ? KEYS[key][1] : null;
 }
 
 // Filters -------------------------------------------------------------------------------------------------------------
@@ -104,7 +120,8 @@ async function readFragment() {
 function narrow(changes) {
   const before = page.filters.query;
   page.filters = { ...page.filters, ...changes };
-  for (const name of [...CHOICES, ...TEXTS]) if (byId(name).value !== page.filters[name]) byId(name).value = page.filters[name];
+  for (const name of [...CHOICES, ...TEXTS])
+    if (byId(name).value !== page.filters[name]) byId(name).value = page.filters[name];
   for (const name of CHECKS) byId(name).checked = page.filters[name];
   byId("clear").hidden = fragmentOf(page.filters, null) === "";
   writeFragment();
@@ -134,7 +151,10 @@ function showListed(searched = page.holding?.size === 0 ? 0 : 1) {
   page.listed = passing(page.index, page.filters, page.holding);
   page.list.show(page.index.rows, page.listed);
   const total = page.index.rows.length;
-  const count = page.listed.length === total ? plural(total, "row") : `${page.listed.length.toLocaleString("en")} of ${plural(total, "row")}`;
+  const count =
+    page.listed.length === total
+      ? plural(total, "row")
+      : `${page.listed.length.toLocaleString("en")} of ${plural(total, "row")}`;
   byId("count").textContent = searched < 1 ? `${count}, searching: ${percent(searched)}` : count;
 }
 
@@ -192,7 +212,8 @@ function highlight(root, query) {
   const pattern = new RegExp(query.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), "gi");
   const ranges = [];
   const texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
-  while (texts.nextNode()) for (const match of texts.currentNode.data.matchAll(pattern)) ranges.push(rangeOf(texts.currentNode, match));
+  while (texts.nextNode())
+    for (const match of texts.currentNode.data.matchAll(pattern)) ranges.push(rangeOf(texts.currentNode, match));
   CSS.highlights.set("query", new Highlight(...ranges));
 }
 
