@@ -25,7 +25,8 @@ def _option(panel: str, help: str, **settings: Any) -> Any:
     return typer.Option(help=help, rich_help_panel=panel, **settings)
 
 
-def _votes(text: str) -> int | Literal["adaptive"]:
+def _votes(given: str | int) -> int | Literal["adaptive"]:
+    text = str(given)  # the default comes as it is
     if text == "adaptive":
         return "adaptive"
     if not text.isdecimal() or int(text) < 1:
