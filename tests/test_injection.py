@@ -82,10 +82,14 @@ def assert_only_filled(skeleton: str, prompt: str, values: dict[str, str]) -> No
 
 def variants() -> Iterator[Any]:
     """Every judge in every combination of its switches: settings that are one of some words, or true or false."""
-    for module in pkgutil.iter_modules(fathom.judges.__path__):
-        judge = getattr(importlib.import_module(f"fathom.judges.{module.name}"), "JUDGE", None)
+    for name in modules_of_judges():
+        judge = getattr(importlib.import_module(f"fathom.judges.{name}"), "JUDGE", None)
         if judge is not None:
-            yield from (pytest.param(made, id=f"{module.name} {switches}") for switches, made in _made(judge))
+            yield from (pytest.param(made, id=f"{name} {switches}") for switches, made in _made(judge))
+
+
+def modules_of_judges() -> list[str]:
+    return [module.name for module in pkgutil.iter_modules(fathom.judges.__path__)]
 
 
 def _made(judge: type[Judge]) -> Iterator[tuple[str, Judge]]:
@@ -156,6 +160,11 @@ def assert_keeps_its_structure(judge: Judge, texts: Sequence[str]) -> None:
         assert all(name in shown for name in values if reference or name != "QreferenceQ"), (
             "the prompt leaves a part out"
         )
+
+
+def test_every_judge_is_tested_here() -> None:
+    tested = {str(param.id).split(" ")[0] for param in JUDGES}
+    assert tested == {name for name in modules_of_judges() if not name.startswith("_")}
 
 
 @judges
