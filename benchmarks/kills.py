@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import io
 import json
 import os
 import random
 import sqlite3
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -70,8 +72,8 @@ def killed(folder: Path, url: str, concurrency: int, out: Path, points: list[int
     return in_flight
 
 
-def again(folder: Path, url: str, out: Path) -> float:
-    """Seconds of judging alone, when the journal has all."""
+def again(folder: Path, url: str, out: Path) -> tuple[float, float]:
+    """Seconds, and CPU seconds, of judging alone when the journal has all."""
     from fathom.engines import Sampling
     from fathom.engines.cache import CachedEngine
     from fathom.engines.openai import OpenAIEngine
@@ -87,12 +89,13 @@ def again(folder: Path, url: str, out: Path) -> float:
             judge = MixJudge(engine=cached, sampling=Sampling(max_tokens=2048))
             await write_verdicts(judge, read(folder / "pairs.jsonl"), sink, lambda _: None)
 
-    start = time.perf_counter()
+    gc.freeze()  # as `fathom judge` does
+    wall, cpu = time.perf_counter(), time.process_time()
     asyncio.run(run())
-    seconds = time.perf_counter() - start
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     if len(sink.getvalue().splitlines()) != len(out.read_bytes().splitlines()):
         raise SystemExit("judging again gave another number of rows")
-    return seconds
+    return wall, cpu
 
 
 def measured(folder: Path, rows: int, kills: int, concurrency: int, latency: float, seed: int) -> dict[str, Any]:
@@ -110,7 +113,8 @@ def measured(folder: Path, rows: int, kills: int, concurrency: int, latency: flo
         finished(folder, url, concurrency, out)
         asked = calls(url) - before
         process = finished(folder, url, concurrency, out)
-        reruns = sorted(again(folder, url, out) for _ in range(5))
+        walls, cpus = zip(*(again(folder, url, out) for _ in range(5)), strict=True)
+        judging_alone = {"wall": statistics.median(walls), "cpu": statistics.median(cpus)}
         return {
             "rows": rows,
             "killed_at": points,
@@ -119,7 +123,7 @@ def measured(folder: Path, rows: int, kills: int, concurrency: int, latency: flo
             "same_bytes": out.read_bytes() == whole.read_bytes(),
             "seconds_of_a_whole_run": seconds,
             "calls_of_a_rerun": calls(url) - before - asked,
-            "seconds_of_a_rerun": {"process": process, "judging": reruns[len(reruns) // 2]},
+            "seconds_of_a_rerun": {"process": process, "judging": judging_alone},
             "load": os.getloadavg(),
         }
 
