@@ -162,7 +162,9 @@ def test_a_second_run_is_held_against_the_first(verdicts: Path, tmp_path: Path) 
 
 def test_runs_of_other_items_stand_side_by_side(verdicts: Path, tmp_path: Path) -> None:
     other = written(tmp_path / "other.jsonl", [row(swapped([0, 0]), id="elsewhere")])
-    assert "against" not in report(verdicts, other).seen.split("Accuracy")[1]
+    seen = report(verdicts, other).seen
+    assert "2 runs" in seen
+    assert "other against verdicts" not in seen
 
 
 def test_runs_of_one_name_are_told_apart_by_their_folders() -> None:
@@ -173,6 +175,14 @@ def test_runs_of_one_name_are_told_apart_by_their_folders() -> None:
 def test_a_run_is_taken_once(verdicts: Path) -> None:
     with pytest.raises(FathomError, match="twice"):
         gather([runs.open(verdicts), runs.open(verdicts)])
+
+
+def test_a_folder_stands_for_the_runs_in_it(verdicts: Path, tmp_path: Path) -> None:
+    (tmp_path / "verdicts.jsonl.meta.json").write_text("{}")
+    assert runs.opened([tmp_path]) == [runs.open(verdicts)]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FathomError, match="holds no run"):
+        runs.opened([tmp_path / "empty"])
 
 
 def test_an_empty_run_is_refused(tmp_path: Path) -> None:

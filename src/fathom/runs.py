@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -74,6 +74,19 @@ def find(folder: str | Path) -> list[Run]:
     described = sorted(Path(folder).rglob(f"*.jsonl{suffix}"))
     results = (path.with_name(path.name.removesuffix(suffix)) for path in described)
     return [Run(path) for path in results if path.is_file()]
+
+
+def opened(paths: Iterable[Path]) -> list[Run]:
+    """The runs of files, and those below folders. Raises FathomError for a path that has none."""
+    found = []
+    for path in paths:
+        below = find(path) if path.is_dir() else [open(path)]
+        if not below:
+            raise FathomError(
+                f"{path}: holds no run; give a file of results, or a folder with files and their meta.json"
+            )
+        found += below
+    return found
 
 
 def is_journal(path: Path) -> bool:

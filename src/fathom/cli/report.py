@@ -9,7 +9,7 @@ import typer
 
 
 def command(
-    run: Annotated[list[Path], typer.Argument(help="Files of results, as fathom judge, rank or eval writes them.")],
+    run: Annotated[list[Path], typer.Argument(help="Files of results, or folders of them, as fathom eval writes.")],
     out: Annotated[Path, typer.Option(help="The page.")] = Path("report.html"),
     card: Annotated[list[Path], typer.Option(help="A card.json of fathom probe, again for more.")] = [],  # noqa: B006
     viewer: Annotated[bool, typer.Option(help="Beside it, a page a run to read its rows in, linked to.")] = True,
@@ -18,6 +18,7 @@ def command(
 
         fathom report verdicts.jsonl --out report.html
         fathom report greedy.jsonl sampled.jsonl --out report.html
+        fathom report runs/sft-eval --out report.html
 
     Figures are computed from the rows again, with intervals at 95 %. Of several runs, each is held against the first on
     the items that both have. A card.json beside a run is shown with it. OUT.NAME.html beside the page is what fathom
@@ -28,7 +29,7 @@ def command(
     from fathom.report.evidence import gather
     from fathom.report.viewer import write
 
-    opened = [runs.open(path) for path in run]
+    opened = runs.opened(run)
     shown = [cards.read(path) for path in [*card, *filter(None, map(cards.beside, opened))]]
     found = gather(opened)
     pages = {each.name: f"{out.stem}.{each.name.replace('/', '-')}.html" for each in found} if viewer else {}

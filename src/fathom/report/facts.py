@@ -30,7 +30,7 @@ class Facts(NamedTuple):
     domain: str | None
     subset: str | None
     principles: tuple[str, ...]
-    """The names of the principles in its rationales, in lower case, each once."""
+    """The names of the principles in its rationales, each once, as `fathom.metrics.principles` spells them."""
     tokens: int
     agreement: float | None
     prompt: str
@@ -61,7 +61,8 @@ def _ballots(row: Row) -> Iterator[Sequence[Row]]:
 
 
 def _outcome(row: Row) -> Outcome:
-    if not row["order"] if "pairs" in row else row["status"] != "ok":
+    readable = bool(row["order"]) if "pairs" in row else row["status"] == "ok"
+    if not readable:
         return "unreadable"
     if row["winner"] is None:
         return "tie"
@@ -79,7 +80,7 @@ def _flipped(votes: Sequence[Row]) -> bool:
 def _principles(row: Row) -> Iterator[str]:
     for vote in row.get("votes", ()):
         for unit in (vote["rationale"] or {"units": ()})["units"]:
-            yield unit["principle"].strip().lower()
+            yield unit["principle"].casefold()
 
 
 def _prompt(row: Row) -> str:

@@ -78,6 +78,7 @@ def _names() -> dict[str, Any]:
         "groups": _groups,
         "best_rule": _best_rule,
         "rule_means": _rule_means,
+        "several_votes": lambda judged: any(len(each.votes) > 1 for each in judged),
         "votes_chart": _votes_chart,
         "structured": lambda judged: any(each.scored.verdicts["all"].structure for each in judged),
         "shares_of": lambda counts: charts.shares(
@@ -137,10 +138,9 @@ TOKENS = "tokens written for a row (each doubling alike)"
 
 
 def _votes_chart(found: Iterable[Evidence]) -> Markup | None:
-    """Accuracy against tokens, of all runs; None where no run has more than one vote."""
+    """Accuracy against tokens, of all runs; None where none has a label, and for more runs than there are colours."""
     lines = {each.name: points for each in found if (points := _points(each))}
-    several = any(len(points) > 1 for points in lines.values())
-    return charts.curves(lines, TOKENS) if several else None
+    return charts.curves(lines, TOKENS) if 0 < len(lines) <= charts.COLOURS else None
 
 
 def _points(found: Evidence) -> list[charts.Point]:

@@ -184,6 +184,8 @@ function detailsOf(vote) {
     vote.structure,
     vote.scores ? `scores ${vote.scores.map(short).join(" : ")}` : null,
     vote.probabilities ? `probabilities ${vote.probabilities.map((share) => share.toFixed(2)).join(" : ")}` : null,
+    vote.meta_score == null ? null : `meta score ${short(vote.meta_score)}`,
+    vote.counted === false ? "not counted" : null,
     plural(vote.tokens.completion, "token"),
     vote.extended_to ? `asked again with ${vote.extended_to}` : null,
   ];
@@ -208,8 +210,9 @@ function rationale(vote, label) {
 
 /** A rationale's letters are those that the model saw; what they stand for depends on the order. */
 function subVerdict(vote, letter, label) {
-  const index = letter?.length === 1 ? (vote.order[LETTERS.indexOf(letter)] ?? null) : null;
-  if (index === null) return chip(null, letter?.toLowerCase() ?? "no sub-verdict");
+  if (letter === null) return null;
+  const index = letter.length === 1 ? (vote.order[LETTERS.indexOf(letter)] ?? null) : null;
+  if (index === null) return chip(null, letter.toLowerCase());
   return element(
     "span",
     { class: "sub-verdict" },
