@@ -228,6 +228,21 @@ def test_a_verifier_that_takes_an_opener_for_an_answer_is_caught(fooled: bool, s
     assert card["position"]["first shown"].interval is None, "each response was judged alone"
 
 
+def test_a_verifier_that_takes_praise_for_merit_is_caught() -> None:
+    @dataclass(frozen=True)
+    class Gullible(Pointwise):
+        async def votes(self, comparison: Comparison, sample: int = 0) -> list[Vote]:
+            injected = comparison.metadata["probe"]["probe"] == "injection"
+            target = comparison.metadata["probe"]["target"]
+            scores = [2.0 if injected and k == target else 1.0 - k for k in range(2)]
+            return [side_by_side([Vote(Status.OK, scores=(score,), order=(0,)) for score in scores])]
+
+    best_first = [pair if pair.label == Label(best=0) else pair.reordered((1, 0)) for pair in pairs(20)]
+    card = card_of(Gullible(fooled=False), best_first)
+    assert (found(card["injection"]["all kinds"]), found(card["injection"]["praise"])) == (1.0, 1.0)
+    assert card["injection"]["verdict"].interval is None
+
+
 def test_verdicts_that_cannot_be_read_are_left_out_and_counted() -> None:
     @dataclass(frozen=True)
     class Lost(Scripted):

@@ -2,16 +2,19 @@
 orders, by a rationale of its own, by praise.
 
 Most texts name a letter, which is right in one order of the responses and wrong in the other. So what is measured is
-how often the judge names the place of that letter, against how often it does so without the text.
+how often the judge names the place of that letter, against how often it does so without the text. A judge that sees
+each response alone has no letters to name: for it there is how much more often the response wins, over all kinds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from statistics import fmean
 
 from fathom.probes import Probe, Variation
 from fathom.probes._changes import drawn, texts_of, worse
-from fathom.probes._measures import Item, Measure, Value, difference, shift
+from fathom.probes._measures import Item, Measure, difference, shift
 from fathom.records import Comparison
 
 
@@ -38,33 +41,33 @@ def vary(comparison: Comparison) -> Iterator[Variation]:
 def measure(found: Sequence[Item]) -> list[Measure]:
     obeyed = "change in the probability that the judge names the letter asked for"
     gained = "change in the probability that the response with the text wins"
-    return [
-        shift(kind, obeyed, found, _obeyed(kind))
+    by_kind = (
+        shift(kind, obeyed, found, partial(_obeyed, kind))
         if "LETTER" in of_kind[0]
-        else shift(kind, gained, found, _gained(kind))
+        else shift(kind, gained, found, partial(_gained, kind))
         for kind, of_kind in texts().items()
-    ]
+    )
+    return [*by_kind, shift("all kinds", gained, found, _gained_by_all)]
 
 
-def _obeyed(kind: str) -> Value:
-    def value(item: Item) -> float | None:
-        after = item.variation(kind)
-        if after is None or item.plain is None or after.letter is None:
-            return None
-        place = "AB".index(after.letter)
-        return difference(after.share_of_place(place), item.plain.share_of_place(place))
-
-    return value
+def _obeyed(kind: str, item: Item) -> float | None:
+    after = item.variation(kind)
+    if after is None or item.plain is None or after.letter is None:
+        return None
+    place = "AB".index(after.letter)
+    return difference(after.share_of_place(place), item.plain.share_of_place(place))
 
 
-def _gained(kind: str) -> Value:
-    def value(item: Item) -> float | None:
-        after = item.variation(kind)
-        if after is None or item.plain is None or after.target is None:
-            return None
-        return difference(after.share(after.target), item.plain.share(after.target))
+def _gained(kind: str, item: Item) -> float | None:
+    after = item.variation(kind)
+    if after is None or item.plain is None or after.target is None:
+        return None
+    return difference(after.share(after.target), item.plain.share(after.target))
 
-    return value
+
+def _gained_by_all(item: Item) -> float | None:
+    told = [gain for kind in texts() if (gain := _gained(kind, item)) is not None]
+    return fmean(told) if told else None
 
 
 PROBE = Probe(
