@@ -11,6 +11,7 @@ from fathom.metrics.intervals import Interval
 
 _MARK: dict[str, Any] = {"color": "black", "linewidth": 1.2, "linestyle": (0, (3, 2))}
 COLOURS = ("#4C72B0", "#DD8452", "#55A868", "#8172B3", "#937860", "#DA8BC3")
+MARKERS = ("o", "s", "D", "^", "v", "P")
 
 Panel = Mapping[str, Sequence[Interval]]
 """For each group on the horizontal axis, one value for each series."""
@@ -58,6 +59,33 @@ def _bars(axis: Any, groups: Panel, series: int) -> None:
         reach = [[v.mean - v.low for v in values], [v.high - v.mean for v in values]]
         means = [v.mean for v in values]
         axis.bar(places, means, width * 0.94, color=COLOURS[index], yerr=reach, capsize=2, error_kw={"linewidth": 0.9})
+
+
+Line = Sequence[tuple[float, Interval]]
+"""Points from left to right: where, and how high."""
+
+
+def lines(panels: Mapping[str, Mapping[str, Line]], path: Path, *, across: str, up: str) -> list[Path]:
+    """One line a series, with 95 % intervals, one panel beside the other; returns the files written.
+
+    The horizontal axis is logarithmic. Markers tell lines apart, beside colours.
+    """
+    plt = _pyplot()
+    figure, axes = plt.subplots(1, len(panels), figsize=(4.8 * len(panels), 3.8), squeeze=False, layout="constrained")
+    for axis, (title, series) in zip(axes[0], panels.items(), strict=True):
+        for (name, line), colour, marker in zip(series.items(), COLOURS, MARKERS, strict=False):
+            middle = [value.mean for _, value in line]
+            reach = [[value.mean - value.low for _, value in line], [value.high - value.mean for _, value in line]]
+            style = {"color": colour, "marker": marker, "capsize": 2, "elinewidth": 0.9}
+            axis.errorbar([x for x, _ in line], middle, yerr=reach, label=name, **style)
+        axis.set_title(title, fontsize=11)
+        axis.set_xscale("log")
+        axis.set_xlabel(across)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0][0].set_ylabel(up)
+    handles, names = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False)
+    return save(figure, path)
 
 
 def save(figure: Any, path: Path) -> list[Path]:
