@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import runpy
 import sys
 from pathlib import Path
 
 import pytest
+
+from serving import chat, serving
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -49,6 +52,27 @@ def test_votes_are_taken_from_the_journal_the_second_time(said, tmp_path: Path) 
     second = said("votes.py", tmp_path / "journal")
     assert first.endswith("asked the model 36 times\n")
     assert second == first.replace("asked the model 36 times", "asked the model 0 times")
+
+
+def test_responses_are_ranked_and_paired(said) -> None:  # type: ignore[no-untyped-def]
+    pytest.importorskip("transformers", reason='needs pip install "fathom-rm[local]"')
+    output = said("rank.py")
+    assert output.startswith("answers-1: scores (")
+    assert output.count("best 1, label 1") >= 2
+    assert "margin" in output
+
+
+def test_a_server_judges_from_code_that_is_not_asynchronous(said) -> None:  # type: ignore[no-untyped-def]
+    async def run() -> str:
+        async with serving(lambda _: chat("Final verdict: [[A]]")) as server:
+            return str(await asyncio.to_thread(lambda: said("server.py", server.url, "any")))
+
+    output = asyncio.run(run())
+    assert output.count(" ok winner: None flip rate: 1.0\n") == 6  # it always says A
+
+
+def test_a_judge_of_ones_own_votes_and_ranks(said) -> None:  # type: ignore[no-untyped-def]
+    assert said("own_judge.py") == "1 ok winner: 2 votes: [(0.0, 1.0, 2.0), (0.0, 1.0, 2.0)]\n"
 
 
 def test_rationales_are_synthesised(said, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -14,11 +14,17 @@ _HOMES = {
     "fathom.records": ("Comparison", "Label", "Message"),
     "fathom.reading": ("read",),
     "fathom.rationale": ("Rationale", "Status", "Unit", "parse", "render"),
-    "fathom.verdict": ("Usage", "Verdict", "Vote"),
+    "fathom.verdict": ("Rule", "Usage", "Verdict", "Vote"),
+    "fathom.judges": ("Judge", "Voter"),
     "fathom.judges.mix": ("MixJudge",),
+    "fathom.judges.spct": ("SPCTJudge",),
+    "fathom.scaling.votes": ("Counted", "Repeated", "Shuffled", "Swapped"),
+    "fathom.scaling.adaptive": ("Adaptive",),
+    "fathom.scaling.ranking": ("rank",),
     "fathom.engines": ("Completion", "Request", "Sampling"),
     "fathom.engines.local": ("LocalEngine",),
     "fathom.engines.openai": ("OpenAIEngine",),
+    "fathom.engines.replay": ("ReplayEngine",),
     "fathom.engines.cache": ("CachedEngine",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -27,6 +27,8 @@ SHIPPED = Path(__file__).parent / "prices.yaml"
 MILLION = 1_000_000
 BLOCK = 64
 """Characters that are shared as a whole or not at all: servers cache prefixes in blocks of some 16 tokens."""
+REMEMBERED = 100_000
+"""Blocks that are remembered at least, and twice as many at most: some 20 MB."""
 
 
 class Price(BaseModel):
@@ -79,7 +81,9 @@ class Metered:
         self._largest = Usage()
         self._flying = 0
         self._waiting: list[asyncio.Future[None]] = []
+        # Two sets, of which the older is dropped when the newer is full: what was asked last is remembered.
         self._prefixes: set[int] = set()
+        self._older: set[int] = set()
         self._blocks = self._shared = 0
 
     @property
@@ -94,7 +98,7 @@ class Metered:
     def shareable(self) -> float | None:
         """The share of the text asked that a cache of prefixes need not compute again, 0 to 1; None before any call.
 
-        Counted in blocks of characters, and as if the cache forgot nothing.
+        Counted in blocks of characters, for a cache that remembers the last `REMEMBERED` of them.
         """
         return self._shared / self._blocks if self._blocks else None
 
@@ -145,9 +149,11 @@ class Metered:
         prefix = 0
         for start in range(0, len(text), BLOCK):
             prefix = hash((prefix, text[start : start + BLOCK]))
-            self._shared += prefix in self._prefixes
+            self._shared += prefix in self._prefixes or prefix in self._older
             self._prefixes.add(prefix)
             self._blocks += 1
+        if len(self._prefixes) > REMEMBERED:
+            self._prefixes, self._older = set(), self._prefixes
 
     def stop(self) -> None:
         stop: Any = getattr(self.engine, "stop", None)

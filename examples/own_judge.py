@@ -1,0 +1,51 @@
+"""A judge of one's own: a prompt, a reader, and all that comes with them: votes, other orders, journals, rankings.
+
+python examples/own_judge.py
+"""
+
+import re
+from dataclasses import dataclass
+from typing import ClassVar
+
+import fathom
+
+
+@dataclass(frozen=True, kw_only=True)
+class Politeness(fathom.Judge):
+    """Scores one response at a time from 0 to 5. Asked about several, it scores each alone."""
+
+    pattern: ClassVar[str] = "pointwise"
+
+    def ask(self, comparison: fathom.Comparison) -> list[dict[str, str]]:
+        question = "How polite is this reply, from 0 to 5? End with: Score: n"
+        return [{"role": "user", "content": f"{question}\n\n{comparison.responses[0]}"}]
+
+    def read(self, text: str, comparison: fathom.Comparison, *, finished: bool = True) -> fathom.Vote:
+        found = re.findall(r"Score: ([0-5])\b", text)
+        if not found:  # never a number that nobody wrote
+            return fathom.Vote(fathom.Status.MISSING if finished else fathom.Status.TRUNCATED, text=text)
+        return fathom.Vote(fathom.Status.OK, scores=(float(found[-1]),), text=text)
+
+
+class Canned:
+    """Stands in for a model here. `fathom.LocalEngine` and `fathom.OpenAIEngine` have the same method."""
+
+    identity = "canned"
+
+    async def complete(self, request: fathom.Request) -> fathom.Completion:
+        polite = request.messages[0]["content"].lower().count("please")
+        return fathom.Completion(f"I count {polite} of them. Score: {min(5, polite)}")
+
+
+def main() -> None:
+    comparisons = [
+        fathom.Comparison(
+            id="1", prompt="Ask for tea.", responses=("Tea!", "Tea, please.", "Please, some tea, please.")
+        )
+    ]
+    for comparison, verdict in fathom.Repeated(Politeness(engine=Canned()), 2).run(comparisons):
+        print(comparison.id, verdict.status, "winner:", verdict.winner, "votes:", [v.scores for v in verdict.votes])
+
+
+if __name__ == "__main__":
+    main()
