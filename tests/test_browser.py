@@ -71,7 +71,7 @@ class Opened:
 
 
 def page_of(folder: Path, rows: Iterable[dict[str, Any]]) -> Path:
-    viewer.write(runs.open(written(folder / "verdicts.jsonl", rows)), folder / "page.html")
+    viewer.write(viewer.page(runs.open(written(folder / "verdicts.jsonl", rows))), folder / "page.html")
     return folder / "page.html"
 
 

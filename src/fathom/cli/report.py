@@ -12,7 +12,9 @@ def command(
     run: Annotated[list[Path], typer.Argument(help="Files of results, or folders of them, as fathom eval writes.")],
     out: Annotated[Path, typer.Option(help="The page.")] = Path("report.html"),
     card: Annotated[list[Path], typer.Option(help="A card.json of fathom probe, again for more.")] = [],  # noqa: B006
-    viewer: Annotated[bool, typer.Option(help="Beside it, a page a run to read its rows in, linked to.")] = True,
+    texts: Annotated[
+        bool, typer.Option("--viewer/--no-viewer", help="Beside it, a page a run to read its rows in, linked to.")
+    ] = True,
 ) -> None:
     """Write a page with every figure of one or several runs: accuracy by domain, official scores, votes, principles.
 
@@ -24,16 +26,19 @@ def command(
     the items that both have. A card.json beside a run is shown with it. OUT.NAME.html beside the page is what fathom
     view shows of the run NAME, with all its texts; --no-viewer leaves it out.
     """
+    from rich.console import Console
+
     from fathom import runs
-    from fathom.report import cards, overview
+    from fathom.report import cards, overview, viewer
     from fathom.report.evidence import gather
-    from fathom.report.viewer import write
 
     opened = runs.opened(run)
     shown = [cards.read(path) for path in [*card, *filter(None, map(cards.beside, opened))]]
-    found = gather(opened)
-    pages = {each.name: f"{out.stem}.{each.name.replace('/', '-')}.html" for each in found} if viewer else {}
-    for each in found:
-        if each.name in pages:
-            write(each.run, out.with_name(pages[each.name]))
-    overview.write(found, out, viewers=pages, cards=shown)
+    with Console(stderr=True).status("reading rows and computing figures"):
+        found = gather(opened)
+        pages = {each.name: f"{out.stem}.{each.name.replace('/', '-')}.html" for each in found} if texts else {}
+        for each in found:
+            if each.name in pages:
+                viewer.write(viewer.page(each.run), out.with_name(pages[each.name]))
+        overview.write(found, out, viewers=pages, cards=shown)
+    typer.echo(out)

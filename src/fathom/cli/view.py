@@ -27,14 +27,17 @@ def command(
     import webbrowser
     from contextlib import suppress
 
+    from rich.console import Console
+
     from fathom import runs
     from fathom.report import viewer
 
-    opened = runs.open(run)
+    with Console(stderr=True).status("reading rows"):
+        page = viewer.page(runs.open(run))
     if out:
-        viewer.write(opened, out)
+        viewer.write(page, out)
         return
-    with viewer.serving(viewer.page(opened), port) as address, suppress(KeyboardInterrupt):
+    with viewer.serving(page, port) as address, suppress(KeyboardInterrupt):
         typer.echo(address)
         if browser:
             webbrowser.open(address)

@@ -1,7 +1,8 @@
 """A page to read verdicts and rankings in: one file with all rows inside, which asks nothing of any network.
 
-    viewer.write(runs.open("verdicts.jsonl"), Path("page.html"))
-    with viewer.serving(viewer.page(run)) as address: ...
+    page = viewer.page(runs.open("verdicts.jsonl"))
+    viewer.write(page, Path("page.html"))
+    with viewer.serving(page) as address: ...
 
 What is shown was written by models and is hostile. The page makes text nodes of it and nothing else. Its policy lets no
 script run but its own, told by hash, and nothing load. A page of 50,000 rows opens at once: its list holds those in
@@ -55,9 +56,9 @@ def policy(style: str, script: str | None = None) -> str:
     return f"default-src 'none'; script-src {scripts}; style-src {_hash(style)}; base-uri 'none'; form-action 'none'"
 
 
-def write(run: Run, out: Path) -> None:
+def write(page: str, out: Path) -> None:
     with replacing(out) as file:
-        file.write(page(run).encode())
+        file.write(page.encode())
 
 
 def _noting(rows: Iterator[Row], found: list[Facts]) -> Iterator[Row]:
