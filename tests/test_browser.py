@@ -224,9 +224,15 @@ def test_an_address_leads_to_the_same_row_and_filters_again(browser: Browser, fe
         assert len(listed(page)) == 6
 
 
+def test_a_link_to_a_search_shows_the_first_row_that_it_finds(browser: Browser, few: Path) -> None:
+    with Opened(browser, few, "#query=needle") as page:
+        expect(page.locator("#row h2")).to_have_text("wrong")
+        expect(page.locator("#rows .id")).to_have_text(["wrong"])
+
+
 def test_a_link_to_a_row_that_is_not_there_says_so(browser: Browser, few: Path) -> None:
     with Opened(browser, few, "#row=gone&sort=constructor") as page:
-        assert page.locator("#row").inner_text() == "There is no row gone."
+        expect(page.locator("#row")).to_have_text("There is no row gone.")
 
 
 def test_colours_follow_the_system_until_they_are_chosen(browser: Browser, few: Path) -> None:

@@ -109,12 +109,11 @@ function actionOf(key, focused) {
 
 async function readFragment() {
   const parameters = new URLSearchParams(location.hash.slice(1));
-  narrow(filtersOf(parameters));
   const wanted = parameters.get("row");
-  const number = wanted === null ? -1 : page.index.rows.findIndex((facts) => facts.id === wanted);
-  if (number >= 0) await open(number);
+  if (wanted !== null) page.open = page.index.rows.findIndex((facts) => facts.id === wanted);
+  narrow(filtersOf(parameters));
+  if (page.open >= 0 && wanted !== null) await open(page.open);
   else if (wanted !== null) say(`There is no row ${wanted}.`);
-  else if (page.listed.length && page.open === null) await read(page.listed[0]);
 }
 
 function narrow(changes) {
@@ -150,6 +149,7 @@ async function search(query) {
 function showListed(searched = page.holding?.size === 0 ? 0 : 1) {
   page.listed = passing(page.index, page.filters, page.holding);
   page.list.show(page.index.rows, page.listed);
+  if (page.open === null && page.listed.length) read(page.listed[0]);
   const total = page.index.rows.length;
   const count =
     page.listed.length === total
@@ -159,7 +159,7 @@ function showListed(searched = page.holding?.size === 0 ? 0 : 1) {
 }
 
 function writeFragment() {
-  const id = page.open === null ? null : page.index.rows[page.open].id;
+  const id = page.index.rows[page.open]?.id ?? null;
   const fragment = fragmentOf(page.filters, id);
   if (fragment !== location.hash.slice(1)) history.replaceState(null, "", `#${fragment}`);
 }
