@@ -50,7 +50,8 @@ SECTIONS: Mapping[str, Mapping[str, int]] = {
         "hep-rust": 164,
     },
 }
-"""The weight of each subset in its section: its size, but for math-prm, whose 447 pairs weigh as much as all code."""
+"""The weight of each subset in its section: its size, but for math-prm, whose 447 pairs weigh as much as all code, and
+for the two of XSTest, whose sizes (154 to refuse, 250 to respond) the authors' code has exchanged."""
 DOMAINS: Mapping[str, Domain | None] = {
     "Chat": "preference",
     "Chat Hard": None,
@@ -101,8 +102,9 @@ BENCHMARK = Benchmark(
     size="2,985 pairs",
     layout="prompt, chosen, rejected, subset (split filtered); not checked with its real files, only with this layout.",
     official=(
-        "A section is the mean of its subsets weighted by their sizes, where math-prm weighs 984, as much as all code;"
-        " the score is the mean of the four sections. A tie and an unreadable verdict count 0.5."
+        "A section is the mean of its subsets weighted by their sizes, where math-prm weighs 984, as much as all code,"
+        " and the two of XSTest have each other's weight, as in the authors' code; the score is the mean of the four"
+        " sections. A tie and an unreadable verdict count 0.5."
     ),
     domains={subset: DOMAINS[section] for section, subsets in SECTIONS.items() for subset in subsets},
     load=load,

@@ -1,8 +1,11 @@
 """Feedback and a score from 1 to 5, as Prometheus writes them: `Feedback: ... [RESULT] 4`.
 
-Rule: Prometheus 2 (arXiv 2405.01535), the absolute parser of its library, which takes other marks than `[RESULT]` too.
+Form: Prometheus 2 (arXiv 2405.01535), its absolute grading.
 
     PrometheusJudge().read("Feedback: it is brief. [RESULT] 4", comparison).scores   # (4.0,)
+
+The parser of its library also takes numbers after words such as "score of", and the first of all: of 960 feedbacks by
+GPT-4 that mention scores it would read 2 wrongly. Here the form that was asked for counts alone.
 
 Without a rubric of your own it asks for correctness and helpfulness; a template of yours can hold any rubric.
 """
@@ -19,11 +22,8 @@ from fathom.rationale import Status
 from fathom.records import Comparison
 from fathom.verdict import Vote
 
-_RESULT = re.compile(
-    r"(?:\[RESULT\]:?|\[SCORE\]|score:?|result:?|score\s+of)"
-    r"\s*(?:[(\[]\s*)*(\d+)(?:[)\]\s]|$|/\s*5|\s*out\s*of\s*5)",
-    re.IGNORECASE,
-)
+MARK = "[RESULT]"
+_SCORE = re.compile(r"\s*[(\[]?\s*([1-5])(?![\d.]*\d)", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,12 +37,12 @@ class PrometheusJudge(TemplatedJudge):
         return "prometheus"
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
-        """The first mark with a number after it decides, as in the library; a number that is not 1 to 5 is invalid."""
-        match = _RESULT.search(text)
-        if match is None:
+        """What the last `[RESULT]` is followed by must be a whole number from 1 to 5."""
+        _, mark, rest = text.rpartition(MARK)
+        if not mark:
             return absent(text, finished=finished)
-        digits = match[1].lstrip("0")
-        return scored(float(digits), text) if digits in set("12345") else Vote(Status.INVALID, text=text)
+        match = _SCORE.match(rest)
+        return scored(float(match[1]), text) if match else Vote(Status.INVALID, text=text)
 
 
 JUDGE = PrometheusJudge
