@@ -8,6 +8,9 @@ one, so a model gains nothing by hedging or by writing on.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import fsum, sqrt
+
 from fathom.rationale import Status
 from fathom.records import Label
 from fathom.verdict import Vote
@@ -29,8 +32,63 @@ def strictly_best_reward(vote: Vote, label: Label) -> float:
 
     Of several responses the labelled best must have the highest score alone: a tie is wrong. The score of a single one
     must be the label's, which is 0 or 1. Source: arXiv 2504.02495, equations 10 and 11. Raises ValueError for a label
-    that names no best of several.
+    that names no best of several, or another score of one.
     """
     if label.scores is not None and len(label.scores) == 1:
+        if label.scores[0] not in (0.0, 1.0):
+            raise ValueError(f"the label scores a single response {label.scores[0]:g}; allowed are 0 and 1")
         return 1.0 if vote.scores == label.scores else -1.0
     return verdict_reward(vote, label)
+
+
+def accuracy_reward(vote: Vote, label: Label) -> float:
+    """1.0 where `strictly_best_reward` is +1.0, else 0.0: the same order, another scale.
+
+    Sources: arXiv 2505.16265 (Think-RM, binary); arXiv 2507.21645 (Libra-RM), without its length penalty, whose formula
+    we do not know.
+    """
+    return float(strictly_best_reward(vote, label) > 0)
+
+
+def strength_reward(vote: Vote, label: Label) -> float:
+    """1.0 for the labelled winner and strength, 0.5 for the winner alone, 0.0 for all else.
+
+    The strength is the difference of the two scores, in the vote and in the label. Source: arXiv 2505.16265, multiclass
+    Think-RM. Raises ValueError for a label without two different scores.
+    """
+    if label.scores is None or len(label.scores) != 2 or label.winner is None:
+        raise ValueError(
+            "a strength is rewarded by a label with two different scores, whose difference is the strength"
+        )
+    if vote.scores is None or vote.winner != label.winner:
+        return 0.0
+    return 1.0 if vote.scores[0] - vote.scores[1] == label.scores[0] - label.scores[1] else 0.5
+
+
+def solving_reward(vote: Vote, label: Label, solved: bool | None, weight: float) -> float:
+    """`verdict_reward` plus `weight` where the judge's own solution is right: both of one text.
+
+    `solved` is None where nobody can tell, which pays nothing. The weights of S2J (arXiv 2509.22099) are unknown to us:
+    `weight` is ours, 0 to below 1, so that no solution makes up for a wrong verdict. Raises ValueError for another one.
+    """
+    if not 0 <= weight < 1:
+        raise ValueError(f"the weight of solving is {weight}; allowed is 0 or more, and below 1")
+    return verdict_reward(vote, label) + weight * (solved is True)
+
+
+def difference_advantages(differences: Sequence[Sequence[float]], *, epsilon: float = 0.0) -> list[float]:
+    """The advantages of G >= 2 samples of one prompt, from how much better each is than each: no rewards in between.
+
+    `differences[i][j]` is how much better sample i is than j, and minus `differences[j][i]`; 0 where a judgement could
+    not be read. Where it is r_i - r_j these are the z-scores of r with the variance of n - 1; preferences in a circle
+    give exactly 0. `epsilon` is added to the variance. Source: arXiv 2505.16265, pairwise RLHF. Raises ValueError for a
+    matrix that is not skew-symmetric.
+    """
+    count = len(differences)
+    pairs = [(i, j) for i in range(count) for j in range(count)]
+    if count < 2 or any(len(row) != count for row in differences):
+        raise ValueError(f"differences must be square, of 2 samples or more; got {count} rows")
+    if any(differences[i][j] != -differences[j][i] for i, j in pairs):
+        raise ValueError("differences must be skew-symmetric: what i is better than j, j is worse than i")
+    variance = fsum(differences[i][j] ** 2 for i, j in pairs) / (2 * count * (count - 1)) + epsilon
+    return [fsum(row) / count / sqrt(variance) if variance else 0.0 for row in differences]

@@ -1,0 +1,100 @@
+"""`fathom rejection-sample FILE`: what a judge wrote that was right, to fine-tune on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from fathom.engines import ENGINES
+from fathom.errors import Interrupted
+
+if TYPE_CHECKING:
+    from fathom.engines import Engine
+    from fathom.records import Comparison
+    from fathom.synth.rejection import Result, Settings
+
+
+def command(
+    file: Annotated[str, typer.Argument(help="JSONL, JSON, Parquet or a datasets folder of any layout; - for stdin.")],
+    out: Annotated[Path, typer.Option(help="The folder for the training set, manifest and journal.")],
+    model: Annotated[str, typer.Option(help="The teacher: a checkpoint's folder or a name.")],
+    engine: Annotated[str, typer.Option(help=f"What runs the teacher: {', '.join(ENGINES)}.")] = "local",
+    base_url: Annotated[str | None, typer.Option(help="(openai) The server, as in http://localhost:8000/v1.")] = None,
+    engine_option: Annotated[list[str], typer.Option(help="NAME=VALUE in YAML, any setting of the engine.")] = [],  # noqa: B006
+    judge: Annotated[str, typer.Option(help="A file in fathom/judges.")] = "spct",
+    judge_option: Annotated[list[str], typer.Option(help="NAME=VALUE in YAML, such as binary=true.")] = [],  # noqa: B006
+    prompt: Annotated[
+        Literal["instruct", "trained"],
+        typer.Option(help="What the teacher is asked: instructions, or the plain prompt."),
+    ] = "instruct",
+    samples: Annotated[int, typer.Option(min=1, help="Trajectories a comparison, without a hint.")] = 3,
+    hints: Annotated[bool, typer.Option(help="Sample one more, with a hint that names the best response.")] = True,
+    map: Annotated[list[str], typer.Option(help="FIELD=COLUMN, where a column's name does not say it.")] = [],  # noqa: B006
+    on_error: Annotated[Literal["stop", "skip"], typer.Option(help="What a row that cannot be read does.")] = "stop",
+    limit: Annotated[int | None, typer.Option(min=1, help="Use this many rows at most.")] = None,
+    temperature: Annotated[float, typer.Option(min=0, help="Of the teacher.")] = 0.5,
+    max_tokens: Annotated[int, typer.Option(min=1, help="The teacher's longest answer.")] = 4096,
+    seed: Annotated[int, typer.Option(help="Of the random draws, and of the order of chosen and rejected.")] = 0,
+    concurrency: Annotated[int, typer.Option(min=1, help="Most comparisons in work.")] = 64,
+) -> None:
+    """Sample a judge's trajectories and keep those that are right: data for rejective fine-tuning (SPCT).
+
+        fathom rejection-sample pairs.jsonl --model ./teacher --out rejection
+        fathom train sft spct_27b_rft data=rejection/rft.jsonl
+
+    Rejected are trajectories that are wrong, and all of a comparison that every sample gets right. OUT gets rft.jsonl
+    (TRL prompt-completion rows), rejected.jsonl (texts and reasons) and manifest.json (counts of every reason, tokens).
+    Every comparison needs a label: which response is best, or for a single one its score, 0 or 1.
+
+    Every finished completion is kept in OUT/journal.sqlite. To go on after an interruption, give the same command
+    again.
+    """
+    given = dict(locals())
+    from fathom import engines
+    from fathom.checkpoints import located
+    from fathom.cli._engine import options
+    from fathom.cli._skipped import report
+    from fathom.engines import Sampling
+    from fathom.judging import as_trained
+    from fathom.provenance import provenance
+    from fathom.reading import as_mapping, read
+    from fathom.synth import rejection
+
+    # Nothing else is to be taken from what the teacher itself was trained to be.
+    chosen = as_trained(out, **options(judge_option, {"name": judge, "trained": prompt == "trained" or None}))
+    sampling = Sampling(temperature=temperature, max_tokens=max_tokens, seed=seed)
+    settings = rejection.Settings(
+        judge=chosen, samples=samples, hints=hints, sampling=sampling, concurrency=concurrency
+    )
+    source = read(file, mapping=as_mapping(map), seed=seed, on_error=on_error, limit=limit)
+    comparisons = rejection.ready(source, settings)
+    report(source.skipped, out / "skipped.jsonl")
+    teacher = engines.open(engine, located(model), **options(engine_option, {"base_url": base_url}))
+    result = _sampled(comparisons, teacher, settings, out / "journal.sqlite")
+    inputs = [] if file == "-" else [Path(file)]
+    rejection.write(result, out, provenance(given | {"engine": teacher.identity}, inputs))
+    typer.echo(rejection.table(result))
+
+
+def _sampled(comparisons: list[Comparison], teacher: Engine, settings: Settings, journal: Path) -> Result:
+    import asyncio
+
+    from fathom.cli._progress import counting
+    from fathom.engines.cache import CachedEngine
+    from fathom.synth.rejection import Result, Trajectory, sampled
+
+    async def run(done: Any) -> list[Trajectory]:
+        found: list[Trajectory] = []
+        async with CachedEngine(teacher, journal) as engine:
+            async for trajectories in sampled(comparisons, engine, settings):
+                found += trajectories
+                done(all(each.vote.status == "ok" for each in trajectories))
+        return found
+
+    try:
+        with counting("comparisons sampled", len(comparisons)) as done:
+            return Result(settings, tuple(asyncio.run(run(done))))
+    except KeyboardInterrupt:
+        raise Interrupted(f"stopped; what is finished is in {journal}: give the same command again to go on") from None

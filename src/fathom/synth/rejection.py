@@ -1,0 +1,228 @@
+"""Training trajectories by rejection: what a judge wrote that was right, for rejective fine-tuning.
+
+    result = await sample(comparisons, engine, Settings(judge=SPCTJudge(), samples=3))
+    write(result, Path("rejection"))                # rft.jsonl, rejected.jsonl, manifest.json
+
+Method: arXiv 2504.02495 (SPCT), section 3.2. Every comparison is judged `samples` times. Wrong trajectories are
+rejected, and so are all of a comparison that every sample gets right: it is too easy to teach anything. Once more it is
+judged with a hint, a sentence after the prompt that names the best response; that trajectory is rejected only when it
+is wrong even so. What is right the judge says, by the reward of its paper (`Judge.reward`).
+
+The rows are in the layout of `fathom train sft`. Their prompt is the plain one, without instructions and without the
+hint. To resume is to run again with the same journal (`CachedEngine`).
+
+Not promised: that a hinted trajectory reasons. The paper's authors saw such ones take shortcuts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from fathom import prompts
+from fathom.engines import ChatMessage, Engine, EngineError, Request, Sampling
+from fathom.errors import FathomError
+from fathom.judges import Judge, verdicts
+from fathom.judges.spct import SPCTJudge
+from fathom.provenance import write_json
+from fathom.rationale import Status
+from fathom.reading import write_jsonl
+from fathom.records import Comparison
+from fathom.verdict import Usage, Vote
+
+Source = Literal["sampled", "hinted"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    judge: Judge = field(default_factory=SPCTJudge)
+    """Asks the teacher and reads it; the rows have its prompt for trained models, where it has one."""
+    samples: int = 3
+    """Trajectories without a hint a comparison."""
+    hints: bool = True
+    """Whether to sample one with a hint, too."""
+    sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.5, max_tokens=4096))
+    concurrency: int = 64
+    """Most comparisons in work."""
+
+    def __post_init__(self) -> None:
+        for name in ("samples", "concurrency"):
+            if getattr(self, name) < 1:
+                raise FathomError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Trajectory:
+    """One text of the teacher. `rejected` is the reason why it is not trained on, None where it is."""
+
+    comparison: Comparison
+    source: Source
+    sample: int
+    vote: Vote
+    rejected: str | None
+
+
+@dataclass(frozen=True)
+class Result:
+    settings: Settings
+    trajectories: tuple[Trajectory, ...]
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The training set: TRL's prompt-completion rows, with `id`, `domain` and `source`."""
+        judge = trained(self.settings.judge)
+        return [_row(judge, each) for each in self.trajectories if each.rejected is None]
+
+    @property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """How many trajectories of each source were kept, and rejected for each reason."""
+        sources = dict.fromkeys(each.source for each in self.trajectories)
+        return {
+            source: dict(Counter(each.rejected or "kept" for each in self.trajectories if each.source == source))
+            for source in sources
+        }
+
+    @property
+    def usage(self) -> Usage:
+        return sum((each.vote.usage for each in self.trajectories), Usage())
+
+
+async def sample(comparisons: Iterable[Comparison], engine: Engine, settings: Settings) -> Result:
+    """Raises FathomError for comparisons that cannot be used, before anything is asked."""
+    usable = ready(comparisons, settings)
+    return Result(settings, tuple([each async for made in sampled(usable, engine, settings) for each in made]))
+
+
+def ready(comparisons: Iterable[Comparison], settings: Settings) -> list[Comparison]:
+    """The comparisons. Raises FathomError for one that the judge cannot take, or whose label tells nothing."""
+    usable = list(comparisons)
+    for comparison in usable:
+        settings.judge.check(comparison)
+        try:
+            settings.judge.reward(Vote(Status.MISSING), comparison)
+        except ValueError as error:
+            raise FathomError(f"comparison {comparison.id!r}: {error}") from error
+    return usable
+
+
+async def sampled(
+    comparisons: Sequence[Comparison], engine: Engine, settings: Settings
+) -> AsyncIterator[list[Trajectory]]:
+    """The trajectories of each comparison, in their order."""
+    judge = replace(settings.judge, engine=engine, sampling=settings.sampling)
+    work = partial(_of_one, judge=judge, settings=settings)
+    async with aclosing(verdicts(work, comparisons, concurrency=settings.concurrency)) as results:
+        async for _, trajectories in results:
+            yield trajectories
+
+
+async def _of_one(comparison: Comparison, judge: Judge, settings: Settings) -> list[Trajectory]:
+    plain = asyncio.gather(*(judge.vote(comparison, sample) for sample in range(settings.samples)))
+    with_hint = asyncio.gather(*([_hinted_vote(judge, comparison)] if settings.hints else []))
+    return [
+        *judged(judge, comparison, await plain),
+        *(Trajectory(comparison, "hinted", 0, vote, fault(judge, vote, comparison)) for vote in await with_hint),
+    ]
+
+
+def judged(judge: Judge, comparison: Comparison, votes: Sequence[Vote]) -> list[Trajectory]:
+    """The trajectories without a hint on one comparison, each with the reason why it is rejected, if it is."""
+    faults = [fault(judge, vote, comparison) for vote in votes]
+    if not any(faults):
+        faults = ["too easy"] * len(faults)
+    return [
+        Trajectory(comparison, "sampled", sample, vote, reason)
+        for sample, (vote, reason) in enumerate(zip(votes, faults, strict=True))
+    ]
+
+
+def fault(judge: Judge, vote: Vote, comparison: Comparison) -> str | None:
+    """What is wrong with a trajectory: its status where it cannot be read, "incorrect", or None."""
+    if vote.status is not Status.OK:
+        return str(vote.status)
+    return None if judge.reward(vote, comparison) > 0 else "incorrect"
+
+
+async def _hinted_vote(judge: Judge, comparison: Comparison) -> Vote:
+    assert judge.engine is not None
+    messages = hinted(judge.ask(comparison), comparison)
+    try:
+        completion = await judge.engine.complete(Request(tuple(messages), judge.sampling))
+    except EngineError as error:
+        return Vote(Status.FAILED, error=str(error))
+    return judge.read_completion(completion, comparison)
+
+
+def hinted(messages: Sequence[ChatMessage], comparison: Comparison) -> list[ChatMessage]:
+    """The prompt with a sentence after it that gives the label away."""
+    assert comparison.label is not None, f"comparison {comparison.id} has no label"
+    hint = prompts.render("synth/hint", best=comparison.label.winner, scores=comparison.label.scores)
+    *before, last = messages
+    return [*before, {"role": last["role"], "content": f"{last['content']}\n\n{hint}"}]
+
+
+def trained(judge: Judge) -> Judge:
+    """The judge that a model is to become: the same, with the prompt for trained models where it has one."""
+    has_one = any(each.name == "trained" for each in fields(judge))
+    settings: dict[str, Any] = {"trained": True} if has_one else {}
+    return replace(judge, engine=None, **settings)
+
+
+def _row(judge: Judge, trajectory: Trajectory) -> dict[str, Any]:
+    comparison = trajectory.comparison
+    return {
+        "id": comparison.id,
+        "domain": comparison.domain,
+        "source": trajectory.source,
+        "sample": trajectory.sample,
+        "prompt": judge.ask(comparison),
+        "completion": [{"role": "assistant", "content": trajectory.vote.text}],
+    }
+
+
+def manifest(result: Result) -> dict[str, Any]:
+    """Settings, counts of what was kept and rejected and why, and tokens, in types that JSON knows."""
+    told = {each.name: getattr(result.settings, each.name) for each in fields(result.settings)}
+    return {
+        "settings": told | {"judge": repr(replace(result.settings.judge, engine=None))},
+        "comparisons": len({each.comparison.id for each in result.trajectories}),
+        "trajectories": result.counts,
+        "tokens": asdict(result.usage),
+    }
+
+
+def table(result: Result) -> str:
+    """The counts, for people."""
+    lines = [f"{source:<10}{reason:<12}{count:>9,}" for source, reason, count in _counted(result)]
+    tokens = result.usage
+    return "\n".join([*lines, f"{tokens.prompt_tokens:,} tokens read, {tokens.completion_tokens:,} written"])
+
+
+def _counted(result: Result) -> Iterator[tuple[str, str, int]]:
+    for source, counts in result.counts.items():
+        for reason, count in sorted(counts.items(), key=lambda each: (each[0] != "kept", each)):
+            yield source, reason, count
+
+
+def write(result: Result, out: Path, provenance: Mapping[str, Any] | None = None) -> None:
+    """Writes rft.jsonl, rejected.jsonl (texts and reasons) and manifest.json into the folder `out`."""
+    write_jsonl(out / "rft.jsonl", result.rows)
+    write_jsonl(out / "rejected.jsonl", [_lost(each) for each in result.trajectories if each.rejected is not None])
+    write_json(out / "manifest.json", {**manifest(result), **(provenance or {})})
+
+
+def _lost(trajectory: Trajectory) -> dict[str, Any]:
+    return {
+        "id": trajectory.comparison.id,
+        "source": trajectory.source,
+        "sample": trajectory.sample,
+        "reason": trajectory.rejected,
+        "error": trajectory.vote.error,
+        "text": trajectory.vote.text,
+    }

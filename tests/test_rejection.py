@@ -1,0 +1,149 @@
+"""Rejection sampling: which trajectories are kept and why others are not, on cases made by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from fathom.cli import app
+from fathom.engines import Completion, EngineError, Request
+from fathom.errors import FathomError
+from fathom.judges.mix import MixJudge
+from fathom.judges.spct import SPCTJudge
+from fathom.records import Comparison, Label
+from fathom.synth import rejection
+from fathom.synth.rejection import Result, Settings
+from fathom.train.sft import Example
+
+HINT = "Hint: "
+
+
+def comparison(name: str, n: int = 2, label: Label | None = None) -> Comparison:
+    return Comparison(id=name, prompt=name, responses=("x",) * n, label=label or Label(best=0))
+
+
+@dataclass
+class Scripted:
+    """Answers a prompt that holds a name with that name's texts, sample by sample; `None` is a failure."""
+
+    texts: dict[str, list[str | None]]
+    """The last one is the answer to the hinted prompt."""
+    identity: str = "scripted"
+    asked: list[str] = field(default_factory=list)
+
+    async def complete(self, request: Request) -> Completion:
+        prompt = request.messages[0]["content"]
+        self.asked.append(prompt)
+        texts = next(texts for name, texts in self.texts.items() if name in prompt)
+        text = texts[-1] if HINT in prompt else texts[request.sample]
+        if text is None:
+            raise EngineError("no answer")
+        return Completion(f"Scores: \\boxed{{{text}}}" if text[0].isdigit() else text)
+
+
+def sampled(texts: dict[str, list[str | None]], *items: Comparison, **settings: object) -> tuple[Result, Scripted]:
+    engine = Scripted(texts)
+    return asyncio.run(rejection.sample(items, engine, Settings(**settings))), engine  # type: ignore[arg-type]
+
+
+def test_every_reason_is_counted_for_each_source() -> None:
+    texts: dict[str, list[str | None]] = {
+        "mixed": ["9, 2", "2, 9", "5, 5", "8, 1"],  # right, wrong, a tie is wrong; the hinted one is right
+        "easy": ["9, 2", "9, 3", "7, 1", "9, 1"],  # all three right: too easy; the hinted one stays
+        "broken": ["nothing", "9, 2, 4", None, "1, 9"],  # missing, invalid, failed; the hinted one is wrong
+    }
+    result, engine = sampled(texts, *map(comparison, texts))
+    assert result.counts == {
+        "sampled": {"kept": 1, "incorrect": 2, "too easy": 3, "missing": 1, "invalid": 1, "failed": 1},
+        "hinted": {"kept": 2, "incorrect": 1},
+    }
+    assert [(row["id"], row["source"], row["sample"]) for row in result.rows] == [
+        ("mixed", "sampled", 0),
+        ("mixed", "hinted", 0),
+        ("easy", "hinted", 0),
+    ]
+    assert len(engine.asked) == 3 * 4
+
+
+def test_rows_have_the_plain_prompt_of_training_without_instructions_or_hint() -> None:
+    result, engine = sampled({"q": ["9, 2", "2, 9", "9, 3", "9, 1"]}, comparison("q"))
+    plain = SPCTJudge(trained=True).ask(comparison("q"))
+    assert [row["prompt"] for row in result.rows] == [plain] * 3
+    assert engine.asked[0] == SPCTJudge().ask(comparison("q"))[0]["content"]
+    hinted = [prompt for prompt in engine.asked if HINT in prompt]
+    assert hinted == [f"{engine.asked[0]}\n\nHint: response 1 is the best one."]
+    for row in result.rows:
+        Example.model_validate(row)
+
+
+@given(st.integers(1, 6), st.integers(2, 5), st.data())
+def test_what_is_kept_is_right_and_never_all_of_a_comparison(samples: int, n: int, data: st.DataObject) -> None:
+    label = Label(best=data.draw(st.integers(0, n - 1)))
+    scores = st.lists(st.integers(1, 10), min_size=n, max_size=n)
+    drawn = data.draw(st.lists(scores, min_size=samples, max_size=samples))
+    texts: list[str | None] = [", ".join(map(str, row)) for row in drawn]
+    result, _ = sampled({"q": texts}, comparison("q", n, label), samples=samples, hints=False)
+    right = [sum(score >= row[label.best or 0] for score in row) == 1 for row in drawn]
+    kept = {row["sample"] for row in result.rows}
+    assert kept == (set() if all(right) else {k for k, good in enumerate(right) if good})
+
+
+def test_a_single_response_is_judged_by_its_score() -> None:
+    right, wrong = Label(scores=(1.0,)), Label(scores=(0.0,))
+    texts: dict[str, list[str | None]] = {"good": ["1", "0", "1", "1"], "bad": ["1", "1", "7", "0"]}
+    items = comparison("good", 1, right), comparison("bad", 1, wrong)
+    result, engine = sampled(texts, *items, judge=SPCTJudge(binary=True))
+    assert result.counts == {"sampled": {"kept": 2, "incorrect": 3, "invalid": 1}, "hinted": {"kept": 2}}
+    hints = [prompt.rpartition("\n")[2] for prompt in engine.asked if HINT in prompt]
+    assert hints == ["Hint: the response is correct.", "Hint: the response is not correct."]
+
+
+@pytest.mark.parametrize(
+    ("judge", "item", "reason"),
+    [
+        pytest.param(SPCTJudge(), Comparison(id="c", prompt="q", responses=("a", "b")), "no label", id="no label"),
+        pytest.param(SPCTJudge(), comparison("c", 2, Label(scores=(1.0, 1.0))), "winner", id="no winner"),
+        pytest.param(SPCTJudge(), comparison("c", 1, Label(scores=(1.0,))), "binary=true", id="not scored 0 or 1"),
+        pytest.param(SPCTJudge(binary=True), comparison("c", 1), "scores it 0 or 1", id="a label without a score"),
+        pytest.param(SPCTJudge(binary=True), comparison("c", 1, Label(scores=(0.5,))), "0 and 1", id="half right"),
+        pytest.param(MixJudge(), comparison("c", 3), "judges 2 at a time", id="too many for the judge"),
+    ],
+)
+def test_what_cannot_be_told_right_is_refused_before_anything_is_asked(
+    judge: SPCTJudge, item: Comparison, reason: str
+) -> None:
+    with pytest.raises(FathomError, match=reason):
+        sampled({}, item, judge=judge)
+
+
+def test_the_command_writes_rows_reasons_and_counts_and_resumes_from_its_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher = Scripted({"first": ["9, 2", "2, 9", "1, 2", "9, 1"], "second": ["9, 2", "9, 2", "9, 2", "1, 9"]})
+    monkeypatch.setattr("fathom.engines.open", lambda *_, **__: teacher)
+    file, out = tmp_path / "pairs.jsonl", tmp_path / "out"
+    file.write_text("".join(comparison(name).model_dump_json() + "\n" for name in teacher.texts))
+    arguments = ["rejection-sample", str(file), "--model", "any", "--out", str(out)]
+    first = CliRunner().invoke(app, arguments)
+    assert first.exit_code == 0, first.output
+    written = (out / "rft.jsonl").read_bytes()
+    assert len(written.splitlines()) == 2
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["trajectories"] == {
+        "sampled": {"kept": 1, "incorrect": 2, "too easy": 3},
+        "hinted": {"kept": 1, "incorrect": 1},
+    }
+    reasons = [json.loads(line)["reason"] for line in (out / "rejected.jsonl").read_text().splitlines()]
+    assert sorted(reasons) == ["incorrect"] * 3 + ["too easy"] * 3
+
+    asked = len(teacher.asked)
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    assert len(teacher.asked) == asked
+    assert (out / "rft.jsonl").read_bytes() == written
