@@ -13,10 +13,10 @@ pytest.importorskip("trl", reason='needs pip install "fathom-rm[train]"')
 
 from fathom import recipes
 from fathom.errors import FathomError
-from fathom.train.recipe import Recipe, RLVRRecipe, SFTRecipe, load
+from fathom.train.recipe import MetaRecipe, Recipe, RLVRRecipe, SFTRecipe, load
 
 SHIPPED = sorted(Path(recipes.__file__).parent.glob("*.yaml"))
-KINDS: dict[str, type[Recipe]] = {"sft": SFTRecipe, "rlvr": RLVRRecipe}
+KINDS: dict[str, type[Recipe]] = {"sft": SFTRecipe, "rft": SFTRecipe, "rlvr": RLVRRecipe, "meta": MetaRecipe}
 
 
 def written(path: Path, **keys: object) -> Path:
@@ -41,6 +41,29 @@ def test_the_8b_recipes_hold_the_papers_hyperparameters() -> None:
     objective = {"loss_type": "grpo", "scale_rewards": "group", "use_vllm": True}
     assert (paper | objective).items() <= rlvr.trainer.items()
     assert rlvr.trainer["per_device_train_batch_size"] * rlvr.trainer["gradient_accumulation_steps"] * 8 == 128 * 8
+
+
+def test_the_recipes_of_spct_hold_the_papers_hyperparameters() -> None:
+    def batch(recipe: Recipe) -> int:
+        return recipe.trainer["per_device_train_batch_size"] * recipe.trainer["gradient_accumulation_steps"] * 64
+
+    rft = load(recipes.path("spct_27b_rft"), SFTRecipe)
+    assert {"learning_rate": 5e-6, "max_steps": 900}.items() <= rft.trainer.items()
+    rlvr = load(recipes.path("spct_27b_rlvr"), RLVRRecipe)
+    paper = {"learning_rate": 4e-7, "max_steps": 900, "num_generations": 4, "beta": 0.08, "loss_type": "grpo"}
+    assert paper.items() <= rlvr.trainer.items()
+    meta = load(recipes.path("spct_27b_meta"), MetaRecipe)
+    assert meta.trainer["learning_rate"] == 1e-5
+    assert [batch(recipe) for recipe in (rft, rlvr, meta)] == [1024, 512, 512]
+    assert rft.judge == rlvr.judge == meta.judge
+    assert rft.judge.model_dump() == {"name": "spct", "trained": True, "binary": True}
+
+
+def test_a_meta_reward_model_says_what_it_is_and_takes_no_adapter(tmp_path: Path) -> None:
+    recipe = load(written(tmp_path / "r.yaml", judge={"name": "spct"}), MetaRecipe)
+    assert recipe.described == {"kind": "meta", "name": "spct", "trained": True, "binary": False}
+    with pytest.raises(FathomError, match="leave lora out"):
+        load(written(tmp_path / "r.yaml", lora={"r": 4}), MetaRecipe)
 
 
 def test_all_mistakes_are_told_at_once_with_file_key_and_the_name_probably_meant(tmp_path: Path) -> None:

@@ -18,18 +18,22 @@ from typing import Any, BinaryIO
 
 from pydantic_core import to_json
 
+from fathom.engines.scoring import Scorer
 from fathom.errors import FathomError
 from fathom.judges import Judge, Voter, find, verdicts
 from fathom.metrics import rankings
 from fathom.metrics.verdicts import Tally, count
 from fathom.rationale import Rationale, Status, Unit
 from fathom.records import Comparison, Label
+from fathom.scaling.guided import MetaRewardModel
 from fathom.scaling.preferences import LeftOut, Preference
 from fathom.scaling.ranking import Ranking, rank
 from fathom.verdict import Rule, Usage, Verdict, Vote
 
 DESCRIPTION = "fathom.json"
 """Stands beside the weights of a trained judge: its `name`, its `style`, and that it is `trained`."""
+META = "meta"
+"""The `kind` that it names beside those of a meta reward model, whose judge's votes it scores."""
 
 
 def as_trained(checkpoint: Path, **settings: Any) -> Judge:
@@ -41,6 +45,8 @@ def as_trained(checkpoint: Path, **settings: Any) -> Judge:
     """
     given = {key: value for key, value in settings.items() if value is not None}
     described = {"name": "mix"} | _description(checkpoint / DESCRIPTION)
+    if described.pop("kind", None) == META:
+        raise FathomError(f"{checkpoint} is a meta reward model, which scores a judge's votes: give it as --meta")
     chosen = given if given.get("name", described["name"]) != described["name"] else described | given
     name = chosen.pop("name")
     try:
@@ -51,6 +57,17 @@ def as_trained(checkpoint: Path, **settings: Any) -> Judge:
         return kind(**chosen)
     except ValueError as error:
         raise FathomError(f"cannot make the judge {name!r}: {error}") from error
+
+
+def meta_reward_model(checkpoint: Path, **options: Any) -> MetaRewardModel:
+    """The meta reward model that `fathom train meta` left in a folder; `options` are those of `Scorer`.
+
+    Raises FathomError for a checkpoint that is none.
+    """
+    described = _description(checkpoint / DESCRIPTION)
+    if described.pop("kind", None) != META:
+        raise FathomError(f"{checkpoint} is no meta reward model; fathom train meta makes one")
+    return MetaRewardModel(Scorer(checkpoint, **options), find(described.pop("name"))(**described))
 
 
 def _settings(kind: type[Judge]) -> list[str]:
@@ -93,9 +110,9 @@ def verdict_row(comparison: Comparison, verdict: Verdict) -> dict[str, Any]:
     """`winner` and `label` are indices of the comparison's responses; `placement` says where the source had those.
 
     `correct` is None where no label names one best response or the verdict has a status other than ok. A tie is not
-    correct.
+    correct. Of a single response `label_scores` holds all that a label can tell.
     """
-    label = comparison.label.winner if comparison.label else None
+    label = comparison.label.winner if comparison.label and len(comparison.responses) > 1 else None
     told = label is not None and verdict.status is Status.OK
     return {
         "id": comparison.id,
@@ -103,6 +120,7 @@ def verdict_row(comparison: Comparison, verdict: Verdict) -> dict[str, Any]:
         "winner": verdict.winner,
         "scores": verdict.scores,
         "label": label,
+        "label_scores": comparison.label.scores if comparison.label else None,
         "correct": verdict.winner == label if told else None,
         "agreement": verdict.agreement,
         "flip_rate": verdict.flip_rate,
@@ -141,6 +159,7 @@ def _vote_row(vote: Vote) -> dict[str, Any]:
         "tokens": _tokens(vote.usage),
         "error": vote.error,
         "counted": vote.counted,
+        "meta_score": vote.meta_score,
     }
 
 

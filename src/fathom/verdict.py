@@ -59,6 +59,8 @@ class Vote:
     tie and to all that is no verdict."""
     counted: bool = True
     """Whether it may decide: False where a filter, such as a meta reward model, has left it out. Its tokens count."""
+    meta_score: float | None = None
+    """How likely a meta reward model took it to be right, 0 to 1, where one was asked."""
 
     def __post_init__(self) -> None:
         told = (self.winner, self.scores, self.probabilities)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fathom.engines.metering import Metered, Price
     from fathom.judges import Judge, Voter
     from fathom.reading import Comparisons
+    from fathom.scaling.guided import MetaRewardModel
 
 Outcome = TypeVar("Outcome")
 Counted = TypeVar("Counted")
@@ -43,6 +44,7 @@ class Opened:
     def voter(self) -> Voter:
         """The judge with the votes that --votes and --swap ask for, counted as --aggregate and its like say."""
         from fathom.scaling.adaptive import Adaptive
+        from fathom.scaling.guided import Guided
         from fathom.scaling.votes import Counted, Repeated, Shuffled, Swapped
         from fathom.verdict import Rule
 
@@ -58,7 +60,18 @@ class Opened:
         )
         if self.given["votes"] == "adaptive":
             return Adaptive(Counted(voter, rule), self.given["max_votes"], self.given["vote_error"])
-        return Counted(Repeated(voter, self.given["votes"]), rule)
+        voter = Repeated(voter, self.given["votes"])
+        if self.given["meta"]:
+            voter = Guided(voter, self.meta, self.given["keep"])
+        return Counted(voter, rule)
+
+    @cached_property
+    def meta(self) -> MetaRewardModel:
+        """What --meta names, on the device of the local engine."""
+        from fathom.judging import meta_reward_model
+
+        flags = {name: self.given[name] for name in ("device", "dtype", "max_batch_tokens")}
+        return meta_reward_model(self.given["meta"], **{name: value for name, value in flags.items() if value})
 
 
 def opened(given: Mapping[str, Any], source: tuple[Comparisons, Sequence[Path]] | None = None) -> Opened:
@@ -69,6 +82,8 @@ def opened(given: Mapping[str, Any], source: tuple[Comparisons, Sequence[Path]] 
     votes = given["votes"]
     if votes != 1 and given["temperature"] == 0:
         raise FathomError(f"--votes {votes} at temperature 0 casts the same vote again; add --temperature 0.8, say")
+    if votes == "adaptive" and given["meta"]:
+        raise FathomError("--meta chooses among votes that are all there; --votes adaptive stops as they come")
     from fathom import engines
     from fathom.checkpoints import located
     from fathom.cli._engine import options

@@ -34,6 +34,17 @@ def _votes(given: str | int) -> int | Literal["adaptive"]:
     return int(text)
 
 
+def _keep(given: str | float) -> int | float:
+    text = str(given)  # the default comes as it is
+    try:
+        number = int(text) if text.isdecimal() else float(text)
+    except ValueError:
+        number = 0
+    if (number < 1 and not 0 < number < 1) or (isinstance(number, float) and number > 1):
+        raise typer.BadParameter(f"{text!r}: allowed is a share above 0.0 and up to 1.0, or a number from 1")
+    return number
+
+
 def _shared(
     *,
     model: Annotated[
@@ -68,6 +79,14 @@ def _shared(
     vote_error: Annotated[
         float, _option(VOTES, "(adaptive) The chance accepted of another verdict than all votes would give.", max=0.5)
     ] = 0.05,
+    meta: Annotated[
+        Path | None,
+        _option(VOTES, "A meta reward model (fathom train meta), which chooses the votes that count."),
+    ] = None,
+    keep: Annotated[
+        Any,
+        _option(VOTES, "(meta) How many votes count: a share, or a number.", parser=_keep, metavar="SHARE|NUMBER"),
+    ] = 0.5,
     swap: Annotated[
         bool, _option(VOTES, "Vote in both orders of a pair; show a list in another order for every vote.")
     ] = True,

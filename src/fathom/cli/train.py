@@ -1,4 +1,4 @@
-"""`fathom train sft` and `fathom train rlvr`: a model becomes a judge."""
+"""`fathom train sft`, `rlvr` and `meta`: a model becomes a judge, or a judge of votes."""
 
 from __future__ import annotations
 
@@ -59,6 +59,26 @@ def rlvr(recipe: Recipe, overrides: Overrides = None, resume: Resume = False, dr
     resolved = load(recipes.path(recipe), RLVRRecipe, overrides or ())
     _log_steps()
     _print(preview.rlvr(resolved) if dry_run else train(resolved, resume=resume))
+
+
+@command.command("meta")
+def meta(recipe: Recipe, overrides: Overrides = None, resume: Resume = False, dry_run: DryRun = False) -> None:
+    """Train a meta reward model: a classifier that tells right votes of a judge from wrong ones.
+
+        fathom judge pairs.jsonl --judge spct --model runs/rft --votes 3 --temperature 0.5 --out votes.jsonl
+        fathom train meta spct_27b_meta model=runs/rft data=votes.jsonl output=runs/meta
+        fathom judge test.jsonl --model runs/rft --votes 32 --temperature 0.5 --meta runs/meta --out verdicts.jsonl
+
+    The data are results of `fathom judge` on labelled comparisons. Prints the folder of the trained model.
+    """
+    from fathom import recipes
+    from fathom.train import preview
+    from fathom.train.meta import train
+    from fathom.train.recipe import MetaRecipe, load
+
+    resolved = load(recipes.path(recipe), MetaRecipe, overrides or ())
+    _log_steps()
+    _print(preview.meta(resolved) if dry_run else train(resolved, resume=resume))
 
 
 def _print(result: object) -> None:

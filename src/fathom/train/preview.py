@@ -19,10 +19,12 @@ import yaml
 
 from fathom.engines.local import encode_chat
 from fathom.errors import FathomError
+from fathom.records import Comparison
+from fathom.train import meta as meta_reward
 from fathom.train import rlvr as reinforcement
 from fathom.train import sft as fine_tuning
 from fathom.train import trainers
-from fathom.train.recipe import Recipe, RLVRRecipe, SFTRecipe
+from fathom.train.recipe import MetaRecipe, Recipe, RLVRRecipe, SFTRecipe
 
 EXAMPLES = 10
 
@@ -52,10 +54,40 @@ def rlvr(recipe: RLVRRecipe) -> str:
     if config.use_vllm and find_spec("vllm") is None:
         unchecked.append("vLLM's settings: vllm is not installed here")
     shown = [
-        f"{_example(tokenizer, row)}\n--- label: response {'AB'[item.label.winner]} is better"  # type: ignore[union-attr,index]
+        f"{_example(tokenizer, row)}\n--- label: {_label(item)}"
         for row, item in islice(zip(asked, items, strict=True), EXAMPLES)
     ]
     return _page(recipe, size, shown, unchecked)
+
+
+def _label(item: Comparison) -> str:
+    label, count = item.label, len(item.responses)
+    assert label is not None, f"comparison {item.id} has no label"
+    if count == 1 and label.scores is not None:
+        return f"the response is worth {label.scores[0]:g}"
+    assert label.winner is not None, f"comparison {item.id} has no winner"
+    return (
+        f"response {'AB'[label.winner]} is better" if count == 2 else f"response {label.winner + 1} of {count} is best"
+    )
+
+
+def meta(recipe: MetaRecipe) -> str:
+    """The resolved recipe, its size, ten votes with their tokens and whether they are right."""
+    votes = list(meta_reward.read(recipe))
+    config, tokenizer, unchecked = _resolved(recipe)
+    right = sum(vote.right for vote in votes)
+    size = [f"{len(votes)} votes, {right} of them right; {_batch(config, 'votes')}"]
+    if tokenizer is not None:
+        _, too_long = meta_reward.fitting(tokenizer, votes, config.max_length)
+        size.append(f"{too_long} are longer than max_length={config.max_length} and left out")
+    shown = [
+        f"{_example(tokenizer, _turns(vote))}\n--- {'right' if vote.right else 'wrong'}" for vote in votes[:EXAMPLES]
+    ]
+    return _page(recipe, size, shown, unchecked)
+
+
+def _turns(vote: meta_reward.Example) -> dict[str, Any]:
+    return {"prompt": vote.prompt, "completion": [{"role": "assistant", "content": vote.text}]}
 
 
 def _resolved(recipe: Recipe) -> tuple[Any, Any | None, list[str]]:

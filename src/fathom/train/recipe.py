@@ -37,6 +37,7 @@ from pydantic import (
 from fathom.checkpoints import located
 from fathom.errors import FathomError, require
 from fathom.judges import Judge, find
+from fathom.judging import META
 
 OURS = {"output_dir": "output", "seed": "seed", "resume_from_checkpoint": "--resume"}
 """TRL settings that a recipe says once, elsewhere."""
@@ -109,6 +110,11 @@ class Recipe(Strict):
     trainer: dict[str, Any] = {}
     """Settings of TRL's config class, by TRL's names."""
 
+    @property
+    def described(self) -> dict[str, Any]:
+        """What `fathom.json` says beside the weights."""
+        return self.judge.model_dump()
+
     @field_validator("model")
     @classmethod
     def _located(cls, model: str) -> str:
@@ -148,6 +154,22 @@ class RLVRRecipe(Recipe):
         if refused:
             raise ValueError(f"rollouts: engine samples by temperature and top_p alone; leave out {', '.join(refused)}")
         return self
+
+
+class MetaRecipe(Recipe):
+    """A classifier of votes, on files of results. `model` is any checkpoint: the classifier's last layer is new."""
+
+    trl_config = "RewardConfig"
+
+    @model_validator(mode="after")
+    def _all_weights(self) -> Self:
+        if self.lora is not None:
+            raise ValueError("a meta reward model is trained with all its weights; leave lora out")
+        return self
+
+    @property
+    def described(self) -> dict[str, Any]:
+        return {"kind": META} | self.judge.model_dump()
 
 
 R = TypeVar("R", bound=Recipe)

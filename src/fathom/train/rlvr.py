@@ -17,10 +17,12 @@ from typing import Any
 from fathom.engines.local import encode_chat, without_control
 from fathom.errors import FathomError, require
 from fathom.judges import Judge
+from fathom.rationale import Status
 from fathom.records import Comparison
 from fathom.train import trainers
 from fathom.train.recipe import RLVRRecipe
 from fathom.train.rewards import as_trl_reward
+from fathom.verdict import Vote
 
 
 def train(recipe: RLVRRecipe, *, resume: bool = False) -> Path:
@@ -74,11 +76,19 @@ def read(recipe: RLVRRecipe) -> list[Comparison]:
 
 
 def rows(judge: Judge, items: Iterable[Comparison]) -> list[dict[str, Any]]:
-    """The training set: what is asked, and the comparison for the reward to read the answer by."""
-    try:
-        return [{"prompt": judge.ask(item), "comparison": item.model_dump_json()} for item in items]
-    except ValueError as error:
-        raise FathomError(str(error)) from error
+    """The training set: what is asked, and the comparison for the reward to read the answer by.
+
+    Raises FathomError for a comparison that the judge cannot be asked about, or whose label it cannot reward by.
+    """
+    asked = []
+    for item in items:
+        judge.check(item)
+        try:
+            judge.reward(Vote(Status.MISSING), item)
+            asked.append({"prompt": judge.ask(item), "comparison": item.model_dump_json()})
+        except ValueError as error:
+            raise FathomError(f"comparison {item.id!r}: {error}") from error
+    return asked
 
 
 def room(recipe: RLVRRecipe, max_completion_length: int) -> int | None:

@@ -2,7 +2,7 @@
 
 Beside the weights a run leaves in its output folder:
 
-- `fathom.json`: which judge the model has become, so that `fathom judge` asks as training did (also in checkpoints);
+- `fathom.json`: what the model has become, so that `fathom judge` asks as training did (also in checkpoints);
 - `recipe.yaml`: the recipe as it was resolved, which `fathom train` takes again;
 - `provenance.json`: versions, platform and the hashes of everything read;
 - `history.jsonl`: what was logged, a line a step logged.
@@ -22,6 +22,7 @@ from typing import Any
 import yaml
 
 from fathom.errors import FathomError, Interrupted, require
+from fathom.judging import DESCRIPTION
 from fathom.provenance import provenance, write_json
 from fathom.train.recipe import Recipe
 
@@ -153,7 +154,7 @@ def last_checkpoint(output: Path) -> str | None:
 
 
 def name_judge(recipe: Recipe, folder: Path) -> None:
-    write_json(folder / "fathom.json", recipe.judge.model_dump())
+    write_json(folder / DESCRIPTION, recipe.described)
 
 
 def _records(recipe: Recipe) -> Any:

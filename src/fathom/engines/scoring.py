@@ -1,0 +1,132 @@
+"""Scores texts with a sequence classifier of the `transformers` library: how likely a turn is to be a right one.
+
+    scorer = Scorer("path/to/checkpoint")
+    [probability] = await scorer.score([(({"role": "user", "content": "2 + 2?"},), "4")])
+
+The classifier has one output, whose sigmoid is the probability. It sees the prompt as an engine would be asked it, the
+text as the answer, and the end token: the very tokens that `fathom.train.meta` trains on. Texts that wait at the same
+time are scored together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from fathom.engines import ChatMessage
+from fathom.engines.local import encode_chat, fingerprint, located_checkpoint
+from fathom.errors import FathomError, require
+
+Turn = tuple[Sequence[ChatMessage], str]
+"""A prompt and the answer to score."""
+
+
+class Scorer:
+    """Scores with the checkpoint `model`: a folder, or a name on the model hub; weights from safetensors only.
+
+    `device` and `dtype` as for `LocalEngine`. A batch has at most `max_batch_tokens` tokens; lower it when memory runs
+    out. Raises FathomError when there is no usable checkpoint.
+    """
+
+    def __init__(
+        self, model: str | Path, *, device: str = "auto", dtype: str = "auto", max_batch_tokens: int = 2**16
+    ) -> None:
+        self.name = located_checkpoint(model)
+        self.max_batch_tokens = max_batch_tokens
+        self.model, self.tokenizer = _load(self.name, device, dtype)
+        self.context: int = getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or 2**31
+        self._waiting: list[tuple[Sequence[Turn], asyncio.Future[list[float | None]]]] = []
+        self._runner: asyncio.Task[None] | None = None
+
+    @cached_property
+    def identity(self) -> str:
+        return f"scorer:{self.name}:{fingerprint(self.name, self.model.config)}"
+
+    async def score(self, turns: Sequence[Turn]) -> list[float | None]:
+        """The probability of each; None for one that is longer than the model reads, or whose score is no number."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[list[float | None]] = loop.create_future()
+        self._waiting.append((turns, future))
+        # An event loop that was closed has left its runner behind, which will never be done.
+        if self._runner is None or self._runner.done() or self._runner.get_loop() is not loop:
+            self._runner = asyncio.create_task(self._run())
+        return await future
+
+    async def _run(self) -> None:
+        while self._waiting:
+            jobs, self._waiting = self._waiting, []
+            try:
+                scores = iter(await asyncio.to_thread(self.scored, [turn for turns, _ in jobs for turn in turns]))
+            except Exception as error:  # noqa: BLE001 - all who wait must hear of it
+                for _, future in jobs:
+                    if not future.done():
+                        future.set_exception(error)
+                continue
+            for turns, future in jobs:
+                told = [next(scores) for _ in turns]
+                if not future.done():
+                    future.set_result(told)
+
+    def scored(self, turns: Sequence[Turn]) -> list[float | None]:
+        """As `score`, at once."""
+        encoded = [encode_turn(self.tokenizer, *turn) for turn in turns]
+        scores: list[float | None] = [None] * len(turns)
+        fitting = [place for place, tokens in enumerate(encoded) if len(tokens) <= self.context]
+        for batch in self._batches(sorted(fitting, key=lambda place: len(encoded[place])), encoded):
+            for place, score in zip(batch, self._probabilities([encoded[place] for place in batch]), strict=True):
+                scores[place] = score
+        return scores
+
+    def _batches(self, places: Sequence[int], encoded: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+        batch: list[int] = []
+        for place in places:
+            # From short to long, so this row is the longest so far and the others are padded to it.
+            if batch and (len(batch) + 1) * len(encoded[place]) > self.max_batch_tokens:
+                yield batch
+                batch = []
+            batch.append(place)
+        if batch:
+            yield batch
+
+    def _probabilities(self, rows: Sequence[list[int]]) -> list[float | None]:
+        import torch
+
+        longest = max(map(len, rows))
+        pad = self.tokenizer.pad_token_id
+        ids = torch.tensor([row + [pad] * (longest - len(row)) for row in rows])
+        mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
+        device = self.model.device
+        try:
+            with torch.inference_mode():
+                logits = self.model(input_ids=ids.to(device), attention_mask=mask.to(device)).logits
+        except torch.OutOfMemoryError:
+            hint = f"lower max_batch_tokens={self.max_batch_tokens}"
+            raise FathomError(f"{self.name} ran out of memory in a batch of {len(rows)}: {hint}") from None
+        told: list[float] = torch.sigmoid(logits[:, 0].float()).tolist()
+        return [score if score == score else None for score in told]
+
+
+def encode_turn(tokenizer: Any, messages: Sequence[ChatMessage], text: str) -> list[int]:
+    """The tokens of a prompt, of the answer to it, and the end token."""
+    answer: list[int] = tokenizer.encode(text, add_special_tokens=False)
+    return [*encode_chat(tokenizer, messages), *answer, tokenizer.eos_token_id]
+
+
+def _load(name: str, device: str, dtype: str) -> tuple[Any, Any]:
+    torch = require("torch", "local")
+    transformers = require("transformers", "local")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if dtype == "auto" and device == "cpu":
+        dtype = "float32"
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(name)
+        model = transformers.AutoModelForSequenceClassification.from_pretrained(name, dtype=dtype, use_safetensors=True)
+    except (OSError, ValueError) as error:
+        raise FathomError(f"cannot load {name} as a sequence classifier: {error}") from error
+    if model.config.num_labels != 1:
+        raise FathomError(f"{name} has {model.config.num_labels} outputs; a scorer has one (num_labels=1)")
+    return model.to(device).eval(), tokenizer

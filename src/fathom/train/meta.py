@@ -1,0 +1,141 @@
+"""A meta reward model: a classifier of votes, trained to tell right ones from wrong ones.
+
+    from fathom.train import meta
+    from fathom.train.recipe import MetaRecipe
+    meta.train(MetaRecipe(model="runs/rft", data="verdicts.jsonl", output="runs/meta", judge={"name": "spct"}))
+
+Method: arXiv 2504.02495, section 4.2: binary cross-entropy on whether a vote is right (Equation 10), which the judge
+says (`Judge.reward`). The data are files of results, as `fathom judge --votes 3` writes them; each vote is an example:
+what was asked, in the order in which the vote saw the responses, and what was written. The paper takes the votes of the
+teacher and of the very judge that the model will guide, and so should you. `fathom judge --meta` uses what comes of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fathom import runs
+from fathom.engines import ChatMessage
+from fathom.engines.scoring import encode_turn
+from fathom.errors import FathomError, require
+from fathom.judges import Judge
+from fathom.rationale import Status
+from fathom.records import Comparison, Label, Message
+from fathom.train import trainers
+from fathom.train.recipe import MetaRecipe
+from fathom.verdict import Vote
+
+
+class Example(NamedTuple):
+    """A vote: what was asked, what was written, whether it is right."""
+
+    prompt: list[ChatMessage]
+    text: str
+    right: bool
+
+
+def train(recipe: MetaRecipe, *, resume: bool = False) -> Path:
+    """Trains and returns the folder of the trained model. Raises FathomError for what the user can mend."""
+    require("trl", "train")
+    from datasets import Dataset
+    from transformers import DataCollatorWithPadding, Trainer
+
+    last = trainers.start(recipe, resume=resume)
+    with trainers.quiet():
+        config = trainers.settings(recipe)
+        tokenizer = trainers.load_tokenizer(recipe)
+        examples = list(read(recipe))
+        rows, too_long = fitting(tokenizer, examples, config.max_length)
+        if too_long:
+            trainers.log.warning("%d votes exceed max_length=%s and are left out", too_long, config.max_length)
+        trainer = Trainer(
+            model=_model(recipe, config, tokenizer),
+            args=config,
+            train_dataset=Dataset.from_list(rows),
+            data_collator=DataCollatorWithPadding(tokenizer),
+            processing_class=tokenizer,
+        )
+        return trainers.run(trainer, recipe, last)
+
+
+def _model(recipe: MetaRecipe, config: Any, tokenizer: Any) -> Any:
+    from transformers import AutoModelForSequenceClassification
+
+    try:
+        # So named, its loss is the binary cross-entropy of the one output.
+        kind = {"num_labels": 1, "problem_type": "multi_label_classification", "pad_token_id": tokenizer.pad_token_id}
+        remote = config.trust_remote_code
+        return AutoModelForSequenceClassification.from_pretrained(
+            recipe.model, trust_remote_code=remote, **{"dtype": "float32"} | config.model_init_kwargs | kind
+        )
+    except (OSError, ValueError) as error:
+        raise FathomError(f"cannot load {recipe.model} as a sequence classifier: {error}") from error
+
+
+def read(recipe: MetaRecipe) -> Iterator[Example]:
+    """The votes of all files. Raises FathomError where none has a label, or all are right, or all wrong."""
+    judge = recipe.judge.build()
+    right = count = 0
+    for path in recipe.data:
+        for example in examples(judge, runs.open(path).rows(), str(path)):
+            right += example.right
+            count += 1
+            yield example
+    if not 0 < right < count:
+        told = f"{right} of {count} votes in {', '.join(map(str, recipe.data))} are right"
+        raise FathomError(f"{told}; a meta reward model learns from right and wrong ones on labelled comparisons")
+
+
+def examples(judge: Judge, rows: Iterable[Mapping[str, Any]], where: str) -> Iterator[Example]:
+    """The votes of rows that have a label. A vote that cannot be read is a wrong one; a call that failed is none."""
+    for row in rows:
+        if "votes" not in row:
+            raise FathomError(f"{where}: row {row['id']} has no votes; allowed are results of fathom judge")
+        comparison = _comparison(row)
+        if comparison.label is None:
+            continue
+        for told in row["votes"]:
+            if told["status"] != Status.FAILED:
+                yield example(judge, comparison, told)
+
+
+def _comparison(row: Mapping[str, Any]) -> Comparison:
+    prompt = row["prompt"]
+    return Comparison(
+        id=row["id"],
+        prompt=prompt if isinstance(prompt, str) else tuple(Message(**message) for message in prompt),
+        responses=tuple(row["responses"]),
+        label=_label(row),
+        reference=row["reference"],
+    )
+
+
+def _label(row: Mapping[str, Any]) -> Label | None:
+    if row.get("label_scores") is not None:
+        return Label(scores=tuple(row["label_scores"]))
+    return None if row["label"] is None else Label(best=row["label"])
+
+
+def example(judge: Judge, comparison: Comparison, told: Mapping[str, Any]) -> Example:
+    scores = told["scores"] and tuple(told["scores"])
+    vote = Vote(Status(told["status"]), winner=told["winner"], scores=scores)
+    try:
+        right = judge.reward(vote, comparison) > 0
+    except ValueError as error:
+        raise FathomError(f"comparison {comparison.id!r}: {error}") from error
+    return Example(judge.ask(comparison.reordered(told["order"])), told["text"], right)
+
+
+def fitting(tokenizer: Any, votes: Sequence[Example], most: int | None) -> tuple[list[dict[str, Any]], int]:
+    """The votes as tokens and label, without those longer than `most` tokens, and how many those are."""
+    encoded = [(encode_turn(tokenizer, vote.prompt, vote.text), vote.right) for vote in votes]
+    rows = [
+        {"input_ids": tokens, "labels": [float(right)]}
+        for tokens, right in encoded
+        if most is None or len(tokens) <= most
+    ]
+    if not rows:
+        raise FathomError(f"no vote fits into trainer.max_length={most} tokens; raise it")
+    return rows, len(votes) - len(rows)

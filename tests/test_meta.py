@@ -1,0 +1,219 @@
+"""A meta reward model from end to end on a very small checkpoint: trained on results, scoring votes, choosing them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("trl", reason='needs pip install "fathom-rm[train]"')
+
+import torch
+from transformers import AutoTokenizer
+from typer.testing import CliRunner
+
+from fathom.cli import app
+from fathom.engines.scoring import Scorer, encode_turn
+from fathom.errors import FathomError
+from fathom.judges.spct import SPCTJudge
+from fathom.judging import as_trained, meta_reward_model, verdict_row
+from fathom.rationale import Status
+from fathom.records import Comparison, Label
+from fathom.scaling.guided import Guided
+from fathom.scaling.votes import Repeated, Shuffled
+from fathom.train import meta, preview, sft
+from fathom.train.recipe import MetaRecipe
+from fathom.verdict import Rule, Vote
+from tiny import make_checkpoint, make_parrot
+
+JUDGE = SPCTJudge(trained=True)
+FAST = {"gradient_checkpointing": False, "logging_steps": 1, "save_strategy": "no", "lr_scheduler_type": "constant"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def item(number: int, label: Label | None = None) -> Comparison:
+    return Comparison(id=str(number), prompt="which?", responses=("x", "y"), label=label or Label(best=0))
+
+
+def text(word: str, first: int, second: int) -> str:
+    return f"Principle 1: {word}\n\nScores: \\boxed{{{first}, {second}}}"
+
+
+def result(number: int, words: list[str]) -> dict[str, Any]:
+    """A row of results in which votes that say "care" are right and those that say "haste" are wrong."""
+    comparison = item(number)
+    cast = []
+    for place, word in enumerate(words):
+        order = (0, 1) if place % 2 else (1, 0)
+        shown = comparison.reordered(order)
+        right = [2, 1] if shown.label == Label(best=0) else [1, 2]
+        said = text(word, *(right if word == "care" else right[::-1]))
+        cast.append(replace(JUDGE.read(said, shown), order=(0, 1)).seen_in(order))
+    row: dict[str, Any] = json.loads(json.dumps(verdict_row(comparison, Rule()(cast))))
+    return row
+
+
+def results(path: Path, count: int) -> Path:
+    rng = random.Random(0)
+    rows = [result(number, [rng.choice(["care", "haste"]) for _ in range(3)]) for number in range(count)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    texts = [JUDGE.ask(item(0))[0]["content"], text("care", 1, 2), text("haste", 2, 1)]
+    return make_checkpoint(tmp_path_factory.mktemp("base") / "m", vocab_texts=texts, vocab_size=600, context=256)
+
+
+@pytest.fixture(scope="module")
+def trained(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("meta")
+    trainer = FAST | {"max_steps": 40, "per_device_train_batch_size": 16, "learning_rate": 3e-3}
+    data = results(folder / "r.jsonl", 60)
+    recipe = MetaRecipe(model=str(base), data=data, output=folder / "o", judge={"name": "spct"}, trainer=trainer)
+    return meta.train(recipe)
+
+
+def test_its_votes_are_asked_in_their_order_and_right_by_the_judges_reward(tmp_path: Path) -> None:
+    row = result(0, ["care", "haste", "care"])
+    examples = list(meta.examples(JUDGE, [row], "r"))
+    assert [each.right for each in examples] == [True, False, True]
+    assert [each.prompt for each in examples] == [
+        JUDGE.ask(item(0).reordered(order)) for order in ((1, 0), (0, 1), (1, 0))
+    ]
+    assert examples[0].text == text("care", 1, 2)  # the second response shown is the best
+
+
+def test_unreadable_votes_are_wrong_failed_calls_and_unlabelled_rows_are_left_out() -> None:
+    row = result(0, ["care"])
+    vote = row["votes"][0]
+    lost = vote | {"winner": None, "scores": None}
+    row["votes"] += [lost | {"status": Status.MISSING, "text": "hm"}, lost | {"status": Status.FAILED, "text": ""}]
+    told = [(each.text, each.right) for each in meta.examples(JUDGE, [row, row | {"label": None}], "r")]
+    assert told == [(text("care", 1, 2), True), ("hm", False)]
+
+
+def test_a_single_response_is_right_where_its_score_is_the_labels() -> None:
+    judge = SPCTJudge(trained=True, binary=True)
+    comparison = Comparison(id="c", prompt="q", responses=("a",), label=Label(scores=(0.0,)))
+    votes = [judge.read(f"Scores: \\boxed{{{score}}}", comparison) for score in (0, 1)]
+    row = json.loads(json.dumps(verdict_row(comparison, Rule(aggregate="sum")(votes))))
+    assert (row["label"], row["correct"], row["label_scores"]) == (None, None, [0.0])
+    for vote in row["votes"]:
+        vote["order"] = [0]
+    assert [each.right for each in meta.examples(judge, [row], "r")] == [True, False]
+
+
+@pytest.mark.parametrize("words", [["care"], ["haste"]])
+def test_votes_of_one_kind_teach_nothing_and_are_refused(tmp_path: Path, base: Path, words: list[str]) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_text(json.dumps(result(0, words)) + "\n")
+    recipe = MetaRecipe(model=str(base), data=path, output=tmp_path / "o", judge={"name": "spct"}, trainer=FAST)
+    with pytest.raises(FathomError, match=r"[01] of 1 votes .* are right; a meta reward model learns from right and"):
+        meta.train(recipe)
+
+
+def test_its_examples_are_the_tokens_of_fine_tuning(base: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    messages = JUDGE.ask(item(0))
+    example = {"prompt": messages, "completion": [{"role": "assistant", "content": "care"}]}
+    tuned = sft.encode(tokenizer, sft.Example.model_validate(example))
+    assert encode_turn(tokenizer, messages, "care") == tuned["input_ids"]
+
+
+def test_what_it_learned_is_told_by_its_scores(trained: Path) -> None:
+    scorer = Scorer(trained)
+    turns = [(JUDGE.ask(item(0)), text(word, 2, 1)) for word in ("care", "haste")]
+    care, haste = asyncio.run(scorer.score(turns))
+    assert care is not None
+    assert haste is not None
+    assert haste < 0.2 < 0.8 < care
+
+
+def test_scores_do_not_depend_on_what_else_is_in_the_batch(trained: Path) -> None:
+    turns = [(JUDGE.ask(item(0)), text("care" * (k % 5), k % 10, 1)) for k in range(23)]
+    together = Scorer(trained).scored(turns)
+    alone = [Scorer(trained, max_batch_tokens=1).scored([turn])[0] for turn in turns[:3]]
+    assert together[:3] == pytest.approx(alone, abs=1e-5)
+    assert Scorer(trained, max_batch_tokens=300).scored(turns) == pytest.approx(together, abs=1e-5)
+
+
+def test_a_text_longer_than_it_reads_has_no_score(trained: Path) -> None:
+    long = (JUDGE.ask(item(0)), "care " * 300)
+    short = (JUDGE.ask(item(0)), "care")
+    scores = asyncio.run(Scorer(trained).score([long, short]))
+    assert scores[0] is None
+    assert scores[1] is not None
+
+
+def test_its_checkpoint_says_what_it_is_and_is_no_judge(trained: Path, base: Path) -> None:
+    assert json.loads((trained / "fathom.json").read_text()) == {
+        "kind": "meta",
+        "name": "spct",
+        "trained": True,
+        "binary": False,
+    }
+    assert (trained / "model.safetensors").exists()
+    assert not list(trained.glob("*.bin"))
+    with pytest.raises(FathomError, match="give it as --meta"):
+        as_trained(trained)
+    with pytest.raises(FathomError, match="no meta reward model"):
+        meta_reward_model(base)
+
+
+def test_it_guides_a_judge(trained: Path, tmp_path: Path) -> None:
+    reward_model = meta_reward_model(trained)
+    assert reward_model.judge == JUDGE
+    said = result(0, ["care", "haste", "haste", "care"])
+    votes = [
+        Vote(Status.OK, winner=vote["winner"], text=vote["text"], order=tuple(vote["order"])) for vote in said["votes"]
+    ]
+    scores = asyncio.run(reward_model(item(0), votes))
+    assert [score is not None and score > 0.5 for score in scores] == [True, False, False, True]
+
+
+def test_a_dry_run_counts_right_and_wrong_votes(base: Path, tmp_path: Path) -> None:
+    path = results(tmp_path / "r.jsonl", 20)
+    recipe = MetaRecipe(model=str(base), data=path, output=tmp_path / "o", judge={"name": "spct"}, trainer=FAST)
+    page = preview.meta(recipe)
+    right = sum(each.right for each in meta.read(recipe))
+    assert f"60 votes, {right} of them right" in page
+    assert page.count("--- right") + page.count("--- wrong") == preview.EXAMPLES
+    assert not (tmp_path / "o").exists()
+
+
+def test_the_command_line_counts_the_votes_that_it_keeps(trained: Path, tmp_path: Path) -> None:
+    parrot = make_parrot(tmp_path / "parrot", text("care", 2, 1))
+    (parrot / "fathom.json").write_text('{"name": "spct", "trained": true}')
+    file, out = tmp_path / "c.jsonl", tmp_path / "out.jsonl"
+    file.write_text(item(0).model_dump_json() + "\n")
+    arguments = ["judge", str(file), "--model", str(parrot), "--out", str(out), "--meta", str(trained)]
+    told = CliRunner().invoke(app, [*arguments, "--votes", "5", "--temperature", "1", "--keep", "0.4"])
+    assert told.exit_code == 0, told.output
+    (row,) = map(json.loads, out.read_text().splitlines())
+    assert [vote["counted"] for vote in row["votes"]].count(True) == 2
+    assert all(0 <= vote["meta_score"] <= 1 for vote in row["votes"])
+    kept = [vote["scores"] for vote in row["votes"] if vote["counted"]]
+    assert row["scores"] == [sum(scores) for scores in zip(*kept, strict=True)]
+    assert row["tokens"]["completion"] == sum(vote["tokens"]["completion"] for vote in row["votes"])
+    refused = CliRunner().invoke(app, [*arguments, "--votes", "adaptive", "--temperature", "1"])
+    assert "--meta chooses among votes" in str(refused.exception)
+
+
+def test_guided_votes_nest_as_other_votes_do(trained: Path) -> None:
+    voter = Guided(Repeated(Shuffled(JUDGE), 2), meta_reward_model(trained))
+    assert (voter.pattern, voter.rule) == ("listwise", Rule(aggregate="sum"))
