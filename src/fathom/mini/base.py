@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from fathom.checkpoints import SHIPPED
+from fathom.engines import ChatMessage
 from fathom.judges.mix import MixJudge, Style
 from fathom.mini import world
 from fathom.rationale import render
@@ -37,17 +38,24 @@ STYLES: tuple[Style, ...] = ("mix", "vanilla", "breadth", "depth")
 
 
 def tokenizer() -> Any:
-    """A `PreTrainedTokenizerFast` that knows every word the small world can write. Words from elsewhere are unknown.
+    """A tokenizer that knows every word the small world can write. Words from elsewhere are unknown."""
+    return word_level(_boilerplate(), _every_word())
 
-    What never varies (the prompt's own sentences, a rationale's field names) is one token, as it would be a few in a
-    large vocabulary: that halves the length of every text, and with it the cost of every experiment.
+
+def word_level(boilerplate: Iterable[str], texts: Iterable[str], word: str = _WORD) -> Any:
+    """A `PreTrainedTokenizerFast` of the words in `texts`. Each piece of `boilerplate`, longest first, is one token.
+
+    `word` is the pattern of a word.
+
+    What never varies (the prompt's own sentences, a rationale's field names) would be a few tokens in a large
+    vocabulary: that halves the length of every text, and with it the cost of every experiment.
     """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    pattern = "|".join([*map(re.escape, _boilerplate()), _FIELD, _WORD])
+    pattern = "|".join([*map(re.escape, boilerplate), _FIELD, word])
     split = pre_tokenizers.Split(Regex(pattern), behavior="isolated")
-    words = sorted({word for text in _every_word() for word, _ in split.pre_tokenize_str(text)})
+    words = sorted({word for text in texts for word, _ in split.pre_tokenize_str(text)})
     vocabulary = {word: index for index, word in enumerate([*SPECIAL, *words])}
     model = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
     model.pre_tokenizer = split
@@ -66,10 +74,14 @@ def tokenizer() -> Any:
 
 
 def _boilerplate() -> list[str]:
-    """The pieces of the trained prompt that are the same for every comparison, longest first."""
+    return constant(lambda comparison: [MixJudge(style=style, trained=True).ask(comparison) for style in STYLES])
+
+
+def constant(asked: Callable[[Comparison], Iterable[list[ChatMessage]]]) -> list[str]:
+    """The pieces of prompts about a comparison that are the same for every comparison, longest first."""
     slots = [f"<{name}>" for name in ("prompt", "first", "second")]
     comparison = Comparison(id="", prompt=slots[0], responses=(slots[1], slots[2]))
-    prompts = [MixJudge(style=style, trained=True).ask(comparison)[0]["content"] for style in STYLES]
+    prompts = [messages[0]["content"] for messages in asked(comparison)]
     pieces = {piece for prompt in prompts for piece in re.split("|".join(slots), prompt)}
     return sorted(pieces, key=len, reverse=True)
 
@@ -86,10 +98,14 @@ def _every_word() -> Iterable[str]:
 
 def untrained(seed: int, hidden: int = 96, layers: int = 3, heads: int = 4) -> Any:
     """A `LlamaForCausalLM` with random weights for the tokenizer above."""
+    return llama(tokenizer(), seed, hidden, layers, heads)
+
+
+def llama(words: Any, seed: int, hidden: int, layers: int, heads: int, spread: float = 0.02) -> Any:
+    """A `LlamaForCausalLM` for the tokenizer `words`, with random weights of standard deviation `spread`."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    words = tokenizer()
     torch.manual_seed(seed)
     return LlamaForCausalLM(
         LlamaConfig(
@@ -100,6 +116,7 @@ def untrained(seed: int, hidden: int = 96, layers: int = 3, heads: int = 4) -> A
             num_attention_heads=heads,
             num_key_value_heads=heads,
             max_position_embeddings=512,
+            initializer_range=spread,
             tie_word_embeddings=True,
             pad_token_id=words.pad_token_id,
             bos_token_id=words.bos_token_id,
