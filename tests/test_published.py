@@ -96,11 +96,17 @@ def test_the_command_writes_the_page_and_fails_where_a_figure_differs(tmp_path: 
     )
     (folder / "leaderboard.jsonl").write_text(json.dumps({"model": "model", "score": 6.0}))
     out = tmp_path / "benchmarks.md"
-    command = [sys.executable, "-m", "fathom.published", "--data", str(tmp_path), "--out", str(out)]
+    every = tmp_path / "figures.jsonl"
+    where = ["--data", str(tmp_path), "--out", str(out), "--lines", str(every)]
+    command = [sys.executable, "-m", "fathom.published", *where]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "WildBench, model, by judge, v2.0625, score: 6.0 was published, 7.0 is ours" in done.stderr
     assert "| WildBench | model, by judge, v2.0625 | score | 6.000000 | 7.000000 | +1.0000 | 1 | 1 |" in out.read_text()
+    assert [(figure["name"], figure["ours"]) for figure in map(json.loads, every.open())] == [
+        ("score", 7.0),
+        ("adjusted_score", 4.0),
+    ]
 
 
 @pytest.mark.parametrize(

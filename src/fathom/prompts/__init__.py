@@ -32,7 +32,11 @@ def render(template: str | Path, **values: Any) -> str:
     Control tokens are broken all the same. Raises OSError and jinja2's TemplateError for what cannot be read or filled.
     """
     if isinstance(template, Path):
-        return _of_user(template).render({name: _broken(value) for name, value in values.items()}).strip()
+        return (
+            _of_user(template.read_text(encoding="utf-8"))
+            .render({name: _broken(value) for name, value in values.items()})
+            .strip()
+        )
     return _template(template).render(values).strip()
 
 
@@ -43,11 +47,11 @@ def _broken(value: Any) -> Any:
 
 
 @cache
-def _of_user(path: Path) -> Template:
+def _of_user(text: str) -> Template:
     # In a sandbox, because settings may come with a checkpoint that somebody else made.
     environment = SandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["fenced"] = fenced
-    return environment.from_string(path.read_text(encoding="utf-8"))
+    return environment.from_string(text)
 
 
 @cache

@@ -23,8 +23,8 @@ This page is written by
 python -m fathom.published --data DATA --out docs/benchmarks.md
 ```
 
-where `DATA` holds the transcripts, which belong to others and do not come with Fathom. The tests write it again and
-compare, where the transcripts are at hand.
+where `DATA` holds the transcripts, which belong to others and do not come with Fathom. `--lines FILE` writes every
+single figure too. The tests write the page again and compare, where the transcripts are at hand.
 
 ## Published figures
 

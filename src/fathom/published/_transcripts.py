@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fathom.bench import Benchmark
 from fathom.bench._outcomes import Row
 from fathom.engines import Completion
 from fathom.errors import FathomError
@@ -20,8 +21,9 @@ from fathom.verdict import Rule, Vote
 
 NOT_RECORDED = "(not recorded)"
 BOTH_ORDERS = ((0, 1), (1, 0))
-PERCENT = 0.005
-"""Half a unit of the second decimal."""
+TWO_DECIMALS = 0.005
+"""As a tolerance: half a unit of the last one."""
+SIX_DECIMALS = 5e-7
 EXACT = 1e-9
 
 
@@ -75,7 +77,6 @@ def stated_vote(winner: int | None, order: tuple[int, ...], *, readable: bool = 
     return Vote(status, winner=winner if readable else None, order=shown).seen_in(order)
 
 
-def official(benchmark: Any, rows: Iterable[Row]) -> Mapping[str, float]:
+def official(benchmark: Benchmark, rows: Iterable[Row]) -> Mapping[str, float]:
     """The official figures of a benchmark, without intervals."""
-    found: Mapping[str, float] = benchmark.figures([benchmark.item(row) for row in rows])
-    return found
+    return benchmark.figures([benchmark.item(row) for row in rows])

@@ -14,6 +14,7 @@ from fathom.judges.alpaca_eval import NAMES, AlpacaEvalJudge
 from fathom.judges.alpaca_eval_cot import AlpacaEvalCoTJudge
 from fathom.published import Figure, Stated
 from fathom.published._transcripts import BOTH_ORDERS, compared, lines, read_row, stem
+from fathom.records import Comparison
 
 FOLDER = "alpaca_eval"
 SOURCE = "AlpacaEval (arXiv 2404.04475), leaderboards in its repository"
@@ -82,7 +83,7 @@ def ranked(annotation: Mapping[str, Any]) -> Row:
     return read_row(AlpacaEvalCoTJudge(), _compared(annotation), [(order if completion else (0, 1), completion)])
 
 
-def _compared(annotation: Mapping[str, Any]) -> Any:
+def _compared(annotation: Mapping[str, Any]) -> Comparison:
     return compared(str(annotation["_index"]), subset=annotation["dataset"], preference=annotation["preference"])
 
 

@@ -12,13 +12,14 @@ from fathom.labels import FROM_ZERO_2_IS_TIE, outcome
 from fathom.published import Figure, Stated
 from fathom.published._transcripts import (
     BOTH_ORDERS,
-    PERCENT,
+    TWO_DECIMALS,
     compared,
     lines,
     official,
     stated_row,
     stated_vote,
 )
+from fathom.verdict import Vote
 
 FOLDER = "autoj_pairwise"
 SOURCE = "Auto-J (arXiv 2310.05470), codes/leaderboard/README.md of its repository"
@@ -38,7 +39,7 @@ def figures(folder: Path, stated: Stated) -> Iterator[Figure]:
                 name=name,
                 ours=100 * value,
                 published=groups.get(*group or ["Overall"], {}).get(STATED[figure]),
-                tolerance=PERCENT,
+                tolerance=TWO_DECIMALS,
                 rows=sum(not group or row["metadata"]["subset"] == group[0] for row in rows),
                 source=SOURCE,
             )
@@ -52,6 +53,6 @@ def row(pair: Mapping[str, Any]) -> Row:
     return stated_row(comparison, [_vote(output, order) for output, order in said])
 
 
-def _vote(output: int, order: tuple[int, ...]) -> Any:
+def _vote(output: int, order: tuple[int, ...]) -> Vote:
     readable = output != NO_VERDICT
     return stated_vote(outcome(output, FROM_ZERO_2_IS_TIE) if readable else None, order, readable=readable)

@@ -12,7 +12,7 @@ from fathom.labels import LETTERS, outcome
 from fathom.published import Figure, Stated
 from fathom.published._transcripts import (
     BOTH_ORDERS,
-    PERCENT,
+    TWO_DECIMALS,
     compared,
     lines,
     official,
@@ -22,6 +22,7 @@ from fathom.published._transcripts import (
     stem,
     written,
 )
+from fathom.verdict import Vote
 
 FOLDER = "judgebench"
 SOURCE = "JudgeBench (arXiv 2410.12784), tables 2 and 3"
@@ -39,7 +40,7 @@ def figures(folder: Path, stated: Stated) -> Iterator[Figure]:
                 name=name,
                 ours=100 * value,
                 published=told.get(name.capitalize()),
-                tolerance=PERCENT,
+                tolerance=TWO_DECIMALS,
                 rows=sum(name in ("overall", row["metadata"]["subset"]) for row in judged),
                 source=SOURCE if told.get("kind") == "published" else "computed by whoever collected the transcripts",
             )
@@ -61,5 +62,5 @@ def judged_row(pair: dict[str, Any]) -> dict[str, Any]:
     return stated_row(comparison, [_decided(judgment["decision"], order) for order, judgment in judgments])
 
 
-def _decided(decision: str | None, order: tuple[int, ...]) -> Any:
+def _decided(decision: str | None, order: tuple[int, ...]) -> Vote:
     return stated_vote(DECISIONS.get(decision or ""), order, readable=decision is not None)

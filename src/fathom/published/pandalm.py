@@ -10,7 +10,7 @@ from fathom.bench import pandalm
 from fathom.bench._outcomes import Row
 from fathom.judges.pandalm import PandaLMJudge
 from fathom.published import Figure, Stated
-from fathom.published._transcripts import PERCENT, compared, lines, official, read_row, stem, written
+from fathom.published._transcripts import TWO_DECIMALS, compared, lines, official, read_row, stem, written
 
 FOLDER = "pandalm"
 SOURCE = "PandaLM (arXiv 2306.05087), stated from memory of the paper by whoever collected the transcripts"
@@ -28,7 +28,7 @@ def figures(folder: Path, stated: Stated) -> Iterator[Figure]:
                 name=name,
                 ours=100 * value,
                 published=stated.get(run, {}).get(name),
-                tolerance=PERCENT,
+                tolerance=TWO_DECIMALS,
                 rows=len(rows),
                 source=SOURCE,
             )

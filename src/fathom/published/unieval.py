@@ -9,13 +9,12 @@ from typing import Any
 from fathom.bench._outcomes import Row, scores
 from fathom.metrics.correlations import Correlations, correlations
 from fathom.published import Figure, Stated
-from fathom.published._transcripts import compared, lines, stated_row, stem
+from fathom.published._transcripts import SIX_DECIMALS, compared, lines, stated_row, stem
 from fathom.rationale import Status
 from fathom.verdict import Vote
 
 FOLDER = "unieval"
 SOURCE = "UniEval (arXiv 2210.07197), reproduce/README.md of its repository"
-SIX_DECIMALS = 5e-7
 
 
 def figures(folder: Path, stated: Stated) -> Iterator[Figure]:
