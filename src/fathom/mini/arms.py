@@ -157,14 +157,19 @@ def _measured(item: world.Item, verdict: Verdict, count: Callable[[str], int]) -
     )
 
 
+def use_one_thread() -> None:
+    """A model this small gains nothing from a second thread, and what runs beside it wants the core."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 def run(arm: Arm, seed: int, settings: Settings, out: Path) -> None:
     """Trains one arm with one seed and measures it after each stage; what an earlier run finished is kept.
 
     Reads the synthesised data from `out/synthesised`, writes models and `sft.jsonl`, `rlvr.jsonl` under `out/ARM`.
     """
-    import torch
-
-    torch.set_num_threads(1)  # A model this small gains nothing from a second thread, and other arms want the core.
+    use_one_thread()
     folder = out / arm
     for stage in STAGES:
         measured, trained = folder / f"{stage}.jsonl", folder / f"model-{stage}"

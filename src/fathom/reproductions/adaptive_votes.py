@@ -90,9 +90,7 @@ def reproduce(out: Path, seeds: Sequence[int], settings: Settings | None = None)
 
 def measure(arm: arms.Arm, seed: int, settings: Settings, out: Path) -> None:
     """Fine-tunes a judge and lets it vote: greedily, `MOST` times, and until settled. What is there is kept."""
-    import torch
-
-    torch.set_num_threads(1)
+    arms.use_one_thread()
     model = out / arm / "model"
     if not (model / "model.safetensors").exists():
         arms.fine_tune(arm, seed, out / "synthesised", model)
