@@ -136,6 +136,10 @@ def slots(n: int) -> list[str]:
     return ["QinstructionQ", "QreferenceQ", *(f"Qresponse{k}Q" for k in range(n))]
 
 
+UNSHOWN = {"S2JJudge"}
+"""Judges that solve a task themselves, and are paid for it, so that they may not see the reference answer."""
+
+
 @cache
 def skeleton(judge: Judge, n: int, *, reference: bool) -> list[ChatMessage] | None:
     """What it asks with slots for parts; None where it refuses a comparison without a reference."""
@@ -157,9 +161,8 @@ def assert_keeps_its_structure(judge: Judge, texts: Sequence[str]) -> None:
         for message, empty in zip(asked, expected, strict=True):
             assert_only_filled(empty["content"], message["content"], values)
         shown = "".join(message["content"] for message in expected)
-        assert all(name in shown for name in values if reference or name != "QreferenceQ"), (
-            "the prompt leaves a part out"
-        )
+        parts = values if reference and type(judge).__name__ not in UNSHOWN else values.keys() - {"QreferenceQ"}
+        assert all(name in shown for name in parts), "the prompt leaves a part out"
 
 
 def test_every_judge_is_tested_here() -> None:

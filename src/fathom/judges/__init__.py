@@ -127,7 +127,7 @@ class Judge(Voter):
         return replace(
             vote,
             usage=completion.usage,
-            reasoning=completion.reasoning,
+            reasoning=completion.reasoning or vote.reasoning,
             extended_to=completion.extended_to,
         )
 

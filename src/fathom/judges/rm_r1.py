@@ -3,20 +3,27 @@
 Method: "RM-R1: Reward Modeling as Reasoning" (arXiv 2505.02387); rule: the reward of its repository.
 
     RMR1Judge().read("... <answer>[[A]]</answer>", comparison).winner                # 0
+
+For a Chat task the rationale has the items of the rubric as principles, for a Reasoning task the judge's own solution
+as its trace. What stands in `<eval>` is of all of them together and stays in the text.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
-from fathom.judges._templated import TemplatedJudge, absent, named
-from fathom.rationale import Status
+from fathom.judges._templated import TemplatedJudge, absent
+from fathom.rationale import MOST_UNITS, Rationale, Status, Unit
 from fathom.records import Comparison
 from fathom.verdict import Vote
 
 TAIL = 80
 """Characters at the end in which the answer is looked for."""
 ANSWERS = ("<answer>[[A]]</answer>", "<answer>[[B]]</answer>")
+_RUBRIC = re.compile(r"<rubric>(.*?)(?:<justify>|</rubric>)", re.DOTALL)
+_ITEM = re.compile(r"^[ \t]*(?:\d+[.)]|[-*•])[ \t]+([^:\n]+)(?::[ \t]*(.*))?$", re.MULTILINE)
+_SOLUTION = re.compile(r"<solution>(.*?)</solution>", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +40,17 @@ class RMR1Judge(TemplatedJudge):
         """One of the two answers, whole and in the last 80 characters; both there contradict each other."""
         there = [winner for winner, answer in enumerate(ANSWERS) if answer in text[-TAIL:]]
         if len(there) > 1:
-            return Vote(Status.CONTRADICTORY, text=text)
-        return named(there[0], text) if there else absent(text, finished=finished)
+            return Vote(Status.CONTRADICTORY, rationale=_rationale(text), text=text)
+        if not there:
+            return absent(text, finished=finished)
+        return Vote(Status.OK, winner=there[0], rationale=_rationale(text, there[0]), text=text)
+
+
+def _rationale(text: str, winner: int | None = None) -> Rationale:
+    rubric, solution = _RUBRIC.search(text), _SOLUTION.search(text)
+    items = _ITEM.findall(rubric[1]) if rubric else []
+    units = tuple(Unit(name, definition) for name, definition in items[:MOST_UNITS])
+    return Rationale(units, solution[1] if solution else "", None if winner is None else ("A", "B")[winner])
 
 
 JUDGE = RMR1Judge

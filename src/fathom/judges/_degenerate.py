@@ -1,0 +1,43 @@
+"""Responses that say nothing: blanks, punctuation, openers after which no answer comes.
+
+    degenerate("Thought process:")                                                   # "opener"
+    degenerate(":", reference=":")                                                   # None: it is the answer
+
+Verifiers with a reference have been fooled by these ("One token to fool LLM-as-a-judge", arXiv 2507.08794), so a judge
+may call them wrong without a model. Not promised: that every text without content is told. The openers are those of a
+few languages, and an answer of one such word is taken for one unless the reference is that word.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Literal
+
+Kind = Literal["empty", "punctuation", "opener"]
+MOST_WORDS = 8
+"""A line that breaks off after more words has content."""
+_OPENERS = re.compile(
+    r"(?:the |my |final |here is )*(?:solution|answer|explanation|thought process|reasoning|step \d+)(?: is)?"
+    r"|let(?: ?s| us| me)? (?:solve|think|work|go|answer|start|begin)\b.{0,60}(?:step by step|this|problem|question|it)"
+    r"|(?:la |mi )?(?:respuesta|solución|explicación)(?: final| es)?"
+    r"|解|解答|解説|かいせつ|答案|答え|答案是|答えは",
+)
+
+
+def degenerate(response: str, reference: str | None = None) -> Kind | None:
+    """Why a response says nothing; None where it says something, or is the reference answer itself."""
+    if not response.strip():
+        return "empty"
+    if reference is not None and response.strip() == reference.strip():
+        return None
+    if all(unicodedata.category(letter)[0] in "PZC" for letter in response):
+        return "punctuation"
+    breaks_off = response.rstrip().endswith((":", "：", ",", "，", "、"))
+    if breaks_off and len(response.split()) <= MOST_WORDS and not any(map(str.isdecimal, response)):
+        return "opener"
+    return "opener" if _OPENERS.fullmatch(_heard(response)) else None
+
+
+def _heard(text: str) -> str:
+    return " ".join(re.sub(r"[\W_]+", " ", text).casefold().split())

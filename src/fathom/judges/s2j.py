@@ -1,0 +1,70 @@
+"""Solve-to-Judge: one text in which a judge first solves the task itself and then says which response is better.
+
+Method: "S2J" (arXiv 2509.22099). A model that can solve a task often judges it wrongly all the same; reinforcement
+learning pays for both parts of the same text. The wording of the prompts is ours.
+
+    judge = S2JJudge(engine=engine)                                        # to judge
+    judge = S2JJudge(solved=lambda answer, reference: verifier.check(answer, reference).equal)      # to train
+
+The paper's weights of the two rewards are unknown to us: `solving_weight` is ours. Where there is no reference answer
+it pays with a scalar reward model, which is not here: such comparisons are paid by their verdict alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from fathom.errors import FathomError
+from fathom.judges._probabilities import Choices
+from fathom.judges._templated import TemplatedJudge
+from fathom.rationale import parse
+from fathom.records import Comparison
+from fathom.rewards import solving_reward
+from fathom.verdict import Vote
+
+Solved = Callable[[str, str], bool | None]
+"""Whether a solution arrives at the reference answer; None where there is no telling."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class S2JJudge(TemplatedJudge):
+    """Judges pairs. `solved` checks the judge's own solution in training, such as `fathom.answers.Verifier` does.
+
+    The reference answer is not shown: whoever sees it need not solve.
+    """
+
+    choices: ClassVar[Choices] = {"A": 0, "B": 1, "tie": None}
+    trained: bool = False
+    solving_weight: float = 0.5
+    solved: Solved | None = None
+
+    @property
+    def own_template(self) -> str:
+        return "s2j/trained" if self.trained else "s2j/instruct"
+
+    def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
+        reading = parse(text, finished=finished)
+        winner = {"A": 0, "B": 1}.get(reading.rationale.verdict or "")
+        return Vote(reading.status, winner=winner, rationale=reading.rationale, text=text)
+
+    def reward(self, vote: Vote, comparison: Comparison) -> float:
+        """+1 or -1 for the verdict, and `solving_weight` more where the solution arrives at the reference answer.
+
+        Raises FathomError where there is a reference and nothing to check it with.
+        """
+        if comparison.label is None:
+            raise ValueError(f"comparison {comparison.id!r} has no label to reward a verdict by")
+        return solving_reward(vote, comparison.label, self._solved(vote, comparison.reference), self.solving_weight)
+
+    def _solved(self, vote: Vote, reference: str | None) -> bool | None:
+        solution = vote.rationale.trace if vote.rationale else ""
+        if reference is None or not self.solving_weight:
+            return None
+        if self.solved is None:
+            raise FathomError("S2J needs solved=, a function that checks solutions, or solving_weight=0")
+        return self.solved(solution, reference) if solution else False
+
+
+JUDGE = S2JJudge

@@ -1,0 +1,58 @@
+"""Self-PRM: a model scores its own solutions, so that the best of several can be taken (self-rerank).
+
+Method: "Is PRM Necessary?" (arXiv 2505.11227). The scale and the wording of the prompt are ours.
+
+    verdict = await SelfPRMJudge(engine=policy)(comparison)                # all n solutions, each scored alone
+    best_of(verdict.scores, answers)                                       # fathom.scaling.best_of; ties by majority
+
+The engine is the model that wrote the solutions. Such scores are no proof: on hard problems the paper found most
+solutions that a model calls right to be wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import ClassVar
+
+from fathom.errors import FathomError
+from fathom.judges import Pattern
+from fathom.judges._templated import TemplatedJudge, absent, scored
+from fathom.judges._words import apart
+from fathom.rationale import Status
+from fathom.records import Comparison
+from fathom.verdict import Rule, Vote
+
+SCORES = range(11)
+_BOXED = re.compile(r"\\boxed\s*\{\s*([^{}]*?)\s*\}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelfPRMJudge(TemplatedJudge):
+    """Scores solutions from 0 to 10, each alone."""
+
+    pattern: ClassVar[Pattern] = "pointwise"
+
+    @property
+    def rule(self) -> Rule:
+        return Rule(aggregate="mean")
+
+    @property
+    def own_template(self) -> str:
+        return "self_prm/instruct"
+
+    def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
+        """The last boxed number after the thought; invalid where it is no whole number of the scale."""
+        boxed = _BOXED.findall(apart(text)[1])
+        if not boxed:
+            return absent(text, finished=finished)
+        number = boxed[-1]
+        on_scale = number.isascii() and number.isdigit() and len(number) < 3 and int(number) in SCORES
+        return scored(float(number), text) if on_scale else Vote(Status.INVALID, text=text)
+
+    def reward(self, vote: Vote, comparison: Comparison) -> float:
+        """Raises FathomError: the paper trains solving alone, and pays nothing for a score."""
+        raise FathomError("Self-PRM is not trained to judge: its model is trained to solve; take libra for that")
+
+
+JUDGE = SelfPRMJudge

@@ -1,0 +1,80 @@
+"""A verifier: whether a response gives the reference answer, YES or NO.
+
+Method: "One token to fool LLM-as-a-judge" (arXiv 2507.08794), the form of Master-RM. Its defence is in training data:
+`fathom synth --arm verifier` (`fathom.synth.verifying`). The wording of the prompts is ours.
+
+    judge = VerifierJudge(engine=engine)
+    (await judge(comparison)).scores                                       # one a response: 1.0 is YES, 0.0 is NO
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from fathom.engines import ChatMessage
+from fathom.errors import FathomError
+from fathom.judges import Pattern
+from fathom.judges._degenerate import degenerate
+from fathom.judges._probabilities import Choices
+from fathom.judges._templated import TemplatedJudge
+from fathom.judges._words import vote_of_word
+from fathom.rationale import Rationale, Status, Unit
+from fathom.records import Comparison
+from fathom.rewards import strictly_best_reward
+from fathom.verdict import Rule, Vote
+
+WORDS = {"yes": 1.0, "no": 0.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifierJudge(TemplatedJudge):
+    """Scores responses, each alone, against the comparison's reference answer.
+
+    `guard` says what becomes of a response that says nothing (see `degenerate`): `refuse` calls it NO without asking
+    the model, and the vote's rationale says so; `ask` asks about it as about any other.
+    """
+
+    pattern: ClassVar[Pattern] = "pointwise"
+    choices: ClassVar[Choices] = {"YES": 0, "NO": None}
+    trained: bool = False
+    guard: Literal["refuse", "ask"] = "refuse"
+
+    @property
+    def rule(self) -> Rule:
+        return Rule(aggregate="mean")
+
+    @property
+    def own_template(self) -> str:
+        return "verifier/trained" if self.trained else "verifier/instruct"
+
+    def ask(self, comparison: Comparison) -> list[ChatMessage]:
+        """Raises FathomError for a comparison without a reference answer."""
+        if comparison.reference is None:
+            raise FathomError(
+                f"comparison {comparison.id!r} has no reference answer to verify by; name its column with "
+                "--map reference=COLUMN, or take a judge that needs none, such as libra"
+            )
+        return super().ask(comparison)
+
+    def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
+        return vote_of_word(text, WORDS, finished=finished)
+
+    def reward(self, vote: Vote, comparison: Comparison) -> float:
+        """+1 where the score is the label's, else -1. The paper trains by fine-tuning alone."""
+        if comparison.label is None:
+            raise ValueError(f"comparison {comparison.id!r} has no label to reward a verdict by")
+        return strictly_best_reward(vote, comparison.label)
+
+    async def vote(self, comparison: Comparison, sample: int = 0) -> Vote:
+        self.check(comparison)
+        kind = degenerate(comparison.responses[0], comparison.reference) if self.guard == "refuse" else None
+        return await super().vote(comparison, sample) if kind is None else _refused(kind)
+
+
+def _refused(kind: str) -> Vote:
+    unit = Unit("Content", judgment=f"The response says nothing ({kind}): NO, without asking the model.")
+    return Vote(Status.OK, scores=(0.0,), order=(0,), rationale=Rationale((unit,)))
+
+
+JUDGE = VerifierJudge

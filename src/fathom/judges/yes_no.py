@@ -1,0 +1,106 @@
+"""Yes or No by one token: how probable a model makes Yes over No, as generative verifiers are read.
+
+Methods: "Generative Verifiers" (arXiv 2408.15240); the share of both, "Multi-RM" (arXiv 2510.00492).
+
+    vote = YesNoJudge(engine=engine).read_completion(completion, comparison)
+    vote.scores, missing(vote)                     # P(Yes) / (P(Yes) + P(No)); the probability that went to neither
+
+It needs an engine with log-probabilities. `probabilities` holds the masses as they are, `scores` shares of what the two
+words have together. With `pairs` the question is whether the first of two responses is better; `Swapped(judge)` asks in
+both orders, as `fathom judge` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+from fathom.engines import Completion, Sampling
+from fathom.judges import Pattern
+from fathom.judges._probabilities import Choices
+from fathom.judges._templated import TemplatedJudge, absent, scored
+from fathom.judges._words import apart, last_word
+from fathom.rationale import Status
+from fathom.records import Comparison
+from fathom.rewards import strictly_best_reward
+from fathom.verdict import Rule, Vote
+
+WORDS = {"yes": 1.0, "no": 0.0}
+SPELLINGS: Choices = {
+    spelling: place for place, word in enumerate(WORDS) for spelling in (word, word.upper(), word.title())
+}
+"""`yes` and its like are the first of two masses, `no` and its like the second."""
+TOP = 20
+"""Of the most likely tokens: as many as servers give, so that little mass is missing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class YesNoJudge(TemplatedJudge):
+    """Scores responses, each alone, or judges pairs with `pairs`.
+
+    A vote with less than `least` of the probability on the two words is invalid: the model answers something else.
+    """
+
+    choices: ClassVar[Choices] = SPELLINGS
+    sampling: Sampling = field(default_factory=lambda: Sampling(max_tokens=1))
+    pairs: bool = False
+    trained: bool = False
+    least: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not self.sampling.top_logprobs:
+            object.__setattr__(self, "sampling", replace(self.sampling, top_logprobs=TOP))
+
+    @property
+    def pattern(self) -> Pattern:  # type: ignore[override]
+        return "pairwise" if self.pairs else "pointwise"
+
+    @property
+    def rule(self) -> Rule:
+        return Rule(aggregate="mean")
+
+    @property
+    def own_template(self) -> str:
+        return f"yes_no/{'pair' if self.pairs else 'single'}{'_trained' if self.trained else ''}"
+
+    def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
+        """What the word says without its probability, which is what training is paid for."""
+        named = last_word(apart(text)[1], WORDS)
+        if len(named) > 1:
+            return Vote(Status.CONTRADICTORY, text=text)
+        if not named:
+            return absent(text, finished=finished)
+        yes = named.pop()
+        return Vote(Status.OK, winner=int(yes == 0), text=text) if self.pairs else scored(yes, text)
+
+    def reward(self, vote: Vote, comparison: Comparison) -> float:
+        """+1 where the word is the label's, else -1."""
+        if comparison.label is None:
+            raise ValueError(f"comparison {comparison.id!r} has no label to reward a verdict by")
+        return strictly_best_reward(vote, comparison.label)
+
+    def _with_probabilities(self, vote: Vote, completion: Completion, read: Callable[[str], Vote], count: int) -> Vote:
+        """The vote by both masses; invalid where they cannot be told, or are too small to mean anything."""
+        told = super()._with_probabilities(vote, completion, read, len(WORDS))
+        if told.probabilities is None:
+            return Vote(Status.INVALID, text=vote.text, error=told.error)
+        yes, no = told.probabilities
+        if yes + no < self.least:
+            said = f"Yes and No have {yes + no:.3f} of the probability, which is less than least={self.least}"
+            return Vote(Status.INVALID, text=vote.text, error=said)
+        share = yes / (yes + no)
+        if not self.pairs:
+            return replace(vote, scores=(share,), probabilities=(yes,))
+        winner = None if yes == no else int(no > yes)
+        return replace(vote, winner=winner, scores=(share, 1 - share), probabilities=(yes, no))
+
+
+def missing(vote: Vote) -> float | None:
+    """The probability that went to neither word; None where a vote tells none, or where Yes had none at all."""
+    if vote.probabilities is None or vote.scores is None or not vote.scores[0]:
+        return None
+    return max(0.0, 1 - vote.probabilities[0] / vote.scores[0])
+
+
+JUDGE = YesNoJudge

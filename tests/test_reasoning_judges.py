@@ -1,0 +1,397 @@
+"""Judges that think, solve or verify before they decide: what they read, and what they are paid."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import math
+import os
+import pkgutil
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import fathom.judges
+from fathom.engines import Completion, Request, Sampling, TokenLogprob
+from fathom.errors import FathomError
+from fathom.judges import Judge, find
+from fathom.judges._degenerate import degenerate
+from fathom.judges.rm_r1 import RMR1Judge
+from fathom.judges.s2j import S2JJudge
+from fathom.judges.self_prm import SelfPRMJudge
+from fathom.judges.think_rm import STRENGTHS, ThinkRMJudge
+from fathom.judges.verifier import VerifierJudge
+from fathom.judges.yes_no import YesNoJudge, missing
+from fathom.rationale import Status
+from fathom.records import Comparison, Label
+from fathom.scaling.votes import Swapped
+from fathom.verdict import Vote
+
+OK, MISSING, INVALID, TRUNCATED, CONTRADICTORY = (
+    Status.OK,
+    Status.MISSING,
+    Status.INVALID,
+    Status.TRUNCATED,
+    Status.CONTRADICTORY,
+)
+PAIR = Comparison(id="1", prompt="2 + 2?", responses=("4", "5"), reference="4", label=Label(best=0))
+ONE = Comparison(id="1", prompt="2 + 2?", responses=("It is 4.",), reference="4", label=Label(scores=(1.0,)))
+NAMES = ("rm_r1", "s2j", "self_prm", "think_rm", "verifier", "yes_no")
+
+
+@dataclass
+class Saying:
+    """Answers with one completion, and keeps what it was asked."""
+
+    completion: Completion
+    asked: list[Request] = field(default_factory=list)
+    identity: str = "saying"
+
+    async def complete(self, request: Request) -> Completion:
+        self.asked.append(request)
+        return self.completion
+
+
+def comparison(judge: Judge) -> Comparison:
+    return ONE if judge.pattern == "pointwise" else PAIR
+
+
+def test_the_page_of_judges_names_every_judge_with_its_pattern() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "judges.md").read_text(encoding="utf-8")
+    shows = {"pointwise": "one", "pairwise": "a pair", "listwise": "a list"}
+    named = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", page, re.MULTILINE))
+    there = [module.name for module in pkgutil.iter_modules(fathom.judges.__path__) if module.name[0] != "_"]
+    assert sorted(named) == sorted(there)
+    assert all(named[name].startswith(shows[find(name)().pattern]) for name in there)
+
+
+# All of them ----------------------------------------------------------------------------------------------------------
+
+PIECES = ["Verdict: YES", "Verdict: no\n", "correct", "<answer>", "A", "</answer>", "\\boxed{", "3", "}", "</think>"]
+PIECES += ["<think>", "-2", "Final verdict: [[A]]", "<rubric>\n1. ", "<solution>", "\n"]
+
+
+@given(st.sampled_from(NAMES), st.lists(st.sampled_from(PIECES) | st.text(max_size=9)).map("".join), st.booleans())
+def test_any_text_is_a_vote_and_only_a_readable_one_decides(name: str, text: str, finished: bool) -> None:
+    judge = find(name)()
+    vote = judge.read(text, comparison(judge), finished=finished)
+    assert vote.text == text
+    assert (vote.status is OK) == (vote.winner is not None or vote.scores is not None)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_empty_text_is_no_verdict(name: str) -> None:
+    judge = find(name)()
+    assert judge.read("", comparison(judge)).status is MISSING
+    assert judge.read("", comparison(judge), finished=False).status is TRUNCATED
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_label_never_reaches_the_prompt(name: str) -> None:
+    judge = find(name)()
+    shown = comparison(judge)
+    assert judge.ask(shown) == judge.ask(shown.model_copy(update={"label": None}))
+
+
+# Words after a thought ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "score"),
+    [
+        pytest.param("YES", OK, 1.0, id="the word alone"),
+        pytest.param("no.", OK, 0.0, id="in small letters, with a stop"),
+        pytest.param("**YES**", OK, 1.0, id="in markdown"),
+        pytest.param("It matches.\nVerdict: YES", OK, 1.0, id="on a line of its own"),
+        pytest.param("Final answer: \\boxed{NO}", OK, 0.0, id="boxed"),
+        pytest.param("<think>NO? Verdict: NO</think>\nYES", OK, 1.0, id="a thought is no verdict"),
+        pytest.param("so Verdict: NO it seems</think>YES", OK, 1.0, id="a thought that the prompt began"),
+        pytest.param("<think>I would say YES", MISSING, None, id="a thought without an end"),
+        pytest.param("Verdict: YES\nVerdict: NO", CONTRADICTORY, None, id="two verdicts"),
+        pytest.param("Verdict: YES\nVerdict: yes", OK, 1.0, id="one verdict twice"),
+        pytest.param("I say YES to that.", MISSING, None, id="in prose"),
+        pytest.param("Verdict: YES and NO", MISSING, None, id="a menu"),
+        pytest.param("Verdict: maybe", MISSING, None, id="another word"),
+    ],
+)
+def test_a_verifier_is_read_by_one_word(text: str, status: Status, score: float | None) -> None:
+    vote = VerifierJudge().read(text, ONE)
+    assert (vote.status, vote.scores) == (status, None if score is None else (score,))
+
+
+# The verifier's guard -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("response", "kind"),
+    [
+        ("", "empty"),
+        (" \n\t", "empty"),
+        (":", "punctuation"),
+        ("...", "punctuation"),
+        ("—", "punctuation"),
+        ("Thought process:", "opener"),
+        ("Let's solve this problem step by step.", "opener"),
+        ("Solution", "opener"),
+        ("解", "opener"),
+        ("The answer is", "opener"),
+        ("4", None),
+        ("-4", None),
+        ("∞", None),
+        ("A", None),
+        ("The answer is 4", None),
+        ("Step 1: take 4, and", None),
+        ("no solution", None),
+    ],
+)
+def test_a_response_that_says_nothing_is_told_by_kind(response: str, kind: str | None) -> None:
+    assert degenerate(response) == kind
+
+
+@given(st.text())
+def test_the_reference_answer_itself_is_never_degenerate(text: str) -> None:
+    assert degenerate(text, text) is None or not text.strip()
+
+
+@pytest.mark.parametrize(("guard", "score", "asked"), [("refuse", 0.0, 0), ("ask", 1.0, 1)])
+def test_the_guard_refuses_what_says_nothing_without_asking(guard: str, score: float, asked: int) -> None:
+    engine = Saying(Completion("YES"))
+    judge = VerifierJudge(engine=engine, guard=guard)  # type: ignore[arg-type]
+    verdict = asyncio.run(judge(ONE.model_copy(update={"responses": ("Thought process:",)})))
+    assert (verdict.scores, len(engine.asked)) == ((score,), asked)
+    rationale = verdict.votes[0].rationale
+    assert (rationale is not None and "without asking the model" in rationale.units[0].judgment) == (not asked)
+
+
+def test_a_verifier_scores_each_of_several_responses_alone() -> None:
+    engine = Saying(Completion("YES"))
+    verdict = asyncio.run(VerifierJudge(engine=engine)(PAIR.model_copy(update={"responses": ("4", "Solution", "5")})))
+    assert verdict.scores == (1.0, 0.0, 1.0)
+    assert len(engine.asked) == 2
+
+
+def test_a_verifier_without_a_reference_says_what_to_do() -> None:
+    with pytest.raises(FathomError, match="no reference answer"):
+        VerifierJudge().ask(ONE.model_copy(update={"reference": None}))
+
+
+def test_no_right_answer_of_real_problems_is_called_degenerate() -> None:
+    data = os.environ.get("FATHOM_DATA")
+    if data is None:
+        pytest.skip("set FATHOM_DATA to the folder that holds the evaluation data")
+    answers = [*_answers(Path(data) / "gsm8k/test.jsonl.gz")]
+    answers += _answers(Path(data) / "math_answers/math500_agieval_problems.jsonl.gz")
+    assert len(answers) > 1000
+    assert [answer for answer in answers if degenerate(answer)] == []
+
+
+def _answers(path: Path) -> Iterator[str]:
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        for line in lines:
+            answer = json.loads(line)["answer"]
+            yield from {answer, answer.rpartition("####")[2].strip()}
+
+
+# RM-R1 ----------------------------------------------------------------------------------------------------------------
+
+
+def test_rm_r1_keeps_the_rubric_of_a_chat_task() -> None:
+    text = (
+        "<type>Chat</type>\n<rubric>\n1. Warmth (60%): is it kind?\n- Brevity (40%)\n<justify>1. No item: no."
+        "</justify>\n</rubric>\n<eval><quote_A>Hi</quote_A> is warm.</eval>\n<answer>[[A]]</answer>"
+    )
+    rationale = RMR1Judge().read(text, PAIR).rationale
+    assert rationale is not None
+    assert [(unit.principle, unit.definition) for unit in rationale.units] == [
+        ("Warmth (60%)", "is it kind?"),
+        ("Brevity (40%)", ""),
+    ]
+    assert (rationale.trace, rationale.verdict) == ("", "A")
+
+
+def test_rm_r1_keeps_the_solution_of_a_reasoning_task() -> None:
+    text = (
+        "<type>Reasoning</type>\n<solution>\n2 + 2 = 4\n</solution>\n<eval>A is right.</eval>\n<answer>[[B]]</answer>"
+    )
+    vote = RMR1Judge().read(text, PAIR)
+    assert vote.rationale is not None
+    assert (vote.winner, vote.rationale.trace, vote.rationale.structure) == (1, "2 + 2 = 4", "depth")
+
+
+# Think-RM -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("strength", STRENGTHS)
+def test_the_sign_of_a_strength_says_who_and_its_size_how_much(strength: int) -> None:
+    vote = ThinkRMJudge(labels="strength").read(f"<think>hm</think><answer> {strength} </answer>", PAIR)
+    assert (vote.status, vote.winner) == (OK, int(strength > 0))
+    assert vote.scores is not None
+    assert vote.scores[1] - vote.scores[0] == strength
+
+
+@pytest.mark.parametrize("answer", ["0", "4", "-4", "2.5", "A", "", "1 or 2", "³"])
+def test_what_is_no_strength_is_invalid(answer: str) -> None:
+    assert ThinkRMJudge(labels="strength").read(f"<answer>{answer}</answer>", PAIR).status is INVALID
+
+
+def test_the_last_answer_after_the_thought_counts() -> None:
+    judge = ThinkRMJudge()
+    vote = judge.read("<think>first <answer>A</answer></think> So <answer>A</answer>, no: <answer>B</answer>", PAIR)
+    assert (vote.winner, vote.reasoning) == (1, "first <answer>A</answer>")
+    assert judge.read("<think><answer>A</answer>", PAIR).status is MISSING
+    assert judge.read("<answer>2</answer>", PAIR).status is INVALID
+
+
+def test_a_thought_is_kept_wherever_it_stands() -> None:
+    judge = ThinkRMJudge()
+    kept = [
+        judge.read_completion(completion, PAIR).reasoning
+        for completion in (
+            Completion("<think>long</think><answer>A</answer>"),
+            Completion("<answer>A</answer>", reasoning="apart"),
+        )
+    ]
+    assert kept == ["long", "apart"]
+
+
+# S2J, Self-PRM --------------------------------------------------------------------------------------------------------
+
+SOLVED = "Solution: 2 + 2 = 4\nPrinciple 1: Correctness\nJudgment: A is right.\nVerdict: A\n\nFinal verdict: [[A]]"
+
+
+def equal(solution: str, reference: str) -> bool:
+    return solution.endswith(f"= {reference}")
+
+
+@pytest.mark.parametrize(
+    ("text", "reward"),
+    [
+        pytest.param(SOLVED, 1.25, id="solved and judged"),
+        pytest.param(SOLVED.replace("[[A]]", "[[B]]"), -0.75, id="solved, and judged wrongly all the same"),
+        pytest.param(SOLVED.replace("= 4", "= 5"), 1.0, id="judged without solving"),
+        pytest.param("Final verdict: [[B]]", -1.0, id="neither"),
+        pytest.param(SOLVED.partition("\n\n")[0], -0.75, id="solved, and no verdict"),
+    ],
+)
+def test_both_parts_of_one_text_are_paid(text: str, reward: float) -> None:
+    judge = S2JJudge(solving_weight=0.25, solved=equal)
+    assert judge.reward(judge.read(text, PAIR), PAIR) == reward
+
+
+def test_a_judge_that_must_solve_does_not_see_the_reference() -> None:
+    shown = PAIR.model_copy(update={"reference": "QreferenceQ"})
+    assert "QreferenceQ" not in S2JJudge().ask(shown)[0]["content"]
+
+
+def test_solving_is_not_paid_silently_with_nothing() -> None:
+    vote = S2JJudge().read(SOLVED, PAIR)
+    with pytest.raises(FathomError, match="solving_weight=0"):
+        S2JJudge().reward(vote, PAIR)
+    assert S2JJudge(solving_weight=0).reward(vote, PAIR) == 1.0
+    assert S2JJudge().reward(vote, PAIR.model_copy(update={"reference": None})) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "scores"),
+    [
+        ("It holds. \\boxed{7}", OK, (7.0,)),
+        ("\\boxed{3}, or rather \\boxed{ 10 }", OK, (10.0,)),
+        ("<think>\\boxed{3}</think>", MISSING, None),
+        ("\\boxed{11}", INVALID, None),
+        ("\\boxed{7.5}", INVALID, None),
+        ("\\boxed{-1}", INVALID, None),
+    ],
+)
+def test_a_model_scores_its_own_solution(text: str, status: Status, scores: tuple[float] | None) -> None:
+    vote = SelfPRMJudge().read(text, ONE)
+    assert (vote.status, vote.scores) == (status, scores)
+
+
+# Yes and No -----------------------------------------------------------------------------------------------------------
+
+
+def one_token(text: str, **masses: float) -> Completion:
+    top = tuple((token, math.log(mass)) for token, mass in masses.items())
+    return Completion(text, "length", logprobs=(TokenLogprob(text, top[0][1], top),))
+
+
+def weighed(completion: Completion, **settings: bool) -> Vote:
+    judge = YesNoJudge(**settings)  # type: ignore[arg-type]
+    return judge.read_completion(completion, comparison(judge))
+
+
+def test_a_score_is_the_share_of_yes_in_both_masses() -> None:
+    vote = weighed(one_token("Yes", Yes=0.5, No=0.15, yes=0.1, Perhaps=0.2))
+    assert vote.scores == pytest.approx((0.8,))  # 0.6 of 0.75
+    assert vote.probabilities == pytest.approx((0.6,))
+    assert missing(vote) == pytest.approx(0.25)
+
+
+def test_a_pair_has_both_masses_as_they_are() -> None:
+    vote = weighed(one_token("No", No=0.6, Yes=0.2, Well=0.1), pairs=True)
+    assert (vote.winner, vote.probabilities) == (1, pytest.approx((0.2, 0.6)))
+    assert vote.scores == pytest.approx((0.25, 0.75))
+    assert missing(vote) == pytest.approx(0.2)
+
+
+def test_little_mass_on_both_words_is_no_verdict() -> None:
+    vote = weighed(one_token("Yes", Yes=0.3, Perhaps=0.6))
+    assert vote.status is INVALID
+    assert vote.error is not None
+    assert "0.300" in vote.error
+
+
+def test_without_probabilities_there_is_no_share() -> None:
+    vote = weighed(Completion("Yes"))
+    assert (vote.status, vote.scores) == (INVALID, None)
+    assert vote.error is not None
+
+
+def test_both_orders_are_asked_of_pairs_and_an_always_yes_ties() -> None:
+    engine = Saying(one_token("Yes", Yes=0.9, No=0.1))
+    verdict = asyncio.run(Swapped(YesNoJudge(engine=engine, pairs=True))(PAIR))
+    assert verdict.scores == pytest.approx((0.5, 0.5))
+    assert (verdict.winner, verdict.flip_rate, len(engine.asked)) == (None, 1.0, 2)
+    assert engine.asked[0].sampling.top_logprobs == 20
+
+
+def test_the_sampling_of_a_user_is_kept() -> None:
+    assert YesNoJudge(sampling=Sampling(top_logprobs=3, max_tokens=9)).sampling.top_logprobs == 3
+
+
+# Rewards --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("judge", "told", "text", "reward"),
+    [
+        (VerifierJudge(), ONE, "YES", 1.0),
+        (VerifierJudge(), ONE, "NO", -1.0),
+        (YesNoJudge(), ONE, "Yes", 1.0),
+        (YesNoJudge(pairs=True), PAIR, "No", -1.0),
+        (RMR1Judge(), PAIR, "<answer>[[A]]</answer>", 1.0),
+        (RMR1Judge(), PAIR, "<answer>[[B]]</answer>", -1.0),
+        (ThinkRMJudge(), PAIR, "<answer>A</answer>", 1.0),
+        (ThinkRMJudge(), PAIR, "<answer>B</answer>", 0.0),
+        (ThinkRMJudge(), PAIR, "A", 0.0),
+    ],
+)
+def test_each_judge_is_paid_as_its_paper_says(judge: Judge, told: Comparison, text: str, reward: float) -> None:
+    assert judge.reward(judge.read(text, told), told) == reward
+
+
+@pytest.mark.parametrize(("answer", "reward"), [("-2", 1.0), ("-1", 0.5), ("-3", 0.5), ("1", 0.0), ("9", 0.0)])
+def test_a_strength_is_paid_in_full_only_where_it_is_exact(answer: str, reward: float) -> None:
+    judge, told = ThinkRMJudge(labels="strength"), PAIR.model_copy(update={"label": Label(scores=(2.0, 0.0))})
+    assert judge.reward(judge.read(f"<answer>{answer}</answer>", told), told) == reward
+
+
+def test_a_self_score_is_paid_nothing() -> None:
+    with pytest.raises(FathomError, match="trained to solve"):
+        SelfPRMJudge().reward(Vote(OK, scores=(1.0,)), ONE)
