@@ -22,6 +22,7 @@ from fathom.engines import Completion, Request, Sampling, TokenLogprob
 from fathom.errors import FathomError
 from fathom.judges import Judge, find
 from fathom.judges._degenerate import degenerate
+from fathom.judges.libra import LibraJudge
 from fathom.judges.rm_r1 import RMR1Judge
 from fathom.judges.s2j import S2JJudge
 from fathom.judges.self_prm import SelfPRMJudge
@@ -42,7 +43,7 @@ OK, MISSING, INVALID, TRUNCATED, CONTRADICTORY = (
 )
 PAIR = Comparison(id="1", prompt="2 + 2?", responses=("4", "5"), reference="4", label=Label(best=0))
 ONE = Comparison(id="1", prompt="2 + 2?", responses=("It is 4.",), reference="4", label=Label(scores=(1.0,)))
-NAMES = ("rm_r1", "s2j", "self_prm", "think_rm", "verifier", "yes_no")
+NAMES = ("libra", "rm_r1", "s2j", "self_prm", "think_rm", "verifier", "yes_no")
 
 
 @dataclass
@@ -123,6 +124,11 @@ def test_the_label_never_reaches_the_prompt(name: str) -> None:
 def test_a_verifier_is_read_by_one_word(text: str, status: Status, score: float | None) -> None:
     vote = VerifierJudge().read(text, ONE)
     assert (vote.status, vote.scores) == (status, None if score is None else (score,))
+
+
+def test_libra_says_correct_or_incorrect() -> None:
+    assert LibraJudge().read("<think>incorrect?</think>\nVerdict: correct", ONE).scores == (1.0,)
+    assert LibraJudge().read("Verdict: incorrect", ONE).scores == (0.0,)
 
 
 # The verifier's guard -------------------------------------------------------------------------------------------------
@@ -371,6 +377,9 @@ def test_the_sampling_of_a_user_is_kept() -> None:
 @pytest.mark.parametrize(
     ("judge", "told", "text", "reward"),
     [
+        (LibraJudge(), ONE, "Verdict: correct", 1.0),
+        (LibraJudge(), ONE, "Verdict: incorrect", 0.0),
+        (LibraJudge(), ONE, "", 0.0),
         (VerifierJudge(), ONE, "YES", 1.0),
         (VerifierJudge(), ONE, "NO", -1.0),
         (YesNoJudge(), ONE, "Yes", 1.0),

@@ -1,0 +1,53 @@
+"""Libra: whether a response is correct, found out by thinking, without a reference answer.
+
+Method: Libra-RM (arXiv 2507.21645). Known to us are the task and the kind of reward, not the wording of its prompts.
+
+    (await LibraJudge(engine=engine)(comparison)).scores                   # one a response: 1.0 correct, 0.0 incorrect
+
+The paper's reward has a length penalty whose formula we do not know. It is left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from fathom.judges import Pattern
+from fathom.judges._probabilities import Choices
+from fathom.judges._templated import TemplatedJudge
+from fathom.judges._words import vote_of_word
+from fathom.records import Comparison
+from fathom.rewards import accuracy_reward
+from fathom.verdict import Rule, Vote
+
+WORDS = {"correct": 1.0, "incorrect": 0.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LibraJudge(TemplatedJudge):
+    """Scores responses, each alone. `trained` asks for nothing but the form."""
+
+    pattern: ClassVar[Pattern] = "pointwise"
+    choices: ClassVar[Choices] = {"correct": 0, "incorrect": None}
+    trained: bool = False
+
+    @property
+    def rule(self) -> Rule:
+        return Rule(aggregate="mean")
+
+    @property
+    def own_template(self) -> str:
+        return "libra/trained" if self.trained else "libra/instruct"
+
+    def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
+        """What is thought is no verdict: the word counts after the thought."""
+        return vote_of_word(text, WORDS, finished=finished)
+
+    def reward(self, vote: Vote, comparison: Comparison) -> float:
+        """1 where the score is the label's, else 0."""
+        if comparison.label is None:
+            raise ValueError(f"comparison {comparison.id!r} has no label to reward a verdict by")
+        return accuracy_reward(vote, comparison.label)
+
+
+JUDGE = LibraJudge
