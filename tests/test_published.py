@@ -27,6 +27,7 @@ from fathom.published import (
     mr_gsm8k,
     names,
     pandalm,
+    rewardmath,
     rm_r1,
     wildbench,
 )
@@ -47,6 +48,8 @@ LEAST = {
     "RM-R1's texts": 2,
     "RMB": 1,
     "RewardBench": 5,
+    "RewardBench math-prm": 6 * 3,
+    "RewardMATH": 11 * 3 + 2 * 6 * 3 + 5 * 2,
     "UniEval": (6 + 3 + 1) * 3,
     "WildBench": 4 * 2,
 }
@@ -354,3 +357,34 @@ def test_pandalms_columns_are_read_as_the_text_they_were_cut_from(result: Any, w
 )
 def test_gsm8k_compares_final_numbers_letter_by_letter(solution: str, correct: bool) -> None:
     assert gsm8k.is_correct(solution, "1000 + 1\n#### 1001") is correct
+
+
+def test_rewardmath_ranks_the_right_solution_behind_those_that_share_its_score() -> None:
+    told = rewardmath.ways([{"score": [2, 1, 0]}, {"score": [2, 2, 1]}, {"score": [0, 1, 2]}])
+    # Alone on top, shared, last: ranks 1, 2, 3.
+    assert told == {
+        "normal": {
+            "accuracy": pytest.approx(100 / 3),
+            "accuracy, ties right": pytest.approx(200 / 3),
+            "mrr": pytest.approx((1 + 1 / 2 + 1 / 3) / 3),
+        }
+    }
+
+
+def test_rewardmath_makes_one_score_of_the_steps_scores_in_six_ways() -> None:
+    told = rewardmath.ways([{"score": [[0.9, 0.4], [0.5, 0.5]]}])
+    right = {way for way, values in told.items() if values["accuracy"] == 100}
+    # 0.4 < 0.5, 0.9 > 0.5, 0.36 > 0.25, 0.6 > 0.5, 0.65 > 0.5, 0.4 < 0.5
+    assert right == {"max", "prod", "geometric_mean", "mean"}
+    assert set(told) - right == {"min", "last"}
+
+
+def test_rewardmath_counts_an_unreadable_verdict_on_a_pair_as_lost() -> None:
+    problems = [
+        {"score": ["A", "B"], "chosen_position": ["A", "B"]},
+        {"score": ["A", None], "chosen_position": ["A", "B"]},
+        {"score": ["A", "A"], "chosen_position": ["B", "B"]},
+    ]
+    # 0, 1 and 2 pairs lost.
+    mrr = (1 + 1 / 2 + 1 / 3) / 3
+    assert rewardmath.ways(problems) == {"pairwise": {"accuracy": pytest.approx(100 / 3), "mrr": pytest.approx(mrr)}}
