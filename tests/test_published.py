@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from fathom.bench import judgebench as judgebench_bench
 from fathom.bench import llmbar as llmbar_bench
 from fathom.judges.arena_hard import ArenaHardJudge
 from fathom.judges.prometheus import PrometheusJudge
@@ -138,6 +139,13 @@ def test_every_recorded_decision_of_arena_hards_judges_is_read() -> None:
             assert decided.get((vote.status, vote.winner)) == judgment["decision"]
     assert statuses.total() >= 1120
     assert statuses[Status.CONTRADICTORY] >= 9
+
+
+def test_the_score_of_judgebench_is_the_published_one_with_an_interval_around_it() -> None:
+    path = next(data("judgebench", "outputs_gpt").glob("arena_hard__o1-mini*"))
+    overall = judgebench_bench.BENCHMARK.score(map(judgebench.judged_row, lines(path))).figures["overall"]
+    assert round(100 * overall.mean, 2) == 65.71
+    assert overall.low < overall.mean < overall.high
 
 
 def test_every_recorded_winner_of_llmbar_is_read() -> None:
@@ -308,6 +316,14 @@ def test_llmbars_evaluators_are_read_as_their_configurations_say(
 ) -> None:
     text = "Output (a) is brief. Therefore, Output (b) is better."
     assert llmbar.named(llmbar.row(instance(evaluator, shown(text, text, **more)))) == named
+
+
+def test_a_completion_that_is_null_names_nothing() -> None:
+    nothing = {name: {"completion": None, "winner": None} for name in ("swap = False", "swap = True")}
+    assert llmbar.named(llmbar.row(instance("GPT-4/Vanilla", nothing))) == (None, None)
+    told = {"pair_id": "1", "source": "livecodebench", "label": "B>A", "judge_name": "arena_hard"}
+    row = judgebench.judged_row(told | {"judgments": [{"judgment": None, "decision": None}] * 2})
+    assert row["status"] == "failed"
 
 
 def test_llmbars_statistics_count_verdicts_in_each_order() -> None:

@@ -21,6 +21,9 @@ from math import isnan
 from pathlib import Path
 from typing import Any
 
+Stated = Mapping[str, Any]
+"""What `reference_numbers.json` says of a source."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
@@ -66,7 +69,3 @@ def figures(data: Path) -> Iterator[Figure]:
         source = importlib.import_module(f"{__name__}.{name}")
         if (data / source.FOLDER).is_dir():
             yield from source.figures(data / source.FOLDER, stated.get(source.FOLDER, {}))
-
-
-Stated = Mapping[str, Any]
-"""What `reference_numbers.json` says of a source."""

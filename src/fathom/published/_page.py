@@ -81,7 +81,7 @@ def _together(figures: Sequence[Figure]) -> tuple[str, ...]:
 
 def _difference(figures: Iterable[Figure]) -> str:
     """The largest."""
-    found = [figure.ours - figure.published for figure in figures if figure.published is not None]
+    found = [figure.difference for figure in figures if figure.difference is not None]
     if not found:
         return "-"
     largest = max(found, key=abs)

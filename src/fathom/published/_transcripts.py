@@ -32,7 +32,8 @@ def lines(path: Path) -> Iterator[dict[str, Any]]:
     with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
             try:
-                yield json.loads(line)
+                if line.strip():
+                    yield json.loads(line)
             except ValueError as error:
                 raise FathomError(f"{path}:{number}: is not JSON: {error}") from error
 

@@ -9,7 +9,8 @@ from math import nan
 from pathlib import Path
 from typing import Any
 
-from fathom.bench._outcomes import Row, in_order, mean
+from fathom.bench._outcomes import Row, mean
+from fathom.engines import Completion
 from fathom.judges import Judge
 from fathom.judges.llmbar import LLMBarJudge
 from fathom.judges.llmbar_rating import LLMBarRatingJudge
@@ -71,8 +72,13 @@ def row(instance: Mapping[str, Any]) -> dict[str, Any]:
     comparison = compared(id, subset=subset.split("/")[-1], label=int(instance["label"]) - 1)
     judge = judge_of(instance["_evaluator"], result)
     if judge.pattern == "pointwise":
-        return read_row(judge, comparison, [(order, written(result[name][0])) for name, order in RATED])
-    return read_row(judge, comparison, [(order, written(result[name]["completion"][0])) for name, order in SHOWN])
+        return read_row(judge, comparison, [(order, _completion(result[name])) for name, order in RATED])
+    return read_row(judge, comparison, [(order, _completion(result[name]["completion"])) for name, order in SHOWN])
+
+
+def _completion(told: Sequence[str | None] | None) -> Completion | None:
+    """Of its text and why it ended."""
+    return written(told[0]) if told else None
 
 
 def judge_of(evaluator: str, result: Mapping[str, Any]) -> Judge:
@@ -118,8 +124,8 @@ def _equal(one: int | None, other: int | None) -> bool:
 def named(row: Row) -> tuple[int | None, int | None]:
     """What was named in each order. Two ratings have none: a tie is for the second in the first order, and turned
     around in the other; ratings that cannot be read are for the first."""
-    straight, swapped = in_order(row, 0), in_order(row, 1)
-    if straight is not None and swapped is not None:
+    if len(row["votes"]) == len(BOTH_ORDERS):
+        straight, swapped = row["votes"]
         return straight["winner"], swapped["winner"]
     if row["status"] != "ok":
         return BOTH_ORDERS[0]
