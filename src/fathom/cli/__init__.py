@@ -10,6 +10,8 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import sys
+from inspect import cleandoc
+from textwrap import dedent
 
 import typer
 
@@ -39,9 +41,17 @@ def _add_verbs() -> None:
         command = importlib.import_module(f"{__name__}.{module.name}").command
         name = module.name.replace("_", "-")
         if isinstance(command, typer.Typer):
+            for each in command.registered_commands:
+                each.help = _shown(each.callback.__doc__ or "")
             app.add_typer(command, name=name)
         else:
-            app.command(name)(command)
+            app.command(name, help=_shown(command.__doc__ or ""))(command)
+
+
+def _shown(docstring: str) -> str:
+    """With indented examples between fences: Typer takes the indentation away, and would run the lines together."""
+    paragraphs = cleandoc(docstring).split("\n\n")
+    return "\n\n".join(f"```\n{dedent(each)}\n```" if each.startswith("    ") else each for each in paragraphs)
 
 
 _add_verbs()

@@ -14,7 +14,9 @@ def command(
 ) -> None:
     """Synthesise, fine-tune, reinforce and judge in the small world, then write a report: a few minutes on two cores.
 
-    fathom demo --out runs/demo
+        fathom demo --out runs/demo
+
+    Nothing is downloaded, and no GPU is needed.
     """
     from rich.console import Console
 

@@ -14,9 +14,11 @@ def command(
 ) -> None:
     """List the runs below a folder, or inspect one: what made it, what came of it, what failed.
 
-    fathom runs                              # every file of results below this folder
-    fathom runs results/verdicts.jsonl       # one of them
-    fathom runs verdicts.jsonl.journal       # the completions of a journal, by engine
+        fathom runs                              # every file of results below this folder
+        fathom runs results/verdicts.jsonl       # one of them
+        fathom runs verdicts.jsonl.journal       # the completions of a journal, by engine
+
+    A run is a file of results that --out of another verb wrote; what made it is read from OUT.meta.json beside it.
     """
     from fathom import runs
     from fathom.cli._tables import lines, records
