@@ -198,6 +198,29 @@ def test_alpaca_eval_without_log_probabilities_decides_nothing() -> None:
     assert Rule("probability")([vote]).status is INVALID
 
 
+VERDICTS = [
+    ("llmbar", {}, "Output (", "b", "a", ")"),
+    ("llmbar", {"style": "cot"}, "It is a mess. Output (", "b", "a", ") is better."),
+    ("autoj", {}, "final decision is Response ", "2", "1", "."),
+    ("pandalm", {}, "", "2", "1", "\n\n### Reason: 1 errs."),
+    ("rm_r1", {}, "<answer>[[", "B", "A", "]]</answer>"),
+    ("rewardbench", {}, "A errs. [[", "B", "A", "]]"),
+]
+
+
+@pytest.mark.parametrize(("name", "settings", "before", "said", "other", "after"), VERDICTS)
+def test_the_token_of_a_verdict_tells_how_probable_each_response_was(
+    name: str, settings: dict[str, Any], before: str, said: str, other: str, after: str
+) -> None:
+    likely = ((said, math.log(0.7)), (other, math.log(0.2)))
+    tokens = [TokenLogprob(before, 0.0, ((before, 0.0),)), TokenLogprob(said, likely[0][1], likely)]
+    completion = Completion(f"{before}{said}{after}", logprobs=(*tokens, TokenLogprob(after, 0.0, ((after, 0.0),))))
+    judge = find(name)(sampling=Sampling(top_logprobs=5), **settings)
+    vote = judge.read_completion(completion, comparison(judge))
+    assert vote.winner == 1
+    assert vote.probabilities == pytest.approx((0.2, 0.7))
+
+
 # Scores and prompts --------------------------------------------------------------------------------------------------
 
 

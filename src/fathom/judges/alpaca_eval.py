@@ -58,8 +58,7 @@ class AlpacaEvalJudge(TemplatedJudge):
             return vote
         scores = tuple(mass / sum(masses) for mass in masses)
         winner = None if scores[0] == scores[1] else scores.index(max(scores))
-        told = named(winner, vote.text, scores)
-        return replace(told, probabilities=masses, usage=vote.usage, reasoning=vote.reasoning)
+        return replace(vote, status=Status.OK, winner=winner, scores=scores, probabilities=masses, error=None)
 
 
 JUDGE = AlpacaEvalJudge
