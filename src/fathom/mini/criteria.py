@@ -166,7 +166,7 @@ def _every_word() -> Sequence[str]:
     words = " ".join([*ATTRIBUTES, *ATTRIBUTES])
     grades = [f"{grade} {grade}{{{grade}" for grade in GRADES]
     written = [f"Principle 1: {name} (100 %)\n\nScores: \\boxed{{1, 1}}" for name in (*PRINCIPLES, POLISH)]
-    return [words, *ATTRIBUTES, *grades, *written]
+    return [words, *ATTRIBUTES, *grades, *written, "Scores: \\boxed{1, 1}"]
 
 
 def untrained(seed: int, hidden: int = 48, layers: int = 2, heads: int = 2) -> Any:

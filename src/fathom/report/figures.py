@@ -65,10 +65,19 @@ Line = Sequence[tuple[float, Interval]]
 """Points from left to right: where, and how high."""
 
 
-def lines(panels: Mapping[str, Mapping[str, Line]], path: Path, *, across: str, up: str) -> list[Path]:
+def lines(
+    panels: Mapping[str, Mapping[str, Line]],
+    path: Path,
+    *,
+    across: str,
+    up: str,
+    marks: Mapping[str, float] | None = None,
+    legend: str = "",
+) -> list[Path]:
     """One line a series, with 95 % intervals, one panel beside the other; returns the files written.
 
-    The horizontal axis is logarithmic. Markers tell lines apart, beside colours.
+    The horizontal axis is logarithmic. Markers tell lines apart, beside colours. `marks[title]` is a height across a
+    panel, such as a ceiling, named `legend`.
     """
     plt = _pyplot()
     figure, axes = plt.subplots(1, len(panels), figsize=(4.8 * len(panels), 3.8), squeeze=False, layout="constrained")
@@ -78,6 +87,8 @@ def lines(panels: Mapping[str, Mapping[str, Line]], path: Path, *, across: str, 
             reach = [[value.mean - value.low for _, value in line], [value.high - value.mean for _, value in line]]
             style = {"color": colour, "marker": marker, "capsize": 2, "elinewidth": 0.9}
             axis.errorbar([x for x, _ in line], middle, yerr=reach, label=name, **style)
+        if marks and title in marks:
+            axis.axhline(marks[title], label=legend, **_MARK)
         axis.set_title(title, fontsize=11)
         axis.set_xscale("log")
         axis.set_xlabel(across)
