@@ -5,14 +5,20 @@
 
 A failure, also a full disk, leaves the file that was there before as it was. Two processes writing one path do not mix:
 the last to finish stands. What is no file (/dev/null, a pipe) is written to as it is, and not replaced.
+
+A process that is killed leaves what it had written beside the file, as `.NAME.HOST-PID.tmp`. Whoever writes that file
+next on the same machine takes it away.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
+from platform import node
 from typing import BinaryIO
 
 
@@ -24,7 +30,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         with path.open("wb") as file:
             yield file
         return
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    _clear(path)
+    unfinished = path.with_name(f".{path.name}.{node()}-{os.getpid()}.tmp")
     try:
         with unfinished.open("wb") as file:
             yield file
@@ -33,3 +40,23 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _clear(path: Path) -> None:
+    """Removes what processes of this machine that are dead by now have left of `path`."""
+    for left in path.parent.glob(f".{escape(path.name)}.{escape(node())}-*.tmp"):
+        pid = left.name.removesuffix(".tmp").rpartition("-")[2]
+        if pid.isdecimal() and not _alive(int(pid)):
+            left.unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    if sys.platform == "win32":
+        return True  # nothing there asks for a process without touching it
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
