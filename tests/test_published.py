@@ -22,6 +22,7 @@ from fathom.published import (
     Figure,
     alpaca_eval,
     figures,
+    fover,
     gsm8k,
     judgebench,
     llmbar,
@@ -40,6 +41,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 LEAST = {
     "AlpacaEval 2": 15,
     "Auto-J pairwise": 9 * 3,
+    "FoVer on ProcessBench": 24 * 2 * 5,
     "GSM8K": 4,
     "JudgeBench": 7 * 5,
     "LLMBar": 247 * 9,
@@ -404,3 +406,16 @@ def test_rewardmath_counts_an_unreadable_verdict_on_a_pair_as_lost() -> None:
     # 0, 1 and 2 pairs lost.
     mrr = (1 + 1 / 2 + 1 / 3) / 3
     assert rewardmath.ways(problems) == {"pairwise": {"accuracy": pytest.approx(100 / 3), "mrr": pytest.approx(mrr)}}
+
+
+def test_fover_calls_right_what_scores_above_the_threshold() -> None:
+    rows = [fover.row(score, right) for score, right in [(0.9, True), (0.5, True), (0.5, False), (0.1, False)]]
+    # Above 0.5: the first alone. Pairs of right and wrong: 0.9 wins both, 0.5 ties and wins.
+    assert fover.measured(rows, 0.5) == {
+        "auroc": pytest.approx(3.5 / 4),
+        "accuracy": 0.75,
+        "f1": pytest.approx(2 / 3),
+        "precision": 1.0,
+        "recall": 0.5,
+    }
+    assert isnan(fover.area([0.9], []))
