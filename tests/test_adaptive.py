@@ -18,7 +18,7 @@ from fathom.errors import FathomError
 from fathom.judges import Voter
 from fathom.rationale import Status
 from fathom.records import Comparison
-from fathom.scaling.adaptive import Adaptive, chance_of_another, overtakes
+from fathom.scaling.adaptive import Adaptive, chance_of_another, overtakes, settled_after
 from fathom.scaling.votes import Counted, Repeated
 from fathom.verdict import Aggregate, Rule, Verdict, Vote
 
@@ -60,6 +60,7 @@ def test_its_votes_are_the_first_of_all_votes(cast: list[int | str | None], erro
     voter = Listed(tuple(map(vote, cast)))
     few, all_of_them = judged(Adaptive(voter, len(cast), error)), judged(Repeated(voter, len(cast)))
     assert few.votes == all_of_them.votes[: len(few.votes)]
+    assert len(few.votes) == settled_after(all_of_them.votes, Rule(), error)
 
 
 def test_a_unanimous_judge_is_asked_little_and_one_that_wavers_to_the_end() -> None:

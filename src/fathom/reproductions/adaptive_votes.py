@@ -37,7 +37,7 @@ from fathom.report.figures import Line, lines
 from fathom.report.page import markdown
 from fathom.reproductions._claims import claim, claim_folder, named, side_by_side
 from fathom.runs import open as open_run
-from fathom.scaling.adaptive import Adaptive
+from fathom.scaling.adaptive import Adaptive, settled_after
 from fathom.scaling.votes import Repeated
 from fathom.verdict import Rule, Vote
 
@@ -149,16 +149,6 @@ def collect(arm: arms.Arm, out: Path, seeds: Sequence[int]) -> Runs:
 # Simulated judges -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Drawn(Voter):
-    """Votes that were drawn before, one a sample."""
-
-    cast: tuple[Vote, ...]
-
-    async def votes(self, comparison: Comparison, sample: int = 0) -> list[Vote]:
-        return [self.cast[sample]]
-
-
 def simulated(accuracy: float, correlation: float, seed: int, count: int) -> dict[str, list[Judged]]:
     """A judge that is right with a chance of its own on each comparison: Beta distributed, `accuracy` on average.
 
@@ -167,12 +157,11 @@ def simulated(accuracy: float, correlation: float, seed: int, count: int) -> dic
     rng = random.Random(f"{accuracy}/{correlation}/{seed}")
     weight = 1 / correlation - 1
     runs: dict[str, list[Judged]] = {"fixed": [], "adaptive": []}
-    comparison = Comparison(id="simulated", prompt="p", responses=("right", "wrong"))
     for _ in range(count):
         chance = rng.betavariate(accuracy * weight, (1 - accuracy) * weight)
         cast = tuple(Vote(Status.OK, winner=int(rng.random() >= chance), order=(0, 1)) for _ in range(MOST))
-        asked = asyncio.run(Adaptive(Drawn(cast), MOST, CLAIMED).votes(comparison))
-        for name, votes in (("fixed", cast), ("adaptive", asked)):
+        asked = settled_after(cast, Rule(), CLAIMED)
+        for name, votes in (("fixed", cast), ("adaptive", cast[:asked])):
             winner = Rule()(votes).winner
             runs[name].append(Judged(0.5 if winner is None else float(winner == 0), len(votes), winner))
     return runs

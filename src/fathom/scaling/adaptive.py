@@ -57,6 +57,14 @@ class Adaptive(Wrapped):
         return votes
 
 
+def settled_after(votes: Sequence[Vote], rule: Rule, error: float) -> int:
+    """How many of these recorded votes would have been asked for, were they all that there can be."""
+    for count in range(1, len(votes)):
+        if chance_of_another(votes[:count], rule, len(votes) - count) <= error:
+            return count
+    return len(votes)
+
+
 def chance_of_another(votes: Sequence[Vote], rule: Rule, left: int) -> float:
     """The chance, 0 to 1, that `left` more votes change the verdict that `rule` makes of `votes`.
 
