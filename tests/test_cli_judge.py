@@ -172,6 +172,18 @@ def test_what_a_user_can_mend_is_said_in_one_message(pairs: Path, arguments: lis
         judge(pairs, *arguments)
 
 
+def test_rows_with_more_or_fewer_responses_can_be_skipped_by_a_judge_of_pairs(says_a: Path, tmp_path: Path) -> None:
+    out = tmp_path / "verdicts.jsonl"
+    lists = tmp_path / "lists.jsonl"
+    rows = [{"id": str(n), "prompt": "Task", "responses": list("abc"[:n])} for n in (2, 3, 1)]
+    lists.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(FathomError, match=r"lists.jsonl:2: responses: MixJudge judges 2 at a time"):
+        judge(lists, "--model", says_a, "--out", out)
+    judge(lists, "--model", says_a, "--out", out, "--on-error", "skip")
+    assert [row["id"] for row in rows_of(out)] == ["2"]
+    assert [row["line"] for row in rows_of(tmp_path / "verdicts.jsonl.skipped.jsonl")] == [2, 3]
+
+
 def test_the_command_prints_a_message_and_no_traceback(pairs: Path) -> None:
     command = [sys.executable, "-c", "from fathom.cli import main; main()", "judge", str(pairs), "--model", "./nowhere"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -85,6 +85,22 @@ def test_preferences_are_in_trls_layout_as_text_and_as_messages(tmp_path: Path, 
     assert meta_of(out)["summary"]["counts"] == {"written": 2}
 
 
+@pytest.mark.parametrize("verb", ["rank", "pairs"])
+def test_a_row_with_one_response_is_named_and_stops_the_run_or_is_skipped_and_kept(verb: str, tmp_path: Path) -> None:
+    answers = [json.loads(line) for line in ANSWERS.read_text().splitlines()]
+    alone = answers[0] | {"id": "alone", "responses": ["only one"], "label": 0}
+    source, out = tmp_path / "answers.jsonl", tmp_path / "out.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in (answers[2], alone, answers[2] | {"id": "last"})))
+    given = (verb, source, "--model", "mini", "--style", "depth", "--out", out)
+    with pytest.raises(FathomError, match=r"answers.jsonl:2: responses: comparison 'alone' has 1 response"):
+        fathom(*given)
+    result = fathom(*given, "--on-error", "skip")
+    assert [row["id"] for row in rows_of(out)] == ["answers-3", "last"]
+    assert "answers.jsonl:2: responses: comparison 'alone' has 1 response" in result.stderr
+    [skipped] = rows_of(tmp_path / "out.jsonl.skipped.jsonl")
+    assert (skipped["line"], skipped["row"]["id"]) == (2, "alone")
+
+
 def test_votes_that_cannot_differ_are_refused() -> None:
     with pytest.raises(FathomError, match="add --temperature"):
         fathom("rank", ANSWERS, "--model", "mini", "--votes", 3)

@@ -19,7 +19,7 @@ import json
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
@@ -34,6 +34,8 @@ from fathom.records import Comparison, Record
 
 OnError = Literal["stop", "skip"]
 Source = str | Path | Iterable[Mapping[str, Any]]
+Check = Callable[[Comparison], None]
+"""Raises FathomError that says why a comparison cannot be used."""
 Located = tuple[int, Any]
 """A line number (or, where there are no lines, a row number, both from 1) and the row, or the BadRow that is there."""
 
@@ -71,13 +73,15 @@ def read(
     seed: int = 0,
     on_error: OnError = "stop",
     limit: int | None = None,
+    check: Check | None = None,
 ) -> Comparisons:
     """The comparisons of a source, one after the other, at most `limit`.
 
     `mapping` names columns where their own names do not say what they are (`fathom.layouts.FIELDS`). `seed` draws the
     order of responses that come as chosen and rejected. A bad row stops the reading, or is skipped and kept in
-    `skipped`. Raises FathomError: at once for a source that cannot be opened, and while reading for a bad row
-    (`FILE:LINE: FIELD: what was wrong, what is allowed`), a damaged file, and a source without one readable row.
+    `skipped`; a row is bad, too, where `check` refuses one of its comparisons. Raises FathomError: at once for a source
+    that cannot be opened, and while reading for a bad row (`FILE:LINE: FIELD: what was wrong, what is allowed`), a
+    damaged file, and a source without one readable row.
     """
     mapping = dict(mapping or {})
     unknown = [field for field in mapping if field not in FIELDS]
@@ -85,7 +89,7 @@ def read(
         raise FathomError(f"--map {unknown[0]}=...: there is no such field; there are {', '.join(FIELDS)}")
     _refuse_unreadable(source)
     skipped: list[Skipped] = []
-    return Comparisons(islice(_comparisons(source, mapping, seed, on_error, skipped), limit), skipped)
+    return Comparisons(islice(_comparisons(source, mapping, seed, on_error, check, skipped), limit), skipped)
 
 
 def as_mapping(arguments: Sequence[str]) -> dict[str, str]:
@@ -123,7 +127,12 @@ def _write_lines(file: BinaryIO, rows: Iterable[BaseModel | Mapping[str, Any]]) 
 
 
 def _comparisons(
-    source: Source, mapping: Mapping[str, str], seed: int, on_error: OnError, skipped: list[Skipped]
+    source: Source,
+    mapping: Mapping[str, str],
+    seed: int,
+    on_error: OnError,
+    check: Check | None,
+    skipped: list[Skipped],
 ) -> Iterator[Comparison]:
     lines: dict[str, int] = {}
     copies: Counter[str] = Counter()
@@ -131,7 +140,7 @@ def _comparisons(
     for line, row in rows:
         try:
             id = _id(layout, _sound(row), lines, copies)
-            found = layout.read(row, id, seed)
+            found = _checked(layout.read(row, id, seed), check)
         except BadRow as bad:
             skip = Skipped(file=_name(source), line=line, field=bad.field, message=str(bad), row=bad.text or row)
             if on_error == "stop":
@@ -142,6 +151,17 @@ def _comparisons(
         yield from found
     if not lines:
         raise FathomError(f"{_name(source)}: none of its {len(skipped)} rows could be read; the first: {skipped[0]}")
+
+
+def _checked(comparisons: Sequence[Comparison], check: Check | None) -> Sequence[Comparison]:
+    if check is None:
+        return comparisons
+    try:
+        for comparison in comparisons:
+            check(comparison)
+    except FathomError as error:
+        raise BadRow("responses", str(error)) from None
+    return comparisons
 
 
 def _recognised(source: Source, mapping: Mapping[str, str], patient: bool) -> tuple[Layout, Iterator[Located]]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fathom.engines.metering import Metered, Price
     from fathom.judges import Judge, Voter
     from fathom.reading import Comparisons
+    from fathom.records import Comparison
     from fathom.scaling.guided import MetaRewardModel
 
 Outcome = TypeVar("Outcome")
@@ -74,10 +75,15 @@ class Opened:
         return meta_reward_model(self.given["meta"], **{name: value for name, value in flags.items() if value})
 
 
-def opened(given: Mapping[str, Any], source: tuple[Comparisons, Sequence[Path]] | None = None) -> Opened:
+def opened(
+    given: Mapping[str, Any],
+    source: tuple[Comparisons, Sequence[Path]] | None = None,
+    check: Callable[[Comparison], None] | None = None,
+) -> Opened:
     """The source, the engine with its journal, and the judge. Raises FathomError for what cannot be opened.
 
-    `source` are comparisons and the files that these come from; without it they are read from the file that is given.
+    `source` are comparisons and the files that these come from; without it they are read from the file that is given,
+    with a `check` that they can be judged, which is the judge's own unless given.
     """
     votes = given["votes"]
     if votes != 1 and given["temperature"] == 0:
@@ -91,20 +97,22 @@ def opened(given: Mapping[str, Any], source: tuple[Comparisons, Sequence[Path]] 
     from fathom.engines.metering import Metered
 
     out = given["out"]
-    comparisons, inputs = source or _read(given)
+    judge = judge_of(given)
+    # A judge of one response is asked about several one by one.
+    comparisons, inputs = source or _read(given, check or (judge.check if judge.pattern == "pairwise" else None))
     flags = {name: given[name] for name in ("base_url", "device", "dtype", "max_batch_tokens")}
     runner = engines.open(given["engine"], located(given["model"]), **options(given["engine_option"], flags))
     metered = Metered(runner, price=_price(given), max_cost=given["max_cost"], max_tokens=given["max_total_tokens"])
     cached = CachedEngine(metered, given["journal"] or (f"{out}.journal" if out else ":memory:"))
-    return Opened(given, comparisons, inputs, metered, cached, judge_of(given, cached))
+    return Opened(given, comparisons, inputs, metered, cached, replace(judge, engine=cached))
 
 
-def _read(given: Mapping[str, Any]) -> tuple[Comparisons, list[Path]]:
+def _read(given: Mapping[str, Any], check: Callable[[Comparison], None] | None) -> tuple[Comparisons, list[Path]]:
     from fathom.reading import as_mapping, read
 
     file, mapping = given["file"], as_mapping(given["map"])
-    comparisons = read(file, mapping=mapping, seed=given["seed"], on_error=given["on_error"], limit=given["limit"])
-    return comparisons, [] if file == "-" else [Path(file)]
+    settings = {name: given[name] for name in ("seed", "on_error", "limit")}
+    return read(file, mapping=mapping, check=check, **settings), [] if file == "-" else [Path(file)]
 
 
 def _price(given: Mapping[str, Any]) -> Price | None:
@@ -117,7 +125,7 @@ def _price(given: Mapping[str, Any]) -> Price | None:
     return prices().get(given["model"]) if there else None
 
 
-def judge_of(given: Mapping[str, Any], engine: Engine) -> Judge:
+def judge_of(given: Mapping[str, Any], engine: Engine | None = None) -> Judge:
     """What --judge, --style and --prompt say, and where they say nothing, the checkpoint of --model."""
     from fathom.checkpoints import located
     from fathom.cli._engine import options

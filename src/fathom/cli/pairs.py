@@ -31,11 +31,11 @@ def command(
     from fathom.cli._judging import describe, opened, run
     from fathom.judging import write_preferences
     from fathom.scaling.preferences import preference
-    from fathom.scaling.ranking import rank
+    from fathom.scaling.ranking import check, rank
     from fathom.scaling.schedules import round_robin
     from fathom.scaling.scores import wins
 
-    ready = opened(given | {"file": file, "out": out, "min_margin": min_margin, "ties": ties})
+    ready = opened(given | {"file": file, "out": out, "min_margin": min_margin, "ties": ties}, check=check)
     ranked = partial(rank, ready.voter, schedule=round_robin, reduce=wins)
     prefer = partial(preference, ties=ties, min_margin=min_margin)
     counts, usage = run(ready, "comparisons", partial(write_preferences, ranked, prefer, ready.comparisons))

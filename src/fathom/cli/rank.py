@@ -35,11 +35,11 @@ def command(
     from fathom.cli._judging import describe, opened, run, show
     from fathom.judging import write_rankings
     from fathom.metrics.rankings import summary
-    from fathom.scaling.ranking import rank
+    from fathom.scaling.ranking import check, rank
     from fathom.scaling.schedules import SCHEDULES
     from fathom.scaling.scores import REDUCERS
 
-    ready = opened(given | {"file": file, "out": out, "schedule": schedule, "reduce": reduce})
+    ready = opened(given | {"file": file, "out": out, "schedule": schedule, "reduce": reduce}, check=check)
     ranked = partial(rank, ready.voter, schedule=SCHEDULES[schedule], reduce=REDUCERS[reduce])
     tallies = run(ready, "ranked", partial(write_rankings, ranked, ready.comparisons))
     show("rankings", tallies, RANKINGS)

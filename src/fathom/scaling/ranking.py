@@ -65,9 +65,8 @@ async def rank(
     A pointwise or listwise judge is asked once for all responses; its verdict's scores are the ranking's, and
     `schedule` and `reduce` do nothing. Raises FathomError for a comparison of one response.
     """
+    check(comparison)
     n = len(comparison.responses)
-    if n < 2:
-        raise FathomError(f"comparison {comparison.id!r} has {n} response; a ranking takes at least 2")
     if voter.pattern != "pairwise":
         whole = await voter(comparison)
         return Ranking(whole.scores or (None,) * n, {tuple(range(n)): whole})
@@ -82,6 +81,12 @@ async def rank(
         except StopIteration:
             break
     return Ranking(reduce(n, _outcomes(verdicts)), dict(sorted(verdicts.items())))
+
+
+def check(comparison: Comparison) -> None:
+    """Raises FathomError for a comparison of one response."""
+    if len(comparison.responses) < 2:
+        raise FathomError(f"comparison {comparison.id!r} has 1 response; a ranking takes at least 2")
 
 
 def _outcomes(verdicts: Mapping[Pair, Verdict]) -> Outcomes:
