@@ -23,7 +23,9 @@ def command(
     model: Annotated[str | None, typer.Option(help="The teacher: a checkpoint's folder or a name.")] = None,
     arm: Annotated[
         list[str],
-        typer.Option(help="mix, breadth, depth or vanilla; several may be given, and share the teacher's samples."),
+        typer.Option(
+            help="mix, breadth, depth or vanilla; several may be given, and share the teacher's samples. Or verifier."
+        ),
     ] = ["mix"],  # noqa: B006
     samples: Annotated[int, typer.Option(min=1, help="Vanilla rationales a comparison.")] = 2,
     keep: Annotated[int, typer.Option(min=1, help="Most principles of a breadth rationale.")] = 10,
@@ -46,6 +48,10 @@ def command(
     max_tokens: Annotated[int, typer.Option(min=1, help="The teacher's longest answer.")] = 4096,
     seed: Annotated[int, typer.Option(help="Of the random draws, and of the order of chosen and rejected.")] = 0,
     concurrency: Annotated[int, typer.Option(min=1, help="Most requests in flight.")] = 64,
+    truncated: Annotated[
+        float,
+        typer.Option(min=0, max=0.9, help="(verifier) Share of first sentences of right solutions, as wrong ones."),
+    ] = 0.0,
 ) -> None:
     """Make training rationales: breadth for preference, depth for correctness.
 
@@ -57,8 +63,15 @@ def command(
 
     Every finished completion is kept in OUT/journal.sqlite. To go on after an interruption, give the same command
     again.
+
+    The arm verifier asks no teacher: it makes YES and NO of responses with a reference answer and scores of 1 and 0. It
+    stands alone.
+
+        fathom synth solutions.jsonl --arm verifier --truncated 0.11 --out verifier
     """
     given = dict(locals())
+    if arm == ["verifier"]:
+        return _verifier(given)
     from fathom import engines, synth
     from fathom.checkpoints import located
     from fathom.cli._skipped import report
@@ -85,6 +98,23 @@ def command(
     inputs = [] if file == "-" else [Path(file)]
     synth.write(result, out, provenance(given | {"engine": teacher.identity}, inputs))
     typer.echo(synth.table(result))
+
+
+def _verifier(given: dict[str, Any]) -> None:
+    from fathom.cli._skipped import report
+    from fathom.provenance import provenance, write_json
+    from fathom.reading import as_mapping, read, write_jsonl
+    from fathom.synth import verifying
+
+    file, out, seed = given["file"], given["out"], given["seed"]
+    mapping, on_error = as_mapping(given["map"]), given["on_error"]
+    source = read(file, mapping=mapping, seed=seed, on_error=on_error, limit=given["limit"])
+    rows = verifying.examples(source, truncated=given["truncated"], seed=seed)
+    report(source.skipped, out / "skipped.jsonl")
+    write_jsonl(out / "verifier.jsonl", rows)
+    counts = verifying.counts(rows)
+    write_json(out / "manifest.json", provenance(given, [] if file == "-" else [Path(file)]) | {"completions": counts})
+    typer.echo(", ".join(f"{name} {count}" for name, count in counts.items()))
 
 
 def _synthesised(comparisons: list[Comparison], teacher: Engine, settings: Settings, journal: Path) -> Result:

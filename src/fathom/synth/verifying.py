@@ -1,0 +1,104 @@
+"""Training data of a verifier, with truncated negatives: `fathom synth FILE --arm verifier`.
+
+    rows = verifying.examples(comparisons, truncated=0.11, seed=0)         # prompt, completion YES or NO
+
+Method: "One token to fool LLM-as-a-judge" (arXiv 2507.08794). A verifier that has only seen whole solutions may take
+an opener such as "Thought process:" for one. So the first sentences of right solutions are added, as wrong ones: one
+example in nine in the paper. They are no openers that `fathom probe` tries, so that it still measures something new.
+
+A comparison has a reference answer, and a label that scores each response 1 (right) or 0 (wrong). Not promised: that no
+first sentence gives the answer in other words; one that holds the reference literally is left out.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+from fathom.errors import FathomError
+from fathom.judges.verifier import VerifierJudge
+from fathom.probes.keys import keys
+from fathom.records import Comparison
+from fathom.synth.merging import plain, sentences
+
+TRUNCATED = 0.11
+"""Share of truncated negatives in the paper's data: 20,000 of 180,000."""
+
+
+class Answer(NamedTuple):
+    """One response, alone in its comparison, and whether it is right."""
+
+    comparison: Comparison
+    right: bool
+    truncated: bool = False
+
+
+def examples(comparisons: Iterable[Comparison], *, truncated: float = 0.0, seed: int = 0) -> list[dict[str, Any]]:
+    """A training row a response, as SFT takes them; truncated negatives are the share `truncated` of all rows.
+
+    Raises FathomError where a comparison has no reference or no such label, and where there are too few right
+    solutions of several sentences.
+    """
+    if not 0 <= truncated < 1:
+        raise FathomError(f"the share of truncated negatives is {truncated}; allowed is 0 or more, and below 1")
+    answers = [answer for comparison in comparisons for answer in _alone(comparison)]
+    rng = random.Random(f"truncated/{seed}")
+    rows = answers + _drawn(answers, round(len(answers) * truncated / (1 - truncated)), rng)
+    rng.shuffle(rows)
+    judge = VerifierJudge(trained=True)
+    return [_row(judge, answer) for answer in rows]
+
+
+def _alone(comparison: Comparison) -> Iterator[Answer]:
+    scores = comparison.label.scores if comparison.label else None
+    if scores is None or not set(scores) <= {0.0, 1.0}:
+        raise FathomError(
+            f"comparison {comparison.id!r} has no label that says of each response whether it is right; "
+            "give scores of 1 and 0"
+        )
+    for place, score in enumerate(scores):
+        yield Answer(comparison.of((place,)), right=score == 1)
+
+
+def _drawn(answers: Sequence[Answer], count: int, rng: random.Random) -> list[Answer]:
+    negatives = [negative for answer in answers if (negative := truncate(answer)) is not None]
+    if count > len(negatives):
+        raise FathomError(
+            f"{count} truncated negatives are wanted, and only {len(negatives)} right solutions have a first sentence "
+            "that does not give the answer; lower --truncated"
+        )
+    return rng.sample(negatives, count)
+
+
+def truncate(answer: Answer) -> Answer | None:
+    """The first sentence of a right solution, as a wrong one; None where that may be right, or is a master key."""
+    comparison = answer.comparison
+    first, *others = [sentence.strip() for sentence in sentences(comparison.responses[0])] or [""]
+    reference = plain(comparison.reference or "")
+    if not answer.right or not others or f" {reference} " in f" {plain(first)} " or plain(first) in _keys():
+        return None
+    shorter = comparison.model_copy(update={"id": f"{comparison.id}/truncated", "responses": (first,)})
+    return Answer(shorter, right=False, truncated=True)
+
+
+@cache
+def _keys() -> set[str]:
+    return {plain(key) for texts in keys().values() for key in texts}
+
+
+def _row(judge: VerifierJudge, answer: Answer) -> dict[str, Any]:
+    return {
+        "id": answer.comparison.id,
+        "truncated": answer.truncated,
+        "prompt": judge.ask(answer.comparison),
+        "completion": [{"role": "assistant", "content": "YES" if answer.right else "NO"}],
+    }
+
+
+def counts(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """How many rows say YES, say NO, and are truncated negatives."""
+    answers = [(row["completion"][0]["content"], row["truncated"]) for row in rows]
+    said = {word: sum(answer == word for answer, _ in answers) for word in ("YES", "NO")}
+    return {**said, "truncated": sum(truncated for _, truncated in answers)}
