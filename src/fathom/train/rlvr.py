@@ -65,7 +65,8 @@ def able_to_check(judge: Judge, verifier: Verifier) -> Judge:
     """The judge, with math-verify to check its own solutions where it is paid for those (a setting `solved`)."""
     if "solved" not in {field.name for field in fields(judge)}:
         return judge
-    return replace(judge, **{"solved": lambda answer, reference: verifier.check(answer, reference).equal})
+    solved: Any = lambda answer, reference: verifier.check(answer, reference).equal  # noqa: E731
+    return replace(judge, **{"solved": solved})
 
 
 def read(recipe: RLVRRecipe) -> list[Comparison]:
