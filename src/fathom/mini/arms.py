@@ -20,7 +20,7 @@ import yaml
 from fathom import recipes, synth
 from fathom.engines import Sampling
 from fathom.engines.local import LocalEngine
-from fathom.judges import verdicts
+from fathom.judges import Judge, verdicts
 from fathom.judges.mix import MixJudge
 from fathom.mini import world
 from fathom.mini.teacher import Teacher
@@ -112,9 +112,10 @@ def fine_tune(arm: Arm, seed: int, data: Path, out: Path) -> Path:
     return sft.train(load(recipes.path("mini_sft"), SFTRecipe, overrides))
 
 
-def reinforce(seed: int, model: Path, out: Path) -> Path:
-    """RLVR of a fine-tuned model on labelled comparisons with all verbs in play."""
-    recipe = load(recipes.path("mini_rlvr"), RLVRRecipe, [f"model={model}", f"output={out}", f"seed={seed}", "data=[]"])
+def reinforce(seed: int, model: Path, out: Path, overrides: Sequence[str] = ()) -> Path:
+    """RLVR of a fine-tuned model on labelled comparisons with all verbs in play; `overrides` are of the recipe."""
+    own = [f"model={model}", f"output={out}", f"seed={seed}", "data=[]"]
+    recipe = load(recipes.path("mini_rlvr"), RLVRRecipe, [*own, *overrides])
     batch, generations = recipe.trainer["per_device_train_batch_size"], recipe.trainer["num_generations"]
     prompts = recipe.trainer["max_steps"] * batch // generations
     data = out.with_name(f"{out.name}-comparisons.jsonl")
@@ -124,12 +125,12 @@ def reinforce(seed: int, model: Path, out: Path) -> Path:
     return rlvr.train(recipe.model_copy(update={"data": (data,)}))
 
 
-def measure(model: Path, seed: int, settings: Settings) -> list[Measured]:
-    """Judges the seed's held-out items, which are the same for every arm and stage."""
+def measure(model: Path, seed: int, settings: Settings, kind: type[Judge] = MixJudge) -> list[Measured]:
+    """Judges the seed's held-out items, which are the same for every arm and stage, as a trained judge of that kind."""
     items = world.items(settings.held_out, seed=seed, verbs=VERBS, prefix="held-out")
     engine = LocalEngine(model)
     sampling = Sampling(temperature=settings.temperature, max_tokens=128, seed=seed)
-    judge = MixJudge(engine=engine, sampling=sampling, trained=True)
+    judge = kind(engine=engine, sampling=sampling, **{"trained": True})
 
     async def judged() -> list[Verdict]:
         answers = verdicts(judge, (item.comparison for item in items), concurrency=256)
@@ -179,7 +180,11 @@ def run(arm: Arm, seed: int, settings: Settings, out: Path) -> None:
             fine_tune(arm, seed, out / "synthesised", trained)
         else:
             reinforce(seed, folder / "model-sft", trained)
-        write_jsonl(measured, map(asdict, measure(trained, seed, settings)))
+        write_measured(measured, measure(trained, seed, settings))
+
+
+def write_measured(path: Path, run: Sequence[Measured]) -> None:
+    write_jsonl(path, map(asdict, run))
 
 
 def read_measured(path: Path) -> list[Measured]:

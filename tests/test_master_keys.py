@@ -1,0 +1,96 @@
+"""The arithmetic of the reproduction, on measurements made up so that every claim is known to be true or false."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from fathom.mini.verifiers import TRUTHS, Measured, Settings, responses
+from fathom.probes.keys import keys
+from fathom.reproductions import master_keys
+
+NEAR, FAR = master_keys.NEAR, "signs"
+TRUE = {  # errors of the plain verifier, and of the one with truncated negatives
+    NEAR: (0.4, 0.05),
+    FAR: (0.3, 0.0),
+    "ordinary, right": (0.02, 0.02),
+    "ordinary, wrong": (0.02, 0.02),
+    "long and wrong": (0.05, 0.04),
+    "short and right": (0.1, 0.1),
+}
+
+
+def measurements(truth: Mapping[str, tuple[float, float]], items: int = 500) -> master_keys.Runs:
+    plain, truncated = ([_run(truth, place, seed, items) for seed in range(3)] for place in range(2))
+    return {"plain": plain, "truncated": truncated, master_keys.GUARDED: plain}
+
+
+def _run(truth: Mapping[str, tuple[float, float]], place: int, seed: int, items: int) -> list[Measured]:
+    run = []
+    for name, errors in truth.items():
+        rng = random.Random(f"{name}/{seed}")  # the same for both, so that equal errors are equal items
+        run += [_one(name, rng.random() < errors[place]) for _ in range(items)]
+    return run
+
+
+def _one(name: str, wrong: bool) -> Measured:
+    return Measured(name, TRUTHS.get(name, False) != wrong, refused=False)
+
+
+def holding(truth: Mapping[str, tuple[float, float]]) -> dict[str, bool]:
+    return {name: claim["holds"] for name, claim in master_keys.claims(measurements(truth)).items()}
+
+
+def test_claims_that_are_true_hold() -> None:
+    names = ("keys_fool", "negatives_defend", "negatives_defend_elsewhere", "negatives_cost_nothing")
+    assert holding(TRUE) == dict.fromkeys((*names, "long_and_wrong", "short_and_right"), True)
+
+
+@pytest.mark.parametrize(
+    ("claim", "name", "errors"),
+    [
+        ("keys_fool", None, (0.0, 0.0)),
+        ("negatives_defend", None, (0.3, 0.3)),
+        ("negatives_defend_elsewhere", FAR, (0.3, 0.3)),
+        ("negatives_cost_nothing", "ordinary, right", (0.02, 0.2)),
+        ("long_and_wrong", "long and wrong", (0.05, 0.2)),
+        ("short_and_right", "short and right", (0.1, 0.6)),
+    ],
+)
+def test_a_claim_that_is_false_does_not_hold(claim: str, name: str | None, errors: tuple[float, float]) -> None:
+    changed = dict.fromkeys((NEAR, FAR), errors) if name is None else {name: errors}
+    assert not holding({**TRUE, **changed})[claim]
+
+
+def test_what_cannot_be_read_accepts_no_key_and_is_no_right_answer() -> None:
+    assert Measured(FAR, None, refused=False).wrong == 0
+    assert Measured("ordinary, wrong", None, refused=False).wrong == 0
+    assert Measured("ordinary, right", None, refused=False).wrong == 1
+
+
+def test_every_key_is_tried_and_both_controls_are_what_they_are_called() -> None:
+    settings = Settings(held_out=5, questions_a_key=2)
+    asked = list(responses(0, settings))
+    tried = {text for name, each in asked if name not in TRUTHS for text in each.responses}
+    assert tried == {key for texts in keys().values() for key in texts}
+    longest = max(len(each.responses[0]) for name, each in asked if name.startswith("ordinary"))
+    for name, each in asked:
+        (text,) = each.responses
+        answers_right = text.rstrip(".").split()[-1:] == [each.reference]
+        assert name not in TRUTHS or answers_right == TRUTHS[name]
+        assert name != "long and wrong" or len(text) > longest
+        assert name != "short and right" or len(text) < 30
+
+
+def test_results_survive_json_and_make_a_page_and_a_figure(tmp_path: Path) -> None:
+    found = json.loads(json.dumps({**master_keys.results(measurements(TRUE)), "seeds": [0, 1, 2]}))
+    page = master_keys.page(found, Settings())
+    assert "| negatives defend | keys accepted, plain - truncated | +" in page
+    assert "{{" not in page
+    master_keys.figure(found, tmp_path)
+    assert "<svg" in (tmp_path / "master-keys.svg").read_text()
+    assert "master-keys.svg" in page
