@@ -71,8 +71,10 @@ def of_any_figure(rng: Rng, accuracy: float, prompts: int, size: int, replicates
     """The accuracy of the readable: a ratio, where a fifth cannot be read."""
     right = one_judge(rng, accuracy, prompts, size, shared=0.4).values.reshape(prompts, size)
     readable = rng.random((prompts, size)) < 0.8
-    rows = [[hit for hit, told in zip(*each, strict=True) if told] for each in zip(right, readable, strict=True)]
-    found = clustered(lambda items: {"it": fmean(items)}, rows, replicates=replicates, seed=int(rng.integers(2**32)))
+    rows = [
+        [("it", hit) for hit, told in zip(*each, strict=True) if told] for each in zip(right, readable, strict=True)
+    ]
+    found = clustered(dict, rows, replicates=replicates, seed=int(rng.integers(2**32)))
     return found["it"], accuracy
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from fathom import bench
 from fathom.bench._rules import RULES, ruled
+from fathom.metrics.intervals import clustered_mean
 
 Row = dict[str, Any]
 
@@ -229,6 +230,17 @@ def test_ppe_takes_the_curve_from_the_scores_of_a_question() -> None:
         {"accuracy": 0.5, "auc": 0.625, "MATH accuracy": 0.5, "MATH auc": 0.625}
     )
     assert "auc" not in figures("ppe_correctness", [pair(0, 1, None)]), "no scores, no curve"
+
+
+def test_the_curve_of_a_question_that_is_drawn_twice_counts_twice() -> None:
+    def question(number: int, right: float) -> Row:
+        told = {"group": f"MATH/{number}", "answers": [0, 1]}
+        votes = [vote(int(not right), scores=(right, 1 - right))]
+        return row(0, int(not right), subset="MATH", votes=votes, placement=[0, 1], metadata=told, id=str(number))
+
+    areas = [float(number % 3 > 0) for number in range(60)]
+    found = bench.find("ppe_correctness").score(map(question, range(60), areas)).figures["MATH auc"]
+    assert found == pytest.approx(clustered_mean(areas, range(60)), abs=0.02)
 
 
 def test_jetts_takes_the_score_of_what_is_on_top() -> None:

@@ -99,7 +99,8 @@ def test_any_figure_has_the_bounds_that_the_mean_has() -> None:
     clusters = [list(rng.normal(shift, 1, 4)) for shift in rng.normal(0, 1, 40)]
     flat = [(value, number) for number, cluster in enumerate(clusters) for value in cluster]
     by_mean = clustered_mean(*map(list, zip(*flat, strict=True)))
-    by_figure = clustered(lambda items: {"mean": fmean(items)}, clusters, replicates=4000)["mean"]
+    named = [[("mean", value) for value in cluster] for cluster in clusters]
+    by_figure = clustered(dict, named, replicates=4000)["mean"]
     assert by_mean is not None
     assert by_figure == pytest.approx(by_mean, abs=0.03)
     assert by_mean == clustered_mean(*map(list, zip(*flat, strict=True))), "seeded"

@@ -15,18 +15,20 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from fathom.bench._outcomes import Row, by_group, mean, prompt, status
+from fathom.bench._outcomes import Row, prompt, status
 from fathom.errors import FathomError
-from fathom.metrics.intervals import Interval, clustered
+from fathom.metrics.intervals import Interval, clustered, means
 from fathom.records import Comparison, Domain
 
 Load = Callable[[Path], Iterator[Comparison]]
-Figures = Callable[[Sequence[Any]], Mapping[str, float]]
+Named = Iterable[tuple[Hashable, float]]
+Figures = Callable[[Mapping[Any, float]], Mapping[str, float]]
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,13 @@ class Benchmark:
     """The subsets, as rows have them in metadata["subset"], and the domain in which each counts."""
     load: Load
     item: Callable[[Row], Any]
-    """What the official score needs of a row: a small value, made once."""
+    """What the official score needs of a row, made once: values with names, or a small value that `parts` takes."""
     figures: Figures
-    """Official figures of any number of items, the headline first. A figure without its items is left out."""
+    """Official figures of the means of all values of a name, the headline first; one without its values is left out."""
     always_first: float
     """The headline of a judge that names whatever it is shown first, asked in both orders, where no label is a tie."""
+    parts: Callable[[Sequence[Any]], Named] = chain.from_iterable
+    """Values with names of the items of one prompt, where they are not those of its rows one by one."""
     example: Mapping[str, Sequence[Mapping[str, Any]]]
     """A few rows in the layout, by file name, written for this library: what `load` understands, and a test of it."""
 
@@ -89,15 +93,22 @@ class Benchmark:
             if state != "failed":
                 present.add(row["metadata"]["subset"])
                 prompts.setdefault(prompt(row), []).append(self.item(row))
-        figures = clustered(self.figures, list(prompts.values())) if prompts else {}
+        figures = clustered(self.figures, map(self.parts, prompts.values()))
         unreadable = {state: count for state, count in states.items() if state not in ("ok", "failed")}
         absent = tuple(subset for subset in self.domains if subset not in present)
         return Score(figures, states.total(), states["failed"], unreadable, absent)
 
     def point(self, rows: Iterable[Row]) -> Mapping[str, float]:
-        """The official figures without their intervals, which are most of the work."""
-        items = [self.item(row) for row in rows if status(row) != "failed"]
-        return self.figures(items) if items else {}
+        """The official figures without their intervals, of rows that did not fail."""
+        return self.all_rows(row for row in rows if status(row) != "failed")
+
+    def all_rows(self, rows: Iterable[Row]) -> Mapping[str, float]:
+        """The official figures without their intervals, where a row that failed counts as one that cannot be read."""
+        prompts: dict[str, list[Any]] = {}
+        for row in rows:
+            prompts.setdefault(prompt(row), []).append(self.item(row))
+        found = means(map(self.parts, prompts.values()))
+        return self.figures(found) if found else {}
 
 
 def by_domain(rows: Iterable[Row]) -> dict[str, Interval]:
@@ -108,13 +119,9 @@ def by_domain(rows: Iterable[Row]) -> dict[str, Interval]:
     prompts: dict[str, list[tuple[str, float]]] = {}
     for row in rows:
         if row["label"] is not None:
-            prompts.setdefault(prompt(row), []).append((row["domain"] or "neither", float(bool(row["correct"]))))
-    return clustered(_shares, list(prompts.values())) if prompts else {}
-
-
-def _shares(items: Sequence[tuple[str, float]]) -> dict[str, float]:
-    groups = sorted(by_group(items).items())
-    return {"all": mean(value for _, value in items)} | {domain: mean(values) for domain, values in groups}
+            right = float(bool(row["correct"]))
+            prompts.setdefault(prompt(row), []).extend([("all", right), (row["domain"] or "neither", right)])
+    return clustered(lambda shares: dict(sorted(shares.items())), prompts.values())
 
 
 def names() -> list[str]:

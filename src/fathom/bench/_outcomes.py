@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import inf
-from typing import Any, TypeVar
+from typing import Any
 
 from fathom.rationale import Status
 
 Row = Mapping[str, Any]
-Group = TypeVar("Group")
 
 
 def status(row: Row) -> str:
@@ -86,11 +85,3 @@ def mean(values: Iterable[float]) -> float:
     """Raises ZeroDivisionError for no values."""
     found = list(values)
     return sum(found) / len(found)
-
-
-def by_group(items: Sequence[tuple[Group, float]]) -> dict[Group, list[float]]:
-    """The values of items that are pairs of a group and a value, by group."""
-    groups: dict[Group, list[float]] = {}
-    for group, value in items:
-        groups.setdefault(group, []).append(value)
-    return groups

@@ -7,13 +7,12 @@ Labels that are ties stand in metadata["gold"] as null; the row's own label is n
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 from fathom.bench import Benchmark
 from fathom.bench._files import comparison, each, found
-from fathom.bench._outcomes import Row, in_order, mean
+from fathom.bench._outcomes import Row, in_order
 from fathom.labels import FROM_ZERO_2_IS_TIE, outcome
 from fathom.records import Comparison, Label
 
@@ -44,6 +43,7 @@ GROUPS: Mapping[str, str] = {
 }
 """The scenarios of each reported group."""
 UNREADABLE = -1
+TOTALS = ("agreement", "consistency", "single")
 
 
 def load(folder: Path) -> Iterator[Comparison]:
@@ -71,44 +71,26 @@ def group(scenario: str) -> str:
     return next((name for name, scenarios in GROUPS.items() if scenario in scenarios.split()), scenario)
 
 
-class Judged(NamedTuple):
-    """Verdicts are 0, 1, None for a tie, or `UNREADABLE`."""
-
-    group: str
-    straight: int | None
-    swapped: int | None
-    gold: int | None
-    both: bool
+def item(row: Row) -> list[tuple[str, float]]:
+    gold, group = row["metadata"]["gold"], row["metadata"]["subset"]
+    said = [_said(vote) for vote in (in_order(row, 0), in_order(row, 1)) if vote] or [_said(row)]
+    told = _of_both(said[0], said[1], gold) if len(said) > 1 else {}
+    told["single"] = said[0] == gold
+    return [(f"{part}{name}", float(value)) for part in ("", f"{group} ") for name, value in told.items()]
 
 
-def item(row: Row) -> Judged:
-    straight, swapped = in_order(row, 0), in_order(row, 1)
-    first = _said(straight or swapped or row)
-    gold = row["metadata"]["gold"]
-    both = straight is not None and swapped is not None
-    return Judged(row["metadata"]["subset"], first, _said(swapped) if swapped else first, gold, both)
+def _of_both(straight: int | None, swapped: int | None, gold: int | None) -> dict[str, bool]:
+    return {"agreement": straight == gold == swapped, "consistency": straight == swapped != UNREADABLE}
 
 
 def _said(vote: Row) -> int | None:
+    """0, 1, None for a tie, or `UNREADABLE`."""
     winner: int | None = vote["winner"] if vote["status"] == "ok" else UNREADABLE
     return winner
 
 
-def figures(items: Sequence[Judged]) -> Mapping[str, float]:
-    told = dict(_figures(items))
-    for name in dict.fromkeys(judged.group for judged in items):
-        told |= {f"{name} {figure}": value for figure, value in _figures([j for j in items if j.group == name]).items()}
-    return told
-
-
-def _figures(items: Sequence[Judged]) -> Mapping[str, float]:
-    single = {"single": mean(judged.straight == judged.gold for judged in items)}
-    both = [judged for judged in items if judged.both]
-    if not both:
-        return single
-    agreement = mean(judged.straight == judged.gold == judged.swapped for judged in both)
-    consistency = mean(judged.straight == judged.swapped != UNREADABLE for judged in both)
-    return {"agreement": agreement, "consistency": consistency, **single}
+def figures(means: Mapping[str, float]) -> Mapping[str, float]:
+    return {name: means[name] for name in TOTALS if name in means} | dict(means)
 
 
 BENCHMARK = Benchmark(

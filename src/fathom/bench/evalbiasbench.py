@@ -5,12 +5,12 @@ score.figures["accuracy"], score.figures["length bias"]
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from fathom.bench import Benchmark
 from fathom.bench._files import best_first, each, found
-from fathom.bench._outcomes import Row, by_group, mean, right_in_orders
+from fathom.bench._outcomes import Row, right_in_orders
 from fathom.conversations import BadRow
 from fathom.records import Comparison
 
@@ -48,13 +48,13 @@ def _pairs(row: Row, line: int) -> Iterator[Comparison]:
             )
 
 
-def item(row: Row) -> tuple[str, float]:
-    return row["metadata"]["subset"], right_in_orders(row)
+def item(row: Row) -> list[tuple[str, float]]:
+    right = right_in_orders(row)
+    return [("accuracy", right), (row["metadata"]["subset"], right)]
 
 
-def figures(items: Sequence[tuple[str, float]]) -> Mapping[str, float]:
-    groups = {name: mean(values) for name, values in by_group(items).items()}
-    return {"accuracy": mean(value for _, value in items)} | groups
+def figures(means: Mapping[str, float]) -> Mapping[str, float]:
+    return means
 
 
 BENCHMARK = Benchmark(

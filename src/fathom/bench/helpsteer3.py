@@ -8,12 +8,12 @@ HelpSteer2's, are read by `fathom judge` as they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from fathom.bench import Benchmark
 from fathom.bench._files import comparison, each, found
-from fathom.bench._outcomes import Row, by_group, credit, mean
+from fathom.bench._outcomes import Row, credit
 from fathom.conversations import as_prompt
 from fathom.records import Comparison, Domain, Label
 
@@ -46,15 +46,16 @@ def _pair(row: Row, line: int) -> Iterator[Comparison]:
     )
 
 
-def item(row: Row) -> tuple[str, float] | None:
-    """None for a pair that people found equal."""
-    return None if row["label"] is None else (row["metadata"]["subset"], credit(row, tie=0.0, unreadable=0.0))
+def item(row: Row) -> list[tuple[str, float]]:
+    """Nothing of a pair that people found equal."""
+    if row["label"] is None:
+        return []
+    right = credit(row, tie=0.0, unreadable=0.0)
+    return [("accuracy", right), (row["metadata"]["subset"], right)]
 
 
-def figures(items: Sequence[tuple[str, float] | None]) -> Mapping[str, float]:
-    decided = [pair for pair in items if pair is not None]
-    groups = {name: mean(values) for name, values in by_group(decided).items()}
-    return {"accuracy": mean(value for _, value in decided)} | groups if decided else {}
+def figures(means: Mapping[str, float]) -> Mapping[str, float]:
+    return means
 
 
 BENCHMARK = Benchmark(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fathom.bench import Benchmark
 from fathom.bench._files import best_first, each, found
-from fathom.bench._outcomes import Row, by_group, credit, mean
+from fathom.bench._outcomes import Row, credit
 from fathom.conversations import BadRow
 from fathom.records import Comparison, Domain
 
@@ -63,13 +63,13 @@ def _pair(subset: str, number: int, prompt: str, better: Sequence[str], worse: S
     return best_first("hhh", f"{subset}/{number}", prompt, better, worse, subset=subset, domain=DOMAINS.get(subset))
 
 
-def item(row: Row) -> tuple[str, float]:
-    return row["metadata"]["subset"], credit(row, tie=0.0, unreadable=0.0)
+def item(row: Row) -> list[tuple[str, float]]:
+    right = credit(row, tie=0.0, unreadable=0.0)
+    return [("accuracy", right), (row["metadata"]["subset"], right)]
 
 
-def figures(items: Sequence[tuple[str, float]]) -> Mapping[str, float]:
-    groups = {name: mean(values) for name, values in by_group(items).items()}
-    return {"accuracy": mean(value for _, value in items)} | groups
+def figures(means: Mapping[str, float]) -> Mapping[str, float]:
+    return means
 
 
 BENCHMARK = Benchmark(

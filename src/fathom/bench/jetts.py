@@ -7,10 +7,9 @@ Beam search and refinement, the other two tasks, are not here: they take a gener
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from fathom.bench import Benchmark
 from fathom.bench._files import comparison, each, found, placed
@@ -29,6 +28,9 @@ SETS: Mapping[str, Domain] = {
     "alpacaeval": "preference",
     "ifeval": "preference",
 }
+
+NOTHING = 1e-9
+"""What sums of equal scores may differ by."""
 
 
 def load(folder: Path) -> Iterator[Comparison]:
@@ -55,40 +57,30 @@ def _answers(row: Row, line: int, file: str) -> Iterator[Comparison]:
         yield placed(answers)
 
 
-class Picked(NamedTuple):
-    """The score of the answer that was picked, the mean of all and the best, 0 to 1; and the question's set."""
+def item(row: Row) -> list[tuple[str, float]]:
+    """The score of the answer that was picked, the mean of all and the best, 0 to 1, of the whole and of its set.
 
-    subset: str
-    picked: float
-    random: float
-    best: float
-
-
-def item(row: Row) -> Picked:
-    """Of several answers on top, and where nothing could be read of all, the mean counts: one drawn among them."""
+    Of several answers on top, and where nothing could be read of all, the mean counts: one drawn among them.
+    """
     values = row["metadata"]["values"]
     judged = source_first(row, scores(row) or [0.0] * len(values))
     top = [value for value, score in zip(values, judged, strict=True) if score == max(judged)]
-    return Picked(row["metadata"]["subset"], mean(top), mean(values), max(values))
+    told = {"score": mean(top), "random": mean(values), "best": max(values)}
+    return [(f"{part}{name}", value) for part in ("", f"{row['metadata']['subset']} ") for name, value in told.items()]
 
 
-def figures(items: Sequence[Picked]) -> Mapping[str, float]:
+def figures(means: Mapping[str, float]) -> Mapping[str, float]:
+    sets = [name.removesuffix("score") for name in means if name.endswith(" score")]
     told: dict[str, float] = {}
-    for name in dict.fromkeys(picked.subset for picked in items):
-        group = [picked for picked in items if picked.subset == name]
-        told |= {f"{name} {figure}": value for figure, value in _figures(group).items()}
-    sets = [value for name, value in told.items() if name.endswith(" score")]
-    return {"score": mean(sets)} | _gain(items) | told
+    for part in sets:
+        told |= {f"{part}score": means[f"{part}score"]} | _gain(means, part)
+    return {"score": mean(means[f"{part}score"] for part in sets)} | _gain(means, "") | told
 
 
-def _figures(items: Sequence[Picked]) -> dict[str, float]:
-    return {"score": mean(picked.picked for picked in items)} | _gain(items)
-
-
-def _gain(items: Sequence[Picked]) -> dict[str, float]:
+def _gain(means: Mapping[str, float], part: str) -> dict[str, float]:
     """How much of the way from a random answer to the best one; none where all answers are equally good."""
-    room = sum(picked.best - picked.random for picked in items)
-    return {"gain": sum(picked.picked - picked.random for picked in items) / room} if room else {}
+    picked, random, best = (means[f"{part}{name}"] for name in ("score", "random", "best"))
+    return {f"{part}gain": (picked - random) / (best - random)} if best - random > NOTHING else {}
 
 
 BENCHMARK = Benchmark(

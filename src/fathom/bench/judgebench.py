@@ -8,13 +8,13 @@ The two splits are published apart; here they are one source, and metadata["spli
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
 from fathom.bench import Benchmark
 from fathom.bench._files import comparison, each, found
-from fathom.bench._outcomes import Row, by_group, in_order, mean
+from fathom.bench._outcomes import Row, in_order
 from fathom.labels import LETTERS, outcome
 from fathom.records import Comparison, Label
 
@@ -53,16 +53,15 @@ def category(source: str) -> str:
     return next((name for start, name in CATEGORIES.items() if source.startswith(start)), source)
 
 
-def item(row: Row) -> tuple[str, float]:
+def item(row: Row) -> list[tuple[str, float]]:
     """1 where the first vote in each order, +1 for the label and -1 against it, add up to more than 0."""
     winners = [vote["winner"] for vote in (in_order(row, 0), in_order(row, 1)) if vote]
     total = sum((winner == row["label"]) - (winner == 1 - row["label"]) for winner in winners)
-    return row["metadata"]["subset"], float(total > 0)
+    return [("overall", float(total > 0)), (row["metadata"]["subset"], float(total > 0))]
 
 
-def figures(items: Sequence[tuple[str, float]]) -> Mapping[str, float]:
-    groups = by_group(items)
-    return {"overall": mean(value for _, value in items)} | {name: mean(groups[name]) for name in sorted(groups)}
+def figures(means: Mapping[str, float]) -> Mapping[str, float]:
+    return {"overall": means["overall"]} | dict(sorted(means.items()))
 
 
 BENCHMARK = Benchmark(

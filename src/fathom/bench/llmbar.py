@@ -7,10 +7,9 @@ The judges' other test sets in the authors' repository (FairEval, MT-Bench, LLME
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from fathom.bench import Benchmark
 from fathom.bench._files import comparison, each, found
@@ -39,43 +38,21 @@ def _pair(row: Row, line: int, subset: str) -> Iterator[Comparison]:
     )
 
 
-class Judged(NamedTuple):
-    """What was named as the pair stood and in the other order, and what is right; None is a tie or not readable."""
-
-    subset: str
-    straight: int | None
-    swapped: int | None
-    label: int
-    both: bool
-    """Whether it was asked in both orders."""
-
-
-def item(row: Row) -> Judged:
+def item(row: Row) -> list[tuple[str, float]]:
+    """A tie and what cannot be read name nothing, so they are wrong; two of them agree."""
     straight, swapped = in_order(row, 0), in_order(row, 1)
-    first = straight or swapped or row
-    second = swapped or first
-    both = straight is not None and swapped is not None
-    return Judged(row["metadata"]["subset"], first["winner"], second["winner"], row["label"], both)
+    said = [vote["winner"] for vote in (straight, swapped) if vote] or [row["winner"]]
+    subset = row["metadata"]["subset"]
+    right = [(subset, mean(winner == row["label"] for winner in said))]
+    return right + ([(f"{subset} agreement", float(said[0] == said[1]))] if straight and swapped else [])
 
 
-def figures(items: Sequence[Judged]) -> Mapping[str, float]:
-    there = [subset for subset in SUBSETS if any(judged.subset == subset for judged in items)]
-    groups = {subset: [judged for judged in items if judged.subset == subset] for subset in there}
-    accuracy = {subset: mean(map(_right, group)) for subset, group in groups.items()}
-    adversarial = [accuracy[subset] for subset in there if subset != "Natural"]
+def figures(means: Mapping[str, float]) -> Mapping[str, float]:
+    accuracy = {subset: means[subset] for subset in SUBSETS if subset in means}
+    adversarial = [value for subset, value in accuracy.items() if subset != "Natural"]
     totals = {"average": mean(accuracy.values())} | ({"adversarial": mean(adversarial)} if adversarial else {})
-    swapped = {subset: [judged for judged in group if judged.both] for subset, group in groups.items()}
-    agreement = {f"{subset} agreement": mean(map(_same, group)) for subset, group in swapped.items() if group}
+    agreement = {name: means[name] for subset in SUBSETS if (name := f"{subset} agreement") in means}
     return totals | accuracy | agreement
-
-
-def _right(judged: Judged) -> float:
-    """The mean over both orders."""
-    return ((judged.straight == judged.label) + (judged.swapped == judged.label)) / 2
-
-
-def _same(judged: Judged) -> float:
-    return float(judged.straight == judged.swapped)
 
 
 BENCHMARK = Benchmark(

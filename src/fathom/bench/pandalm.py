@@ -8,7 +8,8 @@ Labels that are ties stand in metadata["gold"] as null; the row's own label is n
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from itertools import product
 from pathlib import Path
 
 from fathom.bench import Benchmark
@@ -20,6 +21,10 @@ from fathom.records import Comparison, Label
 FILES = ("testset-v1.*",)
 ANNOTATORS = ("annotator1", "annotator2", "annotator3")
 COLUMNS = ("idx", "instruction", "input", "response1", "response2", *ANNOTATORS)
+
+OUTCOMES = (0, 1, None)
+Pair = tuple[int | None, int | None]
+"""A verdict and a label; None is a tie."""
 
 
 def load(folder: Path) -> Iterator[Comparison]:
@@ -47,25 +52,25 @@ def majority(row: Row) -> int | None:
     return said if votes > 1 else None
 
 
-def item(row: Row) -> tuple[int | None, int | None]:
-    """The verdict and the label; what cannot be read is a tie, as in the paper."""
-    return row["winner"], row["metadata"]["gold"]
+def item(row: Row) -> list[tuple[Pair, float]]:
+    """For every verdict and label whether it is theirs; what cannot be read is a tie, as in the paper."""
+    told = (row["winner"], row["metadata"]["gold"])
+    return [(pair, float(pair == told)) for pair in product(OUTCOMES, OUTCOMES)]
 
 
-def figures(items: Sequence[tuple[int | None, int | None]]) -> Mapping[str, float]:
-    pairs = Counter(items)
-    there = {kind for pair in pairs for kind in pair}
-    precision, recall, f1 = zip(*(_class(pairs, kind) for kind in sorted(there, key=str)), strict=True)
-    accuracy = mean(said == gold for said, gold in items)
+def figures(shares: Mapping[Pair, float]) -> Mapping[str, float]:
+    there = [kind for kind in OUTCOMES if any(shares[pair] for pair in shares if kind in pair)]
+    precision, recall, f1 = zip(*(_class(shares, kind) for kind in there), strict=True)
+    accuracy = sum(shares[kind, kind] for kind in OUTCOMES)
     return {"accuracy": accuracy, "precision": mean(precision), "recall": mean(recall), "f1": mean(f1)}
 
 
-def _class(pairs: Counter[tuple[int | None, int | None]], kind: int | None) -> tuple[float, float, float]:
+def _class(shares: Mapping[Pair, float], kind: int | None) -> tuple[float, float, float]:
     """Precision, recall and F1 of one outcome; 0 where there is nothing to divide by."""
-    right = pairs[kind, kind]
-    said = sum(count for (verdict, _), count in pairs.items() if verdict == kind)
-    true = sum(count for (_, gold), count in pairs.items() if gold == kind)
-    return right / max(said, 1), right / max(true, 1), 2 * right / max(said + true, 1)
+    right = shares[kind, kind]
+    said = sum(shares[kind, gold] for gold in OUTCOMES)
+    true = sum(shares[verdict, kind] for verdict in OUTCOMES)
+    return right / (said or 1), right / (true or 1), 2 * right / (said + true or 1)
 
 
 _CASES = [("Add the numbers.", "2, 3", "5", "6", (1, 1, 0)), ("Say yes in French.", "", "Non", "Oui", (2, 2, 2))]

@@ -25,6 +25,7 @@ SETS: Mapping[str, Domain] = {
     "MBPP-Plus": "correctness",
     "IFEval": "preference",
 }
+KINDS = ("accuracy", "auc")
 FILES = tuple(f"*{name}*" for name in SETS)
 COLUMNS = ("question_id", "prompt", "scores", "sampled_conflict_pairs", "response_1")
 
@@ -55,7 +56,6 @@ class Judged(NamedTuple):
     """`values` are the scores of the right and the wrong answer, where votes gave scores."""
 
     subset: str
-    question: str
     credit: float
     answers: tuple[int, int]
     values: tuple[float, float] | None
@@ -67,30 +67,23 @@ def item(row: Row) -> Judged:
     scored = any(vote["scores"] is not None for vote in row["votes"])
     values = source_first(row, scores(row) or []) if scored and row["status"] == "ok" else []
     pair = (values[0], values[1]) if values else None
-    return Judged(told["subset"], told["group"], credit(row, tie=0.0, unreadable=0.0), (right, wrong), pair)
+    return Judged(told["subset"], credit(row, tie=0.0, unreadable=0.0), (right, wrong), pair)
 
 
-def figures(items: Sequence[Judged]) -> Mapping[str, float]:
-    accuracy: dict[str, float] = {}
-    curve: dict[str, float] = {}
-    for name in SETS:
-        group = [judged for judged in items if judged.subset == name]
-        areas = _areas(group)
-        accuracy |= {f"{name} accuracy": mean(judged.credit for judged in group)} if group else {}
-        curve |= {f"{name} auc": mean(areas)} if areas else {}
-    means = {"accuracy": mean(accuracy.values())} | ({"auc": mean(curve.values())} if curve else {})
-    return means | accuracy | curve
+def parts(items: Sequence[Judged]) -> Iterator[tuple[str, float]]:
+    """The credit of each pair of a question, and one area under its ROC curve, where there are scores."""
+    yield from ((f"{judged.subset} accuracy", judged.credit) for judged in items)
+    scored = [(judged.answers, judged.values) for judged in items if judged.values]
+    if scored:
+        right = {answers[0]: values[0] for answers, values in scored}
+        wrong = {answers[1]: values[1] for answers, values in scored}
+        yield f"{items[0].subset} auc", auc(list(right.values()), list(wrong.values()))
 
 
-def _areas(items: Sequence[Judged]) -> list[float]:
-    """The area under the ROC curve of each question with scores."""
-    right: dict[str, dict[int, float]] = {}
-    wrong: dict[str, dict[int, float]] = {}
-    for judged in items:
-        if judged.values:
-            right.setdefault(judged.question, {})[judged.answers[0]] = judged.values[0]
-            wrong.setdefault(judged.question, {})[judged.answers[1]] = judged.values[1]
-    return [auc(list(right[question].values()), list(wrong[question].values())) for question in right]
+def figures(means: Mapping[str, float]) -> Mapping[str, float]:
+    told = {kind: [means[name] for subset in SETS if (name := f"{subset} {kind}") in means] for kind in KINDS}
+    by_set = {name: means[name] for kind in KINDS for subset in SETS if (name := f"{subset} {kind}") in means}
+    return {kind: mean(values) for kind, values in told.items() if values} | by_set
 
 
 def auc(right: Sequence[float], wrong: Sequence[float]) -> float:
@@ -120,6 +113,7 @@ BENCHMARK = Benchmark(
     domains=SETS,
     load=load,
     item=item,
+    parts=parts,
     figures=figures,
     always_first=0.0,
     example={

@@ -8,12 +8,12 @@ accuracy; those that rank models (correlations, separability) are not computed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from fathom.bench import Benchmark
 from fathom.bench._files import comparison, each, found
-from fathom.bench._outcomes import Row, credit, mean
+from fathom.bench._outcomes import Row, credit
 from fathom.conversations import BadRow
 from fathom.records import Comparison, Label
 
@@ -43,14 +43,13 @@ def _battle(row: Row, line: int) -> Iterator[Comparison]:
     )
 
 
-def item(row: Row) -> float | None:
-    """None for a battle that was a tie."""
-    return None if row["label"] is None else credit(row, tie=0.0, unreadable=0.0)
+def item(row: Row) -> list[tuple[str, float]]:
+    """Nothing of a battle that was a tie."""
+    return [] if row["label"] is None else [("accuracy", credit(row, tie=0.0, unreadable=0.0))]
 
 
-def figures(items: Sequence[float | None]) -> Mapping[str, float]:
-    decided = [value for value in items if value is not None]
-    return {"accuracy": mean(decided)} if decided else {}
+def figures(means: Mapping[str, float]) -> Mapping[str, float]:
+    return means
 
 
 BENCHMARK = Benchmark(

@@ -97,16 +97,16 @@ class Valued(NamedTuple):
     wrong: tuple[float, ...]
 
 
-def item(row: Row) -> Valued:
-    """Solutions are equal where nothing could be read."""
+def item(row: Row) -> list[tuple[str, float]]:
+    """Nothing of a question whose solutions are all right or all wrong. Solutions are equal where nothing was read."""
     right = row["metadata"]["right"]
     values = list(zip(source_first(row, scores(row) or [0.0] * len(right)), right, strict=True))
-    return Valued(tuple(value for value, is_right in values if is_right), tuple(v for v, ok in values if not ok))
+    valued = Valued(tuple(value for value, is_right in values if is_right), tuple(v for v, ok in values if not ok))
+    return [("best-of-n", _picked(valued)), ("auc", _area(valued))] if valued.right and valued.wrong else []
 
 
-def figures(items: Sequence[Valued]) -> Mapping[str, float]:
-    mixed = [valued for valued in items if valued.right and valued.wrong]
-    return {"best-of-n": mean(map(_picked, mixed)), "auc": mean(map(_area, mixed))} if mixed else {}
+def figures(means: Mapping[str, float]) -> Mapping[str, float]:
+    return means
 
 
 def _picked(valued: Valued) -> float:

@@ -7,12 +7,12 @@ The prior sets (preference test sets that early leaderboards counted by half) ar
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from fathom.bench import Benchmark
 from fathom.bench._files import best_first, each, found
-from fathom.bench._outcomes import Row, by_group, credit, mean
+from fathom.bench._outcomes import Row, credit, mean
 from fathom.records import Comparison, Domain
 
 FILES = ("filtered*",)
@@ -78,12 +78,11 @@ def _pair(row: Row, line: int) -> Iterator[Comparison]:
     )
 
 
-def item(row: Row) -> tuple[str, float]:
-    return row["metadata"]["subset"], credit(row, tie=0.5, unreadable=0.5)
+def item(row: Row) -> list[tuple[str, float]]:
+    return [(row["metadata"]["subset"], credit(row, tie=0.5, unreadable=0.5))]
 
 
-def figures(items: Sequence[tuple[str, float]]) -> Mapping[str, float]:
-    subsets = {name: mean(values) for name, values in by_group(items).items()}
+def figures(subsets: Mapping[str, float]) -> Mapping[str, float]:
     sections = {name: _section(weights, subsets) for name, weights in SECTIONS.items() if weights.keys() & subsets}
     return {"score": mean(sections.values()), **sections, **subsets}
 

@@ -30,6 +30,9 @@ DOMAINS: Mapping[str, Domain | None] = {
     "Ties": None,
 }
 
+TIES = {"tied": 0.3, "reference": 0.3, "margin": 0.2, "lowest margin": 0.2, "width": 0.01}
+"""What counts in Ties: both accuracies, two kinds of margin, and how wide the margins are."""
+
 
 def load(folder: Path) -> Iterator[Comparison]:
     for path in found(folder, *FILES):
@@ -57,12 +60,11 @@ def _prompt(id: str) -> str:
 
 
 class Valued(NamedTuple):
-    """The scores of the right and of the wrong responses. `question` and `kind` are empty outside Ties."""
+    """The scores of the right and of the wrong responses. `kind` is empty outside Ties."""
 
     subset: str
     right: tuple[float, ...]
     wrong: tuple[float, ...]
-    question: str
     kind: str
 
     @property
@@ -83,16 +85,27 @@ def item(row: Row) -> Valued:
     """Responses are equal where nothing could be read: a quarter of a choice of four, and nothing in Ties."""
     values = source_first(row, scores(row) or [0.0] * len(row["responses"]))
     told, right = row["metadata"], row["metadata"]["right"]
-    question = told.get("group", "")
-    return Valued(told["subset"], tuple(values[:right]), tuple(values[right:]), question, told.get("kind", ""))
+    return Valued(told["subset"], tuple(values[:right]), tuple(values[right:]), told.get("kind", ""))
 
 
-def figures(items: Sequence[Valued]) -> Mapping[str, float]:
-    subsets: dict[str, float] = {}
-    for subset in DOMAINS:
-        group = [valued for valued in items if valued.subset == subset]
-        if group:
-            subsets[subset] = _ties(group) if subset == "Ties" else mean(map(_choice_credit, group))
+def parts(items: Sequence[Valued]) -> Iterator[tuple[str, float]]:
+    """The credit of each choice, or the accuracies and margins of a question of Ties, by their names in `TIES`."""
+    yield from ((valued.subset, _choice_credit(valued)) for valued in items if valued.subset != "Ties")
+    reference = [valued for valued in items if valued.kind == "ref"]
+    yield from (("reference", float(valued.gap > 0)) for valued in reference)
+    for tied in (valued for valued in items if valued.kind == "tied"):
+        yield "tied", float(tied.gap > 0)
+        if reference:
+            lowest = min(tied.gap, reference[-1].gap)
+            yield "margin", float(tied.gap > tied.spread)
+            yield "lowest margin", float(lowest > tied.spread)
+            yield "width", _width(lowest, tied.spread)
+
+
+def figures(means: Mapping[str, float]) -> Mapping[str, float]:
+    subsets = {subset: means[subset] for subset in DOMAINS if subset in means}
+    if TIES.keys() & means:
+        subsets["Ties"] = sum(weight * means.get(name, 0.0) for name, weight in TIES.items())
     return {"score": mean(subsets.values())} | subsets
 
 
@@ -100,27 +113,6 @@ def _choice_credit(valued: Valued) -> float:
     """1 for the right response alone on top, a share for one of several."""
     top = max(chain(valued.right, valued.wrong))
     return float(valued.right[0] == top) / [*valued.right, *valued.wrong].count(top)
-
-
-def _ties(items: Sequence[Valued]) -> float:
-    """0.3 for each accuracy, 0.2 for each kind of margin, and up to 0.01 for how wide the margins are."""
-    reference = [valued for valued in items if valued.kind == "ref"]
-    tied = [valued for valued in items if valued.kind == "tied"]
-    by_question = {valued.question: valued for valued in reference}
-    both = [(valued, by_question[valued.question]) for valued in tied if valued.question in by_question]
-    gaps = [(valued.gap, min(valued.gap, other.gap), valued.spread) for valued, other in both]
-    return (
-        0.3 * _share(valued.gap > 0 for valued in tied)
-        + 0.3 * _share(valued.gap > 0 for valued in reference)
-        + 0.2 * _share(gap > spread for gap, _, spread in gaps)
-        + 0.2 * _share(lowest > spread for _, lowest, spread in gaps)
-        + 0.01 * _share(_width(lowest, spread) for _, lowest, spread in gaps)
-    )
-
-
-def _share(values: Iterator[float] | Iterator[bool]) -> float:
-    found = list(values)
-    return sum(found) / len(found) if found else 0.0
 
 
 def _width(gap: float, spread: float) -> float:
@@ -162,6 +154,7 @@ BENCHMARK = Benchmark(
     domains=DOMAINS,
     load=load,
     item=item,
+    parts=parts,
     figures=figures,
     # Five subsets at 1/4; in Ties nothing beats anything: (5 * 0.25 + 0) / 6.
     always_first=1.25 / 6,

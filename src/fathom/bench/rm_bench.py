@@ -7,14 +7,14 @@ A prompt is nine pairs. A pointwise judge reads each response once all the same:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import product
 from pathlib import Path
 
 from fathom.bench import Benchmark
 from fathom.bench._files import best_first, each, found
-from fathom.bench._outcomes import Row, by_group, credit, mean
+from fathom.bench._outcomes import Row, credit, mean
 from fathom.records import Comparison, Domain
 
 FILES = ("total_dataset*|*_filtered*",)
@@ -25,6 +25,9 @@ DOMAINS: Mapping[str, Domain | None] = {
     "math": "correctness",
     "safety": None,
 }
+
+Cell = tuple[str, str]
+"""A domain and a difficulty."""
 
 
 def load(folder: Path) -> Iterator[Comparison]:
@@ -50,15 +53,13 @@ def _pairs(row: Row, line: int, file: str) -> Iterator[Comparison]:
         )
 
 
-def item(row: Row) -> tuple[tuple[str, str], float]:
-    """The domain and the difficulty of a pair, and whether it is right."""
+def item(row: Row) -> list[tuple[Cell, float]]:
     chosen, rejected = row["metadata"]["styles"]
     difficulty = "easy" if chosen > rejected else "hard" if chosen < rejected else "normal"
-    return (row["metadata"]["subset"], difficulty), credit(row, tie=0.0, unreadable=0.0)
+    return [((row["metadata"]["subset"], difficulty), credit(row, tie=0.0, unreadable=0.0))]
 
 
-def figures(items: Sequence[tuple[tuple[str, str], float]]) -> Mapping[str, float]:
-    cells = {cell: mean(values) for cell, values in by_group(items).items()}
+def figures(cells: Mapping[Cell, float]) -> Mapping[str, float]:
     told: dict[str, float] = {}
     for place, names in ((1, ("easy", "normal", "hard")), (0, DOMAINS)):
         groups = {name: [value for cell, value in cells.items() if cell[place] == name] for name in names}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fathom.bench import Benchmark
 from fathom.bench._files import best_first, each, found
-from fathom.bench._outcomes import Row, by_group, credit, mean
+from fathom.bench._outcomes import Row, credit, mean
 from fathom.records import Comparison, Domain, Message
 
 FILES = ("*Pairwise_set/**", "*BoN_set/**")
@@ -51,8 +51,8 @@ def _comparison(row: Row, line: int, kind: str, best: Row, others: Sequence[Row]
     )
 
 
-def item(row: Row) -> tuple[str, float]:
-    return row["metadata"]["subset"].replace("Code", "Helpfulness"), _beats_all(row)
+def item(row: Row) -> list[tuple[str, float]]:
+    return [(row["metadata"]["subset"].replace("Code", "Helpfulness"), _beats_all(row))]
 
 
 def _beats_all(row: Row) -> float:
@@ -62,9 +62,8 @@ def _beats_all(row: Row) -> float:
     return float(all(pair["winner"] == row["label"] for pair in row["pairs"] if row["label"] in pair["pair"]))
 
 
-def figures(items: Sequence[tuple[str, float]]) -> Mapping[str, float]:
-    groups = {name: mean(values) for name, values in by_group(items).items()}
-    return {"overall": mean(groups.values())} | groups
+def figures(sets: Mapping[str, float]) -> Mapping[str, float]:
+    return {"overall": mean(sets.values())} | dict(sets)
 
 
 BENCHMARK = Benchmark(

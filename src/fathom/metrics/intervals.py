@@ -4,7 +4,8 @@
     Interval(mean=0.82, low=0.69..., high=0.90...)
 
 Which one: `wilson` for a count of independent items, `clustered_share` for values between 0 and 1 of which several
-belong to one prompt, `clustered_mean` for other values, such as differences of two judges, `clustered` for any figure.
+belong to one prompt, `clustered_mean` for other values, such as differences of two judges, `clustered` for any figure
+made of means.
 
 All intervals are two-sided at 95 %. benchmarks/coverage.py measures how often they hold the truth; with fewer than
 about twenty clusters nothing here promises that they do.
@@ -13,17 +14,17 @@ about twenty clusters nothing here promises that they do.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from math import sqrt
 from statistics import NormalDist
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-Item = TypeVar("Item")
+Named = Iterable[tuple[Hashable, float]]
+"""Values with names."""
 Array = npt.NDArray[np.float64]
 _NORMAL = NormalDist()
 _Z = 1.959963984540054
@@ -141,39 +142,74 @@ def _resampled_means(run: Array, replicates: int, rng: np.random.Generator) -> A
     return np.concatenate([run[rng.integers(run.size, size=(block, run.size))].mean(axis=1) for block in blocks])
 
 
+def means(clusters: Iterable[Named]) -> dict[Hashable, float]:
+    """Of all values of each name."""
+    return _Values.of(clusters).means()
+
+
 def clustered(
-    measure: Callable[[Sequence[Item]], Mapping[str, float]],
-    clusters: Sequence[Sequence[Item]],
+    figures: Callable[[Mapping[Any, float]], Mapping[str, float]],
+    clusters: Iterable[Named],
     *,
     replicates: int = 1000,
     seed: int = 0,
 ) -> dict[str, Interval]:
-    """Intervals of the figures that `measure` makes of items, where items come in clusters, such as prompts.
+    """Intervals of figures that are made of means of values, where values come in clusters, such as prompts.
 
-    Whole clusters are drawn with replacement, as many as there are (Cameron, Gelbach & Miller 2008, section III). The
-    bounds are corrected for bias and skewness (BCa; Efron 1987, JASA 82) and widened for few clusters (the expanded
-    percentile interval of Hesterberg 2015, The American Statistician 69). `measure` leaves out a figure for which it
-    has no items; so a replicate that lacks them has no part in its interval. One cluster tells no spread: its bounds
-    are the figure itself.
+    A value has a name; `figures` takes the mean of the values of each name. Whole clusters are drawn with replacement,
+    as many as there are (Cameron, Gelbach & Miller 2008, section III). The bounds are corrected for bias and skewness
+    (BCa; Efron 1987, JASA 82) and widened for few clusters (the expanded percentile interval of Hesterberg 2015, The
+    American Statistician 69). A name without values is in no means, and `figures` leaves out what lacks its values; a
+    replicate that lacks them has no part in that interval. One cluster tells no spread: its bounds are the figure
+    itself. No values have no figures.
     """
-    if not clusters:
-        raise ValueError("a bootstrap needs at least one cluster")
+    values = _Values.of(clusters)
+    if not values.names:
+        return {}
     rng = np.random.default_rng(seed)
-    told = measure(list(chain.from_iterable(clusters)))
-    chosen = (rng.integers(len(clusters), size=len(clusters)).tolist() for _ in range(replicates))
-    drawn = [measure(list(chain.from_iterable(clusters[i] for i in each))) for each in chosen]
-    left = [measure(list(chain.from_iterable(rest))) for rest in _without_each(clusters)]
+    n = values.clusters
+    samples = (np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(replicates))
+    drawn = [figures(found) for times in samples if (found := values.means(times))]
+    left = [figures(found) for times in _without_each(n) if (found := values.means(times))]
     return {
-        name: _accelerated(figure, _of(name, drawn), _of(name, left), len(clusters)) for name, figure in told.items()
+        name: _accelerated(figure, _of(name, drawn), _of(name, left), n)
+        for name, figure in figures(values.means()).items()
     }
 
 
-def _without_each(clusters: Sequence[Sequence[Item]]) -> list[list[Sequence[Item]]]:
-    """The clusters without each of them in turn; many are left out in groups."""
-    if len(clusters) == 1:
-        return []
-    groups = min(len(clusters), MOST_LEFT_OUT)
-    return [[cluster for i, cluster in enumerate(clusters) if i % groups != group] for group in range(groups)]
+class _Values(NamedTuple):
+    """`values[i]` has the name `names[named[i]]` and belongs to cluster `places[i]`."""
+
+    names: list[Hashable]
+    clusters: int
+    places: npt.NDArray[np.intp]
+    named: npt.NDArray[np.intp]
+    values: Array
+
+    @classmethod
+    def of(cls, clusters: Iterable[Named]) -> _Values:
+        numbers: dict[Hashable, int] = {}
+        places, named, values, count = array("q"), array("q"), array("d"), 0
+        for count, cluster in enumerate(clusters, 1):
+            for name, value in cluster:
+                places.append(count - 1)
+                named.append(numbers.setdefault(name, len(numbers)))
+                values.append(value)
+        return cls(list(numbers), count, *(np.frombuffer(told, told.typecode) for told in (places, named, values)))
+
+    def means(self, times: npt.NDArray[np.int_] | None = None) -> dict[Hashable, float]:
+        """Where cluster i is there `times[i]` times, or once; a name without values is left out."""
+        weights = np.ones(len(self.values)) if times is None else times[self.places].astype(float)
+        counts = np.bincount(self.named, weights, minlength=len(self.names))
+        sums = np.bincount(self.named, weights * self.values, minlength=len(self.names))
+        told = zip(self.names, sums.tolist(), counts.tolist(), strict=True)
+        return {name: total / count for name, total, count in told if count}
+
+
+def _without_each(clusters: int) -> Iterator[npt.NDArray[np.int_]]:
+    """How often each cluster is there where each of them is left out in turn; many are left out in groups."""
+    groups = min(clusters, MOST_LEFT_OUT)
+    return ((np.arange(clusters) % groups != group).astype(int) for group in range(groups))
 
 
 def _of(name: str, figures: Sequence[Mapping[str, float]]) -> Array:

@@ -80,4 +80,4 @@ def stated_vote(winner: int | None, order: tuple[int, ...], *, readable: bool = 
 
 def official(benchmark: Benchmark, rows: Iterable[Row]) -> Mapping[str, float]:
     """The official figures of a benchmark, without intervals."""
-    return benchmark.figures([benchmark.item(row) for row in rows])
+    return benchmark.all_rows(rows)

@@ -109,7 +109,7 @@ def _rm_bench(folder: Path) -> Iterator[Figure]:
 def _rmb(folder: Path) -> Iterator[Figure]:
     told = _table(folder, "RMB__META*")
     if told:
-        value = rmb.figures([(part, told[part]) for part in RMB_SETS])["overall"]
+        value = rmb.figures({part: told[part] for part in RMB_SETS})["overall"]
         published = told["Accuracy Averaged from Four Sections"]
         yield _figure("RMB", folder.name, "overall", value, published, len(RMB_SETS))
 
