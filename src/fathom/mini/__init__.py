@@ -6,5 +6,6 @@
 
 `world` is the world and what can be known in it, `teacher` an engine that writes rationales about it, `base` a small
 transformer pre-trained on those rationales (see `pretrain`), `arms` the comparison that the paper makes, `demo` one arm
-of it with a report.
+of it with a report. `rm_r1` has chains that type the task, in the same world. Other worlds are `criteria` (experiments
+in `spct`) and `sums` (in `verifiers`).
 """
