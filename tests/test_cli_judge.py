@@ -184,6 +184,11 @@ def test_rows_with_more_or_fewer_responses_can_be_skipped_by_a_judge_of_pairs(sa
     assert [row["line"] for row in rows_of(tmp_path / "verdicts.jsonl.skipped.jsonl")] == [2, 3]
 
 
+def test_scores_cannot_be_counted_where_a_judge_gives_none(pairs: Path, says_a: Path, tmp_path: Path) -> None:
+    with pytest.raises(FathomError, match=r"comparison '0': the aggregate 'sum' takes votes with scores.*'majority'"):
+        judge(pairs, "--model", says_a, "--out", tmp_path / "verdicts.jsonl", "--aggregate", "sum")
+
+
 def test_the_command_prints_a_message_and_no_traceback(pairs: Path) -> None:
     command = [sys.executable, "-c", "from fathom.cli import main; main()", "judge", str(pairs), "--model", "./nowhere"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

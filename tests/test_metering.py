@@ -98,6 +98,8 @@ def test_a_failed_call_is_not_counted() -> None:
     with pytest.raises(EngineError):
         asyncio.run(metered.complete(ask(-1)))
     assert metered.usage == Usage()
+    assert metered.completed == 0
+    assert metered.failure is not None
 
 
 def test_the_share_of_prompts_that_a_prefix_cache_saves_is_told() -> None:

@@ -23,7 +23,7 @@ from fathom.cli import app
 from fathom.engines import Completion, EngineError, Request, Sampling, TokenLogprob, dialect
 from fathom.engines.cache import CachedEngine
 from fathom.engines.limits import START, Limit, backoff, retry_after
-from fathom.engines.openai import OpenAIEngine
+from fathom.engines.openai import HINTS, OpenAIEngine
 from fathom.errors import FathomError
 from fathom.judges.mix import MixJudge
 from fathom.judging import rows
@@ -278,6 +278,18 @@ def test_a_server_that_is_not_there_is_named() -> None:
 
     with pytest.raises(EngineError, match=r"2 tries.*is a server running at http://127.0.0.1:9/v1\?"):
         asyncio.run(run())
+
+
+def test_the_first_trouble_is_told_at_once_and_only_before_any_answer(caplog: pytest.LogCaptureFixture) -> None:
+    async def thrice(engine: OpenAIEngine) -> None:
+        for text in "abc":
+            await engine.complete(ask(text))
+
+    served(lambda call: error(500, "loading") if call.turn < 2 else chat(A), thrice)
+    assert caplog.messages == [f"trying again: HTTP 500: loading ({HINTS[500]})"]
+    caplog.clear()
+    served(lambda call: chat(A) if b'"a"' in call.content or call.turn else error(500, "busy"), thrice)
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize(
@@ -652,6 +664,24 @@ def test_fathom_judge_asks_a_server(tmp_path: Path) -> None:
     assert (row["winner"], row["correct"], row["votes"][0]["reasoning"]) == (0, True, "Hm")
     assert (server.calls[0].fields["model"], server.calls[0].fields["top_k"]) == ("org/name", 1)
     assert f"openai:{server.url}:chat:org/name" in (tmp_path / "verdicts.jsonl.meta.json").read_text()
+
+
+@pytest.mark.parametrize("verb", ["judge", "rank"])
+def test_a_run_of_which_every_call_fails_says_why_and_is_no_success(verb: str, tmp_path: Path) -> None:
+    pairs, out = tmp_path / "pairs.jsonl", tmp_path / "out.jsonl"
+    pairs.write_text('{"id": "1", "prompt": "Task", "response_a": "yes", "response_b": "no", "label": "A"}\n')
+
+    async def run() -> None:
+        async with serving(lambda _: error(401, "no such key")) as server:
+            arguments = [verb, str(pairs), "--engine", "openai", "--model", "m", "--base-url", server.url]
+            with pytest.raises(FathomError, match=r"every call failed, .* HTTP 401: no such key \(check the key"):
+                await asyncio.to_thread(
+                    CliRunner().invoke, app, [*arguments, "--out", str(out)], catch_exceptions=False
+                )
+            assert len(server.calls) == 2
+
+    asyncio.run(run())
+    assert len(out.read_text().splitlines()) == 1
 
 
 @pytest.mark.parametrize("option", ["retries", "retries=[", "=3"])

@@ -208,6 +208,14 @@ def _spent(metered: Metered) -> str:
     return f"{tokens:,} tokens, {cost}"
 
 
+def _told(metered: Metered) -> str:
+    if metered.shareable is None:
+        return "spent by this run: nothing, all completions were in the journal"
+    return (
+        f"spent by this run: {_spent(metered)}; {metered.shareable:.0%} of the prompts' text can be cached as prefixes"
+    )
+
+
 def _spending(metered: Metered) -> dict[str, float | None]:
     """By this run alone: what it found in the journal was spent by another."""
     return {
@@ -228,7 +236,12 @@ def show(title: str, tallies: Mapping[str, Counted], lines: Mapping[str, Callabl
 
 
 def describe(opened: Opened, summary: Mapping[str, Any]) -> None:
-    """Writes OUT.meta.json and OUT.skipped.jsonl, and says on stderr what was skipped."""
+    """Writes OUT.meta.json and OUT.skipped.jsonl, and says on stderr what was spent and skipped.
+
+    Raises FathomError where no call went well: what was written is of no use then.
+    """
+    import typer
+
     from fathom.cli._skipped import report
     from fathom.provenance import provenance, write_json
 
@@ -239,3 +252,6 @@ def describe(opened: Opened, summary: Mapping[str, Any]) -> None:
         said = {"summary": summary, "spent": _spending(opened.metered)}
         write_json(out.with_name(f"{out.name}.meta.json"), provenance(settings | made, opened.inputs) | said)
     report(opened.comparisons.skipped, out.with_name(f"{out.name}.skipped.jsonl") if out else None)
+    typer.echo(_told(opened.metered), err=True)
+    if opened.metered.failure and not opened.metered.completed:
+        raise FathomError(f"every call failed, the last one so: {opened.metered.failure}; the same command asks again")

@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, TypeAdapter, ValidationError
 
-from fathom.engines import Completion, Engine, Request
+from fathom.engines import Completion, Engine, EngineError, Request
 from fathom.errors import FathomError
 from fathom.verdict import Usage
 
@@ -60,7 +60,7 @@ class Metered:
     """Counts what `engine` completes, and asks it nothing more where that could exceed `max_cost` or `max_tokens`.
 
     `max_cost` is in US dollars and needs a price; `max_tokens` counts tokens read and written. Raises FathomError for
-    a bound in money without a price.
+    a bound in money without a price. `completed` calls went well; `failure` is the last one that did not.
     """
 
     def __init__(
@@ -78,6 +78,8 @@ class Metered:
         self.max_cost = max_cost
         self.max_tokens = max_tokens
         self.usage = Usage()
+        self.completed = 0
+        self.failure: EngineError | None = None
         self._largest = Usage()
         self._flying = 0
         self._waiting: list[asyncio.Future[None]] = []
@@ -110,9 +112,13 @@ class Metered:
         self._flying += 1
         try:
             completion = await self.engine.complete(request)
+        except EngineError as error:
+            self.failure = error
+            raise
         finally:
             self._flying -= 1
             self._wake()
+        self.completed += 1
         self.usage += completion.usage
         self._largest = max(self._largest, completion.usage, key=_tokens)
         return completion

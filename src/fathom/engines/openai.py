@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import time
 from collections.abc import AsyncGenerator, Collection, Mapping
@@ -35,6 +36,7 @@ from fathom.engines import Completion, EngineError, Request, Sampling, dialect
 from fathom.engines.limits import Limit, backoff, retry_after
 from fathom.errors import FathomError
 
+LOG = logging.getLogger(__name__)
 OPENAI = "https://api.openai.com/v1"
 
 KEEPALIVE_SECONDS = 4.0
@@ -119,7 +121,7 @@ class OpenAIEngine:
         self.extra_body = dict(extra_body or {})
         self._key = _key(self.base_url, api_key_env, api_key_file)
         self._url = yarl.URL(f"{self.base_url}/{dialect.PATHS[api]}")
-        self._stopped = False
+        self._stopped = self._warned = False
         self._open: _Open | None = None
 
     @cached_property
@@ -149,6 +151,7 @@ class OpenAIEngine:
                         return _as_asked(await self._try(body), request.sampling)
                     except EngineError as failure:
                         failures.append(failure)
+                    self._warn(failures[-1])
                     unanswered = unanswered + 1 if self.limit.answered == answered else 1
                     answered = self.limit.answered
                     await asyncio.sleep(self._pause(failures, unanswered))
@@ -165,6 +168,12 @@ class OpenAIEngine:
         if self._stopped:
             self.limit.leave()
             raise EngineError("stopped before this was asked", retryable=True)
+
+    def _warn(self, failure: EngineError) -> None:
+        """Once, and only before the first answer, so that nobody waits in silence for a server that is not there."""
+        if failure.retryable and not self.limit.answered and not self._warned:
+            self._warned = True
+            LOG.warning("trying again: %s", failure)
 
     def _pause(self, failures: list[EngineError], unanswered: int) -> float:
         """Seconds before the next try. Raises the last failure where there is to be none."""

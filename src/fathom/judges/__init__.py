@@ -70,7 +70,14 @@ class Voter(ABC):
         """The votes on a comparison. Another `sample` gives other random draws, the same one the same."""
 
     async def __call__(self, comparison: Comparison) -> Verdict:
-        return self.rule(await self.votes(comparison))
+        """Raises FathomError for votes without the scores or probabilities that the rule counts."""
+        votes = await self.votes(comparison)
+        try:
+            return self.rule(votes)
+        except ValueError as error:
+            raise FathomError(
+                f"comparison {comparison.id!r}: {error}; the aggregate 'majority' needs neither"
+            ) from error
 
     def run(
         self, comparisons: Iterable[Comparison], *, concurrency: int = 64, order: Order = "input"
