@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import random
 import signal
 import sqlite3
 import subprocess
@@ -21,6 +23,7 @@ from fathom.engines.local import LocalEngine
 from fathom.errors import FathomError
 from fathom.metrics.verdicts import summary, tally
 from fathom.rationale import Status
+from serving import Seeded, serving
 from tiny import make_parrot
 
 
@@ -98,6 +101,38 @@ def test_a_judge_that_always_says_a_is_right_half_of_the_time_and_never_when_swa
     assert meta_of(swapped)["summary"]["all"]["strict"][0] == 0.0
     assert meta_of(swapped)["summary"]["all"]["readable_share"][0] == 1.0
     assert [row["flip_rate"] for row in rows_of(once) + rows_of(swapped)] == [None] * 6 + [1.0] * 6
+
+
+def test_a_thousand_pairs_and_their_mirror_images_get_mirrored_verdicts(tmp_path: Path) -> None:
+    rng = random.Random(5)
+    straight = [
+        {"id": str(n), "prompt": f"Task {n}", "response_a": rng.random(), "response_b": rng.random(), "label": "A"}
+        for n in range(1000)
+    ]
+    mirrored = [{**row, "response_a": row["response_b"], "response_b": row["response_a"]} for row in straight]
+
+    def judged(name: str, rows: list[dict[str, Any]], url: str) -> list[dict[str, Any]]:
+        source, out = tmp_path / f"{name}-pairs.jsonl", tmp_path / f"{name}.jsonl"
+        texts = [{key: str(value) for key, value in row.items()} for row in rows]
+        source.write_text("".join(json.dumps(row) + "\n" for row in texts))
+        judge(source, "--engine", "openai", "--base-url", url, "--model", "m", "--out", out)
+        return rows_of(out)
+
+    async def run() -> list[list[dict[str, Any]]]:
+        async with serving(Seeded(latency=0, length=0.1)) as server:
+            return [
+                await asyncio.to_thread(judged, name, rows, server.url)
+                for name, rows in (("straight", straight), ("mirrored", mirrored))
+            ]
+
+    one, other = asyncio.run(run())
+    assert {(row["status"], row["winner"]) for row in one} == {("ok", 0), ("ok", 1), ("ok", None), ("truncated", None)}
+    for row, image in zip(one, other, strict=True):
+        assert image["winner"] == {0: 1, 1: 0, None: None}[row["winner"]]
+        assert image["scores"] == (row["scores"] and row["scores"][::-1])
+        assert [image[key] for key in ("id", "status", "agreement", "flip_rate")] == [
+            row[key] for key in ("id", "status", "agreement", "flip_rate")
+        ]
 
 
 def test_running_again_asks_nothing_and_writes_the_same_bytes(
