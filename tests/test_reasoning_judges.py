@@ -404,3 +404,45 @@ def test_a_strength_is_paid_in_full_only_where_it_is_exact(answer: str, reward: 
 def test_a_self_score_is_paid_nothing() -> None:
     with pytest.raises(FathomError, match="trained to solve"):
         SelfPRMJudge().reward(Vote(OK, scores=(1.0,)), ONE)
+
+
+# With real engines ----------------------------------------------------------------------------------------------------
+
+
+def test_the_local_engine_gives_both_masses(tmp_path: Path) -> None:
+    from fathom.engines.local import LocalEngine
+    from fathom.mini import base
+
+    words = base.word_level(["YES", "NO"], ["YES", "NO", "a"], r"[\s\S]")  # nine words: all are among the likeliest
+    votes = []
+    for seed in range(6):
+        for part in (words, base.llama(words, seed, 16, 1, 2, spread=0.5)):
+            part.save_pretrained(tmp_path / str(seed))
+        engine = LocalEngine(tmp_path / str(seed))
+        votes.append(asyncio.run(YesNoJudge(engine=engine, least=0.01).vote(ONE)))
+    told = [vote for vote in votes if vote.status is OK]
+    assert told, "one model in six says YES or NO"
+    for vote in told:
+        assert vote.scores is not None
+        assert vote.probabilities is not None
+        assert 0 < vote.probabilities[0] < vote.scores[0] < 1
+        assert 0 < (missing(vote) or 0) < 1
+
+
+def test_a_server_gives_both_masses() -> None:
+    from fathom.engines.openai import OpenAIEngine
+    from serving import Reply, chat, serving
+
+    async def asked() -> tuple[Vote, dict[str, object]]:
+        body = json.loads(chat("Yes", "length").body)
+        top = [{"token": token, "logprob": math.log(mass)} for token, mass in (("Yes", 0.6), ("No", 0.2))]
+        body["choices"][0]["logprobs"] = {"content": [{**top[0], "top_logprobs": top}]}
+        async with serving(lambda _: Reply(body=json.dumps(body).encode())) as server:
+            engine = OpenAIEngine("m", base_url=server.url)
+            vote = await YesNoJudge(engine=engine).vote(ONE)
+            await engine.close()
+            return vote, server.calls[0].fields
+
+    vote, sent = asyncio.run(asked())
+    assert (vote.scores, vote.probabilities) == (pytest.approx((0.75,)), pytest.approx((0.6,)))
+    assert (sent["logprobs"], sent["top_logprobs"], sent["max_tokens"]) == (True, 20, 1)
