@@ -64,8 +64,8 @@ def test_its_votes_are_the_first_of_all_votes(cast: list[int | str | None], erro
 
 
 def test_a_unanimous_judge_is_asked_little_and_one_that_wavers_to_the_end() -> None:
-    unanimous = judged(Adaptive(Listed(tuple(map(vote, [1] * 32))), 32, 0.05))
-    wavering = judged(Adaptive(Listed(tuple(map(vote, [0, 1] * 16))), 32, 0.05))
+    unanimous = judged(Adaptive(Listed(tuple(map(vote, [1] * 32)))))
+    wavering = judged(Adaptive(Listed(tuple(map(vote, [0, 1] * 16)))))
     assert (unanimous.winner, len(unanimous.votes)) == (1, 4)
     assert (wavering.winner, len(wavering.votes)) == (None, 32)
 
@@ -120,7 +120,7 @@ def test_the_accuracy_of_32_votes_for_less_than_two_fifths_of_their_cost(accurac
     judges = [simulated(accuracy, correlation, item) for item in range(2000)]
 
     async def run() -> tuple[list[Verdict], list[Verdict]]:
-        return [await Adaptive(judge, 32, 0.05)(PAIR) for judge in judges], [Rule()(judge.cast) for judge in judges]
+        return [await Adaptive(judge)(PAIR) for judge in judges], [Rule()(judge.cast) for judge in judges]
 
     few, full = asyncio.run(run())
     right_with_few, right_with_all = (sum(verdict.winner == 0 for verdict in verdicts) for verdicts in (few, full))

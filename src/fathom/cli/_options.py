@@ -78,7 +78,7 @@ def _shared(
     max_votes: Annotated[int, _option(VOTES, "(adaptive) The most votes, in each order.", min=1)] = 32,
     vote_error: Annotated[
         float, _option(VOTES, "(adaptive) The chance accepted of another verdict than all votes would give.", max=0.5)
-    ] = 0.05,
+    ] = 0.03,
     meta: Annotated[
         Path | None,
         _option(VOTES, "A meta reward model (fathom train meta), which chooses the votes that count."),

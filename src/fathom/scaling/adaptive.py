@@ -1,6 +1,6 @@
 """Votes until the outcome is settled: few where all agree, many where they do not.
 
-    voter = Adaptive(Swapped(judge), most=32, error=0.05)
+    voter = Adaptive(Swapped(judge), most=32, error=0.03)
     verdict = await voter(comparison)
     len(verdict.votes)                          # a few, or up to 32 samples
 
@@ -39,7 +39,7 @@ class Adaptive(Wrapped):
     """
 
     most: int = 32
-    error: float = 0.05
+    error: float = 0.03
 
     def __post_init__(self) -> None:
         if self.most < 1:
