@@ -62,13 +62,16 @@ def test_responses_are_ranked_and_paired(said) -> None:  # type: ignore[no-untyp
     assert "margin" in output
 
 
-def test_a_server_judges_from_code_that_is_not_asynchronous(said) -> None:  # type: ignore[no-untyped-def]
-    async def run() -> str:
+def test_a_server_judges_from_code_that_is_not_asynchronous(said, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    async def run() -> list[str]:
         async with serving(lambda _: chat("Final verdict: [[A]]")) as server:
-            return str(await asyncio.to_thread(lambda: said("server.py", server.url, "any")))
+            given = (server.url, "any", tmp_path / "journal")
+            return [await asyncio.to_thread(lambda: said("server.py", *given)) for _ in range(2)]
 
-    output = asyncio.run(run())
-    assert output.count(" ok winner: None flip rate: 1.0\n") == 6  # it always says A
+    first, second = asyncio.run(run())
+    assert first.count(" ok winner: None flip rate: 1.0\n") == 6  # it always says A
+    assert first.endswith(" written, 12 calls\n")
+    assert second.endswith(" written, 0 calls\n")
 
 
 def test_a_judge_of_ones_own_votes_and_ranks(said) -> None:  # type: ignore[no-untyped-def]

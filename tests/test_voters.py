@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import ClassVar, Literal
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fathom.engines import ChatMessage, Completion, EngineError, Request
+from fathom.engines.cache import CachedEngine
 from fathom.errors import FathomError
 from fathom.judges import Judge, Pattern
 from fathom.judges.mix import MixJudge
@@ -174,6 +176,32 @@ def test_leaving_early_cancels_what_is_in_flight(order: Literal["input", "comple
         assert judged.id == "0"
         break
     assert engine.cancelled == len(engine.started) - 1
+
+
+@pytest.mark.parametrize("order", ["input", "completion"])
+def test_leaving_early_with_a_journal_cancels_too_and_the_journal_serves_the_next_loop(
+    order: Literal["input", "completion"], tmp_path: Path
+) -> None:
+    engine = Sleepy()
+    pairs = [comparison("z" * n, id=str(n)) for n in (1, 20, 21, 22)]
+    with CachedEngine(engine, tmp_path / "journal") as cached:
+        judge = Pointwise(engine=cached)
+        for judged, _ in judge.run(pairs, order=order):
+            assert judged.id == "1"
+            break
+        assert engine.cancelled == 3
+        assert [judged.id for judged, _ in judge.run(pairs)] == ["1", "20", "21", "22"]
+    assert len(engine.started) == 4 + 3, "what was finished is not asked again"
+    assert [path.name for path in tmp_path.iterdir()] == ["journal"], "closed: its changes are in the one file"
+
+
+def test_a_journal_is_closed_in_a_running_loop_as_in_a_notebook(tmp_path: Path) -> None:
+    async def cell() -> int:
+        with CachedEngine(Sleepy(), tmp_path / "journal") as cached:
+            return len(list(Pointwise(engine=cached).run(SLEEPY)))
+
+    assert asyncio.run(cell()) == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["journal"]
 
 
 def test_an_error_ends_the_loop_and_is_raised_where_it_is_written() -> None:

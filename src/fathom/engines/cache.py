@@ -39,8 +39,9 @@ LANDING_SECONDS = 1.0
 class CachedEngine:
     """An engine that remembers. `asked` counts the requests that went through to `engine`.
 
-    Raises FathomError when `path` cannot be opened as a journal. Close it, or use it as an async context manager: left
-    by an exception, Ctrl-C among them, it asks nothing more, and what is in flight has `LANDING_SECONDS` to be stored.
+    Raises FathomError when `path` cannot be opened as a journal. Close it, or use it as a context manager. Left by an
+    exception, Ctrl-C among them, `async with` asks nothing more, and what is in flight has `LANDING_SECONDS` to be
+    stored. `with` is for `Voter.run`, of which nothing is in flight any more when its loop is left.
     """
 
     def __init__(self, engine: Engine, path: str | Path) -> None:
@@ -98,6 +99,14 @@ class CachedEngine:
             await close_engine()
         self._thread.submit(self._journal.close).result()
         self._thread.shutdown()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # In a thread of its own, because this one may run an event loop, as a notebook's does.
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(asyncio.run, self.close()).result()
 
     async def __aenter__(self) -> Self:
         return self

@@ -84,7 +84,8 @@ class Voter(ABC):
     ) -> Iterator[tuple[Comparison, Verdict]]:
         """Judges from code that is not asynchronous, also in a notebook: `for comparison, verdict in judge.run(...)`.
 
-        Verdicts come while others are still being made. To leave the loop early cancels what is in flight.
+        Verdicts come while others are still being made. To leave the loop early cancels what is in flight. A journal
+        goes around the loop: `with CachedEngine(engine, "run.journal") as cached: ...`.
         """
         return _iterated(verdicts(self, comparisons, concurrency=concurrency, order=order))
 
@@ -258,12 +259,17 @@ def _iterated(results: AsyncGenerator[Item, None]) -> Generator[Item, None, None
         while (item := waited(following())) is not None:
             yield item
     finally:
-        waited(results.aclose())
-        # Closes what engines opened in this loop.
-        waited(loop.shutdown_asyncgens())
+        waited(_ended(results))
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+async def _ended(results: AsyncGenerator[Item, None]) -> None:
+    """Leaves nothing behind in the loop, as `asyncio.run` does not: no call that a journal waits for, no connection."""
+    await results.aclose()
+    await _cancelled(asyncio.all_tasks() - {asyncio.current_task()})
+    await asyncio.get_running_loop().shutdown_asyncgens()
 
 
 def find(name: str) -> type[Judge]:
