@@ -11,6 +11,7 @@ time are scored together.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -72,13 +73,22 @@ class Scorer:
 
     def scored(self, turns: Sequence[Turn]) -> list[float | None]:
         """As `score`, at once."""
-        encoded = [encode_turn(self.tokenizer, *turn) for turn in turns]
+        encoded = self._encoded(turns)
         scores: list[float | None] = [None] * len(turns)
         fitting = [place for place, tokens in enumerate(encoded) if len(tokens) <= self.context]
         for batch in self._batches(sorted(fitting, key=lambda place: len(encoded[place])), encoded):
             for place, score in zip(batch, self._probabilities([encoded[place] for place in batch]), strict=True):
                 scores[place] = score
         return scores
+
+    def _encoded(self, turns: Sequence[Turn]) -> list[list[int]]:
+        """As `encode_turn`; votes share their prompts, and each is encoded once."""
+        prompts: dict[str, list[int]] = {}
+        for messages, _ in turns:
+            key = json.dumps(messages)
+            if key not in prompts:
+                prompts[key] = encode_chat(self.tokenizer, messages)
+        return [prompts[json.dumps(messages)] + encode_answer(self.tokenizer, text) for messages, text in turns]
 
     def _batches(self, places: Sequence[int], encoded: Sequence[Sequence[int]]) -> Iterator[list[int]]:
         batch: list[int] = []
@@ -111,8 +121,11 @@ class Scorer:
 
 def encode_turn(tokenizer: Any, messages: Sequence[ChatMessage], text: str) -> list[int]:
     """The tokens of a prompt, of the answer to it, and the end token."""
-    answer: list[int] = tokenizer.encode(text, add_special_tokens=False)
-    return [*encode_chat(tokenizer, messages), *answer, tokenizer.eos_token_id]
+    return encode_chat(tokenizer, messages) + encode_answer(tokenizer, text)
+
+
+def encode_answer(tokenizer: Any, text: str) -> list[int]:
+    return [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id]
 
 
 def _load(name: str, device: str, dtype: str) -> tuple[Any, Any]:

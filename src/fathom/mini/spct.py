@@ -12,6 +12,7 @@ import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -250,8 +251,13 @@ def _right(winner: int | None, readable: bool, item: Measured) -> float:
 
 
 def _vote(scores: Sequence[float] | None) -> Vote:
+    return _cast(None if scores is None else (scores[0], scores[1]))
+
+
+@cache
+def _cast(scores: tuple[float, float] | None) -> Vote:
+    """Kept, because there are few that differ."""
     if scores is None:
         return Vote(Status.INVALID, order=(0, 1))
-    first, second = scores
-    winner = None if first == second else int(second > first)
-    return Vote(Status.OK, winner=winner, scores=(first, second), order=(0, 1))
+    winner = None if scores[0] == scores[1] else int(scores[1] > scores[0])
+    return Vote(Status.OK, winner=winner, scores=scores, order=(0, 1))

@@ -1,0 +1,125 @@
+"""RLVR of the SPCT judge through TRL: one, two and three responses in one file, rewarded by the paper's rule."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("trl", reason='needs pip install "fathom-rm[train]"')
+
+import torch
+
+from fathom.errors import FathomError
+from fathom.judges.spct import SPCTJudge
+from fathom.records import Comparison, Label
+from fathom.train import preview, rlvr, sft
+from fathom.train.recipe import RLVRRecipe, SFTRecipe
+from tiny import make_checkpoint
+
+JUDGE = SPCTJudge(trained=True, binary=True)
+SETTINGS = {"name": "spct", "binary": True}
+FAST = {"gradient_checkpointing": False, "logging_steps": 1, "save_strategy": "no", "lr_scheduler_type": "constant"}
+WRITTEN = {1: ["0", "1"], 2: ["9, 2", "2, 9", "5, 5"], 3: ["9, 2, 2", "2, 9, 2", "2, 2, 9"]}
+"""Of each number of responses; the first of several is always the best, and a single one is right."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def comparison(number: int) -> Comparison:
+    count = number % 3 + 1
+    label = Label(scores=(1.0,)) if count == 1 else Label(best=0)
+    return Comparison(id=str(number), prompt="which?", responses=("x",) * count, label=label)
+
+
+def text(scores: str) -> str:
+    return f"Scores: \\boxed{{{scores}}}"
+
+
+def write(path: Path, items: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(item) + "\n" for item in items))
+    return path
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Fine-tuned to write scores of the right number, drawn at random."""
+    folder, rng = tmp_path_factory.mktemp("tuned"), random.Random(0)
+    items = [comparison(number) for number in range(48)]
+    texts = [JUDGE.ask(item)[0]["content"] for item in items[:3]]
+    texts += [text(scores) for written in WRITTEN.values() for scores in written]
+    base = make_checkpoint(folder / "base", vocab_texts=texts, vocab_size=600, context=256)
+    rows = [
+        {
+            "prompt": JUDGE.ask(item),
+            "completion": [{"role": "assistant", "content": text(rng.choice(WRITTEN[len(item.responses)]))}],
+        }
+        for item in items
+    ]
+    trainer = FAST | {"max_steps": 40, "per_device_train_batch_size": 16, "learning_rate": 1e-2}
+    data = write(folder / "sft.jsonl", rows)
+    return sft.train(
+        SFTRecipe(model=str(base), data=data, output=folder / "o", judge=SETTINGS, trainer=trainer)  # type: ignore[arg-type]
+    )
+
+
+def recipe(model: Path, folder: Path, items: list[Comparison], **judge: Any) -> RLVRRecipe:
+    trainer = FAST | {
+        "max_steps": 20,
+        "per_device_train_batch_size": 24,
+        "num_generations": 4,
+        "max_completion_length": 24,
+        "learning_rate": 3e-3,
+        "temperature": 1.0,
+        "beta": 0.001,
+        "loss_type": "grpo",
+    }
+    data = write(folder / "d.jsonl", [item.model_dump(mode="json") for item in items])
+    return RLVRRecipe(
+        model=str(model), data=data, output=folder / "o", judge=SETTINGS | judge, rollouts="engine", trainer=trainer
+    )
+
+
+def test_a_file_of_one_two_and_three_responses_raises_the_reward(tuned: Path, tmp_path: Path) -> None:
+    folder = rlvr.train(recipe(tuned, tmp_path, [comparison(number) for number in range(48)]))
+    logged = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    rewards = [entry["reward"] for entry in logged if "reward" in entry]
+    first, last = sum(rewards[:3]) / 3, sum(rewards[-3:]) / 3
+    assert first < 0.2  # a third, a third and a half of the guesses are right
+    assert last > first + 0.3
+
+
+def test_a_dry_run_tells_the_label_of_any_number_of_responses(tuned: Path, tmp_path: Path) -> None:
+    page = preview.rlvr(recipe(tuned, tmp_path, [comparison(number) for number in range(3)]))
+    told = [line.removeprefix("--- label: ") for line in page.splitlines() if line.startswith("--- label")]
+    assert told == ["the response is worth 1", "response A is better", "response 1 of 3 is best"]
+
+
+@pytest.mark.parametrize(
+    ("judge", "item", "reason"),
+    [
+        pytest.param({"binary": False}, comparison(0), "a judge with binary=true", id="scored from 1 to 10"),
+        pytest.param({}, comparison(0).model_copy(update={"label": Label(best=0)}), "scores it 0 or 1", id="no score"),
+        pytest.param(
+            {"name": "mix", "binary": ...}, comparison(2), "judges 2 at a time", id="three for a judge of two"
+        ),
+    ],
+)
+def test_what_the_judge_cannot_reward_is_refused_before_training(
+    tuned: Path, tmp_path: Path, judge: dict[str, Any], item: Comparison, reason: str
+) -> None:
+    settings = {key: value for key, value in (SETTINGS | judge).items() if value is not ...}
+    told = recipe(tuned, tmp_path, [item]).model_copy()
+    told = RLVRRecipe(**told.model_dump(exclude={"judge"}), judge=settings)  # type: ignore[arg-type]
+    with pytest.raises(FathomError, match=reason):
+        rlvr.train(told)
