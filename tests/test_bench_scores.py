@@ -14,7 +14,7 @@ import pytest
 
 from fathom import bench
 from fathom.bench._rules import RULES, ruled
-from fathom.metrics.intervals import clustered_mean
+from fathom.metrics.intervals import clustered_mean, wilson
 
 Row = dict[str, Any]
 
@@ -304,6 +304,11 @@ def test_accuracy_by_domain_is_strict() -> None:
     ]
     found = {domain: interval.mean for domain, interval in bench.by_domain(rows).items()}
     assert found == pytest.approx({"all": 1 / 3, "neither": 0.0, "preference": 0.5})
+
+
+def test_a_domain_without_a_right_verdict_is_not_known_to_be_0() -> None:
+    rows = [row(0, 1, subset="x", domain="correctness", correct=False, id=str(number)) for number in range(20)]
+    assert bench.by_domain(rows)["all"] == wilson(0, 20)
 
 
 # Real files -----------------------------------------------------------------------------------------------------------

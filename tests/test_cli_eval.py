@@ -92,3 +92,17 @@ def test_meta_holds_the_benchmark_and_plain_json(folders: tuple[Path, Path]) -> 
     meta = json.loads((folders[1] / "judgebench.jsonl.meta.json").read_text())
     assert meta["config"]["benchmark"] == "judgebench"
     assert set(meta["summary"]) == {"score", "domains"}
+
+
+def test_several_benchmarks_load_a_local_model_once(
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fathom.engines import local
+
+    loaded: list[str] = []
+    load = local._load
+    monkeypatch.setattr(local, "_load", lambda name, *rest: loaded.append(name) or load(name, *rest))
+    options = ("--model", "mini", "--style", "breadth", "--max-tokens", 40, "--limit", 1)
+    fathom("judgebench", "jetts", "--data", folders[0], "--out", tmp_path, *options)
+    assert len(loaded) == 1
+    assert all(runs.open(tmp_path / f"{name}.jsonl").meta["summary"] for name in ("judgebench", "jetts"))

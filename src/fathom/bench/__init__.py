@@ -23,7 +23,7 @@ from typing import Any
 
 from fathom.bench._outcomes import Row, prompt, status
 from fathom.errors import FathomError
-from fathom.metrics.intervals import Interval, clustered, means
+from fathom.metrics.intervals import Interval, Share, clustered, means
 from fathom.records import Comparison, Domain
 
 Load = Callable[[Path], Iterator[Comparison]]
@@ -116,12 +116,14 @@ def by_domain(rows: Iterable[Row]) -> dict[str, Interval]:
 
     Unlike official figures these mean the same for every benchmark.
     """
-    prompts: dict[str, list[tuple[str, float]]] = {}
+    shares: dict[str, Share] = {}
+    prompts: dict[str, int] = {}
     for row in rows:
         if row["label"] is not None:
-            right = float(bool(row["correct"]))
-            prompts.setdefault(prompt(row), []).extend([("all", right), (row["domain"] or "neither", right)])
-    return clustered(lambda shares: dict(sorted(shares.items())), prompts.values())
+            cluster = prompts.setdefault(prompt(row), len(prompts))
+            for domain in ("all", row["domain"] or "neither"):
+                shares.setdefault(domain, Share()).add(float(bool(row["correct"])), cluster)
+    return {domain: interval for domain in sorted(shares) if (interval := shares[domain].interval)}
 
 
 def names() -> list[str]:

@@ -79,11 +79,13 @@ def opened(
     given: Mapping[str, Any],
     source: tuple[Comparisons, Sequence[Path]] | None = None,
     check: Callable[[Comparison], None] | None = None,
+    runner: Engine | None = None,
 ) -> Opened:
     """The source, the engine with its journal, and the judge. Raises FathomError for what cannot be opened.
 
     `source` are comparisons and the files that these come from; without it they are read from the file that is given,
-    with a `check` that they can be judged, which is the judge's own unless given.
+    with a `check` that they can be judged, which is the judge's own unless given. `runner` is the engine, where the
+    same settings have opened one before.
     """
     votes = given["votes"]
     if votes != 1 and given["temperature"] == 0:
@@ -101,7 +103,7 @@ def opened(
     # A judge of one response is asked about several one by one.
     comparisons, inputs = source or _read(given, check or (judge.check if judge.pattern == "pairwise" else None))
     flags = {name: given[name] for name in ("base_url", "device", "dtype", "max_batch_tokens")}
-    runner = engines.open(given["engine"], located(given["model"]), **options(given["engine_option"], flags))
+    runner = runner or engines.open(given["engine"], located(given["model"]), **options(given["engine_option"], flags))
     metered = Metered(runner, price=_price(given), max_cost=given["max_cost"], max_tokens=given["max_total_tokens"])
     cached = CachedEngine(metered, given["journal"] or (f"{out}.journal" if out else ":memory:"))
     return Opened(given, comparisons, inputs, metered, cached, replace(judge, engine=cached))

@@ -16,6 +16,7 @@ from fathom.errors import FathomError
 if TYPE_CHECKING:
     from fathom.bench import Benchmark, Score
     from fathom.bench._outcomes import Row
+    from fathom.engines import Engine
     from fathom.metrics.intervals import Interval
 
 
@@ -49,8 +50,9 @@ def command(
         raise FathomError("--map and --on-error are for files of any layout; that of a benchmark is known")
     if not model:
         raise FathomError("--model is missing: which model judges? mini is the small one that comes with Fathom")
+    runner: Engine | None = None
     for benchmark in [bench.find(name) for name in names]:
-        _evaluate(benchmark, data, given | {"model": model, "out": out / f"{benchmark.name}.jsonl"})
+        runner = _evaluate(benchmark, data, given | {"model": model, "out": out / f"{benchmark.name}.jsonl"}, runner)
 
 
 def _described(benchmark: Benchmark) -> str:
@@ -65,7 +67,10 @@ def _described(benchmark: Benchmark) -> str:
     return "\n".join([f"{benchmark.name}: {benchmark.title}", *(f"  {name}: {text}" for name, text in parts.items())])
 
 
-def _evaluate(benchmark: Benchmark, data: Path | None, given: Mapping[str, Any]) -> None:
+def _evaluate(
+    benchmark: Benchmark, data: Path | None, given: Mapping[str, Any], runner: Engine | None
+) -> Engine | None:
+    """The engine, so that the next benchmark need not load its model again; None where it is closed by now."""
     from dataclasses import asdict
 
     from fathom import bench, runs
@@ -79,12 +84,15 @@ def _evaluate(benchmark: Benchmark, data: Path | None, given: Mapping[str, Any])
     inputs = found(place, *benchmark.files)
     comparisons = Comparisons(islice(benchmark.load(place), given["limit"]), [])
     given["out"].parent.mkdir(parents=True, exist_ok=True)
-    ready = opened({**given, "file": str(place), "benchmark": benchmark.name}, (comparisons, inputs))
+    named = {**given, "file": str(place), "benchmark": benchmark.name}
+    ready = opened(named, (comparisons, inputs), runner=runner)
     run(ready, benchmark.name, partial(write_judged, ready.voter, comparisons))
     rows = runs.open(given["out"]).rows
     score, domains = benchmark.score(rows()), bench.by_domain(rows())
     describe(ready, {"score": asdict(score), "domains": domains})
     _show(benchmark, score, _baselines(benchmark, rows), domains)
+    engine = ready.metered.engine
+    return None if hasattr(engine, "close") else engine
 
 
 def _baselines(benchmark: Benchmark, rows: Callable[[], Iterable[Row]]) -> dict[str, Mapping[str, float]]:
