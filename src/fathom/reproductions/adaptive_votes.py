@@ -60,7 +60,7 @@ INDEPENDENT = 0.02
 class Settings:
     held_out: int = 800
     """Comparisons of the small world to judge, a judge and seed."""
-    simulated: int = 4000
+    simulated: int = 12000
     """Comparisons for each simulated judge, a seed."""
     temperature: float = 1.0
 
@@ -69,9 +69,10 @@ def reproduce(out: Path, seeds: Sequence[int], settings: Settings | None = None)
     """Runs the experiment into `out`, then writes results.json, adaptive-votes.md and its figure; yields progress."""
     settings = settings or Settings()
     origin = provenance({"seeds": list(seeds), **asdict(settings)}, [base.PATH])
+    told = {name: value for name, value in asdict(settings).items() if name != "simulated"}  # which no folder holds
     for seed in seeds:
-        experiment = {"settings": asdict(settings), "base": sorted(origin["inputs"].values())}
-        claim_folder(out / f"seed-{seed}", {**experiment, "recipes": arms.recipes_used()})
+        experiment = {"settings": told, "base": sorted(origin["inputs"].values()), "recipes": arms.recipes_used()}
+        claim_folder(out / f"seed-{seed}", experiment)
         if not (out / f"seed-{seed}" / "synthesised" / "manifest.json").exists():
             arms.synthesise(arms.Settings(), seed, out / f"seed-{seed}" / "synthesised")
             yield f"seed {seed}: synthesised"
