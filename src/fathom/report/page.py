@@ -18,6 +18,7 @@ _STYLE = """
 body { font: 16px/1.55 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; display: block; overflow-x: auto; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .7rem; border-bottom: 1px solid #8884; text-align: left; vertical-align: top; }
+th, td:not(:last-child) { white-space: nowrap; }
 pre { background: #8881; padding: .8rem 1rem; overflow-x: auto; border-radius: 6px; }
 img { max-width: 100%; background: white; border-radius: 6px; }
 """
