@@ -15,6 +15,7 @@ import pytest
 pytest.importorskip("trl", reason='needs pip install "fathom-rm[train]"')
 
 import torch
+from safetensors.torch import load_file
 from transformers import AutoTokenizer
 from typer.testing import CliRunner
 
@@ -127,6 +128,18 @@ def test_votes_of_one_kind_teach_nothing_and_are_refused(tmp_path: Path, base: P
         meta.train(recipe)
 
 
+def test_accumulated_gradients_are_those_of_one_batch(base: Path, tmp_path: Path) -> None:
+    def weights(name: str, **batch: int) -> torch.Tensor:
+        trainer = FAST | {"max_steps": 2, "learning_rate": 1.0, "optim": "sgd", "max_grad_norm": 0.0} | batch
+        recipe = MetaRecipe(model=str(base), data=path, output=tmp_path / name, judge={"name": "spct"}, trainer=trainer)
+        return load_file(meta.train(recipe) / "model.safetensors")["score.weight"]
+
+    path = results(tmp_path / "r.jsonl", 16)
+    whole = weights("whole", per_device_train_batch_size=16)
+    parts = weights("parts", per_device_train_batch_size=8, gradient_accumulation_steps=2)
+    assert torch.allclose(whole, parts, atol=1e-4)
+
+
 def test_its_examples_are_the_tokens_of_fine_tuning(base: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(base)
     messages = JUDGE.ask(item(0))
@@ -210,6 +223,8 @@ def test_the_command_line_counts_the_votes_that_it_keeps(trained: Path, tmp_path
     kept = [vote["scores"] for vote in row["votes"] if vote["counted"]]
     assert row["scores"] == [sum(scores) for scores in zip(*kept, strict=True)]
     assert row["tokens"]["completion"] == sum(vote["tokens"]["completion"] for vote in row["votes"])
+    made = json.loads(out.with_name("out.jsonl.meta.json").read_text())
+    assert made["config"]["meta"].startswith("scorer:")
     refused = CliRunner().invoke(app, [*arguments, "--votes", "adaptive", "--temperature", "1"])
     assert "--meta chooses among votes" in str(refused.exception)
 

@@ -251,6 +251,8 @@ def describe(opened: Opened, summary: Mapping[str, Any]) -> None:
     if out:
         settings = {name: value for name, value in opened.given.items() if name not in {"out", "journal"}}
         made = {"engine": opened.cached.identity, "judge": repr(replace(opened.judge, engine=None))}
+        if opened.given["meta"]:
+            made["meta"] = opened.meta.scorer.identity
         said = {"summary": summary, "spent": _spending(opened.metered)}
         write_json(out.with_name(f"{out.name}.meta.json"), provenance(settings | made, opened.inputs) | said)
     report(opened.comparisons.skipped, out.with_name(f"{out.name}.skipped.jsonl") if out else None)

@@ -40,16 +40,18 @@ def train(recipe: MetaRecipe, *, resume: bool = False) -> Path:
     """Trains and returns the folder of the trained model. Raises FathomError for what the user can mend."""
     require("trl", "train")
     from datasets import Dataset
-    from transformers import DataCollatorWithPadding, Trainer
+    from transformers import DataCollatorWithPadding, Trainer, set_seed
 
     last = trainers.start(recipe, resume=resume)
     with trainers.quiet():
         config = trainers.settings(recipe)
         tokenizer = trainers.load_tokenizer(recipe)
+        tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
         examples = list(read(recipe))
         rows, too_long = fitting(tokenizer, examples, config.max_length)
         if too_long:
             trainers.log.warning("%d votes exceed max_length=%s and are left out", too_long, config.max_length)
+        set_seed(recipe.seed)  # before the classifier's last layer is drawn
         trainer = Trainer(
             model=_model(recipe, config, tokenizer),
             args=config,
@@ -57,6 +59,7 @@ def train(recipe: MetaRecipe, *, resume: bool = False) -> Path:
             data_collator=DataCollatorWithPadding(tokenizer),
             processing_class=tokenizer,
         )
+        trainer.model_accepts_loss_kwargs = False  # or the loss, a mean, would grow with gradient_accumulation_steps
         return trainers.run(trainer, recipe, last)
 
 
@@ -96,6 +99,7 @@ def examples(judge: Judge, rows: Iterable[Mapping[str, Any]], where: str) -> Ite
         comparison = _comparison(row)
         if comparison.label is None:
             continue
+        judge.check(comparison)
         for told in row["votes"]:
             if told["status"] != Status.FAILED:
                 yield example(judge, comparison, told)
