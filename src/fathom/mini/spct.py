@@ -231,7 +231,10 @@ def greedy(item: Measured) -> float:
 
 def voted(item: Measured, count: int, rule: Rule, *, keep: float | None = None) -> float:
     """The accuracy of the first `count` votes: 1 or 0, and a half for a tie, which a coin would decide."""
-    verdict = outcome(item, count, rule, keep=keep)
+    return accuracy(outcome(item, count, rule, keep=keep), item)
+
+
+def accuracy(verdict: Verdict, item: Measured) -> float:
     return _right(verdict.winner, verdict.status is Status.OK, item)
 
 

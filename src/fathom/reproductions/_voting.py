@@ -15,10 +15,11 @@ from fathom.mini import spct
 from fathom.mini.spct import Measured
 from fathom.report.figures import Line
 from fathom.reproductions._claims import named
-from fathom.verdict import Rule
+from fathom.verdict import Rule, Verdict
 
 COUNTS = (1, 2, 4, 8, 16, 32)
 SUM, MAJORITY = Rule(aggregate="sum"), Rule()
+REPLICATES = 2000
 
 Runs = Sequence[Sequence[Measured]]
 """One run a seed."""
@@ -36,7 +37,7 @@ def guided(count: int, keep: float = 0.5) -> Value:
 
 
 def mean(runs: Runs, value: Value) -> Interval:
-    return bootstrap([[value(item) for item in run] for run in runs])
+    return bootstrap([[value(item) for item in run] for run in runs], replicates=REPLICATES)
 
 
 def difference(first: tuple[Runs, Value], second: tuple[Runs, Value]) -> Interval:
@@ -47,7 +48,8 @@ def difference(first: tuple[Runs, Value], second: tuple[Runs, Value]) -> Interva
 def combined(terms: Sequence[tuple[int, Runs, Value]]) -> Interval:
     """The mean of a sum of accuracies, each with its sign."""
     seeds = range(len(terms[0][1]))
-    return bootstrap([_sums([(sign, runs[seed], value) for sign, runs, value in terms]) for seed in seeds])
+    sums = [_sums([(sign, runs[seed], value) for sign, runs, value in terms]) for seed in seeds]
+    return bootstrap(sums, replicates=REPLICATES)
 
 
 def _sums(terms: Sequence[tuple[int, Sequence[Measured], Value]]) -> list[float]:
@@ -57,28 +59,34 @@ def _sums(terms: Sequence[tuple[int, Sequence[Measured], Value]]) -> list[float]
 
 def summary(runs: Runs) -> dict[str, Any]:
     """Accuracies of one vote, greedy, and k votes by each rule, the shares of ties and of unreadable votes."""
-    told: dict[str, Any] = {"one": _mean(runs, spct.one), "greedy": _mean(runs, spct.greedy)}
-    told["sum"] = {count: _mean(runs, summed(count)) for count in COUNTS}
-    told["majority"] = {count: _mean(runs, partial(spct.voted, count=count, rule=MAJORITY)) for count in COUNTS}
+    told: dict[str, Any] = {"one": _mean(runs, spct.one), "greedy": _mean(runs, spct.greedy), "ties": {}}
+    for name, rule in (("sum", SUM), ("majority", MAJORITY)):
+        verdicts = {
+            count: [[(spct.outcome(item, count, rule), item) for item in run] for run in runs] for count in COUNTS
+        }
+        told[name] = {count: _accuracy(each) for count, each in verdicts.items()}
+        told["ties"][name] = {count: _ties(each) for count, each in verdicts.items()}
     if all(item.meta is not None for run in runs for item in run):
         told["guided"] = {count: _mean(runs, guided(count)) for count in COUNTS}
-    rules = {"sum": SUM, "majority": MAJORITY}
-    told["ties"] = {name: {count: _ties(runs, count, rule) for count in COUNTS} for name, rule in rules.items()}
-    told["unreadable"] = _share(runs, lambda scores: scores is None)
+    told["unreadable"] = fmean(scores is None for run in runs for item in run for scores in item.votes)
     return told
+
+
+Verdicts = Sequence[Sequence[tuple[Verdict, Measured]]]
 
 
 def _mean(runs: Runs, value: Value) -> dict[str, float]:
     return named("accuracy", mean(runs, value))
 
 
-def _ties(runs: Runs, count: int, rule: Rule) -> float:
+def _accuracy(verdicts: Verdicts) -> dict[str, float]:
+    values = [[spct.accuracy(verdict, item) for verdict, item in run] for run in verdicts]
+    return named("accuracy", bootstrap(values, replicates=REPLICATES))
+
+
+def _ties(verdicts: Verdicts) -> float:
     """The share of items on which the votes tie, or none can be read."""
-    return fmean(spct.outcome(item, count, rule).winner is None for run in runs for item in run)
-
-
-def _share(runs: Runs, has: Callable[[list[float] | None], bool]) -> float:
-    return fmean(has(scores) for run in runs for item in run for scores in item.votes)
+    return fmean(verdict.winner is None for run in verdicts for verdict, _ in run)
 
 
 def ceilings(runs: Runs) -> dict[str, float]:
