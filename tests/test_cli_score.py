@@ -64,6 +64,16 @@ def test_several_runs_can_be_told_by_votes_in_one_table(tmp_path: Path) -> None:
     ]
 
 
+def test_runs_of_one_folder_can_be_told_apart_in_a_narrow_table(tmp_path: Path) -> None:
+    folder = tmp_path / ("long-" * 30)
+    folder.mkdir()
+    told = [written(folder / name, [row([vote(0)])]) for name in ("greedy.jsonl", "sampled.jsonl")]
+    lines = figures(fathom("score", *told, "--votes").stdout)
+    names = "".join(re.split("[┃│]", line)[1].strip() for line in lines)
+    assert "greedy.jsonl" in names
+    assert "sampled.jsonl" in names
+
+
 @pytest.mark.parametrize("name", ["judgebench", "llmbar"])
 def test_rows_of_a_benchmark_have_its_official_score(name: str, tmp_path: Path) -> None:
     benchmark = bench.find(name)

@@ -16,6 +16,7 @@ import pytest
 
 from fathom.bench import judgebench as judgebench_bench
 from fathom.bench import llmbar as llmbar_bench
+from fathom.errors import FathomError
 from fathom.judges.arena_hard import ArenaHardJudge
 from fathom.judges.prometheus import PrometheusJudge
 from fathom.published import (
@@ -175,8 +176,9 @@ def test_every_preference_of_alpaca_eval_that_is_read_is_the_recorded_one() -> N
     read = 0
     for path in sorted(data("alpaca_eval", "annotations").glob("*/*")):
         for annotation in lines(path):
-            row = alpaca_eval.READERS[path.parent.name.partition("_")[0]](annotation)
-            assert alpaca_eval.preference(row) == pytest.approx(annotation["preference"], abs=1e-4)
+            row = alpaca_eval.reader(path.parent.name)(annotation)
+            recorded = nan if annotation["preference"] is None else annotation["preference"]
+            assert alpaca_eval.preference(row) == pytest.approx(recorded, abs=1e-4, nan_ok=True)
             read += row["status"] == "ok"
     assert read >= 7233 + 4002
 
@@ -252,6 +254,11 @@ def test_without_log_probabilities_the_recorded_preference_counts(raw: Any) -> N
 def test_a_row_without_any_preference_is_in_no_win_rate() -> None:
     rows = [alpaca_eval.weighted(annotation(None, preference)) for preference in (2.0, None)]
     assert alpaca_eval.win_rate(rows) == 100
+
+
+def test_an_annotator_that_no_judge_reads_is_named() -> None:
+    with pytest.raises(FathomError, match=r"chatgpt_fn: no judge reads .* weighted_"):
+        alpaca_eval.reader("chatgpt_fn")
 
 
 RANKED = {"ordered_models": [{"model": "M", "rank": 1}, {"model": "m", "rank": 2}]}

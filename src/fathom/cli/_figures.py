@@ -32,8 +32,8 @@ VERDICTS: Mapping[str, Callable[[Tally], str]] = {
     "accuracy, a tie is a half": lambda tally: str(tally.half or "no labels"),
     "accuracy without a judge": lambda tally: _baselines(tally.baselines),
     "share readable": lambda tally: str(tally.readable_share or "no rows"),
-    "flip rate": lambda tally: str(tally.flip_rate or "one order only"),
-    "agreement of votes": lambda tally: str(tally.agreement or "one vote only"),
+    "flip rate": lambda tally: str(tally.flip_rate or "no row was read in two orders"),
+    "agreement of votes": lambda tally: str(tally.agreement or "no row has two readable votes"),
     "calibration": lambda tally: _calibration(tally.calibration),
     "votes not readable": lambda tally: _shares(tally.invalid, tally.votes),
     "commonest error": lambda tally: _commonest(tally.errors),
@@ -75,9 +75,10 @@ def table(title: str, tallies: Mapping[str, Counted], lines: Mapping[str, Callab
 
 def across(title: str, tallies: Mapping[str, Counted], columns: Mapping[str, Callable[[Counted], str]]) -> Table:
     """A line a group of rows, a column a figure."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    made = Table("", *columns, title=plain(title))
+    # Folded, not cut: runs in one folder begin alike.
+    made = Table(Column(overflow="fold"), *columns, title=plain(title))
     for name, tallied in tallies.items():
         made.add_row(plain(name), *(cell(tallied) for cell in columns.values()))
     return made

@@ -10,6 +10,7 @@ from typing import Any
 
 from fathom.bench._outcomes import Row, mean, scores
 from fathom.engines import Completion, TokenLogprob
+from fathom.errors import FathomError
 from fathom.judges.alpaca_eval import NAMES, AlpacaEvalJudge
 from fathom.judges.alpaca_eval_cot import AlpacaEvalCoTJudge
 from fathom.published import Figure, Stated
@@ -30,7 +31,8 @@ def figures(folder: Path, stated: Stated) -> Iterator[Figure]:
     }
     for path in sorted(folder.glob("annotations/*/*.jsonl*")):
         annotator, model = path.parent.name, stem(path)
-        rows = [READERS[annotator.partition("_")[0]](annotation) for annotation in lines(path)]
+        read = reader(annotator)
+        rows = [read(annotation) for annotation in lines(path)]
         told = published.get((annotator, model), {})
         yield Figure(
             benchmark="AlpacaEval 2",
@@ -84,8 +86,19 @@ def ranked(annotation: Mapping[str, Any]) -> Row:
 
 
 def _compared(annotation: Mapping[str, Any]) -> Comparison:
-    return compared(str(annotation["_index"]), subset=annotation["dataset"], preference=annotation["preference"])
+    return compared(
+        str(annotation["_index"]), subset=annotation.get("dataset") or "", preference=annotation["preference"]
+    )
 
 
 READERS: Mapping[str, Read] = {"weighted": weighted, "alpaca": ranked}
 """By the first word of an annotator's name."""
+
+
+def reader(annotator: str) -> Read:
+    """Raises FathomError for an annotator whose texts are read by no judge here."""
+    read = READERS.get(annotator.partition("_")[0])
+    if read is None:
+        known = ", ".join(f"{name}_..." for name in READERS)
+        raise FathomError(f"{annotator}: no judge reads what this annotator of AlpacaEval writes; read are {known}")
+    return read
