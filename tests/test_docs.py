@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import json
 import os
@@ -20,6 +21,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from fathom.cli._figures import VERDICTS
+from fathom.cli._options import _shared
+from fathom.engines.local import LocalEngine
+from fathom.engines.openai import OpenAIEngine
 from fathom.errors import FathomError
 from fathom.layouts import FIELDS
 from fathom.metrics.baselines import RULES
@@ -198,6 +202,17 @@ def test_every_line_of_the_table_and_every_rule_is_explained() -> None:
 def test_every_status_is_explained() -> None:
     table = JUDGING.read_text(encoding="utf-8").split("| status | when |")[1]
     assert keys(table) == set(Status)
+
+
+def test_every_option_of_judging_and_every_setting_of_an_engine_is_explained() -> None:
+    pages = [path.read_text(encoding="utf-8") for path in sorted(JUDGING.parent.glob("*.md"))]
+    told = {word for page in pages for word in re.findall(r"--[a-z][a-z-]*", page)}
+    options = {f"--{name.replace('_', '-')}" for name in inspect.signature(_shared).parameters}
+    assert options - told == set()
+    engines = (JUDGING.parent / "engines.md").read_text(encoding="utf-8")
+    settings = set(re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| ([^|]+) \|", engines, re.MULTILINE))))
+    for engine, positional in ((LocalEngine, {"model"}), (OpenAIEngine, {"model", "limit"})):
+        assert set(inspect.signature(engine).parameters) - positional <= settings, engine
 
 
 if __name__ == "__main__":

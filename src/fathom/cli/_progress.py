@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -23,7 +24,7 @@ Done = Callable[[bool], None]
 def counting(what: str, total: int | None = None, spent: Callable[[], str] = str) -> Iterator[Done]:
     """Yields a function to call after each item. `spent` says what was spent so far, where that is known."""
     console = Console(stderr=True, log_path=False)
-    yield from _live(console, what, total, spent) if console.is_terminal else _plain(console, what, spent)
+    yield from _live(console, what, total, spent) if console.is_terminal else _plain(console, what, total, spent)
 
 
 def _live(console: Console, what: str, total: int | None, spent: Callable[[], str]) -> Iterator[Done]:
@@ -43,13 +44,15 @@ def _live(console: Console, what: str, total: int | None, spent: Callable[[], st
         progress.update(task, so_far=str(count))
 
 
-def _plain(console: Console, what: str, spent: Callable[[], str]) -> Iterator[Done]:
+def _plain(console: Console, what: str, total: int | None, spent: Callable[[], str]) -> Iterator[Done]:
     count = _Count(spent)
 
     def done(readable: bool) -> None:
         count.add(readable)
         if count.stale(EVERY_SECONDS):
-            console.log(f"{what}: {count.items}, {count}")
+            # One line, however long: `Console.log` would wrap it.
+            line = f"[{datetime.now():%H:%M:%S}] {what}: {count.items}{count.of(total)}, {count}"
+            console.print(line, soft_wrap=True, markup=False)
 
     yield done
 
@@ -63,6 +66,13 @@ class _Count:
     def add(self, readable: bool) -> None:
         self.items += 1
         self.unreadable += not readable
+
+    def of(self, total: int | None) -> str:
+        """Of how many, and how long they take at the rate so far."""
+        if total is None:
+            return ""
+        left = (total - self.items) * (time.monotonic() - self.start) / self.items
+        return f" of {total}, {timedelta(seconds=round(left))} left"
 
     def stale(self, seconds: float) -> bool:
         """Whether it was last said longer ago than that; from now on it was said now."""
