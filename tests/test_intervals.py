@@ -106,6 +106,14 @@ def test_any_figure_has_the_bounds_that_the_mean_has() -> None:
     assert by_mean == clustered_mean(*map(list, zip(*flat, strict=True))), "seeded"
 
 
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_a_figure_that_is_the_same_in_every_cluster_is_not_told_as_certain(value: float) -> None:
+    clusters = [[("all", value), ("few" if number < 5 else "many", value)] for number in range(40)]
+    found = clustered(lambda means: {**means, "made of them": means["all"]}, clusters, replicates=50)
+    sizes = {"all": 40, "few": 5, "many": 35, "made of them": 40}
+    assert found == {name: wilson(int(value) * size, size) for name, size in sizes.items()}
+
+
 def test_students_quantile_is_scipys() -> None:
     from scipy.stats import t
 

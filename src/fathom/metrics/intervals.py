@@ -160,8 +160,9 @@ def clustered(
     as many as there are (Cameron, Gelbach & Miller 2008, section III). The bounds are corrected for bias and skewness
     (BCa; Efron 1987, JASA 82) and widened for few clusters (the expanded percentile interval of Hesterberg 2015, The
     American Statistician 69). A name without values is in no means, and `figures` leaves out what lacks its values; a
-    replicate that lacks them has no part in that interval. One cluster tells no spread: its bounds are the figure
-    itself. No values have no figures.
+    replicate that lacks them has no part in that interval. A figure that is 0 or 1 in all of them has Wilson's interval
+    of as many clusters as have a value of its name. One cluster tells no spread: its bounds are the figure itself. No
+    values have no figures.
     """
     values = _Values.of(clusters)
     if not values.names:
@@ -172,9 +173,16 @@ def clustered(
     drawn = [figures(found) for times in samples if (found := values.means(times))]
     left = [figures(found) for times in _without_each(n) if (found := values.means(times))]
     return {
-        name: _accelerated(figure, _of(name, drawn), _of(name, left), n)
+        name: _without_spread(figure, _of(name, drawn), values.holding(name))
+        or _accelerated(figure, _of(name, drawn), _of(name, left), n)
         for name, figure in figures(values.means()).items()
     }
+
+
+def _without_spread(figure: float, drawn: Array, clusters: int) -> Interval | None:
+    """Wilson's interval of nothing and of everything, about which resamples cannot tell how sure they are."""
+    alike = clusters > 1 and drawn.size and np.ptp(drawn) == 0
+    return wilson(round(figure) * clusters, clusters) if alike and figure in (0, 1) else None
 
 
 class _Values(NamedTuple):
@@ -196,6 +204,12 @@ class _Values(NamedTuple):
                 named.append(numbers.setdefault(name, len(numbers)))
                 values.append(value)
         return cls(list(numbers), count, *(np.frombuffer(told, told.typecode) for told in (places, named, values)))
+
+    def holding(self, name: Hashable) -> int:
+        """How many clusters have a value of that name; of a name that no value has, all of them."""
+        if name not in self.names:
+            return self.clusters
+        return len(np.unique(self.places[self.named == self.names.index(name)]))
 
     def means(self, times: npt.NDArray[np.int_] | None = None) -> dict[Hashable, float]:
         """Where cluster i is there `times[i]` times, or once; a name without values is left out."""
