@@ -89,6 +89,7 @@ def test_claims_of_spct_that_are_true_hold_and_others_do_not() -> None:
     assert holding(spct.claims(TRUE)) == {
         "principles_help": True,
         "one_below_greedy_below_votes": True,
+        "majority_above_greedy": True,
         "rlvr_lifts_one_vote": True,
         "rlvr_scales_better": False,
     }
@@ -97,6 +98,7 @@ def test_claims_of_spct_that_are_true_hold_and_others_do_not() -> None:
     assert holding(spct.claims(turned)) == {
         "principles_help": False,
         "one_below_greedy_below_votes": False,
+        "majority_above_greedy": False,
         "rlvr_lifts_one_vote": False,
         "rlvr_scales_better": True,
     }

@@ -4,6 +4,7 @@ The claims are those of "Inference-Time Scaling for Generalist Reward Modeling" 
 
 - `principles_help`: a judge that states its principle is better than one that writes the same scores alone;
 - `one_below_greedy_below_votes`: one sampled vote is worse than the greedy one, the sum of 32 better;
+- `majority_above_greedy`: the majority of 32 votes is better than the greedy one, which the world's ceilings foretell;
 - `rlvr_lifts_one_vote`: RLVR makes a single vote better;
 - `rlvr_scales_better`: votes add more to the judge after RLVR than to the one before.
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ from fathom.report.figures import lines
 from fathom.report.page import markdown
 from fathom.reproductions import _voting
 from fathom.reproductions._claims import claim, claim_folder, side_by_side
-from fathom.reproductions._voting import COUNTS, Runs, combined, difference, summed
+from fathom.reproductions._voting import COUNTS, MAJORITY, Runs, combined, difference, summed
 
 CHAINS: Mapping[str, tuple[str, ...]] = {"with": ("first", "rft", "rlvr"), "without": ("without",)}
 """The judges of each arm, each made of the one before."""
@@ -107,7 +109,7 @@ def results(runs: Mapping[str, Runs]) -> dict[str, Any]:
 
 def claims(runs: Mapping[str, Runs]) -> dict[str, dict[str, Any]]:
     first, without, rft, rlvr = (runs[judge] for judge in ("first", "without", "rft", "rlvr"))
-    many = summed(MOST)
+    many, most = summed(MOST), partial(spct.voted, count=MOST, rule=MAJORITY)
     return {
         "principles_help": claim(
             {
@@ -122,6 +124,12 @@ def claims(runs: Mapping[str, Runs]) -> dict[str, dict[str, Any]]:
                 f"sum of {MOST} votes - greedy, before": difference((first, many), (first, greedy)),
                 "greedy - one vote, after RLVR": difference((rlvr, greedy), (rlvr, one)),
                 f"sum of {MOST} votes - greedy, after RLVR": difference((rlvr, many), (rlvr, greedy)),
+            }
+        ),
+        "majority_above_greedy": claim(
+            {
+                f"majority of {MOST} votes - greedy, before": difference((first, most), (first, greedy)),
+                f"majority of {MOST} votes - greedy, after RLVR": difference((rlvr, most), (rlvr, greedy)),
             }
         ),
         "rlvr_lifts_one_vote": claim({"one vote, RLVR - RFT": difference((rlvr, one), (rft, one))}),
