@@ -79,7 +79,7 @@ def of_any_figure(rng: Rng, accuracy: float, prompts: int, size: int, replicates
 
 
 def scenarios(replicates: int) -> dict[str, Callable[[Rng], Found]]:
-    """By what is measured. `any figure` is the slowest: its replicates run in Python."""
+    """By what is measured."""
     return {
         "wilson: 0.7, 200 items": lambda rng: by_wilson(rng, 0.7, 200),
         "wilson: 0.9, 200 items": lambda rng: by_wilson(rng, 0.9, 200),
