@@ -74,9 +74,7 @@ class SPCTJudge(Judge):
         if comparison.label is None:
             raise ValueError(f"comparison {comparison.id!r} has no label to reward a verdict by")
         if len(comparison.responses) == 1 and not (self.binary and comparison.label.scores):
-            raise ValueError(
-                "a single response needs a label that scores it 0 or 1, and a judge with binary=true"
-            )
+            raise ValueError("a single response needs a label that scores it 0 or 1, and a judge with binary=true")
         return strictly_best_reward(vote, comparison.label)
 
     def _binary(self, comparison: Comparison) -> bool:
