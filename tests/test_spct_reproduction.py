@@ -140,6 +140,7 @@ def test_pages_and_figures_are_made_of_stored_results_alone(tmp_path: Path) -> N
         figures = [path.name for path in (tmp_path / name).glob("*.svg")]
         assert all(f"]({figure})" in text for figure in figures)
         assert figures
+        assert "built-in" not in text
         table_rows = [line for line in text.splitlines() if line.startswith("|")]
         assert all(line.endswith("|") for line in table_rows)
         assert f"{stored['beside_the_paper'][0]['here']:+.1f}" in text
