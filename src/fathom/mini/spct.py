@@ -29,6 +29,7 @@ from fathom.mini import criteria
 from fathom.rationale import Status
 from fathom.reading import write_jsonl
 from fathom.records import Comparison
+from fathom.scaling.adaptive import settled_after
 from fathom.scaling.guided import chosen
 from fathom.scaling.votes import Repeated, Shuffled
 from fathom.synth import rejection
@@ -245,6 +246,11 @@ def outcome(item: Measured, count: int, rule: Rule, *, keep: float | None = None
         assert item.meta is not None, "there was no meta reward model"
         votes = chosen(votes, item.meta[:count], keep)
     return rule(votes)
+
+
+def settled(item: Measured, rule: Rule, error: float) -> int:
+    """How many of the votes would have been asked for until the verdict of all was settled."""
+    return settled_after([_vote(scores) for scores in item.votes], rule, error)
 
 
 def _right(winner: int | None, readable: bool, item: Measured) -> float:

@@ -18,6 +18,8 @@ from fathom.reproductions._claims import named
 from fathom.verdict import Rule, Verdict
 
 COUNTS = (1, 2, 4, 8, 16, 32)
+ERRORS = (0.2, 0.1, 0.03)
+"""Error budgets of adaptive votes."""
 SUM, MAJORITY = Rule(aggregate="sum"), Rule()
 REPLICATES = 2000
 
@@ -68,11 +70,22 @@ def summary(runs: Runs) -> dict[str, Any]:
         told["ties"][name] = {count: _ties(each) for count, each in verdicts.items()}
     if all(item.meta is not None for run in runs for item in run):
         told["guided"] = {count: _mean(runs, guided(count)) for count in COUNTS}
+    told["adaptive"] = {error: _adaptive(runs, error) for error in ERRORS}
     told["unreadable"] = fmean(scores is None for run in runs for item in run for scores in item.votes)
     return told
 
 
 Verdicts = Sequence[Sequence[tuple[Verdict, Measured]]]
+
+
+def _adaptive(runs: Runs, error: float) -> dict[str, float]:
+    """The sum of the votes that are asked for until it is settled, and how many those are."""
+    asked = [[spct.settled(item, SUM, error) for item in run] for run in runs]
+    right = [
+        [spct.voted(item, count, SUM) for item, count in zip(run, counts, strict=True)]
+        for run, counts in zip(runs, asked, strict=True)
+    ]
+    return {**named("accuracy", bootstrap(right)), "votes": fmean(count for counts in asked for count in counts)}
 
 
 def _mean(runs: Runs, value: Value) -> dict[str, float]:
@@ -97,6 +110,12 @@ def ceilings(runs: Runs) -> dict[str, float]:
 def line(cells: Mapping[str, Mapping[str, float]]) -> Line:
     """Accuracies by number of votes, which JSON has as text."""
     return [(int(count), Interval(cell["accuracy"], cell["low"], cell["high"])) for count, cell in cells.items()]
+
+
+def adaptive_line(cells: Mapping[str, Mapping[str, float]]) -> Line:
+    """Accuracies by the number of votes asked for on average."""
+    told = [(cell["votes"], Interval(cell["accuracy"], cell["low"], cell["high"])) for cell in cells.values()]
+    return sorted(told, key=lambda point: point[0])
 
 
 def beside(name: str, paper: float, here: Interval) -> dict[str, Any]:

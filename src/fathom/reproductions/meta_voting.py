@@ -158,11 +158,14 @@ def beside_the_paper(runs: Mapping[str, Runs]) -> list[dict[str, Any]]:
 
 
 def figure(found: Mapping[str, Any], out: Path) -> None:
-    """Accuracy of k votes, all of them and chosen, in both worlds, and what the best reader would reach."""
+    """Accuracy of k votes, all, chosen and adaptive, in both worlds, and what the best reader would reach."""
     titles = {"flawed": "votes share a visible flaw", "ambiguous": "errors of votes are independent"}
     names = {"sum": "sum of all", "majority": "majority of all", "guided": "sum of the chosen half"}
     panels = {
-        title: {name: _voting.line(found["judges"][world][rule]) for rule, name in names.items()}
+        title: {
+            **{name: _voting.line(found["judges"][world][rule]) for rule, name in names.items()},
+            "sum, adaptive": _voting.adaptive_line(found["judges"][world]["adaptive"]),
+        }
         for world, title in titles.items()
     }
     marks = {title: found["ceilings"][world]["best"] for world, title in titles.items()}
