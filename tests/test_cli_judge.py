@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,8 @@ def test_real_rows_get_a_status_each_and_none_a_made_up_score(
     out = tmp_path / "verdicts.jsonl"
     source = Path(os.environ["FATHOM_DATA"]) / file
     options = ("--no-swap", "--max-tokens", 12, "--limit", 6)
-    judge(source, "--model", request.getfixturevalue(model), *options, "--out", out)
+    with suppress(FathomError):  # where every prompt is too long for the small model: each row says so, too
+        judge(source, "--model", request.getfixturevalue(model), *options, "--out", out)
     rows = rows_of(out)
     assert len(rows) == 6
     for row in rows:
