@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from fathom.engines import ENGINES
-from fathom.errors import Interrupted
 
 if TYPE_CHECKING:
-    from fathom.engines import Engine
-    from fathom.records import Comparison
-    from fathom.synth.rejection import Result, Settings
+    from fathom.synth.rejection import Trajectory
 
 
 def command(
@@ -55,6 +55,7 @@ def command(
     from fathom import engines
     from fathom.checkpoints import located
     from fathom.cli._engine import options
+    from fathom.cli._journalled import made
     from fathom.cli._skipped import report
     from fathom.engines import Sampling
     from fathom.judging import as_trained
@@ -72,29 +73,13 @@ def command(
     comparisons = rejection.ready(source, settings)
     report(source.skipped, out / "skipped.jsonl")
     teacher = engines.open(engine, located(model), **options(engine_option, {"base_url": base_url}))
-    result = _sampled(comparisons, teacher, settings, out / "journal.sqlite")
+    each = partial(rejection.sampled, comparisons, settings=settings)
+    trajectories = made("comparisons sampled", len(comparisons), teacher, out / "journal.sqlite", each, _readable)
+    result = rejection.Result(settings, tuple(chain.from_iterable(trajectories)))
     inputs = [] if file == "-" else [Path(file)]
     rejection.write(result, out, provenance(given | {"engine": teacher.identity}, inputs))
     typer.echo(rejection.table(result))
 
 
-def _sampled(comparisons: list[Comparison], teacher: Engine, settings: Settings, journal: Path) -> Result:
-    import asyncio
-
-    from fathom.cli._progress import counting
-    from fathom.engines.cache import CachedEngine
-    from fathom.synth.rejection import Result, Trajectory, sampled
-
-    async def run(done: Any) -> list[Trajectory]:
-        found: list[Trajectory] = []
-        async with CachedEngine(teacher, journal) as engine:
-            async for trajectories in sampled(comparisons, engine, settings):
-                found += trajectories
-                done(all(each.vote.status == "ok" for each in trajectories))
-        return found
-
-    try:
-        with counting("comparisons sampled", len(comparisons)) as done:
-            return Result(settings, tuple(asyncio.run(run(done))))
-    except KeyboardInterrupt:
-        raise Interrupted(f"stopped; what is finished is in {journal}: give the same command again to go on") from None
+def _readable(trajectories: Sequence[Trajectory]) -> bool:
+    return all(each.vote.status == "ok" for each in trajectories)

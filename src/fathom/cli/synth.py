@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from fathom.engines import ENGINES
-from fathom.errors import Interrupted
-
-if TYPE_CHECKING:
-    from fathom.engines import Engine
-    from fathom.records import Comparison
-    from fathom.synth import Result, Settings
 
 
 def command(
@@ -74,6 +69,7 @@ def command(
         return _verifier(given)
     from fathom import engines, synth
     from fathom.checkpoints import located
+    from fathom.cli._journalled import made
     from fathom.cli._skipped import report
     from fathom.engines import Sampling
     from fathom.provenance import provenance
@@ -94,7 +90,11 @@ def command(
     comparisons = synth.ready(source, settings)
     report(source.skipped, out / "skipped.jsonl")
     teacher = engines.open(engine, model and located(model))
-    result = _synthesised(comparisons, teacher, settings, out / "journal.sqlite")
+    each = partial(synth.each, comparisons, settings=settings)
+    rows = made(
+        "comparisons synthesised", len(comparisons), teacher, out / "journal.sqlite", each, readable=lambda _: True
+    )
+    result = synth.Result(settings, tuple(rows))
     inputs = [] if file == "-" else [Path(file)]
     synth.write(result, out, provenance(given | {"engine": teacher.identity}, inputs))
     typer.echo(synth.table(result))
@@ -115,25 +115,3 @@ def _verifier(given: dict[str, Any]) -> None:
     counts = verifying.counts(rows)
     write_json(out / "manifest.json", provenance(given, [] if file == "-" else [Path(file)]) | {"completions": counts})
     typer.echo(", ".join(f"{name} {count}" for name, count in counts.items()))
-
-
-def _synthesised(comparisons: list[Comparison], teacher: Engine, settings: Settings, journal: Path) -> Result:
-    import asyncio
-
-    from fathom.cli._progress import counting
-    from fathom.engines.cache import CachedEngine
-    from fathom.synth import Made, Result, each
-
-    async def run(done: Any) -> list[Made]:
-        made = []
-        async with CachedEngine(teacher, journal) as engine:
-            async for one in each(comparisons, engine, settings):
-                made.append(one)
-                done(True)
-        return made
-
-    try:
-        with counting("comparisons synthesised", len(comparisons)) as done:
-            return Result(settings, tuple(asyncio.run(run(done))))
-    except KeyboardInterrupt:
-        raise Interrupted(f"stopped; what is finished is in {journal}: give the same command again to go on") from None
