@@ -69,8 +69,9 @@ class Benchmark:
     load: Load
     item: Callable[[Row], Any]
     """What the official score needs of a row, made once: values with names, or a small value that `parts` takes."""
-    figures: Figures
-    """Official figures of the means of all values of a name, the headline first; one without its values is left out."""
+    figures: Figures = dict
+    """Official figures of the means of all values of a name, the headline first; one without its values is left out.
+    The means themselves, unless the benchmark makes others of them."""
     always_first: float
     """The headline of a judge that names whatever it is shown first, asked in both orders, where no label is a tie."""
     parts: Callable[[Sequence[Any]], Named] = chain.from_iterable

@@ -81,6 +81,11 @@ def source_first(row: Row, values: Sequence[float]) -> list[float]:
     return [value for _, value in sorted(zip(row["placement"], values, strict=True))]
 
 
+def in_subset(row: Row, right: float, whole: str = "accuracy") -> list[tuple[str, float]]:
+    """The same value of the whole benchmark, under that name, and of the row's subset."""
+    return [(whole, right), (row["metadata"]["subset"], right)]
+
+
 def mean(values: Iterable[float]) -> float:
     """Raises ZeroDivisionError for no values."""
     found = list(values)

@@ -5,12 +5,12 @@ score.figures["accuracy"], score.figures["length bias"]
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from fathom.bench import Benchmark
 from fathom.bench._files import best_first, each, found
-from fathom.bench._outcomes import Row, right_in_orders
+from fathom.bench._outcomes import Row, in_subset, right_in_orders
 from fathom.conversations import BadRow
 from fathom.records import Comparison
 
@@ -49,12 +49,7 @@ def _pairs(row: Row, line: int) -> Iterator[Comparison]:
 
 
 def item(row: Row) -> list[tuple[str, float]]:
-    right = right_in_orders(row)
-    return [("accuracy", right), (row["metadata"]["subset"], right)]
-
-
-def figures(means: Mapping[str, float]) -> Mapping[str, float]:
-    return means
+    return in_subset(row, right_in_orders(row))
 
 
 BENCHMARK = Benchmark(
@@ -71,7 +66,6 @@ BENCHMARK = Benchmark(
     domains=dict.fromkeys(BIASES, "preference"),
     load=load,
     item=item,
-    figures=figures,
     always_first=0.5,
     example={
         "biasbench.json": [

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fathom.bench import Benchmark
 from fathom.bench._files import comparison, each, found
-from fathom.bench._outcomes import Row, credit
+from fathom.bench._outcomes import Row, credit, in_subset
 from fathom.conversations import as_prompt
 from fathom.records import Comparison, Domain, Label
 
@@ -50,12 +50,7 @@ def item(row: Row) -> list[tuple[str, float]]:
     """Nothing of a pair that people found equal."""
     if row["label"] is None:
         return []
-    right = credit(row, tie=0.0, unreadable=0.0)
-    return [("accuracy", right), (row["metadata"]["subset"], right)]
-
-
-def figures(means: Mapping[str, float]) -> Mapping[str, float]:
-    return means
+    return in_subset(row, credit(row, tie=0.0, unreadable=0.0))
 
 
 BENCHMARK = Benchmark(
@@ -76,7 +71,6 @@ BENCHMARK = Benchmark(
     domains=DOMAINS,
     load=load,
     item=item,
-    figures=figures,
     always_first=0.0,
     example={
         "preference/validation.jsonl": [

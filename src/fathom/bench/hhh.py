@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fathom.bench import Benchmark
 from fathom.bench._files import best_first, each, found
-from fathom.bench._outcomes import Row, credit
+from fathom.bench._outcomes import Row, credit, in_subset
 from fathom.conversations import BadRow
 from fathom.records import Comparison, Domain
 
@@ -64,12 +64,7 @@ def _pair(subset: str, number: int, prompt: str, better: Sequence[str], worse: S
 
 
 def item(row: Row) -> list[tuple[str, float]]:
-    right = credit(row, tie=0.0, unreadable=0.0)
-    return [("accuracy", right), (row["metadata"]["subset"], right)]
-
-
-def figures(means: Mapping[str, float]) -> Mapping[str, float]:
-    return means
+    return in_subset(row, credit(row, tie=0.0, unreadable=0.0))
 
 
 BENCHMARK = Benchmark(
@@ -90,7 +85,6 @@ BENCHMARK = Benchmark(
     domains=DOMAINS,
     load=load,
     item=item,
-    figures=figures,
     always_first=0.0,
     example={
         f"{subset}/task.json": [

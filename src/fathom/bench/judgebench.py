@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fathom.bench import Benchmark
 from fathom.bench._files import comparison, each, found
-from fathom.bench._outcomes import Row, in_order
+from fathom.bench._outcomes import Row, in_order, in_subset
 from fathom.labels import LETTERS, outcome
 from fathom.records import Comparison, Label
 
@@ -57,7 +57,7 @@ def item(row: Row) -> list[tuple[str, float]]:
     """1 where the first vote in each order, +1 for the label and -1 against it, add up to more than 0."""
     winners = [vote["winner"] for vote in (in_order(row, 0), in_order(row, 1)) if vote]
     total = sum((winner == row["label"]) - (winner == 1 - row["label"]) for winner in winners)
-    return [("overall", float(total > 0)), (row["metadata"]["subset"], float(total > 0))]
+    return in_subset(row, float(total > 0), "overall")
 
 
 def figures(means: Mapping[str, float]) -> Mapping[str, float]:

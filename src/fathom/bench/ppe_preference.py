@@ -48,10 +48,6 @@ def item(row: Row) -> list[tuple[str, float]]:
     return [] if row["label"] is None else [("accuracy", credit(row, tie=0.0, unreadable=0.0))]
 
 
-def figures(means: Mapping[str, float]) -> Mapping[str, float]:
-    return means
-
-
 BENCHMARK = Benchmark(
     name="ppe_preference",
     title="PPE human preference",
@@ -70,7 +66,6 @@ BENCHMARK = Benchmark(
     domains={"human preference": "preference"},
     load=load,
     item=item,
-    figures=figures,
     always_first=0.0,
     example={
         "test.jsonl": [

@@ -105,10 +105,6 @@ def item(row: Row) -> list[tuple[str, float]]:
     return [("best-of-n", _picked(valued)), ("auc", _area(valued))] if valued.right and valued.wrong else []
 
 
-def figures(means: Mapping[str, float]) -> Mapping[str, float]:
-    return means
-
-
 def _picked(valued: Valued) -> float:
     """The share of right ones among the solutions on top."""
     top = max(*valued.right, *valued.wrong)
@@ -142,7 +138,6 @@ BENCHMARK = Benchmark(
     domains={"solutions": "correctness"},
     load=load,
     item=item,
-    figures=figures,
     # One right solution of four.
     always_first=0.25,
     example={
