@@ -29,6 +29,10 @@ class Usage:
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
+    @property
+    def tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
     def __add__(self, other: Usage) -> Usage:
         return Usage(self.prompt_tokens + other.prompt_tokens, self.completion_tokens + other.completion_tokens)
 
@@ -113,7 +117,7 @@ class Rule:
             return Verdict(tuple(votes), status, None, None, None, self)
         counted = [vote for vote in readable if vote.winner is not None] if self.ties == "drop" else readable
         scores = self._scores(counted, max(len(vote.order) or (vote.winner or 0) + 1 for vote in readable))
-        winner = _highest(scores)
+        winner = highest(scores)
         if self.aggregate == "majority" and winner is not None:
             tied = sum(vote.winner is None for vote in counted)
             winner = winner if scores[winner] > tied else None
@@ -140,7 +144,7 @@ class Rule:
         return values
 
 
-def _highest(scores: Sequence[float]) -> int | None:
+def highest(scores: Sequence[float]) -> int | None:
     """The index of the highest score; None where it is shared, or stands alone as the only one."""
     best = max(scores)
     return scores.index(best) if len(scores) > 1 and scores.count(best) == 1 else None

@@ -205,9 +205,8 @@ def _how_to_go_on(cached: CachedEngine) -> str:
 
 
 def _spent(metered: Metered) -> str:
-    tokens = metered.usage.prompt_tokens + metered.usage.completion_tokens
     cost = "cost unknown" if metered.cost is None else f"${metered.cost:.2f}"
-    return f"{tokens:,} tokens, {cost}"
+    return f"{metered.usage.tokens:,} tokens, {cost}"
 
 
 def _told(metered: Metered) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ class Metered:
             self._wake()
         self.completed += 1
         self.usage += completion.usage
-        self._largest = max(self._largest, completion.usage, key=_tokens)
+        self._largest = max(self._largest, completion.usage, key=attrgetter("tokens"))
         return completion
 
     async def _admitted(self) -> None:
@@ -134,7 +135,7 @@ class Metered:
 
     def _overshoots(self, calls: int) -> bool:
         usage = sum([self._largest] * calls, self.usage)
-        over_tokens = self.max_tokens is not None and _tokens(usage) > self.max_tokens
+        over_tokens = self.max_tokens is not None and usage.tokens > self.max_tokens
         return over_tokens or (
             self.max_cost is not None and self.price is not None and self.price.of(usage) > self.max_cost
         )
@@ -142,7 +143,7 @@ class Metered:
     def _spent(self) -> str:
         if self.max_cost is not None:
             return f"${self.cost or 0:.2f} are spent of the ${self.max_cost:.2f} that are allowed"
-        return f"{_tokens(self.usage):,} tokens are spent of the {self.max_tokens:,} that are allowed"
+        return f"{self.usage.tokens:,} tokens are spent of the {self.max_tokens:,} that are allowed"
 
     def _wake(self) -> None:
         for landed in self._waiting:
@@ -170,7 +171,3 @@ class Metered:
         close: Any = getattr(self.engine, "close", None)
         if close is not None:
             await close()
-
-
-def _tokens(usage: Usage) -> int:
-    return usage.prompt_tokens + usage.completion_tokens

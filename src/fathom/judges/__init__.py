@@ -38,7 +38,7 @@ from fathom.judges._probabilities import Choices, chances
 from fathom.rationale import Status
 from fathom.records import Comparison
 from fathom.rewards import verdict_reward
-from fathom.verdict import Rule, Usage, Verdict, Vote
+from fathom.verdict import Rule, Usage, Verdict, Vote, highest
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -178,8 +178,7 @@ def side_by_side(votes: Sequence[Vote]) -> Vote:
     scores = tuple(score for vote in votes for score in vote.scores or ())
     if len(scores) != len(votes):
         raise ValueError("a pointwise judge gives the one response of a comparison one score")
-    winner = scores.index(max(scores)) if scores.count(max(scores)) == 1 else None
-    return Vote(Status.OK, winner=winner, scores=scores, order=order, text=text, usage=usage)
+    return Vote(Status.OK, winner=highest(scores), scores=scores, order=order, text=text, usage=usage)
 
 
 async def verdicts(

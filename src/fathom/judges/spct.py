@@ -20,7 +20,7 @@ from fathom.judges import Judge, Pattern
 from fathom.rationale import MOST_UNITS, Rationale, Status, Unit
 from fathom.records import Comparison
 from fathom.rewards import strictly_best_reward
-from fathom.verdict import Rule, Vote
+from fathom.verdict import Rule, Vote, highest
 
 SCORES = range(1, 11)
 BINARY = range(2)
@@ -67,7 +67,7 @@ class SPCTJudge(Judge):
         scores = _scores(boxed[-1], BINARY if self._binary(comparison) else SCORES)
         if len(scores) != len(comparison.responses):
             return Vote(Status.INVALID, rationale=rationale, text=text)
-        return Vote(Status.OK, winner=_best(scores), scores=scores, rationale=rationale, text=text)
+        return Vote(Status.OK, winner=highest(scores), scores=scores, rationale=rationale, text=text)
 
     def reward(self, vote: Vote, comparison: Comparison) -> float:
         """Equation 11 of the paper."""
@@ -92,11 +92,6 @@ def _scores(text: str, scale: range) -> tuple[float, ...]:
     entries = [entry.strip() for entry in text.split(",")]
     on_scale = all(entry.isascii() and entry.isdigit() and int(entry) in scale for entry in entries)
     return tuple(map(float, entries)) if on_scale else ()
-
-
-def _best(scores: tuple[float, ...]) -> int | None:
-    best = max(scores)
-    return scores.index(best) if len(scores) > 1 and scores.count(best) == 1 else None
 
 
 JUDGE = SPCTJudge

@@ -111,9 +111,7 @@ def _frame(judge: Judge) -> list[str]:
 
 def run(arm: Arm, seed: int, settings: arms.Settings, overrides: Overrides, out: Path) -> None:
     """Trains one arm with one seed and measures it after each stage; what an earlier run finished is kept."""
-    import torch
-
-    torch.set_num_threads(1)
+    arms.use_one_thread()
     folder = out / arm
     for stage in STAGES:
         measured, trained = folder / f"{stage}.jsonl", folder / f"model-{stage}"

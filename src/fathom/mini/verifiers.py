@@ -22,7 +22,7 @@ from fathom.engines.local import LocalEngine
 from fathom.judges import verdicts
 from fathom.judges._degenerate import degenerate
 from fathom.judges.verifier import VerifierJudge
-from fathom.mini import sums
+from fathom.mini import arms, sums
 from fathom.probes.keys import keys
 from fathom.reading import write_jsonl
 from fathom.records import Comparison
@@ -77,9 +77,7 @@ def recipe_used() -> Any:
 
 def run(arm: Arm, seed: int, settings: Settings, out: Path) -> None:
     """Trains one verifier and measures it into `out/ARM.jsonl`, unless that is there."""
-    import torch
-
-    torch.set_num_threads(1)
+    arms.use_one_thread()
     measured, folder = out / f"{arm}.jsonl", out / arm
     if measured.exists():
         return
