@@ -8,16 +8,24 @@ alike in every vote); and on simulated judges, of which accuracy and the correla
 - `simulated`: the same for every simulated judge whose votes on one comparison are correlated.
 
 Judges whose votes are independent coins are shown beside, and nothing is claimed of them: where each vote is hardly
-better than a coin, the verdict of many hangs on the last ones.
+better than a coin, the verdict of many hangs on the last ones, and no rule at all that stops earlier keeps it.
+
+Votes on one comparison are exchangeable: any of their orders was as likely as the one they came in. So where asking
+stops is not read off that one order; `endings` weighs all of them, exactly. The one that happened is told beside.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
+from math import comb, exp, lgamma
+from operator import mul
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from fathom.atomic import replacing
@@ -28,7 +36,6 @@ from fathom.judges import Voter
 from fathom.judges.mix import MixJudge
 from fathom.judging import write_verdicts
 from fathom.metrics.intervals import Interval, bootstrap
-from fathom.metrics.votes import first
 from fathom.mini import arms, base, world
 from fathom.provenance import provenance, write_json
 from fathom.rationale import Status
@@ -37,7 +44,7 @@ from fathom.report.figures import Line, lines
 from fathom.report.page import markdown
 from fathom.reproductions._claims import claim, claim_folder, named, side_by_side
 from fathom.runs import open as open_run
-from fathom.scaling.adaptive import Adaptive, settled_after
+from fathom.scaling.adaptive import Adaptive, chance_of_another
 from fathom.scaling.votes import Repeated
 from fathom.verdict import Rule, Vote
 
@@ -48,6 +55,7 @@ FIXED = (1, 2, 4, 8, 16, 32)
 ERRORS = (0.2, 0.1, 0.05, 0.03, 0.02)
 """Error budgets of the curve; the claims are about `CLAIMED`."""
 CLAIMED = 0.03
+HAPPENED = f"adaptive {CLAIMED}, as it happened"
 MARGIN = 0.005
 SHARE = 0.4
 ACCURACIES = (0.65, 0.75, 0.85, 0.95)
@@ -60,7 +68,7 @@ INDEPENDENT = 0.02
 class Settings:
     held_out: int = 800
     """Comparisons of the small world to judge, a judge and seed."""
-    simulated: int = 12000
+    simulated: int = 6000
     """Comparisons for each simulated judge, a seed."""
     temperature: float = 1.0
 
@@ -108,8 +116,11 @@ async def _vote(model: Path, seed: int, settings: Settings, comparisons: Sequenc
             return MixJudge(engine=engine, sampling=sampling, trained=True)
 
         sampled = judge(settings.temperature)
-        voters: dict[str, Voter] = {"greedy": judge(0.0), "fixed": Repeated(sampled, MOST)}
-        voters |= {f"adaptive-{error}": Adaptive(sampled, MOST, error) for error in ERRORS}
+        voters: dict[str, Voter] = {
+            "greedy": judge(0.0),
+            "fixed": Repeated(sampled, MOST),
+            "adaptive": Adaptive(sampled, MOST, CLAIMED),
+        }
         for name, voter in voters.items():
             path = out / f"{name}.jsonl"
             if not path.exists():
@@ -117,55 +128,194 @@ async def _vote(model: Path, seed: int, settings: Settings, comparisons: Sequenc
                     await write_verdicts(voter, comparisons, sink, lambda _: None)
 
 
+# Votes in any order ---------------------------------------------------------------------------------------------------
+
+KINDS = (
+    Vote(Status.OK, winner=0, order=(0, 1)),
+    Vote(Status.OK, winner=1, order=(0, 1)),
+    Vote(Status.OK, order=(0, 1)),
+    Vote(Status.INVALID, order=(0, 1)),
+)
+"""A vote is right, wrong, for a tie or unreadable. Response 0 stands for the right one."""
+Counts = tuple[int, ...]
+"""How many votes there are of each kind."""
+Stops = Callable[[Counts, int], bool]
+"""Whether asking stops after these votes, with so many left."""
+
+
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One comparison: 1 for the right verdict, 1/2 for a tie, 0 for all else; and what was written for it."""
+    """What is expected of the votes on one comparison."""
 
     points: float
+    """1 for the right verdict, 1/2 for a tie, 0 for all else."""
     tokens: float
-    winner: int | None
+    other: float
+    """The chance of another verdict than that of all votes."""
 
 
-def _judged(row: Mapping[str, Any]) -> Judged:
-    right = 0.5 if row["status"] == "ok" and row["winner"] is None else float(bool(row["correct"]))
-    return Judged(right, row["tokens"]["completion"], row["winner"])
+def fixed(count: int) -> Stops:
+    return lambda counts, _: sum(counts) >= count
+
+
+def adaptive(error: float) -> Stops:
+    return lambda counts, left: chance_of_another(_votes(counts), Rule(), left) <= error
+
+
+def _votes(counts: Counts) -> list[Vote]:
+    return [kind for kind, count in zip(KINDS, counts, strict=True) for _ in range(count)]
+
+
+def expected(cast: Counts, tokens: Sequence[float], stops: Stops) -> Judged:
+    """Over all orders in which these votes could have been cast; `tokens` are those of a vote of each kind."""
+    ends = endings(cast, stops)
+    last = _winner(cast)
+    return Judged(
+        points=sum(chance * _points(counts) for counts, chance in ends.items()),
+        tokens=sum(chance * sum(map(mul, counts, tokens)) for counts, chance in ends.items()),
+        other=sum(chance for counts, chance in ends.items() if _winner(counts) != last),
+    )
+
+
+@cache
+def endings(cast: Counts, stops: Stops) -> Mapping[Counts, float]:
+    """What has been asked for where asking stops, and its chance, when any order of the votes is as likely as another.
+
+    The next vote is one of those left, each as likely as another; nobody stops before the first.
+    """
+    ended: dict[Counts, float] = {}
+    reached: Mapping[Counts, float] = {(0,) * len(cast): 1.0}
+    for left in range(sum(cast), -1, -1):
+        following: dict[Counts, float] = defaultdict(float)
+        for counts, chance in reached.items():
+            if left == 0 or (any(counts) and stops(counts, left)):
+                ended[counts] = chance
+                continue
+            for kind, (total, asked) in enumerate(zip(cast, counts, strict=True)):
+                if total > asked:
+                    next_one = (*counts[:kind], asked + 1, *counts[kind + 1 :])
+                    following[next_one] += chance * (total - asked) / left
+        reached = following
+    return ended
+
+
+@cache
+def _winner(counts: Counts) -> int | None:
+    return Rule()(_votes(counts)).winner
+
+
+@cache
+def _points(counts: Counts) -> float:
+    verdict = Rule()(_votes(counts))
+    return 0.0 if verdict.status is not Status.OK else 0.5 if verdict.winner is None else float(verdict.winner == 0)
 
 
 Runs = Mapping[str, Sequence[Sequence[Judged]]]
 """For each way to vote, one run a seed, on the same comparisons in the same order."""
+WAYS: Mapping[str, Stops] = {
+    **{f"fixed {count}": fixed(count) for count in FIXED},
+    **{f"adaptive {error}": adaptive(error) for error in ERRORS},
+}
+ALL = f"fixed {MOST}"
 
 
 def collect(arm: arms.Arm, out: Path, seeds: Sequence[int]) -> Runs:
-    def rows(seed: int, name: str) -> list[dict[str, Any]]:
-        return list(open_run(out / f"seed-{seed}" / arm / f"{name}.jsonl").rows())
+    def cast(seed: int, name: str) -> list[tuple[Counts, list[float]]]:
+        return [_cast(row) for row in open_run(out / f"seed-{seed}" / arm / f"{name}.jsonl").rows()]
 
-    fixed = {seed: rows(seed, "fixed") for seed in seeds}
-    runs = {"greedy": [[_judged(row) for row in rows(seed, "greedy")] for seed in seeds]}
-    runs |= {f"fixed {k}": [[_judged(first(row, k)) for row in fixed[seed]] for seed in seeds] for k in FIXED}
-    for error in ERRORS:
-        runs[f"adaptive {error}"] = [[_judged(row) for row in rows(seed, f"adaptive-{error}")] for seed in seeds]
+    all_votes = [cast(seed, "fixed") for seed in seeds]
+    runs = {
+        way: [[expected(counts, tokens, stops) for counts, tokens in run] for run in all_votes]
+        for way, stops in WAYS.items()
+    }
+    for way, name in {"greedy": "greedy", HAPPENED: "adaptive"}.items():
+        runs[way] = [
+            [_happened(*one, winner=_winner(counts)) for one, (counts, _) in zip(cast(seed, name), run, strict=True)]
+            for seed, run in zip(seeds, all_votes, strict=True)
+        ]
     return runs
+
+
+def _cast(row: Mapping[str, Any]) -> tuple[Counts, list[float]]:
+    """How many votes of each kind a row has, and the mean of their tokens."""
+    tokens: list[list[int]] = [[] for _ in KINDS]
+    for vote in row["votes"]:
+        tokens[_kind(vote, row["label"])].append(vote["tokens"]["completion"])
+    return tuple(map(len, tokens)), [fmean(each) if each else 0.0 for each in tokens]
+
+
+def _kind(vote: Mapping[str, Any], label: int) -> int:
+    if vote["status"] != "ok":
+        return 3
+    return 2 if vote["winner"] is None else int(vote["winner"] != label)
+
+
+def _happened(counts: Counts, tokens: Sequence[float], winner: int | None) -> Judged:
+    told = expected(counts, tokens, fixed(sum(counts)))
+    return Judged(told.points, told.tokens, float(_winner(counts) != winner))
 
 
 # Simulated judges -----------------------------------------------------------------------------------------------------
 
 
-def simulated(accuracy: float, correlation: float, seed: int, count: int) -> dict[str, list[Judged]]:
-    """A judge that is right with a chance of its own on each comparison: Beta distributed, `accuracy` on average.
+def simulated(accuracy: float, correlation: float, seed: int, count: int) -> list[Counts]:
+    """All votes of a judge that is right with a chance of its own on each comparison: Beta distributed.
 
-    `correlation`, between 0 and 1, is that between two votes on one comparison. A vote costs one token.
+    `accuracy` is its mean, `correlation`, between 0 and 1, that between two votes on one comparison.
     """
     rng = random.Random(f"{accuracy}/{correlation}/{seed}")
+    chances = (rng.betavariate(*_beta(accuracy, correlation)) for _ in range(count))
+    right = [sum(rng.random() < chance for _ in range(MOST)) for chance in chances]
+    return [(votes, MOST - votes, 0, 0) for votes in right]
+
+
+def _beta(accuracy: float, correlation: float) -> tuple[float, float]:
     weight = 1 / correlation - 1
-    runs: dict[str, list[Judged]] = {"fixed": [], "adaptive": []}
-    for _ in range(count):
-        chance = rng.betavariate(accuracy * weight, (1 - accuracy) * weight)
-        cast = tuple(Vote(Status.OK, winner=int(rng.random() >= chance), order=(0, 1)) for _ in range(MOST))
-        asked = settled_after(cast, Rule(), CLAIMED)
-        for name, votes in (("fixed", cast), ("adaptive", cast[:asked])):
-            winner = Rule()(votes).winner
-            runs[name].append(Judged(0.5 if winner is None else float(winner == 0), len(votes), winner))
-    return runs
+    return accuracy * weight, (1 - accuracy) * weight
+
+
+def best_possible(accuracy: float, correlation: float, share: float) -> float:
+    """The accuracy that no rule for stopping exceeds which asks for this share of `MOST` votes on average.
+
+    Not even one that knows the judge's accuracy and correlation. By Lagrangian duality: whatever a vote is said to
+    cost, the best value net of costs, with the budget's costs given back, is a bound; the least of them is returned.
+    """
+    chance = _chances(*_beta(accuracy, correlation))
+    return min(_net_value(chance, cost) + cost * share * MOST for cost in (10 ** (-k / 20) for k in range(121)))
+
+
+def _chances(a: float, b: float) -> Callable[[int, int], float]:
+    """Of one sequence of so many right and so many wrong votes."""
+
+    @cache
+    def chance(right: int, wrong: int) -> float:
+        return exp(_log_beta(a + right, b + wrong) - _log_beta(a, b))
+
+    return chance
+
+
+def _net_value(chance: Callable[[int, int], float], cost: float) -> float:
+    """The chance of the right verdict less the cost of votes, by the best rule; backwards from all votes."""
+    values: list[float] = []
+    for asked in range(MOST, -1, -1):
+        states = [(chance(k, asked - k) / 2, chance(asked - k, k) / 2) for k in range(asked + 1)]
+        stopped = [max(state) for state in states]
+        if asked == MOST:
+            values = stopped
+        else:
+            further = [values[k] + values[k + 1] - cost * sum(state) for k, state in enumerate(states)]
+            values = [max(pair) for pair in zip(stopped, further, strict=True)]
+    return values[0]
+
+
+def fixed_accuracy(accuracy: float, correlation: float) -> float:
+    """The accuracy of `MOST` votes, a tie as half."""
+    chance = _chances(*_beta(accuracy, correlation))
+    return sum(comb(MOST, k) * chance(k, MOST - k) * _points((k, MOST - k, 0, 0)) for k in range(MOST + 1))
+
+
+def _log_beta(a: float, b: float) -> float:
+    return lgamma(a) + lgamma(b) - lgamma(a + b)
 
 
 # Results --------------------------------------------------------------------------------------------------------------
@@ -173,27 +323,20 @@ def simulated(accuracy: float, correlation: float, seed: int, count: int) -> dic
 
 def results(out: Path, seeds: Sequence[int], settings: Settings) -> dict[str, Any]:
     runs = {arm: collect(arm, out, seeds) for arm in JUDGES}
-    simulations = {
-        (accuracy, correlation): [simulated(accuracy, correlation, seed, settings.simulated) for seed in seeds]
+    beside = {
+        (accuracy, correlation): _simulated_against(accuracy, correlation, seeds, settings.simulated)
         for correlation in (*CORRELATIONS, INDEPENDENT)
         for accuracy in ACCURACIES
     }
-    beside = {
-        key: against_fixed([run["adaptive"] for run in by_seed], [run["fixed"] for run in by_seed])
-        for key, by_seed in simulations.items()
-    }
     return {
-        "ways": {
-            arm: {name: _summary(ways[name], ways[f"fixed {MOST}"]) for name in ways} for arm, ways in runs.items()
-        },
+        "ways": {arm: {way: _summary(ways[way], ways[ALL]) for way in ways} for arm, ways in runs.items()},
         "simulated": [
-            {"accuracy": accuracy, "correlation": correlation, **_row(told), **_accuracy(simulations[key])}
-            for key, told in beside.items()
-            for accuracy, correlation in [key]
+            {"accuracy": accuracy, "correlation": correlation, **_row(told), **_bounds(accuracy, correlation, told)}
+            for (accuracy, correlation), told in beside.items()
         ],
         "claims": {
             **{
-                JUDGES[arm]: _worst({JUDGES[arm]: against_fixed(ways[f"adaptive {CLAIMED}"], ways[f"fixed {MOST}"])})
+                JUDGES[arm]: _worst({JUDGES[arm]: against_all(ways[f"adaptive {CLAIMED}"], ways[ALL])})
                 for arm, ways in runs.items()
             },
             "simulated": _worst(
@@ -210,30 +353,49 @@ def results(out: Path, seeds: Sequence[int], settings: Settings) -> dict[str, An
 
 @dataclass(frozen=True, slots=True)
 class Against:
-    """Adaptive votes against fixed ones: differences of accuracy, share of the tokens, share of other verdicts."""
+    """Votes against all of them: differences of accuracy, share of the tokens, share of other verdicts."""
 
     accuracy: Interval
     tokens: Interval
     other: Interval
 
 
-def against_fixed(adaptive: Sequence[Sequence[Judged]], fixed: Sequence[Sequence[Judged]]) -> Against:
-    def of(value: Any) -> Interval:
+def against_all(some: Sequence[Sequence[Judged]], every: Sequence[Sequence[Judged]]) -> Against:
+    def of(value: Callable[[Judged, Judged], float]) -> Interval:
         return bootstrap(
-            [[value(a, b) for a, b in zip(run, other, strict=True)] for run, other in zip(adaptive, fixed, strict=True)]
+            [[value(a, b) for a, b in zip(run, other, strict=True)] for run, other in zip(some, every, strict=True)]
         )
 
-    mean = sum(item.tokens for run in fixed for item in run) / sum(map(len, fixed))
+    mean = fmean(item.tokens for run in every for item in run)
     return Against(
         accuracy=of(lambda a, b: a.points - b.points),
         tokens=of(lambda a, _: a.tokens / mean),
-        other=of(lambda a, b: float(a.winner != b.winner)),
+        other=of(lambda a, _: a.other),
     )
 
 
-def _summary(runs: Sequence[Sequence[Judged]], fixed: Sequence[Sequence[Judged]]) -> dict[str, Any]:
-    told = against_fixed(runs, fixed)
-    return {**named("accuracy", bootstrap([[item.points for item in run] for run in runs])), **_row(told)}
+def _simulated_against(accuracy: float, correlation: float, seeds: Sequence[int], count: int) -> Against:
+    cast = [simulated(accuracy, correlation, seed, count) for seed in seeds]
+
+    def judged(way: str) -> list[list[Judged]]:
+        told = {counts: expected(counts, (1.0,) * len(KINDS), WAYS[way]) for counts in {c for run in cast for c in run}}
+        return [[told[counts] for counts in run] for run in cast]
+
+    return against_all(judged(f"adaptive {CLAIMED}"), judged(ALL))
+
+
+def _bounds(accuracy: float, correlation: float, told: Against) -> dict[str, float]:
+    all_votes = fixed_accuracy(accuracy, correlation)
+    return {
+        "fixed": all_votes,
+        "best_at_these_tokens": best_possible(accuracy, correlation, told.tokens.mean) - all_votes,
+        "best_at_share": best_possible(accuracy, correlation, SHARE) - all_votes,
+    }
+
+
+def _summary(runs: Sequence[Sequence[Judged]], every: Sequence[Sequence[Judged]]) -> dict[str, Any]:
+    points = bootstrap([[item.points for item in run] for run in runs])
+    return {**named("accuracy", points), **_row(against_all(runs, every))}
 
 
 def _row(told: Against) -> dict[str, Any]:
@@ -242,11 +404,6 @@ def _row(told: Against) -> dict[str, Any]:
         "tokens": named("share", told.tokens),
         "other": named("share", told.other),
     }
-
-
-def _accuracy(by_seed: Sequence[Mapping[str, Sequence[Judged]]]) -> dict[str, float]:
-    items = [item.points for run in by_seed for item in run["fixed"]]
-    return {"fixed": sum(items) / len(items)}
 
 
 def _worst(beside: Mapping[str, Against]) -> dict[str, Any]:
