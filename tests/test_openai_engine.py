@@ -666,6 +666,32 @@ def test_fathom_judge_asks_a_server(tmp_path: Path) -> None:
     assert f"openai:{server.url}:chat:org/name" in (tmp_path / "verdicts.jsonl.meta.json").read_text()
 
 
+@pytest.mark.parametrize("verb", ["judge", "rejection-sample"])
+@pytest.mark.parametrize("engine", [(), ("--engine", "openai")], ids=["implied", "named"])
+def test_the_address_of_a_server_means_the_engine_that_asks_servers(
+    verb: str, engine: tuple[str, ...], tmp_path: Path
+) -> None:
+    pairs, out = tmp_path / "pairs.jsonl", tmp_path / "out"
+    pairs.write_text('{"id": "1", "prompt": "Task", "response_a": "yes", "response_b": "no", "label": "A"}\n')
+
+    async def run() -> Server:
+        async with serving(lambda _: chat(A)) as server:
+            arguments = [verb, str(pairs), "--model", "org/name", "--base-url", server.url, "--out", str(out), *engine]
+            await asyncio.to_thread(CliRunner().invoke, app, arguments, catch_exceptions=False)
+            return server
+
+    assert {call.fields["model"] for call in asyncio.run(run()).calls} == {"org/name"}
+
+
+@pytest.mark.parametrize("verb", ["judge", "rejection-sample"])
+def test_an_address_for_an_engine_that_asks_no_server_is_refused(verb: str, tmp_path: Path) -> None:
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text('{"id": "1", "prompt": "Task", "response_a": "yes", "response_b": "no", "label": "A"}\n')
+    settings = ["--engine", "local", "--base-url", "http://127.0.0.1:9/v1", "--out", str(tmp_path / "out")]
+    with pytest.raises(FathomError, match="--engine local asks no server, and --base-url names one; leave --engine"):
+        CliRunner().invoke(app, [verb, str(pairs), "--model", "any", *settings], catch_exceptions=False)
+
+
 @pytest.mark.parametrize("verb", ["judge", "rank"])
 def test_a_run_of_which_every_call_fails_says_why_and_is_no_success(verb: str, tmp_path: Path) -> None:
     pairs, out = tmp_path / "pairs.jsonl", tmp_path / "out.jsonl"

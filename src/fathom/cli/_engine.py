@@ -1,4 +1,4 @@
-"""Settings of an engine or a judge, from the command line."""
+"""Which engine is meant, and settings of an engine or a judge, from the command line."""
 
 from __future__ import annotations
 
@@ -6,6 +6,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fathom.errors import FathomError
+
+
+def named(engine: str | None, base_url: str | None) -> str:
+    """What --engine says; without it the engine that asks servers, where --base-url names one, and else local.
+
+    Raises FathomError where --engine says another than --base-url can mean.
+    """
+    if base_url is None:
+        return engine or "local"
+    if engine not in (None, "openai"):
+        raise FathomError(
+            f"--engine {engine} asks no server, and --base-url names one; leave --engine out, or give --engine openai"
+        )
+    return "openai"
 
 
 def options(arguments: Sequence[str], flags: Mapping[str, Any]) -> dict[str, Any]:

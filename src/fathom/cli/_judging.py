@@ -94,16 +94,16 @@ def opened(
         raise FathomError("--meta chooses among votes that are all there; --votes adaptive stops as they come")
     from fathom import engines
     from fathom.checkpoints import located
-    from fathom.cli._engine import options
+    from fathom.cli._engine import named, options
     from fathom.engines.cache import CachedEngine
     from fathom.engines.metering import Metered
 
-    out = given["out"]
+    out, engine = given["out"], named(given["engine"], given["base_url"])
     judge = judge_of(given)
     # A judge of one response is asked about several one by one.
     comparisons, inputs = source or _read(given, check or (judge.check if judge.pattern == "pairwise" else None))
     flags = {name: given[name] for name in ("base_url", "device", "dtype", "max_batch_tokens")}
-    runner = runner or engines.open(given["engine"], located(given["model"]), **options(given["engine_option"], flags))
+    runner = runner or engines.open(engine, located(given["model"]), **options(given["engine_option"], flags))
     metered = Metered(runner, price=_price(given), max_cost=given["max_cost"], max_tokens=given["max_total_tokens"])
     cached = CachedEngine(metered, given["journal"] or (f"{out}.journal" if out else ":memory:"))
     return Opened(given, comparisons, inputs, metered, cached, replace(judge, engine=cached))

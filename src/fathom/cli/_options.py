@@ -103,8 +103,13 @@ def _shared(
         _option(VOTES, "Votes for a tie: count lets a tie win, drop takes them as abstentions."),
     ] = "count",
     engine: Annotated[
-        str, _option(ENGINE, "What runs the model: local, openai for a server, or replay for a journal.")
-    ] = "local",
+        str | None,
+        _option(
+            ENGINE,
+            "What runs the model: local, openai for a server, or replay for a journal. Default: local, or openai with "
+            "--base-url.",
+        ),
+    ] = None,
     base_url: Annotated[str | None, _option(ENGINE, "(openai) The server, as in http://localhost:8000/v1.")] = None,
     engine_option: Annotated[
         list[str],

@@ -20,7 +20,10 @@ def command(
     file: Annotated[str, typer.Argument(help="JSONL, JSON, Parquet or a datasets folder of any layout; - for stdin.")],
     out: Annotated[Path, typer.Option(help="The folder for the training set, manifest and journal.")],
     model: Annotated[str, typer.Option(help="The teacher: a checkpoint's folder or a name.")],
-    engine: Annotated[str, typer.Option(help=f"What runs the teacher: {', '.join(ENGINES)}.")] = "local",
+    engine: Annotated[
+        str | None,
+        typer.Option(help=f"What runs the teacher: {', '.join(ENGINES)}. Default: local, or openai with --base-url."),
+    ] = None,
     base_url: Annotated[str | None, typer.Option(help="(openai) The server, as in http://localhost:8000/v1.")] = None,
     engine_option: Annotated[list[str], typer.Option(help="NAME=VALUE in YAML, any setting of the engine.")] = [],  # noqa: B006
     judge: Annotated[str, typer.Option(help="A file in fathom/judges.")] = "spct",
@@ -54,7 +57,7 @@ def command(
     given = dict(locals())
     from fathom import engines
     from fathom.checkpoints import located
-    from fathom.cli._engine import options
+    from fathom.cli._engine import named, options
     from fathom.cli._journalled import made
     from fathom.cli._skipped import report
     from fathom.engines import Sampling
@@ -72,7 +75,8 @@ def command(
     source = read(file, mapping=as_mapping(map), seed=seed, on_error=on_error, limit=limit)
     comparisons = rejection.ready(source, settings)
     report(source.skipped, out / "skipped.jsonl")
-    teacher = engines.open(engine, located(model), **options(engine_option, {"base_url": base_url}))
+    flags = options(engine_option, {"base_url": base_url})
+    teacher = engines.open(named(engine, base_url), located(model), **flags)
     each = partial(rejection.sampled, comparisons, settings=settings)
     trajectories = made("comparisons sampled", len(comparisons), teacher, out / "journal.sqlite", each, _readable)
     result = rejection.Result(settings, tuple(chain.from_iterable(trajectories)))
