@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,9 @@ from typer.testing import CliRunner, Result
 
 from fathom import bench, runs
 from fathom.cli import app
+from fathom.engines.openai import OpenAIEngine
 from fathom.errors import FathomError
+from serving import Server, chat, serving
 from test_bench import write_example
 
 
@@ -106,3 +110,68 @@ def test_several_benchmarks_load_a_local_model_once(
     fathom("judgebench", "jetts", "--data", folders[0], "--out", tmp_path, *options)
     assert len(loaded) == 1
     assert all(runs.open(tmp_path / f"{name}.jsonl").meta["summary"] for name in ("judgebench", "jetts"))
+
+
+def test_several_benchmarks_start_vllm_once_and_end_it(
+    folders: tuple[Path, Path], checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import vllm_standin
+
+    for name in ("vllm", "vllm.sampling_params"):
+        monkeypatch.setitem(sys.modules, name, vllm_standin)
+    started: list[vllm_standin.AsyncLLMEngine] = []
+    start = vllm_standin.AsyncLLMEngine.from_engine_args
+    monkeypatch.setattr(
+        vllm_standin.AsyncLLMEngine, "from_engine_args", lambda given: started.append(start(given)) or started[-1]
+    )
+    options = ("--engine", "vllm", "--model", checkpoint, "--prompt", "trained", "--max-tokens", 4, "--limit", 1)
+    fathom("judgebench", "jetts", "--data", folders[0], "--out", tmp_path, *options)
+    [engine] = started
+    assert engine.errored, "its processes are ended"
+    votes = [vote for name in ("judgebench", "jetts") for vote in _votes(tmp_path / f"{name}.jsonl")]
+    assert "failed" not in {vote["status"] for vote in votes}
+
+
+def test_several_benchmarks_ask_a_server_through_one_engine(
+    folders: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    recwarn: pytest.WarningsRecorder,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    made: list[OpenAIEngine] = []
+    make = OpenAIEngine.__init__
+    monkeypatch.setattr(
+        OpenAIEngine, "__init__", lambda engine, *given, **named: made.append(engine) or make(engine, *given, **named)
+    )
+
+    async def run() -> Server:
+        async with serving(lambda _: chat("Final verdict: [[A]]")) as server:
+            options = ("--model", "m", "--base-url", server.url, "--limit", 1)
+            names = ("judgebench", "jetts")
+            await asyncio.to_thread(fathom, *names, "--data", folders[0], "--out", tmp_path, *options)
+            return server
+
+    server = asyncio.run(run())
+    assert len(made) == 1
+    assert len(server.calls) == 2 + 12
+    votes = [vote for name in ("judgebench", "jetts") for vote in _votes(tmp_path / f"{name}.jsonl")]
+    assert {vote["status"] for vote in votes} == {"ok"}
+    assert not [warning for warning in recwarn if "unclosed" in str(warning.message).lower()]
+    assert "Unclosed" not in caplog.text
+
+
+def test_what_is_wrong_with_any_benchmark_or_judge_is_said_before_a_model_is_loaded(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    options = ("--data", folders[0] / "judgebench", "--out", tmp_path / "out", "--model", "m")
+    with pytest.raises(FathomError, match=r"holds no file"):
+        fathom("judgebench", "jetts", "--engine", "oracle", *options)
+    with pytest.raises(FathomError, match="add --temperature"):
+        fathom("judgebench", "--engine", "oracle", "--votes", 2, *options)
+    assert not (tmp_path / "out").exists()
+
+
+def _votes(path: Path) -> list[dict[str, object]]:
+    judged = [each for row in runs.open(path).rows() for each in row.get("pairs", [row])]
+    return [vote for each in judged for vote in each["votes"]]

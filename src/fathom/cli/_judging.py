@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 from fathom.errors import FathomError, Interrupted
 
 if TYPE_CHECKING:
-    from fathom.engines import Engine
+    from fathom.engines import Completion, Engine, Request
     from fathom.engines.cache import CachedEngine
     from fathom.engines.metering import Metered, Price
     from fathom.judges import Judge, Voter
@@ -84,29 +84,78 @@ def opened(
     """The source, the engine with its journal, and the judge. Raises FathomError for what cannot be opened.
 
     `source` are comparisons and the files that these come from; without it they are read from the file that is given,
-    with a `check` that they can be judged, which is the judge's own unless given. `runner` is the engine, where the
-    same settings have opened one before.
+    with a `check` that they can be judged, which is the judge's own unless given. `runner` is the engine, where one is
+    `lent`.
     """
+    from fathom.engines.cache import CachedEngine
+    from fathom.engines.metering import Metered
+
+    out = given["out"]
+    judge = _voting(given)
+    # A judge of one response is asked about several one by one.
+    comparisons, inputs = source or _read(given, check or (judge.check if judge.pattern == "pairwise" else None))
+    metered = Metered(
+        runner or _engine(given), price=_price(given), max_cost=given["max_cost"], max_tokens=given["max_total_tokens"]
+    )
+    cached = CachedEngine(metered, given["journal"] or (f"{out}.journal" if out else ":memory:"))
+    return Opened(given, comparisons, inputs, metered, cached, replace(judge, engine=cached))
+
+
+@contextmanager
+def lent(given: Mapping[str, Any]) -> Iterator[Engine]:
+    """One engine for several runs, which is opened here and closed here, and by none of them.
+
+    Raises FathomError for what cannot be opened: before a model is loaded, where it can be told by then.
+    """
+    import asyncio
+
+    _voting(given)
+    engine = _engine(given)
+    try:
+        yield _Lent(engine)
+    finally:
+        close: Any = getattr(engine, "close", None)
+        if close is not None:
+            asyncio.run(close())
+
+
+@dataclass(frozen=True)
+class _Lent:
+    """An engine as it is, but for `close`."""
+
+    engine: Engine
+
+    @property
+    def identity(self) -> str:
+        return self.engine.identity
+
+    async def complete(self, request: Request) -> Completion:
+        return await self.engine.complete(request)
+
+    def stop(self) -> None:
+        stop: Any = getattr(self.engine, "stop", None)
+        if stop is not None:
+            stop()
+
+
+def _engine(given: Mapping[str, Any]) -> Engine:
+    from fathom import engines
+    from fathom.checkpoints import located
+    from fathom.cli._engine import named, options
+
+    flags = {name: given[name] for name in ("base_url", "device", "dtype", "max_batch_tokens")}
+    name = named(given["engine"], given["base_url"])
+    return engines.open(name, located(given["model"]), **options(given["engine_option"], flags))
+
+
+def _voting(given: Mapping[str, Any]) -> Judge:
+    """The judge. Raises FathomError for votes that cannot be cast so."""
     votes = given["votes"]
     if votes != 1 and given["temperature"] == 0:
         raise FathomError(f"--votes {votes} at temperature 0 casts the same vote again; add --temperature 0.8, say")
     if votes == "adaptive" and given["meta"]:
         raise FathomError("--meta chooses among votes that are all there; --votes adaptive stops as they come")
-    from fathom import engines
-    from fathom.checkpoints import located
-    from fathom.cli._engine import named, options
-    from fathom.engines.cache import CachedEngine
-    from fathom.engines.metering import Metered
-
-    out, engine = given["out"], named(given["engine"], given["base_url"])
-    judge = judge_of(given)
-    # A judge of one response is asked about several one by one.
-    comparisons, inputs = source or _read(given, check or (judge.check if judge.pattern == "pairwise" else None))
-    flags = {name: given[name] for name in ("base_url", "device", "dtype", "max_batch_tokens")}
-    runner = runner or engines.open(engine, located(given["model"]), **options(given["engine_option"], flags))
-    metered = Metered(runner, price=_price(given), max_cost=given["max_cost"], max_tokens=given["max_total_tokens"])
-    cached = CachedEngine(metered, given["journal"] or (f"{out}.journal" if out else ":memory:"))
-    return Opened(given, comparisons, inputs, metered, cached, replace(judge, engine=cached))
+    return judge_of(given)
 
 
 def _read(given: Mapping[str, Any], check: Callable[[Comparison], None] | None) -> tuple[Comparisons, list[Path]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -42,6 +42,7 @@ def command(
     on after an interruption, give the same command again.
     """
     from fathom import bench
+    from fathom.cli._judging import lent
 
     if listed or not names:
         typer.echo("\n\n".join(map(_described, map(bench.find, names or bench.names()))))
@@ -50,9 +51,12 @@ def command(
         raise FathomError("--map and --on-error are for files of any layout; that of a benchmark is known")
     if not model:
         raise FathomError("--model is missing: which model judges? mini is the small one that comes with Fathom")
-    runner: Engine | None = None
-    for benchmark in [bench.find(name) for name in names]:
-        runner = _evaluate(benchmark, data, given | {"model": model, "out": out / f"{benchmark.name}.jsonl"}, runner)
+    given["model"] = model
+    benchmarks = [bench.find(name) for name in names]
+    sources = [_source(benchmark, data) for benchmark in benchmarks]
+    with lent(given) as engine:
+        for benchmark, source in zip(benchmarks, sources, strict=True):
+            _evaluate(benchmark, *source, given | {"out": out / f"{benchmark.name}.jsonl"}, engine)
 
 
 def _described(benchmark: Benchmark) -> str:
@@ -67,32 +71,34 @@ def _described(benchmark: Benchmark) -> str:
     return "\n".join([f"{benchmark.name}: {benchmark.title}", *(f"  {name}: {text}" for name, text in parts.items())])
 
 
+def _source(benchmark: Benchmark, data: Path | None) -> tuple[Path, list[Path]]:
+    """Its folder, and its files there."""
+    from fathom.bench._files import found
+    from fathom.bench._hub import folder
+
+    place = folder(benchmark, data)
+    return place, found(place, *benchmark.files)
+
+
 def _evaluate(
-    benchmark: Benchmark, data: Path | None, given: Mapping[str, Any], runner: Engine | None
-) -> Engine | None:
-    """The engine, so that the next benchmark need not load its model again; None where it is closed by now."""
+    benchmark: Benchmark, place: Path, inputs: Sequence[Path], given: Mapping[str, Any], engine: Engine
+) -> None:
     from dataclasses import asdict
 
     from fathom import bench, runs
-    from fathom.bench._files import found
-    from fathom.bench._hub import folder
     from fathom.cli._judging import describe, opened, run
     from fathom.judging import write_judged
     from fathom.reading import Comparisons
 
-    place = folder(benchmark, data)
-    inputs = found(place, *benchmark.files)
     comparisons = Comparisons(islice(benchmark.load(place), given["limit"]), [])
     given["out"].parent.mkdir(parents=True, exist_ok=True)
     named = {**given, "file": str(place), "benchmark": benchmark.name}
-    ready = opened(named, (comparisons, inputs), runner=runner)
+    ready = opened(named, (comparisons, inputs), runner=engine)
     run(ready, benchmark.name, partial(write_judged, ready.voter, comparisons))
     rows = runs.open(given["out"]).rows
     score, domains = benchmark.score(rows()), bench.by_domain(rows())
     describe(ready, {"score": asdict(score), "domains": domains})
     _show(benchmark, score, _baselines(benchmark, rows), domains)
-    engine = ready.metered.engine
-    return None if hasattr(engine, "close") else engine
 
 
 def _baselines(benchmark: Benchmark, rows: Callable[[], Iterable[Row]]) -> dict[str, Mapping[str, float]]:
