@@ -19,7 +19,7 @@ SOURCE = ROOT / "src" / "fathom"
 VALUES = {"transcript", "rationale", "verdict", "records", "rewards"}
 NOTHING_ELSE = {
     **dict.fromkeys(VALUES, VALUES),
-    "engines": {"errors", "control", "verdict"},
+    "engines": {"errors", "checkpoints", "control", "verdict"},
     "judges": {"errors", "rationale", "verdict", "records", "rewards", "engines", "prompts"},
     "prompts": {"control"},
 }

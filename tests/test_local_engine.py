@@ -12,9 +12,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fathom.checkpoints import fingerprint
 from fathom.engines import Completion, EngineError, Request, Sampling
 from fathom.engines.decoding import draw
-from fathom.engines.local import LocalEngine, encode_chat, fingerprint
+from fathom.engines.local import LocalEngine, encode_chat
 from fathom.errors import FathomError
 from tiny import BEGIN, make_checkpoint
 

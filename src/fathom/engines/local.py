@@ -14,7 +14,6 @@ Not promised: the throughput of a serving engine with paged memory, or use from 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import re
 import sys
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fathom import control
+from fathom.checkpoints import fingerprint
 from fathom.engines import ChatMessage, Completion, EngineError, Request, Sampling, TokenLogprob
 from fathom.errors import FathomError, require
 from fathom.verdict import Usage
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     from fathom.engines.decoding import Tokens, Written
 
 Settle = Callable[[asyncio.Future[Completion], Completion | BaseException], object]
-
-WHOLE_FILE = 64 * 2**20
-"""Weights up to this many bytes are hashed for `identity`; larger files are known by size, time and first megabyte."""
 
 
 @dataclass(eq=False)
@@ -69,6 +66,7 @@ class LocalEngine:
         revision: str | None = None,
     ) -> None:
         self.name = located_checkpoint(model)
+        self.revision = revision
         self.max_batch = max_batch
         self.max_batch_tokens = max_batch_tokens
         self.max_wait = max_wait
@@ -81,7 +79,7 @@ class LocalEngine:
     @cached_property
     def identity(self) -> str:
         dtype = str(self.model.dtype).removeprefix("torch.")
-        return f"local:{self.name}:{dtype}:{fingerprint(self.name, self.model.config)}"
+        return f"local:{self.name}:{dtype}:{fingerprint(self.name, self.revision)}"
 
     async def complete(self, request: Request) -> Completion:
         """Raises EngineError when the prompt does not fit the model, the template refuses it, or memory runs out."""
@@ -252,27 +250,6 @@ def _control_tokens(tokenizer: Any, template: str, _size: int) -> re.Pattern[str
     return control.pattern(text for text in [*marks, *tokenizer.all_special_tokens] if text.strip())
 
 
-def fingerprint(name: str, config: Any = None) -> str:
-    """What tells these weights from others: the hub's commit, or a hash of the folder's weights and settings."""
-    folder = Path(name)
-    if not folder.is_dir():
-        return str(getattr(config, "_commit_hash", None))
-    digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.suffix in {".safetensors", ".json", ".jinja", ".model", ".txt"}:
-            digest.update(path.name.encode())
-            digest.update(_content(path))
-    return digest.hexdigest()[:16]
-
-
-def _content(path: Path) -> bytes:
-    stat = path.stat()
-    if stat.st_size <= WHOLE_FILE:
-        return path.read_bytes()
-    with path.open("rb") as file:
-        return f"{stat.st_size}:{stat.st_mtime_ns}".encode() + file.read(2**20)
-
-
 def _settle(future: asyncio.Future[Completion], outcome: Completion | BaseException) -> None:
     if future.done():
         return
@@ -288,6 +265,8 @@ def located_checkpoint(model: str | Path) -> str:
     if folder.is_dir():
         if not (folder / "config.json").exists() and not (folder / "adapter_config.json").exists():
             raise FathomError(f"{folder} is no checkpoint: it holds neither config.json nor adapter_config.json")
+        if (folder / "adapter_config.json").exists() and not (folder / "adapter_model.safetensors").exists():
+            raise FathomError(f"{folder} holds an adapter without adapter_model.safetensors; save it as safetensors")
         return str(folder.resolve())
     if (
         isinstance(model, Path)

@@ -17,8 +17,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from fathom.checkpoints import adapter_base, fingerprint
 from fathom.engines import ChatMessage
-from fathom.engines.local import encode_chat, fingerprint, located_checkpoint
+from fathom.engines.local import encode_chat, located_checkpoint
 from fathom.errors import FathomError, require
 
 Turn = tuple[Sequence[ChatMessage], str]
@@ -27,6 +28,8 @@ Turn = tuple[Sequence[ChatMessage], str]
 
 class Scorer:
     """Scores with the checkpoint `model`: a folder, or a name on the model hub; weights from safetensors only.
+
+    The folder may hold an adapter (peft's, of task type SEQ_CLS) that has the classifier's last layer in it.
 
     `device` and `dtype` as for `LocalEngine`. A batch has at most `max_batch_tokens` tokens; lower it when memory runs
     out. Raises FathomError when there is no usable checkpoint.
@@ -44,7 +47,7 @@ class Scorer:
 
     @cached_property
     def identity(self) -> str:
-        return f"scorer:{self.name}:{fingerprint(self.name, self.model.config)}"
+        return f"scorer:{self.name}:{fingerprint(self.name)}"
 
     async def score(self, turns: Sequence[Turn]) -> list[float | None]:
         """The probability of each; None for one that is longer than the model reads, or whose score is no number."""
@@ -137,9 +140,28 @@ def _load(name: str, device: str, dtype: str) -> tuple[Any, Any]:
         dtype = "float32"
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(name)
-        model = transformers.AutoModelForSequenceClassification.from_pretrained(name, dtype=dtype, use_safetensors=True)
-    except (OSError, ValueError) as error:
+        model, loaded = transformers.AutoModelForSequenceClassification.from_pretrained(
+            name, dtype=dtype, use_safetensors=True, output_loading_info=True, **_head(name, tokenizer)
+        )
+    except (OSError, ValueError, RuntimeError) as error:
         raise FathomError(f"cannot load {name} as a sequence classifier: {error}") from error
+    _check_trained(name, model, loaded["missing_keys"])
+    return model.to(device).eval(), tokenizer
+
+
+def _head(name: str, tokenizer: Any) -> dict[str, Any]:
+    """What the config of a classifier says, and that of an adapter's base, which is none, does not."""
+    if adapter_base(Path(name)) is None:
+        return {}
+    return {"num_labels": 1, "pad_token_id": tokenizer.pad_token_id}
+
+
+def _check_trained(name: str, model: Any, missing: set[str]) -> None:
+    """Raises FathomError for another number of outputs, and for a last layer in no file, whose scores were random."""
     if model.config.num_labels != 1:
         raise FathomError(f"{name} has {model.config.num_labels} outputs; a scorer has one (num_labels=1)")
-    return model.to(device).eval(), tokenizer
+    if missing:
+        raise FathomError(f"{name} is no trained classifier: it has no {', '.join(sorted(missing))}")
+    own = any("modules_to_save" in weight for weight, _ in model.named_parameters())
+    if adapter_base(Path(name)) is not None and not own:
+        raise FathomError(f"{name} is an adapter without the last layer of a classifier, as fathom train meta makes it")

@@ -23,9 +23,10 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, Self
 
+from fathom.checkpoints import fingerprint
 from fathom.engines import Completion, EngineError, Request, TokenLogprob
 from fathom.engines.dialect import FINISH_REASONS, seed_of
-from fathom.engines.local import fingerprint, located_checkpoint, prompt_tokens
+from fathom.engines.local import located_checkpoint, prompt_tokens
 from fathom.errors import FathomError, require
 from fathom.verdict import Usage
 
@@ -69,7 +70,7 @@ class VLLMEngine:
         config = self.engine.model_config
         dtype = str(config.dtype).removeprefix("torch.")
         deciding = json.dumps({name: self.settings[name] for name in DECIDING if name in self.settings}, default=str)
-        return f"vllm:{self.name}:{self.revision}:{dtype}:{fingerprint(self.name, config.hf_config)}:{deciding}"
+        return f"vllm:{self.name}:{self.revision}:{dtype}:{fingerprint(self.name, self.revision)}:{deciding}"
 
     async def complete(self, request: Request) -> Completion:
         """Raises EngineError when the prompt does not fit the model, the template refuses it, or vLLM fails."""
