@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ import pytest
 pytest.importorskip("trl", reason='needs pip install "fathom-rm[train]"')
 
 import torch
-from safetensors.torch import load_file
-from transformers import AutoTokenizer
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
 
 from fathom.cli import app
@@ -28,13 +29,14 @@ from fathom.rationale import Status
 from fathom.records import Comparison, Label
 from fathom.scaling.guided import Guided
 from fathom.scaling.votes import Repeated, Shuffled
-from fathom.train import meta, preview, sft
-from fathom.train.recipe import MetaRecipe
+from fathom.train import meta, preview, sft, trainers
+from fathom.train.recipe import MetaRecipe, SFTRecipe
 from fathom.verdict import Rule, Vote
 from tiny import make_checkpoint, make_parrot
 
 JUDGE = SPCTJudge(trained=True)
 FAST = {"gradient_checkpointing": False, "logging_steps": 1, "save_strategy": "no", "lr_scheduler_type": "constant"}
+LORA = {"r": 4, "target_modules": "all-linear"}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -232,3 +234,107 @@ def test_the_command_line_counts_the_votes_that_it_keeps(trained: Path, tmp_path
 def test_guided_votes_nest_as_other_votes_do(trained: Path) -> None:
     voter = Guided(Repeated(Shuffled(JUDGE), 2), meta_reward_model(trained))
     assert (voter.pattern, voter.rule) == ("listwise", Rule(aggregate="sum"))
+
+
+@pytest.fixture
+def adapted(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Path, Any]]:
+    """Trains an adapter for a little while: its folder, and the trained model as it is in memory."""
+    kept: list[Any] = []
+    run = trainers.run
+    monkeypatch.setattr(trainers, "run", lambda trainer, *rest: (kept.append(trainer.model), run(trainer, *rest))[1])
+    data = results(tmp_path / "r.jsonl", 20)
+
+    def train(model: Path = base, lora: dict[str, Any] | None = LORA, **settings: Any) -> tuple[Path, Any]:
+        trainer = FAST | {"max_steps": 6, "per_device_train_batch_size": 16, "learning_rate": 3e-3} | settings
+        output = tmp_path / f"o{len(kept)}"
+        choice = {"name": "spct"}
+        recipe = MetaRecipe(model=str(model), data=data, output=output, judge=choice, lora=lora, trainer=trainer)
+        return meta.train(recipe), kept[-1].eval()
+
+    return train
+
+
+TURNS = [(JUDGE.ask(item(0)), text(word, first, 1)) for word in ("care", "haste", "care " * 9) for first in (2, 5)]
+
+
+def in_memory(model: Any, folder: Path) -> list[float]:
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    rows = [torch.tensor([encode_turn(tokenizer, *turn)]) for turn in TURNS]
+    with torch.no_grad():
+        return [torch.sigmoid(model(input_ids=row).logits[0, 0]).item() for row in rows]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def without_padding(base: Path, path: Path) -> Path:
+    """The same model, where neither tokenizer nor config names a token for padding."""
+    tokenizer, model = AutoTokenizer.from_pretrained(base), AutoModelForCausalLM.from_pretrained(base)
+    tokenizer.pad_token = model.config.pad_token_id = model.generation_config.pad_token_id = None
+    tokenizer.save_pretrained(path)
+    model.save_pretrained(path)
+    return path
+
+
+@pytest.mark.parametrize("padding", [True, False])
+def test_an_adapter_scores_as_it_did_in_training_beside_a_base_that_stays(
+    base: Path, tmp_path: Path, adapted: Any, padding: bool
+) -> None:
+    base = base if padding else without_padding(base, tmp_path / "bare")
+    before = contents(base)
+    folder, model = adapted(base)
+    scores = meta_reward_model(folder).scorer.scored(TURNS)
+    assert scores == pytest.approx(in_memory(model, folder), abs=1e-5)
+    assert len({round(score, 3) for score in scores}) > 1
+    assert contents(base) == before
+    assert not (folder / "model.safetensors").exists()
+
+
+def test_an_adapters_last_layer_begins_as_that_of_a_whole_model(adapted: Any) -> None:
+    still = {"max_steps": 1, "learning_rate": 0.0}
+    adapter, whole = adapted(**still)[0], adapted(lora=None, **still)[0]
+    begun = load_file(adapter / "adapter_model.safetensors")["base_model.model.score.weight"]
+    assert torch.equal(begun, load_file(whole / "model.safetensors")["score.weight"])
+
+
+def test_an_adapter_is_trained_in_all_its_layers_and_its_last_one(adapted: Any) -> None:
+    before = load_file(adapted(max_steps=1, learning_rate=0.0)[0] / "adapter_model.safetensors")
+    after = load_file(adapted(gradient_checkpointing=True)[0] / "adapter_model.safetensors")
+    assert before.keys() == after.keys()
+    assert not [name for name in before if torch.equal(before[name], after[name])]
+
+
+def test_a_judges_adapter_is_trained_on_as_a_meta_reward_model(base: Path, tmp_path: Path, adapted: Any) -> None:
+    examples = tmp_path / "rft.jsonl"
+    example = {"prompt": JUDGE.ask(item(0)), "completion": [{"role": "assistant", "content": text("care", 1, 2)}]}
+    examples.write_text(f"{json.dumps(example)}\n" * 16)
+    trainer = FAST | {"max_steps": 2, "learning_rate": 1e-2}
+    judge = sft.train(SFTRecipe(model=str(base), data=examples, output=tmp_path / "j", lora=LORA, trainer=trainer))
+
+    begun = load_file(adapted(judge, lora=None, max_steps=1, learning_rate=0.0)[0] / "adapter_model.safetensors")
+    of_judge = load_file(judge / "adapter_model.safetensors")
+    assert all(torch.equal(begun[name], weight) for name, weight in of_judge.items())
+    folder, model = adapted(judge, lora=None)
+    assert meta_reward_model(folder).scorer.scored(TURNS) == pytest.approx(in_memory(model, folder), abs=1e-5)
+    with pytest.raises(FathomError, match="leave `lora` out"):
+        adapted(judge)
+    with pytest.raises(FathomError, match="without the last layer of a classifier"):
+        Scorer(judge)
+
+
+def test_an_adapter_without_its_last_layer_is_refused(adapted: Any) -> None:
+    folder, _ = adapted()
+    file = folder / "adapter_model.safetensors"
+    save_file({name: weight for name, weight in load_file(file).items() if "score" not in name}, file)
+    with pytest.raises(FathomError, match=r"is no trained classifier: it has no score\."):
+        meta_reward_model(folder)
+
+
+def test_an_adapter_is_another_scorer_when_its_base_has_changed(base: Path, tmp_path: Path, adapted: Any) -> None:
+    copy = shutil.copytree(base, tmp_path / "copy")
+    folder, _ = adapted(copy)
+    before = Scorer(folder).identity
+    model = load_file(copy / "model.safetensors")
+    save_file({name: weight + 1 for name, weight in model.items()}, copy / "model.safetensors", {"format": "pt"})
+    assert Scorer(folder).identity != before

@@ -59,11 +59,9 @@ def test_the_recipes_of_spct_hold_the_papers_hyperparameters() -> None:
     assert rft.judge.model_dump() == {"name": "spct", "trained": True, "binary": True}
 
 
-def test_a_meta_reward_model_says_what_it_is_and_takes_no_adapter(tmp_path: Path) -> None:
+def test_a_meta_reward_model_says_what_it_is(tmp_path: Path) -> None:
     recipe = load(written(tmp_path / "r.yaml", judge={"name": "spct"}), MetaRecipe)
     assert recipe.described == {"kind": "meta", "name": "spct", "trained": True, "binary": False}
-    with pytest.raises(FathomError, match="leave lora out"):
-        load(written(tmp_path / "r.yaml", lora={"r": 4}), MetaRecipe)
 
 
 def test_all_mistakes_are_told_at_once_with_file_key_and_the_name_probably_meant(tmp_path: Path) -> None:

@@ -269,6 +269,8 @@ def test_an_adapter_is_fine_tuned_and_reinforced_beside_a_base_that_stays(
 
     reinforced(adapter, tmp_path / "b", max_steps=1)
     assert (tmp_path / "b" / "adapter_model.safetensors").exists()
+    read = json.loads((tmp_path / "b" / "provenance.json").read_text())["inputs"]
+    assert {str(adapter / "adapter_model.safetensors"), str(base / "model.safetensors")} <= read.keys()
     assert (base / "model.safetensors").read_bytes() == before
     with pytest.raises(FathomError, match="leave `lora` out"):
         sft.train(SFTRecipe(model=str(adapter), data=data, output=tmp_path / "c", lora=lora, trainer=trainer))

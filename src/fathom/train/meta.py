@@ -64,6 +64,28 @@ def train(recipe: MetaRecipe, *, resume: bool = False) -> Path:
 
 
 def _model(recipe: MetaRecipe, config: Any, tokenizer: Any) -> Any:
+    """The classifier; where the recipe asks for it, or its model is one, an adapter that has the last layer in it."""
+    base = trainers.base_to_adapt(recipe)
+    classifier = _classifier(base or recipe.model, config, tokenizer)
+    if base is not None:
+        return _adapted(classifier, recipe.model)
+    if recipe.lora is not None:
+        return require("peft", "train").get_peft_model(classifier, trainers.adapter(recipe))
+    return classifier
+
+
+def _adapted(classifier: Any, adapter: str) -> Any:
+    """A judge's adapter, to be trained on with the last layer of a classifier that its judge did not have."""
+    peft = require("peft", "train")
+    settings = peft.PeftConfig.from_pretrained(adapter)
+    settings.task_type, settings.inference_mode = MetaRecipe.task, False
+    model = peft.get_peft_model(classifier, settings)
+    weights = peft.load_peft_weights(adapter, device="cpu")
+    peft.set_peft_model_state_dict(model, peft.get_peft_model_state_dict(model) | weights)
+    return model
+
+
+def _classifier(model: str, config: Any, tokenizer: Any) -> Any:
     from transformers import AutoModelForSequenceClassification
 
     try:
@@ -71,10 +93,10 @@ def _model(recipe: MetaRecipe, config: Any, tokenizer: Any) -> Any:
         kind = {"num_labels": 1, "problem_type": "multi_label_classification", "pad_token_id": tokenizer.pad_token_id}
         remote = config.trust_remote_code
         return AutoModelForSequenceClassification.from_pretrained(
-            recipe.model, trust_remote_code=remote, **{"dtype": "float32"} | config.model_init_kwargs | kind
+            model, trust_remote_code=remote, **{"dtype": "float32"} | config.model_init_kwargs | kind
         )
     except (OSError, ValueError) as error:
-        raise FathomError(f"cannot load {recipe.model} as a sequence classifier: {error}") from error
+        raise FathomError(f"cannot load {model} as a sequence classifier: {error}") from error
 
 
 def read(recipe: MetaRecipe) -> Iterator[Example]:

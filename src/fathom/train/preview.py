@@ -101,6 +101,7 @@ def _resolved(recipe: Recipe) -> tuple[Any, Any | None, list[str]]:
         unchecked.append("whether the GPUs can do what the recipe asks: there is none here")
     with trainers.quiet():
         config = trainers.settings(recipe, **here)
+        trainers.base_to_adapt(recipe)
         trainers.adapter(recipe)
         try:
             tokenizer = trainers.load_tokenizer(recipe)

@@ -96,6 +96,8 @@ class Recipe(Strict):
     """What SFT and RLVR have in common."""
 
     trl_config: ClassVar[str]
+    task: ClassVar[str] = "CAUSAL_LM"
+    """What the model does, by peft's name."""
 
     model: str
     """A checkpoint's folder, a name on the model hub, or `mini` for the shipped small base model."""
@@ -157,15 +159,13 @@ class RLVRRecipe(Recipe):
 
 
 class MetaRecipe(Recipe):
-    """A classifier of votes, on files of results. `model` is any checkpoint: the classifier's last layer is new."""
+    """A classifier of votes, on files of results. `model` is any checkpoint: the classifier's last layer is new.
+
+    With `lora`, the adapter that is saved has that layer in it.
+    """
 
     trl_config = "RewardConfig"
-
-    @model_validator(mode="after")
-    def _all_weights(self) -> Self:
-        if self.lora is not None:
-            raise ValueError("a meta reward model is trained with all its weights; leave lora out")
-        return self
+    task = "SEQ_CLS"
 
     @property
     def described(self) -> dict[str, Any]:

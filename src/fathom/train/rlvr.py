@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from fathom.answers import Verifier
+from fathom.checkpoints import adapter_base
 from fathom.engines.local import encode_chat, without_control
 from fathom.errors import FathomError, require
 from fathom.judges import Judge
@@ -108,17 +109,10 @@ def room(recipe: RLVRRecipe, max_completion_length: int) -> int | None:
     named = recipe.trainer.get("vllm_max_model_length")
     if named is None:
         remote = recipe.trainer.get("trust_remote_code", False)
-        model = AutoConfig.from_pretrained(_base(recipe.model), trust_remote_code=remote)
+        base = adapter_base(Path(recipe.model))
+        model = AutoConfig.from_pretrained(base or recipe.model, trust_remote_code=remote)
         named = getattr(model.get_text_config(), "max_position_embeddings", None)
     return None if named is None else named - max_completion_length
-
-
-def _base(model: str) -> str:
-    """The model itself, or the one an adapter belongs to."""
-    if not (Path(model) / "adapter_config.json").exists():
-        return model
-    base: str = require("peft", "train").PeftConfig.from_pretrained(model).base_model_name_or_path
-    return base
 
 
 def fitting(tokenizer: Any, asked: Sequence[dict[str, Any]], most: int | None) -> tuple[list[dict[str, Any]], int]:

@@ -21,6 +21,7 @@ from typing import Any
 
 import yaml
 
+from fathom.checkpoints import adapter_base
 from fathom.errors import FathomError, Interrupted, require
 from fathom.judging import DESCRIPTION
 from fathom.provenance import provenance, write_json
@@ -76,10 +77,8 @@ def model(recipe: Recipe, config: Any) -> Any:
 
     TRL anchors the KL divergence of RLVR at the adapter as it is now.
     """
-    if not (Path(recipe.model) / "adapter_config.json").exists():
+    if base_to_adapt(recipe) is None:
         return recipe.model
-    if recipe.lora is not None:
-        raise FathomError(f"{recipe.model} is an adapter, which is trained on as it is; leave `lora` out")
     options = config.model_init_kwargs
     config.model_init_kwargs = None
     return require("peft", "train").AutoPeftModelForCausalLM.from_pretrained(
@@ -87,11 +86,22 @@ def model(recipe: Recipe, config: Any) -> Any:
     )
 
 
+def base_to_adapt(recipe: Recipe) -> str | None:
+    """The base of the adapter that is trained on; None where the recipe's model is a whole one.
+
+    Raises FathomError where the recipe wants another adapter on that one.
+    """
+    base = adapter_base(Path(recipe.model))
+    if base is not None and recipe.lora is not None:
+        raise FathomError(f"{recipe.model} is an adapter, which is trained on as it is; leave `lora` out")
+    return base
+
+
 def adapter(recipe: Recipe) -> Any:
     """peft's config of the recipe's `lora`, or None."""
     if recipe.lora is None:
         return None
-    return require("peft", "train").LoraConfig(**{"task_type": "CAUSAL_LM"} | recipe.lora)
+    return require("peft", "train").LoraConfig(**{"task_type": recipe.task} | recipe.lora)
 
 
 @contextmanager
@@ -187,14 +197,19 @@ def write_start(recipe: Recipe) -> None:
     resolved = recipe.model_dump(mode="json")
     recipe.output.mkdir(parents=True, exist_ok=True)
     (recipe.output / "recipe.yaml").write_text(yaml.safe_dump(resolved, sort_keys=False), encoding="utf-8")
-    weights = [
-        file for pattern in ("*.safetensors", "*config.json", "tokenizer.json") for file in _files(recipe, pattern)
+    read = [*recipe.data, *_weights(recipe.model), *_weights(adapter_base(Path(recipe.model)))]
+    write_json(recipe.output / "provenance.json", provenance(resolved, read))
+
+
+def _weights(model: str | None) -> list[Path]:
+    """The files of a model that is a folder here."""
+    if model is None or not Path(model).is_dir():
+        return []
+    return [
+        file
+        for pattern in ("*.safetensors", "*config.json", "tokenizer.json")
+        for file in sorted(Path(model).glob(pattern))
     ]
-    write_json(recipe.output / "provenance.json", provenance(resolved, [*recipe.data, *weights]))
-
-
-def _files(recipe: Recipe, pattern: str) -> list[Path]:
-    return sorted(Path(recipe.model).glob(pattern)) if Path(recipe.model).is_dir() else []
 
 
 SHOWN = ("loss", "reward", "accuracy", "invalid", "structure/match", "kl", "completions/mean_length", "learning_rate")
