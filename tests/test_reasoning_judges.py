@@ -290,9 +290,18 @@ def test_both_parts_of_one_text_are_paid(text: str, reward: float) -> None:
     assert judge.reward(judge.read(text, PAIR), PAIR) == reward
 
 
-def test_a_judge_that_must_solve_does_not_see_the_reference() -> None:
-    shown = PAIR.model_copy(update={"reference": "QreferenceQ"})
-    assert "QreferenceQ" not in S2JJudge().ask(shown)[0]["content"]
+@pytest.mark.parametrize(
+    "judge",
+    [
+        *(kind(trained=trained) for kind in (S2JJudge, LibraJudge, YesNoJudge) for trained in (False, True)),
+        *(YesNoJudge(pairs=True, trained=trained) for trained in (False, True)),
+        SelfPRMJudge(),
+    ],
+    ids=lambda judge: judge.own_template,
+)
+def test_a_judge_that_must_find_out_by_itself_does_not_see_the_reference(judge: Judge) -> None:
+    shown = comparison(judge).model_copy(update={"reference": "QreferenceQ"})
+    assert "QreferenceQ" not in judge.ask(shown)[0]["content"]
 
 
 def test_solving_is_not_paid_silently_with_nothing() -> None:

@@ -25,7 +25,7 @@ WORDS = {"correct": 1.0, "incorrect": 0.0}
 
 @dataclass(frozen=True, kw_only=True)
 class LibraJudge(TemplatedJudge):
-    """Scores responses, each alone. `trained` asks for nothing but the form."""
+    """Scores responses, each alone. `trained` asks for nothing but the form. The reference answer is not shown."""
 
     pattern: ClassVar[Pattern] = "pointwise"
     choices: ClassVar[Choices] = {"correct": 0, "incorrect": None}

@@ -29,7 +29,7 @@ _BOXED = re.compile(r"\\boxed\s*\{\s*([^{}]*?)\s*\}")
 
 @dataclass(frozen=True, kw_only=True)
 class SelfPRMJudge(TemplatedJudge):
-    """Scores solutions from 0 to 10, each alone."""
+    """Scores solutions from 0 to 10, each alone. The reference answer is not shown: no policy has it."""
 
     pattern: ClassVar[Pattern] = "pointwise"
 
