@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from pydantic_core import to_json
 from typer.testing import CliRunner
 
+import judged
 from fathom import probes, runs
 from fathom.cli import app
 from fathom.errors import FathomError
@@ -449,6 +450,17 @@ def test_a_wrong_argument_is_answered_with_what_is_allowed(
 ) -> None:
     with pytest.raises(FathomError, match=re.escape(answer)):
         probe("http://127.0.0.1:9/v1", source, "--out", tmp_path / "card", *arguments)
+
+
+def test_results_in_place_of_comparisons_are_answered_with_the_commands_to_give(tmp_path: Path) -> None:
+    results = judged.written(tmp_path / "verdicts.jsonl", [judged.row(judged.swapped([0, 0]))])
+    with pytest.raises(FathomError) as caught:
+        probe("http://127.0.0.1:9/v1", results, "--out", tmp_path / "card")
+    assert str(caught.value).startswith(
+        f"{results}: holds results, as fathom judge, rank and probe write them; allowed"
+    )
+    assert f"`fathom runs {results}` names under config" in str(caught.value)
+    assert f"`fathom score {results}`" in str(caught.value)
 
 
 def test_rows_of_ordinary_judging_make_no_card() -> None:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import judged
 from fathom.errors import FathomError
 from fathom.reading import as_mapping, read, write_jsonl
 from fathom.records import Comparison, Label, Message, placement
@@ -417,6 +418,14 @@ def test_columns_that_fit_no_layout_or_several_are_named_with_the_way_out(row: d
         one(row)
     assert str(caught.value).startswith(f"rows:1: columns: {message}")
     assert "--map" in str(caught.value)
+
+
+@pytest.mark.parametrize("label", [0, None])
+@pytest.mark.parametrize("on_error", ["stop", "skip"])
+def test_results_are_no_comparisons_and_no_judges_scores_become_labels(label: int | None, on_error: Any) -> None:
+    for results in (judged.row(judged.swapped([0, 0]), label=label), judged.ranked({}, (1.0, 0.0))):
+        with pytest.raises(FathomError, match=r"rows: holds results.*allowed are the comparisons that were judged"):
+            one(results, on_error=on_error)
 
 
 def test_a_mapping_settles_which_layout_is_meant() -> None:

@@ -40,6 +40,8 @@ Located = tuple[int, Any]
 """A line number (or, where there are no lines, a row number, both from 1) and the row, or the BadRow that is there."""
 
 ENDINGS = (".jsonl", ".ndjson", ".json", ".parquet")
+RESULTS = ({"status", "winner", "agreement", "votes", "tokens"}, {"winner", "missing", "pairs", "tokens"})
+"""Columns of what `fathom judge` and `fathom rank` write."""
 
 
 class Skipped(Record):
@@ -81,7 +83,7 @@ def read(
     order of responses that come as chosen and rejected. A bad row stops the reading, or is skipped and kept in
     `skipped`; a row is bad, too, where `check` refuses one of its comparisons. Raises FathomError: at once for a source
     that cannot be opened, and while reading for a bad row (`FILE:LINE: FIELD: what was wrong, what is allowed`), a
-    damaged file, and a source without one readable row.
+    damaged file, a source without one readable row, and one that holds results instead of comparisons.
     """
     mapping = dict(mapping or {})
     unknown = [field for field in mapping if field not in FIELDS]
@@ -179,6 +181,7 @@ def _recognised(source: Source, mapping: Mapping[str, str], patient: bool) -> tu
 
     for line, row in rows:
         seen.append((line, row))
+        _refuse_results(source, row)
         try:
             return recognise(_sound(row), mapping, values), chain(seen, rows)
         except BadRow as bad:
@@ -188,6 +191,19 @@ def _recognised(source: Source, mapping: Mapping[str, str], patient: bool) -> tu
         except UnclearLabels as error:
             raise FathomError(f"{_name(source)}: {error}") from None
     raise FathomError(f"{_name(source)}{failure}")
+
+
+def _refuse_results(source: Source, row: Any) -> None:
+    """The scores of another judge in them would be taken for labels."""
+    if not isinstance(row, Mapping) or not any(columns <= row.keys() for columns in RESULTS):
+        return
+    name = _name(source)
+    file = "FILE" if name in {"-", "rows"} else name
+    raise FathomError(
+        f"{name}: holds results, as fathom judge, rank and probe write them; allowed are the comparisons that were "
+        f"judged: give the file that `fathom runs {file}` names under config; `fathom score {file}` tells the figures "
+        "of the results"
+    )
 
 
 def _sound(row: Any) -> Row:
