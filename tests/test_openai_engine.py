@@ -23,12 +23,14 @@ from fathom.cli import app
 from fathom.engines import Completion, EngineError, Request, Sampling, TokenLogprob, dialect
 from fathom.engines.cache import CachedEngine
 from fathom.engines.limits import START, Limit, backoff, retry_after
+from fathom.engines.metering import Metered
 from fathom.engines.openai import HINTS, OpenAIEngine
 from fathom.errors import FathomError
 from fathom.judges.mix import MixJudge
 from fathom.judging import rows
+from fathom.rationale import Status
 from fathom.records import Comparison
-from fathom.verdict import Usage
+from fathom.verdict import Usage, Vote
 from serving import HANG, Answer, Call, Reply, Seeded, Server, chat, serving, stats
 
 T = TypeVar("T")
@@ -223,6 +225,44 @@ def test_a_text_that_met_its_limit_is_tried_once_more_with_the_longer_one_and_sa
     assert (completion.text, completion.finish_reason, completion.extended_to) == (A, "stop", 200)
     assert completion.usage == Usage(14, 5), "both tries are paid for"
     assert completed(answer, ask(max_tokens=10)).finish_reason == "length"
+
+
+def test_a_text_whose_longer_try_fails_is_a_failure_that_keeps_what_was_written_and_says_both() -> None:
+    def answer(call: Call) -> Reply:
+        thought = chat("Final verdict: [[A]] is what", "length", reasoning_content="Hm")
+        return thought if call.fields["max_tokens"] < 100 else error(400, "too long")
+
+    async def use(engine: OpenAIEngine) -> tuple[Vote, Usage]:
+        metered = Metered(engine)
+        judge = MixJudge(engine=metered, sampling=Sampling(max_tokens=10))
+        return await judge.vote(Comparison(id="1", prompt="Task", responses=("yes", "no"))), metered.usage
+
+    _, (vote, spent) = served(answer, use, longer=200)
+    assert (vote.status, vote.winner, vote.order) == (Status.FAILED, None, (0, 1))
+    assert (vote.text, vote.reasoning, vote.extended_to) == ("Final verdict: [[A]] is what", "Hm", 200)
+    assert vote.error == (
+        f"the text met its limit of 10 tokens, and the try with 200 failed: HTTP 400: too long ({HINTS[400]})"
+    )
+    assert vote.usage == spent == Usage(7, 5)
+
+
+def test_a_longer_try_that_fails_is_worth_another_run_where_its_failure_may_pass(tmp_path: Path) -> None:
+    down = [True]
+
+    def answer(call: Call) -> Reply:
+        if call.fields["max_tokens"] < 100:
+            return chat("cut off", "length")
+        return error(503) if down[0] else chat(A)
+
+    async def use(engine: OpenAIEngine) -> Completion:
+        async with CachedEngine(engine, tmp_path / "journal") as cached:
+            with pytest.raises(EngineError) as caught:
+                await cached.complete(ask(max_tokens=10))
+            assert caught.value.retryable
+            down[0] = False
+            return await cached.complete(ask(max_tokens=10))
+
+    assert served(answer, use, longer=200, retries=0)[1].text == A
 
 
 # What is tried again --------------------------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ class Status(StrEnum):
     INVALID = "invalid"
     """A verdict was given that the task does not offer, such as [[D]] or a score where a choice was asked for."""
     FAILED = "failed"
-    """The engine returned no text at all."""
+    """The engine failed. Nothing is read, whatever it wrote before."""
 
 
 @dataclass(frozen=True, slots=True)

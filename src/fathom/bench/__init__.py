@@ -39,7 +39,7 @@ class Score:
     """0 to 1, the headline first; intervals at 95 %, bootstrapped over prompts. Empty where no row could be scored."""
     rows: int
     failed: int
-    """Rows for which the engine gave no text. They are in no figure."""
+    """Rows for which the engine failed. They are in no figure."""
     unreadable: Mapping[str, int]
     """Rows whose texts hold no verdict, by status. What they count for is said in `Benchmark.official`."""
     absent: tuple[str, ...]

@@ -96,14 +96,18 @@ class Engine(Protocol):
 class EngineError(Exception):
     """A completion failed. `retryable` says whether asking again can help, `hint` what a user can do about it.
 
-    `message` is without the hint, the text of the error with it.
+    `message` is without the hint, the text of the error with it. `written` is what the model wrote before the failure,
+    where that is not the answer: a text that met its token limit, when the longer try failed.
     """
 
-    def __init__(self, message: str, *, retryable: bool = False, hint: str = "") -> None:
+    def __init__(
+        self, message: str, *, retryable: bool = False, hint: str = "", written: Completion | None = None
+    ) -> None:
         super().__init__(f"{message} ({hint})" if hint else message)
         self.message = message
         self.retryable = retryable
         self.hint = hint
+        self.written = written
 
 
 ENGINES = {

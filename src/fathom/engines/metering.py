@@ -4,9 +4,9 @@
     metered.usage, metered.cost            # tokens of all completions so far; US dollars, None where no price is known
     metered.shareable                      # share of the prompts' text with which an earlier prompt began
 
-Put it inside the journal: what is found there costs nothing, and is not counted. Calls that failed are not counted
-either, though a server may bill them. Under a bound a call waits while it and those in flight could overshoot it,
-were each as large as the largest so far; so a run overshoots only by what is larger than that.
+Put it inside the journal: what is found there costs nothing, and is not counted. Of calls that failed only what came
+before the failure is counted, though a server may bill more. Under a bound a call waits while it and those in flight
+could overshoot it, were each as large as the largest so far; so a run overshoots only by what is larger than that.
 """
 
 from __future__ import annotations
@@ -115,6 +115,8 @@ class Metered:
             completion = await self.engine.complete(request)
         except EngineError as error:
             self.failure = error
+            if error.written is not None:
+                self.usage += error.written.usage
             raise
         finally:
             self._flying -= 1

@@ -134,9 +134,15 @@ class OpenAIEngine:
         completion = await self._completed(request)
         if completion.finish_reason != "length" or self.longer is None or self.longer <= request.sampling.max_tokens:
             return completion
+        cut = replace(completion, extended_to=self.longer)
         sampling = replace(request.sampling, max_tokens=self.longer)
-        again = await self._completed(replace(request, sampling=sampling))
-        return replace(again, usage=completion.usage + again.usage, extended_to=self.longer)
+        try:
+            again = await self._completed(replace(request, sampling=sampling))
+        except EngineError as error:
+            limits = f"the text met its limit of {request.sampling.max_tokens} tokens, and the try with {self.longer}"
+            message = f"{limits} failed: {error.message}"
+            raise EngineError(message, retryable=error.retryable, hint=error.hint, written=cut) from error
+        return replace(again, usage=cut.usage + again.usage, extended_to=self.longer)
 
     async def _completed(self, request: Request) -> Completion:
         fields = dialect.body(request, self.model, self.api, self.max_tokens_field) | self.extra_body

@@ -123,7 +123,7 @@ class Judge(Voter):
         try:
             completion = await self.engine.complete(Request(tuple(self.ask(comparison)), self.sampling, sample))
         except EngineError as error:
-            return Vote(Status.FAILED, order=order, error=str(error))
+            return replace(failed(error), order=order)
         return replace(self.read_completion(completion, comparison), order=order)
 
     def read_completion(self, completion: Completion, comparison: Comparison) -> Vote:
@@ -162,6 +162,19 @@ class Judge(Voter):
                 f"{type(self).__name__} judges {takes} at a time; comparison {comparison.id!r} has {count} responses"
                 + (" (fathom rank compares more than 2)" if takes == 2 and count > 2 else "")
             )
+
+
+def failed(error: EngineError) -> Vote:
+    """The vote of a call that failed. Nothing is read from what was written before."""
+    written = error.written or Completion("")
+    return Vote(
+        Status.FAILED,
+        text=written.text,
+        usage=written.usage,
+        error=str(error),
+        reasoning=written.reasoning,
+        extended_to=written.extended_to,
+    )
 
 
 def side_by_side(votes: Sequence[Vote]) -> Vote:

@@ -28,7 +28,7 @@ from typing import Any, Literal
 from fathom import prompts
 from fathom.engines import ChatMessage, Engine, EngineError, Request, Sampling
 from fathom.errors import FathomError
-from fathom.judges import Judge, verdicts
+from fathom.judges import Judge, failed, verdicts
 from fathom.judges.spct import SPCTJudge
 from fathom.provenance import write_json
 from fathom.rationale import Status
@@ -155,7 +155,7 @@ async def _hinted_vote(judge: Judge, comparison: Comparison) -> Vote:
     try:
         completion = await judge.engine.complete(Request(tuple(messages), judge.sampling))
     except EngineError as error:
-        return Vote(Status.FAILED, error=str(error))
+        return failed(error)
     return judge.read_completion(completion, comparison)
 
 

@@ -9,7 +9,7 @@ const STATUSES = {
   truncated: "cut off before its verdict",
   refused: "the model declined to judge",
   invalid: "a verdict that was not asked for",
-  failed: "the engine returned no text",
+  failed: "the engine failed",
 };
 
 function documentOf(row) {
