@@ -750,6 +750,25 @@ def test_a_run_of_which_every_call_fails_says_why_and_is_no_success(verb: str, t
     assert len(out.read_text().splitlines()) == 1
 
 
+def test_the_commonest_error_is_told_with_what_to_do_about_it(tmp_path: Path) -> None:
+    pairs, out = tmp_path / "pairs.jsonl", tmp_path / "out.jsonl"
+    tasks = [{"prompt": f"Task {n}", "response_a": "yes", "response_b": "no"} for n in range(2)]
+    pairs.write_text("".join(json.dumps(task) + "\n" for task in tasks))
+    why = "the prompt is longer than the context, " * 10
+
+    def answer(call: Call) -> Reply:
+        return error(400, why) if b"Task 1" in call.content else chat(A)
+
+    async def run() -> Any:
+        async with serving(answer) as server:
+            arguments = ["judge", str(pairs), "--model", "m", "--base-url", server.url, "--out", str(out)]
+            return await asyncio.to_thread(CliRunner().invoke, app, arguments, catch_exceptions=False)
+
+    told = " ".join(asyncio.run(run()).stderr.replace("│", " ").split())
+    assert f"commonest error 2 times: HTTP 400: {why[:300].strip()}" in told
+    assert f"({HINTS[400]})" in told
+
+
 @pytest.mark.parametrize("option", ["retries", "retries=[", "=3"])
 def test_an_engine_option_that_is_none_is_refused(option: str, tmp_path: Path) -> None:
     (tmp_path / "pairs.jsonl").write_text('{"prompt": "Task", "response_a": "yes", "response_b": "no"}\n')

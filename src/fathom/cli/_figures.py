@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 Counted = TypeVar("Counted")
 Json = Annotated[Path | None, typer.Option(help="Where the figures go as JSON; - for standard output.")]
 STANDARD_OUTPUT = Path("-")
-MOST_SHOWN = 200
-"""Characters of an error."""
 
 VERDICTS: Mapping[str, Callable[[Tally], str]] = {
     "rows": lambda tally: str(tally.rows),
@@ -116,4 +114,6 @@ def _calibration(calibration: Mapping[str, Calibration]) -> str:
 
 
 def _commonest(errors: Counter[str]) -> str:
-    return next((f"{count} times: {plain(text[:MOST_SHOWN])}" for text, count in errors.most_common(1)), "none")
+    """Its first line, whole: what to do about it stands at the end."""
+    told = (f"{count} times: {plain(text.splitlines()[0])}" for text, count in errors.most_common(1) if text)
+    return next(told, "none")
