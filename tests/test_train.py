@@ -21,6 +21,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
+from fathom import recipes
 from fathom.engines import Sampling
 from fathom.engines.local import LocalEngine, encode_chat
 from fathom.errors import FathomError, Interrupted
@@ -29,7 +30,7 @@ from fathom.rationale import Rationale, Unit, render
 from fathom.records import Comparison, Label
 from fathom.train import preview, rlvr, sft
 from fathom.train.recipe import RLVRRecipe, SFTRecipe, load
-from tiny import ASSISTANT, BEGIN, END, make_checkpoint
+from tiny import ASSISTANT, BEGIN, CHAT_TEMPLATE, END, make_checkpoint
 
 JUDGE = MixJudge(trained=True)
 FAST = {"gradient_checkpointing": False, "logging_steps": 1, "save_strategy": "no", "lr_scheduler_type": "constant"}
@@ -375,3 +376,75 @@ def test_a_dry_run_refuses_what_trl_would_refuse(base: Path, tmp_path: Path) -> 
     trainer = {"num_generations": 8, "per_device_train_batch_size": 12}
     with pytest.raises(FathomError, match=r"trainer: GRPOConfig refuses .*divisible by num_generations"):
         preview.rlvr(RLVRRecipe(model=str(base), data=path, output=tmp_path / "o", trainer=trainer))
+
+
+# Chat templates -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As `base`, but its tokenizer has no chat template, as those of many base models."""
+    texts = [JUDGE.ask(item)[0]["content"] for item in comparisons(20)] + [completion(v) for v in "AB"]
+    path = tmp_path_factory.mktemp("bare") / "m"
+    return make_checkpoint(path, vocab_texts=texts, vocab_size=600, context=256, chat_template=None)
+
+
+def by_trl(model: Path, output: Path) -> RLVRRecipe:
+    path = write(output.with_suffix(".jsonl"), (item.model_dump(mode="json") for item in comparisons(4)))
+    trainer = FAST | {
+        "max_steps": 1,
+        "per_device_train_batch_size": 2,
+        "num_generations": 2,
+        "max_completion_length": 8,
+    }
+    return RLVRRecipe(model=str(model), data=path, output=output, trainer=trainer)
+
+
+def test_a_base_model_is_given_a_chat_template_and_learns_its_turns(bare: Path, data: Path, tmp_path: Path) -> None:
+    template = tmp_path / "turns.jinja"
+    template.write_text(CHAT_TEMPLATE)
+    trainer = FAST | {"max_steps": 1, "per_device_train_batch_size": 2, "chat_template_path": str(template)}
+    recipe = SFTRecipe(model=str(bare), data=data, output=tmp_path / "sft", trainer=trainer)
+    page = preview.sft(recipe)
+    folder = sft.train(recipe)
+    assert AutoTokenizer.from_pretrained(folder).chat_template == CHAT_TEMPLATE
+    asked = encode_chat(AutoTokenizer.from_pretrained(folder), JUDGE.ask(comparisons(1)[0]))
+    assert f"--- prompt, {len(asked)} tokens" in page
+    assert "no chat template" not in page
+    assert logged(rlvr.train(by_trl(folder, tmp_path / "rlvr")), "reward") == [-1.0]
+
+
+def test_without_a_chat_template_trl_cannot_sample_which_is_told_before_training(bare: Path, tmp_path: Path) -> None:
+    recipe = by_trl(bare, tmp_path / "o")
+    for run in (rlvr.train, preview.rlvr):
+        with pytest.raises(FathomError, match=r"no chat template.*chat_template_path=FILE.*rollouts=engine"):
+            run(recipe)
+    assert "comparisons; " in preview.rlvr(recipe.model_copy(update={"rollouts": "engine"}))
+
+
+def test_fine_tuning_without_a_chat_template_says_what_will_not_work(bare: Path, data: Path, tmp_path: Path) -> None:
+    recipe = SFTRecipe(model=str(bare), data=data, output=tmp_path / "o", trainer=FAST)
+    assert "has no chat template: it learns to answer plain text" in preview.sft(recipe)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [(None, "no chat template 'turns.jinja'; .*gemma"), ("{% for %}", "is no chat template")]
+)
+def test_a_chat_template_that_cannot_be_used_is_refused(
+    bare: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None, reason: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if content:
+        (tmp_path / "turns.jinja").write_text(content)
+    trainer = FAST | {"chat_template_path": "turns.jinja"}
+    with pytest.raises(FathomError, match=reason):
+        preview.sft(SFTRecipe(model=str(bare), data=data, output=tmp_path / "o", trainer=trainer))
+
+
+def test_the_template_for_gemma_writes_gemmas_turns(bare: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(bare)
+    tokenizer.chat_template = recipes.chat_template("gemma").read_text()
+    said = [{"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "4"}]
+    turns = f"{BEGIN}<start_of_turn>user\n2 + 2?<end_of_turn>\n<start_of_turn>model\n"
+    assert tokenizer.apply_chat_template(said[:1], tokenize=False, add_generation_prompt=True) == turns
+    assert tokenizer.apply_chat_template(said, tokenize=False) == f"{turns}4<end_of_turn>\n"

@@ -38,6 +38,7 @@ def sft(recipe: SFTRecipe) -> str:
         rows, too_long = fine_tuning.fitting(tokenizer, examples, config.max_length)
         size.append(f"{too_long} are longer than max_length={config.max_length} and left out")
         size.append(f"{sum(len(row['input_ids']) for row in rows)} tokens an epoch")
+        size += fine_tuning.remarks(recipe, tokenizer)
     shown = [_example(tokenizer, item.model_dump()) for item in examples[:EXAMPLES]]
     return _page(recipe, size, shown, unchecked)
 
@@ -49,6 +50,7 @@ def rlvr(recipe: RLVRRecipe) -> str:
     config, tokenizer, unchecked = _resolved(recipe)
     size = [f"{len(items)} comparisons; {_batch(config, 'completions')}, {config.num_generations} a prompt"]
     if tokenizer is not None:
+        reinforcement.check_template(recipe, tokenizer)
         _, too_long = reinforcement.fitting(tokenizer, asked, reinforcement.room(recipe, config.max_completion_length))
         size.append(f"{too_long} prompts leave no room for a completion and are left out")
     if config.use_vllm and find_spec("vllm") is None:

@@ -44,6 +44,7 @@ def train(recipe: RLVRRecipe, *, resume: bool = False) -> Path:
                 f"rollouts: engine samples in one process, here are {config.world_size}; set rollouts=trl"
             )
         tokenizer = trainers.load_tokenizer(recipe)
+        check_template(recipe, tokenizer)
         judge = able_to_check(recipe.judge.build(), verifier)
         asked, too_long = fitting(tokenizer, rows(judge, read(recipe)), room(recipe, config.max_completion_length))
         if too_long:
@@ -100,6 +101,16 @@ def rows(judge: Judge, items: Iterable[Comparison]) -> list[dict[str, Any]]:
         except ValueError as error:
             raise FathomError(f"comparison {item.id!r}: {error}") from error
     return asked
+
+
+def check_template(recipe: RLVRRecipe, tokenizer: Any) -> None:
+    """Raises FathomError where TRL is to sample from a model without a chat template: it knows no other prompts."""
+    if recipe.rollouts == "trl" and tokenizer.chat_template is None:
+        raise FathomError(
+            f"{recipe.model} has no chat template, and rollouts: trl needs one; fine-tune the model with one "
+            "(trainer.chat_template_path=FILE.jinja in fathom train sft), lay one beside it (chat_template.jinja), "
+            "or set rollouts=engine"
+        )
 
 
 def room(recipe: RLVRRecipe, max_completion_length: int) -> int | None:

@@ -47,6 +47,8 @@ def train(recipe: SFTRecipe, *, resume: bool = False) -> Path:
         config = trainers.settings(recipe)
         tokenizer = trainers.load_tokenizer(recipe)
         rows, too_long = fitting(tokenizer, read(recipe.data), config.max_length)
+        for remark in remarks(recipe, tokenizer):
+            trainers.log.warning(remark)
         if too_long:
             trainers.log.warning("%d examples exceed max_length=%s and are left out", too_long, config.max_length)
         if not config.packing:
@@ -59,6 +61,16 @@ def train(recipe: SFTRecipe, *, resume: bool = False) -> Path:
             peft_config=trainers.adapter(recipe),
         )
         return trainers.run(trainer, recipe, last)
+
+
+def remarks(recipe: SFTRecipe, tokenizer: Any) -> list[str]:
+    """What need not be a mistake, and often is."""
+    if tokenizer.chat_template is not None:
+        return []
+    return [
+        f"{recipe.model} has no chat template: it learns to answer plain text, which Fathom's local engine gives it, "
+        "and servers and TRL do not; trainer.chat_template_path=FILE.jinja gives it one"
+    ]
 
 
 def read(files: Sequence[Path]) -> Iterator[Example]:

@@ -21,6 +21,7 @@ from typing import Any
 
 import yaml
 
+from fathom import recipes
 from fathom.checkpoints import adapter_base
 from fathom.errors import FathomError, Interrupted, require
 from fathom.judging import DESCRIPTION
@@ -39,6 +40,10 @@ def settings(recipe: Recipe, **changes: Any) -> Any:
     if not torch.cuda.is_available():
         defaults |= {"bf16": False, "dataloader_pin_memory": False}
     values = defaults | recipe.trainer | changes
+    if template := values.pop(
+        "chat_template_path", None
+    ):  # `load_tokenizer` sets it: TRL would after the prompts are made
+        recipes.chat_template(template)
     weights = {"use_safetensors": True} | (values.pop("model_init_kwargs", None) or {})
     try:
         return config(output_dir=str(recipe.output), seed=recipe.seed, model_init_kwargs=weights, **values)
@@ -47,9 +52,10 @@ def settings(recipe: Recipe, **changes: Any) -> Any:
 
 
 def load_tokenizer(recipe: Recipe) -> Any:
-    """The model's tokenizer, with the end token that `trainer.eos_token` names, where it does.
+    """The model's tokenizer, with the chat template of `trainer.chat_template_path` and the end token of
+    `trainer.eos_token`, where these are set.
 
-    Raises FathomError when it cannot be had, or has no token to end a text with.
+    Raises FathomError when it cannot be had, has no token to end a text with, or for a template that is none.
     """
     from transformers import AutoTokenizer
 
@@ -63,6 +69,8 @@ def load_tokenizer(recipe: Recipe) -> Any:
         where = "" if Path(recipe.model).is_dir() else ", which is no folder here"
         reason = str(error).splitlines()[0]
         raise FathomError(f"cannot load the tokenizer of {recipe.model}{where}: {reason}") from error
+    if recipe.trainer.get("chat_template_path"):
+        tokenizer.chat_template = _template(tokenizer, recipes.chat_template(recipe.trainer["chat_template_path"]))
     if recipe.trainer.get("eos_token"):
         tokenizer.eos_token = recipe.trainer["eos_token"]
     if tokenizer.eos_token_id is None or tokenizer.eos_token_id == tokenizer.unk_token_id:
@@ -70,6 +78,17 @@ def load_tokenizer(recipe: Recipe) -> Any:
             f"the tokenizer of {recipe.model} has no end token {tokenizer.eos_token!r}; name one it knows"
         )
     return tokenizer
+
+
+def _template(tokenizer: Any, file: Path) -> str:
+    from jinja2 import TemplateError
+
+    text = file.read_text(encoding="utf-8")
+    try:
+        tokenizer.apply_chat_template([{"role": "user", "content": "?"}], chat_template=text, tokenize=False)
+    except TemplateError as error:
+        raise FathomError(f"trainer.chat_template_path: {file} is no chat template: {error}") from error
+    return text
 
 
 def model(recipe: Recipe, config: Any) -> Any:
