@@ -29,6 +29,7 @@ from fathom.judges.self_prm import SelfPRMJudge
 from fathom.judges.think_rm import STRENGTHS, ThinkRMJudge
 from fathom.judges.verifier import VerifierJudge
 from fathom.judges.yes_no import YesNoJudge, missing
+from fathom.judging import verdict_row
 from fathom.rationale import Status
 from fathom.records import Comparison, Label
 from fathom.scaling.votes import Swapped
@@ -180,6 +181,51 @@ def test_a_verifier_scores_each_of_several_responses_alone() -> None:
     verdict = asyncio.run(VerifierJudge(engine=engine)(PAIR.model_copy(update={"responses": ("4", "Solution", "5")})))
     assert verdict.scores == (1.0, 0.0, 1.0)
     assert len(engine.asked) == 2
+
+
+@dataclass
+class Replying:
+    """Answers by what the prompt holds."""
+
+    replies: dict[str, Completion]
+    identity: str = "replying"
+
+    async def complete(self, request: Request) -> Completion:
+        return next(reply for sign, reply in self.replies.items() if sign in request.messages[0]["content"])
+
+
+def several(*responses: str) -> Comparison:
+    return PAIR.model_copy(update={"responses": responses, "label": None})
+
+
+def test_what_was_written_about_each_of_several_responses_is_kept() -> None:
+    engine = Replying({"I say 4": Completion("YES", reasoning="4 is 4", extended_to=9), "I say 5": Completion("NO")})
+    judge, asked = VerifierJudge(engine=engine), several("I say 4", "Solution", "I say 5")
+    vote = asyncio.run(judge(asked)).votes[0]
+    assert [part.scores for part in vote.parts] == [(1.0,), (0.0,), (0.0,)]
+    assert vote.parts[1].rationale is not None
+    assert "without asking the model" in vote.parts[1].rationale.units[0].judgment
+    assert [part.reasoning for part in vote.parts] == ["4 is 4", "", ""]
+    assert vote.extended_to == 9
+    assert [part.text for part in vote.seen_in((2, 0, 1)).parts] == ["", "NO", "YES"]
+    row = verdict_row(asked, asyncio.run(judge(asked)))["votes"][0]
+    assert [part["rationale"] is not None for part in row["parts"]] == [False, True, False]
+    assert [part["extended_to"] for part in row["parts"]] == [9, None, None]
+
+
+def test_probabilities_of_each_of_several_responses_are_kept() -> None:
+    engine = Replying({"I say 4": one_token("Yes", Yes=0.6, No=0.2), "I say 5": one_token("No", Yes=0.1, No=0.9)})
+    vote = asyncio.run(YesNoJudge(engine=engine)(several("I say 4", "I say 5"))).votes[0]
+    assert [part.probabilities for part in vote.parts] == [pytest.approx((0.6,)), pytest.approx((0.1,))]
+
+
+def test_where_one_of_several_cannot_be_read_the_vote_names_it_and_keeps_the_others() -> None:
+    engine = Replying({"I say 4": Completion("YES"), "I say 5": Completion("Perhaps"), "I say 6": Completion("NO")})
+    verdict = asyncio.run(VerifierJudge(engine=engine)(several("I say 4", "I say 5", "I say 6")))
+    vote = verdict.votes[0]
+    assert (verdict.status, verdict.scores, vote.scores) == (MISSING, None, None)
+    assert vote.error == "of 3 responses, not readable: 2 (missing)"
+    assert [part.scores for part in vote.parts] == [(1.0,), None, (0.0,)]
 
 
 def test_a_verifier_without_a_reference_says_what_to_do() -> None:

@@ -160,7 +160,14 @@ def _vote_row(vote: Vote) -> dict[str, Any]:
         "error": vote.error,
         "counted": vote.counted,
         "meta_score": vote.meta_score,
+        "parts": [_part_row(part) for part in vote.parts],
     }
+
+
+def _part_row(part: Vote) -> dict[str, Any]:
+    """Without its text, which is a part of the vote's, and without what only votes on all responses have."""
+    row = _vote_row(part)
+    return {name: value for name, value in row.items() if name not in {"winner", "order", "text", "counted", "parts"}}
 
 
 def _rationale_row(rationale: Rationale) -> dict[str, Any]:

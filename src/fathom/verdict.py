@@ -10,10 +10,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Literal
+from typing import Literal, TypeVar
 
 from fathom.rationale import Rationale, Status
 
+Value = TypeVar("Value")
 Aggregate = Literal["majority", "sum", "mean", "probability"]
 """What is counted for a response: votes, its scores added up, their mean, or the mean probability that it is best."""
 Invalid = Literal["drop", "require"]
@@ -65,6 +66,9 @@ class Vote:
     """Whether it may decide: False where a filter, such as a meta reward model, has left it out. Its tokens count."""
     meta_score: float | None = None
     """How likely a meta reward model took it to be right, 0 to 1, where one was asked."""
+    parts: tuple[Vote, ...] = ()
+    """The vote on each response alone, in their order, where a judge that sees one at a time was asked about several.
+    What it wrote about each, and which it could not judge, is told there."""
 
     def __post_init__(self) -> None:
         told = (self.winner, self.scores, self.probabilities)
@@ -82,10 +86,11 @@ class Vote:
             scores=_put_back(self.scores, order),
             probabilities=_put_back(self.probabilities, order),
             order=tuple(order[k] for k in self.order),
+            parts=_put_back(self.parts or None, order) or (),
         )
 
 
-def _put_back(values: tuple[float, ...] | None, order: tuple[int, ...]) -> tuple[float, ...] | None:
+def _put_back(values: tuple[Value, ...] | None, order: tuple[int, ...]) -> tuple[Value, ...] | None:
     return None if values is None else tuple(values[order.index(i)] for i in range(len(order)))
 
 

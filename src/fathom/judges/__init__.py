@@ -180,18 +180,26 @@ def failed(error: EngineError) -> Vote:
 def side_by_side(votes: Sequence[Vote]) -> Vote:
     """One vote on n responses, of the votes that a pointwise judge cast on each alone: their scores side by side.
 
-    It can be read where each of them can; else it has the status of the first that cannot. The best score wins.
+    It can be read where each of them can; else it has the status of the first that cannot, and its error names those.
+    The best score wins. The votes themselves are its `parts`, also those that can be read where others cannot.
     """
-    order = tuple(range(len(votes)))
-    text = "\n\n".join(vote.text for vote in votes)
-    usage = sum((vote.usage for vote in votes), Usage())
-    for vote in votes:
-        if vote.status is not Status.OK:
-            return Vote(vote.status, order=order, text=text, usage=usage, error=vote.error)
+    together = Vote(
+        Status.OK,
+        order=tuple(range(len(votes))),
+        text="\n\n".join(vote.text for vote in votes),
+        usage=sum((vote.usage for vote in votes), Usage()),
+        extended_to=max((vote.extended_to for vote in votes if vote.extended_to is not None), default=None),
+        parts=tuple(votes),
+    )
+    unreadable = [place for place, vote in enumerate(votes) if vote.status is not Status.OK]
+    if unreadable:
+        first = votes[unreadable[0]]
+        named = f"of {len(votes)} responses, not readable: {', '.join(str(place + 1) for place in unreadable)}"
+        return replace(together, status=first.status, error=f"{named} ({first.error or first.status})")
     scores = tuple(score for vote in votes for score in vote.scores or ())
     if len(scores) != len(votes):
         raise ValueError("a pointwise judge gives the one response of a comparison one score")
-    return Vote(Status.OK, winner=highest(scores), scores=scores, order=order, text=text, usage=usage)
+    return replace(together, winner=highest(scores), scores=scores)
 
 
 async def verdicts(

@@ -39,7 +39,8 @@ TOP = 20
 class YesNoJudge(TemplatedJudge):
     """Scores responses, each alone, or judges pairs with `pairs`.
 
-    The reference answer is not shown: in both papers a verifier has the question and the solution alone. A vote with less than `least` of the probability on the two words is invalid: the model answers something else.
+    The reference answer is not shown: in both papers a verifier has the question and the solution alone. A vote with
+    less than `least` of the probability on the two words is invalid: the model answers something else.
     """
 
     choices: ClassVar[Choices] = SPELLINGS
