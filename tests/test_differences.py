@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import pytest
@@ -13,13 +13,16 @@ from hypothesis import strategies as st
 
 from fathom.engines import Completion, Request
 from fathom.errors import FathomError
+from fathom.judges import side_by_side
 from fathom.judges.think_rm import ThinkRMJudge
 from fathom.judges.verifier import VerifierJudge
+from fathom.rationale import Status
 from fathom.records import Comparison
 from fathom.rewards import difference_advantages
-from fathom.scaling.best_of import best_of
+from fathom.scaling.best_of import best_of, scores_alone
 from fathom.scaling.differences import by_length, differences
 from fathom.scaling.votes import Swapped
+from fathom.verdict import Vote
 
 REWARDS = st.lists(st.integers(-50, 50).map(float), min_size=2, max_size=9)
 
@@ -131,12 +134,45 @@ def test_differences_take_a_judge_of_pairs() -> None:
         pytest.param((9, 4, 9), "aba", 0, id="equal answers, the first"),
         pytest.param((9, 9, 4), "abc", None, id="a tie that nothing breaks"),
         pytest.param((1, 1, 1, 9), "aaab", 3, id="a majority does not outvote a score"),
+        pytest.param((None, 4, 9), "aba", 2, id="the best of those that could be read"),
+        pytest.param((9, None, 9), "abb", 2, id="a solution that could not be read still votes on a tie"),
     ],
 )
-def test_the_best_of_n(scores: tuple[float, ...], answers: str, chosen: int | None) -> None:
+def test_the_best_of_n(scores: tuple[float | None, ...], answers: str, chosen: int | None) -> None:
     assert best_of(scores, list(answers)) == chosen
 
 
 def test_a_score_without_an_answer_is_refused() -> None:
     with pytest.raises(ValueError, match="2 scores, 1 answers"):
         best_of((1.0, 2.0), ["a"])
+
+
+def test_scores_that_are_missing_are_told_and_never_chosen() -> None:
+    with pytest.raises(FathomError, match="scores_alone"):
+        best_of(None, ["a"])
+    with pytest.raises(FathomError, match="none of 2 solutions"):
+        best_of((None, None), ["a", "b"])
+
+
+def alone(*scores: float | None) -> Vote:
+    return side_by_side(
+        [
+            Vote(Status.MISSING, order=(0,)) if score is None else Vote(Status.OK, scores=(score,), order=(0,))
+            for score in scores
+        ]
+    )
+
+
+def test_scores_alone_are_means_of_what_could_be_read() -> None:
+    assert scores_alone([alone(3, None, 5)]) == (3.0, None, 5.0)
+    assert scores_alone([alone(3, None, 5), alone(None, None, 7)]) == (3.0, None, 6.0)
+    assert scores_alone([alone(3, 4), replace(alone(9, 9), counted=False)]) == (3.0, 4.0)
+    assert scores_alone([Vote(Status.OK, scores=(1.0,), order=(0,))]) == (1.0,)
+
+
+@pytest.mark.parametrize(
+    "votes", [[], [Vote(Status.OK, winner=0, scores=(2.0, 1.0), order=(0, 1))]], ids=["none", "pair"]
+)
+def test_scores_alone_are_told_by_judges_of_one_response(votes: list[Vote]) -> None:
+    with pytest.raises(FathomError, match="one at a time"):
+        scores_alone(votes)

@@ -3,7 +3,7 @@
 Method: "Is PRM Necessary?" (arXiv 2505.11227). The scale and the wording of the prompt are ours.
 
     verdict = await SelfPRMJudge(engine=policy)(comparison)                # all n solutions, each scored alone
-    best_of(verdict.scores, answers)                                       # fathom.scaling.best_of; ties by majority
+    best_of(scores_alone(verdict.votes), answers)                          # fathom.scaling.best_of; ties by majority
 
 The engine is the model that wrote the solutions. Such scores are no proof: on hard problems the paper found most
 solutions that a model calls right to be wrong.
