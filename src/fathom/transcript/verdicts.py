@@ -58,7 +58,10 @@ _OFFERED_NEXT = re.compile(
     r"""[\s*_`"'”’.,;)]{0,6}(?:(?:(?:or|and|vs\.?|versus)(?![a-z])|[/|,<>=&、，]|或者?|和|以及)[\s*_`"'“‘(]{0,6}){1,2}"""
     r"(?:(?:the )?(?:final|overall) \w{1,10}\W{1,6}|(?:verdict|output|write|winner)\W{1,6})?"
 )
-_ENDS_SENTENCE = re.compile(r"""(?:</[a-z_]{1,20}>|[\s*_~)}\]>$|]|\\[)\]]){0,20}(?:[.!。！]+(?:[\s*_)"”'’<]|$)|$)""")
+_ENDS_SENTENCE = re.compile(
+    rf"(?:[\s*_~]{{0,6}}{MARK.pattern}){{0,4}}"  # marks side by side end it together
+    r"""(?:</[a-z_]{1,20}>|[\s*_~)}\]>$|]|\\[)\]]){0,20}(?:[.!。！]+(?:[\s*_)"”'’<]|$)|$)"""
+)
 _BARE = re.compile(r"[^\w?？:：;,\"“”'‘’`]*")
 
 
