@@ -16,6 +16,7 @@ import pytest
 pytest.importorskip("trl", reason='needs pip install "fathom-rm[train]"')
 
 import torch
+from pydantic_core import to_json
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
@@ -23,6 +24,7 @@ from typer.testing import CliRunner
 from fathom.cli import app
 from fathom.engines.scoring import Scorer, encode_turn
 from fathom.errors import FathomError
+from fathom.judges.s2j import S2JJudge
 from fathom.judges.spct import SPCTJudge
 from fathom.judging import as_trained, meta_reward_model, verdict_row
 from fathom.rationale import Status
@@ -338,3 +340,12 @@ def test_an_adapter_is_another_scorer_when_its_base_has_changed(base: Path, tmp_
     model = load_file(copy / "model.safetensors")
     save_file({name: weight + 1 for name, weight in model.items()}, copy / "model.safetensors", {"format": "pt"})
     assert Scorer(folder).identity != before
+
+
+def test_votes_of_a_judge_that_is_paid_for_solving_teach_with_their_references(tmp_path: Path) -> None:
+    judge, told = S2JJudge(), item(0).model_copy(update={"reference": "4"})
+    votes = [replace(judge.read(f"Final verdict: [[{letter}]]", told), order=(0, 1)) for letter in "AB"]
+    path = tmp_path / "r.jsonl"
+    path.write_bytes(to_json(verdict_row(told, Rule()(votes))))
+    recipe = MetaRecipe(model="mini", data=path, output=tmp_path / "o", judge={"name": "s2j"})
+    assert [each.right for each in meta.read(recipe)] == [True, False]

@@ -147,3 +147,22 @@ def test_the_command_writes_rows_reasons_and_counts_and_resumes_from_its_journal
     assert CliRunner().invoke(app, arguments).exit_code == 0
     assert len(teacher.asked) == asked
     assert (out / "rft.jsonl").read_bytes() == written
+
+
+def test_a_judge_that_is_paid_for_solving_too_is_sampled_with_its_references(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    solved = "Solution: 2 + 2 = 4\n\nFinal verdict: [[A]]"
+    teacher = Scripted({"2 + 2": [solved, "Final verdict: [[B]]", solved, solved]})
+    monkeypatch.setattr("fathom.engines.open", lambda *_, **__: teacher)
+    file, out = tmp_path / "pairs.jsonl", tmp_path / "out"
+    item = Comparison(id="1", prompt="2 + 2?", responses=("4", "5"), label=Label(best=0), reference="4")
+    file.write_text(item.model_dump_json())
+    done = CliRunner().invoke(
+        app, ["rejection-sample", str(file), "--judge", "s2j", "--model", "any", "--out", str(out)]
+    )
+    assert done.exit_code == 0, done.output
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["trajectories"] == {"sampled": {"kept": 2, "incorrect": 1}, "hinted": {"kept": 1}}
+    assert "object at 0x" not in manifest["settings"]["judge"]
+    assert "function" not in manifest["settings"]["judge"]

@@ -448,3 +448,11 @@ def test_the_template_for_gemma_writes_gemmas_turns(bare: Path) -> None:
     turns = f"{BEGIN}<start_of_turn>user\n2 + 2?<end_of_turn>\n<start_of_turn>model\n"
     assert tokenizer.apply_chat_template(said[:1], tokenize=False, add_generation_prompt=True) == turns
     assert tokenizer.apply_chat_template(said, tokenize=False) == f"{turns}4<end_of_turn>\n"
+
+
+def test_a_dry_run_takes_references_of_a_judge_that_is_paid_for_solving(base: Path, tmp_path: Path) -> None:
+    items = [item.model_copy(update={"reference": "4"}) for item in comparisons(3)]
+    path = write(tmp_path / "d.jsonl", (item.model_dump(mode="json") for item in items))
+    recipe = by_trl(base, tmp_path / "o")
+    told = recipe.model_dump(exclude={"judge", "data"})
+    assert "3 comparisons" in preview.rlvr(RLVRRecipe(**told, data=path, judge={"name": "s2j"}))  # type: ignore[arg-type]

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from fathom.answers import Verifier
+from fathom.answers import checking
 from fathom.cli import app
 from fathom.errors import FathomError
-from fathom.judges import find
+from fathom.judges import Judge, find
 from fathom.judges.s2j import S2JJudge
 from fathom.judges.verifier import VerifierJudge
 from fathom.mini import sums
@@ -22,7 +22,6 @@ from fathom.probes.keys import keys
 from fathom.records import Comparison, Label
 from fathom.synth import verifying
 from fathom.synth.merging import plain
-from fathom.train.rlvr import able_to_check
 
 
 def solution(text: str, reference: str = "12", score: float = 1.0) -> Comparison:
@@ -103,13 +102,16 @@ def test_the_arm_verifier_of_synth_writes_rows_that_sft_reads(tmp_path: Path) ->
 
 
 def test_a_judge_that_is_paid_for_solving_is_given_a_verifier() -> None:
-    with Verifier(workers=1) as verifier:
-        judge = able_to_check(S2JJudge(), verifier)
+    with checking(S2JJudge()) as judge:
         assert isinstance(judge, S2JJudge)
         assert judge.solved is not None
         assert [judge.solved(text, "12") for text in ("7 + 5 = 12", "It is 13.")] == [True, False]
-        other = find("libra")()
-        assert able_to_check(other, verifier) is other
+
+
+@pytest.mark.parametrize("judge", [find("libra")(), S2JJudge(solved=lambda answer, reference: None)])
+def test_a_judge_that_needs_none_or_has_one_stays_as_it_is(judge: Judge) -> None:
+    with checking(judge) as same:
+        assert same is judge
 
 
 # The small world ------------------------------------------------------------------------------------------------------

@@ -20,16 +20,17 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, fields, replace
 from queue import LifoQueue
 from threading import Timer
 from types import TracebackType
 from typing import Any, Literal, Self
 
 from fathom.errors import FathomError, require
+from fathom.judges import Judge
 
 Reason = Literal["read", "no answer", "no reference", "deadline", "died"]
 STARTING_SECONDS = 120.0
@@ -92,6 +93,20 @@ class Verifier:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self.close()
+
+
+@contextmanager
+def checking(judge: Judge) -> Iterator[Judge]:
+    """The judge, with a verifier to check its own solutions where it is paid for those (a setting `solved`, not given).
+
+    Wherever a reward is asked for, it is asked of such a judge. No process is started until a solution is checked.
+    """
+    if getattr(judge, "solved", None) is not None or "solved" not in {field.name for field in fields(judge)}:
+        yield judge
+        return
+    with Verifier() as verifier:
+        solved: Any = lambda answer, reference: verifier.check(answer, reference).equal  # noqa: E731
+        yield replace(judge, **{"solved": solved})
 
 
 class _Worker:

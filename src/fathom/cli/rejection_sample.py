@@ -56,6 +56,7 @@ def command(
     """
     given = dict(locals())
     from fathom import engines
+    from fathom.answers import checking
     from fathom.checkpoints import located
     from fathom.cli._engine import named, options
     from fathom.cli._journalled import made
@@ -69,16 +70,17 @@ def command(
     # Nothing else is to be taken from what the teacher itself was trained to be.
     chosen = as_trained(out, **options(judge_option, {"name": judge, "trained": prompt == "trained" or None}))
     sampling = Sampling(temperature=temperature, max_tokens=max_tokens, seed=seed)
-    settings = rejection.Settings(
-        judge=chosen, samples=samples, hints=hints, sampling=sampling, concurrency=concurrency
-    )
     source = read(file, mapping=as_mapping(map), seed=seed, on_error=on_error, limit=limit)
-    comparisons = rejection.ready(source, settings)
-    report(source.skipped, out / "skipped.jsonl")
-    flags = options(engine_option, {"base_url": base_url})
-    teacher = engines.open(named(engine, base_url), located(model), **flags)
-    each = partial(rejection.sampled, comparisons, settings=settings)
-    trajectories = made("comparisons sampled", len(comparisons), teacher, out / "journal.sqlite", each, _readable)
+    with checking(chosen) as able:
+        settings = rejection.Settings(
+            judge=able, samples=samples, hints=hints, sampling=sampling, concurrency=concurrency
+        )
+        comparisons = rejection.ready(source, settings)
+        report(source.skipped, out / "skipped.jsonl")
+        flags = options(engine_option, {"base_url": base_url})
+        teacher = engines.open(named(engine, base_url), located(model), **flags)
+        each = partial(rejection.sampled, comparisons, settings=settings)
+        trajectories = made("comparisons sampled", len(comparisons), teacher, out / "journal.sqlite", each, _readable)
     result = rejection.Result(settings, tuple(chain.from_iterable(trajectories)))
     inputs = [] if file == "-" else [Path(file)]
     rejection.write(result, out, provenance(given | {"engine": teacher.identity}, inputs))

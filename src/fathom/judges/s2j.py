@@ -4,7 +4,7 @@ Method: "S2J" (arXiv 2509.22099). A model that can solve a task often judges it 
 learning pays for both parts of the same text. The wording of the prompts is ours.
 
     judge = S2JJudge(engine=engine)                                        # to judge
-    judge = S2JJudge(solved=lambda answer, reference: verifier.check(answer, reference).equal)      # to train
+    with fathom.answers.checking(S2JJudge()) as judge: ...                 # to train: with math-verify for solutions
 
 The paper's weights of the two rewards are unknown to us: `solving_weight` is ours. Where there is no reference answer
 it pays with a scalar reward model, which is not here: such comparisons are paid by their verdict alone.
@@ -13,7 +13,7 @@ it pays with a scalar reward model, which is not here: such comparisons are paid
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from fathom.errors import FathomError
@@ -38,7 +38,7 @@ class S2JJudge(TemplatedJudge):
     choices: ClassVar[Choices] = {"A": 0, "B": 1, "tie": None}
     trained: bool = False
     solving_weight: float = 0.5
-    solved: Solved | None = None
+    solved: Solved | None = field(default=None, repr=False)
 
     @property
     def own_template(self) -> str:

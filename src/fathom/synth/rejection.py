@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fathom import prompts
+from fathom.answers import checking
 from fathom.engines import ChatMessage, Engine, EngineError, Request, Sampling
 from fathom.errors import FathomError
 from fathom.judges import Judge, failed, verdicts
@@ -95,8 +96,10 @@ class Result:
 
 async def sample(comparisons: Iterable[Comparison], engine: Engine, settings: Settings) -> Result:
     """Raises FathomError for comparisons that cannot be used, before anything is asked."""
-    usable = ready(comparisons, settings)
-    return Result(settings, tuple([each async for made in sampled(usable, engine, settings) for each in made]))
+    with checking(settings.judge) as judge:
+        settings = replace(settings, judge=judge)
+        usable = ready(comparisons, settings)
+        return Result(settings, tuple([each async for made in sampled(usable, engine, settings) for each in made]))
 
 
 def ready(comparisons: Iterable[Comparison], settings: Settings) -> list[Comparison]:

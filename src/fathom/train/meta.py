@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fathom import runs
+from fathom.answers import checking
 from fathom.engines import ChatMessage
 from fathom.engines.scoring import encode_turn
 from fathom.errors import FathomError, require
@@ -101,13 +102,13 @@ def _classifier(model: str, config: Any, tokenizer: Any) -> Any:
 
 def read(recipe: MetaRecipe) -> Iterator[Example]:
     """The votes of all files. Raises FathomError where none has a label, or all are right, or all wrong."""
-    judge = recipe.judge.build()
     right = count = 0
-    for path in recipe.data:
-        for example in examples(judge, runs.open(path).rows(), str(path)):
-            right += example.right
-            count += 1
-            yield example
+    with checking(recipe.judge.build()) as judge:
+        for path in recipe.data:
+            for example in examples(judge, runs.open(path).rows(), str(path)):
+                right += example.right
+                count += 1
+                yield example
     if not 0 < right < count:
         told = f"{right} of {count} votes in {', '.join(map(str, recipe.data))} are right"
         raise FathomError(f"{told}; a meta reward model learns from right and wrong ones on labelled comparisons")

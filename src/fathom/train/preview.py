@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from fathom.answers import checking
 from fathom.engines.local import encode_chat
 from fathom.errors import FathomError
 from fathom.records import Comparison
@@ -46,7 +47,8 @@ def sft(recipe: SFTRecipe) -> str:
 def rlvr(recipe: RLVRRecipe) -> str:
     """The resolved recipe, its size, ten prompts with their tokens and labels, and what could not be checked."""
     items = reinforcement.read(recipe)
-    asked = reinforcement.rows(recipe.judge.build(), items)
+    with checking(recipe.judge.build()) as judge:
+        asked = reinforcement.rows(judge, items)
     config, tokenizer, unchecked = _resolved(recipe)
     size = [f"{len(items)} comparisons; {_batch(config, 'completions')}, {config.num_generations} a prompt"]
     if tokenizer is not None:

@@ -11,11 +11,10 @@ never the prompt.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from fathom.answers import Verifier
+from fathom.answers import checking
 from fathom.checkpoints import adapter_base
 from fathom.engines.local import encode_chat, without_control
 from fathom.errors import FathomError, require
@@ -37,7 +36,7 @@ def train(recipe: RLVRRecipe, *, resume: bool = False) -> Path:
     from fathom.train.rollouts import engine_rollouts
 
     last = trainers.start(recipe, resume=resume)
-    with trainers.quiet(), Verifier() as verifier:
+    with trainers.quiet(), checking(recipe.judge.build()) as judge:
         config = trainers.settings(recipe)
         if recipe.rollouts == "engine" and config.world_size > 1:
             raise FathomError(
@@ -45,7 +44,6 @@ def train(recipe: RLVRRecipe, *, resume: bool = False) -> Path:
             )
         tokenizer = trainers.load_tokenizer(recipe)
         check_template(recipe, tokenizer)
-        judge = able_to_check(recipe.judge.build(), verifier)
         asked, too_long = fitting(tokenizer, rows(judge, read(recipe)), room(recipe, config.max_completion_length))
         if too_long:
             trainers.log.warning("%d prompts leave no room for a completion and are left out", too_long)
@@ -61,14 +59,6 @@ def train(recipe: RLVRRecipe, *, resume: bool = False) -> Path:
             rollout_func=engine_rollouts if recipe.rollouts == "engine" else None,
         )
         return trainers.run(trainer, recipe, last)
-
-
-def able_to_check(judge: Judge, verifier: Verifier) -> Judge:
-    """The judge, with math-verify to check its own solutions where it is paid for those (a setting `solved`)."""
-    if "solved" not in {field.name for field in fields(judge)}:
-        return judge
-    solved: Any = lambda answer, reference: verifier.check(answer, reference).equal  # noqa: E731
-    return replace(judge, **{"solved": solved})
 
 
 def read(recipe: RLVRRecipe) -> list[Comparison]:

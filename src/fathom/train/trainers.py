@@ -40,9 +40,8 @@ def settings(recipe: Recipe, **changes: Any) -> Any:
     if not torch.cuda.is_available():
         defaults |= {"bf16": False, "dataloader_pin_memory": False}
     values = defaults | recipe.trainer | changes
-    if template := values.pop(
-        "chat_template_path", None
-    ):  # `load_tokenizer` sets it: TRL would after the prompts are made
+    # `load_tokenizer` sets it; TRL would when the prompts are tokens already.
+    if template := values.pop("chat_template_path", None):
         recipes.chat_template(template)
     weights = {"use_safetensors": True} | (values.pop("model_init_kwargs", None) or {})
     try:
