@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from math import log
 from statistics import fmean
 from typing import Any
 
@@ -11,8 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fathom.engines import Completion, TokenLogprob
 from fathom.judges import Judge
 from fathom.judges.mix import MixJudge
+from fathom.judges.yes_no import YesNoJudge
 from fathom.rationale import Rationale, Status, Unit, render
 from fathom.records import Comparison, Domain, Label
 from fathom.rewards import verdict_reward
@@ -118,3 +121,22 @@ def test_accuracy_invalid_votes_and_structures_are_logged_by_domain() -> None:
     # The trace counts with the first judgment: "2 + 2 = 4" and "A = 4" are 5 + 3 words.
     assert means["words_per_judgment/correctness"] == 8
     assert means["tokens/correctness"] == 2
+
+
+@pytest.mark.parametrize(
+    ("share", "label", "reward"),
+    [
+        pytest.param(0.8, 1.0, 1.0, id="rather Yes, and right"),
+        pytest.param(0.8, 0.0, -1.0, id="rather Yes, and wrong"),
+        pytest.param(0.3, 0.0, 1.0, id="rather No, and right"),
+        pytest.param(0.5, 1.0, 1.0, id="as much Yes as No is Yes"),
+        pytest.param(0.5, 0.0, -1.0, id="as much Yes as No is not No"),
+    ],
+)
+def test_a_share_is_paid_by_the_word_that_it_is_a_share_of(share: float, label: float, reward: float) -> None:
+    item = Comparison(id="1", prompt="2 + 2?", responses=("4",), label=Label(scores=(label,)))
+    top = (("Yes", log(share)), ("No", log(1 - share)))
+    said = Completion("Yes", "length", logprobs=(TokenLogprob("Yes", log(share), top),))
+    vote = YesNoJudge().read_completion(said, item)
+    assert vote.scores == pytest.approx((share,))
+    assert YesNoJudge().reward(vote, item) == reward

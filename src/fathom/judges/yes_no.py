@@ -76,9 +76,13 @@ class YesNoJudge(TemplatedJudge):
         return Vote(Status.OK, winner=int(yes == 0), text=text) if self.pairs else scored(yes, text)
 
     def reward(self, vote: Vote, comparison: Comparison) -> float:
-        """+1 where the word is the label's, else -1."""
+        """+1 where the word is the label's, else -1. A share of one half or more is Yes; a pair with equal shares is a
+        tie, which is wrong.
+        """
         if comparison.label is None:
             raise ValueError(f"comparison {comparison.id!r} has no label to reward a verdict by")
+        if vote.scores is not None and len(vote.scores) == 1:
+            vote = replace(vote, scores=(float(vote.scores[0] >= 0.5),))
         return strictly_best_reward(vote, comparison.label)
 
     def _with_probabilities(self, vote: Vote, completion: Completion, read: Callable[[str], Vote], count: int) -> Vote:
