@@ -119,6 +119,14 @@ def test_a_binary_vote_may_weigh_less_the_longer_it_was_thought_about() -> None:
     assert asyncio.run(differences(judge, group(1, 2), by_length)).matrix == ((0.0, 0.02), (-0.02, 0.0))  # 32 + 18
 
 
+def test_a_thought_in_the_text_is_counted_once() -> None:
+    inside = Completion(f"<think>{'x' * 32}</think><answer>A</answer>")  # 7 + 32 + 8 + 18
+    told_apart = Completion("<answer>A</answer>", reasoning="x" * 32)
+    votes = [ThinkRMJudge().read_completion(each, group(1, 2)) for each in (inside, told_apart)]
+    assert [vote.reasoning for vote in votes] == ["x" * 32] * 2
+    assert [1 / by_length(vote) for vote in votes] == pytest.approx([65, 50])
+
+
 def test_differences_take_a_judge_of_pairs() -> None:
     with pytest.raises(FathomError, match="pairwise"):
         asyncio.run(differences(VerifierJudge(), group(1, 2)))

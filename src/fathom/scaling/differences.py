@@ -43,8 +43,12 @@ def of_scores(vote: Vote) -> float:
 
 
 def by_length(vote: Vote) -> float:
-    """1 or -1, over the characters that the judge wrote: what takes long to say is less sure (binary Think-RM)."""
-    return 0.0 if vote.winner is None else (1.0, -1.0)[vote.winner] / max(len(vote.reasoning + vote.text), 1)
+    """1 or -1, over the characters that the judge wrote, its thought among them: what takes long to say is less sure.
+
+    Source: arXiv 2505.16265, its code for binary Think-RM.
+    """
+    apart = "" if vote.reasoning in vote.text else vote.reasoning  # a thought in the text is kept in both
+    return 0.0 if vote.winner is None else (1.0, -1.0)[vote.winner] / max(len(apart + vote.text), 1)
 
 
 async def differences(voter: Voter, comparison: Comparison, difference: Difference = of_scores) -> Differences:
