@@ -28,12 +28,14 @@ from fathom.judges.s2j import S2JJudge
 from fathom.judges.self_prm import SelfPRMJudge
 from fathom.judges.think_rm import STRENGTHS, ThinkRMJudge
 from fathom.judges.verifier import VerifierJudge
-from fathom.judges.yes_no import YesNoJudge, missing
+from fathom.judges.yes_no import YesNoJudge
 from fathom.judging import verdict_row
+from fathom.metrics.verdicts import tally
 from fathom.rationale import Status
 from fathom.records import Comparison, Label
 from fathom.scaling.votes import Swapped
 from fathom.verdict import Vote
+from judged import as_json
 
 OK, MISSING, INVALID, TRUNCATED, CONTRADICTORY = (
     Status.OK,
@@ -391,14 +393,14 @@ def test_a_score_is_the_share_of_yes_in_both_masses() -> None:
     vote = weighed(one_token("Yes", Yes=0.5, No=0.15, yes=0.1, Perhaps=0.2))
     assert vote.scores == pytest.approx((0.8,))  # 0.6 of 0.75
     assert vote.probabilities == pytest.approx((0.6,))
-    assert missing(vote) == pytest.approx(0.25)
+    assert vote.missing_mass == pytest.approx(0.25)
 
 
 def test_a_pair_has_both_masses_as_they_are() -> None:
     vote = weighed(one_token("No", No=0.6, Yes=0.2, Well=0.1), pairs=True)
     assert (vote.winner, vote.probabilities) == (1, pytest.approx((0.2, 0.6)))
     assert vote.scores == pytest.approx((0.25, 0.75))
-    assert missing(vote) == pytest.approx(0.2)
+    assert vote.missing_mass == pytest.approx(0.2)
 
 
 def test_little_mass_on_both_words_is_no_verdict() -> None:
@@ -406,6 +408,34 @@ def test_little_mass_on_both_words_is_no_verdict() -> None:
     assert vote.status is INVALID
     assert vote.error is not None
     assert "0.300" in vote.error
+
+
+@pytest.mark.parametrize(
+    ("masses", "pairs", "elsewhere"),
+    [
+        pytest.param({"No": 0.7, "Well": 0.2}, False, 0.3, id="a confident No"),
+        pytest.param({"No": 0.7, "Well": 0.2}, True, 0.3, id="a confident No about a pair"),
+        pytest.param({"Yes": 0.7, "Well": 0.2}, True, 0.3, id="a confident Yes about a pair"),
+        pytest.param({"No": 0.1, "Yes": 0.2, "Well": 0.7}, False, 0.7, id="too little for a verdict"),
+        pytest.param({"No": 0.6, "Yes": 0.4}, True, 0.0, id="nothing"),
+    ],
+)
+def test_the_probability_that_went_elsewhere_is_told(masses: dict[str, float], pairs: bool, elsewhere: float) -> None:
+    vote = weighed(one_token(next(iter(masses)), **masses), pairs=pairs)
+    assert vote.missing_mass == pytest.approx(elsewhere)
+    if pairs:
+        assert vote.seen_in((1, 0)).missing_mass == vote.missing_mass
+
+
+def test_what_went_elsewhere_is_in_the_rows_and_their_tally() -> None:
+    engine = Replying({"I say 4": one_token("Yes", Yes=0.6, No=0.2), "I say 5": one_token("No", No=0.6, Well=0.4)})
+    judge, asked = YesNoJudge(engine=engine), [several("I say 4", "I say 5"), several("I say 4")]
+    rows = [as_json(verdict_row(*judged)) for judged in judge.run(asked)]
+    assert rows[0]["votes"][0]["missing_mass"] == pytest.approx(0.3)  # the mean of 0.2 and 0.4
+    assert [part["missing_mass"] for part in rows[0]["votes"][0]["parts"]] == [pytest.approx(0.2), pytest.approx(0.4)]
+    told = tally(rows)["all"].missing_mass
+    assert told is not None
+    assert told.mean == pytest.approx(0.25)  # of 0.3 and 0.2
 
 
 def test_without_probabilities_there_is_no_share() -> None:
@@ -481,7 +511,7 @@ def test_the_local_engine_gives_both_masses(tmp_path: Path) -> None:
         assert vote.scores is not None
         assert vote.probabilities is not None
         assert 0 < vote.probabilities[0] < vote.scores[0] < 1
-        assert 0 < (missing(vote) or 0) < 1
+        assert 0 < (vote.missing_mass or 0) < 1
 
 
 def test_a_server_gives_both_masses() -> None:

@@ -47,6 +47,7 @@ VOTE: Columns = {
     "winner": "int64",
     "scores": "list<double>",
     "probabilities": "list<double>",
+    "missing_mass": "double",
     "order": "list<int64>",
     "structure": "string",
     "rationale": "string",

@@ -150,6 +150,7 @@ def _vote_row(vote: Vote) -> dict[str, Any]:
         "winner": vote.winner,
         "scores": vote.scores,
         "probabilities": vote.probabilities,
+        "missing_mass": vote.missing_mass,
         "order": vote.order,
         "structure": vote.rationale.structure if vote.rationale else None,
         "rationale": _rationale_row(vote.rationale) if vote.rationale else None,

@@ -66,6 +66,8 @@ class Vote:
     """Whether it may decide: False where a filter, such as a meta reward model, has left it out. Its tokens count."""
     meta_score: float | None = None
     """How likely a meta reward model took it to be right, 0 to 1, where one was asked."""
+    missing_mass: float | None = None
+    """The probability that went to none of the words that decide, 0 to 1, where the judge weighs them by it."""
     parts: tuple[Vote, ...] = ()
     """The vote on each response alone, in their order, where a judge that sees one at a time was asked about several.
     What it wrote about each, and which it could not judge, is told there."""

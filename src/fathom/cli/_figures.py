@@ -32,6 +32,7 @@ VERDICTS: Mapping[str, Callable[[Tally], str]] = {
     "share readable": lambda tally: str(tally.readable_share or "no rows"),
     "flip rate": lambda tally: str(tally.flip_rate or "no row was read in two orders"),
     "agreement of votes": lambda tally: str(tally.agreement or "no row has two readable votes"),
+    "probability elsewhere": lambda tally: str(tally.missing_mass or "none"),
     "calibration": lambda tally: _calibration(tally.calibration),
     "votes not readable": lambda tally: _shares(tally.invalid, tally.votes),
     "commonest error": lambda tally: _commonest(tally.errors),

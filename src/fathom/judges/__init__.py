@@ -29,6 +29,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
+from statistics import fmean
 from threading import Thread
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -183,12 +184,14 @@ def side_by_side(votes: Sequence[Vote]) -> Vote:
     It can be read where each of them can; else it has the status of the first that cannot, and its error names those.
     The best score wins. The votes themselves are its `parts`, also those that can be read where others cannot.
     """
+    masses = [vote.missing_mass for vote in votes if vote.missing_mass is not None]
     together = Vote(
         Status.OK,
         order=tuple(range(len(votes))),
         text="\n\n".join(vote.text for vote in votes),
         usage=sum((vote.usage for vote in votes), Usage()),
         extended_to=max((vote.extended_to for vote in votes if vote.extended_to is not None), default=None),
+        missing_mass=fmean(masses) if masses else None,
         parts=tuple(votes),
     )
     unreadable = [place for place, vote in enumerate(votes) if vote.status is not Status.OK]

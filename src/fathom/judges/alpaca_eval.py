@@ -58,7 +58,15 @@ class AlpacaEvalJudge(TemplatedJudge):
             return vote
         scores = tuple(mass / sum(masses) for mass in masses)
         winner = None if scores[0] == scores[1] else scores.index(max(scores))
-        return replace(vote, status=Status.OK, winner=winner, scores=scores, probabilities=masses, error=None)
+        return replace(
+            vote,
+            status=Status.OK,
+            winner=winner,
+            scores=scores,
+            probabilities=masses,
+            missing_mass=max(0.0, 1 - sum(masses)),
+            error=None,
+        )
 
 
 JUDGE = AlpacaEvalJudge

@@ -3,7 +3,7 @@
 Methods: "Generative Verifiers" (arXiv 2408.15240); the share of both, "Multi-RM" (arXiv 2510.00492).
 
     vote = YesNoJudge(engine=engine).read_completion(completion, comparison)
-    vote.scores, missing(vote)                     # P(Yes) / (P(Yes) + P(No)); the probability that went to neither
+    vote.scores, vote.missing_mass                 # P(Yes) / (P(Yes) + P(No)); the probability that went to neither
 
 It needs an engine with log-probabilities. `probabilities` holds the masses as they are, `scores` shares of what the two
 words have together. With `pairs` the question is whether the first of two responses is better; `Swapped(judge)` asks in
@@ -91,21 +91,15 @@ class YesNoJudge(TemplatedJudge):
         if told.probabilities is None:
             return Vote(Status.INVALID, text=vote.text, error=told.error)
         yes, no = told.probabilities
+        elsewhere = max(0.0, 1 - yes - no)
         if yes + no < self.least:
             said = f"Yes and No have {yes + no:.3f} of the probability, which is less than least={self.least}"
-            return Vote(Status.INVALID, text=vote.text, error=said)
+            return Vote(Status.INVALID, text=vote.text, error=said, missing_mass=elsewhere)
         share = yes / (yes + no)
         if not self.pairs:
-            return replace(vote, scores=(share,), probabilities=(yes,))
+            return replace(vote, scores=(share,), probabilities=(yes,), missing_mass=elsewhere)
         winner = None if yes == no else int(no > yes)
-        return replace(vote, winner=winner, scores=(share, 1 - share), probabilities=(yes, no))
-
-
-def missing(vote: Vote) -> float | None:
-    """The probability that went to neither word; None where a vote tells none, or where Yes had none at all."""
-    if vote.probabilities is None or vote.scores is None or not vote.scores[0]:
-        return None
-    return max(0.0, 1 - vote.probabilities[0] / vote.scores[0])
+        return replace(vote, winner=winner, scores=(share, 1 - share), probabilities=(yes, no), missing_mass=elsewhere)
 
 
 JUDGE = YesNoJudge

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 from fathom.metrics.baselines import Baselines
@@ -23,7 +24,7 @@ from fathom.metrics.calibration import Calibration, confidences
 from fathom.metrics.intervals import Interval, Share
 from fathom.metrics.rows import Row, deciding, half, prompt_key, strict
 
-FIGURES = ("strict", "readable", "readable_share", "half", "flip_rate", "agreement")
+FIGURES = ("strict", "readable", "readable_share", "half", "flip_rate", "agreement", "missing_mass")
 
 
 @dataclass
@@ -102,6 +103,14 @@ class Tally:
         """Share of readable votes that say what the verdict says; the mean of the rows with several of them."""
         return self.shares["agreement"].interval
 
+    @property
+    def missing_mass(self) -> Interval | None:
+        """The probability that went to no word that decides; the mean of the rows whose votes tell it, readable or not.
+
+        A judge is asked for one of few words. The more goes elsewhere, the less it answered what it was asked.
+        """
+        return self.shares["missing_mass"].interval
+
 
 def _figures(row: Row) -> Iterable[tuple[str, float]]:
     """The figures that a row has a part in."""
@@ -116,6 +125,10 @@ def _figures(row: Row) -> Iterable[tuple[str, float]]:
         yield "flip_rate", row["flip_rate"]
     if readable and len(deciding(row)) > 1:
         yield "agreement", row["agreement"]
+    # Rows of older files have none.
+    masses = [vote["missing_mass"] for vote in row["votes"] if vote.get("missing_mass") is not None]
+    if masses:
+        yield "missing_mass", fmean(masses)
 
 
 def tally(rows: Iterable[Row]) -> dict[str, Tally]:
