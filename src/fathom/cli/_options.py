@@ -34,6 +34,16 @@ def _votes(given: str | int) -> int | Literal["adaptive"]:
     return int(text)
 
 
+def _chance(given: str | float) -> float:
+    try:
+        number = float(given)
+    except ValueError:
+        number = -1
+    if not 0 <= number < 1:
+        raise typer.BadParameter(f"{given!r}: allowed is a chance, at least 0 and below 1")
+    return number
+
+
 def _keep(given: str | float) -> int | float:
     text = str(given)  # the default comes as it is
     try:
@@ -77,7 +87,13 @@ def _shared(
     ] = 1,
     max_votes: Annotated[int, _option(VOTES, "(adaptive) The most votes, in each order.", min=1)] = 32,
     vote_error: Annotated[
-        float, _option(VOTES, "(adaptive) The chance accepted of another verdict than all votes would give.", max=0.5)
+        Any,
+        _option(
+            VOTES,
+            "(adaptive) The chance accepted of another verdict than all votes would give, below 1.",
+            parser=_chance,
+            metavar="CHANCE",
+        ),
     ] = 0.03,
     meta: Annotated[
         Path | None,
