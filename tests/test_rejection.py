@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from fathom import runs
 from fathom.cli import app
 from fathom.engines import Completion, EngineError, Request
 from fathom.errors import FathomError
@@ -20,6 +21,7 @@ from fathom.judges.spct import SPCTJudge
 from fathom.records import Comparison, Label
 from fathom.synth import rejection
 from fathom.synth.rejection import Result, Settings
+from fathom.train import meta
 from fathom.train.sft import Example
 
 HINT = "Hint: "
@@ -166,3 +168,21 @@ def test_a_judge_that_is_paid_for_solving_too_is_sampled_with_its_references(
     assert manifest["trajectories"] == {"sampled": {"kept": 2, "incorrect": 1}, "hinted": {"kept": 1}}
     assert "object at 0x" not in manifest["settings"]["judge"]
     assert "function" not in manifest["settings"]["judge"]
+
+
+def test_all_that_was_sampled_without_a_hint_is_left_as_votes_for_a_meta_reward_model(tmp_path: Path) -> None:
+    texts: dict[str, list[str | None]] = {
+        "mixed": ["9, 2", "2, 9", "nothing", "8, 1"],
+        "easy": ["9, 2", None, "7, 1", "9, 1"],
+    }
+    times = {"at": b"\x00\xff"}
+    items = [comparison(name).model_copy(update={"metadata": times}) for name in texts]
+    result, _ = sampled(texts, *items)
+    rejection.write(result, tmp_path)
+    rows = list(runs.open(tmp_path / "votes.jsonl").rows())
+    assert [(row["id"], len(row["votes"]), row["winner"]) for row in rows] == [("mixed", 3, None), ("easy", 3, 0)]
+    judge = SPCTJudge(trained=True)
+    examples = list(meta.examples(judge, rows, "votes.jsonl"))
+    assert [each.right for each in examples] == [True, False, False, True, True]  # a call that failed is no vote
+    assert examples[0].prompt == judge.ask(items[0])
+    assert [each.text for each in examples[:3]] == ["Scores: \\boxed{9, 2}", "Scores: \\boxed{2, 9}", "nothing"]

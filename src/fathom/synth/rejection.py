@@ -1,7 +1,7 @@
 """Training trajectories by rejection: what a judge wrote that was right, for rejective fine-tuning.
 
     result = await sample(comparisons, engine, Settings(judge=SPCTJudge(), samples=3))
-    write(result, Path("rejection"))                # rft.jsonl, rejected.jsonl, manifest.json
+    write(result, Path("rejection"))                # rft.jsonl, and what else came of it
 
 Method: arXiv 2504.02495 (SPCT), section 3.2. Every comparison is judged `samples` times. Wrong trajectories are
 rejected, and so are all of a comparison that every sample gets right: it is too easy to teach anything. Once more it is
@@ -22,15 +22,20 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic_core import to_json
+
 from fathom import prompts
 from fathom.answers import checking
+from fathom.atomic import replacing
 from fathom.engines import ChatMessage, Engine, EngineError, Request, Sampling
 from fathom.errors import FathomError
 from fathom.judges import Judge, failed, verdicts
 from fathom.judges.spct import SPCTJudge
+from fathom.judging import verdict_row
 from fathom.provenance import write_json
 from fathom.rationale import Status
 from fathom.reading import write_jsonl
@@ -213,9 +218,28 @@ def _counted(result: Result) -> Iterator[tuple[str, str, int]]:
             yield source, reason, count
 
 
+def without_hint(result: Result) -> Iterator[tuple[Comparison, list[Trajectory]]]:
+    """Each comparison with its trajectories without a hint."""
+    plain = (each for each in result.trajectories if each.source == "sampled")
+    for _, group in groupby(plain, key=lambda each: each.comparison.id):
+        trajectories = list(group)
+        yield trajectories[0].comparison, trajectories
+
+
+def results(result: Result) -> Iterator[dict[str, Any]]:
+    """Rows of results, as of `fathom judge`, with all votes without a hint: what a meta reward model is trained on."""
+    for comparison, trajectories in without_hint(result):
+        yield verdict_row(comparison, result.settings.judge.rule([each.vote for each in trajectories]))
+
+
 def write(result: Result, out: Path, provenance: Mapping[str, Any] | None = None) -> None:
-    """Writes rft.jsonl, rejected.jsonl (texts and reasons) and manifest.json into the folder `out`."""
+    """Writes into the folder `out`: rft.jsonl, the training set; rejected.jsonl, texts and reasons; votes.jsonl, the
+    `results`; manifest.json.
+    """
     write_jsonl(out / "rft.jsonl", result.rows)
+    with replacing(out / "votes.jsonl") as file:
+        # Metadata may hold what `json` does not know.
+        file.writelines(to_json(row, bytes_mode="base64", fallback=str) + b"\n" for row in results(result))
     write_jsonl(out / "rejected.jsonl", [_lost(each) for each in result.trajectories if each.rejected is not None])
     write_json(out / "manifest.json", {**manifest(result), **(provenance or {})})
 
