@@ -18,6 +18,7 @@ from fathom.engines import Completion, EngineError, Request
 from fathom.errors import FathomError
 from fathom.judges.mix import MixJudge
 from fathom.judges.spct import SPCTJudge
+from fathom.reading import read
 from fathom.records import Comparison, Label
 from fathom.synth import rejection
 from fathom.synth.rejection import Result, Settings
@@ -186,3 +187,16 @@ def test_all_that_was_sampled_without_a_hint_is_left_as_votes_for_a_meta_reward_
     assert [each.right for each in examples] == [True, False, False, True, True]  # a call that failed is no vote
     assert examples[0].prompt == judge.ask(items[0])
     assert [each.text for each in examples[:3]] == ["Scores: \\boxed{9, 2}", "Scores: \\boxed{2, 9}", "nothing"]
+
+
+def test_comparisons_that_are_not_too_easy_are_left_for_reinforcement_learning(tmp_path: Path) -> None:
+    texts: dict[str, list[str | None]] = {
+        "mixed": ["9, 2", "2, 9", "9, 1", "9, 1"],
+        "easy": ["9, 2", "9, 3", "7, 1", "1, 9"],
+        "wrong": ["2, 9", "2, 9", "2, 9", "9, 1"],
+        "failed": [None, None, None, None],
+    }
+    items = [comparison(name, label=Label(scores=(2.0, 0.0))) for name in texts]
+    result, _ = sampled(texts, *items)
+    rejection.write(result, tmp_path)
+    assert list(read(tmp_path / "comparisons.jsonl")) == [item for item in items if item.id != "easy"]

@@ -43,6 +43,8 @@ from fathom.records import Comparison
 from fathom.verdict import Usage, Vote
 
 Source = Literal["sampled", "hinted"]
+TOO_EASY = "too easy"
+"""Why a trajectory is rejected that is right, as are all others without a hint on its comparison."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +145,7 @@ def judged(judge: Judge, comparison: Comparison, votes: Sequence[Vote]) -> list[
     """The trajectories without a hint on one comparison, each with the reason why it is rejected, if it is."""
     faults = [fault(judge, vote, comparison) for vote in votes]
     if not any(faults):
-        faults = ["too easy"] * len(faults)
+        faults = [TOO_EASY] * len(faults)
     return [
         Trajectory(comparison, "sampled", sample, vote, reason)
         for sample, (vote, reason) in enumerate(zip(votes, faults, strict=True))
@@ -232,11 +234,19 @@ def results(result: Result) -> Iterator[dict[str, Any]]:
         yield verdict_row(comparison, result.settings.judge.rule([each.vote for each in trajectories]))
 
 
+def hard_enough(result: Result) -> Iterator[Comparison]:
+    """The comparisons that not every sample got right, for reinforcement learning."""
+    for comparison, trajectories in without_hint(result):
+        if any(each.rejected != TOO_EASY for each in trajectories):
+            yield comparison
+
+
 def write(result: Result, out: Path, provenance: Mapping[str, Any] | None = None) -> None:
-    """Writes into the folder `out`: rft.jsonl, the training set; rejected.jsonl, texts and reasons; votes.jsonl, the
-    `results`; manifest.json.
+    """Writes into the folder `out`: rft.jsonl, the training set; rejected.jsonl, texts and reasons; comparisons.jsonl,
+    those `hard_enough`; votes.jsonl, the `results`; manifest.json.
     """
     write_jsonl(out / "rft.jsonl", result.rows)
+    write_jsonl(out / "comparisons.jsonl", hard_enough(result))
     with replacing(out / "votes.jsonl") as file:
         # Metadata may hold what `json` does not know.
         file.writelines(to_json(row, bytes_mode="base64", fallback=str) + b"\n" for row in results(result))
