@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -30,8 +30,6 @@ Arm = Literal["answer", "chat", "reasoning", "typed"]
 ARMS: tuple[Arm, ...] = get_args(Arm)
 """The label alone; one template for every task, the one or the other; the template that the task's type asks for."""
 STAGES: tuple[Stage, ...] = ("sft", "rlvr")
-Overrides = Mapping[Stage, Sequence[str]]
-"""Of the recipe of each stage."""
 JUDGE = "judge={name: rm_r1, trained: true}"
 NOISE = 0.1
 """Of new words, relative to what they begin as, so that the two part."""
@@ -109,8 +107,11 @@ def _frame(judge: Judge) -> list[str]:
     return re.split("<prompt>|<first>|<second>", asked)
 
 
-def run(arm: Arm, seed: int, settings: arms.Settings, overrides: Overrides, out: Path) -> None:
-    """Trains one arm with one seed and measures it after each stage; what an earlier run finished is kept."""
+def run(arm: Arm, seed: int, settings: arms.Settings, overrides: Sequence[str], out: Path) -> None:
+    """Trains one arm with one seed and measures it after each stage; what an earlier run finished is kept.
+
+    `overrides` are of the recipe `mini_rlvr`.
+    """
     arms.use_one_thread()
     folder = out / arm
     for stage in STAGES:
@@ -118,17 +119,17 @@ def run(arm: Arm, seed: int, settings: arms.Settings, overrides: Overrides, out:
         if measured.exists():
             continue
         if stage == "sft":
-            fine_tune(arm, seed, settings, trained, overrides[stage])
+            fine_tune(arm, seed, settings, trained)
         else:
-            arms.reinforce(seed, folder / "model-sft", trained, [JUDGE, *overrides[stage]])
+            arms.reinforce(seed, folder / "model-sft", trained, [JUDGE, *overrides])
         arms.write_measured(measured, arms.measure(trained, seed, settings, RMR1Judge))
 
 
-def fine_tune(arm: Arm, seed: int, settings: arms.Settings, out: Path, overrides: Sequence[str]) -> Path:
+def fine_tune(arm: Arm, seed: int, settings: arms.Settings, out: Path) -> Path:
     data, start = out.with_name("chains.jsonl"), extended_base(seed, out.with_name("base"))
     write_jsonl(data, examples(arm, settings, seed))
     own = [f"model={start}", f"data={data}", f"output={out}", f"seed={seed}", JUDGE]
-    return sft.train(load(recipes.path("mini_sft"), SFTRecipe, [*own, *overrides]))
+    return sft.train(load(recipes.path("mini_sft"), SFTRecipe, own))
 
 
 def read(out: Path, arm: Arm, stage: Stage) -> list[Measured]:
