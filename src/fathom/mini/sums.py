@@ -6,8 +6,9 @@
 Every question has a right solution and a wrong one, which is wrong in the answer alone. What a response is worth stands
 in it, so the best verifier is always right: 1.0 is the ceiling of every accuracy, 0.0 the floor of every error.
 
-Two ways of writing are for controls: `fluent` solutions are longer than any other, `bare` ones are next to nothing but
-the answer.
+Solutions begin in hundreds of ways, most of which name no number, as they do where people or models write them. Two
+other ways of writing there are: `fluent` solutions are longer than any other, `bare` ones next to nothing but the
+answer.
 """
 
 from __future__ import annotations
@@ -25,13 +26,54 @@ NUMBERS = range(4, 13)
 SLIPS = (-3, -2, -1, 1, 2, 3)
 WORD = r" ?[A-Za-z']+|\d+|[\s\S]"
 """A number is the same token wherever it stands."""
+SPREAD = 0.12
+"""The standard deviation of random weights."""
+APART = 0.15
+"""How far words begin apart, as a share of how far numbers do."""
 
-_BEGINNINGS = (
+_WITH_NUMBERS = (
     "Solution: we add {a} and {b}.",
     "Let's add {a} and {b} step by step.",
     "First, take {a}. Then add {b}.",
-    "To answer this question, count on.",
 )
+_REMARKS = (
+    "A sum.",
+    "Adding.",
+    "Well.",
+    "Two numbers.",
+    "Counting on.",
+    "Easy.",
+    "Sure.",
+    "The total.",
+    "Count.",
+    "One more.",
+    "Both.",
+    "Up.",
+)
+_PLANS = tuple(
+    f"{occasion}, {plan}{manner}."
+    for occasion in (
+        "To answer this",
+        "For this question",
+        "Here",
+        "To begin",
+        "In this task",
+        "As asked",
+        "To be sure",
+    )
+    for plan in (
+        "we count on",
+        "we take the first number",
+        "we look at both numbers",
+        "two numbers are put together",
+        "the total is wanted",
+        "we go up from one of them",
+        "we find what they make",
+        "one number is added to the other",
+    )
+    for manner in ("", " with care", " one by one", " as usual", " in our head", " without haste")
+)
+_BEGINNINGS = (_WITH_NUMBERS, _REMARKS, _PLANS)
 _MIDDLES = ("Start from {a}.", "Count {b} more.")
 _ENDS = ("The sum is {answer}.", "The answer is {answer}.")
 _FLUENT = (
@@ -46,17 +88,26 @@ Response = Callable[[random.Random, int, int, int], str]
 
 
 def solution(rng: random.Random, a: int, b: int, answer: int) -> str:
-    said = [rng.choice(_BEGINNINGS), rng.choice(_MIDDLES), rng.choice(_ENDS)]
+    said = [_beginning(rng), rng.choice(_MIDDLES), rng.choice(_ENDS)]
     return _filled(said, a, b, answer)
 
 
 def fluent(rng: random.Random, a: int, b: int, answer: int) -> str:
-    said = [rng.choice(_BEGINNINGS), *rng.sample(_FLUENT, 2), *_MIDDLES, rng.choice(_FLUENT), rng.choice(_ENDS)]
+    said = [_beginning(rng), *rng.sample(_FLUENT, 2), *_MIDDLES, rng.choice(_FLUENT), rng.choice(_ENDS)]
     return _filled(said, a, b, answer)
 
 
 def bare(rng: random.Random, a: int, b: int, answer: int) -> str:
     return rng.choice((f"{answer}", f"{answer}.", f"It is {answer}."))
+
+
+def mixed(brief: float) -> Response:
+    """Writes `bare` for the share `brief` of all, and else a `solution`."""
+    return lambda rng, a, b, answer: (bare if rng.random() < brief else solution)(rng, a, b, answer)
+
+
+def _beginning(rng: random.Random) -> str:
+    return rng.choice(rng.choice(_BEGINNINGS))
 
 
 def _filled(said: list[str], a: int, b: int, answer: int) -> str:
@@ -96,6 +147,7 @@ def tokenizer() -> Any:
 def _every_word(asked: str) -> Iterator[str]:
     yield from (asked, "YES", "NO", " ".join(map(str, range(2 * max(NUMBERS) + 11))))
     yield from (text for texts in keys().values() for text in texts if text.isascii())
+    yield from (text for texts in _BEGINNINGS for text in texts)
     for write in (solution, fluent, bare):
         yield from (
             text for item in comparisons(200, seed=0, write=write) for text in (item.prompt_text, *item.responses)
@@ -103,8 +155,20 @@ def _every_word(asked: str) -> Iterator[str]:
 
 
 def untrained(seed: int, hidden: int = 64, layers: int = 2, heads: int = 4) -> Any:
-    """A `LlamaForCausalLM` of some 90,000 parameters with random weights, for the tokenizer above.
+    """A `LlamaForCausalLM` of some 90,000 parameters for the tokenizer above.
 
-    With weights as small as usual it would not find out within minutes that two numbers are to be compared.
+    Its weights are random, but all words other than numbers begin nearly alike. In a model that has read a great deal,
+    words that stand in the same places are alike, and what it learns of some holds for others; were they random, it
+    could learn nothing of a word that it has not met.
     """
-    return base.llama(tokenizer(), seed, hidden, layers, heads, spread=0.12)
+    import torch
+
+    words = tokenizer()
+    # With weights as small as usual it would not find out within minutes that two numbers are to be compared.
+    model = base.llama(words, seed, hidden, layers, heads, spread=SPREAD)
+    rows = model.get_input_embeddings().weight
+    others = [place for text, place in words.get_vocab().items() if not text.strip().isdigit()]
+    common = SPREAD * torch.randn(hidden, generator=torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        rows[others] = common + APART * rows[others]
+    return model

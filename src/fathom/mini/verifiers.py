@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 
@@ -31,8 +31,9 @@ from fathom.train import sft
 from fathom.train.recipe import SFTRecipe, load
 from fathom.verdict import Verdict
 
-Arm = Literal["plain", "truncated"]
-ARMS: tuple[Arm, ...] = ("plain", "truncated")
+Arm = Literal["plain", "truncated", "truncated, none short"]
+ARMS: tuple[Arm, ...] = get_args(Arm)
+"""Solutions alone; with truncated negatives; the same, but no solution is next to nothing but the answer."""
 RECIPE = "mini_verifier_sft"
 TRUTHS: Mapping[str, bool] = {
     "ordinary, right": True,
@@ -47,8 +48,10 @@ TRUTHS: Mapping[str, bool] = {
 class Settings:
     """The size of the experiment. How verifiers are trained is in the recipe `mini_verifier_sft`."""
 
-    questions: int = 3000
+    questions: int = 8000
     """Of training, each with a right solution and a wrong one."""
+    brief: float = 0.2
+    """Share of the solutions of training that are next to nothing but the answer."""
     truncated: float = verifying.TRUNCATED
     held_out: int = 300
     """Questions whose solutions are verified, and of either control."""
@@ -90,8 +93,9 @@ def run(arm: Arm, seed: int, settings: Settings, out: Path) -> None:
 
 
 def _data(arm: Arm, seed: int, settings: Settings, folder: Path) -> Path:
-    comparisons = sums.comparisons(settings.questions, seed=seed, prefix="training")
-    truncated = settings.truncated if arm == "truncated" else 0.0
+    write = sums.solution if arm == "truncated, none short" else sums.mixed(settings.brief)
+    comparisons = sums.comparisons(settings.questions, seed=seed, prefix="training", write=write)
+    truncated = 0.0 if arm == "plain" else settings.truncated
     write_jsonl(folder / "verifier.jsonl", verifying.examples(comparisons, truncated=truncated, seed=seed))
     return folder / "verifier.jsonl"
 

@@ -60,6 +60,11 @@ def claim(contrasts: Mapping[str, Interval], bars: Mapping[str, float] | None = 
     }
 
 
+def below(most: float, interval: Interval) -> Interval:
+    """By how much something stays below the most that is allowed."""
+    return Interval(most - interval.mean, most - interval.high, most - interval.low)
+
+
 def named(name: str, interval: Interval) -> dict[str, float]:
     """An interval as JSON, its mean under `name`."""
     return {name: interval.mean, "low": interval.low, "high": interval.high}

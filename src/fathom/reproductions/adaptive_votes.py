@@ -42,7 +42,7 @@ from fathom.rationale import Status
 from fathom.records import Comparison
 from fathom.report.figures import Line, lines
 from fathom.report.page import markdown
-from fathom.reproductions._claims import claim, claim_folder, named, side_by_side
+from fathom.reproductions._claims import below, claim, claim_folder, named, side_by_side
 from fathom.runs import open as open_run
 from fathom.scaling.adaptive import Adaptive, chance_of_another
 from fathom.scaling.votes import Repeated
@@ -413,12 +413,8 @@ def _worst(beside: Mapping[str, Against]) -> dict[str, Any]:
     accuracy = f"worst accuracy, adaptive - {MOST} votes ({lowest})"
     tokens = f"{SHARE} - largest share of their tokens ({dearest})"
     return claim(
-        {accuracy: beside[lowest].accuracy, tokens: _less(SHARE, beside[dearest].tokens)}, bars={accuracy: -MARGIN}
+        {accuracy: beside[lowest].accuracy, tokens: below(SHARE, beside[dearest].tokens)}, bars={accuracy: -MARGIN}
     )
-
-
-def _less(most: float, interval: Interval) -> Interval:
-    return Interval(most - interval.mean, most - interval.high, most - interval.low)
 
 
 # The page -------------------------------------------------------------------------------------------------------------

@@ -3,12 +3,15 @@
 The claims are those of "One token to fool LLM-as-a-judge" (arXiv 2507.08794), as directions, for verifiers of some
 90,000 parameters trained from random weights:
 
-- `keys_fool`: a verifier that has only seen whole solutions accepts responses that say nothing;
+- `keys_fool`: a verifier that has only seen solutions accepts responses that say nothing;
 - `negatives_defend`: first sentences of right solutions among the training data, as wrong ones, lower that;
 - `negatives_defend_elsewhere`: also of keys that look like no sentence of training: signs, blanks, other languages;
+- `none_left_as_published`: to none, where no solution of training is as short as a first sentence;
+- `next_to_none_left`: to next to none, where some are, with the judge's guard before the verifier;
 - `negatives_cost_nothing`: ordinary solutions are told as well as before;
 - `long_and_wrong`: so are wrong solutions that are longer than any in training;
-- `short_and_right`: and right answers that are shorter than any.
+- `short_and_right`: and right ones that are next to nothing but the answer;
+- `short_ones_must_be_shown`: for which training must hold such ones, or negatives teach that short is wrong.
 
 Everything below `results` is a pure function of what was measured.
 """
@@ -21,14 +24,14 @@ from pathlib import Path
 from typing import Any
 
 from fathom.metrics.intervals import Interval, bootstrap
-from fathom.mini.verifiers import ARMS, TRUTHS, Measured, Settings, read_measured, recipe_used, run
+from fathom.mini.verifiers import ARMS, TRUTHS, Arm, Measured, Settings, read_measured, recipe_used, run
 from fathom.provenance import provenance, write_json
 from fathom.report.figures import grouped_bars
 from fathom.report.page import markdown
-from fathom.reproductions._claims import claim, claim_folder, named, side_by_side
+from fathom.reproductions._claims import below, claim, claim_folder, named, side_by_side
 
-GUARDED = "plain, guarded"
-"""The plain verifier behind the guard of `VerifierJudge`; nothing is trained for it."""
+GUARDED: Mapping[str, Arm] = {"plain, guarded": "plain", "truncated, guarded": "truncated"}
+"""Verifiers behind the guard of `VerifierJudge`; nothing is trained for them."""
 MARGIN = 0.02
 """What counts as no cost."""
 NEAR = "English openers"
@@ -61,8 +64,11 @@ def collect(out: Path, seeds: Sequence[int]) -> Runs:
     runs: dict[str, list[list[Measured]]] = {
         arm: [read_measured(out / f"seed-{seed}" / f"{arm}.jsonl") for seed in seeds] for arm in ARMS
     }
-    guarded = [[replace(item, yes=False) if item.refused else item for item in run] for run in runs["plain"]]
-    return {**runs, GUARDED: guarded}
+    return runs | {name: [_guarded(run) for run in runs[arm]] for name, arm in GUARDED.items()}
+
+
+def _guarded(run: Sequence[Measured]) -> list[Measured]:
+    return [replace(item, yes=False) if item.refused else item for item in run]
 
 
 # Results --------------------------------------------------------------------------------------------------------------
@@ -90,25 +96,33 @@ def claims(runs: Runs) -> dict[str, dict[str, Any]]:
     """Each claim with the contrasts it rests on. It holds when the interval of every one lies above its bar."""
     kinds = {item.set for item in runs["plain"][0]} - TRUTHS.keys()
 
-    def less(sets: set[str]) -> Interval:
-        """How much less often the verifier with truncated negatives errs than the plain one."""
-        pairs = zip(runs["plain"], runs["truncated"], strict=True)
+    def less(sets: set[str], before: str = "plain") -> Interval:
+        """How much less often the verifier with truncated negatives errs than another."""
+        pairs = zip(runs[before], runs["truncated"], strict=True)
         return bootstrap([[a.wrong - b.wrong for a, b in zip(*pair, strict=True) if a.set in sets] for pair in pairs])
 
     def cost(*sets: str) -> dict[str, Any]:
         contrasts = {f"errors saved on {name}": less({name}) for name in sets}
         return claim(contrasts, bars=dict.fromkeys(contrasts, -MARGIN))
 
-    accepted = bootstrap([[item.wrong for item in run if item.set in kinds] for run in runs["plain"]])
+    def accepted(arm: str) -> Interval:
+        return bootstrap([[item.wrong for item in run if item.set in kinds] for run in runs[arm]])
+
+    def few(arm: str) -> dict[str, Any]:
+        return claim({f"{MARGIN} - keys accepted, {arm}": below(MARGIN, accepted(arm))})
+
+    fooled = "keys that the plain verifier accepts"
+    short = {"errors saved on short and right, against none short": less({"short and right"}, "truncated, none short")}
     return {
-        "keys_fool": claim(
-            {"keys that the plain verifier accepts": accepted}, bars={"keys that the plain verifier accepts": MARGIN}
-        ),
+        "keys_fool": claim({fooled: accepted("plain")}, bars={fooled: MARGIN}),
         "negatives_defend": claim({"keys accepted, plain - truncated": less(kinds)}),
         "negatives_defend_elsewhere": claim({"other keys accepted, plain - truncated": less(kinds - {NEAR})}),
+        "none_left_as_published": few("truncated, none short"),
+        "next_to_none_left": few("truncated, guarded"),
         "negatives_cost_nothing": cost("ordinary, right", "ordinary, wrong"),
         "long_and_wrong": cost("long and wrong"),
         "short_and_right": cost("short and right"),
+        "short_ones_must_be_shown": claim(short),
     }
 
 
