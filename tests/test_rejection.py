@@ -200,3 +200,28 @@ def test_comparisons_that_are_not_too_easy_are_left_for_reinforcement_learning(t
     result, _ = sampled(texts, *items)
     rejection.write(result, tmp_path)
     assert list(read(tmp_path / "comparisons.jsonl")) == [item for item in items if item.id != "easy"]
+
+
+@pytest.mark.parametrize(
+    ("row", "hint"),
+    [
+        ({"preference_strength": -3}, "Hint: response 1 is the best one, with a strength of 3."),
+        ({"preference_strength": 1}, "Hint: response 2 is the best one, with a strength of 1."),
+        ({"label": "A"}, "Hint: response 1 is the best one."),
+    ],
+)
+def test_a_hint_says_how_strong_a_preference_is_where_its_source_does(
+    tmp_path: Path, row: dict[str, object], hint: str
+) -> None:
+    file = tmp_path / "helpsteer2.jsonl"
+    file.write_text(json.dumps({"prompt": "p", "response_1": "x", "response_2": "y"} | row))
+    (item,) = read(file)
+    assert rejection.hinted(SPCTJudge().ask(item), item)[0]["content"].rpartition("\n")[2] == hint
+
+
+def test_of_several_the_strength_is_that_over_the_next_best() -> None:
+    item = comparison("c", 3, Label(scores=(1.0, 4.5, 4.2)))
+    assert (
+        "response 2 is the best one, with a strength of 0.3."
+        in rejection.hinted(SPCTJudge().ask(item), item)[0]["content"]
+    )

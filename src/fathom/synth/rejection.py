@@ -5,8 +5,9 @@
 
 Method: arXiv 2504.02495 (SPCT), section 3.2. Every comparison is judged `samples` times. Wrong trajectories are
 rejected, and so are all of a comparison that every sample gets right: it is too easy to teach anything. Once more it is
-judged with a hint, a sentence after the prompt that names the best response; that trajectory is rejected only when it
-is wrong even so. What is right the judge says, by the reward of its paper (`Judge.reward`).
+judged with a hint, a sentence after the prompt that names the best response, and by how much it is better where the
+label has scores; that trajectory is rejected only when it is wrong even so. What is right the judge says, by the reward
+of its paper (`Judge.reward`).
 
 The rows are in the layout of `fathom train sft`. Their prompt is the plain one, without instructions and without the
 hint. To resume is to run again with the same journal (`CachedEngine`).
@@ -170,7 +171,7 @@ async def _hinted_vote(judge: Judge, comparison: Comparison) -> Vote:
 
 
 def hinted(messages: Sequence[ChatMessage], comparison: Comparison) -> list[ChatMessage]:
-    """The prompt with a sentence after it that gives the label away."""
+    """The prompt with a sentence after it that gives the label away, with the strength of a label that has scores."""
     assert comparison.label is not None, f"comparison {comparison.id} has no label"
     hint = prompts.render("synth/hint", best=comparison.label.winner, scores=comparison.label.scores)
     *before, last = messages
