@@ -62,6 +62,16 @@ def says_a(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_parrot(tmp_path_factory.mktemp("parrot") / "a", "Final verdict: [[A]]", vocab_texts=english)
 
 
+@pytest.mark.parametrize(("options", "tokens"), [((), 1), (("--max-tokens", 2), 2)], ids=["its own", "given"])
+def test_a_judge_of_one_token_asks_for_one_unless_more_are_given(
+    pairs: Path, says_a: Path, tmp_path: Path, options: tuple[object, ...], tokens: int
+) -> None:
+    out = tmp_path / "verdicts.jsonl"
+    judge(pairs, "--model", says_a, "--judge", "yes_no", "--limit", 1, *options, "--out", out)
+    [vote] = rows_of(out)[0]["votes"]
+    assert [part["tokens"]["completion"] for part in vote["parts"]] == [tokens, tokens]
+
+
 @pytest.mark.parametrize("file", ["judgebench/pairs_gpt.jsonl.gz", "rm_bench/chat_filtered.jsonl.gz"])
 @pytest.mark.parametrize("model", ["checkpoint", "says_a"])
 def test_real_rows_get_a_status_each_and_none_a_made_up_score(

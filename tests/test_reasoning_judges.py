@@ -438,6 +438,49 @@ def test_what_went_elsewhere_is_in_the_rows_and_their_tally() -> None:
     assert told.mean == pytest.approx(0.25)  # of 0.3 and 0.2
 
 
+def spelt(*tokens: str, at: int = 0, **masses: float) -> Completion:
+    """A text of several tokens, with masses at one of them."""
+    top = tuple((token, math.log(mass)) for token, mass in masses.items())
+    told = [TokenLogprob(token, -0.1, top if k == at else ((token, -0.1),)) for k, token in enumerate(tokens)]
+    return Completion("".join(tokens), logprobs=tuple(told))
+
+
+@pytest.mark.parametrize(
+    ("completion", "share"),
+    [
+        pytest.param(spelt("Yes", ",", " it is good", ".", Yes=0.6, No=0.2), 0.75, id="prose after the word"),
+        pytest.param(spelt("**", "No", "**", ": it is not.", at=1, Yes=0.2, No=0.6), 0.25, id="in markdown"),
+        pytest.param(one_token("Well", Yes=0.45, No=0.15, Well=0.4), 0.75, id="another word was drawn"),
+        pytest.param(spelt("<think>", "No", "</think>", "Yes", ", good", at=3, Yes=0.9, No=0.1), 0.9, id="a thought"),
+    ],
+)
+def test_where_the_text_is_prose_its_first_word_is_weighed(completion: Completion, share: float) -> None:
+    vote = weighed(completion)
+    assert (vote.status, vote.scores) == (OK, pytest.approx((share,)))
+
+
+@pytest.mark.parametrize(
+    "completion",
+    [
+        pytest.param(spelt("Well", ", yes.", Yes=0.3, Well=0.7), id="little mass on both words"),
+        pytest.param(spelt("<think>", "Yes", ", or", at=1, Yes=0.9, No=0.1), id="a thought without an end"),
+        pytest.param(Completion("Yes, it is good."), id="no probabilities"),
+    ],
+)
+def test_where_the_first_word_says_nothing_there_is_no_verdict(completion: Completion) -> None:
+    vote = weighed(completion)
+    assert vote.status in (MISSING, TRUNCATED)
+    assert vote.scores is None
+    assert (vote.missing_mass is None) == ("Well" not in completion.text)
+
+
+def test_no_mass_on_either_word_is_no_verdict_however_little_is_asked_for() -> None:
+    top = (("Yes", -9999.0), ("Well", 0.0))
+    completion = Completion("Yes", "length", logprobs=(TokenLogprob("Yes", -9999.0, top),))
+    vote = YesNoJudge(least=0).read_completion(completion, ONE)
+    assert (vote.status, vote.missing_mass) == (INVALID, 1.0)
+
+
 def test_without_probabilities_there_is_no_share() -> None:
     vote = weighed(Completion("Yes"))
     assert (vote.status, vote.scores) == (INVALID, None)

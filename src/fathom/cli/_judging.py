@@ -180,7 +180,6 @@ def judge_of(given: Mapping[str, Any], engine: Engine | None = None) -> Judge:
     """What --judge, --style and --prompt say, and where they say nothing, the checkpoint of --model."""
     from fathom.checkpoints import located
     from fathom.cli._engine import options
-    from fathom.engines import Sampling
     from fathom.judging import as_trained
 
     trained = None if given["prompt"] is None else given["prompt"] == "trained"
@@ -189,8 +188,9 @@ def judge_of(given: Mapping[str, Any], engine: Engine | None = None) -> Judge:
         Path(located(given["model"])),
         **options(given["judge_option"], flags),
         engine=engine,
-        sampling=Sampling(temperature=given["temperature"], max_tokens=given["max_tokens"], seed=given["seed"]),
     )
+    drawn = {name: given[name] for name in ("temperature", "max_tokens", "seed") if given[name] is not None}
+    judge = replace(judge, sampling=replace(judge.sampling, **drawn))
     return _with_probabilities(judge) if (given["aggregate"] or judge.rule.aggregate) == "probability" else judge
 
 

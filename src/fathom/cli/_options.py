@@ -74,7 +74,9 @@ def _shared(
         list[str], _option(JUDGE, "NAME=VALUE in YAML, any other setting of the judge, such as binary=true.")
     ] = [],  # noqa: B006
     temperature: Annotated[float, _option(JUDGE, "0 is greedy.", min=0)] = 0.0,
-    max_tokens: Annotated[int, _option(JUDGE, "The longest rationale.", min=1)] = 2048,
+    max_tokens: Annotated[
+        int | None, _option(JUDGE, "The longest rationale. Default: the judge's, 1 for yes_no and else 2048.", min=1)
+    ] = None,
     seed: Annotated[int, _option(JUDGE, "Of the random draws, and of the order of chosen and rejected.")] = 0,
     votes: Annotated[
         Any,

@@ -66,6 +66,15 @@ def chances(
     return None if found is None or not found.top else _masses(found, choices)
 
 
+def masses_at(
+    tokens: Sequence[TokenLogprob], text: str, place: int, choices: Choices, *, stops: Sequence[str] = ()
+) -> tuple[float, ...] | None:
+    """As `chances`, of the token that stands in a place of the text, whatever it says."""
+    spans = _spans(tokens, text, stops) or {}
+    found = [tokens[k] for k, (start, end) in spans.items() if start <= place < end]
+    return _masses(found[0], choices) if found and found[0].top else None
+
+
 def _masses(token: TokenLogprob, choices: Choices) -> tuple[float, ...]:
     masses = [0.0] * (1 + max(index for index in choices.values() if index is not None))
     drawn_too = () if any(name == token.token for name, _ in token.top) else ((token.token, token.logprob),)

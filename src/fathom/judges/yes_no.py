@@ -12,13 +12,14 @@ both orders, as `fathom judge` does.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from fathom.engines import Completion, Sampling
 from fathom.judges import Pattern
-from fathom.judges._probabilities import Choices
+from fathom.judges._probabilities import Choices, masses_at
 from fathom.judges._templated import TemplatedJudge, absent, scored
 from fathom.judges._words import apart, last_word
 from fathom.rationale import Status
@@ -85,21 +86,47 @@ class YesNoJudge(TemplatedJudge):
             vote = replace(vote, scores=(float(vote.scores[0] >= 0.5),))
         return strictly_best_reward(vote, comparison.label)
 
+    def read_completion(self, completion: Completion, comparison: Comparison) -> Vote:
+        """What the text says; where that is no verdict, the masses in the place of its first word, whichever was drawn.
+
+        So `Yes, it is good.` is read, and a `Well` that was drawn where both words were likelier.
+        """
+        vote, place = super().read_completion(completion, comparison), _first_word(completion.text)
+        if vote.status not in (Status.MISSING, Status.TRUNCATED) or place is None:
+            return vote
+        tokens, stops = completion.logprobs or (), self.sampling.stop
+        masses = masses_at(tokens, completion.text, place, self.choices, stops=stops)
+        if masses is None:
+            return vote
+        told = self._weighed(replace(vote, status=Status.OK), masses)
+        unread = replace(vote, error=told.error, missing_mass=told.missing_mass)
+        return told if told.status is Status.OK else unread
+
     def _with_probabilities(self, vote: Vote, completion: Completion, read: Callable[[str], Vote], count: int) -> Vote:
         """The vote by both masses; invalid where they cannot be told, or are too small to mean anything."""
         told = super()._with_probabilities(vote, completion, read, len(WORDS))
         if told.probabilities is None:
             return Vote(Status.INVALID, text=vote.text, error=told.error)
-        yes, no = told.probabilities
+        return self._weighed(vote, told.probabilities)
+
+    def _weighed(self, vote: Vote, masses: tuple[float, ...]) -> Vote:
+        yes, no = masses
         elsewhere = max(0.0, 1 - yes - no)
-        if yes + no < self.least:
-            said = f"Yes and No have {yes + no:.3f} of the probability, which is less than least={self.least}"
+        if yes + no < self.least or not yes + no:
+            said = f"Yes and No have {yes + no:.3f} of the probability; a verdict takes some, and least={self.least}"
             return Vote(Status.INVALID, text=vote.text, error=said, missing_mass=elsewhere)
         share = yes / (yes + no)
         if not self.pairs:
             return replace(vote, scores=(share,), probabilities=(yes,), missing_mass=elsewhere)
         winner = None if yes == no else int(no > yes)
         return replace(vote, winner=winner, scores=(share, 1 - share), probabilities=(yes, no), missing_mass=elsewhere)
+
+
+def _first_word(text: str) -> int | None:
+    """Where the first word of an answer begins, after the thought; None where the thought never ends."""
+    _, ended, answer = text.rpartition("</think>")
+    found = re.search(r"\w", answer) if ended or "<think>" not in text else None
+    return None if found is None else len(text) - len(answer) + found.start()
 
 
 JUDGE = YesNoJudge
