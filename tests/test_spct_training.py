@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,13 +15,16 @@ import pytest
 pytest.importorskip("trl", reason='needs pip install "fathom-rm[train]"')
 
 import torch
+from typer.testing import CliRunner
 
+from fathom import recipes
+from fathom.cli import app
 from fathom.errors import FathomError
 from fathom.judges.spct import SPCTJudge
 from fathom.records import Comparison, Label
 from fathom.train import preview, rlvr, sft
 from fathom.train.recipe import RLVRRecipe, SFTRecipe
-from tiny import make_checkpoint
+from tiny import make_checkpoint, make_parrot
 
 JUDGE = SPCTJudge(trained=True, binary=True)
 SETTINGS = {"name": "spct", "binary": True}
@@ -123,3 +128,52 @@ def test_what_the_judge_cannot_reward_is_refused_before_training(
     told = RLVRRecipe(**told.model_dump(exclude={"judge"}), judge=settings)  # type: ignore[arg-type]
     with pytest.raises(FathomError, match=reason):
         rlvr.train(told)
+
+
+TEXTS = [file.read_text() for file in (recipes.path("spct_27b_rft"), recipes.path("spct_27b_rlvr"))]
+TEXTS.append((Path(__file__).parents[1] / "docs" / "spct.md").read_text())
+SAMPLING = sorted({command for text in TEXTS for command in re.findall(r"fathom rejection-sample [^`
+]+", text)})
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with pairs.jsonl, of one, two and three responses, and a teacher who says `9, 2` of everything."""
+    folder = tmp_path_factory.mktemp("pairs")
+    write(folder / "pairs.jsonl", [comparison(number).model_dump(mode="json") for number in range(6)])
+    make_parrot(folder / "teacher", text("9, 2"))
+    return folder
+
+
+def ran(arguments: list[str]) -> str:
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, f"{arguments}: {done.output} {done.exception}"
+    return done.output
+
+
+@pytest.mark.parametrize("command", SAMPLING)
+def test_the_commands_told_take_single_responses_too(
+    command: str, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(pairs)
+    arguments = re.sub("TEACHER|WEAK", "teacher", command).split()[1:]
+    ran([*arguments[:-1], str(tmp_path), "--max-tokens", "8"])
+    counts = json.loads((tmp_path / "manifest.json").read_text())["trajectories"]
+    assert counts["sampled"] == {"invalid": 12, "too easy": 6}
+    assert len((tmp_path / "comparisons.jsonl").read_text().splitlines()) == 4
+
+
+def test_what_was_sampled_goes_through_the_recipes_of_all_stages(
+    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(pairs, tmp_path, dirs_exist_ok=True)
+    settings = ["--judge-option", "binary=true", "--model", "teacher", "--max-tokens", "8"]
+    ran(["rejection-sample", "pairs.jsonl", *settings, "--out", "rejection"])
+    train = ["model=teacher", "--dry-run"]
+    data = "data=rejection/rft.jsonl"
+    assert "2 examples" in ran(["train", "sft", "spct_27b_rft", data, "trainer.eos_token=<|end|>", *train])
+    data = "data=rejection/comparisons.jsonl"
+    assert "4 comparisons" in ran(["train", "rlvr", "spct_27b_rlvr", data, *train])
+    votes = ran(["train", "meta", "spct_27b_meta", "data=rejection/votes.jsonl", *train])
+    assert "18 votes, 6 of them right" in votes

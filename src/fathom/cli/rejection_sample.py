@@ -44,14 +44,15 @@ def command(
 ) -> None:
     """Sample a judge's trajectories and keep those that are right: data for rejective fine-tuning (SPCT).
 
-        fathom rejection-sample pairs.jsonl --model ./teacher --out rejection
+        fathom rejection-sample pairs.jsonl --judge-option binary=true --model ./teacher --out rejection
         fathom train sft spct_27b_rft data=rejection/rft.jsonl
 
     Rejected are trajectories that are wrong, and all of a comparison that every sample gets right. OUT gets rft.jsonl
     (TRL prompt-completion rows), rejected.jsonl (texts and reasons), comparisons.jsonl (those that not every sample got
     right, for fathom train rlvr), votes.jsonl (all trajectories without a hint, as rows of fathom judge, for fathom
     train meta) and manifest.json (counts of every reason, tokens).
-    Every comparison needs a label: which response is best, or for a single one its score, 0 or 1.
+    Every comparison needs a label: which response is best, or for a single one its score, 0 or 1
+    (with binary=true, as in the recipes of SPCT).
 
     Every finished completion is kept in OUT/journal.sqlite. To go on after an interruption, give the same command
     again.
