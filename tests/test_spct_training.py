@@ -132,8 +132,7 @@ def test_what_the_judge_cannot_reward_is_refused_before_training(
 
 TEXTS = [file.read_text() for file in (recipes.path("spct_27b_rft"), recipes.path("spct_27b_rlvr"))]
 TEXTS.append((Path(__file__).parents[1] / "docs" / "spct.md").read_text())
-SAMPLING = sorted({command for text in TEXTS for command in re.findall(r"fathom rejection-sample [^`
-]+", text)})
+SAMPLING = sorted({command for text in TEXTS for command in re.findall(r"fathom rejection-sample [^`\n]+", text)})
 
 
 @pytest.fixture(scope="module")
