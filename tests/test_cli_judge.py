@@ -72,6 +72,12 @@ def test_a_judge_of_one_token_asks_for_one_unless_more_are_given(
     assert [part["tokens"]["completion"] for part in vote["parts"]] == [tokens, tokens]
 
 
+@pytest.mark.parametrize("options", [("--aggregate", "sum"), ("--judge", "libra")], ids=["given", "the judge's own"])
+def test_ties_are_dropped_from_majorities_alone(pairs: Path, says_a: Path, options: tuple[str, ...]) -> None:
+    with pytest.raises(FathomError, match="--tie-votes drop goes with --aggregate majority"):
+        judge(pairs, "--model", says_a, "--tie-votes", "drop", *options)
+
+
 @pytest.mark.parametrize("file", ["judgebench/pairs_gpt.jsonl.gz", "rm_bench/chat_filtered.jsonl.gz"])
 @pytest.mark.parametrize("model", ["checkpoint", "says_a"])
 def test_real_rows_get_a_status_each_and_none_a_made_up_score(

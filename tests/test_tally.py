@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fathom.errors import FathomError
 from fathom.judges import Voter
 from fathom.judging import verdict_row
 from fathom.metrics.calibration import Calibration
@@ -253,6 +254,12 @@ def test_the_curve_of_a_judge_that_is_right_seven_times_in_ten_rises_as_condorce
     assert mean(found[1].strict) == pytest.approx(0.7, abs=0.07)
     assert mean(found[5].strict) == pytest.approx(0.837, abs=0.055)
     assert mean(found[2].half) == pytest.approx(mean(found[1].half), abs=0.07), "two votes can only tie"
+
+
+def test_votes_that_were_counted_by_a_rule_of_the_past_are_told() -> None:
+    row = pair([vote(0)]) | {"rule": {"aggregate": "mean", "invalid": "drop", "ties": "drop"}}
+    with pytest.raises(FathomError, match="counted by a rule that there is no more"):
+        curves({"old": [row]})
 
 
 def test_greedy_and_sampled_runs_stand_in_one_table_with_their_tokens() -> None:

@@ -99,6 +99,14 @@ def test_probabilities_are_averaged_as_they_are() -> None:
 
 
 @pytest.mark.parametrize("aggregate", ["sum", "mean", "probability"])
+def test_ties_are_dropped_from_majorities_alone(aggregate) -> None:  # type: ignore[no-untyped-def]
+    assert Rule(aggregate="sum")([scored(7)]).scores == (7,)
+    assert Rule(aggregate="sum")([scored(7, 7)]).scores == (7, 7)
+    with pytest.raises(ValueError, match="goes with the aggregate 'majority'"):
+        Rule(aggregate=aggregate, ties="drop")
+
+
+@pytest.mark.parametrize("aggregate", ["sum", "mean", "probability"])
 def test_votes_without_what_is_to_be_added_up_are_refused(aggregate) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ValueError, match="there is one without"):
         Rule(aggregate=aggregate)([vote(0)])

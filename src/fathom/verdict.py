@@ -20,7 +20,7 @@ Aggregate = Literal["majority", "sum", "mean", "probability"]
 Invalid = Literal["drop", "require"]
 """Votes without a verdict: `drop` counts the rest, `require` gives no verdict unless every vote could be read."""
 Ties = Literal["count", "drop"]
-"""Votes for a tie: `count` lets a tie win against the responses, `drop` takes them as abstentions."""
+"""Votes for a tie in a majority: `count` lets a tie win against the responses, `drop` takes them as abstentions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +101,20 @@ class Rule:
     """How votes become a verdict, each policy by its name. `Rule()(votes)` is the majority of what could be read.
 
     Under `majority` the responses' scores are their votes, under the other aggregates what these add up to. The
-    highest score wins; a tie between the leading responses is a tie, never a coin.
+    highest score wins; a tie between the leading responses is a tie, never a coin. Raises ValueError for ties that are
+    to be dropped under another aggregate than `majority`.
     """
 
     aggregate: Aggregate = "majority"
     invalid: Invalid = "drop"
     ties: Ties = "count"
+
+    def __post_init__(self) -> None:
+        if self.ties == "drop" and self.aggregate != "majority":
+            raise ValueError(
+                f"ties='drop' goes with the aggregate 'majority', not {self.aggregate!r}: equal scores are scores, and "
+                "so is the only one of a single response"
+            )
 
     def __call__(self, votes: Sequence[Vote]) -> Verdict:
         """Raises ValueError where there are no votes, or votes without the scores or probabilities to aggregate.

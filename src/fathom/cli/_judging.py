@@ -155,7 +155,13 @@ def _voting(given: Mapping[str, Any]) -> Judge:
         raise FathomError(f"--votes {votes} at temperature 0 casts the same vote again; add --temperature 0.8, say")
     if votes == "adaptive" and given["meta"]:
         raise FathomError("--meta chooses among votes that are all there; --votes adaptive stops as they come")
-    return judge_of(given)
+    judge = judge_of(given)
+    aggregate = given["aggregate"] or judge.rule.aggregate
+    if given["tie_votes"] == "drop" and aggregate != "majority":
+        raise FathomError(
+            f"--tie-votes drop goes with --aggregate majority; {aggregate} adds up what votes tell, equal scores and all"
+        )
+    return judge
 
 
 def _read(given: Mapping[str, Any], check: Callable[[Comparison], None] | None) -> tuple[Comparisons, list[Path]]:

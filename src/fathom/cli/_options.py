@@ -118,7 +118,7 @@ def _shared(
     ] = "drop",
     tie_votes: Annotated[
         Literal["count", "drop"],
-        _option(VOTES, "Votes for a tie: count lets a tie win, drop takes them as abstentions."),
+        _option(VOTES, "(majority) Votes for a tie: count lets a tie win, drop takes them as abstentions."),
     ] = "count",
     engine: Annotated[
         str | None,

@@ -27,7 +27,7 @@ def first(row: Row, votes: int) -> dict[str, Any]:
     """
     counted = [place for place, vote in enumerate(row["votes"]) if vote["counted"]]
     cast = row["votes"][: counted[votes - 1] + 1] if votes < len(counted) else row["votes"]
-    verdict = Rule(**row["rule"])([_vote(vote) for vote in cast])
+    verdict = _rule(row)([_vote(vote) for vote in cast])
     told = row["label"] is not None and verdict.status is Status.OK
     return {
         **row,
@@ -40,6 +40,13 @@ def first(row: Row, votes: int) -> dict[str, Any]:
         "votes": cast,
         "tokens": {kind: sum(vote["tokens"][kind] for vote in cast) for kind in ("prompt", "completion")},
     }
+
+
+def _rule(row: Row) -> Rule:
+    try:
+        return Rule(**row["rule"])
+    except ValueError as error:
+        raise FathomError(f"row {row['id']!r} was counted by a rule that there is no more: {error}") from error
 
 
 def _vote(row: Row) -> Vote:
