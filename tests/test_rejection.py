@@ -86,7 +86,7 @@ def test_rows_have_the_plain_prompt_of_training_without_instructions_or_hint() -
         Example.model_validate(row)
 
 
-@given(st.integers(1, 6), st.integers(2, 5), st.data())
+@given(st.integers(2, 6), st.integers(2, 5), st.data())
 def test_what_is_kept_is_right_and_never_all_of_a_comparison(samples: int, n: int, data: st.DataObject) -> None:
     label = Label(best=data.draw(st.integers(0, n - 1)))
     scores = st.lists(st.integers(1, 10), min_size=n, max_size=n)
@@ -225,3 +225,20 @@ def test_of_several_the_strength_is_that_over_the_next_best() -> None:
         "response 2 is the best one, with a strength of 0.3."
         in rejection.hinted(SPCTJudge().ask(item), item)[0]["content"]
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        pytest.param(["--samples", "1"], "samples=1: .*2 or more", id="one sample is right and too easy, or wrong"),
+        pytest.param(["--temperature", "0"], "3 samples at temperature 0 are one text", id="the same text again"),
+    ],
+)
+def test_settings_that_can_keep_nothing_are_refused_before_anything_is_asked(
+    tmp_path: Path, given: list[str], reason: str
+) -> None:
+    file = tmp_path / "pairs.jsonl"
+    file.write_text(comparison("c").model_dump_json())
+    arguments = ["rejection-sample", str(file), "--model", "nowhere", "--out", str(tmp_path / "out"), *given]
+    with pytest.raises(FathomError, match=reason):
+        CliRunner().invoke(app, arguments, catch_exceptions=False)

@@ -53,17 +53,25 @@ class Settings:
     judge: Judge = field(default_factory=SPCTJudge)
     """Asks the teacher and reads it; the rows have its prompt for trained models, where it has one."""
     samples: int = 3
-    """Trajectories without a hint a comparison."""
+    """Trajectories without a hint a comparison: 2 or more."""
     hints: bool = True
     """Whether to sample one with a hint, too."""
     sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.5, max_tokens=4096))
+    """With a temperature above 0."""
     concurrency: int = 64
     """Most comparisons in work."""
 
     def __post_init__(self) -> None:
-        for name in ("samples", "concurrency"):
-            if getattr(self, name) < 1:
-                raise FathomError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.samples < 2:
+            raise FathomError(
+                f"samples={self.samples}: a right one would be too easy, and a wrong one rejected; allowed is 2 or more"
+            )
+        if self.sampling.temperature == 0:
+            raise FathomError(
+                f"{self.samples} samples at temperature 0 are one text; raise the temperature to 0.5, say"
+            )
+        if self.concurrency < 1:
+            raise FathomError(f"concurrency must be at least 1, got {self.concurrency}")
 
 
 @dataclass(frozen=True, slots=True)
