@@ -56,8 +56,14 @@ def test_where_nothing_is_told_apart_nobody_gains() -> None:
     assert difference_advantages([[0.0, 0.0], [0.0, 0.0]]) == [0.0, 0.0]
 
 
-@pytest.mark.parametrize("matrix", [[[0.0]], [[0.0, 1.0]], [[0.0, 1.0], [1.0, 0.0]], [[1.0, 0.0], [0.0, 0.0]]])
-def test_what_is_no_skew_symmetric_matrix_is_refused(matrix: list[list[float]]) -> None:
+INF = float("inf")
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [[[0.0]], [[0.0, 1.0]], [[0.0, 1.0], [1.0, 0.0]], [[1.0, 0.0], [0.0, 0.0]], [[0.0, INF], [-INF, 0.0]]],
+)
+def test_what_is_no_finite_skew_symmetric_matrix_is_refused(matrix: list[list[float]]) -> None:
     with pytest.raises(ValueError, match="differences must be"):
         difference_advantages(matrix)
 

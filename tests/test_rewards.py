@@ -18,7 +18,7 @@ from fathom.judges.mix import MixJudge
 from fathom.judges.yes_no import YesNoJudge
 from fathom.rationale import Rationale, Status, Unit, render
 from fathom.records import Comparison, Domain, Label
-from fathom.rewards import verdict_reward
+from fathom.rewards import solving_reward, strength_reward, verdict_reward
 from fathom.train.rewards import as_trl_reward
 from fathom.verdict import Vote
 
@@ -140,3 +140,22 @@ def test_a_share_is_paid_by_the_word_that_it_is_a_share_of(share: float, label: 
     vote = YesNoJudge().read_completion(said, item)
     assert vote.scores == pytest.approx((share,))
     assert YesNoJudge().reward(vote, item) == reward
+
+
+@pytest.mark.parametrize("scores", [(9.0, 2.0), (0.5, 0.0), (4.5, 3.0)])
+def test_a_strength_that_no_verdict_can_name_is_refused(scores: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match=rf"differ by {scores[0] - scores[1]:g}; allowed are 1, 2 and 3"):
+        strength_reward(Vote(Status.OK, winner=0, scores=(3.0, 0.0)), Label(scores=scores))
+
+
+@given(
+    solved=st.sampled_from([None, False, True]),
+    status=st.sampled_from(Status),
+    weight=st.floats(0, 1, exclude_max=True),
+)
+def test_with_the_same_solution_a_vote_that_is_not_right_is_paid_as_a_wrong_one(
+    solved: bool | None, status: Status, weight: float
+) -> None:
+    wrong, unreadable = Vote(Status.OK, winner=1), Vote(status)
+    paid = [solving_reward(vote, Label(best=0), solved, weight) for vote in (wrong, unreadable)]
+    assert paid[0] == paid[1] < solving_reward(Vote(Status.OK, winner=0), Label(best=0), False, weight)

@@ -2,18 +2,21 @@
 
     verdict_reward(vote, comparison.label)          # +1.0 or -1.0
 
-Each judge names the one its paper trains with (`Judge.reward`). A vote that cannot be read is never better than a wrong
-one, so a model gains nothing by hedging or by writing on.
+Each judge names the one its paper trains with (`Judge.reward`). A vote that cannot be read is paid as a wrong one is,
+so a model gains nothing by hedging or by writing on. What is paid beside the verdict (for a solution) is paid for both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import fsum, sqrt
+from math import fsum, isfinite, sqrt
 
 from fathom.rationale import Status
 from fathom.records import Label
 from fathom.verdict import Vote
+
+STRENGTHS = (1, 2, 3)
+"""How much better a response can be, in the words of Think-RM: slightly, better, much."""
 
 
 def verdict_reward(vote: Vote, label: Label) -> float:
@@ -54,15 +57,22 @@ def strength_reward(vote: Vote, label: Label) -> float:
     """1.0 for the labelled winner and strength, 0.5 for the winner alone, 0.0 for all else.
 
     The strength is the difference of the two scores, in the vote and in the label. Source: arXiv 2505.16265, multiclass
-    Think-RM. Raises ValueError for a label without two different scores.
+    Think-RM. Raises ValueError for a label without two different scores, and for a strength that is none of
+    `STRENGTHS`, which no verdict can name.
     """
     if label.scores is None or len(label.scores) != 2 or label.winner is None:
         raise ValueError(
             "a strength is rewarded by a label with two different scores, whose difference is the strength"
         )
+    strength = label.scores[0] - label.scores[1]
+    if abs(strength) not in STRENGTHS:
+        raise ValueError(
+            f"the label's scores {label.scores[0]:g} and {label.scores[1]:g} differ by {abs(strength):g}; allowed are "
+            "1, 2 and 3, which a verdict can name (the judge's labels=binary takes any label with a winner)"
+        )
     if vote.scores is None or vote.winner != label.winner:
         return 0.0
-    return 1.0 if vote.scores[0] - vote.scores[1] == label.scores[0] - label.scores[1] else 0.5
+    return 1.0 if vote.scores[0] - vote.scores[1] == strength else 0.5
 
 
 def solving_reward(vote: Vote, label: Label, solved: bool | None, weight: float) -> float:
@@ -82,12 +92,14 @@ def difference_advantages(differences: Sequence[Sequence[float]], *, epsilon: fl
     `differences[i][j]` is how much better sample i is than j, and minus `differences[j][i]`; 0 where a judgement could
     not be read. Where it is r_i - r_j these are the z-scores of r with the variance of n - 1; preferences in a circle
     give exactly 0. `epsilon` is added to the variance. Source: arXiv 2505.16265, pairwise RLHF. Raises ValueError for a
-    matrix that is not skew-symmetric.
+    matrix that is not skew-symmetric or not finite.
     """
     count = len(differences)
     pairs = [(i, j) for i in range(count) for j in range(count)]
     if count < 2 or any(len(row) != count for row in differences):
         raise ValueError(f"differences must be square, of 2 samples or more; got {count} rows")
+    if not all(isfinite(differences[i][j]) for i, j in pairs):
+        raise ValueError("differences must be finite numbers; leave samples with infinite scores out")
     if any(differences[i][j] != -differences[j][i] for i, j in pairs):
         raise ValueError("differences must be skew-symmetric: what i is better than j, j is worse than i")
     variance = fsum(differences[i][j] ** 2 for i, j in pairs) / (2 * count * (count - 1)) + epsilon
