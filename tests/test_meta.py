@@ -26,6 +26,7 @@ from fathom.engines.scoring import Scorer, encode_turn
 from fathom.errors import FathomError
 from fathom.judges.s2j import S2JJudge
 from fathom.judges.spct import SPCTJudge
+from fathom.judges.yes_no import YesNoJudge
 from fathom.judging import as_trained, meta_reward_model, verdict_row
 from fathom.rationale import Status
 from fathom.records import Comparison, Label
@@ -349,3 +350,30 @@ def test_votes_of_a_judge_that_is_paid_for_solving_teach_with_their_references(t
     path.write_bytes(to_json(verdict_row(told, Rule()(votes))))
     recipe = MetaRecipe(model="mini", data=path, output=tmp_path / "o", judge={"name": "s2j"})
     assert [each.right for each in meta.read(recipe)] == [True, False]
+
+
+def alone(score: float) -> dict[str, Any]:
+    """A row of results of one response, whose votes say Yes with shares of 0.8 and of 0.3."""
+    told = Comparison(id="c", prompt="q", responses=("a",), label=Label(scores=(score,)))
+    votes = [Vote(Status.OK, scores=(share,), text="Yes", order=(0,)) for share in (0.8, 0.3)]
+    row: dict[str, Any] = json.loads(json.dumps(verdict_row(told, Rule(aggregate="mean")(votes))))
+    return row
+
+
+def test_votes_on_responses_alone_are_right_where_their_word_is_the_labels() -> None:
+    examples = meta.examples(YesNoJudge(trained=True), [alone(1.0), alone(0.0)], "r")
+    assert [each.right for each in examples] == [True, False, False, True]
+
+
+def test_a_judge_that_writes_on_each_response_alone_has_no_one_text_to_score() -> None:
+    with pytest.raises(FathomError, match="comparison '0': a meta reward model scores one text on all responses"):
+        list(meta.examples(YesNoJudge(trained=True), [result(0, ["care"])], "r"))
+
+
+def test_such_a_judge_is_refused_before_its_votes_are_paid_for() -> None:
+    async def scored(comparison: Comparison, votes: Any) -> list[float]:
+        raise AssertionError("the votes were cast")
+
+    voter = Guided(Repeated(YesNoJudge(), 2), scored)  # without an engine: to ask would be another error
+    with pytest.raises(FathomError, match="writes one on each of 2"):
+        asyncio.run(voter(item(0)))

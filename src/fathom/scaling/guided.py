@@ -19,7 +19,7 @@ from typing import Protocol
 
 from fathom.engines.scoring import Scorer
 from fathom.errors import FathomError
-from fathom.judges import Judge
+from fathom.judges import Judge, Voter
 from fathom.rationale import Status
 from fathom.records import Comparison
 from fathom.scaling.votes import Wrapped
@@ -47,6 +47,16 @@ class MetaRewardModel:
         )
 
 
+def check(voter: Voter, comparison: Comparison) -> None:
+    """Raises FathomError where a vote is one text on each response: a meta reward model scores one text on all."""
+    count = len(comparison.responses)
+    if voter.pattern == "pointwise" and count > 1:
+        raise FathomError(
+            f"comparison {comparison.id!r}: a meta reward model scores one text on all responses, and this judge "
+            f"writes one on each of {count}; give it single responses (labels of 0 or 1), or take a judge of several"
+        )
+
+
 @dataclass(frozen=True)
 class Guided(Wrapped):
     """Lets only the votes count that the meta reward model takes for the likeliest to be right.
@@ -64,6 +74,7 @@ class Guided(Wrapped):
             raise FathomError(f"keep={self.keep}: allowed is a share above 0.0 and up to 1.0, or a number from 1")
 
     async def votes(self, comparison: Comparison, sample: int = 0) -> list[Vote]:
+        check(self.voter, comparison)
         votes = await self.voter.votes(comparison, sample)
         return chosen(votes, await self.meta(comparison, votes), self.keep)
 

@@ -24,6 +24,7 @@ from fathom.errors import FathomError, require
 from fathom.judges import Judge
 from fathom.rationale import Status
 from fathom.records import Comparison, Label, Message
+from fathom.scaling import guided
 from fathom.train import trainers
 from fathom.train.recipe import MetaRecipe
 from fathom.verdict import Vote
@@ -122,6 +123,7 @@ def examples(judge: Judge, rows: Iterable[Mapping[str, Any]], where: str) -> Ite
         comparison = _comparison(row)
         if comparison.label is None:
             continue
+        guided.check(judge, comparison)
         judge.check(comparison)
         for told in row["votes"]:
             if told["status"] != Status.FAILED:
