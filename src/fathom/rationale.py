@@ -20,7 +20,7 @@ from typing import Literal
 from fathom.transcript.blocks import Block, blocks, owned
 from fathom.transcript.choices import Outcome, sub_verdict
 from fathom.transcript.endings import ends_open, refuses
-from fathom.transcript.page import Page
+from fathom.transcript.page import Page, unix_lines
 from fathom.transcript.verdicts import final_verdicts
 
 Choice = Literal["A", "B", "tie"]
@@ -115,12 +115,8 @@ class Reading:
 
 def clean(text: str) -> str:
     """Unix line ends, no invisible marks, no surrounding space. Idempotent."""
-    text = _unix_lines(text)
+    text = unix_lines(text)
     return text.strip() if text.isascii() else _STRAY_JOINERS.sub("", _INVISIBLE.sub("", text)).strip()
-
-
-def _unix_lines(text: str) -> str:
-    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
 _INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u2060\ufeff]+")
@@ -185,7 +181,7 @@ def parse(text: str, *, finished: bool = True) -> Reading:
 
     `finished` is False when the engine cut the text off at its token limit.
     """
-    text = _unix_lines(text).strip()
+    text = unix_lines(text).strip()
     page = None
     rationale = _read_canonical(text)
     if rationale is None:

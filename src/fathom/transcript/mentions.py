@@ -33,6 +33,11 @@ _SPOKEN = re.compile(
 )
 _SPEAKER = re.compile(r"\W*(?:response|assistant|model|answer|output|candidate) [ab]\W{0,6}:\W*$")
 _FIRST_PERSON = re.compile(r"\b(?:i|my|our|we|me)\b|我")
+REVISION = re.compile(
+    r"\b(?:wait|actually|on second thought|correction|reconsider\w*|scratch that|no,|my mistake|i made a mistake"
+    r"|let me revise)(?!\w)"
+)
+"""Words by which a text takes back what it said, in folded text."""
 
 _ESCAPED_LINE = re.compile(r"\s*\\+[A-Z]")
 _PAIRS = (("“", "”"), ("「", "」"), ("『", "』"), ("«", "»"), ("‘", "’"), ("<quote", "</quote"))

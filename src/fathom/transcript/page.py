@@ -98,7 +98,7 @@ class Page:
     @classmethod
     def of(cls, text: str) -> Page | None:
         """The page that `text` makes; None when it ends in a thought that is never closed."""
-        spoken = _without_thoughts(text)
+        _, spoken = apart(unix_lines(text))
         if spoken is None:
             return None
         if "<" in spoken:
@@ -131,6 +131,10 @@ def _kind(name: str) -> str:
     return next((kind for kind, words in _KINDS if any(word in name for word in words)), "verdict")
 
 
+def unix_lines(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
 def visible(text: str) -> str:
     return text if text.isascii() else _INVISIBLE.sub("", text)
 
@@ -145,21 +149,25 @@ def fold(text: str) -> str:
     return folded
 
 
-def _without_thoughts(text: str) -> str | None:
-    """The text outside of think blocks; None when one of them is never closed."""
+def apart(text: str) -> tuple[str, str | None]:
+    """The thoughts that stand in a text, and what it says outside of them; None when one of them is never closed."""
     if not ("<" in text or "◁" in text or ("[" in text and "[/THINK]" in text)):
-        return text
+        return "", text
     tags = _thought_tags(fold(text))
     if len(tags) > _MOST_TAGS:
-        return None
-    spoken, start, thinking = [], 0, False
+        return text, None
+    spoken: list[str] = []
+    thoughts: list[str] = []
+    start, thinking = 0, False
     for n, (at, end, closing) in enumerate(tags):
         if closing and (thinking or n == 0):
-            thinking, start = False, end
+            thoughts.append(text[start:at].strip())
+            start, thinking = end, False
         elif not closing and not thinking:
             spoken.append(text[start:at])
-            thinking = True
-    return None if thinking else "\n\n".join([*spoken, text[start:]])
+            start, thinking = end, True
+    (thoughts if thinking else spoken).append(text[start:])
+    return "\n\n".join(thoughts).strip(), None if thinking else "\n\n".join(spoken)
 
 
 def _thought_tags(folded: str) -> list[tuple[int, int, bool]]:

@@ -18,7 +18,7 @@ from itertools import islice
 from typing import Any, Literal, NamedTuple
 
 from fathom.transcript.choices import CONDITION, MARK, Outcome, holds_nothing_else, inside_mark, stated
-from fathom.transcript.mentions import around, is_denied, is_imagined, is_quoted
+from fathom.transcript.mentions import REVISION, around, is_denied, is_imagined, is_quoted
 from fathom.transcript.page import Page
 
 MOST_PLACES = 512
@@ -280,11 +280,6 @@ def _outcome_of_value(value: object) -> Outcome:
 
 # All together --------------------------------------------------------------------------------------------------------
 
-_REVISED = re.compile(
-    r"\b(?:wait|actually|on second thought|correction|reconsider\w*|scratch that|no,|my mistake|i made a mistake"
-    r"|let me revise)(?!\w)"
-)
-
 
 def final_verdicts(page: Page, owned: Spans, *, finished: bool) -> list[Given]:
     """The verdicts of the strongest kind in the text; those of different outcomes contradict each other.
@@ -356,7 +351,7 @@ def _revised(page: Page, given: list[Given]) -> list[Given]:
         return []
     rival: Outcome = "B" if last.outcome == "A" else "A"
     tail = page.folded[last.end : last.end + 4000]
-    revision = _REVISED.search(tail)
+    revision = REVISION.search(tail)
     if revision and re.search(rf"\b{rival.lower()}\b", tail[revision.end() : revision.end() + 200]):
         return [Given(rival, last.start, last.end)]
     return []
