@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -29,11 +30,11 @@ from fathom.judges.self_prm import SelfPRMJudge
 from fathom.judges.think_rm import STRENGTHS, ThinkRMJudge
 from fathom.judges.verifier import VerifierJudge
 from fathom.judges.yes_no import YesNoJudge
-from fathom.judging import verdict_row
+from fathom.judging import rows, verdict_row
 from fathom.metrics.verdicts import tally
 from fathom.rationale import Status
 from fathom.records import Comparison, Label
-from fathom.scaling.votes import Swapped
+from fathom.scaling.votes import Repeated, Swapped
 from fathom.verdict import Vote
 from judged import as_json
 
@@ -78,7 +79,7 @@ def test_the_page_of_judges_names_every_judge_with_its_pattern() -> None:
 # All of them ----------------------------------------------------------------------------------------------------------
 
 PIECES = ["Verdict: YES", "Verdict: no\n", "correct", "<answer>", "A", "</answer>", "\\boxed{", "3", "}", "</think>"]
-PIECES += ["<think>", "-2", "Final verdict: [[A]]", "<rubric>\n1. ", "<solution>", "\n"]
+PIECES += ["Scores: ", "Score: 7\n", "<think>", "-2", "Final verdict: [[A]]", "<rubric>\n1. ", "<solution>", "\n"]
 
 
 @given(st.sampled_from(NAMES), st.lists(st.sampled_from(PIECES) | st.text(max_size=9)).map("".join), st.booleans())
@@ -116,12 +117,12 @@ def test_the_label_never_reaches_the_prompt(name: str) -> None:
         pytest.param("Final answer: \\boxed{NO}", OK, 0.0, id="boxed"),
         pytest.param("<think>NO? Verdict: NO</think>\nYES", OK, 1.0, id="a thought is no verdict"),
         pytest.param("so Verdict: NO it seems</think>YES", OK, 1.0, id="a thought that the prompt began"),
-        pytest.param("<think>I would say YES", MISSING, None, id="a thought without an end"),
+        pytest.param("<think>I would say YES", TRUNCATED, None, id="a thought without an end"),
         pytest.param("Verdict: YES\nVerdict: NO", CONTRADICTORY, None, id="two verdicts"),
         pytest.param("Verdict: YES\nVerdict: yes", OK, 1.0, id="one verdict twice"),
         pytest.param("I say YES to that.", MISSING, None, id="in prose"),
-        pytest.param("Verdict: YES and NO", MISSING, None, id="a menu"),
-        pytest.param("Verdict: maybe", MISSING, None, id="another word"),
+        pytest.param("Verdict: YES and NO", INVALID, None, id="a menu"),
+        pytest.param("Verdict: maybe", INVALID, None, id="another word"),
     ],
 )
 def test_a_verifier_is_read_by_one_word(text: str, status: Status, score: float | None) -> None:
@@ -215,6 +216,33 @@ def test_what_was_written_about_each_of_several_responses_is_kept() -> None:
     assert [part["extended_to"] for part in row["parts"]] == [9, None, None]
 
 
+@pytest.mark.parametrize("name", ["libra", "verifier", "yes_no", "self_prm"])
+def test_what_is_called_right_and_wrong_alone_lies_on_either_side_of_the_bound(name: str) -> None:
+    said = {
+        "libra": ("Verdict: correct", "Verdict: incorrect"),
+        "self_prm": ("\\boxed{9}\nScore: 9", "\\boxed{1}\nScore: 1"),
+    }
+    judge = find(name)()
+    right, wrong = (judge.read(text, ONE).scores for text in said.get(name, ("Yes", "No")))
+    assert right is not None
+    assert wrong is not None
+    assert judge.right_above is not None
+    assert wrong[0] < judge.right_above < right[0]
+    assert Repeated(judge, 2).right_above == judge.right_above
+
+
+@pytest.mark.parametrize(("said", "correct"), [("YES", True), ("NO", False)])
+@pytest.mark.parametrize("times", [1, 2])
+def test_rows_of_a_single_response_are_held_against_its_label(said: str, correct: bool, times: int) -> None:
+    voter = Repeated(VerifierJudge(engine=Saying(Completion(said))), times)
+
+    async def judged() -> list[dict[str, Any]]:
+        return [row async for row in rows(voter, [ONE])]
+
+    [row] = asyncio.run(judged())
+    assert (row["correct"], row["right_above"]) == (correct, 0.5)
+
+
 def test_probabilities_of_each_of_several_responses_are_kept() -> None:
     engine = Replying({"I say 4": one_token("Yes", Yes=0.6, No=0.2), "I say 5": one_token("No", Yes=0.1, No=0.9)})
     vote = asyncio.run(YesNoJudge(engine=engine)(several("I say 4", "I say 5"))).votes[0]
@@ -294,11 +322,12 @@ def test_what_is_no_strength_is_invalid(answer: str) -> None:
     assert ThinkRMJudge(labels="strength").read(f"<answer>{answer}</answer>", PAIR).status is INVALID
 
 
-def test_the_last_answer_after_the_thought_counts() -> None:
+def test_the_answer_after_the_thought_counts() -> None:
     judge = ThinkRMJudge()
-    vote = judge.read("<think>first <answer>A</answer></think> So <answer>A</answer>, no: <answer>B</answer>", PAIR)
+    vote = judge.read("<think>first <answer>A</answer></think> So <answer>B</answer>", PAIR)
     assert (vote.winner, vote.reasoning) == (1, "first <answer>A</answer>")
-    assert judge.read("<think><answer>A</answer>", PAIR).status is MISSING
+    assert judge.read("So <answer>A</answer>, no: <answer>B</answer>", PAIR).status is CONTRADICTORY
+    assert judge.read("<think><answer>A</answer>", PAIR).status is TRUNCATED
     assert judge.read("<answer>2</answer>", PAIR).status is INVALID
 
 
@@ -363,12 +392,12 @@ def test_solving_is_not_paid_silently_with_nothing() -> None:
 @pytest.mark.parametrize(
     ("text", "status", "scores"),
     [
-        ("It holds. \\boxed{7}", OK, (7.0,)),
-        ("\\boxed{3}, or rather \\boxed{ 10 }", OK, (10.0,)),
-        ("<think>\\boxed{3}</think>", MISSING, None),
-        ("\\boxed{11}", INVALID, None),
-        ("\\boxed{7.5}", INVALID, None),
-        ("\\boxed{-1}", INVALID, None),
+        ("It holds.\nScore: 7", OK, (7.0,)),
+        ("It gives \\boxed{3}.\nScore: 10", OK, (10.0,)),
+        ("<think>Score: 3</think>", MISSING, None),
+        ("Score: 11", INVALID, None),
+        ("Score: 7.5", INVALID, None),
+        ("Score: -1", INVALID, None),
     ],
 )
 def test_a_model_scores_its_own_solution(text: str, status: Status, scores: tuple[float] | None) -> None:
@@ -430,10 +459,10 @@ def test_the_probability_that_went_elsewhere_is_told(masses: dict[str, float], p
 def test_what_went_elsewhere_is_in_the_rows_and_their_tally() -> None:
     engine = Replying({"I say 4": one_token("Yes", Yes=0.6, No=0.2), "I say 5": one_token("No", No=0.6, Well=0.4)})
     judge, asked = YesNoJudge(engine=engine), [several("I say 4", "I say 5"), several("I say 4")]
-    rows = [as_json(verdict_row(*judged)) for judged in judge.run(asked)]
-    assert rows[0]["votes"][0]["missing_mass"] == pytest.approx(0.3)  # the mean of 0.2 and 0.4
-    assert [part["missing_mass"] for part in rows[0]["votes"][0]["parts"]] == [pytest.approx(0.2), pytest.approx(0.4)]
-    told = tally(rows)["all"].missing_mass
+    made = [as_json(verdict_row(*judged)) for judged in judge.run(asked)]
+    assert made[0]["votes"][0]["missing_mass"] == pytest.approx(0.3)  # the mean of 0.2 and 0.4
+    assert [part["missing_mass"] for part in made[0]["votes"][0]["parts"]] == [pytest.approx(0.2), pytest.approx(0.4)]
+    told = tally(made)["all"].missing_mass
     assert told is not None
     assert told.mean == pytest.approx(0.25)  # of 0.3 and 0.2
 

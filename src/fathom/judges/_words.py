@@ -1,9 +1,11 @@
 """Reading judges that think first and end in one word of a few.
 
-    last_word("... so it holds.\\nVerdict: YES", {"yes": 1.0, "no": 0.0})            # {1.0}
+    word("... so it holds.\\nVerdict: YES", {"yes": 1.0, "no": 0.0})                  # 1.0
 
-The word is the whole answer, or stands alone on a line after `Verdict:`, `Judgment:` or `Answer:`, in letters of any
-case and with any markup. All such lines count: two that name different words are two verdicts, and never the last one.
+The word is the whole answer, or stands alone on a line after `Verdict:`, or else `Judgment:`, or else `Answer:`, in
+letters of any case and with any markup. All such lines count: two that differ are two verdicts, and never the last one.
+So are such a line and a later clause that ends in the other word. A text that was cut off has a verdict only where the
+word is all of it.
 """
 
 from __future__ import annotations
@@ -11,33 +13,49 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from fathom.judges._templated import absent, scored
+from fathom.judges._lines import after, agreed, bare, named
+from fathom.judges._probabilities import Choices
+from fathom.judges._templated import scored
 from fathom.rationale import Status
+from fathom.transcript.mentions import is_denied
+from fathom.transcript.page import Page
 from fathom.verdict import Vote
 
-_LINE = re.compile(r"^[\W_]*(?:final )?(?:verdict|judge?ment|answer)[\W_]*[:：](.*)$", re.IGNORECASE | re.MULTILINE)
-_MARKUP = re.compile(r"(?:\\(?:boxed|text)|[\W_])+")
+_NAMES = ("verdict", "judge?ment", "answer")
+_CLAUSE_ENDS = re.compile(r"[.,;:!?\n]")
+_AROUND = " *_\"'()"
 
 
-def apart(text: str) -> tuple[str, str]:
-    """The thought of a reasoning model that stands in its text, and the rest; no rest where the thought never ends."""
-    thought, closed, rest = text.rpartition("</think>")
-    if closed:
-        return thought.strip().removeprefix("<think>").strip(), rest.strip()
-    begins = text.lstrip().startswith("<think>")
-    return (text.strip().removeprefix("<think>").strip(), "") if begins else ("", text.strip())
+def word(text: str, words: Mapping[str, float], *, finished: bool = True) -> float | Status:
+    """What the word stands for that an answer names as its verdict, or why there is none."""
+    page = Page.of(text)
+    if page is None:
+        return Status.TRUNCATED
+    alone = words.get(bare(page.folded))
+    if alone is not None:
+        return alone
+    if not finished:
+        return Status.TRUNCATED
+    lines = next((lines for name in _NAMES if (lines := named(page, name))), [])
+    said = agreed(page, lines, lambda value: words.get(bare(value)))
+    if isinstance(said, Status):
+        return said
+    return said if _later(after(page, lines), words) <= {said} else Status.CONTRADICTORY
 
 
-def last_word(answer: str, words: Mapping[str, float]) -> set[float]:
-    """What the words stand for that an answer names as its verdict."""
-    said = [answer, *_LINE.findall(answer)]
-    return {words[bare] for each in said if (bare := _MARKUP.sub(" ", each).strip().casefold()) in words}
+def _later(text: str, words: Mapping[str, float]) -> set[float]:
+    """What clauses that end in one of the words say: what it stands for, or the opposite where they deny it."""
+    clauses = (clause.rstrip(_AROUND).rpartition(" ") for clause in _CLAUSE_ENDS.split(text))
+    found = ((before[-300:], words.get(last.lstrip(_AROUND))) for before, _, last in clauses)
+    return {1 - value if is_denied(before) else value for before, value in found if value is not None}
 
 
 def vote_of_word(text: str, words: Mapping[str, float], *, finished: bool) -> Vote:
     """A vote on one response: what the one word stands for that the text ends in."""
-    _, answer = apart(text)
-    named = last_word(answer, words)
-    if len(named) > 1:
-        return Vote(Status.CONTRADICTORY, text=text)
-    return scored(named.pop(), text) if named else absent(text, finished=finished)
+    said = word(text, words, finished=finished)
+    return Vote(said, text=text) if isinstance(said, Status) else scored(said, text)
+
+
+def spellings(choices: Choices) -> Choices:
+    """The choices in small letters, in capitals and with a capital, as `word` reads them all."""
+    return {form: place for each, place in choices.items() for form in (each.lower(), each.upper(), each.title())}

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from fathom.judges._templated import TemplatedJudge, absent
 from fathom.rationale import MOST_UNITS, Rationale, Status, Unit
 from fathom.records import Comparison
+from fathom.transcript.page import apart
 from fathom.verdict import Vote
 
 TAIL = 80
@@ -37,13 +38,20 @@ class RMR1Judge(TemplatedJudge):
         return "rm_r1/trained" if self.trained else "rm_r1/instruct"
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
-        """One of the two answers, whole and in the last 80 characters; both there contradict each other."""
-        there = [winner for winner, answer in enumerate(ANSWERS) if answer in text[-TAIL:]]
+        """One of the two answers, whole and in the last 80 characters; both there contradict each other.
+
+        A thought is not read, nor are blanks at the end. In a text that was cut off the answer must be the very end.
+        """
+        _, spoken = apart(text)
+        if spoken is None:
+            return Vote(Status.TRUNCATED, text=text)
+        tail = spoken.rstrip()[-(TAIL if finished else len(ANSWERS[0])) :]
+        there = [winner for winner, answer in enumerate(ANSWERS) if answer in tail]
         if len(there) > 1:
-            return Vote(Status.CONTRADICTORY, rationale=_rationale(text), text=text)
+            return Vote(Status.CONTRADICTORY, rationale=_rationale(spoken), text=text)
         if not there:
             return absent(text, finished=finished)
-        return Vote(Status.OK, winner=there[0], rationale=_rationale(text, there[0]), text=text)
+        return Vote(Status.OK, winner=there[0], rationale=_rationale(spoken, there[0]), text=text)
 
 
 def _rationale(text: str, winner: int | None = None) -> Rationale:

@@ -12,21 +12,22 @@ without rewards of single samples, are `fathom.scaling.differences`.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
+from fathom.judges._lines import agreed, bare, tagged
 from fathom.judges._probabilities import Choices
-from fathom.judges._templated import TemplatedJudge, absent
-from fathom.judges._words import apart
+from fathom.judges._templated import TemplatedJudge
 from fathom.rationale import Status
 from fathom.records import Comparison
 from fathom.rewards import accuracy_reward, strength_reward
+from fathom.transcript.page import Page, apart
 from fathom.verdict import Vote
 
 STRENGTHS = (-3, -2, -1, 1, 2, 3)
 """Below 0 the first response is better, above 0 the second; 1 is slightly, 3 is much."""
-_ANSWER = re.compile(r"<answer>\s*(.*?)\s*</answer>", re.DOTALL)
+_LETTERS = {"a": 0, "b": 1}
+_NUMBERS = {form: strength for strength in STRENGTHS for form in (str(strength), f"{strength:+d}")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,32 +43,32 @@ class ThinkRMJudge(TemplatedJudge):
         return f"think_rm/{'trained_' if self.trained else ''}{self.labels}"
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
-        """The last `<answer>` after the thought. Invalid where it is not one of the answers, whole."""
-        thought, answer = apart(text)
-        given = _ANSWER.findall(answer)
-        if not given:
-            return _thinking(absent(text, finished=finished), thought)
-        return _thinking(self._vote(given[-1], text), thought)
+        """The `<answer>` after the thought. Invalid where it is not one of the answers, whole.
 
-    def _vote(self, answer: str, text: str) -> Vote:
+        The authors take the last of several; here two that differ are contradictory. One that is quoted is none.
+        """
+        thought, _ = apart(text)
+        vote = self._vote(text, finished)
+        return replace(vote, reasoning=thought) if thought else vote
+
+    def _vote(self, text: str, finished: bool) -> Vote:
+        page = Page.of(text)
+        if page is None:
+            return Vote(Status.TRUNCATED, text=text)
+        answers = _LETTERS if self.labels == "binary" else _NUMBERS
+        answer = agreed(page, tagged(page, "answer"), lambda value: answers.get(bare(value)), finished=finished)
+        if isinstance(answer, Status):
+            return Vote(answer, text=text)
         if self.labels == "binary":
-            winner = {"A": 0, "B": 1}.get(answer)
-            return Vote(Status.INVALID, text=text) if winner is None else Vote(Status.OK, winner=winner, text=text)
-        strength = {str(strength): strength for strength in STRENGTHS}.get(answer.removeprefix("+"))
-        if strength is None:
-            return Vote(Status.INVALID, text=text)
-        scores = (float(max(-strength, 0)), float(max(strength, 0)))
-        return Vote(Status.OK, winner=int(strength > 0), scores=scores, text=text)
+            return Vote(Status.OK, winner=answer, text=text)
+        scores = (float(max(-answer, 0)), float(max(answer, 0)))
+        return Vote(Status.OK, winner=int(answer > 0), scores=scores, text=text)
 
     def reward(self, vote: Vote, comparison: Comparison) -> float:
         """1 or 0; with strengths 1 where winner and strength are the label's, 0.5 for the winner alone, else 0."""
         if comparison.label is None:
             raise ValueError(f"comparison {comparison.id!r} has no label to reward a verdict by")
         return (accuracy_reward if self.labels == "binary" else strength_reward)(vote, comparison.label)
-
-
-def _thinking(vote: Vote, thought: str) -> Vote:
-    return replace(vote, reasoning=thought) if thought else vote
 
 
 JUDGE = ThinkRMJudge

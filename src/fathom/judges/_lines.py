@@ -1,0 +1,102 @@
+"""The line that a judge is told to close with: a name, a colon, and a value.
+
+    page = Page.of("Step 3 fails.\\n**Score:** 2")
+    [bare(line.value) for line in closing(page, "score")]                            # ["2"]
+
+Which part of a text counts, and what is only quoted there, is told by `fathom.transcript`, as for every other verdict.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Hashable, Sequence
+from itertools import islice
+from typing import NamedTuple, TypeVar
+
+from fathom.rationale import Status
+from fathom.transcript.choices import CONDITION
+from fathom.transcript.mentions import REVISION, around, is_denied, is_imagined, is_quoted
+from fathom.transcript.page import Page
+
+Value = TypeVar("Value", bound=Hashable)
+
+MOST_PLACES = 64
+"""A text with more such lines or tags is a model that loops: none of them counts."""
+
+_MARKUP = r"(?:[^\w\n\\]|_){0,12}"
+_LINK = r"[ \t*_~`\"')\]]{0,6}(?:[:=]|(?=\n|$))"
+_NOTHING = " \t*_#`$\\[("
+_WRAPPED = re.compile(r"\\(?:boxed|text|textbf|mathrm)\s*(?=\{)|\\[()\[\]]")
+_AROUND = " \t\n*_`$\"'“”‘’«»「」『』【】《》()[]{}"
+
+
+class Said(NamedTuple):
+    """What stands on the line or in the tag, in lower case, and where it ends on the page."""
+
+    value: str
+    end: int
+
+
+def named(page: Page, name: str) -> list[Said]:
+    """The lines `name: value` that are given and not quoted or struck out; a heading has its value on the next line."""
+    pattern = re.compile(
+        rf"\n({_MARKUP}(?:\d{{1,2}}[.)]{_MARKUP})?)(?:(?:the|my|our) )?(?:(?:final|overall) )?({name}){_LINK}"
+    )
+    return [_line(page, match.end()) for match in _found(pattern, page) if not _is_mentioned(page, match)]
+
+
+def tagged(page: Page, tag: str) -> list[Said]:
+    """What stands in `<tag>...</tag>` where it is given, and not quoted, denied or imagined."""
+    pattern = re.compile(rf"<{tag}>([^<]{{0,80}})</{tag}>")
+    return [Said(match[1], match.end()) for match in _found(pattern, page) if _is_given(page, *match.span())]
+
+
+def _found(pattern: re.Pattern[str], page: Page) -> list[re.Match[str]]:
+    found = [] if page.loops else list(islice(pattern.finditer(page.folded), MOST_PLACES + 1))
+    return found if len(found) <= MOST_PLACES else []
+
+
+def _is_mentioned(page: Page, match: re.Match[str]) -> bool:
+    line = page.folded[match.start() + 1 : page.line_end(match.end())]
+    return ">" in match[1] or "~~" in line or is_quoted(page, match.start(2), match.end())
+
+
+def _is_given(page: Page, start: int, end: int) -> bool:
+    before, behind = around(page, start, end)
+    return not (is_quoted(page, start, end) or is_denied(before) or is_imagined(before) or CONDITION.match(behind))
+
+
+def _line(page: Page, start: int) -> Said:
+    end = page.line_end(start)
+    while not page.folded[start:end].strip(_NOTHING) and end < len(page.folded):
+        start, end = end + 1, page.line_end(end + 1)
+    return Said(page.folded[start:end], end)
+
+
+def bare(value: str) -> str:
+    """A value without the markup, quotation marks and brackets around it, and without a stop or comma after it."""
+    return _WRAPPED.sub("", value).lstrip(_AROUND).rstrip(_AROUND + ".,!。")
+
+
+def agreed(
+    page: Page, said: Sequence[Said], read: Callable[[str], Value | None], *, finished: bool = True
+) -> Value | Status:
+    """What all that is said amounts to, or why that is nothing: it cannot be read, it differs, the text takes it back.
+
+    In a text that was cut off it must be the very end.
+    """
+    values = {read(each.value) for each in said}
+    rest = after(page, said)
+    if not finished and (len(values) != 1 or None in values or rest.strip()):
+        return Status.TRUNCATED
+    if not values:
+        return Status.MISSING
+    if len(values) > 1 or REVISION.search(rest):
+        return Status.CONTRADICTORY
+    value = values.pop()
+    return Status.INVALID if value is None else value
+
+
+def after(page: Page, said: Sequence[Said]) -> str:
+    """What stands after the last of it, in lower case."""
+    return page.folded[said[-1].end :] if said else ""
