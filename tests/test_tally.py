@@ -19,6 +19,7 @@ from fathom.errors import FathomError
 from fathom.judges import Voter
 from fathom.judging import verdict_row
 from fathom.metrics.calibration import Calibration
+from fathom.metrics.separation import auc
 from fathom.metrics.verdicts import Tally, summary, tally
 from fathom.metrics.votes import curve, curves, first
 from fathom.rationale import Status
@@ -274,3 +275,78 @@ def test_greedy_and_sampled_runs_stand_in_one_table_with_their_tokens() -> None:
     }
     assert summary({"all": table["sampled, 4 votes"]}) == summary({"all": of_all(sampled)})
     assert curves({"none": []}) == {}
+
+
+# Single responses -----------------------------------------------------------------------------------------------------
+
+
+def single(label: float | None, *scores: float | None, right_above: float | None = 0.5, n: int = 0) -> dict[str, Any]:
+    """A row of one response that a judge scored in several votes; None is a vote that could not be read."""
+    votes = [
+        Vote(MISSING, order=(0,)) if score is None else Vote(Status.OK, scores=(score,), order=(0,)) for score in scores
+    ]
+    comparison = Comparison(
+        id=f"single-{n}",
+        prompt=f"{n}?",
+        responses=("4",),
+        label=None if label is None else Label(scores=(label,)),
+    )
+    return as_json(verdict_row(comparison, Rule(aggregate="mean")(votes), right_above))
+
+
+@pytest.mark.parametrize(
+    ("row", "correct"),
+    [
+        pytest.param(single(1, 0.8), True, id="above the bound, and right"),
+        pytest.param(single(0, 0.8), False, id="above the bound, and wrong"),
+        pytest.param(single(0, 0.1), True, id="below the bound, and wrong"),
+        pytest.param(single(1, 1, 0, 1), True, id="by the mean of the votes"),
+        pytest.param(single(1, None, 0.8), True, id="by the votes that could be read"),
+        pytest.param(single(1, 0.5), False, id="on the bound"),
+        pytest.param(single(0, 1, 0), False, id="on the bound, by two votes"),
+        pytest.param(single(1, None), None, id="not readable"),
+        pytest.param(single(None, 0.8), None, id="no label"),
+        pytest.param(single(0.7, 0.8), None, id="a label that is neither right nor wrong"),
+        pytest.param(single(1, 8, right_above=None), None, id="a judge without a bound"),
+    ],
+)
+def test_a_single_response_is_held_against_its_label(row: dict[str, Any], correct: bool | None) -> None:
+    assert (row["correct"], row["label"], row["agreement"]) == (correct, None, None)
+
+
+def test_single_responses_have_an_accuracy_and_no_agreement() -> None:
+    rows = [single(1, 0.9), single(1, 0.2), single(0, 0.1, 0.2), single(0, None)]
+    told = of_all(rows)
+    assert (told.labelled, told.correct) == (4, 2)
+    assert told.strict is not None
+    assert told.readable is not None
+    assert told.half is not None
+    assert (told.strict.mean, told.readable.mean, told.half.mean) == (2 / 4, 2 / 3, 2 / 4)
+    assert told.agreement is None
+    assert told.alone.auc == 1.0  # 0.9 and 0.2 are right, 0.15 is wrong; what could not be read has no score
+
+
+def test_scores_without_a_bound_have_an_area_and_no_accuracy() -> None:
+    told = of_all([single(1, 9, right_above=None), single(0, 9, right_above=None), single(0, 2, right_above=None)])
+    assert (told.labelled, told.strict) == (0, None)
+    assert told.alone.auc == 3 / 4  # one of two wrong ones is below, one is equal
+    assert summary({"all": told})["all"]["auc"] == 3 / 4
+
+
+def test_the_first_votes_on_single_responses_are_held_against_the_label_too() -> None:
+    row = single(1, 1, 0, 0)
+    assert (first(row, 1)["correct"], first(row, 2)["correct"], first(row, 3)["correct"]) == (True, False, False)
+
+
+SCORES = st.lists(st.integers(0, 5).map(float), min_size=1, max_size=30)
+
+
+@given(SCORES, SCORES)
+def test_the_area_is_the_chance_that_a_right_one_scores_higher(right: list[float], wrong: list[float]) -> None:
+    chances = [1.0 if good > bad else 0.5 if good == bad else 0.0 for good in right for bad in wrong]
+    assert auc(right, wrong) == pytest.approx(sum(chances) / len(chances))
+    assert auc(wrong, right) == pytest.approx(1 - sum(chances) / len(chances))
+
+
+def test_there_is_no_area_of_one_kind_alone() -> None:
+    assert auc([1.0], []) is auc([], [1.0]) is None

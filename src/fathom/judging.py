@@ -22,6 +22,7 @@ from fathom.engines.scoring import Scorer
 from fathom.errors import FathomError
 from fathom.judges import Judge, Voter, find, verdicts
 from fathom.metrics import rankings
+from fathom.metrics.rows import correct
 from fathom.metrics.verdicts import Tally, count
 from fathom.rationale import Rationale, Status, Unit
 from fathom.records import Comparison, Label
@@ -91,7 +92,7 @@ async def rows(
 ) -> AsyncIterator[dict[str, Any]]:
     """One row a comparison, in their order."""
     async for comparison, verdict in verdicts(voter, comparisons, concurrency=concurrency):
-        yield verdict_row(comparison, verdict)
+        yield verdict_row(comparison, verdict, voter.right_above)
 
 
 async def write_verdicts(
@@ -106,22 +107,22 @@ async def write_verdicts(
     return tallies
 
 
-def verdict_row(comparison: Comparison, verdict: Verdict) -> dict[str, Any]:
+def verdict_row(comparison: Comparison, verdict: Verdict, right_above: float | None = None) -> dict[str, Any]:
     """`winner` and `label` are indices of the comparison's responses; `placement` says where the source had those.
 
     `correct` is None where no label names one best response or the verdict has a status other than ok. A tie is not
-    correct. Of a single response `label_scores` holds all that a label can tell.
+    correct. A single response has no `label` but `label_scores`: where that is 1 or 0 and the judge says above which
+    score it calls a response right (`Voter.right_above`), `correct` is whether both say the same.
     """
-    label = comparison.label.winner if comparison.label and len(comparison.responses) > 1 else None
-    told = label is not None and verdict.status is Status.OK
-    return {
+    row = {
         "id": comparison.id,
         "status": verdict.status,
         "winner": verdict.winner,
         "scores": verdict.scores,
-        "label": label,
+        "label": comparison.label.winner if comparison.label and len(comparison.responses) > 1 else None,
         "label_scores": comparison.label.scores if comparison.label else None,
-        "correct": verdict.winner == label if told else None,
+        "right_above": right_above,
+        "correct": None,
         "agreement": verdict.agreement,
         "flip_rate": verdict.flip_rate,
         "rule": _shallow(verdict.rule),
@@ -129,6 +130,7 @@ def verdict_row(comparison: Comparison, verdict: Verdict) -> dict[str, Any]:
         "votes": [_vote_row(vote) for vote in verdict.votes],
         **_judged(comparison),
     }
+    return row | {"correct": correct(row)}
 
 
 def _judged(comparison: Comparison) -> dict[str, Any]:
@@ -207,7 +209,7 @@ async def write_judged(
             _write(sink, ranking_row(comparison, result))
             done(bool(result.order))
         else:
-            _write(sink, verdict_row(comparison, result))
+            _write(sink, verdict_row(comparison, result, voter.right_above))
             done(result.status is Status.OK)
 
 

@@ -137,7 +137,7 @@ class Rule:
             tied = sum(vote.winner is None for vote in counted)
             winner = winner if scores[winner] > tied else None
         agreement = sum(vote.winner == winner for vote in readable) / len(readable)
-        return Verdict(tuple(votes), Status.OK, winner, scores, agreement, self)
+        return Verdict(tuple(votes), Status.OK, winner, scores, agreement if len(scores) > 1 else None, self)
 
     def _status(self, vote: Vote) -> Status:
         lacking = self.aggregate == "probability" and vote.probabilities is None and vote.error is not None
@@ -171,6 +171,7 @@ class Verdict:
 
     `status` is `OK` when a winner or a tie was found, and otherwise the status most of the unreadable votes had; then
     `scores`, one a response, and `agreement`, the share of readable votes that say what the verdict says, are `None`.
+    So is the agreement on a single response, which has no rival.
     """
 
     votes: tuple[Vote, ...]

@@ -18,8 +18,9 @@ from typing import Any, NamedTuple
 from fathom.answers import Verifier
 from fathom.bench import Benchmark
 from fathom.bench._files import comparison, each, found, placed
-from fathom.bench._outcomes import Row, mean, scores, source_first
+from fathom.bench._outcomes import Row, scores, source_first
 from fathom.conversations import BadRow
+from fathom.metrics.separation import auc
 from fathom.records import Comparison, Label
 
 FILES = ("*solutions*",)
@@ -102,18 +103,14 @@ def item(row: Row) -> list[tuple[str, float]]:
     right = row["metadata"]["right"]
     values = list(zip(source_first(row, scores(row) or [0.0] * len(right)), right, strict=True))
     valued = Valued(tuple(value for value, is_right in values if is_right), tuple(v for v, ok in values if not ok))
-    return [("best-of-n", _picked(valued)), ("auc", _area(valued))] if valued.right and valued.wrong else []
+    area = auc(valued.right, valued.wrong)
+    return [] if area is None else [("best-of-n", _picked(valued)), ("auc", area)]
 
 
 def _picked(valued: Valued) -> float:
     """The share of right ones among the solutions on top."""
     top = max(*valued.right, *valued.wrong)
     return valued.right.count(top) / (valued.right.count(top) + valued.wrong.count(top))
-
-
-def _area(valued: Valued) -> float:
-    """Under the ROC curve: how often a right solution scores above a wrong one; equal scores are half."""
-    return mean((good > bad) + 0.5 * (good == bad) for good in valued.right for bad in valued.wrong)
 
 
 BENCHMARK = Benchmark(

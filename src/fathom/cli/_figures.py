@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fathom.metrics.baselines import Baselines
     from fathom.metrics.calibration import Calibration
     from fathom.metrics.rankings import RankingTally
+    from fathom.metrics.separation import Separation
     from fathom.metrics.verdicts import Tally
 
 Counted = TypeVar("Counted")
@@ -29,6 +30,7 @@ VERDICTS: Mapping[str, Callable[[Tally], str]] = {
     "accuracy of the readable": lambda tally: str(tally.readable or "nothing readable with a label"),
     "accuracy, a tie is a half": lambda tally: str(tally.half or "no labels"),
     "accuracy without a judge": lambda tally: _baselines(tally.baselines),
+    "AUC of single responses": lambda tally: _auc(tally.alone),
     "share readable": lambda tally: str(tally.readable_share or "no rows"),
     "flip rate": lambda tally: str(tally.flip_rate or "no row was read in two orders"),
     "agreement of votes": lambda tally: str(tally.agreement or "no row has two readable votes"),
@@ -107,6 +109,11 @@ def _shares(counts: Counter[str], of: int | None = None) -> str:
 
 def _baselines(baselines: Baselines) -> str:
     return "\n".join(f"{name} {found.mean:.3f}" for name, found in baselines.accuracy.items()) or "no labels"
+
+
+def _auc(alone: Separation) -> str:
+    found = alone.auc
+    return "none" if found is None else f"{found:.3f} of {len(alone.right)} right, {len(alone.wrong)} wrong"
 
 
 def _calibration(calibration: Mapping[str, Calibration]) -> str:

@@ -159,7 +159,7 @@ def _voting(given: Mapping[str, Any]) -> Judge:
     aggregate = given["aggregate"] or judge.rule.aggregate
     if given["tie_votes"] == "drop" and aggregate != "majority":
         raise FathomError(
-            f"--tie-votes drop goes with --aggregate majority; {aggregate} adds up what votes tell, equal scores and all"
+            f"--tie-votes drop goes with --aggregate majority; {aggregate} adds up what votes tell, also equal scores"
         )
     return judge
 

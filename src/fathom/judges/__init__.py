@@ -66,6 +66,14 @@ class Voter(ABC):
         """How its votes become a verdict."""
         return Rule()
 
+    @property
+    def right_above(self) -> float | None:
+        """The score above which it calls a response right that stands alone, and below which wrong.
+
+        None where its scores only say which response is better.
+        """
+        return None
+
     @abstractmethod
     async def votes(self, comparison: Comparison, sample: int = 0) -> list[Vote]:
         """The votes on a comparison. Another `sample` gives other random draws, the same one the same."""
@@ -98,6 +106,7 @@ class Judge(Voter):
     engine: Engine | None = None
     sampling: Sampling = field(default_factory=Sampling)
     pattern: ClassVar[Pattern] = "pairwise"
+    right_above: ClassVar[float | None] = None
     choices: ClassVar[Choices] = {"A": 0, "B": 1, "C": None, "tie": None, "Tie": None}
     """How it spells its verdicts, for the probabilities of a vote: choices, and the response that each names."""
 

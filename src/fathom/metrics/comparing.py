@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple
 from fathom.errors import FathomError
 from fathom.metrics.intervals import Interval, clustered_mean, clustered_share, wilson
 from fathom.metrics.principles import named
-from fathom.metrics.rows import Row, prompt_key, strict
+from fathom.metrics.rows import Row, labelled, prompt_key, strict
 
 FEWEST_OF_A_PRINCIPLE = 20
 """Principles that occur in fewer rows are not told apart."""
@@ -81,7 +81,7 @@ def compare(rows_a: Iterable[Row], rows_b: Iterable[Row]) -> Contrast:
     """Raises FathomError where an id occurs twice in a run, and where no labelled item is in both."""
     a, b = _by_id(rows_a, "the first run"), _by_id(rows_b, "the second run")
     matched = [Item(row, b[id]) for id, row in a.items() if id in b]
-    items = [item for item in matched if item.a["label"] is not None and item.b["label"] is not None]
+    items = [item for item in matched if labelled(item.a) and labelled(item.b)]
     if not items:
         raise FathomError(
             f"nothing to compare: of {len(a)} and {len(b)} items {len(matched)} are in both runs, none of them with a"

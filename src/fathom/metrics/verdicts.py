@@ -22,7 +22,8 @@ from typing import Any
 from fathom.metrics.baselines import Baselines
 from fathom.metrics.calibration import Calibration, confidences
 from fathom.metrics.intervals import Interval, Share
-from fathom.metrics.rows import Row, deciding, half, prompt_key, strict
+from fathom.metrics.rows import Row, deciding, half, labelled, prompt_key, score_alone, strict, truth
+from fathom.metrics.separation import Separation
 
 FIGURES = ("strict", "readable", "readable_share", "half", "flip_rate", "agreement", "missing_mass")
 
@@ -33,7 +34,7 @@ class Tally:
 
     rows: int = 0
     labelled: int = 0
-    """Rows whose label names one best response; only these have an accuracy."""
+    """Rows whose label names one best response, or says that a single one is right; only these have an accuracy."""
     correct: int = 0
     status: Counter[str] = field(default_factory=Counter)
     votes: int = 0
@@ -47,6 +48,8 @@ class Tally:
     completion_tokens: int = 0
     shares: dict[str, Share] = field(default_factory=lambda: defaultdict(Share))
     baselines: Baselines = field(default_factory=Baselines)
+    alone: Separation = field(default_factory=Separation)
+    """Scores of single responses that a label calls right or wrong."""
     calibration: dict[str, Calibration] = field(default_factory=lambda: defaultdict(Calibration))
     """By what the confidence comes from: "probabilities" of verdicts, share of the "votes". Of labelled rows."""
 
@@ -59,7 +62,8 @@ class Tally:
         self._add_votes(row["votes"])
         for name, value in _figures(row):
             self.shares[name].add(value, prompt)
-        if row["label"] is not None:
+        self.alone.add(score_alone(row), truth(row))
+        if labelled(row):
             self.labelled += 1
             self.correct += bool(row["correct"])
             self.baselines.add(row, prompt)
@@ -116,14 +120,14 @@ def _figures(row: Row) -> Iterable[tuple[str, float]]:
     """The figures that a row has a part in."""
     readable = row["status"] == "ok"
     yield "readable_share", float(readable)
-    if row["label"] is not None:
+    if labelled(row):
         yield "strict", strict(row)
         yield "half", half(row)
         if readable:
             yield "readable", strict(row)
     if row["flip_rate"] is not None:
         yield "flip_rate", row["flip_rate"]
-    if readable and len(deciding(row)) > 1:
+    if readable and row["agreement"] is not None and len(deciding(row)) > 1:
         yield "agreement", row["agreement"]
     # Rows of older files have none.
     masses = [vote["missing_mass"] for vote in row["votes"] if vote.get("missing_mass") is not None]
@@ -156,6 +160,7 @@ def _summary(tally: Tally) -> dict[str, Any]:
         "labelled": tally.labelled,
         "correct": tally.correct,
         **{name: getattr(tally, name) for name in FIGURES},
+        "auc": tally.alone.auc,
         "baselines": tally.baselines.accuracy,
         "calibration": {
             source: {"ece": found.ece, "brier": found.brier, "bins": found.bins}

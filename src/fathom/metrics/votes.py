@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fathom.errors import FathomError
-from fathom.metrics.rows import Row
+from fathom.metrics.rows import Row, correct
 from fathom.metrics.verdicts import Tally
 from fathom.rationale import Status
 from fathom.verdict import Rule, Vote
@@ -28,18 +28,17 @@ def first(row: Row, votes: int) -> dict[str, Any]:
     counted = [place for place, vote in enumerate(row["votes"]) if vote["counted"]]
     cast = row["votes"][: counted[votes - 1] + 1] if votes < len(counted) else row["votes"]
     verdict = _rule(row)([_vote(vote) for vote in cast])
-    told = row["label"] is not None and verdict.status is Status.OK
-    return {
+    made = {
         **row,
         "status": str(verdict.status),
         "winner": verdict.winner,
         "scores": verdict.scores,
-        "correct": verdict.winner == row["label"] if told else None,
         "agreement": verdict.agreement,
         "flip_rate": verdict.flip_rate,
         "votes": cast,
         "tokens": {kind: sum(vote["tokens"][kind] for vote in cast) for kind in ("prompt", "completion")},
     }
+    return made | {"correct": correct(made)}
 
 
 def _rule(row: Row) -> Rule:

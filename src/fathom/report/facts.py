@@ -64,7 +64,7 @@ def _outcome(row: Row) -> Outcome:
     readable = bool(row["order"]) if "pairs" in row else row["status"] == "ok"
     if not readable:
         return "unreadable"
-    if row["winner"] is None:
+    if row["winner"] is None and len(row["responses"]) > 1:
         return "tie"
     if row["correct"] is None:
         return "unlabelled"

@@ -30,6 +30,10 @@ class Wrapped(Voter):
     def rule(self) -> Rule:
         return self.voter.rule
 
+    @property
+    def right_above(self) -> float | None:
+        return self.voter.right_above
+
 
 @dataclass(frozen=True)
 class Repeated(Wrapped):

@@ -51,11 +51,20 @@ function result(row) {
   const ranked = "pairs" in row;
   if (ranked && row.order.length === 0) return ["unreadable", "! No verdict: no pair could be read"];
   if (!ranked && row.status !== "ok") return ["unreadable", `! No verdict: ${STATUSES[row.status] ?? row.status}`];
+  if (row.responses.length === 1) return resultAlone(row);
   const label = row.label === null ? "no label" : `the label says ${nameOf(row.label)}`;
   if (row.winner === null) return ["tie", `= A tie; ${label}`];
   const says = `${nameOf(row.winner)} is ${row.responses.length > 2 ? "best" : "better"}`;
   if (row.label === null) return ["unlabelled", `${says}; ${label}`];
   return row.correct ? ["right", `✓ Right: ${says}`] : ["wrong", `✗ Wrong: ${says}; ${label}`];
+}
+
+/** A single response has no rival: it is called right or wrong, or only scored. */
+function resultAlone(row) {
+  const score = `score ${row.scores.map(short).join()}`;
+  if (row.correct == null) return ["unlabelled", `Scored alone: ${score}`];
+  const label = `the label says ${row.label_scores[0] === 1 ? "right" : "wrong"}`;
+  return row.correct ? ["right", `✓ Right: ${score}; ${label}`] : ["wrong", `✗ Wrong: ${score}; ${label}`];
 }
 
 function factsOf(row) {
