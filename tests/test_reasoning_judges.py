@@ -79,7 +79,7 @@ def test_the_page_of_judges_names_every_judge_with_its_pattern() -> None:
 # All of them ----------------------------------------------------------------------------------------------------------
 
 PIECES = ["Verdict: YES", "Verdict: no\n", "correct", "<answer>", "A", "</answer>", "\\boxed{", "3", "}", "</think>"]
-PIECES += ["<think>", "-2", "Final verdict: [[A]]", "<rubric>\n1. ", "<solution>", "\n"]
+PIECES += ["Scores: ", "Score: 7\n", "<think>", "-2", "Final verdict: [[A]]", "<rubric>\n1. ", "<solution>", "\n"]
 
 
 @given(st.sampled_from(NAMES), st.lists(st.sampled_from(PIECES) | st.text(max_size=9)).map("".join), st.booleans())
@@ -117,12 +117,12 @@ def test_the_label_never_reaches_the_prompt(name: str) -> None:
         pytest.param("Final answer: \\boxed{NO}", OK, 0.0, id="boxed"),
         pytest.param("<think>NO? Verdict: NO</think>\nYES", OK, 1.0, id="a thought is no verdict"),
         pytest.param("so Verdict: NO it seems</think>YES", OK, 1.0, id="a thought that the prompt began"),
-        pytest.param("<think>I would say YES", MISSING, None, id="a thought without an end"),
+        pytest.param("<think>I would say YES", TRUNCATED, None, id="a thought without an end"),
         pytest.param("Verdict: YES\nVerdict: NO", CONTRADICTORY, None, id="two verdicts"),
         pytest.param("Verdict: YES\nVerdict: yes", OK, 1.0, id="one verdict twice"),
         pytest.param("I say YES to that.", MISSING, None, id="in prose"),
-        pytest.param("Verdict: YES and NO", MISSING, None, id="a menu"),
-        pytest.param("Verdict: maybe", MISSING, None, id="another word"),
+        pytest.param("Verdict: YES and NO", INVALID, None, id="a menu"),
+        pytest.param("Verdict: maybe", INVALID, None, id="another word"),
     ],
 )
 def test_a_verifier_is_read_by_one_word(text: str, status: Status, score: float | None) -> None:
@@ -322,11 +322,12 @@ def test_what_is_no_strength_is_invalid(answer: str) -> None:
     assert ThinkRMJudge(labels="strength").read(f"<answer>{answer}</answer>", PAIR).status is INVALID
 
 
-def test_the_last_answer_after_the_thought_counts() -> None:
+def test_the_answer_after_the_thought_counts() -> None:
     judge = ThinkRMJudge()
-    vote = judge.read("<think>first <answer>A</answer></think> So <answer>A</answer>, no: <answer>B</answer>", PAIR)
+    vote = judge.read("<think>first <answer>A</answer></think> So <answer>B</answer>", PAIR)
     assert (vote.winner, vote.reasoning) == (1, "first <answer>A</answer>")
-    assert judge.read("<think><answer>A</answer>", PAIR).status is MISSING
+    assert judge.read("So <answer>A</answer>, no: <answer>B</answer>", PAIR).status is CONTRADICTORY
+    assert judge.read("<think><answer>A</answer>", PAIR).status is TRUNCATED
     assert judge.read("<answer>2</answer>", PAIR).status is INVALID
 
 
@@ -391,12 +392,12 @@ def test_solving_is_not_paid_silently_with_nothing() -> None:
 @pytest.mark.parametrize(
     ("text", "status", "scores"),
     [
-        ("It holds. \\boxed{7}", OK, (7.0,)),
-        ("\\boxed{3}, or rather \\boxed{ 10 }", OK, (10.0,)),
-        ("<think>\\boxed{3}</think>", MISSING, None),
-        ("\\boxed{11}", INVALID, None),
-        ("\\boxed{7.5}", INVALID, None),
-        ("\\boxed{-1}", INVALID, None),
+        ("It holds.\nScore: 7", OK, (7.0,)),
+        ("It gives \\boxed{3}.\nScore: 10", OK, (10.0,)),
+        ("<think>Score: 3</think>", MISSING, None),
+        ("Score: 11", INVALID, None),
+        ("Score: 7.5", INVALID, None),
+        ("Score: -1", INVALID, None),
     ],
 )
 def test_a_model_scores_its_own_solution(text: str, status: Status, scores: tuple[float] | None) -> None:

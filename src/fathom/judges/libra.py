@@ -15,7 +15,7 @@ from typing import ClassVar
 from fathom.judges import Pattern
 from fathom.judges._probabilities import Choices
 from fathom.judges._templated import TemplatedJudge
-from fathom.judges._words import vote_of_word
+from fathom.judges._words import spellings, vote_of_word
 from fathom.records import Comparison
 from fathom.rewards import accuracy_reward
 from fathom.verdict import Rule, Vote
@@ -29,7 +29,7 @@ class LibraJudge(TemplatedJudge):
 
     pattern: ClassVar[Pattern] = "pointwise"
     right_above: ClassVar[float | None] = 0.5
-    choices: ClassVar[Choices] = {"correct": 0, "incorrect": None}
+    choices: ClassVar[Choices] = spellings({"correct": 0, "incorrect": None})
     trained: bool = False
 
     @property

@@ -17,14 +17,15 @@ from typing import ClassVar
 
 from fathom.errors import FathomError
 from fathom.judges import Pattern
-from fathom.judges._templated import TemplatedJudge, absent, scored
-from fathom.judges._words import apart
+from fathom.judges._lines import after, agreed, bare, named
+from fathom.judges._templated import TemplatedJudge, scored
 from fathom.rationale import Status
 from fathom.records import Comparison
+from fathom.transcript.page import Page
 from fathom.verdict import Rule, Vote
 
 SCORES = range(11)
-_BOXED = re.compile(r"\\boxed\s*\{\s*([^{}]*?)\s*\}")
+_OF_TEN = re.compile(r" ?(?:/|out of) ?10$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,17 +44,27 @@ class SelfPRMJudge(TemplatedJudge):
         return "self_prm/instruct"
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
-        """The last boxed number after the thought; invalid where it is no whole number of the scale."""
-        boxed = _BOXED.findall(apart(text)[1])
-        if not boxed:
-            return absent(text, finished=finished)
-        number = boxed[-1]
-        on_scale = number.isascii() and number.isdigit() and len(number) < 3 and int(number) in SCORES
-        return scored(float(number), text) if on_scale else Vote(Status.INVALID, text=text)
+        """The number on the line `Score:`, because solutions have boxes of their own.
+
+        Invalid where it is no whole number of the scale; contradictory where two such lines differ, or a score is
+        spoken of after them. A text that was cut off has none: the number may go on.
+        """
+        page = Page.of(text)
+        if page is None or not finished:
+            return Vote(Status.TRUNCATED, text=text)
+        lines = named(page, "score")
+        score = agreed(page, lines, _score)
+        if isinstance(score, Status):
+            return Vote(score, text=text)
+        return Vote(Status.CONTRADICTORY, text=text) if "score" in after(page, lines) else scored(score, text)
 
     def reward(self, vote: Vote, comparison: Comparison) -> float:
         """Raises FathomError: the paper trains solving alone, and pays nothing for a score."""
         raise FathomError("Self-PRM is not trained to judge: its model is trained to solve; take libra for that")
+
+
+def _score(value: str) -> float | None:
+    return {str(score): float(score) for score in SCORES}.get(_OF_TEN.sub("", bare(value)))
 
 
 JUDGE = SelfPRMJudge

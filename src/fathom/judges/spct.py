@@ -17,15 +17,20 @@ from typing import ClassVar
 from fathom import prompts
 from fathom.engines import ChatMessage
 from fathom.judges import Judge, Pattern
+from fathom.judges._lines import after, agreed, named
 from fathom.rationale import MOST_UNITS, Rationale, Status, Unit
 from fathom.records import Comparison
 from fathom.rewards import strictly_best_reward
+from fathom.transcript.page import Page
 from fathom.verdict import Rule, Vote, highest
 
 SCORES = range(1, 11)
 BINARY = range(2)
 _PRINCIPLE = re.compile(r"^Principle \d+: *(\S.*)$(?:\n^Definition: *(.*)$)?", re.MULTILINE)
-_BOXED = re.compile(r"\\boxed\s*\{([^{}]*)\}")
+_BOXED = re.compile(
+    r"[\s*_`$(\[\\]*\\boxed\s*\{([^{}]*)\}[\s*_`$})\].\\]*"
+    r"(?:, one number a response, in their order\.?)?"  # the prompt's own words, which models repeat
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,18 +64,22 @@ class SPCTJudge(Judge):
         return [{"role": "user", "content": text}]
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
-        """The last line of scores counts, because a critique may try others before it.
+        """The line of scores counts, and no box anywhere else: a critique tries scores, and quotes answers in boxes.
 
-        Missing where there is none; invalid where it holds another number of scores, or one that is not on the scale.
+        Missing where there is none; invalid where it holds anything but as many scores of the scale as there are
+        responses, in a box; contradictory where two such lines differ, or a box follows.
         """
-        rationale = _principles(text)
-        boxed = _BOXED.findall(text)
-        if not boxed:
-            status = Status.MISSING if finished else Status.TRUNCATED
-            return Vote(status, rationale=rationale, text=text)
-        scores = _scores(boxed[-1], BINARY if self._binary(comparison) else SCORES)
-        if len(scores) != len(comparison.responses):
-            return Vote(Status.INVALID, rationale=rationale, text=text)
+        page = Page.of(text)
+        if page is None:
+            return Vote(Status.TRUNCATED, text=text)
+        rationale = _principles(page.text)
+        lines = named(page, "scores")
+        scale = BINARY if self._binary(comparison) else SCORES
+        scores = agreed(page, lines, lambda value: _scores(value, scale, len(comparison.responses)), finished=finished)
+        if not isinstance(scores, Status) and "\\boxed" in after(page, lines):
+            scores = Status.CONTRADICTORY
+        if isinstance(scores, Status):
+            return Vote(scores, rationale=rationale, text=text)
         return Vote(Status.OK, winner=highest(scores), scores=scores, rationale=rationale, text=text)
 
     def reward(self, vote: Vote, comparison: Comparison) -> float:
@@ -91,11 +100,13 @@ def _principles(text: str) -> Rationale:
     return Rationale(tuple(units))
 
 
-def _scores(text: str, scale: range) -> tuple[float, ...]:
-    """The whole numbers of the scale, between commas; nothing where any is another."""
-    entries = [entry.strip() for entry in text.split(",")]
-    on_scale = all(entry.isascii() and entry.isdigit() and int(entry) in scale for entry in entries)
-    return tuple(map(float, entries)) if on_scale else ()
+def _scores(line: str, scale: range, count: int) -> tuple[float, ...] | None:
+    """The whole numbers of the scale that stand in the box, between commas; None where any is another."""
+    boxed = _BOXED.fullmatch(line)
+    known = {str(score): float(score) for score in scale}
+    scores = [known.get(entry.strip()) for entry in boxed[1].split(",")] if boxed else []
+    told = tuple(score for score in scores if score is not None)
+    return told if len(told) == len(scores) == count else None
 
 
 JUDGE = SPCTJudge

@@ -18,7 +18,7 @@ from fathom.judges import Pattern
 from fathom.judges._degenerate import degenerate
 from fathom.judges._probabilities import Choices
 from fathom.judges._templated import TemplatedJudge
-from fathom.judges._words import vote_of_word
+from fathom.judges._words import spellings, vote_of_word
 from fathom.rationale import Rationale, Status, Unit
 from fathom.records import Comparison
 from fathom.rewards import strictly_best_reward
@@ -37,7 +37,7 @@ class VerifierJudge(TemplatedJudge):
 
     pattern: ClassVar[Pattern] = "pointwise"
     right_above: ClassVar[float | None] = 0.5
-    choices: ClassVar[Choices] = {"YES": 0, "NO": None}
+    choices: ClassVar[Choices] = spellings({"yes": 0, "no": None})
     trained: bool = False
     guard: Literal["refuse", "ask"] = "refuse"
 

@@ -20,17 +20,15 @@ from typing import ClassVar
 from fathom.engines import Completion, Sampling
 from fathom.judges import Pattern
 from fathom.judges._probabilities import Choices, masses_at
-from fathom.judges._templated import TemplatedJudge, absent, scored
-from fathom.judges._words import apart, last_word
+from fathom.judges._templated import TemplatedJudge, scored
+from fathom.judges._words import spellings, word
 from fathom.rationale import Status
 from fathom.records import Comparison
 from fathom.rewards import strictly_best_reward
 from fathom.verdict import Rule, Vote
 
 WORDS = {"yes": 1.0, "no": 0.0}
-SPELLINGS: Choices = {
-    spelling: place for place, word in enumerate(WORDS) for spelling in (word, word.upper(), word.title())
-}
+SPELLINGS = spellings({"yes": 0, "no": 1})
 """`yes` and its like are the first of two masses, `no` and its like the second."""
 TOP = 20
 """Of the most likely tokens: as many as servers give, so that little mass is missing."""
@@ -69,12 +67,9 @@ class YesNoJudge(TemplatedJudge):
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
         """What the word says without its probability, which is what training is paid for."""
-        named = last_word(apart(text)[1], WORDS)
-        if len(named) > 1:
-            return Vote(Status.CONTRADICTORY, text=text)
-        if not named:
-            return absent(text, finished=finished)
-        yes = named.pop()
+        yes = word(text, WORDS, finished=finished)
+        if isinstance(yes, Status):
+            return Vote(yes, text=text)
         return Vote(Status.OK, winner=int(yes == 0), text=text) if self.pairs else scored(yes, text)
 
     def reward(self, vote: Vote, comparison: Comparison) -> float:
