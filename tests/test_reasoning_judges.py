@@ -22,7 +22,7 @@ import fathom.judges
 from fathom.engines import Completion, Request, Sampling, TokenLogprob
 from fathom.errors import FathomError
 from fathom.judges import Judge, find
-from fathom.judges._degenerate import degenerate
+from fathom.judges._degenerate import degenerate, holds
 from fathom.judges.libra import LibraJudge
 from fathom.judges.rm_r1 import RMR1Judge
 from fathom.judges.s2j import S2JJudge
@@ -164,6 +164,59 @@ def test_a_response_that_says_nothing_is_told_by_kind(response: str, kind: str |
     assert degenerate(response) == kind
 
 
+PAPER = (" ", ".", ",", ":", "Thought process:", "Let's solve this problem step by step.")
+PAPER += ("Solution", "解", "かいせつ", "Respuesta")
+
+
+@pytest.mark.parametrize("reference", [None, "12", "Paris", "B", "\\frac{1}{2}", "十二", "∞", "x = 3", ""])
+@pytest.mark.parametrize("key", PAPER)
+def test_the_ten_keys_of_the_paper_say_nothing(key: str, reference: str | None) -> None:
+    assert degenerate(key, reference) is not None
+
+
+@pytest.mark.parametrize(
+    ("response", "reference"),
+    [
+        ("Paris,", "Paris"),
+        ("paris:", "Paris."),
+        ("while True:", "while True"),
+        ('";"', ";"),
+        ("Final answer: yes,", "yes"),
+        ("The answer is \\boxed{},", "{}"),
+        ("答案是：解，", "解"),
+        ("ＡＢＣ：", "abc"),
+        ("Solution", "solution"),
+        ("The solution is B:", "(B)"),
+    ],
+)
+def test_a_response_that_holds_the_reference_is_asked_about(response: str, reference: str) -> None:
+    assert degenerate(response, reference) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "reference", "there"),
+    [
+        ("It costs 12cm.", "12", True),
+        ("It is 112 or 123.", "12", False),
+        ("答案是十二。", "十二", True),
+        ("x<0", "<", True),
+        ("Let's begin.", "b", False),
+        ("It is (B).", "b", True),
+        ("The cats sat.", "cat", True),
+        ("anything", "", False),
+        ("It is \\frac12", "\\frac{12}", False),
+        ("a - b", "a b", True),
+    ],
+)
+def test_a_text_holds_a_reference_as_it_is_spelt(text: str, reference: str, there: bool) -> None:
+    assert holds(text, reference) == there
+
+
+@given(st.text(), st.text(), st.text())
+def test_a_text_holds_what_stands_in_it_between_spaces(before: str, reference: str, after: str) -> None:
+    assert holds(f"{before} {reference} {after}", reference) or not reference.strip()
+
+
 @given(st.text())
 def test_the_reference_answer_itself_is_never_degenerate(text: str) -> None:
     assert degenerate(text, text) is None or not text.strip()
@@ -259,8 +312,13 @@ def test_where_one_of_several_cannot_be_read_the_vote_names_it_and_keeps_the_oth
 
 
 def test_a_verifier_without_a_reference_says_what_to_do() -> None:
-    with pytest.raises(FathomError, match="no reference answer"):
-        VerifierJudge().ask(ONE.model_copy(update={"reference": None}))
+    engine = Saying(Completion("YES"))
+    for response in ("It is 4.", "Solution"):
+        asked = ONE.model_copy(update={"reference": None, "responses": (response,)})
+        with pytest.raises(FathomError, match="no reference answer"):
+            VerifierJudge().ask(asked)
+        with pytest.raises(FathomError, match="no reference answer"):
+            asyncio.run(VerifierJudge(engine=engine)(asked))
 
 
 def test_no_right_answer_of_real_problems_is_called_degenerate() -> None:

@@ -1,11 +1,11 @@
 """Responses that say nothing: blanks, punctuation, openers after which no answer comes.
 
     degenerate("Thought process:")                                                   # "opener"
-    degenerate(":", reference=":")                                                   # None: it is the answer
+    degenerate("Paris,", reference="Paris")                                          # None: it holds the answer
 
 Verifiers with a reference have been fooled by these ("One token to fool LLM-as-a-judge", arXiv 2507.08794), so a judge
 may call them wrong without a model. Not promised: that every text without content is told. The openers are those of a
-few languages, and an answer of one such word is taken for one unless the reference is that word.
+few languages, and an answer in other words than the reference's is taken for one where it breaks off like one.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _OPENERS = re.compile(
 
 
 def degenerate(response: str, reference: str | None = None) -> Kind | None:
-    """Why a response says nothing; None where it says something, or is the reference answer itself."""
+    """Why a response says nothing; None where it says something, and always where it holds the reference answer."""
     if not response.strip():
         return "empty"
-    if reference is not None and response.strip() == reference.strip():
+    if reference is not None and holds(response, reference):
         return None
     if all(unicodedata.category(letter)[0] in "PZC" for letter in response):
         return "punctuation"
@@ -37,6 +37,25 @@ def degenerate(response: str, reference: str | None = None) -> Kind | None:
     if breaks_off and len(response.split()) <= MOST_WORDS and not any(map(str.isdecimal, response)):
         return "opener"
     return "opener" if _OPENERS.fullmatch(_heard(response)) else None
+
+
+def holds(text: str, reference: str) -> bool:
+    """Whether a text has the reference answer in it: as it is spelt, or word for word without the signs between.
+
+    Case, width and space do not count. A number is not in a longer one, nor a single letter in a word. An empty
+    reference is in no text.
+    """
+    spelt, heard = _flat(reference), _heard(reference)
+    before = r"(?<!\d)" if spelt[:1].isdecimal() else ""
+    after = r"(?!\d)" if spelt[-1:].isdecimal() else ""
+    if re.fullmatch("[a-z]", spelt):
+        before, after = r"(?<![^\W\d_])", r"(?![^\W\d_])"
+    literally = bool(spelt) and re.search(before + re.escape(spelt) + after, _flat(text)) is not None
+    return literally or (bool(heard) and f" {heard} " in f" {_heard(text)} ")
+
+
+def _flat(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def _heard(text: str) -> str:

@@ -12,7 +12,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from fathom.engines import ChatMessage
 from fathom.errors import FathomError
 from fathom.judges import Pattern
 from fathom.judges._degenerate import degenerate
@@ -32,7 +31,8 @@ class VerifierJudge(TemplatedJudge):
     """Scores responses, each alone, against the comparison's reference answer.
 
     `guard` says what becomes of a response that says nothing (see `degenerate`): `refuse` calls it NO without asking
-    the model, and the vote's rationale says so; `ask` asks about it as about any other.
+    the model, and the vote's rationale says so; `ask` asks about it as about any other. A response that holds the
+    reference answer is always asked about.
     """
 
     pattern: ClassVar[Pattern] = "pointwise"
@@ -49,14 +49,14 @@ class VerifierJudge(TemplatedJudge):
     def own_template(self) -> str:
         return "verifier/trained" if self.trained else "verifier/instruct"
 
-    def ask(self, comparison: Comparison) -> list[ChatMessage]:
-        """Raises FathomError for a comparison without a reference answer."""
+    def check(self, comparison: Comparison) -> None:
+        """Raises FathomError for several responses, and for a comparison without a reference answer."""
+        super().check(comparison)
         if comparison.reference is None:
             raise FathomError(
                 f"comparison {comparison.id!r} has no reference answer to verify by; name its column with "
                 "--map reference=COLUMN, or take a judge that needs none, such as libra"
             )
-        return super().ask(comparison)
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
         return vote_of_word(text, WORDS, finished=finished)
