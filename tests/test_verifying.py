@@ -51,6 +51,46 @@ def test_a_truncated_negative_is_the_first_sentence_of_a_right_solution(text: st
     assert truncated(text, score=0.0) is None
 
 
+@pytest.mark.parametrize(
+    ("first", "reference"),
+    [
+        ("答案是十二。", "十二"),
+        ("The limit is ∞.", "∞"),
+        ("The sign is <.", "<"),
+        ("It costs 12cm.", "12"),
+        ("It is TRUE.", "true"),
+        ("It is １２.", "12"),
+        ("It is \\frac{1}{2}.", "\\frac{1}{2}"),
+    ],
+)
+def test_a_first_sentence_that_holds_the_reference_is_left_out(first: str, reference: str) -> None:
+    assert truncated(f"{first} So it is.", reference) is None
+    assert truncated(f"{first} So it is.", "something else") == first
+
+
+def test_a_longer_number_is_not_the_reference() -> None:
+    assert truncated("We take 112 apart. It is 12.") == "We take 112 apart."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1. We add. It is 12.",
+        "By Dr. Who it is 12.",
+        "```python\nprint(12)\n```",
+        "See e.g. the sum. It is 12.",
+        "2) \nIt is 12.",
+    ],
+)
+def test_what_is_no_sentence_is_left_out(text: str) -> None:
+    assert truncated(text) is None
+
+
+def test_no_comparisons_are_an_error() -> None:
+    with pytest.raises(FathomError, match="no comparisons"):
+        verifying.examples([])
+
+
 @given(st.floats(0, 0.3), st.integers(0, 3))
 def test_truncated_negatives_are_the_share_that_is_asked_for(share: float, seed: int) -> None:
     rows = verifying.examples(sums.comparisons(40, seed=seed), truncated=share, seed=seed)

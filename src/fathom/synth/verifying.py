@@ -7,17 +7,19 @@ an opener such as "Thought process:" for one. So the first sentences of right so
 example in nine in the paper. They are no openers that `fathom probe` tries, so that it still measures something new.
 
 A comparison has a reference answer, and a label that scores each response 1 (right) or 0 (wrong). Not promised: that no
-first sentence gives the answer in other words; one that holds the reference literally is left out.
+first sentence gives the answer in other words; one that holds the reference as it is spelt is left out.
 """
 
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
 from fathom.errors import FathomError
+from fathom.judges._degenerate import holds
 from fathom.judges.verifier import VerifierJudge
 from fathom.probes.keys import keys
 from fathom.records import Comparison
@@ -25,6 +27,12 @@ from fathom.synth.merging import plain, sentences
 
 TRUNCATED = 0.11
 """Share of truncated negatives in the paper's data: 20,000 of 180,000."""
+
+
+_ABBREVIATED = re.compile(
+    r"\b(?:[a-z]|dr|mrs?|ms|prof|st|jr|sr|no|nr|eqs?|figs?|vs|cf|ca|approx|resp|thm|def|sec|ch|vol|pp?)\.$",
+    re.IGNORECASE,
+)
 
 
 class Answer(NamedTuple):
@@ -38,12 +46,14 @@ class Answer(NamedTuple):
 def examples(comparisons: Iterable[Comparison], *, truncated: float = 0.0, seed: int = 0) -> list[dict[str, Any]]:
     """A training row a response, as SFT takes them; truncated negatives are the share `truncated` of all rows.
 
-    Raises FathomError where a comparison has no reference or no such label, and where there are too few right
-    solutions of several sentences.
+    Raises FathomError where there are no comparisons, where one has no reference or no such label, and where there are
+    too few right solutions of several sentences.
     """
     if not 0 <= truncated < 1:
         raise FathomError(f"the share of truncated negatives is {truncated}; allowed is 0 or more, and below 1")
     answers = [answer for comparison in comparisons for answer in _alone(comparison)]
+    if not answers:
+        raise FathomError("there are no comparisons to make training data of")
     rng = random.Random(f"truncated/{seed}")
     rows = answers + _drawn(answers, round(len(answers) * truncated / (1 - truncated)), rng)
     rng.shuffle(rows)
@@ -76,11 +86,17 @@ def truncate(answer: Answer) -> Answer | None:
     """The first sentence of a right solution, as a wrong one; None where that may be right, or is a master key."""
     comparison = answer.comparison
     first, *others = [sentence.strip() for sentence in sentences(comparison.responses[0])] or [""]
-    reference = plain(comparison.reference or "")
-    if not answer.right or not others or f" {reference} " in f" {plain(first)} " or plain(first) in _keys():
+    if not answer.right or not others or holds(first, comparison.reference or ""):
+        return None
+    if plain(first) in _keys() or not _is_sentence(first):
         return None
     shorter = comparison.model_copy(update={"id": f"{comparison.id}/truncated", "responses": (first,)})
     return Answer(shorter, right=False, truncated=True)
+
+
+def _is_sentence(text: str) -> bool:
+    """Not the number of a list, the fence of a listing, or what ends in an abbreviation and goes on."""
+    return any(map(str.isalpha, text)) and "```" not in text and not _ABBREVIATED.search(text)
 
 
 @cache
