@@ -274,6 +274,14 @@ def test_an_answer_that_is_not_given_is_none(text: str, status: Status) -> None:
     assert read(ThinkRMJudge(), text).status is status
 
 
+@pytest.mark.parametrize(
+    "before", ["Between the two, A is better:", "Rather than B:", "Not B, so", "If I had to choose between them:"]
+)
+def test_an_answer_that_closes_the_text_is_given_whatever_leads_up_to_it(before: str) -> None:
+    assert read(ThinkRMJudge(), f"{before} <answer>A</answer>\n").winner == 0
+    assert read(ThinkRMJudge(), "Assistant B ends with <answer>B</answer>").status is MISSING
+
+
 @pytest.mark.parametrize("text", ["<answer>A", "<answer>A</answer> Let me che", "<answer>A</answer>\n<answer>B"])
 def test_an_answer_before_the_cut_is_not_the_last_word(text: str) -> None:
     assert read(ThinkRMJudge(), text, finished=False).status is TRUNCATED

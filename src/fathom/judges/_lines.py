@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeVar
 
 from fathom.rationale import Status
 from fathom.transcript.choices import CONDITION
-from fathom.transcript.mentions import REVISION, around, is_denied, is_imagined, is_quoted
+from fathom.transcript.mentions import REVISION, around, is_denied, is_imagined, is_quoted, is_spoken
 from fathom.transcript.page import Page
 
 Value = TypeVar("Value", bound=Hashable)
@@ -46,7 +46,10 @@ def named(page: Page, name: str) -> list[Said]:
 
 
 def tagged(page: Page, tag: str) -> list[Said]:
-    """What stands in `<tag>...</tag>` where it is given, and not quoted, denied or imagined."""
+    """What stands in `<tag>...</tag>` where it is given, and not quoted, denied or imagined.
+
+    What closes the text is given whatever leads up to it: "rather than B: <answer>A</answer>".
+    """
     pattern = re.compile(rf"<{tag}>([^<]{{0,80}})</{tag}>")
     return [Said(match[1], match.end()) for match in _found(pattern, page) if _is_given(page, *match.span())]
 
@@ -63,7 +66,10 @@ def _is_mentioned(page: Page, match: re.Match[str]) -> bool:
 
 def _is_given(page: Page, start: int, end: int) -> bool:
     before, behind = around(page, start, end)
-    return not (is_quoted(page, start, end) or is_denied(before) or is_imagined(before) or CONDITION.match(behind))
+    if is_quoted(page, start, end) or is_spoken(before):
+        return False
+    closes = not page.folded[end:].strip()
+    return closes or not (is_denied(before) or is_imagined(before) or CONDITION.match(behind))
 
 
 def _line(page: Page, start: int) -> Said:

@@ -60,11 +60,14 @@ def is_denied(before: str) -> bool:
 
 def is_imagined(before: str) -> bool:
     """Whether the sentence that leads up to a verdict only considers it, or has somebody else say it."""
-    if not before:
-        return False
+    return bool(before) and (_IMAGINED.search(before) is not None or is_spoken(before))
+
+
+def is_spoken(before: str) -> bool:
+    """Whether the sentence that leads up to a verdict has somebody else say it."""
     clause = _CLAUSE_BREAK.split(before)[-1]
     spoken = _SPOKEN.search(clause) and not _FIRST_PERSON.search(clause)
-    return bool(_IMAGINED.search(before) or spoken or _SPEAKER.match(before))
+    return bool(spoken or _SPEAKER.match(before))
 
 
 def is_quoted(page: Page, start: int, end: int) -> bool:
