@@ -355,6 +355,19 @@ def test_rm_r1_keeps_the_rubric_of_a_chat_task() -> None:
     assert (rationale.trace, rationale.verdict) == ("", "A")
 
 
+def test_rm_r1_takes_the_outermost_items_for_principles_and_no_marks() -> None:
+    text = (
+        "<rubric>\n  1. **Warmth (60%)**: is it kind?\n     - tone: gentle\n\t- words: few\n"
+        "  **2. Brevity:** is it short?\n</rubric>\n<answer>[[A]]</answer>"
+    )
+    rationale = RMR1Judge().read(text, PAIR).rationale
+    assert rationale is not None
+    assert [(unit.principle, unit.definition) for unit in rationale.units] == [
+        ("Warmth (60%)", "is it kind?"),
+        ("Brevity", "is it short?"),
+    ]
+
+
 def test_rm_r1_keeps_the_solution_of_a_reasoning_task() -> None:
     text = (
         "<type>Reasoning</type>\n<solution>\n2 + 2 = 4\n</solution>\n<eval>A is right.</eval>\n<answer>[[B]]</answer>"

@@ -23,7 +23,7 @@ TAIL = 80
 """Characters at the end in which the answer is looked for."""
 ANSWERS = ("<answer>[[A]]</answer>", "<answer>[[B]]</answer>")
 _RUBRIC = re.compile(r"<rubric>(.*?)(?:<justify>|</rubric>)", re.DOTALL)
-_ITEM = re.compile(r"^[ \t]*(?:\d+[.)]|[-*•])[ \t]+([^:\n]+)(?::[ \t]*(.*))?$", re.MULTILINE)
+_ITEM = re.compile(r"^([ \t]*)(?:\d+[.)]|[-*•])[ \t]+([^:\n]+)(?::[ \t]*(.*))?$", re.MULTILINE)
 _SOLUTION = re.compile(r"<solution>(.*?)</solution>", re.DOTALL)
 
 
@@ -56,9 +56,15 @@ class RMR1Judge(TemplatedJudge):
 
 def _rationale(text: str, winner: int | None = None) -> Rationale:
     rubric, solution = _RUBRIC.search(text), _SOLUTION.search(text)
-    items = _ITEM.findall(rubric[1]) if rubric else []
-    units = tuple(Unit(name, definition) for name, definition in items[:MOST_UNITS])
+    units = _principles(rubric[1]) if rubric else ()
     return Rationale(units, solution[1] if solution else "", None if winner is None else ("A", "B")[winner])
+
+
+def _principles(rubric: str) -> tuple[Unit, ...]:
+    """Its outermost items: what is indented further says more of one of them. Without the marks of bold letters."""
+    items = [(len(indent), Unit(*told)) for indent, *told in _ITEM.findall(rubric.replace("**", "").expandtabs())]
+    outermost = min((indent for indent, _ in items), default=0)
+    return tuple(unit for indent, unit in items if indent == outermost)[:MOST_UNITS]
 
 
 JUDGE = RMR1Judge
