@@ -47,7 +47,7 @@ OK, MISSING, INVALID, TRUNCATED, CONTRADICTORY = (
 )
 PAIR = Comparison(id="1", prompt="2 + 2?", responses=("4", "5"), reference="4", label=Label(best=0))
 ONE = Comparison(id="1", prompt="2 + 2?", responses=("It is 4.",), reference="4", label=Label(scores=(1.0,)))
-NAMES = ("libra", "rm_r1", "s2j", "self_prm", "think_rm", "verifier", "yes_no")
+NAMES = sorted(module.name for module in pkgutil.iter_modules(fathom.judges.__path__) if module.name[0] != "_")
 
 
 @dataclass
@@ -71,15 +71,15 @@ def test_the_page_of_judges_names_every_judge_with_its_pattern() -> None:
     page = (Path(__file__).parent.parent / "docs" / "judges.md").read_text(encoding="utf-8")
     shows = {"pointwise": "one", "pairwise": "a pair", "listwise": "a list"}
     named = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", page, re.MULTILINE))
-    there = [module.name for module in pkgutil.iter_modules(fathom.judges.__path__) if module.name[0] != "_"]
-    assert sorted(named) == sorted(there)
-    assert all(named[name].startswith(shows[find(name)().pattern]) for name in there)
+    assert sorted(named) == NAMES
+    assert all(named[name].startswith(shows[find(name)().pattern]) for name in NAMES)
 
 
 # All of them ----------------------------------------------------------------------------------------------------------
 
 PIECES = ["Verdict: YES", "Verdict: no\n", "correct", "<answer>", "A", "</answer>", "\\boxed{", "3", "}", "</think>"]
 PIECES += ["Scores: ", "Score: 7\n", "<think>", "-2", "Final verdict: [[A]]", "<rubric>\n1. ", "<solution>", "\n"]
+PIECES += ["[[A>B]]", "[[C]]", "Output (b)", "[RESULT] 4", '{"score": "7"}', "final decision is Tie", "m", "tie"]
 
 
 @given(st.sampled_from(NAMES), st.lists(st.sampled_from(PIECES) | st.text(max_size=9)).map("".join), st.booleans())
@@ -87,7 +87,11 @@ def test_any_text_is_a_vote_and_only_a_readable_one_decides(name: str, text: str
     judge = find(name)()
     vote = judge.read(text, comparison(judge), finished=finished)
     assert vote.text == text
-    assert (vote.status is OK) == (vote.winner is not None or vote.scores is not None)
+    assert vote.status is OK or (vote.winner, vote.scores) == (None, None)
+    assert vote.winner in (None, *range(len(comparison(judge).responses)))
+    if vote.status is OK and judge.pattern == "pointwise":
+        assert vote.scores is not None
+        assert len(vote.scores) == 1
 
 
 @pytest.mark.parametrize("name", NAMES)
