@@ -14,11 +14,14 @@ from typing import Any
 import pytest
 
 from fathom import runs
-from fathom.rationale import Status
+from fathom.judges import side_by_side
+from fathom.judging import verdict_row
+from fathom.rationale import Rationale, Status, Unit
+from fathom.records import Comparison, Label
 from fathom.report import overview, viewer
 from fathom.report.evidence import gather
-from fathom.verdict import Rule
-from judged import ranked, row, swapped, vote, written
+from fathom.verdict import Rule, Vote
+from judged import as_json, ranked, row, swapped, vote, written
 
 pytest.importorskip("playwright.sync_api", reason='needs pip install "fathom-rm[dev]"')
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -115,6 +118,24 @@ def test_a_row_shows_its_responses_and_its_votes_in_both_orders(browser: Browser
         assert page.locator(".unit .chip").all_inner_texts() == ["B = Response 2", "A = Response 2"]
         assert page.locator(".unit .wrong").count() == 2
         assert page.locator(".judgment").first.inner_text() == "A needle lies here."
+
+
+def test_responses_judged_alone_show_what_was_said_of_each(browser: Browser, tmp_path: Path) -> None:
+    refused = Vote(
+        Status.OK, scores=(0.0,), order=(0,), rationale=Rationale((Unit("Content", judgment="It is bare."),))
+    )
+    scored = Vote(Status.OK, scores=(1.0,), order=(0,))
+    one = Comparison(id="one", prompt="2 + 2?", responses=("4",), label=Label(scores=(0.0,)))
+    rows = [
+        row([side_by_side([refused, scored])], id="two"),
+        as_json(verdict_row(one, Rule(aggregate="mean")([scored]), right_above=0.5)),
+    ]
+    path = page_of(tmp_path, rows)
+    with Opened(browser, path, "#row=two") as page:
+        expect(page.locator(".vote details summary").first).to_have_text("Response 1: ok")
+        expect(page.locator(".vote details .judgment")).to_have_text("It is bare.")
+    with Opened(browser, path, "#row=one") as page:
+        expect(page.locator(".result")).to_have_text("✗ Wrong: score 1; the label says wrong")
 
 
 def test_a_vote_without_a_verdict_says_why(browser: Browser, few: Path) -> None:

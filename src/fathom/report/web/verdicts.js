@@ -169,6 +169,7 @@ function voteCard(vote, number, label) {
     vote.error ? element("p", { class: "error" }, vote.error) : null,
     ...(vote.rationale ? rationale(vote, label) : []),
     vote.reasoning ? folded("Reasoning", passage(vote.reasoning, "Reasoning", "code")) : null,
+    ...(vote.parts ?? []).map(partOf),
     vote.text ? folded("Raw text", passage(vote.text, "Raw text", "code")) : null,
   ];
   const summary = element(
@@ -182,9 +183,20 @@ function voteCard(vote, number, label) {
   return element("details", { class: "vote", open: true }, summary, ...content);
 }
 
+/** What was said of one response alone; null where all of it stands in the raw text. */
+function partOf(part, index) {
+  const content = [
+    part.error ? element("p", { class: "error" }, part.error) : null,
+    ...(part.rationale ? rationale({ ...part, order: [index] }, null) : []),
+    part.reasoning ? passage(part.reasoning, "Reasoning", "code") : null,
+  ].filter((each) => each !== null);
+  return content.length ? folded(`${nameOf(index)}: ${part.status}`, ...content) : null;
+}
+
 function outcomeOf(vote, label) {
   if (vote.status !== "ok")
     return [element("span", { class: "unreadable" }, `! ${vote.status}: ${STATUSES[vote.status] ?? ""}`)];
+  if (vote.order.length === 1) return chip(null, "scored alone");
   return [chip(vote.winner), label === null ? null : held(vote.winner === label)];
 }
 
@@ -193,6 +205,7 @@ function detailsOf(vote) {
     vote.structure,
     vote.scores ? `scores ${vote.scores.map(short).join(" : ")}` : null,
     vote.probabilities ? `probabilities ${vote.probabilities.map((share) => share.toFixed(2)).join(" : ")}` : null,
+    vote.missing_mass == null ? null : `probability elsewhere ${vote.missing_mass.toFixed(2)}`,
     vote.meta_score == null ? null : `meta score ${short(vote.meta_score)}`,
     vote.counted === false ? "not counted" : null,
     plural(vote.tokens.completion, "token"),
