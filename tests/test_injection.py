@@ -136,8 +136,8 @@ def slots(n: int) -> list[str]:
     return ["QinstructionQ", "QreferenceQ", *(f"Qresponse{k}Q" for k in range(n))]
 
 
-UNSHOWN = {"S2JJudge"}
-"""Judges that solve a task themselves, and are paid for it, so that they may not see the reference answer."""
+UNSHOWN = {"S2JJudge", "LibraJudge", "SelfPRMJudge", "YesNoJudge"}
+"""Judges that are to find out by themselves what is right, so that they may not see the reference answer."""
 
 
 @cache
@@ -161,8 +161,8 @@ def assert_keeps_its_structure(judge: Judge, texts: Sequence[str]) -> None:
         for message, empty in zip(asked, expected, strict=True):
             assert_only_filled(empty["content"], message["content"], values)
         shown = "".join(message["content"] for message in expected)
-        parts = values if reference and type(judge).__name__ not in UNSHOWN else values.keys() - {"QreferenceQ"}
-        assert all(name in shown for name in parts), "the prompt leaves a part out"
+        assert all(name in shown for name in values.keys() - {"QreferenceQ"}), "the prompt leaves a part out"
+        assert ("QreferenceQ" in shown) == (reference and type(judge).__name__ not in UNSHOWN)
 
 
 def test_every_judge_is_tested_here() -> None:
