@@ -283,9 +283,9 @@ def test_what_is_called_right_and_wrong_alone_lies_on_either_side_of_the_bound(n
     right, wrong = (judge.read(text, ONE).scores for text in said.get(name, ("Yes", "No")))
     assert right is not None
     assert wrong is not None
-    assert judge.right_above is not None
-    assert wrong[0] < judge.right_above < right[0]
-    assert Repeated(judge, 2).right_above == judge.right_above
+    assert judge.right_from is not None
+    assert wrong[0] < judge.right_from <= right[0]
+    assert Repeated(judge, 2).right_from == judge.right_from
 
 
 @pytest.mark.parametrize(("said", "correct"), [("YES", True), ("NO", False)])
@@ -297,7 +297,7 @@ def test_rows_of_a_single_response_are_held_against_its_label(said: str, correct
         return [row async for row in rows(voter, [ONE])]
 
     [row] = asyncio.run(judged())
-    assert (row["correct"], row["right_above"]) == (correct, 0.5)
+    assert (row["correct"], row["right_from"]) == (correct, 0.5)
 
 
 def test_probabilities_of_each_of_several_responses_are_kept() -> None:
@@ -556,6 +556,7 @@ def spelt(*tokens: str, at: int = 0, **masses: float) -> Completion:
         pytest.param(spelt("**", "No", "**", ": it is not.", at=1, Yes=0.2, No=0.6), 0.25, id="in markdown"),
         pytest.param(one_token("Well", Yes=0.45, No=0.15, Well=0.4), 0.75, id="another word was drawn"),
         pytest.param(spelt("<think>", "No", "</think>", "Yes", ", good", at=3, Yes=0.9, No=0.1), 0.9, id="a thought"),
+        pytest.param(spelt("[THINK]", "No", "[/THINK]", "Yes", ", good", at=3, Yes=0.9, No=0.1), 0.9, id="in brackets"),
     ],
 )
 def test_where_the_text_is_prose_its_first_word_is_weighed(completion: Completion, share: float) -> None:

@@ -280,7 +280,7 @@ def test_greedy_and_sampled_runs_stand_in_one_table_with_their_tokens() -> None:
 # Single responses -----------------------------------------------------------------------------------------------------
 
 
-def single(label: float | None, *scores: float | None, right_above: float | None = 0.5, n: int = 0) -> dict[str, Any]:
+def single(label: float | None, *scores: float | None, right_from: float | None = 0.5, n: int = 0) -> dict[str, Any]:
     """A row of one response that a judge scored in several votes; None is a vote that could not be read."""
     votes = [
         Vote(MISSING, order=(0,)) if score is None else Vote(Status.OK, scores=(score,), order=(0,)) for score in scores
@@ -291,7 +291,7 @@ def single(label: float | None, *scores: float | None, right_above: float | None
         responses=("4",),
         label=None if label is None else Label(scores=(label,)),
     )
-    return as_json(verdict_row(comparison, Rule(aggregate="mean")(votes), right_above))
+    return as_json(verdict_row(comparison, Rule(aggregate="mean")(votes), right_from))
 
 
 @pytest.mark.parametrize(
@@ -302,12 +302,12 @@ def single(label: float | None, *scores: float | None, right_above: float | None
         pytest.param(single(0, 0.1), True, id="below the bound, and wrong"),
         pytest.param(single(1, 1, 0, 1), True, id="by the mean of the votes"),
         pytest.param(single(1, None, 0.8), True, id="by the votes that could be read"),
-        pytest.param(single(1, 0.5), False, id="on the bound"),
-        pytest.param(single(0, 1, 0), False, id="on the bound, by two votes"),
+        pytest.param(single(1, 0.5), True, id="on the bound, and right"),
+        pytest.param(single(0, 1, 0), False, id="on the bound by two votes, and wrong"),
         pytest.param(single(1, None), None, id="not readable"),
         pytest.param(single(None, 0.8), None, id="no label"),
         pytest.param(single(0.7, 0.8), None, id="a label that is neither right nor wrong"),
-        pytest.param(single(1, 8, right_above=None), None, id="a judge without a bound"),
+        pytest.param(single(1, 8, right_from=None), None, id="a judge without a bound"),
     ],
 )
 def test_a_single_response_is_held_against_its_label(row: dict[str, Any], correct: bool | None) -> None:
@@ -327,7 +327,7 @@ def test_single_responses_have_an_accuracy_and_no_agreement() -> None:
 
 
 def test_scores_without_a_bound_have_an_area_and_no_accuracy() -> None:
-    told = of_all([single(1, 9, right_above=None), single(0, 9, right_above=None), single(0, 2, right_above=None)])
+    told = of_all([single(1, 9, right_from=None), single(0, 9, right_from=None), single(0, 2, right_from=None)])
     assert (told.labelled, told.strict) == (0, None)
     assert told.alone.auc == 3 / 4  # one of two wrong ones is below, one is equal
     assert summary({"all": told})["all"]["auc"] == 3 / 4
@@ -335,7 +335,7 @@ def test_scores_without_a_bound_have_an_area_and_no_accuracy() -> None:
 
 def test_the_first_votes_on_single_responses_are_held_against_the_label_too() -> None:
     row = single(1, 1, 0, 0)
-    assert (first(row, 1)["correct"], first(row, 2)["correct"], first(row, 3)["correct"]) == (True, False, False)
+    assert (first(row, 1)["correct"], first(row, 2)["correct"], first(row, 3)["correct"]) == (True, True, False)
 
 
 SCORES = st.lists(st.integers(0, 5).map(float), min_size=1, max_size=30)

@@ -92,7 +92,7 @@ async def rows(
 ) -> AsyncIterator[dict[str, Any]]:
     """One row a comparison, in their order."""
     async for comparison, verdict in verdicts(voter, comparisons, concurrency=concurrency):
-        yield verdict_row(comparison, verdict, voter.right_above)
+        yield verdict_row(comparison, verdict, voter.right_from)
 
 
 async def write_verdicts(
@@ -107,12 +107,12 @@ async def write_verdicts(
     return tallies
 
 
-def verdict_row(comparison: Comparison, verdict: Verdict, right_above: float | None = None) -> dict[str, Any]:
+def verdict_row(comparison: Comparison, verdict: Verdict, right_from: float | None = None) -> dict[str, Any]:
     """`winner` and `label` are indices of the comparison's responses; `placement` says where the source had those.
 
     `correct` is None where no label names one best response or the verdict has a status other than ok. A tie is not
-    correct. A single response has no `label` but `label_scores`: where that is 1 or 0 and the judge says above which
-    score it calls a response right (`Voter.right_above`), `correct` is whether both say the same.
+    correct. A single response has no `label` but `label_scores`: where that is 1 or 0 and the judge says from which
+    score on it calls a response right (`Voter.right_from`), `correct` is whether both say the same.
     """
     row = {
         "id": comparison.id,
@@ -121,7 +121,7 @@ def verdict_row(comparison: Comparison, verdict: Verdict, right_above: float | N
         "scores": verdict.scores,
         "label": comparison.label.winner if comparison.label and len(comparison.responses) > 1 else None,
         "label_scores": comparison.label.scores if comparison.label else None,
-        "right_above": right_above,
+        "right_from": right_from,
         "correct": None,
         "agreement": verdict.agreement,
         "flip_rate": verdict.flip_rate,
@@ -209,7 +209,7 @@ async def write_judged(
             _write(sink, ranking_row(comparison, result))
             done(bool(result.order))
         else:
-            _write(sink, verdict_row(comparison, result, voter.right_above))
+            _write(sink, verdict_row(comparison, result, voter.right_from))
             done(result.status is Status.OK)
 
 

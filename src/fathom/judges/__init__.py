@@ -67,8 +67,8 @@ class Voter(ABC):
         return Rule()
 
     @property
-    def right_above(self) -> float | None:
-        """The score above which it calls a response right that stands alone, and below which wrong.
+    def right_from(self) -> float | None:
+        """The score from which on it calls a response right that stands alone; a lower one calls it wrong.
 
         None where its scores only say which response is better.
         """
@@ -106,7 +106,7 @@ class Judge(Voter):
     engine: Engine | None = None
     sampling: Sampling = field(default_factory=Sampling)
     pattern: ClassVar[Pattern] = "pairwise"
-    right_above: ClassVar[float | None] = None
+    right_from: ClassVar[float | None] = None
     choices: ClassVar[Choices] = {"A": 0, "B": 1, "C": None, "tie": None, "Tie": None}
     """How it spells its verdicts, for the probabilities of a vote: choices, and the response that each names."""
 

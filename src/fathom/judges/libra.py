@@ -28,7 +28,7 @@ class LibraJudge(TemplatedJudge):
     """Scores responses, each alone. `trained` asks for nothing but the form. The reference answer is not shown."""
 
     pattern: ClassVar[Pattern] = "pointwise"
-    right_above: ClassVar[float | None] = 0.5
+    right_from: ClassVar[float | None] = 0.5
     choices: ClassVar[Choices] = spellings({"correct": 0, "incorrect": None})
     trained: bool = False
 

@@ -33,7 +33,7 @@ class SelfPRMJudge(TemplatedJudge):
     """Scores solutions from 0 to 10, each alone. The reference answer is not shown: no policy has it."""
 
     pattern: ClassVar[Pattern] = "pointwise"
-    right_above: ClassVar[float | None] = SCORES[-1] / 2
+    right_from: ClassVar[float | None] = SCORES[-1] / 2
 
     @property
     def rule(self) -> Rule:

@@ -50,7 +50,7 @@ class SPCTJudge(Judge):
         return Rule(aggregate="sum")
 
     @property
-    def right_above(self) -> float | None:  # type: ignore[override]
+    def right_from(self) -> float | None:  # type: ignore[override]
         return 0.5 if self.binary else None
 
     def ask(self, comparison: Comparison) -> list[ChatMessage]:

@@ -36,7 +36,7 @@ class VerifierJudge(TemplatedJudge):
     """
 
     pattern: ClassVar[Pattern] = "pointwise"
-    right_above: ClassVar[float | None] = 0.5
+    right_from: ClassVar[float | None] = 0.5
     choices: ClassVar[Choices] = spellings({"yes": 0, "no": None})
     trained: bool = False
     guard: Literal["refuse", "ask"] = "refuse"

@@ -25,6 +25,7 @@ from fathom.judges._words import spellings, word
 from fathom.rationale import Status
 from fathom.records import Comparison
 from fathom.rewards import strictly_best_reward
+from fathom.transcript.page import apart
 from fathom.verdict import Rule, Vote
 
 WORDS = {"yes": 1.0, "no": 0.0}
@@ -43,7 +44,7 @@ class YesNoJudge(TemplatedJudge):
     """
 
     choices: ClassVar[Choices] = SPELLINGS
-    right_above: ClassVar[float | None] = 0.5
+    right_from: ClassVar[float | None] = 0.5
     sampling: Sampling = field(default_factory=lambda: Sampling(max_tokens=1))
     pairs: bool = False
     trained: bool = False
@@ -120,9 +121,9 @@ class YesNoJudge(TemplatedJudge):
 
 def _first_word(text: str) -> int | None:
     """Where the first word of an answer begins, after the thought; None where the thought never ends."""
-    _, ended, answer = text.rpartition("</think>")
-    found = re.search(r"\w", answer) if ended or "<think>" not in text else None
-    return None if found is None else len(text) - len(answer) + found.start()
+    found = re.search(r"\w.*", apart(text)[1] or "", re.DOTALL)
+    # A thought may also stand amid an answer, which has no one place then.
+    return len(text) - len(found[0]) if found and text.endswith(found[0]) else None
 
 
 JUDGE = YesNoJudge

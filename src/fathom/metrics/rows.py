@@ -42,20 +42,20 @@ def score_alone(row: Row) -> float | None:
 
 def labelled(row: Row) -> bool:
     """Whether a verdict can be held against the label: the best of several, or a single response called right."""
-    return row["label"] is not None or (truth(row) is not None and row.get("right_above") is not None)
+    return row["label"] is not None or (truth(row) is not None and row.get("right_from") is not None)
 
 
 def correct(row: Row) -> bool | None:
     """Whether verdict and label agree; None where `labelled` says no, and for a verdict that could not be read.
 
-    A tie is not correct. Nor is a single response's score that lies just between right and wrong.
+    A tie is not correct. A single response's score is held against `right_from`.
     """
     if row["status"] != "ok" or not labelled(row):
         return None
     if row["label"] is not None:
         return bool(row["winner"] == row["label"])
-    score, bound = score_alone(row), row["right_above"]
-    return None if score is None else score != bound and (score > bound) == truth(row)
+    score = score_alone(row)
+    return None if score is None else (score >= row["right_from"]) == truth(row)
 
 
 def strict(row: Row) -> float:

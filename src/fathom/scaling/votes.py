@@ -31,8 +31,8 @@ class Wrapped(Voter):
         return self.voter.rule
 
     @property
-    def right_above(self) -> float | None:
-        return self.voter.right_above
+    def right_from(self) -> float | None:
+        return self.voter.right_from
 
 
 @dataclass(frozen=True)
