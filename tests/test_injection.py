@@ -253,6 +253,8 @@ def _is_safe(node: nodes.Expr) -> bool:
             return _is_safe(one) and (other is None or _is_safe(other))
         case nodes.Add(right=nodes.Const(value=int())):
             return True  # a number: no text can be added to one
+        case nodes.Filter(node=nodes.Const(value="%.3g"), name="format"):
+            return True  # nor written as one
         case nodes.Concat(nodes=parts):
             return all(map(_is_safe, parts))
     return False
