@@ -112,6 +112,17 @@ def test_several_benchmarks_load_a_local_model_once(
     assert all(runs.open(tmp_path / f"{name}.jsonl").meta["summary"] for name in ("judgebench", "jetts"))
 
 
+def test_what_is_to_be_spent_at_most_is_for_all_benchmarks_together(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    options = ("--data", folders[0], "--model", "mini", "--style", "breadth", "--max-tokens", 40, "--limit", 1)
+    fathom("judgebench", "--out", tmp_path / "one", *options)
+    (row,) = runs.open(tmp_path / "one" / "judgebench.jsonl").rows()
+    spent = sum(row["tokens"].values())
+    with pytest.raises(FathomError, match="tokens are spent of the"):
+        fathom("judgebench", "jetts", "--out", tmp_path / "all", *options, "--max-total-tokens", spent + spent // 4)
+    assert (tmp_path / "all" / "judgebench.jsonl").exists()
+    assert not (tmp_path / "all" / "jetts.jsonl").exists()
+
+
 def test_several_benchmarks_start_vllm_once_and_end_it(
     folders: tuple[Path, Path], checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -88,42 +88,37 @@ def opened(
     `lent`.
     """
     from fathom.engines.cache import CachedEngine
-    from fathom.engines.metering import Metered
 
     out = given["out"]
     judge = _voting(given)
     # A judge of one response is asked about several one by one.
     comparisons, inputs = source or _read(given, check or (judge.check if judge.pattern == "pairwise" else None))
-    metered = Metered(
-        runner or _engine(given), price=_price(given), max_cost=given["max_cost"], max_tokens=given["max_total_tokens"]
-    )
+    metered = _metered(given, runner or _engine(given))
     cached = CachedEngine(metered, given["journal"] or (f"{out}.journal" if out else ":memory:"))
     return Opened(given, comparisons, inputs, metered, cached, replace(judge, engine=cached))
 
 
 @contextmanager
 def lent(given: Mapping[str, Any]) -> Iterator[Engine]:
-    """One engine for several runs, which is opened here and closed here, and by none of them.
+    """One engine for several runs, which is opened here and closed here, and by none of them; bounds are for all.
 
     Raises FathomError for what cannot be opened: before a model is loaded, where it can be told by then.
     """
     import asyncio
 
     _voting(given)
-    engine = _engine(given)
+    engine = _metered(given, _engine(given))
     try:
         yield _Lent(engine)
     finally:
-        close: Any = getattr(engine, "close", None)
-        if close is not None:
-            asyncio.run(close())
+        asyncio.run(engine.close())
 
 
 @dataclass(frozen=True)
 class _Lent:
     """An engine as it is, but for `close`."""
 
-    engine: Engine
+    engine: Metered
 
     @property
     def identity(self) -> str:
@@ -133,9 +128,7 @@ class _Lent:
         return await self.engine.complete(request)
 
     def stop(self) -> None:
-        stop: Any = getattr(self.engine, "stop", None)
-        if stop is not None:
-            stop()
+        self.engine.stop()
 
 
 def _engine(given: Mapping[str, Any]) -> Engine:
@@ -146,6 +139,12 @@ def _engine(given: Mapping[str, Any]) -> Engine:
     flags = {name: given[name] for name in ("base_url", "device", "dtype", "max_batch_tokens")}
     name = named(given["engine"], given["base_url"])
     return engines.open(name, located(given["model"]), **options(given["engine_option"], flags))
+
+
+def _metered(given: Mapping[str, Any], engine: Engine) -> Metered:
+    from fathom.engines.metering import Metered
+
+    return Metered(engine, price=_price(given), max_cost=given["max_cost"], max_tokens=given["max_total_tokens"])
 
 
 def _voting(given: Mapping[str, Any]) -> Judge:
