@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import random
 from collections import Counter
+from collections.abc import Callable
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -23,11 +26,13 @@ from fathom.reproductions.adaptive_votes import (
     adaptive,
     against_all,
     best_possible,
+    deviations,
     endings,
     expected,
     fixed,
     fixed_accuracy,
     simulated,
+    spread_of_places,
 )
 from fathom.scaling.adaptive import settled_after
 from fathom.verdict import Rule
@@ -72,6 +77,27 @@ def test_with_all_votes_the_best_rule_is_their_majority_and_with_none_a_coin() -
     assert best_possible(0.75, 0.25, 0.0) == pytest.approx(0.5, abs=1e-4)
     with_one = best_possible(0.75, 0.25, 1 / MOST)
     assert 0.75 - 1e-9 <= with_one < best_possible(0.75, 0.25, 3 / MOST)
+
+
+def rows(chance: Callable[[int], float], count: int = 400) -> list[dict[str, Any]]:
+    rng = random.Random(0)
+    return [
+        {"label": 0, "votes": [{"status": "ok", "winner": int(rng.random() > chance(place))} for place in range(MOST)]}
+        for _ in range(count)
+    ]
+
+
+def test_votes_that_get_worse_with_their_place_are_not_exchangeable() -> None:
+    assert 0.5 < spread_of_places(rows(lambda _: 0.7)) < 1.6  # chi-squared with 31 degrees of freedom, divided by 31
+    assert spread_of_places(rows(lambda place: 0.8 - place / 100)) > 5
+
+
+def test_a_lucky_order_is_told_in_standard_deviations() -> None:
+    told = expected((20, 12, 0, 0), FREE, fixed(1))
+    assert told.variance == pytest.approx(20 * 12 / 32**2)
+    always_right = [[Judged(1.0, 1, 0.0)] * 100]
+    deviation = (1 - 20 / 32) * 100 / (100 * told.variance) ** 0.5
+    assert deviations(always_right, [[told] * 100]) == pytest.approx(deviation)
 
 
 def test_tokens_are_a_share_of_those_of_all_votes_and_differences_are_paired() -> None:

@@ -22,10 +22,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
-from math import comb, exp, lgamma
+from math import comb, exp, lgamma, sqrt
 from operator import mul
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, variance
 from typing import Any
 
 from fathom.atomic import replacing
@@ -152,6 +152,8 @@ class Judged:
     tokens: float
     other: float
     """The chance of another verdict than that of all votes."""
+    variance: float = 0.0
+    """Of the points, over the orders."""
 
 
 def fixed(count: int) -> Stops:
@@ -170,8 +172,10 @@ def expected(cast: Counts, tokens: Sequence[float], stops: Stops) -> Judged:
     """Over all orders in which these votes could have been cast; `tokens` are those of a vote of each kind."""
     ends = endings(cast, stops)
     last = _winner(cast)
+    points = sum(chance * _points(counts) for counts, chance in ends.items())
     return Judged(
-        points=sum(chance * _points(counts) for counts, chance in ends.items()),
+        points=points,
+        variance=sum(chance * (_points(counts) - points) ** 2 for counts, chance in ends.items()),
         tokens=sum(chance * sum(map(mul, counts, tokens)) for counts, chance in ends.items()),
         other=sum(chance for counts, chance in ends.items() if _winner(counts) != last),
     )
@@ -221,7 +225,7 @@ ALL = f"fixed {MOST}"
 
 def collect(arm: arms.Arm, out: Path, seeds: Sequence[int]) -> Runs:
     def cast(seed: int, name: str) -> list[tuple[Counts, list[float]]]:
-        return [_cast(row) for row in open_run(out / f"seed-{seed}" / arm / f"{name}.jsonl").rows()]
+        return [_cast(row) for row in _rows(arm, out, seed, name)]
 
     all_votes = [cast(seed, "fixed") for seed in seeds]
     runs = {
@@ -234,6 +238,26 @@ def collect(arm: arms.Arm, out: Path, seeds: Sequence[int]) -> Runs:
             for seed, run in zip(seeds, all_votes, strict=True)
         ]
     return runs
+
+
+def _rows(arm: arms.Arm, out: Path, seed: int, name: str) -> list[dict[str, Any]]:
+    return list(open_run(out / f"seed-{seed}" / arm / f"{name}.jsonl").rows())
+
+
+def deviations(happened: Sequence[Sequence[Judged]], expected: Sequence[Sequence[Judged]]) -> float:
+    """By how many standard deviations the points of one order are above their mean over all."""
+    pairs = [pair for run, other in zip(happened, expected, strict=True) for pair in zip(run, other, strict=True)]
+    return sum(one.points - mean.points for one, mean in pairs) / sqrt(sum(mean.variance for _, mean in pairs))
+
+
+def spread_of_places(rows: Sequence[Mapping[str, Any]]) -> float:
+    """How much the accuracy of the first, second, ... vote varies, where 1 is as much as of exchangeable votes.
+
+    That is a variance over another, with one degree of freedom less than there are votes.
+    """
+    right = [[float(_kind(vote, row["label"]) == 0) for vote in row["votes"]] for row in rows]
+    by_chance = sum(map(variance, right)) / len(right) ** 2
+    return variance(map(fmean, zip(*right, strict=True))) / by_chance
 
 
 def _cast(row: Mapping[str, Any]) -> tuple[Counts, list[float]]:
@@ -346,6 +370,13 @@ def results(out: Path, seeds: Sequence[int], settings: Settings) -> dict[str, An
                     if correlation != INDEPENDENT
                 }
             ),
+        },
+        "order": {
+            arm: {
+                "spread_of_places": fmean(spread_of_places(_rows(arm, out, seed, "fixed")) for seed in seeds),
+                "deviations": deviations(ways[HAPPENED], ways[f"adaptive {CLAIMED}"]),
+            }
+            for arm, ways in runs.items()
         },
         "ceiling": 1.0,
     }
