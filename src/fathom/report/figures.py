@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from fathom.errors import require
@@ -38,7 +39,7 @@ def grouped_bars(
         for place, (_, height) in enumerate((marks or {}).get(title, {}).items()):
             axis.plot([place - 0.42, place + 0.42], [height, height], **_MARK)
         axis.set_title(title, fontsize=11)
-        axis.set_xticks(range(len(groups)), list(groups))
+        axis.set_xticks(range(len(groups)), [fill(name, 12) for name in groups])
         if share:
             axis.set_ylim(0, 1.05)
         axis.spines[["top", "right"]].set_visible(False)
@@ -76,8 +77,8 @@ def lines(
 ) -> list[Path]:
     """One line a series, with 95 % intervals, one panel beside the other; returns the files written.
 
-    The horizontal axis is logarithmic. Markers tell lines apart, beside colours. `marks[title]` is a height across a
-    panel, such as a ceiling, named `legend`.
+    The horizontal axis is logarithmic, in steps of two. Markers tell lines apart, beside colours. `marks[title]` is a
+    height across a panel, such as a ceiling, named `legend`.
     """
     plt = _pyplot()
     figure, axes = plt.subplots(1, len(panels), figsize=(4.8 * len(panels), 3.8), squeeze=False, layout="constrained")
@@ -90,7 +91,8 @@ def lines(
         if marks and title in marks:
             axis.axhline(marks[title], label=legend, **_MARK)
         axis.set_title(title, fontsize=11)
-        axis.set_xscale("log")
+        axis.set_xscale("log", base=2)
+        axis.xaxis.set_major_formatter("{x:g}")
         axis.set_xlabel(across)
         axis.spines[["top", "right"]].set_visible(False)
     axes[0][0].set_ylabel(up)

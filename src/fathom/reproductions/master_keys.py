@@ -130,11 +130,11 @@ def claims(runs: Runs) -> dict[str, dict[str, Any]]:
 
 
 def figure(found: Mapping[str, Any], out: Path) -> None:
-    """The share of keys accepted, a bar a seed, as PNG and SVG."""
+    """The shares of keys accepted and of short right answers refused, a bar a seed, as PNG and SVG."""
     arms = list(found["arms"])
     panels = {
         title: {arm: [Interval(share, share, share) for share in found["arms"][arm][name]["by_seed"]] for arm in arms}
-        for title, name in {"keys accepted": "all keys", "ordinary wrong solutions accepted": "ordinary, wrong"}.items()
+        for title, name in {"keys accepted": "all keys", "short right answers refused": "short and right"}.items()
     }
     grouped_bars(panels, [f"seed {seed}" for seed in found["seeds"]], out / "master-keys")
 
