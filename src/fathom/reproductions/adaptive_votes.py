@@ -1,8 +1,8 @@
 """Adaptive votes: the accuracy of 32 votes at a fraction of their tokens.
 
 A claim of this library, put to the test where it can fail: in the small world, with one judge whom votes help (it
-thinks of three principles at random) and one whom they do not (fine-tuned on the mix of breadth and depth, it errs
-alike in every vote); and on simulated judges, of which accuracy and the correlation of votes are known.
+thinks of three principles at random) and one whom they hardly do (fine-tuned on the mix of breadth and depth, its votes
+err alike); and on simulated judges, of which accuracy and the correlation of votes are known.
 
 - `vanilla rationales`, `breadth and depth`: within half a point of 32 votes, at two fifths of their tokens at most;
 - `simulated`: the same for every simulated judge whose votes on one comparison are correlated.
@@ -482,5 +482,6 @@ def page(found: Mapping[str, Any], settings: Settings) -> str:
         "claimed": CLAIMED,
         "independent": INDEPENDENT,
         "judges": JUDGES,
+        "happened": HAPPENED,
     }
     return markdown("fathom.reproductions", "adaptive_votes.md.jinja", **found, **told, settings=settings)
