@@ -78,6 +78,21 @@ def test_ties_are_dropped_from_majorities_alone(pairs: Path, says_a: Path, optio
         judge(pairs, "--model", says_a, "--tie-votes", "drop", *options)
 
 
+@pytest.mark.parametrize(
+    ("options", "needed"),
+    [
+        (("--max-votes", "32"), "--votes adaptive"),
+        (("--vote-error", "0.03", "--votes", "4", "--temperature", "1"), "--votes adaptive"),
+        (("--keep", "0.5"), "--meta"),
+    ],
+)
+def test_an_option_that_would_change_nothing_is_refused(
+    pairs: Path, says_a: Path, options: tuple[str, ...], needed: str
+) -> None:
+    with pytest.raises(FathomError, match=f"{options[0]} {options[1]} goes with {needed} alone"):
+        judge(pairs, "--model", says_a, *options)
+
+
 @pytest.mark.parametrize("file", ["judgebench/pairs_gpt.jsonl.gz", "rm_bench/chat_filtered.jsonl.gz"])
 @pytest.mark.parametrize("model", ["checkpoint", "says_a"])
 def test_real_rows_get_a_status_each_and_none_a_made_up_score(

@@ -25,6 +25,8 @@ Outcome = TypeVar("Outcome")
 Counted = TypeVar("Counted")
 TOP_LOGPROBS = 5
 """Of the most likely tokens, as many as any server gives. More would make journals larger, and hold next to no mass."""
+VOTING = {"max_votes": 32, "vote_error": 0.03, "keep": 0.5}
+"""What holds where these options are not given: they go with --votes adaptive and --meta alone."""
 Write = Callable[[BinaryIO, Callable[[bool], None]], Awaitable[Outcome]]
 """Writes rows, and calls the function after each with whether it could be read."""
 
@@ -91,6 +93,7 @@ def opened(
 
     out = given["out"]
     judge = _voting(given)
+    given = {**given, **{name: value for name, value in VOTING.items() if given[name] is None}}
     # A judge of one response is asked about several one by one.
     comparisons, inputs = source or _read(given, check or (judge.check if judge.pattern == "pairwise" else None))
     metered = _metered(given, runner or _engine(given))
@@ -154,6 +157,7 @@ def _voting(given: Mapping[str, Any]) -> Judge:
         raise FathomError(f"--votes {votes} at temperature 0 casts the same vote again; add --temperature 0.8, say")
     if votes == "adaptive" and given["meta"]:
         raise FathomError("--meta chooses among votes that are all there; --votes adaptive stops as they come")
+    _check_in_use(given)
     judge = judge_of(given)
     aggregate = given["aggregate"] or judge.rule.aggregate
     if given["tie_votes"] == "drop" and aggregate != "majority":
@@ -161,6 +165,15 @@ def _voting(given: Mapping[str, Any]) -> Judge:
             f"--tie-votes drop goes with --aggregate majority; {aggregate} adds up what votes tell, also equal scores"
         )
     return judge
+
+
+def _check_in_use(given: Mapping[str, Any]) -> None:
+    adaptive = "--votes adaptive", given["votes"] == "adaptive"
+    needs = {"max_votes": adaptive, "vote_error": adaptive, "keep": ("--meta", given["meta"])}
+    for name, (needed, there) in needs.items():
+        if given[name] is not None and not there:
+            flag = name.replace("_", "-")
+            raise FathomError(f"--{flag} {given[name]} goes with {needed} alone, and changes nothing without it")
 
 
 def _read(given: Mapping[str, Any], check: Callable[[Comparison], None] | None) -> tuple[Comparisons, list[Path]]:

@@ -34,7 +34,7 @@ def _votes(given: str | int) -> int | Literal["adaptive"]:
     return int(text)
 
 
-def _chance(given: str | float) -> float:
+def _chance(given: str) -> float:
     try:
         number = float(given)
     except ValueError:
@@ -44,14 +44,13 @@ def _chance(given: str | float) -> float:
     return number
 
 
-def _keep(given: str | float) -> int | float:
-    text = str(given)  # the default comes as it is
+def _keep(given: str) -> int | float:
     try:
-        number = int(text) if text.isdecimal() else float(text)
+        number = int(given) if given.isdecimal() else float(given)
     except ValueError:
         number = 0
     if (number < 1 and not 0 < number < 1) or (isinstance(number, float) and number > 1):
-        raise typer.BadParameter(f"{text!r}: allowed is a share above 0.0 and up to 1.0, or a number from 1")
+        raise typer.BadParameter(f"{given!r}: allowed is a share above 0.0 and up to 1.0, or a number from 1")
     return number
 
 
@@ -87,24 +86,31 @@ def _shared(
             metavar="NUMBER|adaptive",
         ),
     ] = 1,
-    max_votes: Annotated[int, _option(VOTES, "(adaptive) The most votes, in each order.", min=1)] = 32,
+    max_votes: Annotated[
+        int | None, _option(VOTES, "(adaptive) The most votes, in each order. Default: 32.", min=1)
+    ] = None,
     vote_error: Annotated[
         Any,
         _option(
             VOTES,
-            "(adaptive) The chance accepted of another verdict than all votes would give, below 1.",
+            "(adaptive) The chance accepted of another verdict than all votes would give, below 1. Default: 0.03.",
             parser=_chance,
             metavar="CHANCE",
         ),
-    ] = 0.03,
+    ] = None,
     meta: Annotated[
         Path | None,
         _option(VOTES, "A meta reward model (fathom train meta), which chooses the votes that count."),
     ] = None,
     keep: Annotated[
         Any,
-        _option(VOTES, "(meta) How many votes count: a share, or a number.", parser=_keep, metavar="SHARE|NUMBER"),
-    ] = 0.5,
+        _option(
+            VOTES,
+            "(meta) How many votes count: a share, or a number. Default: 0.5.",
+            parser=_keep,
+            metavar="SHARE|NUMBER",
+        ),
+    ] = None,
     swap: Annotated[
         bool, _option(VOTES, "Vote in both orders of a pair; show a list in another order for every vote.")
     ] = True,
