@@ -22,8 +22,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
 
 from fathom.cli import app
+from fathom.engines.cache import entries
 from fathom.engines.scoring import Scorer, encode_turn
 from fathom.errors import FathomError
+from fathom.judges.mix import MixJudge
 from fathom.judges.s2j import S2JJudge
 from fathom.judges.spct import SPCTJudge
 from fathom.judges.yes_no import YesNoJudge
@@ -133,6 +135,19 @@ def test_votes_of_one_kind_teach_nothing_and_are_refused(tmp_path: Path, base: P
         meta.train(recipe)
 
 
+def test_votes_of_another_judge_than_the_recipes_are_refused_where_their_provenance_names_it(
+    base: Path, tmp_path: Path
+) -> None:
+    path = results(tmp_path / "r.jsonl", 20)
+    recipe = MetaRecipe(model=str(base), data=path, output=tmp_path / "o", judge={"name": "spct"}, trainer=FAST)
+    beside = tmp_path / "r.jsonl.meta.json"
+    beside.write_text(json.dumps({"config": {"judge": repr(JUDGE)}}))
+    assert len(list(meta.read(recipe))) == 60
+    beside.write_text(json.dumps({"config": {"judge": repr(MixJudge())}}))
+    with pytest.raises(FathomError, match=r"r\.jsonl: its votes are of MixJudge.* the recipe's judge is SPCTJudge"):
+        meta.train(recipe)
+
+
 def test_accumulated_gradients_are_those_of_one_batch(base: Path, tmp_path: Path) -> None:
     def weights(name: str, **batch: int) -> torch.Tensor:
         trainer = FAST | {"max_steps": 2, "learning_rate": 1.0, "optim": "sgd", "max_grad_norm": 0.0} | batch
@@ -232,6 +247,18 @@ def test_the_command_line_counts_the_votes_that_it_keeps(trained: Path, tmp_path
     assert made["config"]["meta"].startswith("scorer:")
     refused = CliRunner().invoke(app, [*arguments, "--votes", "adaptive", "--temperature", "1"])
     assert "--meta chooses among votes" in str(refused.exception)
+
+
+def test_it_is_refused_for_another_judge_before_any_vote(trained: Path, tmp_path: Path) -> None:
+    parrot = make_parrot(tmp_path / "parrot", "Final verdict: [[A]]")
+    file, out = tmp_path / "c.jsonl", tmp_path / "out.jsonl"
+    file.write_text(item(0).model_dump_json() + "\n")
+    told = CliRunner().invoke(
+        app, ["judge", str(file), "--model", str(parrot), "--judge", "mix", "--out", str(out), "--meta", str(trained)]
+    )
+    assert "scores votes of SPCTJudge, as its fathom.json says, and not of MixJudge" in str(told.exception)
+    assert not out.exists()
+    assert not list(entries(out.with_name("out.jsonl.journal")))
 
 
 def test_guided_votes_nest_as_other_votes_do(trained: Path) -> None:

@@ -60,15 +60,22 @@ def as_trained(checkpoint: Path, **settings: Any) -> Judge:
         raise FathomError(f"cannot make the judge {name!r}: {error}") from error
 
 
-def meta_reward_model(checkpoint: Path, **options: Any) -> MetaRewardModel:
+def meta_reward_model(checkpoint: Path, guided: Judge | None = None, **options: Any) -> MetaRewardModel:
     """The meta reward model that `fathom train meta` left in a folder; `options` are those of `Scorer`.
 
-    Raises FathomError for a checkpoint that is none.
+    Raises FathomError for a checkpoint that is none, and where it scores votes of another judge than the `guided` one.
     """
     described = _description(checkpoint / DESCRIPTION)
     if described.pop("kind", None) != META:
         raise FathomError(f"{checkpoint} is no meta reward model; fathom train meta makes one")
-    return MetaRewardModel(Scorer(checkpoint, **options), find(described.pop("name"))(**described))
+    name = described.pop("name")
+    judge = find(name)(**described)
+    if guided is not None and type(guided) is not type(judge):
+        raise FathomError(
+            f"{checkpoint} scores votes of {type(judge).__name__}, as its {DESCRIPTION} says, and not of "
+            f"{type(guided).__name__}; judge with --judge {name}, or train one on votes of that judge"
+        )
+    return MetaRewardModel(Scorer(checkpoint, **options), judge)
 
 
 def _settings(kind: type[Judge]) -> list[str]:

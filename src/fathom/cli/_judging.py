@@ -74,7 +74,8 @@ class Opened:
         from fathom.judging import meta_reward_model
 
         flags = {name: self.given[name] for name in ("device", "dtype", "max_batch_tokens")}
-        return meta_reward_model(self.given["meta"], **{name: value for name, value in flags.items() if value})
+        given = {name: value for name, value in flags.items() if value}
+        return meta_reward_model(self.given["meta"], self.judge, **given)
 
 
 def opened(

@@ -102,17 +102,32 @@ def _classifier(model: str, config: Any, tokenizer: Any) -> Any:
 
 
 def read(recipe: MetaRecipe) -> Iterator[Example]:
-    """The votes of all files. Raises FathomError where none has a label, or all are right, or all wrong."""
+    """The votes of all files.
+
+    Raises FathomError where none has a label, or all are right, or all wrong, and for votes of another judge than the
+    recipe's. Rows do not name their judge: what stands beside a file does, where `fathom judge --out` wrote it.
+    """
     right = count = 0
     with checking(recipe.judge.build()) as judge:
         for path in recipe.data:
-            for example in examples(judge, runs.open(path).rows(), str(path)):
+            run = runs.open(path)
+            _same_judge(judge, run)
+            for example in examples(judge, run.rows(), str(path)):
                 right += example.right
                 count += 1
                 yield example
     if not 0 < right < count:
         told = f"{right} of {count} votes in {', '.join(map(str, recipe.data))} are right"
         raise FathomError(f"{told}; a meta reward model learns from right and wrong ones on labelled comparisons")
+
+
+def _same_judge(judge: Judge, run: runs.Run) -> None:
+    cast_by, taught = runs.listed(run)["judge"], type(judge).__name__
+    if cast_by is not None and cast_by != taught:
+        raise FathomError(
+            f"{run.path}: its votes are of {cast_by}, as {run.path.name}.meta.json says, and the recipe's judge is "
+            f"{taught}; give votes of that judge, or name theirs as `judge`"
+        )
 
 
 def examples(judge: Judge, rows: Iterable[Mapping[str, Any]], where: str) -> Iterator[Example]:
