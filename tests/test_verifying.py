@@ -134,11 +134,24 @@ def test_the_arm_verifier_of_synth_writes_rows_that_sft_reads(tmp_path: Path) ->
     arguments = ["synth", str(source), "--arm", "verifier", "--truncated", "0.11", "--out", str(tmp_path / "out")]
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output
-    assert "YES 20, NO 25, truncated 5" in done.output  # 40 rows are 89 % of 45
+    assert "YES 20, NO 25, of which truncated 5" in done.output  # 40 rows are 89 % of 45
     from fathom.train.sft import read
 
     examples = list(read([tmp_path / "out" / "verifier.jsonl"]))
     assert {example.completion[0].content for example in examples} == {"YES", "NO"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--arm", "verifier", "--arm", "mix"], "the arm verifier stands alone"),
+        (["--arm", "mix", "--truncated", "0.11"], "--truncated 0.11 goes with --arm verifier alone"),
+        (["--truncated", "0"], "--truncated 0.0 goes with --arm verifier alone"),
+    ],
+)
+def test_options_of_the_arm_verifier_are_for_it_alone(tmp_path: Path, arguments: list[str], message: str) -> None:
+    with pytest.raises(FathomError, match=message):
+        CliRunner().invoke(app, ["synth", "any.jsonl", "--out", str(tmp_path), *arguments], catch_exceptions=False)
 
 
 def test_a_judge_that_is_paid_for_solving_is_given_a_verifier() -> None:

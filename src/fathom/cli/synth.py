@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from fathom.engines import ENGINES
+from fathom.errors import FathomError
 
 
 def command(
@@ -44,9 +45,11 @@ def command(
     seed: Annotated[int, typer.Option(help="Of the random draws, and of the order of chosen and rejected.")] = 0,
     concurrency: Annotated[int, typer.Option(min=1, help="Most requests in flight.")] = 64,
     truncated: Annotated[
-        float,
-        typer.Option(min=0, max=0.9, help="(verifier) Share of first sentences of right solutions, as wrong ones."),
-    ] = 0.0,
+        float | None,
+        typer.Option(
+            min=0, max=0.9, help="(verifier) Share of first sentences of right solutions, as wrong ones. Default: 0."
+        ),
+    ] = None,
 ) -> None:
     """Make training rationales: breadth for preference, depth for correctness.
 
@@ -64,9 +67,16 @@ def command(
 
         fathom synth solutions.jsonl --arm verifier --truncated 0.11 --out verifier
     """
-    given = dict(locals())
-    if arm == ["verifier"]:
+    given = dict(locals()) | {"truncated": truncated or 0.0}
+    if set(arm) == {"verifier"}:
         return _verifier(given)
+    if "verifier" in arm:
+        raise FathomError(
+            "the arm verifier stands alone, as it asks no teacher; make it and the other arms in two calls, each with "
+            "an --out of its own"
+        )
+    if truncated is not None:
+        raise FathomError(f"--truncated {truncated} goes with --arm verifier alone, and changes nothing without it")
     from fathom import engines, synth
     from fathom.checkpoints import located
     from fathom.cli._journalled import made
@@ -114,4 +124,4 @@ def _verifier(given: dict[str, Any]) -> None:
     write_jsonl(out / "verifier.jsonl", rows)
     counts = verifying.counts(rows)
     write_json(out / "manifest.json", provenance(given, [] if file == "-" else [Path(file)]) | {"completions": counts})
-    typer.echo(", ".join(f"{name} {count}" for name, count in counts.items()))
+    typer.echo(f"YES {counts['YES']}, NO {counts['NO']}, of which truncated {counts['truncated']}")
