@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal, get_args, get_origin, get_type_hints
 
 from pydantic_core import to_json
 
@@ -41,23 +41,15 @@ def as_trained(checkpoint: Path, **settings: Any) -> Judge:
     """The judge that a checkpoint was trained to be, or the Mix judge with instructions where nothing is said.
 
     `settings` are the judge's own; those that are not None go before what the checkpoint says, which holds for the
-    judge that it names alone. Raises FathomError for an unknown judge or setting, and for a description that cannot be
-    read.
+    judge that it names alone. Raises FathomError for an unknown judge or setting, for a value that a setting does not
+    take, and for a description that cannot be read.
     """
     given = {key: value for key, value in settings.items() if value is not None}
     described = {"name": "mix"} | _description(checkpoint / DESCRIPTION)
     if described.pop("kind", None) == META:
         raise FathomError(f"{checkpoint} is a meta reward model, which scores a judge's votes: give it as --meta")
     chosen = given if given.get("name", described["name"]) != described["name"] else described | given
-    name = chosen.pop("name")
-    try:
-        kind = find(name)
-        unknown = sorted(chosen.keys() - {field.name for field in fields(kind)})
-        if unknown:
-            raise FathomError(f"the judge {name!r} has no {unknown[0]}; it has {', '.join(_settings(kind)) or 'none'}")
-        return kind(**chosen)
-    except ValueError as error:
-        raise FathomError(f"cannot make the judge {name!r}: {error}") from error
+    return _made(**chosen)
 
 
 def meta_reward_model(checkpoint: Path, guided: Judge | None = None, **options: Any) -> MetaRewardModel:
@@ -68,14 +60,35 @@ def meta_reward_model(checkpoint: Path, guided: Judge | None = None, **options: 
     described = _description(checkpoint / DESCRIPTION)
     if described.pop("kind", None) != META:
         raise FathomError(f"{checkpoint} is no meta reward model; fathom train meta makes one")
-    name = described.pop("name")
-    judge = find(name)(**described)
+    judge = _made(**described)
     if guided is not None and type(guided) is not type(judge):
         raise FathomError(
             f"{checkpoint} scores votes of {type(judge).__name__}, as its {DESCRIPTION} says, and not of "
-            f"{type(guided).__name__}; judge with --judge {name}, or train one on votes of that judge"
+            f"{type(guided).__name__}; judge with --judge {described['name']}, or train one on votes of that judge"
         )
     return MetaRewardModel(Scorer(checkpoint, **options), judge)
+
+
+def _made(name: str, **settings: Any) -> Judge:
+    try:
+        kind = find(name)
+        unknown = sorted(settings.keys() - {field.name for field in fields(kind)})
+        if unknown:
+            raise FathomError(f"the judge {name!r} has no {unknown[0]}; it has {', '.join(_settings(kind)) or 'none'}")
+        hints = get_type_hints(kind)
+        for setting, value in settings.items():
+            _check_value(f"{setting}={value!r} of the judge {name!r}", value, hints[setting])
+        return kind(**settings)
+    except ValueError as error:
+        raise FathomError(f"cannot make the judge {name!r}: {error}") from error
+
+
+def _check_value(what: str, value: Any, hint: Any) -> None:
+    """Of settings with few values: a judge compares with one of them, and takes any other for the rest."""
+    allowed = (True, False) if hint is bool else get_args(hint) if get_origin(hint) is Literal else (value,)
+    if not any(type(value) is type(each) and value == each for each in allowed):
+        told = "true, false" if hint is bool else ", ".join(map(str, allowed))
+        raise FathomError(f"{what}: allowed is {told}")
 
 
 def _settings(kind: type[Judge]) -> list[str]:
