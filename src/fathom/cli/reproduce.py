@@ -14,7 +14,10 @@ from fathom.errors import FathomError
 
 def command(
     name: Annotated[str, typer.Argument(help="Which: mix-grm, spct, adaptive-votes, ...; a wrong name lists all.")],
-    out: Annotated[Path, typer.Option(help="The folder for models, measurements, results.json and the page.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The folder for models, measurements, results.json and the page. Default: runs/NAME."),
+    ] = None,
     seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0,1,2",
     quick: Annotated[bool, typer.Option("--quick", help="The first seed alone.")] = False,
 ) -> None:
@@ -23,7 +26,7 @@ def command(
     Writes OUT/results.json, figures and a page in Markdown. Claims are computed from intervals and may come out false.
     An interrupted run goes on where it stopped when the same command is given again.
 
-        fathom reproduce mix-grm --out runs/mix-grm
+        fathom reproduce mix-grm
     """
     from rich.console import Console
 
@@ -40,6 +43,6 @@ def command(
         raise FathomError(f"--seeds {seeds}: allowed are whole numbers with commas between them, as in 0,1,2") from None
     console = Console(stderr=True, log_path=False)
     for line in importlib.import_module(f"fathom.reproductions.{module}").reproduce(
-        out, chosen[:1] if quick else chosen
+        out or Path("runs", module.replace("_", "-")), chosen[:1] if quick else chosen
     ):
         console.log(line)

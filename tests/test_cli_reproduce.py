@@ -1,0 +1,35 @@
+"""`fathom reproduce`: which experiment, and where it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from fathom.cli import app
+from fathom.errors import FathomError
+
+
+def test_a_wrong_name_lists_all_even_without_a_folder() -> None:
+    with pytest.raises(FathomError, match=r"no reproduction 'nonsense'; there are: adaptive-votes, .*mix-grm"):
+        CliRunner().invoke(app, ["reproduce", "nonsense"], catch_exceptions=False)
+
+
+@pytest.mark.parametrize(
+    ("given", "out"), [([], "runs/mix-grm"), (["--out", "elsewhere"], "elsewhere")], ids=["default", "given"]
+)
+def test_without_a_folder_it_goes_into_one_of_its_name(
+    given: list[str], out: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    went: list[Path] = []
+
+    def reproduce(out: Path, seeds: Sequence[int]) -> Iterator[str]:
+        went.append(out)
+        yield "done"
+
+    monkeypatch.setattr("fathom.reproductions.mix_grm.reproduce", reproduce)
+    done = CliRunner().invoke(app, ["reproduce", "mix-grm", *given], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert went == [Path(out)]
