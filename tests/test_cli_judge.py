@@ -252,6 +252,13 @@ def test_rows_with_more_or_fewer_responses_can_be_skipped_by_a_judge_of_pairs(sa
     assert [row["line"] for row in rows_of(tmp_path / "verdicts.jsonl.skipped.jsonl")] == [2, 3]
 
 
+def test_a_judge_of_pairs_names_judges_of_single_responses(says_a: Path, tmp_path: Path) -> None:
+    single = tmp_path / "single.jsonl"
+    single.write_text(json.dumps({"id": "r1", "prompt": "Task", "responses": ["a"]}))
+    with pytest.raises(FathomError, match=r"has 1 response \(libra, verifier, yes_no and spct"):
+        judge(single, "--model", says_a)
+
+
 def test_scores_cannot_be_counted_where_a_judge_gives_none(pairs: Path, says_a: Path, tmp_path: Path) -> None:
     with pytest.raises(FathomError, match=r"comparison '0': the aggregate 'sum' takes votes with scores.*'majority'"):
         judge(pairs, "--model", says_a, "--out", tmp_path / "verdicts.jsonl", "--aggregate", "sum")

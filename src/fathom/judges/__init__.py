@@ -169,8 +169,10 @@ class Judge(Voter):
         count, takes = len(comparison.responses), {"pointwise": 1, "pairwise": 2}.get(self.pattern)
         if takes is not None and count != takes:
             raise FathomError(
-                f"{type(self).__name__} judges {takes} at a time; comparison {comparison.id!r} has {count} responses"
+                f"{type(self).__name__} judges {takes} at a time; comparison {comparison.id!r} has {count} "
+                + ("response" if count == 1 else "responses")
                 + (" (fathom rank compares more than 2)" if takes == 2 and count > 2 else "")
+                + (" (libra, verifier, yes_no and spct, say, judge a single one)" if count == 1 else "")
             )
 
 
