@@ -371,6 +371,15 @@ def test_a_dry_run_without_the_model_says_what_it_could_not_check(
     assert "label: response A is better" in page
 
 
+def test_a_dry_run_refuses_an_empty_file_where_the_model_is_not_here_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    path = write(tmp_path / "d.jsonl", [])
+    with pytest.raises(FathomError, match="hold no examples"):
+        preview.sft(SFTRecipe(model="nobody/no-model", data=path, output=tmp_path / "o", trainer={"bf16": True}))
+
+
 def test_a_dry_run_refuses_what_trl_would_refuse(base: Path, tmp_path: Path) -> None:
     path = write(tmp_path / "d.jsonl", (item.model_dump(mode="json") for item in comparisons(3)))
     trainer = {"num_generations": 8, "per_device_train_batch_size": 12}

@@ -33,6 +33,8 @@ EXAMPLES = 10
 def sft(recipe: SFTRecipe) -> str:
     """The resolved recipe, its size, ten examples with their tokens, and what could not be checked."""
     examples = list(fine_tuning.read(recipe.data))
+    if not examples:
+        raise FathomError(fine_tuning.EMPTY)  # here and not by `fitting` alone, which needs the model's tokenizer
     config, tokenizer, unchecked = _resolved(recipe)
     size = [f"{len(examples)} examples; {_batch(config, 'examples')}"]
     if tokenizer is not None:

@@ -27,6 +27,7 @@ from fathom.train.recipe import SFTRecipe
 
 IGNORED = -100
 """The label of a token that carries no loss."""
+EMPTY = "the training files hold no examples"
 
 
 class Example(BaseModel):
@@ -100,7 +101,7 @@ def fitting(
     encoded = [encode(tokenizer, example) for example in examples]
     rows = [row for row in encoded if max_length is None or len(row["input_ids"]) <= max_length]
     if not encoded:
-        raise FathomError("the training files hold no examples")
+        raise FathomError(EMPTY)
     if not rows:
         shortest = min(len(row["input_ids"]) for row in encoded)
         raise FathomError(
