@@ -152,6 +152,22 @@ def test_the_command_writes_rows_reasons_and_counts_and_resumes_from_its_journal
     assert (out / "rft.jsonl").read_bytes() == written
 
 
+def test_the_command_says_what_to_do_where_nothing_was_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    teacher = Scripted({"first": ["2, 9", "9, 2", "2, 9", "2, 9"]})
+    file = tmp_path / "pairs.jsonl"
+    file.write_text(comparison("first").model_dump_json())
+    monkeypatch.setattr("fathom.engines.open", lambda *_, **__: teacher)
+    arguments = ["rejection-sample", str(file), "--model", "any", "--out"]
+    assert "nothing was kept" not in CliRunner().invoke(app, [*arguments, str(tmp_path / "some")]).output
+    teacher.texts["first"][1] = "2, 9"
+    told = CliRunner().invoke(app, [*arguments, str(tmp_path / "none")])
+    assert told.exit_code == 0
+    assert (
+        "nothing was kept; the commonest reason is 'incorrect' (4 of 4 trajectories): take more --samples"
+        in told.output
+    )
+
+
 def test_a_judge_that_is_paid_for_solving_too_is_sampled_with_its_references(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -88,6 +88,8 @@ def command(
     inputs = [] if file == "-" else [Path(file)]
     rejection.write(result, out, provenance(given | {"engine": teacher.identity}, inputs))
     typer.echo(rejection.table(result))
+    if warning := rejection.warning(result):
+        typer.echo(warning, err=True)
 
 
 def _readable(trajectories: Sequence[Trajectory]) -> bool:

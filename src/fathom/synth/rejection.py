@@ -223,6 +223,24 @@ def table(result: Result) -> str:
     return "\n".join([*lines, f"{tokens.prompt_tokens:,} tokens read, {tokens.completion_tokens:,} written"])
 
 
+_MENDED = {
+    "truncated": "raise the most tokens (--max-tokens)",
+    TOO_EASY: "take harder comparisons, or more --samples",
+    "incorrect": "take more --samples, a better teacher, or hints, if they are off",
+    "failed": "see the errors in rejected.jsonl; the same command asks again",
+}
+
+
+def warning(result: Result) -> str | None:
+    """Why nothing at all was kept, by the commonest reason, and what to do about it; None where something was."""
+    reasons = Counter(each.rejected for each in result.trajectories)
+    if not reasons or None in reasons:
+        return None
+    [(reason, count)] = reasons.most_common(1)
+    mended = _MENDED.get(str(reason), "see the texts in rejected.jsonl, and whether the teacher can follow the prompt")
+    return f"nothing was kept; the commonest reason is {reason!r} ({count} of {reasons.total()} trajectories): {mended}"
+
+
 def _counted(result: Result) -> Iterator[tuple[str, str, int]]:
     for source, counts in result.counts.items():
         for reason, count in sorted(counts.items(), key=lambda each: (each[0] != "kept", each)):
