@@ -259,9 +259,14 @@ def test_a_judge_of_pairs_names_judges_of_single_responses(says_a: Path, tmp_pat
         judge(single, "--model", says_a)
 
 
-def test_scores_cannot_be_counted_where_a_judge_gives_none(pairs: Path, says_a: Path, tmp_path: Path) -> None:
-    with pytest.raises(FathomError, match=r"comparison '0': the aggregate 'sum' takes votes with scores.*'majority'"):
-        judge(pairs, "--model", says_a, "--out", tmp_path / "verdicts.jsonl", "--aggregate", "sum")
+@pytest.mark.parametrize("aggregate", ["sum", "mean"])
+def test_scores_cannot_be_counted_where_a_judge_gives_none(
+    pairs: Path, says_a: Path, tmp_path: Path, aggregate: str
+) -> None:
+    out = tmp_path / "verdicts.jsonl"
+    with pytest.raises(FathomError, match="MixJudge names a winner and gives no scores: leave --aggregate out"):
+        judge(pairs, "--model", says_a, "--out", out, "--aggregate", aggregate)
+    assert not out.with_name("verdicts.jsonl.journal").exists()  # nothing was asked
 
 
 def test_the_command_prints_a_message_and_no_traceback(pairs: Path) -> None:

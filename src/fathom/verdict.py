@@ -154,8 +154,9 @@ class Rule:
     def _told(self, values: tuple[float, ...] | None) -> tuple[float, ...]:
         if values is None:
             kind = "probabilities" if self.aggregate == "probability" else "scores"
-            hint = " (Sampling(top_logprobs=5) asks for them)" if kind == "probabilities" else ""
-            raise ValueError(f"the aggregate {self.aggregate!r} takes votes with {kind}; there is one without{hint}")
+            asked = kind == "probabilities"
+            hint = "Sampling(top_logprobs=5) asks for them" if asked else "some judges name a winner and give no scores"
+            raise ValueError(f"the aggregate {self.aggregate!r} takes votes with {kind}; there is one without ({hint})")
         return values
 
 

@@ -165,6 +165,11 @@ def _voting(given: Mapping[str, Any]) -> Judge:
         raise FathomError(
             f"--tie-votes drop goes with --aggregate majority; {aggregate} adds up what votes tell, also equal scores"
         )
+    if aggregate in ("sum", "mean") and not judge.gives_scores:
+        raise FathomError(
+            f"--aggregate {aggregate} counts scores; {type(judge).__name__} names a winner and gives no scores: leave "
+            "--aggregate out"
+        )
     return judge
 
 

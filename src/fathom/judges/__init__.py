@@ -107,6 +107,8 @@ class Judge(Voter):
     sampling: Sampling = field(default_factory=Sampling)
     pattern: ClassVar[Pattern] = "pairwise"
     right_from: ClassVar[float | None] = None
+    gives_scores: ClassVar[bool] = True
+    """False where its votes name a winner alone, so that there is nothing for sums and means to count."""
     choices: ClassVar[Choices] = {"A": 0, "B": 1, "C": None, "tie": None, "Tie": None}
     """How it spells its verdicts, for the probabilities of a vote: choices, and the response that each names."""
 

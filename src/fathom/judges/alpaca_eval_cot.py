@@ -22,6 +22,7 @@ from fathom.verdict import Vote
 class AlpacaEvalCoTJudge(TemplatedJudge):
     """Judges pairs."""
 
+    gives_scores: ClassVar[bool] = False
     choices: ClassVar[Choices] = {"m": 0, "M": 1}
 
     @property

@@ -25,6 +25,7 @@ DECISIONS: Mapping[str, int | None] = {"response 1": 0, "response 2": 1, "tie": 
 class AutoJJudge(TemplatedJudge):
     """Judges pairs."""
 
+    gives_scores: ClassVar[bool] = False
     choices: ClassVar[Choices] = {"1": 0, "2": 1, "Tie": None, "tie": None}
 
     @property

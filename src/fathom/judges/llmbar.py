@@ -31,6 +31,7 @@ class LLMBarJudge(TemplatedJudge):
     """Judges pairs: `plain` wants nothing but the name of the output, `cot` an explanation that ends with it."""
 
     style: Style = "plain"
+    gives_scores: ClassVar[bool] = False
     choices: ClassVar[Choices] = {"a": 0, "b": 1}
 
     @property

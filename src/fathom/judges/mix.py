@@ -10,7 +10,7 @@ Method: "Beyond Length Scaling: Synergizing Breadth and Depth for Generative Rew
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from fathom import prompts
 from fathom.engines import ChatMessage
@@ -30,6 +30,7 @@ class MixJudge(Judge):
     data, where `mix` adds nothing and any other style is only named.
     """
 
+    gives_scores: ClassVar[bool] = False
     style: Style = "mix"
     trained: bool = False
 

@@ -26,6 +26,7 @@ VERDICTS: Mapping[str, int | None] = {"1": 0, "2": 1, "tie": None}
 class PandaLMJudge(TemplatedJudge):
     """Judges pairs."""
 
+    gives_scores: ClassVar[bool] = False
     choices: ClassVar[Choices] = {"1": 0, "2": 1, "Tie": None}
 
     @property

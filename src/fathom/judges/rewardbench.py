@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from fathom.judges._templated import TemplatedJudge, absent, named
 from fathom.records import Comparison
@@ -20,6 +21,8 @@ VERDICTS: Mapping[str, int | None] = {"[[A]]": 0, "[[B]]": 1, "[[C]]": None}
 @dataclass(frozen=True, kw_only=True)
 class RewardBenchJudge(TemplatedJudge):
     """Judges pairs."""
+
+    gives_scores: ClassVar[bool] = False
 
     @property
     def own_template(self) -> str:

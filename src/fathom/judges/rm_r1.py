@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import ClassVar
 
 from fathom.judges._templated import TemplatedJudge, absent
 from fathom.rationale import MOST_UNITS, Rationale, Status, Unit
@@ -31,6 +32,7 @@ _SOLUTION = re.compile(r"<solution>(.*?)</solution>", re.DOTALL)
 class RMR1Judge(TemplatedJudge):
     """Judges pairs. `trained` asks for nothing but the answer, as the models that reason by themselves are asked."""
 
+    gives_scores: ClassVar[bool] = False
     trained: bool = False
 
     @property

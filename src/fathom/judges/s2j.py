@@ -35,6 +35,7 @@ class S2JJudge(TemplatedJudge):
     The reference answer is not shown: whoever sees it need not solve.
     """
 
+    gives_scores: ClassVar[bool] = False
     choices: ClassVar[Choices] = {"A": 0, "B": 1, "tie": None}
     trained: bool = False
     solving_weight: float = 0.5

@@ -39,6 +39,10 @@ class ThinkRMJudge(TemplatedJudge):
     trained: bool = False
 
     @property
+    def gives_scores(self) -> bool:  # type: ignore[override]
+        return self.labels == "strength"
+
+    @property
     def own_template(self) -> str:
         return f"think_rm/{'trained_' if self.trained else ''}{self.labels}"
 
