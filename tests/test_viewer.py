@@ -183,11 +183,14 @@ def test_a_page_is_served_until_it_is_interrupted(tmp_path: Path) -> None:
     run = written(tmp_path / "verdicts.jsonl", [row(swapped([0, 0]))])
     command = [sys.executable, "-m", "fathom", "view", str(run), "--no-browser"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as serving:
-        assert serving.stdout is not None
-        address = serving.stdout.readline().strip()
-        assert urllib.request.urlopen(address).read().decode() == viewer.page(runs.open(run))
-        serving.send_signal(signal.SIGINT)
-        assert serving.wait() == 0
+        try:
+            assert serving.stdout is not None
+            address = serving.stdout.readline().strip()
+            assert urllib.request.urlopen(address).read().decode() == viewer.page(runs.open(run))
+            serving.send_signal(signal.SIGINT)
+            assert serving.wait(timeout=60) == 0
+        finally:
+            serving.kill()
 
 
 def test_a_port_that_is_taken_is_said() -> None:
