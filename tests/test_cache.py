@@ -10,8 +10,10 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from hypothesis import given
@@ -243,3 +245,15 @@ def test_a_journal_of_an_older_version_is_read_and_written_on(tmp_path: Path) ->
     old, _ = asyncio.run(through(engine, path, [ask("old"), ask("new")]))
     assert (old.text, engine.calls) == ("kept", 1)
     assert len([entry for entry in entries(path) if entry.request]) == 1
+
+
+def test_many_that_begin_together_make_one_journal(tmp_path: Path) -> None:
+    together = Barrier(8)
+
+    def begin(path: Path) -> None:
+        together.wait()
+        asyncio.run(through(Counting(), path, [ask("same")]))
+
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        for number in range(20):
+            list(pool.map(begin, [tmp_path / f"{number}.journal"] * 8))

@@ -15,6 +15,7 @@ import asyncio
 import hashlib
 import json
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
@@ -221,15 +222,30 @@ def _open(path: Path) -> sqlite3.Connection:
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(path, timeout=LOCK_SECONDS, check_same_thread=False)
         # Write-ahead, fully synchronous: what was returned survives the death of the process and of the machine.
-        connection.execute("PRAGMA journal_mode=WAL")
+        _write_ahead(connection)
         connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("BEGIN IMMEDIATE")  # of processes that begin together, one makes the tables
         connection.execute("CREATE TABLE IF NOT EXISTS completions (key TEXT PRIMARY KEY, completion TEXT)")
         if "request" not in {column[1] for column in connection.execute("PRAGMA table_info(completions)")}:
             connection.execute("ALTER TABLE completions ADD COLUMN request TEXT")
         connection.execute("CREATE TABLE IF NOT EXISTS engines (identity TEXT PRIMARY KEY)")
+        connection.commit()
     except (OSError, sqlite3.Error) as error:
         raise FathomError(f"cannot use {path} as a journal: {error}; give another file with --journal") from error
     return connection
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Waits as long as for any other lock, which SQLite does not where it changes how it writes."""
+    latest = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > latest:
+                raise
+            time.sleep(0.01)
 
 
 def _find(connection: sqlite3.Connection, keys: Sequence[str]) -> list[str | None]:
