@@ -22,7 +22,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
-from math import comb, exp, lgamma, sqrt
+from math import comb, exp, sqrt
 from operator import mul
 from pathlib import Path
 from statistics import fmean, variance
@@ -44,7 +44,7 @@ from fathom.report.figures import Line, lines
 from fathom.report.page import markdown
 from fathom.reproductions._claims import below, claim, claim_folder, named, side_by_side
 from fathom.runs import open as open_run
-from fathom.scaling.adaptive import Adaptive, chance_of_another
+from fathom.scaling.adaptive import Adaptive, chance_of_another, log_beta
 from fathom.scaling.votes import Repeated
 from fathom.verdict import Rule, Vote
 
@@ -223,25 +223,26 @@ WAYS: Mapping[str, Stops] = {
 ALL = f"fixed {MOST}"
 
 
-def collect(arm: arms.Arm, out: Path, seeds: Sequence[int]) -> Runs:
-    def cast(seed: int, name: str) -> list[tuple[Counts, list[float]]]:
-        return [_cast(row) for row in _rows(arm, out, seed, name)]
+Rows = Sequence[Mapping[str, Any]]
 
-    all_votes = [cast(seed, "fixed") for seed in seeds]
+
+def collect(every: Sequence[Rows], greedy: Sequence[Rows], asked: Sequence[Rows]) -> Runs:
+    """From the rows with all votes, with the greedy one, and with those that were asked for until settled, by seed."""
+    all_votes = [[_cast(row) for row in rows] for rows in every]
     runs = {
         way: [[expected(counts, tokens, stops) for counts, tokens in run] for run in all_votes]
         for way, stops in WAYS.items()
     }
-    for way, name in {"greedy": "greedy", HAPPENED: "adaptive"}.items():
+    for way, by_seed in {"greedy": greedy, HAPPENED: asked}.items():
         runs[way] = [
-            [_happened(*one, winner=_winner(counts)) for one, (counts, _) in zip(cast(seed, name), run, strict=True)]
-            for seed, run in zip(seeds, all_votes, strict=True)
+            [_happened(*_cast(row), winner=_winner(counts)) for row, (counts, _) in zip(rows, run, strict=True)]
+            for rows, run in zip(by_seed, all_votes, strict=True)
         ]
     return runs
 
 
-def _rows(arm: arms.Arm, out: Path, seed: int, name: str) -> list[dict[str, Any]]:
-    return list(open_run(out / f"seed-{seed}" / arm / f"{name}.jsonl").rows())
+def _rows(arm: arms.Arm, out: Path, seeds: Sequence[int], name: str) -> list[Rows]:
+    return [list(open_run(out / f"seed-{seed}" / arm / f"{name}.jsonl").rows()) for seed in seeds]
 
 
 def deviations(happened: Sequence[Sequence[Judged]], expected: Sequence[Sequence[Judged]]) -> float:
@@ -250,7 +251,7 @@ def deviations(happened: Sequence[Sequence[Judged]], expected: Sequence[Sequence
     return sum(one.points - mean.points for one, mean in pairs) / sqrt(sum(mean.variance for _, mean in pairs))
 
 
-def spread_of_places(rows: Sequence[Mapping[str, Any]]) -> float:
+def spread_of_places(rows: Rows) -> float:
     """How much the accuracy of the first, second, ... vote varies, where 1 is as much as of exchangeable votes.
 
     That is a variance over another, with one degree of freedom less than there are votes.
@@ -313,7 +314,7 @@ def _chances(a: float, b: float) -> Callable[[int, int], float]:
 
     @cache
     def chance(right: int, wrong: int) -> float:
-        return exp(_log_beta(a + right, b + wrong) - _log_beta(a, b))
+        return exp(log_beta(a + right, b + wrong) - log_beta(a, b))
 
     return chance
 
@@ -338,15 +339,14 @@ def fixed_accuracy(accuracy: float, correlation: float) -> float:
     return sum(comb(MOST, k) * chance(k, MOST - k) * _points((k, MOST - k, 0, 0)) for k in range(MOST + 1))
 
 
-def _log_beta(a: float, b: float) -> float:
-    return lgamma(a) + lgamma(b) - lgamma(a + b)
-
-
 # Results --------------------------------------------------------------------------------------------------------------
 
 
 def results(out: Path, seeds: Sequence[int], settings: Settings) -> dict[str, Any]:
-    runs = {arm: collect(arm, out, seeds) for arm in JUDGES}
+    every = {arm: _rows(arm, out, seeds, "fixed") for arm in JUDGES}
+    runs = {
+        arm: collect(every[arm], *(_rows(arm, out, seeds, name) for name in ("greedy", "adaptive"))) for arm in JUDGES
+    }
     beside = {
         (accuracy, correlation): _simulated_against(accuracy, correlation, seeds, settings.simulated)
         for correlation in (*CORRELATIONS, INDEPENDENT)
@@ -373,7 +373,7 @@ def results(out: Path, seeds: Sequence[int], settings: Settings) -> dict[str, An
         },
         "order": {
             arm: {
-                "spread_of_places": fmean(spread_of_places(_rows(arm, out, seed, "fixed")) for seed in seeds),
+                "spread_of_places": fmean(map(spread_of_places, every[arm])),
                 "deviations": deviations(ways[HAPPENED], ways[f"adaptive {CLAIMED}"]),
             }
             for arm, ways in runs.items()

@@ -131,7 +131,7 @@ def _shares(leads: int, follows: int, left: int) -> tuple[float, ...]:
     """The chances that 0, 1, ... `left` of as many further votes go to the leader."""
     for_leader, for_rival = leads + UNIFORM, follows + UNIFORM
     terms = (
-        _log_choose(left, k) + _log_beta(k + for_leader, left - k + for_rival) - _log_beta(for_leader, for_rival)
+        _log_choose(left, k) + log_beta(k + for_leader, left - k + for_rival) - log_beta(for_leader, for_rival)
         for k in range(left + 1)
     )
     return tuple(map(exp, terms))
@@ -186,7 +186,8 @@ def _at_most_zero(mean: float, variance: float, rounding: float) -> float:
     return erfc(mean / sqrt(2 * variance)) / 2
 
 
-def _log_beta(a: float, b: float) -> float:
+def log_beta(a: float, b: float) -> float:
+    """The logarithm of the Beta function."""
     return lgamma(a) + lgamma(b) - lgamma(a + b)
 
 
