@@ -6,7 +6,7 @@ import asyncio
 import json
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,17 +39,11 @@ from fathom.train.recipe import MetaRecipe, SFTRecipe
 from fathom.verdict import Rule, Vote
 from tiny import make_checkpoint, make_parrot
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 JUDGE = SPCTJudge(trained=True)
 FAST = {"gradient_checkpointing": False, "logging_steps": 1, "save_strategy": "no", "lr_scheduler_type": "constant"}
 LORA = {"r": 4, "target_modules": "all-linear"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def item(number: int, label: Label | None = None) -> Comparison:

@@ -6,7 +6,6 @@ import json
 import random
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ import pytest
 
 pytest.importorskip("trl", reason='needs pip install "fathom-rm[train]"')
 
-import torch
 from typer.testing import CliRunner
 
 from fathom import recipes
@@ -26,19 +24,13 @@ from fathom.train import preview, rlvr, sft
 from fathom.train.recipe import RLVRRecipe, SFTRecipe
 from tiny import make_checkpoint, make_parrot
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 JUDGE = SPCTJudge(trained=True, binary=True)
 SETTINGS = {"name": "spct", "binary": True}
 FAST = {"gradient_checkpointing": False, "logging_steps": 1, "save_strategy": "no", "lr_scheduler_type": "constant"}
 WRITTEN = {1: ["0", "1"], 2: ["9, 2", "2, 9", "5, 5"], 3: ["9, 2, 2", "2, 9, 2", "2, 2, 9"]}
 """Of each number of responses; the first of several is always the best, and a single one is right."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def comparison(number: int) -> Comparison:

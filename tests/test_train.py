@@ -32,6 +32,8 @@ from fathom.train import preview, rlvr, sft
 from fathom.train.recipe import RLVRRecipe, SFTRecipe, load
 from tiny import ASSISTANT, BEGIN, CHAT_TEMPLATE, END, make_checkpoint
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 JUDGE = MixJudge(trained=True)
 FAST = {"gradient_checkpointing": False, "logging_steps": 1, "save_strategy": "no", "lr_scheduler_type": "constant"}
 
@@ -62,15 +64,6 @@ def write(path: Path, rows: Iterable[dict[str, Any]]) -> Path:
 
 def example(item: Comparison, text: str) -> dict[str, Any]:
     return {"id": item.id, "prompt": JUDGE.ask(item), "completion": [{"role": "assistant", "content": text}]}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Models this small are slower with two, and many times slower where other work wants the cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
