@@ -1,6 +1,7 @@
-"""A judge of one's own: a prompt, a reader, and all that comes with them: votes, other orders, journals, rankings.
+"""A judge of your own: a prompt and a parser. Votes, orders, journals and rankings come with them.
 
 python examples/own_judge.py
+fathom judge answers.jsonl --judge examples/own_judge.py --model Qwen/Qwen3-8B
 """
 
 import re
@@ -8,23 +9,30 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import fathom
+from fathom.engines import ChatMessage
+from fathom.judges import Pattern
+from fathom.prompts import fenced
 
 
 @dataclass(frozen=True, kw_only=True)
 class Politeness(fathom.Judge):
     """Scores one response at a time from 0 to 5. Asked about several, it scores each alone."""
 
-    pattern: ClassVar[str] = "pointwise"
+    pattern: ClassVar[Pattern] = "pointwise"
 
-    def ask(self, comparison: fathom.Comparison) -> list[dict[str, str]]:
+    def ask(self, comparison: fathom.Comparison) -> list[ChatMessage]:
         question = "How polite is this reply, from 0 to 5? End with: Score: n"
-        return [{"role": "user", "content": f"{question}\n\n{comparison.responses[0]}"}]
+        # Fenced, so that no response can pose as a part of the prompt.
+        return [{"role": "user", "content": f"{question}\n\n{fenced(comparison.responses[0])}"}]
 
     def read(self, text: str, comparison: fathom.Comparison, *, finished: bool = True) -> fathom.Vote:
         found = re.findall(r"Score: ([0-5])\b", text)
-        if not found:  # never a number that nobody wrote
+        if not found:  # never a score that the text does not state
             return fathom.Vote(fathom.Status.MISSING if finished else fathom.Status.TRUNCATED, text=text)
         return fathom.Vote(fathom.Status.OK, scores=(float(found[-1]),), text=text)
+
+
+JUDGE = Politeness
 
 
 class Canned:

@@ -20,7 +20,7 @@ VALUES = {"transcript", "rationale", "verdict", "records", "rewards"}
 NOTHING_ELSE = {
     **dict.fromkeys(VALUES, VALUES),
     "engines": {"errors", "checkpoints", "control", "verdict"},
-    "judges": {"errors", "transcript", "rationale", "verdict", "records", "rewards", "engines", "prompts"},
+    "judges": {"errors", "transcript", "rationale", "verdict", "records", "rewards", "engines", "prompts", "plugins"},
     "prompts": {"control"},
 }
 HEAVY = {

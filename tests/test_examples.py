@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from fathom.cli import app
 from serving import chat, serving
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -76,6 +78,20 @@ def test_a_server_judges_from_code_that_is_not_asynchronous(said, tmp_path: Path
 
 def test_a_judge_of_ones_own_votes_and_ranks(said) -> None:  # type: ignore[no-untyped-def]
     assert said("own_judge.py") == "1 ok winner: 2 votes: [(0.0, 1.0, 2.0), (0.0, 1.0, 2.0)]\n"
+
+
+def test_a_judge_of_ones_own_is_named_by_its_file_on_the_command_line(tmp_path: Path) -> None:
+    answers = tmp_path / "answers.jsonl"
+    answers.write_text(json.dumps({"prompt": "Ask for tea.", "responses": ["Tea!", "Tea, please."]}) + "\n")
+
+    async def run() -> str:
+        async with serving(lambda call: chat(f"Score: {call.content.count(b'please')}")) as server:
+            given = ["--base-url", server.url, "--model", "any", "--judge", str(EXAMPLES / "own_judge.py")]
+            ran = await asyncio.to_thread(CliRunner().invoke, app, ["judge", str(answers), *given])
+            assert ran.exit_code == 0, ran.output
+            return ran.stdout
+
+    assert json.loads(asyncio.run(run()))["winner"] == 1
 
 
 def test_rationales_are_synthesised(said, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

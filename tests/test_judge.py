@@ -174,7 +174,7 @@ def test_three_responses_are_refused_by_name() -> None:
 
 def test_a_judge_is_found_by_its_name() -> None:
     assert find("mix") is MixJudge
-    with pytest.raises(ValueError, match=r"there are: .*mix, .*spct"):
+    with pytest.raises(FathomError, match=r"there are: .*mix, .*spct"):
         find("nobody")
 
 

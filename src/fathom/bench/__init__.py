@@ -12,8 +12,6 @@ with published ones where the data are a part of the benchmark: `Score.absent` a
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ from typing import Any
 from fathom.bench._outcomes import Row, prompt, status
 from fathom.errors import FathomError
 from fathom.metrics.intervals import Interval, Share, clustered, means
+from fathom.plugins import Kind
 from fathom.records import Comparison, Domain
 
 Load = Callable[[Path], Iterator[Comparison]]
@@ -127,15 +126,18 @@ def by_domain(rows: Iterable[Row]) -> dict[str, Interval]:
     return {domain: interval for domain in sorted(shares) if (interval := shares[domain].interval)}
 
 
+BENCHMARKS = Kind("benchmark", package=__name__, group="fathom.benchmarks", attribute="BENCHMARK")
+
+
 def names() -> list[str]:
-    """The names of all benchmarks."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+    """The names of all installed benchmarks."""
+    return BENCHMARKS.names()
 
 
 def find(name: str) -> Benchmark:
-    """The benchmark in the file of that name; `-` may stand for `_`. Raises FathomError that lists all there are."""
-    module = name.replace("-", "_")
-    if module not in names():
-        raise FathomError(f"there is no benchmark {name!r}; there are: {', '.join(names())}")
-    benchmark: Benchmark = importlib.import_module(f"{__name__}.{module}").BENCHMARK
+    """The benchmark of a name: a file in this package (`-` may stand for `_`), an entry point in `fathom.benchmarks`,
+    FILE.py or MODULE:NAME. Raises FathomError for a name that stands for no benchmark, with the names of all."""
+    benchmark = BENCHMARKS.find(name)
+    if not isinstance(benchmark, Benchmark):
+        raise FathomError(f"the benchmark {name!r} is {benchmark!r}, expected a fathom.bench.Benchmark")
     return benchmark

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from pathlib import Path
 from typing import Annotated
 
@@ -30,19 +28,14 @@ def command(
     """
     from rich.console import Console
 
-    from fathom import reproductions
+    from fathom.reproductions import REPRODUCTIONS
 
-    known = sorted(module.name for module in pkgutil.iter_modules(reproductions.__path__) if module.name[0] != "_")
-    module = name.replace("-", "_")
-    if module not in known:
-        names = ", ".join(known).replace("_", "-")
-        raise FathomError(f"there is no reproduction {name!r}; there are: {names}")
+    experiment = REPRODUCTIONS.find(name)
     try:
         chosen = list(dict.fromkeys(int(seed) for seed in seeds.split(",")))  # each once: a seed has one folder
     except ValueError:
         raise FathomError(f"--seeds {seeds}: allowed are whole numbers with commas between them, as in 0,1,2") from None
     console = Console(stderr=True, log_path=False)
-    for line in importlib.import_module(f"fathom.reproductions.{module}").reproduce(
-        out or Path("runs", module.replace("_", "-")), chosen[:1] if quick else chosen
-    ):
+    folder = out or Path("runs", name.replace("_", "-"))
+    for line in experiment.reproduce(folder, chosen[:1] if quick else chosen):
         console.log(line)

@@ -10,8 +10,6 @@ name is how the command line finds it.
 from __future__ import annotations
 
 import asyncio
-import importlib
-import pkgutil
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import (
@@ -36,6 +34,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 from fathom.engines import ChatMessage, Completion, Engine, EngineError, Request, Sampling
 from fathom.errors import FathomError
 from fathom.judges._probabilities import Choices, chances
+from fathom.plugins import Kind
 from fathom.rationale import Status
 from fathom.records import Comparison
 from fathom.rewards import verdict_reward
@@ -308,10 +307,16 @@ async def _ended(results: AsyncGenerator[Item, None]) -> None:
     await asyncio.get_running_loop().shutdown_asyncgens()
 
 
-def find(name: str) -> type[Judge]:
-    """The judge in the file of that name. Raises ValueError that lists the judges there are."""
-    names = sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
-    if name not in names:
-        raise ValueError(f"there is no judge {name!r}; there are: {', '.join(names)}")
-    judge: type[Judge] = importlib.import_module(f"{__name__}.{name}").JUDGE
+JUDGES = Kind("judge", package=__name__, group="fathom.judges", attribute="JUDGE")
+
+
+def find(name: str, *, installed: bool = False) -> type[Judge]:
+    """The class of a judge: a file in this package, an entry point in `fathom.judges`, FILE.py or MODULE:NAME.
+
+    With `installed`, code outside the installed packages is refused. Raises FathomError for a name that stands for no
+    judge, with the names of all judges.
+    """
+    judge = JUDGES.find(name, installed=installed)
+    if not (isinstance(judge, type) and issubclass(judge, Judge)):
+        raise FathomError(f"the judge {name!r} is {judge!r}, expected a subclass of fathom.Judge")
     return judge

@@ -49,7 +49,8 @@ def as_trained(checkpoint: Path, **settings: Any) -> Judge:
     if described.pop("kind", None) == META:
         raise FathomError(f"{checkpoint} is a meta reward model, which scores a judge's votes: give it as --meta")
     chosen = given if given.get("name", described["name"]) != described["name"] else described | given
-    return _made(**chosen)
+    # A description may be a stranger's, and must not choose which code runs; a name that the user gives may.
+    return _made(**chosen, installed="name" not in given)
 
 
 def meta_reward_model(checkpoint: Path, guided: Judge | None = None, **options: Any) -> MetaRewardModel:
@@ -60,7 +61,7 @@ def meta_reward_model(checkpoint: Path, guided: Judge | None = None, **options: 
     described = _description(checkpoint / DESCRIPTION)
     if described.pop("kind", None) != META:
         raise FathomError(f"{checkpoint} is no meta reward model; fathom train meta makes one")
-    judge = _made(**described)
+    judge = _made(**described, installed=True)
     if guided is not None and type(guided) is not type(judge):
         raise FathomError(
             f"{checkpoint} scores votes of {type(judge).__name__}, as its {DESCRIPTION} says, and not of "
@@ -69,9 +70,9 @@ def meta_reward_model(checkpoint: Path, guided: Judge | None = None, **options: 
     return MetaRewardModel(Scorer(checkpoint, **options), judge)
 
 
-def _made(name: str, **settings: Any) -> Judge:
+def _made(name: str, *, installed: bool, **settings: Any) -> Judge:
     try:
-        kind = find(name)
+        kind = find(name, installed=installed)
         unknown = sorted(settings.keys() - {field.name for field in fields(kind)})
         if unknown:
             raise FathomError(f"the judge {name!r} has no {unknown[0]}; it has {', '.join(_settings(kind)) or 'none'}")

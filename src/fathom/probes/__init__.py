@@ -13,13 +13,12 @@ share. Not promised: that a judge which no probe moves is a good one, or that no
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fathom.errors import FathomError
+from fathom.plugins import Kind
 from fathom.probes._measures import Item, Measure, items
 from fathom.records import Comparison, Label
 
@@ -49,15 +48,22 @@ class Probe:
     measure: Callable[[Sequence[Item]], list[Measure]]
 
 
+PROBES = Kind("probe", package=__name__, group="fathom.probes", attribute="PROBE")
+
+
 def names() -> list[str]:
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+    """The names of all installed probes."""
+    return PROBES.names()
 
 
 def find(name: str) -> Probe:
-    """The probe in the file of that name. Raises FathomError that lists the probes there are."""
-    if name not in names():
-        raise FathomError(f"there is no probe {name!r}; there are: {', '.join(names())}")
-    probe: Probe = importlib.import_module(f"{__name__}.{name}").PROBE
+    """The probe of a name: a file in this package, an entry point in `fathom.probes`, FILE.py or MODULE:NAME.
+
+    Raises FathomError for a name that stands for no probe, with the names of all.
+    """
+    probe = PROBES.find(name)
+    if not isinstance(probe, Probe):
+        raise FathomError(f"the probe {name!r} is {probe!r}, expected a fathom.probes.Probe")
     return probe
 
 

@@ -12,14 +12,14 @@ come with Fathom; a source that is not in the folder gives no figures.
 
 from __future__ import annotations
 
-import importlib
 import json
-import pkgutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
 from typing import Any
+
+from fathom.plugins import Kind
 
 Stated = Mapping[str, Any]
 """What `reference_numbers.json` says of a source."""
@@ -56,16 +56,12 @@ class Figure:
         return abs(self.ours - self.published) <= self.tolerance
 
 
-def names() -> list[str]:
-    """The names of all sources."""
-    modules = (module.name for module in pkgutil.iter_modules(__path__))
-    return sorted(name for name in modules if not name.startswith("_"))
+SOURCES = Kind("source of transcripts", package=__name__, group="fathom.published")
 
 
 def figures(data: Path) -> Iterator[Figure]:
     """Those of every source whose folder is in `data`."""
     stated = json.loads(path.read_text()) if (path := data / "reference_numbers.json").is_file() else {}
-    for name in names():
-        source = importlib.import_module(f"{__name__}.{name}")
+    for source in map(SOURCES.find, SOURCES.names()):
         if (data / source.FOLDER).is_dir():
             yield from source.figures(data / source.FOLDER, stated.get(source.FOLDER, {}))

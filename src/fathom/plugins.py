@@ -1,0 +1,131 @@
+"""Judges, probes, benchmarks and other plug-ins by name: of this package, of other packages, and of one's own files.
+
+    JUDGES = Kind("judge", package="fathom.judges", group="fathom.judges", attribute="JUDGE")
+    JUDGES.find("mix")                      # the file judges/mix.py of this package
+    JUDGES.find("politeness")               # an entry point that another package declares in the group fathom.judges
+    JUDGES.find("my_package.judges:Polite") # an object of any module that can be imported
+    JUDGES.find("./polite.py")              # a file of one's own, which binds the name JUDGE
+    JUDGES.find("./polite.py:Polite")       # another name in it
+
+A name that stands for code outside the installed packages runs that code. Text from a stranger's file, such as a
+checkpoint's description, must therefore be looked up with `installed=True`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import pkgutil
+import sys
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from fathom.errors import FathomError
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of plug-in: where this package keeps its own, and how others declare theirs."""
+
+    noun: str
+    """What one is called in messages."""
+    package: str
+    """The package whose files each hold one. Files whose names start with `_` hold none."""
+    group: str
+    """The group of entry points in which other packages declare theirs, such as `fathom.judges`."""
+    attribute: str | None = None
+    """The name that such a file binds to its plug-in; None where the plug-in is the module itself."""
+
+    def names(self) -> list[str]:
+        """All installed ones, sorted: those of this package and those of entry points."""
+        return sorted({*self._shipped(), *(point.name for point in self._points())})
+
+    def find(self, name: str, *, installed: bool = False) -> Any:
+        """The plug-in of that name; `-` may stand for `_`.
+
+        With `installed`, a file or `module:name` is refused. Raises FathomError for a name that stands for nothing,
+        with those that are close to it, and for a file or module that cannot be imported or does not bind the name.
+        """
+        if name.replace("-", "_") in self._shipped():
+            module = importlib.import_module(f"{self.package}.{name.replace('-', '_')}")
+            return getattr(module, self.attribute) if self.attribute else module
+        for point in self._points():
+            if point.name == name:
+                return self._load(point)
+        if not _is_own(name):
+            raise FathomError(self._unknown(name))
+        if installed:
+            raise FathomError(
+                f"the {self.noun} {name!r} is code outside the installed packages; name it yourself to run it"
+            )
+        return self._own(name)
+
+    def _shipped(self) -> list[str]:
+        path = importlib.import_module(self.package).__path__
+        return [module.name for module in pkgutil.iter_modules(path) if not module.name.startswith("_")]
+
+    def _points(self) -> tuple[EntryPoint, ...]:
+        return tuple(entry_points(group=self.group))
+
+    def _load(self, point: EntryPoint) -> Any:
+        try:
+            return point.load()
+        except (ImportError, AttributeError) as error:
+            package = point.dist.name if point.dist else "a package"
+            raise FathomError(f"the {self.noun} {point.name!r} of {package} ({point.value}): {error}") from error
+
+    def _unknown(self, name: str) -> str:
+        close = get_close_matches(name.replace("-", "_"), self.names(), n=3)
+        meant = f"; did you mean {' or '.join(close)}?" if close else ""
+        return (
+            f"there is no {self.noun} {name!r}{meant}; there are: {', '.join(self.names())}; "
+            f"or give your own as FILE.py or MODULE:NAME"
+        )
+
+    def _own(self, name: str) -> Any:
+        where, _, attribute = (name, "", "") if name.endswith(".py") else name.rpartition(":")
+        wanted = attribute or self.attribute
+        try:
+            module = _from_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
+        except FathomError:
+            raise
+        except Exception as error:
+            raise FathomError(
+                f"the {self.noun} {name!r} cannot be imported: {type(error).__name__}: {error}"
+            ) from error
+        if not wanted:
+            return module
+        if not hasattr(module, wanted):
+            raise FathomError(
+                f"the {self.noun} {name!r}: {where} does not bind the name {wanted}; bind it, or give {where}:NAME"
+            )
+        return getattr(module, wanted)
+
+
+def _is_own(name: str) -> bool:
+    return ":" in name or name.endswith(".py")
+
+
+def _from_file(path: Path) -> ModuleType:
+    """The module in a file, imported once for each path, as dataclasses and pickles look their module up by name."""
+    path = path.expanduser().resolve()
+    if not path.is_file():
+        raise FathomError(f"{path}: no such file")
+    name = f"{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path)
+        if spec is None or spec.loader is None:
+            raise FathomError(f"{path}: Python cannot import it")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+    return sys.modules[name]
