@@ -312,5 +312,5 @@ def test_another_judge_than_the_checkpoints_is_made_with_its_own_settings(pairs:
     assert [row["scores"] for row in rows_of(out)] == [[3, 7]] * 6
     assert rows_of(out)[0]["rule"]["aggregate"] == "sum"
     assert "SPCTJudge" in meta_of(out)["config"]["judge"]
-    with pytest.raises(FathomError, match="the judge 'spct' has no style; it has trained, binary"):
+    with pytest.raises(FathomError, match="the judge 'spct' has no style; it has rubric, trained, binary"):
         judge(pairs, "--model", scores, "--judge", "spct", "--style", "depth")

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from fathom.engines import Completion, EngineError, Request, Sampling
 from fathom.errors import FathomError
-from fathom.judges import Voter, find, verdicts
+from fathom.judges import JUDGES, Voter, find, verdicts
 from fathom.judges.mix import MixJudge
 from fathom.judging import write_verdicts
 from fathom.rationale import Status
@@ -170,6 +170,26 @@ def test_verdicts_come_in_the_order_of_the_input_with_a_bounded_number_in_flight
 def test_three_responses_are_refused_by_name() -> None:
     with pytest.raises(FathomError, match="'1' has 3"):
         MixJudge().ask(PAIR.model_copy(update={"responses": ("a", "b", "c")}))
+
+
+@pytest.mark.parametrize("name", JUDGES.names())
+def test_every_judge_puts_a_rubric_before_its_own_prompt(name: str) -> None:
+    kind = find(name)
+    pair = PAIR.model_copy(update={"reference": "4"})
+    comparison = pair.of((0,)) if kind().pattern == "pointwise" else pair
+    plain, judged = kind(), kind(rubric="Prefer answers that a child understands.\n")
+    assert plain.prompt(comparison) == plain.ask(comparison) == judged.ask(comparison)
+    first, *rest = judged.prompt(comparison)
+    start = "Judge by these criteria and by no others:\n\nPrefer answers that a child understands.\n\n"
+    assert first["content"] == start + plain.ask(comparison)[0]["content"]
+    assert rest == plain.ask(comparison)[1:]
+
+
+def test_the_engine_gets_the_rubric() -> None:
+    engine = seeded()
+    judged(MixJudge(engine=engine, rubric="Prefer short answers."))
+    assert engine.requests
+    assert all("Prefer short answers." in each.messages[0]["content"] for each in engine.requests)
 
 
 def test_a_judge_is_found_by_its_name() -> None:

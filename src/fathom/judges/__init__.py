@@ -104,6 +104,8 @@ class Judge(Voter):
 
     engine: Engine | None = None
     sampling: Sampling = field(default_factory=Sampling)
+    rubric: str | None = None
+    """Criteria to judge by, in the user's own words; they go before the prompt of `ask`."""
     pattern: ClassVar[Pattern] = "pairwise"
     right_from: ClassVar[float | None] = None
     gives_scores: ClassVar[bool] = True
@@ -114,6 +116,15 @@ class Judge(Voter):
     @abstractmethod
     def ask(self, comparison: Comparison) -> list[ChatMessage]:
         """The prompt. Never depends on the comparison's label."""
+
+    def prompt(self, comparison: Comparison) -> list[ChatMessage]:
+        """The messages that the engine gets: those of `ask`, with the rubric at the beginning where there is one."""
+        messages = self.ask(comparison)
+        if not self.rubric:
+            return messages
+        # First, because a prompt ends with the format of the verdict, and so that all rows share the prefix.
+        first = f"Judge by these criteria and by no others:\n\n{self.rubric.strip()}\n\n{messages[0]['content']}"
+        return [{**messages[0], "content": first}, *messages[1:]]
 
     @abstractmethod
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
@@ -132,7 +143,7 @@ class Judge(Voter):
         if self.engine is None:
             raise ValueError(f"{type(self).__name__} has no engine to ask; make it with engine=...")
         try:
-            completion = await self.engine.complete(Request(tuple(self.ask(comparison)), self.sampling, sample))
+            completion = await self.engine.complete(Request(tuple(self.prompt(comparison)), self.sampling, sample))
         except EngineError as error:
             return replace(failed(error), order=order)
         return replace(self.read_completion(completion, comparison), order=order)

@@ -130,7 +130,8 @@ def measure(model: Path, seed: int, settings: Settings, kind: type[Judge] = MixJ
     items = world.items(settings.held_out, seed=seed, verbs=VERBS, prefix="held-out")
     engine = LocalEngine(model)
     sampling = Sampling(temperature=settings.temperature, max_tokens=128, seed=seed)
-    judge = kind(engine=engine, sampling=sampling, **{"trained": True})
+    trained: dict[str, Any] = {"trained": True}  # a field of these kinds, and not of every judge
+    judge = kind(engine=engine, sampling=sampling, **trained)
 
     async def judged() -> list[Verdict]:
         answers = verdicts(judge, (item.comparison for item in items), concurrency=256)

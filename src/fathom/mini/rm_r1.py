@@ -71,7 +71,7 @@ def examples(arm: Arm, settings: arms.Settings, seed: int) -> list[dict[str, Any
     items = world.items(settings.fine_tuning, seed=seed, verbs=world.SEEN_VERBS, prefix="fine-tuning")
     written = [(item, chain(item, arm, rng.random() < settings.mistagged)) for item in items]
     return [
-        {"id": item.id, "prompt": judge.ask(item.comparison), "completion": [{"role": "assistant", "content": text}]}
+        {"id": item.id, "prompt": judge.prompt(item.comparison), "completion": [{"role": "assistant", "content": text}]}
         for item, text in written
     ]
 
@@ -103,7 +103,7 @@ def phrases() -> dict[str, str]:
 
 def _frame(judge: Judge) -> list[str]:
     """What stands before, between and after the task and the two responses in a prompt."""
-    asked = judge.ask(Comparison(id="", prompt="<prompt>", responses=("<first>", "<second>")))[0]["content"]
+    asked = judge.prompt(Comparison(id="", prompt="<prompt>", responses=("<first>", "<second>")))[0]["content"]
     return re.split("<prompt>|<first>|<second>", asked)
 
 

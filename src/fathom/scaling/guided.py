@@ -43,7 +43,7 @@ class MetaRewardModel:
         self.judge.check(comparison)
         shown = [comparison.reordered(vote.order) if vote.order else comparison for vote in votes]
         return await self.scorer.score(
-            [(self.judge.ask(each), vote.text) for each, vote in zip(shown, votes, strict=True)]
+            [(self.judge.prompt(each), vote.text) for each, vote in zip(shown, votes, strict=True)]
         )
 
 

@@ -170,7 +170,7 @@ def fault(judge: Judge, vote: Vote, comparison: Comparison) -> str | None:
 
 async def _hinted_vote(judge: Judge, comparison: Comparison) -> Vote:
     assert judge.engine is not None
-    messages = hinted(judge.ask(comparison), comparison)
+    messages = hinted(judge.prompt(comparison), comparison)
     try:
         completion = await judge.engine.complete(Request(tuple(messages), judge.sampling))
     except EngineError as error:
@@ -200,7 +200,7 @@ def _row(judge: Judge, trajectory: Trajectory) -> dict[str, Any]:
         "domain": comparison.domain,
         "source": trajectory.source,
         "sample": trajectory.sample,
-        "prompt": judge.ask(comparison),
+        "prompt": judge.prompt(comparison),
         "completion": [{"role": "assistant", "content": trajectory.vote.text}],
     }
 

@@ -81,7 +81,7 @@ class Result:
                 "id": comparison.id,
                 "domain": comparison.domain,
                 "structure": structure(arm, comparison),
-                "prompt": judge.ask(comparison),
+                "prompt": judge.prompt(comparison),
                 "completion": [{"role": "assistant", "content": render(rationale)}],
             }
             for comparison, rationale in self.rationales(arm)

@@ -108,7 +108,7 @@ def _row(judge: VerifierJudge, answer: Answer) -> dict[str, Any]:
     return {
         "id": answer.comparison.id,
         "truncated": answer.truncated,
-        "prompt": judge.ask(answer.comparison),
+        "prompt": judge.prompt(answer.comparison),
         "completion": [{"role": "assistant", "content": "YES" if answer.right else "NO"}],
     }
 

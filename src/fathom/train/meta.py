@@ -169,7 +169,7 @@ def example(judge: Judge, comparison: Comparison, told: Mapping[str, Any]) -> Ex
         right = judge.reward(vote, comparison) > 0
     except ValueError as error:
         raise FathomError(f"comparison {comparison.id!r}: {error}") from error
-    return Example(judge.ask(comparison.reordered(told["order"])), told["text"], right)
+    return Example(judge.prompt(comparison.reordered(told["order"])), told["text"], right)
 
 
 def fitting(tokenizer: Any, votes: Sequence[Example], most: int | None) -> tuple[list[dict[str, Any]], int]:

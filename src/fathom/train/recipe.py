@@ -115,7 +115,7 @@ class Recipe(Strict):
     @property
     def described(self) -> dict[str, Any]:
         """What `fathom.json` says beside the weights."""
-        return self.judge.model_dump()
+        return self.judge.model_dump(exclude_none=True)
 
     @field_validator("model")
     @classmethod
@@ -169,7 +169,7 @@ class MetaRecipe(Recipe):
 
     @property
     def described(self) -> dict[str, Any]:
-        return {"kind": META} | self.judge.model_dump()
+        return {"kind": META} | self.judge.model_dump(exclude_none=True)
 
 
 R = TypeVar("R", bound=Recipe)

@@ -87,7 +87,7 @@ def rows(judge: Judge, items: Iterable[Comparison]) -> list[dict[str, Any]]:
         judge.check(item)
         try:
             judge.reward(Vote(Status.MISSING), item)
-            asked.append({"prompt": judge.ask(item), "comparison": item.model_dump_json()})
+            asked.append({"prompt": judge.prompt(item), "comparison": item.model_dump_json()})
         except ValueError as error:
             raise FathomError(f"comparison {item.id!r}: {error}") from error
     return asked
