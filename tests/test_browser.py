@@ -303,12 +303,46 @@ def test_many_rows_are_listed_without_being_in_the_document(browser: Browser, tm
         assert page.locator("*").count() < 1000
 
 
-def test_a_report_shows_its_charts_under_its_own_policy_and_links_to_its_rows(browser: Browser, few: Path) -> None:
-    run = runs.open(few.with_name("verdicts.jsonl"))
-    overview.write(gather([run]), few.with_name("report.html"), viewers={"verdicts": few.name})
-    with Opened(browser, few.with_name("report.html")) as page:
+@pytest.fixture(scope="module")
+def report(few: Path) -> Path:
+    """A report on the six rows, twice under two names, with their viewers inside."""
+    shutil.copy(few.with_name("verdicts.jsonl"), few.with_name("again & again.jsonl"))
+    opened = [runs.open(few.with_name(name)) for name in ("verdicts.jsonl", "again & again.jsonl")]
+    found = gather(opened)
+    overview.write(found, few.with_name("report.html"), viewers={each.name: viewer.page(each.run) for each in found})
+    return few.with_name("report.html")
+
+
+def test_a_report_shows_its_charts_under_its_own_policy_and_opens_its_rows(browser: Browser, report: Path) -> None:
+    with Opened(browser, report) as page:
         assert page.locator("svg.strip").first.bounding_box()["width"] > 100
         assert page.evaluate("getComputedStyle(document.querySelector('.point')).fill") != "rgb(0, 0, 0)"
         page.get_by_role("link", name="flipped").first.click()
-        expect(page.locator("#rows .id")).to_have_text(["flips"])
-        expect(page.locator("#row h2")).to_have_text("flips")
+        rows = page.frame_locator("#rows iframe")
+        expect(rows.locator("#rows .id")).to_have_text(["flips"])
+        expect(rows.locator("#row h2")).to_have_text("flips")
+        assert rows.locator("body").evaluate("getComputedStyle(document.querySelector('.panes')).display") == "grid"
+        page.get_by_role("button", name="Report").click()
+        expect(page.locator("#rows")).to_be_hidden()
+        assert "#" not in page.url
+        page.get_by_role("link", name="Read the rows").nth(1).click()
+        expect(rows.locator("header h1")).to_have_text("again & again")
+
+
+def test_an_address_of_a_report_leads_to_its_rows(browser: Browser, report: Path) -> None:
+    with Opened(browser, report, "#rows=verdicts&row=wrong") as page:
+        expect(page.frame_locator("#rows iframe").locator("#row h2")).to_have_text("wrong")
+    with Opened(browser, report, "#rows=nothing") as page:
+        expect(page.locator("#rows")).to_be_hidden()
+
+
+def test_a_report_on_a_narrow_screen_scrolls_its_tables_and_not_the_page(browser: Browser, report: Path) -> None:
+    with Opened(browser, report, viewport={"width": 400, "height": 700}) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= 400
+        tables = page.locator(".scrolls")
+        assert tables.count() > 3
+        # Content that overflows has a shadow at its edge, which is painted by four backgrounds.
+        wide = tables.evaluate_all("boxes => boxes.filter((box) => box.scrollWidth > box.clientWidth).length")
+        assert wide > 0
+        shadows = tables.first.evaluate("box => getComputedStyle(box).backgroundAttachment")
+        assert shadows == "local, local, scroll, scroll"

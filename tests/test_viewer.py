@@ -97,7 +97,7 @@ def test_a_page_lets_nothing_run_but_its_own_script_and_nothing_load(tmp_path: P
     (script,) = (text for attributes, text in Elements(page).scripts if not attributes)
     (style,) = re.findall("<style>(.*?)</style>", page, re.DOTALL)
     (policy,) = re.findall('Content-Security-Policy" content="([^"]+)"', page)
-    assert policy.replace("&#39;", "'") == viewer.policy(style, script)
+    assert policy.replace("&#39;", "'") == viewer.policy([style], [script])
     assert policy.startswith("default-src &#39;none&#39;")
     assert not re.search(r"\b(innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval|fetch|import)\b\(?", script)
 

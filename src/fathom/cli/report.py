@@ -13,7 +13,8 @@ def command(
     out: Annotated[Path, typer.Option(help="The page.")] = Path("report.html"),
     card: Annotated[list[Path], typer.Option(help="A card.json of fathom probe, again for more.")] = [],  # noqa: B006
     texts: Annotated[
-        bool, typer.Option("--viewer/--no-viewer", help="Beside it, a page a run to read its rows in, linked to.")
+        bool,
+        typer.Option("--viewer/--no-viewer", help="Put all rows into the page, to read where it links to them."),
     ] = True,
 ) -> None:
     """Write a page with every figure of one or several runs: accuracy by domain, official scores, votes, principles.
@@ -23,8 +24,8 @@ def command(
         fathom report runs/sft-eval --out report.html
 
     Figures are computed from the rows again, with intervals at 95 %. Of several runs, each is held against the first on
-    the items that both have. A card.json beside a run is shown with it. OUT.NAME.html beside the page is what fathom
-    view shows of the run NAME, with all its texts; --no-viewer leaves it out.
+    the items that both have. A card.json beside a run is shown with it. The page is one file that works offline and can
+    be mailed. It holds all texts of the runs, to read them as in fathom view; --no-viewer leaves them out.
     """
     from rich.console import Console
 
@@ -36,9 +37,6 @@ def command(
     shown = [cards.read(path) for path in [*card, *filter(None, map(cards.beside, opened))]]
     with Console(stderr=True).status("reading rows and computing figures"):
         found = gather(opened)
-        pages = {each.name: f"{out.stem}.{each.name.replace('/', '-')}.html" for each in found} if texts else {}
-        for each in found:
-            if each.name in pages:
-                viewer.write(viewer.page(each.run), out.with_name(pages[each.name]))
-        overview.write(found, out, viewers=pages, cards=shown)
+        viewers = {each.name: viewer.page(each.run) for each in found} if texts else {}
+        overview.write(found, out, viewers=viewers, cards=shown)
     typer.echo(out)

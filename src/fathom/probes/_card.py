@@ -12,14 +12,14 @@ from fathom.provenance import write_json
 from fathom.report.page import html, markdown
 from fathom.runs import Run
 
-JUDGED_BY = ("model", "style", "prompt", "temperature", "max_tokens", "votes", "swap", "seed")
+JUDGED_BY = ("model", "judge", "style", "prompt", "temperature", "max_tokens", "votes", "swap", "seed")
 """Of the settings, those that the page shows."""
 
 
 def write(run: Run, folder: Path) -> dict[str, Any]:
     """Writes card.json, card.md and card.html, and returns what the first holds."""
     found = as_json(run)
-    text = page(found)
+    text = page(found, written=str(run.meta.get("written", "")))
     write_json(folder / "card.json", found)
     for name, content in (("card.md", text), ("card.html", html(text, folder))):
         with replacing(folder / name) as file:
@@ -55,8 +55,21 @@ def _measure(measure: Measure) -> dict[str, Any]:
     }
 
 
-def page(found: Mapping[str, Any]) -> str:
-    """The card in Markdown, from its JSON."""
+def page(found: Mapping[str, Any], written: str = "") -> str:
+    """The card in Markdown, from its JSON. `written` is the date of the rows, which card.json leaves out."""
     config = found["config"]
     settings = {name: config[name] for name in JUDGED_BY if config.get(name) is not None}
-    return markdown("fathom.probes", "card.md.jinja", settings=settings, **found)
+    if "judge" in settings:
+        settings["judge"] = str(settings["judge"]).partition("(")[0]  # without the settings, which follow one by one
+    judged = [(probe["title"], measure) for probe in found["probes"].values() for measure in probe["measures"]]
+    with_target = [(title, measure) for title, measure in judged if measure["as_wanted"] is not None]
+    off_target = [(title, measure) for title, measure in with_target if not measure["as_wanted"]]
+    return markdown(
+        "fathom.probes",
+        "card.md.jinja",
+        settings=settings,
+        written=written,
+        with_target=with_target,
+        off_target=off_target,
+        **found,
+    )

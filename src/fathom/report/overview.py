@@ -2,19 +2,22 @@
 
     write(gather([runs.open("verdicts.jsonl")]), Path("report.html"))
 
-The page needs nothing beside it, runs no script and loads nothing. It shows figures, names and settings, and of what
-models wrote only principles and errors, escaped. Equal runs make equal pages.
+The page needs nothing beside it and loads nothing. It shows figures, names and settings, and of what models wrote only
+principles and errors, escaped. With the viewers of its runs inside it, it also shows every row; its only script opens
+them. Equal runs make equal pages.
 """
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
@@ -27,7 +30,7 @@ from fathom.metrics.intervals import Interval
 from fathom.metrics.principles import Principle
 from fathom.metrics.rankings import RankingTally
 from fathom.metrics.verdicts import Tally
-from fathom.report import charts
+from fathom.report import charts, viewer
 from fathom.report.cards import Card
 from fathom.report.evidence import Evidence
 from fathom.report.viewer import policy, web
@@ -51,8 +54,12 @@ def write(found: Sequence[Evidence], out: Path, **beside: Any) -> None:
 
 
 def page(found: Sequence[Evidence], *, viewers: Mapping[str, str] | None = None, cards: Sequence[Card] = ()) -> str:
-    """`viewers` are the addresses of pages of `fathom.report.viewer`, by the names of runs, relative to this page."""
-    style = Markup("".join(map(web, FILES)))
+    """`viewers` are pages of `fathom.report.viewer`, by the names of runs. They go into this page."""
+    style, script = Markup("".join(map(web, FILES))), Markup(web("report.js"))
+    allowed = policy([style])
+    if viewers:
+        # A page in a frame has its own policy and the report's, so that the report's must allow what the viewer runs.
+        allowed = policy([style, viewer.own_style()], [script, viewer.own_script()]) + "; frame-src blob:"
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {
         "strip": charts.strip,
@@ -62,7 +69,13 @@ def page(found: Sequence[Evidence], *, viewers: Mapping[str, str] | None = None,
     }
     environment.globals |= _names() | {"viewers": viewers or {}, "link": partial(_link, viewers or {})}
     template = environment.from_string(web("report.html.jinja"))
-    return template.render(found=found, cards=cards, style=style, policy=policy(style))
+    packed = {name: _packed(text) for name, text in (viewers or {}).items()}
+    return template.render(found=found, cards=cards, style=style, script=script, packed=packed, policy=allowed)
+
+
+def _packed(text: str) -> Markup:
+    """Base 64 of gzip, without its time: no character of it can end the element it stands in, and equal pages agree."""
+    return Markup(base64.b64encode(gzip.compress(text.encode(), compresslevel=6, mtime=0)).decode())
 
 
 def _names() -> dict[str, Any]:
@@ -125,11 +138,10 @@ def _common(principles: Sequence[Principle]) -> list[Principle]:
 
 
 def _link(viewers: Mapping[str, str], name: str, text: str, **filters: str) -> Markup:
-    """A link to these rows in the viewer's page; the text alone where there is no such page."""
+    """A link to these rows in the run's viewer; the text alone where the page has no viewer of the run."""
     if name not in viewers:
         return Markup("{}").format(text)
-    fragment = f"#{urlencode(filters)}" if filters else ""
-    return Markup('<a href="{}{}">{}</a>').format(quote(viewers[name]), fragment, text)
+    return Markup('<a href="#{}">{}</a>').format(urlencode({"rows": name} | filters), text)
 
 
 # Charts ---------------------------------------------------------------------------------------------------------------

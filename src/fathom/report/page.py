@@ -13,12 +13,21 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from fathom.errors import require
 
+_VIEWPORT = '<meta name="viewport" content="width=device-width, initial-scale=1">'
 _STYLE = """
 :root { color-scheme: light dark; }
 body { font: 16px/1.55 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; display: block; overflow-x: auto; font-variant-numeric: tabular-nums; }
+/* The covers move with the table, the shadows stay at the edge of the box: a table that goes on has a shadow there. */
+table {
+  border-collapse: collapse; display: block; overflow-x: auto; font-variant-numeric: tabular-nums;
+  background:
+    linear-gradient(to left, Canvas 30%, transparent) right / 2.5rem 100% no-repeat local,
+    linear-gradient(to left, #8886, transparent) right / .8rem 100% no-repeat scroll;
+}
 th, td { padding: .3rem .7rem; border-bottom: 1px solid #8884; text-align: left; vertical-align: top; }
 th, td:not(:last-child) { white-space: nowrap; }
+/* A wide table scrolls; its last column, which holds prose, must not be squeezed to a word a line. */
+td:last-child:not(:nth-child(-n+3)) { min-width: 16rem; }
 pre { background: #8881; padding: .8rem 1rem; overflow-x: auto; border-radius: 6px; }
 img { max-width: 100%; background: white; border-radius: 6px; }
 """
@@ -45,7 +54,7 @@ def html(text: str, folder: Path) -> str:
     heading = re.search("^# (.+)$", text, re.MULTILINE)
     title = escape(heading[1]) if heading else "Fathom"
     return (
-        f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{title}</title>\n'
+        f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n{_VIEWPORT}\n<title>{title}</title>\n'
         f"<style>{_STYLE}</style>\n<body>\n{body}</body>\n</html>\n"
     )
 

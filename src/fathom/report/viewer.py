@@ -43,17 +43,30 @@ def page(run: Run) -> str:
     parts = list(packed(_noting(run.rows(), found)))
     starts = [0, *accumulate(part.rows for part in parts)][:-1]
     index = next(packed([_index(found) | {"starts": starts}])).text
-    script, style = (Markup("".join(map(web, names))) for names in (SCRIPTS, STYLES))
+    style, script = Markup(own_style()), Markup(own_script())
     texts = [Markup(part.text) for part in parts]
     return _template().render(
-        name=run.name, index=Markup(index), parts=texts, script=script, style=style, policy=policy(style, script)
+        name=run.name, index=Markup(index), parts=texts, script=script, style=style, policy=policy([style], [script])
     )
 
 
-def policy(style: str, script: str | None = None) -> str:
-    """The Content-Security-Policy under which this style holds and this script runs, and nothing else does."""
-    scripts = "'none'" if script is None else _hash(script)
-    return f"default-src 'none'; script-src {scripts}; style-src {_hash(style)}; base-uri 'none'; form-action 'none'"
+def own_style() -> str:
+    """The style sheet of every page of the viewer."""
+    return "".join(map(web, STYLES))
+
+
+def own_script() -> str:
+    """The script of every page of the viewer."""
+    return "".join(map(web, SCRIPTS))
+
+
+def policy(styles: Sequence[str], scripts: Sequence[str] = ()) -> str:
+    """The Content-Security-Policy under which these styles hold and these scripts run, and nothing else does."""
+    allowed = " ".join(map(_hash, scripts)) or "'none'"
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src {' '.join(map(_hash, styles))}; "
+        "base-uri 'none'; form-action 'none'"
+    )
 
 
 def write(page: str, out: Path) -> None:

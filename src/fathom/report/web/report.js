@@ -1,0 +1,39 @@
+// Shows the rows of a run over the report. The viewer of each run is a whole page inside this one, compressed.
+// A link is #rows=RUN&outcome=wrong: what follows the run are filters of the viewer.
+
+const dialog = document.getElementById("rows");
+const frame = dialog.querySelector("iframe");
+
+async function show() {
+  const { name, filters } = wanted();
+  const viewer = [...document.querySelectorAll("script.viewer")].find((each) => each.dataset.run === name);
+  if (!viewer) return dialog.close();
+  // A new address each time: changing the fragment alone would not load the page again.
+  URL.revokeObjectURL(frame.src.split("#")[0]);
+  frame.src = `${URL.createObjectURL(await unpacked(viewer.textContent))}#${filters}`;
+  if (!dialog.open) dialog.showModal();
+  frame.focus();
+}
+
+function wanted() {
+  const parameters = new URLSearchParams(location.hash.slice(1));
+  const name = parameters.get("rows");
+  parameters.delete("rows");
+  return { name, filters: parameters.toString() };
+}
+
+async function unpacked(text) {
+  const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Blob([await new Response(stream).arrayBuffer()], { type: "text/html" });
+}
+
+/** Leaves the report where it was scrolled to, and out of the address what was open. */
+function forget() {
+  history.replaceState(null, "", location.pathname + location.search);
+}
+
+dialog.querySelector("button").addEventListener("click", () => dialog.close());
+dialog.addEventListener("close", forget);
+addEventListener("hashchange", show);
+show();
