@@ -154,6 +154,18 @@ def test_accumulated_gradients_are_those_of_one_batch(base: Path, tmp_path: Path
     assert torch.allclose(whole, parts, atol=1e-4)
 
 
+def test_it_is_evaluated_on_held_out_votes(base: Path, tmp_path: Path) -> None:
+    data, held_out = results(tmp_path / "r.jsonl", 20), results(tmp_path / "held-out.jsonl", 10)
+    trainer = FAST | {"max_steps": 4, "eval_strategy": "steps", "eval_steps": 2}
+    recipe = MetaRecipe(
+        model=str(base), data=data, eval_data=held_out, output=tmp_path / "o", judge={"name": "spct"}, trainer=trainer
+    )
+    history = (meta.train(recipe) / "history.jsonl").read_text().splitlines()
+    accuracies = [entry["eval_accuracy"] for entry in map(json.loads, history) if "eval_accuracy" in entry]
+    assert len(accuracies) == 2
+    assert [accuracy * 30 for accuracy in accuracies] == pytest.approx([round(each * 30) for each in accuracies])
+
+
 def test_its_examples_are_the_tokens_of_fine_tuning(base: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(base)
     messages = JUDGE.ask(item(0))

@@ -458,3 +458,51 @@ def test_a_dry_run_takes_references_of_a_judge_that_is_paid_for_solving(base: Pa
     recipe = by_trl(base, tmp_path / "o")
     told = recipe.model_dump(exclude={"judge", "data"})
     assert "3 comparisons" in preview.rlvr(RLVRRecipe(**told, data=path, judge={"name": "s2j"}))  # type: ignore[arg-type]
+
+
+# Held-out data -------------------------------------------------------------------------------------------------------
+
+
+def test_fine_tuning_is_evaluated_on_held_out_examples(base: Path, data: Path, tmp_path: Path) -> None:
+    held_out = write(tmp_path / "held-out.jsonl", [example(item, completion("A")) for item in comparisons(8, seed=7)])
+    trainer = FAST | {"max_steps": 10, "per_device_train_batch_size": 4, "per_device_eval_batch_size": 4}
+    recipe = SFTRecipe(model=str(base), data=data, eval_data=held_out, output=tmp_path / "m", trainer=trainer)
+    sft.train(recipe)
+    assert len(logged(recipe.output, "eval_loss")) == 10
+    assert str(held_out) in json.loads((recipe.output / "provenance.json").read_text())["inputs"]
+
+
+@pytest.mark.parametrize("rollouts", ["engine", "trl"])
+def test_reinforcement_is_evaluated_by_the_accuracy_of_held_out_verdicts(
+    rollouts: str, tuned: Path, tmp_path: Path
+) -> None:
+    data = write(tmp_path / "data.jsonl", [item.model_dump() for item in comparisons(8)])
+    held_out = write(tmp_path / "held-out.jsonl", [item.model_dump() for item in comparisons(4, seed=7)])
+    trainer = FAST | {"max_steps": 2, "per_device_train_batch_size": 8, "num_generations": 4}
+    trainer |= {"per_device_eval_batch_size": 8, "max_completion_length": 40, "eval_strategy": "steps", "eval_steps": 1}
+    recipe = RLVRRecipe(
+        model=str(tuned),
+        data=data,
+        eval_data=held_out,
+        output=tmp_path / "m",
+        rollouts=rollouts,  # type: ignore[arg-type]
+        trainer=trainer,
+    )
+    rlvr.train(recipe)
+    accuracies, rewards = logged(recipe.output, "eval_accuracy"), logged(recipe.output, "eval_reward")
+    assert len(accuracies) == len(rewards) == 2
+    for accuracy, reward in zip(accuracies, rewards, strict=True):
+        assert reward == pytest.approx(2 * accuracy - 1)  # +1 for a right verdict, -1 for any other
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"trainer": {"eval_strategy": "steps"}}, "eval_strategy=steps needs held-out data: set eval_data=FILE"),
+        ({"eval_data": "data.jsonl"}, r"eval_data holds data\.jsonl, which is trained on"),
+    ],
+    ids=["nothing to evaluate on", "training data"],
+)
+def test_an_evaluation_without_held_out_data_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SFTRecipe(model="mini", data="data.jsonl", output="m", **changes)  # type: ignore[arg-type]

@@ -49,20 +49,33 @@ def train(recipe: MetaRecipe, *, resume: bool = False) -> Path:
         config = trainers.settings(recipe)
         tokenizer = trainers.load_tokenizer(recipe)
         tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
-        examples = list(read(recipe))
-        rows, too_long = fitting(tokenizer, examples, config.max_length)
-        if too_long:
-            trainers.log.warning("%d votes exceed max_length=%s and are left out", too_long, config.max_length)
+        rows = _fitting(tokenizer, read(recipe), config.max_length)
+        held_out = _fitting(tokenizer, read(recipe, recipe.eval_data), config.max_length) if recipe.eval_data else None
         set_seed(recipe.seed)  # before the classifier's last layer is drawn
         trainer = Trainer(
             model=_model(recipe, config, tokenizer),
             args=config,
             train_dataset=Dataset.from_list(rows),
+            eval_dataset=held_out and Dataset.from_list(held_out),
+            compute_metrics=_accuracy,
             data_collator=DataCollatorWithPadding(tokenizer),
             processing_class=tokenizer,
         )
         trainer.model_accepts_loss_kwargs = False  # or the loss, a mean, would grow with gradient_accumulation_steps
         return trainers.run(trainer, recipe, last)
+
+
+def _fitting(tokenizer: Any, votes: Iterable[Example], most: int | None) -> list[dict[str, Any]]:
+    rows, too_long = fitting(tokenizer, list(votes), most)
+    if too_long:
+        trainers.log.warning("%d votes exceed max_length=%s and are left out", too_long, most)
+    return rows
+
+
+def _accuracy(evaluated: Any) -> dict[str, float]:
+    """Share of the votes on the right side of one half: a log-odds above 0 says that the vote is right."""
+    said, right = evaluated.predictions.reshape(-1) > 0, evaluated.label_ids.reshape(-1) > 0.5
+    return {"accuracy": float((said == right).mean())}
 
 
 def _model(recipe: MetaRecipe, config: Any, tokenizer: Any) -> Any:
@@ -101,15 +114,16 @@ def _classifier(model: str, config: Any, tokenizer: Any) -> Any:
         raise FathomError(f"cannot load {model} as a sequence classifier: {error}") from error
 
 
-def read(recipe: MetaRecipe) -> Iterator[Example]:
-    """The votes of all files.
+def read(recipe: MetaRecipe, files: Sequence[Path] | None = None) -> Iterator[Example]:
+    """The votes of `files`, by default the training files.
 
     Raises FathomError where none has a label, or all are right, or all wrong, and for votes of another judge than the
     recipe's. Rows do not name their judge: what stands beside a file does, where `fathom judge --out` wrote it.
     """
     right = count = 0
+    files = recipe.data if files is None else files
     with checking(recipe.judge.build()) as judge:
-        for path in recipe.data:
+        for path in files:
             run = runs.open(path)
             _same_judge(judge, run)
             for example in examples(judge, run.rows(), str(path)):
@@ -117,7 +131,7 @@ def read(recipe: MetaRecipe) -> Iterator[Example]:
                 count += 1
                 yield example
     if not 0 < right < count:
-        told = f"{right} of {count} votes in {', '.join(map(str, recipe.data))} are right"
+        told = f"{right} of {count} votes in {', '.join(map(str, files))} are right"
         raise FathomError(f"{told}; a meta reward model learns from right and wrong ones on labelled comparisons")
 
 

@@ -37,6 +37,8 @@ def sft(recipe: SFTRecipe) -> str:
         raise FathomError(fine_tuning.EMPTY)  # here and not by `fitting` alone, which needs the model's tokenizer
     config, tokenizer, unchecked = _resolved(recipe)
     size = [f"{len(examples)} examples; {_batch(config, 'examples')}"]
+    if recipe.eval_data:
+        size.append(f"{sum(1 for _ in fine_tuning.read(recipe.eval_data))} examples held out")
     if tokenizer is not None:
         rows, too_long = fine_tuning.fitting(tokenizer, examples, config.max_length)
         size.append(f"{too_long} are longer than max_length={config.max_length} and left out")
@@ -53,6 +55,8 @@ def rlvr(recipe: RLVRRecipe) -> str:
         asked = reinforcement.rows(judge, items)
     config, tokenizer, unchecked = _resolved(recipe)
     size = [f"{len(items)} comparisons; {_batch(config, 'completions')}, {config.num_generations} a prompt"]
+    if recipe.eval_data:
+        size.append(f"{len(reinforcement.read(recipe, recipe.eval_data))} comparisons held out")
     if tokenizer is not None:
         reinforcement.check_template(recipe, tokenizer)
         _, too_long = reinforcement.fitting(tokenizer, asked, reinforcement.room(recipe, config.max_completion_length))
@@ -83,6 +87,8 @@ def meta(recipe: MetaRecipe) -> str:
     config, tokenizer, unchecked = _resolved(recipe)
     right = sum(vote.right for vote in votes)
     size = [f"{len(votes)} votes, {right} of them right; {_batch(config, 'votes')}"]
+    if recipe.eval_data:
+        size.append(f"{sum(1 for _ in meta_reward.read(recipe, recipe.eval_data))} votes held out")
     if tokenizer is not None:
         _, too_long = meta_reward.fitting(tokenizer, votes, config.max_length)
         size.append(f"{too_long} are longer than max_length={config.max_length} and left out")

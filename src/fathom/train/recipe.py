@@ -103,6 +103,9 @@ class Recipe(Strict):
     """A checkpoint's folder, a name on the model hub, or `mini` for the shipped small base model."""
     data: Files
     """One file or several."""
+    eval_data: Files = ()
+    """Held-out files in the layout of `data`. The model is evaluated on them while it trains, ten times unless
+    `trainer.eval_strategy` and `trainer.eval_steps` say otherwise; what is measured stands in history.jsonl."""
     output: Path
     """The folder for checkpoints, the trained model and the run's records."""
     judge: SerializeAsAny[JudgeChoice] = Field(default={}, validate_default=True)
@@ -126,6 +129,15 @@ class Recipe(Strict):
     @classmethod
     def _known_to_peft(cls, lora: dict[str, Any] | None) -> dict[str, Any] | None:
         return None if lora is None else _checked(settings_of("peft", "LoraConfig"), lora)
+
+    @model_validator(mode="after")
+    def _something_to_evaluate_on(self) -> Self:
+        strategy = self.trainer.get("eval_strategy", "no")
+        if strategy != "no" and not self.eval_data:
+            raise ValueError(f"trainer.eval_strategy={strategy} needs held-out data: set eval_data=FILE")
+        if both := set(self.eval_data) & set(self.data):
+            raise ValueError(f"eval_data holds {min(both)}, which is trained on; give files that are held out")
+        return self
 
     @field_validator("trainer")
     @classmethod

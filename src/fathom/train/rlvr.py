@@ -44,9 +44,9 @@ def train(recipe: RLVRRecipe, *, resume: bool = False) -> Path:
             )
         tokenizer = trainers.load_tokenizer(recipe)
         check_template(recipe, tokenizer)
-        asked, too_long = fitting(tokenizer, rows(judge, read(recipe)), room(recipe, config.max_completion_length))
-        if too_long:
-            trainers.log.warning("%d prompts leave no room for a completion and are left out", too_long)
+        most = room(recipe, config.max_completion_length)
+        asked = _fitting(tokenizer, rows(judge, read(recipe)), most)
+        held_out = _fitting(tokenizer, rows(judge, read(recipe, recipe.eval_data)), most) if recipe.eval_data else None
         trainer = GRPOTrainer(
             model=trainers.model(recipe, config),
             reward_funcs=as_trl_reward(
@@ -54,6 +54,7 @@ def train(recipe: RLVRRecipe, *, resume: bool = False) -> Path:
             ),
             args=config,
             train_dataset=Dataset.from_list(asked),
+            eval_dataset=held_out and Dataset.from_list(held_out),
             processing_class=tokenizer,
             peft_config=trainers.adapter(recipe),
             rollout_func=engine_rollouts if recipe.rollouts == "engine" else None,
@@ -61,11 +62,18 @@ def train(recipe: RLVRRecipe, *, resume: bool = False) -> Path:
         return trainers.run(trainer, recipe, last)
 
 
-def read(recipe: RLVRRecipe) -> list[Comparison]:
-    """The comparisons of all files. Raises FathomError when there are none, or some have no winner."""
+def read(recipe: RLVRRecipe, files: Sequence[Path] | None = None) -> list[Comparison]:
+    """The comparisons of `files`, by default the training files.
+
+    Raises FathomError when there are none, or some have no winner.
+    """
     from fathom.reading import read
 
-    items = [item for path in recipe.data for item in read(path, mapping=recipe.mapping, seed=recipe.seed)]
+    items = [
+        item
+        for path in (recipe.data if files is None else files)
+        for item in read(path, mapping=recipe.mapping, seed=recipe.seed)
+    ]
     without = [item.id for item in items if item.label is None or item.label.winner is None]
     if without:
         raise FathomError(
@@ -73,7 +81,7 @@ def read(recipe: RLVRRecipe) -> list[Comparison]:
             "a verdict on them can be neither right nor wrong: leave them out"
         )
     if not items:
-        raise FathomError("the training files hold no comparisons")
+        raise FathomError("the files hold no comparisons")
     return items
 
 
@@ -114,6 +122,13 @@ def room(recipe: RLVRRecipe, max_completion_length: int) -> int | None:
         model = AutoConfig.from_pretrained(base or recipe.model, trust_remote_code=remote)
         named = getattr(model.get_text_config(), "max_position_embeddings", None)
     return None if named is None else named - max_completion_length
+
+
+def _fitting(tokenizer: Any, asked: Sequence[dict[str, Any]], most: int | None) -> list[dict[str, Any]]:
+    kept, too_long = fitting(tokenizer, asked, most)
+    if too_long:
+        trainers.log.warning("%d prompts leave no room for a completion and are left out", too_long)
+    return kept
 
 
 def fitting(tokenizer: Any, asked: Sequence[dict[str, Any]], most: int | None) -> tuple[list[dict[str, Any]], int]:

@@ -29,11 +29,12 @@ def engine_rollouts(prompts: Sequence[Sequence[ChatMessage]], trainer: Any) -> d
     sampling = Sampling(temperature=args.temperature, top_p=args.top_p, max_tokens=args.max_completion_length)
     context = max(map(len, asked)) + args.max_completion_length  # prompts without room were left out before
     written: list[list[int]] = [[] for _ in rows]
+    was_training = model.training  # false while TRL evaluates
     model.eval()
     for finished in decode(model, rows, sampling, ends=set(trainer.eos_token_ids), context=context):
         for place, text in finished:
             written[place] = text.tokens
-    model.train()
+    model.train(was_training)
     return {"prompt_ids": [list(prompt) for prompt in asked], "completion_ids": written, "logprobs": None}
 
 

@@ -47,21 +47,28 @@ def train(recipe: SFTRecipe, *, resume: bool = False) -> Path:
     with trainers.quiet():
         config = trainers.settings(recipe)
         tokenizer = trainers.load_tokenizer(recipe)
-        rows, too_long = fitting(tokenizer, read(recipe.data), config.max_length)
+        rows = _fitting(tokenizer, recipe.data, config.max_length)
+        held_out = _fitting(tokenizer, recipe.eval_data, config.max_length) if recipe.eval_data else None
         for remark in remarks(recipe, tokenizer):
             trainers.log.warning(remark)
-        if too_long:
-            trainers.log.warning("%d examples exceed max_length=%s and are left out", too_long, config.max_length)
         if not config.packing:
             config.dataset_kwargs = {"skip_prepare_dataset": True}  # rows are tokens and labels already
         trainer = SFTTrainer(
             model=trainers.model(recipe, config),
             args=config,
             train_dataset=Dataset.from_list(rows),
+            eval_dataset=held_out and Dataset.from_list(held_out),
             processing_class=tokenizer,
             peft_config=trainers.adapter(recipe),
         )
         return trainers.run(trainer, recipe, last)
+
+
+def _fitting(tokenizer: Any, files: Sequence[Path], max_length: int | None) -> list[dict[str, list[int]]]:
+    rows, too_long = fitting(tokenizer, read(files), max_length)
+    if too_long:
+        trainers.log.warning("%d examples exceed max_length=%s and are left out", too_long, max_length)
+    return rows
 
 
 def remarks(recipe: SFTRecipe, tokenizer: Any) -> list[str]:

@@ -39,6 +39,8 @@ def settings(recipe: Recipe, **changes: Any) -> Any:
     defaults: dict[str, Any] = {"report_to": "none", "disable_tqdm": not sys.stderr.isatty()}
     if not torch.cuda.is_available():
         defaults |= {"bf16": False, "dataloader_pin_memory": False}
+    if recipe.eval_data:
+        defaults |= {"eval_strategy": "steps", "eval_steps": 0.1}
     values = defaults | recipe.trainer | changes
     # `load_tokenizer` sets it; TRL would when the prompts are tokens already.
     if template := values.pop("chat_template_path", None):
@@ -215,7 +217,7 @@ def write_start(recipe: Recipe) -> None:
     resolved = recipe.model_dump(mode="json")
     recipe.output.mkdir(parents=True, exist_ok=True)
     (recipe.output / "recipe.yaml").write_text(yaml.safe_dump(resolved, sort_keys=False), encoding="utf-8")
-    read = [*recipe.data, *_weights(recipe.model), *_weights(adapter_base(Path(recipe.model)))]
+    read = [*recipe.data, *recipe.eval_data, *_weights(recipe.model), *_weights(adapter_base(Path(recipe.model)))]
     write_json(recipe.output / "provenance.json", provenance(resolved, read))
 
 
@@ -230,7 +232,10 @@ def _weights(model: str | None) -> list[Path]:
     ]
 
 
-SHOWN = ("loss", "reward", "accuracy", "invalid", "structure/match", "kl", "completions/mean_length", "learning_rate")
+SHOWN = (
+    *("eval_loss", "eval_reward", "eval_accuracy", "eval_invalid"),
+    *("loss", "reward", "accuracy", "invalid", "structure/match", "kl", "completions/mean_length", "learning_rate"),
+)
 
 
 def _line(entry: dict[str, Any]) -> str:
