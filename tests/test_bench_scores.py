@@ -126,6 +126,8 @@ def test_rewardbench_weighs_math_like_all_code_and_halves_ties_and_unreadable_ve
 def test_the_weights_of_rewardbench_add_up_to_its_size() -> None:
     from fathom.bench.rewardbench import SECTIONS
 
+    assert SECTIONS["Safety"]["xstest-should-respond"] == 250  # safe prompts; the 154 others should be refused
+    assert SECTIONS["Safety"]["xstest-should-refuse"] == 154
     sizes = {section: sum(weights.values()) for section, weights in SECTIONS.items()}
     assert sizes == {"Chat": 358, "Chat Hard": 456, "Safety": 740, "Reasoning": 1968}
     assert sum(sizes.values()) - 984 + 447 == 2985
@@ -279,6 +281,28 @@ def test_intervals_are_over_prompts_and_not_over_pairs() -> None:
     total = bench.find("rm_bench").score(rows).figures["total"]
     assert total.mean == 0.5
     assert total.high - total.low > 0.9
+
+
+@pytest.mark.parametrize("name", ["judgebench", "rewardbench", "llmbar", "autoj"])
+def test_rows_of_one_prompt_are_one_cluster_of_official_and_other_intervals(name: str) -> None:
+    """Whatever their ids: benchmarks ask about one prompt several times, and not all of them name a group."""
+    votes = [[vote(label), vote(label, (1, 0))] for label in (0, 1)]
+    subset = next(iter(bench.find(name).domains))
+    gold = {"gold": 0}
+
+    def rows(prompts: int, each: int) -> list[Row]:
+        return [
+            row(0, right, subset=subset, metadata=gold, votes=votes[right], id=f"{prompt}/{turn}", prompt=f"{prompt}?")
+            | {"domain": None, "correct": not right}
+            for prompt in range(prompts)
+            for right in [prompt % 2]
+            for turn in range(each)
+        ]
+
+    alone, repeated = (bench.find(name).score(rows(20, each)).figures for each in (1, 5))
+    assert alone.keys() == repeated.keys()
+    assert all(tuple(alone[figure]) == pytest.approx(tuple(repeated[figure])) for figure in alone)
+    assert bench.by_domain(rows(20, 5))["all"].high - bench.by_domain(rows(100, 1))["all"].high > 0.05
 
 
 def test_rules_without_a_judge_are_scored_like_a_judge() -> None:

@@ -128,7 +128,7 @@ def test_responses_judged_alone_show_what_was_said_of_each(browser: Browser, tmp
     one = Comparison(id="one", prompt="2 + 2?", responses=("4",), label=Label(scores=(0.0,)))
     rows = [
         row([side_by_side([refused, scored])], id="two"),
-        as_json(verdict_row(one, Rule(aggregate="mean")([scored]), right_from=0.5)),
+        as_json(verdict_row(one, Rule(aggregate="mean")([scored], threshold=0.5))),
     ]
     path = page_of(tmp_path, rows)
     with Opened(browser, path, "#row=two") as page:

@@ -252,8 +252,15 @@ def test_without_log_probabilities_the_recorded_preference_counts(raw: Any) -> N
 
 
 def test_a_row_without_any_preference_is_in_no_win_rate() -> None:
-    rows = [alpaca_eval.weighted(annotation(None, preference)) for preference in (2.0, None)]
+    rows = [alpaca_eval.weighted(annotation(None, preference)) for preference in (2.0, None, -1, 3)]
     assert alpaca_eval.win_rate(rows) == 100
+
+
+def test_a_draw_recorded_as_0_is_half_a_win() -> None:
+    """As AlpacaEval 1 recorded draws, and where both outputs are the same."""
+    rows = [read(annotation(None, 0)) for read in (alpaca_eval.weighted, alpaca_eval.ranked)]
+    assert [alpaca_eval.preference(row) for row in rows] == [1.5, 1.5]
+    assert alpaca_eval.win_rate([*rows, alpaca_eval.ranked(annotation(None, 2.0))]) == pytest.approx(100 * 2 / 3)
 
 
 def test_an_annotator_that_no_judge_reads_is_named() -> None:

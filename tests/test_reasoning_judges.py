@@ -283,9 +283,9 @@ def test_what_is_called_right_and_wrong_alone_lies_on_either_side_of_the_bound(n
     right, wrong = (judge.read(text, ONE).scores for text in said.get(name, ("Yes", "No")))
     assert right is not None
     assert wrong is not None
-    assert judge.right_from is not None
-    assert wrong[0] < judge.right_from <= right[0]
-    assert Repeated(judge, 2).right_from == judge.right_from
+    assert judge.threshold is not None
+    assert wrong[0] < judge.threshold <= right[0]
+    assert Repeated(judge, 2).threshold == judge.threshold
 
 
 @pytest.mark.parametrize(("said", "correct"), [("YES", True), ("NO", False)])
@@ -297,7 +297,7 @@ def test_rows_of_a_single_response_are_held_against_its_label(said: str, correct
         return [row async for row in rows(voter, [ONE])]
 
     [row] = asyncio.run(judged())
-    assert (row["correct"], row["right_from"]) == (correct, 0.5)
+    assert (row["correct"], row["threshold"]) == (correct, 0.5)
 
 
 def test_probabilities_of_each_of_several_responses_are_kept() -> None:

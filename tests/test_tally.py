@@ -280,7 +280,7 @@ def test_greedy_and_sampled_runs_stand_in_one_table_with_their_tokens() -> None:
 # Single responses -----------------------------------------------------------------------------------------------------
 
 
-def single(label: float | None, *scores: float | None, right_from: float | None = 0.5, n: int = 0) -> dict[str, Any]:
+def single(label: float | None, *scores: float | None, threshold: float | None = 0.5, n: int = 0) -> dict[str, Any]:
     """A row of one response that a judge scored in several votes; None is a vote that could not be read."""
     votes = [
         Vote(MISSING, order=(0,)) if score is None else Vote(Status.OK, scores=(score,), order=(0,)) for score in scores
@@ -291,7 +291,7 @@ def single(label: float | None, *scores: float | None, right_from: float | None 
         responses=("4",),
         label=None if label is None else Label(scores=(label,)),
     )
-    return as_json(verdict_row(comparison, Rule(aggregate="mean")(votes), right_from))
+    return as_json(verdict_row(comparison, Rule(aggregate="mean")(votes, threshold=threshold)))
 
 
 @pytest.mark.parametrize(
@@ -307,7 +307,7 @@ def single(label: float | None, *scores: float | None, right_from: float | None 
         pytest.param(single(1, None), None, id="not readable"),
         pytest.param(single(None, 0.8), None, id="no label"),
         pytest.param(single(0.7, 0.8), None, id="a label that is neither right nor wrong"),
-        pytest.param(single(1, 8, right_from=None), None, id="a judge without a bound"),
+        pytest.param(single(1, 8, threshold=None), None, id="a judge without a bound"),
     ],
 )
 def test_a_single_response_is_held_against_its_label(row: dict[str, Any], correct: bool | None) -> None:
@@ -327,7 +327,7 @@ def test_single_responses_have_an_accuracy_and_no_agreement() -> None:
 
 
 def test_scores_without_a_bound_have_an_area_and_no_accuracy() -> None:
-    told = of_all([single(1, 9, right_from=None), single(0, 9, right_from=None), single(0, 2, right_from=None)])
+    told = of_all([single(1, 9, threshold=None), single(0, 9, threshold=None), single(0, 2, threshold=None)])
     assert (told.labelled, told.strict) == (0, None)
     assert told.alone.auc == 3 / 4  # one of two wrong ones is below, one is equal
     assert summary({"all": told})["all"]["auc"] == 3 / 4

@@ -47,7 +47,22 @@ def test_the_majority(winners: list[int | None], expected: int | None) -> None:
     verdict = Rule()([vote(winner) for winner in winners])
     assert (verdict.status, verdict.winner) == (Status.OK, expected)
     assert verdict.scores == (winners.count(0), winners.count(1))
-    assert verdict.agreement == winners.count(expected) / len(winners)
+    named = winners.count(expected) or max(map(winners.count, winners))
+    assert verdict.agreement == named / len(winners)
+
+
+@pytest.mark.parametrize(
+    ("winners", "agreement"),
+    [
+        pytest.param([0, 1], 1 / 2, id="a tie that nobody voted for"),
+        pytest.param([0, 0, 1, 1], 1 / 2, id="the same of four votes"),
+        pytest.param([0, 1, None], 1 / 3, id="a tie that one voted for"),
+        pytest.param([None, None, 0], 2 / 3, id="a tie that most voted for"),
+    ],
+)
+def test_the_agreement_on_a_tie_is_never_0(winners: list[int | None], agreement: float) -> None:
+    verdict = Rule()([vote(winner) for winner in winners])
+    assert (verdict.winner, verdict.agreement) == (None, agreement)
 
 
 def test_votes_for_a_tie_may_be_abstentions() -> None:

@@ -116,8 +116,10 @@ class Rule:
                 "so is the only one of a single response"
             )
 
-    def __call__(self, votes: Sequence[Vote]) -> Verdict:
-        """Raises ValueError where there are no votes, or votes without the scores or probabilities to aggregate.
+    def __call__(self, votes: Sequence[Vote], *, threshold: float | None = None) -> Verdict:
+        """The verdict; `threshold` is the score at which a single response counts as right, where there is one.
+
+        Raises ValueError where there are no votes, or votes without the scores or probabilities to aggregate.
 
         A vote whose probabilities were asked for and not found says so in its error. Under `probability` it is invalid.
         """
@@ -129,15 +131,15 @@ class Rule:
         unreadable = [status for status in statuses if status is not Status.OK]
         if not readable or (unreadable and self.invalid == "require"):
             status = Counter(unreadable).most_common(1)[0][0]
-            return Verdict(tuple(votes), status, None, None, None, self)
+            return Verdict(tuple(votes), status, None, None, None, self, threshold)
         counted = [vote for vote in readable if vote.winner is not None] if self.ties == "drop" else readable
         scores = self._scores(counted, max(len(vote.order) or (vote.winner or 0) + 1 for vote in readable))
         winner = highest(scores)
         if self.aggregate == "majority" and winner is not None:
             tied = sum(vote.winner is None for vote in counted)
             winner = winner if scores[winner] > tied else None
-        agreement = sum(vote.winner == winner for vote in readable) / len(readable)
-        return Verdict(tuple(votes), Status.OK, winner, scores, agreement if len(scores) > 1 else None, self)
+        agreement = _agreement(readable, winner) if len(scores) > 1 else None
+        return Verdict(tuple(votes), Status.OK, winner, scores, agreement, self, threshold)
 
     def _status(self, vote: Vote) -> Status:
         lacking = self.aggregate == "probability" and vote.probabilities is None and vote.error is not None
@@ -160,6 +162,17 @@ class Rule:
         return values
 
 
+def _agreement(votes: Sequence[Vote], winner: int | None) -> float:
+    """The share of the votes that name the outcome of the verdict.
+
+    Votes may tie without one of them naming a tie: one for each response. Then no vote can name the outcome, and 0
+    would say less than is known; the share of the most frequent outcome says how united they are.
+    """
+    outcomes = Counter(vote.winner for vote in votes)
+    unnamed_tie = winner is None and None not in outcomes
+    return (max(outcomes.values()) if unnamed_tie else outcomes[winner]) / len(votes)
+
+
 def highest(scores: Sequence[float]) -> int | None:
     """The index of the highest score; None where it is shared, or stands alone as the only one."""
     best = max(scores)
@@ -171,8 +184,9 @@ class Verdict:
     """What the votes on one comparison amount to: `winner` is a response's index, or `None` for a tie or no verdict.
 
     `status` is `OK` when a winner or a tie was found, and otherwise the status most of the unreadable votes had; then
-    `scores`, one a response, and `agreement`, the share of readable votes that say what the verdict says, are `None`.
-    So is the agreement on a single response, which has no rival.
+    `scores`, one a response, and `agreement` are `None`. `agreement` is the share of the readable votes that name the
+    verdict's outcome; of a tie that no vote names, the share of the most frequent outcome. It is `None` for a single
+    response, which has no rival.
     """
 
     votes: tuple[Vote, ...]
@@ -181,6 +195,8 @@ class Verdict:
     scores: tuple[float, ...] | None
     agreement: float | None
     rule: Rule
+    threshold: float | None = None
+    """The lowest score at which the judge calls a single response right; None where its scores only compare."""
 
     @property
     def usage(self) -> Usage:

@@ -12,16 +12,17 @@ with published ones where the data are a part of the benchmark: `Score.absent` a
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from fathom.bench._outcomes import Row, prompt, status
+from fathom.bench._outcomes import Row, status, unit
 from fathom.errors import FathomError
 from fathom.metrics.intervals import Interval, Share, clustered, means
+from fathom.metrics.rows import prompt_key
 from fathom.plugins import Kind
 from fathom.records import Comparison, Domain
 
@@ -74,17 +75,17 @@ class Benchmark:
     always_first: float
     """The headline of a judge that names whatever it is shown first, asked in both orders, where no label is a tie."""
     parts: Callable[[Sequence[Any]], Named] = chain.from_iterable
-    """Values with names of the items of one prompt, where they are not those of its rows one by one."""
+    """Values with names of the items of one group, where they are not those of its rows one by one."""
     example: Mapping[str, Sequence[Mapping[str, Any]]]
     """A few rows in the layout, by file name, written for this library: what `load` understands, and a test of it."""
 
     def score(self, rows: Iterable[Row]) -> Score:
         """The official figures of rows as `fathom judge`, `fathom rank` or `fathom eval` write them.
 
-        Rows that failed are counted and in no figure. Intervals are bootstrapped over prompts: what is judged of one
-        prompt stands or falls together.
+        Rows that failed are counted and in no figure. Intervals are bootstrapped over prompts, because the verdicts on
+        one prompt are not independent.
         """
-        prompts: dict[str, list[Any]] = {}
+        prompts: dict[int, dict[str, list[Any]]] = defaultdict(dict)
         states: Counter[str] = Counter()
         present = set()
         for row in rows:
@@ -92,8 +93,8 @@ class Benchmark:
             states[state] += 1
             if state != "failed":
                 present.add(row["metadata"]["subset"])
-                prompts.setdefault(prompt(row), []).append(self.item(row))
-        figures = clustered(self.figures, map(self.parts, prompts.values()))
+                prompts[prompt_key(row, self.name)].setdefault(unit(row), []).append(self.item(row))
+        figures = clustered(self.figures, (self._named(units.values()) for units in prompts.values()))
         unreadable = {state: count for state, count in states.items() if state not in ("ok", "failed")}
         absent = tuple(subset for subset in self.domains if subset not in present)
         return Score(figures, states.total(), states["failed"], unreadable, absent)
@@ -104,11 +105,14 @@ class Benchmark:
 
     def all_rows(self, rows: Iterable[Row]) -> Mapping[str, float]:
         """The official figures without their intervals, where a row that failed counts as one that cannot be read."""
-        prompts: dict[str, list[Any]] = {}
+        units: dict[str, list[Any]] = {}
         for row in rows:
-            prompts.setdefault(prompt(row), []).append(self.item(row))
-        found = means(map(self.parts, prompts.values()))
+            units.setdefault(unit(row), []).append(self.item(row))
+        found = means([self._named(units.values())])
         return self.figures(found) if found else {}
+
+    def _named(self, units: Iterable[Sequence[Any]]) -> Named:
+        return chain.from_iterable(map(self.parts, units))
 
 
 def by_domain(rows: Iterable[Row]) -> dict[str, Interval]:
@@ -117,12 +121,10 @@ def by_domain(rows: Iterable[Row]) -> dict[str, Interval]:
     Unlike official figures these mean the same for every benchmark.
     """
     shares: dict[str, Share] = {}
-    prompts: dict[str, int] = {}
     for row in rows:
         if row["label"] is not None:
-            cluster = prompts.setdefault(prompt(row), len(prompts))
             for domain in ("all", row["domain"] or "neither"):
-                shares.setdefault(domain, Share()).add(float(bool(row["correct"])), cluster)
+                shares.setdefault(domain, Share()).add(float(bool(row["correct"])), prompt_key(row))
     return {domain: interval for domain in sorted(shares) if (interval := shares[domain].interval)}
 
 

@@ -38,8 +38,8 @@ def _an_order_failed(votes: Iterable[Row]) -> bool:
     return any(all_failed for order, all_failed in failed.items() if len(order) == 2)
 
 
-def prompt(row: Row) -> str:
-    """What names the rows of one prompt, which stand or fall together."""
+def unit(row: Row) -> str:
+    """What names the rows that one official value is computed of: a group of the benchmark, or the row alone."""
     return str(row["metadata"].get("group", row["id"]))
 
 

@@ -21,6 +21,7 @@ from collections.abc import (
     Generator,
     Iterable,
     Iterator,
+    Mapping,
     Sequence,
 )
 from contextlib import aclosing
@@ -49,6 +50,13 @@ Pattern = Literal["pointwise", "pairwise", "listwise"]
 Order = Literal["input", "completion"]
 """In which results come: that of their comparisons, or as they are ready."""
 
+DEFAULT_RULES: Mapping[Pattern, Rule] = {
+    "pointwise": Rule(aggregate="mean"),
+    "listwise": Rule(aggregate="sum"),
+    "pairwise": Rule(aggregate="majority"),
+}
+"""How votes become a verdict unless the judge says otherwise: ratings of a response are averaged, points that one text
+gives to all responses are added up, and winners are counted."""
 MOST_KEPT = 8192
 """Verdicts, finished or not, that wait for an earlier one to be yielded: some 50 MB of usual rationales."""
 
@@ -63,11 +71,11 @@ class Voter(ABC):
     @property
     def rule(self) -> Rule:
         """How its votes become a verdict."""
-        return Rule()
+        return DEFAULT_RULES[self.pattern]
 
     @property
-    def right_from(self) -> float | None:
-        """The score from which on it calls a response right that stands alone; a lower one calls it wrong.
+    def threshold(self) -> float | None:
+        """The lowest score at which it calls a single response right; a lower one calls it wrong.
 
         None where its scores only say which response is better.
         """
@@ -81,11 +89,15 @@ class Voter(ABC):
         """Raises FathomError for votes without the scores or probabilities that the rule counts."""
         votes = await self.votes(comparison)
         try:
-            return self.rule(votes)
+            return self.verdict(votes)
         except ValueError as error:
             raise FathomError(
                 f"comparison {comparison.id!r}: {error}; the aggregate 'majority' needs neither"
             ) from error
+
+    def verdict(self, votes: Sequence[Vote]) -> Verdict:
+        """The verdict on one comparison by this voter's rule and threshold. Raises ValueError, as `Rule` does."""
+        return self.rule(votes, threshold=self.threshold)
 
     def run(
         self, comparisons: Iterable[Comparison], *, concurrency: int = 64, order: Order = "input"
@@ -107,7 +119,7 @@ class Judge(Voter):
     rubric: str | None = None
     """Criteria to judge by, in the user's own words; they go before the prompt of `ask`."""
     pattern: ClassVar[Pattern] = "pairwise"
-    right_from: ClassVar[float | None] = None
+    threshold: ClassVar[float | None] = None
     gives_scores: ClassVar[bool] = True
     """False where its votes name a winner alone, so that there is nothing for sums and means to count."""
     choices: ClassVar[Choices] = {"A": 0, "B": 1, "C": None, "tie": None, "Tie": None}

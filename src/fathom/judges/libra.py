@@ -18,7 +18,7 @@ from fathom.judges._templated import TemplatedJudge
 from fathom.judges._words import spellings, vote_of_word
 from fathom.records import Comparison
 from fathom.rewards import accuracy_reward
-from fathom.verdict import Rule, Vote
+from fathom.verdict import Vote
 
 WORDS = {"correct": 1.0, "incorrect": 0.0}
 
@@ -28,13 +28,9 @@ class LibraJudge(TemplatedJudge):
     """Scores responses, each alone. `trained` asks for nothing but the form. The reference answer is not shown."""
 
     pattern: ClassVar[Pattern] = "pointwise"
-    right_from: ClassVar[float | None] = 0.5
+    threshold: ClassVar[float | None] = 0.5
     choices: ClassVar[Choices] = spellings({"correct": 0, "incorrect": None})
     trained: bool = False
-
-    @property
-    def rule(self) -> Rule:
-        return Rule(aggregate="mean")
 
     @property
     def own_template(self) -> str:

@@ -22,7 +22,7 @@ from fathom.judges._templated import TemplatedJudge, scored
 from fathom.rationale import Status
 from fathom.records import Comparison
 from fathom.transcript.page import Page
-from fathom.verdict import Rule, Vote
+from fathom.verdict import Vote
 
 SCORES = range(11)
 _OF_TEN = re.compile(r" ?(?:/|out of) ?10$")
@@ -33,11 +33,7 @@ class SelfPRMJudge(TemplatedJudge):
     """Scores solutions from 0 to 10, each alone. The reference answer is not shown: no policy has it."""
 
     pattern: ClassVar[Pattern] = "pointwise"
-    right_from: ClassVar[float | None] = SCORES[-1] / 2
-
-    @property
-    def rule(self) -> Rule:
-        return Rule(aggregate="mean")
+    threshold: ClassVar[float | None] = SCORES[-1] / 2
 
     @property
     def own_template(self) -> str:

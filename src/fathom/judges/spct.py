@@ -22,7 +22,7 @@ from fathom.rationale import MOST_UNITS, Rationale, Status, Unit
 from fathom.records import Comparison
 from fathom.rewards import strictly_best_reward
 from fathom.transcript.page import Page
-from fathom.verdict import Rule, Vote, highest
+from fathom.verdict import Vote, highest
 
 SCORES = range(1, 11)
 BINARY = range(2)
@@ -46,11 +46,7 @@ class SPCTJudge(Judge):
     binary: bool = False
 
     @property
-    def rule(self) -> Rule:
-        return Rule(aggregate="sum")
-
-    @property
-    def right_from(self) -> float | None:  # type: ignore[override]
+    def threshold(self) -> float | None:  # type: ignore[override]
         return 0.5 if self.binary else None
 
     def ask(self, comparison: Comparison) -> list[ChatMessage]:

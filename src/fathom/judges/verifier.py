@@ -21,7 +21,7 @@ from fathom.judges._words import spellings, vote_of_word
 from fathom.rationale import Rationale, Status, Unit
 from fathom.records import Comparison
 from fathom.rewards import strictly_best_reward
-from fathom.verdict import Rule, Vote
+from fathom.verdict import Vote
 
 WORDS = {"yes": 1.0, "no": 0.0}
 
@@ -36,14 +36,10 @@ class VerifierJudge(TemplatedJudge):
     """
 
     pattern: ClassVar[Pattern] = "pointwise"
-    right_from: ClassVar[float | None] = 0.5
+    threshold: ClassVar[float | None] = 0.5
     choices: ClassVar[Choices] = spellings({"yes": 0, "no": None})
     trained: bool = False
     guard: Literal["refuse", "ask"] = "refuse"
-
-    @property
-    def rule(self) -> Rule:
-        return Rule(aggregate="mean")
 
     @property
     def own_template(self) -> str:

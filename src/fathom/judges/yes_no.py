@@ -44,7 +44,7 @@ class YesNoJudge(TemplatedJudge):
     """
 
     choices: ClassVar[Choices] = SPELLINGS
-    right_from: ClassVar[float | None] = 0.5
+    threshold: ClassVar[float | None] = 0.5
     sampling: Sampling = field(default_factory=lambda: Sampling(max_tokens=1))
     pairs: bool = False
     trained: bool = False

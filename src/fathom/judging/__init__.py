@@ -113,7 +113,7 @@ async def rows(
 ) -> AsyncIterator[dict[str, Any]]:
     """One row a comparison, in their order."""
     async for comparison, verdict in verdicts(voter, comparisons, concurrency=concurrency):
-        yield verdict_row(comparison, verdict, voter.right_from)
+        yield verdict_row(comparison, verdict)
 
 
 async def write_verdicts(
@@ -128,12 +128,12 @@ async def write_verdicts(
     return tallies
 
 
-def verdict_row(comparison: Comparison, verdict: Verdict, right_from: float | None = None) -> dict[str, Any]:
+def verdict_row(comparison: Comparison, verdict: Verdict) -> dict[str, Any]:
     """`winner` and `label` are indices of the comparison's responses; `placement` says where the source had those.
 
     `correct` is None where no label names one best response or the verdict has a status other than ok. A tie is not
-    correct. A single response has no `label` but `label_scores`: where that is 1 or 0 and the judge says from which
-    score on it calls a response right (`Voter.right_from`), `correct` is whether both say the same.
+    correct. A single response has no `label` but `label_scores`: where that is 1 or 0 and the verdict has a
+    `threshold`, `correct` is whether the mean score and the label lie on the same side of it.
     """
     row = {
         "id": comparison.id,
@@ -142,7 +142,7 @@ def verdict_row(comparison: Comparison, verdict: Verdict, right_from: float | No
         "scores": verdict.scores,
         "label": comparison.label.winner if comparison.label and len(comparison.responses) > 1 else None,
         "label_scores": comparison.label.scores if comparison.label else None,
-        "right_from": right_from,
+        "threshold": verdict.threshold,
         "correct": None,
         "agreement": verdict.agreement,
         "flip_rate": verdict.flip_rate,
@@ -230,7 +230,7 @@ async def write_judged(
             _write(sink, ranking_row(comparison, result))
             done(bool(result.order))
         else:
-            _write(sink, verdict_row(comparison, result, voter.right_from))
+            _write(sink, verdict_row(comparison, result))
             done(result.status is Status.OK)
 
 

@@ -11,14 +11,16 @@ from typing import Any
 Row = Mapping[str, Any]
 
 
-def prompt_key(row: Row) -> int:
-    """The same number of 64 bits for rows of one prompt, which stand or fall together.
+def prompt_key(row: Row, benchmark: str | None = None) -> int:
+    """The cluster of a row, as 64 bits: rows of one prompt have the same, because their verdicts are not independent.
 
-    Benchmarks name what belongs together in metadata["group"]; elsewhere a column of that name may mean anything.
+    The rows of a benchmark are clustered by metadata["group"] where they have one; in other rows a column of that name
+    may mean anything. A row without a prompt is a cluster of its own.
     """
     metadata = row["metadata"]
-    grouped = "benchmark" in metadata and "group" in metadata
-    key = [metadata["benchmark"], metadata["group"]] if grouped else row["prompt"]
+    benchmark = metadata.get("benchmark", benchmark)
+    grouped = benchmark is not None and "group" in metadata
+    key = [benchmark, metadata["group"]] if grouped else row.get("prompt", row["id"])
     text = key if isinstance(key, str) else json.dumps(key, default=str)
     return int.from_bytes(blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest())
 
@@ -40,22 +42,28 @@ def score_alone(row: Row) -> float | None:
     return fmean(scores) if row["status"] == "ok" and len(row["responses"]) == 1 and scores else None
 
 
+def threshold(row: Row) -> float | None:
+    """The lowest score at which the judge calls a single response right; None where it has no such score."""
+    value: float | None = row.get("threshold", row.get("right_from"))  # the second in files of version 0.1
+    return value
+
+
 def labelled(row: Row) -> bool:
     """Whether a verdict can be held against the label: the best of several, or a single response called right."""
-    return row["label"] is not None or (truth(row) is not None and row.get("right_from") is not None)
+    return row["label"] is not None or (truth(row) is not None and threshold(row) is not None)
 
 
 def correct(row: Row) -> bool | None:
     """Whether verdict and label agree; None where `labelled` says no, and for a verdict that could not be read.
 
-    A tie is not correct. A single response's score is held against `right_from`.
+    A tie is not correct. A single response's score is compared with the threshold.
     """
     if row["status"] != "ok" or not labelled(row):
         return None
     if row["label"] is not None:
         return bool(row["winner"] == row["label"])
-    score = score_alone(row)
-    return None if score is None else (score >= row["right_from"]) == truth(row)
+    score, bound = score_alone(row), threshold(row)
+    return None if score is None or bound is None else (score >= bound) == truth(row)
 
 
 def strict(row: Row) -> float:

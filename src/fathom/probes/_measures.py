@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from fathom.errors import FathomError
 from fathom.metrics.intervals import Interval, clustered_mean, clustered_share
+from fathom.metrics.rows import prompt_key
 
 
 class Cast(NamedTuple):
@@ -76,7 +77,7 @@ def items(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Item]]:
     varied: dict[str, dict[str, Item]] = defaultdict(lambda: defaultdict(Item))
     for row in rows:
         about = _about(row)
-        of, cluster, outcome = about["of"], hash(str(row["prompt"])), _outcome(row, about)
+        of, cluster, outcome = about["of"], prompt_key(row), _outcome(row, about)
         if about["probe"] == "plain":
             if of in plain:
                 raise FathomError(f"row {row['id']!r} is there twice; a card needs comparisons with ids of their own")

@@ -19,7 +19,7 @@ from fathom.records import Comparison, Label
 from fathom.scaling.recorded import recorded
 from fathom.verdict import Rule, Vote
 
-NOT_RECORDED = "(not recorded)"
+NOT_RECORDED = "not recorded"
 BOTH_ORDERS = ((0, 1), (1, 0))
 TWO_DECIMALS = 0.005
 """As a tolerance: half a unit of the last one."""
@@ -43,14 +43,12 @@ def stem(path: Path) -> str:
     return path.name.removesuffix(".gz").removesuffix(".jsonl")
 
 
-def compared(
-    id: str, *, n: int = 2, subset: str = "", prompt: str = NOT_RECORDED, label: int | None = None, **metadata: Any
-) -> Comparison:
+def compared(id: str, *, n: int = 2, subset: str = "", label: int | None = None, **metadata: Any) -> Comparison:
     """What was judged, as far as the transcripts say it: often neither the prompt nor the responses."""
     return Comparison(
         id=id,
-        prompt=prompt,
-        responses=(NOT_RECORDED,) * n,
+        prompt=f"(prompt of {id}, {NOT_RECORDED})",  # rows of one prompt would be one cluster
+        responses=(f"({NOT_RECORDED})",) * n,
         label=None if label is None else Label(best=label),
         metadata={"subset": subset, **metadata},
     )

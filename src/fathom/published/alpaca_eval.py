@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from math import isnan
+from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +56,17 @@ def win_rate(rows: Iterable[Row]) -> float:
 def preference(row: Row) -> float:
     """1 for the first response to 2 for the second; where nothing could be read, the recorded one."""
     told = scores(row)
-    recorded = row["metadata"]["preference"]
-    return 1 + told[1] if told else float("nan" if recorded is None else recorded)
+    return 1 + told[1] if told else recorded(row["metadata"]["preference"])
+
+
+def recorded(preference: Any) -> float:
+    """The recorded preference, 1 to 2; not a number for none, and for what is no preference.
+
+    AlpacaEval 1 wrote a draw as 0, and its successor reads that as 1.5.
+    """
+    if preference == 0:
+        return 1.5
+    return float(preference) if preference is not None and 1 <= preference <= 2 else nan
 
 
 def weighted(annotation: Mapping[str, Any]) -> Row:
@@ -65,7 +74,8 @@ def weighted(annotation: Mapping[str, Any]) -> Row:
     comparison = _compared(annotation)
     completion = _completion(annotation.get("raw_completion"))
     rows = [read_row(AlpacaEvalJudge(), comparison, [(order, completion)]) for order in BOTH_ORDERS]
-    return min(rows, key=lambda row: abs(preference(row) - (annotation["preference"] or 0)))
+    stated = recorded(annotation["preference"])
+    return min(rows, key=lambda row: abs(preference(row) - stated))
 
 
 def _completion(raw: Any) -> Completion | None:

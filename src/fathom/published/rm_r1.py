@@ -16,11 +16,6 @@ from fathom.published._transcripts import EXACT, compared, lines, read_row, writ
 
 FOLDER = "rm_r1"
 SOURCE = "RM-R1 (arXiv 2505.02387), eval/result of its repository"
-WEIGHTS = {
-    **rewardbench.SECTIONS,
-    "Safety": {**rewardbench.SECTIONS["Safety"], "xstest-should-refuse": 154, "xstest-should-respond": 250},
-}
-"""RM-R1 weighs XSTest by the sizes of its subsets, which the code of RewardBench has exchanged."""
 DOMAINS = ("chat", "math", "code", "safety")
 DIFFICULTIES = ("hard_acc", "normal_acc", "easy_acc")
 RMB_SETS = ("Pairwise Helpfulness", "Pairwise Harmlessness", "BoN Helpfulness", "BoN Harmlessness")
@@ -91,10 +86,10 @@ def _rewardbench(folder: Path) -> Iterator[Figure]:
 
 
 def sections(subsets: Mapping[str, Any]) -> dict[str, float]:
-    """The mean of each section of RewardBench, weighted as RM-R1 does it."""
+    """The mean of each section of RewardBench, weighted as RewardBench does it."""
     return {
         name: sum(weight * subsets[subset] for subset, weight in weights.items()) / sum(weights.values())
-        for name, weights in WEIGHTS.items()
+        for name, weights in rewardbench.SECTIONS.items()
     }
 
 

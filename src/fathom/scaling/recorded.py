@@ -21,7 +21,7 @@ Order = tuple[int, ...]
 
 
 def recorded(judge: Judge, comparison: Comparison, told: Iterable[tuple[Order, Completion | None]]) -> Verdict:
-    """The verdict by the judge's own rule; a completion that is None is a failed call.
+    """The verdict by the judge's own rule and threshold; a completion that is None is a failed call.
 
     With each completion stands which responses it was shown, in their order: all of them, or, for a pointwise judge,
     one. Such a judge's completions come round by round: the first of every response, then the second of every one.
@@ -31,7 +31,7 @@ def recorded(judge: Judge, comparison: Comparison, told: Iterable[tuple[Order, C
     if judge.pattern == "pointwise":
         n = len(comparison.responses)
         votes = [side_by_side(votes[start : start + n]) for start in range(0, len(votes), n)]
-    return judge.rule(votes)
+    return judge.verdict(votes)
 
 
 def _vote(judge: Judge, comparison: Comparison, order: Order, completion: Completion | None) -> Vote:

@@ -31,8 +31,8 @@ class Wrapped(Voter):
         return self.voter.rule
 
     @property
-    def right_from(self) -> float | None:
-        return self.voter.right_from
+    def threshold(self) -> float | None:
+        return self.voter.threshold
 
 
 @dataclass(frozen=True)

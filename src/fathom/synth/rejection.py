@@ -258,7 +258,7 @@ def without_hint(result: Result) -> Iterator[tuple[Comparison, list[Trajectory]]
 def results(result: Result) -> Iterator[dict[str, Any]]:
     """Rows of results, as of `fathom judge`, with all votes without a hint: what a meta reward model is trained on."""
     for comparison, trajectories in without_hint(result):
-        yield verdict_row(comparison, result.settings.judge.rule([each.vote for each in trajectories]))
+        yield verdict_row(comparison, result.settings.judge.verdict([each.vote for each in trajectories]))
 
 
 def hard_enough(result: Result) -> Iterator[Comparison]:
