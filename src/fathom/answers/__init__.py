@@ -1,15 +1,21 @@
-"""Whether an answer equals a reference, as math-verify says: in processes of their own, which can be killed.
+r"""Whether the final answer of a text equals a reference: in processes of their own, which can be killed.
 
     with Verifier() as verifier:
-        verifier.check(r"... so it is $\\frac{1}{2}$", "0.5")        # Checked(equal=True, reason="read")
+        verifier.check(r"... so it is $\frac{1}{2}$", "0.5")         # Checked(equal=True, reason="read")
+        verifier.check("The answer is (B), not C.", "C")            # Checked(equal=False, reason="read")
         verifier.check("$9^{9^{9^9}}$", "1")                        # Checked(equal=None, reason="deadline"), in time
 
 Answers are material from models: some never end to be computed, some take all memory. A check returns within its
 deadline and half a second, once its process is ready, whatever is in them; the process is killed and another one
 started. It uses no signals of this process, so any thread may ask. A check that failed is neither right nor wrong.
 
-It does not promise that two answers that math-verify finds different are different, nor that what it reads out of a
-long text is what the text meant as its answer. The process is no sandbox against code; it runs none. Memory and
+The answer of a text is its last box, else what follows its last "the answer is", else the whole text where that is an
+expression or a name, else the last expression in it. Answers that are spelt alike are equal. Choice letters, times,
+dates and units are compared as such; everything else by math-verify, with as many decimals as the numbers need. Two
+quantities of different units are left undecided, because units are not converted.
+
+It does not promise that two answers that math-verify finds different are different, nor that the last expression of a
+text without a stated answer is what the text meant. The process is no sandbox against code; it runs none. Memory and
 processor time are bounded on systems that have such bounds (not on Windows), the deadline is kept everywhere.
 """
 
@@ -32,7 +38,7 @@ from typing import Any, Literal, Self
 from fathom.errors import FathomError, require
 from fathom.judges import Judge
 
-Reason = Literal["read", "no answer", "no reference", "deadline", "died"]
+Reason = Literal["read", "no answer", "no reference", "units", "precision", "deadline", "died"]
 STARTING_SECONDS = 120.0
 """For a process to import math-verify and SymPy: usually under 2, on a busy machine more."""
 KNOWN = (
@@ -41,13 +47,15 @@ KNOWN = (
     (r"\boxed{\left( 3, \frac{\pi}{2} \right)}", r"\left( 3, \frac{\pi}{2} \right)", True),
     ("It costs $1,250.", "1250", True),
     ("The answer is 41.", "42", False),
+    (r"\boxed{\frac{1}{2006!}}", r"\frac{1}{2004!}", False),
 )
-"""Answers, references, and whether they are equal: asked before anything else is."""
+"""Answers, references, and whether they are equal: a test of math-verify before anything else is asked of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """`equal` is None where there is no telling; `reason` says why."""
+    """`equal` is None where it cannot be decided; `reason` says why: no answer or reference was found, their units
+    differ, their numbers are too small to compare, the deadline passed, or the process died."""
 
     equal: bool | None
     reason: Reason

@@ -9,13 +9,11 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 import sys
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
-_MARKED = re.compile(r"(?<!\\)\$|\\boxed")
-"""LaTeX that says where it is. An escaped dollar is money."""
+from fathom.answers._equality import check
 
 
 def main(limits: Mapping[str, Any]) -> None:
@@ -57,21 +55,10 @@ def _bound_time(seconds: float) -> None:
 def _checked(parse: Any, verify: Any, answer: str, reference: str) -> dict[str, Any]:
     """Any error means that there is no telling: MemoryError and RecursionError come from what models write."""
     try:
-        gold = _parsed(parse, reference)
-        if not gold:
-            return {"equal": None, "reason": "no reference"}
-        found = parse(answer, parsing_timeout=None) or _parsed(parse, answer)
-        if not found:
-            return {"equal": None, "reason": "no answer"}
-        return {"equal": bool(verify(gold, found, timeout_seconds=None)), "reason": "read"}
+        equal, reason = check(parse, verify, answer, reference)
     except Exception:  # noqa: BLE001
-        return {"equal": None, "reason": "died"}
-
-
-def _parsed(parse: Any, text: str) -> Any:
-    """A bare answer is LaTeX, whether or not it says so; words are read as they are."""
-    marked = text if _MARKED.search(text) else f"${text}$"
-    return parse(marked, parsing_timeout=None) or parse(text, parsing_timeout=None)
+        equal, reason = None, "died"
+    return {"equal": equal, "reason": reason}
 
 
 if __name__ == "__main__":
