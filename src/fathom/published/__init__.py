@@ -59,9 +59,14 @@ class Figure:
 SOURCES = Kind("source of transcripts", package=__name__, group="fathom.published")
 
 
+def names() -> list[str]:
+    """The names of all sources."""
+    return SOURCES.names()
+
+
 def figures(data: Path) -> Iterator[Figure]:
     """Those of every source whose folder is in `data`."""
     stated = json.loads(path.read_text()) if (path := data / "reference_numbers.json").is_file() else {}
-    for source in map(SOURCES.find, SOURCES.names()):
+    for source in map(SOURCES.find, names()):
         if (data / source.FOLDER).is_dir():
             yield from source.figures(data / source.FOLDER, stated.get(source.FOLDER, {}))
