@@ -163,7 +163,8 @@ def _zeros(number: Any) -> int:
     size = abs(number.evalf(3))
     if not size.is_finite or not 0 < size < 1:
         return 0
-    return max(0, int(ceil(-log(size, 10).evalf(5))) - 1)
+    zeros: int = ceil(-log(size, 10).evalf(5)) - 1
+    return max(0, zeros)
 
 
 # Units ----------------------------------------------------------------------------------------------------------------
