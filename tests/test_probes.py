@@ -180,7 +180,7 @@ def test_a_judge_that_always_names_the_first_is_right_half_of_the_time_and_alway
     assert found(card["baseline"]["accuracy"]) == 0.5
     assert found(card["position"]["flip rate"]) == 1.0
     assert found(card["position"]["first shown"]) == 1.0
-    assert (found(card["equal"]["even"]), found(card["equal"]["uneven"])) == (0.5, 0.0)
+    assert (found(card["equal"]["vote for copy 1"]), found(card["equal"]["one copy wins"])) == (0.5, 0.0)
     assert (found(card["keys"]["wins"]), found(card["keys"]["wins or ties"])) == (0.0, 1.0)
     assert found(card["length"]["effect"]) == 0.0
 
@@ -206,8 +206,8 @@ def test_a_perfect_judge_is_always_right_never_flips_and_is_moved_by_nothing() -
 
 def test_equal_answers_have_half_of_the_vote_whoever_judges_in_both_orders() -> None:
     card = card_of(Swapped(Scripted(lambda _: 0.7)), pairs(40))
-    assert found(card["equal"]["even"]) == 0.5
-    assert found(card["equal"]["uneven"]) == 0.0
+    assert found(card["equal"]["vote for copy 1"]) == 0.5
+    assert found(card["equal"]["one copy wins"]) == 0.0
 
 
 @dataclass(frozen=True)

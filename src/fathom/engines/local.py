@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fathom import control
-from fathom.checkpoints import fingerprint
+from fathom.checkpoints import fingerprint, located
 from fathom.engines import ChatMessage, Completion, EngineError, Request, Sampling, TokenLogprob
 from fathom.errors import FathomError, require
 from fathom.verdict import Usage
@@ -43,7 +43,7 @@ class _Job:
 
 
 class LocalEngine:
-    """Completes text with the checkpoint `model`: a folder, or a name on the model hub.
+    """Completes text with the checkpoint `model`: a folder, a name on the model hub, or "mini", which is shipped.
 
     `device`: "auto" is the first GPU where there is one, else the CPU. `dtype`: "auto" is the checkpoint's own on a
     GPU and float32 on the CPU; otherwise a torch name such as "bfloat16". A batch has at most `max_batch` rows and
@@ -260,7 +260,11 @@ def _settle(future: asyncio.Future[Completion], outcome: Completion | BaseExcept
 
 
 def located_checkpoint(model: str | Path) -> str:
-    """The absolute folder of a checkpoint, or the name unchanged where it can only be one on the hub."""
+    """The absolute folder of a checkpoint, or the name unchanged where it can only be one on the hub.
+
+    A shipped model goes by its name: "mini" is the folder inside the package.
+    """
+    model = model if isinstance(model, Path) else located(model)
     folder = Path(model).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").exists() and not (folder / "adapter_config.json").exists():

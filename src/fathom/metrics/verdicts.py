@@ -8,7 +8,7 @@ not the right verdict as wrong, ties and unreadable texts included; `readable` l
 `readable_share` says how many those are; `half` is `strict` with a half for a tie. `baselines` say what no judge is
 needed for.
 
-Intervals take rows of one prompt as one item as far as they stand and fall together.
+Intervals are clustered by prompt: correlated rows of one prompt do not count as independent.
 """
 
 from __future__ import annotations

@@ -29,8 +29,8 @@ Before = Callable[[Item], Outcome | None]
 
 def effects(found: Sequence[Item], before: Before) -> list[Measure]:
     """The change in a response's share of the vote, of both responses and of the worse one alone."""
-    both = "change in the probability that a response wins, once it is changed"
-    worse = "the same of the response that the label calls worse"
+    both = "change in the win probability of the changed response, averaged over both responses"
+    worse = "the same, where the changed response is the worse one by the label"
     return [
         shift("effect", both, found, partial(_gain_of_both, before)),
         shift("effect on the worse", worse, found, partial(_gain_of_worse, before)),

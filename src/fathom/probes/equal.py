@@ -1,4 +1,4 @@
-"""What a judge makes of two responses that are the same, to the letter: a tie, or one vote for each place."""
+"""Two identical responses: a fair judge ties, or votes for each position equally often."""
 
 from __future__ import annotations
 
@@ -15,17 +15,16 @@ def vary(comparison: Comparison) -> Iterator[Variation]:
 
 
 def measure(found: Sequence[Item]) -> list[Measure]:
-    half = "a tie half"
+    half = "a tie counts as half a vote"
+    first_copy = of_pairs(lambda pair: pair.share(0))
     return [
-        share(
-            "even", f"share of the vote for one of the two, {half}", 0.5, found, of_pairs(lambda pair: pair.share(0))
-        ),
-        share("uneven", "share of such pairs of which one wins", 0.0, found, of_pairs(_uneven)),
-        share("first shown", f"share of the vote for the one shown first, {half}", 0.5, found, of_pairs(_first)),
+        share("vote for copy 1", f"mean share of the vote for the first copy; {half}", 0.5, found, first_copy),
+        share("one copy wins", "share of the pairs that do not end in a tie", 0.0, found, of_pairs(_decided)),
+        share("first shown", f"mean share of the vote for the copy shown first; {half}", 0.5, found, of_pairs(_first)),
     ]
 
 
-def _uneven(pair: Outcome) -> float | None:
+def _decided(pair: Outcome) -> float | None:
     return float(pair.winner is not None) if pair.readable else None
 
 
