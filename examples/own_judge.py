@@ -35,14 +35,10 @@ class Politeness(fathom.Judge):
 JUDGE = Politeness
 
 
-class Canned:
-    """Stands in for a model here. `fathom.LocalEngine` and `fathom.OpenAIEngine` have the same method."""
-
-    identity = "canned"
-
-    async def complete(self, request: fathom.Request) -> fathom.Completion:
-        polite = request.messages[0]["content"].lower().count("please")
-        return fathom.Completion(f"I count {polite} of them. Score: {min(5, polite)}")
+def count_pleases(request: fathom.Request) -> str:
+    """Stands in for a model. `fathom.LocalEngine` and `fathom.OpenAIEngine` run real ones."""
+    polite = request.messages[0]["content"].lower().count("please")
+    return f"I count {polite} of them. Score: {min(5, polite)}"
 
 
 def main() -> None:
@@ -51,7 +47,8 @@ def main() -> None:
             id="1", prompt="Ask for tea.", responses=("Tea!", "Tea, please.", "Please, some tea, please.")
         )
     ]
-    for comparison, verdict in fathom.Repeated(Politeness(engine=Canned()), 2).run(comparisons):
+    judge = Politeness(engine=fathom.ScriptedEngine(count_pleases))
+    for comparison, verdict in fathom.Repeated(judge, 2).run(comparisons):
         print(comparison.id, verdict.status, "winner:", verdict.winner, "votes:", [v.scores for v in verdict.votes])
 
 

@@ -25,6 +25,7 @@ _HOMES = {
     "fathom.engines.local": ("LocalEngine",),
     "fathom.engines.openai": ("OpenAIEngine",),
     "fathom.engines.replay": ("ReplayEngine",),
+    "fathom.engines.scripted": ("ScriptedEngine",),
     "fathom.engines.cache": ("CachedEngine",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
