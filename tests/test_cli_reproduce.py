@@ -21,8 +21,9 @@ def test_a_wrong_name_lists_all_even_without_a_folder() -> None:
     ("given", "out"), [([], "runs/mix-grm"), (["--out", "elsewhere"], "elsewhere")], ids=["default", "given"]
 )
 def test_without_a_folder_it_goes_into_one_of_its_name(
-    given: list[str], out: str, monkeypatch: pytest.MonkeyPatch
+    given: list[str], out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     went: list[Path] = []
 
     def reproduce(out: Path, seeds: Sequence[int]) -> Iterator[str]:

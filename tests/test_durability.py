@@ -136,15 +136,26 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
     with_server(lambda _: HANG, use)
 
 
-def test_two_processes_on_one_file_leave_it_whole(tmp_path: Path) -> None:
+def test_of_two_processes_with_one_out_the_second_is_refused_and_pays_nothing(tmp_path: Path) -> None:
     file, whole, out = pairs(tmp_path, 60), tmp_path / "whole.jsonl", tmp_path / "twice.jsonl"
 
     async def use(server: Server) -> None:
         await finished(await started(*arguments(file, server.url, whole)))
-        both = [await started(*arguments(file, server.url, out)) for _ in range(2)]
-        await asyncio.gather(*map(finished, both))
+        server.calls.clear()
+        first = await started(*arguments(file, server.url, out))
+        await until(lambda: len(server.calls) > 0, first)
+        first.send_signal(signal.SIGSTOP)
+        second = await started(*arguments(file, server.url, out))
+        _, stderr = await second.communicate()
+        assert second.returncode == 1
+        assert f"is being written by process {first.pid} on " in " ".join(stderr.decode().split())
+        first.send_signal(signal.SIGCONT)
+        await finished(first)
         assert out.read_bytes() == whole.read_bytes()
-        assert stored(tmp_path / "twice.jsonl.journal") == 60
+        assert len(server.calls) == 60
+        await finished(await started(*arguments(file, server.url, out)))
+        assert len(server.calls) == 60, "afterwards the second finds all in the journal"
+        assert sorted(tmp_path.glob(".*")) == [], "no lock is left"
 
     with_server(Seeded(latency=0.01), use)
 
@@ -157,7 +168,8 @@ def test_a_full_disk_is_said_and_leaves_the_old_file_as_it_was(journal: str | No
     async def use(server: Server) -> None:
         out = tmp_path / "verdicts.jsonl"
         out.write_text("old\n")
-        given = arguments(pairs(tmp_path, 200), server.url, out) + (["--journal", journal] if journal else [])
+        given = [*arguments(pairs(tmp_path, 200), server.url, out), "--force"]
+        given += ["--journal", journal] if journal else []
         run = await started(*given, preexec_fn=full)
         _, stderr = await run.communicate()
         assert run.returncode == 1

@@ -159,7 +159,9 @@ def test_a_page_is_written_to_a_file(tmp_path: Path) -> None:
     run = written(tmp_path / "verdicts.jsonl", [row(swapped([0, 0]))])
     result = CliRunner().invoke(app, ["view", str(run), "--out", str(tmp_path / "page.html")])
     assert result.exit_code == 0, result.output
-    assert (tmp_path / "page.html").read_text() == viewer.page(runs.open(run))
+    page, mark = (tmp_path / "page.html").read_text().rsplit("<!--", 1)
+    assert page.rstrip() == viewer.page(runs.open(run)).rstrip()
+    assert mark.startswith(" made by fathom view, sha256 ")
 
 
 def test_a_file_that_holds_no_results_is_refused_with_its_line(tmp_path: Path) -> None:

@@ -1,5 +1,25 @@
-"""`python -m fathom`, for launchers that start modules: `accelerate launch -m fathom train sft recipe.yaml`."""
+"""What the `fathom` script and `python -m fathom` run, also from `accelerate launch -m fathom train sft recipe.yaml`.
 
-from fathom.cli import main
+Nothing is imported here that takes time, so that Ctrl-C is heard while the command line is still being loaded.
+"""
 
-main()
+import os
+import signal
+
+
+def main() -> None:
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, _leave)
+    from fathom.cli import main as run
+
+    run()
+
+
+def _leave(*_: object) -> None:
+    """Nothing was begun yet, or all is done; and an exception amid an import would show where it was."""
+    os.write(2, b"fathom: stopped\n")
+    os._exit(130)
+
+
+if __name__ == "__main__":
+    main()

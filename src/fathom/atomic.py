@@ -4,10 +4,11 @@
         file.write(b"...")
 
 A failure, also a full disk, leaves the file that was there before as it was. Two processes writing one path do not mix:
-the last to finish stands. What is no file (/dev/null, a pipe) is written to as it is, and not replaced.
+the last to finish stands. What is no file (/dev/null, a pipe) is written to as it is, and not replaced. A symbolic link
+stays, and the file that it leads to is replaced.
 
-A process that is killed leaves what it had written beside the file, as `.NAME.HOST-PID.tmp`. Whoever writes that file
-next on the same machine takes it away.
+A process that is killed without a chance to clean up (SIGKILL, a power cut) leaves what it had written beside the file,
+as `.NAME.HOST-PID.tmp`. Whoever writes that file next on the same machine takes it away.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import BinaryIO
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A file to write to, beside `path`; takes its place when the block ends well. Makes missing folders."""
+    path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and not path.is_file():
         with path.open("wb") as file:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import signal
 import sys
 from inspect import cleandoc
 from textwrap import dedent
@@ -16,7 +17,9 @@ from textwrap import dedent
 import typer
 
 import fathom
-from fathom.errors import FathomError
+from fathom.cli._signals import end_as_interrupted, exit_code
+from fathom.cli._verb import verb
+from fathom.errors import FathomError, Interrupted
 
 app = typer.Typer(
     name="fathom",
@@ -42,10 +45,12 @@ def _add_verbs() -> None:
         name = module.name.replace("_", "-")
         if isinstance(command, typer.Typer):
             for each in command.registered_commands:
+                assert each.callback is not None
                 each.help = _shown(each.callback.__doc__ or "")
+                each.callback = verb(f"{name} {each.name}", each.callback)
             app.add_typer(command, name=name)
         else:
-            app.command(name, help=_shown(command.__doc__ or ""))(command)
+            app.command(name, help=_shown(command.__doc__ or ""))(verb(name, command))
 
 
 def _shown(docstring: str) -> str:
@@ -58,9 +63,24 @@ _add_verbs()
 
 
 def main() -> None:
-    """What the `fathom` script runs. Errors a user can mend are one message and exit code 1, never a traceback."""
+    """Runs the verb that the arguments name. What a user can mend is one message and exit code 1, never a traceback.
+
+    Exit code 2 is for arguments that cannot be understood, 130 for Ctrl-C, 143 for SIGTERM.
+    """
+    early = signal.getsignal(signal.SIGINT)
+    if early is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    end_as_interrupted()
     try:
         app()
+    except (Interrupted, KeyboardInterrupt) as error:
+        typer.secho(f"fathom: {error or 'stopped'}", err=True, fg="red")
+        sys.exit(exit_code(Interrupted.exit_code))
     except FathomError as error:
         typer.secho(f"fathom: {error}", err=True, fg="red")
         sys.exit(error.exit_code)
+    except SystemExit as end:
+        end.code = exit_code(end.code)
+        raise
+    finally:
+        signal.signal(signal.SIGINT, early)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from fathom.cli._verb import claim, file_outputs
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -90,6 +92,12 @@ def plain(text: str) -> str:
     from rich.markup import escape
 
     return escape("".join(each if each.isprintable() else " " for each in text))
+
+
+def claim_json(out: Path | None) -> None:
+    """Claims the file of `--json`, where there is one."""
+    if out and out != STANDARD_OUTPUT:
+        claim(file_outputs("--json", out), costly=False)
 
 
 def written(figures: Mapping[str, Any], out: Path | None) -> None:

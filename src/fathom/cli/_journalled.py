@@ -23,7 +23,10 @@ def made(
     each: Callable[[Engine], AsyncIterator[Item]],
     readable: Callable[[Item], bool],
 ) -> list[Item]:
-    """All that `each` makes with the teacher behind its journal. Raises Interrupted at Ctrl-C."""
+    """All that `each` makes with the teacher behind its journal. Raises Interrupted at Ctrl-C.
+
+    The folder of the journal must be claimed: results of another teacher in it are refused before this one is asked.
+    """
     import asyncio
 
     from fathom.cli._progress import counting

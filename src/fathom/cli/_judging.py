@@ -10,6 +10,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
+from fathom.cli._verb import check_journal, claim, file_outputs
 from fathom.errors import FathomError, Interrupted
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from fathom.engines.cache import CachedEngine
     from fathom.engines.metering import Metered, Price
     from fathom.judges import Judge, Voter
+    from fathom.outputs import Claim
     from fathom.reading import Comparisons
     from fathom.records import Comparison
     from fathom.scaling.guided import MetaRewardModel
@@ -42,6 +44,8 @@ class Opened:
     metered: Metered
     cached: CachedEngine
     judge: Judge
+    claim: Claim | None = None
+    """On --out and what stands beside it."""
 
     @property
     def voter(self) -> Voter:
@@ -92,14 +96,46 @@ def opened(
     """
     from fathom.engines.cache import CachedEngine
 
-    out = given["out"]
     judge = _voting(given)
+    claim = claim_rows(given)
     given = {**given, **{name: value for name, value in VOTING.items() if given[name] is None}}
     # A judge of one response is asked about several one by one.
     comparisons, inputs = source or _read(given, check or (judge.check if judge.pattern == "pairwise" else None))
     metered = _metered(given, runner or _engine(given))
-    cached = CachedEngine(metered, given["journal"] or (f"{out}.journal" if out else ":memory:"))
-    return Opened(given, comparisons, inputs, metered, cached, replace(judge, engine=cached))
+    if claim:
+        claim.settle(engine=metered.identity)
+    cached = CachedEngine(metered, journal_of(given) or ":memory:")
+    return Opened(given, comparisons, inputs, metered, cached, replace(judge, engine=cached), claim)
+
+
+def claim_rows(given: Mapping[str, Any], *more: Path, reads: Sequence[Path] = (), **settings: Any) -> Claim | None:
+    """Claims --out, what it brings beside it and `more` files; None where rows go to standard output."""
+    from fathom.outputs import beside
+
+    out, journal = given["out"], given["journal"]
+    if out is None:
+        if journal:
+            check_journal(journal)
+        return None
+    source = Path(given.get("file", "-"))
+    whole = source.is_file() and given["limit"] is None
+    # A row holds what was judged; as JSON it may take less than in the file, where that escapes its characters.
+    space = source.stat().st_size // 3 if whole else 0
+    own = None if journal else journal_of(given)
+    outputs = file_outputs("--out", out, beside(out, "skipped.jsonl"), *more, journal=own, space=space)
+    claimed = claim(outputs, reads=dict.fromkeys(reads, "--data"), **settings)
+    if journal:
+        check_journal(journal)
+    return claimed
+
+
+def journal_of(given: Mapping[str, Any]) -> Path | None:
+    """Where finished completions are kept: --journal, or beside --out where that is a file."""
+    from fathom.outputs import beside, is_replaceable
+
+    if given["journal"] or given["out"] is None or not is_replaceable(given["out"]):
+        return cast("Path | None", given["journal"])
+    return beside(given["out"], "journal")
 
 
 @contextmanager
@@ -251,7 +287,10 @@ def run(opened: Opened, what: str, write: Write[Outcome], total: int | None = No
             replacing(out) if out else nullcontext(sys.stdout.buffer) as sink,
             counting(what, total or _total(opened.given), partial(_spent, opened.metered)) as done,
         ):
-            return asyncio.run(closing())
+            outcome = asyncio.run(closing())
+        if opened.claim:
+            opened.claim.seal()
+        return outcome
     except KeyboardInterrupt:
         raise Interrupted(f"stopped; {_how_to_go_on(cached)}") from None
     except SpentError as error:
@@ -317,17 +356,21 @@ def describe(opened: Opened, summary: Mapping[str, Any]) -> None:
     import typer
 
     from fathom.cli._skipped import report
+    from fathom.outputs import beside, is_replaceable
     from fathom.provenance import provenance, write_json
 
     out = opened.given["out"]
-    if out:
-        settings = {name: value for name, value in opened.given.items() if name not in {"out", "journal"}}
+    kept = out is not None and is_replaceable(out)
+    if kept:
+        settings = {name: value for name, value in opened.given.items() if name not in {"out", "journal", "force"}}
         made = {"engine": opened.cached.identity, "judge": repr(replace(opened.judge, engine=None))}
         if opened.given["meta"]:
             made["meta"] = opened.meta.scorer.identity
         said = {"summary": summary, "spent": _spending(opened.metered)}
-        write_json(out.with_name(f"{out.name}.meta.json"), provenance(settings | made, opened.inputs) | said)
-    report(opened.comparisons.skipped, out.with_name(f"{out.name}.skipped.jsonl") if out else None)
+        write_json(beside(out, "meta.json"), provenance(settings | made, opened.inputs) | said)
+    report(opened.comparisons.skipped, beside(out, "skipped.jsonl") if kept else None)
+    if opened.claim:
+        opened.claim.seal()
     typer.echo(_told(opened.metered), err=True)
     if opened.metered.failure and not opened.metered.completed:
         raise FathomError(f"every call failed, the last one so: {opened.metered.failure}; the same command asks again")

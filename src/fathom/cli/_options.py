@@ -15,6 +15,8 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
+from fathom.cli._verb import Force
+
 File = Annotated[str, typer.Argument(help="JSONL, JSON, Parquet or a datasets folder of any layout; - for stdin.")]
 Out = Annotated[Path | None, typer.Option(help="Where the rows go; without it, to standard output.")]
 
@@ -153,6 +155,7 @@ def _shared(
     map: Annotated[list[str], _option(SOURCE, "FIELD=COLUMN, where a column's name does not say it.")] = [],  # noqa: B006
     on_error: Annotated[Literal["stop", "skip"], _option(SOURCE, "What a row that cannot be read does.")] = "stop",
     limit: Annotated[int | None, _option(SOURCE, "Read this many rows at most.", min=1)] = None,
+    force: Force = False,
 ) -> None: ...
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fathom.cli._figures import STANDARD_OUTPUT, Json
+from fathom.cli._figures import STANDARD_OUTPUT, Json, claim_json
+from fathom.cli._verb import Force, claim, file_outputs
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,6 +25,7 @@ def command(
         Path | None, typer.Option(help="Write the changed items, each with both rows, to this file.")
     ] = None,
     json: Json = None,
+    force: Force = False,
 ) -> None:
     """Compare two runs on the same items: by how much B is better than A, and how sure that is.
 
@@ -42,6 +44,9 @@ def command(
     from fathom.metrics.comparing import changed_rows, compare
     from fathom.reading import write_jsonl
 
+    if out:
+        claim(file_outputs("--out", out), costly=False)
+    claim_json(json)
     rows_a, rows_b = list(runs.open(a).rows()), list(runs.open(b).rows())
     contrast = compare(rows_a, rows_b)
     console = Console(stderr=json == STANDARD_OUTPUT)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from fathom.cli import _options as options
+from fathom.cli._verb import Force
 from fathom.errors import FathomError, Interrupted
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def command(
     map: Annotated[list[str], typer.Option(help="FIELD=COLUMN, where a column's name does not say it.")] = [],  # noqa: B006
     limit: Annotated[int | None, typer.Option(min=1, help="Read this many rows at most.")] = None,
     journal: Annotated[Path | None, typer.Option(help="Finished completions. Default: OUT.journal.")] = None,
+    force: Force = False,
 ) -> None:
     """Judge the comparisons of a file with two engines at temperature 0, and show where they differ.
 
@@ -65,19 +67,21 @@ def command(
     Exit code: 0 where all verdicts are equal, 1 where any differs or a call failed.
     """
     given = dict(locals())
-    from fathom.cli._judging import show
+    from fathom.cli._judging import claim_rows, show
+    from fathom.outputs import beside, is_replaceable
     from fathom.provenance import provenance, write_json
 
     first, second = _engines(engine)
+    claim_rows(given, engines=engine)
     tally, identities = _compared(given, first, second)
     show("engines", {"both": tally}, _LINES)
     for id, pair in tally.first:
         typer.echo(_told(id, pair), err=True)
-    if out:
+    if out and is_replaceable(out):
         inputs = [] if file == "-" else [Path(file)]
-        made = {name: value for name, value in given.items() if name not in {"out", "journal"}}
+        made = {name: value for name, value in given.items() if name not in {"out", "journal", "force"}}
         said = {"engines": identities, "summary": tally.summary()}
-        write_json(out.with_name(f"{out.name}.meta.json"), provenance(made, inputs) | said)
+        write_json(beside(out, "meta.json"), provenance(made, inputs) | said)
     raise typer.Exit(int(tally.agree < tally.comparisons))
 
 
@@ -91,12 +95,13 @@ def _compared(
     from fathom.atomic import replacing
     from fathom.checkpoints import located
     from fathom.cli._engine import options
+    from fathom.cli._judging import journal_of
     from fathom.cli._progress import counting
     from fathom.comparing import Compare, write_compared
     from fathom.engines.cache import CachedEngine
     from fathom.reading import as_mapping, read
 
-    out, path = given["out"], given["journal"] or (f"{given['out']}.journal" if given["out"] else ":memory:")
+    out, path = given["out"], str(journal_of(given) or ":memory:")
     comparisons = read(given["file"], mapping=as_mapping(given["map"]), seed=given["seed"], limit=given["limit"])
     opened = (
         engines.open(each["name"], located(each.get("model", given["model"])), **options(each["settings"], {}))

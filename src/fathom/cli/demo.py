@@ -7,10 +7,13 @@ from typing import Annotated
 
 import typer
 
+from fathom.cli._verb import Force, claim, whole_folder
+
 
 def command(
     out: Annotated[Path, typer.Option(help="The folder for models, figures and the report.")] = Path("runs/demo"),
     seed: Annotated[int, typer.Option(help="Seed of the data, the training and the sampling.")] = 0,
+    force: Force = False,
 ) -> None:
     """Synthesise, fine-tune, reinforce and judge in the small world, then write a report: a few minutes on two cores.
 
@@ -20,6 +23,7 @@ def command(
     """
     from rich.console import Console
 
+    claim(whole_folder("--out", out))
     from fathom.mini import demo
 
     console = Console(stderr=True, log_path=False)

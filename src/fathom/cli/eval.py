@@ -42,7 +42,7 @@ def command(
     on after an interruption, give the same command again.
     """
     from fathom import bench
-    from fathom.cli._judging import lent
+    from fathom.cli._judging import claim_rows, lent
 
     if listed or not names:
         typer.echo("\n\n".join(map(_described, map(bench.find, names or bench.names()))))
@@ -54,9 +54,12 @@ def command(
     given["model"] = model
     benchmarks = [bench.find(name) for name in names]
     sources = [_source(benchmark, data) for benchmark in benchmarks]
+    each = [given | {"out": out / f"{benchmark.name}.jsonl"} for benchmark in benchmarks]
+    for run, (_, inputs) in zip(each, sources, strict=True):
+        claim_rows(run, reads=inputs)
     with lent(given) as engine:
-        for benchmark, source in zip(benchmarks, sources, strict=True):
-            _evaluate(benchmark, *source, given | {"out": out / f"{benchmark.name}.jsonl"}, engine)
+        for benchmark, source, run in zip(benchmarks, sources, each, strict=True):
+            _evaluate(benchmark, *source, run, engine)
 
 
 def _described(benchmark: Benchmark) -> str:
@@ -91,7 +94,6 @@ def _evaluate(
     from fathom.reading import Comparisons
 
     comparisons = Comparisons(islice(benchmark.load(place), given["limit"]), [])
-    given["out"].parent.mkdir(parents=True, exist_ok=True)
     named = {**given, "file": str(place), "benchmark": benchmark.name}
     ready = opened(named, (comparisons, inputs), runner=engine)
     run(ready, benchmark.name, partial(write_judged, ready.voter, comparisons))

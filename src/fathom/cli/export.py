@@ -7,11 +7,14 @@ from typing import Annotated
 
 import typer
 
+from fathom.cli._verb import Force, claim, file_outputs
+
 
 def command(
     path: Annotated[Path, typer.Argument(help="A run, or a journal.")],
     out: Annotated[Path, typer.Option(help="NAME.parquet or NAME.jsonl.")],
     votes: Annotated[bool, typer.Option("--votes", help="A row a vote, with what was written, not a verdict.")] = False,
+    force: Force = False,
 ) -> None:
     """Write the verdicts of a run, its votes, or the completions of a journal as Parquet or JSONL.
 
@@ -23,6 +26,7 @@ def command(
     """
     from fathom import exporting, runs
 
+    claim(file_outputs("--out", out), costly=False)
     if runs.is_journal(path):
         count = exporting.export(exporting.completions(path), exporting.COMPLETION, out)
     elif votes:

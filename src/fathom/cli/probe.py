@@ -42,7 +42,7 @@ def command(
     on after an interruption, give the same command again.
     """
     from fathom import probes, runs
-    from fathom.cli._judging import describe, opened, run
+    from fathom.cli._judging import claim_rows, describe, opened, run
     from fathom.judging import write_verdicts
     from fathom.metrics.verdicts import summary
     from fathom.probes._card import write
@@ -53,8 +53,9 @@ def command(
             "--authors and --own go together: which columns name the models, and which one is the judge's"
         )
     rows = out / "rows.jsonl"
-    out.mkdir(parents=True, exist_ok=True)
-    ready = opened(given | {"file": file, "out": rows, "probe": list(chosen), "authors": authors, "own": own})
+    given |= {"file": file, "out": rows, "probe": list(chosen), "authors": authors, "own": own}
+    claim_rows(given, *(out / f"card.{ending}" for ending in ("json", "md", "html")))
+    ready = opened(given)
     asked = [
         each for comparison in _told(ready.comparisons, authors, own) for each in probes.probed(comparison, chosen)
     ]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from fathom.cli._verb import Force, claim, folder_outputs
 from fathom.engines import ENGINES
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def command(
     max_tokens: Annotated[int, typer.Option(min=1, help="The teacher's longest answer.")] = 4096,
     seed: Annotated[int, typer.Option(help="Of the random draws, and of the order of chosen and rejected.")] = 0,
     concurrency: Annotated[int, typer.Option(min=1, help="Most comparisons in work.")] = 64,
+    force: Force = False,
 ) -> None:
     """Sample a judge's trajectories and keep those that are right: data for rejective fine-tuning (SPCT).
 
@@ -70,6 +72,8 @@ def command(
     from fathom.reading import as_mapping, read
     from fathom.synth import rejection
 
+    sets = (f"{name}.jsonl" for name in ("rft", "rejected", "comparisons", "votes", "skipped"))
+    claimed = claim(folder_outputs("--out", out, *sets, journal="journal.sqlite"))
     # Nothing else is to be taken from what the teacher itself was trained to be.
     chosen = as_trained(out, **options(judge_option, {"name": judge, "trained": prompt == "trained" or None}))
     sampling = Sampling(temperature=temperature, max_tokens=max_tokens, seed=seed)
@@ -79,11 +83,12 @@ def command(
             judge=able, samples=samples, hints=hints, sampling=sampling, concurrency=concurrency
         )
         comparisons = rejection.ready(source, settings)
-        report(source.skipped, out / "skipped.jsonl")
         flags = options(engine_option, {"base_url": base_url})
         teacher = engines.open(named(engine, base_url), located(model), **flags)
+        claimed.settle(engine=teacher.identity)
         each = partial(rejection.sampled, comparisons, settings=settings)
         trajectories = made("comparisons sampled", len(comparisons), teacher, out / "journal.sqlite", each, _readable)
+    report(source.skipped, out / "skipped.jsonl")
     result = rejection.Result(settings, tuple(chain.from_iterable(trajectories)))
     inputs = [] if file == "-" else [Path(file)]
     rejection.write(result, out, provenance(given | {"engine": teacher.identity}, inputs))

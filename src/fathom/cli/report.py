@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from fathom.cli._verb import Force, claim, page_outputs
+
 
 def command(
     run: Annotated[list[Path], typer.Argument(help="Files of results, or folders of them, as fathom eval writes.")],
@@ -16,6 +18,7 @@ def command(
         bool,
         typer.Option("--viewer/--no-viewer", help="Put all rows into the page, to read where it links to them."),
     ] = True,
+    force: Force = False,
 ) -> None:
     """Write a page with every figure of one or several runs: accuracy by domain, official scores, votes, principles.
 
@@ -34,7 +37,10 @@ def command(
     from fathom.report.evidence import gather
 
     opened = runs.opened(run)
-    shown = [cards.read(path) for path in [*card, *filter(None, map(cards.beside, opened))]]
+    beside = list(filter(None, map(cards.beside, opened)))
+    read = dict.fromkeys((*(each.path for each in opened), *beside), "RUN")
+    claim(page_outputs(out), reads=read, costly=False)
+    shown = [cards.read(path) for path in (*card, *beside)]
     with Console(stderr=True).status("reading rows and computing figures"):
         found = gather(opened)
         viewers = {each.name: viewer.page(each.run) for each in found} if texts else {}

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from fathom.cli._verb import Force, claim, whole_folder
 from fathom.errors import FathomError
 
 
@@ -18,6 +19,7 @@ def command(
     ] = None,
     seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0,1,2",
     quick: Annotated[bool, typer.Option("--quick", help="The first seed alone.")] = False,
+    force: Force = False,
 ) -> None:
     """Run a published experiment in the small world and test its claims.
 
@@ -37,5 +39,6 @@ def command(
         raise FathomError(f"--seeds {seeds}: allowed are whole numbers with commas between them, as in 0,1,2") from None
     console = Console(stderr=True, log_path=False)
     folder = out or Path("runs", name.replace("_", "-"))
+    claim(whole_folder("--out", folder))
     for line in experiment.reproduce(folder, chosen[:1] if quick else chosen):
         console.log(line)

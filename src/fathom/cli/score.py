@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fathom.cli._figures import STANDARD_OUTPUT, Json
+from fathom.cli._figures import STANDARD_OUTPUT, Json, claim_json
+from fathom.cli._verb import Force
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,6 +24,7 @@ def command(
         bool, typer.Option("--votes", help="Instead, what the first 1, 2, 4, ... votes would have said.")
     ] = False,
     json: Json = None,
+    force: Force = False,
 ) -> None:
     """Compute every figure of a run again, from its file of results alone.
 
@@ -41,6 +43,7 @@ def command(
     from fathom.metrics.votes import curves
     from fathom.scoring import score, summary
 
+    claim_json(json)
     console = Console(stderr=json == STANDARD_OUTPUT)
     rows = {str(path): runs.open(path).rows() for path in run}
     if votes:

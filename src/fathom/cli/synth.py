@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from fathom.cli._verb import Force, claim, folder_outputs
 from fathom.engines import ENGINES
 from fathom.errors import FathomError
 
@@ -50,6 +51,7 @@ def command(
             min=0, max=0.9, help="(verifier) Share of first sentences of right solutions, as wrong ones. Default: 0."
         ),
     ] = None,
+    force: Force = False,
 ) -> None:
     """Make training rationales: breadth for preference, depth for correctness.
 
@@ -96,15 +98,18 @@ def command(
         sampling=Sampling(temperature=temperature, max_tokens=max_tokens, seed=seed),
         concurrency=concurrency,
     )
+    sets = (f"{name}.jsonl" for name in (*settings.arms, "rejected", "skipped"))
+    claimed = claim(folder_outputs("--out", out, *sets, journal="journal.sqlite"))
     source = read(file, mapping=as_mapping(map), seed=seed, on_error=on_error, limit=limit)
     comparisons = synth.ready(source, settings)
-    report(source.skipped, out / "skipped.jsonl")
     teacher = engines.open(engine, model and located(model))
+    claimed.settle(engine=teacher.identity)
     each = partial(synth.each, comparisons, settings=settings)
     rows = made(
         "comparisons synthesised", len(comparisons), teacher, out / "journal.sqlite", each, readable=lambda _: True
     )
     result = synth.Result(settings, tuple(rows))
+    report(source.skipped, out / "skipped.jsonl")
     inputs = [] if file == "-" else [Path(file)]
     synth.write(result, out, provenance(given | {"engine": teacher.identity}, inputs))
     typer.echo(synth.table(result))
@@ -117,6 +122,7 @@ def _verifier(given: dict[str, Any]) -> None:
     from fathom.synth import verifying
 
     file, out, seed = given["file"], given["out"], given["seed"]
+    claim(folder_outputs("--out", out, "verifier.jsonl", "skipped.jsonl"))
     mapping, on_error = as_mapping(given["map"]), given["on_error"]
     source = read(file, mapping=mapping, seed=seed, on_error=on_error, limit=given["limit"])
     rows = verifying.examples(source, truncated=given["truncated"], seed=seed)

@@ -5,9 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from fathom.cli._verb import claim
+from fathom.outputs import Outputs
+
+if TYPE_CHECKING:
+    from fathom.train.recipe import Recipe as Resolved
 
 command = typer.Typer(
     no_args_is_help=True,
@@ -39,6 +46,7 @@ def sft(recipe: Recipe, overrides: Overrides = None, resume: Resume = False, dry
     from fathom.train.sft import train
 
     resolved = load(recipes.path(recipe), SFTRecipe, overrides or ())
+    _claim(resolved, resume)
     _log_steps()
     _print(preview.sft(resolved) if dry_run else train(resolved, resume=resume))
 
@@ -57,6 +65,7 @@ def rlvr(recipe: Recipe, overrides: Overrides = None, resume: Resume = False, dr
     from fathom.train.rlvr import train
 
     resolved = load(recipes.path(recipe), RLVRRecipe, overrides or ())
+    _claim(resolved, resume)
     _log_steps()
     _print(preview.rlvr(resolved) if dry_run else train(resolved, resume=resume))
 
@@ -77,13 +86,33 @@ def meta(recipe: Recipe, overrides: Overrides = None, resume: Resume = False, dr
     from fathom.train.recipe import MetaRecipe, load
 
     resolved = load(recipes.path(recipe), MetaRecipe, overrides or ())
+    _claim(resolved, resume)
     _log_steps()
     _print(preview.meta(resolved) if dry_run else train(resolved, resume=resume))
 
 
+def _claim(recipe: Resolved, resume: bool) -> None:
+    """The output folder, for one run, where training would replace nothing in it; before anything large is loaded."""
+    from fathom.train import trainers
+
+    if _is_first():
+        files = {"data=": recipe.data, "eval_data=": recipe.eval_data, "model=": (Path(recipe.model),)}
+        read = {path: what for what, paths in files.items() for path in paths}
+        record = recipe.output / "provenance.json"
+        claim(
+            Outputs("output=", recipe.output, (), record, is_folder=True),
+            reads={path: what for path, what in read.items() if path.exists()},
+        )
+        trainers.start(recipe, resume=resume)
+
+
+def _is_first() -> bool:
+    """Where a launcher started several processes."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def _print(result: object) -> None:
-    """Once, where a launcher started several processes."""
-    if os.environ.get("RANK", "0") == "0":
+    if _is_first():
         typer.echo(result)
 
 

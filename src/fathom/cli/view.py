@@ -7,12 +7,17 @@ from typing import Annotated
 
 import typer
 
+from fathom.cli._verb import Force, claim, page_outputs
+
 
 def command(
     run: Annotated[Path, typer.Argument(help="A file of results, as fathom judge, rank or eval writes it.")],
     out: Annotated[Path | None, typer.Option(help="Write the page to this file, and serve nothing.")] = None,
-    port: Annotated[int, typer.Option(help="Serve on this port of 127.0.0.1; 0 is any free one.", min=0)] = 0,
+    port: Annotated[
+        int, typer.Option(help="Serve on this port of 127.0.0.1; 0 is any free one.", min=0, max=65535)
+    ] = 0,
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
+    force: Force = False,
 ) -> None:
     """Read a run row by row: responses side by side, every vote and what it says under which principle.
 
@@ -32,6 +37,8 @@ def command(
     from fathom import runs
     from fathom.report import viewer
 
+    if out:
+        claim(page_outputs(out), costly=False)
     with Console(stderr=True).status("reading rows"):
         page = viewer.page(runs.open(run))
     if out:

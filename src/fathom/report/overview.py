@@ -30,6 +30,7 @@ from fathom.metrics.intervals import Interval
 from fathom.metrics.principles import Principle
 from fathom.metrics.rankings import RankingTally
 from fathom.metrics.verdicts import Tally
+from fathom.outputs import marked
 from fathom.report import charts, viewer
 from fathom.report.cards import Card
 from fathom.report.evidence import Evidence
@@ -50,7 +51,7 @@ ERROR_SHOWN = 200
 def write(found: Sequence[Evidence], out: Path, **beside: Any) -> None:
     """`beside` is what `page` takes beside the evidence."""
     with replacing(out) as file:
-        file.write(page(found, **beside).encode())
+        file.write(marked(page(found, **beside).encode(), "report"))
 
 
 def page(found: Sequence[Evidence], *, viewers: Mapping[str, str] | None = None, cards: Sequence[Card] = ()) -> str:

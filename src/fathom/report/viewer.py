@@ -29,6 +29,7 @@ from markupsafe import Markup
 
 from fathom.atomic import replacing
 from fathom.errors import FathomError
+from fathom.outputs import marked
 from fathom.report.embedding import packed
 from fathom.report.facts import Facts, Row, facts
 from fathom.runs import Run
@@ -71,7 +72,7 @@ def policy(styles: Sequence[str], scripts: Sequence[str] = ()) -> str:
 
 def write(page: str, out: Path) -> None:
     with replacing(out) as file:
-        file.write(page.encode())
+        file.write(marked(page.encode(), "view"))
 
 
 def _noting(rows: Iterator[Row], found: list[Facts]) -> Iterator[Row]:

@@ -25,6 +25,10 @@ Part = TypeVar("Part", bound=tuple[Any, ...])
 def claim_folder(folder: Path, experiment: Mapping[str, Any]) -> None:
     """Writes what the folder's results are made from; raises FathomError where others were made from something else."""
     told, made_from = json.loads(json.dumps(experiment)), folder / "experiment.json"
+    if folder.is_dir() and any(folder.iterdir()) and not made_from.exists():
+        raise FathomError(
+            f"{folder} is not empty, and no experiment.json says that it is of this one; choose another --out"
+        )
     if made_from.exists() and json.loads(made_from.read_text(encoding="utf-8")) != told:
         raise FathomError(
             f"{folder} holds results of other settings, recipes or another base model (see {made_from}); "

@@ -149,12 +149,49 @@ def quiet() -> Iterator[None]:
 def start(recipe: Recipe, *, resume: bool) -> str | None:
     """The checkpoint to go on from: with `resume` the last one in the output folder, None from the beginning.
 
-    Raises FathomError when there are checkpoints and `resume` is off; asked first, before anything large is loaded.
+    Raises FathomError when there are checkpoints and `resume` is off, and when training would replace what is in the
+    folder; asked first, before anything large is loaded.
     """
     last = last_checkpoint(recipe.output)
     if last is not None and not resume:
         raise FathomError(f"{recipe.output} holds checkpoints already; resume that run, or choose another output=")
+    _refuse_to_replace(recipe, resume=resume)
     return last
+
+
+def _refuse_to_replace(recipe: Recipe, *, resume: bool) -> None:
+    """Raises FathomError where the output folder holds what this run did not make.
+
+    A run knows its own folder by recipe.yaml and provenance.json. Training goes on there with `resume`, or begins again
+    with the same recipe on the same data; all else that is there is somebody's, and no file of it is replaced.
+    """
+    output = recipe.output
+    holds = sorted(path.name for path in output.iterdir() if path.name[0] != ".") if output.is_dir() else []
+    if not holds:
+        return
+    elsewhere = "choose another output=, or remove it"
+    told = _started(output)
+    if told is None:
+        raise FathomError(f"{output} holds {', '.join(holds[:3])}, and no training run made that; {elsewhere}")
+    if resume:
+        return
+    if told["config"] != recipe.model_dump(mode="json"):
+        raise FathomError(f"{output} holds a model of another recipe (see its recipe.yaml); {elsewhere}")
+    hashes = provenance({}, recipe.data)["inputs"]
+    changed = [path for path, hash in hashes.items() if told["inputs"].get(path) != hash]
+    if changed:
+        raise FathomError(f"{output} holds a model of other data: {changed[0]} has changed since; {elsewhere}")
+
+
+def _started(output: Path) -> dict[str, Any] | None:
+    """The provenance of the run that began in the folder; None where none did, or its recipe.yaml was edited since."""
+    try:
+        told = json.loads((output / "provenance.json").read_bytes())
+        recipe = yaml.safe_load((output / "recipe.yaml").read_bytes())
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+    known = isinstance(told, dict) and {"config", "inputs"} <= told.keys() and told["config"] == recipe
+    return told if known else None
 
 
 def run(trainer: Any, recipe: Recipe, last: str | None) -> Path:
@@ -177,10 +214,10 @@ def run(trainer: Any, recipe: Recipe, last: str | None) -> Path:
 
 
 def last_checkpoint(output: Path) -> str | None:
-    from transformers.trainer_utils import get_last_checkpoint
-
-    last: str | None = get_last_checkpoint(str(output)) if output.is_dir() else None
-    return last
+    """The folder checkpoint-N of the largest N."""
+    found = output.glob("checkpoint-*") if output.is_dir() else ()
+    steps = {int(path.name[11:]): path for path in found if path.name[11:].isdecimal() and path.is_dir()}
+    return str(steps[max(steps)]) if steps else None
 
 
 def name_judge(recipe: Recipe, folder: Path) -> None:

@@ -1,0 +1,215 @@
+"""What holds for every verb: which files it reads and writes, and how it ends when it is stopped.
+
+    @verb("view")
+    def command(run: Path, out: Path): ...      # `cli/__init__` wraps every verb so
+
+    claim(file_outputs("--out", out))           # in the verb, before it asks, loads or writes anything
+
+What a verb reads is found in its arguments: each value that names something that is there, also behind NAME=. So an
+option that is added later is covered. What it writes, it claims; the claims hold until the verb ends.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fathom.errors import FathomError, Interrupted
+from fathom.outputs import (
+    Claim,
+    Outputs,
+    beside,
+    check,
+    claimed,
+    is_replaceable,
+    recorded,
+    refuse_standard_output,
+    same_file,
+)
+
+Force = Annotated[
+    bool, typer.Option("--force", help="Replace files that Fathom did not make, and results of other settings.")
+]
+
+WRITTEN = frozenset({"out", "json", "journal", "output"})
+"""Arguments that name what is written. All others that name a file name one that is read."""
+COLLECTIONS = frozenset({"run", "path", "data"})
+"""Arguments that may name a folder of which only some files are read; the verb says which."""
+NO_RESULT = frozenset(
+    {
+        *("force", "dry_run", "fail_on", "on_error", "concurrency", "browser", "port"),
+        *("names", "listed", "seeds", "quick"),
+        *("engine", "base_url", "engine_option", "device", "dtype", "max_batch_tokens"),
+        *("max_cost", "max_total_tokens", "prices"),
+    }
+)
+"""Arguments that change nothing in the results, or only by way of the engine, whose identity is compared instead."""
+
+
+@dataclass
+class _Invocation:
+    verb: str
+    given: Mapping[str, Any]
+    stack: ExitStack
+    claims: dict[Path, Claim] = field(default_factory=dict)
+
+
+_current: ContextVar[_Invocation] = ContextVar("the verb that runs")
+
+
+def verb(name: str, command: Callable[..., None]) -> Callable[..., None]:
+    """The command, which may claim outputs; stopped or failed by the system, it ends with one line."""
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        with ExitStack() as stack:
+            token = _current.set(_Invocation(name, given, stack))
+            try:
+                refuse_standard_output(_reads(given))
+                command(**given)
+            except KeyboardInterrupt:
+                raise Interrupted("stopped") from None
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                raise FathomError(f"the system refused: {error}") from error
+            finally:
+                _current.reset(token)
+
+    return run
+
+
+def claim(outputs: Outputs, *, reads: Mapping[Path, str] | None = None, costly: bool = True, **settings: Any) -> Claim:
+    """Claims the outputs for the verb that runs, until it ends; a second time it is the same claim.
+
+    `reads` are files beside those that its arguments name, `settings` those beside its arguments. Raises FathomError as
+    `fathom.outputs.claimed` does.
+    """
+    now = _current.get()
+    if outputs.target not in now.claims:
+        _refuse_twice(outputs, now.claims.values())
+        made = claimed(
+            outputs,
+            verb=now.verb,
+            settings=_settings(now.given) | settings,
+            reads={**_reads(now.given), **(reads or {})},
+            force=bool(now.given.get("force")),
+            costly=costly,
+            dry=bool(now.given.get("dry_run")),
+        )
+        now.claims[outputs.target] = now.stack.enter_context(made)
+        for note in now.claims[outputs.target].notes:
+            typer.echo(note, err=True)
+    return now.claims[outputs.target]
+
+
+def check_journal(journal: Path) -> None:
+    """Raises FathomError where --journal names a file that is read, or written by another option, or no file.
+
+    Several processes may share a journal, so it is not claimed.
+    """
+    now = _current.get()
+    outputs = Outputs("--journal", journal, (), journal, appended=(journal,))
+    check(outputs, _reads(now.given))
+    for made in now.claims.values():
+        if any(same_file(journal, path) for path in (*made.outputs.files, made.outputs.record)):
+            raise FathomError(f"--journal {journal} is written by {made.outputs.option}, too; give another --journal")
+
+
+def _refuse_twice(outputs: Outputs, claims: Iterable[Claim]) -> None:
+    for made in claims:
+        for path in outputs.every:
+            if any(same_file(path, other) for other in made.outputs.every):
+                raise FathomError(
+                    f"{outputs.option} {outputs.target} and {made.outputs.option} {made.outputs.target} would both "
+                    f"write {path}; give two names"
+                )
+
+
+def file_outputs(option: str, out: Path, *more: Path, journal: Path | None = None, space: int = 0) -> Outputs:
+    """A file, those that it brings beside it, and its record OUT.meta.json."""
+    if not is_replaceable(out):
+        return Outputs(option, out, (out,), out)
+    return Outputs(option, out, (out, *more), beside(out, "meta.json"), (journal,) if journal else (), space)
+
+
+def page_outputs(out: Path) -> Outputs:
+    """A page in one file, with nothing beside it."""
+    return Outputs("--out", out, (out,), out, marked=True)
+
+
+def whole_folder(option: str, out: Path) -> Outputs:
+    """A folder in which the verb writes files under many names: nobody else's may be in it."""
+    known = tuple(path for path in recorded(out / "manifest.json") if path.is_file())
+    return Outputs(option, out, known, out / "manifest.json", is_folder=True, whole=True)
+
+
+def folder_outputs(option: str, out: Path, *names: str, journal: str | None = None) -> Outputs:
+    """Files in a folder, and its record, manifest.json."""
+    files = tuple(out / name for name in names)
+    record, appended = out / "manifest.json", (out / journal,) if journal else ()
+    return Outputs(option, out, files, record, appended, is_folder=True)
+
+
+def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if name not in WRITTEN | NO_RESULT}
+
+
+# What is read ---------------------------------------------------------------------------------------------------------
+
+
+def _reads(given: Mapping[str, Any]) -> dict[Path, str]:
+    """What the arguments name that is there, each with the argument's name."""
+    found: dict[Path, str] = {}
+    for name, value in given.items():
+        if name in WRITTEN:
+            continue
+        for path in _paths(name, value):
+            if not (path.is_dir() and name in COLLECTIONS):
+                found.setdefault(path, _shown(name))
+    return found
+
+
+def _paths(name: str, value: Any) -> Iterator[Path]:
+    if isinstance(value, list | tuple):
+        for each in value:
+            yield from _paths(name, each)
+    elif name == "file" and value == "-":
+        yield Path("/dev/stdin")
+    elif isinstance(value, str | Path):
+        yield from (Path(text) for text in _texts(str(value)) if _is_there(text))
+
+
+def _texts(value: str) -> Iterator[str]:
+    """The value, what stands behind NAME= in it, and the file of FILE.py:NAME."""
+    yield value
+    yield value.rpartition(":")[0]
+    if "=" in value:
+        try:
+            words = shlex.split(value)
+        except ValueError:
+            words = [value]
+        for word in (value, *words):
+            key, equals, text = word.partition("=")
+            if equals and key not in WRITTEN:
+                yield text
+
+
+def _is_there(text: str) -> bool:
+    try:
+        return text != "" and Path(text).exists()
+    except (OSError, ValueError):  # a text that cannot be a path
+        return False
+
+
+def _shown(name: str) -> str:
+    arguments = {"file", "run", "path", "names", "a", "b", "recipe"}
+    return name.upper() if name in arguments else f"--{name.replace('_', '-')}"
