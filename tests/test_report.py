@@ -17,13 +17,14 @@ from typer.testing import CliRunner
 from fathom import runs
 from fathom.cli import app
 from fathom.errors import FathomError
-from fathom.metrics.intervals import Interval
+from fathom.metrics.intervals import Interval, wilson
+from fathom.metrics.votes import curve
 from fathom.rationale import Status
 from fathom.report import cards, charts, overview
 from fathom.report.evidence import gather, names
 from fathom.scoring import score
 from fathom.verdict import Rule, Vote
-from judged import ranked, row, swapped, written
+from judged import ranked, row, swapped, vote, written
 
 ATTACK = "</style></title><script>alert(1)</script><img src=x onerror=alert(1)>"
 
@@ -165,6 +166,34 @@ def test_runs_of_other_items_stand_side_by_side(verdicts: Path, tmp_path: Path) 
     seen = report(verdicts, other).seen
     assert "2 runs" in seen
     assert "other against verdicts" not in seen
+    assert "Not compared with verdicts" in seen
+    assert "of 40 and 1 items 0 are in both runs, which are matched by id; ids are, for example, 'row-0'" in seen
+
+
+def test_unlabelled_rows_have_no_link_to_wrong_ones(tmp_path: Path) -> None:
+    pairs = written(tmp_path / "pairs.jsonl", [row(swapped([0, 0]), label=None)])
+    rankings = written(tmp_path / "rankings.jsonl", [ranked({(0, 1): Rule()([vote(0)])}, [1.0, 0.0])])
+    labelled = written(tmp_path / "labelled.jsonl", [row(swapped([1, 1]))])
+    links = {path.stem: report(path, viewers={path.stem: "rows.html"}).links for path in (pairs, rankings, labelled)}
+    assert {stem: any("outcome=wrong" in str(link) for link in found) for stem, found in links.items()} == {
+        "pairs": False,
+        "rankings": False,
+        "labelled": True,
+    }
+
+
+def test_what_two_orders_do_to_accuracy_is_said(tmp_path: Path) -> None:
+    rows = [row(swapped([0, 1]), id="split", prompt="1"), row(swapped([0, 0]), id="alike", prompt="2")]
+    path = written(tmp_path / "verdicts.jsonl", rows)
+    tallies = curve(runs.open(path).rows())
+    assert [(tally.strict.mean, tally.half.mean) for tally in tallies.values() if tally.strict and tally.half] == [
+        (1.0, 1.0),
+        (0.5, 0.75),
+    ]
+    assert tallies[2].tied == wilson(1, 2)
+    seen = report(path).seen
+    assert "A pair whose two orders name different responses is a tie" in seen
+    assert "of 1 rows with a label and a winner" in seen
 
 
 def test_runs_of_one_name_are_told_apart_by_their_folders() -> None:

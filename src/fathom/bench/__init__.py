@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,8 @@ class Score:
     """Rows whose texts hold no verdict, by status. What they count for is said in `Benchmark.official`."""
     absent: tuple[str, ...]
     """Subsets of the benchmark of which no row was scored. The headline is not official while there are any."""
+    subsets: Mapping[str, int] = field(default_factory=dict)
+    """The number of scored rows of each subset."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,17 +89,17 @@ class Benchmark:
         """
         prompts: dict[int, dict[str, list[Any]]] = defaultdict(dict)
         states: Counter[str] = Counter()
-        present = set()
+        subsets: Counter[str] = Counter()
         for row in rows:
             state = status(row)
             states[state] += 1
             if state != "failed":
-                present.add(row["metadata"]["subset"])
+                subsets[row["metadata"]["subset"]] += 1
                 prompts[prompt_key(row, self.name)].setdefault(unit(row), []).append(self.item(row))
         figures = clustered(self.figures, (self._named(units.values()) for units in prompts.values()))
         unreadable = {state: count for state, count in states.items() if state not in ("ok", "failed")}
-        absent = tuple(subset for subset in self.domains if subset not in present)
-        return Score(figures, states.total(), states["failed"], unreadable, absent)
+        absent = tuple(subset for subset in self.domains if subset not in subsets)
+        return Score(figures, states.total(), states["failed"], unreadable, absent, dict(subsets))
 
     def point(self, rows: Iterable[Row]) -> Mapping[str, float]:
         """The official figures without their intervals, of rows that did not fail."""

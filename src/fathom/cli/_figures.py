@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from fathom.metrics.baselines import Baselines
     from fathom.metrics.calibration import Calibration
+    from fathom.metrics.intervals import Interval
     from fathom.metrics.rankings import RankingTally
     from fathom.metrics.separation import Separation
     from fathom.metrics.verdicts import Tally
@@ -28,16 +29,17 @@ STANDARD_OUTPUT = Path("-")
 VERDICTS: Mapping[str, Callable[[Tally], str]] = {
     "rows": lambda tally: str(tally.rows),
     "status": lambda tally: _shares(tally.status),
-    "accuracy, unreadable is wrong": lambda tally: str(tally.strict or "no labels"),
-    "accuracy of the readable": lambda tally: str(tally.readable or "nothing readable with a label"),
-    "accuracy, a tie is a half": lambda tally: str(tally.half or "no labels"),
+    "accuracy, unreadable is wrong": lambda tally: _figure(tally, "strict", "no labels"),
+    "accuracy of the readable": lambda tally: _figure(tally, "readable", "nothing readable with a label"),
+    "accuracy, a tie is a half": lambda tally: _figure(tally, "half", "no labels"),
     "accuracy without a judge": lambda tally: _baselines(tally.baselines),
     "AUC of single responses": lambda tally: _auc(tally.alone),
-    "share readable": lambda tally: str(tally.readable_share or "no rows"),
-    "flip rate": lambda tally: str(tally.flip_rate or "no row was read in two orders"),
-    "agreement of votes": lambda tally: str(tally.agreement or "no row has two readable votes"),
-    "probability elsewhere": lambda tally: str(tally.missing_mass or "none"),
-    "calibration": lambda tally: _calibration(tally.calibration),
+    "share readable": lambda tally: _figure(tally, "readable_share", "no rows"),
+    "share tied": lambda tally: _figure(tally, "tied", "none"),
+    "flip rate": lambda tally: _figure(tally, "flip_rate", "no row was read in two orders"),
+    "agreement of votes": lambda tally: _figure(tally, "agreement", "no row has two readable votes"),
+    "probability elsewhere": lambda tally: _figure(tally, "missing_mass", "none"),
+    "calibration": lambda tally: _calibration(tally.calibration, tally.rows),
     "votes not readable": lambda tally: _shares(tally.invalid, tally.votes),
     "commonest error": lambda tally: _commonest(tally.errors),
     "structure": lambda tally: _shares(tally.structure),
@@ -45,16 +47,24 @@ VERDICTS: Mapping[str, Callable[[Tally], str]] = {
 }
 
 BY_VOTES: Mapping[str, Callable[[Tally], str]] = {
-    "accuracy, unreadable is wrong": lambda tally: str(tally.strict or "no labels"),
-    "a tie is a half": lambda tally: f"{tally.half.mean:.3f}" if tally.half else "no labels",
+    "rows": lambda tally: str(tally.labelled or tally.rows),
+    "accuracy, tie = 1/2": lambda tally: str(tally.half or "no labels"),
+    "tie = 0": lambda tally: f"{tally.strict.mean:.3f}" if tally.strict else "no labels",
+    "tied": lambda tally: f"{tally.tied.mean:.3f}" if tally.tied else "",
     "readable": lambda tally: f"{tally.readable_share.mean:.3f}" if tally.readable_share else "no rows",
     "tokens read": lambda tally: str(tally.prompt_tokens),
     "written": lambda tally: str(tally.completion_tokens),
 }
 
+TIES_OF_ORDERS = (
+    "A pair whose two orders name different responses is a tie. One vote sees one order and cannot tie so: compare "
+    "different numbers of votes where a tie is a half."
+)
+"""Stands below tables by the number of votes."""
+
 RANKINGS: Mapping[str, Callable[[RankingTally], str]] = {
     "rows": lambda tally: str(tally.rows),
-    "best found, ties are wrong": lambda tally: str(tally.best_of_n or "no labels"),
+    "best found, ties are wrong": lambda tally: _of(tally.best_of_n, tally.labelled, tally.rows, "no labels"),
     "best without a judge": lambda tally: _baselines(tally.baselines),
     "Kendall's tau": lambda tally: f"{tally.tau} of {len(tally.taus)}" if tally.tau else "too few full rankings",
     "ties at the top": lambda tally: str(tally.tied),
@@ -76,12 +86,14 @@ def table(title: str, tallies: Mapping[str, Counted], lines: Mapping[str, Callab
     return made
 
 
-def across(title: str, tallies: Mapping[str, Counted], columns: Mapping[str, Callable[[Counted], str]]) -> Table:
-    """A line a group of rows, a column a figure."""
+def across(
+    title: str, tallies: Mapping[str, Counted], columns: Mapping[str, Callable[[Counted], str]], note: str | None = None
+) -> Table:
+    """A row for each group, a column for each figure, and a note below."""
     from rich.table import Column, Table
 
     # Folded, not cut: runs in one folder begin alike.
-    made = Table(Column(overflow="fold"), *columns, title=plain(title))
+    made = Table(Column(overflow="fold"), *columns, title=plain(title), caption=note, caption_justify="left")
     for name, tallied in tallies.items():
         made.add_row(plain(name), *(cell(tallied) for cell in columns.values()))
     return made
@@ -110,6 +122,19 @@ def written(figures: Mapping[str, Any], out: Path | None) -> None:
         write_json(out, figures)
 
 
+def _figure(tally: Tally, name: str, without: str) -> str:
+    return _of(getattr(tally, name), tally.count(name), tally.rows, without)
+
+
+def _of(interval: Interval | None, count: int, total: int, without: str) -> str:
+    """A figure with its interval, and the number of rows that it is of where that is not all."""
+    return without if interval is None else f"{interval}{_part(count, total)}"
+
+
+def _part(count: int, total: int) -> str:
+    return "" if count == total else f" of {count}"
+
+
 def _shares(counts: Counter[str], of: int | None = None) -> str:
     total = of or counts.total()
     return "\n".join(f"{name} {count} ({count / total:.0%})" for name, count in counts.most_common()) or "none"
@@ -124,9 +149,12 @@ def _auc(alone: Separation) -> str:
     return "none" if found is None else f"{found:.3f} of {len(alone.right)} right, {len(alone.wrong)} wrong"
 
 
-def _calibration(calibration: Mapping[str, Calibration]) -> str:
-    told = (f"{source}: ECE {found.ece:.3f}, Brier {found.brier:.3f}" for source, found in calibration.items())
-    return "\n".join(told) or "none"
+def _calibration(calibration: Mapping[str, Calibration], rows: int) -> str:
+    cells = (
+        f"{source}: ECE {found.ece:.3f}, Brier {found.brier:.3f}{_part(found.count, rows)}"
+        for source, found in calibration.items()
+    )
+    return "\n".join(cells) or "none"
 
 
 def _commonest(errors: Counter[str]) -> str:

@@ -38,7 +38,7 @@ def command(
     from rich.console import Console
 
     from fathom import runs
-    from fathom.cli._figures import BY_VOTES, across, written
+    from fathom.cli._figures import BY_VOTES, TIES_OF_ORDERS, across, written
     from fathom.metrics.verdicts import summary as tallied
     from fathom.metrics.votes import curves
     from fathom.scoring import score, summary
@@ -48,7 +48,8 @@ def command(
     rows = {str(path): runs.open(path).rows() for path in run}
     if votes:
         tallies = curves(rows)
-        console.print(across("by votes", tallies, BY_VOTES))
+        tied = any(tally.tied and tally.tied.mean for tally in tallies.values())
+        console.print(across("by votes", tallies, BY_VOTES, TIES_OF_ORDERS if tied else None))
         written(tallied(tallies), json)
         return
     scored = {path: score(found) for path, found in rows.items()}
@@ -74,14 +75,15 @@ def _official(title: str, score: Score) -> Table:
     from fathom.cli._figures import plain
 
     unreadable = ", ".join(f"{count} {status}" for status, count in score.unreadable.items())
-    told = {
+    counts = {
         "rows": str(score.rows),
         "failed, in no figure": str(score.failed),
         "not readable": unreadable or "none",
         "subsets without a row": ", ".join(score.absent) or "none",
-        **{name: str(figure) for name, figure in score.figures.items()},
     }
-    made = Table("", "official score", title=plain(title))
-    for name, value in told.items():
-        made.add_row(plain(name), plain(value))
-    return made
+    table = Table("", "official score", "rows", title=plain(title))
+    for name, value in counts.items():
+        table.add_row(plain(name), plain(value))
+    for name, figure in score.figures.items():
+        table.add_row(plain(name), str(figure), str(score.subsets.get(name, "")))
+    return table

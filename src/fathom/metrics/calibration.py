@@ -49,15 +49,20 @@ class Calibration:
         self.squares += (confidence - right) ** 2
 
     @property
+    def count(self) -> int:
+        """The rows that both figures are of."""
+        return sum(self.rows)
+
+    @property
     def ece(self) -> float | None:
         """0 to 1, 0 is best; None for no rows."""
         gaps = (abs(sure - right) for sure, right in zip(self.confidence, self.right, strict=True))
-        return sum(gaps) / sum(self.rows) if any(self.rows) else None
+        return sum(gaps) / self.count if self.count else None
 
     @property
     def brier(self) -> float | None:
         """0 to 1, 0 is best, 0.25 is what 0.5 always earns; None for no rows."""
-        return self.squares / sum(self.rows) if any(self.rows) else None
+        return self.squares / self.count if self.count else None
 
     @property
     def bins(self) -> list[Bin]:

@@ -12,7 +12,7 @@ for that.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -83,10 +83,7 @@ def compare(rows_a: Iterable[Row], rows_b: Iterable[Row]) -> Contrast:
     matched = [Item(row, b[id]) for id, row in a.items() if id in b]
     items = [item for item in matched if labelled(item.a) and labelled(item.b)]
     if not items:
-        raise FathomError(
-            f"nothing to compare: of {len(a)} and {len(b)} items {len(matched)} are in both runs, none of them with a"
-            " label; give two runs on one labelled source"
-        )
+        raise FathomError(_nothing_in_common(a, b, len(matched)))
     return Contrast(
         only_a=len(a) - len(matched),
         only_b=len(b) - len(matched),
@@ -98,6 +95,14 @@ def compare(rows_a: Iterable[Row], rows_b: Iterable[Row]) -> Contrast:
         principles=_groups(items, _principles, fewest=FEWEST_OF_A_PRINCIPLE),
         changed=tuple(_changed(item) for item in items if item.difference),
     )
+
+
+def _nothing_in_common(a: Mapping[str, Row], b: Mapping[str, Row], matched: int) -> str:
+    found = f"nothing to compare: of {len(a)} and {len(b)} items {matched} are in both runs"
+    if matched:
+        return f"{found}, and none of them has a label in both; give two runs on one labelled source"
+    ids = " and ".join(repr(next(iter(rows), None)) for rows in (a, b))
+    return f"{found}, which are matched by id; ids are, for example, {ids}. Give two runs on one source"
 
 
 def mcnemar(right_to_wrong: int, wrong_to_right: int) -> float:

@@ -113,6 +113,10 @@ class Share:
         self.values.append(value)
         self.clusters.append(cluster)
 
+    def __len__(self) -> int:
+        """How many values there are: the n of the mean."""
+        return len(self.values)
+
     @property
     def interval(self) -> Interval | None:
         return clustered_share(self.values, self.clusters)

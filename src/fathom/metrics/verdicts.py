@@ -25,7 +25,7 @@ from fathom.metrics.intervals import Interval, Share
 from fathom.metrics.rows import Row, deciding, half, labelled, prompt_key, score_alone, strict, truth
 from fathom.metrics.separation import Separation
 
-FIGURES = ("strict", "readable", "readable_share", "half", "flip_rate", "agreement", "missing_mass")
+FIGURES = ("strict", "readable", "readable_share", "half", "tied", "flip_rate", "agreement", "missing_mass")
 
 
 @dataclass
@@ -80,6 +80,10 @@ class Tally:
             elif vote["structure"] is not None:
                 self.structure[vote["structure"]] += 1
 
+    def count(self, figure: str) -> int:
+        """The number of rows that a figure of `FIGURES` is the mean of."""
+        return len(self.shares[figure])
+
     @property
     def strict(self) -> Interval | None:
         return self.shares["strict"].interval
@@ -98,13 +102,21 @@ class Tally:
         return self.shares["half"].interval
 
     @property
+    def tied(self) -> Interval | None:
+        """The share of readable verdicts on several responses that name none of them."""
+        return self.shares["tied"].interval
+
+    @property
     def flip_rate(self) -> Interval | None:
         """How often a vote names another outcome in another order; the mean of the rows that have several orders."""
         return self.shares["flip_rate"].interval
 
     @property
     def agreement(self) -> Interval | None:
-        """Share of readable votes that say what the verdict says; the mean of the rows with several of them."""
+        """Share of readable votes that name the verdict's outcome; the mean of the rows with several of them.
+
+        Of a tie that no vote names, the share of the most frequent outcome counts (`fathom.verdict.Verdict`).
+        """
         return self.shares["agreement"].interval
 
     @property
@@ -125,6 +137,8 @@ def _figures(row: Row) -> Iterable[tuple[str, float]]:
         yield "half", half(row)
         if readable:
             yield "readable", strict(row)
+    if readable and len(row["responses"]) > 1:
+        yield "tied", float(row["winner"] is None)
     if row["flip_rate"] is not None:
         yield "flip_rate", row["flip_rate"]
     if readable and row["agreement"] is not None and len(deciding(row)) > 1:
@@ -150,7 +164,7 @@ def count(row: Row, tallies: dict[str, Tally]) -> None:
 
 
 def summary(tallies: Mapping[str, Tally]) -> dict[str, Any]:
-    """The tallies as plain JSON. An interval is [mean, low, high] at 95 %."""
+    """The tallies as plain JSON. An interval is [mean, low, high] at 95 %; "counts" are the rows that each is of."""
     return {group: _summary(tallied) for group, tallied in tallies.items()}
 
 
@@ -160,10 +174,11 @@ def _summary(tally: Tally) -> dict[str, Any]:
         "labelled": tally.labelled,
         "correct": tally.correct,
         **{name: getattr(tally, name) for name in FIGURES},
+        "counts": {name: tally.count(name) for name in FIGURES},
         "auc": tally.alone.auc,
         "baselines": tally.baselines.accuracy,
         "calibration": {
-            source: {"ece": found.ece, "brier": found.brier, "bins": found.bins}
+            source: {"ece": found.ece, "brier": found.brier, "rows": found.count, "bins": found.bins}
             for source, found in tally.calibration.items()
         },
         "status": tally.status,

@@ -39,7 +39,9 @@ class Evidence:
     styles: Styles
     """Accuracy on RM-Bench; empty where there are no rows of it."""
     against_first: Contrast | None = None
-    """Held against the report's first run, where the two have items in common."""
+    """The comparison with the report's first run; None for that run itself and where they cannot be compared."""
+    not_compared: str | None = None
+    """Why it could not be compared with the first run."""
 
 
 def gather(runs: Sequence[Run]) -> list[Evidence]:
@@ -57,6 +59,7 @@ def evidence(run: Run, name: str, rows: Sequence[Row], first: Sequence[Row] = ()
     if not rows:
         raise FathomError(f"{run.path}: holds no row, so there is nothing to report")
     verdicts = [row for row in rows if "votes" in row]
+    against_first, not_compared = _against(first, rows)
     return Evidence(
         run=run,
         name=name,
@@ -64,7 +67,8 @@ def evidence(run: Run, name: str, rows: Sequence[Row], first: Sequence[Row] = ()
         votes=curve(verdicts),
         principles=principles(verdicts),
         styles=styles(rows),
-        against_first=_against(first, rows),
+        against_first=against_first,
+        not_compared=not_compared,
     )
 
 
@@ -96,10 +100,10 @@ def _counted(row: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
-def _against(first: Sequence[Row], rows: Sequence[Row]) -> Contrast | None:
+def _against(first: Sequence[Row], rows: Sequence[Row]) -> tuple[Contrast | None, str | None]:
     if not first:
-        return None
+        return None, None
     try:
-        return compare(first, rows)
-    except FathomError:
-        return None  # other items, or none with a label: there is nothing to hold against each other
+        return compare(first, rows), None
+    except FathomError as error:
+        return None, str(error)

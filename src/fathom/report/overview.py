@@ -151,16 +151,16 @@ TOKENS = "tokens written for a row (each doubling alike)"
 
 
 def _votes_chart(found: Iterable[Evidence]) -> Markup | None:
-    """Accuracy against tokens, of all runs; None where none has a label, and for more runs than there are colours."""
+    """Accuracy against tokens, of all runs, where a tie is a half: one vote in one order cannot tie as two can; None where none has a label, and for more runs than there are colours."""
     lines = {each.name: points for each in found if (points := _points(each))}
     return charts.curves(lines, TOKENS) if 0 < len(lines) <= charts.COLOURS else None
 
 
 def _points(found: Evidence) -> list[charts.Point]:
     return [
-        (max(tally.completion_tokens / tally.rows, 1.0), tally.strict, str(votes))
+        (max(tally.completion_tokens / tally.rows, 1.0), tally.half, str(votes))
         for votes, tally in found.votes.items()
-        if tally.strict is not None
+        if tally.half is not None
     ]
 
 
