@@ -151,7 +151,10 @@ TOKENS = "tokens written for a row (each doubling alike)"
 
 
 def _votes_chart(found: Iterable[Evidence]) -> Markup | None:
-    """Accuracy against tokens, of all runs, where a tie is a half: one vote in one order cannot tie as two can; None where none has a label, and for more runs than there are colours."""
+    """Accuracy against tokens of all runs; None where none has a label, and for more runs than there are colours.
+
+    A tie is a half, because two votes in two orders can tie and one vote cannot.
+    """
     lines = {each.name: points for each in found if (points := _points(each))}
     return charts.curves(lines, TOKENS) if 0 < len(lines) <= charts.COLOURS else None
 
