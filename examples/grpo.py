@@ -14,7 +14,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 import fathom
 from fathom.mini import base
-from fathom.train.rewards import as_trl_reward
+from fathom.train.rewards import JudgeReward
 
 
 def main(out: Path) -> None:
@@ -38,7 +38,7 @@ def main(out: Path) -> None:
         bf16=False,
         gradient_checkpointing=False,
     )
-    reward = as_trl_reward(judge, max_completion_length=96, ends={tokenizer.eos_token_id})
+    reward = JudgeReward(judge, max_completion_length=96, ends={tokenizer.eos_token_id})
     trainer = GRPOTrainer(
         model=str(base.PATH),
         reward_funcs=reward,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import defaultdict
 from dataclasses import dataclass, field
 from math import log
@@ -19,7 +20,7 @@ from fathom.judges.yes_no import YesNoJudge
 from fathom.rationale import Rationale, Status, Unit, render
 from fathom.records import Comparison, Domain, Label
 from fathom.rewards import solving_reward, strength_reward, verdict_reward
-from fathom.train.rewards import as_trl_reward
+from fathom.train.rewards import JudgeReward
 from fathom.verdict import Vote
 
 JUDGE = MixJudge(trained=True)
@@ -40,7 +41,7 @@ def called(texts: list[str], items: list[Comparison], **changes: Any) -> tuple[l
         "trainer_state": None,
         "log_metric": lambda name, value: logged[name].append(value),
     }
-    reward = as_trl_reward(JUDGE, max_completion_length=8, ends={2})
+    reward = JudgeReward(JUDGE, max_completion_length=8, ends={2})
     return reward(**(call | changes)), logged
 
 
@@ -97,10 +98,16 @@ class Recording(Judge):
 
 def test_a_completion_at_the_limit_without_an_end_token_is_read_as_cut_off() -> None:
     judge, end = Recording(), 2
-    reward = as_trl_reward(judge, max_completion_length=3, ends={end})
+    reward = JudgeReward(judge, max_completion_length=3, ends={end})
     tokens = [[7, end], [7, 7, end], [7, 7, 7]]
     reward(completions=["a", "b", "c"], completion_ids=tokens, comparison=[comparison().model_dump_json()] * 3)
     assert judge.finished == [True, True, False]
+
+
+def test_it_can_be_sent_to_a_worker_process_and_has_the_name_under_which_trl_logs_it() -> None:
+    reward = JudgeReward(JUDGE, max_completion_length=8, ends={2})
+    assert pickle.loads(pickle.dumps(reward)) == reward
+    assert reward.__name__ == "judge_reward"
 
 
 def test_accuracy_invalid_votes_and_structures_are_logged_by_domain() -> None:

@@ -1,6 +1,6 @@
 """A judge's reward as TRL calls it, and what is logged beside it. No reward for format, none for style.
 
-    reward = as_trl_reward(MixJudge(trained=True), max_completion_length=1024, ends={tokenizer.eos_token_id})
+    reward = JudgeReward(MixJudge(trained=True), max_completion_length=1024, ends={tokenizer.eos_token_id})
     GRPOTrainer(reward_funcs=reward, ...)
 
 Which reward that is, the judge says (`Judge.reward`).
@@ -9,7 +9,8 @@ Which reward that is, the judge says (`Judge.reward`).
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any, get_args
+from dataclasses import dataclass
+from typing import Any, ClassVar, get_args
 
 from fathom.judges import Judge
 from fathom.rationale import Status, Structure
@@ -20,33 +21,40 @@ from fathom.verdict import Vote
 Metric = tuple[str, float]
 
 
-def as_trl_reward(judge: Judge, *, max_completion_length: int, ends: Collection[int]) -> Callable[..., list[float]]:
-    """The reward as TRL's GRPOTrainer calls it; beside it, what the votes show is logged as metrics.
+@dataclass(frozen=True)
+class JudgeReward:
+    """The judge's reward as TRL's GRPOTrainer calls it; what the votes show is logged beside it.
 
     The training set must have a column `comparison`, the labelled comparison as JSON. A completion of
     `max_completion_length` tokens whose last one is not in `ends` was cut off, and is read as such.
     """
 
-    def verdict(
+    # A class, because trainers send rewards to worker processes, and a closure cannot be pickled.
+    judge: Judge
+    max_completion_length: int
+    ends: Collection[int]
+    __name__: ClassVar[str] = "judge_reward"
+    """TRL logs the mean reward under `rewards/judge_reward`."""
+
+    def __call__(
+        self,
         completions: Sequence[Any],
         completion_ids: Sequence[Sequence[int]],
         comparison: Sequence[str],
         log_metric: Callable[[str, float], None] | None = None,
         **_: Any,
     ) -> list[float]:
+        """One reward per completion, in [-1, 1]. Raises ValueError for a comparison without a label."""
         rewards = []
         for completion, tokens, encoded in zip(completions, completion_ids, comparison, strict=True):
-            told = Comparison.model_validate_json(encoded)
-            assert told.label is not None, f"comparison {told.id} has no label"
-            finished = len(tokens) < max_completion_length or tokens[-1] in ends
-            vote = judge.read(_text(completion), told, finished=finished)
-            rewards.append(judge.reward(vote, told))
+            labelled = Comparison.model_validate_json(encoded)
+            finished = len(tokens) < self.max_completion_length or tokens[-1] in self.ends
+            vote = self.judge.read(_text(completion), labelled, finished=finished)
+            rewards.append(self.judge.reward(vote, labelled))
             if log_metric is not None:
-                for name, value in metrics(vote, told, len(tokens), rewards[-1]):
+                for name, value in metrics(vote, labelled, len(tokens), rewards[-1]):
                     log_metric(name, value)
         return rewards
-
-    return verdict
 
 
 def _text(completion: Any) -> str:

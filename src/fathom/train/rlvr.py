@@ -23,7 +23,7 @@ from fathom.rationale import Status
 from fathom.records import Comparison
 from fathom.train import trainers
 from fathom.train.recipe import RLVRRecipe
-from fathom.train.rewards import as_trl_reward
+from fathom.train.rewards import JudgeReward
 from fathom.verdict import Vote
 
 
@@ -49,7 +49,7 @@ def train(recipe: RLVRRecipe, *, resume: bool = False) -> Path:
         held_out = _fitting(tokenizer, rows(judge, read(recipe, recipe.eval_data)), most) if recipe.eval_data else None
         trainer = GRPOTrainer(
             model=trainers.model(recipe, config),
-            reward_funcs=as_trl_reward(
+            reward_funcs=JudgeReward(
                 judge, max_completion_length=config.max_completion_length, ends={tokenizer.eos_token_id}
             ),
             args=config,
