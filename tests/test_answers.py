@@ -132,6 +132,7 @@ def test_most_reference_answers_equal_themselves(verifier: Verifier) -> None:
         pytest.skip("FATHOM_DATA names no folder with evaluation data")
     with gzip.open(Path(folder) / "math_answers" / "math500_agieval_problems.jsonl.gz", "rt") as lines:
         known = [json.loads(line)["answer"] for line in list(lines)[:200]]
+    assert len(known) == 200
     assert all(verifier.check(rf"Thus \boxed{{{answer}}}.", answer).equal for answer in known)
 
 
@@ -142,6 +143,7 @@ def test_the_marks_of_gsm8k_solutions_are_found_again(verifier: Verifier) -> Non
         pytest.skip("FATHOM_DATA names no folder with evaluation data")
     with gzip.open(Path(folder) / "gsm8k" / "example_model_solutions.jsonl.gz", "rt") as lines:
         rows = [json.loads(line) for line in list(lines)[:60]]
+    assert len(rows) == 60
     for row in rows:
         reference = final_answer(row["ground_truth"])
         for told in (value for value in row.values() if isinstance(value, dict)):

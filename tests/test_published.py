@@ -184,9 +184,10 @@ def test_every_preference_of_alpaca_eval_that_is_read_is_the_recorded_one() -> N
 
 
 def test_every_score_of_wildbench_is_read() -> None:
-    for path in sorted(data("wildbench").glob("v*")):
-        for result in lines(path):
-            assert wildbench.row(result)["votes"][0]["scores"] == (float(result["score"]),)
+    results = [result for path in sorted(data("wildbench").glob("v*")) for result in lines(path)]
+    assert len(results) > 1000
+    for result in results:
+        assert wildbench.row(result)["votes"][0]["scores"] == (float(result["score"]),)
 
 
 def test_every_score_after_feedback_is_read_whatever_scores_the_feedback_names() -> None:
@@ -201,9 +202,11 @@ def test_every_score_after_feedback_is_read_whatever_scores_the_feedback_names()
 
 
 def test_gsm8ks_rule_for_answers_misses_no_more_than_one_solution() -> None:
+    questions = list(lines(next(data("gsm8k").glob("*solutions*"))))
+    assert len(questions) > 900
     missed = [
         (question["question"], model)
-        for question in lines(next(data("gsm8k").glob("*solutions*")))
+        for question in questions
         for model in gsm8k.models(question)
         if gsm8k.is_correct(question[model]["solution"], question["ground_truth"]) != question[model]["is_correct"]
     ]
@@ -219,6 +222,7 @@ def test_every_first_wrong_step_is_read() -> None:
 
 def test_every_verdict_of_rm_r1_is_read_as_its_authors_read_it() -> None:
     transcripts = list(lines(data("rm_r1", "rmb_transcripts.jsonl")))
+    assert len(transcripts) >= 8
     assert [int(rm_r1.row(told)["correct"]) for told in transcripts] == [told["results"] for told in transcripts]
 
 

@@ -207,7 +207,9 @@ def synthesised(engine: Engine, n: int = 4, **changed: object) -> Result:
 
 
 def test_mix_gives_breadth_to_preference_and_depth_to_correctness() -> None:
-    for comparison, made in synthesised(Teacher(), n=8).rationales("mix"):
+    rationales = synthesised(Teacher(), n=8).rationales("mix")
+    assert len(rationales) == 8
+    for comparison, made in rationales:
         assert made.structure == {"preference": "breadth", "correctness": "depth"}[comparison.domain or ""]
 
 
@@ -325,7 +327,9 @@ def test_an_undecided_merge_is_rejected_and_no_coin_is_thrown() -> None:
 
 def test_the_chosen_principle_keeps_its_name_and_definition() -> None:
     refined = "Principle 1: Getting it right\nJudgment: A agrees with the solution.\nVerdict: A\n\nFinal verdict: [[A]]"
-    for _, made in synthesised(Scripted({REFINE: refined}), arms=("depth",)).rationales("depth"):
+    rationales = synthesised(Scripted({REFINE: refined}), arms=("depth",)).rationales("depth")
+    assert len(rationales) == 4
+    for _, made in rationales:
         assert made.units == (Unit("accuracy", "", "A agrees with the solution.", "A"),)
 
 
