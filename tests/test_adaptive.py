@@ -290,4 +290,4 @@ def test_the_command_line_asks_until_the_outcome_is_settled(tmp_path: Path) -> N
 def test_the_command_line_refuses_a_vote_error_that_is_no_chance_below_1(error: str) -> None:
     refused = CliRunner().invoke(app, ["judge", "-", "--model", "mini", "--votes", "adaptive", "--vote-error", error])
     assert refused.exit_code == 2
-    assert "allowed is a chance, at least 0" in " ".join(refused.output.split())
+    assert "--vote-error" in refused.output

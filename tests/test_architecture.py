@@ -19,7 +19,7 @@ SOURCE = ROOT / "src" / "fathom"
 VALUES = {"transcript", "rationale", "verdict", "records", "rewards"}
 NOTHING_ELSE = {
     **dict.fromkeys(VALUES, VALUES),
-    "engines": {"errors", "checkpoints", "control", "verdict"},
+    "engines": {"errors", "checkpoints", "control", "verdict", "settings"},
     "judges": {"errors", "transcript", "rationale", "verdict", "records", "rewards", "engines", "prompts", "plugins"},
     "prompts": {"control"},
 }

@@ -77,10 +77,9 @@ def test_without_names_every_benchmark_is_described() -> None:
     [
         (("chess", "--model", "mini"), "there is no benchmark 'chess'"),
         (("judgebench",), "--model is missing"),
-        (("judgebench", "--model", "mini", "--map", "prompt=x"), "that of a benchmark is known"),
         (("llmbar", "--model", "mini"), "give its files with --data FOLDER: .*Natural"),
     ],
-    ids=["unknown", "no model", "a mapping", "not on the hub"],
+    ids=["unknown", "no model", "not on the hub"],
 )
 def test_what_cannot_be_done_is_said(arguments: tuple[str, ...], message: str) -> None:
     with pytest.raises(FathomError, match=message):

@@ -118,8 +118,8 @@ def test_what_is_in_the_journal_is_not_asked_again(pairs: Path) -> None:
 @pytest.mark.parametrize(
     ("engines", "message"),
     [
-        (["local"], "given 1 times; allowed is twice"),
-        (["local", 'openai "model=x'], "allowed is NAME SETTING=VALUE"),
+        (["local"], "given 1 times; expected twice"),
+        (["local", 'openai "model=x'], "expected NAME SETTING=VALUE"),
         (["local", "nowhere"], "there is no engine 'nowhere'"),
         (["local", "local colour=red"], "colour"),
     ],

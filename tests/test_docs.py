@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from fathom.cli._figures import VERDICTS
-from fathom.cli._options import _shared
+from fathom.cli._options import fields_of
 from fathom.engines.local import LocalEngine
 from fathom.engines.openai import OpenAIEngine
 from fathom.errors import FathomError
@@ -29,6 +29,7 @@ from fathom.layouts import FIELDS
 from fathom.metrics.baselines import RULES
 from fathom.rationale import Status
 from fathom.reading import as_mapping, read
+from fathom.settings import JudgingSettings, SourceSettings, flag_of
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), *(ROOT / f"{name}.md" for name in ("CONTRIBUTING", "CHANGELOG"))]
@@ -207,7 +208,8 @@ def test_every_status_is_explained() -> None:
 def test_every_option_of_judging_and_every_setting_of_an_engine_is_explained() -> None:
     pages = [path.read_text(encoding="utf-8") for path in sorted(JUDGING.parent.glob("*.md"))]
     told = {word for page in pages for word in re.findall(r"--[a-z][a-z-]*", page)}
-    options = {f"--{name.replace('_', '-')}" for name in inspect.signature(_shared).parameters}
+    fields = [*fields_of(JudgingSettings), *fields_of(SourceSettings)]
+    options = {f"--{flag_of(kind, name).replace('_', '-')}" for kind, name, _ in fields}
     assert options - told == set()
     engines = (JUDGING.parent / "engines.md").read_text(encoding="utf-8")
     settings = set(re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| ([^|]+) \|", engines, re.MULTILINE))))

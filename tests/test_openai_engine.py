@@ -25,7 +25,7 @@ from fathom.engines.cache import CachedEngine
 from fathom.engines.limits import START, Limit, backoff, retry_after
 from fathom.engines.metering import Metered
 from fathom.engines.openai import HINTS, OpenAIEngine
-from fathom.errors import FathomError
+from fathom.errors import FathomError, Incomplete
 from fathom.judges.mix import MixJudge
 from fathom.judging import rows
 from fathom.rationale import Status
@@ -717,6 +717,7 @@ def test_the_address_of_a_server_means_the_engine_that_asks_servers(
     async def run() -> Server:
         async with serving(lambda _: chat(A)) as server:
             arguments = [verb, str(pairs), "--model", "org/name", "--base-url", server.url, "--out", str(out), *engine]
+            arguments += ["--fail-on", "never"]
             await asyncio.to_thread(CliRunner().invoke, app, arguments, catch_exceptions=False)
             return server
 
@@ -762,9 +763,11 @@ def test_the_commonest_error_is_told_with_what_to_do_about_it(tmp_path: Path) ->
     async def run() -> Any:
         async with serving(answer) as server:
             arguments = ["judge", str(pairs), "--model", "m", "--base-url", server.url, "--out", str(out)]
-            return await asyncio.to_thread(CliRunner().invoke, app, arguments, catch_exceptions=False)
+            return await asyncio.to_thread(CliRunner().invoke, app, arguments)
 
-    told = " ".join(asyncio.run(run()).stderr.replace("│", " ").split())
+    result = asyncio.run(run())
+    assert isinstance(result.exception, Incomplete)
+    told = " ".join(result.stderr.replace("│", " ").split())
     assert f"commonest error 2 times: HTTP 400: {why[:300].strip()}" in told
     assert f"({HINTS[400]})" in told
 

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from fathom.cli import _progress
+from fathom.judging import RowOutcome
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def test_without_a_terminal_a_plain_line_comes_now_and_then(
     with _progress.counting("judged", 40, lambda: "99 tokens, cost unknown") as done:
         for readable in (True, True, False, True):
             clock[0] += 10
-            done(readable)
+            done(RowOutcome(readable))
     [line] = capsys.readouterr().err.strip().splitlines()
     # 3 items in 30 seconds: the other 37 take 370 seconds.
     assert re.sub(r"^\[[^]]*\] ", "", " ".join(line.split())) == (
@@ -37,6 +38,6 @@ def test_in_a_terminal_a_line_is_kept_up_to_date(
     monkeypatch.setattr(_progress, "Console", lambda **given: Console(**given, force_terminal=True, width=150))
     with _progress.counting("judged", 4, lambda: "99 tokens, $0.12") as done:
         for readable in (True, True, False, True):
-            done(readable)
+            done(RowOutcome(readable))
     said = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().err)
     assert re.search(r"judged \S+ 4/4 \d+\.\d/s, 25.0% unreadable, 99 tokens, \$0.12 0:00:00 ", said)

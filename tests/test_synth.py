@@ -534,7 +534,7 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(tmp_path: Path, monkeypatch: 
     ("arguments", "said"),
     [
         (["--engine", "nobody"], "there are: local, mini-teacher"),
-        (["--engine", "local"], "missing a required argument: 'model'"),
+        (["--engine", "local"], "--model is missing: which model is asked?"),
         (["--engine", "mini-teacher", "--arm", "wide"], "mix, breadth, depth, vanilla; got wide"),
         (["--engine", "mini-teacher", "--map", "domain"], "FIELD=COLUMN"),
     ],

@@ -18,6 +18,12 @@ class Interrupted(FathomError):  # noqa: N818
     exit_code = 130
 
 
+class Incomplete(FathomError):  # noqa: N818
+    """The work is done and written down, but part of it failed: the message says how much."""
+
+    exit_code = 3
+
+
 def require(module: str, extra: str) -> ModuleType:
     """Imports an optional library, or says which extra brings it."""
     try:

@@ -203,6 +203,11 @@ class Verdict:
         return sum((vote.usage for vote in self.votes), Usage())
 
     @property
+    def failed(self) -> bool:
+        """Whether any call failed that a vote was asked for by, whatever the other votes say."""
+        return any(each.status is Status.FAILED for vote in self.votes for each in (vote, *vote.parts))
+
+    @property
     def flip_rate(self) -> float | None:
         """How often a vote names another outcome when the responses are shown in another order, 0 to 1.
 

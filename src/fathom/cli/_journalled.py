@@ -1,16 +1,19 @@
-"""Asking a teacher about all comparisons, with a journal and progress: what `synth` and `rejection-sample` do alike."""
+"""Asking a teacher about all comparisons, with a journal and progress: what `synth` and `rejection-sample` share."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from fathom.errors import Interrupted
+from fathom.cli._failures import RowCounts
 
 if TYPE_CHECKING:
     from fathom.cli._progress import Done
     from fathom.engines import Engine
+    from fathom.engines.metering import Metered
+    from fathom.judging import RowOutcome
 
 Item = TypeVar("Item")
 
@@ -18,30 +21,28 @@ Item = TypeVar("Item")
 def made(
     what: str,
     total: int,
-    teacher: Engine,
+    teacher: Metered,
     journal: Path,
     each: Callable[[Engine], AsyncIterator[Item]],
-    readable: Callable[[Item], bool],
-) -> list[Item]:
-    """All that `each` makes with the teacher behind its journal. Raises Interrupted at Ctrl-C.
-
-    The folder of the journal must be claimed: results of another teacher in it are refused before this one is asked.
-    """
+    outcome: Callable[[Item], RowOutcome],
+) -> tuple[list[Item], RowCounts]:
+    """All that `each` makes with the teacher behind its journal, and what became of the comparisons."""
     import asyncio
 
     from fathom.cli._progress import counting
+    from fathom.cli._running import resumable, spent
     from fathom.engines.cache import CachedEngine
+
+    counts = RowCounts()
 
     async def run(done: Done) -> list[Item]:
         items = []
         async with CachedEngine(teacher, journal) as engine:
             async for item in each(engine):
                 items.append(item)
-                done(readable(item))
+                counts.add(outcome(item))
+                done(outcome(item))
         return items
 
-    try:
-        with counting(what, total) as done:
-            return asyncio.run(run(done))
-    except KeyboardInterrupt:
-        raise Interrupted(f"stopped; what is finished is in {journal}: give the same command again to go on") from None
+    with resumable(journal, journal.parent), counting(what, total, partial(spent, teacher)) as done:
+        return asyncio.run(run(done)), counts

@@ -1,176 +1,153 @@
-"""The options that verbs share which judge: what is read, what judges it, and how its votes are counted.
+"""The options of verbs, made of settings: each field of `fathom.settings` is an option with the field's documentation.
 
-    @options.judging
-    def command(file: options.File, schedule: ... = "swiss", **given: Any) -> None: ...
+    @with_settings
+    def command(file: File, *, settings: JudgingSettings, source: SourceSettings) -> None: ...
 
-`given` holds the values of all parameters of `_shared` by name. They are told once here, and not in every verb.
+The verb has the options --model, --votes, ... in place of `settings` and `source`, and gets their values as these
+objects, checked. So every verb that takes `EngineSettings` has the same options for its engine, with the same help.
 """
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import typer
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 
-from fathom.cli._verb import Force
+from fathom.errors import FathomError
+from fathom.settings import MAX_COUNT, Settings, first_problem, flag_of
 
 File = Annotated[str, typer.Argument(help="JSONL, JSON, Parquet or a datasets folder of any layout; - for stdin.")]
 Out = Annotated[Path | None, typer.Option(help="Where the rows go; without it, to standard output.")]
+Limit = Annotated[int | None, typer.Option(min=1, max=MAX_COUNT, help="Read at most this many rows.")]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Say what would be asked and what it could cost; send nothing, write no file."),
+]
 
-JUDGE, VOTES, ENGINE, BOUNDS, SOURCE = "Judge", "Votes", "Engine", "Bounds", "Source"
-
-
-def _option(panel: str, help: str, **settings: Any) -> Any:
-    return typer.Option(help=help, rich_help_panel=panel, **settings)
-
-
-def _votes(given: str | int) -> int | Literal["adaptive"]:
-    text = str(given)  # the default comes as it is
-    if text == "adaptive":
-        return "adaptive"
-    if not text.isdecimal() or int(text) < 1:
-        raise typer.BadParameter(f"{text!r}: allowed is a number from 1, or adaptive")
-    return int(text)
+Kind = TypeVar("Kind", bound=Settings)
+PLAIN = (str, int, float, bool, Path)
+"""Types that Typer reads by itself. What is written in another form is read by the settings."""
 
 
-def _chance(given: str) -> float:
-    try:
-        number = float(given)
-    except ValueError:
-        number = -1
-    if not 0 <= number < 1:
-        raise typer.BadParameter(f"{given!r}: allowed is a chance, at least 0 and below 1")
-    return number
+def with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives `command` an option for every field of the settings among its parameters.
 
-
-def _keep(given: str) -> int | float:
-    try:
-        number = int(given) if given.isdecimal() else float(given)
-    except ValueError:
-        number = 0
-    if (number < 1 and not 0 < number < 1) or (isinstance(number, float) and number > 1):
-        raise typer.BadParameter(f"{given!r}: allowed is a share above 0.0 and up to 1.0, or a number from 1")
-    return number
-
-
-def _shared(
-    *,
-    model: Annotated[
-        str,
-        _option(JUDGE, "A checkpoint's folder, a name on the hub or the server, mini, or a journal to replay."),
-    ],
-    judge: Annotated[str | None, _option(JUDGE, "A file in fathom/judges. Default: the checkpoint's, or mix.")] = None,
-    style: Annotated[
-        Literal["vanilla", "breadth", "depth", "mix", "hybrid"] | None,
-        _option(JUDGE, "The structure of the rationale. Default: the checkpoint's, or mix."),
-    ] = None,
-    prompt: Annotated[
-        Literal["trained", "instruct"] | None,
-        _option(JUDGE, "The plain prompt of training, or full instructions. Default: what the checkpoint needs."),
-    ] = None,
-    judge_option: Annotated[
-        list[str], _option(JUDGE, "NAME=VALUE in YAML, any other setting of the judge, such as binary=true.")
-    ] = [],  # noqa: B006
-    temperature: Annotated[float, _option(JUDGE, "0 is greedy.", min=0)] = 0.0,
-    max_tokens: Annotated[
-        int | None, _option(JUDGE, "The longest rationale. Default: the judge's, 1 for yes_no and else 2048.", min=1)
-    ] = None,
-    seed: Annotated[int, _option(JUDGE, "Of the random draws, and of the order of chosen and rejected.")] = 0,
-    votes: Annotated[
-        Any,
-        _option(
-            VOTES,
-            "Votes on each comparison or pair, in each order; adaptive asks until the outcome is settled.",
-            parser=_votes,
-            metavar="NUMBER|adaptive",
-        ),
-    ] = 1,
-    max_votes: Annotated[
-        int | None, _option(VOTES, "(adaptive) The most votes, in each order. Default: 32.", min=1)
-    ] = None,
-    vote_error: Annotated[
-        Any,
-        _option(
-            VOTES,
-            "(adaptive) The chance accepted of another verdict than all votes would give, below 1. Default: 0.03.",
-            parser=_chance,
-            metavar="CHANCE",
-        ),
-    ] = None,
-    meta: Annotated[
-        Path | None,
-        _option(VOTES, "A meta reward model (fathom train meta), which chooses the votes that count."),
-    ] = None,
-    keep: Annotated[
-        Any,
-        _option(
-            VOTES,
-            "(meta) How many votes count: a share, or a number. Default: 0.5.",
-            parser=_keep,
-            metavar="SHARE|NUMBER",
-        ),
-    ] = None,
-    swap: Annotated[
-        bool, _option(VOTES, "Vote in both orders of a pair; show a list in another order for every vote.")
-    ] = True,
-    aggregate: Annotated[
-        Literal["majority", "sum", "mean", "probability"] | None,
-        _option(VOTES, "What is counted: votes, scores, or the probability of the verdict. Default: the judge's."),
-    ] = None,
-    invalid_votes: Annotated[
-        Literal["drop", "require"],
-        _option(VOTES, "Votes that cannot be read: drop counts the others, require gives no verdict then."),
-    ] = "drop",
-    tie_votes: Annotated[
-        Literal["count", "drop"],
-        _option(VOTES, "(majority) Votes for a tie: count lets a tie win, drop takes them as abstentions."),
-    ] = "count",
-    engine: Annotated[
-        str | None,
-        _option(
-            ENGINE,
-            "What runs the model: local, openai for a server, or replay for a journal. Default: local, or openai with "
-            "--base-url.",
-        ),
-    ] = None,
-    base_url: Annotated[str | None, _option(ENGINE, "(openai) The server, as in http://localhost:8000/v1.")] = None,
-    engine_option: Annotated[
-        list[str],
-        _option(ENGINE, "NAME=VALUE in YAML, any setting of the engine: concurrency=256, timeout=60, ..."),
-    ] = [],  # noqa: B006
-    device: Annotated[str | None, _option(ENGINE, "(local) auto, cpu, cuda, cuda:1, ...")] = None,
-    dtype: Annotated[str | None, _option(ENGINE, "(local) auto, float32, bfloat16, ...")] = None,
-    max_batch_tokens: Annotated[int | None, _option(ENGINE, "(local) Lower it if memory runs out.", min=1)] = None,
-    journal: Annotated[Path | None, _option(ENGINE, "Finished completions. Default: OUT.journal.")] = None,
-    max_cost: Annotated[
-        float | None, _option(BOUNDS, "US dollars to spend at most; what is done is kept.", min=0)
-    ] = None,
-    max_total_tokens: Annotated[int | None, _option(BOUNDS, "Tokens to read and write at most, in all.", min=0)] = None,
-    prices: Annotated[
-        Path | None, _option(BOUNDS, "YAML, MODEL: {prompt: 2.50, completion: 10.00} in US dollars per million tokens.")
-    ] = None,
-    map: Annotated[list[str], _option(SOURCE, "FIELD=COLUMN, where a column's name does not say it.")] = [],  # noqa: B006
-    on_error: Annotated[Literal["stop", "skip"], _option(SOURCE, "What a row that cannot be read does.")] = "stop",
-    limit: Annotated[int | None, _option(SOURCE, "Read this many rows at most.", min=1)] = None,
-    force: Force = False,
-) -> None: ...
-
-
-def judging(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives `command` the options of `_shared` beside its own; it takes their values as `**given`.
-
-    An option that the command has itself goes before the shared one of that name.
+    A parameter's default, where it has one, holds the defaults of its options.
     """
-    own = [each for each in inspect.signature(command).parameters.values() if each.kind is not each.VAR_KEYWORD]
-    hints = get_type_hints(_shared, include_extras=True) | get_type_hints(command, include_extras=True)
-    names = {each.name for each in own}
-    shared = [each for each in inspect.signature(_shared).parameters.values() if each.name not in names]
-    # As values and not as text: the names in them are known here, and not where Typer reads them.
-    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [each.replace(kind=each.KEYWORD_ONLY, annotation=hints[each.name]) for each in (*own, *shared)]
-    )
-    command.__annotations__ = {name: hint for name, hint in hints.items() if name != "given"}
-    return command
+    hints = get_type_hints(command, include_extras=True)
+    kinds = {name: hint for name, hint in hints.items() if isinstance(hint, type) and issubclass(hint, Settings)}
+    shown: list[inspect.Parameter] = []
+    for each in inspect.signature(command).parameters.values():
+        if each.name in kinds:
+            default = kinds[each.name]() if each.default is each.empty else each.default
+            shown += _options(default)
+        else:
+            shown.append(each.replace(kind=each.KEYWORD_ONLY, annotation=hints[each.name]))
+
+    @functools.wraps(command)
+    def called(**values: Any) -> None:
+        made = {name: _collected(kind, values) for name, kind in kinds.items()}
+        own = {name: value for name, value in values.items() if name in hints and name not in kinds}
+        command(**own, **made)
+
+    called.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
+    called.__annotations__ = {each.name: each.annotation for each in shown}
+    return called
+
+
+def fields_of(kind: type[Settings]) -> Iterator[tuple[type[Settings], str, FieldInfo]]:
+    """The fields that are options: those of settings inside the settings, too."""
+    for name, field in kind.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, Settings):
+            yield from fields_of(inner)
+        else:
+            yield kind, name, field
+
+
+def _options(default: Settings) -> Iterator[inspect.Parameter]:
+    """The options of settings, whose values are the defaults."""
+    for name, field in type(default).model_fields.items():
+        value = getattr(default, name)
+        if isinstance(value, Settings):
+            yield from _options(value)
+            continue
+        kind = type(default)
+        annotation, shown = _annotation(field), [] if value == {} else value
+        help = " ".join((field.description or "").split())
+        if shown is not None:
+            help = help.partition(" Default: ")[0]  # another default holds here, which Typer shows
+        option = typer.Option(help=help, rich_help_panel=kind.panel, **_limits(field, annotation))
+        yield inspect.Parameter(
+            flag_of(kind, name),
+            inspect.Parameter.KEYWORD_ONLY,
+            default=str(shown) if annotation is str and shown is not None else shown,
+            annotation=Annotated[annotation if shown is not None else annotation | None, option],
+        )
+
+
+def _annotation(field: FieldInfo) -> Any:
+    """The type of an option without None: text where Typer does not know the field's type."""
+    if get_origin(field.annotation) in (dict, list):
+        return list[str]
+    origin = get_origin(field.annotation)
+    kinds = get_args(field.annotation) if origin in (Union, UnionType) else (field.annotation,)
+    kinds = tuple(kind for kind in kinds if kind is not NoneType)
+    plain = len(kinds) == 1 and (kinds[0] in PLAIN or get_origin(kinds[0]) is Literal)
+    return kinds[0] if plain else str
+
+
+def _limits(field: FieldInfo, annotation: Any) -> dict[str, Any]:
+    """What the help says of an option's values. Limits that say nothing to a reader are left to the settings."""
+    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    told: dict[str, Any] = {"metavar": extra["metavar"]} if "metavar" in extra else {}
+    if annotation in (int, float):
+        for limit in field.metadata:
+            lowest, highest = getattr(limit, "ge", None), getattr(limit, "le", None)
+            told |= {"min": lowest} if lowest is not None and lowest > -MAX_COUNT else {}
+            told |= {"max": highest} if highest is not None and highest < MAX_COUNT else {}
+    return told
+
+
+def _collected(kind: type[Kind], values: Mapping[str, Any]) -> Kind:
+    """Settings of the values that the options have. Raises typer.BadParameter for one that is out of range."""
+    told: dict[str, Any] = {}
+    for name, field in kind.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, Settings):
+            told[name] = _collected(inner, values)
+        else:
+            value = values[flag_of(kind, name)]
+            told[name] = assignments(value) if get_origin(inner) is dict else value
+    try:
+        return kind(**told)
+    except ValidationError as error:
+        name, message = first_problem(error)
+        if not name:
+            raise FathomError(message) from None
+        raise typer.BadParameter(message, param_hint=f"--{flag_of(kind, name).replace('_', '-')}") from None
+
+
+def assignments(arguments: Sequence[str]) -> dict[str, Any]:
+    """NAME=VALUE with the value in YAML. Raises FathomError for any other argument."""
+    return dict(map(_assignment, arguments))
+
+
+def _assignment(argument: str) -> tuple[str, Any]:
+    import yaml
+
+    name, equals, text = argument.partition("=")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise FathomError(f"{argument}: expected NAME=VALUE with a value in YAML: {error}") from None
+    if not name or not equals:
+        raise FathomError(f"{argument}: expected NAME=VALUE, such as timeout=60")
+    return name.replace("-", "_"), value

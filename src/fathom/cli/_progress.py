@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -15,9 +16,11 @@ EVERY_SECONDS = 30
 EVERY_SECONDS_LIVE = 0.5
 """Between two updates of the live line."""
 
+if TYPE_CHECKING:
+    from fathom.judging import RowOutcome
 
-Done = Callable[[bool], None]
-"""Called after each item: whether it could be read."""
+Done = Callable[["RowOutcome"], None]
+"""Called after each row."""
 
 
 @contextmanager
@@ -34,8 +37,8 @@ def _live(console: Console, what: str, total: int | None, spent: Callable[[], st
         task = progress.add_task(what, total=total, so_far="")
         count = _Count(spent)
 
-        def done(readable: bool) -> None:
-            count.add(readable)
+        def done(outcome: RowOutcome) -> None:
+            count.add(outcome)
             progress.advance(task)
             if count.stale(EVERY_SECONDS_LIVE):
                 progress.update(task, so_far=str(count))
@@ -47,8 +50,8 @@ def _live(console: Console, what: str, total: int | None, spent: Callable[[], st
 def _plain(console: Console, what: str, total: int | None, spent: Callable[[], str]) -> Iterator[Done]:
     count = _Count(spent)
 
-    def done(readable: bool) -> None:
-        count.add(readable)
+    def done(outcome: RowOutcome) -> None:
+        count.add(outcome)
         if count.stale(EVERY_SECONDS):
             # One line, however long: `Console.log` would wrap it.
             line = f"[{datetime.now():%H:%M:%S}] {what}: {count.items}{count.of(total)}, {count}"
@@ -59,13 +62,14 @@ def _plain(console: Console, what: str, total: int | None, spent: Callable[[], s
 
 class _Count:
     def __init__(self, spent: Callable[[], str]) -> None:
-        self.items = self.unreadable = 0
+        self.items = self.unreadable = self.failed = 0
         self.spent = spent
         self.start = self.said = time.monotonic()
 
-    def add(self, readable: bool) -> None:
+    def add(self, outcome: RowOutcome) -> None:
         self.items += 1
-        self.unreadable += not readable
+        self.unreadable += not outcome.readable
+        self.failed += outcome.failed
 
     def of(self, total: int | None) -> str:
         """Of how many, and how long they take at the rate so far."""
@@ -85,4 +89,5 @@ class _Count:
     def __str__(self) -> str:
         rate = f"{self.items / max(time.monotonic() - self.start, 1e-9):.1f}/s"
         unreadable = f"{self.unreadable / self.items:.1%} unreadable" if self.unreadable else ""
-        return ", ".join(part for part in (rate, unreadable, self.spent()) if part)
+        failed = f"{self.failed} failed" if self.failed else ""
+        return ", ".join(part for part in (rate, unreadable, failed, self.spent()) if part)

@@ -47,7 +47,7 @@ NO_RESULT = frozenset(
     {
         *("force", "dry_run", "fail_on", "on_error", "concurrency", "browser", "port"),
         *("names", "listed", "seeds", "quick"),
-        *("engine", "base_url", "engine_option", "device", "dtype", "max_batch_tokens"),
+        *("engine", "base_url", "engine_option", "hedge", "device", "dtype", "max_batch_tokens"),
         *("max_cost", "max_total_tokens", "prices"),
     }
 )

@@ -8,48 +8,43 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fathom.cli import _options as options
+from fathom.cli._options import DryRun, File, Out, assignments, with_settings
 from fathom.cli._verb import Force
-from fathom.errors import FathomError, Interrupted
+from fathom.errors import FathomError
+from fathom.settings import MAX_COUNT, BoundSettings, EngineSettings, JudgeSettings, SourceSettings
 
 if TYPE_CHECKING:
     from fathom.comparing import Cause, Pair, Tally
     from fathom.engines import Engine
-    from fathom.judges import Voter
+    from fathom.engines.metering import Metered
+    from fathom.judges import Judge, Voter
+    from fathom.reading import Comparisons
 
 
+@with_settings
 def command(
-    file: options.File,
+    file: File,
+    judge: JudgeSettings,
+    bounds: BoundSettings,
+    source: SourceSettings,
     model: Annotated[str, typer.Option(help="What both run, where --engine names no other; the judge is its judge.")],
     engine: Annotated[
         list[str],
         typer.Option(help='Twice: "NAME SETTING=VALUE ...", such as "openai base_url=http://localhost:8000/v1".'),
     ],
-    out: options.Out = None,
-    judge: Annotated[str | None, typer.Option(help="A file in fathom/judges. Default: the checkpoint's.")] = None,
-    style: Annotated[
-        Literal["vanilla", "breadth", "depth", "mix", "hybrid"] | None,
-        typer.Option(help="The structure of the rationale. Default: the checkpoint's, or mix."),
-    ] = None,
-    prompt: Annotated[
-        Literal["trained", "instruct"] | None,
-        typer.Option(help="The plain prompt of training, or full instructions. Default: the checkpoint's."),
-    ] = None,
-    judge_option: Annotated[
-        list[str], typer.Option(help="NAME=VALUE in YAML, any other setting of the judge, such as binary=true.")
-    ] = [],  # noqa: B006
+    out: Out = None,
     swap: Annotated[bool, typer.Option(help="Judge a pair in both orders.")] = True,
-    max_tokens: Annotated[int, typer.Option(min=1, help="The longest rationale.")] = 2048,
+    max_tokens: Annotated[int, typer.Option(min=1, max=MAX_COUNT, help="The longest rationale.")] = 2048,
     seed: Annotated[int, typer.Option(help="Of the order of chosen and rejected.")] = 0,
-    map: Annotated[list[str], typer.Option(help="FIELD=COLUMN, where a column's name does not say it.")] = [],  # noqa: B006
-    limit: Annotated[int | None, typer.Option(min=1, help="Read this many rows at most.")] = None,
     journal: Annotated[Path | None, typer.Option(help="Finished completions. Default: OUT.journal.")] = None,
     force: Force = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Judge the comparisons of a file with two engines at temperature 0, and show where they differ.
 
@@ -58,102 +53,128 @@ def command(
 
     Every `--engine` is one text: the engine's name, then its settings, as `--engine-option` of `fathom judge` takes
     them, with `model=` where it is not `--model`. The judge is that of `--model`, for both. Either may be given twice:
-    `--engine "local dtype=float32" --engine "local dtype=bfloat16"` tells what half of the precision changes.
+    `--engine "local dtype=float32" --engine "local dtype=bfloat16"` shows what half precision changes. Bounds hold for
+    each engine by itself.
 
-    A row a comparison says both verdicts and, for every text, whether it is equal, and otherwise where the two part,
+    A row per comparison says both verdicts and, for every text, whether it is equal, and otherwise where the two part,
     what stands before, how each goes on, the log-probabilities of the tokens there (where the engine tells them) and
     what the figures suggest as the cause. stderr gets the counts and the first divergences.
 
     Exit code: 0 where all verdicts are equal, 1 where any differs or a call failed.
     """
-    given = dict(locals())
-    from fathom.cli._judging import claim_rows, show
+    from fathom.cli._dry_run import compared
+    from fathom.cli._judging import claim_rows, journal_of, show, space_of
+    from fathom.cli._running import spending
+    from fathom.judging.session import judge_of
     from fathom.outputs import beside, is_replaceable
     from fathom.provenance import provenance, write_json
+    from fathom.reading import as_mapping, read
+    from fathom.settings import JudgingSettings, SamplingSettings, checked, flat
 
-    first, second = _engines(engine)
-    claim_rows(given, engines=engine)
-    tally, identities = _compared(given, first, second)
+    sampling = checked(SamplingSettings, {"max_tokens": max_tokens, "seed": seed})
+    asker = judge_of(JudgingSettings(judge=judge, sampling=sampling, engine=EngineSettings(model=model)))
+    engines = _engines(engine, model)
+    claim_rows(out, journal, space=space_of(file, source.limit), engines=engine)
+    comparisons = read(file, mapping=as_mapping(source.map), seed=seed, on_error=source.on_error, limit=source.limit)
+    path = journal_of(journal, out)
+    voter_of = _voter_of(asker, swap)
+    if dry_run:
+        return compared(engines, bounds, voter_of, comparisons, path)
+    metered = [_metered(each, bounds) for each in engines]
+    tally = _compared(voter_of, metered, comparisons, path or Path(":memory:"), out, source.limit)
     show("engines", {"both": tally}, _LINES)
     for id, pair in tally.first:
         typer.echo(_told(id, pair), err=True)
+    _report(comparisons, metered, out)
     if out and is_replaceable(out):
+        config = flat(judge) | flat(bounds) | source.model_dump()
+        config |= {"file": file, "model": model, "engine": engine, "swap": swap, "max_tokens": max_tokens, "seed": seed}
+        told = {
+            "engines": [each.identity for each in metered],
+            "summary": tally.summary(),
+            "spent": [spending(each) for each in metered],
+        }
         inputs = [] if file == "-" else [Path(file)]
-        made = {name: value for name, value in given.items() if name not in {"out", "journal", "force"}}
-        said = {"engines": identities, "summary": tally.summary()}
-        write_json(beside(out, "meta.json"), provenance(made, inputs) | said)
+        write_json(beside(out, "meta.json"), provenance(config, inputs) | told)
     raise typer.Exit(int(tally.agree < tally.comparisons))
 
 
+def _metered(settings: EngineSettings, bounds: BoundSettings) -> Metered:
+    from fathom.engines.opening import meter, open_engine
+
+    return meter(open_engine(settings), settings, bounds)
+
+
 def _compared(
-    given: Mapping[str, Any], first: Mapping[str, Any], second: Mapping[str, Any]
-) -> tuple[Tally, tuple[str, str]]:
-    """Writes the rows. Returns what they amount to, and what tells the two engines from others."""
+    voter_of: Callable[[Engine], Voter],
+    metered: Sequence[Metered],
+    comparisons: Comparisons,
+    journal: Path,
+    out: Path | None,
+    total: int | None,
+) -> Tally:
+    """Writes the rows. Returns what they amount to."""
     import asyncio
 
-    from fathom import engines
     from fathom.atomic import replacing
-    from fathom.checkpoints import located
-    from fathom.cli._engine import options
-    from fathom.cli._judging import journal_of
     from fathom.cli._progress import counting
+    from fathom.cli._running import resumable
     from fathom.comparing import Compare, write_compared
     from fathom.engines.cache import CachedEngine
-    from fathom.reading import as_mapping, read
+    from fathom.judging import RowOutcome
 
-    out, path = given["out"], str(journal_of(given) or ":memory:")
-    comparisons = read(given["file"], mapping=as_mapping(given["map"]), seed=given["seed"], limit=given["limit"])
-    opened = (
-        engines.open(each["name"], located(each.get("model", given["model"])), **options(each["settings"], {}))
-        for each in (first, second)
-    )
-    one, other = (CachedEngine(engine, path) for engine in opened)
-    compare = Compare(_voter_of(given, one), (one, other))
+    one, other = (CachedEngine(each, journal) for each in metered)
+    compare = Compare(voter_of, (one, other))
 
-    async def writing() -> Tally:
-        async with one, other:
-            return await write_compared(compare, comparisons, sink, lambda: done(True))
+    with (
+        resumable(journal, out),
+        replacing(out) if out else nullcontext(sys.stdout.buffer) as sink,
+        counting("compared", total) as done,
+    ):
 
-    try:
-        with (
-            replacing(out) if out else nullcontext(sys.stdout.buffer) as sink,
-            counting("compared", given["limit"]) as done,
-        ):
-            return asyncio.run(writing()), (one.identity, other.identity)
-    except KeyboardInterrupt:
-        on = f"what is finished is in {path}: give the same command again to go on"
-        kept = on if path != ":memory:" else "nothing was kept: --out or --journal keeps it"
-        raise Interrupted(f"stopped; {kept}") from None
+        async def writing() -> Tally:
+            async with one, other:
+                return await write_compared(compare, comparisons, sink, partial(done, RowOutcome(True)))
+
+        return asyncio.run(writing())
 
 
-def _voter_of(given: Mapping[str, Any], engine: Engine) -> Callable[[Engine], Voter]:
+def _voter_of(judge: Judge, swap: bool) -> Callable[[Engine], Voter]:
     """What makes the judge that asks an engine, the same for both."""
-    from fathom.cli._judging import judge_of
     from fathom.scaling.votes import Swapped
 
-    judge = judge_of({**given, "temperature": 0.0, "aggregate": None}, engine)
-    swap = given["swap"] and judge.pattern == "pairwise"
-    return lambda asked: Swapped(replace(judge, engine=asked)) if swap else replace(judge, engine=asked)
+    swapped = swap and judge.pattern == "pairwise"
+    return lambda asked: Swapped(replace(judge, engine=asked)) if swapped else replace(judge, engine=asked)
 
 
-def _engines(arguments: Sequence[str]) -> list[dict[str, Any]]:
+def _report(comparisons: Comparisons, metered: Sequence[Metered], out: Path | None) -> None:
+    from fathom.cli._running import spent_in_words
+    from fathom.cli._skipped import report
+    from fathom.outputs import beside, is_replaceable
+
+    report(comparisons.skipped, beside(out, "skipped.jsonl") if out and is_replaceable(out) else None)
+    for number, each in enumerate(metered, 1):
+        typer.echo(f"engine {number}: {spent_in_words(each)}", err=True)
+
+
+def _engines(arguments: Sequence[str], model: str) -> list[EngineSettings]:
     if len(arguments) != 2:
         raise FathomError(
-            f"--engine is given {len(arguments)} times; allowed is twice, as in "
+            f"--engine is given {len(arguments)} times; expected twice, as in "
             '--engine local --engine "openai base_url=http://localhost:8000/v1"'
         )
-    return [_engine(argument) for argument in arguments]
+    return [_engine(argument, model) for argument in arguments]
 
 
-def _engine(argument: str) -> dict[str, Any]:
-    """The engine's `name`, its `settings` as NAME=VALUE, and its `model` where it has one of its own."""
+def _engine(argument: str, model: str) -> EngineSettings:
+    """The engine's name and its settings as NAME=VALUE, `model` among them where it has one of its own."""
     try:
         name, *settings = shlex.split(argument)
     except ValueError as error:
-        raise FathomError(f"--engine {argument!r}: allowed is NAME SETTING=VALUE ...: {error}") from None
-    models = {setting for setting in settings if setting.startswith("model=")}
-    given: dict[str, Any] = {"name": name, "settings": [setting for setting in settings if setting not in models]}
-    return given | {"model": models.pop().removeprefix("model=")} if models else given
+        raise FathomError(f"--engine {argument!r}: expected NAME SETTING=VALUE ...: {error}") from None
+    named = [setting.removeprefix("model=") for setting in settings if setting.startswith("model=")]
+    options = assignments([setting for setting in settings if not setting.startswith("model=")])
+    return EngineSettings(engine=name, model=named[-1] if named else model, options=options)
 
 
 _LINES: Mapping[str, Callable[[Tally], str]] = {

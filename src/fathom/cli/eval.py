@@ -6,30 +6,46 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from fathom.cli import _options as options
-from fathom.errors import FathomError
+from fathom.cli._failures import FailOn
+from fathom.cli._options import DryRun, Limit, with_settings
+from fathom.cli._verb import Force
+from fathom.settings import JudgingSettings
 
 if TYPE_CHECKING:
     from fathom.bench import Benchmark, Score
     from fathom.bench._outcomes import Row
+    from fathom.cli._judging import Run
     from fathom.engines import Engine
     from fathom.metrics.intervals import Interval
+    from fathom.outputs import Claim
+    from fathom.reading import Comparisons
 
 
-@options.judging
+class Source(NamedTuple):
+    """A benchmark with its folder and the files there."""
+
+    benchmark: Benchmark
+    place: Path
+    files: Sequence[Path]
+
+
+@with_settings
 def command(
+    settings: JudgingSettings,
     names: Annotated[list[str], typer.Argument(help="Benchmarks; without any, all are listed.")] = [],  # noqa: B006
-    model: Annotated[str, typer.Option(help="A checkpoint's folder, a name on the hub or the server, mini.")] = "",
     data: Annotated[
         Path | None, typer.Option(help="Their files, or a folder NAME for each. Without it, from the hub.")
     ] = None,
     out: Annotated[Path, typer.Option(help="The folder for NAME.jsonl and what made it.")] = Path("runs"),
     listed: Annotated[bool, typer.Option("--list", help="Say what the benchmarks are.")] = False,
-    **given: Any,
+    limit: Limit = None,
+    fail_on: FailOn = "any",
+    force: Force = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Judge benchmarks and score them by their official rules.
 
@@ -42,24 +58,36 @@ def command(
     on after an interruption, give the same command again.
     """
     from fathom import bench
-    from fathom.cli._judging import claim_rows, lent
+    from fathom.cli._dry_run import evaluated
+    from fathom.cli._judging import claim_rows, finish
+    from fathom.engines.opening import require_model
+    from fathom.judging.session import shared_engine
 
     if listed or not names:
         typer.echo("\n\n".join(map(_described, map(bench.find, names or bench.names()))))
         return
-    if given["map"] or given["on_error"] != "stop":
-        raise FathomError("--map and --on-error are for files of any layout; that of a benchmark is known")
-    if not model:
-        raise FathomError("--model is missing: which model judges? mini is the small one that comes with Fathom")
-    given["model"] = model
-    benchmarks = [bench.find(name) for name in names]
-    sources = [_source(benchmark, data) for benchmark in benchmarks]
-    each = [given | {"out": out / f"{benchmark.name}.jsonl"} for benchmark in benchmarks]
-    for run, (_, inputs) in zip(each, sources, strict=True):
-        claim_rows(run, reads=inputs)
-    with lent(given) as engine:
-        for benchmark, source, run in zip(benchmarks, sources, each, strict=True):
-            _evaluate(benchmark, *source, run, engine)
+    require_model(settings.engine)
+    sources = [_source(bench.find(name), data) for name in names]
+    claims = [claim_rows(_rows_file(each, out), settings.engine.journal, reads=each.files) for each in sources]
+    if dry_run:
+        for source in sources:
+            evaluated(settings, _comparisons(source, limit), _rows_file(source, out), source.benchmark.name)
+        return
+    with shared_engine(settings) as engine:
+        each = zip(sources, claims, strict=True)
+        runs = [_evaluate(source, settings, limit, _rows_file(source, out), claim, engine) for source, claim in each]
+    for run in runs:
+        finish(run, fail_on)
+
+
+def _comparisons(source: Source, limit: int | None) -> Comparisons:
+    from fathom.reading import Comparisons
+
+    return Comparisons(islice(source.benchmark.load(source.place), limit), [])
+
+
+def _rows_file(source: Source, out: Path) -> Path:
+    return out / f"{source.benchmark.name}.jsonl"
 
 
 def _described(benchmark: Benchmark) -> str:
@@ -74,33 +102,39 @@ def _described(benchmark: Benchmark) -> str:
     return "\n".join([f"{benchmark.name}: {benchmark.title}", *(f"  {name}: {text}" for name, text in parts.items())])
 
 
-def _source(benchmark: Benchmark, data: Path | None) -> tuple[Path, list[Path]]:
-    """Its folder, and its files there."""
+def _source(benchmark: Benchmark, data: Path | None) -> Source:
     from fathom.bench._files import found
     from fathom.bench._hub import folder
 
     place = folder(benchmark, data)
-    return place, found(place, *benchmark.files)
+    return Source(benchmark, place, found(place, *benchmark.files))
 
 
 def _evaluate(
-    benchmark: Benchmark, place: Path, inputs: Sequence[Path], given: Mapping[str, Any], engine: Engine
-) -> None:
+    source: Source,
+    settings: JudgingSettings,
+    limit: int | None,
+    out: Path,
+    claim: Claim | None,
+    engine: Engine,
+) -> Run:
+    """Judges one benchmark, writes what came of it and shows its scores."""
     from dataclasses import asdict
 
     from fathom import bench, runs
-    from fathom.cli._judging import describe, opened, run
+    from fathom.cli._judging import describe, opened, write
     from fathom.judging import write_judged
-    from fathom.reading import Comparisons
 
-    comparisons = Comparisons(islice(benchmark.load(place), given["limit"]), [])
-    named = {**given, "file": str(place), "benchmark": benchmark.name}
-    ready = opened(named, (comparisons, inputs), runner=engine)
-    run(ready, benchmark.name, partial(write_judged, ready.voter, comparisons))
-    rows = runs.open(given["out"]).rows
+    benchmark = source.benchmark
+    comparisons = _comparisons(source, limit)
+    config = {"file": str(source.place), "benchmark": benchmark.name, "limit": limit}
+    run = opened(settings, comparisons, source.files, out, config, claim=claim, total=limit, engine=engine)
+    write(run, benchmark.name, partial(write_judged, run.session.voter, comparisons))
+    rows = runs.open(out).rows
     score, domains = benchmark.score(rows()), bench.by_domain(rows())
-    describe(ready, {"score": asdict(score), "domains": domains})
+    describe(run, {"score": asdict(score), "domains": domains})
     _show(benchmark, score, _baselines(benchmark, rows), domains)
+    return run
 
 
 def _baselines(benchmark: Benchmark, rows: Callable[[], Iterable[Row]]) -> dict[str, Mapping[str, float]]:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
-from fathom.cli import _options as options
+from fathom.cli._failures import FailOn
 from fathom.cli._figures import VERDICTS
+from fathom.cli._options import DryRun, File, Out, with_settings
+from fathom.cli._verb import Force
+from fathom.settings import JudgingSettings, SourceSettings
 
 
-@options.judging
+@with_settings
 def command(
-    file: options.File,
-    out: options.Out = None,
-    **given: Any,
+    file: File,
+    settings: JudgingSettings,
+    source: SourceSettings,
+    out: Out = None,
+    fail_on: FailOn = "any",
+    force: Force = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Judge the comparisons of a file: one verdict a line, and a summary on stderr.
 
@@ -24,11 +30,18 @@ def command(
     again. OUT.meta.json says what made the file, OUT.skipped.jsonl which rows --on-error skip left out and why. A text
     that holds no verdict has a status that says so and counts for nobody.
     """
-    from fathom.cli._judging import describe, opened, run, show
+    from fathom.cli._dry_run import judged
+    from fathom.cli._judging import claim_rows, describe, finish, opened, read, rows_of, show, space_of, write
     from fathom.judging import write_verdicts
     from fathom.metrics.verdicts import summary
 
-    ready = opened(given | {"file": file, "out": out})
-    tallies = run(ready, "judged", partial(write_verdicts, ready.voter, ready.comparisons))
+    claim = claim_rows(out, settings.engine.journal, space=space_of(file, source.limit))
+    comparisons, inputs = read(file, settings, source)
+    if dry_run:
+        return judged(settings, comparisons, out)
+    config = source.model_dump() | {"file": file}
+    run = opened(settings, comparisons, inputs, out, config, claim=claim, total=rows_of(file, source.limit))
+    tallies = write(run, "judged", partial(write_verdicts, run.session.voter, comparisons))
     show("verdicts", tallies, VERDICTS)
-    describe(ready, summary(tallies))
+    describe(run, summary(tallies))
+    finish(run, fail_on)

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from fathom.cli import _options as options
+from fathom.cli._failures import FailOn
+from fathom.cli._options import DryRun, File, Out, with_settings
+from fathom.cli._verb import Force
+from fathom.settings import JudgingSettings, SourceSettings
 
 
-@options.judging
+@with_settings
 def command(
-    file: options.File,
-    min_margin: Annotated[float, typer.Option(min=0, help="Leave out where best and worst are nearer, in points.")] = 0,
+    file: File,
+    settings: JudgingSettings,
+    source: SourceSettings,
+    min_margin: Annotated[
+        float, typer.Option(min=0, max=1_000_000, help="Leave out where best and worst are nearer, in points.")
+    ] = 0,
     ties: Annotated[
         Literal["skip", "first"], typer.Option(help="Where several are best or worst: leave out, or take the first.")
     ] = "skip",
-    out: options.Out = None,
-    **given: Any,
+    out: Out = None,
+    fail_on: FailOn = "any",
+    force: Force = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Make data for DPO: all pairs of responses judged, a point a win, the highest total chosen, the lowest rejected.
 
@@ -28,22 +37,29 @@ def command(
     chosen, rejected, and margin and id. Left out, and counted on stderr, are comparisons with a pair that cannot be
     read, and those where several responses are best or worst.
     """
-    from fathom.cli._judging import describe, opened, run
+    from fathom.cli._dry_run import ranked as planned
+    from fathom.cli._judging import claim_rows, describe, finish, opened, read, rows_of, space_of, write
     from fathom.judging import write_preferences
     from fathom.scaling.preferences import preference
     from fathom.scaling.ranking import check, rank
     from fathom.scaling.schedules import round_robin
     from fathom.scaling.scores import wins
 
-    ready = opened(given | {"file": file, "out": out, "min_margin": min_margin, "ties": ties}, check=check)
-    ranked = partial(rank, ready.voter, schedule=round_robin, reduce=wins)
+    claim = claim_rows(out, settings.engine.journal, space=space_of(file, source.limit))
+    comparisons, inputs = read(file, settings, source, check)
+    if dry_run:
+        return planned(settings, comparisons, out, "round-robin")
+    config = source.model_dump() | {"file": file, "min_margin": min_margin, "ties": ties}
+    run = opened(settings, comparisons, inputs, out, config, claim=claim, total=rows_of(file, source.limit))
+    ranked = partial(rank, run.session.voter, schedule=round_robin, reduce=wins)
     prefer = partial(preference, ties=ties, min_margin=min_margin)
-    counts, usage = run(ready, "comparisons", partial(write_preferences, ranked, prefer, ready.comparisons))
+    counts, usage = write(run, "comparisons", partial(write_preferences, ranked, prefer, comparisons))
     left_out = ", ".join(f"{counts[reason]} {words}" for reason, words in _REASONS.items())
     typer.echo(f"{counts['written']} preferences of {counts.total()} comparisons; left out: {left_out}", err=True)
     typer.echo(f"tokens read, written: {usage.prompt_tokens}, {usage.completion_tokens}", err=True)
     tokens = {"prompt": usage.prompt_tokens, "completion": usage.completion_tokens}
-    describe(ready, {"counts": dict(counts), "tokens": tokens})
+    describe(run, {"counts": dict(counts), "tokens": tokens})
+    finish(run, fail_on)
 
 
 _REASONS = {"missing": "with a pair that could not be read", "tie": "tied", "margin": "below the margin"}

@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fathom.cli import _options as options
+from fathom.cli._failures import FailOn
+from fathom.cli._options import DryRun, File, with_settings
+from fathom.cli._verb import Force
 from fathom.errors import FathomError
+from fathom.settings import JudgingSettings, SourceSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from fathom.cli._judging import Opened
-    from fathom.judges import Voter
     from fathom.records import Comparison
 
 
-@options.judging
+@with_settings
 def command(
-    file: options.File,
+    file: File,
+    settings: JudgingSettings,
+    source: SourceSettings,
     out: Annotated[Path, typer.Option(help="The folder for the card, its rows and what made them.")],
-    probe: Annotated[list[str], typer.Option(help="A file in fathom/probes, again for more. Default: all.")] = [],  # noqa: B006
+    probe: Annotated[list[str], typer.Option(help="A probe's name, again for more. Default: all.")] = [],  # noqa: B006
     authors: Annotated[
         str | None, typer.Option(help="Columns that name the responses' models, as in chosen_model,rejected_model.")
     ] = None,
     own: Annotated[str | None, typer.Option(help="The judge's own model, as those columns name it.")] = None,
-    **given: Any,
+    fail_on: FailOn = "any",
+    force: Force = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Measure what moves a judge that should not: position, length, marks, empty answers, injected verdicts.
 
@@ -42,10 +46,11 @@ def command(
     on after an interruption, give the same command again.
     """
     from fathom import probes, runs
-    from fathom.cli._judging import claim_rows, describe, opened, run
+    from fathom.cli._dry_run import judged
+    from fathom.cli._judging import claim_rows, describe, finish, opened, read, write
     from fathom.judging import write_verdicts
     from fathom.metrics.verdicts import summary
-    from fathom.probes._card import write
+    from fathom.probes._card import write as write_card
 
     chosen = {name: probes.find(name) for name in probe or probes.names()}
     if (authors is None) != (own is None):
@@ -53,24 +58,19 @@ def command(
             "--authors and --own go together: which columns name the models, and which one is the judge's"
         )
     rows = out / "rows.jsonl"
-    given |= {"file": file, "out": rows, "probe": list(chosen), "authors": authors, "own": own}
-    claim_rows(given, *(out / f"card.{ending}" for ending in ("json", "md", "html")))
-    ready = opened(given)
-    asked = [
-        each for comparison in _told(ready.comparisons, authors, own) for each in probes.probed(comparison, chosen)
-    ]
-    tallies = run(ready, "judged", partial(write_verdicts, _in_both_orders(ready), asked), len(asked))
-    describe(ready, summary(tallies))
-    _show(write(runs.open(rows), out))
+    cards = (out / f"card.{ending}" for ending in ("json", "md", "html"))
+    claim = claim_rows(rows, settings.engine.journal, *cards)
+    comparisons, inputs = read(file, settings, source)
+    asked = [each for comparison in _told(comparisons, authors, own) for each in probes.probed(comparison, chosen)]
+    if dry_run:
+        return judged(settings, asked, rows, pairs_alone=True)
+    config = source.model_dump() | {"file": file, "probe": list(chosen), "authors": authors, "own": own}
+    run = opened(settings, comparisons, inputs, rows, config, claim=claim, total=len(asked))
+    tallies = write(run, "judged", partial(write_verdicts, run.session.in_both_orders, asked))
+    describe(run, summary(tallies))
+    _show(write_card(runs.open(rows), out))
     typer.echo(out / "card.html")
-
-
-def _in_both_orders(ready: Opened) -> Voter:
-    """Also of a judge of lists, for which --swap means a random order: what is probed is pairs."""
-    from fathom.scaling.votes import Swapped
-
-    voter = replace(ready, given={**ready.given, "swap": False}).voter
-    return Swapped(voter) if ready.given["swap"] and voter.pattern != "pointwise" else voter
+    finish(run, fail_on)
 
 
 def _told(comparisons: Any, authors: str | None, own: str | None) -> Iterator[Comparison]:

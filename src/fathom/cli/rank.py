@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from fathom.cli import _options as options
+from fathom.cli._failures import FailOn
 from fathom.cli._figures import RANKINGS
+from fathom.cli._options import DryRun, File, Out, with_settings
+from fathom.cli._verb import Force
+from fathom.settings import JudgingSettings, SourceSettings
 
 
-@options.judging
+@with_settings
 def command(
-    file: options.File,
+    file: File,
+    settings: JudgingSettings,
+    source: SourceSettings,
     schedule: Annotated[
         Literal["round-robin", "circular", "swiss", "knock-out", "pivot"],
         typer.Option(help="Which pairs are compared: all, or fewer (docs/ranking.md)."),
@@ -21,8 +26,10 @@ def command(
     reduce: Annotated[
         Literal["bradley-terry", "wins", "borda"], typer.Option(help="How their outcomes become scores.")
     ] = "bradley-terry",
-    out: options.Out = None,
-    **given: Any,
+    out: Out = None,
+    fail_on: FailOn = "any",
+    force: Force = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Rank the responses of every comparison: one ranking a line, and a summary on stderr.
 
@@ -32,15 +39,22 @@ def command(
     A row of the file has a prompt and two or more responses. Pairs that cannot be read are named in the line and count
     for nobody. To go on after an interruption, give the same command again. OUT.meta.json says what made the file.
     """
-    from fathom.cli._judging import describe, opened, run, show
+    from fathom.cli._dry_run import ranked as planned
+    from fathom.cli._judging import claim_rows, describe, finish, opened, read, rows_of, show, space_of, write
     from fathom.judging import write_rankings
     from fathom.metrics.rankings import summary
     from fathom.scaling.ranking import check, rank
     from fathom.scaling.schedules import SCHEDULES
     from fathom.scaling.scores import REDUCERS
 
-    ready = opened(given | {"file": file, "out": out, "schedule": schedule, "reduce": reduce}, check=check)
-    ranked = partial(rank, ready.voter, schedule=SCHEDULES[schedule], reduce=REDUCERS[reduce])
-    tallies = run(ready, "ranked", partial(write_rankings, ranked, ready.comparisons))
+    claim = claim_rows(out, settings.engine.journal, space=space_of(file, source.limit))
+    comparisons, inputs = read(file, settings, source, check)
+    if dry_run:
+        return planned(settings, comparisons, out, schedule)
+    config = source.model_dump() | {"file": file, "schedule": schedule, "reduce": reduce}
+    run = opened(settings, comparisons, inputs, out, config, claim=claim, total=rows_of(file, source.limit))
+    ranked = partial(rank, run.session.voter, schedule=SCHEDULES[schedule], reduce=REDUCERS[reduce])
+    tallies = write(run, "ranked", partial(write_rankings, ranked, comparisons))
     show("rankings", tallies, RANKINGS)
-    describe(ready, summary(tallies))
+    describe(run, summary(tallies))
+    finish(run, fail_on)

@@ -6,43 +6,37 @@ from collections.abc import Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fathom.cli._verb import Force, claim, folder_outputs
-from fathom.engines import ENGINES
+from fathom.cli._failures import FailOn
+from fathom.cli._options import DryRun, File, with_settings
+from fathom.cli._verb import Force, check_journal, claim, folder_outputs
+from fathom.settings import MAX_VOTES, BoundSettings, EngineSettings, JudgeSettings, SamplingSettings, SourceSettings
 
 if TYPE_CHECKING:
+    from fathom.judging import RowOutcome
     from fathom.synth.rejection import Trajectory
 
 
+@with_settings
 def command(
-    file: Annotated[str, typer.Argument(help="JSONL, JSON, Parquet or a datasets folder of any layout; - for stdin.")],
+    file: File,
+    engine: EngineSettings,
+    bounds: BoundSettings,
+    source: SourceSettings,
     out: Annotated[Path, typer.Option(help="The folder for the training set, manifest and journal.")],
-    model: Annotated[str, typer.Option(help="The teacher: a checkpoint's folder or a name.")],
-    engine: Annotated[
-        str | None,
-        typer.Option(help=f"What runs the teacher: {', '.join(ENGINES)}. Default: local, or openai with --base-url."),
-    ] = None,
-    base_url: Annotated[str | None, typer.Option(help="(openai) The server, as in http://localhost:8000/v1.")] = None,
-    engine_option: Annotated[list[str], typer.Option(help="NAME=VALUE in YAML, any setting of the engine.")] = [],  # noqa: B006
-    judge: Annotated[str, typer.Option(help="A file in fathom/judges.")] = "spct",
-    judge_option: Annotated[list[str], typer.Option(help="NAME=VALUE in YAML, such as binary=true.")] = [],  # noqa: B006
-    prompt: Annotated[
-        Literal["instruct", "trained"],
-        typer.Option(help="What the teacher is asked: instructions, or the plain prompt."),
-    ] = "instruct",
-    samples: Annotated[int, typer.Option(help="Trajectories a comparison, without a hint: 2 or more.")] = 3,
+    judge: JudgeSettings = JudgeSettings(judge="spct"),  # noqa: B008
+    sampling: SamplingSettings = SamplingSettings(temperature=0.5, max_tokens=4096),  # noqa: B008
+    samples: Annotated[
+        int, typer.Option(min=2, max=MAX_VOTES, help="Trajectories per comparison, without a hint: 2 or more.")
+    ] = 3,
     hints: Annotated[bool, typer.Option(help="Sample one more, with a hint that names the best response.")] = True,
-    map: Annotated[list[str], typer.Option(help="FIELD=COLUMN, where a column's name does not say it.")] = [],  # noqa: B006
-    on_error: Annotated[Literal["stop", "skip"], typer.Option(help="What a row that cannot be read does.")] = "stop",
-    limit: Annotated[int | None, typer.Option(min=1, help="Use this many rows at most.")] = None,
-    temperature: Annotated[float, typer.Option(min=0, help="Of the teacher, above 0.")] = 0.5,
-    max_tokens: Annotated[int, typer.Option(min=1, help="The teacher's longest answer.")] = 4096,
-    seed: Annotated[int, typer.Option(help="Of the random draws, and of the order of chosen and rejected.")] = 0,
-    concurrency: Annotated[int, typer.Option(min=1, help="Most comparisons in work.")] = 64,
+    concurrency: Annotated[int, typer.Option(min=1, max=100_000, help="Most comparisons in work.")] = 64,
+    fail_on: FailOn = "any",
     force: Force = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Sample a judge's trajectories and keep those that are right: data for rejective fine-tuning (SPCT).
 
@@ -57,45 +51,61 @@ def command(
     (with binary=true, as in the recipes of SPCT).
 
     Every finished completion is kept in OUT/journal.sqlite. To go on after an interruption, give the same command
-    again.
+    again. The exit code is 3 where nothing was kept, too.
     """
-    given = dict(locals())
-    from fathom import engines
     from fathom.answers import checking
-    from fathom.checkpoints import located
-    from fathom.cli._engine import named, options
+    from fathom.cli import _dry_run
+    from fathom.cli._failures import check_failures, check_kept
     from fathom.cli._journalled import made
+    from fathom.cli._running import spending, spent_in_words
     from fathom.cli._skipped import report
     from fathom.engines import Sampling
+    from fathom.engines.opening import meter, open_engine
     from fathom.judging import as_trained
     from fathom.provenance import provenance
     from fathom.reading import as_mapping, read
+    from fathom.settings import flat
     from fathom.synth import rejection
 
     sets = (f"{name}.jsonl" for name in ("rft", "rejected", "comparisons", "votes", "skipped"))
-    claimed = claim(folder_outputs("--out", out, *sets, journal="journal.sqlite"))
-    # Nothing else is to be taken from what the teacher itself was trained to be.
-    chosen = as_trained(out, **options(judge_option, {"name": judge, "trained": prompt == "trained" or None}))
-    sampling = Sampling(temperature=temperature, max_tokens=max_tokens, seed=seed)
-    source = read(file, mapping=as_mapping(map), seed=seed, on_error=on_error, limit=limit)
+    claimed = claim(folder_outputs("--out", out, *sets, journal=None if engine.journal else "journal.sqlite"))
+    if engine.journal:
+        check_journal(engine.journal)
+    # No checkpoint's: nothing is to be taken from what the teacher itself was trained to be.
+    chosen = as_trained(None, **judge.arguments)
+    rows = read(file, mapping=as_mapping(source.map), seed=sampling.seed, on_error=source.on_error, limit=source.limit)
+    journal = engine.journal or out / "journal.sqlite"
     with checking(chosen) as able:
         settings = rejection.Settings(
-            judge=able, samples=samples, hints=hints, sampling=sampling, concurrency=concurrency
+            judge=able,
+            samples=samples,
+            hints=hints,
+            sampling=Sampling(**sampling.model_dump(exclude_none=True)),
+            concurrency=concurrency,
         )
-        comparisons = rejection.ready(source, settings)
-        flags = options(engine_option, {"base_url": base_url})
-        teacher = engines.open(named(engine, base_url), located(model), **flags)
-        claimed.settle(engine=teacher.identity)
+        comparisons = rejection.ready(rows, settings)
         each = partial(rejection.sampled, comparisons, settings=settings)
-        trajectories = made("comparisons sampled", len(comparisons), teacher, out / "journal.sqlite", each, _readable)
-    report(source.skipped, out / "skipped.jsonl")
+        if dry_run:
+            return _dry_run.sampled(engine, bounds, len(comparisons), each, journal)
+        teacher = meter(open_engine(engine), engine, bounds)
+        claimed.settle(engine=teacher.identity)
+        trajectories, counts = made("comparisons sampled", len(comparisons), teacher, journal, each, _outcome)
+    report(rows.skipped, out / "skipped.jsonl")
     result = rejection.Result(settings, tuple(chain.from_iterable(trajectories)))
-    inputs = [] if file == "-" else [Path(file)]
-    rejection.write(result, out, provenance(given | {"engine": teacher.identity}, inputs))
+    config = flat(engine) | flat(bounds) | flat(judge) | flat(sampling) | source.model_dump()
+    config |= {"file": file, "samples": samples, "hints": hints, "concurrency": concurrency}
+    config |= {"engine": teacher.identity}
+    config.pop("journal")
+    told = provenance(config, [] if file == "-" else [Path(file)]) | {"spent": spending(teacher)}
+    rejection.write(result, out, told)
     typer.echo(rejection.table(result))
-    if warning := rejection.warning(result):
-        typer.echo(warning, err=True)
+    typer.echo(spent_in_words(teacher), err=True)
+    check_failures(counts, fail_on, teacher.failure, completed=teacher.completed)
+    check_kept(rejection.warning(result), fail_on)
 
 
-def _readable(trajectories: Sequence[Trajectory]) -> bool:
-    return all(each.vote.status == "ok" for each in trajectories)
+def _outcome(trajectories: Sequence[Trajectory]) -> RowOutcome:
+    from fathom.judging import RowOutcome
+
+    statuses = {str(each.vote.status) for each in trajectories}
+    return RowOutcome(statuses <= {"ok"}, "failed" in statuses)

@@ -4,28 +4,37 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from fathom.cli._verb import Force, claim, folder_outputs
-from fathom.engines import ENGINES
+from fathom.cli._failures import FailOn
+from fathom.cli._options import DryRun, File, with_settings
+from fathom.cli._verb import Force, check_journal, claim, folder_outputs
 from fathom.errors import FathomError
+from fathom.settings import BoundSettings, EngineSettings, SamplingSettings, SourceSettings
+
+if TYPE_CHECKING:
+    from fathom.judging import RowOutcome
+    from fathom.synth import Made
 
 
+@with_settings
 def command(
-    file: Annotated[str, typer.Argument(help="JSONL, JSON, Parquet or a datasets folder of any layout; - for stdin.")],
+    file: File,
+    engine: EngineSettings,
+    bounds: BoundSettings,
+    source: SourceSettings,
     out: Annotated[Path, typer.Option(help="The folder for training sets, manifest and journal.")],
-    engine: Annotated[str, typer.Option(help=f"What runs the teacher: {', '.join(ENGINES)}.")] = "local",
-    model: Annotated[str | None, typer.Option(help="The teacher: a checkpoint's folder or a name.")] = None,
+    sampling: SamplingSettings = SamplingSettings(temperature=0.8, max_tokens=4096),  # noqa: B008
     arm: Annotated[
         list[str],
         typer.Option(
             help="mix, breadth, depth or vanilla; several may be given, and share the teacher's samples. Or verifier."
         ),
     ] = ["mix"],  # noqa: B006
-    samples: Annotated[int, typer.Option(min=1, help="Vanilla rationales a comparison.")] = 2,
-    keep: Annotated[int, typer.Option(min=1, help="Most principles of a breadth rationale.")] = 10,
+    samples: Annotated[int, typer.Option(min=1, max=1000, help="Vanilla rationales per comparison.")] = 2,
+    keep: Annotated[int, typer.Option(min=1, max=1000, help="Most principles of a breadth rationale.")] = 10,
     standardise: Annotated[
         Literal["auto", "llm"], typer.Option(help="auto asks the teacher only where no principles can be read.")
     ] = "auto",
@@ -36,42 +45,53 @@ def command(
         Literal["none", "consistent"], typer.Option(help="consistent drops rationales whose verdict is not the label.")
     ] = "none",
     domain: Annotated[
-        Literal["preference", "correctness"] | None, typer.Option(help="Of comparisons that name none.")
+        Literal["preference", "correctness"] | None,
+        typer.Option(help="Of comparisons whose row names none: which answer is liked better, or which is right."),
     ] = None,
-    map: Annotated[list[str], typer.Option(help="FIELD=COLUMN, where a column's name does not say it.")] = [],  # noqa: B006
-    on_error: Annotated[Literal["stop", "skip"], typer.Option(help="What a row that cannot be read does.")] = "stop",
-    limit: Annotated[int | None, typer.Option(min=1, help="Use this many rows at most.")] = None,
-    temperature: Annotated[float, typer.Option(min=0, help="Of the teacher, in every step.")] = 0.8,
-    max_tokens: Annotated[int, typer.Option(min=1, help="The teacher's longest answer.")] = 4096,
-    seed: Annotated[int, typer.Option(help="Of the random draws, and of the order of chosen and rejected.")] = 0,
-    concurrency: Annotated[int, typer.Option(min=1, help="Most requests in flight.")] = 64,
+    concurrency: Annotated[int, typer.Option(min=1, max=100_000, help="Most requests in flight.")] = 64,
     truncated: Annotated[
         float | None,
         typer.Option(
             min=0, max=0.9, help="(verifier) Share of first sentences of right solutions, as wrong ones. Default: 0."
         ),
     ] = None,
+    fail_on: FailOn = "any",
     force: Force = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Make training rationales: breadth for preference, depth for correctness.
 
-        fathom synth pairs.jsonl --model ./teacher --out synthesised
+        fathom synth pairs.jsonl --model ./teacher --domain preference --out synthesised
+        fathom synth pairs.jsonl --model judge-7b --base-url http://localhost:8000/v1 --arm breadth --out synthesised
 
     A teacher judges each comparison a few times. Breadth merges what it wrote; depth judges anew against the teacher's
-    own solution. OUT gets ARM.jsonl (TRL prompt-completion rows), rejected.jsonl (texts and reasons) and manifest.json
-    (counts, tokens, the teacher's accuracy after every stage); with --on-error skip also skipped.jsonl.
+    own solution. The arm mix makes breadth of comparisons whose domain is preference, and depth where it is
+    correctness: --domain names it for all, --map domain=COLUMN names a column that holds it. OUT gets ARM.jsonl (TRL
+    prompt-completion rows), rejected.jsonl (texts and reasons) and manifest.json (counts, tokens, the teacher's
+    accuracy after every stage); with --on-error skip also skipped.jsonl.
 
     Every finished completion is kept in OUT/journal.sqlite. To go on after an interruption, give the same command
-    again.
+    again. The exit code is 3 where nothing was kept for an arm, too.
 
     The arm verifier asks no teacher: it makes YES and NO of responses with a reference answer and scores of 1 and 0. It
     stands alone.
 
         fathom synth solutions.jsonl --arm verifier --truncated 0.11 --out verifier
     """
-    given = dict(locals()) | {"truncated": truncated or 0.0}
+    own = {
+        "file": file,
+        "arm": arm,
+        "samples": samples,
+        "keep": keep,
+        "standardise": standardise,
+        "merge": merge,
+        "filter": filter,
+        "domain": domain,
+        "concurrency": concurrency,
+        "truncated": truncated or 0.0,
+    }
     if set(arm) == {"verifier"}:
-        return _verifier(given)
+        return _verifier(own, source, sampling.seed, out, dry_run)
     if "verifier" in arm:
         raise FathomError(
             "the arm verifier stands alone, as it asks no teacher; make it and the other arms in two calls, each with "
@@ -79,13 +99,17 @@ def command(
         )
     if truncated is not None:
         raise FathomError(f"--truncated {truncated} goes with --arm verifier alone, and changes nothing without it")
-    from fathom import engines, synth
-    from fathom.checkpoints import located
+    from fathom import synth
+    from fathom.cli import _dry_run
+    from fathom.cli._failures import check_failures, check_kept
     from fathom.cli._journalled import made
+    from fathom.cli._running import spending, spent_in_words
     from fathom.cli._skipped import report
     from fathom.engines import Sampling
+    from fathom.engines.opening import meter, open_engine
     from fathom.provenance import provenance
     from fathom.reading import as_mapping, read
+    from fathom.settings import flat
 
     settings = synth.Settings(
         arms=tuple(dict.fromkeys(arm)),  # type: ignore[arg-type]
@@ -95,39 +119,57 @@ def command(
         merge=merge,
         filter=filter,
         domain=domain,
-        sampling=Sampling(temperature=temperature, max_tokens=max_tokens, seed=seed),
+        sampling=Sampling(**sampling.model_dump(exclude_none=True)),
         concurrency=concurrency,
     )
     sets = (f"{name}.jsonl" for name in (*settings.arms, "rejected", "skipped"))
-    claimed = claim(folder_outputs("--out", out, *sets, journal="journal.sqlite"))
-    source = read(file, mapping=as_mapping(map), seed=seed, on_error=on_error, limit=limit)
-    comparisons = synth.ready(source, settings)
-    teacher = engines.open(engine, model and located(model))
+    claimed = claim(folder_outputs("--out", out, *sets, journal=None if engine.journal else "journal.sqlite"))
+    if engine.journal:
+        check_journal(engine.journal)
+    rows = read(file, mapping=as_mapping(source.map), seed=sampling.seed, on_error=source.on_error, limit=source.limit)
+    comparisons = synth.ready(rows, settings)
+    journal = engine.journal or out / "journal.sqlite"
+    if dry_run:
+        return _dry_run.synthesised(engine, bounds, comparisons, settings, journal)
+    teacher = meter(open_engine(engine), engine, bounds)
     claimed.settle(engine=teacher.identity)
     each = partial(synth.each, comparisons, settings=settings)
-    rows = made(
-        "comparisons synthesised", len(comparisons), teacher, out / "journal.sqlite", each, readable=lambda _: True
-    )
-    result = synth.Result(settings, tuple(rows))
-    report(source.skipped, out / "skipped.jsonl")
-    inputs = [] if file == "-" else [Path(file)]
-    synth.write(result, out, provenance(given | {"engine": teacher.identity}, inputs))
+    pieces, counts = made("comparisons synthesised", len(comparisons), teacher, journal, each, _outcome)
+    report(rows.skipped, out / "skipped.jsonl")
+    result = synth.Result(settings, tuple(pieces))
+    config = flat(engine) | flat(bounds) | flat(sampling) | source.model_dump() | own | {"engine": teacher.identity}
+    config.pop("journal")
+    told = provenance(config, [] if file == "-" else [Path(file)]) | {"spent": spending(teacher)}
+    synth.write(result, out, told)
     typer.echo(synth.table(result))
+    typer.echo(spent_in_words(teacher), err=True)
+    check_failures(counts, fail_on, teacher.failure, completed=teacher.completed)
+    check_kept(synth.warning(result), fail_on)
 
 
-def _verifier(given: dict[str, Any]) -> None:
+def _outcome(made: Made) -> RowOutcome:
+    from fathom.judging import RowOutcome
+
+    return RowOutcome(bool(made.rationales), made.failed)
+
+
+def _verifier(own: dict[str, Any], source: SourceSettings, seed: int, out: Path, dry_run: bool) -> None:
     from fathom.cli._skipped import report
     from fathom.provenance import provenance, write_json
     from fathom.reading import as_mapping, read, write_jsonl
     from fathom.synth import verifying
 
-    file, out, seed = given["file"], given["out"], given["seed"]
+    file = own["file"]
     claim(folder_outputs("--out", out, "verifier.jsonl", "skipped.jsonl"))
-    mapping, on_error = as_mapping(given["map"]), given["on_error"]
-    source = read(file, mapping=mapping, seed=seed, on_error=on_error, limit=given["limit"])
-    rows = verifying.examples(source, truncated=given["truncated"], seed=seed)
-    report(source.skipped, out / "skipped.jsonl")
-    write_jsonl(out / "verifier.jsonl", rows)
-    counts = verifying.counts(rows)
-    write_json(out / "manifest.json", provenance(given, [] if file == "-" else [Path(file)]) | {"completions": counts})
-    typer.echo(f"YES {counts['YES']}, NO {counts['NO']}, of which truncated {counts['truncated']}")
+    rows = read(file, mapping=as_mapping(source.map), seed=seed, on_error=source.on_error, limit=source.limit)
+    examples = verifying.examples(rows, truncated=own["truncated"], seed=seed)
+    counts = verifying.counts(examples)
+    told = f"YES {counts['YES']}, NO {counts['NO']}, of which truncated {counts['truncated']}"
+    if dry_run:
+        typer.echo(f"{told}\ndry run: this arm asks no model; no file was written")
+        return
+    report(rows.skipped, out / "skipped.jsonl")
+    write_jsonl(out / "verifier.jsonl", examples)
+    config = source.model_dump() | own | {"seed": seed}
+    write_json(out / "manifest.json", provenance(config, [] if file == "-" else [Path(file)]) | {"completions": counts})
+    typer.echo(told)

@@ -177,7 +177,10 @@ def read_only(path: Path) -> sqlite3.Connection:
     if not path.is_file():
         raise FathomError(f"{path}: no such journal; allowed is a file that --journal wrote, or OUT.journal")
     try:
-        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
+        # A reader of a write-ahead journal leaves two files behind, unless it is told that nobody writes at present.
+        writing = path.with_name(f"{path.name}-wal").exists()
+        uri = f"{path.resolve().as_uri()}?mode=ro{'' if writing else '&immutable=1'}"
+        connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
     except sqlite3.Error as error:
         raise FathomError(f"cannot read {path} as a journal: {error}") from error

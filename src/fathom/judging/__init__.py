@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, get_args, get_origin, get_type_hints
+from typing import Any, BinaryIO, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from pydantic_core import to_json
 
@@ -37,7 +37,20 @@ META = "meta"
 """The `kind` that it names beside those of a meta reward model, whose judge's votes it scores."""
 
 
-def as_trained(checkpoint: Path, **settings: Any) -> Judge:
+class RowOutcome(NamedTuple):
+    """What became of one row."""
+
+    readable: bool
+    """Whether it has a verdict, or, of a ranking, whether no pair is missing."""
+    failed: bool = False
+    """Whether any call for it failed, also where other votes give it a verdict."""
+
+
+Done = Callable[[RowOutcome], None]
+"""Called after each row that was written."""
+
+
+def as_trained(checkpoint: Path | None, **settings: Any) -> Judge:
     """The judge that a checkpoint was trained to be, or the Mix judge with instructions where nothing is said.
 
     `settings` are the judge's own; those that are not None go before what the checkpoint says, which holds for the
@@ -45,7 +58,7 @@ def as_trained(checkpoint: Path, **settings: Any) -> Judge:
     take, and for a description that cannot be read.
     """
     given = {key: value for key, value in settings.items() if value is not None}
-    described = {"name": "mix"} | _description(checkpoint / DESCRIPTION)
+    described = {"name": "mix"} | (_description(checkpoint / DESCRIPTION) if checkpoint else {})
     if described.pop("kind", None) == META:
         raise FathomError(f"{checkpoint} is a meta reward model, which scores a judge's votes: give it as --meta")
     chosen = given if given.get("name", described["name"]) != described["name"] else described | given
@@ -117,14 +130,15 @@ async def rows(
 
 
 async def write_verdicts(
-    voter: Voter, comparisons: Iterable[Comparison], sink: BinaryIO, done: Callable[[bool], None]
+    voter: Voter, comparisons: Iterable[Comparison], sink: BinaryIO, done: Done
 ) -> dict[str, Tally]:
-    """Writes a line of JSON a verdict and returns the tallies; tells `done` after each whether it could be read."""
+    """Writes a line of JSON per verdict and returns the tallies; calls `done` after each."""
     tallies: dict[str, Tally] = {}
-    async for row in rows(voter, comparisons):
+    async for comparison, verdict in verdicts(voter, comparisons, concurrency=256):
+        row = verdict_row(comparison, verdict)
         _write(sink, row)
         count(row, tallies)
-        done(row["status"] is Status.OK)
+        done(RowOutcome(verdict.status is Status.OK, verdict.failed))
     return tallies
 
 
@@ -216,9 +230,7 @@ def _write(sink: BinaryIO, row: Mapping[str, Any]) -> None:
     sink.write(to_json(row, bytes_mode="base64", fallback=str) + b"\n")
 
 
-async def write_judged(
-    voter: Voter, comparisons: Iterable[Comparison], sink: BinaryIO, done: Callable[[bool], None]
-) -> None:
+async def write_judged(voter: Voter, comparisons: Iterable[Comparison], sink: BinaryIO, done: Done) -> None:
     """Writes a line of JSON for each comparison: a verdict, or the ranking by a judge of pairs of more than two."""
 
     async def judged(comparison: Comparison) -> Verdict | Ranking:
@@ -228,10 +240,10 @@ async def write_judged(
     async for comparison, result in verdicts(judged, comparisons):
         if isinstance(result, Ranking):
             _write(sink, ranking_row(comparison, result))
-            done(bool(result.order))
+            done(_ranked(result))
         else:
             _write(sink, verdict_row(comparison, result))
-            done(result.status is Status.OK)
+            done(RowOutcome(result.status is Status.OK, result.failed))
 
 
 # Rankings and preferences ---------------------------------------------------------------------------------------------
@@ -239,16 +251,20 @@ async def write_judged(
 Ranked = Callable[[Comparison], Awaitable[Ranking]]
 
 
+def _ranked(ranking: Ranking) -> RowOutcome:
+    return RowOutcome(not ranking.missing, any(verdict.failed for verdict in ranking.verdicts.values()))
+
+
 async def write_rankings(
-    ranked: Ranked, comparisons: Iterable[Comparison], sink: BinaryIO, done: Callable[[bool], None]
+    ranked: Ranked, comparisons: Iterable[Comparison], sink: BinaryIO, done: Done
 ) -> dict[str, rankings.RankingTally]:
-    """Writes a line of JSON a ranking and returns the tallies; tells `done` after each whether it could be read."""
+    """Writes a line of JSON per ranking and returns the tallies; calls `done` after each."""
     tallies: dict[str, rankings.RankingTally] = {}
     async for comparison, ranking in verdicts(ranked, comparisons):
         row = ranking_row(comparison, ranking)
         _write(sink, row)
         rankings.count(row, tallies)
-        done(not row["missing"])
+        done(_ranked(ranking))
     return tallies
 
 
@@ -257,7 +273,7 @@ async def write_preferences(
     prefer: Callable[[Ranking], Preference | LeftOut],
     comparisons: Iterable[Comparison],
     sink: BinaryIO,
-    done: Callable[[bool], None],
+    done: Done,
 ) -> tuple[Counter[str], Usage]:
     """Writes a line of JSON a preference. Returns how many were "written" and left out, by reason, and the tokens."""
     counts: Counter[str] = Counter(written=0)
@@ -268,7 +284,7 @@ async def write_preferences(
             _write(sink, preference_row(comparison, preference))
         counts["written" if isinstance(preference, Preference) else preference] += 1
         usage += ranking.usage
-        done(not ranking.missing)
+        done(_ranked(ranking))
     return counts, usage
 
 

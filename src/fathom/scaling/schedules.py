@@ -93,6 +93,20 @@ SCHEDULES: Mapping[str, Schedule] = {
     "pivot": pivot,
 }
 
+FIXED = frozenset({"round-robin", "circular"})
+"""Schedules of one round, which asks the same pairs whatever their outcomes are."""
+
+
+def most_pairs(schedule: str, n: int) -> int:
+    """The most pairs that the schedule of that name asks of n responses, whatever their outcomes are.
+
+    Knock-out and pivot ask all pairs where everything ties, or where each pivot turns out the best.
+    """
+    every = n * (n - 1) // 2
+    if schedule == "swiss":
+        return min(every, (n - 1).bit_length() * (n // 2))
+    return len(next(SCHEDULES[schedule](n))) if schedule in FIXED else every
+
 
 def _pair(i: int, j: int) -> Pair:
     return (i, j) if i < j else (j, i)

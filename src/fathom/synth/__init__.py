@@ -21,7 +21,7 @@ from fathom.engines import Engine
 from fathom.records import Comparison
 from fathom.synth.merging import merge
 from fathom.synth.pipeline import FITTING, Arm, Made, Rejected, Settings, Structure, each, ready
-from fathom.synth.result import Accuracy, Result, table, write
+from fathom.synth.result import Accuracy, Result, table, warning, write
 
 __all__ = [
     "FITTING",
@@ -37,6 +37,7 @@ __all__ = [
     "ready",
     "synthesise",
     "table",
+    "warning",
     "write",
 ]
 

@@ -77,6 +77,8 @@ class Rejected:
     text: str
     sample: int | None = None
     structure: Structure | None = None
+    failed: bool = False
+    """Whether the call failed, so that the same command asks again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,11 @@ class Made:
     rejected: tuple[Rejected, ...]
     usage: Mapping[Stage, Usage]
 
+    @property
+    def failed(self) -> bool:
+        """Whether any call for it failed."""
+        return any(rejected.failed for rejected in self.rejected)
+
 
 def ready(comparisons: Iterable[Comparison], settings: Settings) -> list[Comparison]:
     """The comparisons, with the settings' domain where they name none. Raises FathomError where one cannot be used."""
@@ -101,8 +108,10 @@ def ready(comparisons: Iterable[Comparison], settings: Settings) -> list[Compari
             )
         if comparison.domain is None and "mix" in settings.arms:
             raise FathomError(
-                f"comparison {comparison.id} has no domain, and the mix arm needs one (preference or correctness): "
-                "give all of them one with --domain, or name the column that holds it with --map domain=COLUMN"
+                f"comparison {comparison.id} has no domain, and the mix arm needs one: give all comparisons one with "
+                "--domain preference (which response is liked better) or --domain correctness (which one is right); "
+                "where they are of both kinds, name the column that says preference or correctness with --map "
+                "domain=COLUMN; or make one structure for all with --arm breadth or --arm depth"
             )
     return filled
 
@@ -171,16 +180,17 @@ async def _make(comparison: Comparison, engine: Engine, settings: Settings) -> M
     )
 
 
-async def _attempt(step: Awaitable[Rationale], reject: Callable[[str, str, str], Rejected]) -> Rationale | Rejected:
+async def _attempt(step: Awaitable[Rationale], reject: Callable[..., Rejected]) -> Rationale | Rejected:
     try:
         return await step
     except Unreadable as error:
-        return reject(error.stage, error.reason, error.text)
+        return reject(error.stage, error.reason, error.text, failed=error.failed)
 
 
 async def _standardised(steps: Steps, vote: Vote, sample: int, settings: Settings) -> Rationale:
     if vote.status in _UNUSABLE:
-        raise Unreadable("sample", vote.error or f"the text is {vote.status}", vote.text)
+        failed = vote.status is Status.FAILED
+        raise Unreadable("sample", vote.error or f"the text is {vote.status}", vote.text, failed=failed)
     if settings.standardise == "auto" and vote.rationale and vote.rationale.units:
         return vote.rationale
     return await steps.standardise(vote, sample)

@@ -150,6 +150,19 @@ def table(result: Result) -> str:
     return "\n".join([*lines, f"{len(result.rejected)} texts rejected"])
 
 
+def warning(result: Result) -> str | None:
+    """Which training sets are empty, by the commonest reason for a rejection; None where none is."""
+    empty = [arm for arm in result.settings.arms if not result.rationales(arm)]
+    if not empty or not result.made:
+        return None
+    reasons = Counter(f"{lost.stage}: {lost.reason}" for lost in result.rejected)
+    [(reason, count)] = reasons.most_common(1) or [("none", 0)]
+    return (
+        f"kept 0 rationales of {len(result.made)} comparisons for {', '.join(empty)}; the commonest reason for a "
+        f"rejection is {reason!r} ({count} of {reasons.total()}): see rejected.jsonl"
+    )
+
+
 def _table_row(accuracy: Accuracy) -> str:
     correct = f"{accuracy.correct}/{accuracy.labelled}"
     strict = "{mean:.3f} [{low:.3f}, {high:.3f}]".format(**accuracy.summary()["strict"])

@@ -23,13 +23,14 @@ Stage = Literal["sample", "standardise", "merge", "solve", "choose", "refine"]
 
 
 class Unreadable(Exception):  # noqa: N818
-    """A step gave nothing that can be used. `text` is what the teacher wrote."""
+    """A step gave nothing that can be used. `text` is what the teacher wrote; `failed` says that its call failed."""
 
-    def __init__(self, stage: str, reason: str, text: str = "") -> None:
+    def __init__(self, stage: str, reason: str, text: str = "", *, failed: bool = False) -> None:
         super().__init__(f"{stage}: {reason}")
         self.stage = stage
         self.reason = reason
         self.text = text
+        self.failed = failed
 
 
 @dataclass
@@ -120,7 +121,7 @@ class Steps:
         try:
             completion: Completion = await self.engine.complete(request)
         except EngineError as error:
-            raise Unreadable(stage, f"the engine failed: {error}") from error
+            raise Unreadable(stage, f"the engine failed: {error}", failed=True) from error
         self._spent(stage, completion.usage)
         if completion.finish_reason != "stop":
             raise Unreadable(stage, f"the answer was cut off ({completion.finish_reason})", completion.text)

@@ -1,0 +1,198 @@
+"""`--dry-run`: what a verb would ask, how much of it, and what it can cost. Nothing is sent and no file is written."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from fathom.engines import Engine, Request
+    from fathom.engines.planning import Plan, Preview
+    from fathom.judges import Voter
+    from fathom.judging.planning import Work
+    from fathom.reading import Comparisons
+    from fathom.records import Comparison
+    from fathom.settings import BoundSettings, EngineSettings, JudgingSettings
+    from fathom.synth import Settings
+
+
+def judged(
+    settings: JudgingSettings, comparisons: Iterable[Comparison], out: Path | None, *, pairs_alone: bool = False
+) -> None:
+    """The plan of `fathom judge`, and, with `pairs_alone`, of `fathom probe`."""
+    from fathom.judging.planning import verdict
+
+    _judging(settings, comparisons, out, lambda _: verdict, pairs_alone=pairs_alone)
+
+
+def ranked(settings: JudgingSettings, comparisons: Comparisons, out: Path | None, schedule: str) -> None:
+    """The plan of `fathom rank` and `fathom pairs`."""
+    from fathom.judging.planning import ranking
+
+    _judging(settings, comparisons, out, lambda preview: ranking(schedule, preview.engine))
+
+
+def evaluated(settings: JudgingSettings, comparisons: Comparisons, out: Path, name: str) -> None:
+    """The plan of one benchmark of `fathom eval`."""
+    from fathom.judging import planning
+
+    typer.echo(f"{name}:")
+    _judging(settings, comparisons, out, lambda _: planning.judged)
+
+
+def _judging(
+    settings: JudgingSettings,
+    comparisons: Iterable[Comparison],
+    out: Path | None,
+    work: Callable[[Preview], Work],
+    **options: bool,
+) -> None:
+    from fathom.cli._judging import journal_of
+    from fathom.engines.planning import preview
+    from fathom.judging.planning import plan
+
+    journal = journal_of(settings.engine.journal, out)
+    previewed = preview(settings.engine, journal)
+    rows = plan(settings, comparisons, previewed.engine, work(previewed), **options)
+    show(rows, previewed, settings.engine, settings.bounds, journal)
+
+
+def compared(
+    engines: Sequence[EngineSettings],
+    bounds: BoundSettings,
+    voter_of: Callable[[Engine], Voter],
+    comparisons: Iterable[Comparison],
+    journal: Path | None,
+) -> None:
+    """The plan of `fathom compare-engines`: each engine is asked everything, and once more where texts differ."""
+    from fathom.engines.planning import preview
+    from fathom.judging.planning import counted
+
+    listed = list(comparisons)
+    for number, settings in enumerate(engines, 1):
+        previewed = preview(settings, journal)
+        rows = counted(voter_of(previewed.engine), listed)
+        typer.echo(f"engine {number} ({settings.name}), asked again for log-probabilities where texts differ:")
+        previewed.engine.plan.double()
+        show(rows, previewed, settings, bounds, journal)
+
+
+def synthesised(
+    engine: EngineSettings,
+    bounds: BoundSettings,
+    comparisons: Sequence[Comparison],
+    settings: Settings,
+    journal: Path | None,
+) -> None:
+    """The plan of `fathom synth`: the most that each step can ask."""
+    from fathom.engines.planning import preview
+    from fathom.synth.planning import plan
+
+    previewed = preview(engine, journal)
+    stages = plan(comparisons, settings, previewed.engine)
+    certain = ("sample",)
+    told = (f"{stage} {'' if stage in certain else 'at most '}{calls:,}" for stage, calls in stages.items())
+    show(len(comparisons), previewed, engine, bounds, journal, {"calls by step": ", ".join(told)})
+
+
+def sampled(
+    engine: EngineSettings,
+    bounds: BoundSettings,
+    rows: int,
+    each: Callable[[Engine], AsyncIterator[object]],
+    journal: Path | None,
+) -> None:
+    """The plan of `fathom rejection-sample`."""
+    import asyncio
+
+    from fathom.engines.planning import preview
+
+    previewed = preview(engine, journal)
+
+    async def counting() -> None:
+        async for _ in each(previewed.engine):
+            pass
+
+    asyncio.run(counting())
+    show(rows, previewed, engine, bounds, journal)
+
+
+def show(
+    rows: int,
+    previewed: Preview,
+    engine: EngineSettings,
+    bounds: BoundSettings,
+    journal: Path | None,
+    more: Mapping[str, str] | None = None,
+) -> None:
+    """The plan as lines on standard output, `more` among them, with one prompt."""
+    plan = previewed.engine.plan
+    for name, told in (_lines(rows, previewed, engine, bounds, journal) | dict(more or {})).items():
+        typer.echo(f"{name:<19}{told}")
+    if plan.first is not None:
+        typer.echo(_prompt(plan.first, previewed.tokenizer))
+    typer.echo("dry run: nothing was sent, and no file was written")
+
+
+def _lines(
+    rows: int, previewed: Preview, engine: EngineSettings, bounds: BoundSettings, journal: Path | None
+) -> dict[str, str]:
+    plan = previewed.engine.plan
+    most = "at most " if plan.at_most else ""
+    stored = f", of which {plan.stored:,} are in {journal}" if plan.stored else ""
+    if previewed.engine.known_identity is None:
+        stored = (
+            f" (what {journal} holds of them is known once the model is loaded)"
+            if journal and journal.is_file()
+            else ""
+        )
+    return {
+        "rows": f"{rows:,}",
+        "prompts": f"{len(plan.prompts):,} different ones",
+        "calls": f"{most}{plan.calls:,}{stored}",
+        "prompt tokens": f"{most}{plan.prompt_tokens:,} ({previewed.measured})",
+        "completion tokens": f"at most {plan.completion_tokens:,}",
+        "cost": _cost(plan, engine, bounds),
+        **_bound(plan, bounds),
+    }
+
+
+def _cost(plan: Plan, engine: EngineSettings, bounds: BoundSettings) -> str:
+    from fathom.engines.opening import price, price_line
+    from fathom.verdict import Usage
+
+    if engine.name in ("local", "vllm", "replay", "mini-teacher"):
+        return "none: the model runs in this process" if engine.name != "replay" else "none: replayed from a journal"
+    known = price(engine, bounds)
+    if known is None:
+        return (
+            f"no price is known for {engine.model}; give it as a line of --prices FILE: {price_line(engine.model)} "
+            "(US dollars per million tokens)"
+        )
+    most = known.of(Usage(plan.prompt_tokens, plan.completion_tokens))
+    return (
+        f"at most ${most:,.2f} (per million tokens: ${known.prompt:g} of prompts, ${known.completion:g} of completions)"
+    )
+
+
+def _bound(plan: Plan, bounds: BoundSettings) -> dict[str, str]:
+    if bounds.max_total_tokens is None or plan.tokens <= bounds.max_total_tokens:
+        return {}
+    return {"bound": f"--max-total-tokens {bounds.max_total_tokens:,} may stop the run before its end"}
+
+
+def _prompt(request: Request, tokenizer: Any) -> str:
+    """A prompt as the model gets it: in the form of its chat template where that is known, else turn by turn."""
+    sampling = request.sampling
+    head = f"\none prompt, as it is sent (temperature {sampling.temperature:g}, max_tokens {sampling.max_tokens:,}):"
+    if tokenizer is not None and tokenizer.chat_template is not None:
+        from fathom.engines.local import without_control
+
+        messages = without_control(tokenizer, request.messages)
+        text = tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, tokenize=False)
+        return f"{head}\n{text}\n"
+    turns = [f"--- {message['role']}\n{message['content']}" for message in request.messages]
+    return "\n".join([head, *turns, ""])

@@ -1,0 +1,85 @@
+"""What a run says and which exit code it has where rows failed: --fail-on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fathom.errors import FathomError, Incomplete
+
+if TYPE_CHECKING:
+    from fathom.engines import EngineError
+    from fathom.judging import RowOutcome
+
+
+def _fail_on(text: str) -> str:
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0.0 if text in ("any", "all", "never") else -1.0
+    if not 0 <= share < 1:
+        raise typer.BadParameter(f"{text!r}: expected any, all, never, or a share of the rows below 1, such as 0.01")
+    return text
+
+
+FailOn = Annotated[
+    str,
+    typer.Option(
+        help="With how many failed rows the exit code is 3: any, all, never, or more than this share of them.",
+        parser=_fail_on,
+        metavar="any|all|never|SHARE",
+    ),
+]
+
+
+@dataclass
+class RowCounts:
+    """How many rows were written so far, and in how many of them a call failed."""
+
+    rows: int = 0
+    failed: int = 0
+    without_verdict: int = 0
+
+    def add(self, outcome: RowOutcome) -> None:
+        self.rows += 1
+        self.failed += outcome.failed
+        self.without_verdict += outcome.failed and not outcome.readable
+
+
+def check_failures(counts: RowCounts, fail_on: str, last: EngineError | None, *, completed: int) -> None:
+    """Says on stderr how many rows failed, if any. `last` is the last failed call, `completed` counts the others.
+
+    Raises FathomError where no call succeeded, and Incomplete where more rows failed than --fail-on allows.
+    """
+    if not counts.failed:
+        return
+    nothing = not completed and counts.failed == counts.rows
+    what = "every call failed" if nothing else _how_many(counts)
+    message = f"{what}{f', the last one so: {last}' if last else ''}; the same command asks again"
+    if _too_many(counts, fail_on):
+        raise (FathomError if nothing else Incomplete)(message)
+    typer.secho(f"fathom: {message}", err=True, fg="yellow")
+
+
+def check_kept(warning: str | None, fail_on: str) -> None:
+    """Says a warning that nothing was kept. Raises Incomplete with it, unless --fail-on is never."""
+    if warning and fail_on != "never":
+        raise Incomplete(warning)
+    if warning:
+        typer.secho(f"fathom: {warning}", err=True, fg="yellow")
+
+
+def _how_many(counts: RowCounts) -> str:
+    kept = counts.failed - counts.without_verdict
+    verdicts = f" ({kept} of them have a verdict of their other votes)" if kept else ""
+    return f"{counts.failed} of {counts.rows} rows failed{verdicts}"
+
+
+def _too_many(counts: RowCounts, fail_on: str) -> bool:
+    if fail_on == "never":
+        return False
+    if fail_on == "all":
+        return counts.failed == counts.rows
+    return counts.failed > (0 if fail_on == "any" else float(fail_on) * counts.rows)

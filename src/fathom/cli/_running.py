@@ -1,0 +1,63 @@
+"""How a verb's long work ends: what is kept and how to go on, in one line, whatever stopped it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fathom.errors import FathomError, Interrupted
+
+if TYPE_CHECKING:
+    from fathom.engines.metering import Metered
+
+
+@contextmanager
+def resumable(journal: Path, out: Path | None = None) -> Iterator[None]:
+    """Turns what stops a run into one message that says what is kept in the journal and how to go on.
+
+    Raises Interrupted at Ctrl-C, and FathomError where a bound was met or `out` could not be written.
+    """
+    from fathom.engines.metering import SpentError
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(f"stopped; {_how_to_go_on(journal)}") from None
+    except SpentError as error:
+        raise FathomError(f"stopped: {error}; {_how_to_go_on(journal)}, with a higher bound") from None
+    except OSError as error:
+        if out is None:
+            raise
+        raise FathomError(f"cannot write {out}: {error}; {_how_to_go_on(journal)}") from error
+
+
+def _how_to_go_on(journal: Path) -> str:
+    if journal.name == ":memory:":
+        return "nothing was kept: --out or --journal keeps it"
+    return f"what is finished is in {journal}: give the same command again to go on"
+
+
+def spent(metered: Metered) -> str:
+    """Tokens and cost so far, for people."""
+    cost = "cost unknown" if metered.cost is None else f"${metered.cost:.2f}"
+    return f"{metered.usage.tokens:,} tokens, {cost}"
+
+
+def spent_in_words(metered: Metered) -> str:
+    """The last line of a run."""
+    if metered.shareable is None:
+        return "spent by this run: nothing, all completions were in the journal"
+    shared = f"{metered.shareable:.0%} of the prompts' text can be cached as prefixes"
+    return f"spent by this run: {spent(metered)}; {shared}"
+
+
+def spending(metered: Metered) -> dict[str, Any]:
+    """What a run records of its spending. What it found in the journal was spent by another."""
+    return {
+        "prompt_tokens": metered.usage.prompt_tokens,
+        "completion_tokens": metered.usage.completion_tokens,
+        "cost": metered.cost,
+        "shareable": metered.shareable,
+    }

@@ -1,0 +1,202 @@
+"""What a run would ask, counted without asking: the requests, their tokens, and how many are answered already.
+
+    engine = CountingEngine(identity, tokens, journal=Path("verdicts.jsonl.journal"))
+    ...                                     # judge with it: every call fails, after it was counted
+    engine.plan.calls, engine.plan.stored, engine.plan.prompt_tokens
+
+What is asked must not depend on the replies; where it does, a plan is made of the most that can be asked, and says
+`at_most`. Not counted are further tries of calls that fail, and calls that an engine hedges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fathom.checkpoints import fingerprint, located
+from fathom.engines import ChatMessage, Completion, EngineError, Request
+from fathom.engines.cache import read_only, request_key
+from fathom.engines.opening import open_engine, require_model
+from fathom.errors import FathomError, require
+from fathom.settings import EngineSettings
+
+BYTES_A_TOKEN = 4
+"""Of UTF-8, in English text, by the tokenizers of today's models."""
+
+Tokens = Callable[[Sequence[ChatMessage]], int]
+"""How many tokens a prompt has."""
+
+
+@dataclass
+class Plan:
+    """What a run asks. Tokens are those of calls that are not in the journal, and so have to be paid."""
+
+    calls: int = 0
+    stored: int = 0
+    """Of the calls, those that the journal answers."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    """As many as the limits of the completions allow."""
+    at_most: bool = False
+    """Whether some of the calls may turn out not to be needed."""
+    first: Request | None = None
+    prompts: set[int] = field(default_factory=set, repr=False)
+    """Hashes of the different prompts."""
+
+    @property
+    def tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+    def double(self) -> None:
+        """Every call may be made once more."""
+        self.calls, self.at_most = 2 * self.calls, True
+        self.prompt_tokens, self.completion_tokens = 2 * self.prompt_tokens, 2 * self.completion_tokens
+
+
+class CountingEngine:
+    """Counts each request once, as a journal would answer the second time, and completes none.
+
+    `identity` is that of the engine in whose place it stands; None where that is not known before the engine is
+    loaded, so that nothing is looked up in the `journal`. `extra` tokens more may be written by each call.
+    """
+
+    def __init__(self, identity: str | None, tokens: Tokens, *, journal: Path | None = None, extra: int = 0) -> None:
+        self.known_identity = identity
+        self.tokens = tokens
+        self.extra = extra
+        self.plan = Plan()
+        self._counted: set[str] = set()  # keys, which are hashes
+        self._journal = read_only(journal) if identity and journal and journal.is_file() else None
+
+    @property
+    def identity(self) -> str:
+        return self.known_identity or "not loaded"
+
+    async def complete(self, request: Request) -> Completion:
+        """Never returns: raises EngineError."""
+        self.count(request)
+        raise EngineError("a dry run asks nothing")
+
+    def count(self, request: Request, *, quoted: int = 0) -> None:
+        """Counts a request. `quoted` tokens of earlier replies may stand in its prompt beside what is there now."""
+        if not quoted and not self._is_new(request):
+            return
+        plan = self.plan
+        plan.at_most |= quoted > 0
+        plan.calls += 1
+        plan.first = plan.first or request
+        plan.prompts.add(hash((*(message["content"] for message in request.messages), quoted and plan.calls)))
+        if not quoted and self._is_stored(request):
+            plan.stored += 1
+            return
+        tries = 2 if self.extra else 1
+        plan.prompt_tokens += tries * (self.tokens(request.messages) + quoted)
+        plan.completion_tokens += request.sampling.max_tokens + self.extra
+
+    def _is_new(self, request: Request) -> bool:
+        before = len(self._counted)
+        self._counted.add(request_key(str(self.identity), request))
+        return len(self._counted) > before
+
+    def _is_stored(self, request: Request) -> bool:
+        if self._journal is None:
+            return False
+        key = request_key(str(self.identity), request)
+        return self._journal.execute("SELECT 1 FROM completions WHERE key = ?", (key,)).fetchone() is not None
+
+    def close(self) -> None:
+        if self._journal is not None:
+            self._journal.close()
+
+
+def estimated_tokens(messages: Sequence[ChatMessage]) -> int:
+    """About how many tokens a prompt has, by its length alone."""
+    return sum(-(-len(message["content"].encode()) // BYTES_A_TOKEN) for message in messages)
+
+
+class Preview(NamedTuple):
+    """An engine that only counts, and how: see `preview`."""
+
+    engine: CountingEngine
+    measured: str
+    """How the tokens of prompts are counted, for people."""
+    tokenizer: Any | None
+
+
+def preview(settings: EngineSettings, journal: Path | None = None) -> Preview:
+    """What counts the requests to the engine. No weights are loaded, but the tokenizer of a local model is.
+
+    Raises FathomError for an engine that cannot be had, as `open_engine` does.
+    """
+    tokenizer = _tokenizer(settings)
+    tokens, measured = estimated_tokens, f"estimated, {BYTES_A_TOKEN} characters a token"
+    if tokenizer is not None:
+        tokens, measured = _counted_by(tokenizer), "counted by the model's tokenizer"
+    extra = settings.arguments.get("longer")
+    engine = CountingEngine(_identity(settings), tokens, journal=journal, extra=extra if isinstance(extra, int) else 0)
+    return Preview(engine, measured, tokenizer)
+
+
+def _identity(settings: EngineSettings) -> str | None:
+    """The identity that the engine will have, where that can be told without loading a model."""
+    if settings.name == "local":
+        return _local_identity(settings)
+    return None if settings.name == "vllm" else open_engine(settings).identity
+
+
+def _local_identity(settings: EngineSettings) -> str | None:
+    """As `LocalEngine` makes it of the loaded model."""
+    from fathom.engines.local import located_checkpoint
+
+    require_model(settings)
+    name = located_checkpoint(located(settings.model or ""))
+    dtype = _dtype(settings, name)
+    revision = settings.arguments.get("revision")
+    try:
+        return None if dtype is None else f"local:{name}:{dtype}:{fingerprint(name, revision)}"
+    except FathomError:  # a model that is not here yet has no completions either
+        return None
+
+
+def _dtype(settings: EngineSettings, name: str) -> str | None:
+    """The precision that the local engine will load the weights in; None where the checkpoint does not say it."""
+    torch = require("torch", "local")
+    given, device = settings.arguments.get("dtype", "auto"), settings.arguments.get("device", "auto")
+    on_cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
+    if given != "auto" or on_cpu:
+        return "float32" if given == "auto" else str(given)
+    from transformers import AutoConfig
+
+    own = getattr(AutoConfig.from_pretrained(name, local_files_only=True), "dtype", None)
+    return None if own is None else str(own).removeprefix("torch.")
+
+
+def _tokenizer(settings: EngineSettings) -> Any | None:
+    """The tokenizer of a model in this process, where it is on this machine."""
+    if settings.name not in ("local", "vllm") or settings.model is None:
+        return None
+    if find_spec("transformers") is None:
+        return None
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(located(settings.model), local_files_only=True)
+    except (OSError, ValueError):
+        return None
+
+
+def _counted_by(tokenizer: Any) -> Any:
+    from fathom.engines.local import encode_chat
+
+    @lru_cache(maxsize=4096)  # votes share their prompts
+    def count(messages: tuple[tuple[str, str], ...]) -> int:
+        return len(encode_chat(tokenizer, [{"role": role, "content": content} for role, content in messages]))
+
+    def tokens(messages: Sequence[ChatMessage]) -> int:
+        return count(tuple((message["role"], message["content"]) for message in messages))
+
+    return tokens

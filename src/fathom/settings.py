@@ -1,0 +1,280 @@
+"""The settings of a run as values: what is asked, how it judges, how votes are counted, what may be spent.
+
+    JudgingSettings(
+        engine=EngineSettings(model="judge-7b", base_url="http://localhost:8000/v1"),
+        voting=VotingSettings(votes=8),
+        sampling=SamplingSettings(temperature=0.8),
+        bounds=BoundSettings(max_cost=5.0),
+    )
+
+`fathom.judging.session.Session` runs with these. The command line makes its options of the same fields, with their
+documentation as the help, so a run from Python and one from the shell take the same values. Values are only checked
+against each other here; nothing is opened, read or asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+
+from fathom.errors import FathomError
+from fathom.verdict import Aggregate, Invalid, Ties
+
+MAX_VOTES = 10_000
+"""More votes than this on one comparison are taken for a slip of the finger."""
+MAX_COUNT = 2**31 - 1
+"""The largest number of rows or tokens that a setting takes."""
+
+
+class Settings(BaseModel):
+    """What all settings share: they cannot be changed, and unknown names and numbers that are none are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+    panel: ClassVar[str] = ""
+    """The heading under which `--help` lists the options."""
+    flags: ClassVar[Mapping[str, str]] = {}
+    """Options whose name differs from that of their field."""
+
+
+def _votes(value: Any) -> Any:
+    if value == "adaptive":
+        return value
+    number = int(value) if isinstance(value, str) and value.isdecimal() else value
+    if type(number) is not int or not 1 <= number <= MAX_VOTES:
+        raise ValueError(f"{value!r}: expected a number from 1 to {MAX_VOTES}, or adaptive")
+    return number
+
+
+def _keep(value: Any) -> Any:
+    """A whole number is a number of votes, one with a decimal point a share: `1` keeps one vote, `1.0` all of them."""
+    if value is None:
+        return None
+    try:
+        number = (int(value) if value.isdecimal() else float(value)) if isinstance(value, str) else value
+    except ValueError:
+        number = 0
+    in_range = 0 < number <= 1 if isinstance(number, float) else number >= 1
+    if not in_range:
+        raise ValueError(f"{value!r}: expected a share above 0.0 and up to 1.0, or a number from 1")
+    return number
+
+
+class EngineSettings(Settings):
+    """Which model is asked, and by which engine."""
+
+    panel = "Engine"
+    flags = {"options": "engine_option"}
+
+    model: str | None = None
+    """A checkpoint's folder, a name on the hub or the server, mini, or a journal to replay."""
+    engine: str | None = None
+    """What runs the model: local, openai for a server, vllm, or replay for a journal. Default: local, or openai with
+    --base-url."""
+    base_url: str | None = None
+    """(openai) The server's address, as in http://localhost:8000/v1."""
+    options: dict[str, Any] = {}
+    """NAME=VALUE in YAML, any other setting of the engine: concurrency=256, timeout=60, ..."""
+    hedge: bool | None = None
+    """(openai) Send a call that takes far longer than most a second time, at most 2 % of the calls. Default: yes."""
+    device: str | None = None
+    """(local) auto, cpu, cuda, cuda:1, ..."""
+    dtype: str | None = None
+    """(local) auto, float32, bfloat16, ..."""
+    max_batch_tokens: int | None = Field(default=None, ge=1, le=MAX_COUNT)
+    """(local) Tokens in one batch; lower it if memory runs out."""
+    journal: Path | None = None
+    """Where finished completions are kept. Default: a file beside the output."""
+
+    @model_validator(mode="after")
+    def _one_address(self) -> Self:
+        if self.base_url is not None and self.engine not in (None, "openai"):
+            raise ValueError(
+                f"--engine {self.engine} asks no server, and --base-url names one; leave --engine out, or give "
+                "--engine openai"
+            )
+        return self
+
+    @property
+    def name(self) -> str:
+        """The engine: the one that is named, else openai where there is a `base_url`, else local."""
+        return self.engine or ("local" if self.base_url is None else "openai")
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What the engine is made with beside the model: what was given, and nothing else."""
+        named = {name: getattr(self, name) for name in ("base_url", "hedge", "device", "dtype", "max_batch_tokens")}
+        return {name: value for name, value in named.items() if value is not None} | self.options
+
+
+class BoundSettings(Settings):
+    """What a run may spend. It stops before a completion that could exceed a bound; what is finished is kept."""
+
+    panel = "Bounds"
+
+    max_cost: float | None = Field(default=None, ge=0)
+    """Stop before more US dollars than this are spent."""
+    max_total_tokens: int | None = Field(default=None, ge=0, le=MAX_COUNT)
+    """Stop before more tokens than this are read and written, in all."""
+    prices: Path | None = None
+    """YAML, MODEL: {prompt: 2.50, completion: 10.00} in US dollars per million tokens."""
+
+
+class SamplingSettings(Settings):
+    """How completions are drawn."""
+
+    panel = "Sampling"
+
+    temperature: float = Field(default=0.0, ge=0, le=2)
+    """0 is greedy decoding."""
+    max_tokens: int | None = Field(default=None, ge=1, le=MAX_COUNT)
+    """The longest completion. Default: the judge's own, 1 for yes_no and 2048 for most."""
+    seed: int = Field(default=0, ge=-(2**63), lt=2**63)
+    """Seed of the random draws, and of the order of chosen and rejected."""
+
+
+class JudgeSettings(Settings):
+    """Which judge asks, where the checkpoint does not say it or another one is wanted."""
+
+    panel = "Judge"
+    flags = {"options": "judge_option"}
+
+    judge: str | None = None
+    """A judge's name (docs/judges.md). Default: the checkpoint's own, or mix."""
+    style: Literal["vanilla", "breadth", "depth", "mix", "hybrid"] | None = None
+    """The structure of the rationale. Default: the checkpoint's own, or mix."""
+    prompt: Literal["trained", "instruct"] | None = None
+    """The plain prompt of training, or full instructions. Default: what the checkpoint needs."""
+    options: dict[str, Any] = {}
+    """NAME=VALUE in YAML, any other setting of the judge, such as binary=true."""
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What the judge is made with: what was given, and nothing else."""
+        trained = None if self.prompt is None else self.prompt == "trained"
+        named = {"name": self.judge, "style": self.style, "trained": trained}
+        return {name: value for name, value in named.items() if value is not None} | self.options
+
+
+class VotingSettings(Settings):
+    """How many votes are cast on a comparison, and how they become a verdict."""
+
+    panel = "Votes"
+
+    votes: Annotated[
+        PositiveInt | Literal["adaptive"],
+        BeforeValidator(_votes),
+        Field(json_schema_extra={"metavar": "NUMBER|adaptive"}),
+    ] = 1
+    """Votes on each comparison or pair, in each order; adaptive asks until the outcome is settled."""
+    max_votes: int | None = Field(default=None, ge=1, le=MAX_VOTES)
+    """(adaptive) The most votes, in each order. Default: 32."""
+    vote_error: float | None = Field(default=None, ge=0, lt=1)
+    """(adaptive) The accepted probability of another verdict than all votes would give, below 1. Default: 0.03."""
+    meta: Path | None = None
+    """A meta reward model (fathom train meta), which chooses the votes that count."""
+    keep: Annotated[
+        int | float | None, BeforeValidator(_keep), Field(json_schema_extra={"metavar": "SHARE|NUMBER"})
+    ] = None
+    """(meta) How many votes count: a share, or a number. Default: 0.5."""
+    swap: bool = True
+    """Vote in both orders of a pair; show a list in another order for every vote."""
+    aggregate: Aggregate | None = None
+    """What is counted: votes, scores, or the probability of the verdict. Default: the judge's own."""
+    invalid_votes: Invalid = "drop"
+    """Votes that cannot be read: drop counts the others, require gives no verdict then."""
+    tie_votes: Ties = "count"
+    """(majority) Votes for a tie: count lets a tie win, drop takes them as abstentions."""
+
+    @model_validator(mode="after")
+    def _all_in_use(self) -> Self:
+        adaptive = "--votes adaptive", self.votes == "adaptive"
+        needs = {"max_votes": adaptive, "vote_error": adaptive, "keep": ("--meta", self.meta is not None)}
+        for name, (needed, given) in needs.items():
+            value = getattr(self, name)
+            if value is not None and not given:
+                flag = name.replace("_", "-")
+                raise ValueError(f"--{flag} {value} goes with {needed} alone, and changes nothing without it")
+        if self.votes == "adaptive" and self.meta:
+            raise ValueError("--meta chooses among votes that are all there; --votes adaptive stops as they come")
+        return self
+
+    @property
+    def most(self) -> int:
+        """The most votes in each order of the responses."""
+        return (self.max_votes or 32) if self.votes == "adaptive" else self.votes
+
+    @property
+    def error(self) -> float:
+        """The accepted probability that adaptive voting stops at another verdict than all votes would give."""
+        return 0.03 if self.vote_error is None else self.vote_error
+
+    @property
+    def kept(self) -> int | float:
+        """How many votes a meta reward model keeps: a share, or a number."""
+        return 0.5 if self.keep is None else self.keep
+
+
+class SourceSettings(Settings):
+    """How comparisons are read from a file."""
+
+    panel = "Source"
+
+    map: list[str] = []
+    """FIELD=COLUMN, where a column's name does not say it."""
+    on_error: Literal["stop", "skip"] = "stop"
+    """What happens at a row that cannot be read."""
+    limit: int | None = Field(default=None, ge=1, le=MAX_COUNT)
+    """Read at most this many rows."""
+
+
+class JudgingSettings(Settings):
+    """Everything that decides the verdicts of a run beside the comparisons themselves."""
+
+    judge: JudgeSettings = JudgeSettings()
+    sampling: SamplingSettings = SamplingSettings()
+    voting: VotingSettings = VotingSettings()
+    engine: EngineSettings = EngineSettings()
+    bounds: BoundSettings = BoundSettings()
+
+    @model_validator(mode="after")
+    def _votes_differ(self) -> Self:
+        votes = self.voting.votes
+        if votes != 1 and self.sampling.temperature == 0:
+            raise ValueError(f"--votes {votes} at temperature 0 casts the same vote again; add --temperature 0.8, say")
+        return self
+
+
+def flag_of(kind: type[Settings], field: str) -> str:
+    """The name under which a field is an option of the command line and a key of a run's recorded configuration."""
+    return kind.flags.get(field, field)
+
+
+def flat(settings: Settings) -> dict[str, Any]:
+    """All settings by the names of their options, those of settings inside them too: what a run records."""
+    told: dict[str, Any] = {}
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        told |= flat(value) if isinstance(value, Settings) else {flag_of(type(settings), name): value}
+    return told
+
+
+def first_problem(error: ValidationError) -> tuple[str, str]:
+    """The name of the field that a validation error is about, empty for one about several, and what is wrong."""
+    problem = error.errors(include_url=False)[0]
+    field = str(problem["loc"][0]) if problem["loc"] else ""
+    message = problem["msg"].removeprefix("Value error, ")
+    return field, message
+
+
+def checked(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
+    """Settings of that kind. Raises FathomError where values contradict each other or are out of range."""
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        field, message = first_problem(error)
+        flag = flag_of(kind, field).replace("_", "-")
+        raise FathomError(f"--{flag}: {message}" if field else message) from None
