@@ -15,8 +15,13 @@ SHOWN = 5
 
 
 def report(skipped: Sequence[Skipped], path: Path | None) -> None:
-    """Tells on stderr what was skipped; with a `path` the first few, and all of it there, each row with its reason."""
+    """Tells on stderr what was skipped; with a `path` the first few, and all of it there, each row with its reason.
+
+    Where nothing was skipped, what an earlier run left at `path` goes.
+    """
     if not skipped:
+        if path is not None:
+            path.unlink(missing_ok=True)
         return
     from fathom.reading import write_jsonl
 
