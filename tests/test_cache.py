@@ -257,3 +257,40 @@ def test_many_that_begin_together_make_one_journal(tmp_path: Path) -> None:
     with ThreadPoolExecutor(max_workers=8) as pool:
         for number in range(20):
             list(pool.map(begin, [tmp_path / f"{number}.journal"] * 8))
+
+
+def test_a_journal_is_made_with_the_first_completion_and_not_before(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "journal"
+
+    async def refused_before_anything_is_asked() -> None:
+        async with CachedEngine(Counting(), path):
+            pass
+
+    asyncio.run(refused_before_anything_is_asked())
+    assert not path.parent.exists()
+    asyncio.run(through(Counting(), path, [ask("a")]))
+    assert len(list(entries(path))) == 1
+
+
+def test_what_another_process_writes_into_a_new_journal_is_found(tmp_path: Path) -> None:
+    engine = Counting()
+
+    async def late() -> Completion:
+        async with CachedEngine(engine, tmp_path / "journal") as cached:
+            await through(Counting(), tmp_path / "journal", [ask("a")])
+            return await cached.complete(ask("a"))
+
+    assert asyncio.run(late()).text == "a#0, call 1"
+    assert engine.calls == 0
+
+
+@pytest.mark.parametrize("table", ["people (name TEXT)", "completions (name TEXT)"])
+def test_a_database_of_somebody_else_is_refused_and_not_touched(table: str, tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    with sqlite3.connect(path) as database:
+        database.execute(f"CREATE TABLE {table}")
+    before = path.read_bytes()
+    with pytest.raises(FathomError, match="is a database that Fathom did not make"):
+        CachedEngine(Counting(), path)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["journal"]

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,9 +41,10 @@ LANDING_SECONDS = 1.0
 class CachedEngine:
     """An engine that remembers. `asked` counts the requests that went through to `engine`.
 
-    Raises FathomError when `path` cannot be opened as a journal. Close it, or use it as a context manager. Left by an
-    exception, Ctrl-C among them, `async with` asks nothing more, and what is in flight has `LANDING_SECONDS` to be
-    stored. `with` is for `Voter.run`, of which nothing is in flight any more when its loop is left.
+    Raises FathomError when `path` cannot be opened as a journal; the file is made with the first completion. Close it,
+    or use it as a context manager. Left by an exception, Ctrl-C among them, `async with` asks nothing more, and what is
+    in flight has `LANDING_SECONDS` to be stored. `with` is for `Voter.run`, of which nothing is in flight any more when
+    its loop is left.
     """
 
     def __init__(self, engine: Engine, path: str | Path) -> None:
@@ -53,9 +55,9 @@ class CachedEngine:
         self._flying: dict[str, asyncio.Task[Completion]] = {}
         # One thread owns the connection, so the event loop never waits for the disk.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
-        self._journal = self._thread.submit(_open, self.path).result()
-        self._find = _Together(self._thread, partial(_find, self._journal))
-        self._write = _Together(self._thread, partial(_write, self._journal, engine))
+        self._journal = self._thread.submit(_Journal, self.path).result()
+        self._find = _Together(self._thread, self._journal.find)
+        self._write = _Together(self._thread, partial(self._journal.write, engine))
 
     @property
     def identity(self) -> str:
@@ -220,10 +222,53 @@ def _decode_logprob(stored: Mapping[str, Any]) -> TokenLogprob:
     return TokenLogprob(stored["token"], stored["logprob"], top)
 
 
+class _Journal:
+    """The file, which is made with the first completion: a command that is refused before leaves none behind.
+
+    Raises FathomError at once where it could not be made, and for a file that is no journal.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._connection: sqlite3.Connection | None = None
+        if self._is_there():
+            self._connection = _open(path)
+        else:
+            _refuse_place(path)
+
+    def _is_there(self) -> bool:
+        """Also where another process has made it since."""
+        return str(self.path) == ":memory:" or self.path.exists()
+
+    def find(self, keys: Sequence[str]) -> list[str | None]:
+        if self._connection is None and not self._is_there():
+            return [None] * len(keys)
+        return _find(self._opened(), keys)
+
+    def write(self, engine: Engine, rows: Sequence[tuple[str, str, str]]) -> list[None]:
+        return _write(self._opened(), engine, rows)
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = _open(self.path)
+        return self._connection
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+
+def _refuse_place(path: Path) -> None:
+    nearest = next(parent for parent in path.absolute().parents if parent.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise FathomError(f"cannot use {path} as a journal: {nearest} is no folder that can be written to")
+
+
 def _open(path: Path) -> sqlite3.Connection:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(path, timeout=LOCK_SECONDS, check_same_thread=False)
+        _refuse_foreign(connection, path)
         # Write-ahead, fully synchronous: what was returned survives the death of the process and of the machine.
         _write_ahead(connection)
         connection.execute("PRAGMA synchronous=FULL")
@@ -236,6 +281,18 @@ def _open(path: Path) -> sqlite3.Connection:
     except (OSError, sqlite3.Error) as error:
         raise FathomError(f"cannot use {path} as a journal: {error}; give another file with --journal") from error
     return connection
+
+
+def _refuse_foreign(connection: sqlite3.Connection, path: Path) -> None:
+    """Raises FathomError for a database of somebody else's, in which nothing may be changed."""
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    columns = {column[1] for column in connection.execute("PRAGMA table_info(completions)")}
+    if tables and not {"key", "completion"} <= columns:
+        connection.close()
+        there = ", ".join(sorted(tables)[:3])
+        raise FathomError(
+            f"{path} is a database that Fathom did not make, with {there}; give another file as a journal"
+        )
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:
