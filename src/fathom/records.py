@@ -56,6 +56,14 @@ class Label(Record):
             return self.scores.index(best) if self.scores.count(best) == 1 else None
         return self.best
 
+    def check_fits(self, n: int) -> None:
+        """Raises ValueError where it cannot be a label of n responses; 0 says that their number is not known."""
+        named = self.ranking or self.scores
+        if n and named is not None and len(named) != n:
+            raise ValueError(f"speaks of {len(named)} responses, there are {n}")
+        if n and self.best is not None and self.best >= n:
+            raise ValueError(f"got best {self.best}, allowed are 0 to {n - 1}")
+
     def reordered(self, order: Sequence[int]) -> Label:
         """The same label for responses put into `order` (`order[k]` is the present index of the one in place k)."""
         if self.ranking is not None:
@@ -78,6 +86,8 @@ class Comparison(Record):
     domain: Domain | None = None
     placement: tuple[int, ...] | None = None
     """Where the source had each response: `placement[k]` is the source's position of response k (0 is `chosen`)."""
+    annotations: Mapping[str, Label] | None = None
+    """What each annotator said, by the annotator's name; `label` is what these amount to. A tie is two equal scores."""
     metadata: Mapping[str, Any] = Field(default_factory=dict)
 
     @field_validator("prompt")
@@ -90,15 +100,16 @@ class Comparison(Record):
     @field_validator("label")
     @classmethod
     def _fits(cls, label: Label | None, info: ValidationInfo) -> Label | None:
-        n = len(info.data.get("responses", ()))
-        if label is None or not n:
-            return label
-        named = label.ranking or label.scores
-        if named is not None and len(named) != n:
-            raise ValueError(f"speaks of {len(named)} responses, there are {n}")
-        if label.best is not None and label.best >= n:
-            raise ValueError(f"got best {label.best}, allowed are 0 to {n - 1}")
+        if label is not None:
+            label.check_fits(len(info.data.get("responses", ())))
         return label
+
+    @field_validator("annotations")
+    @classmethod
+    def _fit(cls, annotations: Mapping[str, Label] | None, info: ValidationInfo) -> Mapping[str, Label] | None:
+        for label in (annotations or {}).values():
+            label.check_fits(len(info.data.get("responses", ())))
+        return annotations
 
     @field_validator("placement")
     @classmethod
@@ -121,10 +132,12 @@ class Comparison(Record):
         """The same comparison with its responses in `order` (`order[k]` is the present index of the one in place k)."""
         if sorted(order) != list(range(len(self.responses))):
             raise ValueError(f"order must name each of {len(self.responses)} responses once, got {list(order)}")
+        said = self.annotations
         return self.model_copy(
             update={
                 "responses": tuple(self.responses[i] for i in order),
                 "label": self.label.reordered(order) if self.label else None,
+                "annotations": said and {name: label.reordered(order) for name, label in said.items()},
                 "placement": tuple(self.placement[i] for i in order) if self.placement else None,
             }
         )
@@ -136,6 +149,7 @@ class Comparison(Record):
                 "id": f"{self.id}/{'-'.join(map(str, chosen))}",
                 "responses": tuple(self.responses[i] for i in chosen),
                 "label": None,
+                "annotations": None,
                 "placement": None,
             }
         )

@@ -16,6 +16,7 @@ from typing import Any
 from fathom import bench
 from fathom.errors import FathomError
 from fathom.metrics import rankings, verdicts
+from fathom.metrics.annotators import People
 
 
 @dataclass
@@ -25,6 +26,8 @@ class Scored:
     verdicts: dict[str, verdicts.Tally] = field(default_factory=dict)
     """Of all rows, under "all", and of each domain; as those of `rankings`."""
     rankings: dict[str, rankings.RankingTally] = field(default_factory=dict)
+    people: People = field(default_factory=People)
+    """Agreement of verdicts with labels and annotators; that of rankings is best-of-n accuracy and Kendall's tau."""
     benchmarks: dict[str, bench.Score] = field(default_factory=dict)
     """By name, where rows say metadata["benchmark"] and there is one of that name."""
 
@@ -47,6 +50,7 @@ def _count(row: Mapping[str, Any], scored: Scored) -> None:
         rankings.count(row, scored.rankings)
     elif "votes" in row:
         verdicts.count(row, scored.verdicts)
+        scored.people.add(row)
     else:
         raise FathomError(f"row {row['id']!r} has neither votes nor pairs; only verdicts and rankings are scored")
 
@@ -56,5 +60,6 @@ def summary(scored: Scored) -> dict[str, Any]:
     return {
         "verdicts": verdicts.summary(scored.verdicts),
         "rankings": rankings.summary(scored.rankings),
+        "agreement": asdict(scored.people.agreement) if scored.verdicts else None,
         "benchmarks": {name: asdict(found) for name, found in scored.benchmarks.items()},
     }

@@ -93,6 +93,7 @@ def comparison(
     subset: str,
     domain: Domain | None,
     reference: str | None = None,
+    annotations: Mapping[str, Label] | None = None,
     **metadata: Any,
 ) -> Comparison:
     """A comparison whose id is that of the benchmark, and whose responses stand as the source has them."""
@@ -103,6 +104,7 @@ def comparison(
         label=label,
         reference=reference,
         domain=domain,
+        annotations=annotations,
         metadata={"benchmark": benchmark, "subset": subset, **metadata},
     )
 

@@ -39,11 +39,21 @@ def _pair(row: Row, line: int) -> Iterator[Comparison]:
         str(row["idx"]),
         f"{row['instruction']}\n\n{row['input']}" if row["input"] else row["instruction"],
         (row["response1"], row["response2"]),
-        Label(scores=(0.5, 0.5)) if gold is None else Label(best=gold),
+        _label(gold),
         subset="test",
         domain="preference",
+        annotations=annotations(row),
         gold=gold,
     )
+
+
+def _label(outcome: int | None) -> Label:
+    return Label(scores=(0.5, 0.5)) if outcome is None else Label(best=outcome)
+
+
+def annotations(row: Row) -> dict[str, Label]:
+    """What each annotator says."""
+    return {name: _label(outcome(row[name], FROM_ONE_0_IS_TIE)) for name in ANNOTATORS}
 
 
 def majority(row: Row) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from fathom.bench import Score
+    from fathom.metrics.annotators import Agreement, Pair
     from fathom.scoring import Scored
 
 
@@ -22,6 +24,10 @@ def command(
     run: Annotated[list[Path], typer.Argument(help="Files of results, as fathom judge or rank writes them.")],
     votes: Annotated[
         bool, typer.Option("--votes", help="Instead, what the first 1, 2, 4, ... votes would have said.")
+    ] = False,
+    agreement: Annotated[
+        bool,
+        typer.Option("--agreement", help="Also Cohen's kappa of verdicts and labels where rows name no annotator."),
     ] = False,
     json: Json = None,
     force: Force = False,
@@ -32,8 +38,9 @@ def command(
         fathom score greedy.jsonl sampled.jsonl --votes
         fathom score verdicts.jsonl --json - | jq '.[].verdicts.all.strict'
 
-    The tables are those that `fathom judge` and `fathom rank` show, and where the rows are a benchmark's, its official
-    score. They go to standard output, or to stderr where the JSON goes there. docs/measuring.md says how to read them.
+    The tables are those that `fathom judge` and `fathom rank` show; where rows name annotators, how far they and the
+    judge agree; and where the rows are a benchmark's, its official score. They go to standard output, or to stderr where
+    the JSON goes there. docs/measuring.md says how to read them.
     """
     from rich.console import Console
 
@@ -54,19 +61,44 @@ def command(
         return
     scored = {path: score(found) for path, found in rows.items()}
     for path, each in scored.items():
-        _show(path, each, console)
+        _show(path, each, console, agreement=agreement)
     written({path: summary(each) for path, each in scored.items()}, json)
 
 
-def _show(path: str, scored: Scored, console: Console) -> None:
+def _show(path: str, scored: Scored, console: Console, *, agreement: bool) -> None:
     from fathom.cli._figures import RANKINGS, VERDICTS, table
 
     if scored.verdicts:
         console.print(table(path, scored.verdicts, VERDICTS))
     if scored.rankings:
         console.print(table(path, scored.rankings, RANKINGS))
+    if scored.people.annotators or scored.people.units or (agreement and scored.verdicts):
+        console.print(_agreement(path, scored.people.agreement))
     for name, found in scored.benchmarks.items():
         console.print(_official(f"{path}: {name}", found))
+
+
+def _agreement(path: str, found: Agreement) -> Table:
+    from rich.table import Table
+
+    from fathom.cli._figures import plain
+
+    table = Table("", "rows", "agreement", "kappa or alpha", title=plain(f"{path}: agreement with people"))
+    for name, pair in {"judge and label": found.label, **_named(found.annotators)}.items():
+        if pair.rows:
+            table.add_row(plain(name), str(pair.rows), str(pair.agreement), str(pair.kappa or "one label only"))
+    if found.rows:
+        alpha = f"alpha {found.alpha}" if found.alpha else "one label only"
+        kappa = f"\nFleiss' kappa {found.fleiss}" if found.fleiss else ""
+        table.add_row("annotators", str(found.rows), "", alpha + kappa)
+    if found.cases:
+        table.add_row("human ceiling", str(found.cases), str(found.ceiling), "")
+        table.add_row("judge, measured alike", str(found.cases), str(found.judge), "")
+    return table
+
+
+def _named(annotators: Mapping[str, Pair]) -> dict[str, Pair]:
+    return {f"judge and {name}": pair for name, pair in annotators.items()}
 
 
 def _official(title: str, score: Score) -> Table:

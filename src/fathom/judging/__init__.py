@@ -177,8 +177,15 @@ def _judged(comparison: Comparison) -> dict[str, Any]:
         "prompt": prompt if isinstance(prompt, str) else [message.model_dump() for message in prompt],
         "responses": comparison.responses,
         "reference": comparison.reference,
+        **_annotations(comparison),
         "metadata": comparison.metadata,
     }
+
+
+def _annotations(comparison: Comparison) -> dict[str, Any]:
+    """Of rows that have any, so that the others are not longer for it."""
+    said = comparison.annotations
+    return {"annotations": {name: label.model_dump(exclude_none=True) for name, label in said.items()}} if said else {}
 
 
 def _vote_row(vote: Vote) -> dict[str, Any]:

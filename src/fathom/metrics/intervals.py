@@ -183,6 +183,34 @@ def clustered(
     }
 
 
+def resampled(
+    statistic: Callable[[Array], float | None],
+    clusters: Sequence[Hashable],
+    *,
+    replicates: int = 1000,
+    seed: int = 0,
+) -> Interval | None:
+    """The interval of any statistic of items, `clusters[i]` being the cluster of item i.
+
+    `statistic` takes how often each item counts, as an array of len(clusters), and returns None where it is undefined.
+    Whole clusters are drawn with replacement; bounds are those of `clustered`. None where the statistic of all items,
+    each once, is undefined. One cluster tells no spread: its bounds are the figure itself.
+    """
+    figure = statistic(np.ones(len(clusters)))
+    if figure is None:
+        return None
+    numbers: dict[Hashable, int] = {}
+    places = np.fromiter((numbers.setdefault(cluster, len(numbers)) for cluster in clusters), dtype=np.intp)
+    count = len(numbers)
+    rng = np.random.default_rng(seed)
+    samples = (np.bincount(rng.integers(count, size=count), minlength=count) for _ in range(replicates))
+    drawn, left = (
+        np.asarray([found for times in each if (found := statistic(times[places].astype(float))) is not None])
+        for each in (samples, _without_each(count))
+    )
+    return _accelerated(figure, drawn, left, count)
+
+
 def _without_spread(figure: float, drawn: Array, clusters: int) -> Interval | None:
     """Wilson's interval of nothing and of everything, about which resamples cannot tell how sure they are."""
     alike = clusters > 1 and drawn.size and np.ptp(drawn) == 0
