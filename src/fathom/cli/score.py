@@ -39,8 +39,8 @@ def command(
         fathom score verdicts.jsonl --json - | jq '.[].verdicts.all.strict'
 
     The tables are those that `fathom judge` and `fathom rank` show; where rows name annotators, how far they and the
-    judge agree; and where the rows are a benchmark's, its official score. They go to standard output, or to stderr where
-    the JSON goes there. docs/measuring.md says how to read them.
+    judge agree; and where the rows are a benchmark's, its official score. They go to standard output, or to stderr
+    where the JSON goes there. docs/measuring.md says how to read them.
     """
     from rich.console import Console
 
