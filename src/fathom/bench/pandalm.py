@@ -42,7 +42,7 @@ def _pair(row: Row, line: int) -> Iterator[Comparison]:
         _label(gold),
         subset="test",
         domain="preference",
-        annotations=annotations(row),
+        annotations=of_annotators(row),
         gold=gold,
     )
 
@@ -51,7 +51,7 @@ def _label(outcome: int | None) -> Label:
     return Label(scores=(0.5, 0.5)) if outcome is None else Label(best=outcome)
 
 
-def annotations(row: Row) -> dict[str, Label]:
+def of_annotators(row: Row) -> dict[str, Label]:
     """What each annotator says."""
     return {name: _label(outcome(row[name], FROM_ONE_0_IS_TIE)) for name in ANNOTATORS}
 

@@ -53,6 +53,7 @@ def _question(row: Row, line: int, verifier: Verifier) -> Iterator[Comparison]:
 
 def _comparison(line: int, prompt: str, reference: str, sure: Sequence[tuple[str, bool]], left_out: int) -> Comparison:
     right = [correct for _, correct in sure]
+    counts: dict[str, Any] = {"left out": left_out}
     return comparison(
         "reference_answers",
         str(line),
@@ -63,7 +64,7 @@ def _comparison(line: int, prompt: str, reference: str, sure: Sequence[tuple[str
         domain="correctness",
         reference=reference,
         right=right,
-        **{"left out": left_out},
+        **counts,
     )
 
 
