@@ -1,11 +1,14 @@
-"""The pages say what is so: links lead somewhere, examples give what is shown below them.
+"""The pages are correct: links lead somewhere, and commands and programs print what is shown below them.
 
-`python tests/test_docs.py` writes the outputs of the commands in docs/judging.md, ranking.md and measuring.md anew.
+`python tests/test_docs.py` writes the outputs into the pages of `RUN` again.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import inspect
+import io
 import itertools
 import json
 import os
@@ -20,6 +23,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from fathom import bench
 from fathom.cli._figures import VERDICTS
 from fathom.cli._options import fields_of
 from fathom.engines.local import LocalEngine
@@ -30,15 +34,32 @@ from fathom.metrics.baselines import RULES
 from fathom.rationale import Status
 from fathom.reading import as_mapping, read
 from fathom.settings import JudgingSettings, SourceSettings, flag_of
+from serving import Reply, chat, serving
 
 ROOT = Path(__file__).parent.parent
-PAGES = [*sorted((ROOT / "docs").glob("*.md")), *(ROOT / f"{name}.md" for name in ("CONTRIBUTING", "CHANGELOG"))]
+README = ROOT / "README.md"
+PAGES = [*sorted((ROOT / "docs").glob("*.md")), README, *(ROOT / f"{name}.md" for name in ("CONTRIBUTING", "CHANGELOG"))]
 LAYOUTS = ROOT / "docs" / "layouts.md"
 JUDGING = ROOT / "docs" / "judging.md"
 RANKING = ROOT / "docs" / "ranking.md"
 MEASURING = ROOT / "docs" / "measuring.md"
-RUNNABLE = re.compile(r"--model mini|^fathom (score|compare) ")
-"""Commands on these pages that need nothing but what is shipped."""
+EVAL = ROOT / "docs" / "eval.md"
+TUTORIAL = ROOT / "docs" / "tutorial.md"
+TROUBLESHOOTING = ROOT / "docs" / "troubleshooting.md"
+RUN = [README, TUTORIAL, EVAL, TROUBLESHOOTING, JUDGING, RANKING, MEASURING]
+"""Pages whose commands and programs are run, and whose outputs are compared."""
+RUNNABLE = re.compile(r"^fathom (?=.*--model mini\b|score|compare |report|export|runs|view .*--out)")
+"""Commands that need nothing but what is shipped, and that end by themselves."""
+
+SERVER = re.compile(r"<!-- server: (\w+) -->")
+"""Stands before a block whose commands ask a server, and says how that server answers."""
+ANSWERS = {
+    "401": Reply(401, b'{"error": {"message": "Incorrect API key provided."}}'),
+    "404": Reply(404, b'{"error": {"message": "The model `judge-8b` does not exist."}}'),
+    "works": chat("Final verdict: [[A]]"),
+}
+ADDRESS = "http://localhost:8000/v1"
+"""The address of every server on the pages."""
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -48,13 +69,15 @@ class Block(NamedTuple):
     text: str
     before: str
     """The paragraph that stands before it."""
+    start: int
+    """Where `text` begins in the page."""
 
 
 def blocks(page: str) -> list[Block]:
     found, end = [], 0
     for match in FENCE.finditer(page):
         before = page[end : match.start()].strip().split("\n\n")[-1]
-        found.append(Block(match[1], match[2], before))
+        found.append(Block(match[1], match[2], before, match.start(2)))
         end = match.end()
     return found
 
@@ -69,6 +92,13 @@ def test_links_lead_to_files_and_headings_that_are_there(page: Path) -> None:
             titles = re.findall(r"^#+ (.+)$", to.read_text(encoding="utf-8"), re.MULTILINE)
             anchors = [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles]
             assert heading in anchors
+
+
+@pytest.mark.parametrize("path", [TUTORIAL, TROUBLESHOOTING], ids=lambda path: path.name)
+def test_every_command_of_a_page_for_newcomers_is_run(path: Path) -> None:
+    shell = [block for block in blocks(path.read_text(encoding="utf-8")) if block.language == "sh"]
+    shown = [line for block in shell for line in block.text.splitlines()]
+    assert shown == [command for block in shell for command in commands(block)] != []
 
 
 # docs/layouts.md ------------------------------------------------------------------------------------------------------
@@ -115,39 +145,86 @@ def test_every_spelling_of_a_label_means_what_the_page_says() -> None:
             assert comparison.label.model_dump(exclude_none=True) == label, spelling
 
 
+# docs/eval.md ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_files_of_every_benchmark_are_named_with_their_place() -> None:
+    table = EVAL.read_text(encoding="utf-8").split("| benchmark | where its files are |")[1].split("\n\n")[0]
+    rows = {name: (place, files) for name, place, files in re.findall(r"^\| `(\w+)` \| (.+) \| (.+) \|$", table, re.M)}
+    assert sorted(rows) == bench.names()
+    for name, (place, files) in rows.items():
+        benchmark = bench.find(name)
+        assert re.findall(r"`([^`]+)`", files) == [part for each in benchmark.files for part in each.split("|")]
+        assert re.findall(r"hub: `(.+)`", place) == ([benchmark.hub] if benchmark.hub else [])
+
+
 # docs/judging.md ------------------------------------------------------------------------------------------------------
 
 
 def with_outputs(page: str) -> str:
-    """The page with what its commands really say. Files it shows are made in the present folder."""
-    ran = None
+    """The page with what its commands and programs print. Files that it shows are written below the current folder."""
+    pieces, end = [], 0
+    ran: tuple[str, str] | None = None
     for block in blocks(page):
         if block.language == "jsonl":
-            Path(re.findall(r"`([\w.]+)`", block.before)[-1]).write_text(block.text, encoding="utf-8")
+            path = Path(re.findall(r"`([\w./-]+)`", block.before)[-1])
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.text, encoding="utf-8")
         elif block.language == "sh":
             ran = None
-            for command in filter(RUNNABLE.search, block.text.splitlines()):
-                ran = judged(command)
-        elif ran is not None:
+            server = SERVER.search(block.before)
+            for command in commands(block):
+                ran = asked(command, ANSWERS[server[1]]) if server else judged(command)
+        elif block.language == "python":
+            ran = printed(block.text), ""
+        elif block.language in ("text", "json") and ran is not None:
             said = ran[0] if block.language == "text" else pretty(ran[1], json.loads(block.text)["id"])
-            page = page.replace(f"```{block.language}\n{block.text}```", f"```{block.language}\n{said}\n```", 1)
-    return page
+            pieces += [page[end : block.start], f"{said}\n"]
+            end = block.start + len(block.text)
+    return "".join([*pieces, page[end:]])
+
+
+def commands(block: Block) -> list[str]:
+    """The commands of a block that can be run here, each on one line."""
+    lines = block.text.replace("\\\n", " ").splitlines()
+    return [line for line in lines if SERVER.search(block.before) or RUNNABLE.search(line)]
+
+
+def printed(program: str) -> str:
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        exec(compile(program, "<page>", "exec"), {"__name__": "__main__"})
+    return output.getvalue().strip("\n")
+
+
+def asked(command: str, answer: Reply) -> tuple[str, str]:
+    """As `judged`, with a server that always gives this answer. Of what is printed: the error, and what follows it."""
+
+    async def run() -> tuple[str, str]:
+        async with serving(lambda _: answer) as server:
+            said, rows = await asyncio.to_thread(judged, command.replace(ADDRESS, server.url))
+            return said.replace(server.url, ADDRESS), rows
+
+    said, rows = asyncio.run(run())
+    start = said.find("fathom: ")
+    return said[max(start, 0) :], rows
 
 
 def judged(command: str) -> tuple[str, str]:
-    """What a command says to people, and the verdicts that it writes."""
+    """What a command prints for people to read, and the rows that it writes."""
     from typer.testing import CliRunner
 
     from fathom.cli import app
 
-    arguments = shlex.split(command)[1:]
+    arguments = shlex.split(command, comments=True)[1:]
     result = CliRunner().invoke(app, arguments, env={"COLUMNS": "110", "FORCE_COLOR": None})
     if isinstance(result.exception, FathomError):
         return f"fathom: {result.exception}", ""
     assert result.exception is None, result.exception
-    said = "\n".join(line.rstrip() for line in (result.stderr or result.stdout).strip("\n").split("\n"))
-    written = Path(arguments[arguments.index("--out") + 1]).read_text() if "--out" in arguments else result.stdout
-    return said, written
+    shown = result.stderr if result.stdout.startswith("{") else result.output
+    said = "\n".join(line.rstrip() for line in shown.strip("\n").split("\n"))
+    out = Path(arguments[arguments.index("--out") + 1]) if "--out" in arguments else None
+    rows = out.read_text() if out and out.suffix == ".jsonl" else result.stdout
+    return said, rows
 
 
 def pretty(rows: str, id: str) -> str:
@@ -165,12 +242,15 @@ def object_of(values: dict[str, Any], indent: str) -> str:
     return "{" + f",\n{indent}".join(lines) + "}"
 
 
-@pytest.mark.parametrize("path", [JUDGING, RANKING, MEASURING], ids=lambda path: path.name)
-def test_the_commands_on_a_page_say_what_is_shown(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("path", RUN, ids=lambda path: path.name)
+def test_commands_and_programs_print_what_a_page_shows(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("transformers", reason='needs pip install "fathom-rm[local]"')
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
     page = path.read_text(encoding="utf-8")
+    assert any(commands(block) for block in blocks(page))
     assert with_outputs(page) == page
 
 
@@ -221,6 +301,6 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(ROOT / "examples", Path(folder) / "examples")
         os.chdir(folder)
-        for path in (JUDGING, RANKING, MEASURING):
+        for path in RUN:
             path.write_text(with_outputs(path.read_text(encoding="utf-8")), encoding="utf-8")
             sys.stderr.write(f"wrote {path}\n")

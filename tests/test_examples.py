@@ -94,6 +94,20 @@ def test_a_judge_of_ones_own_is_named_by_its_file_on_the_command_line(tmp_path: 
     assert json.loads(asyncio.run(run()))["winner"] == 1
 
 
+def test_recorded_texts_become_rows(said, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    out = tmp_path / "rows.jsonl"
+    assert said("transcripts.py", EXAMPLES / "transcripts.jsonl", out).count(" ok winner: ") == 4
+    scored = CliRunner().invoke(app, ["score", str(out)])
+    assert "ok 4 (100%)" in scored.output
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [[vote["status"] for vote in row["votes"]] for row in rows] == [
+        ["ok", "ok"],
+        ["ok", "ok"],
+        ["ok", "missing"],
+        ["ok", "failed"],
+    ]
+
+
 def test_rationales_are_synthesised(said, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     assert "(correctness): depth\n" in said("synthesise.py", tmp_path)
     rows = [json.loads(line) for line in (tmp_path / "mix.jsonl").read_text().splitlines()]
