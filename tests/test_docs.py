@@ -11,7 +11,6 @@ import inspect
 import io
 import itertools
 import json
-import os
 import re
 import shlex
 import shutil
@@ -38,7 +37,7 @@ from serving import Reply, chat, serving
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-PAGES = [*sorted((ROOT / "docs").glob("*.md")), README, *(ROOT / f"{name}.md" for name in ("CONTRIBUTING", "CHANGELOG"))]
+PAGES = [*sorted((ROOT / "docs").glob("*.md")), README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 LAYOUTS = ROOT / "docs" / "layouts.md"
 JUDGING = ROOT / "docs" / "judging.md"
 RANKING = ROOT / "docs" / "ranking.md"
@@ -61,7 +60,7 @@ ANSWERS = {
 ADDRESS = "http://localhost:8000/v1"
 """The address of every server on the pages."""
 
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^(`{3,})(\w*)\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
 
 
 class Block(NamedTuple):
@@ -77,7 +76,7 @@ def blocks(page: str) -> list[Block]:
     found, end = [], 0
     for match in FENCE.finditer(page):
         before = page[end : match.start()].strip().split("\n\n")[-1]
-        found.append(Block(match[1], match[2], before, match.start(2)))
+        found.append(Block(match[2], match[3], before, match.start(3)))
         end = match.end()
     return found
 
@@ -298,9 +297,8 @@ def test_every_option_of_judging_and_every_setting_of_an_engine_is_explained() -
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as folder:
-        shutil.copytree(ROOT / "examples", Path(folder) / "examples")
-        os.chdir(folder)
-        for path in RUN:
+    for path in RUN:
+        with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+            shutil.copytree(ROOT / "examples", Path(folder) / "examples")
             path.write_text(with_outputs(path.read_text(encoding="utf-8")), encoding="utf-8")
             sys.stderr.write(f"wrote {path}\n")
