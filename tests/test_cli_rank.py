@@ -78,7 +78,19 @@ def test_preferences_are_in_trls_layout_as_text_and_as_messages(tmp_path: Path, 
     text, messages = rows_of(out)
     best, worst = (answers[1]["responses"][i] for i in (1, 0))
     prompt = answers[1]["prompt"]
-    assert text == {"prompt": prompt, "chosen": best, "rejected": worst, "margin": 3.0, "id": "answers-2"}
+    assert text == {
+        "prompt": prompt,
+        "chosen": best,
+        "rejected": worst,
+        "margin": 3.0,
+        "probability": 1.0,
+        "chosen_votes": 2,
+        "rejected_votes": 0,
+        "tied_votes": 0,
+        "chosen_index": 1,
+        "rejected_index": 0,
+        "id": "answers-2",
+    }
     assert messages["prompt"] == [{"role": "user", "content": prompt}]
     assert messages["chosen"] == [{"role": "assistant", "content": best}]
     assert messages["rejected"] == [{"role": "assistant", "content": worst}]
@@ -99,6 +111,18 @@ def test_a_row_with_one_response_is_named_and_stops_the_run_or_is_skipped_and_ke
     assert "answers.jsonl:2: responses: comparison 'alone' has 1 response" in result.stderr
     [skipped] = rows_of(tmp_path / "out.jsonl.skipped.jsonl")
     assert (skipped["line"], skipped["row"]["id"]) == (2, "alone")
+
+
+def test_rankings_hold_what_each_vote_wrote_unless_that_is_left_out(tmp_path: Path, journal: Path) -> None:
+    given = ("rank", ANSWERS, "--model", "mini", "--style", "breadth", "--journal", journal, "--limit", 1, "--out")
+    fathom(*given, tmp_path / "with.jsonl")
+    fathom(*given, tmp_path / "without.jsonl", "--no-texts")
+    [kept], [bare] = (rows_of(tmp_path / name) for name in ("with.jsonl", "without.jsonl"))
+    votes = [vote for pair in kept["pairs"] for vote in pair["votes"]]
+    assert votes
+    assert all("Final verdict" in vote["text"] for vote in votes)
+    assert all("text" not in vote for pair in bare["pairs"] for vote in pair["votes"])
+    assert [pair["share"] for pair in kept["pairs"]] == [pair["share"] for pair in bare["pairs"]]
 
 
 def test_votes_that_cannot_differ_are_refused() -> None:

@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import mean
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,15 +16,16 @@ from hypothesis import strategies as st
 
 from fathom.errors import FathomError
 from fathom.judges import Voter
+from fathom.judging import preference_row
 from fathom.metrics.rankings import kendall_tau
 from fathom.rationale import Status
 from fathom.records import Comparison, Label
 from fathom.scaling.preferences import Preference, preference
-from fathom.scaling.ranking import Ranking, rank
+from fathom.scaling.ranking import Ranking, Votes, rank, share
 from fathom.scaling.schedules import SCHEDULES, Outcomes, Pair, Schedule, round_robin
 from fathom.scaling.scores import PRIOR, REDUCERS, Reducer, Scores, bradley_terry, wins
 from fathom.scaling.votes import Swapped
-from fathom.verdict import Usage, Vote
+from fathom.verdict import Rule, Usage, Vote
 
 MISSING = "missing"
 
@@ -302,6 +304,80 @@ def test_ties_leave_a_comparison_out_unless_the_first_is_to_be_taken() -> None:
     assert preference(top, ties="first") == Preference(chosen=0, rejected=1, margin=1.5)
     assert preference(by_wins("aa", "a", "b"), ties="first") == Preference(chosen=0, rejected=1, margin=1.5)
     assert preference(by_wins("a", "b", "c"), ties="first") == "tie"
+
+
+@dataclass
+class Counting(Voter):
+    """Casts, for each pair of texts, as many votes for the first, for the second and for a tie as it is told."""
+
+    votes_on: dict[tuple[str, str], tuple[int, int, int]]
+
+    async def votes(self, comparison: Comparison, sample: int = 0) -> list[Vote]:
+        first, second, tied = self.votes_on[comparison.responses[0], comparison.responses[1]]
+        winners = [0] * first + [1] * second + [None] * tied
+        return [Vote(Status.OK, winner=winner, order=(0, 1)) for winner in winners]
+
+
+CIRCLE = Counting({("a", "b"): (9, 7, 0), ("a", "c"): (6, 10, 0), ("b", "c"): (9, 7, 0)})
+"""a beats b, b beats c, c beats a: each has a win; but c has more votes."""
+
+
+@pytest.mark.parametrize("reduce", ["wins", "borda", "bradley-terry"])
+def test_shares_of_votes_break_ties_of_verdicts(reduce: str) -> None:
+    def order(tells: Any) -> Any:
+        return asyncio.run(rank(CIRCLE, comparison("a", "b", "c"), round_robin, REDUCERS[reduce], tells)).order
+
+    assert order("verdict") == ((0, 1, 2),)
+    # Points: a 9 + 6, b 7 + 9, c 10 + 7 of 16.
+    assert order("votes") == ((2,), (1,), (0,))
+
+
+def test_a_tied_vote_is_half_for_both_and_scores_add_up() -> None:
+    voter = Counting({("a", "b"): (1, 1, 2), ("a", "c"): (3, 0, 1), ("b", "c"): (0, 2, 2)})
+    ranking = asyncio.run(rank(voter, comparison("a", "b", "c"), round_robin, wins, "votes"))
+    assert ranking.scores == (0.5 + 0.875, 0.5 + 0.25, 0.125 + 0.75)
+    assert (ranking.votes(0, 2), ranking.votes(2, 0)) == (Votes(3, 0, 1), Votes(0, 3, 1))
+    assert ranking.votes(0, 2).share == 0.875
+
+
+def test_a_share_of_1_or_0_is_a_win() -> None:
+    outcomes: dict[Pair, int | None] = {(0, 1): 0, (0, 2): 2, (1, 2): None}
+    for reduce in REDUCERS.values():
+        assert reduce(3, {(0, 1): 1.0, (0, 2): 0.0, (1, 2): 0.5}) == pytest.approx(reduce(3, outcomes))
+
+
+def test_probabilities_are_shares_where_these_are_counted() -> None:
+    likely = Vote(Status.OK, winner=0, probabilities=(0.6, 0.2), order=(0, 1))
+    assert share(Rule(aggregate="probability")([likely])) == pytest.approx(0.75)
+    assert share(Rule()([likely, likely])) == 1.0
+    assert share(Rule()([Vote(Status.MISSING, order=(0, 1))])) is None
+
+
+def test_a_preference_can_be_asked_to_have_most_of_the_votes() -> None:
+    ranking = asyncio.run(rank(CIRCLE, comparison("a", "b", "c"), round_robin, wins, "votes"))
+    assert preference(ranking) == Preference(chosen=2, rejected=0, margin=pytest.approx(2 / 16))
+    assert ranking.votes(2, 0).share == 10 / 16
+    assert preference(ranking, min_probability=0.7) == "probability"
+
+
+def test_rows_of_preferences_keep_the_sources_columns_votes_and_places() -> None:
+    source = comparison("a", "b", "c").model_copy(update={"metadata": {"task_id": 7, "margin": "wide"}})
+    ranking = asyncio.run(rank(CIRCLE, source, round_robin, wins, "votes"))
+    found = preference(ranking)
+    assert isinstance(found, Preference)
+    row = preference_row(source, found, ranking)
+    assert row["prompt"] == "Say more."
+    assert (row["chosen"], row["rejected"], row["chosen_index"], row["rejected_index"]) == ("c", "a", 2, 0)
+    assert (row["chosen_votes"], row["rejected_votes"], row["tied_votes"]) == (10, 6, 0)
+    assert row["probability"] == 10 / 16
+    assert (row["task_id"], row["margin"], row["source_margin"]) == (7, pytest.approx(2 / 16), "wide")
+
+
+def test_scores_of_one_response_each_give_votes_between_two() -> None:
+    parts = [(3.0, 5.0), (4.0, 4.0), (2.0, 6.0)]
+    cast = [Vote(Status.OK, scores=scores, winner=None, order=(0, 1)) for scores in parts]
+    ranking = Ranking((3.0, 5.0), {(0, 1): Rule(aggregate="mean")(cast)})
+    assert ranking.votes(1, 0) == Votes(2, 0, 1)
 
 
 def test_a_missing_pair_leaves_a_comparison_out() -> None:

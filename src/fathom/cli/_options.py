@@ -26,6 +26,13 @@ from fathom.settings import MAX_COUNT, Settings, first_problem, flag_of
 File = Annotated[str, typer.Argument(help="JSONL, JSON, Parquet or a datasets folder of any layout; - for stdin.")]
 Out = Annotated[Path | None, typer.Option(help="Where the rows go; without it, to standard output.")]
 Limit = Annotated[int | None, typer.Option(min=1, max=MAX_COUNT, help="Read at most this many rows.")]
+PairOutcome = Annotated[
+    Literal["verdict", "votes"],
+    typer.Option(
+        "--pair-outcome",
+        help="What a pair counts as: a win or a tie, as its verdict says, or the share of its votes that each has.",
+    ),
+]
 DryRun = Annotated[
     bool,
     typer.Option("--dry-run", help="Say what would be asked and what it could cost; send nothing, write no file."),

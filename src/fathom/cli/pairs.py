@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from fathom.cli._failures import FailOn
-from fathom.cli._options import DryRun, File, Out, with_settings
+from fathom.cli._options import DryRun, File, Out, PairOutcome, with_settings
 from fathom.cli._verb import Force
 from fathom.settings import JudgingSettings, SourceSettings
 
@@ -24,6 +24,11 @@ def command(
     ties: Annotated[
         Literal["skip", "first"], typer.Option(help="Where several are best or worst: leave out, or take the first.")
     ] = "skip",
+    min_probability: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Leave out where a smaller share of the votes prefers the best to the worst."),
+    ] = 0,
+    pair_outcome: PairOutcome = "verdict",
     out: Out = None,
     fail_on: FailOn = "any",
     force: Force = False,
@@ -34,8 +39,9 @@ def command(
         fathom pairs answers.jsonl --model runs/sft --min-margin 2 --out preferences.jsonl
 
     A row of the file has a prompt and two or more responses. Rows are written in TRL's preference layout: prompt,
-    chosen, rejected, and margin and id. Left out, and counted on stderr, are comparisons with a pair that cannot be
-    read, and those where several responses are best or worst.
+    chosen, rejected; with the margin, the votes, where the two stood, the id, and the source's other columns. Left out,
+    and counted on stderr, are comparisons with a pair that cannot be read, and those where several responses are best
+    or worst: with several votes on each pair, `--pair-outcome votes` leaves fewer of these.
     """
     from fathom.cli._dry_run import ranked as planned
     from fathom.cli._judging import claim_rows, describe, finish, opened, read, rows_of, space_of, write
@@ -50,11 +56,13 @@ def command(
     if dry_run:
         return planned(settings, comparisons, out, "round-robin")
     config = source.model_dump() | {"file": file, "min_margin": min_margin, "ties": ties}
+    config |= {"min_probability": min_probability, "pair_outcome": pair_outcome}
     run = opened(settings, comparisons, inputs, out, config, claim=claim, total=rows_of(file, source.limit))
-    ranked = partial(rank, run.session.voter, schedule=round_robin, reduce=wins)
-    prefer = partial(preference, ties=ties, min_margin=min_margin)
+    ranked = partial(rank, run.session.voter, schedule=round_robin, reduce=wins, tells=pair_outcome)
+    prefer = partial(preference, ties=ties, min_margin=min_margin, min_probability=min_probability)
     counts, usage = write(run, "comparisons", partial(write_preferences, ranked, prefer, comparisons))
-    left_out = ", ".join(f"{counts[reason]} {words}" for reason, words in _REASONS.items())
+    reasons = _REASONS | ({"probability": "below the probability"} if min_probability else {})
+    left_out = ", ".join(f"{counts[reason]} {words}" for reason, words in reasons.items())
     typer.echo(f"{counts['written']} preferences of {counts.total()} comparisons; left out: {left_out}", err=True)
     typer.echo(f"tokens read, written: {usage.prompt_tokens}, {usage.completion_tokens}", err=True)
     tokens = {"prompt": usage.prompt_tokens, "completion": usage.completion_tokens}
@@ -63,3 +71,4 @@ def command(
 
 
 _REASONS = {"missing": "with a pair that could not be read", "tie": "tied", "margin": "below the margin"}
+"""By reason; those below --min-probability are told where that is given."""

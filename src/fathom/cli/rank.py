@@ -9,7 +9,7 @@ import typer
 
 from fathom.cli._failures import FailOn
 from fathom.cli._figures import RANKINGS
-from fathom.cli._options import DryRun, File, Out, with_settings
+from fathom.cli._options import DryRun, File, Out, PairOutcome, with_settings
 from fathom.cli._verb import Force
 from fathom.settings import JudgingSettings, SourceSettings
 
@@ -26,6 +26,8 @@ def command(
     reduce: Annotated[
         Literal["bradley-terry", "wins", "borda"], typer.Option(help="How their outcomes become scores.")
     ] = "bradley-terry",
+    pair_outcome: PairOutcome = "verdict",
+    texts: Annotated[bool, typer.Option(help="Keep what each vote wrote in the rows.")] = True,
     out: Out = None,
     fail_on: FailOn = "any",
     force: Force = False,
@@ -37,7 +39,8 @@ def command(
         fathom rank answers.jsonl --model runs/sft --schedule knock-out --out best.jsonl
 
     A row of the file has a prompt and two or more responses. Pairs that cannot be read are named in the line and count
-    for nobody. To go on after an interruption, give the same command again. OUT.meta.json says what made the file.
+    for nobody. With several votes on each pair, `--pair-outcome votes` counts 9 votes to 7 for less than 16 to 0. To go
+    on after an interruption, give the same command again. OUT.meta.json says what made the file.
     """
     from fathom.cli._dry_run import ranked as planned
     from fathom.cli._judging import claim_rows, describe, finish, opened, read, rows_of, show, space_of, write
@@ -51,10 +54,16 @@ def command(
     comparisons, inputs = read(file, settings, source, check)
     if dry_run:
         return planned(settings, comparisons, out, schedule)
-    config = source.model_dump() | {"file": file, "schedule": schedule, "reduce": reduce}
+    config = source.model_dump() | {
+        "file": file,
+        "schedule": schedule,
+        "reduce": reduce,
+        "pair_outcome": pair_outcome,
+        "texts": texts,
+    }
     run = opened(settings, comparisons, inputs, out, config, claim=claim, total=rows_of(file, source.limit))
-    ranked = partial(rank, run.session.voter, schedule=SCHEDULES[schedule], reduce=REDUCERS[reduce])
-    tallies = write(run, "ranked", partial(write_rankings, ranked, comparisons))
+    ranked = partial(rank, run.session.voter, schedule=SCHEDULES[schedule], reduce=REDUCERS[reduce], tells=pair_outcome)
+    tallies = write(run, "ranked", partial(write_rankings, ranked, comparisons, texts=texts))
     show("rankings", tallies, RANKINGS)
     describe(run, summary(tallies))
     finish(run, fail_on)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, get_args, get_origin, get_type_hints
@@ -28,7 +28,7 @@ from fathom.rationale import Rationale, Status, Unit
 from fathom.records import Comparison, Label
 from fathom.scaling.guided import MetaRewardModel
 from fathom.scaling.preferences import LeftOut, Preference
-from fathom.scaling.ranking import Ranking, rank
+from fathom.scaling.ranking import Ranking, rank, share
 from fathom.verdict import Rule, Usage, Verdict, Vote
 
 DESCRIPTION = "fathom.json"
@@ -170,11 +170,10 @@ def verdict_row(comparison: Comparison, verdict: Verdict) -> dict[str, Any]:
 
 def _judged(comparison: Comparison) -> dict[str, Any]:
     """What was judged, so that a file of results can be read, measured and looked at without its source."""
-    prompt = comparison.prompt
     return {
         "domain": comparison.domain,
         "placement": comparison.placement,
-        "prompt": prompt if isinstance(prompt, str) else [message.model_dump() for message in prompt],
+        "prompt": _prompt(comparison),
         "responses": comparison.responses,
         "reference": comparison.reference,
         **_annotations(comparison),
@@ -263,12 +262,12 @@ def _ranked(ranking: Ranking) -> RowOutcome:
 
 
 async def write_rankings(
-    ranked: Ranked, comparisons: Iterable[Comparison], sink: BinaryIO, done: Done
+    ranked: Ranked, comparisons: Iterable[Comparison], sink: BinaryIO, done: Done, *, texts: bool = True
 ) -> dict[str, rankings.RankingTally]:
     """Writes a line of JSON per ranking and returns the tallies; calls `done` after each."""
     tallies: dict[str, rankings.RankingTally] = {}
     async for comparison, ranking in verdicts(ranked, comparisons):
-        row = ranking_row(comparison, ranking)
+        row = ranking_row(comparison, ranking, texts=texts)
         _write(sink, row)
         rankings.count(row, tallies)
         done(_ranked(ranking))
@@ -288,15 +287,15 @@ async def write_preferences(
     async for comparison, ranking in verdicts(ranked, comparisons):
         preference = prefer(ranking)
         if isinstance(preference, Preference):
-            _write(sink, preference_row(comparison, preference))
+            _write(sink, preference_row(comparison, preference, ranking))
         counts["written" if isinstance(preference, Preference) else preference] += 1
         usage += ranking.usage
         done(_ranked(ranking))
     return counts, usage
 
 
-def ranking_row(comparison: Comparison, ranking: Ranking) -> dict[str, Any]:
-    """All indices are of the comparison's responses, those in `pairs` too.
+def ranking_row(comparison: Comparison, ranking: Ranking, *, texts: bool = True) -> dict[str, Any]:
+    """All indices are of the comparison's responses, those in `pairs` too. Without `texts` votes have none.
 
     `correct` is None where no label names one best response or no pair could be read; a tie at the top is not correct.
     `kendall_tau` is None where the label is no full ranking, where a response has no score, and where nothing is
@@ -314,7 +313,7 @@ def ranking_row(comparison: Comparison, ranking: Ranking) -> dict[str, Any]:
         "correct": ranking.winner == label if told else None,
         "kendall_tau": _tau(ranking, comparison.label),
         "tokens": _tokens(ranking.usage),
-        "pairs": [_pair_row(pair, verdict) for pair, verdict in ranking.verdicts.items()],
+        "pairs": [_pair_row(pair, verdict, texts=texts) for pair, verdict in ranking.verdicts.items()],
         **_judged(comparison),
     }
 
@@ -327,34 +326,62 @@ def _tau(ranking: Ranking, label: Label | None) -> float | None:
     return rankings.kendall_tau(found, true) if true and len(found) == len(true) else None
 
 
-def _pair_row(pair: tuple[int, ...], verdict: Verdict) -> dict[str, Any]:
-    """Without what was written, which would be most of the file and is in the journal."""
+def _pair_row(pair: tuple[int, ...], verdict: Verdict, *, texts: bool) -> dict[str, Any]:
     return {
         "pair": pair,
         "status": verdict.status,
         "winner": None if verdict.winner is None else pair[verdict.winner],
+        "share": share(verdict) if len(pair) == 2 else None,
         "agreement": verdict.agreement,
-        "votes": [
-            {
-                "status": vote.status,
-                "winner": None if vote.winner is None else pair[vote.winner],
-                "order": [pair[i] for i in vote.order],
-                "error": vote.error,
-            }
-            for vote in verdict.votes
-        ],
+        "votes": [_ballot(pair, vote, texts=texts) for vote in verdict.votes],
     }
 
 
-def preference_row(comparison: Comparison, preference: Preference) -> dict[str, Any]:
-    """In TRL's preference layout: text, or, where the prompt is a conversation, messages."""
-    chosen, rejected = (comparison.responses[i] for i in (preference.chosen, preference.rejected))
-    told = {"margin": preference.margin, "id": comparison.id}
-    if isinstance(comparison.prompt, str):
-        return {"prompt": comparison.prompt, "chosen": chosen, "rejected": rejected, **told}
+def _ballot(pair: tuple[int, ...], vote: Vote, *, texts: bool) -> dict[str, Any]:
+    written = {"text": vote.text, "reasoning": vote.reasoning} if texts else {}
     return {
-        "prompt": [message.model_dump() for message in comparison.prompt],
-        "chosen": [{"role": "assistant", "content": chosen}],
-        "rejected": [{"role": "assistant", "content": rejected}],
-        **told,
+        "status": vote.status,
+        "winner": None if vote.winner is None else pair[vote.winner],
+        "order": [pair[i] for i in vote.order],
+        "error": vote.error,
+        **written,
     }
+
+
+def preference_row(comparison: Comparison, preference: Preference, ranking: Ranking) -> dict[str, Any]:
+    """In TRL's preference layout: text, or, where the prompt is a conversation, messages.
+
+    `probability` is the share of the votes that prefer the chosen response to the rejected one, a tie half; None where
+    they were never compared. The source's other columns are kept; one with a name of these gets `source_` before it.
+    """
+    chosen, rejected = preference.chosen, preference.rejected
+    votes = ranking.votes(chosen, rejected)
+    row = {
+        "prompt": _prompt(comparison),
+        "chosen": _answer(comparison, chosen),
+        "rejected": _answer(comparison, rejected),
+        "margin": preference.margin,
+        "probability": votes.share,
+        "chosen_votes": votes.one,
+        "rejected_votes": votes.other,
+        "tied_votes": votes.tied,
+        "chosen_index": chosen,
+        "rejected_index": rejected,
+        "id": comparison.id,
+    }
+    return row | _source_columns(comparison, row)
+
+
+def _prompt(comparison: Comparison) -> str | list[dict[str, Any]]:
+    prompt = comparison.prompt
+    return prompt if isinstance(prompt, str) else [message.model_dump() for message in prompt]
+
+
+def _answer(comparison: Comparison, index: int) -> str | list[dict[str, str]]:
+    """A response as TRL has it: a text to a text, a conversation's next message to a conversation."""
+    text = comparison.responses[index]
+    return text if isinstance(comparison.prompt, str) else [{"role": "assistant", "content": text}]
+
+
+def _source_columns(comparison: Comparison, taken: Container[str]) -> dict[str, Any]:
+    return {f"source_{name}" if name in taken else name: value for name, value in comparison.metadata.items()}

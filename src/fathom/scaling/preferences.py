@@ -18,8 +18,8 @@ from fathom.scaling.ranking import Ranking
 
 Ties = Literal["skip", "first"]
 """Where several responses share the highest or the lowest score: leave them out, or take the one that stands first."""
-LeftOut = Literal["missing", "tie", "margin"]
-"""A pair could not be read; nothing tells the best or the worst; they are too near to each other."""
+LeftOut = Literal["missing", "tie", "margin", "probability"]
+"""Why: a pair could not be read, the best or the worst is shared, or their scores or their votes are too near."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,14 @@ class Preference:
     """The difference of their scores, above 0."""
 
 
-def preference(ranking: Ranking, *, ties: Ties = "skip", min_margin: float = 0.0) -> Preference | LeftOut:
-    """The best response and the worst, or why there is none. Where all scores are equal, that is a tie always."""
+def preference(
+    ranking: Ranking, *, ties: Ties = "skip", min_margin: float = 0.0, min_probability: float = 0.0
+) -> Preference | LeftOut:
+    """The best response and the worst, or why there is none. Where all scores are equal, that is a tie always.
+
+    `min_margin` is of the difference of their scores, `min_probability` of the share of the votes that prefer the best
+    to the worst, where the two were compared or seen together.
+    """
     if ranking.missing or None in ranking.scores:
         return "missing"
     best, worst = ranking.order[0], ranking.order[-1]
@@ -39,4 +45,7 @@ def preference(ranking: Ranking, *, ties: Ties = "skip", min_margin: float = 0.0
         return "tie"
     scores = [score for score in ranking.scores if score is not None]
     margin = max(scores) - min(scores)
-    return Preference(best[0], worst[0], margin) if margin >= min_margin else "margin"
+    if margin < min_margin:
+        return "margin"
+    probability = ranking.votes(best[0], worst[0]).share
+    return "probability" if (probability or 0) < min_probability else Preference(best[0], worst[0], margin)

@@ -1,11 +1,14 @@
-"""From the outcomes of pairs to one score a response.
+"""From the outcomes of pairs to one score for each response.
 
     >>> wins(3, {(0, 1): 0, (0, 2): 2, (1, 2): None})
     (1.0, 0.5, 1.5)
+    >>> wins(2, {(0, 1): 9 / 16})
+    (0.5625, 0.4375)
 
-`outcomes` maps a pair (i, j), i < j, to its winner, or to None for a tie, which counts as half a win for both. A pair
-that is not there is missing and counts for nobody. A response of which no pair is there has no score: None. Scores of
-different reducers, and of different comparisons, are on different scales.
+`outcomes` maps a pair (i, j), i < j, to its winner (an int), to None for a tie, which is half a win for both, or to the
+share of the win that i has (a float): the share of the votes, where a pair has several. A pair that is not there is
+missing and counts for nobody. A response of which no pair is there has no score: None. Scores of different reducers,
+and of different comparisons, are on different scales.
 """
 
 from __future__ import annotations
@@ -15,10 +18,12 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from fathom.scaling.schedules import Outcomes
+from fathom.scaling.schedules import Outcomes, Pair
 
 Scores = tuple[float | None, ...]
-Reducer = Callable[[int, Outcomes], Scores]
+Shares = Mapping[Pair, float]
+"""For each pair that could be read, the share of the win that its first response has, 0.0 to 1.0."""
+Reducer = Callable[[int, Outcomes | Shares], Scores]
 
 PRIOR = 0.1
 """How many comparisons with an average response all responses together have tied before any outcome is seen."""
@@ -29,25 +34,25 @@ CLOSE = 1e-11
 ROUNDING = 1e-9
 
 
-def wins(n: int, outcomes: Outcomes) -> Scores:
+def wins(n: int, outcomes: Outcomes | Shares) -> Scores:
     """The points of each response: 1 a win, 1/2 a tie.
 
     A missing pair costs both as much as a loss: fair only where all have been compared equally often.
     """
     points, compared = _counts(n, outcomes)
-    return tuple(won if of else None for won, of in zip(points, compared, strict=True))
+    return tuple(round(won, DIGITS) if of else None for won, of in zip(points, compared, strict=True))
 
 
-def borda(n: int, outcomes: Outcomes) -> Scores:
+def borda(n: int, outcomes: Outcomes | Shares) -> Scores:
     """The share of its comparisons that a response wins, 0 to 1: an estimate of how often it beats another at random.
 
     Missing pairs speak neither for nor against. Who met strong opponents is not told from who met weak ones.
     """
     points, compared = _counts(n, outcomes)
-    return tuple(won / of if of else None for won, of in zip(points, compared, strict=True))
+    return tuple(round(won / of, DIGITS) if of else None for won, of in zip(points, compared, strict=True))
 
 
-def bradley_terry(n: int, outcomes: Outcomes) -> Scores:
+def bradley_terry(n: int, outcomes: Outcomes | Shares) -> Scores:
     """The strengths s for which P(i beats j) = 1 / (1 + exp(s_j - s_i)) makes the outcomes most likely.
 
     Natural logarithm of odds; 0 is the average response that the prior speaks of. Without a prior there would be no
@@ -56,9 +61,8 @@ def bradley_terry(n: int, outcomes: Outcomes) -> Scores:
     has a higher score than those that it beat. Bradley and Terry (1952), Biometrika 39.
     """
     won = np.zeros((n, n))
-    for (i, j), winner in outcomes.items():
-        won[i, j] += 1.0 if winner == i else 0.5 if winner is None else 0.0
-        won[j, i] += 1.0 if winner == j else 0.5 if winner is None else 0.0
+    for (i, j), outcome in outcomes.items():
+        won[i, j], won[j, i] = _points((i, j), outcome)
     strengths = _most_likely(won, PRIOR / n)
     _, compared = _counts(n, outcomes)
     # Adding 0 makes -0.0 a plain zero.
@@ -68,12 +72,18 @@ def bradley_terry(n: int, outcomes: Outcomes) -> Scores:
 REDUCERS: Mapping[str, Reducer] = {"wins": wins, "bradley-terry": bradley_terry, "borda": borda}
 
 
-def _counts(n: int, outcomes: Outcomes) -> tuple[list[float], list[int]]:
+def _points(pair: Pair, outcome: int | float | None) -> tuple[float, float]:
+    """How one point is divided between the two responses of a pair."""
+    first = outcome if isinstance(outcome, float) else 0.5 if outcome is None else float(outcome == pair[0])
+    return first, 1 - first
+
+
+def _counts(n: int, outcomes: Outcomes | Shares) -> tuple[list[float], list[int]]:
     """Each response's points and comparisons."""
     points, compared = [0.0] * n, [0] * n
-    for pair, winner in outcomes.items():
-        for i in pair:
-            points[i] += 1.0 if winner == i else 0.5 if winner is None else 0.0
+    for pair, outcome in outcomes.items():
+        for i, won in zip(pair, _points(pair, outcome), strict=True):
+            points[i] += won
             compared[i] += 1
     return points, compared
 

@@ -269,6 +269,9 @@ function pairLine(pair) {
       {},
       `${vote.order.map((index) => index + 1).join(" before ")}: `,
       vote.status === "ok" ? chip(vote.winner) : `${vote.status}${vote.error ? `: ${vote.error}` : ""}`,
+      // Rankings may be written without texts.
+      vote.reasoning ? folded("Reasoning", passage(vote.reasoning, "Reasoning", "code")) : null,
+      vote.text ? folded("Text", passage(vote.text, "Text", "code")) : null,
     ),
   );
   return element(
