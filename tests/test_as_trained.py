@@ -19,11 +19,24 @@ from fathom.judging import as_trained
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"name": "verifier", "guard": "nonsense"}, "guard='nonsense' of the judge 'verifier': allowed is refuse, ask"),
-        ({"name": "verifier", "guard": False}, "guard=False of the judge 'verifier': allowed is refuse, ask"),
-        ({"name": "mix", "style": "deep"}, "style='deep' of the judge 'mix': allowed is vanilla, breadth, depth, mix"),
-        ({"name": "spct", "binary": "no"}, "binary='no' of the judge 'spct': allowed is true, false"),
-        ({"name": "spct", "trained": 1}, "trained=1 of the judge 'spct': allowed is true, false"),
+        (
+            {"name": "verifier", "guard": "nonsense"},
+            "guard='nonsense' of the judge 'verifier' must be 'refuse' or 'ask'",
+        ),
+        ({"name": "verifier", "guard": False}, "guard=False of the judge 'verifier' must be 'refuse' or 'ask'"),
+        (
+            {"name": "mix", "style": "deep"},
+            "style='deep' of the judge 'mix' must be 'vanilla', 'breadth', 'depth', 'mix'",
+        ),
+        ({"name": "spct", "binary": "no"}, "binary='no' of the judge 'spct' must be a valid boolean"),
+        ({"name": "spct", "trained": 1}, "trained=1 of the judge 'spct' must be a valid boolean"),
+        ({"name": "yes_no", "least": "high"}, "least='high' of the judge 'yes_no' must be a valid number"),
+        ({"name": "yes_no", "least": 1.5}, "least=1.5 of the judge 'yes_no' must be less than or equal to 1"),
+        ({"name": "yes_no", "template": 5}, "template=5 of the judge 'yes_no' must be"),
+        (
+            {"name": "s2j", "solving_weight": -1},
+            "solving_weight=-1 of the judge 's2j' must be greater than or equal to 0",
+        ),
     ],
 )
 def test_a_value_that_a_setting_does_not_take_is_refused_with_those_it_takes(
@@ -45,4 +58,4 @@ def test_values_that_settings_take_make_the_judge(tmp_path: Path) -> None:
 def test_the_command_line_refuses_such_a_value_before_it_reads_a_row(tmp_path: Path) -> None:
     options = ["--model", str(tmp_path), "--judge", "verifier", "--judge-option", "guard=off"]
     told = CliRunner().invoke(app, ["judge", str(tmp_path / "none.jsonl"), *options])
-    assert "guard=False of the judge 'verifier': allowed is refuse, ask" in str(told.exception)
+    assert "guard=False of the judge 'verifier' must be 'refuse' or 'ask'" in str(told.exception)

@@ -380,6 +380,12 @@ def test_a_dry_run_refuses_what_trl_would_refuse(base: Path, tmp_path: Path) -> 
         preview.rlvr(RLVRRecipe(model=str(base), data=path, output=tmp_path / "o", trainer=trainer))
 
 
+def test_a_dry_run_refuses_a_tracker_that_the_trainer_does_not_know(base: Path, data: Path, tmp_path: Path) -> None:
+    trainer = {"report_to": "wandbb"}
+    with pytest.raises(FathomError, match=r"there is no tracker 'wandbb'; expected all, none, or some of .*wandb"):
+        preview.sft(SFTRecipe(model=str(base), data=data, output=tmp_path / "o", trainer=trainer))
+
+
 # Chat templates -------------------------------------------------------------------------------------------------------
 
 

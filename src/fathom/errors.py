@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from types import ModuleType
 
 
@@ -22,6 +23,16 @@ class Incomplete(FathomError):  # noqa: N818
     """The work is done and written down, but part of it failed: the message says how much."""
 
     exit_code = 3
+
+
+def check_installed(*needed: tuple[str, str]) -> None:
+    """Raises FathomError where one of the optional libraries is missing, each given with the extra that brings it.
+
+    Nothing is imported: this is for work that would need them only after a while.
+    """
+    for module, extra in needed:
+        if importlib.util.find_spec(module) is None:
+            raise FathomError(f'this needs {module}; install it with: pip install "fathom-rm[{extra}]"')
 
 
 def require(module: str, extra: str) -> ModuleType:

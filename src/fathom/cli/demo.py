@@ -23,8 +23,11 @@ def command(
     """
     from rich.console import Console
 
+    from fathom.errors import check_installed
+    from fathom.mini import NEEDS, demo
+
+    check_installed(*NEEDS)
     claim(whole_folder("--out", out))
-    from fathom.mini import demo
 
     console = Console(stderr=True, log_path=False)
     report = demo.run(out, seed, console)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fathom.cli._verb import Force, claim, whole_folder
-from fathom.errors import FathomError
+from fathom.errors import FathomError, check_installed
 
 
 def command(
@@ -30,9 +30,12 @@ def command(
     """
     from rich.console import Console
 
+    from fathom.mini import NEEDS
     from fathom.reproductions import REPRODUCTIONS
 
     experiment = REPRODUCTIONS.find(name)
+    if experiment.__name__.startswith(f"{REPRODUCTIONS.package}."):  # those of other packages may need less
+        check_installed(*NEEDS)
     try:
         chosen = list(dict.fromkeys(int(seed) for seed in seeds.split(",")))  # each once: a seed has one folder
     except ValueError:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -28,6 +29,7 @@ Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="[KEY=VALUE]...", help="Keys to change, dotted: trainer.learning_rate=1e-5"),
 ]
+Kind = TypeVar("Kind", bound="Resolved")
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in the output folder.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, show ten examples, train nothing.")]
 
@@ -40,13 +42,11 @@ def sft(recipe: Recipe, overrides: Overrides = None, resume: Resume = False, dry
 
     Prints the folder of the trained model.
     """
-    from fathom import recipes
     from fathom.train import preview
-    from fathom.train.recipe import SFTRecipe, load
+    from fathom.train.recipe import SFTRecipe
     from fathom.train.sft import train
 
-    resolved = load(recipes.path(recipe), SFTRecipe, overrides or ())
-    _claim(resolved, resume)
+    resolved = _resolved(recipe, SFTRecipe, overrides or (), resume, dry_run)
     _log_steps()
     _print(preview.sft(resolved) if dry_run else train(resolved, resume=resume))
 
@@ -59,13 +59,11 @@ def rlvr(recipe: Recipe, overrides: Overrides = None, resume: Resume = False, dr
 
     Prints the folder of the trained model.
     """
-    from fathom import recipes
     from fathom.train import preview
-    from fathom.train.recipe import RLVRRecipe, load
+    from fathom.train.recipe import RLVRRecipe
     from fathom.train.rlvr import train
 
-    resolved = load(recipes.path(recipe), RLVRRecipe, overrides or ())
-    _claim(resolved, resume)
+    resolved = _resolved(recipe, RLVRRecipe, overrides or (), resume, dry_run)
     _log_steps()
     _print(preview.rlvr(resolved) if dry_run else train(resolved, resume=resume))
 
@@ -80,15 +78,29 @@ def meta(recipe: Recipe, overrides: Overrides = None, resume: Resume = False, dr
 
     The data are results of `fathom judge` on labelled comparisons. Prints the folder of the trained model.
     """
-    from fathom import recipes
     from fathom.train import preview
     from fathom.train.meta import train
-    from fathom.train.recipe import MetaRecipe, load
+    from fathom.train.recipe import MetaRecipe
 
-    resolved = load(recipes.path(recipe), MetaRecipe, overrides or ())
-    _claim(resolved, resume)
+    resolved = _resolved(recipe, MetaRecipe, overrides or (), resume, dry_run)
     _log_steps()
     _print(preview.meta(resolved) if dry_run else train(resolved, resume=resume))
+
+
+def _resolved(recipe: str, kind: type[Kind], overrides: Sequence[str], resume: bool, dry_run: bool) -> Kind:
+    """The checked recipe, with its output folder claimed. What can be known to fail without TRL fails at once."""
+    from fathom import recipes
+    from fathom.errors import FathomError
+    from fathom.train.early import mistakes
+    from fathom.train.recipe import load, read_values
+
+    path = recipes.path(recipe)
+    found = mistakes(read_values(path, overrides), resume=resume, dry_run=dry_run)
+    if found:
+        raise FathomError("\n".join(f"{path}: {mistake}" for mistake in found))
+    resolved = load(path, kind, overrides)
+    _claim(resolved, resume)
+    return resolved
 
 
 def _claim(recipe: Resolved, resume: bool) -> None:

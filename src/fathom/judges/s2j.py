@@ -14,7 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from pydantic import Field
 
 from fathom.errors import FathomError
 from fathom.judges._probabilities import Choices
@@ -38,7 +40,7 @@ class S2JJudge(TemplatedJudge):
     gives_scores: ClassVar[bool] = False
     choices: ClassVar[Choices] = {"A": 0, "B": 1, "tie": None}
     trained: bool = False
-    solving_weight: float = 0.5
+    solving_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.5
     solved: Solved | None = field(default=None, repr=False)
 
     @property

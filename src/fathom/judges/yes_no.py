@@ -15,7 +15,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from pydantic import Field
 
 from fathom.engines import Completion, Sampling
 from fathom.judges import Pattern
@@ -48,7 +50,7 @@ class YesNoJudge(TemplatedJudge):
     sampling: Sampling = field(default_factory=lambda: Sampling(max_tokens=1))
     pairs: bool = False
     trained: bool = False
-    least: float = 0.5
+    least: Annotated[float, Field(ge=0, le=1)] = 0.5
 
     def __post_init__(self) -> None:
         if not self.sampling.top_logprobs:

@@ -14,13 +14,14 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Any, BinaryIO, NamedTuple
 
 from pydantic_core import to_json
 
 from fathom.engines.scoring import Scorer
 from fathom.errors import FathomError
-from fathom.judges import Judge, Voter, find, verdicts
+from fathom.judges import Judge, Voter, verdicts
+from fathom.judging.choice import make_judge
 from fathom.metrics import rankings
 from fathom.metrics.rows import correct
 from fathom.metrics.verdicts import Tally, count
@@ -63,7 +64,7 @@ def as_trained(checkpoint: Path | None, **settings: Any) -> Judge:
         raise FathomError(f"{checkpoint} is a meta reward model, which scores a judge's votes: give it as --meta")
     chosen = given if given.get("name", described["name"]) != described["name"] else described | given
     # A description may be a stranger's, and must not choose which code runs; a name that the user gives may.
-    return _made(**chosen, installed="name" not in given)
+    return make_judge(**chosen, installed="name" not in given)
 
 
 def meta_reward_model(checkpoint: Path, guided: Judge | None = None, **options: Any) -> MetaRewardModel:
@@ -74,39 +75,13 @@ def meta_reward_model(checkpoint: Path, guided: Judge | None = None, **options: 
     described = _description(checkpoint / DESCRIPTION)
     if described.pop("kind", None) != META:
         raise FathomError(f"{checkpoint} is no meta reward model; fathom train meta makes one")
-    judge = _made(**described, installed=True)
+    judge = make_judge(**described, installed=True)
     if guided is not None and type(guided) is not type(judge):
         raise FathomError(
             f"{checkpoint} scores votes of {type(judge).__name__}, as its {DESCRIPTION} says, and not of "
             f"{type(guided).__name__}; judge with --judge {described['name']}, or train one on votes of that judge"
         )
     return MetaRewardModel(Scorer(checkpoint, **options), judge)
-
-
-def _made(name: str, *, installed: bool, **settings: Any) -> Judge:
-    try:
-        kind = find(name, installed=installed)
-        unknown = sorted(settings.keys() - {field.name for field in fields(kind)})
-        if unknown:
-            raise FathomError(f"the judge {name!r} has no {unknown[0]}; it has {', '.join(_settings(kind)) or 'none'}")
-        hints = get_type_hints(kind)
-        for setting, value in settings.items():
-            _check_value(f"{setting}={value!r} of the judge {name!r}", value, hints[setting])
-        return kind(**settings)
-    except ValueError as error:
-        raise FathomError(f"cannot make the judge {name!r}: {error}") from error
-
-
-def _check_value(what: str, value: Any, hint: Any) -> None:
-    """Of settings with few values: a judge compares with one of them, and takes any other for the rest."""
-    allowed = (True, False) if hint is bool else get_args(hint) if get_origin(hint) is Literal else (value,)
-    if not any(type(value) is type(each) and value == each for each in allowed):
-        told = "true, false" if hint is bool else ", ".join(map(str, allowed))
-        raise FathomError(f"{what}: allowed is {told}")
-
-
-def _settings(kind: type[Judge]) -> list[str]:
-    return [field.name for field in fields(kind) if field.name not in {"engine", "sampling"}]
 
 
 def _description(path: Path) -> dict[str, Any]:

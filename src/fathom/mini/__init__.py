@@ -9,3 +9,6 @@ transformer pre-trained on those rationales (see `pretrain`), `arms` the compari
 of it with a report. `rm_r1` has chains that type the task, in the same world. Other worlds are `criteria` (experiments
 in `spct`) and `sums` (in `verifiers`).
 """
+
+NEEDS = (("trl", "train"), ("matplotlib", "report"), ("markdown_it", "report"))
+"""Optional libraries, with the extras that bring them, that experiments in the small worlds use sooner or later."""

@@ -15,6 +15,9 @@ from fathom.judges import Pattern, Voter
 from fathom.records import Comparison, placement
 from fathom.verdict import Rule, Vote
 
+AT_ONCE = 256
+"""Votes on one comparison that are asked for at the same time: more would wait for an engine, and fill the memory."""
+
 
 @dataclass(frozen=True)
 class Wrapped(Voter):
@@ -48,8 +51,12 @@ class Repeated(Wrapped):
     async def votes(self, comparison: Comparison, sample: int = 0) -> list[Vote]:
         # Numbered so that wrappers inside and outside never ask for the same draw twice.
         samples = range(sample * self.times, (sample + 1) * self.times)
-        cast = await asyncio.gather(*(self.voter.votes(comparison, number) for number in samples))
-        return [vote for votes in cast for vote in votes]
+        cast: list[Vote] = []
+        for start in range(0, self.times, AT_ONCE):
+            some = samples[start : start + AT_ONCE]
+            for votes in await asyncio.gather(*(self.voter.votes(comparison, number) for number in some)):
+                cast += votes
+        return cast
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    ModelWrapValidatorHandler,
     SerializeAsAny,
     ValidationError,
     create_model,
@@ -36,8 +35,8 @@ from pydantic import (
 
 from fathom.checkpoints import located
 from fathom.errors import FathomError, require
-from fathom.judges import Judge, find
 from fathom.judging import META
+from fathom.judging.choice import JudgeChoice, judge_choice
 
 OURS = {"output_dir": "output", "seed": "seed", "resume_from_checkpoint": "--resume"}
 """TRL settings that a recipe says once, elsewhere."""
@@ -48,41 +47,6 @@ NOT_PLAIN = ("use_vllm", "top_k", "min_p", "repetition_penalty", "generation_kwa
 
 class Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
-
-
-class JudgeChoice(Strict):
-    """The judge that the model becomes. It makes the prompts and reads the completions, in training as afterwards.
-
-    Beside `name`, a file in `fathom/judges`, there are that judge's own settings (see `judge_choice`).
-    """
-
-    name: str = "mix"
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _with_its_settings(cls, given: Any, handler: ModelWrapValidatorHandler[JudgeChoice]) -> JudgeChoice:
-        if cls is not JudgeChoice or not isinstance(given, Mapping):
-            return handler(given)
-        return judge_choice(str(given.get("name", "mix"))).model_validate(given)
-
-    def build(self) -> Judge:
-        return find(self.name)(**self.model_dump(exclude={"name"}))
-
-
-@cache
-def judge_choice(name: str) -> type[JudgeChoice]:
-    """A judge's name and settings, with their types and defaults. `trained`, where a judge has that, defaults to true.
-
-    The prompt is then the plain one for trained models. Raises ValueError where there is no such judge.
-    """
-    kind = find(name)
-    hints = get_type_hints(kind)
-    fields: dict[str, Any] = {
-        field.name: (hints[field.name], True if field.name == "trained" else field.default)
-        for field in dataclasses.fields(kind)
-        if field.name not in {"engine", "sampling"}
-    }
-    return create_model(kind.__name__, __base__=JudgeChoice, name=(str, name), **fields)
 
 
 def _listed(value: Any) -> Any:
@@ -206,6 +170,14 @@ def _checked(settings: type[BaseModel], values: dict[str, Any]) -> dict[str, Any
 
 def load(path: str | Path, kind: type[R], overrides: Iterable[str] = ()) -> R:
     """The recipe in a file, with `key=value` overrides applied. Raises FathomError that lists every mistake."""
+    try:
+        return kind.model_validate(read_values(path, overrides))
+    except ValidationError as error:
+        raise FathomError("\n".join(f"{path}: {problem}" for problem in problems(error, kind))) from error
+
+
+def read_values(path: str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
+    """What the file says, with the overrides, unchecked. Raises FathomError for what holds no keys and values."""
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
@@ -216,10 +188,7 @@ def load(path: str | Path, kind: type[R], overrides: Iterable[str] = ()) -> R:
         raise FathomError(f"{path} must hold keys and values, like `model: mini`; it holds a {type(values).__name__}")
     for override in overrides:
         _override(values, override)
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        raise FathomError("\n".join(f"{path}: {problem}" for problem in problems(error, kind))) from error
+    return values
 
 
 class _Loader(yaml.SafeLoader):

@@ -14,7 +14,7 @@ import json
 import logging
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from fathom.checkpoints import adapter_base
 from fathom.errors import FathomError, Interrupted, require
 from fathom.judging import DESCRIPTION
 from fathom.provenance import provenance, write_json
+from fathom.train.early import last_checkpoint
 from fathom.train.recipe import Recipe
 
 log = logging.getLogger("fathom.train")
@@ -47,9 +48,23 @@ def settings(recipe: Recipe, **changes: Any) -> Any:
         recipes.chat_template(template)
     weights = {"use_safetensors": True} | (values.pop("model_init_kwargs", None) or {})
     try:
-        return config(output_dir=str(recipe.output), seed=recipe.seed, model_init_kwargs=weights, **values)
+        made = config(output_dir=str(recipe.output), seed=recipe.seed, model_init_kwargs=weights, **values)
     except (ValueError, TypeError, ImportError) as error:
         raise FathomError(f"trainer: {recipe.trl_config} refuses these settings: {error}") from error
+    _check_trackers(made.report_to)
+    return made
+
+
+def _check_trackers(names: Sequence[str]) -> None:
+    """Raises FathomError for a tracker that the trainer would only refuse once the model is loaded."""
+    from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK as TRACKERS
+
+    for name in names:
+        if name not in TRACKERS:
+            raise FathomError(
+                f"trainer.report_to: there is no tracker {name!r}; expected all, none, or some of "
+                f"{', '.join(sorted(TRACKERS))}"
+            )
 
 
 def load_tokenizer(recipe: Recipe) -> Any:
@@ -211,13 +226,6 @@ def run(trainer: Any, recipe: Recipe, last: str | None) -> Path:
         (recipe.output / "training_args.bin").unlink(missing_ok=True)  # a pickle, and recipe.yaml says the same
         name_judge(recipe, recipe.output)
     return recipe.output
-
-
-def last_checkpoint(output: Path) -> str | None:
-    """The folder checkpoint-N of the largest N."""
-    found = output.glob("checkpoint-*") if output.is_dir() else ()
-    steps = {int(path.name[11:]): path for path in found if path.name[11:].isdecimal() and path.is_dir()}
-    return str(steps[max(steps)]) if steps else None
 
 
 def name_judge(recipe: Recipe, folder: Path) -> None:

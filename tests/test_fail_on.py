@@ -1,0 +1,130 @@
+"""A run of which rows failed says so in its last line and by its exit code, as `--fail-on` asks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from asking import COMMANDS, run, write_sources
+from fathom.errors import FathomError, Incomplete
+from serving import Answer, Call, Reply, chat
+
+A = "Principle 1: Accuracy\nJudgment: Response A is right, Response B is not.\nVerdict: A\n\nFinal verdict: [[A]]"
+REFUSED = Reply(400, b'{"error": {"message": "no such luck"}}')
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_sources(tmp_path)
+    return tmp_path
+
+
+def failing(*tasks: int) -> Answer:
+    """Refuses all calls about these tasks."""
+    return lambda call: REFUSED if any(f"Task {task}".encode() in call.content for task in tasks) else chat(A)
+
+
+def failing_once_in_a_row(call: Call) -> Reply:
+    """Refuses one of the two orders of the first pair."""
+    first = call.content.find(b"yes 0")
+    second = call.content.find(b"```\\nno\\n```")
+    return REFUSED if b"Task 0" in call.content and 0 <= second < first else chat(A)
+
+
+@pytest.mark.parametrize(
+    ("fail_on", "failed", "code"),
+    [
+        ("any", (), 0),
+        ("any", (1,), 3),
+        ("any", (0, 1), 3),
+        ("any", (0, 1, 2), 1),
+        ("all", (0, 1), 0),
+        ("all", (0, 1, 2), 1),
+        ("never", (0, 1, 2), 0),
+        ("0.5", (1,), 0),
+        ("0.5", (0, 1), 3),
+        ("0", (1,), 3),
+    ],
+)
+def test_the_exit_code_is_that_of_the_share_of_failed_rows(
+    fail_on: str, failed: tuple[int, ...], code: int, folder: Path
+) -> None:
+    _, [result] = run(failing(*failed), lambda url: [*COMMANDS["judge"](folder, url), "--fail-on", fail_on])
+    error = result.exception
+    assert (error.exit_code if isinstance(error, FathomError) else result.exit_code) == code
+    rows = [json.loads(line) for line in (folder / "out" / "v.jsonl").read_text().splitlines()]
+    assert [row["status"] == "failed" for row in rows] == [number in failed for number in range(3)]
+    said = f"{result.stderr} {error}"
+    if len(failed) == 3:
+        assert "every call failed, the last one so: HTTP 400: no such luck" in said
+    else:
+        assert (f"{len(failed)} of 3 rows failed" in said) == bool(failed)
+    assert ("the same command asks again" in said) == bool(failed)
+
+
+@pytest.mark.parametrize("verb", [verb for verb in COMMANDS if verb != "compare-engines"])
+def test_every_verb_tells_failed_rows(verb: str, folder: Path) -> None:
+    seen: list[bytes] = []
+
+    def first_is_refused(call: Call) -> Reply:
+        seen.append(call.content)
+        return REFUSED if call.content == seen[0] else chat(A)
+
+    _, [any_, never] = run(
+        first_is_refused,
+        lambda url: COMMANDS[verb](folder, url),
+        lambda url: [*COMMANDS[verb](folder, url), "--fail-on", "never"],
+    )
+    assert isinstance(any_.exception, Incomplete), any_.output
+    assert "rows failed" in str(any_.exception)
+    assert never.exit_code == 0, never.output
+    assert "rows failed" in never.stderr
+
+
+def test_a_row_that_lost_a_vote_has_failed_although_the_others_give_it_a_verdict(folder: Path) -> None:
+    _, [result] = run(failing_once_in_a_row, lambda url: COMMANDS["judge"](folder, url))
+    assert isinstance(result.exception, Incomplete)
+    assert "1 of 3 rows failed (1 of them have a verdict of their other votes)" in str(result.exception)
+
+
+def test_the_same_command_asks_only_what_failed_and_ends_well(folder: Path) -> None:
+    broken = [True]
+
+    def answer(call: Call) -> Reply:
+        return REFUSED if broken[0] and b"Task 1" in call.content else chat(A)
+
+    def mended(url: str) -> list[str]:
+        broken[0] = False
+        return COMMANDS["judge"](folder, url)
+
+    server, [first, second] = run(answer, lambda url: COMMANDS["judge"](folder, url), mended)
+    assert isinstance(first.exception, Incomplete)
+    assert second.exit_code == 0
+    assert len(server.calls) == 6 + 2
+
+
+@pytest.mark.parametrize(("verb", "kept"), [("synth", "mix.jsonl"), ("rejection-sample", "rft.jsonl")])
+def test_a_training_set_with_nothing_in_it_is_no_success(verb: str, kept: str, folder: Path) -> None:
+    _, [any_, never] = run(
+        lambda _: chat("I cannot say."),
+        lambda url: COMMANDS[verb](folder, url),
+        lambda url: [*COMMANDS[verb](folder, url), "--fail-on", "never"],
+    )
+    assert isinstance(any_.exception, Incomplete)
+    assert any(
+        said in str(any_.exception) for said in ("kept 0 rationales of 3 comparisons for mix", "nothing was kept")
+    )
+    [file] = (folder / "out").rglob(kept)
+    assert file.read_text() == ""
+    assert never.exit_code == 0
+    assert str(any_.exception).split(":")[0] in " ".join(never.stderr.split())
+
+
+@pytest.mark.parametrize("value", ["some", "-0.1", "1", "2", "nan"])
+def test_what_is_no_share_of_rows_is_refused(value: str, folder: Path) -> None:
+    server, [result] = run(lambda _: chat(A), lambda url: [*COMMANDS["judge"](folder, url), "--fail-on", value])
+    assert result.exit_code == 2
+    assert "expected any, all, never, or a share" in " ".join(result.output.split())
+    assert server.calls == []
