@@ -97,6 +97,44 @@ def test_rankings_are_exported_without_votes(rankings: Path, tmp_path: Path) -> 
         fathom("export", rankings, "--votes", "--out", out)
 
 
+def test_the_order_and_the_pairs_of_rankings_are_exported(rankings: Path, tmp_path: Path) -> None:
+    out = tmp_path / "table.jsonl"
+    fathom("export", rankings, "--out", out)
+    rows, table = rows_of(rankings), rows_of(out)
+    assert [json.loads(each["order"]) for each in table] == [row["order"] for row in rows]
+    assert [each["status"] for each in table] == ["ok"] * len(rows)
+    pairs = [json.loads(each["pairs"]) for each in table]
+    assert [[pair["winner"] for pair in each] for each in pairs] == [
+        [pair["winner"] for pair in row["pairs"]] for row in rows
+    ]
+    assert "text" not in pairs[0][0]["votes"][0]
+
+
+@pytest.fixture(scope="module")
+def preferences(verdicts: Path) -> Path:
+    out = verdicts.parent.parent / "pairs" / "preferences.jsonl"
+    fathom("pairs", PAIRS, "--model", "mini", "--style", "depth", "--out", out)
+    return out
+
+
+def test_runs_of_preferences_are_listed_inspected_and_exported(preferences: Path, tmp_path: Path) -> None:
+    rows = rows_of(preferences)
+    [listed] = [json.loads(line) for line in fathom("runs", preferences.parent, "--json").splitlines()]
+    assert (listed["rows"], listed["accuracy"], listed["tokens"]) == (len(rows), None, 936)
+    [inspected] = [json.loads(line) for line in fathom("runs", preferences, "--json").splitlines()]
+    assert (inspected["rows"], inspected["config"]["ties"]) == (len(rows), "skip")
+    out = tmp_path / "table.parquet"
+    fathom("export", preferences, "--out", out)
+    table = pyarrow.parquet.read_table(out).to_pylist()
+    assert [(row["id"], row["chosen"], row["probability"]) for row in table] == [
+        (row["id"], row["chosen"], row["probability"]) for row in rows
+    ]
+    with pytest.raises(FathomError, match="holds preferences, whose votes were counted"):
+        fathom("export", preferences, "--votes", "--out", out)
+    with pytest.raises(FathomError, match="is a preference of fathom pairs; expected a verdict or a ranking"):
+        fathom("score", preferences)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

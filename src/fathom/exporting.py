@@ -32,6 +32,9 @@ VERDICT: Columns = {
     "scores": "list<double>",
     "agreement": "double",
     "flip_rate": "double",
+    "order": "string",
+    "kendall_tau": "double",
+    "pairs": "string",
     "domain": "string",
     "prompt_tokens": "int64",
     "completion_tokens": "int64",
@@ -39,6 +42,20 @@ VERDICT: Columns = {
     "responses": "list<string>",
     "reference": "string",
     "metadata": "string",
+}
+PREFERENCE: Columns = {
+    "id": "string",
+    "prompt": "string",
+    "chosen": "string",
+    "rejected": "string",
+    "margin": "double",
+    "probability": "double",
+    "chosen_votes": "int64",
+    "rejected_votes": "int64",
+    "tied_votes": "int64",
+    "chosen_index": "int64",
+    "rejected_index": "int64",
+    "columns": "string",
 }
 VOTE: Columns = {
     "id": "string",
@@ -74,14 +91,46 @@ BATCH = 1000
 
 
 def verdicts(run: Run) -> Iterator[Row]:
-    """A row a verdict or ranking, with the columns of `VERDICT`."""
+    """A row for each verdict or ranking, with the columns of `VERDICT`.
+
+    `order` and `pairs` are of rankings, as JSON and without texts; a ranking's status is that of its first pair where
+    nothing could be ranked. `agreement` and `flip_rate` are of verdicts.
+    """
     for row in run.rows():
-        yield {name: row.get(name) for name in VERDICT} | {
-            "prompt_tokens": row["tokens"]["prompt"],
-            "completion_tokens": row["tokens"]["completion"],
-            "prompt": row["prompt"] if isinstance(row["prompt"], str) else _text(row["prompt"]),
-            "metadata": _text(row["metadata"]),
-        }
+        yield (
+            {name: row.get(name) for name in VERDICT}
+            | _of_ranking(row)
+            | {
+                "prompt_tokens": row["tokens"]["prompt"],
+                "completion_tokens": row["tokens"]["completion"],
+                "prompt": row["prompt"] if isinstance(row["prompt"], str) else _text(row["prompt"]),
+                "metadata": _text(row["metadata"]),
+            }
+        )
+
+
+def _of_ranking(row: Row) -> Row:
+    if "pairs" not in row:
+        return {}
+    untold = {"text", "reasoning"}
+    pairs = [
+        {**pair, "votes": [{name: vote[name] for name in vote if name not in untold} for vote in pair["votes"]]}
+        for pair in row["pairs"]
+    ]
+    status = "ok" if row["order"] else next((pair["status"] for pair in row["pairs"]), "missing")
+    return {"status": status, "order": _text(row["order"]), "pairs": _text(pairs)}
+
+
+def preferences(run: Run) -> Iterator[Row]:
+    """A row for each preference of `fathom pairs`, with the columns of `PREFERENCE`; `columns` has all others."""
+    for row in run.objects():
+        further = {name: value for name, value in row.items() if name not in PREFERENCE}
+        texts = {name: _plain(row.get(name)) for name in ("prompt", "chosen", "rejected")}
+        yield {name: row.get(name) for name in PREFERENCE} | texts | {"columns": _text(further)}
+
+
+def _plain(value: Any) -> Any:
+    return value if value is None or isinstance(value, str) else _text(value)
 
 
 def votes(run: Run) -> Iterator[Row]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -51,13 +51,33 @@ class Run:
         return meta
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Raises FathomError for a line that is no row of results."""
+        """Verdicts and rankings. Raises FathomError for a line that is no row of results."""
+        for number, row in enumerate(self.objects(), 1):
+            if not {"id", "metadata"} <= row.keys():
+                raise FathomError(f"{self.path}:{number}: {_unlike_results(row)}")
+            yield row
+
+    def objects(self) -> Iterator[dict[str, Any]]:
+        """The lines as they are, of preferences too. Raises FathomError for a line that is no JSON object."""
         with self.path.open() as lines:
             for number, line in enumerate(lines, 1):
-                row = _object(line, f"{self.path}:{number}")
-                if not {"id", "metadata"} <= row.keys():
-                    raise FathomError(f"{self.path}:{number}: no row of results; allowed is what fathom judge writes")
-                yield row
+                yield _object(line, f"{self.path}:{number}")
+
+    @property
+    def holds_preferences(self) -> bool:
+        """Whether its first row is one of `fathom pairs`."""
+        return is_preference(next(self.objects(), {}))
+
+
+def is_preference(row: Mapping[str, Any]) -> bool:
+    """Whether a row is one that `fathom pairs` writes."""
+    return {"chosen", "rejected", "margin"} <= row.keys() and "votes" not in row
+
+
+def _unlike_results(row: Mapping[str, Any]) -> str:
+    if is_preference(row):
+        return "is a preference of fathom pairs; expected a verdict or a ranking, as fathom judge or rank writes them"
+    return "no row of results; expected what fathom judge or fathom rank writes"
 
 
 def open(path: str | Path) -> Run:
@@ -101,6 +121,15 @@ def listed(run: Run) -> dict[str, Any]:
     """A line about a run, from what stands beside it: its rows are not read."""
     config, summary = run.meta.get("config", {}), run.meta.get("summary", {})
     figures = summary.get("all", summary)
+    if "counts" in summary and "tokens" in summary:  # of fathom pairs
+        tokens = summary["tokens"]
+        figures = {
+            "rows": summary["counts"].get("written"),
+            "prompt_tokens": tokens["prompt"],
+            "completion_tokens": tokens["completion"],
+        }
+    elif "score" in summary:  # of fathom eval
+        figures = {"rows": summary["score"].get("rows"), "strict": (summary.get("domains") or {}).get("all")}
     strict = figures.get("strict") or figures.get("best_of_n")
     return {
         "run": str(run.path),
@@ -118,7 +147,7 @@ def inspected(run: Run) -> dict[str, Any]:
     rows = votes = 0
     statuses: Counter[str] = Counter()
     failures: Counter[str] = Counter()
-    for row in run.rows():
+    for row in run.objects() if run.holds_preferences else run.rows():
         cast = row.get("votes") or [vote for pair in row.get("pairs", ()) for vote in pair["votes"]]
         rows += 1
         votes += len(cast)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from fathom.cli._verb import Force, claim, file_outputs
+from fathom.errors import FathomError
 
 
 def command(
@@ -16,7 +17,7 @@ def command(
     votes: Annotated[bool, typer.Option("--votes", help="A row a vote, with what was written, not a verdict.")] = False,
     force: Force = False,
 ) -> None:
-    """Write the verdicts of a run, its votes, or the completions of a journal as Parquet or JSONL.
+    """Write the verdicts, rankings or preferences of a run, its votes, or a journal's completions as a table.
 
         fathom export verdicts.jsonl --out verdicts.parquet
         fathom export verdicts.jsonl --votes --out votes.parquet
@@ -29,6 +30,12 @@ def command(
     claim(file_outputs("--out", out), costly=False)
     if runs.is_journal(path):
         count = exporting.export(exporting.completions(path), exporting.COMPLETION, out)
+    elif runs.open(path).holds_preferences:
+        if votes:
+            raise FathomError(
+                f"{path}: holds preferences, whose votes were counted; --votes exports runs of fathom judge"
+            )
+        count = exporting.export(exporting.preferences(runs.open(path)), exporting.PREFERENCE, out)
     elif votes:
         count = exporting.export(exporting.votes(runs.open(path)), exporting.VOTE, out)
     else:
