@@ -61,7 +61,7 @@ def test_the_same_command_again_reads_the_journal_and_writes_the_same_bytes(fold
     options = ("--style", "breadth", "--max-tokens", 40, "--limit", 2)
     replay = fathom("judgebench", "--data", data, "--out", out, "--model", "mini", *options)
     assert (out / "judgebench.jsonl").read_bytes() == before
-    assert "nothing scored of Reasoning, Coding" in " ".join(replay.stdout.split())
+    assert "no row was scored of Reasoning, Coding" in " ".join(replay.stdout.split())
 
 
 def test_without_names_every_benchmark_is_described() -> None:

@@ -105,7 +105,7 @@ BENCHMARK = Benchmark(
     official=(
         "Agreement is the share of pairs whose verdicts in both orders equal the label, where a tie is right if people"
         " say so. Consistency is the share with the same verdict in both orders; single is agreement in the first order"
-        " alone. An unreadable verdict agrees with nothing. Of several votes in one order the first counts."
+        " alone. An unreadable verdict agrees with nothing. With several votes in one order, only the first one counts."
     ),
     domains=dict.fromkeys(GROUPS, "preference"),
     load=load,

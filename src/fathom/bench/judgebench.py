@@ -75,7 +75,7 @@ BENCHMARK = Benchmark(
     official=(
         "Each pair is judged in both orders. A vote for the label is +1, one against it -1, a tie or an unreadable vote"
         " 0; a pair is right when the sum is above 0. The score is the share of right pairs, overall and in each of the"
-        " four categories. Of several votes in one order the first counts."
+        " four categories. With several votes in one order, only the first one counts."
     ),
     domains=dict.fromkeys(("Knowledge", "Reasoning", "Math", "Coding"), "correctness"),
     load=load,

@@ -154,13 +154,14 @@ def _show(
         table.add_row(
             name, str(interval), *(f"{other[name]:.3f}" if name in other else "" for other in baselines.values())
         )
-    right = Table("domain", "right verdicts", title="strict accuracy")
+    right = Table("domain", "accuracy", title="accuracy, unreadable is wrong")
     for name, interval in domains.items():
         right.add_row(name, str(interval))
     print_ = Console().print
     print_(table)
     print_(right)
-    unreadable = ", ".join(f"{count} {status}" for status, count in score.unreadable.items()) or "none"
-    print_(f"{score.rows} rows; failed and in no figure: {score.failed}; unreadable: {unreadable}")
+    statuses = ", ".join(f"{count} {status}" for status, count in score.unreadable.items())
+    unreadable = f"{sum(score.unreadable.values())} unreadable" + (f" ({statuses})" if statuses else "")
+    print_(f"{score.rows} rows: {score.failed} failed (excluded from the official score), {unreadable}")
     if score.absent:
-        print_(f"not the official score of the whole: nothing scored of {', '.join(score.absent)}")
+        print_(f"not the official score of the whole benchmark: no row was scored of {', '.join(score.absent)}")

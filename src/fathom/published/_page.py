@@ -13,9 +13,9 @@ from fathom.published import Figure
 HEAD = """\
 # Benchmarks
 
-Figures that others published, computed again from what their judges wrote: the texts go through `Judge.read`, a `Rule`
-and a row of results into the benchmark's official score, like those of any other judge. Below are the benchmarks that
-`fathom eval` knows.
+How to run a benchmark: [eval.md](eval.md). This page has published figures, recomputed from what the judges wrote, and
+below them what each benchmark is. The recorded texts go through `Judge.read`, a `Rule` and a row of results into the
+benchmark's official score, like those of any other judge.
 
 This page is written by
 
@@ -28,9 +28,9 @@ single figure too. The tests write the page again and compare, where the transcr
 
 ## Published figures
 
-`difference` is ours less the published figure, which is rounded as a rule; 0 stands for less than 1e-9. `rows` are
-pairs or responses, whichever the figure counts. Rows "as recorded" have no text, or one that the rule cannot read, and
-count with the value that the authors recorded.
+`difference` is our figure minus the published one, which is usually rounded; 0 means less than 1e-9. `rows` counts
+pairs or responses, as the figure does. For rows "as recorded" the transcripts hold no text, or a text that the
+published rule cannot parse; they enter with the value that the authors recorded.
 
 | benchmark | run | figure | published | ours | difference | rows | source |
 |---|---|---|---|---|---|---|---|
