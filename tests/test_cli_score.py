@@ -135,6 +135,27 @@ def test_compare_tells_the_difference_and_writes_the_changed_items_with_both_row
     assert lines[0] == {"id": "1", "change": "right to wrong", "a": rows["a"][1], "b": rows["b"][1]}
 
 
+def test_more_than_two_runs_are_compared_in_pairs_with_corrected_p(tmp_path: Path) -> None:
+    def judged(name: str, winners: list[int]) -> Path:
+        rows = [row([vote(winner)], id=str(n), prompt=f"Task {n}") for n, winner in enumerate(winners)]
+        return written(tmp_path / f"{name}.jsonl", rows)
+
+    runs = [judged("a", [1] * 8), judged("b", [0] * 8), judged("c", [0, 1] * 4)]
+    said = fathom("compare", *runs, "--json", tmp_path / "compared.json").stdout
+    pairs = json.loads((tmp_path / "compared.json").read_text())["pairs"]
+    # 2 / 2**8 for eight changes of one kind, 2 / 2**4 for four.
+    assert [pair["all"]["p"] for pair in pairs] == [2 / 2**8, 2 / 2**4, 2 / 2**4]
+    assert [pair["p_holm"] for pair in pairs] == [3 * 2 / 2**8, 2 * 2 / 2**4, 2 * 2 / 2**4]
+    assert "3 pairs of runs" in said
+    for refused, message in {
+        (*runs, "--out", tmp_path / "changed.jsonl"): "items change between two runs; got 3",
+        (runs[0], runs[1], runs[0]): "expected two runs or more, each once",
+        (runs[0],): "expected two runs or more",
+    }.items():
+        with pytest.raises(FathomError, match=message):
+            fathom("compare", *refused)
+
+
 def test_rankings_are_compared_as_verdicts_are(tmp_path: Path) -> None:
     def many(scores: list[float]) -> list[dict[str, Any]]:
         return [ranked({}, scores, id=str(n), prompt=f"Task {n}", label={"best": 0}) for n in range(3)]

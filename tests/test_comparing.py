@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from fathom.errors import FathomError
 from fathom.judging import verdict_row
-from fathom.metrics.comparing import compare, mcnemar
+from fathom.metrics.comparing import compare, compare_all, holm, mcnemar
 from fathom.metrics.principles import principles
 from fathom.rationale import Rationale, Status, SubVerdict, Unit
 from fathom.records import Comparison, Label
@@ -138,6 +138,43 @@ def test_what_cannot_be_compared_is_refused() -> None:
         compare(run([0]), [row([vote(0)], id="other")])
     with pytest.raises(FathomError, match="1 are in both runs, and none of them has a label in both"):
         compare(run([0]), [row([vote(0)], id="item-0", label=None)])
+
+
+def test_of_several_runs_every_pair_is_compared_on_the_items_that_both_have() -> None:
+    runs = {
+        "base": run([WRONG] * 12),
+        "better": run([RIGHT] * 12),
+        "best": run([RIGHT] * 9),
+        "same": run([WRONG] * 12),
+    }
+    found = compare_all(runs)
+    assert [(pair.a, pair.b, pair.all.rows) for pair in found] == [
+        ("base", "better", 12),
+        ("base", "best", 9),
+        ("base", "same", 12),
+        ("better", "best", 9),
+        ("better", "same", 12),
+        ("best", "same", 9),
+    ]
+    assert [pair.p_holm for pair in found] == holm([pair.all.p for pair in found])
+    assert found[0].all == compare(runs["base"], runs["better"]).all
+    with pytest.raises(FathomError, match="a and b: nothing to compare: of 1 and 1 items 0 are in both runs"):
+        compare_all({"a": run([0]), "b": [row([vote(0)], id="other")]})
+
+
+def test_holms_correction_is_that_of_the_steps_worked_by_hand() -> None:
+    # 4 * 0.005, 3 * 0.01, 2 * 0.03, and 0.04, which may not be below the one before it.
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, 0.6]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), max_size=12))
+def test_holm_keeps_the_order_and_stays_between_p_and_bonferronis(values: list[float]) -> None:
+    corrected = holm(values)
+    assert all(p <= q <= min(1.0, len(values) * p) + 1e-12 for p, q in zip(values, corrected, strict=True))
+    order = sorted(range(len(values)), key=values.__getitem__)
+    assert [corrected[place] for place in order] == sorted(corrected)
 
 
 @given(st.integers(0, 400), st.integers(0, 400))

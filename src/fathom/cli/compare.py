@@ -1,4 +1,4 @@
-"""`fathom compare RUN RUN`: two judges on the same items."""
+"""`fathom compare RUN RUN...`: judges on the same items."""
 
 from __future__ import annotations
 
@@ -9,52 +9,94 @@ import typer
 
 from fathom.cli._figures import STANDARD_OUTPUT, Json, claim_json
 from fathom.cli._verb import Force, claim, file_outputs
+from fathom.errors import FathomError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
     from rich.table import Table
 
-    from fathom.metrics.comparing import Contrast, Group
-
-RUN = "A file of results, as fathom judge or rank writes it."
+    from fathom.metrics.comparing import Contrast, Group, PairOfRuns
 
 
 def command(
-    a: Annotated[Path, typer.Argument(help=RUN)],
-    b: Annotated[Path, typer.Argument(help=RUN)],
+    run: Annotated[
+        list[Path], typer.Argument(help="Two or more files of results, as fathom judge or rank writes them.")
+    ],
     out: Annotated[
-        Path | None, typer.Option(help="Write the changed items, each with both rows, to this file.")
+        Path | None, typer.Option(help="(two runs) Write the changed items, each with both rows, to this file.")
     ] = None,
     json: Json = None,
     force: Force = False,
 ) -> None:
-    """Compare two runs on the same items: by how much B is better than A, and how sure that is.
+    """Compare two runs on the same items: by how much B is better than A, and how sure that is. Or more than two.
 
         fathom compare base.jsonl trained.jsonl --out changed.jsonl
+        fathom compare base.jsonl sft.jsonl rlvr.jsonl
 
     Items are matched by id. Accuracy is strict: a tie and an unreadable verdict are wrong. Intervals resample prompts;
     p is McNemar's exact test. Groups are domains, subsets, and principles that occur in 20 items or more; of many
-    groups some differ by chance. docs/measuring.md says how to read the table.
+    groups some differ by chance. Of more than two runs all pairs are compared, and p is corrected for their number by
+    Holm's method. docs/measuring.md says how to read the tables.
     """
-    from dataclasses import asdict
-
     from rich.console import Console
+
+    if len(run) < 2 or (len(run) > 2 and len(set(run)) < len(run)):
+        raise FathomError(f"got {', '.join(map(str, run))}; expected two runs or more, each once")
+    if out and len(run) > 2:
+        raise FathomError(f"--out {out}: items change between two runs; got {len(run)} runs")
+    if out:
+        claim(file_outputs("--out", out), costly=False)
+    claim_json(json)
+    console = Console(stderr=json == STANDARD_OUTPUT)
+    if len(run) == 2:
+        _compare_two(run[0], run[1], out, json, console)
+    else:
+        _compare_all(run, json, console)
+
+
+def _compare_two(a: Path, b: Path, out: Path | None, json: Path | None, console: Console) -> None:
+    from dataclasses import asdict
 
     from fathom import runs
     from fathom.cli._figures import written
     from fathom.metrics.comparing import changed_rows, compare
     from fathom.reading import write_jsonl
 
-    if out:
-        claim(file_outputs("--out", out), costly=False)
-    claim_json(json)
     rows_a, rows_b = list(runs.open(a).rows()), list(runs.open(b).rows())
     contrast = compare(rows_a, rows_b)
-    console = Console(stderr=json == STANDARD_OUTPUT)
     console.print(_table(f"A: {a}, B: {b}", contrast))
     console.print(_left_out(contrast), highlight=False)
     if out:
         write_jsonl(out, changed_rows(rows_a, rows_b, contrast.changed))
     written(asdict(contrast), json)
+
+
+def _compare_all(paths: Sequence[Path], json: Path | None, console: Console) -> None:
+    from dataclasses import asdict
+
+    from fathom import runs
+    from fathom.cli._figures import written
+    from fathom.metrics.comparing import compare_all
+
+    pairs = compare_all({str(path): runs.open(path).rows() for path in paths})
+    console.print(_pairs_table(pairs))
+    written({"pairs": [asdict(pair) for pair in pairs]}, json)
+
+
+def _pairs_table(pairs: Sequence[PairOfRuns]) -> Table:
+    from rich.table import Column, Table
+
+    from fathom.cli._figures import plain
+
+    names = Column("A", overflow="fold"), Column("B", overflow="fold")
+    columns = ("rows", "accuracy A", "B", "B - A", "p", "p, Holm", "lost", "won")
+    table = Table(*names, *columns, title=f"{len(pairs)} pairs of runs")
+    for pair in pairs:
+        rows, a, b, difference, p, lost, won = _cells(pair.all)
+        table.add_row(plain(pair.a), plain(pair.b), rows, a, b, difference, p, f"{pair.p_holm:.3g}", lost, won)
+    return table
 
 
 def _table(title: str, contrast: Contrast) -> Table:

@@ -7,13 +7,14 @@
 
 Accuracy is strict: a tie and an unreadable verdict are wrong. Items are matched by id; those that one run alone has, or
 that have no label, are counted and left out. Many groups make some of them differ by chance: their p is not corrected
-for that.
+for that. Of more than two runs, `compare_all` corrects the p of every pair for the number of pairs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any, Literal, NamedTuple
 
 from fathom.errors import FathomError
@@ -77,13 +78,21 @@ class Contrast:
     changed: tuple[Changed, ...]
 
 
+@dataclass(frozen=True)
+class PairOfRuns:
+    """Two of several runs, on the labelled items that both have."""
+
+    a: str
+    b: str
+    all: Group
+    p_holm: float
+    """McNemar's p, corrected for the number of pairs of runs (`holm`)."""
+
+
 def compare(rows_a: Iterable[Row], rows_b: Iterable[Row]) -> Contrast:
     """Raises FathomError where an id occurs twice in a run, and where no labelled item is in both."""
     a, b = _by_id(rows_a, "the first run"), _by_id(rows_b, "the second run")
-    matched = [Item(row, b[id]) for id, row in a.items() if id in b]
-    items = [item for item in matched if labelled(item.a) and labelled(item.b)]
-    if not items:
-        raise FathomError(_nothing_in_common(a, b, len(matched)))
+    matched, items = _matched(a, b)
     return Contrast(
         only_a=len(a) - len(matched),
         only_b=len(b) - len(matched),
@@ -95,6 +104,37 @@ def compare(rows_a: Iterable[Row], rows_b: Iterable[Row]) -> Contrast:
         principles=_groups(items, _principles, fewest=FEWEST_OF_A_PRINCIPLE),
         changed=tuple(_changed(item) for item in items if item.difference),
     )
+
+
+def compare_all(runs: Mapping[str, Iterable[Row]]) -> list[PairOfRuns]:
+    """Every pair of runs, by their names, in their order. Raises FathomError as `compare` does."""
+    rows = {name: _by_id(found, f"the run {name}") for name, found in runs.items()}
+    pairs = [(a, b, _group(_matched(rows[a], rows[b], f"{a} and {b}: ")[1])) for a, b in combinations(rows, 2)]
+    corrected = holm([group.p for _, _, group in pairs])
+    return [PairOfRuns(a, b, group, p) for (a, b, group), p in zip(pairs, corrected, strict=True)]
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """Each p corrected for the number of tests: where they are below 0.05, the chance of any false one is at most 0.05.
+
+    The smallest of m is multiplied by m, the next by m - 1, ..., and none is below one that was smaller. No assumption
+    is made on how the tests depend on each other. Holm 1979, Scandinavian Journal of Statistics 6.
+    """
+    corrected = [1.0] * len(values)
+    reached = 0.0
+    for done, place in enumerate(sorted(range(len(values)), key=values.__getitem__)):
+        reached = max(reached, min(1.0, (len(values) - done) * values[place]))
+        corrected[place] = reached
+    return corrected
+
+
+def _matched(a: Mapping[str, Row], b: Mapping[str, Row], which: str = "") -> tuple[list[Item], list[Item]]:
+    """Items that are in both runs, and those of them that have a label in both."""
+    matched = [Item(row, b[id]) for id, row in a.items() if id in b]
+    items = [item for item in matched if labelled(item.a) and labelled(item.b)]
+    if not items:
+        raise FathomError(which + _nothing_in_common(a, b, len(matched)))
+    return matched, items
 
 
 def _nothing_in_common(a: Mapping[str, Row], b: Mapping[str, Row], matched: int) -> str:
