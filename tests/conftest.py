@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# Models this small are no faster with two threads, and many times slower where other work wants the cores. Set before
+# torch is imported, and so also for the processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+if os.environ.get("FATHOM_ROUNDING"):
+    import rounding  # noqa: F401
 
 # A busy machine is no failure.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -23,14 +30,3 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tiny import make_checkpoint
 
     return make_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def one_thread() -> Iterator[None]:
-    """Models this small are slower with two, and many times slower where other work wants the cores."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)

@@ -120,15 +120,20 @@ def test_ctrl_c_asks_nothing_new_and_what_is_in_flight_lands(tmp_path: Path) -> 
 
 
 def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
-    patient = "import fathom.engines.cache as cache; cache.LANDING_SECONDS = 3600"
+    patient = (
+        "import sys, fathom.engines.cache as cache; cache.LANDING_SECONDS = 3600; land = cache.CachedEngine._land; "
+        "cache.CachedEngine._land = lambda self: (print('landing', file=sys.stderr, flush=True), land(self))[1]"
+    )
 
     async def use(server: Server) -> None:
         file, out = pairs(tmp_path, 20), tmp_path / "verdicts.jsonl"
         run = await started(*arguments(file, server.url, out), before=patient)
         await until(lambda: len(server.calls) >= 8, run)
-        for _ in range(2):
-            run.send_signal(signal.SIGINT)
-            await asyncio.sleep(0.3)
+        run.send_signal(signal.SIGINT)
+        assert run.stderr is not None
+        # Signals that come before the first is handled would be one.
+        await asyncio.wait_for(run.stderr.readuntil(b"landing\n"), 60)
+        run.send_signal(signal.SIGINT)
         _, stderr = await asyncio.wait_for(run.communicate(), 60)
         assert run.returncode == 130
         assert "Traceback" not in stderr.decode()

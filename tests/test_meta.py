@@ -39,8 +39,6 @@ from fathom.train.recipe import MetaRecipe, SFTRecipe
 from fathom.verdict import Rule, Vote
 from tiny import make_checkpoint, make_parrot
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 JUDGE = SPCTJudge(trained=True)
 FAST = {"gradient_checkpointing": False, "logging_steps": 1, "save_strategy": "no", "lr_scheduler_type": "constant"}
 LORA = {"r": 4, "target_modules": "all-linear"}

@@ -24,8 +24,6 @@ from fathom.train import preview, rlvr, sft
 from fathom.train.recipe import RLVRRecipe, SFTRecipe
 from tiny import make_checkpoint, make_parrot
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 JUDGE = SPCTJudge(trained=True, binary=True)
 SETTINGS = {"name": "spct", "binary": True}
 FAST = {"gradient_checkpointing": False, "logging_steps": 1, "save_strategy": "no", "lr_scheduler_type": "constant"}
@@ -72,11 +70,12 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def recipe(model: Path, folder: Path, items: list[Comparison], **judge: Any) -> RLVRRecipe:
     trainer = FAST | {
-        "max_steps": 20,
-        "per_device_train_batch_size": 24,
+        "max_steps": 12,
+        "per_device_train_batch_size": 48,
         "num_generations": 4,
         "max_completion_length": 24,
-        "learning_rate": 3e-3,
+        "learning_rate": 2e-3,
+        "lr_scheduler_type": "linear",  # a constant rate this high breaks the model again now and then
         "temperature": 1.0,
         "beta": 0.001,
         "loss_type": "grpo",
@@ -92,8 +91,10 @@ def test_a_file_of_one_two_and_three_responses_raises_the_reward(tuned: Path, tm
     logged = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
     rewards = [entry["reward"] for entry in logged if "reward" in entry]
     first, last = sum(rewards[:3]) / 3, sum(rewards[-3:]) / 3
-    assert first < 0.2  # a third, a third and a half of the guesses are right
-    assert last > first + 0.3
+    # Of 3 * 48 completions of 36 prompts: the standard error is at most 1/6, if all completions of a prompt are alike.
+    # A half, a third and a third of the guesses are right, so guessing earns -0.2; always right earns 1.
+    assert first < 0.4
+    assert last > 0.7
 
 
 def test_a_dry_run_tells_the_label_of_any_number_of_responses(tuned: Path, tmp_path: Path) -> None:

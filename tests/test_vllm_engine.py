@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,9 +54,17 @@ def test_it_writes_what_the_local_engine_writes_without_chance(engine: VLLMEngin
             )
 
 
-def test_requests_run_side_by_side(engine: VLLMEngine) -> None:
-    together(engine, [ask(str(n), max_tokens=4) for n in range(8)])
-    assert engine.engine.most == 8
+def test_requests_run_side_by_side(engine: VLLMEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded = engine.engine._decoded
+
+    async def when_all_are_here(*arguments: Any) -> Any:
+        while engine.engine.most < 8:
+            await asyncio.sleep(0.001)
+        return await decoded(*arguments)
+
+    monkeypatch.setattr(engine.engine, "_decoded", when_all_are_here)
+    completions = together(engine, [ask(str(n), max_tokens=4) for n in range(8)])  # else this would never end
+    assert len(completions) == engine.engine.most == 8
 
 
 def test_every_sample_and_every_seed_draws_anew_and_the_same_one_the_same(engine: VLLMEngine) -> None:

@@ -131,8 +131,12 @@ def test_a_pairwise_judge_says_what_to_do_with_three_responses() -> None:
 
 @dataclass
 class Sleepy:
-    """Takes as many hundredths of a second as the prompt says."""
+    """Takes ten turns of the event loop for every character of the prompt, which no busy machine can reorder.
 
+    Prompts of more than `awake` characters take for ever.
+    """
+
+    awake: int = 100
     started: list[str] = field(default_factory=list)
     cancelled: int = 0
     identity: str = "sleepy"
@@ -141,7 +145,10 @@ class Sleepy:
         text = request.messages[0]["content"]
         self.started.append(text)
         try:
-            await asyncio.sleep(len(text) / 100)
+            for _ in range(10 * len(text)):
+                await asyncio.sleep(0)
+            if len(text) > self.awake:
+                await asyncio.Event().wait()
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
@@ -170,8 +177,8 @@ def test_judging_without_async_works_inside_a_running_loop_as_in_a_notebook() ->
 
 @pytest.mark.parametrize("order", ["input", "completion"])
 def test_leaving_early_cancels_what_is_in_flight(order: Literal["input", "completion"]) -> None:
-    engine = Sleepy()
-    endless = (comparison("z" * (1 + 999 * (n > 0)), id=str(n)) for n in range(1000))
+    engine = Sleepy(awake=1)
+    endless = (comparison("z" * (1 + (n > 0)), id=str(n)) for n in range(1000))
     for judged, _ in Pointwise(engine=engine).run(endless, concurrency=4, order=order):
         assert judged.id == "0"
         break
@@ -182,7 +189,7 @@ def test_leaving_early_cancels_what_is_in_flight(order: Literal["input", "comple
 def test_leaving_early_with_a_journal_cancels_too_and_the_journal_serves_the_next_loop(
     order: Literal["input", "completion"], tmp_path: Path
 ) -> None:
-    engine = Sleepy()
+    engine = Sleepy(awake=1)
     pairs = [comparison("z" * n, id=str(n)) for n in (1, 20, 21, 22)]
     with CachedEngine(engine, tmp_path / "journal") as cached:
         judge = Pointwise(engine=cached)
@@ -190,6 +197,7 @@ def test_leaving_early_with_a_journal_cancels_too_and_the_journal_serves_the_nex
             assert judged.id == "1"
             break
         assert engine.cancelled == 3
+        engine.awake = 100
         assert [judged.id for judged, _ in judge.run(pairs)] == ["1", "20", "21", "22"]
     assert len(engine.started) == 4 + 3, "what was finished is not asked again"
     assert [path.name for path in tmp_path.iterdir()] == ["journal"], "closed: its changes are in the one file"

@@ -84,14 +84,14 @@ def chosen(votes: Sequence[Vote], scores: Sequence[float | None], keep: float | 
 
     Of equal scores the earlier vote is kept. A vote without a score comes after all that have one.
     """
-    scored = [replace(vote, meta_score=score) for vote, score in zip(votes, scores, strict=True)]
-    admitted = [place for place, vote in enumerate(scored) if vote.counted]
-    best = sorted(admitted, key=lambda place: _rank(scored[place]))[: number(keep, len(admitted))]
-    return [replace(vote, counted=place in best) for place, vote in enumerate(scored)]
+    scored = list(zip(votes, scores, strict=True))
+    admitted = [place for place, vote in enumerate(votes) if vote.counted]
+    best = set(sorted(admitted, key=lambda place: _rank(*scored[place]))[: number(keep, len(admitted))])
+    return [replace(vote, meta_score=score, counted=place in best) for place, (vote, score) in enumerate(scored)]
 
 
-def _rank(vote: Vote) -> tuple[bool, float]:
-    return vote.status is not Status.OK, inf if vote.meta_score is None else -vote.meta_score
+def _rank(vote: Vote, score: float | None) -> tuple[bool, float]:
+    return vote.status is not Status.OK, inf if score is None else -score
 
 
 def number(keep: float | int, count: int) -> int:
