@@ -22,7 +22,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
 
 from fathom.cli import app
-from fathom.engines.cache import entries
 from fathom.engines.scoring import Scorer, encode_turn
 from fathom.errors import FathomError
 from fathom.judges.mix import MixJudge
@@ -262,7 +261,7 @@ def test_it_is_refused_for_another_judge_before_any_vote(trained: Path, tmp_path
     )
     assert "scores votes of SPCTJudge, as its fathom.json says, and not of MixJudge" in str(told.exception)
     assert not out.exists()
-    assert not list(entries(out.with_name("out.jsonl.journal")))
+    assert not out.with_name("out.jsonl.journal").exists()
 
 
 def test_guided_votes_nest_as_other_votes_do(trained: Path) -> None:
