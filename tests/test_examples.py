@@ -56,6 +56,15 @@ def test_votes_are_taken_from_the_journal_the_second_time(said, tmp_path: Path) 
     assert second == first.replace("asked the model 36 times", "asked the model 0 times")
 
 
+def test_a_session_judges_with_the_settings_of_the_command_line(said, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    pytest.importorskip("transformers", reason='needs pip install "fathom-rm[local]"')
+    first = said("session.py", tmp_path / "journal")
+    second = said("session.py", tmp_path / "journal")
+    assert first.count("votes: 4\n") == 6
+    assert "\n24 completions were asked for, " in first
+    assert second.endswith("\n0 completions were asked for, 0 tokens spent\n")
+
+
 def test_responses_are_ranked_and_paired(said) -> None:  # type: ignore[no-untyped-def]
     pytest.importorskip("transformers", reason='needs pip install "fathom-rm[local]"')
     output = said("rank.py")

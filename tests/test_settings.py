@@ -16,7 +16,6 @@ from fathom.settings import (
     SamplingSettings,
     Settings,
     VotingSettings,
-    checked,
     flat,
 )
 from serving import chat
@@ -126,6 +125,13 @@ def test_the_options_of_an_engine_reach_it_from_every_verb(folder: Path) -> None
         assert {call.fields["top_k"] for call in server.calls} == {7}, verb
 
 
+def test_what_is_no_number_is_refused_for_the_options_of_one_verb_alone(folder: Path) -> None:
+    server, [result] = run(lambda _: chat(A), lambda url: [*COMMANDS["pairs"](folder, url), "--min-margin", "nan"])
+    assert result.exit_code == 2
+    assert "--min-margin" in result.output
+    assert server.calls == []
+
+
 # Values ---------------------------------------------------------------------------------------------------------------
 
 
@@ -142,13 +148,13 @@ def test_settings_are_values_that_refuse_unknown_names() -> None:
         (VotingSettings, {"max_votes": 4}, "--max-votes 4 goes with --votes adaptive alone"),
         (VotingSettings, {"keep": 0.5}, "--keep 0.5 goes with --meta alone"),
         (VotingSettings, {"votes": "adaptive", "meta": "m"}, "--votes adaptive stops as they come"),
-        (SamplingSettings, {"temperature": 3}, "--temperature: Input should be less than or equal to 2"),
+        (SamplingSettings, {"temperature": 3}, "temperature\n  Input should be less than or equal to 2"),
         (EngineSettings, {"engine": "vllm", "base_url": "http://x/v1"}, "--engine vllm asks no server"),
     ],
 )
-def test_contradictions_are_one_message(kind: type[Settings], values: dict[str, object], said: str) -> None:
-    with pytest.raises(FathomError) as refused:
-        checked(kind, values)
+def test_contradictions_are_refused_in_python_too(kind: type[Settings], values: dict[str, object], said: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        kind(**values)
     assert said in str(refused.value)
 
 

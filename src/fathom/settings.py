@@ -20,7 +20,6 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
-from fathom.errors import FathomError
 from fathom.verdict import Aggregate, Invalid, Ties
 
 MAX_VOTES = 10_000
@@ -268,13 +267,3 @@ def first_problem(error: ValidationError) -> tuple[str, str]:
     field = str(problem["loc"][0]) if problem["loc"] else ""
     message = problem["msg"].removeprefix("Value error, ")
     return field, message
-
-
-def checked(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
-    """Settings of that kind. Raises FathomError where values contradict each other or are out of range."""
-    try:
-        return kind(**values)
-    except ValidationError as error:
-        field, message = first_problem(error)
-        flag = flag_of(kind, field).replace("_", "-")
-        raise FathomError(f"--{flag}: {message}" if field else message) from None

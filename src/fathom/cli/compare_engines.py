@@ -41,7 +41,7 @@ def command(
     out: Out = None,
     swap: Annotated[bool, typer.Option(help="Judge a pair in both orders.")] = True,
     max_tokens: Annotated[int, typer.Option(min=1, max=MAX_COUNT, help="The longest rationale.")] = 2048,
-    seed: Annotated[int, typer.Option(help="Of the order of chosen and rejected.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_COUNT, help="Of the order of chosen and rejected.")] = 0,
     journal: Annotated[Path | None, typer.Option(help="Finished completions. Default: OUT.journal.")] = None,
     force: Force = False,
     dry_run: DryRun = False,
@@ -69,9 +69,9 @@ def command(
     from fathom.outputs import beside, is_replaceable
     from fathom.provenance import provenance, write_json
     from fathom.reading import as_mapping, read
-    from fathom.settings import JudgingSettings, SamplingSettings, checked, flat
+    from fathom.settings import JudgingSettings, SamplingSettings, flat
 
-    sampling = checked(SamplingSettings, {"max_tokens": max_tokens, "seed": seed})
+    sampling = SamplingSettings(max_tokens=max_tokens, seed=seed)
     asker = judge_of(JudgingSettings(judge=judge, sampling=sampling, engine=EngineSettings(model=model)))
     engines = _engines(engine, model)
     claim_rows(out, journal, space=space_of(file, source.limit), engines=engine)

@@ -12,7 +12,9 @@ from fathom.cli._verb import Force, claim, whole_folder
 
 def command(
     out: Annotated[Path, typer.Option(help="The folder for models, figures and the report.")] = Path("runs/demo"),
-    seed: Annotated[int, typer.Option(help="Seed of the data, the training and the sampling.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**31 - 1, help="Seed of the data, the training and the sampling.")
+    ] = 0,
     force: Force = False,
 ) -> None:
     """Synthesise, fine-tune, reinforce and judge in the small world, then write a report: a few minutes on two cores.

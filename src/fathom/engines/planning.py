@@ -133,7 +133,7 @@ def preview(settings: EngineSettings, journal: Path | None = None) -> Preview:
     Raises FathomError for an engine that cannot be had, as `open_engine` does.
     """
     tokenizer = _tokenizer(settings)
-    tokens, measured = estimated_tokens, f"estimated, {BYTES_A_TOKEN} characters a token"
+    tokens, measured = estimated_tokens, f"estimated, one per {BYTES_A_TOKEN} characters"
     if tokenizer is not None:
         tokens, measured = _counted_by(tokenizer), "counted by the model's tokenizer"
     extra = settings.arguments.get("longer")
