@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -22,7 +23,7 @@ from fathom.mini.teacher import Teacher
 from fathom.rationale import Rationale, Unit, parse, render
 from fathom.reading import write_jsonl
 from fathom.records import Comparison
-from fathom.synth import Result, Settings, merge, synthesise, write
+from fathom.synth import FITTING, Result, Settings, merge, synthesise, write
 from fathom.synth.merging import (
     grouped,
     merged,
@@ -528,6 +529,43 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(tmp_path: Path, monkeypatch: 
     outcome = CliRunner().invoke(app, command)
     assert isinstance(outcome.exception, Interrupted)
     assert "journal.sqlite: give the same command again" in str(outcome.exception)
+
+
+ROOT = Path(__file__).parent.parent
+OWN = [{"prompt": f"Task {n}", "chosen": "yes", "rejected": "no", "kind": kind} for n, kind in enumerate(FITTING)]
+"""Rows of a user's own, whose kinds stand in a column that is called otherwise."""
+
+
+@pytest.mark.parametrize(
+    ("options", "depth"),
+    [
+        (["--domain", "preference"], 0),
+        (["--domain", "correctness"], 2),
+        (["--map", "domain=kind"], 1),
+        (["--map", "domain=correctness"], 2),
+        (["--arm", "breadth"], 0),
+    ],
+)
+def test_rows_of_ones_own_get_a_domain_for_all_or_from_a_column(options: list[str], depth: int, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "own.jsonl", OWN)
+    command = ["synth", str(tmp_path / "own.jsonl"), "--engine", "mini-teacher", "--out", str(tmp_path / "out")]
+    planned = CliRunner().invoke(app, [*command, *options, "--dry-run"])
+    assert planned.exit_code == 0, planned.output
+    steps = re.findall(r"solve (?:at most )?(\d+)", planned.stdout)
+    assert list(map(int, steps)) == ([depth] if depth else [])
+
+
+def test_the_first_line_on_synthesis_works_on_a_file_of_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_jsonl(tmp_path / "pairs.jsonl", OWN)
+    pages = [ROOT / "README.md", ROOT / "docs" / "synthesis.md"]
+    lines = [re.search(r"^fathom (synth pairs\.jsonl .*?)( +#.*)?$", page.read_text(), re.MULTILINE) for page in pages]
+    for line in lines:
+        assert line is not None
+        arguments = line[1].replace("./teacher", "mini").replace("TEACHER", "mini").split()
+        assert CliRunner().invoke(app, [*arguments, "--dry-run"]).exit_code == 0, line[1]
 
 
 @pytest.mark.parametrize(
