@@ -33,15 +33,20 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             yield file
         return
     _clear(path)
-    unfinished = path.with_name(f".{path.name}.{node()}-{os.getpid()}.tmp")
+    temporary = unfinished(path)
     try:
-        with unfinished.open("wb") as file:
+        with temporary.open("wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        unfinished.replace(path)
+        temporary.replace(path)
     finally:
-        unfinished.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
+
+
+def unfinished(path: Path) -> Path:
+    """Where this process writes what is to be `path`."""
+    return path.with_name(f".{path.name}.{node()}-{os.getpid()}.tmp")
 
 
 def _clear(path: Path) -> None:

@@ -34,6 +34,7 @@ from fathom.outputs import (
     refuse_standard_output,
     same_file,
 )
+from fathom.settings import BoundSettings, EngineSettings, flag_of
 
 Force = Annotated[
     bool, typer.Option("--force", help="Replace files that Fathom did not make, and results of other settings.")
@@ -47,10 +48,9 @@ NO_RESULT = frozenset(
     {
         *("force", "dry_run", "fail_on", "on_error", "concurrency", "browser", "port"),
         *("names", "listed", "seeds", "quick"),
-        *("engine", "base_url", "engine_option", "hedge", "device", "dtype", "max_batch_tokens"),
-        *("max_cost", "max_total_tokens", "prices"),
+        *(flag_of(kind, name) for kind in (EngineSettings, BoundSettings) for name in kind.model_fields),
     }
-)
+) - {"model"}
 """Arguments that change nothing in the results, or only by way of the engine, whose identity is compared instead."""
 
 

@@ -72,16 +72,20 @@ def command(
     from fathom.settings import JudgingSettings, SamplingSettings, flat
 
     sampling = SamplingSettings(max_tokens=max_tokens, seed=seed)
-    asker = judge_of(JudgingSettings(judge=judge, sampling=sampling, engine=EngineSettings(model=model)))
     engines = _engines(engine, model)
-    claim_rows(out, journal, space=space_of(file, source.limit), engines=engine)
+    claim = claim_rows(out, journal, space=space_of(file, source.limit), engines=engine)
+    asker = judge_of(JudgingSettings(judge=judge, sampling=sampling, engine=EngineSettings(model=model)))
     comparisons = read(file, mapping=as_mapping(source.map), seed=seed, on_error=source.on_error, limit=source.limit)
     path = journal_of(journal, out)
     voter_of = _voter_of(asker, swap)
     if dry_run:
         return compared(engines, bounds, voter_of, comparisons, path)
     metered = [_metered(each, bounds) for each in engines]
+    if claim:
+        claim.settle(engines=[each.identity for each in metered])
     tally = _compared(voter_of, metered, comparisons, path or Path(":memory:"), out, source.limit)
+    if claim:
+        claim.seal()
     show("engines", {"both": tally}, _LINES)
     for id, pair in tally.first:
         typer.echo(_told(id, pair), err=True)

@@ -112,7 +112,7 @@ def _claim(recipe: Resolved, resume: bool) -> None:
         read = {path: what for what, paths in files.items() for path in paths}
         record = recipe.output / "provenance.json"
         claim(
-            Outputs("output=", recipe.output, (), record, is_folder=True),
+            Outputs("output=", recipe.output, (), record, is_folder=True, marked=True),
             reads={path: what for path, what in read.items() if path.exists()},
         )
         trainers.start(recipe, resume=resume)

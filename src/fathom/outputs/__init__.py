@@ -104,9 +104,9 @@ class Claim:
 
     def _refuse_other_results(self, what: str, now: Mapping[str, Any]) -> None:
         told = read_record(self.outputs.record)
-        if self.force or self.outputs.marked or told is None or not holds_something(self.outputs.target):
-            return
         name = self.outputs.target
+        if self.force or self.outputs.marked or told is None or not name.exists():
+            return
         if told["verb"] != self.verb:
             raise FathomError(
                 f"{self.outputs.option} {name} holds what fathom {told['verb']} wrote, and this is fathom {self.verb}; "

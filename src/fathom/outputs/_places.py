@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from fathom.atomic import unfinished
 from fathom.errors import FathomError
 from fathom.outputs._plan import Outputs, beside, elsewhere, is_replaceable
 
@@ -31,7 +32,7 @@ def check(outputs: Outputs, reads: Mapping[Path, str]) -> None:
 def _refuse_read(outputs: Outputs, reads: Mapping[Path, str]) -> None:
     """Raises FathomError where a file to be written is read, or lies in a model or data set that is read as a whole."""
     for read, what in reads.items():
-        for path in outputs.every:
+        for path in (*outputs.every, *((outputs.target,) if outputs.is_folder else ())):
             named = f"{outputs.option} {outputs.target}"
             named += "" if path == outputs.target else f" would write {path}, which"
             if same_file(path, read) or (read.name and same_file(path, beside(read, "meta.json"))):
@@ -78,8 +79,9 @@ def _inside(path: Path, folder: Path) -> bool:
 def _refuse_unusable(outputs: Outputs) -> None:
     named = f"{outputs.option} {outputs.target}"
     try:
-        for path in (*outputs.files, *outputs.appended):
+        for path in outputs.every:
             _refuse_in_place(path, outputs)
+            _exists(unfinished(path))  # whose name is longer
         if outputs.is_folder and _exists(outputs.target) and not outputs.target.is_dir():
             raise FathomError(f"{named} is a file, and a folder is expected; {elsewhere(outputs)}")
         for path in (outputs.target, *outputs.appended):
@@ -110,10 +112,10 @@ def _refuse_place(path: Path, outputs: Outputs) -> None:
         raise FathomError(f"{named} cannot be written: {nearest} is no folder; {elsewhere(outputs)}")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise FathomError(f"{named} cannot be written: no permission to write in {nearest}; {elsewhere(outputs)}")
-    free, needed = shutil.disk_usage(nearest).free, max(LEAST_SPACE, outputs.space)
-    if free < needed:
+    disk, needed = shutil.disk_usage(nearest), max(LEAST_SPACE, outputs.space)
+    if disk.total and disk.free < needed:  # file systems that do not count say 0 of 0
         raise FathomError(
-            f"{named}: {free / 2**20:,.1f} MiB are free on that disk, and at least {needed / 2**20:,.1f} MiB are "
+            f"{named}: {disk.free / 2**20:,.1f} MiB are free on that disk, and at least {needed / 2**20:,.1f} MiB are "
             f"needed; make room, or {elsewhere(outputs)}"
         )
 

@@ -27,7 +27,7 @@ class Outputs:
     whole: bool = False
     """Whether the verb may write any file in that folder; then `files` are those that it is known to hold."""
     marked: bool = False
-    """Whether the files carry their own mark (see `marked`), and no record is written."""
+    """Whether the files say themselves who made them (pages do, see `marked`), and no record is written."""
 
     @property
     def every(self) -> tuple[Path, ...]:
@@ -41,7 +41,10 @@ def beside(path: Path, suffix: str) -> Path:
 
 def is_replaceable(path: Path) -> bool:
     """Whether it is a file, or could become one. A device or a pipe is written to, has no record and no journal."""
-    return path.is_file() or not path.exists()
+    try:
+        return path.is_file() or not path.exists()
+    except OSError:  # too long a name, say: `check` says why it cannot be written
+        return True
 
 
 def elsewhere(outputs: Outputs) -> str:
