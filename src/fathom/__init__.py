@@ -30,6 +30,7 @@ _HOMES = {
     "fathom.judges.spct": ("SPCTJudge",),
     "fathom.scaling.votes": ("Counted", "Repeated", "Shuffled", "Swapped"),
     "fathom.scaling.adaptive": ("Adaptive",),
+    "fathom.scaling.panel": ("Panel",),
     "fathom.scaling.ranking": ("rank",),
     "fathom.scaling.recorded": ("recorded",),
     "fathom.judging": ("verdict_row",),

@@ -137,7 +137,7 @@ def verdict_row(comparison: Comparison, verdict: Verdict) -> dict[str, Any]:
         "flip_rate": verdict.flip_rate,
         "rule": _shallow(verdict.rule),
         "tokens": _tokens(verdict.usage),
-        "votes": [_vote_row(vote) for vote in verdict.votes],
+        "votes": [vote_row(vote) for vote in verdict.votes],
         **_judged(comparison),
     }
     return row | {"correct": correct(row)}
@@ -162,7 +162,7 @@ def _annotations(comparison: Comparison) -> dict[str, Any]:
     return {"annotations": {name: label.model_dump(exclude_none=True) for name, label in said.items()}} if said else {}
 
 
-def _vote_row(vote: Vote) -> dict[str, Any]:
+def vote_row(vote: Vote) -> dict[str, Any]:
     return {
         "status": vote.status,
         "winner": vote.winner,
@@ -185,7 +185,7 @@ def _vote_row(vote: Vote) -> dict[str, Any]:
 
 def _part_row(part: Vote) -> dict[str, Any]:
     """Without its text, which is a part of the vote's, and without what only votes on all responses have."""
-    row = _vote_row(part)
+    row = vote_row(part)
     return {name: value for name, value in row.items() if name not in {"winner", "order", "text", "counted", "parts"}}
 
 

@@ -2,5 +2,5 @@
 
 Repeated(Swapped(judge), 4)          # eight votes, four in each order of the responses
 
-`ranking` uses such voters to compare the pairs of n responses.
+`panel` makes one voter of several judges, and `ranking` uses voters to compare the pairs of n responses.
 """
