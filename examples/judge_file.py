@@ -1,34 +1,31 @@
 """Judges a file of comparisons with a model in this process and counts how often it is right.
 
-python examples/judge_file.py [FILE] [CHECKPOINT]
+    python examples/judge_file.py [FILE] [CHECKPOINT]
+
+A session takes the settings of `fathom judge`; a checkpoint that `fathom train` wrote knows which judge it is.
 """
 
-import asyncio
 import sys
 from pathlib import Path
 
 import fathom
-from fathom.judging import as_trained, rows
-from fathom.metrics.verdicts import tally
-from fathom.mini import base
 
 FILE = Path(__file__).parent / "pairs.jsonl"
 
 
-async def main(file: Path, checkpoint: Path) -> None:
-    judge = as_trained(
-        checkpoint,
-        style="depth",
-        engine=fathom.LocalEngine(checkpoint),
-        sampling=fathom.Sampling(max_tokens=96),
+def main(file: str = str(FILE), checkpoint: str = "mini") -> None:
+    settings = fathom.JudgingSettings(
+        engine=fathom.EngineSettings(model=checkpoint),
+        judge=fathom.JudgeSettings(style="depth"),
+        sampling=fathom.SamplingSettings(max_tokens=96),
     )
-    judged = [row async for row in rows(judge, fathom.read(file))]
-    for row in judged:
+    with fathom.Session(settings) as session:
+        rows = [fathom.verdict_row(*judged) for judged in session.judge(fathom.read(file))]
+    for row in rows:
         print(row["id"], row["status"], "winner:", row["winner"], "label:", row["label"])
-    for group, counted in tally(judged).items():
+    for group, counted in fathom.tally(rows).items():
         print(f"{group}: right {counted.strict}, readable {counted.readable_share}")
 
 
 if __name__ == "__main__":
-    given = [Path(argument) for argument in sys.argv[1:]]
-    asyncio.run(main(*given, *(FILE, base.PATH)[len(given) :]))
+    main(*sys.argv[1:])

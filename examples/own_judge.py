@@ -9,21 +9,18 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import fathom
-from fathom.engines import ChatMessage
-from fathom.judges import Pattern
-from fathom.prompts import fenced
 
 
 @dataclass(frozen=True, kw_only=True)
 class Politeness(fathom.Judge):
     """Scores one response at a time from 0 to 5. Asked about several, it scores each alone."""
 
-    pattern: ClassVar[Pattern] = "pointwise"
+    pattern: ClassVar[fathom.Pattern] = "pointwise"
 
-    def ask(self, comparison: fathom.Comparison) -> list[ChatMessage]:
+    def ask(self, comparison: fathom.Comparison) -> list[fathom.ChatMessage]:
         question = "How polite is this reply, from 0 to 5? End with: Score: n"
         # Fenced, so that no response can pose as a part of the prompt.
-        return [{"role": "user", "content": f"{question}\n\n{fenced(comparison.responses[0])}"}]
+        return [{"role": "user", "content": f"{question}\n\n{fathom.fenced(comparison.responses[0])}"}]
 
     def read(self, text: str, comparison: fathom.Comparison, *, finished: bool = True) -> fathom.Vote:
         found = re.findall(r"Score: ([0-5])\b", text)

@@ -10,17 +10,15 @@ import sys
 from pathlib import Path
 
 import fathom
-from fathom.judges import verdicts
-from fathom.mini import base
-from fathom.scaling.votes import Repeated, Swapped
 
 
 async def main(journal: Path) -> None:
-    async with fathom.CachedEngine(fathom.LocalEngine(base.PATH), journal) as engine:
+    async with fathom.CachedEngine(fathom.LocalEngine("mini"), journal) as engine:
         sampling = fathom.Sampling(temperature=1.0, max_tokens=96)
         judge = fathom.MixJudge(engine=engine, sampling=sampling, style="depth", trained=True)
-        voter = Repeated(Swapped(judge), 3)
-        async for comparison, verdict in verdicts(voter, fathom.read(Path(__file__).parent / "pairs.jsonl")):
+        voter = fathom.Repeated(fathom.Swapped(judge), 3)
+        comparisons = fathom.read(Path(__file__).parent / "pairs.jsonl")
+        async for comparison, verdict in fathom.verdicts(voter, comparisons):
             says = "".join("tie" if vote.winner is None else "AB"[vote.winner] for vote in verdict.votes)
             print(
                 f"{comparison.id}: {verdict.status} winner={verdict.winner} votes={says} agreement={verdict.agreement}"

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+import fathom
 from fathom import bench
 from fathom.cli._figures import VERDICTS
 from fathom.cli._options import fields_of
@@ -47,7 +48,7 @@ TUTORIAL = ROOT / "docs" / "tutorial.md"
 TROUBLESHOOTING = ROOT / "docs" / "troubleshooting.md"
 RUN = [README, TUTORIAL, EVAL, TROUBLESHOOTING, JUDGING, RANKING, MEASURING]
 """Pages whose commands and programs are run, and whose outputs are compared."""
-RUNNABLE = re.compile(r"^fathom (?=.*--model mini\b|score|compare |report|export|runs|view .*--out)")
+RUNNABLE = re.compile(r"^fathom (?=.*--model mini\b|score|compare |best|report|export|runs|view .*--out)")
 """Commands that need nothing but what is shipped, and that end by themselves."""
 
 SERVER = re.compile(r"<!-- server: (\w+) -->")
@@ -98,6 +99,21 @@ def test_every_command_of_a_page_for_newcomers_is_run(path: Path) -> None:
     shell = [block for block in blocks(path.read_text(encoding="utf-8")) if block.language == "sh"]
     shown = [line for block in shell for line in block.text.splitlines()]
     assert shown == [command for block in shell for command in commands(block)] != []
+
+
+PUBLIC = {"bench", "metrics", "mini", "probes", "recipes", "report", "runs", "synth", "train"}
+"""The packages, one per task, from which pages and examples may import beside `fathom` itself."""
+
+
+@pytest.mark.parametrize("path", [*PAGES, *sorted((ROOT / "examples").glob("*.py"))], ids=lambda path: path.name)
+def test_pages_and_examples_use_public_names_only(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    programs = [text] if path.suffix == ".py" else [each.text for each in blocks(text) if each.language == "python"]
+    for module, imported in re.findall(r"^ *from (fathom[\w.]*) import (.+)$", "\n".join(programs), re.MULTILINE):
+        assert module == "fathom" or re.fullmatch(r"fathom\.(\w+)(\..*)?", module)[1] in PUBLIC, module
+        exec(f"from {module} import {imported}", {})
+    used = set(re.findall(r"\bfathom\.([A-Z]\w+|[a-z_]+(?=\())", "\n".join(programs)))
+    assert used <= {*fathom.__all__, "main"}, used - set(fathom.__all__)
 
 
 # docs/layouts.md ------------------------------------------------------------------------------------------------------

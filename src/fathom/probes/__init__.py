@@ -22,7 +22,20 @@ from fathom.plugins import Kind
 from fathom.probes._measures import Item, Measure, items
 from fathom.records import Comparison, Label
 
-__all__ = ["Item", "Measure", "Probe", "Variation", "card", "find", "names", "owned", "probed"]
+__all__ = [
+    "Item",
+    "Measure",
+    "Probe",
+    "Variation",
+    "as_it_is",
+    "card",
+    "each",
+    "effects",
+    "find",
+    "names",
+    "owned",
+    "probed",
+]
 
 
 @dataclass(frozen=True)
@@ -136,3 +149,7 @@ def card(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Measure]]:
 def _is_told(name: str, found: Mapping[str, Sequence[Item]]) -> bool:
     nothing = Comparison(id="", prompt="-", responses=("", ""))
     return name in found or not any(True for _ in find(name).vary(nothing))
+
+
+# What probes of one's own are made of. It needs the classes above, so it is imported last.
+from fathom.probes._changes import as_it_is, each, effects  # noqa: E402
