@@ -48,6 +48,7 @@ DERIVING: dict[str, Command] = {
     ],
     "view": lambda folder, _: ["view", f"{folder}/a.jsonl", "--out", f"{folder}/out/v.html"],
     "report": lambda folder, _: ["report", f"{folder}/a.jsonl", f"{folder}/b.jsonl", "--out", f"{folder}/out/r.html"],
+    "best": lambda folder, _: ["best", f"{folder}/a.jsonl", "--out", f"{folder}/out/best.jsonl"],
     "export": lambda folder, _: ["export", f"{folder}/a.jsonl", "--out", f"{folder}/out/e.jsonl"],
 }
 """Verbs that make something of results, for nothing."""
@@ -138,7 +139,7 @@ def given(name: str, path: Path) -> list[list[str]]:
     return texts.get(name, [[f"--{name.replace('_', '-')}", f"{path}"]])
 
 
-POSITIONAL = {"file": 1, "run": 1, "path": 1, "a": 1, "b": 2, "names": 1}
+POSITIONAL = {"file": 1, "run": 1, "path": 1, "names": 1}
 """Arguments, and where they stand in the commands."""
 NAMES_A_FILE = {
     *POSITIONAL,
