@@ -178,7 +178,7 @@ def test_a_longer_limit_continues_the_same_text(engine: LocalEngine) -> None:
 
 
 def test_the_end_token_stops_a_text_and_is_not_part_of_it(engine: LocalEngine) -> None:
-    completions = together(engine, [ask("hi", sample, temperature=1.5, max_tokens=200) for sample in range(24)])
+    completions = together(engine, [ask("hi", sample, temperature=1.5, max_tokens=200) for sample in range(48)])
     stopped = [completion for completion in completions if completion.finish_reason == "stop"]
     assert stopped
     assert all("<|end|>" not in completion.text for completion in completions)
@@ -186,7 +186,9 @@ def test_the_end_token_stops_a_text_and_is_not_part_of_it(engine: LocalEngine) -
 
 
 def test_rows_that_end_early_leave_the_others_as_they_are(engine: LocalEngine) -> None:
-    requests = [ask("y" * sample, sample, temperature=1.5, max_tokens=150, logprobs=True) for sample in range(1, 13)]
+    # Eight of some 260 tokens, nearly equally likely, stop a text: after 33 tokens on average, in 150 almost surely.
+    sampling = {"temperature": 1.5, "max_tokens": 150, "stop": tuple("abcdefgh"), "logprobs": True}
+    requests = [ask("y" * sample, sample, **sampling) for sample in range(1, 13)]
     completions = together(engine, requests)
     assert sum(completion.finish_reason == "stop" for completion in completions) >= 4, "so that rows are dropped"
     assert_same(completions, one_by_one(engine, requests))
