@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from fathom.cli import app
 from fathom.engines import ChatMessage, Sampling, TokenLogprob
 from fathom.engines.openai import OpenAIEngine
+from fathom.errors import FathomError
 from fathom.judges import Judge, find
 from fathom.judges._probabilities import chances
 from fathom.judges.mix import MixJudge
@@ -228,7 +229,7 @@ def test_choices_that_begin_alike_have_no_probabilities() -> None:
 
 
 def test_a_file_that_is_no_judge_is_not_listed_as_one() -> None:
-    with pytest.raises(ValueError, match=r"there are: [a-z]"):
+    with pytest.raises(FathomError, match=r"there are: [a-z]"):
         find("_probabilities")
 
 
