@@ -50,7 +50,6 @@ DERIVING: dict[str, Command] = {
     "report": lambda folder, _: ["report", f"{folder}/a.jsonl", f"{folder}/b.jsonl", "--out", f"{folder}/out/r.html"],
     "best": lambda folder, _: ["best", f"{folder}/a.jsonl", "--out", f"{folder}/out/best.jsonl"],
     "export": lambda folder, _: ["export", f"{folder}/a.jsonl", "--out", f"{folder}/out/e.jsonl"],
-    "best": lambda folder, _: ["best", f"{folder}/a.jsonl", "--ties", "first", "--out", f"{folder}/out/best.jsonl"],
     "panel": lambda folder, _: ["panel", f"{folder}/a.jsonl", f"{folder}/b.jsonl", "--out", f"{folder}/out/p.jsonl"],
 }
 """Verbs that make something of results, for nothing."""
