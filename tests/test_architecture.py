@@ -31,10 +31,10 @@ HEAVY = {
     "trl": {"train"},
     "peft": {"train"},
     "accelerate": {"train"},
-    "datasets": {"train", "reading"},
+    "datasets": {"train", "sources"},
     "matplotlib": {"report"},
     "scipy": {"metrics", "report"},
-    "pyarrow": {"reading", "exporting"},
+    "pyarrow": {"sources", "exporting"},
     "aiohttp": {"engines"},
 }
 """Libraries that the values, the judges and `fathom --help` do without, and the rooms that may import them."""

@@ -129,7 +129,8 @@ def examples() -> Iterator[Any]:
 @pytest.mark.parametrize(("rows", "result"), examples())
 def test_every_example_of_a_layout_is_read_as_shown(rows: Block, result: Block) -> None:
     source = [json.loads(line) for line in rows.text.splitlines()]
-    mapping = as_mapping(re.findall(r"--map ([\w.]+=\w+)", rows.before))
+    given = rows.before if re.search(r"(^Here|[Ww]ith) `--map", rows.before) else ""
+    mapping = as_mapping(re.findall(r"--map\s+([\w.]+=[\w.\[\]]+)", given))
     if result.language == "text":
         with pytest.raises(FathomError) as refused:
             list(read(source, mapping=mapping))

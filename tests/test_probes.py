@@ -457,7 +457,7 @@ def test_results_in_place_of_comparisons_are_answered_with_the_commands_to_give(
     with pytest.raises(FathomError) as caught:
         probe("http://127.0.0.1:9/v1", results, "--out", tmp_path / "card")
     assert str(caught.value).startswith(
-        f"{results}: holds results, as fathom judge, rank and probe write them; allowed"
+        f"{results}: holds results, as fathom judge, rank and probe write them; expected"
     )
     assert f"`fathom runs {results}` names under config" in str(caught.value)
     assert f"`fathom score {results}`" in str(caught.value)

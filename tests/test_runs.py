@@ -155,5 +155,5 @@ def test_a_missing_run_an_empty_folder_and_another_ending_are_refused(tmp_path: 
         runs.open(tmp_path / "none.jsonl")
     with pytest.raises(FathomError, match="no runs below"):
         fathom("runs", tmp_path)
-    with pytest.raises(FathomError, match=r"ends in .jsonl or .parquet"):
-        fathom("export", verdicts, "--out", tmp_path / "table.csv")
+    with pytest.raises(FathomError, match=r"ends in .jsonl, .parquet, .csv, .tsv, .xlsx"):
+        fathom("export", verdicts, "--out", tmp_path / "table.ods")

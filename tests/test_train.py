@@ -205,7 +205,7 @@ def test_examples_that_are_too_long_are_left_out_and_never_cut(base: Path) -> No
 
 @pytest.mark.parametrize(
     ("line", "place"),
-    [("{", "row"), ('{"prompt": []}', "prompt"), ('{"prompt": [{"role": "user", "content": "x"}]}', "completion")],
+    [("{", "JSON"), ('{"prompt": []}', "prompt"), ('{"prompt": [{"role": "user", "content": "x"}]}', "completion")],
 )
 def test_a_row_that_is_no_example_is_named_by_file_and_line(tmp_path: Path, line: str, place: str) -> None:
     path = tmp_path / "d.jsonl"

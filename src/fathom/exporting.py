@@ -1,6 +1,7 @@
-"""Runs and journals as flat tables, for pandas, DuckDB and the like.
+"""Runs and journals as flat tables, for spreadsheets, pandas, DuckDB and the like.
 
-    export(verdicts(runs.open("verdicts.jsonl")), VERDICT, Path("verdicts.parquet"))
+    export(verdicts(runs.open("verdicts.jsonl")), VERDICT, Path("verdicts.csv"))
+    pandas.DataFrame(verdicts(runs.open("verdicts.jsonl")))     # or polars.DataFrame
 
 A table has the same columns whatever it holds: what has no form of its own in one (prompts that are conversations,
 rationales, metadata) is JSON in a column of text.
@@ -8,16 +9,19 @@ rationales, metadata) is JSON in a column of text.
 
 from __future__ import annotations
 
+import csv
+import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from fathom.atomic import replacing
 from fathom.engines.cache import entries
-from fathom.errors import FathomError
+from fathom.errors import FathomError, require
 from fathom.runs import Run
+from fathom.sources import for_sheet
 
 Row = dict[str, Any]
 Columns = Mapping[str, str]
@@ -88,6 +92,9 @@ COMPLETION: Columns = {
 }
 BATCH = 1000
 """Rows that are in memory at a time."""
+MAX_CELL = 32_767
+"""Characters in a cell of XLSX, and below it the rows of a sheet with its header."""
+MAX_SHEET = 2**20
 
 
 def verdicts(run: Run) -> Iterator[Row]:
@@ -167,21 +174,75 @@ def completions(journal: Path) -> Iterator[Row]:
 
 
 def export(rows: Iterable[Row], columns: Columns, path: Path) -> int:
-    """Writes JSONL or Parquet, as `path` ends, and returns the number of rows. The file appears when it is whole.
+    """Writes a table in the format that the name of `path` ends in, and returns the number of rows.
 
-    Raises FathomError for a name with another ending.
+    The file appears when it is whole. Lists are JSON in the cells of CSV, TSV and XLSX, and missing values are empty
+    cells. Raises FathomError for a name with another ending, and for text that is too long for a cell of XLSX.
     """
-    if path.suffix not in {".jsonl", ".parquet"}:
-        raise FathomError(f"--out {path}: allowed is a name that ends in .jsonl or .parquet")
-    return _parquet(iter(rows), columns, path) if path.suffix == ".parquet" else _jsonl(rows, path)
+    if path.suffix not in WRITERS:
+        raise FathomError(f"--out {path}: expected a name that ends in {', '.join(WRITERS)}")
+    return WRITERS[path.suffix](iter(rows), columns, path)
 
 
-def _jsonl(rows: Iterable[Row], path: Path) -> int:
+def _jsonl(rows: Iterator[Row], columns: Columns, path: Path) -> int:
     count = 0
     with replacing(path) as file:
         for count, row in enumerate(rows, 1):  # noqa: B007
             file.write(f"{_text(row)}\n".encode())
     return count
+
+
+def _csv(rows: Iterator[Row], columns: Columns, path: Path, delimiter: str = ",") -> int:
+    count = 0
+    with replacing(path) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+        writer = csv.writer(text, delimiter=delimiter)
+        writer.writerow(columns)
+        for count, row in enumerate(rows, 1):  # noqa: B007
+            writer.writerow([_cell(row.get(name)) for name in columns])
+        text.detach()
+    return count
+
+
+def _tsv(rows: Iterator[Row], columns: Columns, path: Path) -> int:
+    return _csv(rows, columns, path, "\t")
+
+
+def _cell(value: Any) -> Any:
+    """Numbers as they are, texts as they are, what has no form in a cell as JSON."""
+    return value if value is None or isinstance(value, str) or type(value) in {int, float} else _text(value)
+
+
+def _xlsx(rows: Iterator[Row], columns: Columns, path: Path) -> int:
+    openpyxl = require("openpyxl", "tables")
+    workbook = openpyxl.Workbook(write_only=True)
+    sheet = workbook.create_sheet("rows")
+    sheet.append(list(columns))
+    count = 0
+    for count, row in enumerate(rows, 1):
+        if count >= MAX_SHEET:
+            raise FathomError(f"{path}: a sheet has {MAX_SHEET:,} rows at most; expected .csv or .parquet for more")
+        sheet.append([_sheet_cell(sheet, row.get(name), f"{path}: row {count}: {name}") for name in columns])
+    with replacing(path) as file:
+        workbook.save(file)
+    return count
+
+
+def _sheet_cell(sheet: Any, value: Any, where: str) -> Any:
+    """Texts as texts: spreadsheets take those that begin with `=` for formulas, and others for dates."""
+    from openpyxl.cell import WriteOnlyCell
+
+    cell = _cell(value)
+    if not isinstance(cell, str):
+        return cell
+    if len(cell) > MAX_CELL:
+        raise FathomError(
+            f"{where}: has {len(cell):,} characters, a cell of a spreadsheet {MAX_CELL:,} at most; expected .csv or "
+            ".parquet"
+        )
+    written = WriteOnlyCell(sheet, value=for_sheet(cell))
+    written.data_type = "s"
+    return written
 
 
 def _parquet(rows: Iterator[Row], columns: Columns, path: Path) -> int:
@@ -205,3 +266,12 @@ def _type(pyarrow: Any, spelled: str) -> Any:
 
 def _text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
+
+
+WRITERS: Mapping[str, Callable[[Iterator[Row], Columns, Path], int]] = {
+    ".jsonl": _jsonl,
+    ".parquet": _parquet,
+    ".csv": _csv,
+    ".tsv": _tsv,
+    ".xlsx": _xlsx,
+}

@@ -1,45 +1,49 @@
-"""Reading comparisons from files of any known layout, and writing rows.
+"""Reading comparisons from sources of any known layout, and writing rows.
 
-    for comparison in read("pairs.jsonl.gz", mapping={"prompt": "task"}):
+    for comparison in read("pairs.csv", mapping={"prompt": "task"}):
         ...
 
-Sources are JSON lines or a JSON array (.jsonl, .json, also gzipped, or "-" for standard input), Parquet, a folder
-written by `datasets`' save_to_disk, a `datasets.Dataset` and any iterable of dicts. Files are read as they are asked
-for, except a JSON array, which is read at once. `fathom.layouts` says which columns are understood.
+`fathom.sources` says what can be read, `fathom.layouts` which columns are understood. The layout is that of all rows of
+a source: they are scanned before the first is read. Standard input and iterators can be read but once: there the first
+`WINDOW` rows are scanned, and a later row that would have changed the layout is an error.
 
 Ids matter: they fix in which order responses are shown. A row without one gets an id made of its content, so that
-sorting or cutting a file changes no order. Nothing is fetched from a hub.
+sorting or cutting a file changes no order.
 """
 
 from __future__ import annotations
 
-import codecs
 import gzip
 import json
-import sys
-import zlib
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from fathom.atomic import replacing
-from fathom.conversations import BadRow, shortened
-from fathom.errors import FathomError, require
-from fathom.layouts import FIELDS, Layout, Row, UnclearLabels, recognise
+from fathom.conversations import BadRow, explain, shortened
+from fathom.errors import FathomError
+from fathom.layouts import FIELDS, LAYOUTS, Layout, Row, Schema, detect
 from fathom.records import Comparison, Record
+from fathom.sources import NumberedRow, OpenSource, Source, open_source
+
+LOG = logging.getLogger(__name__)
 
 OnError = Literal["stop", "skip"]
-Source = str | Path | Iterable[Mapping[str, Any]]
 Check = Callable[[Comparison], None]
 """Raises FathomError that says why a comparison cannot be used."""
-Located = tuple[int, Any]
-"""A line number (or, where there are no lines, a row number, both from 1) and the row, or the BadRow that is there."""
+OwnLayout = Callable[[Row], Any]
+"""Makes a comparison of a row, or several, or what `Comparison` can be made of; None leaves the row out."""
+Columns = Mapping[str, str | Sequence[str]]
 
-ENDINGS = (".jsonl", ".ndjson", ".json", ".parquet")
+WINDOW = 10_000
+"""Rows by which the layout of a source is found that can be read but once."""
+MAX_NAMED = 12
+"""Unused columns that are named."""
 RESULTS = ({"status", "winner", "agreement", "votes", "tokens"}, {"winner", "missing", "pairs", "tokens"})
 """Columns of what `fathom judge` and `fathom rank` write."""
 
@@ -58,11 +62,22 @@ class Skipped(Record):
 
 
 class Comparisons(Iterator[Comparison]):
-    """Comparisons as they are read. `skipped` holds the rows left out so far."""
+    """Comparisons as they are read."""
 
-    def __init__(self, comparisons: Iterator[Comparison], skipped: list[Skipped]) -> None:
+    def __init__(
+        self,
+        comparisons: Iterator[Comparison],
+        skipped: list[Skipped],
+        unused: tuple[str, ...] = (),
+        files: tuple[Path, ...] = (),
+    ) -> None:
         self._comparisons = comparisons
         self.skipped = skipped
+        """The rows left out so far."""
+        self.unused = unused
+        """The columns that no field of a comparison needs; they are kept in `metadata`."""
+        self.files = files
+        """The files that are read, none where the rows come from elsewhere."""
 
     def __next__(self) -> Comparison:
         return next(self._comparisons)
@@ -71,7 +86,8 @@ class Comparisons(Iterator[Comparison]):
 def read(
     source: Source,
     *,
-    mapping: Mapping[str, str] | None = None,
+    mapping: Columns | None = None,
+    layout: OwnLayout | None = None,
     seed: int = 0,
     on_error: OnError = "stop",
     limit: int | None = None,
@@ -79,27 +95,45 @@ def read(
 ) -> Comparisons:
     """The comparisons of a source, one after the other, at most `limit`.
 
-    `mapping` names columns where their own names do not say what they are (`fathom.layouts.FIELDS`). `seed` draws the
-    order of responses that come as chosen and rejected. A bad row stops the reading, or is skipped and kept in
-    `skipped`; a row is bad, too, where `check` refuses one of its comparisons. Raises FathomError: at once for a source
-    that cannot be opened, and while reading for a bad row (`FILE:LINE: FIELD: what was wrong, what is allowed`), a
-    damaged file, a source without one readable row, and one that holds results instead of comparisons.
+    `mapping` names columns where their own names do not say what they are (`fathom.layouts.FIELDS`); `layout` is a
+    function that makes comparisons of a row instead. `seed` draws the order of responses that come as chosen and
+    rejected. A bad row stops the reading, or is skipped and kept in `skipped`; a row is bad, too, where `check` refuses
+    one of its comparisons. Columns that are not used are named in a warning of the log.
+
+    Raises FathomError: at once for a source that cannot be opened or whose layout is not understood, for a mapping that
+    fits none of it, and for results instead of comparisons; while reading for a bad row (`FILE:LINE: FIELD: what was
+    wrong, what was expected`), a damaged file, and a source without one readable row.
     """
     mapping = dict(mapping or {})
-    unknown = [field for field in mapping if field not in FIELDS]
-    if unknown:
-        raise FathomError(f"--map {unknown[0]}=...: there is no such field; there are {', '.join(FIELDS)}")
-    _refuse_unreadable(source)
+    opened = open_source(source)
     skipped: list[Skipped] = []
-    return Comparisons(islice(_comparisons(source, mapping, seed, on_error, check, skipped), limit), skipped)
+    own = layout or _named_layout(mapping)
+    if own is not None:
+        found = _comparisons(opened.name, opened.rows(), _own_reader(own), on_error, check, skipped)
+        return Comparisons(islice(found, limit), skipped, (), opened.files)
+    schema, rows = _scanned(opened, limit)
+    detected, unused = _detected(opened.name, schema, mapping)
+    if unused:
+        more = f" and {len(unused) - MAX_NAMED} more" if len(unused) > MAX_NAMED else ""
+        LOG.warning("columns not used: %s%s", ", ".join(map(str, unused[:MAX_NAMED])), more)
+    reader = _LayoutReader(detected, seed, None if opened.repeatable else (schema, mapping))
+    found = _comparisons(opened.name, rows, reader, on_error, check, skipped)
+    return Comparisons(islice(found, limit), skipped, unused, opened.files)
 
 
-def as_mapping(arguments: Sequence[str]) -> dict[str, str]:
-    """`["prompt=question", "label.a=0"]`, as given to --map, as a mapping. Raises FathomError."""
+def as_mapping(arguments: Sequence[str]) -> dict[str, str | Sequence[str]]:
+    """`["prompt=question", "label.a=0"]`, as given to --map, as a mapping; a field given twice has both values.
+
+    Raises FathomError.
+    """
+    mapping: dict[str, str | Sequence[str]] = {}
     for argument in arguments:
-        if "=" not in argument:
-            raise FathomError(f"--map {argument}: allowed is FIELD=COLUMN, with a field of {', '.join(FIELDS)}")
-    return dict(argument.split("=", 1) for argument in arguments)
+        name, equals, column = argument.partition("=")
+        if not equals or name not in FIELDS:
+            raise FathomError(f"--map {argument}: expected FIELD=COLUMN, with a field of {', '.join(FIELDS)}")
+        earlier = mapping.get(name)
+        mapping[name] = column if earlier is None else [*([earlier] if isinstance(earlier, str) else earlier), column]
+    return mapping
 
 
 def write_jsonl(path: Path, rows: Iterable[BaseModel | Mapping[str, Any]]) -> None:
@@ -125,34 +159,92 @@ def _write_lines(file: BinaryIO, rows: Iterable[BaseModel | Mapping[str, Any]]) 
         file.write(b"\n")
 
 
+# The layout of all rows -----------------------------------------------------------------------------------------------
+
+
+def _scanned(source: OpenSource, limit: int | None) -> tuple[Schema, Iterator[NumberedRow]]:
+    """The schema of all rows, or of those within the window, and all rows. Raises FathomError where there are none."""
+    rows = source.rows()
+    window: list[NumberedRow] = []
+    if not source.repeatable:
+        window = list(islice(rows, min(limit or WINDOW, WINDOW)))
+    schema = Schema()
+    first: NumberedRow | None = None
+    for line, row in window or rows:
+        first = first or (line, row)
+        if isinstance(row, Mapping):
+            schema.add(row, line)
+    if first is None:
+        raise FathomError(f"{source.name}: holds no rows")
+    if not schema.rows:
+        line, row = first
+        try:
+            _sound(row)
+        except BadRow as bad:
+            raise FathomError(f"{source.name}:{line}: {bad.field}: {bad}") from None
+    return schema, source.rows() if source.repeatable else chain(window, rows)
+
+
+def _detected(name: str, schema: Schema, mapping: Columns) -> tuple[Layout, tuple[str, ...]]:
+    _refuse_results(name, schema)
+    try:
+        return detect(schema, mapping)
+    except FathomError as error:
+        raise FathomError(f"{name}: {error}") from None
+
+
+def _refuse_results(name: str, schema: Schema) -> None:
+    """The scores of another judge in them would be taken for labels."""
+    if not any(columns <= schema.columns.keys() for columns in RESULTS):
+        return
+    file = "FILE" if name in {"-", "rows"} else name
+    raise FathomError(
+        f"{name}: holds results, as fathom judge, rank and probe write them; expected the comparisons that were "
+        f"judged: give the file that `fathom runs {file}` names under config; `fathom score {file}` tells the figures "
+        "of the results"
+    )
+
+
+def _named_layout(mapping: Columns) -> OwnLayout | None:
+    name = mapping.get("layout")
+    if not name:
+        return None
+    others = [field for field in mapping if field != "layout"]
+    if others:
+        raise FathomError(f"--map layout={name} makes whole comparisons, and has no place for --map {others[0]}=...")
+    function: OwnLayout = LAYOUTS.find(str(name))
+    return function
+
+
 # Rows to comparisons -------------------------------------------------------------------------------------------------
+
+Reader = Callable[[int, Row], Sequence[Comparison]]
+"""Makes the comparisons of the row on a line. Raises BadRow."""
 
 
 def _comparisons(
-    source: Source,
-    mapping: Mapping[str, str],
-    seed: int,
+    name: str,
+    rows: Iterator[NumberedRow],
+    reader: Reader,
     on_error: OnError,
     check: Check | None,
     skipped: list[Skipped],
 ) -> Iterator[Comparison]:
-    lines: dict[str, int] = {}
-    copies: Counter[str] = Counter()
-    layout, rows = _recognised(source, mapping, patient=on_error == "skip")
+    none_read = True
     for line, row in rows:
         try:
-            id = _id(layout, _sound(row), lines, copies)
-            found = _checked(layout.read(row, id, seed), check)
+            found = _checked(reader(line, _sound(row)), check)
         except BadRow as bad:
-            skip = Skipped(file=_name(source), line=line, field=bad.field, message=str(bad), row=bad.text or row)
+            skip = Skipped(file=name, line=line, field=bad.field, message=str(bad), row=bad.text or row)
             if on_error == "stop":
                 raise FathomError(str(skip)) from bad
             skipped.append(skip)
             continue
-        lines[id] = line
+        none_read = False
         yield from found
-    if not lines:
-        raise FathomError(f"{_name(source)}: none of its {len(skipped)} rows could be read; the first: {skipped[0]}")
+    if none_read:
+        first = f"; the first: {skipped[0]}" if skipped else ""
+        raise FathomError(f"{name}: none of its {len(skipped)} rows could be read{first}")
 
 
 def _checked(comparisons: Sequence[Comparison], check: Check | None) -> Sequence[Comparison]:
@@ -166,165 +258,88 @@ def _checked(comparisons: Sequence[Comparison], check: Check | None) -> Sequence
     return comparisons
 
 
-def _recognised(source: Source, mapping: Mapping[str, str], patient: bool) -> tuple[Layout, Iterator[Located]]:
-    """The layout of the first row that has one (of the first row at all, unless `patient`), and all rows."""
-    rows = located(source)
-    seen: list[Located] = []
-    failure = ": holds no rows"
-
-    def values(column: str) -> Iterator[Any]:
-        again = located(source)
-        if _read_once(source):
-            seen.extend(rows)
-            again = iter(seen)
-        return (row.get(column) for _, row in again if isinstance(row, Mapping))
-
-    for line, row in rows:
-        seen.append((line, row))
-        _refuse_results(source, row)
-        try:
-            return recognise(_sound(row), mapping, values), chain(seen, rows)
-        except BadRow as bad:
-            failure = f":{line}: {bad.field}: {bad}" if len(seen) == 1 else failure
-            if not patient:
-                break
-        except UnclearLabels as error:
-            raise FathomError(f"{_name(source)}: {error}") from None
-    raise FathomError(f"{_name(source)}{failure}")
-
-
-def _refuse_results(source: Source, row: Any) -> None:
-    """The scores of another judge in them would be taken for labels."""
-    if not isinstance(row, Mapping) or not any(columns <= row.keys() for columns in RESULTS):
-        return
-    name = _name(source)
-    file = "FILE" if name in {"-", "rows"} else name
-    raise FathomError(
-        f"{name}: holds results, as fathom judge, rank and probe write them; allowed are the comparisons that were "
-        f"judged: give the file that `fathom runs {file}` names under config; `fathom score {file}` tells the figures "
-        "of the results"
-    )
-
-
 def _sound(row: Any) -> Row:
     if isinstance(row, BadRow):
         raise row
     if not isinstance(row, Mapping):
-        raise BadRow("row", f"got {shortened(row)}, allowed is an object with columns")
+        raise BadRow("row", f"got {shortened(row)}, expected an object with columns")
     return row
 
 
-def _id(layout: Layout, row: Row, lines: Mapping[str, int], copies: Counter[str]) -> str:
-    """The row's own id, or one of its content; a second row with the same content is `...#2`.
+class _LayoutReader:
+    """Reads rows by a layout, and gives each an id that no other has.
 
-    Raises BadRow where an id comes again: it would fix one order for two comparisons, and join their results.
+    An id that comes again would fix one order for two comparisons, and join their results. `found_by` is the schema and
+    the mapping that the layout was found by, for sources that can be read but once: rows may come that it has not seen.
     """
-    id = layout.id(row)
-    if id is None:
-        digest = layout.digest(row)
-        copies[digest] += 1
-        id = digest if copies[digest] == 1 else f"{digest}#{copies[digest]}"
-    if id in lines:
-        allowed = "each id once (--map id= makes ids of the content)"
-        raise BadRow(layout.columns["id"], f"got {id!r} again, first on line {lines[id]}; allowed is {allowed}")
-    return id
+
+    def __init__(self, layout: Layout, seed: int, found_by: tuple[Schema, Columns] | None) -> None:
+        self.layout = layout
+        self.seed = seed
+        self.found_by = found_by
+        self.lines: dict[str, int] = {}
+        self.copies: Counter[str] = Counter()
+
+    def __call__(self, line: int, row: Row) -> Sequence[Comparison]:
+        if self.found_by is not None and not self.found_by[0].columns.keys() >= row.keys():
+            self._refuse_other_layout(row, *self.found_by)
+        id = self._id(row)
+        comparisons = self.layout.read(row, id, self.seed)
+        self.lines[id] = line
+        return comparisons
+
+    def _id(self, row: Row) -> str:
+        """The row's own id, or one of its content; a second row with the same content is `...#2`."""
+        id = self.layout.id(row)
+        if id is None:
+            digest = self.layout.digest(row)
+            self.copies[digest] += 1
+            id = digest if self.copies[digest] == 1 else f"{digest}#{self.copies[digest]}"
+        if id in self.lines:
+            expected = "each id once (--map id= makes ids of the content)"
+            raise BadRow(
+                self.layout.name("id"), f"got {id!r} again, first on line {self.lines[id]}; expected {expected}"
+            )
+        return id
+
+    def _refuse_other_layout(self, row: Row, schema: Schema, mapping: Columns) -> None:
+        """Raises BadRow where columns that come late would have changed how the rows before were read."""
+        new = ", ".join(str(name) for name in row if name not in schema.columns)
+        schema.add(row)
+        try:
+            changed = detect(schema, mapping)[0] != self.layout
+        except FathomError as error:
+            raise BadRow(new, f"comes after the first {WINDOW:,} rows, which do not have it: {error}") from None
+        if changed:
+            raise BadRow(new, f"comes after the first {WINDOW:,} rows, which were read without it; give a file instead")
 
 
-# Sources to rows -----------------------------------------------------------------------------------------------------
+def _own_reader(function: OwnLayout) -> Reader:
+    """Reads rows by a function of the user's; what it raises is what is wrong with the row."""
+    lines: dict[str, int] = {}
+
+    def read(line: int, row: Row) -> Sequence[Comparison]:
+        try:
+            made = function(row)
+            several = [made] if isinstance(made, Comparison | Mapping | None) else list(made)
+            found = [_as_comparison(one) for one in several if one is not None]
+        except BadRow:
+            raise
+        except Exception as error:
+            raise BadRow("layout", f"{type(error).__name__}: {error}") from error
+        for comparison in found:
+            if comparison.id in lines:
+                raise BadRow(
+                    "id", f"got {comparison.id!r} again, first on line {lines[comparison.id]}; expected each once"
+                )
+            lines[comparison.id] = line
+        return found
+
+    return read
 
 
-def _name(source: Source) -> str:
-    return str(source) if isinstance(source, str | Path) else "rows"
-
-
-def _read_once(source: Source) -> bool:
-    return _name(source) == "-" or isinstance(source, Iterator)
-
-
-def _refuse_unreadable(source: Source) -> None:
-    if isinstance(source, Mapping):
-        raise FathomError(f"got a mapping with {', '.join(map(str, source))}; give one of its splits")
-    if not isinstance(source, str | Path) or str(source) == "-":
-        return
-    path = Path(source)
-    if not path.exists():
-        raise FathomError(f"{path}: no such file; allowed are a path or - for standard input")
-    if path.is_dir():
-        _refuse_other_folder(path)
-    elif not path.name.removesuffix(".gz").endswith(ENDINGS) or path.name.endswith(".parquet.gz"):
-        raise FathomError(f"{path}: unknown ending; allowed are {', '.join(ENDINGS)}, .jsonl.gz, .json.gz")
-
-
-def _refuse_other_folder(path: Path) -> None:
-    if (path / "dataset_dict.json").exists():
-        splits = json.loads((path / "dataset_dict.json").read_bytes())["splits"]
-        raise FathomError(f"{path}: holds several splits; give one: {', '.join(str(path / split) for split in splits)}")
-    if not (path / "state.json").exists():
-        raise FathomError(f"{path}: a folder is read when datasets' save_to_disk wrote it; give a file in it instead")
-
-
-def located(source: Source) -> Iterator[Located]:
-    """The rows of a source as they are, each with its line. A line that is no JSON comes as the BadRow that says so."""
-    if not isinstance(source, str | Path):
-        return enumerate(source, 1)
-    if str(source) == "-":
-        return _json_rows(sys.stdin.buffer)
-    path = Path(source)
-    if path.is_dir():
-        return enumerate(require("datasets", "train").load_from_disk(str(path)), 1)
-    return _parquet_rows(path) if path.suffix == ".parquet" else _text_rows(path)
-
-
-def _text_rows(path: Path) -> Iterator[Located]:
+def _as_comparison(made: Any) -> Comparison:
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            yield from _json_rows(cast(BinaryIO, file))
-    except (OSError, EOFError, zlib.error) as error:
-        raise FathomError(f"{path}: cannot be read: {error}") from error
-
-
-def _parquet_rows(path: Path) -> Iterator[Located]:
-    from pyarrow import ArrowException
-    from pyarrow.parquet import ParquetFile
-
-    try:
-        with ParquetFile(path) as file:
-            batches = (batch.to_pylist() for batch in file.iter_batches(batch_size=1024))
-            yield from enumerate(chain.from_iterable(batches), 1)
-    except (OSError, ArrowException) as error:
-        raise FathomError(f"{path}: cannot be read as Parquet: {error}") from error
-
-
-def _json_rows(file: BinaryIO) -> Iterator[Located]:
-    """An object a line, or one array whose rows are counted from 1."""
-    started = False
-    for line, text in enumerate(file, 1):
-        text = text.removeprefix(codecs.BOM_UTF8) if line == 1 else text
-        if not text.strip():
-            continue
-        if not started and text.lstrip().startswith(b"["):
-            array = _parsed(text + file.read(), line)
-            yield from [(line, array)] if isinstance(array, BadRow) else enumerate(array, 1)
-            return
-        started = True
-        yield line, _parsed(text.rstrip(b"\r\n"), line)
-
-
-def _parsed(text: bytes, line: int) -> Any:
-    """The value of the text that starts on `line`, or the BadRow that says why there is none."""
-    try:
-        value = json.loads(text)
-        if b"\\ud" in text.lower():
-            json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair could never be written again
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno + line - 1}, column {error.colno}"
-        message = f"{error.msg} at {where}; allowed is one object a line, or one array of objects"
-    except UnicodeError as error:
-        message = f"{error}; allowed is UTF-8 text"
-    except RecursionError:
-        message = "nests too deep; allowed are a few hundred levels"
-    except ValueError as error:
-        message = f"{error}; allowed are shorter numbers"
-    else:
-        return value
-    return BadRow("JSON", message, text.decode(errors="replace"))
+        return made if isinstance(made, Comparison) else Comparison.model_validate(made)
+    except ValidationError as error:
+        raise explain(error, {}) from None

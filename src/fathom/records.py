@@ -10,6 +10,7 @@ puts it into a prompt.
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -75,9 +76,12 @@ class Label(Record):
 
 
 class Comparison(Record):
-    """One prompt and n >= 1 responses to it."""
+    """One prompt and n >= 1 responses to it.
 
-    id: str
+    Without an `id` it gets one of its content. A number as `label` is the index of the best response.
+    """
+
+    id: str = ""
     prompt: str | tuple[Message, ...]
     responses: tuple[str, ...] = Field(min_length=1)
     label: Label | None = None
@@ -89,6 +93,22 @@ class Comparison(Record):
     annotations: Mapping[str, Label] | None = None
     """What each annotator said, by the annotator's name; `label` is what these amount to. A tie is two equal scores."""
     metadata: Mapping[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_id(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        id = given.get("id")
+        if id is None:
+            content = [given.get(name) for name in ("prompt", "responses", "reference")]
+            return {**given, "id": hashlib.sha256(json.dumps(content, default=_plain).encode()).hexdigest()[:16]}
+        return {**given, "id": str(id)} if type(id) is int else given
+
+    @field_validator("label", mode="before")
+    @classmethod
+    def _of_index(cls, label: Any) -> Any:
+        return {"best": label} if isinstance(label, int) else label
 
     @field_validator("prompt")
     @classmethod
@@ -153,6 +173,10 @@ class Comparison(Record):
                 "placement": None,
             }
         )
+
+
+def _plain(value: Any) -> Any:
+    return value.model_dump() if isinstance(value, BaseModel) else str(value)
 
 
 def placement(seed: int, id: str, n: int) -> tuple[int, ...]:

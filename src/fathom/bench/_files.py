@@ -18,8 +18,8 @@ from typing import Any
 
 from fathom.conversations import BadRow, as_response, shortened
 from fathom.errors import FathomError
-from fathom.reading import ENDINGS, Located, located
 from fathom.records import Comparison, Domain, Label, Message, placement
+from fathom.sources import ENDINGS, NumberedRow, open_source
 
 Row = Mapping[str, Any]
 Make = Callable[[Row, int], Iterable[Comparison]]
@@ -62,14 +62,14 @@ def each(path: Path, columns: Sequence[str], make: Make) -> Iterator[Comparison]
             raise FathomError(f"{path}:{line}: is not in the layout: {type(error).__name__}: {error}") from error
 
 
-def _rows(path: Path) -> Iterator[Located]:
+def _rows(path: Path) -> Iterator[NumberedRow]:
     """Also of a file that is one object over many lines, which is one row."""
     if path.name.removesuffix(".gz").endswith(".json"):
         text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         if text.lstrip().startswith(b"{"):
             with suppress(ValueError):
                 return iter([(1, json.loads(text))])
-    return located(path)
+    return open_source(path).rows()
 
 
 def _with(columns: Sequence[str], row: Any) -> Row:

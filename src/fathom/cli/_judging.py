@@ -48,7 +48,7 @@ class Run:
 
 def read(
     file: str, settings: JudgingSettings, source: SourceSettings, check: Callable[[Comparison], None] | None = None
-) -> tuple[Comparisons, list[Path]]:
+) -> tuple[Comparisons, Sequence[Path]]:
     """The comparisons of a file and the files they come from, checked by the judge where no other `check` is given."""
     from fathom import reading
     from fathom.judging.session import judge_of
@@ -64,7 +64,7 @@ def read(
         on_error=source.on_error,
         limit=source.limit,
     )
-    return comparisons, [] if file == "-" else [Path(file)]
+    return comparisons, comparisons.files
 
 
 def claim_rows(

@@ -23,7 +23,10 @@ from pydantic.fields import FieldInfo
 from fathom.errors import FathomError
 from fathom.settings import MAX_COUNT, Settings, first_problem, flag_of
 
-File = Annotated[str, typer.Argument(help="JSONL, JSON, Parquet or a datasets folder of any layout; - for stdin.")]
+File = Annotated[
+    str,
+    typer.Argument(help="JSONL, JSON, CSV, TSV, XLSX, Parquet, a datasets folder or hf:OWNER/NAME:SPLIT; - for stdin."),
+]
 Out = Annotated[Path | None, typer.Option(help="Where the rows go; without it, to standard output.")]
 Limit = Annotated[int | None, typer.Option(min=1, max=MAX_COUNT, help="Read at most this many rows.")]
 PairOutcome = Annotated[

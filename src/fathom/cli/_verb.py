@@ -189,9 +189,10 @@ def _paths(name: str, value: Any) -> Iterator[Path]:
 
 
 def _texts(value: str) -> Iterator[str]:
-    """The value, what stands behind NAME= in it, and the file of FILE.py:NAME."""
+    """The value, what stands behind NAME= in it, the file of FILE.py:NAME and the folder of hf:FOLDER:SPLIT."""
     yield value
     yield value.rpartition(":")[0]
+    yield value.removeprefix("hf:").partition(":")[0]
     if "=" in value:
         try:
             words = shlex.split(value)
@@ -201,6 +202,7 @@ def _texts(value: str) -> Iterator[str]:
             key, equals, text = word.partition("=")
             if equals and key not in WRITTEN:
                 yield text
+                yield text.rpartition(":")[0]
 
 
 def _is_there(text: str) -> bool:

@@ -98,8 +98,7 @@ def command(
             "summary": tally.summary(),
             "spent": [spending(each) for each in metered],
         }
-        inputs = [] if file == "-" else [Path(file)]
-        write_json(beside(out, "meta.json"), provenance(config, inputs) | told)
+        write_json(beside(out, "meta.json"), provenance(config, comparisons.files) | told)
     raise typer.Exit(int(tally.agree < tally.comparisons))
 
 

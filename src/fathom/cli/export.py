@@ -13,17 +13,19 @@ from fathom.errors import FathomError
 
 def command(
     path: Annotated[Path, typer.Argument(help="A run, or a journal.")],
-    out: Annotated[Path, typer.Option(help="NAME.parquet or NAME.jsonl.")],
+    out: Annotated[Path, typer.Option(help="NAME.parquet, .jsonl, .csv, .tsv or .xlsx.")],
     votes: Annotated[bool, typer.Option("--votes", help="A row a vote, with what was written, not a verdict.")] = False,
     force: Force = False,
 ) -> None:
     """Write the verdicts, rankings or preferences of a run, its votes, or a journal's completions as a table.
 
         fathom export verdicts.jsonl --out verdicts.parquet
+        fathom export verdicts.jsonl --out verdicts.csv
         fathom export verdicts.jsonl --votes --out votes.parquet
         fathom export verdicts.jsonl.journal --out completions.jsonl
 
-    Columns are the same whatever the table holds; conversations, rationales and metadata are JSON in columns of text.
+    The ending names the format. Columns are the same whatever the table holds; conversations, rationales and metadata
+    are JSON in columns of text, and so are lists in CSV, TSV and XLSX.
     """
     from fathom import exporting, runs
 

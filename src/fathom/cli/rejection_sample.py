@@ -96,7 +96,7 @@ def command(
     config |= {"file": file, "samples": samples, "hints": hints, "concurrency": concurrency}
     config |= {"engine": teacher.identity}
     config.pop("journal")
-    told = provenance(config, [] if file == "-" else [Path(file)]) | {"spent": spending(teacher)}
+    told = provenance(config, rows.files) | {"spent": spending(teacher)}
     rejection.write(result, out, told)
     typer.echo(rejection.table(result))
     typer.echo(spent_in_words(teacher), err=True)

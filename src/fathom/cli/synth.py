@@ -139,7 +139,7 @@ def command(
     result = synth.Result(settings, tuple(pieces))
     config = flat(engine) | flat(bounds) | flat(sampling) | source.model_dump() | own | {"engine": teacher.identity}
     config.pop("journal")
-    told = provenance(config, [] if file == "-" else [Path(file)]) | {"spent": spending(teacher)}
+    told = provenance(config, rows.files) | {"spent": spending(teacher)}
     synth.write(result, out, told)
     typer.echo(synth.table(result))
     typer.echo(spent_in_words(teacher), err=True)
@@ -159,9 +159,8 @@ def _verifier(own: dict[str, Any], source: SourceSettings, seed: int, out: Path,
     from fathom.reading import as_mapping, read, write_jsonl
     from fathom.synth import verifying
 
-    file = own["file"]
     claim(folder_outputs("--out", out, "verifier.jsonl", "skipped.jsonl"))
-    rows = read(file, mapping=as_mapping(source.map), seed=seed, on_error=source.on_error, limit=source.limit)
+    rows = read(own["file"], mapping=as_mapping(source.map), seed=seed, on_error=source.on_error, limit=source.limit)
     examples = verifying.examples(rows, truncated=own["truncated"], seed=seed)
     counts = verifying.counts(examples)
     told = f"YES {counts['YES']}, NO {counts['NO']}, of which truncated {counts['truncated']}"
@@ -171,5 +170,5 @@ def _verifier(own: dict[str, Any], source: SourceSettings, seed: int, out: Path,
     report(rows.skipped, out / "skipped.jsonl")
     write_jsonl(out / "verifier.jsonl", examples)
     config = source.model_dump() | own | {"seed": seed}
-    write_json(out / "manifest.json", provenance(config, [] if file == "-" else [Path(file)]) | {"completions": counts})
+    write_json(out / "manifest.json", provenance(config, rows.files) | {"completions": counts})
     typer.echo(told)

@@ -21,10 +21,10 @@ from fathom.answers import checking
 from fathom.engines.local import encode_chat
 from fathom.errors import FathomError
 from fathom.records import Comparison
+from fathom.train import data, trainers
 from fathom.train import meta as meta_reward
 from fathom.train import rlvr as reinforcement
 from fathom.train import sft as fine_tuning
-from fathom.train import trainers
 from fathom.train.recipe import MetaRecipe, Recipe, RLVRRecipe, SFTRecipe
 
 EXAMPLES = 10
@@ -32,13 +32,13 @@ EXAMPLES = 10
 
 def sft(recipe: SFTRecipe) -> str:
     """The resolved recipe, its size, ten examples with their tokens, and what could not be checked."""
-    examples = list(fine_tuning.read(recipe.data))
+    examples = list(data.read(recipe.data))
     if not examples:
         raise FathomError(fine_tuning.EMPTY)  # here and not by `fitting` alone, which needs the model's tokenizer
     config, tokenizer, unchecked = _resolved(recipe)
     size = [f"{len(examples)} examples; {_batch(config, 'examples')}"]
     if recipe.eval_data:
-        size.append(f"{sum(1 for _ in fine_tuning.read(recipe.eval_data))} examples held out")
+        size.append(f"{sum(1 for _ in data.read(recipe.eval_data))} examples held out")
     if tokenizer is not None:
         rows, too_long = fine_tuning.fitting(tokenizer, examples, config.max_length)
         size.append(f"{too_long} are longer than max_length={config.max_length} and left out")

@@ -120,7 +120,7 @@ class RLVRRecipe(Recipe):
 
     trl_config = "GRPOConfig"
 
-    mapping: dict[str, str] = {}
+    mapping: dict[str, str | list[str]] = {}
     """Which of the file's columns is which field of a comparison, where the layout cannot tell."""
     rollouts: Literal["trl", "engine"] = "trl"
     """Who samples: TRL (with vLLM where `trainer.use_vllm` says so), or Fathom's own loop, which is faster for small

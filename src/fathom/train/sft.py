@@ -4,7 +4,7 @@
     from fathom.train.recipe import SFTRecipe
     sft.train(SFTRecipe(model="mini", data="mix.jsonl", output="runs/sft", trainer={"max_steps": 60}))
 
-Rows are {"prompt": [message], "completion": [message]}; other columns are ignored. Loss on the completion alone.
+`fathom.train.data` reads the rows. The loss is on the completion alone.
 
 An example is made of the very tokens that the local engine asks with, then the completion, then the end token. Chat
 templates are not asked to write the completion: some add an empty block of thought or a line after the end, which the
@@ -13,28 +13,19 @@ model would never see when it judges.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError
-
 from fathom.engines.local import encode_chat
 from fathom.errors import FathomError, require
-from fathom.records import Message
 from fathom.train import trainers
+from fathom.train.data import Example, read
 from fathom.train.recipe import SFTRecipe
 
 IGNORED = -100
 """The label of a token that carries no loss."""
 EMPTY = "the training files hold no examples"
-
-
-class Example(BaseModel):
-    """One row of a training file, in TRL's conversational prompt-completion layout."""
-
-    prompt: list[Message] = Field(min_length=1)
-    completion: list[Message] = Field(min_length=1, max_length=1)
 
 
 def train(recipe: SFTRecipe, *, resume: bool = False) -> Path:
@@ -79,23 +70,6 @@ def remarks(recipe: SFTRecipe, tokenizer: Any) -> list[str]:
         f"{recipe.model} has no chat template: it learns to answer plain text, which Fathom's local engine gives it, "
         "and servers and TRL do not; trainer.chat_template_path=FILE.jinja gives it one"
     ]
-
-
-def read(files: Sequence[Path]) -> Iterator[Example]:
-    """The examples of all files. Raises FathomError that names file and line of a row that is none."""
-    for path in files:
-        try:
-            lines = path.open(encoding="utf-8")
-        except OSError as error:
-            raise FathomError(f"cannot read {path}: {error.strerror}") from error
-        with lines:
-            for number, line in enumerate(lines, 1):
-                try:
-                    yield Example.model_validate_json(line)
-                except ValidationError as error:
-                    first = error.errors()[0]
-                    place = ".".join(map(str, first["loc"])) or "row"
-                    raise FathomError(f"{path}:{number}: {place}: {first['msg']}") from error
 
 
 def fitting(

@@ -1,0 +1,141 @@
+"""How sources lay out a comparison, recognised by their columns.
+
+    schema = Schema()
+    schema.add({"question": "2 + 2?", "response_A": "4", "response_B": "5", "label": "A>B"})
+    layout, unused = detect(schema, {})
+    comparison, = layout.read(row, id="1", seed=0)
+
+There are four kinds: `responses` in a list (Fathom's own files are of this kind), in numbered columns, or one in each
+row; two responses with a label; `chosen` beside `rejected`: texts, lists of texts or conversations, with or without a
+prompt, as TRL has them; and conversations whose last turn is the response. In the third kind the columns give the label
+away, so their order never fixes the order of the responses: `placement` draws it.
+
+A layout is a pure function of the schema of all rows and of the mapping. What would have to be guessed is refused, with
+the mapping that settles it. A column that no field needs is kept in `metadata`, and `unused` names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import get_args
+
+from fathom.errors import FathomError
+from fathom.layouts import _names as names
+from fathom.layouts._labels import find_label
+from fathom.layouts._layout import Layout
+from fathom.layouts._mapping import FIELDS, OUTCOMES, Mapped, Path, Row, split_mapping
+from fathom.layouts._prompts import find_prompt, refuse_images
+from fathom.layouts._responses import Responses, find_responses
+from fathom.layouts._rules import Rule
+from fathom.layouts._schema import Schema, Shape
+from fathom.plugins import Kind as PlugInKind
+from fathom.records import Domain
+
+__all__ = ["FIELDS", "LAYOUTS", "Layout", "Row", "Schema", "detect"]
+
+LAYOUTS = PlugInKind("layout", package="fathom.layouts", group="fathom.layouts", attribute="comparison")
+"""Functions that make comparisons of a row, of one's own."""
+
+
+def detect(schema: Schema, mapping: Mapping[str, str | Sequence[str]]) -> tuple[Layout, tuple[str, ...]]:
+    """The layout of a source, and the columns that it does not use.
+
+    `mapping` says which column has which field where its name does not. Raises FathomError where nothing fits, where
+    more than one reading is possible, where a mapping changes nothing, and where a column would be left out that may
+    matter to a verdict; the message has the mapping that settles it.
+    """
+    mapped, seen = split_mapping(mapping, schema)
+    responses = find_responses(seen, mapped)
+    refuse_images(seen.without({path.column for paths in responses.paths.values() for path in paths}))
+    rule = find_label(seen, mapped, responses)
+    paths = {**responses.paths, **find_prompt(_unlabelled(seen, rule), mapped, responses)}
+    paths |= dict(rule.paths) if rule is not None else {}
+    paths |= _further(seen, mapped, responses, paths)
+    _refuse_idle(mapping, mapped, paths, rule)
+    layout = Layout(
+        kind=responses.kind,
+        paths=paths,
+        label=rule,
+        domain=mapped.domain,
+        single=responses.single,
+        in_text=_lists_in_text(seen, paths, responses),
+        turns=_are_turns(seen, paths, responses),
+    )
+    used = {path.column for field in paths.values() for path in field}
+    return layout, tuple(column for column in seen.columns if column not in used and seen.filled(column))
+
+
+def _unlabelled(schema: Schema, rule: Rule | None) -> Schema:
+    columns = {path.column for paths in rule.paths.values() for path in paths} if rule is not None else set()
+    return schema.without(columns)
+
+
+def _further(
+    schema: Schema, mapped: Mapped, responses: Responses, paths: Mapping[str, tuple[Path, ...]]
+) -> dict[str, tuple[Path, ...]]:
+    """The columns of the fields that say more about a comparison."""
+    taken = {path.column for field in paths.values() for path in field}
+    free = schema.without(taken)
+    found: dict[str, tuple[Path, ...]] = {}
+    for name, known in (("id", names.IDS), ("reference", names.REFERENCES)):
+        columns = names.named(free, known)
+        if columns and name not in mapped.empty:
+            found[name] = (Path(columns[0]),)
+    if "domain" in free.columns and "domain" not in mapped.empty and _is_domain(free.columns["domain"]):
+        found["domain"] = (Path("domain"),)
+    if responses.kind == "responses" and not responses.marks:
+        found |= {name: (Path(name),) for name in ("placement", "metadata") if name in free.columns}
+    return found | {name: mapped.paths[name] for name in ("id", "reference", "domain") if name in mapped.paths}
+
+
+def _is_domain(shape: Shape) -> bool:
+    """Other words there are some other kind of domain."""
+    words = {value for _, value in shape.spellings or ()}
+    return not shape.kinds or (shape.kinds == {"text"} and bool(words) and words <= set(get_args(Domain)))
+
+
+def _refuse_idle(
+    mapping: Mapping[str, str | Sequence[str]],
+    mapped: Mapped,
+    paths: Mapping[str, tuple[Path, ...]],
+    rule: Rule | None,
+) -> None:
+    """Raises FathomError for a mapping that would change nothing."""
+    for name, given in mapping.items():
+        spelling = name in OUTCOMES and getattr(rule, "code", None) is None
+        if given and (spelling or (name in mapped.paths and paths.get(name) != mapped.paths[name])):
+            text = given if isinstance(given, str) else ",".join(given)
+            why = "no column of labels is read" if spelling else "the layout has no place for it"
+            raise FathomError(f"--map {name}={text} changes nothing: {why}; leave it out")
+
+
+def _lists_in_text(schema: Schema, paths: Mapping[str, tuple[Path, ...]], responses: Responses) -> frozenset[str]:
+    """Columns of text that hold lists: responses, conversations, lists of turns; those of labels decode themselves."""
+    found = set()
+    for name in ("responses", "conversation", "prompt", "chosen", "rejected", "response_a", "response_b"):
+        for path in paths.get(name, ()):
+            shape = schema.columns[path.column]
+            lists = name == "responses" and not responses.single and len(paths[name]) == 1
+            if not path.steps and shape.lists_in_text and (lists or names.holds_messages(shape)):
+                found.add(path.column)
+    of_texts = (
+        ("prompt", "response_a", "response_b") if _are_turns(schema, paths, responses) else ("chosen", "rejected")
+    )
+    if _are_lists(schema, paths, of_texts):
+        found |= {paths[name][0].column for name in of_texts}
+    return frozenset(found)
+
+
+def _are_turns(schema: Schema, paths: Mapping[str, tuple[Path, ...]], responses: Responses) -> bool:
+    """Whether prompt and both responses are lists of texts: the turns of two conversations (Chatbot Arena's table)."""
+    return responses.kind == "pair" and _are_lists(schema, paths, ("prompt", "response_a", "response_b"))
+
+
+def _are_lists(schema: Schema, paths: Mapping[str, tuple[Path, ...]], fields: Sequence[str]) -> bool:
+    for name in fields:
+        if len(paths.get(name, ())) != 1 or paths[name][0].steps:
+            return False
+        inside = names.items(schema.columns[paths[name][0].column])
+        if inside is None or not inside.kinds <= {"text"}:
+            return False
+    return True

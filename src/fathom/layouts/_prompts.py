@@ -1,0 +1,156 @@
+"""Which columns make the prompt: the question itself, and what belongs before or above it.
+
+What could change the meaning of a prompt is never left out unasked. It is read where its name and its kind say how;
+else the source is refused, with the mapping that reads it and the one that leaves it out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from fathom.conversations import PROMPT_KEYS
+from fathom.errors import FathomError
+from fathom.layouts import _names as names
+from fathom.layouts._mapping import Mapped, Path, places
+from fathom.layouts._responses import Responses
+from fathom.layouts._schema import Schema, Shape
+
+FIELDS = ("prompt", "input", "system", "history", "context")
+
+
+def find_prompt(schema: Schema, mapped: Mapped, responses: Responses) -> dict[str, tuple[Path, ...]]:
+    """The paths of `FIELDS`. Raises FathomError where columns could be read in more than one way."""
+    taken = {path.column for paths in (*responses.paths.values(), *mapped.paths.values()) for path in paths}
+    free = schema.without(taken)
+    found = {name: mapped.paths[name] for name in FIELDS if name in mapped.paths}
+    if "prompt" not in found and "prompt" not in mapped.empty and responses.kind != "conversation":
+        found |= _question(free, schema, mapped, responses)
+    free = free.without({path.column for paths in found.values() for path in paths})
+    return found | _before(free, mapped, found)
+
+
+def _question(schema: Schema, whole: Schema, mapped: Mapped, responses: Responses) -> dict[str, tuple[Path, ...]]:
+    candidates = _candidates(schema)
+    if "history" in mapped.empty | mapped.paths.keys():
+        candidates = [column for column in candidates if names.plain(column) != "history"]
+    if [names.plain(column) for column in candidates] == ["instruction", "input"]:  # Alpaca, PandaLM
+        instruction, input = candidates
+        more = {} if {"input"} & (mapped.empty | mapped.paths.keys()) else {"input": (Path(input),)}
+        return {"prompt": (Path(instruction),), **more}
+    if len(candidates) > 1:
+        raise FathomError(f"columns: {_several(candidates)}")
+    if candidates:
+        return {"prompt": (names.text_inside(schema, candidates[0], PROMPT_KEYS),)}
+    empty = names.named(schema, names.PROMPTS)
+    if not empty and not _has_its_own(responses, whole):
+        raise FathomError(f"columns: no column is the prompt; say it with {_suggested(schema)}")
+    return {"prompt": (Path(empty[0]),)} if empty else {}
+
+
+def _candidates(schema: Schema) -> list[str]:
+    """Columns that could each be the prompt. `messages` beside another is a copy of a conversation (UltraFeedback)."""
+    found = names.filled(schema, names.PROMPTS)
+    others = [column for column in found if names.plain(column) not in {"messages", "history"}]
+    if not others:
+        return found[:1]
+    history = [column for column in found if names.plain(column) == "history" and not _is_turns(schema.columns[column])]
+    return others + history
+
+
+def _several(candidates: Sequence[str]) -> str:
+    """The mappings that settle which column is the prompt and what the others are."""
+    first = candidates[0]
+    ways = []
+    for column in candidates[1:]:
+        name = {"input": "input", "history": "history"}.get(names.plain(column), "context")
+        ways.append(f"--map prompt={first} --map {name}={column} puts both into the prompt")
+    return (
+        f"{names.listing(candidates)} could each be the prompt, or a part of it: {'; '.join(ways)}; "
+        f"--map prompt=COLUMN takes one alone"
+    )
+
+
+def _has_its_own(responses: Responses, schema: Schema) -> bool:
+    """Whether the responses may hold the prompt within them, or it is a matter of rows whether they do."""
+    columns = [path.column for paths in responses.paths.values() for path in paths]
+    shapes = [schema.columns[column] for column in columns]
+    return responses.kind in {"chosen", "pair"} and any(
+        shape.kinds - {"text", "number"} or shape.dialogues or shape.lists_in_text for shape in shapes
+    )
+
+
+def _suggested(schema: Schema) -> str:
+    inside = {place: place.rpartition(".")[2] for place in places(schema) if "." in place and "[]" not in place}
+    likely = [place for place, key in inside.items() if key in {"post", "full_text", *names.PROMPTS}]
+    known = names.LABEL_WORDS | {*names.IDS, "model", "source"}
+    texts = [column for column, shape in schema.columns.items() if "text" in shape.kinds]
+    texts = sorted(texts, key=lambda column: -schema.columns[column].longest)
+    choices = likely or [column for column in texts if not names.words(column) & known][:1] or ["COLUMN"]
+    return " or ".join(f"--map prompt={choice}" for choice in choices[:3])
+
+
+# What stands before the prompt ----------------------------------------------------------------------------------------
+
+
+def _before(schema: Schema, mapped: Mapped, found: Mapping[str, tuple[Path, ...]]) -> dict[str, tuple[Path, ...]]:
+    """System prompt and history; passages and images are refused until somebody says what they are."""
+    more: dict[str, tuple[Path, ...]] = {}
+    settled = mapped.empty | found.keys()
+    systems = names.filled(schema, names.SYSTEMS)
+    if systems and "system" not in settled:
+        if len(systems) > 1:
+            raise FathomError(
+                f"columns: {names.listing(systems)} could each be the system prompt; {_choose('system', systems)}"
+            )
+        more["system"] = (Path(systems[0]),)
+    histories = names.filled(schema, names.HISTORIES)
+    if histories and "history" not in settled:
+        if len(histories) > 1 or not _is_turns(schema.columns[histories[0]]):
+            what = "could be earlier turns, which belong to the prompt"
+            raise FathomError(f"columns: {names.listing(histories)} {what}; {_choose('history', histories)}")
+        more["history"] = (Path(histories[0]),)
+    if "context" not in settled:
+        _refuse_contexts(schema, mapped, found)
+    return more
+
+
+def _choose(name: str, columns: Sequence[str]) -> str:
+    ways = " or ".join(f"--map {name}={column}" for column in columns)
+    return f"{ways} reads it, --map ignore={','.join(columns)} leaves it out"
+
+
+def _is_turns(shape: Shape) -> bool:
+    """Whether these are earlier turns: messages, or pairs of what the user and the assistant said."""
+    inside = names.items(shape)
+    return names.holds_messages(shape) or (inside is not None and "list" in inside.kinds and inside.lengths == {2})
+
+
+def _refuse_contexts(schema: Schema, mapped: Mapped, found: Mapping[str, tuple[Path, ...]]) -> None:
+    contexts = [
+        column for column in names.filled(schema, names.CONTEXTS) if schema.columns[column].kinds & {"text", "list"}
+    ]
+    if "prompt" in mapped.paths and names.plain(mapped.paths["prompt"][0].column) in names.PROMPTS:
+        # Whoever says which of several possible prompts it is has settled the others too.
+        contexts = [column for column in contexts if names.plain(column) not in names.PROMPTS]
+    if not contexts or "prompt" not in found:
+        return
+    name = "input" if names.plain(contexts[0]) == "input" else "context"
+    raise FathomError(f"columns: {names.listing(contexts)} may belong to the prompt; {_choose(name, contexts[:1])}")
+
+
+def refuse_images(schema: Schema) -> None:
+    """Raises FathomError for columns with images, audio or video, of which a judge would see nothing."""
+    for column, shape in schema.columns.items():
+        words = names.words(column)
+        called = words & names.IMAGE_WORDS and not words & names.NO_IMAGE_WORDS
+        if (called and shape.kinds & {"text", "list", "object", "other"}) or _is_file(shape):
+            raise FathomError(
+                f"columns: {column} holds images, audio or video, which Fathom cannot show to a judge yet; "
+                f"--map ignore={column} judges the text alone"
+            )
+
+
+def _is_file(shape: Shape) -> bool:
+    """Whether these are files as `datasets` writes them: an object with `bytes` and `path`."""
+    inside = names.items(shape) or shape
+    return {"bytes", "path"} <= inside.keys.keys() and bool(inside.keys["bytes"].kinds | inside.keys["path"].kinds)

@@ -1,0 +1,81 @@
+"""Training files of supervised fine-tuning: a prompt and the completion to learn, in each row.
+
+    for example in read([Path("mix.jsonl")]):
+        example.prompt, example.completion
+
+Both of TRL's prompt-completion layouts are read, from any format of `fathom.sources`. A text as prompt is what the user
+says: the judge will be asked in a chat. Other columns are ignored, but for those of preference data, which is refused:
+trained on as it is, it would teach the bad answers with the good ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from fathom.conversations import BadRow, as_messages, shortened
+from fathom.errors import FathomError
+from fathom.records import Message
+from fathom.sources import open_source
+
+PREFERENCES = ("chosen", "rejected", "responses", "response_a", "response_b")
+"""Columns of comparisons, of which a row of SFT has none."""
+
+
+class Example(BaseModel):
+    """What is asked, and the one answer to learn."""
+
+    prompt: list[Message] = Field(min_length=1)
+    completion: list[Message] = Field(min_length=1, max_length=1)
+
+
+def read(files: Sequence[Path]) -> Iterator[Example]:
+    """The examples of all files. Raises FathomError that names file and line of a row that is none."""
+    for path in files:
+        for line, row in open_source(path).rows():
+            try:
+                yield _example(row)
+            except BadRow as bad:
+                raise FathomError(f"{path}:{line}: {bad.field}: {bad}") from bad
+
+
+def _example(row: Any) -> Example:
+    if isinstance(row, BadRow):
+        raise row
+    if not isinstance(row, Mapping):
+        raise BadRow("row", f"got {shortened(row)}, expected an object with prompt and completion")
+    _refuse_preferences(row)
+    prompt, completion = _messages(row, "prompt", "user"), _messages(row, "completion", "assistant")
+    if len(completion) != 1 or completion[0].role != "assistant":
+        roles = ", ".join(message.role for message in completion)
+        raise BadRow("completion", f"has turns of {roles}, expected one turn of the assistant")
+    return Example(prompt=list(prompt), completion=list(completion))
+
+
+def _messages(row: Mapping[str, Any], column: str, role: str) -> tuple[Message, ...]:
+    value = row.get(column)
+    if value is None or value == "":
+        there = ", ".join(map(str, row))
+        raise BadRow(
+            column, f"is missing; a row has {there}; expected prompt and completion, each a text or a list of messages"
+        )
+    return as_messages([{"role": role, "content": value}] if isinstance(value, str) else value, column)
+
+
+def _refuse_preferences(row: Mapping[str, Any]) -> None:
+    found = [column for column in PREFERENCES if row.get(column) is not None]
+    if found:
+        raise BadRow(
+            "row",
+            f"has {', '.join(found)}, which is preference data; expected prompt and completion. `fathom synth` makes "
+            "those of comparisons; `fathom train rlvr` trains on comparisons as they are",
+        )
+    if isinstance(row.get("label"), bool):
+        raise BadRow(
+            "label",
+            "says whether the completion is a good one (KTO's layout), which SFT cannot use; expected those with true "
+            "alone, without the column",
+        )
