@@ -37,6 +37,7 @@ def comparisons(draw: st.DrawFn, id: st.SearchStrategy[str] = TEXT) -> Compariso
         label=draw(st.none() | labels(n)),
         reference=draw(st.none() | TEXT),
         domain=draw(st.sampled_from([None, "preference", "correctness"])),
+        annotations=draw(st.none() | st.dictionaries(TEXT, labels(n), max_size=2)),
         placement=draw(st.none() | st.permutations(range(n)).map(tuple)),
         metadata=draw(st.dictionaries(TEXT, JSON, max_size=3)),
     )

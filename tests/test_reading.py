@@ -511,7 +511,7 @@ DIALOGUE = "\n\nHuman: Hi\n\nAssistant: x"
 CELLS = JSON | MESSAGES | st.floats() | st.lists(TEXT, max_size=3) | st.just(DIALOGUE)
 READABLE: list[dict[str, Any]] = [
     {**PAIR, "id": "1", "reference": "4", "domain": "correctness"},
-    {"id": "1", "instruction": "p", "input": "i", "response1": "x", "response2": "y", "annotator1": 1, "annotator2": 0},
+    {"id": "1", "instruction": "p", "input": "i", "response1": "x", "response2": "y", "annotator1": 1, "annotator2": 2},
     {"context": [USER], "response_1": "x", "response_2": "y", "overall_preference": 1},
     {"prompt": "p", "chosen": ["x", "y"], "rejected": "z"},
     {"chosen": DIALOGUE, "rejected": DIALOGUE},

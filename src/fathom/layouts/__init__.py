@@ -21,7 +21,7 @@ from typing import get_args
 
 from fathom.errors import FathomError
 from fathom.layouts import _names as names
-from fathom.layouts._labels import find_label
+from fathom.layouts._labels import find_annotators, find_label
 from fathom.layouts._layout import Layout
 from fathom.layouts._mapping import FIELDS, OUTCOMES, Mapped, Path, Row, split_mapping
 from fathom.layouts._prompts import find_prompt, refuse_images
@@ -47,15 +47,18 @@ def detect(schema: Schema, mapping: Mapping[str, str | Sequence[str]]) -> tuple[
     mapped, seen = split_mapping(mapping, schema)
     responses = find_responses(seen, mapped)
     refuse_images(seen.without({path.column for paths in responses.paths.values() for path in paths}))
-    rule = find_label(seen, mapped, responses)
+    annotators = find_annotators(seen, mapped, responses)
+    rule = find_label(seen, mapped, responses, annotators)
     paths = {**responses.paths, **find_prompt(_unlabelled(seen, rule), mapped, responses)}
     paths |= dict(rule.paths) if rule is not None else {}
+    paths |= {"annotators": annotators.paths} if annotators is not None else {}
     paths |= _further(seen, mapped, responses, paths)
     _refuse_idle(mapping, mapped, paths, rule)
     layout = Layout(
         kind=responses.kind,
         paths=paths,
         label=rule,
+        annotators=annotators,
         domain=mapped.domain,
         single=responses.single,
         in_text=_lists_in_text(seen, paths, responses),
@@ -84,7 +87,10 @@ def _further(
     if "domain" in free.columns and "domain" not in mapped.empty and _is_domain(free.columns["domain"]):
         found["domain"] = (Path("domain"),)
     if responses.kind == "responses" and not responses.marks:
-        found |= {name: (Path(name),) for name in ("placement", "metadata") if name in free.columns}
+        own = ["placement", "metadata"]
+        if "annotations" in free.columns and _are_labels(free.columns["annotations"]):
+            own.append("annotations")
+        found |= {name: (Path(name),) for name in own if name in free.columns}
     return found | {name: mapped.paths[name] for name in ("id", "reference", "domain") if name in mapped.paths}
 
 
@@ -92,6 +98,14 @@ def _is_domain(shape: Shape) -> bool:
     """Other words there are some other kind of domain."""
     words = {value for _, value in shape.spellings or ()}
     return not shape.kinds or (shape.kinds == {"text"} and bool(words) and words <= set(get_args(Domain)))
+
+
+def _are_labels(shape: Shape) -> bool:
+    """Whether these are objects of labels by annotator, as Fathom writes them."""
+    ways = {"best", "ranking", "scores"}
+    return shape.kinds <= {"object"} and all(
+        said.kinds <= {"object"} and said.keys.keys() <= ways for said in shape.keys.values()
+    )
 
 
 def _refuse_idle(

@@ -21,6 +21,7 @@ from fathom.layouts import _names as names
 from fathom.layouts._mapping import FIELDS, Mapped, Path
 from fathom.layouts._responses import Responses
 from fathom.layouts._rules import (
+    Annotators,
     ByModel,
     Degree,
     Flags,
@@ -35,10 +36,36 @@ from fathom.layouts._rules import (
 from fathom.layouts._schema import MAX_LABEL, Schema, Shape
 
 
-def find_label(schema: Schema, mapped: Mapped, responses: Responses) -> Rule | None:
+def find_annotators(schema: Schema, mapped: Mapped, responses: Responses) -> Annotators | None:
+    """The columns of annotators of two responses, which say 1, 2 or 0 for a tie (PandaLM), or spell it as labels do.
+
+    Raises FathomError for numbers that could mean either response.
+    """
+    if responses.kind != "pair" or "annotators" in mapped.empty:
+        return None
+    found = [Path(column) for column in schema.columns if _ANNOTATOR.fullmatch(names.plain(column))]
+    paths = mapped.paths.get("annotators") or tuple(sorted(found, key=lambda path: names.plain(path.column)))
+    if not paths:
+        return None
+    if mapped.spellings:
+        return Annotators(paths, labels.explicit_code(mapped.spellings))
+    values = [value for path in paths for _, value in _shape(path, schema).spellings or ()]
+    numbers = {labels.key(value) for value in values} & {"0", "1", "2", "true", "false"}
+    if {"0", "2"} <= numbers <= {"0", "1", "2"}:
+        return Annotators(paths, labels.FROM_ONE_0_IS_TIE)
+    marks = (responses.marks or ("a", "b"))[:2]
+    try:
+        return Annotators(paths, labels.infer_code(values, (marks[0], marks[1])))
+    except ValueError as error:
+        told = names.listing(map(str, paths))
+        ways = f"{_ways(values, schema, responses)}, or leave them out with --map ignore={','.join(map(str, paths))}"
+        raise FathomError(f"columns: {told}: {error}; {ways}") from None
+
+
+def find_label(schema: Schema, mapped: Mapped, responses: Responses, annotators: Annotators | None) -> Rule | None:
     """The rule for the rows of a source; None where they have no labels, or the responses' columns tell them.
 
-    Raises FathomError.
+    Where no column is the label, it is what most `annotators` say. Raises FathomError.
     """
     if responses.kind == "chosen":
         return None
@@ -51,7 +78,7 @@ def find_label(schema: Schema, mapped: Mapped, responses: Responses) -> Rule | N
         return None
     taken = {path.column for paths in (*responses.paths.values(), *mapped.paths.values()) for path in paths}
     finder = _Finder(schema, schema.without(taken), mapped, responses)
-    rule = finder.find()
+    rule = finder.find(annotators)
     if rule is None and not {"scores", "ranks", "ranking"} & mapped.empty:
         finder.refuse_lookalikes()
     return rule
@@ -176,7 +203,7 @@ _SCORE_NAMES = tuple(
         rf"(?P<stem>{'|'.join(names.SCORES)})_(?:(?:model|assistant|{labels.NOUNS})_?)(?P<mark>[a-h]|\d{{1,2}})",
     )
 )
-_ANNOTATOR = re.compile(r"annotator_?\d+")
+_ANNOTATOR = re.compile(r"(?:annotator|rater|labell?er)_?\d+(?:_(?:label|preference))?")
 
 
 def _flag_columns(schema: Schema, responses: Responses) -> list[str]:
@@ -230,12 +257,12 @@ class _Finder:
     mapped: Mapped
     responses: Responses
 
-    def find(self) -> Rule | None:
+    def find(self, annotators: Annotators | None) -> Rule | None:
         if self.responses.single:
             return self._of_one()
         if self.responses.kind == "responses" and not self.responses.marks:
             return self._of_list()
-        return self._of_numbered()
+        return self._of_numbered(annotators)
 
     def _of_one(self) -> Rule | None:
         """Of a single response: a flag, or a score."""
@@ -301,7 +328,7 @@ class _Finder:
                 found.append(Scores((place,)))
         return found
 
-    def _of_numbered(self) -> Rule | None:
+    def _of_numbered(self, annotators: Annotators | None) -> Rule | None:
         """Of responses in columns of their own."""
         columns = [
             column for column in names.filled(self.free, (*names.LABELS, *names.SIGNED)) if self._is_label(column)
@@ -322,9 +349,8 @@ class _Finder:
             shape = self.free.columns[column]
             if _is_numbers(shape) and ((n == 2 and shape.lengths == {2}) or n > 2):
                 choices.append((Ranks if names.plain(column) in names.RANKS else Scores)((Path(column),)))
-        annotators = [column for column in self.free.columns if _ANNOTATOR.fullmatch(names.plain(column))]
-        if annotators and n == 2:
-            choices.append(Majority(tuple(map(Path, annotators))))
+        if annotators is not None:
+            choices.append(Majority(annotators))
         return self._only(choices)
 
     def _is_label(self, column: str) -> bool:

@@ -28,11 +28,11 @@ from fathom.conversations import (
 )
 from fathom.layouts._mapping import Path, Row, cell, remainder
 from fathom.layouts._responses import KINDS, Kind
-from fathom.layouts._rules import Rule
+from fathom.layouts._rules import Annotators, Rule
 from fathom.layouts._schema import list_in
 from fathom.records import Comparison, Domain, Label, Message, placement
 
-_NOT_COMPARED = ("id", "domain", "placement", "metadata", "annotators", "flags")
+_NOT_COMPARED = ("id", "domain", "placement", "metadata", "annotators", "annotations", "flags")
 KEPT = ("annotators",)
 """Fields whose columns stay in `metadata`: what each annotator said is more than their majority."""
 
@@ -44,6 +44,7 @@ class Layout:
     kind: Kind
     paths: Mapping[str, tuple[Path, ...]]
     label: Rule | None = None
+    annotators: Annotators | None = None
     domain: Domain | None = None
     single: bool = False
     """Whether a row has one response, so that a list of messages is one conversation."""
@@ -268,6 +269,11 @@ class Layout:
         own = cell(row, self.paths["metadata"][0].column) if "metadata" in self.paths else None
         return further | (dict(own) if isinstance(own, Mapping) else {"metadata": own} if own is not None else {})
 
+    def _annotations(self, row: Row) -> Any:
+        if self.annotators is not None:
+            return self.annotators.read(row) or None
+        return self._value(row, "annotations")
+
     def _comparison(self, row: Row, id: str, kept: Sequence[int], more: Row | None = None, **given: Any) -> Comparison:
         label = self.label.read(row, kept) if self.label is not None else None
         reference = self._value(row, "reference")
@@ -277,6 +283,7 @@ class Layout:
             "reference": str(reference) if isinstance(reference, int | float) else reference,
             "domain": self.domain or self._value(row, "domain"),
             "placement": self._value(row, "placement"),
+            "annotations": self._annotations(row),
             "metadata": {**self._metadata(row), **(more or {})},
             **given,
         }

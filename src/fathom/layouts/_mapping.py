@@ -40,6 +40,7 @@ FIELDS: Mapping[str, str] = {
     "label.a": "the label's value where the first of two responses is better",
     "label.b": "the label's value where the second is better",
     "label.tie": "the label's value for a tie",
+    "annotators": "one column for each annotator of two responses, which say what labels say",
     "ranking": "indices into `responses`, best first",
     "ranks": "one rank for each response, the lowest is the best",
     "scores": "one number for each response, higher is better",
@@ -52,7 +53,7 @@ FIELDS: Mapping[str, str] = {
 
 OUTCOMES: Mapping[str, int | None] = {"label.a": 0, "label.b": 1, "label.tie": None}
 """The fields that give spellings of labels, and what those mean."""
-SEVERAL = ("responses", "ranks", "scores", "ignore")
+SEVERAL = ("responses", "annotators", "ranks", "scores", "ignore")
 """Fields that take several columns, separated by commas."""
 CONSTANTS = frozenset(get_args(Domain))
 """Words that stand for themselves as `domain`, unless a column is called so."""

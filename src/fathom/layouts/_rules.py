@@ -23,7 +23,7 @@ from fathom.records import Label
 class Rule(Protocol):
     @property
     def paths(self) -> Mapping[str, tuple[Path, ...]]:
-        """The fields that it reads, by name; `flags` and `annotators` are of no field that a mapping can name."""
+        """The fields that it reads, by name; `flags` is no field that a mapping can name."""
         ...
 
     def read(self, row: Row, kept: Sequence[int]) -> Label | Row | None:
@@ -148,19 +148,38 @@ class Degree:
 
 
 @dataclass(frozen=True)
-class Majority:
-    """A column for each annotator: 1, 2, or 0 for a tie; what more than half of them say (PandaLM)."""
+class Annotators:
+    """A column for each annotator of two responses, and how they spell what they say."""
 
-    annotators: tuple[Path, ...]
+    paths: tuple[Path, ...]
+    code: labels.Code = field(hash=False)
+
+    def read(self, row: Row) -> dict[str, Label]:
+        """What each of them said who said something. Raises BadRow."""
+        values = {path: path.value(row) for path in self.paths}
+        return {
+            str(path): _tie_or(_outcome(value, path, self.code))
+            for path, value in values.items()
+            if value is not None and value != ""
+        }
+
+
+@dataclass(frozen=True)
+class Majority:
+    """What more than half of the annotators say."""
+
+    annotators: Annotators
 
     @property
     def paths(self) -> Mapping[str, tuple[Path, ...]]:
-        return {"annotators": self.annotators}
+        return {"annotators": self.annotators.paths}
 
     def read(self, row: Row, kept: Sequence[int]) -> Label | None:
-        outcomes = [_outcome(path.value(row), path, labels.FROM_ONE_0_IS_TIE) for path in self.annotators]
-        outcome, votes = Counter(outcomes).most_common(1)[0]
-        return _tie_or(outcome) if 2 * votes > len(outcomes) else None
+        said = Counter(label.winner for label in self.annotators.read(row).values())
+        if not said:
+            return None
+        outcome, votes = said.most_common(1)[0]
+        return _tie_or(outcome) if 2 * votes > said.total() else None
 
 
 @dataclass(frozen=True)
