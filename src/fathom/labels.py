@@ -72,7 +72,7 @@ def infer_code(values: Iterable[Any], marks: tuple[str, str]) -> Code:
     apart, numbers among them are no labels.
     """
     spelled = {key(value) for value in values if value is not None}
-    numbers = spelled & {"0", "1", "2", "true", "false"}
+    numbers = spelled & {"0", "1", "2"} or spelled & {"true", "false"}
     if not numbers or any(LETTERS.get(spelling) is not None for spelling in spelled):
         return LETTERS
     if marks != ("a", "b") and numbers <= set(marks):

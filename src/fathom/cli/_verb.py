@@ -11,9 +11,10 @@ option that is added later is covered. What it writes, it claims; the claims hol
 
 from __future__ import annotations
 
+import logging
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import wraps
@@ -71,6 +72,7 @@ def verb(name: str, command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def run(**given: Any) -> None:
         with ExitStack() as stack:
+            stack.enter_context(_notices())
             token = _current.set(_Invocation(name, given, stack))
             try:
                 refuse_standard_output(_reads(given))
@@ -85,6 +87,25 @@ def verb(name: str, command: Callable[..., None]) -> Callable[..., None]:
                 _current.reset(token)
 
     return run
+
+
+class _Echo(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        typer.echo(record.getMessage(), err=True)
+
+
+@contextmanager
+def _notices() -> Iterator[None]:
+    """What is to be known of a source, such as columns that are not used, is a line of its own on stderr."""
+    log, handler = logging.getLogger("fathom.reading"), _Echo()
+    before = log.propagate
+    log.addHandler(handler)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.propagate = before
 
 
 def claim(outputs: Outputs, *, reads: Mapping[Path, str] | None = None, costly: bool = True, **settings: Any) -> Claim:

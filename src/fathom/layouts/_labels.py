@@ -50,7 +50,7 @@ def find_annotators(schema: Schema, mapped: Mapped, responses: Responses) -> Ann
     if mapped.spellings:
         return Annotators(paths, labels.explicit_code(mapped.spellings))
     values = [value for path in paths for _, value in _shape(path, schema).spellings or ()]
-    numbers = {labels.key(value) for value in values} & {"0", "1", "2", "true", "false"}
+    numbers = {labels.key(value) for value in values} & {"0", "1", "2"}
     if {"0", "2"} <= numbers <= {"0", "1", "2"}:
         return Annotators(paths, labels.FROM_ONE_0_IS_TIE)
     marks = (responses.marks or ("a", "b"))[:2]
