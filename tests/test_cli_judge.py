@@ -281,7 +281,8 @@ def test_an_interrupted_run_says_how_to_go_on_and_keeps_what_is_finished(checkpo
     pairs, out = tmp_path / "pairs.jsonl", tmp_path / "verdicts.jsonl"
     row = {"prompt": "Task", "response_a": "yes", "response_b": "no", "label": "A"}
     pairs.write_text("".join(json.dumps(row | {"id": n, "prompt": f"Task {n}"}) + "\n" for n in range(3000)))
-    options = ["--model", checkpoint, "--prompt", "trained", "--max-tokens", 40, "--out", out]
+    small = ["--max-tokens", 8, "--engine-option", "max_batch=16"]  # so that the first completions come soon
+    options = ["--model", checkpoint, "--prompt", "trained", *small, "--out", out]
     command = [sys.executable, "-c", "from fathom.cli import main; main()", "judge", pairs, *options]
     journal = tmp_path / "verdicts.jsonl.journal"
     with subprocess.Popen([*map(str, command)], stderr=subprocess.PIPE, text=True) as run:
