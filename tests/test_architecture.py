@@ -40,6 +40,7 @@ HEAVY = {
 """Libraries that the values, the judges and `fathom --help` do without, and the rooms that may import them."""
 AT_THE_TOP = {
     "engines.decoding": {"torch", "transformers"},
+    "engines.endpoint": {"aiohttp"},
     "engines.openai": {"aiohttp"},
     "mini.pretrain": {"torch"},
     "train": {"torch", "trl"},

@@ -19,13 +19,14 @@ from fathom.errors import FathomError
 from fathom.judges import Voter
 from fathom.judging import verdict_row
 from fathom.metrics.calibration import Calibration
+from fathom.metrics.rows import tokens, usage
 from fathom.metrics.separation import auc
 from fathom.metrics.verdicts import Tally, summary, tally
 from fathom.metrics.votes import curve, curves, first
 from fathom.rationale import Status
 from fathom.records import Comparison, Label
 from fathom.scaling.votes import Repeated, Swapped
-from fathom.verdict import Rule, Vote
+from fathom.verdict import Rule, Usage, Vote
 from judged import as_json, row, swapped, vote
 
 MISSING = Status.MISSING
@@ -56,7 +57,7 @@ def test_accuracy_is_told_strictly_among_the_readable_and_with_half_a_point_for_
     assert mean(tallied.readable) == 1 / 3
     assert mean(tallied.readable_share) == 4 / 5
     assert mean(tallied.half) == 1.5 / 4
-    assert (tallied.prompt_tokens, tallied.completion_tokens) == (500, 100)
+    assert tallied.usage == Usage(500, 100)
     assert tallied.structure == {"vanilla": 4}
 
 
@@ -239,7 +240,7 @@ def test_the_first_votes_of_a_row_are_the_row_of_the_first_votes(winners: list[A
 def test_votes_that_a_filter_left_out_decide_nothing_and_still_cost() -> None:
     left_out = replace(vote(1), counted=False)
     judged = pair([left_out, vote(0), left_out, vote(0), left_out])
-    assert [(votes, found.completion_tokens) for votes, found in curve([judged]).items()] == [(1, 40), (2, 100)]
+    assert [(votes, found.usage.completion_tokens) for votes, found in curve([judged]).items()] == [(1, 40), (2, 100)]
     assert mean(curve([judged])[1].strict) == 1.0
     assert of_all([judged]).calibration["votes"].bins == [(0.9, 1.0, 1, 1.0, 1.0)]
 
@@ -267,7 +268,7 @@ def test_greedy_and_sampled_runs_stand_in_one_table_with_their_tokens() -> None:
     greedy = [pair([vote(0)], n) for n in range(3)]
     sampled = [pair(swapped([0, 1, 0, 0]), n) for n in range(3)]
     table = curves({"greedy": greedy, "sampled": sampled})
-    assert {name: tallied.completion_tokens for name, tallied in table.items()} == {
+    assert {name: tallied.usage.completion_tokens for name, tallied in table.items()} == {
         "greedy, 1 vote": 60,
         "sampled, 1 vote": 60,
         "sampled, 2 votes": 120,
@@ -350,3 +351,19 @@ def test_the_area_is_the_chance_that_a_right_one_scores_higher(right: list[float
 
 def test_there_is_no_area_of_one_kind_alone() -> None:
     assert auc([1.0], []) is auc([], [1.0]) is None
+
+
+@given(st.builds(Usage, st.integers(0), st.integers(0), st.integers(0)))
+def test_usage_in_a_row_is_read_back_unchanged_and_what_is_unknown_is_never_0(spent: Usage) -> None:
+    held = tokens(spent)
+    assert usage({"tokens": held}) == spent
+    assert not (spent.unknown_calls and 0 in held.values())
+
+
+def test_a_tally_over_a_call_without_reported_usage_gives_lower_bounds() -> None:
+    votes = [replace(vote(0), usage=Usage(50, 20)), replace(vote(0), usage=Usage(unknown_calls=1))]
+    told = row(votes)
+    assert told["tokens"] == {"prompt": 50, "completion": 20, "unknown_calls": 1}
+    assert told["votes"][1]["tokens"] == {"prompt": None, "completion": None, "unknown_calls": 1}
+    [total] = summary(tally([told])).values()
+    assert (total["prompt_tokens"], total["completion_tokens"], total["unknown_calls"]) == (50, 20, 1)

@@ -21,7 +21,15 @@ from typing import Any, BinaryIO, Literal
 
 from pydantic_core import to_json
 
-from fathom.engines import Completion, Engine, EngineError, Request, TokenLogprob
+from fathom.engines import (
+    Completion,
+    Engine,
+    EngineError,
+    EngineWrapper,
+    IncompleteAnswerError,
+    Request,
+    TokenLogprob,
+)
 from fathom.judges import Voter, verdicts
 from fathom.rationale import Status
 from fathom.records import Comparison
@@ -141,16 +149,12 @@ class Compare:
         return Pair((one, other), divergence, cause(one, other, divergence))
 
 
-@dataclass(frozen=True)
-class _Heard:
+class _Heard(EngineWrapper):
     """An engine that keeps what it was asked, and what it made of that, by the request's own text."""
 
-    engine: Engine
-    asked: dict[str, tuple[Request, Result]] = field(default_factory=dict)
-
-    @property
-    def identity(self) -> str:
-        return self.engine.identity
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self.asked: dict[str, tuple[Request, Result]] = {}
 
     async def complete(self, request: Request) -> Completion:
         key = repr(request)
@@ -179,10 +183,10 @@ class _Scored:
         async with self.turn:
             if self.refused:
                 return None
-            sampling = replace(request.sampling, top_logprobs=max(1, request.sampling.top_logprobs))
+            sampling = replace(request.sampling, logprobs=True)
             try:
                 completion = await self.engine.complete(replace(request, sampling=sampling))
-            except EngineError:
+            except (EngineError, IncompleteAnswerError):
                 self.refused = True
                 return None
         return completion.logprobs if completion.text == text else None

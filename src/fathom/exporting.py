@@ -20,6 +20,7 @@ from typing import Any
 from fathom.atomic import replacing
 from fathom.engines.cache import entries
 from fathom.errors import FathomError, require
+from fathom.metrics.rows import tokens
 from fathom.runs import Run
 from fathom.sources import for_sheet
 
@@ -159,6 +160,7 @@ def completions(journal: Path) -> Iterator[Row]:
     """A row a completion, with the columns of `COMPLETION`; what was asked is None where an older version wrote it."""
     for key, request, completion in entries(journal):
         asked = request or {}
+        counts = tokens(completion.usage)
         yield {
             "key": key,
             "engine": asked.get("engine"),
@@ -168,8 +170,8 @@ def completions(journal: Path) -> Iterator[Row]:
             "text": completion.text,
             "reasoning": completion.reasoning,
             "finish_reason": completion.finish_reason,
-            "prompt_tokens": completion.usage.prompt_tokens,
-            "completion_tokens": completion.usage.completion_tokens,
+            "prompt_tokens": counts["prompt"],
+            "completion_tokens": counts["completion"],
         }
 
 

@@ -138,7 +138,7 @@ def listed(run: Run) -> dict[str, Any]:
         "judge": str(config.get("judge") or "").partition("(")[0] or None,
         "rows": figures.get("rows"),
         "accuracy": None if strict is None else round(strict[0], 3),
-        "tokens": figures.get("prompt_tokens", 0) + figures.get("completion_tokens", 0) or None,
+        "tokens": (figures.get("prompt_tokens") or 0) + (figures.get("completion_tokens") or 0) or None,
     }
 
 
@@ -182,6 +182,7 @@ def journalled(path: Path) -> list[dict[str, Any]]:
             "completions": count,
             "tokens read": usage[engine].prompt_tokens,
             "tokens written": usage[engine].completion_tokens,
+            **({"calls without reported usage": unknown} if (unknown := usage[engine].unknown_calls) else {}),
             "ended": dict(ended[engine]),
         }
         for engine, count in sorted(counts.items())

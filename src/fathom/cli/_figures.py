@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fathom.metrics.rankings import RankingTally
     from fathom.metrics.separation import Separation
     from fathom.metrics.verdicts import Tally
+    from fathom.verdict import Usage
 
 Counted = TypeVar("Counted")
 Json = Annotated[Path | None, typer.Option(help="Where the figures go as JSON; - for standard output.")]
@@ -43,7 +44,7 @@ VERDICTS: Mapping[str, Callable[[Tally], str]] = {
     "votes not readable": lambda tally: _shares(tally.invalid, tally.votes),
     "commonest error": lambda tally: _commonest(tally.errors),
     "structure": lambda tally: _shares(tally.structure),
-    "tokens read, written": lambda tally: f"{tally.prompt_tokens}, {tally.completion_tokens}",
+    "tokens read, written": lambda tally: tokens_text(tally.usage),
 }
 
 BY_VOTES: Mapping[str, Callable[[Tally], str]] = {
@@ -52,8 +53,8 @@ BY_VOTES: Mapping[str, Callable[[Tally], str]] = {
     "tie = 0": lambda tally: f"{tally.strict.mean:.3f}" if tally.strict else "no labels",
     "tied": lambda tally: f"{tally.tied.mean:.3f}" if tally.tied else "",
     "readable": lambda tally: f"{tally.readable_share.mean:.3f}" if tally.readable_share else "no rows",
-    "tokens read": lambda tally: str(tally.prompt_tokens),
-    "written": lambda tally: str(tally.completion_tokens),
+    "tokens read": lambda tally: _count(tally.usage.prompt_tokens, tally.usage),
+    "written": lambda tally: _count(tally.usage.completion_tokens, tally.usage),
 }
 
 TIES_OF_ORDERS = (
@@ -70,7 +71,7 @@ RANKINGS: Mapping[str, Callable[[RankingTally], str]] = {
     "ties at the top": lambda tally: str(tally.tied),
     "pairs": lambda tally: str(tally.pairs),
     "share readable": lambda tally: str(tally.readable_share or "no rows"),
-    "tokens read, written": lambda tally: f"{tally.prompt_tokens}, {tally.completion_tokens}",
+    "tokens read, written": lambda tally: tokens_text(tally.usage),
 }
 
 
@@ -133,6 +134,18 @@ def _of(interval: Interval | None, count: int, total: int, without: str) -> str:
 
 def _part(count: int, total: int) -> str:
     return "" if count == total else f" of {count}"
+
+
+def tokens_text(usage: Usage) -> str:
+    """Tokens read and written, as a table shows them."""
+    counts = f"{_count(usage.prompt_tokens, usage)}, {_count(usage.completion_tokens, usage)}"
+    return f"{counts} ({usage.unknown_calls} calls without reported usage)" if usage.unknown_calls else counts
+
+
+def _count(tokens: int, usage: Usage) -> str:
+    from fathom.metrics.rows import count_text
+
+    return count_text(tokens, usage, form="d")
 
 
 def _shares(counts: Counter[str], of: int | None = None) -> str:

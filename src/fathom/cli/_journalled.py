@@ -30,7 +30,7 @@ def made(
     import asyncio
 
     from fathom.cli._progress import counting
-    from fathom.cli._running import resumable, spent
+    from fathom.cli._running import resumable
     from fathom.engines.cache import CachedEngine
 
     counts = RowCounts()
@@ -44,5 +44,5 @@ def made(
                 done(outcome(item))
         return items
 
-    with resumable(journal, journal.parent), counting(what, total, partial(spent, teacher)) as done:
+    with resumable(journal, journal.parent), counting(what, total, partial(str, teacher)) as done:
         return asyncio.run(run(done)), counts

@@ -156,7 +156,7 @@ def write(run: Run, what: str, rows: Write[Result]) -> Result:
 
     from fathom.atomic import replacing
     from fathom.cli._progress import counting
-    from fathom.cli._running import resumable, spent
+    from fathom.cli._running import resumable
 
     gc.freeze()  # so that the collector does not walk through all that is loaded by now, again and again
     session = run.session
@@ -172,7 +172,7 @@ def write(run: Run, what: str, rows: Write[Result]) -> Result:
     with (
         resumable(session.cached.path, run.out),
         replacing(run.out) if run.out else nullcontext(sys.stdout.buffer) as sink,
-        counting(what, run.total, partial(spent, session.metered)) as done,
+        counting(what, run.total, partial(str, session.metered)) as done,
     ):
         result = asyncio.run(closing(sink, done))
     if run.claim:

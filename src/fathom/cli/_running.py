@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 def resumable(journal: Path, out: Path | None = None) -> Iterator[None]:
     """Turns what stops a run into one message that says what is kept in the journal and how to go on.
 
-    Raises Interrupted at Ctrl-C, and FathomError where a bound was met or `out` could not be written.
+    Raises Interrupted at Ctrl-C, and FathomError where a bound was met, where no further call would go well, or where
+    `out` could not be written.
     """
+    from fathom.engines import RunStoppedError
     from fathom.engines.metering import SpentError
 
     try:
@@ -27,6 +29,8 @@ def resumable(journal: Path, out: Path | None = None) -> Iterator[None]:
         raise Interrupted(f"stopped; {_how_to_go_on(journal)}") from None
     except SpentError as error:
         raise FathomError(f"stopped: {error}; {_how_to_go_on(journal)}, with a higher bound") from None
+    except RunStoppedError as error:
+        raise FathomError(f"stopped: {error}; {_how_to_go_on(journal)}") from None
     except OSError as error:
         if out is None:
             raise
@@ -39,25 +43,22 @@ def _how_to_go_on(journal: Path) -> str:
     return f"what is finished is in {journal}: give the same command again to go on"
 
 
-def spent(metered: Metered) -> str:
-    """Tokens and cost so far, for people."""
-    cost = "cost unknown" if metered.cost is None else f"${metered.cost:.2f}"
-    return f"{metered.usage.tokens:,} tokens, {cost}"
-
-
 def spent_in_words(metered: Metered) -> str:
     """The last line of a run."""
     if metered.shareable is None:
         return "spent by this run: nothing, all completions were in the journal"
     shared = f"{metered.shareable:.0%} of the prompts' text can be cached as prefixes"
-    return f"spent by this run: {spent(metered)}; {shared}"
+    return f"spent by this run: {metered}; {shared}"
 
 
 def spending(metered: Metered) -> dict[str, Any]:
     """What a run records of its spending. What it found in the journal was spent by another."""
+    from fathom.metrics.rows import reported
+
+    estimated = {"estimated_tokens": metered.estimated.tokens, "estimated_cost": metered.estimated_cost}
     return {
-        "prompt_tokens": metered.usage.prompt_tokens,
-        "completion_tokens": metered.usage.completion_tokens,
+        **reported(metered.usage),
         "cost": metered.cost,
+        **(estimated if metered.usage.unknown_calls else {}),
         "shareable": metered.shareable,
     }

@@ -44,8 +44,10 @@ def command(
     or worst: with several votes on each pair, `--pair-outcome votes` leaves fewer of these.
     """
     from fathom.cli._dry_run import ranked as planned
+    from fathom.cli._figures import tokens_text
     from fathom.cli._judging import claim_rows, describe, finish, opened, read, rows_of, space_of, write
     from fathom.judging import write_preferences
+    from fathom.metrics.rows import tokens
     from fathom.scaling.preferences import preference
     from fathom.scaling.ranking import check, rank
     from fathom.scaling.schedules import round_robin
@@ -64,9 +66,8 @@ def command(
     reasons = _REASONS | ({"probability": "below the probability"} if min_probability else {})
     left_out = ", ".join(f"{counts[reason]} {words}" for reason, words in reasons.items())
     typer.echo(f"{counts['written']} preferences of {counts.total()} comparisons; left out: {left_out}", err=True)
-    typer.echo(f"tokens read, written: {usage.prompt_tokens}, {usage.completion_tokens}", err=True)
-    tokens = {"prompt": usage.prompt_tokens, "completion": usage.completion_tokens}
-    describe(run, {"counts": dict(counts), "tokens": tokens})
+    typer.echo(f"tokens read, written: {tokens_text(usage)}", err=True)
+    describe(run, {"counts": dict(counts), "tokens": tokens(usage)})
     finish(run, fail_on)
 
 

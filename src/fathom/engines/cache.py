@@ -6,6 +6,8 @@
 To resume a run is to run it again: what is done is found here, and costs no call. The key of a completion is a hash of
 the engine's identity, the messages, the sampling and the sample number. Those stand beside it for people to read, and
 the identities in a table of their own, for `fathom.engines.replay`. Failures are not stored, so they are asked again.
+An answer that lacks what was asked for is stored and raised as an error, now and whenever it is asked for again: the
+same run refuses again, and does not pay for the same text twice.
 Several processes may share one file; a request that two of them make at the same moment is asked by both.
 """
 
@@ -24,7 +26,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
-from fathom.engines import Completion, Engine, EngineError, Request, Sampling, TokenLogprob
+from fathom.engines import (
+    Completion,
+    Engine,
+    EngineError,
+    EngineWrapper,
+    IncompleteAnswerError,
+    Request,
+    RunStoppedError,
+    Sampling,
+    TokenLogprob,
+)
 from fathom.errors import FathomError
 from fathom.verdict import Usage
 
@@ -38,20 +50,22 @@ LANDING_SECONDS = 1.0
 """How long to wait for what is in flight when a run is broken off."""
 
 
-class CachedEngine:
+class CachedEngine(EngineWrapper):
     """An engine that remembers. `asked` counts the requests that went through to `engine`.
 
     Raises FathomError when `path` cannot be opened as a journal; the file is made with the first completion. Close it,
     or use it as a context manager. Left by an exception, Ctrl-C among them, `async with` asks nothing more, and what is
-    in flight has `LANDING_SECONDS` to be stored. `with` is for `Voter.run`, of which nothing is in flight any more when
+    in flight has `LANDING_SECONDS` to be stored, or as long as a RunStoppedError says. `with` is for `Voter.run`, of
+    which nothing is in flight any more when
     its loop is left.
     """
 
     def __init__(self, engine: Engine, path: str | Path) -> None:
-        self.engine = engine
+        super().__init__(engine)
         self.path = Path(path)
         self.asked = 0
         self._stopped = False
+        self._incomplete: Completion | None = None
         self._flying: dict[str, asyncio.Task[Completion]] = {}
         # One thread owns the connection, so the event loop never waits for the disk.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
@@ -59,12 +73,8 @@ class CachedEngine:
         self._find = _Together(self._thread, self._journal.find)
         self._write = _Together(self._thread, partial(self._journal.write, engine))
 
-    @property
-    def identity(self) -> str:
-        return self.engine.identity
-
     async def complete(self, request: Request) -> Completion:
-        """The stored completion, or a new one, returned after it was stored. Raises EngineError as `engine` does."""
+        """The stored completion, or a new one, returned after it was stored. Raises errors as `engine` does."""
         asked = request_text(self.identity, request)
         key = _key(asked)
         task = self._flying.get(key)
@@ -78,15 +88,27 @@ class CachedEngine:
         try:
             stored = await self._find(key)
             if stored is not None:
-                return decode_completion(stored)
+                return self._whole(decode_completion(stored))
+            if self._incomplete is not None:
+                raise IncompleteAnswerError(self._incomplete)
             if self._stopped:
                 raise EngineError("stopped before this was asked", retryable=True)
             self.asked += 1
-            completion = await self.engine.complete(request)
+            try:
+                completion = await self.engine.complete(request)
+            except IncompleteAnswerError as error:
+                completion = error.completion
             await self._write((key, asked, encode_completion(completion)))
         except sqlite3.Error as error:
             message = f"the journal {self.path} failed: {error}; what it holds is kept: mend this and run again"
             raise FathomError(message) from error
+        return self._whole(completion)
+
+    def _whole(self, completion: Completion) -> Completion:
+        """Raises IncompleteAnswerError where it is not, and from then on for all that would have to be asked."""
+        if completion.lacks:
+            self._incomplete = completion
+            raise IncompleteAnswerError(completion)
         return completion
 
     def _landed(self, key: str, task: asyncio.Task[Completion]) -> None:
@@ -97,9 +119,7 @@ class CachedEngine:
 
     async def close(self) -> None:
         """Closes the journal, and the engine where that has something to close."""
-        close_engine = getattr(self.engine, "close", None)
-        if close_engine is not None:
-            await close_engine()
+        await super().close()
         self._thread.submit(self._journal.close).result()
         self._thread.shutdown()
 
@@ -114,20 +134,21 @@ class CachedEngine:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, error: type[BaseException] | None, *_: object) -> None:
+    async def __aexit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         try:
             if error is not None:
-                await self._land()
+                await self._land(error.landing_seconds if isinstance(error, RunStoppedError) else LANDING_SECONDS)
         finally:
             await self.close()
 
-    async def _land(self) -> None:
+    def stop(self) -> None:
         self._stopped = True
-        stop_engine = getattr(self.engine, "stop", None)
-        if stop_engine is not None:
-            stop_engine()
+        super().stop()
+
+    async def _land(self, seconds: float) -> None:
+        self.stop()
         if self._flying:
-            seconds = 0.0 if str(self.path) == ":memory:" else LANDING_SECONDS
+            seconds = 0.0 if str(self.path) == ":memory:" else seconds
             _, late = await asyncio.wait(list(self._flying.values()), timeout=seconds)
             for task in late:
                 task.cancel()
@@ -147,7 +168,10 @@ def request_text(identity: str, request: Request) -> str:
         "sampling": _shallow(request.sampling),
         "sample": request.sample,
     }
-    return json.dumps(asked, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return _CANONICAL.encode(asked)
+
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
 def _key(asked: str) -> str:
@@ -192,7 +216,7 @@ def read_only(path: Path) -> sqlite3.Connection:
 
 
 def encode_completion(completion: Completion) -> str:
-    return json.dumps(_shallow(completion), default=_shallow, separators=(",", ":"))
+    return _COMPLETION.encode(_shallow(completion))
 
 
 def _shallow(value: Any) -> dict[str, Any]:
@@ -201,7 +225,9 @@ def _shallow(value: Any) -> dict[str, Any]:
     return {name: entry for name, entry in told.items() if entry or name not in _LATER}
 
 
-_LATER = frozenset({"top_logprobs", "top"})
+_COMPLETION = json.JSONEncoder(default=_shallow, separators=(",", ":"))
+
+_LATER = frozenset({"top_logprobs", "top", "unknown_calls", "lacks"})
 """Fields that journals of older versions do not know. Left out where they are empty, so that those still answer."""
 
 _FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in (Sampling, Completion, Usage, TokenLogprob)}

@@ -7,7 +7,8 @@
     limit.leave()
 
 Like TCP: from a few calls the number doubles a round until the server complains, which halves it. From then on it
-doubles only to near where the last complaint came, and goes on by one call a round.
+doubles only to near where the last complaint came, and goes on by one call a round. A complaint that comes there, where
+all went well before, takes only a tenth: it says more about the moment than about the number.
 
 Not promised: a rate. A server that allows so many calls a minute says so with Retry-After, and gets what it asks for.
 """
@@ -50,9 +51,9 @@ class Limit:
         self._last_cut = self._held_until = 0.0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
-    async def enter(self) -> None:
-        """Waits for a turn, in the order of asking. Whoever enters must `leave`."""
-        await self._turn(self._waiting.append)
+    async def enter(self, *, first: bool = False) -> None:
+        """Waits for a turn, in the order of asking, or before all others. Whoever enters must `leave`."""
+        await self._turn(self._waiting.appendleft if first else self._waiting.append)
         while self.held:  # the door closed after this turn was given, and before it was taken
             self.leave()
             await self._turn(self._waiting.appendleft)
@@ -90,8 +91,10 @@ class Limit:
         """The server was overloaded by a call sent at `sent` (monotonic). Cuts once for all sent before a cut."""
         if sent > self._last_cut:
             self._last_cut = time.monotonic()
+            # Back at the number that went well since the last complaint, a little less will do; below it, much less.
+            share = NEAR if self.allowed >= self._quick_up_to else 0.5
             self._quick_up_to = NEAR * self.allowed
-            self.allowed = max(1.0, self.allowed / 2)
+            self.allowed = max(1.0, share * self.allowed)
 
     def hold(self, seconds: float) -> None:
         """No call for so long, counted from now."""
@@ -157,8 +160,8 @@ def backoff(failures: int, unanswered: int, first: float) -> float:
     """Seconds before the next try of a call that failed so often, up to half of it taken off at random.
 
     While the server answers others it is not down, and to stay away for long would only make this call late: then the
-    wait grows by `first` a failure. It doubles with each of the last `unanswered` failures, since which nobody had an
-    answer.
+    wait is `first` at the beginning, and grows with the square of the failures, which leaves time for what takes longer
+    to pass. It doubles with each of the last `unanswered` failures, since which nobody had an answer.
     """
-    longest: float = min(first * max(failures, 2.0 ** min(unanswered - 1, 30)), LONGEST_BACKOFF)
+    longest: float = min(first * max(1.0, failures**2 / 6, 2.0 ** min(unanswered - 1, 30)), LONGEST_BACKOFF)
     return longest * random.uniform(0.5, 1.0)

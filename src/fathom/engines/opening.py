@@ -6,17 +6,16 @@ metered = meter(engine, settings, BoundSettings(max_cost=5.0))
 
 from __future__ import annotations
 
-import os
+import yaml
 
 from fathom import engines
 from fathom.checkpoints import located
 from fathom.engines import Engine
+from fathom.engines.address import is_openai
 from fathom.engines.metering import Metered, Price, prices
 from fathom.errors import FathomError
 from fathom.settings import BoundSettings, EngineSettings
 
-OPENAI = "https://api.openai.com/v1"
-"""The address at which the shipped prices hold."""
 NO_MODEL = frozenset({"mini-teacher"})
 """Engines that run without a model's name."""
 
@@ -39,13 +38,14 @@ def price(settings: EngineSettings, bounds: BoundSettings) -> Price | None:
         return None
     if bounds.prices:
         return prices(bounds.prices).get(settings.model)
-    address = settings.arguments.get("base_url") or os.environ.get("OPENAI_BASE_URL") or OPENAI
-    return prices().get(settings.model) if settings.name == "openai" and address.rstrip("/") == OPENAI else None
+    theirs = settings.name == "openai" and is_openai(settings.arguments.get("base_url"))
+    return prices().get(settings.model) if theirs else None
 
 
 def price_line(model: str | None) -> str:
-    """The line of a table of prices that would give the model its price."""
-    return f"{model}: {{prompt: 2.50, completion: 10.00}}"
+    """The line that is missing in a table of prices, with the numbers left to fill in."""
+    line: str = yaml.safe_dump({model or "MODEL": {}}, width=10_000)  # quotes a name that needs it
+    return line.replace("{}", "{prompt: .., completion: ..}").strip()
 
 
 def meter(engine: Engine, settings: EngineSettings, bounds: BoundSettings) -> Metered:
@@ -54,7 +54,7 @@ def meter(engine: Engine, settings: EngineSettings, bounds: BoundSettings) -> Me
     if bounds.max_cost is not None and known is None:
         where = f"{bounds.prices} has no line for it" if bounds.prices else "give --prices FILE with a line for it"
         raise FathomError(
-            f"no price is known for {settings.model}, so --max-cost cannot hold: {where}, such as "
-            f"`{price_line(settings.model)}` (US dollars per million tokens)"
+            f"no price is known for {settings.model}, so --max-cost cannot hold: {where}, with its prices in US "
+            f"dollars per million tokens: {price_line(settings.model)}"
         )
     return Metered(engine, price=known, max_cost=bounds.max_cost, max_tokens=bounds.max_total_tokens)

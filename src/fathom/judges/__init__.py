@@ -161,9 +161,13 @@ class Judge(Voter):
         return replace(self.read_completion(completion, comparison), order=order)
 
     def read_completion(self, completion: Completion, comparison: Comparison) -> Vote:
-        """What `read` makes of the text, with what the engine says beside it."""
+        """What `read` makes of the text, with what the engine says beside it.
+
+        A text that the model or its service declined to write is refused, whatever its words are.
+        """
         read = partial(self.read, comparison=comparison, finished=completion.finish_reason == "stop")
-        vote = read(completion.text)
+        declined = completion.finish_reason in ("refusal", "content_filter")
+        vote = _declined(completion) if declined else read(completion.text)
         if self.sampling.top_logprobs and vote.status is Status.OK:
             vote = self._with_probabilities(vote, completion, read, len(comparison.responses))
         return replace(
@@ -200,13 +204,19 @@ class Judge(Voter):
             )
 
 
+def _declined(completion: Completion) -> Vote:
+    who = "the model declined" if completion.finish_reason == "refusal" else "the service filtered the content"
+    said = f": {completion.text[:300]}" if completion.text else ""
+    return Vote(Status.REFUSED, text=completion.text, error=f"{who}{said}")
+
+
 def failed(error: EngineError) -> Vote:
     """The vote of a call that failed. Nothing is read from what was written before."""
     written = error.written or Completion("")
     return Vote(
         Status.FAILED,
         text=written.text,
-        usage=written.usage,
+        usage=error.usage,
         error=str(error),
         reasoning=written.reasoning,
         extended_to=written.extended_to,

@@ -54,7 +54,7 @@ class AlpacaEvalJudge(TemplatedJudge):
         vote = super().read_completion(completion, comparison)
         top = completion.logprobs[0].top if completion.logprobs else ()
         masses = tuple(sum(math.exp(logprob) for token, logprob in top if token == name) for name in NAMES)
-        if not sum(masses):
+        if vote.status is Status.REFUSED or not sum(masses):
             return vote
         scores = tuple(mass / sum(masses) for mass in masses)
         winner = None if scores[0] == scores[1] else scores.index(max(scores))

@@ -23,7 +23,7 @@ from fathom.errors import FathomError
 from fathom.judges import Judge, Voter, verdicts
 from fathom.judging.choice import make_judge
 from fathom.metrics import rankings
-from fathom.metrics.rows import correct
+from fathom.metrics.rows import correct, tokens
 from fathom.metrics.verdicts import Tally, count
 from fathom.rationale import Rationale, Status, Unit
 from fathom.records import Comparison, Label
@@ -136,7 +136,7 @@ def verdict_row(comparison: Comparison, verdict: Verdict) -> dict[str, Any]:
         "agreement": verdict.agreement,
         "flip_rate": verdict.flip_rate,
         "rule": _shallow(verdict.rule),
-        "tokens": _tokens(verdict.usage),
+        "tokens": tokens(verdict.usage),
         "votes": [vote_row(vote) for vote in verdict.votes],
         **_judged(comparison),
     }
@@ -175,7 +175,7 @@ def vote_row(vote: Vote) -> dict[str, Any]:
         "text": vote.text,
         "reasoning": vote.reasoning,
         "extended_to": vote.extended_to,
-        "tokens": _tokens(vote.usage),
+        "tokens": tokens(vote.usage),
         "error": vote.error,
         "counted": vote.counted,
         "meta_score": vote.meta_score,
@@ -200,10 +200,6 @@ def _shallow(value: Unit | Rule) -> dict[str, Any]:
 
 
 _FIELDS: dict[type, tuple[str, ...]] = {kind: tuple(field.name for field in fields(kind)) for kind in (Unit, Rule)}
-
-
-def _tokens(usage: Usage) -> dict[str, int]:
-    return {"prompt": usage.prompt_tokens, "completion": usage.completion_tokens}
 
 
 def _write(sink: BinaryIO, row: Mapping[str, Any]) -> None:
@@ -287,7 +283,7 @@ def ranking_row(comparison: Comparison, ranking: Ranking, *, texts: bool = True)
         "label": label,
         "correct": ranking.winner == label if told else None,
         "kendall_tau": _tau(ranking, comparison.label),
-        "tokens": _tokens(ranking.usage),
+        "tokens": tokens(ranking.usage),
         "pairs": [_pair_row(pair, verdict, texts=texts) for pair, verdict in ranking.verdicts.items()],
         **_judged(comparison),
     }

@@ -15,15 +15,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Self
 
 from fathom.checkpoints import located
-from fathom.engines import Completion, Engine, Request
+from fathom.engines import Engine, EngineWrapper
 from fathom.engines.cache import CachedEngine
-from fathom.engines.metering import Metered
 from fathom.engines.opening import meter, open_engine
 from fathom.errors import FathomError
 from fathom.judges import Judge, Voter
@@ -90,8 +89,8 @@ class Session:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, *raised: object) -> None:
-        await self.cached.__aexit__(kind, *raised)
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        await self.cached.__aexit__(kind, error, traceback)
 
 
 def judge_of(settings: JudgingSettings) -> Judge:
@@ -162,18 +161,7 @@ def shared_engine(settings: JudgingSettings) -> Iterator[Engine]:
         asyncio.run(engine.close())
 
 
-@dataclass(frozen=True)
-class _Shared:
+class _Shared(EngineWrapper):
     """An engine as it is, without `close`."""
 
-    engine: Metered
-
-    @property
-    def identity(self) -> str:
-        return self.engine.identity
-
-    async def complete(self, request: Request) -> Completion:
-        return await self.engine.complete(request)
-
-    def stop(self) -> None:
-        self.engine.stop()
+    async def close(self) -> None: ...

@@ -17,7 +17,8 @@ from typing import Any
 
 from fathom.metrics.baselines import Baselines
 from fathom.metrics.intervals import Interval, bootstrap, wilson
-from fathom.metrics.rows import prompt_key
+from fathom.metrics.rows import prompt_key, reported, usage
+from fathom.verdict import Usage
 
 
 def kendall_tau(found: Sequence[float], true: Sequence[float]) -> float | None:
@@ -49,8 +50,7 @@ class RankingTally:
     missing: int = 0
     """Pairs that were asked and could not be read."""
     taus: list[float] = field(default_factory=list)
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    usage: Usage = field(default_factory=Usage)
     baselines: Baselines = field(default_factory=Baselines)
 
     def add(self, row: Mapping[str, Any]) -> None:
@@ -61,8 +61,7 @@ class RankingTally:
         self.pairs += len(row["pairs"])
         self.missing += len(row["missing"])
         self.taus += [] if row["kendall_tau"] is None else [row["kendall_tau"]]
-        self.prompt_tokens += row["tokens"]["prompt"]
-        self.completion_tokens += row["tokens"]["completion"]
+        self.usage += usage(row)
         self.baselines.add(row, prompt_key(row))
 
     @property
@@ -97,7 +96,8 @@ def count(row: Mapping[str, Any], tallies: dict[str, RankingTally]) -> None:
 def summary(tallies: Mapping[str, RankingTally]) -> dict[str, Any]:
     """The tallies as plain JSON. Intervals are [mean, low, high] at 95 %; `taus` counts the rows that have one."""
     return {
-        group: vars(tallied)
+        group: {name: value for name, value in vars(tallied).items() if name != "usage"}
+        | reported(tallied.usage)
         | {
             "taus": len(tallied.taus),
             "best_of_n": tallied.best_of_n,

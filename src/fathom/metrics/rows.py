@@ -8,7 +8,38 @@ from hashlib import blake2b
 from statistics import fmean
 from typing import Any
 
+from fathom.verdict import Usage
+
 Row = Mapping[str, Any]
+
+
+def tokens(usage: Usage) -> dict[str, int | None]:
+    """Usage as a row holds it. A count of which nothing is known is None, never 0."""
+    if not usage.unknown_calls:
+        return {"prompt": usage.prompt_tokens, "completion": usage.completion_tokens}
+    return {
+        "prompt": usage.prompt_tokens or None,
+        "completion": usage.completion_tokens or None,
+        "unknown_calls": usage.unknown_calls,
+    }
+
+
+def usage(row: Row) -> Usage:
+    """The usage of a row, or of a vote in it. Inverse of `tokens`."""
+    held = row["tokens"]
+    return Usage(held["prompt"] or 0, held["completion"] or 0, held.get("unknown_calls", 0))
+
+
+def reported(usage: Usage) -> dict[str, int | None]:
+    """Usage as a summary holds it: `tokens` under longer names."""
+    return {name if name == "unknown_calls" else f"{name}_tokens": count for name, count in tokens(usage).items()}
+
+
+def count_text(tokens: float, usage: Usage, form: str = ",.0f") -> str:
+    """A count of `usage`, or a mean of one, for people: a lower bound or "unknown" where calls reported no usage."""
+    if usage.unknown_calls:
+        return f"at least {tokens:{form}}" if tokens else "unknown"
+    return f"{tokens:{form}}"
 
 
 def prompt_key(row: Row, benchmark: str | None = None) -> int:

@@ -22,8 +22,20 @@ from typing import Any
 from fathom.metrics.baselines import Baselines
 from fathom.metrics.calibration import Calibration, confidences
 from fathom.metrics.intervals import Interval, Share
-from fathom.metrics.rows import Row, deciding, half, labelled, prompt_key, score_alone, strict, truth
+from fathom.metrics.rows import (
+    Row,
+    deciding,
+    half,
+    labelled,
+    prompt_key,
+    reported,
+    score_alone,
+    strict,
+    truth,
+    usage,
+)
 from fathom.metrics.separation import Separation
+from fathom.verdict import Usage
 
 FIGURES = ("strict", "readable", "readable_share", "half", "tied", "flip_rate", "agreement", "missing_mass")
 
@@ -44,8 +56,7 @@ class Tally:
     """Of the votes with an error, its text."""
     structure: Counter[str] = field(default_factory=Counter)
     """Of the readable votes' rationales, as far as they have one."""
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    usage: Usage = field(default_factory=Usage)
     shares: dict[str, Share] = field(default_factory=lambda: defaultdict(Share))
     baselines: Baselines = field(default_factory=Baselines)
     alone: Separation = field(default_factory=Separation)
@@ -57,8 +68,7 @@ class Tally:
         prompt = prompt_key(row)
         self.rows += 1
         self.status[row["status"]] += 1
-        self.prompt_tokens += row["tokens"]["prompt"]
-        self.completion_tokens += row["tokens"]["completion"]
+        self.usage += usage(row)
         self._add_votes(row["votes"])
         for name, value in _figures(row):
             self.shares[name].add(value, prompt)
@@ -186,6 +196,5 @@ def _summary(tally: Tally) -> dict[str, Any]:
         "invalid": tally.invalid,
         "errors": dict(tally.errors.most_common(1)),
         "structure": tally.structure,
-        "prompt_tokens": tally.prompt_tokens,
-        "completion_tokens": tally.completion_tokens,
+        **reported(tally.usage),
     }

@@ -1,7 +1,7 @@
 """What more votes are worth: the figures that the first 1, 2, 4, ... votes of each row would have had.
 
     for name, tallied in curves({"greedy": greedy.rows(), "sampled": sampled.rows()}).items():
-        print(name, tallied.strict, tallied.completion_tokens)     # "greedy, 1 vote", "sampled, 1 vote", ...
+        print(name, tallied.strict, tallied.usage)     # "greedy, 1 vote", "sampled, 1 vote", ...
 
 Votes are counted again under the rule of their row, and nothing is drawn: the same rows give the same table. The votes
 of a row are in the order in which they were asked for, so with both orders of a pair every even number of votes has
@@ -14,10 +14,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fathom.errors import FathomError
-from fathom.metrics.rows import Row, correct
+from fathom.metrics.rows import Row, correct, tokens, usage
 from fathom.metrics.verdicts import Tally
 from fathom.rationale import Status
-from fathom.verdict import Rule, Vote
+from fathom.verdict import Rule, Usage, Vote
 
 
 def first(row: Row, votes: int) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def first(row: Row, votes: int) -> dict[str, Any]:
         "agreement": verdict.agreement,
         "flip_rate": verdict.flip_rate,
         "votes": cast,
-        "tokens": {kind: sum(vote["tokens"][kind] for vote in cast) for kind in ("prompt", "completion")},
+        "tokens": tokens(sum(map(usage, cast), Usage())),
     }
     return made | {"correct": correct(made)}
 

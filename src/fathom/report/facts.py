@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any, Literal, NamedTuple
 
+from fathom.metrics.rows import usage
+
 Row = Mapping[str, Any]
 Outcome = Literal["right", "wrong", "tie", "unreadable", "unlabelled"]
 
@@ -32,6 +34,7 @@ class Facts(NamedTuple):
     principles: tuple[str, ...]
     """The names of the principles in its rationales, each once, as `fathom.metrics.principles` spells them."""
     tokens: int
+    """Those that the server reported."""
     agreement: float | None
     prompt: str
     """How it starts; of a conversation, its last message."""
@@ -49,7 +52,7 @@ def facts(row: Row) -> Facts:
         domain=row["domain"],
         subset=None if subset is None else str(subset),
         principles=tuple(dict.fromkeys(_principles(row))),
-        tokens=row["tokens"]["prompt"] + row["tokens"]["completion"],
+        tokens=usage(row).tokens,
         agreement=row.get("agreement"),
         prompt=" ".join(_prompt(row)[: 4 * SHOWN].split())[:SHOWN],
     )

@@ -29,6 +29,7 @@ from fathom.metrics.calibration import Calibration
 from fathom.metrics.intervals import Interval
 from fathom.metrics.principles import Principle
 from fathom.metrics.rankings import RankingTally
+from fathom.metrics.rows import count_text
 from fathom.metrics.verdicts import Tally
 from fathom.outputs import marked
 from fathom.report import charts, viewer
@@ -102,6 +103,7 @@ def _names() -> dict[str, Any]:
         "reliability": _reliability,
         "totals": lambda each: [tallies["all"] for tallies in (each.scored.verdicts, each.scored.rankings) if tallies],
         "counts": _counts,
+        "tokens": count_text,
         "told": lambda value: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False),
     }
 
@@ -161,9 +163,9 @@ def _votes_chart(found: Iterable[Evidence]) -> Markup | None:
 
 def _points(found: Evidence) -> list[charts.Point]:
     return [
-        (max(tally.completion_tokens / tally.rows, 1.0), tally.half, str(votes))
+        (max(tally.usage.completion_tokens / tally.rows, 1.0), tally.half, str(votes))
         for votes, tally in found.votes.items()
-        if tally.half is not None
+        if tally.half is not None and not tally.usage.unknown_calls
     ]
 
 

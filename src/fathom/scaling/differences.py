@@ -9,7 +9,6 @@ made into scores of single responses. `Swapped(judge)` removes what the order of
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
@@ -20,6 +19,7 @@ from fathom.judges import Voter
 from fathom.rationale import Status
 from fathom.records import Comparison
 from fathom.scaling.schedules import Pair
+from fathom.scaling.votes import gathered
 from fathom.verdict import Usage, Vote
 
 Difference = Callable[[Vote], float]
@@ -63,7 +63,7 @@ async def differences(voter: Voter, comparison: Comparison, difference: Differen
             f"and comparison {comparison.id!r} has {count}"
         )
     pairs = list(combinations(range(count), 2))
-    cast = await asyncio.gather(*(voter.votes(comparison.of(pair)) for pair in pairs))
+    cast = await gathered(lambda pair: voter.votes(comparison.of(pair)), pairs)
     readable = {pair: _counted(votes) for pair, votes in zip(pairs, cast, strict=True)}
     told = {pair: fmean(map(difference, votes)) for pair, votes in readable.items() if votes}
     matrix = tuple(tuple(told.get((i, j), 0.0) - told.get((j, i), 0.0) for j in range(count)) for i in range(count))

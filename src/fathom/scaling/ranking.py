@@ -11,7 +11,6 @@ one is shown first in a pair (the earlier one), so a voter that is not `Swapped`
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -22,6 +21,7 @@ from fathom.rationale import Status
 from fathom.records import Comparison
 from fathom.scaling.schedules import Outcomes, Pair, Schedule, round_robin
 from fathom.scaling.scores import Reducer, Scores, Shares, bradley_terry
+from fathom.scaling.votes import gathered
 from fathom.verdict import Usage, Verdict, Vote
 
 Tells = Literal["verdict", "votes"]
@@ -107,7 +107,7 @@ async def rank(
     rounds = schedule(n)
     pairs = next(rounds)
     while pairs:
-        asked = await asyncio.gather(*(voter(comparison.of(pair)) for pair in pairs))
+        asked = await gathered(lambda pair: voter(comparison.of(pair)), pairs)
         verdicts |= zip(pairs, asked, strict=True)
         try:
             pairs = rounds.send(_outcomes(verdicts))

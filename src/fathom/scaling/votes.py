@@ -9,14 +9,29 @@ mirrored comparison gives the mirrored verdict. It does not remove other biases,
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from fathom.judges import Pattern, Voter
 from fathom.records import Comparison, placement
 from fathom.verdict import Rule, Vote
 
-AT_ONCE = 256
-"""Votes on one comparison that are asked for at the same time: more would wait for an engine, and fill the memory."""
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+AT_ONCE = 64
+"""Requests for one comparison that wait at the same time. Many comparisons are judged side by side, so more would only
+take memory: millions of votes would be millions of tasks before the first call, even where a bound ends the run soon.
+"""
+
+
+async def gathered(ask: Callable[[Item], Awaitable[Result]], items: Sequence[Item]) -> list[Result]:
+    """What `ask` gives for each item, in their order; `AT_ONCE` of them at the same time."""
+    results: list[Result] = []
+    for start in range(0, len(items), AT_ONCE):
+        results += await asyncio.gather(*map(ask, items[start : start + AT_ONCE]))
+    return results
 
 
 @dataclass(frozen=True)
@@ -51,12 +66,8 @@ class Repeated(Wrapped):
     async def votes(self, comparison: Comparison, sample: int = 0) -> list[Vote]:
         # Numbered so that wrappers inside and outside never ask for the same draw twice.
         samples = range(sample * self.times, (sample + 1) * self.times)
-        cast: list[Vote] = []
-        for start in range(0, self.times, AT_ONCE):
-            some = samples[start : start + AT_ONCE]
-            for votes in await asyncio.gather(*(self.voter.votes(comparison, number) for number in some)):
-                cast += votes
-        return cast
+        cast = await gathered(lambda number: self.voter.votes(comparison, number), samples)
+        return [vote for votes in cast for vote in votes]
 
 
 @dataclass(frozen=True)

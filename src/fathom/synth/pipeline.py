@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, get_args
 
-from fathom.engines import Completion, Engine, Request, Sampling
+from fathom.engines import Completion, Engine, EngineWrapper, Request, Sampling
 from fathom.errors import FathomError
 from fathom.judges import verdicts
 from fathom.rationale import Rationale, Status, render
 from fathom.records import Comparison, Domain
+from fathom.scaling.votes import gathered
 from fathom.synth import merging
 from fathom.synth.steps import Stage, Steps, Unreadable
 from fathom.verdict import Usage, Vote
@@ -133,16 +134,12 @@ async def each(comparisons: Sequence[Comparison], engine: Engine, settings: Sett
             yield made
 
 
-@dataclass(frozen=True)
-class _Bounded:
+class _Bounded(EngineWrapper):
     """An engine with a bound on its requests in flight."""
 
-    engine: Engine
-    semaphore: asyncio.Semaphore
-
-    @property
-    def identity(self) -> str:
-        return self.engine.identity
+    def __init__(self, engine: Engine, semaphore: asyncio.Semaphore) -> None:
+        super().__init__(engine)
+        self.semaphore = semaphore
 
     async def complete(self, request: Request) -> Completion:
         async with self.semaphore:
@@ -155,7 +152,7 @@ class _Bounded:
 async def _make(comparison: Comparison, engine: Engine, settings: Settings) -> Made:
     steps = Steps(engine, settings.sampling)
     reject = partial(Rejected, comparison.id)
-    votes = await asyncio.gather(*(steps.sample(comparison, sample) for sample in range(settings.samples)))
+    votes = await gathered(partial(steps.sample, comparison), range(settings.samples))
     read = await asyncio.gather(
         *(
             _attempt(_standardised(steps, vote, sample, settings), partial(reject, sample=sample))

@@ -21,7 +21,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -37,10 +37,12 @@ from fathom.errors import FathomError
 from fathom.judges import Judge, failed, verdicts
 from fathom.judges.spct import SPCTJudge
 from fathom.judging import verdict_row
+from fathom.metrics.rows import reported
 from fathom.provenance import write_json
 from fathom.rationale import Status
 from fathom.reading import write_jsonl
 from fathom.records import Comparison
+from fathom.scaling.votes import gathered
 from fathom.verdict import Usage, Vote
 
 Source = Literal["sampled", "hinted"]
@@ -142,7 +144,7 @@ async def sampled(
 
 
 async def _of_one(comparison: Comparison, judge: Judge, settings: Settings) -> list[Trajectory]:
-    plain = asyncio.gather(*(judge.vote(comparison, sample) for sample in range(settings.samples)))
+    plain = asyncio.ensure_future(gathered(partial(judge.vote, comparison), range(settings.samples)))
     with_hint = asyncio.gather(*([_hinted_vote(judge, comparison)] if settings.hints else []))
     return [
         *judged(judge, comparison, await plain),
@@ -212,15 +214,14 @@ def manifest(result: Result) -> dict[str, Any]:
         "settings": told | {"judge": repr(replace(result.settings.judge, engine=None))},
         "comparisons": len({each.comparison.id for each in result.trajectories}),
         "trajectories": result.counts,
-        "tokens": asdict(result.usage),
+        "tokens": reported(result.usage),
     }
 
 
 def table(result: Result) -> str:
     """The counts, for people."""
     lines = [f"{source:<10}{reason:<12}{count:>9,}" for source, reason, count in _counted(result)]
-    tokens = result.usage
-    return "\n".join([*lines, f"{tokens.prompt_tokens:,} tokens read, {tokens.completion_tokens:,} written"])
+    return "\n".join([*lines, str(result.usage)])
 
 
 _MENDED = {

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from fathom.judges.mix import MixJudge
+from fathom.metrics.rows import reported
 from fathom.provenance import write_json
 from fathom.rationale import Rationale, render
 from fathom.reading import write_jsonl
@@ -145,7 +146,7 @@ def table(result: Result) -> str:
     lines = [f"{'after':<14}{'domain':<14}{'correct':>12}   {'strict accuracy':<24}readable"]
     lines += [_table_row(accuracy) for accuracy in result.accuracies()]
     lines += ["", f"{'step':<14}{'tokens read':>14}{'written':>12}"]
-    lines += [f"{step:<14}{u.prompt_tokens:>14,}{u.completion_tokens:>12,}" for step, u in result.usage.items()]
+    lines += [_usage_row(step, usage) for step, usage in result.usage.items()]
     lines += ["", *(f"{len(result.rationales(arm))} rationales for {arm}" for arm in result.settings.arms)]
     return "\n".join([*lines, f"{len(result.rejected)} texts rejected"])
 
@@ -161,6 +162,11 @@ def warning(result: Result) -> str | None:
         f"kept 0 rationales of {len(result.made)} comparisons for {', '.join(empty)}; the commonest reason for a "
         f"rejection is {reason!r} ({count} of {reasons.total()}): see rejected.jsonl"
     )
+
+
+def _usage_row(step: str, usage: Usage) -> str:
+    counts = f"{step:<14}{usage.prompt_tokens:>14,}{usage.completion_tokens:>12,}"
+    return f"{counts}   and {usage.unknown_calls} calls without reported usage" if usage.unknown_calls else counts
 
 
 def _table_row(accuracy: Accuracy) -> str:
@@ -179,7 +185,7 @@ def manifest(result: Result) -> dict[str, Any]:
         "samples": sum(len(made.votes) for made in result.made),
         "completions": {arm: len(result.rationales(arm)) for arm in result.settings.arms},
         "accuracy": [accuracy.summary() for accuracy in result.accuracies()],
-        "tokens": {stage: asdict(usage) for stage, usage in result.usage.items()},
+        "tokens": {stage: reported(usage) for stage, usage in result.usage.items()},
         "rejected": {
             "samples": _counted(r for r in lost if r.structure is None),
             "rationales": _counted(r for r in lost if r.structure is not None),

@@ -78,10 +78,15 @@ function factsOf(row) {
     ["Rule", row.rule ? row.rule.aggregate : null],
     [
       "Tokens read, written",
-      `${row.tokens.prompt.toLocaleString("en")}, ${row.tokens.completion.toLocaleString("en")}`,
+      `${counted(row.tokens.prompt)}, ${counted(row.tokens.completion)}`,
     ],
   ];
   return told.flatMap(([name, value]) => (value == null ? [] : [[name, String(value)]]));
+}
+
+// The server need not report how many tokens a call took.
+function counted(tokens) {
+  return tokens == null ? "unknown" : tokens.toLocaleString("en");
 }
 
 function promptOf(prompt) {
@@ -208,7 +213,7 @@ function detailsOf(vote) {
     vote.missing_mass == null ? null : `probability elsewhere ${vote.missing_mass.toFixed(2)}`,
     vote.meta_score == null ? null : `meta score ${short(vote.meta_score)}`,
     vote.counted === false ? "not counted" : null,
-    plural(vote.tokens.completion, "token"),
+    vote.tokens.completion == null ? "tokens unknown" : plural(vote.tokens.completion, "token"),
     vote.extended_to ? `asked again with ${vote.extended_to}` : null,
   ];
   return told.filter(Boolean).join(" · ");
