@@ -35,6 +35,7 @@ class Call:
     path: str
     headers: Mapping[str, str]
     content: bytes
+    query: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -87,7 +88,7 @@ class Server:
             return web.json_response(asdict(stats(self)))
         content = await request.read()
         key = hashlib.sha256(content).digest()
-        call = Call(time.monotonic(), self._turns[key], request.path, request.headers, content)
+        call = Call(time.monotonic(), self._turns[key], request.path, request.headers, content, request.query)
         self._turns[key] += 1
         self.calls.append(call)
         assert request.transport is not None

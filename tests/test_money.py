@@ -430,4 +430,4 @@ def test_a_command_without_a_price_prints_the_line_that_is_missing(tmp_path: Pat
     server, result = by_command(Till(chat(A), COUNTED), tmp_path, "--max-cost", "1")
     assert len(server.calls) == 0
     assert "no price is known for judge-7b" in str(result.exception)
-    assert str(result.exception).splitlines()[-1] == "judge-7b: {prompt: .., completion: ..}"
+    assert str(result.exception).endswith(": judge-7b: {prompt: .., completion: ..}")
