@@ -288,8 +288,8 @@ def _pair_row(pair: Pair) -> dict[str, Any]:
     told = {
         "equal": pair.equal,
         "cause": pair.cause,
-        "prompt_tokens": [result and result.usage.prompt_tokens for result in done],
-        "completion_tokens": [result and result.usage.completion_tokens for result in done],
+        "prompt_tokens": [result and _known(result.usage.prompt_tokens, result) for result in done],
+        "completion_tokens": [result and _known(result.usage.completion_tokens, result) for result in done],
         "finish_reasons": [result and result.finish_reason for result in done],
     }
     if pair.equal:
@@ -299,6 +299,11 @@ def _pair_row(pair: Pair) -> dict[str, Any]:
         "texts": [result and result.text for result in done],
         "errors": [str(result) if isinstance(result, EngineError) else None for result in pair.results],
     }
+
+
+def _known(tokens: int, result: Completion) -> int | None:
+    """A count of tokens; None where the server did not report it."""
+    return tokens or (None if result.usage.unknown_calls else 0)
 
 
 @dataclass

@@ -13,10 +13,10 @@ from typing import Any
 
 from fathom.errors import FathomError
 from fathom.judging import vote_row
-from fathom.metrics.rows import correct, deciding, threshold
+from fathom.metrics.rows import correct, deciding, threshold, tokens, usage
 from fathom.rationale import Status
 from fathom.scaling.panel import HALF, above, combined, shares
-from fathom.verdict import Rule, Vote
+from fathom.verdict import Rule, Usage, Vote
 
 Row = Mapping[str, Any]
 
@@ -67,7 +67,6 @@ def _row(judged: Mapping[str, Row], rule: Rule) -> dict[str, Any]:
         verdict = combined(votes, rule)
     except ValueError as error:
         raise FathomError(f"item {first['id']!r}: {error}; --aggregate majority takes every judge") from error
-    tokens = [row["tokens"] for row in judged.values()]
     made = {
         **first,
         "status": str(verdict.status),
@@ -77,7 +76,7 @@ def _row(judged: Mapping[str, Row], rule: Rule) -> dict[str, Any]:
         "agreement": verdict.agreement,
         "flip_rate": None,
         "rule": {"aggregate": rule.aggregate, "invalid": rule.invalid, "ties": rule.ties},
-        "tokens": {kind: sum(each[kind] for each in tokens) for kind in ("prompt", "completion")},
+        "tokens": tokens(sum(map(usage, judged.values()), Usage())),
         "votes": [{**vote_row(vote), "judge": name} for name, vote in zip(judged, votes, strict=True)],
     }
     return made | {"correct": correct(made)}
