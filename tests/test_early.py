@@ -80,8 +80,16 @@ def test_a_tracker_that_is_not_installed_is_named_with_the_line_that_installs_it
         assert f"trainer.report_to: {name} is not installed; install it with: pip install {name}" in said
 
 
-@pytest.mark.parametrize("verb", [("demo",), ("reproduce", "mix-grm"), ("reproduce", "adaptive-votes")], ids=" ".join)
-@pytest.mark.parametrize(("library", "extra"), [("trl", "train"), ("matplotlib", "report"), ("markdown_it", "report")])
+@pytest.mark.parametrize(
+    ("verb", "library", "extra"),
+    [
+        (("demo",), "trl", "train"),
+        (("reproduce", "mix-grm"), "trl", "train"),
+        (("reproduce", "spct"), "matplotlib", "report"),
+        (("reproduce", "adaptive-votes"), "markdown_it", "report"),
+    ],
+    ids=lambda each: each if isinstance(each, str) else " ".join(each),
+)
 def test_experiments_say_which_extra_is_missing_before_they_begin(
     verb: tuple[str, ...], library: str, extra: str, tmp_path: Path
 ) -> None:
