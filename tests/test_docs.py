@@ -12,6 +12,7 @@ import io
 import itertools
 import json
 import re
+import runpy
 import shlex
 import shutil
 import sys
@@ -114,6 +115,13 @@ def test_pages_and_examples_use_public_names_only(path: Path) -> None:
         exec(f"from {module} import {imported}", {})
     used = set(re.findall(r"\bfathom\.([A-Z]\w+|[a-z_]+(?=\())", "\n".join(programs)))
     assert used <= {*fathom.__all__, "main"}, used - set(fathom.__all__)
+
+
+def test_the_reference_is_that_of_the_public_names() -> None:
+    written = runpy.run_path(str(ROOT / "docs" / "api.py"))["page"]()
+    assert re.findall(r"^### (\w+)$", written, re.MULTILINE) != []
+    assert {*re.findall(r"^### (\w+)$", written, re.MULTILINE), "__version__"} == set(fathom.__all__)
+    assert (ROOT / "docs" / "api.md").read_text(encoding="utf-8") == written, "write it again: python docs/api.py"
 
 
 # docs/layouts.md ------------------------------------------------------------------------------------------------------
