@@ -87,7 +87,7 @@ def _text(statements: list[ast.stmt]) -> str:
 
 
 def _code(text: str) -> str:
-    return f"```py\n{text}\n```"
+    return f"```py\n{text}\n```".replace("'", '"')
 
 
 def _signature(node: ast.FunctionDef | ast.AsyncFunctionDef, name: str = "", *, method: bool = False) -> str:
