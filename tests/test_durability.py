@@ -122,7 +122,8 @@ def test_ctrl_c_asks_nothing_new_and_what_is_in_flight_lands(tmp_path: Path) -> 
 def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
     patient = (
         "import sys, fathom.engines.cache as cache; cache.LANDING_SECONDS = 3600; land = cache.CachedEngine._land; "
-        "cache.CachedEngine._land = lambda self: (print('landing', file=sys.stderr, flush=True), land(self))[1]"
+        "cache.CachedEngine._land = lambda self, seconds: "
+        "(print('landing', file=sys.stderr, flush=True), land(self, seconds))[1]"
     )
 
     async def use(server: Server) -> None:

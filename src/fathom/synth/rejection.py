@@ -144,11 +144,13 @@ async def sampled(
 
 
 async def _of_one(comparison: Comparison, judge: Judge, settings: Settings) -> list[Trajectory]:
-    plain = asyncio.ensure_future(gathered(partial(judge.vote, comparison), range(settings.samples)))
-    with_hint = asyncio.gather(*([_hinted_vote(judge, comparison)] if settings.hints else []))
+    plain, with_hint = await asyncio.gather(
+        gathered(partial(judge.vote, comparison), range(settings.samples)),
+        gathered(partial(_hinted_vote, judge), [comparison] if settings.hints else []),
+    )
     return [
-        *judged(judge, comparison, await plain),
-        *(Trajectory(comparison, "hinted", 0, vote, fault(judge, vote, comparison)) for vote in await with_hint),
+        *judged(judge, comparison, plain),
+        *(Trajectory(comparison, "hinted", 0, vote, fault(judge, vote, comparison)) for vote in with_hint),
     ]
 
 
