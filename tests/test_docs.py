@@ -57,6 +57,7 @@ SERVER = re.compile(r"<!-- server: (\w+) -->")
 ANSWERS = {
     "401": Reply(401, b'{"error": {"message": "Incorrect API key provided."}}'),
     "404": Reply(404, b'{"error": {"message": "The model `judge-8b` does not exist."}}'),
+    "400": Reply(400, b'{"error": {"message": "This model\'s maximum context length is 2048 tokens."}}'),
     "works": chat("Final verdict: [[A]]"),
 }
 ADDRESS = "http://localhost:8000/v1"
