@@ -100,9 +100,10 @@ def test_a_run_killed_at_any_point_asks_nothing_stored_again_and_ends_with_the_s
 def test_ctrl_c_asks_nothing_new_and_what_is_in_flight_lands(tmp_path: Path) -> None:
     file, out, rows = pairs(tmp_path, 60), tmp_path / "verdicts.jsonl", 60
     journal = tmp_path / "verdicts.jsonl.journal"
+    patient = "import fathom.engines.cache as cache; cache.LANDING_SECONDS = 60"
 
     async def use(server: Server) -> None:
-        run = await started(*arguments(file, server.url, out))
+        run = await started(*arguments(file, server.url, out), before=patient)
         await until(lambda: len(server.calls) >= 20, run)
         run.send_signal(signal.SIGINT)
         _, stderr = await run.communicate()
@@ -115,8 +116,7 @@ def test_ctrl_c_asks_nothing_new_and_what_is_in_flight_lands(tmp_path: Path) -> 
         await finished(await started(*arguments(file, server.url, out)))
         assert len(server.calls) == rows
 
-    # Slow enough to be in flight at Ctrl-C, and fast enough to land in a second.
-    with_server(Seeded(latency=0.2), use)
+    with_server(Seeded(latency=0.2), use)  # slow enough to be in flight at Ctrl-C
 
 
 def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:

@@ -160,7 +160,7 @@ CASES = [pytest.param(*case, id=f"{kind}: {case[0]} | {case[1]}") for kind, case
 
 @pytest.fixture(scope="module")
 def verifier() -> Iterator[Verifier]:
-    with Verifier(workers=1, deadline=5.0) as verifier:
+    with Verifier(workers=1, deadline=60) as verifier:
         yield verifier
 
 
