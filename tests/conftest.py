@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Models this small are no faster with two threads, and many times slower where other work wants the cores. Set before
-# torch is imported, and so also for the processes that tests start.
+# Models this small are no faster with two threads, and many times slower where other work wants the cores, unless
+# threads sleep while they wait for each other. Set before torch is imported, and so also for processes of tests.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if os.environ.get("FATHOM_ROUNDING"):
     import rounding  # noqa: F401
