@@ -78,14 +78,14 @@ function factsOf(row) {
     ["Rule", row.rule ? row.rule.aggregate : null],
     [
       "Tokens read, written",
-      `${counted(row.tokens.prompt)}, ${counted(row.tokens.completion)}`,
+      `${tokenCount(row.tokens.prompt)}, ${tokenCount(row.tokens.completion)}`,
     ],
   ];
   return told.flatMap(([name, value]) => (value == null ? [] : [[name, String(value)]]));
 }
 
 // The server need not report how many tokens a call took.
-function counted(tokens) {
+function tokenCount(tokens) {
   return tokens == null ? "unknown" : tokens.toLocaleString("en");
 }
 
