@@ -50,6 +50,10 @@ DERIVING: dict[str, Command] = {
     "report": lambda folder, _: ["report", f"{folder}/a.jsonl", f"{folder}/b.jsonl", "--out", f"{folder}/out/r.html"],
     "best": lambda folder, _: ["best", f"{folder}/a.jsonl", "--out", f"{folder}/out/best.jsonl"],
     "export": lambda folder, _: ["export", f"{folder}/a.jsonl", "--out", f"{folder}/out/e.jsonl"],
+    "transcripts": lambda folder, _: [
+        *("transcripts", f"{folder}/told.jsonl", "--source", f"{folder}/pairs.jsonl", "--judge", "rewardbench"),
+        *("--on-error", "skip", "--out", f"{folder}/out/t.jsonl"),
+    ],
     "panel": lambda folder, _: ["panel", f"{folder}/a.jsonl", f"{folder}/b.jsonl", "--out", f"{folder}/out/p.jsonl"],
 }
 """Verbs that make something of results, for nothing."""
@@ -92,6 +96,7 @@ def prepared(folder: Path) -> Path:
         for n in (0, 1)
     ]
     (folder / "solutions.jsonl").write_text("".join(json.dumps(each) + "\n" for each in solutions) + "not JSON\n")
+    (folder / "told.jsonl").write_text('{"id": "p0", "text": "[[A]]"}\n')
     for name in ("a", "b"):
         written(folder / f"{name}.jsonl", [row(swapped([0, 1]), id=f"p{n}", prompt=f"Task {n}") for n in range(3)])
     return folder
@@ -152,12 +157,14 @@ NAMES_A_FILE = {
     "probe",
     "recipe",
     "overrides",
+    "source",
+    "benchmark",
 }
 NAMES_NONE = {
     *("style", "prompt", "rubric", "votes", "vote_error", "keep", "max_votes", "map", "base_url", "device", "dtype"),
     *("authors", "own", "arm", "fail_on", "name", "seeds", "aggregate"),
 }
-CODE = {"judge", "probe", "names"}
+CODE = {"judge", "probe", "names", "benchmark"}
 """Options that can name a file of Python."""
 CODE_REFUSED = ("there is no ", "cannot be imported")
 

@@ -76,6 +76,9 @@ class Benchmark:
     The means themselves, unless the benchmark makes others of them."""
     always_first: float
     """The headline of a judge that names whatever it is shown first, asked in both orders, where no label is a tie."""
+    of_transcript: Callable[[Row], Comparison | None] | None = None
+    """The comparison that a row of the authors' own outputs is about, as far as the row says it: id, label and subset,
+    without the texts. None of a row that is no such output."""
     parts: Callable[[Sequence[Any]], Named] = chain.from_iterable
     """Values with names of the items of one group, where they are not those of its rows one by one."""
     example: Mapping[str, Sequence[Mapping[str, Any]]]

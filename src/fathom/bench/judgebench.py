@@ -19,6 +19,7 @@ from fathom.labels import LETTERS, outcome
 from fathom.records import Comparison, Label
 
 FILES = ("*gpt*", "*claude*")
+NOT_RECORDED = "(not in the transcript)"
 COLUMNS = ("pair_id", "source", "question", "response_A", "response_B", "label")
 CATEGORIES = {
     "mmlu-pro": "Knowledge",
@@ -46,6 +47,15 @@ def _pair(row: Row, line: int, split: str) -> Iterator[Comparison]:
         source=row["source"],
         split=split,
     )
+
+
+def of_transcript(row: Row) -> Comparison | None:
+    """Of a row of the authors' outputs, which have a pair's label and source, and neither question nor responses."""
+    if not {"pair_id", "source", "label"} <= row.keys():
+        return None
+    unknown = f"(prompt of {row['pair_id']}, not in the transcript)"
+    whole = {"question": unknown, "response_A": NOT_RECORDED, "response_B": NOT_RECORDED, **row}
+    return next(_pair(whole, 0, split="unknown"))
 
 
 def category(source: str) -> str:
@@ -79,6 +89,7 @@ BENCHMARK = Benchmark(
     ),
     domains=dict.fromkeys(("Knowledge", "Reasoning", "Math", "Coding"), "correctness"),
     load=load,
+    of_transcript=of_transcript,
     item=item,
     figures=figures,
     always_first=0.0,

@@ -39,10 +39,11 @@ def command(
     from rich.console import Console
 
     from fathom import runs
+    from fathom.cli._derived import describe
     from fathom.cli._figures import VERDICTS, table
     from fathom.errors import FathomError
     from fathom.judging.panels import combine
-    from fathom.metrics.verdicts import tally
+    from fathom.metrics.verdicts import summary, tally
     from fathom.reading import write_jsonl
     from fathom.verdict import Rule
 
@@ -55,5 +56,14 @@ def command(
     claim(file_outputs("--out", out), costly=False)
     panel = combine({str(path): runs.open(path).rows() for path in run}, rule)
     write_jsonl(out, panel.rows)
-    Console(stderr=True).print(table("panel", tally(panel.rows), VERDICTS))
+    tallies = tally(panel.rows)
+    Console(stderr=True).print(table("panel", tallies, VERDICTS))
+    config = {
+        "judge": "Panel",
+        "run": run,
+        "aggregate": aggregate,
+        "invalid_votes": invalid_votes,
+        "tie_votes": tie_votes,
+    }
+    describe(out, config, run, summary(tallies))
     typer.echo(f"{len(panel.rows)} verdicts of {len(run)} judges; left out: {panel.missing} not in every run", err=True)

@@ -75,7 +75,7 @@ def _show(path: str, scored: Scored, console: Console, *, agreement: bool) -> No
     if scored.people.annotators or scored.people.units or (agreement and scored.verdicts):
         console.print(_agreement(path, scored.people.agreement))
     for name, found in scored.benchmarks.items():
-        console.print(_official(f"{path}: {name}", found))
+        console.print(official(f"{path}: {name}", found))
 
 
 def _agreement(path: str, found: Agreement) -> Table:
@@ -101,7 +101,8 @@ def _named(annotators: Mapping[str, Pair]) -> dict[str, Pair]:
     return {f"judge and {name}": pair for name, pair in annotators.items()}
 
 
-def _official(title: str, score: Score) -> Table:
+def official(title: str, score: Score) -> Table:
+    """The table of a benchmark's official score."""
     from rich.table import Table
 
     from fathom.cli._figures import plain

@@ -111,7 +111,7 @@ async def write_verdicts(
     tallies: dict[str, Tally] = {}
     async for comparison, verdict in verdicts(voter, comparisons, concurrency=256):
         row = verdict_row(comparison, verdict)
-        _write(sink, row)
+        write_row(sink, row)
         count(row, tallies)
         done(RowOutcome(verdict.status is Status.OK, verdict.failed))
     return tallies
@@ -202,7 +202,7 @@ def _shallow(value: Unit | Rule) -> dict[str, Any]:
 _FIELDS: dict[type, tuple[str, ...]] = {kind: tuple(field.name for field in fields(kind)) for kind in (Unit, Rule)}
 
 
-def _write(sink: BinaryIO, row: Mapping[str, Any]) -> None:
+def write_row(sink: BinaryIO, row: Mapping[str, Any]) -> None:
     # Not by `json`, which takes twice as long. And the metadata of a Parquet row may hold times, bytes and decimals.
     sink.write(to_json(row, bytes_mode="base64", fallback=str) + b"\n")
 
@@ -216,10 +216,10 @@ async def write_judged(voter: Voter, comparisons: Iterable[Comparison], sink: Bi
 
     async for comparison, result in verdicts(judged, comparisons):
         if isinstance(result, Ranking):
-            _write(sink, ranking_row(comparison, result))
+            write_row(sink, ranking_row(comparison, result))
             done(_ranked(result))
         else:
-            _write(sink, verdict_row(comparison, result))
+            write_row(sink, verdict_row(comparison, result))
             done(RowOutcome(result.status is Status.OK, result.failed))
 
 
@@ -239,7 +239,7 @@ async def write_rankings(
     tallies: dict[str, rankings.RankingTally] = {}
     async for comparison, ranking in verdicts(ranked, comparisons):
         row = ranking_row(comparison, ranking, texts=texts)
-        _write(sink, row)
+        write_row(sink, row)
         rankings.count(row, tallies)
         done(_ranked(ranking))
     return tallies
@@ -258,7 +258,7 @@ async def write_preferences(
     async for comparison, ranking in verdicts(ranked, comparisons):
         preference = prefer(ranking)
         if isinstance(preference, Preference):
-            _write(sink, preference_row(comparison, preference, ranking))
+            write_row(sink, preference_row(comparison, preference, ranking))
         counts["written" if isinstance(preference, Preference) else preference] += 1
         usage += ranking.usage
         done(_ranked(ranking))

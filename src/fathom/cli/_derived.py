@@ -1,0 +1,16 @@
+"""What stands beside results that were made without asking a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+
+def describe(out: Path, config: Mapping[str, Any], inputs: Iterable[Path], summary: Mapping[str, Any]) -> None:
+    """Writes OUT.meta.json, as the verbs that judge write it, but for what was spent."""
+    from fathom.outputs import beside, is_replaceable
+    from fathom.provenance import provenance, write_json
+
+    if is_replaceable(out):
+        write_json(beside(out, "meta.json"), provenance(config, inputs) | {"summary": summary})

@@ -1,0 +1,174 @@
+"""`fathom transcripts FILE`: completions that another tool recorded, as verdicts and official scores."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from fathom.cli._options import Out, with_settings
+from fathom.cli._verb import Force, claim, file_outputs
+from fathom.errors import FathomError
+from fathom.settings import JudgeSettings
+
+if TYPE_CHECKING:
+    from fathom.bench import Benchmark
+    from fathom.judging.transcripts import Fields, Transcript, TranscriptReader
+    from fathom.metrics.verdicts import Tally
+    from fathom.records import Comparison
+
+
+@with_settings
+def command(
+    file: Annotated[str, typer.Argument(help="The recorded texts, in any format that comparisons come in.")],
+    settings: JudgeSettings,
+    source: Annotated[
+        str | None, typer.Option(help="What was judged, matched by id. Default: the columns of FILE itself.")
+    ] = None,
+    benchmark: Annotated[str | None, typer.Option(help="The benchmark that was judged, to have its score.")] = None,
+    data: Annotated[Path | None, typer.Option(help="(benchmark) Its files, or a folder NAME for each.")] = None,
+    shown: Annotated[
+        Literal["source", "swapped", "both", "each"] | None,
+        typer.Option(
+            help="How the responses were shown where rows do not say it: as the source has them, swapped, by turns "
+            "both ways, or each alone."
+        ),
+    ] = None,
+    map: Annotated[
+        list[str], typer.Option(help="FIELD=COLUMN or a path such as a.b.c: id, text, order, finish_reason.")
+    ] = [],  # noqa: B006
+    on_error: Annotated[
+        Literal["stop", "skip"], typer.Option(help="What happens at an id that is not in the source.")
+    ] = "stop",
+    out: Out = None,
+    force: Force = False,
+) -> None:
+    """Read what a judge wrote elsewhere: verdicts as `fathom judge` writes them, and a benchmark's official score.
+
+        fathom transcripts outputs.jsonl --judge arena_hard --source pairs.jsonl --out verdicts.jsonl
+        fathom transcripts o1-mini.jsonl --judge arena_hard --benchmark judgebench --out o1-mini-rows.jsonl
+
+    No model is asked: the judge's reader reads texts that are there. A row has an id and a text, or a list of texts;
+    batch files of providers and the outputs of JudgeBench are understood as they are. The rows can be scored, compared,
+    exported and viewed like any others. docs/eval.md shows the layouts.
+    """
+    from fathom.cli._derived import describe
+    from fathom.judging import as_trained
+    from fathom.judging.transcripts import TranscriptReader, read_transcripts
+    from fathom.metrics.verdicts import summary, tally
+    from fathom.settings import flat
+
+    if out:
+        claim(file_outputs("--out", out), costly=False)
+    _check(settings, source, benchmark, data)
+    judge, found = as_trained(None, **settings.arguments), _benchmark(benchmark)
+    transcripts = list(read_transcripts(_numbered(file), _fields(map)))
+    reader = TranscriptReader(
+        judge,
+        _comparisons(transcripts, source, found, data),
+        shown,
+        otherwise=found.of_transcript if found else None,
+        skip=on_error == "skip",
+    )
+    rows = list(reader.rows(transcripts))
+    _write(rows, out)
+    tallies = tally(rows)
+    _show(rows, tallies, found, reader)
+    if out:
+        config = {"file": file, "source": source, "benchmark": benchmark, "shown": shown, "map": map}
+        inputs = [Path(each) for each in (file, source) if each and Path(each).exists()]
+        describe(out, flat(settings) | config | {"judge": repr(judge)}, inputs, summary(tallies))
+
+
+def _check(settings: JudgeSettings, source: str | None, benchmark: str | None, data: Path | None) -> None:
+    if settings.judge is None:
+        raise FathomError("--judge is missing: whose texts are these? docs/judges.md lists the judges")
+    if source and benchmark:
+        raise FathomError(f"--source {source} and --benchmark {benchmark} both say what was judged; give one of them")
+    if data and not benchmark:
+        raise FathomError(f"--data {data} goes with --benchmark NAME")
+
+
+def _benchmark(name: str | None) -> Benchmark | None:
+    from fathom import bench
+
+    return bench.find(name) if name else None
+
+
+def _fields(given: Sequence[str]) -> Fields:
+    from fathom.judging.transcripts import Fields
+
+    known = [field.name for field in fields(Fields)]
+    columns = {}
+    for argument in given:
+        name, equals, column = argument.partition("=")
+        if not equals or name not in known:
+            raise FathomError(f"--map {argument}: expected FIELD=COLUMN, with a field of {', '.join(known)}")
+        columns[name] = column
+    return Fields(**columns)
+
+
+def _numbered(file: str) -> Iterable[tuple[int, Any]]:
+    from fathom.published._transcripts import lines
+
+    return enumerate(lines(Path(file)), 1)
+
+
+def _comparisons(
+    transcripts: Sequence[Transcript], source: str | None, benchmark: Benchmark | None, data: Path | None
+) -> Mapping[str, Comparison]:
+    """What was judged, by id: of the benchmark, of the source, or of the transcripts where these are the source."""
+    from fathom.bench._hub import folder
+    from fathom.reading import read
+
+    if benchmark:
+        told_by_rows = data is None and benchmark.of_transcript is not None
+        return {} if told_by_rows else {each.id: each for each in benchmark.load(folder(benchmark, data))}
+    if source:
+        return {each.id: each for each in read(source)}
+    own = list(read([dict(transcript.row) for transcript in transcripts]))
+    if len(own) != len(transcripts):
+        raise FathomError(
+            f"{len(transcripts)} rows of transcripts hold {len(own)} comparisons; say what was judged with --source"
+        )
+    return {transcript.id: each for transcript, each in zip(transcripts, own, strict=True)}
+
+
+def _write(rows: Sequence[Mapping[str, Any]], out: Path | None) -> None:
+    from fathom.atomic import replacing
+    from fathom.judging import write_row
+
+    with replacing(out) if out else nullcontext(sys.stdout.buffer) as sink:
+        for row in rows:
+            write_row(sink, row)
+
+
+def _show(
+    rows: Sequence[Mapping[str, Any]],
+    tallies: Mapping[str, Tally],
+    benchmark: Benchmark | None,
+    reader: TranscriptReader,
+) -> None:
+    from rich.console import Console
+
+    from fathom.cli._figures import VERDICTS, table
+    from fathom.cli.score import official
+
+    console = Console(stderr=True)
+    console.print(table("verdicts", tallies, VERDICTS))
+    if benchmark:
+        score = benchmark.score(rows)
+        console.print(official(benchmark.title, score))
+        for name, figure in list(score.figures.items())[:1]:  # as tables of papers have it
+            typer.echo(f"{benchmark.title}, {name}: {100 * figure.mean:.2f} %", err=True)
+    said = f"{len(rows)} comparisons read; {reader.missing} of the source have no transcript"
+    if reader.left_out:
+        said += f"; left out: {len(reader.left_out)} ids that are not in the source, such as {reader.left_out[0]!r}"
+    typer.echo(said, err=True)
+    if reader.assumed:
+        typer.echo(f"no order is stated for {reader.assumed} texts: taken as the source has the responses", err=True)
