@@ -12,13 +12,16 @@ from typer.testing import CliRunner
 
 from fathom import runs
 from fathom.cli import app
+from fathom.judging import verdict_row
 from fathom.metrics.agreement import cohen_kappa, fleiss_kappa
 from fathom.metrics.annotators import Agreement, People
 from fathom.metrics.intervals import Interval, wilson
 from fathom.rationale import Status
+from fathom.reading import read
 from fathom.records import Comparison, Label
 from fathom.scoring import score, summary
-from judged import row, swapped, vote, written
+from fathom.verdict import Rule
+from judged import as_json, row, swapped, vote, written
 
 TIE = Label(scores=(0.5, 0.5))
 
@@ -102,6 +105,36 @@ def test_annotations_follow_the_order_of_the_responses() -> None:
     assert comparison.of((0,)).annotations is None
     with pytest.raises(ValueError, match="got best 2"):
         Comparison(id="1", prompt="?", responses=("a", "b"), annotations=said(2))
+
+
+def test_columns_of_annotators_reach_the_figures(tmp_path: Path) -> None:
+    """From a file with a column for each annotator to their agreement: the votes here are those of annotator1."""
+    source = written(
+        tmp_path / "pairs.jsonl",
+        [
+            {
+                "prompt": f"{n}?",
+                "response1": "a",
+                "response2": "b",
+                "annotator1": one,
+                "annotator2": two,
+                "annotator3": 1,
+            }
+            for n, (one, two) in enumerate([(1, 1), (2, 2), (0, 1), (1, 2)])
+        ],
+    )
+    rows = []
+    for comparison in read(source):
+        assert comparison.annotations is not None
+        first = comparison.annotations["annotator1"].winner
+        rows.append(as_json(verdict_row(comparison, Rule()([vote(first)]))))
+    found = agreement(*rows)
+    assert {name: mean(pair.agreement) for name, pair in found.annotators.items()} == {
+        "annotator1": 1.0,
+        "annotator2": 0.5,
+        "annotator3": 0.5,
+    }
+    assert found.fleiss == fleiss_kappa([[0, 0, 0], [1, 1, 0], ["tie", 0, 0], [0, 1, 0]])
 
 
 def test_score_shows_agreement_where_people_said_something(tmp_path: Path) -> None:

@@ -96,11 +96,14 @@ def test_a_call_that_failed_is_a_failed_vote() -> None:
 @pytest.mark.parametrize(
     ("told", "message"),
     [
-        ({"text": A}, "line 1: no id among text"),
-        ({"id": "p1", "n": 1}, "line 1: no column holds the judge's text: id, n"),
-        ({"id": "p1", "text": A, "output": B}, "line 1: more than one column may hold the judge's text: text, output"),
+        ({"text": A}, "transcripts:1: no id among text"),
+        ({"id": "p1", "n": 1}, "transcripts:1: no column holds the judge's text: id, n"),
+        (
+            {"id": "p1", "text": A, "output": B},
+            "transcripts:1: more than one column may hold the judge's text: text, output",
+        ),
         ({"id": "p1", "text": 4}, "got int 4 as the judge's text"),
-        ({"id": "p1", "text": A, "order": "AB"}, r"line 1: got order 'AB'; expected places from 0"),
+        ({"id": "p1", "text": A, "order": "AB"}, r"transcripts:1: got order 'AB'; expected places from 0"),
         ({"id": "p1", "texts": [A, B], "orders": [[0, 1]]}, "got 1 orders of 2 texts"),
     ],
 )
@@ -174,7 +177,7 @@ def test_ids_are_matched_also_without_the_name_of_the_benchmark_before_them() ->
     [found] = reader.rows([transcript({"id": "p1", "text": A})])
     assert (found["id"], reader.missing) == ("bench/gpt/p1", 2)
     with pytest.raises(
-        FathomError, match=r"line 1: the id 'p2' is not in the source; ids there are, .* 'bench/gpt/p1'"
+        FathomError, match=r"transcripts:1: the id 'p2' is not in the source; ids there are, .* 'bench/gpt/p1'"
     ):
         list(reader.rows([transcript({"id": "p2", "text": A})]))
     skipping = TranscriptReader(RewardBenchJudge(), known, skip=True)

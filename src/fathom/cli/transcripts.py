@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
@@ -62,12 +62,13 @@ def command(
     from fathom.judging.transcripts import TranscriptReader, read_transcripts
     from fathom.metrics.verdicts import summary, tally
     from fathom.settings import flat
+    from fathom.sources import open_source
 
     if out:
         claim(file_outputs("--out", out), costly=False)
     _check(settings, source, benchmark, data)
     judge, found = as_trained(None, **settings.arguments), _benchmark(benchmark)
-    transcripts = list(read_transcripts(_numbered(file), _fields(map)))
+    transcripts = list(read_transcripts(open_source(file).rows(), _fields(map), name=file))
     reader = TranscriptReader(
         judge,
         _comparisons(transcripts, source, found, data),
@@ -111,12 +112,6 @@ def _fields(given: Sequence[str]) -> Fields:
             raise FathomError(f"--map {argument}: expected FIELD=COLUMN, with a field of {', '.join(known)}")
         columns[name] = column
     return Fields(**columns)
-
-
-def _numbered(file: str) -> Iterable[tuple[int, Any]]:
-    from fathom.published._transcripts import lines
-
-    return enumerate(lines(Path(file)), 1)
 
 
 def _comparisons(

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from fathom.conversations import BadRow
 from fathom.engines import Completion, FinishReason
 from fathom.errors import FathomError
 from fathom.judges import Judge
@@ -82,20 +83,26 @@ class Transcript(NamedTuple):
     """The places in the source of the responses that each was shown; None where the row does not say it."""
     row: Row
     """The first row of that id."""
-    line: int
+    where: str
+    """Its file and line, for messages."""
 
 
-def read_transcripts(rows: Iterable[tuple[int, Any]], fields: Fields | None = None) -> Iterator[Transcript]:
+def read_transcripts(
+    rows: Iterable[tuple[int, Any]], fields: Fields | None = None, *, name: str = "transcripts"
+) -> Iterator[Transcript]:
     """The transcripts of numbered rows, in the order in which their ids occur.
 
-    Raises FathomError with the line for a row without an id or a text.
+    Raises FathomError with `name` and the line for a row without an id or a text.
     """
     fields = fields or Fields()
     found: dict[str, list[Transcript]] = {}
     for line, row in rows:
+        where = f"{name}:{line}"
+        if isinstance(row, BadRow):
+            raise FathomError(f"{where}: {row}")
         if not isinstance(row, Mapping):
-            raise FathomError(f"line {line}: got {type(row).__name__}, expected an object with an id and a text")
-        transcript = _transcript(row, line, fields)
+            raise FathomError(f"{where}: got {type(row).__name__}, expected an object with an id and a text")
+        transcript = _transcript(row, where, fields)
         found.setdefault(transcript.id, []).append(transcript)
     for same in found.values():
         yield same[0]._replace(
@@ -104,14 +111,14 @@ def read_transcripts(rows: Iterable[tuple[int, Any]], fields: Fields | None = No
         )
 
 
-def _transcript(row: Row, line: int, fields: Fields) -> Transcript:
+def _transcript(row: Row, where: str, fields: Fields) -> Transcript:
     id = _at(row, fields.id) if fields.id else _first(row, IDS)
     if id is None or isinstance(id, list | Mapping):
-        raise FathomError(f"line {line}: no id among {', '.join(row)}; name its column with --map id=COLUMN")
-    told = _at(row, fields.text) if fields.text else _text_of(row, line)
+        raise FathomError(f"{where}: no id among {', '.join(row)}; name its column with --map id=COLUMN")
+    told = _at(row, fields.text) if fields.text else _text_of(row, where)
     reason = _at(row, fields.finish_reason) if fields.finish_reason else row.get("finish_reason")
     completions = tuple(_completions(told, reason, row.get("reasoning") or row.get("reasoning_content")))
-    return Transcript(str(id), completions, _orders(row, line, fields, len(completions)), row, line)
+    return Transcript(str(id), completions, _orders(row, where, fields, len(completions)), row, where)
 
 
 def _first(row: Row, names: Sequence[str]) -> Any:
@@ -129,11 +136,11 @@ def _at(row: Any, path: str) -> Any:
     return _at(value, rest) if rest and value is not None else None if rest else value
 
 
-def _text_of(row: Row, line: int) -> Any:
+def _text_of(row: Row, where: str) -> Any:
     there = [name for name in TEXTS if name in row]
     if len(there) != 1:
         which = "more than one column may hold the judge's text" if there else "no column holds the judge's text"
-        raise FathomError(f"line {line}: {which}: {', '.join(there or row)}; name it with --map text=COLUMN")
+        raise FathomError(f"{where}: {which}: {', '.join(there or row)}; name it with --map text=COLUMN")
     return row[there[0]]
 
 
@@ -173,7 +180,7 @@ def _of_object(told: Row, reason: Any, reasoning: Any) -> Iterator[Completion | 
 # Orders ---------------------------------------------------------------------------------------------------------------
 
 
-def _orders(row: Row, line: int, fields: Fields, count: int) -> tuple[Order | None, ...]:
+def _orders(row: Row, where: str, fields: Fields, count: int) -> tuple[Order | None, ...]:
     told = _at(row, fields.order) if fields.order else _first(row, ORDERS)
     if told is None:
         swapped = _first(row, SWAPPED)
@@ -182,20 +189,18 @@ def _orders(row: Row, line: int, fields: Fields, count: int) -> tuple[Order | No
         return ((0, 1), (1, 0)) if _is_of_judgebench(row) and count == 2 else (None,) * count
     each = told if isinstance(told, list) and told and isinstance(told[0], list | bool) else [told] * count
     if len(each) != count:
-        raise FathomError(
-            f"line {line}: got {len(each)} orders of {count} texts; expected one for each, or one for all"
-        )
-    return tuple(_order(one, line) for one in each)
+        raise FathomError(f"{where}: got {len(each)} orders of {count} texts; expected one for each, or one for all")
+    return tuple(_order(one, where) for one in each)
 
 
-def _order(told: Any, line: int) -> Order:
+def _order(told: Any, where: str) -> Order:
     if isinstance(told, bool):
         return (1, 0) if told else (0, 1)
     if isinstance(told, int):
         return (told,)
     if isinstance(told, list) and all(type(place) is int for place in told) and sorted(told) == list(range(len(told))):
         return tuple(told)
-    raise FathomError(f"line {line}: got order {told!r}; expected places from 0 such as [1, 0], or true for swapped")
+    raise FathomError(f"{where}: got order {told!r}; expected places from 0 such as [1, 0], or true for swapped")
 
 
 def _is_of_judgebench(row: Row) -> bool:
@@ -257,7 +262,7 @@ class TranscriptReader:
         made = self.otherwise(transcript.row) if self.otherwise else None
         if made is None and not self.skip:
             example = f"; ids there are, for example, {next(iter(self.comparisons))!r}" if self.comparisons else ""
-            raise FathomError(f"line {transcript.line}: the id {id!r} is not in the source{example}")
+            raise FathomError(f"{transcript.where}: the id {id!r} is not in the source{example}")
         if made is None:
             self.left_out.append(id)
         return made
@@ -274,7 +279,7 @@ class TranscriptReader:
             alone = self.judge.pattern == "pointwise"
             if (len(order) != 1 if alone else len(order) != count) or max(order) >= count:
                 raise FathomError(
-                    f"line {transcript.line}: got order {list(order)} of {count} responses; {type(self.judge).__name__}"
+                    f"{transcript.where}: got order {list(order)} of {count} responses; {type(self.judge).__name__}"
                     f" is shown {'one response at a time' if alone else 'all of them'}"
                 )
         return [_in_comparison(order, comparison) for order in orders]
@@ -285,7 +290,7 @@ class TranscriptReader:
             if self.shown in (None, "each") and texts % count == 0:
                 return "each"
             raise FathomError(
-                f"line {transcript.line}: {texts} texts on {count} responses, which {type(self.judge).__name__} is"
+                f"{transcript.where}: {texts} texts on {count} responses, which {type(self.judge).__name__} is"
                 " shown one at a time; expected a text on each in turn, or the response's place as order"
             )
         if self.shown is not None and self.shown != "each":
@@ -294,7 +299,7 @@ class TranscriptReader:
             self.assumed += 1
             return "source"
         raise FathomError(
-            f"line {transcript.line}: {texts} texts and no order; say how the responses were shown: --shown both (by"
+            f"{transcript.where}: {texts} texts and no order; say how the responses were shown: --shown both (by"
             " turns both ways), source or swapped, or --map order=COLUMN"
         )
 
