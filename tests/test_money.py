@@ -26,6 +26,7 @@ from fathom.errors import FathomError
 from fathom.judges.mix import MixJudge
 from fathom.judging import rows
 from fathom.records import Comparison
+from fathom.scaling.votes import Repeated, Swapped
 from fathom.verdict import Usage
 from serving import HANG, Call, Reply, Server, chat, serving
 
@@ -431,3 +432,19 @@ def test_a_command_without_a_price_prints_the_line_that_is_missing(tmp_path: Pat
     assert len(server.calls) == 0
     assert "no price is known for judge-7b" in str(result.exception)
     assert str(result.exception).endswith(": judge-7b: {prompt: .., completion: ..}")
+
+
+def test_far_more_votes_than_a_bound_allows_wait_for_no_call_and_take_no_memory() -> None:
+    """Ten million votes are cast a few at a time: the bound is met long before the others are thought of."""
+
+    async def run() -> tuple[Server, Metered]:
+        async with serving(lambda _: chat(A)) as server:
+            metered = Metered(OpenAIEngine("m", base_url=server.url), max_tokens=1000)
+            voter = Repeated(Swapped(MixJudge(engine=metered, sampling=Sampling(temperature=1))), 10_000_000)
+            with pytest.raises(SpentError):
+                await voter(PAIRS[0])
+            return server, metered
+
+    server, metered = asyncio.run(run())
+    assert 1 < len(server.calls) <= 1000 // COUNTED.tokens
+    assert metered.usage.tokens <= 1000
