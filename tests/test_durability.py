@@ -8,6 +8,7 @@ import random
 import resource
 import signal
 import sqlite3
+import subprocess
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Coroutine
@@ -21,6 +22,10 @@ from fathom.cli import app
 from serving import HANG, Answer, Seeded, Server, serving
 
 Start = Callable[..., Coroutine[Any, Any, Process]]
+
+
+IGNORING = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+PATIENT = "import fathom.engines.cache as cache; cache.LANDING_SECONDS = 60"
 
 
 def pairs(folder: Path, rows: int) -> Path:
@@ -97,26 +102,68 @@ def test_a_run_killed_at_any_point_asks_nothing_stored_again_and_ends_with_the_s
     with_server(Seeded(latency=0.01), use)
 
 
-def test_ctrl_c_asks_nothing_new_and_what_is_in_flight_lands(tmp_path: Path) -> None:
-    file, out, rows = pairs(tmp_path, 60), tmp_path / "verdicts.jsonl", 60
-    journal = tmp_path / "verdicts.jsonl.journal"
-    patient = "import fathom.engines.cache as cache; cache.LANDING_SECONDS = 60"
+@pytest.mark.parametrize(
+    ("number", "before"),
+    [
+        pytest.param(signal.SIGINT, "", id="ctrl-c"),
+        pytest.param(signal.SIGTERM, "", id="sigterm"),
+        pytest.param(signal.SIGHUP, "", id="sighup"),
+        pytest.param(signal.SIGTERM, IGNORING, id="sigterm where ctrl-c is ignored"),
+    ],
+)
+def test_whatever_ends_a_run_says_how_to_go_on_and_leaves_nothing_half_written(
+    number: signal.Signals, before: str, tmp_path: Path
+) -> None:
+    file, out, rows = pairs(tmp_path, 40), tmp_path / "verdicts.jsonl", 40
 
     async def use(server: Server) -> None:
-        run = await started(*arguments(file, server.url, out), before=patient)
-        await until(lambda: len(server.calls) >= 20, run)
-        run.send_signal(signal.SIGINT)
+        run = await started(*arguments(file, server.url, out), before=f"{PATIENT}; {before}" if before else PATIENT)
+        await until(lambda: len(server.calls) >= 16, run)
+        run.send_signal(number)
         _, stderr = await run.communicate()
-        said = " ".join(stderr.decode().split())
-        assert run.returncode == 130
-        assert f"{journal}: give the same command again" in said
-        assert "Traceback" not in said
-        assert 20 <= stored(journal) == len(server.calls) < rows
-        assert not out.exists()
+        assert " ".join(stderr.decode().split()).endswith(f"{out}.journal: give the same command again to go on")
+        assert "Traceback" not in stderr.decode()
+        assert run.returncode == 128 + number
+        assert 16 <= stored(tmp_path / "verdicts.jsonl.journal") == len(server.calls) < rows
+        left = {path.name.removesuffix("-wal").removesuffix("-shm") for path in tmp_path.iterdir()}
+        assert left == {"pairs.jsonl", "verdicts.jsonl.journal"}
         await finished(await started(*arguments(file, server.url, out)))
         assert len(server.calls) == rows
 
     with_server(Seeded(latency=0.2), use)  # slow enough to be in flight at Ctrl-C
+
+
+def test_who_ignores_hangups_goes_on(tmp_path: Path) -> None:
+    file, out = pairs(tmp_path, 40), tmp_path / "verdicts.jsonl"
+
+    async def use(server: Server) -> None:
+        ignoring = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)"
+        run = await started(*arguments(file, server.url, out), before=ignoring)
+        await until(lambda: len(server.calls) >= 8, run)
+        run.send_signal(signal.SIGHUP)
+        await finished(run)
+
+    with_server(Seeded(latency=0.05), use)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("library", ["typer", "pydantic", "fathom.cli.train"])
+def test_ending_while_the_program_is_still_loaded_shows_no_traceback(library: str, number: signal.Signals) -> None:
+    program = f"""
+import os, sys
+class Amid:
+    def find_spec(self, name, *_):
+        if name == {library!r}:
+            os.kill(os.getpid(), {int(number)})
+sys.meta_path.insert(0, Amid())
+sys.argv[1:] = ["--version"]
+from fathom.__main__ import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == (130 if number == signal.SIGINT else -signal.SIGTERM)
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
 
 
 def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
@@ -201,3 +248,45 @@ def test_the_results_are_the_same_bytes_whatever_the_concurrency(tmp_path: Path)
     assert one == eight == many
     assert one.count(b"\n") == 80
     assert {json.loads(line)["status"] for line in one.splitlines()} == {"ok"}
+
+
+PARTS = """
+import sys
+import time
+from pathlib import Path
+from fathom.atomic import replacing
+
+FOLDER = Path(sys.argv[1])
+
+def work(number):
+    with replacing(FOLDER / f"{number}.jsonl"):
+        (FOLDER / f"begun-{number}").touch()
+        time.sleep(600)
+
+if __name__ == "__main__":
+    from fathom.cli._signals import end_as_interrupted
+    from fathom.reproductions._claims import side_by_side
+
+    end_as_interrupted()
+    try:
+        list(side_by_side(work, [(number,) for number in range(1, 9)]))
+    except KeyboardInterrupt:
+        print("stopped")
+"""
+
+
+def test_the_processes_of_an_experiment_end_with_it_and_leave_nothing_half_written(tmp_path: Path) -> None:
+    program, folder = tmp_path / "parts.py", tmp_path / "made"
+    program.write_text(PARTS)
+    folder.mkdir()
+
+    async def ended() -> None:
+        run = await asyncio.create_subprocess_exec(sys.executable, str(program), str(folder), stdout=PIPE)
+        await until(lambda: any(folder.glob("begun-*")), run)
+        run.send_signal(signal.SIGTERM)
+        stdout, _ = await asyncio.wait_for(run.communicate(), 120)  # the end of the pipe is the end of all who hold it
+        assert stdout == b"stopped\n"
+
+    asyncio.run(ended())
+    assert any(folder.glob("begun-*"))
+    assert [path.name for path in folder.iterdir() if path.name.endswith((".tmp", ".jsonl"))] == []

@@ -6,7 +6,10 @@ The names below are the public ones. Each is imported when it is first used, so 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+
+TYPE_CHECKING = False  # of `typing`, whose import takes longer than all else here: Ctrl-C should be heard by then
+if TYPE_CHECKING:
+    from typing import Any
 
 __version__ = "0.1.0"
 

@@ -3,13 +3,13 @@
 Nothing is imported here that takes time, so that Ctrl-C is heard while the command line is still being loaded.
 """
 
+import _signal  # type: ignore[import-not-found]  # what `signal` is made of, without the modules that it imports
 import os
-import signal
 
 
 def main() -> None:
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, _leave)
+    if _signal.getsignal(_signal.SIGINT) != _signal.SIG_IGN:
+        _signal.signal(_signal.SIGINT, _leave)
     from fathom.cli import main as run
 
     run()

@@ -24,6 +24,8 @@ from fathom.engines.cache import entries
 from fathom.errors import FathomError
 from fathom.verdict import Usage
 
+MADE_OF_RESULTS = frozenset({"best", "compare", "export"})
+"""Verbs whose files have provenance beside them, and are no results."""
 MOST_FAILURES = 5
 """How many kinds of failure are told."""
 
@@ -92,8 +94,8 @@ def find(folder: str | Path) -> list[Run]:
     """The runs below a folder, by path: every file of results that has its provenance beside it."""
     suffix = ".meta.json"
     described = sorted(Path(folder).rglob(f"*.jsonl{suffix}"))
-    results = (path.with_name(path.name.removesuffix(suffix)) for path in described)
-    return [Run(path) for path in results if path.is_file()]
+    results = (Run(path.with_name(path.name.removesuffix(suffix))) for path in described)
+    return [run for run in results if run.path.is_file() and run.meta.get("verb") not in MADE_OF_RESULTS]
 
 
 def opened(paths: Iterable[Path]) -> list[Run]:

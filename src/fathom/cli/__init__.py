@@ -68,8 +68,6 @@ def main() -> None:
     Exit code 2 is for arguments that cannot be understood, 130 for Ctrl-C, 143 for SIGTERM.
     """
     early = signal.getsignal(signal.SIGINT)
-    if early is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
     end_as_interrupted()
     try:
         app()

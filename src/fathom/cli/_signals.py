@@ -3,7 +3,7 @@
     end_as_interrupted()            # from now on each raises KeyboardInterrupt in the main thread
     exit_code(130)                  # 143 where SIGTERM came, else as given
 
-Whoever ignores a signal, as `nohup` does with SIGHUP, goes on ignoring it.
+Whoever ignores a signal, as `nohup` does with SIGHUP and a script's background job with Ctrl-C, goes on ignoring it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,10 @@ _received: list[int] = []
 
 
 def end_as_interrupted() -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and hasattr(signal, "pthread_sigmask"):
+        # `asyncio.run` stops in good order only where Ctrl-C is handled. So it is, and none comes through.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in ENDING:
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _interrupt)

@@ -10,8 +10,11 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import signal
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -44,11 +47,34 @@ def side_by_side(work: Callable[..., None], parts: Sequence[Part]) -> Iterator[P
     `work` must be a function of a module. In each process torch should have one thread.
     """
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=min(os.cpu_count() or 1, len(parts)), mp_context=context) as pool:
+    workers = min(os.cpu_count() or 1, len(parts))
+    with ProcessPoolExecutor(max_workers=workers, mp_context=context, initializer=_end_with_the_parent) as pool:
         futures = {pool.submit(work, *part): part for part in parts}
-        for future in as_completed(futures):
-            future.result()
-            yield futures[future]
+        try:
+            for future in as_completed(futures):
+                future.result()
+                yield futures[future]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            _end(multiprocessing.active_children())
+            raise
+
+
+def _end(processes: Sequence[BaseProcess]) -> None:
+    """More than once: a process takes the first signal for a failure of its part, and may go on with the next one."""
+    while living := [process for process in processes if process.is_alive()]:
+        for process in living:
+            process.terminate()
+        living[0].join(0.5)
+
+
+def _end_with_the_parent() -> None:
+    """In each process: Ctrl-C reaches all, and the first one ends the others, so that only it says so.
+
+    Ended, a process still removes files that are half written.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 
 
 def claim(contrasts: Mapping[str, Interval], bars: Mapping[str, float] | None = None) -> dict[str, Any]:
