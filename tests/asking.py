@@ -18,15 +18,17 @@ Command = Callable[[Path, str], list[str]]
 """The arguments for files in a folder and a server's address."""
 
 
-def write_sources(folder: Path) -> None:
-    """Three labelled pairs, two lists of four responses, and the example of a benchmark."""
+def write_sources(folder: Path, rows: int = 3) -> None:
+    """Labelled pairs, as many lists of four responses but for one, and the example of a benchmark."""
     pairs = [
         {"id": f"p{n}", "prompt": f"Task {n}", "response_a": f"yes {n}", "response_b": "no", "label": "AB"[n % 2]}
-        for n in range(3)
+        for n in range(rows)
     ]
-    lists = [{"id": f"l{n}", "prompt": f"Task {n}", "responses": [f"{n}", "two", "three", "four"]} for n in range(2)]
-    for name, rows in (("pairs", pairs), ("lists", lists)):
-        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    lists = [
+        {"id": f"l{n}", "prompt": f"Task {n}", "responses": [f"{n}", "two", "three", "four"]} for n in range(rows - 1)
+    ]
+    for name, written in (("pairs", pairs), ("lists", lists)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in written))
     write_example(bench.find("judgebench"), folder / "judgebench")
 
 

@@ -194,9 +194,11 @@ def test_a_run_stops_at_its_bound_and_goes_on_from_there(pairs: Path, says_a: Pa
         judge(pairs, "--model", says_a, "--out", out, "--max-total-tokens", 2000)
     assert not out.exists()
     judge(pairs, "--model", says_a, "--out", out)
-    spent = meta_of(out)["spent"]
+    spent, by_all = (meta_of(out)["spent"][runs] for runs in ("this_run", "all_runs"))
     row_tokens = [row["tokens"]["prompt"] + row["tokens"]["completion"] for row in rows_of(out)]
     assert 0 < spent["prompt_tokens"] + spent["completion_tokens"] < sum(row_tokens)
+    assert by_all["prompt_tokens"] + by_all["completion_tokens"] == sum(row_tokens)
+    assert (by_all["runs"], by_all["cost"]) == (2, None)
     assert spent["cost"] is None
     assert 0 < spent["shareable"] < 1
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from pathlib import Path
 
 import pytest
 
 from asking import COMMANDS, run, write_sources
+from fathom.engines.cache import entries
 from fathom.errors import FathomError, Incomplete
 from serving import Answer, Call, Reply, chat
 
@@ -103,6 +105,31 @@ def test_the_same_command_asks_only_what_failed_and_ends_well(folder: Path) -> N
     assert isinstance(first.exception, Incomplete)
     assert second.exit_code == 0
     assert len(server.calls) == 6 + 2
+
+
+@pytest.mark.parametrize("verb", [verb for verb in COMMANDS if verb != "eval"])  # its example has two rows
+def test_a_key_that_is_refused_stops_every_verb_with_one_line_and_keeps_what_is_finished(
+    verb: str, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls: list[Call] = []
+
+    def refusing_after_the_first(call: Call) -> Reply:
+        calls.append(call)
+        return chat(A) if len(calls) == 1 else Reply(401, b'{"error": {"message": "no such key"}}')
+
+    write_sources(folder, rows=40)
+    server, [result] = run(refusing_after_the_first, lambda url: COMMANDS[verb](folder, url))
+    assert isinstance(result.exception, FathomError), result.output
+    assert result.exception.exit_code == 1
+    said = str(result.exception)
+    assert "401" in said
+    assert "what is finished is in" in said
+    assert "\n" not in said
+    assert len(server.calls) <= 60  # those in flight, of 80 or more; two engines have as many each
+    [journal] = [path for path in (folder / "out").rglob("*journal*") if path.suffix in (".journal", ".sqlite")]
+    assert len(list(entries(journal))) == 1
+    gc.collect()  # a failure that nobody waited for would be reported by now
+    assert "never retrieved" not in caplog.text
 
 
 @pytest.mark.parametrize(("verb", "kept"), [("synth", "mix.jsonl"), ("rejection-sample", "rft.jsonl")])

@@ -409,7 +409,7 @@ def test_a_command_tells_unknown_spending_as_unknown(tmp_path: Path) -> None:
     _, result = by_command(Till(NO_USAGE, COUNTED), tmp_path, "--prices", str(tmp_path / "prices.yaml"))
     assert result.exit_code == 0
     assert "unknown in all (40 of 40 calls reported no token usage; estimated: " in result.stderr
-    spent = json.loads((tmp_path / "out.jsonl.meta.json").read_text())["spent"]
+    spent = json.loads((tmp_path / "out.jsonl.meta.json").read_text())["spent"]["this_run"]
     assert (spent["prompt_tokens"], spent["completion_tokens"], spent["cost"]) == (None, None, None)
     assert spent["unknown_calls"] == 40
     assert 0 < spent["estimated_cost"] < 1

@@ -75,6 +75,11 @@ def test_a_number_out_of_range_is_refused_before_any_call_and_named(
         (("--judge", "spct", "--judge-option", "binary=perhaps"), "must be a valid boolean"),
         (("--judge-option", "colour=red"), "the judge 'mix' has no colour"),
         (("--engine-option", "colour=red"), "colour"),
+        (
+            ("--engine-option", "retries=many"),
+            "--engine-option retries='many' of the engine 'openai' must be a valid integer",
+        ),
+        (("--engine-option", "extra_body=5"), "--engine-option extra_body=5 of the engine 'openai' must be a valid"),
         (("--no-swap", "--votes", "2"), "add --temperature"),
         (("--engine", "local"), "--engine local asks no server"),
         (("--max-cost", "1"), "no price is known for judge-7b"),

@@ -204,12 +204,12 @@ def describe(run: Run, summary: Mapping[str, Any]) -> None:
         made = {"engine": session.cached.identity, "judge": repr(replace(session.reward_model, engine=None))}
         if session.meta is not None:
             made["meta"] = session.meta.scorer.identity
-        told = {"summary": summary, "spent": spending(session.metered)}
+        told = {"summary": summary, "spent": spending(session.metered, session.cached.path)}
         write_json(beside(out, "meta.json"), provenance({**run.config, **made}, run.inputs) | told)
     report(run.comparisons.skipped, beside(out, "skipped.jsonl") if out else None)
     if run.claim:
         run.claim.seal()
-    typer.echo(spent_in_words(session.metered), err=True)
+    typer.echo(spent_in_words(session.metered, session.cached.path), err=True)
 
 
 def finish(run: Run, fail_on: str) -> None:

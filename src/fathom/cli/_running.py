@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fathom.errors import FathomError, Interrupted
 
 if TYPE_CHECKING:
+    from fathom.engines.ledger import Spent
     from fathom.engines.metering import Metered
 
 
@@ -43,22 +44,45 @@ def _how_to_go_on(journal: Path) -> str:
     return f"what is finished is in {journal}: give the same command again to go on"
 
 
-def spent_in_words(metered: Metered) -> str:
-    """The last line of a run."""
+def spent_in_words(metered: Metered, journal: Path | None) -> str:
+    """The last line of a run: what it spent, and what all runs on its journal did, where it is not the only one."""
+    by_all = _by_all(journal)
+    more = f"; by all {by_all.runs} runs on {journal}: {_in_words(by_all)}" if by_all and by_all.runs > 1 else ""
     if metered.shareable is None:
-        return "spent by this run: nothing, all completions were in the journal"
+        return f"spent by this run: nothing, all completions were in the journal{more}"
     shared = f"{metered.shareable:.0%} of the prompts' text can be cached as prefixes"
-    return f"spent by this run: {metered}; {shared}"
+    return f"spent by this run: {metered}; {shared}{more}"
 
 
-def spending(metered: Metered) -> dict[str, Any]:
-    """What a run records of its spending. What it found in the journal was spent by another."""
+def _in_words(spent: Spent) -> str:
+    cost = "cost unknown" if spent.cost is None else f"${spent.cost:,.2f}"
+    if spent.usage.unknown_calls:
+        return f"{spent.usage}, {cost}"
+    return f"{spent.usage.tokens:,} tokens, {cost}"
+
+
+def _by_all(journal: Path | None) -> Spent | None:
+    from fathom.engines.ledger import spent_by_all
+
+    return spent_by_all(journal) if journal else None
+
+
+def spending(metered: Metered, journal: Path | None) -> dict[str, Any]:
+    """What a run records of its spending, and of that of all runs on its journal, its own included.
+
+    What a run finds in the journal was spent by another. Where calls reported no usage, the counts are a lower bound,
+    or None, and `unknown_calls` says how many those are.
+    """
     from fathom.metrics.rows import reported
 
     estimated = {"estimated_tokens": metered.estimated.tokens, "estimated_cost": metered.estimated_cost}
+    by_all = _by_all(journal)
     return {
-        **reported(metered.usage),
-        "cost": metered.cost,
-        **(estimated if metered.usage.unknown_calls else {}),
-        "shareable": metered.shareable,
+        "this_run": {
+            **reported(metered.usage),
+            "cost": metered.cost,
+            **(estimated if metered.usage.unknown_calls else {}),
+            "shareable": metered.shareable,
+        },
+        "all_runs": by_all and {"runs": by_all.runs, **reported(by_all.usage), "cost": by_all.cost},
     }

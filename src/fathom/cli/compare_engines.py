@@ -89,14 +89,14 @@ def command(
     show("engines", {"both": tally}, _LINES)
     for id, pair in tally.first:
         typer.echo(_told(id, pair), err=True)
-    _report(comparisons, metered, out)
+    _report(comparisons, metered, out, path)
     if out and is_replaceable(out):
         config = flat(judge) | flat(bounds) | source.model_dump()
         config |= {"file": file, "model": model, "engine": engine, "swap": swap, "max_tokens": max_tokens, "seed": seed}
         told = {
             "engines": [each.identity for each in metered],
             "summary": tally.summary(),
-            "spent": [spending(each) for each in metered],
+            "spent": [spending(each, path) for each in metered],
         }
         write_json(beside(out, "meta.json"), provenance(config, comparisons.files) | told)
     raise typer.Exit(int(tally.agree < tally.comparisons))
@@ -150,14 +150,14 @@ def _voter_of(judge: Judge, swap: bool) -> Callable[[Engine], Voter]:
     return lambda asked: Swapped(replace(judge, engine=asked)) if swapped else replace(judge, engine=asked)
 
 
-def _report(comparisons: Comparisons, metered: Sequence[Metered], out: Path | None) -> None:
+def _report(comparisons: Comparisons, metered: Sequence[Metered], out: Path | None, journal: Path | None) -> None:
     from fathom.cli._running import spent_in_words
     from fathom.cli._skipped import report
     from fathom.outputs import beside, is_replaceable
 
     report(comparisons.skipped, beside(out, "skipped.jsonl") if out and is_replaceable(out) else None)
     for number, each in enumerate(metered, 1):
-        typer.echo(f"engine {number}: {spent_in_words(each)}", err=True)
+        typer.echo(f"engine {number}: {spent_in_words(each, journal)}", err=True)
 
 
 def _engines(arguments: Sequence[str], model: str) -> list[EngineSettings]:

@@ -96,10 +96,10 @@ def command(
     config |= {"file": file, "samples": samples, "hints": hints, "concurrency": concurrency}
     config |= {"engine": teacher.identity}
     config.pop("journal")
-    told = provenance(config, rows.files) | {"spent": spending(teacher)}
+    told = provenance(config, rows.files) | {"spent": spending(teacher, journal)}
     rejection.write(result, out, told)
     typer.echo(rejection.table(result))
-    typer.echo(spent_in_words(teacher), err=True)
+    typer.echo(spent_in_words(teacher, journal), err=True)
     check_failures(counts, fail_on, teacher.failure, completed=teacher.completed)
     check_kept(rejection.warning(result), fail_on)
 

@@ -139,10 +139,10 @@ def command(
     result = synth.Result(settings, tuple(pieces))
     config = flat(engine) | flat(bounds) | flat(sampling) | source.model_dump() | own | {"engine": teacher.identity}
     config.pop("journal")
-    told = provenance(config, rows.files) | {"spent": spending(teacher)}
+    told = provenance(config, rows.files) | {"spent": spending(teacher, journal)}
     synth.write(result, out, told)
     typer.echo(synth.table(result))
-    typer.echo(spent_in_words(teacher), err=True)
+    typer.echo(spent_in_words(teacher, journal), err=True)
     check_failures(counts, fail_on, teacher.failure, completed=teacher.completed)
     check_kept(synth.warning(result), fail_on)
 

@@ -19,10 +19,11 @@ import json
 import os
 import sqlite3
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import fields
-from functools import partial
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
@@ -36,7 +37,9 @@ from fathom.engines import (
     RunStoppedError,
     Sampling,
     TokenLogprob,
+    ledger,
 )
+from fathom.engines.metering import Metered
 from fathom.errors import FathomError
 from fathom.verdict import Usage
 
@@ -56,8 +59,8 @@ class CachedEngine(EngineWrapper):
     Raises FathomError when `path` cannot be opened as a journal; the file is made with the first completion. Close it,
     or use it as a context manager. Left by an exception, Ctrl-C among them, `async with` asks nothing more, and what is
     in flight has `LANDING_SECONDS` to be stored, or as long as a RunStoppedError says. `with` is for `Voter.run`, of
-    which nothing is in flight any more when
-    its loop is left.
+    which nothing is in flight any more when its loop is left. What an engine that is metered has spent is kept with the
+    completions (`fathom.engines.ledger`).
     """
 
     def __init__(self, engine: Engine, path: str | Path) -> None:
@@ -69,9 +72,9 @@ class CachedEngine(EngineWrapper):
         self._flying: dict[str, asyncio.Task[Completion]] = {}
         # One thread owns the connection, so the event loop never waits for the disk.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
-        self._journal = self._thread.submit(_Journal, self.path).result()
+        self._journal = self._thread.submit(_Journal, self.path, engine).result()
         self._find = _Together(self._thread, self._journal.find)
-        self._write = _Together(self._thread, partial(self._journal.write, engine))
+        self._write = _Together(self._thread, self._journal.write)
 
     async def complete(self, request: Request) -> Completion:
         """The stored completion, or a new one, returned after it was stored. Raises errors as `engine` does."""
@@ -254,8 +257,10 @@ class _Journal:
     Raises FathomError at once where it could not be made, and for a file that is no journal.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, engine: Engine) -> None:
         self.path = path
+        self.engine = engine
+        self._run = uuid.uuid4().hex
         self._connection: sqlite3.Connection | None = None
         if self._is_there():
             self._connection = _open(path)
@@ -271,8 +276,16 @@ class _Journal:
             return [None] * len(keys)
         return _find(self._opened(), keys)
 
-    def write(self, engine: Engine, rows: Sequence[tuple[str, str, str]]) -> list[None]:
-        return _write(self._opened(), engine, rows)
+    def write(self, rows: Sequence[tuple[str, str, str]]) -> list[None]:
+        connection = self._opened()
+        with connection:
+            _write(connection, self.engine, rows)
+            self._record(connection)
+        return [None] * len(rows)
+
+    def _record(self, connection: sqlite3.Connection) -> None:
+        if isinstance(self.engine, Metered):
+            ledger.record(connection, self._run, self.engine)
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -280,6 +293,12 @@ class _Journal:
         return self._connection
 
     def close(self) -> None:
+        """Writes down what calls spent that left no completion, also where they were all."""
+        if isinstance(self.engine, Metered) and self.engine.usage != Usage():
+            with suppress(sqlite3.Error, FathomError):  # a full disk was told when completions were written
+                connection = self._opened()
+                with connection:
+                    self._record(connection)
         if self._connection is not None:
             self._connection.close()
 
@@ -303,6 +322,7 @@ def _open(path: Path) -> sqlite3.Connection:
         if "request" not in {column[1] for column in connection.execute("PRAGMA table_info(completions)")}:
             connection.execute("ALTER TABLE completions ADD COLUMN request TEXT")
         connection.execute("CREATE TABLE IF NOT EXISTS engines (identity TEXT PRIMARY KEY)")
+        ledger.prepare(connection)
         connection.commit()
     except (OSError, sqlite3.Error) as error:
         raise FathomError(f"cannot use {path} as a journal: {error}; give another file with --journal") from error
@@ -339,13 +359,11 @@ def _find(connection: sqlite3.Connection, keys: Sequence[str]) -> list[str | Non
     return [None if row is None else str(row[0]) for row in rows]
 
 
-def _write(connection: sqlite3.Connection, engine: Engine, rows: Sequence[tuple[str, str, str]]) -> list[None]:
-    with connection:
-        # A key is a hash, so without this nobody could say whose completions these are, and ask for them again.
-        connection.execute("INSERT OR IGNORE INTO engines VALUES (?)", (engine.identity,))
-        statement = "INSERT OR IGNORE INTO completions (key, request, completion) VALUES (?, ?, ?)"
-        connection.executemany(statement, rows)
-    return [None] * len(rows)
+def _write(connection: sqlite3.Connection, engine: Engine, rows: Sequence[tuple[str, str, str]]) -> None:
+    # A key is a hash, so without this nobody could say whose completions these are, and ask for them again.
+    connection.execute("INSERT OR IGNORE INTO engines VALUES (?)", (engine.identity,))
+    statement = "INSERT OR IGNORE INTO completions (key, request, completion) VALUES (?, ?, ?)"
+    connection.executemany(statement, rows)
 
 
 class _Together(Generic[Item, Found]):

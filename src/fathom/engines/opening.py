@@ -6,7 +6,11 @@ metered = meter(engine, settings, BoundSettings(max_cost=5.0))
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any, get_type_hints
+
 import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from fathom import engines
 from fathom.checkpoints import located
@@ -23,7 +27,22 @@ NO_MODEL = frozenset({"mini-teacher"})
 def open_engine(settings: EngineSettings) -> Engine:
     """The engine that the settings name. Raises FathomError for one that cannot be had, or does not take a setting."""
     require_model(settings)
+    _check_options(settings)
     return engines.open(settings.name, settings.model and located(settings.model), **settings.arguments)
+
+
+def _check_options(settings: EngineSettings) -> None:
+    """Raises FathomError for an option of another type than the engine takes, which it might notice at a call only."""
+    if settings.name not in engines.ENGINES:
+        return
+    module, kind = engines.ENGINES[settings.name]
+    hints = get_type_hints(getattr(import_module(module), kind).__init__)
+    for name, value in settings.arguments.items():
+        try:
+            TypeAdapter(hints.get(name, Any), config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
+        except ValidationError as error:
+            message = error.errors(include_url=False)[0]["msg"].replace("Input should be", "must be")
+            raise FathomError(f"--engine-option {name}={value!r} of the engine {settings.name!r} {message}") from None
 
 
 def require_model(settings: EngineSettings) -> None:
