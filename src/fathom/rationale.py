@@ -18,9 +18,10 @@ from statistics import fmean
 from typing import Literal
 
 from fathom.transcript.blocks import Block, blocks, owned
+from fathom.transcript.characters import unix_lines
 from fathom.transcript.choices import Outcome, sub_verdict
 from fathom.transcript.endings import ends_open, refuses
-from fathom.transcript.page import Page, unix_lines
+from fathom.transcript.page import Page
 from fathom.transcript.verdicts import final_verdicts
 
 Choice = Literal["A", "B", "tie"]

@@ -14,9 +14,11 @@ from itertools import islice
 from typing import NamedTuple, TypeVar
 
 from fathom.rationale import Status
-from fathom.transcript.choices import CONDITION
-from fathom.transcript.mentions import REVISION, around, is_denied, is_imagined, is_quoted, is_spoken
+from fathom.transcript.mentions import is_denied, is_quoted, is_reported, standing
 from fathom.transcript.page import Page
+from fathom.transcript.rivals import Claim
+from fathom.transcript.sentences import around
+from fathom.transcript.withdrawals import taken_back
 
 Value = TypeVar("Value", bound=Hashable)
 
@@ -31,9 +33,10 @@ _AROUND = " \t\n*_`$\"'“”‘’«»「」『』【】《》()[]{}"
 
 
 class Said(NamedTuple):
-    """What stands on the line or in the tag, in lower case, and where it ends on the page."""
+    """What stands on the line or in the tag, in lower case, and where that starts and ends on the page."""
 
     value: str
+    start: int
     end: int
 
 
@@ -51,7 +54,7 @@ def tagged(page: Page, tag: str) -> list[Said]:
     What closes the text is given whatever leads up to it: "rather than B: <answer>A</answer>".
     """
     pattern = re.compile(rf"<{tag}>([^<]{{0,80}})</{tag}>")
-    return [Said(match[1], match.end()) for match in _found(pattern, page) if _is_given(page, *match.span())]
+    return [Said(match[1], match.start(), match.end()) for match in _found(pattern, page) if _is_given(page, *match.span())]
 
 
 def _found(pattern: re.Pattern[str], page: Page) -> list[re.Match[str]]:
@@ -61,22 +64,23 @@ def _found(pattern: re.Pattern[str], page: Page) -> list[re.Match[str]]:
 
 def _is_mentioned(page: Page, match: re.Match[str]) -> bool:
     line = page.folded[match.start() + 1 : page.line_end(match.end())]
-    return ">" in match[1] or "~~" in line or is_quoted(page, match.start(2), match.end())
+    if ">" in match[1] or "~~" in line or is_quoted(page, match.start(2), match.end()):
+        return True
+    before, _ = around(page.folded, match.start(2), match.end())
+    return is_denied(before) or is_reported(before)
 
 
 def _is_given(page: Page, start: int, end: int) -> bool:
-    before, behind = around(page, start, end)
-    if is_quoted(page, start, end) or is_spoken(before):
-        return False
     closes = not page.folded[end:].strip()
-    return closes or not (is_denied(before) or is_imagined(before) or CONDITION.match(behind))
+    how = standing(page, start, end, *around(page.folded, start, end))
+    return how in (("given", "imagined") if closes else ("given",))
 
 
 def _line(page: Page, start: int) -> Said:
     end = page.line_end(start)
     while not page.folded[start:end].strip(_NOTHING) and end < len(page.folded):
         start, end = end + 1, page.line_end(end + 1)
-    return Said(page.folded[start:end], end)
+    return Said(page.folded[start:end], start, end)
 
 
 def bare(value: str) -> str:
@@ -85,22 +89,31 @@ def bare(value: str) -> str:
 
 
 def agreed(
-    page: Page, said: Sequence[Said], read: Callable[[str], Value | None], *, finished: bool = True
+    page: Page,
+    said: Sequence[Said],
+    read: Callable[[str], Value | None],
+    claim: Callable[[Value], Claim],
+    *,
+    finished: bool = True,
 ) -> Value | Status:
     """What all that is said amounts to, or why that is nothing: it cannot be read, it differs, the text takes it back.
 
-    In a text that was cut off it must be the very end.
+    `claim` puts a value into the form in which the opposite can be recognised. In a text that was cut off it must be
+    the very end.
     """
     values = {read(each.value) for each in said}
-    rest = after(page, said)
-    if not finished and (len(values) != 1 or None in values or rest.strip()):
+    if not finished and (len(values) != 1 or None in values or after(page, said).strip()):
         return Status.TRUNCATED
     if not values:
         return Status.MISSING
-    if len(values) > 1 or REVISION.search(rest):
+    if len(values) > 1:
         return Status.CONTRADICTORY
     value = values.pop()
-    return Status.INVALID if value is None else value
+    if value is None:
+        return Status.INVALID
+    repeated = (said[0].end, said[-1].start) if len(said) > 1 else None
+    is_taken_back = taken_back(page, said[-1].end, claim(value), repeated=repeated)
+    return Status.CONTRADICTORY if is_taken_back else value
 
 
 def after(page: Page, said: Sequence[Said]) -> str:

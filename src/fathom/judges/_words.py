@@ -19,10 +19,13 @@ from fathom.judges._templated import scored
 from fathom.rationale import Status
 from fathom.transcript.mentions import is_denied
 from fathom.transcript.page import Page
+from fathom.transcript.rivals import Claim
+from fathom.transcript.withdrawals import taken_back
 from fathom.verdict import Vote
 
 _NAMES = ("verdict", "judge?ment", "answer")
 _CLAUSE_ENDS = re.compile(r"[.,;:!?\n]")
+_OF_PART = re.compile(r"\b(?:steps?|lines?|parts?|paragraphs?|setup|approach|method|format|beginning|idea)(?: \w+)? (?:is|are|was|were)$")
 _AROUND = " *_\"'()"
 
 
@@ -37,17 +40,32 @@ def word(text: str, words: Mapping[str, float], *, finished: bool = True) -> flo
     if not finished:
         return Status.TRUNCATED
     lines = next((lines for name in _NAMES if (lines := named(page, name))), [])
-    said = agreed(page, lines, lambda value: words.get(bare(value)))
+    said = agreed(page, lines, lambda value: words.get(bare(value)), _claim)
+    if said is Status.MISSING:
+        return _first_line(page, words)
     if isinstance(said, Status):
         return said
     return said if _later(after(page, lines), words) <= {said} else Status.CONTRADICTORY
 
 
+def _claim(value: float) -> Claim:
+    return Claim("word", value)
+
+
+def _first_line(page: Page, words: Mapping[str, float]) -> Status:
+    """A word that more follows is no verdict; whether it is taken back tells which kind of none."""
+    end = page.line_end(1)
+    first = words.get(bare(page.folded[:end]))
+    return Status.CONTRADICTORY if first is not None and taken_back(page, end, _claim(first)) else Status.MISSING
+
+
 def _later(text: str, words: Mapping[str, float]) -> set[float]:
     """What clauses that end in one of the words say: what it stands for, or the opposite where they deny it."""
     clauses = (clause.rstrip(_AROUND).rpartition(" ") for clause in _CLAUSE_ENDS.split(text))
-    found = ((before[-300:], words.get(last.lstrip(_AROUND))) for before, _, last in clauses)
-    return {1 - value if is_denied(before) else value for before, value in found if value is not None}
+    found = (
+        (before[-300:], words.get(last.lstrip(_AROUND))) for before, _, last in clauses if not _OF_PART.search(before)
+    )
+    return {1 - value if is_denied(f"{before} ") else value for before, value in found if value is not None}
 
 
 def vote_of_word(text: str, words: Mapping[str, float], *, finished: bool) -> Vote:

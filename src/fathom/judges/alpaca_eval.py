@@ -17,6 +17,7 @@ from typing import ClassVar
 
 from fathom.engines import Completion
 from fathom.judges._probabilities import Choices
+from fathom.judges._published import spoken
 from fathom.judges._templated import TemplatedJudge, absent, named
 from fathom.rationale import Status
 from fathom.records import Comparison
@@ -42,9 +43,10 @@ class AlpacaEvalJudge(TemplatedJudge):
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
         """The text must be the name of an output; one token is cut off by its limit as a rule."""
-        if text.strip() in NAMES:
-            return named(NAMES.index(text.strip()), text)
-        return Vote(Status.INVALID, text=text) if text.strip() else absent(text, finished=finished)
+        said = spoken(text)
+        if said in NAMES:
+            return named(NAMES.index(said), text)
+        return Vote(Status.INVALID, text=text) if said else absent(text, finished=finished and said is not None)
 
     def read_completion(self, completion: Completion, comparison: Comparison) -> Vote:
         """The likely tokens in the first place decide, whichever was drawn; what is not among them has no probability.

@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from fathom.judges._probabilities import Choices
+from fathom.judges._published import said_after, spoken
 from fathom.judges._templated import TemplatedJudge, absent, json_object, named
 from fathom.judges.alpaca_eval import NAMES
 from fathom.rationale import Status
 from fathom.records import Comparison
+from fathom.transcript.rivals import Claim
+from fathom.transcript.withdrawals import takes_back
 from fathom.verdict import Vote
 
 
@@ -31,12 +34,14 @@ class AlpacaEvalCoTJudge(TemplatedJudge):
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
         """The output ranked first wins. Where both are first there is no rule, and the vote is contradictory."""
-        if not text.strip():
-            return absent(text, finished=finished)
-        ranks = _ranks((json_object(text) or {}).get("ordered_models"))
+        said = spoken(text)
+        if not said:
+            return absent(text, finished=finished and said is not None)
+        table = json_object(said) or {}
+        ranks = _ranks(table.get("ordered_models"))
         if ranks is None:
             return Vote(Status.INVALID if finished else Status.TRUNCATED, text=text)
-        if ranks == (1, 1):
+        if ranks == (1, 1) or takes_back(said_after(table, "ordered_models"), Claim("other")):
             return Vote(Status.CONTRADICTORY, text=text)
         return named(ranks.index(1), text)
 

@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fathom.judges._probabilities import Choices
-from fathom.judges._templated import TemplatedJudge, absent, named
+from fathom.judges._published import PublishedJudge, pair_claim
+from fathom.judges._templated import absent, named
 from fathom.rationale import Status
 from fathom.records import Comparison
+from fathom.transcript.page import Page
 from fathom.verdict import Vote
 
 LEVELS: Mapping[str, tuple[float, float]] = {
@@ -31,7 +33,7 @@ _VERDICT = re.compile(r"\[\[([AB<>=]+)\]\]")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ArenaHardJudge(TemplatedJudge):
+class ArenaHardJudge(PublishedJudge):
     """Judges pairs, after an answer of its own."""
 
     choices: ClassVar[Choices] = {"A>>B": 0, "A>B": 0, "A=B": None, "B>A": 1, "B>>A": 1}
@@ -42,16 +44,19 @@ class ArenaHardJudge(TemplatedJudge):
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
         """All verdicts in the text must be the same, to the letter: `[[A>>B]]` and `[[A>B]]` contradict each other."""
-        verdicts = set(_VERDICT.findall(text))
-        if not verdicts:
-            return absent(text, finished=finished)
+        page = Page.of(text)
+        found = [] if page is None else list(_VERDICT.finditer(page.text))
+        verdicts = {match[1] for match in found}
+        if page is None or not verdicts:
+            return absent(text, finished=finished and page is not None)
         if len(verdicts) > 1:
             return Vote(Status.CONTRADICTORY, text=text)
         scores = LEVELS.get(verdicts.pop())
         if scores is None:
             return Vote(Status.INVALID, text=text)
         winner = None if scores[0] == scores[1] else int(scores[1] > scores[0])
-        return named(winner, text, scores)
+        away = self.taken_away(page, [match.span() for match in found], pair_claim(winner))
+        return named(winner, text, scores) if away is None else Vote(away, text=text)
 
 
 JUDGE = ArenaHardJudge

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fathom.judges._probabilities import Choices
-from fathom.judges._templated import TemplatedJudge, absent, named
+from fathom.judges._published import PublishedJudge, pair_claim
+from fathom.judges._templated import absent, named
 from fathom.rationale import Status
 from fathom.records import Comparison
+from fathom.transcript.page import Page
 from fathom.verdict import Vote
 
 BEFORE = "final decision is "
@@ -22,7 +24,7 @@ DECISIONS: Mapping[str, int | None] = {"response 1": 0, "response 2": 1, "tie": 
 
 
 @dataclass(frozen=True, kw_only=True)
-class AutoJJudge(TemplatedJudge):
+class AutoJJudge(PublishedJudge):
     """Judges pairs."""
 
     gives_scores: ClassVar[bool] = False
@@ -34,12 +36,19 @@ class AutoJJudge(TemplatedJudge):
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
         """What the last `final decision is ` is followed by begins with a decision, in letters of any case."""
-        _, found, rest = text.strip().rpartition(BEFORE)
-        if not found:
-            return absent(text, finished=finished)
-        said = rest.strip().lower()
-        winners = [winner for decision, winner in DECISIONS.items() if said.startswith(decision)]
-        return named(winners[0], text) if winners else Vote(Status.INVALID, text=text)
+        page = Page.of(text)
+        at = -1 if page is None else page.text.rfind(BEFORE)
+        if page is None or at < 0:
+            return absent(text, finished=finished and page is not None)
+        start = at + len(BEFORE)
+        said = page.text[start:].strip().lower()
+        decisions = [decision for decision in DECISIONS if said.startswith(decision)]
+        if not decisions:
+            return Vote(Status.INVALID, text=text)
+        winner = DECISIONS[decisions[0]]
+        end = page.folded.index(decisions[0], start) + len(decisions[0])
+        away = self.taken_away(page, [(at, end)], pair_claim(winner))
+        return named(winner, text) if away is None else Vote(away, text=text)
 
 
 JUDGE = AutoJJudge

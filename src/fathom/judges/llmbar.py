@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from fathom.judges._probabilities import Choices
-from fathom.judges._templated import TemplatedJudge, absent, named
+from fathom.judges._published import PublishedJudge, pair_claim
+from fathom.judges._templated import absent, named
 from fathom.records import Comparison
+from fathom.transcript.page import Page
 from fathom.verdict import Vote
 
 Style = Literal["plain", "cot"]
@@ -27,7 +29,7 @@ _PATTERNS: Mapping[Style, tuple[re.Pattern[str], re.Pattern[str]]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class LLMBarJudge(TemplatedJudge):
+class LLMBarJudge(PublishedJudge):
     """Judges pairs: `plain` wants nothing but the name of the output, `cot` an explanation that ends with it."""
 
     style: Style = "plain"
@@ -43,9 +45,13 @@ class LLMBarJudge(TemplatedJudge):
 
         Plain: at the start of a line. CoT: "Output (a) is better" and one more character.
         """
+        page = Page.of(text)
+        if page is None:
+            return absent(text, finished=False)
         for winner, pattern in enumerate(_PATTERNS[self.style]):
-            if pattern.search(text.strip()):
-                return named(winner, text)
+            if spans := [(page.text.index("O", match.start()), match.end()) for match in pattern.finditer(page.text)]:
+                away = self.taken_away(page, spans, pair_claim(winner), reasons=False)
+                return named(winner, text) if away is None else Vote(away, text=text)
         return absent(text, finished=finished)
 
 

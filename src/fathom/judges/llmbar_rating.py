@@ -17,7 +17,10 @@ from fathom.judges import Pattern
 from fathom.judges._templated import TemplatedJudge, absent, scored
 from fathom.rationale import Status
 from fathom.records import Comparison
+from fathom.transcript.page import Page
 from fathom.verdict import Vote
+
+SCORES = range(11)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +34,16 @@ class LLMBarRatingJudge(TemplatedJudge):
         return "llmbar/rating"
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
-        if not text.strip():
-            return absent(text, finished=finished)
+        """Invalid where it is another than those from 0 to 10."""
+        page = Page.of(text)
+        said = "" if page is None else page.text.strip()
+        if not said:
+            return absent(text, finished=finished and page is not None)
         try:
-            return scored(float(int(text)), text)
-        except (ValueError, OverflowError):
+            score = int(said)
+        except ValueError:
             return Vote(Status.INVALID, text=text)
+        return scored(float(score), text) if score in SCORES else Vote(Status.INVALID, text=text)
 
 
 JUDGE = LLMBarRatingJudge

@@ -16,12 +16,20 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fathom.judges import Pattern
-from fathom.judges._templated import TemplatedJudge, absent, scored
+from fathom.judges._published import PublishedJudge
+from fathom.judges._templated import absent, scored
 from fathom.rationale import Status
 from fathom.records import Comparison
+from fathom.transcript.page import Page
+from fathom.transcript.rivals import Claim
 from fathom.verdict import Vote
 
 RIGHT = 1.0
+_FIELDS = re.compile(
+    r"Final Judgement:(?P<judgement>(?:(?!First Error Step:).)*)First Error Step:"
+    r"(?P<step>(?:(?!Error Analysis:).)*)Error Analysis:(?:\s*(?:[Nn]one|[Nn]o|N/A)\b)?",
+    re.DOTALL,
+)
 _NUMBER = re.compile(r"\d+", re.ASCII)
 _MOST_DIGITS = 6
 
@@ -37,7 +45,7 @@ def first_error(score: float) -> int | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MRGSM8KJudge(TemplatedJudge):
+class MRGSM8KJudge(PublishedJudge):
     """Scores solutions, each alone."""
 
     pattern: ClassVar[Pattern] = "pointwise"
@@ -52,24 +60,19 @@ class MRGSM8KJudge(TemplatedJudge):
         A solution that is called wrong without a step is invalid, because there is no score for it. So is "incorrect"
         with more words, which the published code takes for "correct".
         """
-        judgement = _between(text, "Final Judgement:", "First Error Step:")
-        step = _between(text, "First Error Step:", "Error Analysis:")
-        if judgement is None or step is None:
-            return absent(text, finished=finished)
-        said = judgement.strip().lower()
+        page = Page.of(text)
+        found = None if page is None else _FIELDS.search(page.text)
+        if page is None or found is None:
+            return absent(text, finished=finished and page is not None)
+        said = found["judgement"].strip().lower()
         wrong, right = "wrong" in said or said == "incorrect", "correct" in said.replace("incorrect", "")
         if wrong and right:
             return Vote(Status.CONTRADICTORY, text=text)
-        if right:
-            return scored(RIGHT, text)
-        number = _step(step) if wrong else None
-        return scored(step_score(number), text) if number else Vote(Status.INVALID, text=text)
-
-
-def _between(text: str, start: str, end: str) -> str | None:
-    _, _, rest = text.partition(start)
-    found, mark, _ = rest.partition(end)
-    return found if mark else None
+        number = _step(found["step"]) if wrong else None
+        if not right and not number:
+            return Vote(Status.INVALID, text=text)
+        away = self.taken_away(page, [found.span()], Claim("word", float(right)), reasons=False)
+        return scored(step_score(number), text) if away is None else Vote(away, text=text)
 
 
 def _step(text: str) -> int | None:

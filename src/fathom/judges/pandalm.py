@@ -10,20 +10,22 @@ Published figures count what cannot be read as a tie; here it has a status of it
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from fathom.judges._probabilities import Choices
-from fathom.judges._templated import TemplatedJudge, absent, named
+from fathom.judges._published import PublishedJudge, pair_claim
+from fathom.judges._templated import absent, named
 from fathom.rationale import Status
 from fathom.records import Comparison
+from fathom.transcript.page import Page
 from fathom.verdict import Vote
 
 VERDICTS: Mapping[str, int | None] = {"1": 0, "2": 1, "tie": None}
 
 
 @dataclass(frozen=True, kw_only=True)
-class PandaLMJudge(TemplatedJudge):
+class PandaLMJudge(PublishedJudge):
     """Judges pairs."""
 
     gives_scores: ClassVar[bool] = False
@@ -35,11 +37,24 @@ class PandaLMJudge(TemplatedJudge):
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
         """The first line of the text without the spaces around it."""
-        line = text.strip().split("\n")[0]
-        if not line:
-            return absent(text, finished=finished)
+        page = Page.of(text)
+        line = "" if page is None else page.text.strip().split("\n")[0]
+        if page is None or not line:
+            return absent(text, finished=finished and page is not None)
         verdict = line if line in ("1", "2") else line.lower()
-        return named(VERDICTS[verdict], text) if verdict in VERDICTS else Vote(Status.INVALID, text=text)
+        if verdict not in VERDICTS:
+            return Vote(Status.INVALID, text=text)
+        winner, start = VERDICTS[verdict], page.text.index(line)
+        away = self.taken_away(
+            _without_reference(page), [(start, start + len(line))], pair_claim(winner), reasons=False
+        )
+        return named(winner, text) if away is None else Vote(away, text=text)
+
+
+def _without_reference(page: Page) -> Page:
+    """The page up to the answer of its own that the judge writes last, which speaks of nothing before it."""
+    end = page.text.find("### Reference")
+    return page if end < 0 else replace(page, text=page.text[:end], folded=page.folded[:end])
 
 
 JUDGE = PandaLMJudge

@@ -15,18 +15,27 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fathom.judges import Pattern
-from fathom.judges._templated import TemplatedJudge, absent, scored
+from fathom.judges._published import PublishedJudge
+from fathom.judges._templated import absent, scored
 from fathom.judges.mr_gsm8k import step_score
 from fathom.rationale import Status
 from fathom.records import Comparison
+from fathom.transcript.page import Page
+from fathom.transcript.rivals import Claim
+from fathom.transcript.sentences import around
 from fathom.verdict import Vote
 
 _BOXED = re.compile(r"\\boxed\{([^{}]*)\}")
+_OF_TASK = re.compile(  # what a box holds that is the answer to the task, and no index
+    r"\b(?:correct|right|true|actual|real|expected|proper) (?:final )?(?:answer|result|value|sum|solution|number|total)\b[^.]{0,30}$"
+    r"|\b(?:sum|value|product|total|difference|quotient|probability|area|volume|length|answer to the (?:task|question|problem))"
+    r" (?:\w+ ){0,3}?(?:is|are|should be|equals|must be|would be|becomes)\W*$|[a-z0-9)}] ?= ?[$\\(\[ ]*$"
+)
 _INDEX = re.compile(r"\s*(-1|\d{1,6})\s*", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProcessBenchJudge(TemplatedJudge):
+class ProcessBenchJudge(PublishedJudge):
     """Scores solutions, each alone."""
 
     pattern: ClassVar[Pattern] = "pointwise"
@@ -37,12 +46,17 @@ class ProcessBenchJudge(TemplatedJudge):
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
         """The last box must hold a whole number from -1."""
-        boxes = _BOXED.findall(text)
-        if not boxes:
+        page = Page.of(text)
+        boxes = [] if page is None else list(_BOXED.finditer(page.text))
+        if page is None or not boxes:
+            return absent(text, finished=finished and page is not None)
+        before, _ = around(page.folded, *boxes[-1].span())
+        if not self.as_published and _OF_TASK.search(before):
             return absent(text, finished=finished)
-        match = _INDEX.fullmatch(boxes[-1])
-        if match is None:
-            return Vote(Status.INVALID, text=text)
+        match = _INDEX.fullmatch(boxes[-1][1])
+        away = self.taken_away(page, [boxes[-1].span()], Claim("other"))
+        if match is None or away is not None:
+            return Vote(away or Status.INVALID, text=text)
         return scored(step_score(None if int(match[1]) < 0 else int(match[1]) + 1), text)
 
 

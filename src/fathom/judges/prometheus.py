@@ -12,22 +12,26 @@ Without a rubric of your own it asks for correctness and helpfulness; a template
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import ClassVar
 
 from fathom.judges import Pattern
-from fathom.judges._templated import TemplatedJudge, absent, scored
+from fathom.judges._published import PublishedJudge
+from fathom.judges._scales import is_of_another_scale, on_scale
+from fathom.judges._templated import absent, scored
 from fathom.rationale import Status
 from fathom.records import Comparison
+from fathom.transcript.page import Page
+from fathom.transcript.rivals import Claim
+from fathom.transcript.sentences import around
 from fathom.verdict import Vote
 
 MARK = "[RESULT]"
-_SCORE = re.compile(r"\s*[(\[]?\s*([1-5])(?![\d.]*\d)", re.ASCII)
+SCALE = (1, 5)
 
 
 @dataclass(frozen=True, kw_only=True)
-class PrometheusJudge(TemplatedJudge):
+class PrometheusJudge(PublishedJudge):
     """Scores responses, each alone."""
 
     pattern: ClassVar[Pattern] = "pointwise"
@@ -37,12 +41,19 @@ class PrometheusJudge(TemplatedJudge):
         return "prometheus"
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
-        """What the last `[RESULT]` is followed by must be a whole number from 1 to 5."""
-        _, mark, rest = text.rpartition(MARK)
-        if not mark:
-            return absent(text, finished=finished)
-        match = _SCORE.match(rest)
-        return scored(float(match[1]), text) if match else Vote(Status.INVALID, text=text)
+        """What the last `[RESULT]` is followed by must be a whole number from 1 to 5, and of 5 where it says of what."""
+        page = Page.of(text)
+        at = -1 if page is None else page.text.rfind(MARK)
+        if page is None or at < 0:
+            return absent(text, finished=finished and page is not None)
+        found = on_scale(page.folded, at + len(MARK), *SCALE)
+        if not finished and not page.folded[found.end if found else at + len(MARK) :].strip():
+            return absent(text, finished=False)  # the number may go on
+        before, _ = around(page.folded, at, at + len(MARK))
+        if found is None or is_of_another_scale(before, SCALE[1]):
+            return Vote(Status.INVALID, text=text)
+        away = self.taken_away(page, [(at, found.end)], Claim("score", found.score))
+        return scored(found.score, text) if away is None else Vote(away, text=text)
 
 
 JUDGE = PrometheusJudge

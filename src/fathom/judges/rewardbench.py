@@ -7,19 +7,22 @@ Rule: RewardBench (arXiv 2403.13787), generative judges of its repository; ties:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from fathom.judges._templated import TemplatedJudge, absent, named
+from fathom.judges._published import PublishedJudge, pair_claim
+from fathom.judges._templated import absent, named
 from fathom.records import Comparison
+from fathom.transcript.page import Page
 from fathom.verdict import Vote
 
 VERDICTS: Mapping[str, int | None] = {"[[A]]": 0, "[[B]]": 1, "[[C]]": None}
 
 
 @dataclass(frozen=True, kw_only=True)
-class RewardBenchJudge(TemplatedJudge):
+class RewardBenchJudge(PublishedJudge):
     """Judges pairs."""
 
     gives_scores: ClassVar[bool] = False
@@ -34,9 +37,13 @@ class RewardBenchJudge(TemplatedJudge):
         So a text that names both A and B counts for A, as in the published figures; the Mix judge's reader tells such
         texts apart.
         """
+        page = Page.of(text)
+        if page is None:
+            return absent(text, finished=False)
         for verdict, winner in VERDICTS.items():
-            if verdict in text:
-                return named(winner, text)
+            if spans := [match.span() for match in re.finditer(re.escape(verdict), page.text)]:
+                away = self.taken_away(page, spans, pair_claim(winner))
+                return named(winner, text) if away is None else Vote(away, text=text)
         return absent(text, finished=finished)
 
 

@@ -14,10 +14,11 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from fathom.judges._templated import TemplatedJudge, absent
+from fathom.judges._published import PublishedJudge, pair_claim
+from fathom.judges._templated import absent
 from fathom.rationale import MOST_UNITS, Rationale, Status, Unit
 from fathom.records import Comparison
-from fathom.transcript.page import apart
+from fathom.transcript.page import Page
 from fathom.verdict import Vote
 
 TAIL = 80
@@ -29,7 +30,7 @@ _SOLUTION = re.compile(r"<solution>(.*?)</solution>", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
-class RMR1Judge(TemplatedJudge):
+class RMR1Judge(PublishedJudge):
     """Judges pairs. `trained` asks for nothing but the answer, as the models that reason by themselves are asked."""
 
     gives_scores: ClassVar[bool] = False
@@ -44,15 +45,20 @@ class RMR1Judge(TemplatedJudge):
 
         A thought is not read, nor are blanks at the end. In a text that was cut off the answer must be the very end.
         """
-        _, spoken = apart(text)
-        if spoken is None:
+        page = Page.of(text)
+        if page is None:
             return Vote(Status.TRUNCATED, text=text)
-        tail = spoken.rstrip()[-(TAIL if finished else len(ANSWERS[0])) :]
-        there = [winner for winner, answer in enumerate(ANSWERS) if answer in tail]
+        spoken = page.text.rstrip()
+        floor = max(0, len(spoken) - (TAIL if finished else len(ANSWERS[0])))
+        there = [winner for winner, answer in enumerate(ANSWERS) if answer in spoken[floor:]]
         if len(there) > 1:
             return Vote(Status.CONTRADICTORY, rationale=_rationale(spoken), text=text)
         if not there:
             return absent(text, finished=finished)
+        start = spoken.rindex(ANSWERS[there[0]])
+        away = self.taken_away(page, [(start, start + len(ANSWERS[0]))], pair_claim(there[0]))
+        if away is not None:
+            return Vote(away, rationale=_rationale(spoken), text=text)
         return Vote(Status.OK, winner=there[0], rationale=_rationale(spoken, there[0]), text=text)
 
 

@@ -17,15 +17,17 @@ from typing import ClassVar
 
 from fathom.errors import FathomError
 from fathom.judges import Pattern
-from fathom.judges._lines import after, agreed, bare, named
+from fathom.judges._lines import agreed, bare, named
+from fathom.judges._scales import on_scale
 from fathom.judges._templated import TemplatedJudge, scored
 from fathom.rationale import Status
 from fathom.records import Comparison
 from fathom.transcript.page import Page
+from fathom.transcript.rivals import Claim
 from fathom.verdict import Vote
 
 SCORES = range(11)
-_OF_TEN = re.compile(r" ?(?:/|out of) ?10$")
+_UNIT = re.compile(r"[)\]. ]*(?:points?|pts)?[)\]. ]*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,11 +50,8 @@ class SelfPRMJudge(TemplatedJudge):
         page = Page.of(text)
         if page is None or not finished:
             return Vote(Status.TRUNCATED, text=text)
-        lines = named(page, "score")
-        score = agreed(page, lines, _score)
-        if isinstance(score, Status):
-            return Vote(score, text=text)
-        return Vote(Status.CONTRADICTORY, text=text) if "score" in after(page, lines) else scored(score, text)
+        score = agreed(page, named(page, "score"), _score, lambda value: Claim("score", value))
+        return Vote(score, text=text) if isinstance(score, Status) else scored(score, text)
 
     def reward(self, vote: Vote, comparison: Comparison) -> float:
         """Raises FathomError: the paper trains solving alone, and pays nothing for a score."""
@@ -60,7 +59,8 @@ class SelfPRMJudge(TemplatedJudge):
 
 
 def _score(value: str) -> float | None:
-    return {str(score): float(score) for score in SCORES}.get(_OF_TEN.sub("", bare(value)))
+    found = on_scale(said := bare(value), 0, SCORES[0], SCORES[-1])
+    return found.score if found and _UNIT.fullmatch(said, found.end) else None
 
 
 JUDGE = SelfPRMJudge

@@ -22,6 +22,7 @@ from fathom.rationale import MOST_UNITS, Rationale, Status, Unit
 from fathom.records import Comparison
 from fathom.rewards import strictly_best_reward
 from fathom.transcript.page import Page
+from fathom.transcript.rivals import Claim
 from fathom.verdict import Vote, highest
 
 SCORES = range(1, 11)
@@ -71,7 +72,14 @@ class SPCTJudge(Judge):
         rationale = _principles(page.text)
         lines = named(page, "scores")
         scale = BINARY if self._binary(comparison) else SCORES
-        scores = agreed(page, lines, lambda value: _scores(value, scale, len(comparison.responses)), finished=finished)
+        count = len(comparison.responses)
+        scores = agreed(
+            page,
+            lines,
+            lambda value: _scores(value, scale, count),
+            lambda value: Claim("place", highest(value), count) if count > 1 else Claim("score", value[0]),
+            finished=finished,
+        )
         if not isinstance(scores, Status) and "\\boxed" in after(page, lines):
             scores = Status.CONTRADICTORY
         if isinstance(scores, Status):

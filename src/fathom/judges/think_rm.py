@@ -21,7 +21,9 @@ from fathom.judges._templated import TemplatedJudge
 from fathom.rationale import Status
 from fathom.records import Comparison
 from fathom.rewards import accuracy_reward, strength_reward
-from fathom.transcript.page import Page, apart
+from fathom.transcript.page import Page
+from fathom.transcript.rivals import Claim
+from fathom.transcript.thoughts import apart
 from fathom.verdict import Vote
 
 STRENGTHS = (-3, -2, -1, 1, 2, 3)
@@ -60,7 +62,14 @@ class ThinkRMJudge(TemplatedJudge):
         if page is None:
             return Vote(Status.TRUNCATED, text=text)
         answers = _LETTERS if self.labels == "binary" else _NUMBERS
-        answer = agreed(page, tagged(page, "answer"), lambda value: answers.get(bare(value)), finished=finished)
+        first = 0 if self.labels == "binary" else -1
+        answer = agreed(
+            page,
+            tagged(page, "answer"),
+            lambda value: answers.get(bare(value)),
+            lambda value: Claim("pair", "A" if value <= first else "B"),
+            finished=finished,
+        )
         if isinstance(answer, Status):
             return Vote(answer, text=text)
         if self.labels == "binary":

@@ -12,10 +12,15 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from fathom.judges import Pattern
+from fathom.judges._published import said_after, spoken
 from fathom.judges._templated import TemplatedJudge, absent, json_object, scored
 from fathom.rationale import Status
 from fathom.records import Comparison
+from fathom.transcript.rivals import Claim
+from fathom.transcript.withdrawals import takes_back
 from fathom.verdict import Vote
+
+SCALE = (1, 10)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,14 +34,18 @@ class WildBenchJudge(TemplatedJudge):
         return "wildbench"
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
-        """The whole text must be the object."""
-        if not text.strip():
-            return absent(text, finished=finished)
-        table = json_object(text)
+        """The whole reply must be the object. Invalid where the score is not on the scale."""
+        said = spoken(text)
+        if not said:
+            return absent(text, finished=finished and said is not None)
+        table = json_object(said)
         if table is None:
             return Vote(Status.INVALID if finished else Status.TRUNCATED, text=text)
         score = _number(table.get("score"))
-        return Vote(Status.INVALID, text=text) if score is None else scored(score, text)
+        if score is None or not SCALE[0] <= score <= SCALE[1]:
+            return Vote(Status.INVALID, text=text)
+        is_taken_back = takes_back(said_after(table, "score"), Claim("score", score))
+        return Vote(Status.CONTRADICTORY, text=text) if is_taken_back else scored(score, text)
 
 
 def _number(value: Any) -> float | None:

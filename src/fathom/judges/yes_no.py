@@ -27,7 +27,7 @@ from fathom.judges._words import spellings, word
 from fathom.rationale import Status
 from fathom.records import Comparison
 from fathom.rewards import strictly_best_reward
-from fathom.transcript.page import apart
+from fathom.transcript.thoughts import apart
 from fathom.verdict import Rule, Vote
 
 WORDS = {"yes": 1.0, "no": 0.0}

@@ -58,7 +58,7 @@ def judged_row(pair: dict[str, Any]) -> dict[str, Any]:
     judgments = list(zip(BOTH_ORDERS, pair["judgments"], strict=True))
     if pair["judge_name"] == "arena_hard":
         told = [(order, written((judgment["judgment"] or {}).get("response"))) for order, judgment in judgments]
-        return read_row(ArenaHardJudge(), comparison, told)
+        return read_row(ArenaHardJudge(as_published=True), comparison, told)
     return stated_row(comparison, [_decided(judgment["decision"], order) for order, judgment in judgments])
 
 

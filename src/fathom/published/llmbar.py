@@ -90,7 +90,7 @@ def judge_of(evaluator: str, result: Mapping[str, Any]) -> Judge:
         return LLMBarRatingJudge()
     again = "prompt" in result["swap = False"]
     reasons = "CoT" in evaluator or (evaluator.endswith("Swap") and not again)
-    return LLMBarJudge(style="cot" if reasons and evaluator not in PLAIN_ALL_THE_SAME else "plain")
+    return LLMBarJudge(as_published=True, style="cot" if reasons and evaluator not in PLAIN_ALL_THE_SAME else "plain")
 
 
 def statistics(rows: Sequence[Row]) -> dict[str, float]:

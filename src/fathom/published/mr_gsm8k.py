@@ -36,7 +36,7 @@ def row(critique: Mapping[str, Any]) -> Row:
     comparison = compared(
         critique["uuid"], n=1, subset="wrong", step=critique["model_output_solution_first_error_step"]
     )
-    return read_row(MRGSM8KJudge(), comparison, [((0,), written(evaluation["response"]))])
+    return read_row(MRGSM8KJudge(as_published=True), comparison, [((0,), written(evaluation["response"]))])
 
 
 def step(row: Row) -> int | None:

@@ -36,7 +36,7 @@ def figures(folder: Path, stated: Stated) -> Iterator[Figure]:
 
 def row(result: Mapping[str, Any], gold: int | None) -> Row:
     comparison = compared(str(result["idx"]), subset="test", label=gold, gold=gold)
-    return read_row(PandaLMJudge(), comparison, [((0, 1), written(text(result)))])
+    return read_row(PandaLMJudge(as_published=True), comparison, [((0, 1), written(text(result)))])
 
 
 def text(result: Mapping[str, Any]) -> str:

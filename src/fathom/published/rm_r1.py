@@ -62,12 +62,12 @@ def row(told: Mapping[str, Any]) -> Row:
     """The chosen response is the first here, and was shown in the second place where the transcript says so."""
     order = (1, 0) if told["Is_Chosen_Answer_Shuffled_toPositionB"] else (0, 1)
     comparison = compared(str(told["_index"]), subset=told["_set"], label=0)
-    return read_row(RMR1Judge(), comparison, [(order, written(told["answers"]))])
+    return read_row(RMR1Judge(as_published=True), comparison, [(order, written(told["answers"]))])
 
 
 def _truncated(path: Path) -> Figure:
     rows = [
-        read_row(RMR1Judge(), compared(str(told["_index"])), [((0, 1), written(told["output"]))])
+        read_row(RMR1Judge(as_published=True), compared(str(told["_index"])), [((0, 1), written(told["output"]))])
         for told in lines(path)
     ]
     read = sum(row["status"] == "ok" for row in rows)

@@ -10,33 +10,24 @@ Which rules this follows is written in docs/reading-rules.md. It finds lines; it
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from bisect import bisect
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
+
+from fathom.transcript.characters import fold, unix_lines, visible
+from fathom.transcript.fences import fences, unwrapped
+from fathom.transcript.thoughts import SECOND_THOUGHT, divided
 
 MOST_LABELS = 768
 SHORTEST_LOOP = 32_000
 SHORTEST_LINE = 24
 """A text longer than that, of lines shorter than this on average, or with more labels, is a model that loops."""
 
-_THOUGHTS = (
-    ("<think>", "</think>"),
-    ("<thinking>", "</thinking>"),
-    ("<thought>", "</thought>"),
-    ("<reasoning>", "</reasoning>"),
-    ("<|begin_of_thought|>", "<|end_of_thought|>"),
-    ("<|channel|>analysis", "<|channel|>final"),
-    ("[think]", "[/think]"),
-    ("◁think▷", "◁/think▷"),
-)
-_MOST_TAGS = 512
-_MENTIONED = "`\"'“‘「『«"
 _SPECIAL_TOKEN = re.compile(r"<\|[^|<>\n]{1,32}\|>|</s>")
-_FULL_WIDTH = re.compile("[ａ-ｚ０-９！＃（）＊，－．／：；＜＝＞［］｜]")
-_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe0e\ufe0f\ufeff]+")
 _BLANK_LINES = re.compile(r"\n{3,}")
-_FENCE = re.compile(r"\n[ \t]{0,3}(`{3,}|~{3,})([^\n`]*)(?![^\n])")
 
 # What may stand around words without meaning anything: markdown, quotes, brackets, bullets, emoji. No backslash.
 _MARKUP = r"[^a-z0-9\n\\\u00aa\u00b5\u00ba\u00c0-\u1fff\u2c00-\u2dff\u3005-\u3007\u3040-\ud7ff\uf900-\ufaff]"
@@ -47,27 +38,67 @@ _PLAIN = (
     r"|(?:better|best|preferred|chosen|superior|stronger)"
     r" (?:response|answer|assistant|output|reply|candidate|model|one)"
 )
+# Verdict anchors in other languages, with those that say "final" first.
+_ELSEWHERE = (
+    r"(?:endgültiges|abschließendes|finales) (?:urteil|verdikt)|endgültige (?:entscheidung|antwort)|urteil|gewinner(?:in)?|sieger|bessere antwort"
+    r"|verdict (?:final|définitif)|décision finale|jugement final|réponse finale|meilleure réponse|gagnante?"
+    r"|veredicto final|decisión final|respuesta final|juicio final|veredicto|mejor respuesta|ganadora?"
+    r"|veredito final|decisão final|resposta final|veredito|melhor resposta|vencedora?"
+    r"|verdetto finale|decisione finale|risposta finale|giudizio finale|verdetto|risposta migliore|vincit(?:ore|rice)"
+    r"|eindoordeel|definitief oordeel|eindoordeel|oordeel|winnaar|beter antwoord|ostateczny werdykt|ostateczna decyzja|werdykt|zwycięzca|lepsza odpowiedź"
+    r"|итоговый вердикт|окончательный вердикт|итоговое решение|вердикт|победитель|лучший ответ|nihai karar|son karar|kazanan|daha iyi yanıt"
+    r"|phán quyết cuối cùng|kết luận cuối cùng|phán quyết|câu trả lời tốt hơn|अंतिम निर्णय|विजेता|الحكم النهائي|القرار النهائي|الفائز"
+    r"|最終判定|最終評価|総合判定|判定|勝者|より良い(?:回答|応答)|최종 ?(?:판정|판결|결정|결론)|판정|승자|더 나은 (?:응답|답변)"
+)
 # Every alternative starts with a letter, so that a line that starts otherwise costs next to nothing.
 _NAME = (
-    rf"the (?:{_FINAL}|{_PLAIN})|my (?:{_FINAL}|{_PLAIN}|solution)|our (?:{_FINAL}|{_PLAIN})|{_FINAL}|{_PLAIN}"
+    rf"verdict (?:final|définitif)|the (?:{_FINAL}|{_PLAIN})|my (?:{_FINAL}|{_PLAIN}|solution)|our (?:{_FINAL}|{_PLAIN})|{_FINAL}|{_PLAIN}"
     r"|principle[ _]?\#?\d{0,4}|criterion ?\#?\d{0,4}|aspect ?\#?\d{1,4}|dimension ?\#?\d{1,4}"
     r"|definition|description|solution|reference solution|reasoning trace|trace"
     r"|judge?ment|analysis|assessment|evaluation|comparison|sub-? ?verdict|better|preference|preferred"
     r"|最[终終] ?(?:裁决|裁決|判断|判斷|结论|結論|答案|评判|决定|判决|裁定|选择|判定)"
     r"|原[则則] ?\d{0,4}|准则 ?\d{0,4}|标准 ?\d{0,4}|定[义義]|描述|解答|参考解答|求解|判[断斷]|分析|评价"
     r"|裁[决決]|判决|判定|结论|結論|胜者|获胜者|答案|更好的?(?:回答|回复|答案)|更佳回答"
+    rf"|{_ELSEWHERE}"
 )
 _LABEL = re.compile(
-    rf"\n({_MARKUP}{{0,12}}(?:\d{{1,3}}[.):]{_MARKUP}{{0,6}})?)({_NAME})(?![a-z])"
+    rf"\n({_MARKUP}{{0,12}}(?:\d{{1,3}}[.):]{_MARKUP}{{0,6}})?)({_NAME})(?![a-zà-ÿа-я])"
     r"((?:[\s*_~`\"')\]>]|\([^()\n]{0,40}\)){0,6}[:=|]|[*_ ]{0,4}[-–—] )?"
 )
 _KINDS = (
-    ("final", ("final", "overall", "ultimate", "最")),
+    (
+        "final",
+        (
+            "final",
+            "overall",
+            "ultimate",
+            "最",
+            "endgültig",
+            "abschließend",
+            "définitif",
+            "definitief",
+            "eindoordeel",
+            "ostateczn",
+            "итогов",
+            "окончательн",
+            "nihai",
+            "son karar",
+            "cuối",
+            "अंतिम",
+            "النهائي",
+            "최종",
+            "総合",
+        ),
+    ),
     ("principle", ("principle", "aspect", "dimension", "原则", "原則", "准则", "标准")),
     ("definition", ("definition", "description", "criterion", "定义", "定義", "描述")),
     ("solution", ("solution", "trace", "解答", "求解")),
     ("judgment", ("judg", "analysis", "assessment", "evaluation", "comparison", "判断", "判斷", "分析", "评价")),
 )
+
+
+Spans = Sequence[tuple[int, int]]
+"""Places from and to, in order and apart."""
 
 
 class Label(NamedTuple):
@@ -85,7 +116,8 @@ class Label(NamedTuple):
 class Page:
     """`text` starts with a line break; `folded` is the same in lower case and ASCII punctuation, place by place.
 
-    `fences` are the places of its code fences. `loops` says that this is a model gone round in circles: thousands of
+    `fences` are the places of its code fences; `second_thoughts` are thoughts that interrupted or followed it, folded,
+    with the place where each stood. `loops` says that this is a model gone round in circles: thousands of
     tiny lines, of brackets, of labels. No labels are looked for there.
     """
 
@@ -93,25 +125,27 @@ class Page:
     folded: str
     labels: list[Label]
     fences: list[int]
-    loops: bool
+    second_thoughts: list[tuple[int, str]] = field(default_factory=list)
+    loops: bool = False
 
     @classmethod
     def of(cls, text: str) -> Page | None:
         """The page that `text` makes; None when it ends in a thought that is never closed."""
-        _, spoken = apart(unix_lines(text))
+        thoughts, spoken = divided(unix_lines(text))
         if spoken is None:
             return None
         if "<" in spoken:
             spoken = _SPECIAL_TOKEN.sub("", spoken)
-        spoken = "\n" + _unwrapped(visible(spoken).strip())
+        spoken = "\n" + unwrapped(visible(spoken).strip().lstrip(SECOND_THOUGHT + " \t\n"))
         if len(spoken) > SHORTEST_LOOP:
             spoken = _BLANK_LINES.sub("\n\n", spoken)
+        second_thoughts = _second_thoughts(spoken, thoughts) if thoughts else []
+        spoken = spoken.replace(SECOND_THOUGHT, "\n") if second_thoughts else spoken
         folded = fold(spoken)
         if len(folded) > SHORTEST_LOOP and max(map(folded.count, "\n[<")) > len(folded) // SHORTEST_LINE:
             return cls(spoken, folded, [], [], loops=True)
         labels = [_label(match) for match in islice(_LABEL.finditer(folded), MOST_LABELS + 1)]
-        fences = _fences(spoken) if "`" in spoken or "~" in spoken else []
-        return cls(spoken, folded, labels, fences, loops=len(labels) > MOST_LABELS)
+        return cls(spoken, folded, labels, fences(spoken), second_thoughts, loops=len(labels) > MOST_LABELS)
 
     def line_end(self, position: int) -> int:
         end = self.text.find("\n", position)
@@ -131,82 +165,25 @@ def _kind(name: str) -> str:
     return next((kind for kind, words in _KINDS if any(word in name for word in words)), "verdict")
 
 
-def unix_lines(text: str) -> str:
-    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+def _second_thoughts(spoken: str, thoughts: list[str]) -> list[tuple[int, str]]:
+    """Thoughts with their places. There may be more thoughts than places: what stood before a lone closing tag."""
+    places = [match.start() for match in re.finditer(SECOND_THOUGHT, spoken)]
+    return [(place, fold(thought)) for place, thought in zip(places[::-1], thoughts[::-1], strict=False)][::-1]
 
 
-def visible(text: str) -> str:
-    return text if text.isascii() else _INVISIBLE.sub("", text)
+def is_within(place: int, spans: Spans) -> bool:
+    k = bisect(spans, place, key=lambda span: span[0])
+    return k > 0 and place < spans[k - 1][1]
 
 
-def fold(text: str) -> str:
-    """Lower case and ASCII punctuation, of the same length."""
-    if text.isascii():
-        return text.lower()
-    folded = text.replace("İ", "i").lower()
-    for wide in set(_FULL_WIDTH.findall(folded)):
-        folded = folded.replace(wide, chr(ord(wide) - 0xFEE0))
-    return folded
-
-
-def apart(text: str) -> tuple[str, str | None]:
-    """The thoughts that stand in a text, and what it says outside of them; None when one of them is never closed."""
-    if not ("<" in text or "◁" in text or ("[" in text and "[/THINK]" in text)):
-        return "", text
-    tags = _thought_tags(fold(text))
-    if len(tags) > _MOST_TAGS:
-        return text, None
-    spoken: list[str] = []
-    thoughts: list[str] = []
-    start, thinking = 0, False
-    for n, (at, end, closing) in enumerate(tags):
-        if closing and (thinking or n == 0):
-            thoughts.append(text[start:at].strip())
-            start, thinking = end, False
-        elif not closing and not thinking:
-            spoken.append(text[start:at])
-            start, thinking = end, True
-    (thoughts if thinking else spoken).append(text[start:])
-    return "\n\n".join(thoughts).strip(), None if thinking else "\n\n".join(spoken)
-
-
-def _thought_tags(folded: str) -> list[tuple[int, int, bool]]:
-    """Where each tag of a thought starts and ends, and whether it closes; at most a few more than are allowed."""
-    tags: list[tuple[int, int, bool]] = []
-    for pair in _THOUGHTS:
-        for closing, tag in enumerate(pair):
-            at = folded.find(tag)
-            while at >= 0 and len(tags) <= _MOST_TAGS:
-                if at == 0 or folded[at - 1] not in _MENTIONED:
-                    tags.append((at, at + len(tag), bool(closing)))
-                at = folded.find(tag, at + 1)
-    return sorted(tags)
-
-
-def _fences(text: str) -> list[int]:
-    """Where code fences open and close in turn. A fence is closed by one at least as long, of the same character."""
-    places: list[int] = []
-    opened = ""
-    for match in islice(_FENCE.finditer(text), MOST_LABELS):
-        run, rest = match[1], match[2]
-        if not opened:
-            opened = run
-            places.append(match.start())
-        elif run.startswith(opened) and not rest.strip():
-            opened = ""
-            places.append(match.start())
-    return places
-
-
-def _unwrapped(text: str) -> str:
-    """Without the code fence that wraps all of it."""
-    if not text.startswith(("```", "~~~")):
-        return text
-    first, _, rest = text.partition("\n")
-    if not rest:
-        return first.strip("`~ ")
-    places = _fences("\n" + text)
-    if len(places) == 1:
-        return rest.strip()
-    last = text.rfind("\n")
-    return text[len(first) : last].strip() if places[1:] == [last + 1] else text
+def merged(one: Spans, other: Spans) -> Spans:
+    """The places of both, in order and apart."""
+    if not one or not other:
+        return one or other
+    spans: list[tuple[int, int]] = []
+    for start, end in sorted([*one, *other]):
+        if spans and start < spans[-1][1]:
+            spans[-1] = (spans[-1][0], max(end, spans[-1][1]))
+        else:
+            spans.append((start, end))
+    return spans

@@ -1,0 +1,42 @@
+"""Code fences: where they stand, and the one that wraps a whole reply.
+
+>>> unwrapped("```json\\n{}\\n```"), fences("\\n```\\nx\\n```")
+('{}', [0, 6])
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+
+MOST_FENCES = 768
+_FENCE = re.compile(r"\n[ \t]{0,3}(`{3,}|~{3,})([^\n`]*)(?![^\n])")
+
+
+def fences(text: str) -> list[int]:
+    """Where code fences open and close in turn. A fence is closed by one at least as long, of the same character."""
+    places: list[int] = []
+    opened = ""
+    for match in islice(_FENCE.finditer(text), MOST_FENCES) if "`" in text or "~" in text else ():
+        run, rest = match[1], match[2]
+        if not opened:
+            opened = run
+            places.append(match.start())
+        elif run.startswith(opened) and not rest.strip():
+            opened = ""
+            places.append(match.start())
+    return places
+
+
+def unwrapped(text: str) -> str:
+    """The text without the code fence that wraps all of it."""
+    if not text.startswith(("```", "~~~")):
+        return text
+    first, _, rest = text.partition("\n")
+    if not rest:
+        return first.strip("`~ ")
+    places = fences("\n" + text)
+    if len(places) == 1:
+        return rest.strip()
+    last = text.rfind("\n")
+    return text[len(first) : last].strip() if places[1:] == [last + 1] else text

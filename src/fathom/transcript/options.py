@@ -1,0 +1,80 @@
+"""Whether the letters in a text are options of the task and not the names of responses.
+
+    >>> has_options(Page.of("Response A picks C. Final answer: B")), has_options(Page.of("Response A is brief. Answer: A"))
+    (True, False)
+
+Of a multiple-choice question the judge's own solution ends in `Answer: B`. A text shows that its task is one by a list of
+options, by speaking of options, by a letter that no response has, or by saying which letter a response answered.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import islice
+
+from fathom.transcript.names import NOUN
+from fathom.transcript.page import Page
+
+_SPEAKS_OF_OPTIONS = re.compile(
+    r"\b(?:options?|alternatives|multiple[- ]choice|mcq|answer choices?|which of the (?:following|statements|above)|true statement"
+    r"|(?:the|these|those|two|three|four|five|six|given|listed|following|possible|remaining) choices|choices (?:are|were|given)"
+    r"|(?:correct|right|true|wrong|incorrect) (?:choice|alternative|statement)|choice \(?[a-e]\b|statements? (?:is|are) true"
+    r"|opciones|opción|opções|opzioni|opzione|antwortmöglichkeit\w*|zur auswahl|auswahlmöglichkeit\w*|choix proposés|qcm"
+    r"|вариант\w*|keuzes|seçenek\w*|lựa chọn)\b|选项|单选|单项选择|多选|选择题|下列|選択肢|보기|정답|선택지|विकल्प"
+)
+_IS_OPTION = re.compile(
+    r"(?:\b(?:options?|alternatives?|answer choice)\b(?: \w+){0,3}|\b(?:correct|right|true|best) (?:choice|alternative|statement)\b"
+    r"(?: (?:is|was|would be|therefore|thus|then|must be|here|for the (?:question|task)))*|(?:正确|正解)(?:选项|答案)[^,，。]{0,3})\W*$"
+)
+_WORDS = (
+    *("option", "alternativ", "multiple", "mcq", "choice", "which of", "true", "statement", "opci", "opç", "opzion", "antwortmög"),
+    *("auswahl", "choix", "qcm", "вариант", "keuze", "seçenek", "lựa", "选", "下列", "選択", "보기", "정답", "विकल्प"),
+)
+"""Whatever speaks of options has one of these."""
+_RESPONSE = rf"(?:(?:{NOUN}) [ab12]|(?:the )?(?:first|second)(?: \w+)?|both(?: \w+)?|neither(?: \w+)?|回答 ?[ab])"
+_PICKED = (
+    r"(?:picks?|picked|chose|chooses|chosen|selects?|selected|answers?|answered|says?|said|gets?|got|gives?|gave|goes for"
+    r"|went for|opts? for|opted for|ticks?|ticked|marks?|marked|writes?|wrote|has|had|lands on|arrives? at|arrived at"
+    r"|settles? on|concludes?|names?|named|reache[sd]|claims?|claimed|took|takes|guesse[sd]|nennt|wählt|choisit|elige|eligió"
+    r"|выбирает|选了|选择了|选)"
+)
+_ANSWERED = re.compile(
+    rf"{_RESPONSE}(?: (?:also|rightly|wrongly|correctly|incorrectly|simply|just|then|too))?(?: {_PICKED} |{_PICKED}|: ?)\(?$"
+)
+# Letters that stand alone. Each pattern starts with the letter and looks back from it, which is many times faster.
+_LETTER = re.compile(r"[A-E](?<![\w°'’.+#/\[-].)(?![\w°'’+#/\]-])(?!\.[A-Za-z])")
+_NO_OPTION = re.compile(r"(?:vitamins?|grade|in|language|type|class|level|section|appendix|figure) $")
+_LISTED = re.compile(r"([a-e])(?<![\w].)\) ?\S|([a-e])(?<=[\s,;:(，：；、?？.*>-].)[.、．](?= ?[^\s.])")
+_LISTS = re.compile(r"(?:^|[\n,;:，：；、?？.]) {0,4}[(>*-]{0,2} ?$")
+_BRACKETED = re.compile(r"\(([a-e])\)")
+_OF_RESPONSE = re.compile(rf"{NOUN} ?\(?$")
+MOST_LETTERS = 256
+
+
+def has_options(page: Page) -> bool:
+    """Whether the task of the text is a multiple-choice question, for all that can be seen."""
+    folded = page.folded
+    if any(word in folded for word in _WORDS) and _SPEAKS_OF_OPTIONS.search(folded):
+        return True
+    for letter in islice(_LETTER.finditer(page.text), MOST_LETTERS):
+        before = folded[max(0, letter.start() - 60) : letter.start()]
+        if (letter[0] in "CDE" and not _NO_OPTION.search(before)) or _ANSWERED.search(before):
+            return True
+    return {"a", "b"} <= set(_listed(folded))
+
+
+def _listed(folded: str) -> Iterator[str]:
+    """The letters that head the items of a list, in brackets or before a point."""
+    for match in islice(_BRACKETED.finditer(folded), MOST_LETTERS):
+        if not _OF_RESPONSE.search(folded, max(0, match.start() - 20), match.start()):
+            yield match[1]
+    for match in islice(_LISTED.finditer(folded), MOST_LETTERS):
+        before = folded[max(0, match.start() - 20) : match.start()]
+        if _LISTS.search(before) if match[2] else not _OF_RESPONSE.search(before):
+            yield match[1] or match[2]
+
+
+def is_option(before: str) -> bool:
+    """Whether the words that lead up to a letter call it an option: `the correct option is`."""
+    return _IS_OPTION.search(before) is not None

@@ -1,0 +1,95 @@
+"""Sentences of a text that may be wrapped, listed, marked up and full of quotations.
+
+    >>> list(sentences('**wait**, b says "no". so a.'))
+    ['wait, b says', 'so a']
+
+Everything here works on folded text. A line break ends a sentence, unless the line is long and breaks off in
+mid-sentence: such a text was wrapped at some width.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+LONGEST_SENTENCE = 800
+"""A longer one is read in pieces of this length."""
+
+REACH = 300
+"""Characters on either side of a place that are looked at, at most."""
+
+# The look behind follows the line break, because a pattern that starts with a literal is searched many times faster.
+_WRAPPED = re.compile(r"\n(?<=[^\n]{48}[^\s.!?:;。！？：；|>`…)\]\"”*-]\n)[ \t]{0,8}(?=[^\s#>|`~•*+-])(?!\d{1,2}[.)] )")
+_ENDS = re.compile(r"[.!?…]+[\"'”’)\]*_]*(?=\s|$)|[。！？；;]|\s[-–—]{1,2}\s|—|\n")
+_BREAK = re.compile(r"[.!?](?:[\"'”’)\]*_]*(?=\s|$)|(?=[*_]))|[。！？]|\n")
+_ABBREVIATED = re.compile(r"\b(?:e\.g|i\.e|vs|cf|resp|approx|z\.b|p\. ?ex|p\.ej)$")
+_QUOTED = re.compile(
+    r'"[^"\n]{0,400}"|“[^”\n]{0,400}”|「[^」\n]{0,400}」|『[^』\n]{0,400}』|«[^»\n]{0,400}»|„[^“”\n]{0,400}[“”]'
+    r"|`[^`\n]{0,400}`|(?<![a-z0-9])'(?=\S)[^'\n]{2,400}(?<=\S)'(?![a-z0-9])|‘[^’\n]{2,400}’(?![a-z])"
+)
+_QUOTATION_MARKS = "\"“「『«„`'‘"
+_MARKUP = re.compile(r"[*_~#|<>\[\]{}()$\\\"“”`]+")
+_SPACES = re.compile(r"\s+")
+_CLAUSE = re.compile(
+    r",? (?:but|however|yet),? (?=i\b|my\b|on second|wait\b|actually\b|that (?:was|is)\b|the verdict\b|it should\b|the other\b)"
+)
+
+
+def joined(folded: str) -> str:
+    """The text with wrapped lines joined, place by place."""
+    return _WRAPPED.sub(lambda match: " " * len(match[0]), folded) if "\n" in folded else folded
+
+
+def sentences(folded: str) -> Iterator[str]:
+    """The sentences in plain letters, without code, block quotes, and what is quoted in them."""
+    fenced = False
+    for line in joined(folded).split("\n"):
+        stripped = line.lstrip()
+        if stripped.startswith(("```", "~~~")):
+            fenced = not fenced
+        if not stripped or fenced or stripped.startswith(("```", "~~~", "> ")):
+            continue
+        if any(mark in line for mark in _QUOTATION_MARKS):
+            line = _QUOTED.sub(" ", line)
+        for piece in _ENDS.split(line):
+            for clause in _CLAUSE.split(piece):
+                for start in range(0, len(clause), LONGEST_SENTENCE):
+                    if sentence := plain(clause[start : start + LONGEST_SENTENCE]):
+                        yield sentence
+
+
+def plain(words: str) -> str:
+    """Words without markup, brackets and what surrounds a sentence, with single spaces."""
+    return _SPACES.sub(" ", _MARKUP.sub(" ", words)).strip(" ,:-–—.!·•=→⇒")
+
+
+def around(folded: str, start: int, end: int) -> tuple[str, str]:
+    """The sentence before `start`, and the line after `end`, each of bounded length."""
+    before, after = _line_before(folded, start), _line_after(folded, end)
+    breaks = list(_BREAK.finditer(before))
+    while breaks and _ABBREVIATED.search(before, 0, breaks[-1].start()):
+        breaks.pop()
+    return before[breaks[-1].end() :] if breaks else before, after
+
+
+def _line_before(folded: str, place: int) -> str:
+    """The line up to a place, with lines before it that were wrapped there."""
+    floor = max(0, place - REACH)
+    start = folded.rfind("\n", floor, place)
+    while start > floor and _WRAPPED.match(folded, start):
+        start = folded.rfind("\n", floor, start)
+    return folded[max(start + 1, floor) : place].replace("\n", " ")
+
+
+def _line_after(folded: str, place: int) -> str:
+    ceiling = min(len(folded), place + REACH)
+    end = folded.find("\n", place, ceiling)
+    while end >= 0 and _WRAPPED.match(folded, end):
+        end = folded.find("\n", end + 1, ceiling)
+    return folded[place : end if end >= 0 else ceiling].replace("\n", " ")
+
+
+def rest_of_sentence(after: str) -> str:
+    """As much of a line as still belongs to the sentence that it continues."""
+    found = _BREAK.search(after)
+    return after[: found.start()] if found else after
