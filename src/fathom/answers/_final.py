@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from typing import Literal, NamedTuple
 
-from fathom.transcript.page import apart
+from fathom.transcript.thoughts import apart
 
 Where = Literal["box", "statement", "whole", "nowhere"]
 

@@ -54,7 +54,9 @@ def tagged(page: Page, tag: str) -> list[Said]:
     What closes the text is given whatever leads up to it: "rather than B: <answer>A</answer>".
     """
     pattern = re.compile(rf"<{tag}>([^<]{{0,80}})</{tag}>")
-    return [Said(match[1], match.start(), match.end()) for match in _found(pattern, page) if _is_given(page, *match.span())]
+    return [
+        Said(match[1], match.start(), match.end()) for match in _found(pattern, page) if _is_given(page, *match.span())
+    ]
 
 
 def _found(pattern: re.Pattern[str], page: Page) -> list[re.Match[str]]:

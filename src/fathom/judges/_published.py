@@ -1,7 +1,7 @@
 """What judges share that read by a published rule.
 
-The rule finds the verdict in the text without its thoughts and without a code fence around all of it. What surrounds the
-verdict can then only take it away, so that nothing is read that a text denies, reports or takes back.
+The rule finds the verdict in the text without its thoughts and without a code fence around all of it. What surrounds
+the verdict can then only take it away, so that nothing is read that a text denies, reports or takes back.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class PublishedJudge(TemplatedJudge):
     def taken_away(self, page: Page, spans: Sequence[Span], claim: Claim, *, reasons: bool = True) -> Status | None:
         """Why a verdict does not count that the rule found in `spans` of the page's text; None where it does.
 
-        With `reasons=False` a reason follows the verdict as a rule, and praise of another response is no change of mind.
+        With `reasons=False` a reason follows every such verdict, and praise of another response is no change of mind.
         """
         if self.as_published:
             return None

@@ -3,8 +3,8 @@
     >>> on_scale("4/5", 0, 1, 5), on_scale("4/10", 0, 1, 5)
     (Found(score=4.0, end=3), None)
 
-What says that another scale was used is never converted: `4/10`, `80%`, `2 (on a scale of 1 to 10)`, a range, a fraction
-of a point. The scale that was asked for says nothing new: `4/5`, `4 out of 5`.
+What says that another scale was used is never converted: `4/10`, `80%`, `2 (on a scale of 1 to 10)`, a range, a
+fraction of a point. The scale that was asked for says nothing new: `4/5`, `4 out of 5`.
 """
 
 from __future__ import annotations
@@ -17,16 +17,20 @@ _SCORE = re.compile(
     r"[\s*_`:=]{0,6}[(\[{]?\s{0,3}(?P<score>0|[1-9]\d{0,2})(?P<zeros>\.0{1,2})?(?![\d.]*\d|[a-z])\s{0,2}[)\]}*_`]{0,3}"
     r"(?P<rest>[^\n]{0,60})"
 )
-_OF = re.compile(r"\s{0,2}\(?\s?(?:[/\\:]|out of|of|from|von|sur|de|su)\s{0,2}\(?(?P<most>\d{1,4}|[a-z]{3,7})\b(?P<more>\.\d)?")
+_OF = re.compile(
+    r"\s{0,2}\(?\s?(?:[/\\:]|out of|of|from|von|sur|de|su)\s{0,2}\(?(?P<most>\d{1,4}|[a-z]{3,7})\b(?P<more>\.\d)?"
+)
 _SCALE = re.compile(
-    r"[\s(,;–-]{0,4}(?:on|from|using|in|with|of)?\s?(?:an?|the|my)?\s?(?:(?:scale|range)\s?(?:of|from|is|:)?\s?)?(?P<least>\d{1,2})\s?(?:to|-|–|—|through|\.\.)\s?(?P<most>\d{1,4})\b"
+    r"[\s(,;–-]{0,4}(?:on|from|using|in|with|of)?\s?(?:an?|the|my)?\s?(?:(?:scale|range)\s?(?:of|from|is"
+    r"|:)?\s?)?(?P<least>\d{1,2})\s?(?:to|-|–|—|through|\.\.)\s?(?P<most>\d{1,4})\b"
     r"|[\s(,;–-]{0,4}(?:on|using|with|of)?\s?(?:an?|the)?\s?(?P<points>\d{1,4})[- ]?point"
 )
 _ANOTHER = re.compile(r"\s{0,2}(?:%|percent|per cent|‰|[-–—~]\s{0,2}\d|to \d|or \d|and a half|½|¼|¾|\+|(?:,|\.)\d)")
 
 
 _STATED = re.compile(
-    r"\b(?:scale|range) (?:of |from )?\d{1,2}\s?(?:to|-|–|—)\s?(?P<most>\d{1,4})\b|\bout of (?P<of>\d{1,4}|[a-z]{3,7})\b"
+    r"\b(?:scale|range) (?:of |from )?\d{1,2}\s?(?:to|-|–|—)\s?(?P<most>\d{1,4})\b|\bout of (?P<of>\d{1,4}"
+    r"|[a-z]{3,7})\b"
     r"|\b(?P<points>\d{1,4})[- ]point\b"
 )
 

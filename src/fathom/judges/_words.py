@@ -25,7 +25,9 @@ from fathom.verdict import Vote
 
 _NAMES = ("verdict", "judge?ment", "answer")
 _CLAUSE_ENDS = re.compile(r"[.,;:!?\n]")
-_OF_PART = re.compile(r"\b(?:steps?|lines?|parts?|paragraphs?|setup|approach|method|format|beginning|idea)(?: \w+)? (?:is|are|was|were)$")
+_OF_PART = re.compile(
+    r"\b(?:steps?|lines?|parts?|paragraphs?|setup|approach|method|format|beginning|idea)(?: \w+)? (?:is|are|was|were)$"
+)
 _AROUND = " *_\"'()"
 
 

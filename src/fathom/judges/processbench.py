@@ -27,8 +27,10 @@ from fathom.verdict import Vote
 
 _BOXED = re.compile(r"\\boxed\{([^{}]*)\}")
 _OF_TASK = re.compile(  # what a box holds that is the answer to the task, and no index
-    r"\b(?:correct|right|true|actual|real|expected|proper) (?:final )?(?:answer|result|value|sum|solution|number|total)\b[^.]{0,30}$"
-    r"|\b(?:sum|value|product|total|difference|quotient|probability|area|volume|length|answer to the (?:task|question|problem))"
+    r"\b(?:correct|right|true|actual|real|expected|proper) (?:final )?(?:answer|result|value|sum|solution|number"
+    r"|total)\b[^.]{0,30}$"
+    r"|\b(?:sum|value|product|total|difference|quotient|probability|area|volume|length|answer to the (?:task|question"
+    r"|problem))"
     r" (?:\w+ ){0,3}?(?:is|are|should be|equals|must be|would be|becomes)\W*$|[a-z0-9)}] ?= ?[$\\(\[ ]*$"
 )
 _INDEX = re.compile(r"\s*(-1|\d{1,6})\s*", re.ASCII)

@@ -41,7 +41,7 @@ class PrometheusJudge(PublishedJudge):
         return "prometheus"
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
-        """What the last `[RESULT]` is followed by must be a whole number from 1 to 5, and of 5 where it says of what."""
+        """What follows the last `[RESULT]` must be a whole number from 1 to 5, on no other scale than that."""
         page = Page.of(text)
         at = -1 if page is None else page.text.rfind(MARK)
         if page is None or at < 0:

@@ -55,20 +55,23 @@ _SENTENCE_START = re.compile(
     r"(?:final (?:verdict|judge?ment|decision|answer|choice|conclusion|winner|ruling)|my verdict"
     r"|最[终終](?:裁决|裁決|判断|结论|答案|评判|决定|判决|选择))(?![a-z])"
 )
-_TAGS = tuple(
-    f"{prefix}{noun}"
-    for prefix in ("", "final_", "overall_")
-    for noun in ("verdict", "answer", "winner", "decision", "choice", "judgment", "judgement", "preference", "ruling")
-) + ("better", "better_response", "best_response", "preferred", "preferred_response", "selection")
+_TAG_NOUNS = ("verdict", "answer", "winner", "decision", "choice", "judgment", "judgement", "preference", "ruling")
+_TAGS = (
+    *(f"{prefix}{noun}" for prefix in ("", "final_", "overall_") for noun in _TAG_NOUNS),
+    *("better", "better_response", "best_response", "preferred", "preferred_response", "selection"),
+)
 _ANSWER = re.compile(
-    r"(?!.*(?:better|best|preferred|superior|stronger|bessere|meilleure|mejor|melhor|migliore|lepsza|лучший|tốt hơn|更))"
+    r"(?!.*(?:better|best|preferred|superior|stronger|bessere|meilleure|mejor|melhor|migliore|lepsza|лучший|tốt hơn"
+    r"|更))"
     r".*(?:answer|答案|choice|选择|selection|antwort|réponse|respuesta|risposta|resposta)"
 )
 _NAMES_RESPONSE = re.compile(
-    rf"[^a-z0-9\n]{{0,16}}(?:(?:is|the|it['’]?s) )?(?:{NOUN}[ #:]{{0,2}}[a-z1-9](?![a-z0-9])|(?:the )?(?:first|second) {NOUN})"
+    rf"[^a-z0-9\n]{{0,16}}(?:(?:is|the|it['’]?s) )?(?:{NOUN}[ #:]{{0,2}}[a-z1-9](?![a-z0-9])|(?:the )?(?:first"
+    rf"|second) {NOUN})"
 )
 _CONTENT = re.compile(
-    r"[\s*_)\]]{0,4}[.,:–—-]{1,2}[ \t*_]*(?!because\b|since\b|as\b|due\b|for\b|it\b|its\b|this\b|that\b|the (?:first|second|other|response)\b"
+    r"[\s*_)\]]{0,4}[.,:–—-]{1,2}[ \t*_]*(?!because\b|since\b|as\b|due\b|for\b|it\b|its\b|this\b|that\b|the (?:first"
+    r"|second|other|response)\b"
     rf"|which\b|both\b|neither\b|overall\b|so\b|and\b|but\b|not\b|(?:{NOUN})\b|a\b|b\b|clear)[^\s*_]"
 )
 _WORDS = re.compile(r"\S")

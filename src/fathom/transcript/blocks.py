@@ -16,7 +16,8 @@ _HEADING = re.compile(
     r"(?P<number>\(?\d{1,3}[.):][ \t]{0,4})?(?P<bold2>\*\*|__)?(?P<name>[^\s#*].{0,200})"
 )
 _NOT_A_PRINCIPLE = re.compile(
-    r"\W*(?:response|assistant|answer|model|output|analysis|comparison|evaluation|assessment|summary|overall|strengths?|weaknesses"
+    r"\W*(?:response|assistant|answer|model|output|analysis|comparison|evaluation|assessment|summary|overall"
+    r"|strengths?|weaknesses"
     r"|reasoning|conclusion|final|verdict|winner|judge?ment|solution|step|instructions?|question|task)\b[^:]{0,20}$",
     re.IGNORECASE,
 )

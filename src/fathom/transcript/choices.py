@@ -38,8 +38,10 @@ _WINS = (
     r"|(?:明显)?更好|更优|更佳|胜出|获胜)"
 )
 _CHOICE = re.compile(
-    rf"{_OPENERS}(?:(?:(?:it'?s|it is|is|that is|for|the) |是|为){_OPENERS})?(?:an? (?=[a-z]{{2}}))?(?P<noun>{_NOUN})?{_OPENERS}"
-    rf"(?:(?P<letter>[a-z])|{_PLACE}|(?P<tie>{_TIE})|(?P<other>\d{{1,3}}(?:\.\d+)?(?: ?/ ?\d{{1,3}})?|neither|none|both))"
+    rf"{_OPENERS}(?:(?:(?:it'?s|it is|is|that is|for|the) |是"
+    rf"|为){_OPENERS})?(?:an? (?=[a-z]{{2}}))?(?P<noun>{_NOUN})?{_OPENERS}"
+    rf"(?:(?P<letter>[a-z])|{_PLACE}|(?P<tie>{_TIE})|(?P<other>\d{{1,3}}(?:\.\d+)?(?: ?/ ?\d{{1,3}})?|neither|none"
+    rf"|both))"
     rf"(?![a-z0-9+]|_(?![_\s*]|$)|['’]\w)(?P<closers>{_CLOSERS})"
     r"(?P<after>$|\n|</|[.!](?!\w)|[。！，；：,;:|(]|[-–—]{1,2}(?=\s)|\\[)\]]"
     rf"|(?:because|since|due to|as it|between|over|rather than|instead of|ahead of|{_WINS})(?![a-z]))"
@@ -57,9 +59,11 @@ _NOTHING_ELSE = re.compile(r"[ \t*_~`\"'”’」)\\\]}$.!。]*(?:</[a-z_]{1,20}
 _MIXED = re.compile(r"[\W_]{0,8}(?:mixed|both|neither|even|balanced|混合|均衡|两者)")
 
 _INSIDE = re.compile(rf"[\s*_`\"'$:]{{0,4}}{_NOUN}?(?:(?P<a>a)|(?P<b>b)|(?P<tie>c|{_TIE}))[\s*_`\"'$.\\]{{0,4}}")
+_FIRST = rf"(?:{_NOUN}?a|{_NOUN}(?:1|one)|(?:the )?first(?: {_NOUN}| one)?|第一个?(?:回答|回复)?)"
+_SECOND = rf"(?:{_NOUN}?b|{_NOUN}(?:2|two)|(?:the )?second(?: {_NOUN}| one)?|第二个?(?:回答|回复)?)"
 _ALONE = re.compile(
-    rf"[\s*_`\"'$:(\[<]{{0,6}}(?:(?P<a>{_NOUN}?a|{_NOUN}(?:1|one)|(?:the )?first(?: {_NOUN}| one)?|第一个?(?:回答|回复)?)"
-    rf"|(?P<b>{_NOUN}?b|{_NOUN}(?:2|two)|(?:the )?second(?: {_NOUN}| one)?|第二个?(?:回答|回复)?)|(?P<tie>(?:a |it is a |it's a )?{_TIE}|\[\[c\]\]))[\s*_`\"'$.)\]>]{{0,6}}"
+    rf"[\s*_`\"'$:(\[<]{{0,6}}(?:(?P<a>{_FIRST})|(?P<b>{_SECOND})|(?P<tie>(?:a |it is a |it's a )?{_TIE}|\[\[c\]\]))"
+    r"[\s*_`\"'$.)\]>]{0,6}"
 )
 _INVALID_INSIDE = re.compile(
     rf"\s{{0,4}}{_NOUN}?(?:[\w+.-]{{1,8}}|\?{{1,4}}|[ab] ?[<>=≻~]{{1,3}} ?[ab]|\d{{1,3}} ?/ ?\d{{1,3}})[\s\\]{{0,4}}"

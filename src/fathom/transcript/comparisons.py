@@ -10,30 +10,39 @@ import re
 from typing import Literal
 
 from fathom.transcript.names import FOREIGN_NOUN, named
-from fathom.transcript.rivals import calls_equal, is_conditional, is_reported, names_winner
 from fathom.transcript.sentences import plain
+from fathom.transcript.winners import calls_equal, is_conditional, is_reported, names_winner
 
 Winner = Literal["A", "B", "tie"]
 
 _NAMES: tuple[tuple[Literal["A", "B"], str], ...] = (("A", named(0)), ("B", named(1)))
 _HEDGED = re.compile(
-    r"\b(?:might|could|may|perhaps|probably|arguably|possibly|likely|maybe|presumably|depending|depends|seems?|seemingly"
-    r"|appears?|somehow|vielleicht|möglicherweise|könnte|peut-être|pourrait|quizás?|tal vez|podría|talvez|forse|возможно)\b"
+    r"\b(?:might|could|may|perhaps|probably|arguably|possibly|likely|maybe|presumably|depending|depends|seems?"
+    r"|seemingly"
+    r"|appears?|somehow|vielleicht|möglicherweise|könnte|peut-être|pourrait|quizás?|tal vez|podría|talvez|forse"
+    r"|возможно)\b"
     r"|可能|也许|或许|大概|かもしれ|아마"
 )
 _PAST = re.compile(
     r"\b(?:was|were|had|seemed|looked|appeared|at first|initially|originally|earlier|previously|used to)\b"
 )
 _DENIED = re.compile(
-    r"\b(?:not|never|neither|nor|cannot|no|nobody|without|doubt\w*)\b|n['’]t\b|不能|并非|没有|\b(?:nicht|kein\w*|pas|não|non|niet|не)\b"
+    r"\b(?:not|never|neither|nor|cannot|no|nobody|without|doubt\w*)\b|n['’]t\b|不能|并非|没有|\b(?:nicht|kein\w*|pas|não"
+    r"|non|niet|не)\b"
 )
 _CONCLUDES = re.compile(
-    r"(?:and |so,? )?(?:overall|therefore|so|thus|hence|consequently|accordingly|ultimately|in (?:conclusion|summary|sum|short|the end|total|all)"
-    r"|to (?:conclude|sum up|summari[sz]e)|all (?:things considered|in all|told)|on (?:balance|the whole|these grounds)|for (?:these|this|that|those) reasons?"
-    r"|given (?:this|that|these|all)|considering|taken together|as a result|because of (?:this|that|these)|based on (?:this|that|these|the)"
-    r"|insgesamt|daher|deshalb|somit|also|alles in allem|zusammenfassend|aus diesen gründen|en conclusion|donc|au total|globalement|en résumé|dans l['’]ensemble"
-    r"|en resumen|por (?:lo )?tanto|en conclusión|en general|en conjunto|portanto|em resumo|em conclusão|no geral|quindi|pertanto|in conclusione|nel complesso|in sintesi"
-    r"|al met al|daarom|kortom|podsumowując|w sumie|итак|таким образом|в целом|в итоге|sonuç olarak|genel olarak|tóm lại|nhìn chung)\b"
+    r"(?:and |so,? )?(?:overall|therefore|so|thus|hence|consequently|accordingly|ultimately|in (?:conclusion|summary"
+    r"|sum|short|the end|total|all)"
+    r"|to (?:conclude|sum up|summari[sz]e)|all (?:things considered|in all|told)|on (?:balance|the whole"
+    r"|these grounds)|for (?:these|this|that|those) reasons?"
+    r"|given (?:this|that|these|all)|considering|taken together|as a result|because of (?:this|that|these)"
+    r"|based on (?:this|that|these|the)"
+    r"|insgesamt|daher|deshalb|somit|also|alles in allem|zusammenfassend|aus diesen gründen|en conclusion|donc"
+    r"|au total|globalement|en résumé|dans l['’]ensemble"
+    r"|en resumen|por (?:lo )?tanto|en conclusión|en general|en conjunto|portanto|em resumo|em conclusão|no geral"
+    r"|quindi|pertanto|in conclusione|nel complesso|in sintesi"
+    r"|al met al|daarom|kortom|podsumowując|w sumie|итак|таким образом|в целом|в итоге|sonuç olarak|genel olarak"
+    r"|tóm lại|nhìn chung)\b"
     r"|综上|因此|所以|总的来说|总之|总体(?:而言|来看|上)?|综合(?:来看|考虑|而言)?|結論として|総合的に|したがって|よって|결론적으로|따라서|종합"
 )
 _RESPONSE_NOUN = rf"(?:response|assistant|answer|reply|candidate|chatbot|completion|{FOREIGN_NOUN})"
@@ -43,27 +52,77 @@ _BY_NAME = {
     )
     for letter in ("A", "B")
 }
-# Without a noun letters are names of responses only in pairs: `overall, a is better than b`, and not `plan a is better`.
+# Without a noun, letters name responses only in pairs: `overall, a is better than b`, and not `plan a is better`.
 _BARE_PAIR = re.compile(
-    r"(?:^|, |: |\b(?:that|so|thus|therefore|hence|overall|and|conclude|in conclusion|in summary) )(?P<winner>[ab]) (?:is (?:\w+ )?(?:better|superior|stronger|preferable)|wins|beats|outperforms)"
+    r"(?:^|, |: |\b(?:that|so|thus|therefore|hence|overall|and|conclude|in conclusion"
+    r"|in summary) )(?P<winner>[ab]) (?:is (?:\w+ )?(?:better|superior|stronger|preferable)|wins|beats|outperforms)"
     r"(?: than| to| over| against)? (?P<loser>[ab])(?![a-z0-9])(?! (?:in|at|on|for|regarding|when)\b)"
 )
 LONGEST_CLOSING = 800
 """Characters at the end in which a closing comparison is looked for, with the sentence before it."""
 _COMPARING = (
-    *("better", "best", "superior", "strong", "prefer", "choos", "chose", "win", "outperform", "beat", "surpass", "go with", "pick"),
-    *("select", "优", "更", "胜", "选", "besser", "beste", "vorzu", "meilleur", "préf", "choisi", "mejor", "prefi", "elijo", "melhor"),
-    *("escolho", "miglior", "scelgo", "beter", "kies", "lepsz", "лучш", "daha iyi", "tốt hơn", "बेहतर", "أفضل", "より", "方が", "더 "),
+    *(
+        "better",
+        "best",
+        "superior",
+        "strong",
+        "prefer",
+        "choos",
+        "chose",
+        "win",
+        "outperform",
+        "beat",
+        "surpass",
+        "go with",
+        "pick",
+    ),
+    *(
+        "select",
+        "优",
+        "更",
+        "胜",
+        "选",
+        "besser",
+        "beste",
+        "vorzu",
+        "meilleur",
+        "préf",
+        "choisi",
+        "mejor",
+        "prefi",
+        "elijo",
+        "melhor",
+    ),
+    *(
+        "escolho",
+        "miglior",
+        "scelgo",
+        "beter",
+        "kies",
+        "lepsz",
+        "лучш",
+        "daha iyi",
+        "tốt hơn",
+        "बेहतर",
+        "أفضل",
+        "より",
+        "方が",
+        "더 ",
+    ),
 )
 """A closing comparison has one of these words. It is cheaper to look for them than for a comparison."""
 _PRAISES_TOO = re.compile(
-    r"\b(?:but|although|though|however|while|whereas|yet|even if|except)\b|\b(?:aber|jedoch|mais|pero|mas)\b|但|不过|然而"
+    r"\b(?:but|although|though|however|while|whereas|yet|even if|except|aber|jedoch|mais|pero|mas)\b"
+    r"|但|不过|然而"
 )
 _LAST = re.compile(r"[.!。！]+[\s\"'”’)*_]*$")
 _SENTENCE_END = re.compile(r"[.!?。！？](?=[\s*_]|$)|[。！？]|\n")
 
 
-_OF_BOTH = re.compile(r"\b(?:both|two|they|these|neither|responses|answers|assistants|replies|a and b|b and a|antworten|réponses|respuestas|risposte)\b|两|回答a|二つ|두")
+_OF_BOTH = re.compile(
+    r"\b(?:both|two|they|these|neither|responses|answers|assistants|replies|a and b|b and a|antworten|réponses"
+    r"|respuestas|risposte)\b|两|回答a|二つ|두"
+)
 
 
 def related(line: str) -> tuple[Winner, ...]:
@@ -74,14 +133,16 @@ def related(line: str) -> tuple[Winner, ...]:
         return ()
     if is_conditional(sentence) or is_reported(sentence) or _HEDGED.search(sentence) or line.strip().endswith("?"):
         return ()
-    winners: tuple[Winner, ...] = tuple(letter for letter, names in _NAMES if names_winner(sentence, names, alone=False))
+    winners: tuple[Winner, ...] = tuple(
+        letter for letter, names in _NAMES if names_winner(sentence, names, alone=False)
+    )
     if winners:
         return winners
     return ("tie",) if _OF_BOTH.search(sentence) and calls_equal(sentence) else ()
 
 
 def closing_comparison(folded: str) -> Literal["A", "B"] | None:
-    """The winner that the last sentence of a folded text names, if it compares overall, firmly, and on its own account."""
+    """The winner that the last sentence of a folded text names, if it compares overall, firmly, in its own name."""
     text = folded.rstrip(" \t\n*_")
     if text.endswith(("?", "？", ":", "…", "...")):
         return None
@@ -104,7 +165,9 @@ def closing_comparison(folded: str) -> Literal["A", "B"] | None:
 
 
 def _sentence_start(text: str) -> int:
-    return max(text.rfind(end) + len(end) if end in text else 0 for end in (". ", "! ", "? ", ".\n", "\n", "。", "！", "？"))
+    return max(
+        text.rfind(end) + len(end) if end in text else 0 for end in (". ", "! ", "? ", ".\n", "\n", "。", "！", "？")
+    )
 
 
 def _named_winner(sentence: str) -> Literal["A", "B"] | None:

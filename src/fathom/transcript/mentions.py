@@ -54,34 +54,56 @@ def is_mentioned(page: Page, start: int, end: int) -> bool:
 
 # Where one thought ends and the next begins: what is denied or claimed before it is not the verdict after it.
 _TURN = re.compile(
-    r"[;；]|\b(?:so|therefore|thus|hence|(?<!anything )(?<!nothing )(?<!all )but|because|consequently|accordingly|yet|whereas|which is why|that is why"
-    r"|and(?= (?:i|my|the (?:final |better |best )?(?:verdict|winner|response|one))\b))\b|\bhowever\b(?! (?:much|many|good|long|well))|因此|所以|但"
+    r"[;；]|\b(?:so|therefore|thus|hence|(?<!anything )(?<!nothing )(?<!all )but|because|consequently|accordingly|yet"
+    r"|whereas|which is why|that is why"
+    r"|and(?= (?:i|my|the (?:final |better |best )?(?:verdict|winner|response|one))\b))\b|\bhowever\b(?! (?:much|many"
+    r"|good|long|well))|因此|所以|但"
 )
 _LEADS_ON = re.compile(
-    r"\b(?:verdict|decision|judge?ment|winner|choice|answer|mark|conclusion|score|scores|rating|is|was|be|say|says|said|write|writes|wrote|output"
-    r"|outputs|with|line|lines|following|this|so|follows|reads?|that|ends?|claims?|states?|asks?|demands?|answers?|responds?|prints?|returns?|returned|(?:it|them|him|her)sel(?:f|ves))\W*$|[裁判结][决断论]\W*$"
+    r"\b(?:verdict|decision|judge?ment|winner|choice|answer|mark|conclusion|score|scores|rating|is|was|be|say|says"
+    r"|said|write|writes|wrote|output"
+    r"|outputs|with|line|lines|following|this|so|follows|reads?|that|ends?|claims?|states?|asks?|demands?|answers?"
+    r"|responds?|prints?|returns?|returned|(?:it|them|him|her)sel(?:f|ves))\W*$|[裁判结][决断论]\W*$"
 )
 _IDIOMS = re.compile(
-    r"\b(?:no (?:doubt|question|hesitation|surprise|matter|wonder)|not (?:only|just|merely|simply|surprisingly|least|in doubt)|(?:with|beyond|without)(?: an?)?(?: \w+)? (?:doubt|hesitation|question)"
-    r"|(?:not|n['’]t) hesitate|cannot but|can(?:not|['’]t) help but|nothing (?:else|other) than|none other than|no other (?:verdict|choice|answer|conclusion) (?:than|but)|cannot be denied|can(?:not|['’]t) be denied|undeniabl\w+"
+    r"\b(?:no (?:doubt|question|hesitation|surprise|matter|wonder)|not (?:only|just|merely|simply|surprisingly|least"
+    r"|in doubt)|(?:with|beyond|without)(?: an?)?(?: \w+)? (?:doubt|hesitation|question)"
+    r"|(?:not|n['’]t) hesitate|cannot but|can(?:not|['’]t) help but|nothing (?:else|other) than|none other than"
+    r"|no other (?:verdict|choice|answer|conclusion) (?:than|but)|cannot be denied|can(?:not|['’]t) be denied"
+    r"|undeniabl\w+"
     r"|nothing but|over(?:all| the whole)|why not)\b|毫无疑问|无疑|不得不|不仅"
 )
-_NO = r"(?:not|never|nor|neither|cannot|nobody|no one|none|hardly|scarcely|without|refuse\w*|declin\w+|unable|impossible|reluctant|unwilling|doubt(?:ful)?|oppos\w+|disagree|by no means|in no way|under no \w+|nothing)"
-_BAD = r"(?:wrong|mistake|error|false|untrue|unfair|dishonest|absurd|misleading|foolish|irresponsible|inaccurate|incorrect|premature|unjust|ridiculous|nonsense|lie|myth|hard|difficult)"
+_NO = (
+    r"(?:not|never|nor|neither|cannot|nobody|no one|none|hardly|scarcely|without|refuse\w*|declin\w+|unable|impossible"
+    r"|reluctant|unwilling|doubt(?:ful)?|oppos\w+|disagree|by no means|in no way|under no \w+|nothing)"
+)
+_BAD = (
+    r"(?:wrong|mistake|error|false|untrue|unfair|dishonest|absurd|misleading|foolish|irresponsible|inaccurate|incorrect"
+    r"|premature|unjust|ridiculous|nonsense|lie|myth|hard|difficult)"
+)
 _SAY = (
-    r"(?:say|saying|said|write|writing|written|output|give|giving|given|put|answer|choose|chosen|pick|call|called|declare|conclude|enter|select|print|return|assign|award|vote|go|settle|end|close"
-    r"|accept|endorse|recommend|justify|support|defend|sign|mark|label|report|state|claim|be|is|was|name|crown|deem|rule|rate|judge|consider|pass|pronounce|reward|arrive|that|sustain|sustained|reach)"
+    r"(?:say|saying|said|write|writing|written|output|give|giving|given|put|answer|choose|chosen|pick|call|called"
+    r"|declare|conclude|enter|select|print|return|assign|award|vote|go|settle|end|close"
+    r"|accept|endorse|recommend|justify|support|defend|sign|mark|label|report|state|claim|be|is|was|name|crown|deem"
+    r"|rule|rate|judge|consider|pass|pronounce|reward|arrive|that|sustain|sustained|reach)"
 )
 _DENIED = re.compile(
-    r"(?:\b(?:not|never|nor|neither|cannot|without|rather than|instead of|over|against|hardly|scarcely|barely)\b|n['’]t\b)"
+    r"(?:\b(?:not|never|nor|neither|cannot|without|rather than|instead of|over|against|hardly|scarcely|barely)\b"
+    r"|n['’]t\b)"
     r"(?: (?!i\b|we\b|my\b|that\b|which\b|it\b)[a-z]{1,12}){0,3}[^a-z,;，；]*$"
     rf"|(?:\b{_NO}\b|n['’]t\b|\b{_BAD}(?: \w+){{0,2}}? to\b)[^,;:]{{0,100}}\b{_SAY}\b[^,;:]{{0,40}}:?[^a-z]*$"
     rf"|\b{_BAD}(?: \w+){{0,2}}? (?:that|if)\b[^,;:]{{0,60}}:?[^a-z]*$"
-    rf"|\b(?:i|we|one|you|nobody|no one)\b[^;:]{{0,30}}(?:\b{_NO}\b|n['’]t\b)[^;:]{{0,120}}\b(?:say|write|output|give|put|answer|choose|pick|call|declare|conclude|enter|select)\W{{1,3}}$"
-    r"|\b(?:far from|anything but|(?:the )?opposite of|contrary to|short of|nowhere near|reject\w*|rul(?:e|es|ed|ing) out|exclud\w+|dismiss\w*|discard\w*|(?:no|little) (?:case|reason|grounds?|basis|argument|justification|support|way|room) (?:for|to))[^,;:]{0,40}:?[^a-z]*$"
-    r"|\b(?:the )?(?:wrong|losing|worse|worst|weaker|inferior|loser|rejected|unfair) ?(?:verdict|one|answer|choice|mark|response|reply|call)?(?: (?:is|was|would be|here))?[^a-z]{1,6}$"
+    rf"|\b(?:i|we|one|you|nobody|no one)\b[^;:]{{0,30}}(?:\b{_NO}\b|n['’]t\b)[^;:]{{0,120}}\b(?:say|write|output|give"
+    rf"|put|answer|choose|pick|call|declare|conclude|enter|select)\W{{1,3}}$"
+    r"|\b(?:far from|anything but|(?:the )?opposite of|contrary to|short of|nowhere near|reject\w*|rul(?:e|es|ed"
+    r"|ing) out|exclud\w+|dismiss\w*|discard\w*|(?:no|little) (?:case|reason|grounds?|basis|argument|justification"
+    r"|support|way|room) (?:for|to))[^,;:]{0,40}:?[^a-z]*$"
+    r"|\b(?:the )?(?:wrong|losing|worse|worst|weaker|inferior|loser|rejected|unfair) ?(?:verdict|one|answer|choice"
+    r"|mark|response|reply|call)?(?: (?:is|was|would be|here))?[^a-z]{1,6}$"
     r"|(?:不是|并非|而不是|不选|不)[^，。,]{0,4}$|(?:不能|不可|不应|不会|不该|无法|并不|不宜|难以)(?:说|认为|给出|判定|判为|选|写|输出|得出|断定|称)[^，。,;]{0,14}$"
-    r"|\b(?:nicht|kein\w*|niemals|jamais|nunca|nie)\b[^,;:]{0,40}$|\bn(?:e |['’])[a-zéè]+ (?:pas|jamais|point)\b[^,;:]{0,40}$|\bno (?:es|diría|digo|puede ser|sería)\b[^,;:]{0,30}$|\bnon (?:è|direi)\b[^,;:]{0,30}$|\bnão (?:é|diria)\b[^,;:]{0,30}$|\bне\b[^,;:]{0,20}$|~~\W*$"
+    r"|\b(?:nicht|kein\w*|niemals|jamais|nunca|nie)\b[^,;:]{0,40}$|\bn(?:e |['’])[a-zéè]+ (?:pas|jamais"
+    r"|point)\b[^,;:]{0,40}$|\bno (?:es|diría|digo|puede ser|sería)\b[^,;:]{0,30}$|\bnon (?:è|direi)\b[^,;:]{0,30}$"
+    r"|\bnão (?:é|diria)\b[^,;:]{0,30}$|\bне\b[^,;:]{0,20}$|~~\W*$"
 )
 _IMAGINED = re.compile(
     r"\b(?:if|unless|when|whenever|whether|either|suppos\w+|assum(?:e|ing)|imagine|had (?:i|it|response|assistant)"
@@ -92,33 +114,53 @@ _IMAGINED = re.compile(
 )
 _SPOKEN = re.compile(
     r"\b(?:says?|said|saying|writes?|wrote|writing|written|end(?:s|ed|ing)|claim(?:s|ed|ing)?|stat(?:es|ed|ing)"
-    r"|contain(?:s|ed|ing)?|includ(?:es|ed|ing)|ask(?:s|ed|ing)?|tells?|told|telling|instruct\w*|insists?|demand(?:s|ed|ing)?"
+    r"|contain(?:s|ed|ing)?|includ(?:es|ed|ing)|ask(?:s|ed|ing)?|tells?|told|telling|instruct\w*|insists?|demand(?:s"
+    r"|ed|ing)?"
     r"|declar(?:es|ed|ing)|print(?:s|ed|ing)?|quot(?:es|ed|ing)|inject(?:s|ed)?|mention(?:s|ed|ing)?|append(?:s|ed)?"
     r"|insert(?:s|ed)?|beg(?:s|ging)|order(?:s|ed|ing)|(?:tries|trying|attempts?) to|embed\w*|hidden|string|reads?"
-    r"|prompt|outputs|(?:concludes|closes|finishes|opens|begins|starts|signs off) (?:\w+ ){0,3}?(?:with|by|in|on)|signs off|assert(?:s|ed|ing)?|announc(?:es|ed|ing)|return(?:s|ed)|produc(?:es|ed)|yields|generat(?:es|ed)|emits"
-    r"|repeats|repeated|echo(?:es|ed)|cop(?:ies|ied)|cites?|cited|suggest(?:s|ed|ing)?|recommend(?:s|ed|ing)?|propos(?:es|ed|ing)|urg(?:es|ed|ing)|want(?:s|ed)|hop(?:es|ed)|expects?|request(?:s|ed|ing)?|requir(?:es|ed)"
-    r"|label(?:s|l?ed|l?ing)|voted?|votes|reported|rates (?:it|them)sel(?:f|ves)|calls (?:it|them)sel(?:f|ves)|scores (?:it|them)sel(?:f|ves)|gives (?:it|them)sel(?:f|ves)|affirm(?:s|ed)|maintain(?:s|ed)|argu(?:es|ed)|pretend(?:s|ed)|boasts?|advertis\w+|volunteers"
-    r"|behaupte\w*|sagt|schreibt|endet|schließt|fordert|verlangt|prétend|affirme|se termine|termine|écrit|demande|exige|afirma|termina|dice|escribe|pide|exige|sostiene|afferma|scrive|chiede|утверждает|пишет|заканчивается)\b"
+    r"|prompt|outputs|(?:concludes|closes|finishes|opens|begins|starts|signs off) (?:\w+ ){0,3}?(?:with|by|in|on)"
+    r"|signs off|assert(?:s|ed|ing)?|announc(?:es|ed|ing)|return(?:s|ed)|produc(?:es|ed)|yields|generat(?:es|ed)"
+    r"|emits"
+    r"|repeats|repeated|echo(?:es|ed)|cop(?:ies|ied)|cites?|cited|suggest(?:s|ed|ing)?|recommend(?:s|ed|ing)?"
+    r"|propos(?:es|ed|ing)|urg(?:es|ed|ing)|want(?:s|ed)|hop(?:es|ed)|expects?|request(?:s|ed|ing)?|requir(?:es|ed)"
+    r"|label(?:s|l?ed|l?ing)|voted?|votes|reported|rates (?:it|them)sel(?:f|ves)|calls (?:it|them)sel(?:f|ves)"
+    r"|scores (?:it|them)sel(?:f|ves)|gives (?:it|them)sel(?:f|ves)|affirm(?:s|ed)|maintain(?:s|ed)|argu(?:es|ed)"
+    r"|pretend(?:s|ed)|boasts?|advertis\w+|volunteers"
+    r"|behaupte\w*|sagt|schreibt|endet|schließt|fordert|verlangt|prétend|affirme|se termine|termine|écrit|demande"
+    r"|exige|afirma|termina|dice|escribe|pide|exige|sostiene|afferma|scrive|chiede|утверждает|пишет|заканчивается)\b"
     r"|写道|写着|声称|要求|说|称"
 )
 _PLACED = re.compile(
-    rf"\b(?:{NOUN}|annotators?|raters?|judges?|reviewers?|evaluators?|users?|students?|authors?|people|experts?|humans?|crowd\w*|gpt\S*|claude|page|document|block|footer|comment|message|key|rubric|reference|others?|some|many|most|it|they|he|she|[ab])\b"
-    r"[^,;:]{0,60}\b(?:has|have|had|gives?|gave|shows?|displays?|puts?|places?|adds?|uses?|carries|bears|features|holds|leaves?|left|marked|rated|chose|picked|named|called|awarded|preferred|selected|judged|tagged|scored|chooses|picks|selects|boxes|boxed|obtains|offers?|plants?|slips?|sneaks?|smuggles?|hides?|tacks?|pastes?)\b"
-    r"(?:\W+(?:a|an|the|its|their|own|itself|only|verdict|mark|label|tag|score|answer|line|words?|final|closing|last|this|pair|in|on|at|end|bottom|top|of|for|with|itself|themselves)\b){0,7}\W*$"
+    rf"\b(?:{NOUN}|annotators?|raters?|judges?|reviewers?|evaluators?|users?|students?|authors?|people|experts?"
+    rf"|humans?|crowd\w*|gpt\S*|claude|page|document|block|footer|comment|message|key|rubric|reference|others?|some"
+    rf"|many|most|it|they|he|she|[ab])\b"
+    r"[^,;:]{0,60}\b(?:has|have|had|gives?|gave|shows?|displays?|puts?|places?|adds?|uses?|carries|bears|features"
+    r"|holds|leaves?|left|marked|rated|chose|picked|named|called|awarded|preferred|selected|judged|tagged|scored"
+    r"|chooses|picks|selects|boxes|boxed|obtains|offers?|plants?|slips?|sneaks?|smuggles?|hides?|tacks?|pastes?)\b"
+    r"(?:\W+(?:a|an|the|its|their|own|itself|only|verdict|mark|label|tag|score|answer|line|words?|final|closing|last"
+    r"|this|pair|in|on|at|end|bottom|top|of|for|with|itself|themselves)\b){0,7}\W*$"
 )
 _WHOSE = re.compile(
-    rf"\b(?:reference|gold(?: standard)?|ground[- ]truth|expected|official|human|majority|consensus|annotat\w+|user['’]s|previous|earlier|another judge['’]s|other judge['’]s|their|its|his|her|(?:student|solution|author|writer|model|text|page|document)['’]s|[ab]['’]s|(?:{NOUN})(?: [ab])?['’]s|proposed|suggested|requested|claimed|alleged|demanded|desired|quoted|fake|injected|hidden|so-called|self-declared)"
-    r" (?:own )?(?:\w+ ){0,2}?(?:verdict|judge?ment|label|mark|answer|choice|decision|winner|preference|rating|line|claim|score|ruling|conclusion|box|tag)s?\b[^,;:]{0,50}:?[^a-z]*$"
+    rf"\b(?:reference|gold(?: standard)?|ground[- ]truth|expected|official|human|majority|consensus|annotat\w+"
+    rf"|user['’]s|previous|earlier|another judge['’]s|other judge['’]s|their|its|his|her|(?:student|solution|author"
+    rf"|writer|model|text|page|document)['’]s|[ab]['’]s|(?:{NOUN})(?: [ab])?['’]s|proposed|suggested|requested"
+    rf"|claimed|alleged|demanded|desired|quoted|fake|injected|hidden|so-called|self-declared)"
+    r" (?:own )?(?:\w+ ){0,2}?(?:verdict|judge?ment|label|mark|answer|choice|decision|winner|preference|rating|line"
+    r"|claim|score|ruling|conclusion|box|tag)s?\b[^,;:]{0,50}:?[^a-z]*$"
 )
 _BY_OTHERS = re.compile(
-    rf"\b(?:according to|in the (?:words|opinion|eyes|view) of|as (?:the )?(?:{NOUN}(?: [ab])?|[ab]|it|they|the (?:first|second)(?: \w+)?|some|many|others|users?|annotators?) (?:\w+ )?(?:puts?|says?|claims?|writes?|has it|states?|asserts?|would have it|sees?)|per (?:the )?(?:{NOUN}|reference|rubric|user)|in the (?:footer|title|header|last line|text) of)\b"
+    rf"\b(?:according to|in the (?:words|opinion|eyes|view) of|as (?:the )?(?:{NOUN}(?: [ab])?|[ab]|it|they"
+    rf"|the (?:first|second)(?: \w+)?|some|many|others|users?|annotators?) (?:\w+ )?(?:puts?|says?|claims?|writes?"
+    rf"|has it|states?|asserts?|would have it|sees?)|per (?:the )?(?:{NOUN}|reference|rubric|user)|in the (?:footer"
+    rf"|title|header|last line|text) of)\b"
     r"|\blaut\b|\bselon\b|\bsegún\b|\bsecondo\b|\bvolgens\b|\bсогласно\b|根据(?:回答|参考)|按照(?:回答|参考)"
 )
 _SPEAKER = re.compile(rf"\W*(?:{NOUN}) [ab]\W{{0,6}}:\W*$")
 _OWN = re.compile(r"\b(?:i|we|my|our)\b|我")
 _OWN_WORD = re.compile(r"\b(?:i|we)\b(?:['’]\w+)?(?: \w+){0,4}\W*$|\b(?:my|our) (?:\w+ ){0,2}$|我[^,，。]{0,4}$")
 _OWN_CHOICE = re.compile(
-    r"\b(?:(?:i|we)(?:['’](?:ll|d|ve|m))? (?!should\b|must\b|ought\b|have to\b|had to\b|am to\b|need to\b)\w+|my (?:\w+ ){0,2}(?:verdict|choice|decision|answer|judge?ment|vote|pick|conclusion))"
+    r"\b(?:(?:i|we)(?:['’](?:ll|d|ve|m))? (?!should\b|must\b|ought\b|have to\b|had to\b|am to\b|need to\b)\w+"
+    r"|my (?:\w+ ){0,2}(?:verdict|choice|decision|answer|judge?ment|vote|pick|conclusion))"
 )
 _COMMA = re.compile(r"[,，]")
 _GOES_ON = re.compile(r"\W*(?:with|and|in|as|to|by|at|after|before|for|on)\b")
@@ -171,20 +213,33 @@ def _clause(before: str) -> str:
 
 _ASKED = re.compile(r"[^\w?？]{0,8}[?？]")
 _PREDICATE = re.compile(
-    r"[\s*_`\"'”’\])}.-]{0,8}(?:\([^()\n]{0,40}\) ?)?(?P<verb>(?:is|was|were|would|could|can|cannot|should|shall|must|may|might|will|does|did|do|has|had|seems|looks|appears|ought|needs|sounds|feels|won['’]t|can['’]t|\w+n['’]t|goes|falls|fails|follows|hardly|never)\b|不(?:能|可|应|是|对|妥)|[^,。]{0,4}不可取)"
+    r"[\s*_`\"'”’\])}.-]{0,8}(?:\([^()\n]{0,40}\) ?)?(?P<verb>(?:is|was|were|would|could|can|cannot|should|shall|must"
+    r"|may|might|will|does|did|do|has|had|seems|looks|appears|ought|needs|sounds|feels|won['’]t|can['’]t|\w+n['’]t"
+    r"|goes|falls|fails|follows|hardly|never)\b|不(?:能|可|应|是|对|妥)|[^,。]{0,4}不可取)"
 )
 _PRAISED = re.compile(
-    r"(?:is|was|would be|will be|remains|seems|has to be|must be|should be|does|looks|appears)(?: (?!not\b|never\b)\w+){0,3}? (?:better|best|superior|stronger|preferable|preferred|correct|right|winner|ahead|clear(?:ly)?|my|our|mine"
-    r"|the (?:final |better |best |right |correct |clear |clearly )*(?:verdict|choice|answer|winner|one|call|judge?ment|decision|response|mark|better|best))\b|(?:would|will|should|does|must|has to) (?:\w+ )?(?:win|be chosen|be preferred)\b"
+    r"(?:is|was|would be|will be|remains|seems|has to be|must be|should be|does|looks|appears)(?: (?!not\b"
+    r"|never\b)\w+){0,3}? (?:better|best|superior|stronger|preferable|preferred|correct|right|winner|ahead"
+    r"|clear(?:ly)?|my|our|mine"
+    r"|the (?:final |better |best |right |correct |clear |clearly )*(?:verdict|choice|answer|winner|one|call"
+    r"|judge?ment|decision|response|mark|better|best))\b|(?:would|will|should|does|must|has to) (?:\w+ )?(?:win"
+    r"|be chosen|be preferred)\b"
 )
 _DENYING = re.compile(
-    r"\b(?:not|never|no|wrong|mistake|unfair|false|out of|hard to|difficult to|unjust\w*|misleading|absurd)\b|n['’]t\b|\bwhat\b|\bthat (?:response|assistant|the)"
+    r"\b(?:not|never|no|wrong|mistake|unfair|false|out of|hard to|difficult to|unjust\w*|misleading|absurd)\b"
+    r"|n['’]t\b|\bwhat\b|\bthat (?:response|assistant|the)"
 )
 _SAID_AFTER = re.compile(
-    r"[\s*_`\"'”’\])}.,–—-]{0,8}\(?(?:(?:so |as )?(?:says?|said|claims?|claimed|writes?|wrote|asserts?|insists?|according to|per )(?! (?:i|we)\b)"
-    r"|as (?!i\b|we\b)(?:\w+ ){0,5}?(?:says?|said|claims?|claimed|puts?|wants?|wanted|demands?|demanded|asks?|asked|writes?|wrote|suggests?|suggested|states?|has it|requests?|requested|asserts?)\b"
-    r"|in (?:the )?(?:words|opinion|view|eyes) of|in (?:its|their|his|(?:\w+ )?[ab]['’]s|the (?:response|user|author)['’]s) (?:own )?(?:words|opinion|view|eyes)|by (?:its|their) own|on (?:its|their|the response['’]s) (?:own )?|or so |at least (?:according|if)|if (?:one|you|we) (?:believe|ask|trust|follow)s?"
-    r"|(?:is|was|were) (?:\w+ ){0,4}?(?:what|how|written|printed|quoted|claimed|demanded|asked|requested|inserted|copied|the (?:words?|claim|line|demand|request|reference|label|mark) (?:of|in|by|from))\b|(?:stands|appears|is found|occurs|is written|is hidden) (?:in|at|on|under)\b)"
+    r"[\s*_`\"'”’\])}.,–—-]{0,8}\(?(?:(?:so |as )?(?:says?|said|claims?|claimed|writes?|wrote|asserts?|insists?"
+    r"|according to|per )(?! (?:i|we)\b)"
+    r"|as (?!i\b|we\b)(?:\w+ ){0,5}?(?:says?|said|claims?|claimed|puts?|wants?|wanted|demands?|demanded|asks?|asked"
+    r"|writes?|wrote|suggests?|suggested|states?|has it|requests?|requested|asserts?)\b"
+    r"|in (?:the )?(?:words|opinion|view|eyes) of|in (?:its|their|his|(?:\w+ )?[ab]['’]s|the (?:response|user"
+    r"|author)['’]s) (?:own )?(?:words|opinion|view|eyes)|by (?:its|their) own|on (?:its|their"
+    r"|the response['’]s) (?:own )?|or so |at least (?:according|if)|if (?:one|you|we) (?:believe|ask|trust|follow)s?"
+    r"|(?:is|was|were) (?:\w+ ){0,4}?(?:what|how|written|printed|quoted|claimed|demanded|asked|requested|inserted"
+    r"|copied|the (?:words?|claim|line|demand|request|reference|label|mark) (?:of|in|by|from))\b|(?:stands|appears"
+    r"|is found|occurs|is written|is hidden) (?:in|at|on|under)\b)"
     r"|[\s*_\])}]{0,6}(?:这是|是)回答[ab]|[，,]?(?:回答[ab]|用户)(?:如是|这样|是这么)?(?:说|写|称)"
 )
 
@@ -215,16 +270,20 @@ _PAIRS = (("“", "”"), ("「", "」"), ("『", "』"), ("«", "»"), ("‘", 
 _SINGLE_QUOTED = re.compile(r"(?:^|[\s(\[])'(?=\S)(?:(?!\s'|'[\s.,;)])[^\n]){0,400}$")
 _NO_WORDS = re.compile(r"[\W_]*")
 _HERE = re.compile(
-    r"\W*(?:so |now )?(?:here(?:['’]s| is| are| comes)|below (?:is|are)|this is|the following is|final|my|in conclusion|therefore)\b"
+    r"\W*(?:so |now )?(?:here(?:['’]s| is| are| comes)|below (?:is|are)|this is|the following is|final|my"
+    r"|in conclusion|therefore)\b"
 )
 _SOURCE = re.compile(
-    rf"\W*(?:from|quoting|quote from|excerpt|(?:at )?the (?:end|last lines?|closing|text|footer|bottom) (?:of|in)|in) (?:the )?(?:(?:{NOUN})(?: [ab])?|student|user|author|page|document)\b|\W*(?:the )?(?:{NOUN}) [ab]\b[^.]{{0,40}}:$"
+    rf"\W*(?:from|quoting|quote from|excerpt|(?:at )?the (?:end|last lines?|closing|text|footer|bottom) (?:of|in)"
+    rf"|in) (?:the )?(?:(?:{NOUN})(?: [ab])?|student|user|author|page|document)\b"
+    rf"|\W*(?:the )?(?:{NOUN}) [ab]\b[^.]{{0,40}}:$"
 )
 _EXAMPLE = re.compile(
     r"\b(?:format|template|example|sample|schema|should look like|of the form|placeholder|instructions?)\b"
 )
 _BREAKS_OFF = re.compile(
-    r"\b(?:that|the|a|an|say|says|write|writes|give|gives|put|itself|themselves|claims?|asserts?|states?|output|answer|to|as|is|be|conclude|concludes)$"
+    r"\b(?:that|the|a|an|say|says|write|writes|give|gives|put|itself|themselves|claims?|asserts?|states?|output"
+    r"|answer|to|as|is|be|conclude|concludes)$"
 )
 _OF_RESPONSE = re.compile(rf"\b{NOUN} [ab]\b")
 _OPEN_INTRODUCTION = re.compile(
@@ -270,7 +329,7 @@ def _is_longer_block_quote(text: str, line_start: int, line_end: int) -> bool:
 
 
 def is_introduced(page: Page, line_start: int, before: str = "") -> bool:
-    """Whether the line above says that somebody else is speaking, or that this is an example: `Response B ends with:`."""
+    """Whether the line above says that somebody else speaks, or that this is an example: `Response B ends with:`."""
     gap = page.folded[max(0, line_start - 300) : max(0, line_start - 1)]
     above = gap.rstrip().rpartition("\n")[2].rstrip("*_ ")
     if not (_NO_WORDS.fullmatch(before) or ":" in before):

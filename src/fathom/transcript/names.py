@@ -9,7 +9,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 NOUN = (
-    r"(?:responses?|assistants?|answers?|models?|outputs?|candidates?|repl(?:y|ies)|chatbots?|completions?|versions?|texts?"
+    r"(?:responses?|assistants?|answers?|models?|outputs?|candidates?|repl(?:y|ies)|chatbots?|completions?|versions?"
+    r"|texts?"
     r"|drafts?|solutions?|systems?|agents?|bots?|submissions?)"
 )
 """What a response is called before its letter."""
@@ -19,7 +20,8 @@ FOREIGN_NOUN = (
 )
 _ORDINALS = (
     (
-        r"first|1st|former|erste[nrms]?|première|premier|primera|primeira|prima|primo|eerste|pierwsza|перв\w{2}|ilk|birinci",
+        r"first|1st|former|erste[nrms]?|première|premier|primera|primeira|prima|primo|eerste|pierwsza|перв\w{2}|ilk"
+        r"|birinci",
         r"第一(?:个|個|份|篇|则|条)?|前者|최초|첫 ?번째|1番目|一つ目|最初の",
     ),
     (
@@ -33,7 +35,8 @@ _ORDINALS = (
 _NUMBERS = ("one", "two", "three", "four", "five")
 _ARTICLE = r"(?:(?:the|die|der|das|la|le|el|a|o|il|de|den|dem) )?"
 OTHER = (
-    r"(?:(?:the|its) (?:other|opposite|rival|opponent|counterpart)(?: (?:one|NOUN))?(?! (?:hand|way|words?|way round|side))"
+    r"(?:(?:the|its) (?:other|opposite|rival|opponent|counterpart)(?: (?:one|NOUN))?(?! (?:hand|way|words?|way round"
+    r"|side))"
     r"|(?:die|der) andere(?: antwort)?|l['’ ]autre(?: réponse)?|la otra(?: respuesta)?|a outra(?: resposta)?"
     r"|l['’ ]altra(?: risposta)?|de(?: |t )andere?(?: antwoord)?|друг\w{2}(?: ответ)?|另一(?:个|份|篇)?|다른|もう一方)"
 ).replace("NOUN", NOUN)

@@ -1,10 +1,10 @@
 """Whether the letters in a text are options of the task and not the names of responses.
 
-    >>> has_options(Page.of("Response A picks C. Final answer: B")), has_options(Page.of("Response A is brief. Answer: A"))
+    >>> has_options(Page.of("Response A picks C. Final answer: B")), has_options(Page.of("A is brief. Answer: A"))
     (True, False)
 
-Of a multiple-choice question the judge's own solution ends in `Answer: B`. A text shows that its task is one by a list of
-options, by speaking of options, by a letter that no response has, or by saying which letter a response answered.
+The judge's own solution of a multiple-choice question ends in `Answer: B`. A text shows that its task is one by a list
+of options, by speaking of options, by a letter that no response has, or by saying which letter a response answered.
 """
 
 from __future__ import annotations
@@ -17,30 +17,52 @@ from fathom.transcript.names import NOUN
 from fathom.transcript.page import Page
 
 _SPEAKS_OF_OPTIONS = re.compile(
-    r"\b(?:options?|alternatives|multiple[- ]choice|mcq|answer choices?|which of the (?:following|statements|above)|true statement"
-    r"|(?:the|these|those|two|three|four|five|six|given|listed|following|possible|remaining) choices|choices (?:are|were|given)"
-    r"|(?:correct|right|true|wrong|incorrect) (?:choice|alternative|statement)|choice \(?[a-e]\b|statements? (?:is|are) true"
-    r"|opciones|opción|opções|opzioni|opzione|antwortmöglichkeit\w*|zur auswahl|auswahlmöglichkeit\w*|choix proposés|qcm"
+    r"\b(?:options?|alternatives|multiple[- ]choice|mcq|answer choices?|which of the (?:following|statements|above)"
+    r"|true statement"
+    r"|(?:the|these|those|two|three|four|five|six|given|listed|following|possible|remaining) choices|choices (?:are"
+    r"|were|given)"
+    r"|(?:correct|right|true|wrong|incorrect) (?:choice|alternative|statement)|choice \(?[a-e]\b|statements? (?:is"
+    r"|are) true"
+    r"|opciones|opción|opções|opzioni|opzione|antwortmöglichkeit\w*|zur auswahl|auswahlmöglichkeit\w*|choix proposés"
+    r"|qcm"
     r"|вариант\w*|keuzes|seçenek\w*|lựa chọn)\b|选项|单选|单项选择|多选|选择题|下列|選択肢|보기|정답|선택지|विकल्प"
 )
 _IS_OPTION = re.compile(
-    r"(?:\b(?:options?|alternatives?|answer choice)\b(?: \w+){0,3}|\b(?:correct|right|true|best) (?:choice|alternative|statement)\b"
-    r"(?: (?:is|was|would be|therefore|thus|then|must be|here|for the (?:question|task)))*|(?:正确|正解)(?:选项|答案)[^,，。]{0,3})\W*$"
+    r"(?:\b(?:options?|alternatives?|answer choice)\b(?: \w+){0,3}|\b(?:correct|right|true|best) (?:choice"
+    r"|alternative|statement)\b"
+    r"(?: (?:is|was|would be|therefore|thus|then|must be|here|for the (?:question|task)))*|(?:正确|正解)(?:选项"
+    r"|答案)[^,，。]{0,3})\W*$"
 )
 _WORDS = (
-    *("option", "alternativ", "multiple", "mcq", "choice", "which of", "true", "statement", "opci", "opç", "opzion", "antwortmög"),
+    *(
+        "option",
+        "alternativ",
+        "multiple",
+        "mcq",
+        "choice",
+        "which of",
+        "true",
+        "statement",
+        "opci",
+        "opç",
+        "opzion",
+        "antwortmög",
+    ),
     *("auswahl", "choix", "qcm", "вариант", "keuze", "seçenek", "lựa", "选", "下列", "選択", "보기", "정답", "विकल्प"),
 )
 """Whatever speaks of options has one of these."""
 _RESPONSE = rf"(?:(?:{NOUN}) [ab12]|(?:the )?(?:first|second)(?: \w+)?|both(?: \w+)?|neither(?: \w+)?|回答 ?[ab])"
 _PICKED = (
-    r"(?:picks?|picked|chose|chooses|chosen|selects?|selected|answers?|answered|says?|said|gets?|got|gives?|gave|goes for"
+    r"(?:picks?|picked|chose|chooses|chosen|selects?|selected|answers?|answered|says?|said|gets?|got|gives?|gave"
+    r"|goes for"
     r"|went for|opts? for|opted for|ticks?|ticked|marks?|marked|writes?|wrote|has|had|lands on|arrives? at|arrived at"
-    r"|settles? on|concludes?|names?|named|reache[sd]|claims?|claimed|took|takes|guesse[sd]|nennt|wählt|choisit|elige|eligió"
+    r"|settles? on|concludes?|names?|named|reache[sd]|claims?|claimed|took|takes|guesse[sd]|nennt|wählt|choisit|elige"
+    r"|eligió"
     r"|выбирает|选了|选择了|选)"
 )
 _ANSWERED = re.compile(
-    rf"{_RESPONSE}(?: (?:also|rightly|wrongly|correctly|incorrectly|simply|just|then|too))?(?: {_PICKED} |{_PICKED}|: ?)\(?$"
+    rf"{_RESPONSE}(?: (?:also|rightly|wrongly|correctly|incorrectly|simply|just|then|too))?(?: {_PICKED} |{_PICKED}"
+    rf"|: ?)\(?$"
 )
 # Letters that stand alone. Each pattern starts with the letter and looks back from it, which is many times faster.
 _LETTER = re.compile(r"[A-E](?<![\w°'’.+#/\[-].)(?![\w°'’+#/\]-])(?!\.[A-Za-z])")

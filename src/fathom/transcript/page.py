@@ -40,19 +40,25 @@ _PLAIN = (
 )
 # Verdict anchors in other languages, with those that say "final" first.
 _ELSEWHERE = (
-    r"(?:endgültiges|abschließendes|finales) (?:urteil|verdikt)|endgültige (?:entscheidung|antwort)|urteil|gewinner(?:in)?|sieger|bessere antwort"
+    r"(?:endgültiges|abschließendes|finales) (?:urteil|verdikt)|endgültige (?:entscheidung|antwort)|urteil"
+    r"|gewinner(?:in)?|sieger|bessere antwort"
     r"|verdict (?:final|définitif)|décision finale|jugement final|réponse finale|meilleure réponse|gagnante?"
     r"|veredicto final|decisión final|respuesta final|juicio final|veredicto|mejor respuesta|ganadora?"
     r"|veredito final|decisão final|resposta final|veredito|melhor resposta|vencedora?"
     r"|verdetto finale|decisione finale|risposta finale|giudizio finale|verdetto|risposta migliore|vincit(?:ore|rice)"
-    r"|eindoordeel|definitief oordeel|eindoordeel|oordeel|winnaar|beter antwoord|ostateczny werdykt|ostateczna decyzja|werdykt|zwycięzca|lepsza odpowiedź"
-    r"|итоговый вердикт|окончательный вердикт|итоговое решение|вердикт|победитель|лучший ответ|nihai karar|son karar|kazanan|daha iyi yanıt"
-    r"|phán quyết cuối cùng|kết luận cuối cùng|phán quyết|câu trả lời tốt hơn|अंतिम निर्णय|विजेता|الحكم النهائي|القرار النهائي|الفائز"
-    r"|最終判定|最終評価|総合判定|判定|勝者|より良い(?:回答|応答)|최종 ?(?:판정|판결|결정|결론)|판정|승자|더 나은 (?:응답|답변)"
+    r"|eindoordeel|definitief oordeel|eindoordeel|oordeel|winnaar|beter antwoord|ostateczny werdykt"
+    r"|ostateczna decyzja|werdykt|zwycięzca|lepsza odpowiedź"
+    r"|итоговый вердикт|окончательный вердикт|итоговое решение|вердикт|победитель|лучший ответ|nihai karar|son karar"
+    r"|kazanan|daha iyi yanıt"
+    r"|phán quyết cuối cùng|kết luận cuối cùng|phán quyết|câu trả lời tốt hơn|अंतिम निर्णय|विजेता|الحكم النهائي"
+    r"|القرار النهائي|الفائز"
+    r"|最終判定|最終評価|総合判定|判定|勝者|より良い(?:回答|応答)"
+    r"|최종 ?(?:판정|판결|결정|결론)|판정|승자|더 나은 (?:응답|답변)"
 )
 # Every alternative starts with a letter, so that a line that starts otherwise costs next to nothing.
 _NAME = (
-    rf"verdict (?:final|définitif)|the (?:{_FINAL}|{_PLAIN})|my (?:{_FINAL}|{_PLAIN}|solution)|our (?:{_FINAL}|{_PLAIN})|{_FINAL}|{_PLAIN}"
+    rf"verdict (?:final|définitif)|the (?:{_FINAL}|{_PLAIN})|my (?:{_FINAL}|{_PLAIN}|solution)|our (?:{_FINAL}"
+    rf"|{_PLAIN})|{_FINAL}|{_PLAIN}"
     r"|principle[ _]?\#?\d{0,4}|criterion ?\#?\d{0,4}|aspect ?\#?\d{1,4}|dimension ?\#?\d{1,4}"
     r"|definition|description|solution|reference solution|reasoning trace|trace"
     r"|judge?ment|analysis|assessment|evaluation|comparison|sub-? ?verdict|better|preference|preferred"

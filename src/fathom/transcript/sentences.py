@@ -31,7 +31,8 @@ _QUOTATION_MARKS = "\"“「『«„`'‘"
 _MARKUP = re.compile(r"[*_~#|<>\[\]{}()$\\\"“”`]+")
 _SPACES = re.compile(r"\s+")
 _CLAUSE = re.compile(
-    r",? (?:but|however|yet),? (?=i\b|my\b|on second|wait\b|actually\b|that (?:was|is)\b|the verdict\b|it should\b|the other\b)"
+    r",? (?:but|however|yet),? (?=i\b|my\b|on second|wait\b|actually\b|that (?:was|is)\b|the verdict\b|it should\b"
+    r"|the other\b)"
 )
 
 

@@ -3,8 +3,8 @@
     >>> [each.outcome for each in structured(Page.of('{"scores": [7, 8], "preferred_response": "B"}')).given]
     ['B']
 
-A key or a row must name the overall outcome. Keys of parts (`accuracy_winner`, a `winner` in a list of criteria) and rows
-of criteria are sub-verdicts. What stands in data is not read as lines of prose.
+A key or a row must name the overall outcome. Keys of parts (`accuracy_winner`, a `winner` in a list of criteria) and
+rows of criteria are sub-verdicts. What stands in data is not read as lines of prose.
 """
 
 from __future__ import annotations
@@ -64,17 +64,23 @@ _OBJECT_START = re.compile(r"\{(?=\s{0,40}[\"}])")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _WRAPPED = re.compile(r"[ _-]+")
 _OUTCOME = (
-    r"(?:verdict|winner|winning|better|best|preferred|preference|prefer|choice|chosen|decision|judge?ment|selected|selection|pick|picked"
+    r"(?:verdict|winner|winning|better|best|preferred|preference|prefer|choice|chosen|decision|judge?ment|selected"
+    r"|selection|pick|picked"
     r"|result|conclusion|ruling|outcome|superior|stronger|favou?red|vote)"
 )
 _KEY = re.compile(
-    rf"(?:(?:the|my|final|overall|ultimate|model|judge|pairwise)_)*{_OUTCOME}(?:_(?:response|answer|assistant|model|output|one|candidate|reply|label|letter|id|name|is|value|verdict|choice|decision|winner|overall))*"
-    r"|(?:final|overall|最终|最終)_?(?:verdict|winner)?|更好(?:的?(?:回答|回复|答案))?|更优(?:回答)?|(?:最终)?胜者|获胜者|(?:最终|最終)?(?:裁决|裁決|判决|判定|结论|結論|决定|选择|判断)|勝者|判定|승자|판정|결론"
-    r"|(?:endgültiges_)?urteil|gewinner(?:in)?|sieger|bessere_antwort|gagnante?|meilleure_réponse|ganadora?|veredicto(?:_final)?|mejor_respuesta|veredito(?:_final)?|vencedora?|verdetto|vincitore|победитель|вердикт"
+    rf"(?:(?:the|my|final|overall|ultimate|model|judge|pairwise)_)*{_OUTCOME}(?:_(?:response|answer|assistant|model"
+    rf"|output|one|candidate|reply|label|letter|id|name|is|value|verdict|choice|decision|winner|overall))*"
+    r"|(?:final|overall|最终|最終)_?(?:verdict|winner)?|更好(?:的?(?:回答|回复|答案))?|更优(?:回答)?|(?:最终)?胜者|获胜者|(?:最终|最終)?(?:裁决|裁決"
+    r"|判决|判定|结论|結論|决定|选择|判断)|勝者|判定|승자|판정|결론"
+    r"|(?:endgültiges_)?urteil|gewinner(?:in)?|sieger|bessere_antwort|gagnante?|meilleure_réponse|ganadora?"
+    r"|veredicto(?:_final)?|mejor_respuesta|veredito(?:_final)?|vencedora?|verdetto|vincitore|победитель|вердикт"
 )
 _ANSWER_KEY = re.compile(r"(?:final_|my_|the_)?answer|答案")
 _WRAPPER = re.compile(
-    r"(?:(?:final|overall|pairwise|my|the)_)*(?:evaluation|assessment|comparison|analysis|judge?ment|verdict|result|results|output|response|reply|summary|data|report|review|decision|conclusion|arguments|parameters|params|args|input|function|tool|tool_call|call|json|content|answer|final|overall|ruling|outcome|评估|评价|结果|结论)"
+    r"(?:(?:final|overall|pairwise|my|the)_)*(?:evaluation|assessment|comparison|analysis|judge?ment|verdict|result"
+    r"|results|output|response|reply|summary|data|report|review|decision|conclusion|arguments|parameters|params|args"
+    r"|input|function|tool|tool_call|call|json|content|answer|final|overall|ruling|outcome|评估|评价|结果|结论)"
 )
 _FUNCTION = re.compile(
     r"verdict|winner|judg|deci[ds]|prefer|choose|choice|select|pick|vote|better|best|rul(?:e|ing)|final"
@@ -148,7 +154,11 @@ def _members(value: Any, depth: int) -> Iterator[tuple[str, Any, str]]:
             if _WRAPPER.fullmatch(name) or _KEY.fullmatch(name):
                 yield from _members(told, depth - 1)
         else:
-            yield name, told, "\n".join(fold(text) for _, text in value[n + 1 :] if isinstance(text, str) and text.count(" ") > 1)
+            yield (
+                name,
+                told,
+                "\n".join(fold(text) for _, text in value[n + 1 :] if isinstance(text, str) and text.count(" ") > 1),
+            )
 
 
 def _decoded(text: str) -> Any:
@@ -173,7 +183,8 @@ def _outcomes(told: Any, *, strict: bool) -> list[Outcome]:
 
 
 _PENDING = re.compile(
-    r"(?:none|null|n/a|na|unknown|undecided|pending|unclear|todo|tbd|-+|\?+|success|ok|done|valid|true|false|complete[d]?)"
+    r"(?:none|null|n/a|na|unknown|undecided|pending|unclear|todo|tbd|-+|\?+|success|ok|done|valid|true|false"
+    r"|complete[d]?)"
 )
 
 
@@ -197,10 +208,12 @@ _ARGUMENTS = ("arguments", "parameters", "params", "args", "input")
 _PARAMETER = re.compile(r"<parameter(?: name=\"|=)(?P<key>[\w -]{1,40})\"?>(?P<value>[^<]{0,400})</parameter>")
 _CALL_TAG = re.compile(r"<(?:invoke name=\"|function=)(?P<name>[\w.-]{1,60})\"?>")
 _PYTHON = re.compile(
-    r"(?<![^\n])[ \t>`*]{0,6}(?:(?:call|print)?:? ?)(?P<name>[a-z][\w.]{0,60})\((?P<arguments>[^()\n]{1,400})\)[ \t;`*]{0,6}(?![^\n])"
+    r"(?<![^\n])[ \t>`*]{0,6}(?:(?:call"
+    r"|print)?:? ?)(?P<name>[a-z][\w.]{0,60})\((?P<arguments>[^()\n]{1,400})\)[ \t;`*]{0,6}(?![^\n])"
 )
 _ARGUMENT = re.compile(
-    r"(?:(?P<key>\w{1,40})\s{0,2}=\s{0,2})?(?:\"(?P<double>[^\"\n]*)\"|'(?P<single>[^'\n]*)'|(?P<bare>[ab]|tie)(?=\s*(?:,|$)))"
+    r"(?:(?P<key>\w{1,40})\s{0,2}=\s{0,2})?(?:\"(?P<double>[^\"\n]*)\"|'(?P<single>[^'\n]*)'|(?P<bare>[ab]"
+    r"|tie)(?=\s*(?:,|$)))"
 )
 
 

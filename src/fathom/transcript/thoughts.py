@@ -27,8 +27,8 @@ MOST_TRIED = 2048
 SECOND_THOUGHT = "\ue000"
 """Stands for a thought that follows something said, so that a verdict before it can be held against that thought."""
 
-# What families call a thought: `think`, `seed:think`, `antThinking`, `START_THINKING`, `begin_of_thought`. A name is one
-# of these words, alone or joined to others by `_`, `:` and the like.
+# What families call a thought: `think`, `seed:think`, `antThinking`, `START_THINKING`, `begin_of_thought`. A name is
+# one of these words, alone or joined to others by `_`, `:` and the like.
 _STEMS = {
     **dict.fromkeys(("think", "thought", "思考", "思维"), "think"),
     **{
@@ -46,7 +46,9 @@ _WORDS = (
     r"|contemplat(?:e|ing|ion|or)|ponder(?:ing)?|musings?|planning|draft|思考|思维)"
 )
 _END = r"(?:end|stop|close|finish)"
-_NAME = rf"(?:[a-z0-9]{{1,16}}[:_.▁-]){{0,4}}(?:ant|inner|self|startof|endof)?{_WORDS}(?:[:_.▁-][a-z0-9]{{1,16}}){{0,3}}"
+_NAME = (
+    rf"(?:[a-z0-9]{{1,16}}[:_.▁-]){{0,4}}(?:ant|inner|self|startof|endof)?{_WORDS}(?:[:_.▁-][a-z0-9]{{1,16}}){{0,3}}"
+)
 _SPACED = rf"(?:[a-z0-9]{{1,16}}[:_.▁ -]){{0,4}}(?:startof|endof)?{_WORDS}(?:[:_.▁ -][a-z0-9]{{1,16}}){{0,3}}"
 _TAG = re.compile(
     rf"<(?P<slash1>/?)(?P<name1>{_NAME})(?:\s+[a-z_-]{{1,20}}=[^<>\n]{{0,80}})?\s?>"
@@ -70,7 +72,8 @@ _CHANNEL = re.compile(
 )
 _DROPPED = re.compile(r"assistant\s{0,2}(?P<name>analysis|commentary|final)(?:\s{0,2}json(?=\s{0,2}\{))?")
 _DROPPED_FIRST = re.compile(
-    r"\s{0,8}(?:assistant\s{0,2})?(?:(?P<name>analysis|commentary)(?=[^\s:：=.,;!?*_#|`\"')\]}>-]|\n|$)|(?P<final>final)(?=[A-Z{\[]))"
+    r"\s{0,8}(?:assistant\s{0,2})?(?:(?P<name>analysis|commentary)(?=[^\s:：=.,;!?*_#|`\"')\]}>-]|\n|$)"
+    r"|(?P<final>final)(?=[A-Z{\[]))"
 )
 _BARE = re.compile(r"(?<![\w|<])(?P<marker>START|BEGIN|END)_(?:OF_)?(?:THINKING|THOUGHT|REASONING)(?![a-z_|>])")
 

@@ -12,41 +12,50 @@ import re
 
 _ENGLISH = (
     r"wait|hold on|hang on|hm+|oops\w*|whoops|ugh|argh|ach\b|ah(?=[ ,])|oh(?=[ ,])|er+m?\b|uh+\b|um+\b"
-    r"|no(?=,|:|$| wait| no\b)|nope|nah\b|sorry|apolog\w+|my apologies|pardon|excuse me|(?:(?:a|an|one|another|small|quick|minor|important|self) )*-?correction\b(?! is)|corrected"
+    r"|no(?=,|:|$| wait| no\b)|nope|nah\b|sorry|apolog\w+|my apologies|pardon|excuse me|(?:(?:a|an|one|another|small"
+    r"|quick|minor|important|self) )*-?correction\b(?! is)|corrected"
     r"|corrigend|errat|edit(?:ed)?(?=:| )|p\.? ?s\b|postscript|post scriptum|update(?=:)|addendum|afterthought|actually"
     r"|(?:up)?on (?:second|further|closer|more careful|re\w+|another|a (?:second|closer|fresh))\b|come to think"
     r"|(?:in|with) (?:retrospect|hindsight)|think(?:ing)? (?:about it|of it|it over|again|twice|more)"
     r"|look(?:ing)? (?:[a-z]+ ){0,4}?(?:again|back|closer|more closely)"
     r"|after (?:re-?\w+ing|another|a (?:second|closer|fresh)|further|all\b|thinking|looking|checking|double|more)"
-    r"|re-?(?:read|check|consider|examin|think|count|evaluat|assess|comput|calculat)ing|having (?:re-?\w+|looked|checked|thought|read)"
+    r"|re-?(?:read|check|consider|examin|think|count|evaluat|assess|comput|calculat)ing|having (?:re-?\w+|looked"
+    r"|checked|thought|read)"
     r"|now that|scratch|rather(?=,)|or rather|then again|second thoughts?|not so fast|stop(?=$|,)|damn|dang|typo|slip\b"
     r"|mistake\b|error(?=$|:)|wrong (?:\w+ )?(?:letter|one|label|box|number|way|answer|response|line|score|word)|amend"
-    r"|revis(?:ed|ion|ing)|(?:switch|chang|revers|amend|correct|withdraw)ing\b|sry\b|soz\b|updated?\b(?! (?:version|source|data|info))|retract|withdraw|never ?mind"
+    r"|revis(?:ed|ion|ing)|(?:switch|chang|revers|amend|correct|withdraw)ing\b|sry\b|soz\b|updated?\b(?! (?:version"
+    r"|source|data|info))|retract|withdraw|never ?mind"
 )
 _EUROPEAN = (
-    r"moment\b|halt\b|warte|stopp|entschuldig|verzeih|korrektur|nein(?=[ ,:])|nachtrag|bei (?:näherem|genauerem|nochmalig\w+)"
+    r"moment\b|halt\b|warte|stopp|entschuldig|verzeih|korrektur|nein(?=[ ,:])|nachtrag|bei (?:näherem|genauerem"
+    r"|nochmalig\w+)"
     r"|auf den zweiten|irrtum|ups\b|hoppla|berichtigung|attend(?:ez|s)\b|désolée?|excusez|non(?=,|:|$)|oups|en fait"
-    r"|(?:à la )?réflexion|après (?:réflexion|relecture)|en y (?:re|réfl)|rectific|mea culpa|finalement|espera|un momento"
-    r"|perd[oó]n|disculp|lo siento|correcci[oó]n|fe de erratas|no(?=,)|pens[aá]ndolo|mir[aá]ndolo|en realidad|espere|desculp"
-    r"|perdão|correção|não(?=,)|pensando (?:bem|melhor)|na verdade|aspett|scus|chiedo scusa|correzione|ripens|in realtà|anzi"
-    r"|rettific|wacht|nee(?=,)|bij nader inzien|excuses|oeps|czekaj|chwil|przeprasz|korekt|sprostow|po namyśle|стоп|подожди"
+    r"|(?:à la )?réflexion|après (?:réflexion|relecture)|en y (?:re|réfl)|rectific|mea culpa|finalement|espera"
+    r"|un momento"
+    r"|perd[oó]n|disculp|lo siento|correcci[oó]n|fe de erratas|no(?=,)|pens[aá]ndolo|mir[aá]ndolo|en realidad|espere"
+    r"|desculp"
+    r"|perdão|correção|não(?=,)|pensando (?:bem|melhor)|na verdade|aspett|scus|chiedo scusa|correzione|ripens"
+    r"|in realtà|anzi"
+    r"|rettific|wacht|nee(?=,)|bij nader inzien|excuses|oeps|czekaj|chwil|przeprasz|korekt|sprostow|po namyśle|стоп"
+    r"|подожди"
     r"|извин|прошу прощен|исправлен|поправк|нет(?=,)|ой\b|если подумать|опечатк|dur\b|bekle|özür|düzeltme|hayır(?=,)"
     r"|xin lỗi|khoan|đính chính"
 )
 _OTHERS = r"माफ़|रुकिए|सुधार|عذر|تصحيح|انتظر|لحظة"
-_TURNS = re.compile(
-    rf"(?:(?:and|but|so|well|now|then|oh|ah|ok|okay|yet|also),? )*(?:{_ENGLISH}|{_EUROPEAN}|{_OTHERS})"
-)
-# The same anywhere in a sentence: phrases that mean nothing else, and scripts without spaces, where no word comes first.
+_TURNS = re.compile(rf"(?:(?:and|but|so|well|now|then|oh|ah|ok|okay|yet|also),? )*(?:{_ENGLISH}|{_EUROPEAN}|{_OTHERS})")
+# The same anywhere in a sentence: phrases that mean nothing else, and scripts without spaces, which have no first word.
 _ANYWHERE = re.compile(
-    r"\b(?:scratch that|strike that|on second thou?ght|come to think of it|i mean(?:t)?\b|stand corrected|changed? my mind"
+    r"\b(?:scratch that|strike that|on second thou?ght|come to think of it|i mean(?:t)?\b|stand corrected"
+    r"|changed? my mind"
     r"|hold on|wrong letter|the wrong (?:letter|label|way round))"
     r"|等等|等一下|不好意思|抱歉|对不起|更正|纠正一下|勘误|仔细一想|仔细想|转念|再想|想了想|重新考虑|收回|作废|写反|说反|弄反|搞反|笔误|打错"
     r"|待って|すみません|失礼しました|訂正|取り消|やっぱり|よく考え|撤回|잠깐|잠시만|죄송|정정|다시 생각|취소|철회"
 )
 _SLIPS = re.compile(
-    r"\b(?:me equivoqu\w+|me he equivocado|confundí|leí mal|olvidé|pasé por alto|calculé mal|invertí|quise decir|corrijo"
-    r"|retiro|rectifico|confundi|me enganei|errei|li mal|esqueci|troquei|quis dizer|mi sono sbagliat\w|intendevo|correggo"
+    r"\b(?:me equivoqu\w+|me he equivocado|confundí|leí mal|olvidé|pasé por alto|calculé mal|invertí|quise decir"
+    r"|corrijo"
+    r"|retiro|rectifico|confundi|me enganei|errei|li mal|esqueci|troquei|quis dizer|mi sono sbagliat\w|intendevo"
+    r"|correggo"
     r"|ritiro|ho (?:confuso|sbagliato|letto male|invertito|scambiato|dimenticato|trascurato)|pomyli\w+|wycofuję|cofam"
     r"|chodziło mi|перепута\w+|ошиб(?:ся|лась)|yanılmış\w*|karıştırd\w+|geri al\w+|nhầm|rút lại|गलती|أخطأت)"
     r"|(?:我|刚才|前面|上面)[^,。]{0,12}(?:看错|看漏|忽略|算错|误判|弄混|搞混|写错|漏掉|误读|理解错|记错|搞错|弄错|混淆|颠倒|反了)"

@@ -4,8 +4,8 @@
     >>> [given.outcome for given in final_verdicts(page, [], finished=True)]
     ['A']
 
-A verdict counts when it is given, not when it is quoted, offered, denied, reported or imagined. What cannot be told apart
-for certain is left out, or returned together with its opposite.
+A verdict counts when it is given, not when it is quoted, offered, denied, reported or imagined. What cannot be told
+apart for certain is left out, or returned together with its opposite.
 """
 
 from __future__ import annotations

@@ -1,0 +1,272 @@
+"""Whether a sentence calls one of several responses the better one, overall and on its own account.
+
+    >>> names_winner("the second one deserves it", named(1)), names_winner("b is better in tone", named(1))
+    (True, False)
+
+Sentences are folded and without markup, as `sentences` makes them; names are patterns, as `named` makes them. What is
+limited to a part (`in tone`), negated, said under a condition or by somebody else names no winner.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+from fathom.transcript.names import NOUN
+
+# A name is followed by one of these predicates ...
+_ADVERBS = (
+    r"(?:,? ?\b(?:actually|in fact|after all|indeed|really|clearly|therefore|thus|then|however|now|still|by far|far"
+    r"|much"
+    r"|definitely|overall|simply|also|just|even|slightly|marginally|somewhat|significantly|obviously|surely|perhaps"
+    r"|probably|likely|arguably|plainly|evidently|rather|though|on balance|to me|in my view|in my opinion|as well"
+    r"|allerdings|doch|eigentlich|klar|deutlich)\b,?){0,3}"
+)
+_IS = (
+    r"(?:(?:is|was|are|were|['’]s|would be|will be|should be|must be|has to be|ought to be|might be|may be|could be"
+    r"|seems?(?: to be)?|looks?|appears?(?: to be)?|turns out(?: to be)?|proves?(?: to be)?|remains?|comes out(?: as)?"
+    r"|should have been|would have been|has been|feels?)(?:n['’]t| not)?)"
+)
+_BETTER = r"(?:better|best|superior|stronger|strongest|preferable|preferred|ahead)"
+# `Better` alone is overall. Before another word it is not (`better structured`), unless that is a noun for a response.
+_AFTER_BETTER = (
+    r"(?=$|[,:;)]| (?:because|since|as|and|so|here|now|after all|overall|too|than|by|on balance|of (?:the )?(?:two"
+    r"|both)"
+    rf"|{NOUN}\b|ones?\b|choice|pick|option|in|at|on|for|with|even|although|though|but|when|if|to)\b)"
+)
+_RIGHT = (
+    r"(?:right|correct)(?=$|[;:)]|, (?!but|though|although)| (?:and|because|since|here|after all|all along)\b)"
+    r"|(?:right|correct) (?:one|choice|pick)"
+)
+_IS_WINNER = (
+    rf"{_IS}{_ADVERBS} (?:the |a )?(?:(?:clear |clearly |only )?{_BETTER}{_AFTER_BETTER}"
+    rf"|(?:{_BETTER}|right|correct|winning|more deserving) [a-z-]+|winner|victor|{_RIGHT}"
+    r"|one (?:to (?:choose|pick|prefer|go with)|(?:that|which|who|i)\b)|more deserving|worthier"
+    r"|my (?:choice|pick|winner|preference))"
+)
+_WINS = (
+    rf"(?:{_ADVERBS} )?(?:wins?|won|prevails?|prevailed|outperforms?|outperformed|beats?|surpasses|outclasses|trumps"
+    r"|edges? out|comes? out (?:ahead|on top)|gets? (?:my vote|it|the win|the nod|the point)"
+    r"|deserves? (?:it|to win|the win|the verdict|the prize|first|better|more|the (?:higher|highest|top|better))"
+    r"|takes? (?:it|the win|the prize)|has (?:the edge|my vote|earned it)|carries the day"
+    r"|should (?:have |be |get |receive |really |now )?(?:won|win|wins|preferred|chosen|picked|selected|get|ahead"
+    r"|higher"
+    r"|the (?:winner|better|higher|highest|verdict|win|top)|rank(?:ed)? (?:first|higher|above)|scored? higher)"
+    r"|should have (?:the )?(?:higher|highest|better|top|won|been|got)"
+    r"|(?:must|has to|ought to|would have to) (?:win|be (?:preferred|chosen))|does better|did better|performs better"
+    r"|is to be preferred|ist vorzuziehen)\b"
+)
+_IS_ELSEWHERE = (
+    r"(?: (?:ist|sei|wäre|war|est|serait|es|sería|fue|é|seria|è|sarebbe|is|zou|jest|był\w*)(?: \w+){0,2}?"
+    r" (?:die |der |das |la |le |el |a |o |il |de |lepsz\w )?(?:bessere?|besser|beste|überlegen|meilleure?|mejor|melhor"
+    r"|migliore|beter|lepsz\w|richtige?|vorzuziehen|préférable|preferible)\b"
+    r"(?! (?:in|bei|im|en|dans|em|nel|op|w|für|pour|para|per|voor) (?!allen|allem|tout|todo|tutto))"
+    r"|(?: (?:gewinnt|verdient es|gagne|l['’]emporte|gana|merece|vence|ganha|vince|wint|wygrywa|побеждает|выигрывает"
+    r"|лучше|kazanır|daha iyi|tốt hơn|बेहतर)\b)"
+    r"| ?(?:明显|显然|其实|才|确实|反而|应该)?(?:更好|更优|更佳|更胜一筹|胜出|获胜|优于|较好|更合适|是更好的|才是"
+    r"|のほうが(?:良い|優れ)|の方が(?:良い|優れ|よい)|이 더 (?:낫|좋)|가 더 (?:낫|좋)))"
+)
+# ... or follows one of these.
+_CHOOSES = (
+    r"(?:prefer|choose|pick|select|take|going with|go with|went with|favou?r|vote for|opt for|settle (?:on|for)"
+    r"|side with"
+    r"|switch(?:ing)? to|(?:chang|revis|correct)(?:e|ed|ing)? (?:it |that |this |(?:my|the) (?:\w+ ){1,2})?to|goes? to"
+    r"|go to|belongs? to|make (?:that|it)|should (?:be|have been|read|say|go to)|has to be|must be|would be|ought to be"
+    r"|meant(?: to (?:say|write|put|give|type))?|mean|rule for|decide for|award(?:ed)? (?:it |this )?to|in favou?r of"
+    r"|(?:winner|verdict|decision|choice|pick|preference|ruling|outcome|answer|better (?:one|response|answer"
+    r"|of the two)"
+    r"|(?:correct|right) (?:one|verdict|answer|choice)) (?:above )?(?:is|was|should be|would be|becomes|must be"
+    r"|has to be"
+    r"|ought to be|remains)|instead|rather|it['’]?s|it is|hand (?:\w+ ){1,4}it|or rather|lean(?:ing)? (?:to|towards?)"
+    r"|nod to|edge to|win to|point to)(?: (?:therefore|now|thus|then|actually|instead|really|clearly|in fact|indeed))?"
+    r":?,? (?:the winner |the )?"
+)
+_CHOOSES_ELSEWHERE = (
+    r"\b(?:ich (?:wähle|bevorzuge|nehme|ziehe)|gewinner(?:in)? ist|sieger ist|sondern|es ist|sollte|muss|lauten"
+    r"|je (?:choisis|préfère|préférerais)|c['’]est|plutôt|prefiero|elijo|es la|es|sería|gana|la ganadora es|prefiro"
+    r"|escolho|é a|preferisco|scelgo|vince|è la|ik kies|wybieram|выбираю|это)"
+    r"(?: (?:die|la|le|el|a|o|il|de|doch|plutôt|bien))? ?"
+    r"|(?:应该?是|应为|改为|改成|选择?|选|胜者是|胜者为|还是|其实是|而是|勝者は|正解は|승자는) ?"
+)
+_AFTER_CHOICE = (
+    r"(?!['’]s)(?=$|[,:;)]| (?:instead|after all|now|too|rather|over|and not|not|as the|as winner|then|because|since"
+    r"|here"
+    r"|overall|by|on balance|with|for|who|which|that|even|although|though|despite|in the end|anyway|qui|que|die|der)\b)"
+)
+# A letter after one of these is the name of something else than a response.
+_OF_OTHER_THINGS = "".join(
+    f"(?<!{noun} )" for noun in ("option", "choice", "statement", "plan", "method", "step", "part", "type")
+)
+_BEFORE_ALONE = (
+    r"(?:(?:so|then|hence|thus|therefore|rather|instead|or|and|ok|okay|yes|no|but|make that|it['’]?s|it is|it must be"
+    r"|should be|actually|wait),? ){0,3}"
+)
+_AFTER_ALONE = (
+    r"(?:,? (?:it is|then|instead|after all|wins|now|over [a-z]|actually|rather|sorry|of course|obviously|definitely"
+    r"|surely"
+    r"|please|i mean(?:t)?|not [a-z]|on reflection|on second thought),?){0,3}"
+)
+_HEADING = re.compile(rf"(?:the )?(?:a|one|{NOUN} [a-z1-9]|(?:first|second) {NOUN})")
+
+
+class _Patterns(NamedTuple):
+    wins: re.Pattern[str]
+    chosen: re.Pattern[str]
+    alone: re.Pattern[str]
+    loses: re.Pattern[str]
+
+
+@lru_cache(maxsize=64)
+def _patterns(names: str) -> _Patterns:
+    """The patterns of a winner, of one that is chosen, of a name and nothing else, and of a loser."""
+    aside = r"(?:, (?:however|though|in fact|actually|after all),)?"
+    return _Patterns(
+        re.compile(
+            rf"(?<![a-z0-9'’]){_OF_OTHER_THINGS}{names}{aside}"
+            rf"(?:{_ADVERBS}(?: (?:reply|one|response|answer))?,? ?(?:{_IS_WINNER}|{_WINS})|{_IS_ELSEWHERE})"
+            rf"|\b(?:ist|wäre|war|is|zou) {names}(?: \w+){{0,2}}? (?:die |der |das |de |het )?"
+            r"(?:besser[en]?|bessere|beste|überlegen|vorzuziehen|beter)\b"
+        ),
+        re.compile(rf"(?:\b{_CHOOSES}|{_CHOOSES_ELSEWHERE}){names}{_AFTER_CHOICE}"),
+        re.compile(rf"{_BEFORE_ALONE}{names}{_AFTER_ALONE}"),
+        re.compile(
+            rf"(?<![a-z0-9'’]){names} (?:{_IS}{_ADVERBS} (?:the )?(?:worse|worst|weaker|inferior|lesser|loser"
+            rf"|losing \w+"
+            r"|wrong (?:one|choice|pick))|(?:is|was)(?: not|n['’]t) (?:the )?(?:better|best|right|winner|winning"
+            r"|preferable"
+            r"|stronger)|(?:loses|should lose|should have lost|lost|does(?: not|n['’]t) deserve|cannot (?:win"
+            r"|be (?:the|preferred))"
+            r"|should(?: not|n['’]t) (?:have won|win|be preferred)|can['’]t (?:win|be the)))\b"
+        ),
+    )
+
+
+_EQUAL = re.compile(
+    r"\b(?:equally (?:good|strong|helpful|valid|well|correct|right|capable|useful|matched|deserving)"
+    r"|(?:are|were|is|come out|rate|judge|call) (?:\w+ ){0,3}?(?:equal|even|the same|tied|level|on a par"
+    r"|indistinguishable|a (?:tie|draw))|(?:it|this|that|there|verdict|result|outcome|match|which) (?:\w+ ){0,3}?"
+    r"(?:is|was|be|makes?) (?:\w+ ){0,2}?(?:a )?(?:tie|tied|draw|even)\b|call (?:it|this|that) (?:a )?(?:tie|draw|even)"
+    r"|no (?:real |clear )?(?:winner|difference between)|(?:just )?as good as|neither (?:\w+ ){0,3}is (?:\w+ )?better"
+    r"|dead heat|toss-?up|(?:said|say|been|be|chosen|called?|as) (?:a )?(?:tie|draw)$|a tie$|a draw$)"
+    r"|gleich ?gut|gleichwertig|unentschieden|aussi bonnes|se valent|égalité|igual de buen|empate|igualmente bo"
+    r"|ugualmente"
+    r"|pari(?:merito| merito)|even goed|одинаково хорош|ничья|一样好|不相上下|平局|难分高下|同等|引き分け|동점|비슷하게"
+)
+
+# What limits a comparison to a part, and the phrases that look the same and limit nothing.
+_PART = (
+    r"(?:in|at|on|for|regarding|concerning|with (?:regard|respect) to|when it comes to|as far as|as regards"
+    r"|stylistically"
+    r"|under) (?!balance|the whole|every|all\b|each|my |the end|fact|general|any|both|reflection|second|them\b|these"
+    r"|this\b"
+    r"|that\b|the user|me\b|which|him|her|us\b|short|sum|conclusion|total|summary|hindsight|retrospect|last|least|once"
+    r"|further|closer|everyone|everybody|reasons|the reasons|a second|re-?read|re-?think|close)"
+)
+_PART_BEHIND = re.compile(
+    rf"(?: (?:{NOUN}|ones?|choice|pick|of (?:the )?(?:two|both)|overall))? ?(?:than (?:\S+ ){{0,2}}?\S+)? ?,? ?{_PART}"
+)
+_PART_BEFORE = re.compile(
+    rf"(?:^|, |and |while |but |though |although )(?:{_PART}|in terms of |as for |as to "
+    r"|on the (?:matter|question|point|subject|count) of )[^,]{1,60}?,? ?$"
+)
+_NEGATED = re.compile(
+    r"\b(?:not|never|no|neither|nor|hardly|cannot|nobody|without|nothing|far from|nicht|kein\w*|ne|pas|não|non|niet"
+    r"|nie|не)"
+    r"\b|n['’]t\b|不|没|並非|并非|ない"
+)
+_CONDITIONS = re.compile(
+    r"\b(?:if (?!i (?:had|were|have|must)|anything|not\b|so\b)|unless|whether|in case|provided|assuming|suppose"
+    r"|(?:some|others|other (?:readers|users|judges|people)|those who|many|people|you|readers|users|one|anyone who"
+    r"|a \w+ (?:reader|user|judge)) (?:\w+ )?(?:may|might|would|could|can|will|should|prefer)"
+    r"|for (?:users|readers|people|those|someone|anyone|beginners|experts|children|students|professionals"
+    r"|a (?:reader|user|beginner|child))|would be (?:\w+ )?(?:better|stronger|best|as good) (?:still )?(?:with|if|had"
+    r"|without|were)|would still|would have had to|could have been|wenn|falls|hätte|si |если|gdyby)\b"
+    r"|^(?:had|were|should|with|without|to win) (?!i\b|read\b|be\b|say\b)|, had |如果|假如|若|要是|もし|만약|만일"
+)
+_REPORTED = re.compile(
+    rf"\b(?:{NOUN}(?: [a-e1-9])?|[ab]|the user|it|some|many|others|he|she|they|the (?:first|second|other)(?: \w+)?)"
+    r"(?: \w+)? (?:claim|say|said|state|assert|argue|insist|write|wrote|maintain|conclude|suggest|declare|announce"
+    r"|pretend"
+    r"|think|believe)\w*\b|声称|认为自己|宣称|according to|laut |selon |según |secondo |volgens |согласно "
+)
+
+
+def is_conditional(sentence: str) -> bool:
+    """Whether what a sentence says holds under a condition, or for some readers."""
+    return _CONDITIONS.search(sentence) is not None
+
+
+def is_reported(sentence: str) -> bool:
+    """Whether somebody else says it."""
+    return _REPORTED.search(sentence) is not None
+
+
+def names_winner(sentence: str, names: str, *, partial: bool = False, alone: bool = True) -> bool:
+    """Whether a sentence calls what has one of these names the better one; with `partial` also in part.
+
+    With `alone` a sentence that is nothing but the name does so as well: `so, b`.
+    """
+    patterns = _patterns(names)
+    if alone and patterns.alone.fullmatch(sentence) and not _HEADING.fullmatch(sentence):
+        return True
+    # A negation before the name denies what is chosen. Within the predicate it denies that it wins.
+    found = [(match, match.end()) for match in patterns.wins.finditer(sentence)]
+    found += [(match, match.start()) for match in patterns.chosen.finditer(sentence)]
+    return any(
+        not _NEGATED.search(sentence, max(0, match.start() - 40), reach)
+        and (partial or not _is_partial(sentence, match))
+        for match, reach in found
+    )
+
+
+def names_loser(sentence: str, names: str) -> bool:
+    """Whether a sentence calls what has one of these names the worse one overall."""
+    return any(not _is_partial(sentence, match) for match in _patterns(names).loses.finditer(sentence))
+
+
+def calls_equal(sentence: str) -> bool:
+    """Whether a sentence calls the responses equal overall."""
+    return any(
+        not _NEGATED.search(sentence, max(0, match.start() - 25), match.start()) and not _is_partial(sentence, match)
+        for match in _EQUAL.finditer(sentence)
+    )
+
+
+def _is_partial(sentence: str, match: re.Match[str]) -> bool:
+    """Whether what is said is limited to a part: `in tone b is better`, `b is better at rhymes`."""
+    return (
+        _PART_BEHIND.match(sentence, match.end()) is not None
+        or _PART_BEFORE.search(sentence[: match.start()]) is not None
+    )
+
+
+# Corrections ---------------------------------------------------------------------------------------------------------
+
+_SHORT = 60
+"""Characters of a sentence that may be nothing but a correction."""
+_SAYS_MORE = re.compile(
+    r"\b(?:than|if|when|while|although|though|both|only|see|like[ds]?|thank\w*|also|compar\w+|about|read(?:ing)?|same"
+    r"|similar\w*|just)\b"
+)
+_JOINED = "".join(  # before a name after one of these, something is said of something else
+    f"(?<!{word} )"
+    for word in (
+        *("and", "or", "in", "of", "with", "from", "by", "as", "at", "on", "about", "for", "plus", "unlike", "over"),
+        *("beat", "beats", "outperforms", "against", "vs", "versus"),
+    )
+)
+
+
+@lru_cache(maxsize=64)
+def _ending_in(names: str) -> re.Pattern[str]:
+    return re.compile(rf"(?:[^ ]+ ){{0,7}}?{_JOINED}{names}$")
+
+
+def amends(sentence: str, names: str) -> bool:
+    """Whether a short sentence ends in one of these names and says nothing about it: `should read b`, `sorry, b`."""
+    return (
+        len(sentence) <= _SHORT
+        and not (_SAYS_MORE.search(sentence) or _NEGATED.search(sentence))
+        and _ending_in(names).match(sentence) is not None
+    )
