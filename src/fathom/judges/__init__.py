@@ -172,6 +172,7 @@ class Judge(Voter):
             vote = self._with_probabilities(vote, completion, read, len(comparison.responses))
         return replace(
             vote,
+            order=vote.order or tuple(range(len(comparison.responses))),
             usage=completion.usage,
             reasoning=completion.reasoning or vote.reasoning,
             extended_to=completion.extended_to,
