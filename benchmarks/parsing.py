@@ -85,8 +85,22 @@ def hostile(size: int) -> dict[str, str]:
         "canonical text": canonical(size),
         "a line without end": "word " * (size // 5),
         "a verdict after a line without end": "word " * (size // 5) + "[[A]]",
+        "a verdict, then prose": "[[A]]\n\n" + prose(size),
+        "a verdict, then sentences that need a look": "[[A]]\n\n" + sentences(size),
+        "an answer, then letters": "Answer: B\n" + "(a) x (b) y " * (size // 12),
         "many marks in prose": "so I say [[A]] and not [[B]], or both of these together. " * (size // 57),
     }
+
+
+def sentences(size: int, seed: int = 0) -> str:
+    """Sentences of the words by which texts take verdicts back, no two alike, `size` characters long."""
+    draw = random.Random(seed)
+    words = (
+        "the response a b is better than i my verdict wrong that this it no wait actually second first one other in on for at"
+        " score 3 7 correct incorrect not but if would should have because so"
+    ).split()
+    made = (" ".join(draw.choices(words, k=12)).capitalize() + ". " for _ in range(size // 30))
+    return "".join(made)[:size]
 
 
 def seconds(work: Callable[[], object], runs: int) -> float:

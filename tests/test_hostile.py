@@ -50,7 +50,7 @@ def is_wrongly_sure(row: dict[str, Any]) -> bool:
 
 def test_the_corpus_is_large_and_its_rows_have_names_of_their_own() -> None:
     names = Counter(row["id"] for row in rows())
-    assert len(names) >= 200
+    assert len(names) >= 550
     assert [name for name, count in names.items() if count > 1] == []
 
 
@@ -73,11 +73,26 @@ def test_line_ends_change_nothing(ending: str) -> None:
 
 
 def test_a_think_block_in_front_changes_nothing() -> None:
-    for row in rows():
-        if "think" not in row["text"].lower() and "<reasoning>" not in row["text"] and "channel|>" not in row["text"]:
-            finished = row.get("finished", True)
-            thought = "<think>Perhaps [[B]]? Final verdict: [[B]] then, or [[A]].</think>\n\n"
-            assert parse(thought + row["text"], finished=finished) == parse(row["text"], finished=finished), row["id"]
+    """Except before a thought that has a mark only at the beginning of the text, and beside other thoughts."""
+    plain = [row for row in rows() if not any(mark in row["text"].lower() for mark in MARKS_OF_THOUGHTS)]
+    assert len(plain) > 300
+    for row in plain:
+        finished = row.get("finished", True)
+        thought = "<think>Perhaps [[B]]? Final verdict: [[B]] then, or [[A]].</think>\n\n"
+        assert parse(thought + row["text"], finished=finished) == parse(row["text"], finished=finished), row["id"]
+
+
+MARKS_OF_THOUGHTS = (
+    "think",
+    "thought",
+    "<reasoning>",
+    "<reflection>",
+    "channel|>",
+    "assistantfinal",
+    "analysiswe",
+    "思考】",
+)
+MARKS_OF_THOUGHTS += ("analysis\nthe", "reasoning steps:", "</scratchpad>", "<inner_monologue>")
 
 
 # Transcripts of real judges ------------------------------------------------------------------------------------------

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from fathom.engines import TokenLogprob
-from fathom.judges import Judge
+from fathom.judges import Judge, find
 from fathom.judges._probabilities import chances
 from fathom.judges.libra import LibraJudge
 from fathom.judges.rm_r1 import RMR1Judge
@@ -34,6 +39,51 @@ ONE = Comparison(id="1", prompt="2 + 2?", responses=("It is 4.",), reference="4"
 def read(judge: Judge, text: str, *, finished: bool = True, n: int | None = None) -> Vote:
     responses = n or (1 if judge.pattern == "pointwise" else 2)
     return judge.read(text, ONE if responses == 1 else PAIR, finished=finished)
+
+
+# The corpus -----------------------------------------------------------------------------------------------------------
+
+CORPUS = sorted((Path(__file__).parent / "hostile_judges").glob("*.yaml"))
+
+
+def rows() -> Iterator[dict[str, Any]]:
+    for path in CORPUS:
+        for row in yaml.safe_load(path.read_text(encoding="utf-8")):
+            yield row | {"file": path.name}
+
+
+def said(row: dict[str, Any]) -> dict[str, Any]:
+    judge = find(row["judge"])(**row.get("settings", {}))
+    count = row.get("responses", 1 if judge.pattern == "pointwise" else 2)
+    responses = ("It is 4.", "It is 5.", "It is 6.")[:count]
+    comparison = Comparison(id="1", prompt="2 + 2?", responses=responses, reference="4")
+    vote = judge.read(row["text"], comparison, finished=row.get("finished", True))
+    winner = "tie" if vote.winner is None else vote.winner
+    return {"status": str(vote.status), "winner": winner, "scores": None if vote.scores is None else [*vote.scores]}
+
+
+def misread(row: dict[str, Any], got: dict[str, Any]) -> str | None:
+    """What was read otherwise than the row expects, in one line; None where all is right."""
+    wrong = [f"{key} {got[key]!r}, not {row[key]!r}" for key in got if key in row and got[key] != row[key]]
+    return f"{row['file']} {row['id']}: " + "; ".join(wrong) if wrong else None
+
+
+def test_the_corpus_of_judges_is_large_and_its_rows_have_names_of_their_own() -> None:
+    names = Counter(row["id"] for row in rows())
+    assert len(names) >= 100
+    assert [name for name, count in names.items() if count > 1] == []
+    assert all(row["id"].startswith(f"{row['judge']}-") for row in rows())
+
+
+def test_at_least_99_in_100_hostile_texts_of_judges_are_read_as_expected() -> None:
+    wrong = [line for row in rows() if (line := misread(row, said(row)))]
+    total = sum(1 for _ in rows())
+    assert len(wrong) <= 0.01 * total, f"{len(wrong)} of {total} misread:\n" + "\n".join(wrong)
+
+
+def test_no_hostile_text_of_a_judge_is_given_a_verdict_that_it_does_not_hold() -> None:
+    sure = [line for row in rows() if (got := said(row))["status"] == "ok" and (line := misread(row, got))]
+    assert sure == [], "\n".join(sure)
 
 
 # Thoughts -------------------------------------------------------------------------------------------------------------

@@ -74,6 +74,18 @@ def test_one_vote_is_a_verdict() -> None:
     assert verdict.votes[0].order == (0, 1)
 
 
+def test_what_a_content_filter_cut_off_is_refused_whatever_it_says() -> None:
+    for text in ("", "Response A is", "Final verdict: [[A]]"):
+        vote = MixJudge().read_completion(Completion(text, finish_reason="content_filter"), PAIR)
+        assert (vote.status, vote.winner, vote.text) == (Status.REFUSED, None, text)
+        assert vote.error == "the service's content filter cut the answer off"
+
+
+def test_a_vote_that_is_read_from_a_completion_knows_how_many_responses_were_shown() -> None:
+    for name in ("mix", "rewardbench", "s2j"):
+        assert find(name)().read_completion(Completion("Final verdict: [[B]]"), PAIR).order == (0, 1)
+
+
 @given(pairs, st.sampled_from("AB"), st.integers(1, 3))
 def test_a_judge_that_always_says_the_same_letter_ties_when_swapped(pair: Comparison, letter: str, times: int) -> None:
     verdict = judged(Repeated(Swapped(MixJudge(engine=always(letter))), times), pair)

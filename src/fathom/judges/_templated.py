@@ -5,7 +5,7 @@ prompt as a Jinja template in a file, which sees `instruction`, `responses` and 
 
     judge = find("arena_hard")(engine=engine, template="arena_hard.jinja")
 
-`read` follows the published rule exactly, because published figures depend on it.
+`read` follows the published rule; `fathom.judges._published` says what may take a verdict away.
 """
 
 from __future__ import annotations

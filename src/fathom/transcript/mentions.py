@@ -26,10 +26,17 @@ REACH = 600
 """Quotation marks further away than this many characters belong to something else."""
 
 
+_ANCHOR = re.compile(
+    r"[\W_]{0,16}(?:(?:my |the )?(?:final |overall )?verdict(?: is)?|winner|final answer|answer)[\W_]{0,16}"
+)
+
+
 def standing(page: Page, start: int, end: int, before: str, after: str) -> Standing:
     """How what stands from `start` to `end` is said, by the words `around` it."""
     if is_quoted(page, start, end):
         return "quoted"
+    if _ANCHOR.fullmatch(before):
+        before = ""  # the usual words, which are known to say nothing else
     if is_denied(before) or is_denied_after(after):
         return "denied"
     if is_reported(before) or is_reported_after(after):

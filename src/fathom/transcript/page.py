@@ -148,7 +148,7 @@ class Page:
         second_thoughts = _second_thoughts(spoken, thoughts) if thoughts else []
         spoken = spoken.replace(SECOND_THOUGHT, "\n") if second_thoughts else spoken
         folded = fold(spoken)
-        if len(folded) > SHORTEST_LOOP and max(map(folded.count, "\n[<")) > len(folded) // SHORTEST_LINE:
+        if len(folded) > SHORTEST_LOOP and max(map(folded.count, "\n[<{")) > len(folded) // SHORTEST_LINE:
             return cls(spoken, folded, [], [], loops=True)
         labels = [_label(match) for match in islice(_LABEL.finditer(folded), MOST_LABELS + 1)]
         return cls(spoken, folded, labels, fences(spoken), second_thoughts, loops=len(labels) > MOST_LABELS)

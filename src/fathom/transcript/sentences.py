@@ -12,8 +12,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+LONGEST_LINE = 4000
 LONGEST_SENTENCE = 800
-"""A longer one is read in pieces of this length."""
+"""What is longer is read in pieces of this length."""
 
 REACH = 300
 """Characters on either side of a place that are looked at, at most."""
@@ -48,15 +49,19 @@ def sentences(folded: str) -> Iterator[str]:
         stripped = line.lstrip()
         if stripped.startswith(("```", "~~~")):
             fenced = not fenced
-        if not stripped or fenced or stripped.startswith(("```", "~~~", "> ")):
-            continue
-        if any(mark in line for mark in _QUOTATION_MARKS):
-            line = _QUOTED.sub(" ", line)
-        for piece in _ENDS.split(line):
-            for clause in _CLAUSE.split(piece):
-                for start in range(0, len(clause), LONGEST_SENTENCE):
-                    if sentence := plain(clause[start : start + LONGEST_SENTENCE]):
-                        yield sentence
+        elif stripped and not fenced and not stripped.startswith("> "):
+            for start in range(0, len(line), LONGEST_LINE):
+                yield from _of_line(line[start : start + LONGEST_LINE])
+
+
+def _of_line(line: str) -> Iterator[str]:
+    if any(mark in line for mark in _QUOTATION_MARKS):
+        line = _QUOTED.sub(" ", line)
+    for piece in _ENDS.split(line):
+        for clause in _CLAUSE.split(piece):
+            for start in range(0, len(clause), LONGEST_SENTENCE):
+                if sentence := plain(clause[start : start + LONGEST_SENTENCE]):
+                    yield sentence
 
 
 def plain(words: str) -> str:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from itertools import islice
 from typing import Literal
 
 from fathom.transcript.names import named
@@ -41,7 +42,7 @@ def taken_back(
     counts against it.
     """
     between = page.folded[slice(*repeated)] if repeated else ""
-    if any(_said(each, claim, reasons, False) == "replaces" for each in sentences(between)):
+    if any(_said(each, claim, reasons, False) == "replaces" for each in islice(sentences(between), MOST_SENTENCES)):
         return True
     thoughts = [thought for place, thought in page.second_thoughts if place >= end]
     return takes_back(page.folded[end:], claim, reasons) or any(takes_back(thought, claim) for thought in thoughts)
