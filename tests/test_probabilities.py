@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from fathom.cli import app
-from fathom.engines import ChatMessage, Sampling, TokenLogprob
+from fathom.engines import ChatMessage, Completion, Sampling, TokenLogprob
 from fathom.engines.openai import OpenAIEngine
+from fathom.engines.scripted import ScriptedEngine
 from fathom.errors import FathomError
 from fathom.judges import Judge, find
 from fathom.judges._probabilities import chances
@@ -265,15 +266,9 @@ def test_votes_in_both_orders_add_up_to_the_mean_probability() -> None:
 
 
 def test_votes_without_probabilities_are_invalid_where_these_are_counted_and_say_why() -> None:
-    async def judged():  # type: ignore[no-untyped-def]
-        async with (
-            serving(lambda _: told_reply([TokenLogprob("[[A]]", -0.1)])) as server,
-            OpenAIEngine("m", base_url=server.url) as engine,
-        ):
-            judge = MixJudge(engine=engine, sampling=Sampling(top_logprobs=5))
-            return await Counted(judge, Rule("probability"))(PAIR), await judge(PAIR)
-
-    verdict, majority = asyncio.run(judged())
+    engine = ScriptedEngine(Completion("Final verdict: [[A]]", logprobs=(TokenLogprob("Final verdict: [[A]]", -0.1),)))
+    judge = MixJudge(engine=engine, sampling=Sampling(top_logprobs=5))
+    verdict, majority = asyncio.run(Counted(judge, Rule("probability"))(PAIR)), asyncio.run(judge(PAIR))
     assert (verdict.status, verdict.winner) == (Status.INVALID, None)
     assert verdict.votes[0].error == "no probabilities: the engine returned no likely tokens"
     assert (majority.status, majority.winner) == (Status.OK, 0)
