@@ -34,6 +34,9 @@ _PYTHON = re.compile(r"[\d\s.+*/()-]*\*\*[\d\s.+*/()-]*")
 """Powers of numbers as programs write them; they nest to the right, which LaTeX cannot say without braces."""
 _REPEATING = re.compile(r"(\d*)\.(\d*)\\overline\{(\d+)\}")
 _BASE = re.compile(r"([0-9A-Z]+)_\{?\(?(\d{1,2})\)?\}?")
+_EXPLAINS = re.compile(r"(?:because|since|as|for|which|that|is|it|the)\b", re.IGNORECASE)
+MOST_WORDS = 4
+"""A longer text after a letter explains the choice."""
 MOST_DIGITS = 20_000
 """Decimals that a comparison of small numbers may take. Smaller numbers are not told apart."""
 
@@ -47,13 +50,22 @@ def check(parse: Any, verify: Any, answer: str, reference: str) -> Said:
         return None, "no answer"
     if same_text(final.text, wanted):
         return True, "read"
-    letter, value = _final.labelled(wanted)
-    letter = letter or _final.referred_choice(wanted)
+    label, value = _final.labelled(wanted)
+    letter = label or _final.referred_choice(wanted)
     if letter is not None and (chosen := _final.choice(answer)):
-        return chosen == {letter}, "read"
+        return chosen == {letter} and not (label and _names_another(final.text, value)), "read"
     if _final.referred_choice(wanted) is not None:
         return None, "no answer"
     return _by_value(parse, verify, final, value or wanted)
+
+
+def _names_another(answer: str, value: str) -> bool:
+    """Whether an answer with the right letter goes on with another value than the reference: "(B) 43" for "(B) 42"."""
+    label, said = _final.labelled(answer)
+    if label is None or not said or not value or _EXPLAINS.match(said):
+        return False
+    comparable = _final.is_mathematics(said) or (_final.is_worded(said) and len(said.split()) <= MOST_WORDS)
+    return comparable and not same_text(said, value)
 
 
 def _reference(text: str) -> str:
@@ -64,7 +76,7 @@ def _reference(text: str) -> str:
 def same_text(one: str, other: str) -> bool:
     """Whether two answers are spelt alike but for white space, delimiters, fonts and the size of brackets."""
     left, right = _spelt(one), _spelt(other)
-    if _final.is_worded(left):
+    if _final.is_worded(left) and (len(left) > 2 or left.casefold() == "no"):  # AB and ab are products
         return left.casefold() == right.casefold()
     return bool(left) and left == right
 
@@ -86,6 +98,8 @@ def _by_value(parse: Any, verify: Any, final: _final.Final, wanted: str) -> Said
         return based[0] == based[1], "read"
     (answer, unit), (wanted, wanted_unit) = quantity(answer), quantity(wanted)
     if unit is not None and wanted_unit is not None and unit != wanted_unit:
+        return None, "units"
+    if _is_product_or_unit(answer, wanted):
         return None, "units"
     gold = _parsed(parse, wanted)
     if not gold:
@@ -124,6 +138,8 @@ def _parsed(parse: Any, text: str) -> Any:
         return parse(text, parsing_timeout=None)
     text = _SCIENTIFIC.sub(r"\1 \\times 10^{\2}", _REPEATING.sub(_as_fraction, text))
     text = _EXPONENT.sub(r"^{\1}", text)
+    if _final.is_mathematics(text):
+        text = _final.separated(text)
     marked = text if _MARKED.search(text) else f"${text}$"
     return parse(marked, parsing_timeout=None) or parse(text, parsing_timeout=None)
 
@@ -201,6 +217,9 @@ _UNITS = {
 """By the name under which they are compared, the spellings of units. Not converted: 500 cm and 5 m are left untold."""
 _DOLLAR = re.compile(r"\\\$|\$(?=\s*\d[\d.,]*\s*\.?$)")
 """As a sign of money, which is written ¤ here: escaped, or before a number that no second sign follows."""
+_PRODUCT = re.compile(r"[-+−]?\d+(?:\.\d+)?[a-zA-Z]")
+"""5m is five metres or a product: against a number alone that cannot be told."""
+_PLAIN = re.compile(r"[-+−]?[\d.,]+")
 _UNIT_OF = {spelling: name for name, spellings in _UNITS.items() for spelling in spellings.split()}
 _NUMBER = r"(?P<number>[-+−]?\s*(?:[\d.,/]|(?<=\d)\s(?=\d))+(?:\s*(?:\\times|×)\s*10\^\{?-?\d+\}?|[eE][-+]?\d+)?)"
 _BEFORE = re.compile(rf"(?P<unit>[¤€£])\s*{_NUMBER}\.?")
@@ -209,13 +228,25 @@ _AFTER = re.compile(
 )
 
 
+def _is_product_or_unit(one: str, other: str) -> bool:
+    """Whether one of two is a number with a letter at it, and the other a number alone."""
+    first, second = one.strip(" $"), other.strip(" $")
+    return any(_PRODUCT.fullmatch(a) and _PLAIN.fullmatch(b) for a, b in ((first, second), (second, first)))
+
+
+def _is_variable(match: re.Match[str], plain: str) -> bool:
+    """Whether a letter stands at a number without a space, as in 5m, which may be five times m."""
+    start, unit = match.start("unit"), match["unit"]
+    return len(unit) == 1 and unit.isalpha() and start > 0 and not plain[start - 1].isspace()
+
+
 def quantity(text: str) -> tuple[str, str | None]:
     """A number and its unit, by the name in `_UNITS`; any other answer as it is, and None."""
     plain = _final.unwrapped(_DOLLAR.sub("¤", text).replace(r"^\circ", "°").replace(r"^{\circ}", "°"))
     match = _BEFORE.fullmatch(plain) or _AFTER.fullmatch(plain)
     named = match.groupdict() if match else {}
     unit, per = _UNIT_OF.get(named.get("unit") or ""), _UNIT_OF.get(named.get("per") or "")
-    if match is None or unit is None or (named.get("per") and per is None):
+    if match is None or unit is None or (named.get("per") and per is None) or _is_variable(match, plain):
         return text, None
     power = "".join(re.findall(r"[2-9²³]", named.get("power") or "")).translate(str.maketrans("²³", "23"))
     return match["number"], f"{unit}{power}" + (f"/{per}" if per else "")

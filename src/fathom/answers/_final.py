@@ -36,8 +36,15 @@ _MARKUP = re.compile(
 )
 """Bold print, code and tags; but 2**3 is a power, and a<b and c>d holds no tag."""
 _TAGGED = re.compile(r"<(?P<tag>(?:final_)?answer)>(.*?)</(?P=tag)>", re.IGNORECASE | re.DOTALL)
-_DENIED = re.compile(r"(?:definitely |certainly |probably )?not\b(?!.*\bbut\b)", re.IGNORECASE)
-_WORD = re.compile(r"[^\W\d_]{3,}")
+_DENIED = re.compile(
+    r"(?:definitely |certainly |probably )?not\b(?!.*\bbut\b)|(?:neither|between|either|one of|unknown)\b",
+    re.IGNORECASE,
+)
+"""How a statement begins that names no one answer."""
+_WORD = re.compile(
+    r"[^\W\d_]{3,}|\b(?:am|an|as|at|be|by|do|he|if|in|is|it|me|my|no|of|on|so|to|up|us|we)\b", re.IGNORECASE
+)
+_SEPARATOR = re.compile(r"\s*,?\s*\b(?:and|or)\b\s*", re.IGNORECASE)
 _COMMAND = re.compile(
     r"\\(?:begin|end)\s*\{\w+\*?\}|\\(?:text|mathrm|textbf|textit|mathbf|operatorname|mbox)\s*\{[^{}]*\}|\\[a-zA-Z]+"
 )
@@ -131,8 +138,13 @@ def _statements(text: str) -> list[str]:
 
 def is_mathematics(text: str) -> bool:
     """Whether a text is an expression and nothing else, marked as LaTeX or not."""
-    bare = _FUNCTIONS.sub("", _COMMAND.sub("", text))
+    bare = _FUNCTIONS.sub("", _COMMAND.sub("", separated(text)))
     return bool(text) and len(text) <= LONGEST_ANSWER and not _WORD.search(bare)
+
+
+def separated(text: str) -> str:
+    """With commas in place of "and" and "or", so that several answers are several."""
+    return _SEPARATOR.sub(", ", text)
 
 
 def is_worded(text: str) -> bool:
@@ -144,7 +156,7 @@ def is_worded(text: str) -> bool:
 
 _WRAPPED = re.compile(r"\\(?:text|mathrm|textbf|textit|mathbf|bf|rm|mbox)\s*\{([^{}]*)\}")
 _SPACES = re.compile(r"\\[,;:! ]|~|\\q?quad\b")
-_CHOICE = re.compile(r"[(\[{]?\s*([A-Z])\s*[)\]}]?\s*[.:]?")
+_CHOICE = re.compile(r"(?:[(\[{]\s*([A-Za-z])\s*[)\]}]|([A-Z]))\s*[.:]?")
 _LABELLED = re.compile(r"\s*(?:[(\[]\s*([A-Z])\s*[)\]]|([A-Z])[).:])\s*(.*)", re.DOTALL)
 _HEAD = re.compile(
     r"(?:(?:the|option|choice|letter|answer)\s+)*(?:not\b.*?\bbut\s+(?:rather\s+)?)?(?:(?:option|choice|letter)\s+)*"
@@ -154,13 +166,15 @@ _HEAD = re.compile(
 _MORE = re.compile(r"\s*(?:,\s*(?:and|or)?|and|or|/|&)\s*(?!not\b)(?:[(\[]\s*([A-Za-z])\s*[)\]]|([A-Z])(?![\w'’]))")
 _AFTER_ARTICLE = re.compile(r"\s*(?:$|[^\w\s]|(?:because|since|as|which|and|or|but|not|with)\b)")
 """What may follow "A" and "I" where they are a choice and no word."""
+_OPERATOR = re.compile(r"\s*[=<>≤≥+*/^_]|-\S|\s*-\s*[A-Z]\b|\s*\\(?:cdot|times|le|ge|neq|cap|cup)")
+"""What makes a variable of a letter."""
 _CHOSEN = re.compile(r"\b(?:choose|pick|select|go with)\s+(?:option\s+|choice\s+)?", re.IGNORECASE)
 
 
 def referred_choice(reference: str) -> str | None:
     """The letter that a reference is, as in "B", "(B)" and "\\text{B}."; None for any other reference."""
     match = _CHOICE.fullmatch(unwrapped(reference))
-    return match[1] if match else None
+    return (match[1] or match[2]).upper() if match else None
 
 
 def labelled(text: str) -> tuple[str | None, str]:
@@ -193,7 +207,7 @@ def choice(text: str) -> frozenset[str]:
     last = unwrapped(lines[-1]) if lines else ""
     last = re.sub(r"(?i)^(?:(?:option|choice|letter|answer)\s+)+", "", last)
     alone = _CHOICE.fullmatch(last) or (_LABELLED.match(last) if len(lines) == 1 else None)
-    return frozenset(filter(None, alone.groups()[:2])) if alone else frozenset()
+    return frozenset(letter.upper() for letter in alone.groups()[:2] if letter) if alone else frozenset()
 
 
 def _picked(text: str) -> list[str]:
@@ -209,8 +223,9 @@ def _head(text: str) -> frozenset[str]:
     if match is None:
         return frozenset()
     letter, rest = match[1] or match[2], match["rest"]
-    is_word = letter in "AIai" and match[2] is not None and not _AFTER_ARTICLE.match(rest)
-    if is_word or (match[2] is not None and letter.islower()):
+    is_bare = match[2] is not None
+    is_word = letter in "AIai" and not _AFTER_ARTICLE.match(rest)
+    if is_bare and (is_word or letter.islower() or _OPERATOR.match(rest)):
         return frozenset()
     letters = {letter.upper()}
     while more := _MORE.match(rest):
