@@ -49,7 +49,8 @@ TUTORIAL = ROOT / "docs" / "tutorial.md"
 TROUBLESHOOTING = ROOT / "docs" / "troubleshooting.md"
 RUN = [README, TUTORIAL, EVAL, TROUBLESHOOTING, JUDGING, RANKING, MEASURING]
 """Pages whose commands and programs are run, and whose outputs are compared."""
-RUNNABLE = re.compile(r"^fathom (?=.*--model mini\b|score|compare |best|panel \w+\.jsonl|transcripts examples|report|export|runs|view .*--out)")
+FREE = r".*--model mini\b|score|compare |best|panel \w+\.jsonl|transcripts examples|report|export|runs|view .*--out"
+RUNNABLE = re.compile(f"^fathom (?={FREE})")
 """Commands that need nothing but what is shipped, and that end by themselves."""
 
 SERVER = re.compile(r"<!-- server: (\w+) -->")
@@ -127,7 +128,8 @@ def test_the_reference_is_that_of_the_public_names() -> None:
 
 def test_every_message_in_a_heading_is_one_that_the_code_has() -> None:
     page = TROUBLESHOOTING.read_text(encoding="utf-8")
-    quoted = [text for title in re.findall(r"^### (.+)$", page, re.MULTILINE) for text in re.findall('"([^"]+)"', title)]
+    titles = re.findall(r"^### (.+)$", page, re.MULTILINE)
+    quoted = [text for title in titles for text in re.findall('"([^"]+)"', title)]
     assert len(quoted) > 5
     source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "src" / "fathom").rglob("*.py"))
     messages = re.sub(r'"\n *f?"', "", source)  # a text that continues on the next line
