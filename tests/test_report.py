@@ -20,6 +20,7 @@ from fathom.errors import FathomError
 from fathom.metrics.intervals import Interval, wilson
 from fathom.metrics.votes import curve
 from fathom.rationale import Status
+from fathom.records import Label
 from fathom.report import cards, charts, overview
 from fathom.report.evidence import gather, names
 from fathom.scoring import score
@@ -180,6 +181,19 @@ def test_unlabelled_rows_have_no_link_to_wrong_ones(tmp_path: Path) -> None:
         "rankings": False,
         "labelled": True,
     }
+
+
+def test_annotators_and_the_human_ceiling_stand_in_the_report(tmp_path: Path) -> None:
+    said = {"ann": Label(best=0), "bob": Label(best=0), "cy": Label(best=1)}
+    rows = [row([vote(0)], id=str(n), prompt=str(n), annotations=said) for n in range(3)]
+    seen = report(written(tmp_path / "verdicts.jsonl", rows)).seen
+    assert "Agreement with people" in seen
+    assert "judge and bob 3 1.000" in seen
+    assert "judge and cy 3 0.000" in seen
+    # To cy, the others name the first; to ann and bob the others are divided.
+    assert "human ceiling an annotator and most of the others 3 0.000" in seen
+    assert "judge, measured alike 3 1.000" in seen
+    assert "Agreement with people" not in report(written(tmp_path / "bare.jsonl", [row([vote(0)])])).seen
 
 
 def test_what_two_orders_do_to_accuracy_is_said(tmp_path: Path) -> None:
