@@ -535,7 +535,11 @@ def test_whatever_the_cells_hold_rows_are_read_or_skipped_with_a_reason(
     source: tuple[dict[str, Any], list[dict[str, Any]]],
 ) -> None:
     good, rows = source
-    found = read([{**good, "id": "good"}, *rows], on_error="skip")
+    try:
+        found = read([{**good, "id": "good"}, *rows], on_error="skip")
+    except FathomError as error:
+        assert "could mean either response" in str(error)  # noqa: PT017 - numbers of a label column are read as a whole
+        return
     ids = [comparison.id for comparison in found]
     assert ids[0].startswith("good")
     assert len(set(ids)) == len(ids)

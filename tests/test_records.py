@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from fathom.records import Comparison, Label, placement
+from fathom.records import Comparison, Label, Message, placement
 from strategies import comparisons
 
 
@@ -117,3 +117,23 @@ def test_what_cannot_be_is_refused_and_its_field_is_named(values: dict[str, Any]
 
 def test_an_empty_response_is_data() -> None:
     assert Comparison(id="1", prompt="Say nothing.", responses=("", "no")).responses == ("", "no")
+
+
+# Plain values in Python
+
+
+def test_a_comparison_takes_plain_values_and_makes_an_id_of_its_content() -> None:
+    plain = Comparison(prompt="2 + 2?", responses=["4", "5"], label=0)  # type: ignore[arg-type]
+    assert (plain.responses, plain.label) == (("4", "5"), Label(best=0))
+    assert plain.id == Comparison(prompt="2 + 2?", responses=("4", "5"), label=Label(best=1)).id
+    assert plain.id != Comparison(prompt="2 + 2?", responses=("5", "4")).id
+    turns = Comparison(prompt=[{"role": "user", "content": "2 + 2?"}], responses=["4"])  # type: ignore[arg-type]
+    assert turns.id == Comparison(prompt=(Message(role="user", content="2 + 2?"),), responses=("4",)).id
+    assert Comparison(id=7, prompt="p", responses=["x"]).id == "7"  # type: ignore[arg-type]
+    assert Comparison(id="", prompt="p", responses=("x",)).id == ""
+
+
+@pytest.mark.parametrize("label", [True, [1, 0], "A", 2, -1, 0.5])
+def test_a_plain_label_that_could_mean_two_things_is_refused(label: Any) -> None:
+    with pytest.raises(ValidationError):
+        Comparison(prompt="2 + 2?", responses=("4", "5"), label=label)

@@ -38,10 +38,21 @@ CALLING_ROLES = {"function_call", "tool_call", "tool_calls"}
 """Roles of turns whose whole content is a tool call, as JSON (ShareGPT)."""
 
 ROLE_KEYS = ("role", "from")
-CONTENT_KEYS = ("content", "value")
-TEXT_KEYS = ("text", "response", "answer", "completion", "output", "generation", "summary", "solution", *CONTENT_KEYS)
+CONTENT_KEYS = ("content", "value", "text")
+TEXT_KEYS = (
+    "text",
+    "response",
+    "answer",
+    "completion",
+    "output",
+    "generation",
+    "summary",
+    "solution",
+    "content",
+    "value",
+)
 """Keys under which an object that is not a message holds the text of a response."""
-PROMPT_KEYS = ("messages", "full_text", "prompt", "question", "instruction", "text", *CONTENT_KEYS)
+PROMPT_KEYS = ("messages", "full_text", "prompt", "question", "instruction", *CONTENT_KEYS)
 """Keys under which an object that is not a message holds a prompt."""
 IMAGE_KEYS = ("image", "images", "image_url", "input_image", "image_bytes", "video", "audio", "input_audio")
 

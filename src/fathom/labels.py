@@ -37,6 +37,7 @@ WORTH: Mapping[str, float] = {
 }
 """What a single response is worth, in words."""
 
+_NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?")
 _NOUN = re.compile(rf"(?:model|assistant|{NOUNS})[ _-]?(?=[a-z0-9]$)")
 
 
@@ -72,14 +73,15 @@ def infer_code(values: Iterable[Any], marks: tuple[str, str]) -> Code:
     apart, numbers among them are no labels.
     """
     spelled = {key(value) for value in values if value is not None}
-    numbers = spelled & {"0", "1", "2"} or spelled & {"true", "false"}
+    numbers = {spelling for spelling in spelled if _NUMBER.fullmatch(spelling)} or spelled & {"true", "false"}
     if not numbers or any(LETTERS.get(spelling) is not None for spelling in spelled):
         return LETTERS
     if marks != ("a", "b") and numbers <= set(marks):
         return {**dict(zip(marks, (0, 1), strict=True)), **LETTERS}
     if marks == ("a", "b") and numbers == set(FROM_ONE):
         return {**FROM_ONE, **LETTERS}
-    raise ValueError(f"numbers {', '.join(sorted(numbers))} could mean either response or a tie")
+    shown = sorted(numbers, key=lambda number: (float(number) if _NUMBER.fullmatch(number) else 0, number))[:8]
+    raise ValueError(f"numbers {', '.join(shown)} could mean either response or a tie")
 
 
 def explicit_code(spellings: Mapping[int | None, Iterable[str]]) -> Code:

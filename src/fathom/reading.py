@@ -27,7 +27,7 @@ from pydantic import BaseModel, ValidationError
 from fathom.atomic import replacing
 from fathom.conversations import BadRow, explain, shortened
 from fathom.errors import FathomError
-from fathom.layouts import FIELDS, LAYOUTS, Layout, Row, Schema, detect
+from fathom.layouts import FIELDS, LAYOUTS, Layout, Row, Schema, detect, is_empty
 from fathom.records import Comparison, Record
 from fathom.sources import NumberedRow, OpenSource, Source, open_source
 
@@ -281,7 +281,7 @@ class _LayoutReader:
         self.copies: Counter[str] = Counter()
 
     def __call__(self, line: int, row: Row) -> Sequence[Comparison]:
-        if self.found_by is not None and not self.found_by[0].columns.keys() >= row.keys():
+        if self.found_by is not None:
             self._refuse_other_layout(row, *self.found_by)
         id = self._id(row)
         comparisons = self.layout.read(row, id, self.seed)
@@ -304,7 +304,10 @@ class _LayoutReader:
 
     def _refuse_other_layout(self, row: Row, schema: Schema, mapping: Columns) -> None:
         """Raises BadRow where columns that come late would have changed how the rows before were read."""
-        new = ", ".join(str(name) for name in row if name not in schema.columns)
+        late = [name for name in row if not schema.filled(name) and not is_empty(row[name])]
+        if not late:
+            return
+        new = ", ".join(map(str, late))
         schema.add(row)
         try:
             changed = detect(schema, mapping)[0] != self.layout

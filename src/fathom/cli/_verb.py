@@ -205,15 +205,17 @@ def _paths(name: str, value: Any) -> Iterator[Path]:
             yield from _paths(name, each)
     elif name == "file" and value == "-":
         yield Path("/dev/stdin")
+    elif name == "file" and str(value).startswith("hf:"):  # any file of a folder may be the one that is read
+        folder = Path(str(value).removeprefix("hf:").partition(":")[0])
+        yield from (path for path in folder.rglob("*") if path.is_file())
     elif isinstance(value, str | Path):
         yield from (Path(text) for text in _texts(str(value)) if _is_there(text))
 
 
 def _texts(value: str) -> Iterator[str]:
-    """The value, what stands behind NAME= in it, the file of FILE.py:NAME and the folder of hf:FOLDER:SPLIT."""
+    """The value, what stands behind NAME= in it, and the file of FILE.py:NAME."""
     yield value
     yield value.rpartition(":")[0]
-    yield value.removeprefix("hf:").partition(":")[0]
     if "=" in value:
         try:
             words = shlex.split(value)

@@ -27,11 +27,11 @@ from fathom.layouts._mapping import FIELDS, OUTCOMES, Mapped, Path, Row, split_m
 from fathom.layouts._prompts import find_prompt, refuse_images
 from fathom.layouts._responses import Responses, find_responses
 from fathom.layouts._rules import Rule
-from fathom.layouts._schema import Schema, Shape
+from fathom.layouts._schema import Schema, Shape, is_empty
 from fathom.plugins import Kind as PlugInKind
 from fathom.records import Domain
 
-__all__ = ["FIELDS", "LAYOUTS", "Layout", "Row", "Schema", "detect"]
+__all__ = ["FIELDS", "LAYOUTS", "Layout", "Row", "Schema", "detect", "is_empty"]
 
 LAYOUTS = PlugInKind("layout", package="fathom.layouts", group="fathom.layouts", attribute="comparison")
 """Functions that make comparisons of a row, of one's own."""

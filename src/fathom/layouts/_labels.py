@@ -18,7 +18,8 @@ from fathom import labels
 from fathom.conversations import TEXT_KEYS
 from fathom.errors import FathomError
 from fathom.layouts import _names as names
-from fathom.layouts._mapping import FIELDS, Mapped, Path
+from fathom.layouts._evidence import ANNOTATOR, flag_columns, is_numbers, refuse_lookalikes, score_columns
+from fathom.layouts._mapping import FIELDS, Mapped, Path, shape_at
 from fathom.layouts._responses import Responses
 from fathom.layouts._rules import (
     Annotators,
@@ -43,13 +44,13 @@ def find_annotators(schema: Schema, mapped: Mapped, responses: Responses) -> Ann
     """
     if responses.kind != "pair" or "annotators" in mapped.empty:
         return None
-    found = [Path(column) for column in schema.columns if _ANNOTATOR.fullmatch(names.plain(column))]
+    found = [Path(column) for column in schema.columns if ANNOTATOR.fullmatch(names.plain(column))]
     paths = mapped.paths.get("annotators") or tuple(sorted(found, key=lambda path: names.plain(path.column)))
     if not paths:
         return None
     if mapped.spellings:
         return Annotators(paths, labels.explicit_code(mapped.spellings))
-    values = [value for path in paths for _, value in _shape(path, schema).spellings or ()]
+    values = [value for path in paths for _, value in (shape_at(path, schema) or Shape()).spellings or ()]
     numbers = {labels.key(value) for value in values} & {"0", "1", "2"}
     if {"0", "2"} <= numbers <= {"0", "1", "2"}:
         return Annotators(paths, labels.FROM_ONE_0_IS_TIE)
@@ -80,7 +81,7 @@ def find_label(schema: Schema, mapped: Mapped, responses: Responses, annotators:
     finder = _Finder(schema, schema.without(taken), mapped, responses)
     rule = finder.find(annotators)
     if rule is None and not {"scores", "ranks", "ranking"} & mapped.empty:
-        finder.refuse_lookalikes()
+        refuse_lookalikes(finder.free, responses)
     return rule
 
 
@@ -108,19 +109,30 @@ def _asked(named: Sequence[str], schema: Schema, mapped: Mapped, responses: Resp
         return _spelled(path, schema, mapped, responses)
     if path is not None and not several:
         return Scores((path,))
-    paths = {name: mapped.paths[name][0] for name in named}
-    return Listed(paths)
+    if path is not None:
+        _refuse_counted_from_one(path, schema, responses)
+    return Listed({name: mapped.paths[name][0] for name in named})
+
+
+def _refuse_counted_from_one(path: Path, schema: Schema, responses: Responses) -> None:
+    """Raises FathomError where indices begin at 1, as one that equals the number of responses shows."""
+    shape, lists = (shape_at(path, schema) or Shape()), schema.columns[responses.paths["responses"][0].column].lengths
+    if shape.kinds == {"number"} and shape.low >= 1 and lists and shape.high >= max(lists):
+        ways = f"; --map label={path} --map label.a=1 --map label.b=2 reads them" if lists == {2} else ""
+        raise FathomError(f"label: {path} counts from 1, expected indices from 0{ways}")
 
 
 def _spelled(path: Path, schema: Schema, mapped: Mapped, responses: Responses) -> Rule:
     """The rule of a column with labels as letters, words or numbers."""
-    shape = _shape(path, schema)
-    flags = _flag_columns(schema, responses)
+    shape = shape_at(path, schema) or Shape()
+    flags = flag_columns(schema, responses)
     if path.column in flags:
         told = names.listing(flags)
         raise FathomError(f"label: {path} is one of {told}, which are read together: leave --map label={path} out")
     if mapped.spellings:
         return Spelled(path, labels.explicit_code(mapped.spellings))
+    if shape.kinds == {"object"} and shape.keys.keys() <= {"best", "ranking", "scores"}:  # as Fathom writes labels
+        return Listed({"label": path})
     if len(responses.marks) > 2:
         return Spelled(path, {mark: place for place, mark in enumerate(responses.marks)})
     if names.plain(path.column) in names.SIGNED:
@@ -140,21 +152,13 @@ def _spelled(path: Path, schema: Schema, mapped: Mapped, responses: Responses) -
         raise FathomError(f"{path}: {error}; {_ways(values, schema, responses)}") from None
 
 
-def _shape(path: Path, schema: Schema) -> Shape:
-    shape: Shape | None = schema.columns[path.column]
-    for step in path.steps:
-        if shape is not None:
-            shape = shape.keys.get(step) if isinstance(step, str) else names.items(shape)
-    return shape or Shape()
-
-
 def _ways(values: Sequence[Any], schema: Schema, responses: Responses) -> str:
     numbers = sorted({labels.key(value) for value in values})
     ways = ["--map label.a=VALUE --map label.b=VALUE"]
     if len(numbers) == 2:
         low, high = numbers
         ways = [f"--map label.a={low} --map label.b={high}", f"--map label.a={high} --map label.b={low}"]
-    scored = _score_columns(schema, responses)
+    scored = score_columns(schema, responses)
     ways += [f"--map scores={','.join(columns)}" for columns in scored]
     return f"say what they mean with {names.listing(ways, 'or')}"
 
@@ -164,7 +168,7 @@ def _is_degree(path: Path, shape: Shape, schema: Schema, marks: Sequence[str]) -
     if marks != ("1", "2") or names.plain(path.column) != "preference" or not shape.numeric:
         return False
     known = {"generator_1", "generator_2"} <= schema.columns.keys()
-    return shape.low >= 0 and shape.high <= 2 and (known or not shape.whole)
+    return (shape.low == 0 or shape.low >= 1) and shape.high <= 2 and (known or not shape.whole)
 
 
 _MODEL = re.compile(r"(?:model|generator|llm|system|assistant)_?([ab012])(?:_name)?")
@@ -186,66 +190,8 @@ def _models(schema: Schema, path: Path, values: Sequence[Any]) -> tuple[Path, Pa
     return Path(first), Path(second)
 
 
-# Columns of numbers and flags -----------------------------------------------------------------------------------------
-
-_FLAG_NAMES = re.compile(
-    rf"(?:winner|win|wins|won|preferred|better|best|is_winner)_(?:is_)?(?:(?:model|assistant|{labels.NOUNS})_?)?"
-    r"(?P<mark>[a-h]|\d{1,2}|tie|tied|draw|equal|(?:tie_?)?both_?bad|neither)"
-)
-_FLAG_NAMES_AFTER = re.compile(
-    rf"(?:(?:model|assistant|{labels.NOUNS})_?)?(?P<mark>[a-h]|\d{{1,2}})_(?:is_)?(?:wins?|won|winner|preferred|better|best)"
-)
-_SCORE_NAMES = tuple(
-    re.compile(pattern)
-    for pattern in (
-        rf"(?P<stem>{'|'.join(names.SCORES)})_?(?P<mark>[a-h]|\d{{1,2}})",
-        rf"(?:(?:model|assistant|{labels.NOUNS})_?)?(?P<mark>[a-h]|\d{{1,2}})_(?P<stem>{'|'.join(names.SCORES)})",
-        rf"(?P<stem>{'|'.join(names.SCORES)})_(?:(?:model|assistant|{labels.NOUNS})_?)(?P<mark>[a-h]|\d{{1,2}})",
-    )
-)
-_ANNOTATOR = re.compile(r"(?:annotator|rater|labell?er)_?\d+(?:_(?:label|preference))?")
-
-
-def _flag_columns(schema: Schema, responses: Responses) -> list[str]:
-    """The columns of `Flags`: those of the responses in their order, then those of ties; empty where one is missing."""
-    by_mark: dict[str, str] = {}
-    for column, shape in schema.columns.items():
-        plain = names.plain(column)
-        match = _FLAG_NAMES.fullmatch(plain) or _FLAG_NAMES_AFTER.fullmatch(plain)
-        if match and (shape.kinds <= {"flag"} or shape.numeric) and shape.low >= 0 and shape.high <= 1 and shape.whole:
-            by_mark[match["mark"]] = column
-    marks = responses.marks or ("a", "b")
-    if not set(marks) <= by_mark.keys():
-        return []
-    return [*(by_mark.pop(mark) for mark in marks), *by_mark.values()]
-
-
-def _score_columns(schema: Schema, responses: Responses) -> list[tuple[str, ...]]:
-    """Groups of columns with a number for each of the numbered responses, like score_1 and score_2."""
-    groups: dict[str, dict[str, str]] = {}
-    for column, shape in schema.columns.items():
-        match = next((match for pattern in _SCORE_NAMES if (match := pattern.fullmatch(names.plain(column)))), None)
-        if match and shape.numeric:
-            groups.setdefault(match["stem"], {})[match["mark"]] = column
-    marks = responses.marks or ("a", "b")
-    return [tuple(group[mark] for mark in marks) for group in groups.values() if set(marks) == group.keys()]
-
-
-def _is_numbers(shape: Shape) -> bool:
-    inside = names.items(shape)
-    return inside is not None and bool(inside.kinds) and inside.kinds <= {"number", "flag"}
-
-
-def looks_like_label(column: str, shape: Shape) -> bool:
-    """Whether a column may hold labels: it is called so, and its values are few words, numbers or flags."""
-    if not names.words(column) & names.LABEL_WORDS or "answer" in names.words(column):
-        return False
-    short = "text" in shape.kinds and shape.longest <= MAX_LABEL
-    return short or bool(shape.kinds & {"number", "flag"}) or _is_numbers(shape) or _of_numbers(shape)
-
-
-def _of_numbers(shape: Shape) -> bool:
-    return bool(shape.keys) and all(nested.kinds <= {"number", "flag"} for nested in shape.keys.values())
+def _is_score(shape: Shape) -> bool:
+    return shape.numeric or shape.kinds == {"flag"}
 
 
 @dataclass(frozen=True)
@@ -259,10 +205,15 @@ class _Finder:
 
     def find(self, annotators: Annotators | None) -> Rule | None:
         if self.responses.single:
-            return self._of_one()
+            return self._of_one() or self._empty((*names.FLAGS, *names.SCORES))
         if self.responses.kind == "responses" and not self.responses.marks:
-            return self._of_list()
-        return self._of_numbered(annotators)
+            return self._of_list() or self._empty(("label", "ranking", "scores"))
+        return self._of_numbered(annotators) or self._empty(names.LABELS)
+
+    def _empty(self, known: Sequence[str]) -> Rule | None:
+        """A column that is for labels, and has none in any row."""
+        columns = [column for column in names.named(self.free, known) if not self.free.filled(column)]
+        return Listed({"label": Path(columns[0])}) if columns else None
 
     def _of_one(self) -> Rule | None:
         """Of a single response: a flag, or a score."""
@@ -283,7 +234,7 @@ class _Finder:
 
     def _scores_one(self, column: str) -> bool:
         shape = self.free.columns[column]
-        return shape.numeric or (_is_numbers(shape) and shape.lengths == {1})
+        return shape.numeric or (is_numbers(shape) and shape.lengths == {1})
 
     def _of_list(self) -> Rule | None:
         """Of a list: Fathom's own columns, columns of numbers, or keys of the responses' objects."""
@@ -296,12 +247,9 @@ class _Finder:
                 return Spelled(Path(own["label"]), labels.explicit_code(self.mapped.spellings))
             return Listed({name: Path(column) for name, column in own.items()})
         choices: list[Rule] = []
-        for column in names.filled(self.free, names.SCORES):
-            if _is_numbers(self.free.columns[column]):
-                choices.append(Scores((Path(column),)))
-        for column in names.filled(self.free, names.RANKS):
-            if _is_numbers(self.free.columns[column]):
-                choices.append(Ranks((Path(column),)))
+        for name, known, rule in (("scores", names.SCORES, Scores), ("ranks", names.RANKS, Ranks)):
+            columns = names.filled(self.free, known) if name not in self.mapped.empty else []
+            choices += [rule((Path(column),)) for column in columns if is_numbers(self.free.columns[column])]
         for column in names.filled(self.free, names.LABELS):
             if self._is_index(self.free.columns[column]):
                 choices.append(Listed({"label": Path(column)}))
@@ -320,7 +268,7 @@ class _Finder:
         found: list[Rule] = []
         for key, shape in inside.keys.items():
             place = Path(path.column, (None, key), f"{path.column}[].{key}")
-            if key in TEXT_KEYS or not (shape.numeric or shape.kinds == {"flag"}):
+            if key in TEXT_KEYS or not _is_score(shape):
                 continue
             if names.plain(key) in names.RANKS:
                 found.append(Ranks((place,)))
@@ -338,24 +286,40 @@ class _Finder:
             raise FathomError(f"columns: {names.listing(columns)} could each be the label; choose with {ways}")
         if columns:
             return _spelled(Path(columns[0]), self.schema, self.mapped, self.responses)
-        flags = _flag_columns(self.free, self.responses)
+        flags = flag_columns(self.free, self.responses)
         n = len(self.responses.marks) or 2
         if flags:
             return Flags(tuple(map(Path, flags[:n])), tuple(map(Path, flags[n:])))
         choices: list[Rule] = [
-            Scores(tuple(map(Path, columns))) for columns in _score_columns(self.free, self.responses)
+            Scores(tuple(map(Path, columns))) for columns in score_columns(self.free, self.responses)
         ]
+        choices += self._beside_texts()
         for column in names.filled(self.free, (*names.SCORES, *names.RANKS)):
             shape = self.free.columns[column]
-            if _is_numbers(shape) and ((n == 2 and shape.lengths == {2}) or n > 2):
+            if is_numbers(shape) and ((n == 2 and shape.lengths == {2}) or n > 2):
                 choices.append((Ranks if names.plain(column) in names.RANKS else Scores)((Path(column),)))
         if annotators is not None:
             choices.append(Majority(annotators))
         return self._only(choices)
 
+    def _beside_texts(self) -> list[Rule]:
+        """Scores and ranks that responses in columns of their own have in their objects, beside the texts."""
+        paths = [path for field in self.responses.paths.values() for path in field]
+        shapes = [self.schema.columns[path.column] for path in paths]
+        found: list[Rule] = []
+        for key in shapes[0].keys if all(len(path.steps) == 1 for path in paths) else ():
+            if all(key in shape.keys and _is_score(shape.keys[key]) for shape in shapes):
+                places = tuple(Path(path.column, (key,), f"{path.column}.{key}") for path in paths)
+                if names.plain(key) in names.RANKS:
+                    found.append(Ranks(places))
+                elif names.words(key) & names.LABEL_WORDS:
+                    found.append(Scores(places))
+        return found
+
     def _is_label(self, column: str) -> bool:
         shape = self.free.columns[column]
-        return bool(shape.kinds & {"text", "number", "flag"}) and shape.longest <= MAX_LABEL
+        own = shape.kinds == {"object"} and shape.keys.keys() <= {"best", "ranking", "scores"}
+        return own or (bool(shape.kinds & {"text", "number", "flag"}) and shape.longest <= MAX_LABEL)
 
     def _only(self, choices: Sequence[Rule]) -> Rule | None:
         """The one rule, None where there is none. Raises FathomError that names the mapping of each of several."""
@@ -367,23 +331,3 @@ class _Finder:
         raise FathomError(
             f"columns: {told} could each be the label; choose with {' or '.join(ways)}, or --map ignore=COLUMN"
         )
-
-    def refuse_lookalikes(self) -> None:
-        """Raises FathomError for columns that look like labels where none is read."""
-        found = [column for column, shape in self.free.columns.items() if looks_like_label(column, shape)]
-        if not found:
-            return
-        ways = " or ".join(self._way(column) for column in found[:4])
-        raise FathomError(
-            f"columns: {names.listing(found)} may hold labels, and none is read; read one with {ways}, or "
-            "judge without labels with --map label="
-        )
-
-    def _way(self, column: str) -> str:
-        shape = self.free.columns[column]
-        of_numbers = _is_numbers(shape) or _of_numbers(shape)
-        if names.words(column) & {"rank", "ranks"}:
-            return f"--map ranks={column}"
-        if self.responses.single or of_numbers:
-            return f"--map scores={column}"
-        return f"--map label={column}"

@@ -116,7 +116,10 @@ class Layout:
         if self.single:
             return [value]
         if not isinstance(value, list | tuple) or not value:
-            raise BadRow(name, f"got {shortened(value)}, expected a list of at least one response")
+            keys = (
+                f" (--map responses={','.join(f'{name}.{key}' for key in value)})" if isinstance(value, Mapping) else ""
+            )
+            raise BadRow(name, f"got {shortened(value)}, expected a list of at least one response{keys}")
         messages = [response for response in value if is_message(response)]
         if len(messages) == len(value) and any(
             m.get("role", m.get("from")) != messages[0].get("role", messages[0].get("from")) for m in messages
@@ -153,7 +156,10 @@ class Layout:
         prompt = self._prompt(row)
         whole = [self._is_whole(value) for value in (first, second)]
         if prompt is not None and not any(whole):
-            return self._around(row, prompt), (as_response(first, names[0]), as_response(second, names[1]))
+            responses = as_response(first, names[0]), as_response(second, names[1])
+            return self._around(row, self._open(prompt, responses)), responses
+        if "prompt" in self.paths and not any(whole) and not (is_message(first) or isinstance(first, list)):
+            raise BadRow(self.name("prompt"), "is missing, expected text or a list of messages")
         if any(whole) and not all(whole):
             turns = as_turns((first, second)[whole.index(True)], names[whole.index(True)])
             shared, answer = without_answer(turns, names[whole.index(True)])
@@ -193,6 +199,14 @@ class Layout:
             return None
         prompt = as_prompt(value, self.name("prompt"))
         return prompt if not more else _extended(prompt, more, self.name("input"), below=True)
+
+    def _open(self, prompt: Prompt, responses: Sequence[str]) -> Prompt:
+        """The prompt, without an answer at its end that is one of the responses. Raises BadRow for another answer."""
+        if isinstance(prompt, str) or prompt[-1].role != "assistant":
+            return prompt
+        if prompt[-1].content not in responses or len(prompt) == 1:
+            raise BadRow(self.name("prompt"), "ends with an answer of the assistant, expected a turn of the user")
+        return prompt[:-1]
 
     def _required_prompt(self, row: Row) -> Prompt:
         prompt = self._prompt(row)

@@ -168,15 +168,21 @@ def resolve(text: str, schema: Schema, name: str = "FIELD") -> Path:
     if text in schema.columns:
         return Path(text, (), text)
     column, steps = _parsed(text, schema)
-    shape = schema.columns.get(column)
-    for step in steps:
-        shape = _inside(shape, step)
-    if shape is None:
+    path = Path(column, steps, text)
+    if shape_at(path, schema) is None:
         there = places(schema)
         close = get_close_matches(text, there, n=3)
         meant = f"did you mean {' or '.join(close)}? There are" if close else "there are"
         raise FathomError(f"--map {name}={text} names no column of the rows; {meant} {', '.join(there)}")
-    return Path(column, steps, text)
+    return path
+
+
+def shape_at(path: Path, schema: Schema) -> Shape | None:
+    """What the values at a place are; None where no row has it."""
+    shape = schema.columns.get(path.column)
+    for step in path.steps:
+        shape = _inside(shape, step)
+    return shape
 
 
 def _parsed(text: str, schema: Schema) -> tuple[str, tuple[Step, ...]]:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
+from fathom.conversations import CONTENT_KEYS
 from fathom.labels import NOUNS
 from fathom.layouts._mapping import Path
 from fathom.layouts._schema import Schema, Shape
@@ -43,13 +44,14 @@ SINGLE = ("response", "completion", "output", "generation", "model_response", "m
 
 LABELS = (
     "label", "labels", "winner", "preferred", "preference", "choice", "better", "better_response", "preferred_response",
-    "better_response_id", "safer_response_id", "human_preference", "human_label", "gold", "gold_label", "verdict",
+    "better_response_id", "safer_response_id", "best", "best_response", "winning_response", "human_choice",
+    "human_preference", "human_label", "gold", "gold_label", "verdict",
 )  # fmt: skip
 SIGNED = ("overall_preference", "preference_strength")
 """Below 0 the first response is better, above 0 the second (HelpSteer)."""
 SCORES = ("score", "scores", "rating", "ratings", "reward", "rewards")
 RANKS = ("rank", "ranks")
-FLAGS = ("correct", "is_correct", "passed", "label")
+FLAGS = ("correct", "is_correct", "passed", "desirable", "label")
 """Of single responses: true where it is right or wanted."""
 IDS = ("id", "pair_id", "uid", "uuid", "idx")
 REFERENCES = ("reference", "reference_answer")
@@ -59,7 +61,7 @@ SCORE_WORDS = frozenset((*SCORES, "grade", "grades", "correct", "correctness", "
 LABEL_WORDS = SCORE_WORDS | frozenset((
     "label", "labels", "winner", "wins", "win", "preferred", "preference", "preferences", "choice", "chosen", "better",
     "best", "rank", "ranks", "ranking", "verdict", "verdicts", "vote", "votes", "judgement", "judgment", "gold",
-    "selected", "safer",
+    "selected", "safer", "desirable", "accepted", "passed",
 ))  # fmt: skip
 IMAGE_WORDS = frozenset(("image", "images", "img", "imgs", "picture", "pictures", "photo", "photos", "video", "videos",
                          "audio"))  # fmt: skip
@@ -123,4 +125,4 @@ def holds_messages(shape: Shape) -> bool:
     return any(key in inside.keys for key in ("role", "from")) and any(key in inside.keys for key in _MESSAGE_KEYS)
 
 
-_MESSAGE_KEYS = ("content", "value", "tool_calls")
+_MESSAGE_KEYS = (*CONTENT_KEYS, "tool_calls")

@@ -12,7 +12,7 @@ from fathom.conversations import TEXT_KEYS
 from fathom.errors import FathomError
 from fathom.labels import NOUNS
 from fathom.layouts import _names as names
-from fathom.layouts._mapping import Mapped, Path
+from fathom.layouts._mapping import Mapped, Path, shape_at
 from fathom.layouts._schema import Schema, Shape
 from fathom.sources import describe_object
 
@@ -56,6 +56,8 @@ class Responses:
 
 def find_responses(schema: Schema, mapped: Mapped) -> Responses:
     """The responses of a source. Raises FathomError, with the mappings that may be meant, for none or several."""
+    if _is_by_column(schema):
+        raise FathomError(f"columns: the source {describe_object(schema.columns)}; its columns hold one list each")
     asked = [kind for kind, fields in KINDS.items() if any(name in mapped.paths for name in fields)]
     if len(asked) > 1:
         fields = names.listing(name for kind in asked for name in KINDS[kind] if name in mapped.paths)
@@ -92,7 +94,7 @@ def _asked(kind: Kind, schema: Schema, mapped: Mapped) -> Responses:
     columns = [path.column for name in KINDS[kind] for path in paths[name]]
     sides = [_side(column) for column in columns]
     marks = tuple(side[1] for side in sides if side) if all(sides) else ()
-    single = kind == "responses" and len(columns) == 1 and not _is_list(schema.columns[columns[0]])
+    single = kind == "responses" and len(columns) == 1 and not _is_list(paths["responses"][0], schema)
     single = single or (kind == "responses" and names.plain(columns[0]) in names.SINGLE and len(columns) == 1)
     return Responses(kind, paths, marks if len({side[0] for side in sides if side}) == 1 else (), single)
 
@@ -113,8 +115,9 @@ def _certain(schema: Schema) -> list[Responses]:
     return found + list(_chosen(schema))
 
 
-def _is_list(shape: Shape) -> bool:
-    return "list" in shape.kinds or shape.lists_in_text or not shape.kinds
+def _is_list(path: Path, schema: Schema) -> bool:
+    shape = shape_at(path, schema)
+    return path.each or shape is None or "list" in shape.kinds or shape.lists_in_text or not shape.kinds
 
 
 # Numbered columns -----------------------------------------------------------------------------------------------------
@@ -237,10 +240,10 @@ def _advice(schema: Schema) -> str:
     """What to say where no layout fits: the mapping for columns that look like responses, or what there is to say."""
     if what := _described(schema):
         return what
-    better = next(_called(schema, _UNSURE), None)
+    better = next(_differing(schema, _UNSURE), None)
     if better:
         return f"if {better[0]} is the better one: --map chosen={better[0]} --map rejected={better[1]}"
-    ordered = next(_called(schema, _ORDERED), None) or next(_alike(schema), None)
+    ordered = next(_differing(schema, _ORDERED), None) or next(_alike(schema), None)
     if ordered:
         return f"for two responses of equal standing: --map response_a={ordered[0]} --map response_b={ordered[1]}"
     alone = names.filled(schema, ("answer", "solution", "answers", "solutions", "text"))
@@ -253,6 +256,15 @@ def _advice(schema: Schema) -> str:
     )
 
 
+def _differing(schema: Schema, pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Two columns that may hold texts, whose names differ in one of these pairs of words alone."""
+    there = {tuple(names.plain(column).split("_")): column for column in schema.columns}
+    for (better, worse), (words, column) in product(pairs, there.items()):
+        other = there.get(tuple(worse if word == better else word for word in words))
+        if better in words and other and all(_may_respond(schema.columns[c]) for c in (column, other)):
+            yield column, other
+
+
 def _alike(schema: Schema) -> Iterator[tuple[str, str]]:
     """Two columns of text whose names differ in the last word alone."""
     ends: dict[str, list[str]] = {}
@@ -263,6 +275,17 @@ def _alike(schema: Schema) -> Iterator[tuple[str, str]]:
     for columns in ends.values():
         if len(columns) == 2:
             yield columns[0], columns[1]
+
+
+def _is_by_column(schema: Schema) -> bool:
+    """Whether the one row is a table by columns: lists of equal lengths, or objects by number as pandas writes them."""
+    shapes = [shape for shape in schema.columns.values() if shape.kinds]
+    if schema.rows != 1 or len(shapes) < 2:
+        return False
+    if all(shape.kinds == {"object"} for shape in shapes):
+        return all(key.isdecimal() for shape in shapes for key in shape.keys)
+    lists = all(shape.items is not None and shape.items.kinds <= {"text", "number", "flag"} for shape in shapes)
+    return lists and len({tuple(shape.lengths) for shape in shapes}) == 1
 
 
 def _described(schema: Schema) -> str | None:
