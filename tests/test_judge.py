@@ -78,7 +78,7 @@ def test_what_a_content_filter_cut_off_is_refused_whatever_it_says() -> None:
     for text in ("", "Response A is", "Final verdict: [[A]]"):
         vote = MixJudge().read_completion(Completion(text, finish_reason="content_filter"), PAIR)
         assert (vote.status, vote.winner, vote.text) == (Status.REFUSED, None, text)
-        assert vote.error == "the service's content filter cut the answer off"
+        assert vote.error == "the service filtered the content"
 
 
 def test_a_vote_that_is_read_from_a_completion_knows_how_many_responses_were_shown() -> None:
@@ -89,7 +89,8 @@ def test_a_vote_that_is_read_from_a_completion_knows_how_many_responses_were_sho
 @given(pairs, st.sampled_from("AB"), st.integers(1, 3))
 def test_a_judge_that_always_says_the_same_letter_ties_when_swapped(pair: Comparison, letter: str, times: int) -> None:
     verdict = judged(Repeated(Swapped(MixJudge(engine=always(letter))), times), pair)
-    assert (verdict.status, verdict.winner, verdict.agreement) == (Status.OK, None, 0.0)
+    # Each order has half of the votes: no vote names the tie, and the commonest outcome has a half.
+    assert (verdict.status, verdict.winner, verdict.agreement) == (Status.OK, None, 0.5)
 
 
 @given(pairs, st.integers(1, 4))
@@ -215,11 +216,11 @@ def test_a_row_is_written_whatever_its_source_keeps_in_other_columns(tmp_path: P
     import pyarrow.parquet
 
     columns = {"prompt": ["2 + 2?"], "chosen": ["4"], "rejected": ["5"]}
-    others = {"asked": [datetime(2026, 1, 2, tzinfo=UTC)], "image": [b"\xff"], "price": [Decimal("1.5")]}
+    others = {"asked": [datetime(2026, 1, 2, tzinfo=UTC)], "payload": [b"\xff"], "price": [Decimal("1.5")]}
     pyarrow.parquet.write_table(pa.table(columns | others), tmp_path / "pairs.parquet")
     (comparison,) = read(tmp_path / "pairs.parquet")
     sink = io.BytesIO()
     asyncio.run(write_verdicts(MixJudge(engine=always("A")), [comparison], sink, lambda _: None))
     metadata = json.loads(sink.getvalue())["metadata"]
     assert metadata["asked"].startswith("2026-01-02")
-    assert metadata["image"] == "_w=="  # base64 in its URL-safe alphabet, as records write bytes
+    assert metadata["payload"] == "_w=="  # base64 in its URL-safe alphabet, as records write bytes
