@@ -112,6 +112,8 @@ def _told(pair: Comparison, probe: str, variation: Variation) -> Comparison:
             "responses": variation.responses,
             "label": variation.label,
             "placement": pair.placement if len(variation.responses) == len(pair.responses) else None,
+            # Annotators judged the responses as they were, and no changed ones.
+            "annotations": pair.annotations if probe == "plain" else None,
             "metadata": {**pair.metadata, "probe": about},
         }
     )
