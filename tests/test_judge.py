@@ -78,7 +78,8 @@ def test_what_a_content_filter_cut_off_is_refused_whatever_it_says() -> None:
     for text in ("", "Response A is", "Final verdict: [[A]]"):
         vote = MixJudge().read_completion(Completion(text, finish_reason="content_filter"), PAIR)
         assert (vote.status, vote.winner, vote.text) == (Status.REFUSED, None, text)
-        assert vote.error == "the service filtered the content"
+        assert vote.error is not None
+        assert vote.error.startswith("the service filtered the content")
 
 
 def test_a_vote_that_is_read_from_a_completion_knows_how_many_responses_were_shown() -> None:
