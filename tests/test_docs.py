@@ -60,6 +60,7 @@ ANSWERS = {
     "404": Reply(404, b'{"error": {"message": "The model `judge-8b` does not exist."}}'),
     "400": Reply(400, b'{"error": {"message": "This model\'s maximum context length is 2048 tokens."}}'),
     "works": chat("Final verdict: [[A]]"),
+    "down": None,
 }
 ADDRESS = "http://localhost:8000/v1"
 """The address of every server on the pages."""
@@ -233,17 +234,19 @@ def printed(program: str) -> str:
     return output.getvalue().strip("\n")
 
 
-def asked(command: str, answer: Reply) -> tuple[str, str]:
-    """As `judged`, with a server that always gives this answer. Of what is printed: the error, and what follows it."""
+def asked(command: str, answer: Reply | None) -> tuple[str, str]:
+    """As `judged`, with a server that always gives this answer, or none. Of what is printed: the error line and on."""
 
-    async def run() -> tuple[str, str]:
-        async with serving(lambda _: answer) as server:
-            said, rows = await asyncio.to_thread(judged, command.replace(ADDRESS, server.url))
-            return said.replace(server.url, ADDRESS), rows
+    async def run() -> tuple[str, str, str]:
+        async with serving(lambda _: answer or Reply()) as server:
+            if answer:
+                return *await asyncio.to_thread(judged, command.replace(ADDRESS, server.url)), server.url
+        return *await asyncio.to_thread(judged, command.replace(ADDRESS, server.url)), server.url  # nothing listens now
 
-    said, rows = asyncio.run(run())
-    start = said.find("fathom: ")
-    return said[max(start, 0) :], rows
+    said, rows, url = asyncio.run(run())
+    port = re.findall(r"\d+", url)[-2]
+    said = said.replace(url, ADDRESS).replace(f"127.0.0.1:{port}", "localhost:8000").replace(port, "8000")
+    return said[max(said.find("fathom: "), 0) :], rows
 
 
 def judged(command: str) -> tuple[str, str]:
