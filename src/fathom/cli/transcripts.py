@@ -55,7 +55,8 @@ def command(
 
     No model is asked: the judge's reader reads texts that are there. A row has an id and a text, or a list of texts;
     batch files of providers and the outputs of JudgeBench are understood as they are. The rows can be scored, compared,
-    exported and viewed like any others. docs/eval.md shows the layouts.
+    exported and viewed like any others. With --benchmark, texts are read by the judge's published rule alone, unless
+    --judge-option as_published=false. docs/eval.md shows the layouts.
     """
     from fathom.cli._derived import describe
     from fathom.judging import as_trained
@@ -68,6 +69,10 @@ def command(
         claim(file_outputs("--out", out), costly=False)
     _check(settings, source, benchmark, data)
     judge, found = as_trained(None, **settings.arguments), _benchmark(benchmark)
+    arguments = settings.arguments
+    if found and "as_published" not in arguments and any(each.name == "as_published" for each in fields(judge)):
+        # An official score counts what its authors' rule finds.
+        judge = as_trained(None, **arguments, as_published=True)
     transcripts = list(read_transcripts(open_source(file).rows(), _fields(map), name=file))
     reader = TranscriptReader(
         judge,
