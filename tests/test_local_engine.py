@@ -11,11 +11,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from fathom.checkpoints import fingerprint
+from fathom.cli import app
 from fathom.engines import Completion, EngineError, Request, Sampling
 from fathom.engines.decoding import draw
 from fathom.engines.local import LocalEngine, encode_chat
+from fathom.engines.scoring import Scorer
 from fathom.errors import FathomError
 from tiny import BEGIN, make_checkpoint
 
@@ -318,3 +321,28 @@ def test_a_batch_that_nobody_waits_for_is_stopped(engine: LocalEngine) -> None:
     assert asyncio.run(run()).usage.completion_tokens == 3
     hook.remove()
     assert len(steps) < 2000
+
+
+@pytest.mark.parametrize("dry_run", [(), ("--dry-run",)], ids=["run", "dry run"])
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--device", "cuda:99", r"--device cuda:99: torch finds (no GPU|\d+ GPUs.*) here; expected auto, or cpu"),
+        ("--device", "toaster", "--device toaster: expected auto, cpu, cuda"),
+        ("--dtype", "float7", "--dtype float7: expected auto, float32, bfloat16"),
+        ("--dtype", "int8", "--dtype int8: expected auto, float32, bfloat16"),
+    ],
+)
+def test_a_device_or_precision_that_is_not_there_is_refused_in_one_line(
+    option: str, value: str, said: str, dry_run: tuple[str, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "pairs.jsonl").write_text('{"prompt": "Task", "response_a": "yes", "response_b": "no"}\n')
+    arguments = ["judge", str(tmp_path / "pairs.jsonl"), "--model", "mini", option, value, *dry_run]
+    with pytest.raises(FathomError, match=said):
+        CliRunner().invoke(app, arguments, catch_exceptions=False)
+
+
+@pytest.mark.parametrize(("device", "dtype"), [("cuda:99", "auto"), ("auto", "float7")])
+def test_a_classifier_refuses_the_same(device: str, dtype: str, checkpoint: Path) -> None:
+    with pytest.raises(FathomError, match="expected auto"):
+        Scorer(checkpoint, device=device, dtype=dtype)

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from fathom import control
 from fathom.checkpoints import fingerprint, located
 from fathom.engines import ChatMessage, Completion, EngineError, Request, Sampling, TokenLogprob
+from fathom.engines.loading import on_device, placed
 from fathom.errors import FathomError, require
 from fathom.verdict import Usage
 
@@ -283,12 +284,8 @@ def located_checkpoint(model: str | Path) -> str:
 
 
 def _load(name: str, device: str, dtype: str, trust_remote_code: bool, revision: str | None) -> tuple[Any, Any]:
-    torch = require("torch", "local")
     transformers = require("transformers", "local")
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if dtype == "auto" and device == "cpu":
-        dtype = "float32"
+    device, dtype = placed(device, dtype)
     if not sys.stderr.isatty():
         transformers.utils.logging.disable_progress_bar()
     options = {"trust_remote_code": trust_remote_code, "revision": revision}
@@ -297,7 +294,7 @@ def _load(name: str, device: str, dtype: str, trust_remote_code: bool, revision:
         model = transformers.AutoModelForCausalLM.from_pretrained(name, dtype=dtype, use_safetensors=True, **options)
     except (OSError, ValueError) as error:
         raise FathomError(f"cannot load {name} as a causal language model: {error}") from error
-    return model.to(device).eval(), tokenizer
+    return on_device(model, device, name), tokenizer
 
 
 def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:

@@ -13,15 +13,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fathom.checkpoints import fingerprint, located
 from fathom.engines import ChatMessage, Completion, EngineError, Request
 from fathom.engines.cache import read_only, request_key
+from fathom.engines.loading import placed
 from fathom.engines.opening import open_engine, require_model
-from fathom.errors import FathomError, require
+from fathom.errors import FathomError, check_installed
 from fathom.settings import EngineSettings
 
 BYTES_A_TOKEN = 4
@@ -144,8 +144,13 @@ def preview(settings: EngineSettings, journal: Path | None = None) -> Preview:
 def _identity(settings: EngineSettings) -> str | None:
     """The identity that the engine will have, where that can be told without loading a model."""
     if settings.name == "local":
+        check_installed(("torch", "local"), ("transformers", "local"))
         return _local_identity(settings)
-    return None if settings.name == "vllm" else open_engine(settings).identity
+    if settings.name == "vllm":
+        require_model(settings)
+        check_installed(("vllm", "vllm"))
+        return None
+    return open_engine(settings).identity
 
 
 def _local_identity(settings: EngineSettings) -> str | None:
@@ -164,11 +169,10 @@ def _local_identity(settings: EngineSettings) -> str | None:
 
 def _dtype(settings: EngineSettings, name: str) -> str | None:
     """The precision that the local engine will load the weights in; None where the checkpoint does not say it."""
-    torch = require("torch", "local")
-    given, device = settings.arguments.get("dtype", "auto"), settings.arguments.get("device", "auto")
-    on_cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
-    if given != "auto" or on_cpu:
-        return "float32" if given == "auto" else str(given)
+    given = settings.arguments
+    _, dtype = placed(given.get("device", "auto"), given.get("dtype", "auto"))
+    if dtype != "auto":
+        return dtype
     from transformers import AutoConfig
 
     own = getattr(AutoConfig.from_pretrained(name, local_files_only=True), "dtype", None)
@@ -178,8 +182,6 @@ def _dtype(settings: EngineSettings, name: str) -> str | None:
 def _tokenizer(settings: EngineSettings) -> Any | None:
     """The tokenizer of a model in this process, where it is on this machine."""
     if settings.name not in ("local", "vllm") or settings.model is None:
-        return None
-    if find_spec("transformers") is None:
         return None
     from transformers import AutoTokenizer
 

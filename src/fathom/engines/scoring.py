@@ -19,6 +19,7 @@ from typing import Any
 
 from fathom.checkpoints import adapter_base, fingerprint
 from fathom.engines import ChatMessage
+from fathom.engines.loading import on_device, placed
 from fathom.engines.local import encode_chat, located_checkpoint
 from fathom.errors import FathomError, require
 
@@ -132,12 +133,8 @@ def encode_answer(tokenizer: Any, text: str) -> list[int]:
 
 
 def _load(name: str, device: str, dtype: str) -> tuple[Any, Any]:
-    torch = require("torch", "local")
     transformers = require("transformers", "local")
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if dtype == "auto" and device == "cpu":
-        dtype = "float32"
+    device, dtype = placed(device, dtype)
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(name)
         model, loaded = transformers.AutoModelForSequenceClassification.from_pretrained(
@@ -146,7 +143,7 @@ def _load(name: str, device: str, dtype: str) -> tuple[Any, Any]:
     except (OSError, ValueError, RuntimeError) as error:
         raise FathomError(f"cannot load {name} as a sequence classifier: {error}") from error
     _check_trained(name, model, loaded["missing_keys"])
-    return model.to(device).eval(), tokenizer
+    return on_device(model, device, name), tokenizer
 
 
 def _head(name: str, tokenizer: Any) -> dict[str, Any]:

@@ -1,0 +1,55 @@
+"""Where the weights of a model in this process go, and in which precision.
+
+placed("auto", "auto")              # ("cpu", "float32") without a GPU, ("cuda", "auto") with one
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fathom.errors import FathomError, require
+
+DTYPES = ("float32", "bfloat16", "float16", "float64")
+
+
+def placed(device: str, dtype: str) -> tuple[str, str]:
+    """The device and the precision to load with: `auto` is the first GPU where there is one, else float32 on the CPU.
+
+    On a GPU the precision `auto` stays: it is the checkpoint's own. Raises FathomError for a device that is not there,
+    and for what is no precision of floating-point numbers.
+    """
+    torch = require("torch", "local")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    _check_device(torch, device)
+    if dtype == "auto":
+        return device, "float32" if device == "cpu" else "auto"
+    kind = getattr(torch, dtype, None)
+    if not isinstance(kind, torch.dtype) or not kind.is_floating_point:
+        raise FathomError(f"--dtype {dtype}: expected auto, {', '.join(DTYPES)}")
+    return device, dtype
+
+
+def _check_device(torch: Any, device: str) -> None:
+    try:
+        wanted = torch.device(device)
+    except (RuntimeError, ValueError):
+        raise FathomError(f"--device {device}: expected auto, cpu, cuda, cuda:1, or another device of torch") from None
+    if wanted.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (wanted.index or 0) >= count:
+            there = f"{count} GPUs, numbered from 0" if count else "no GPU"
+            raise FathomError(f"--device {device}: torch finds {there} here; expected auto, or cpu")
+    elif wanted.type == "mps" and not torch.backends.mps.is_available():
+        raise FathomError(f"--device {device}: torch finds no Apple GPU here; expected auto, or cpu")
+
+
+def on_device(model: Any, device: str, name: str) -> Any:
+    """The model there, ready to be used. Raises FathomError where it does not fit."""
+    torch = require("torch", "local")
+    try:
+        return model.to(device).eval()
+    except torch.OutOfMemoryError:
+        raise FathomError(
+            f"{name} does not fit into the memory of {device}; give --dtype bfloat16, or --device cpu"
+        ) from None
