@@ -107,6 +107,19 @@ def test_the_plan_counts_votes_orders_and_prompts_and_prices_them(folder: Path) 
     assert float(cost.replace(",", "")) == pytest.approx(told(result.stdout, "prompt tokens") + 2.4)
 
 
+def test_a_small_cost_is_rounded_up_and_bounds_that_may_be_met_are_named(folder: Path) -> None:
+    (folder / "prices.yaml").write_text("judge-7b: {prompt: 0.01, completion: 0.01}")
+    priced = ["--max-tokens", "100", "--prices", f"{folder}/prices.yaml", "--dry-run"]
+    _, [loose, tight] = run(
+        lambda _: chat(A),
+        lambda url: [*COMMANDS["judge"](folder, url), *priced, "--max-cost", "1", "--max-total-tokens", "100000"],
+        lambda url: [*COMMANDS["judge"](folder, url), *priced, "--max-cost", "0", "--max-total-tokens", "50"],
+    )
+    assert "at most $0.01 " in loose.stdout
+    assert "may stop" not in loose.stdout
+    assert "--max-total-tokens 50, --max-cost 0.0 may stop the run before its end" in tight.stdout
+
+
 def test_the_prompt_shown_is_the_one_that_is_sent(folder: Path) -> None:
     def command(url: str) -> list[str]:
         return COMMANDS["judge"](folder, url)
@@ -212,9 +225,11 @@ def test_a_dry_run_refuses_what_the_run_would_refuse(folder: Path) -> None:
         lambda url: [*COMMANDS["judge"](folder, url), "--aggregate", "sum", "--dry-run"],
         lambda url: ["judge", f"{folder}/pairs.jsonl", "--dry-run"],
         lambda url: ["judge", f"{folder}/pairs.jsonl", "--model", "./nowhere", "--dry-run"],
+        lambda url: [*COMMANDS["judge"](folder, url), "--meta", f"{folder}", "--dry-run"],
     )
     said = [str(result.exception) for result in results]
     assert "nobody" in said[0]
     assert "gives no scores" in said[1]
     assert "--model is missing" in said[2]
     assert "there is no folder" in said[3]
+    assert "is no meta reward model" in said[4]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -143,12 +144,8 @@ def _lines(
     plan = previewed.engine.plan
     most = "at most " if plan.at_most else ""
     stored = f", of which {plan.stored:,} are in {journal}" if plan.stored else ""
-    if previewed.engine.known_identity is None:
-        stored = (
-            f" (what {journal} holds of them is known once the model is loaded)"
-            if journal and journal.is_file()
-            else ""
-        )
+    if previewed.engine.known_identity is None and journal and journal.is_file():
+        stored = f" (what {journal} holds of them is known once the model is loaded)"
     return {
         "rows": f"{rows:,}",
         "prompts": f"{len(plan.prompts):,} different ones",
@@ -156,32 +153,44 @@ def _lines(
         "prompt tokens": f"{most}{plan.prompt_tokens:,} ({previewed.measured})",
         "completion tokens": f"at most {plan.completion_tokens:,}",
         "cost": _cost(plan, engine, bounds),
-        **_bound(plan, bounds),
+        **_bounded(plan, engine, bounds),
     }
 
 
 def _cost(plan: Plan, engine: EngineSettings, bounds: BoundSettings) -> str:
     from fathom.engines.opening import price, price_line
-    from fathom.verdict import Usage
 
     if engine.name in ("local", "vllm", "replay", "mini-teacher"):
         return "none: the model runs in this process" if engine.name != "replay" else "none: replayed from a journal"
-    known = price(engine, bounds)
-    if known is None:
+    known, most = price(engine, bounds), _most_cost(plan, engine, bounds)
+    if known is None or most is None:
         return (
             f"no price is known for {engine.model}; give it as a line of --prices FILE: {price_line(engine.model)} "
             "(US dollars per million tokens)"
         )
-    most = known.of(Usage(plan.prompt_tokens, plan.completion_tokens))
-    return (
-        f"at most ${most:,.2f} (per million tokens: ${known.prompt:g} of prompts, ${known.completion:g} of completions)"
-    )
+    rounded = ceil(most * 100) / 100  # upwards, as it is the most
+    per_million = f"per million tokens: ${known.prompt:g} of prompts, ${known.completion:g} of completions"
+    return f"at most ${rounded:,.2f} ({per_million})"
 
 
-def _bound(plan: Plan, bounds: BoundSettings) -> dict[str, str]:
-    if bounds.max_total_tokens is None or plan.tokens <= bounds.max_total_tokens:
-        return {}
-    return {"bound": f"--max-total-tokens {bounds.max_total_tokens:,} may stop the run before its end"}
+def _most_cost(plan: Plan, engine: EngineSettings, bounds: BoundSettings) -> float | None:
+    from fathom.engines.opening import price
+    from fathom.verdict import Usage
+
+    known = price(engine, bounds)
+    return None if known is None else known.of(Usage(plan.prompt_tokens, plan.completion_tokens))
+
+
+def _bounded(plan: Plan, engine: EngineSettings, bounds: BoundSettings) -> dict[str, str]:
+    """Which bounds the most that can be spent exceeds."""
+    most = {"--max-total-tokens": plan.tokens, "--max-cost": _most_cost(plan, engine, bounds)}
+    given = {"--max-total-tokens": bounds.max_total_tokens, "--max-cost": bounds.max_cost}
+    met = [
+        f"{name} {bound:,}"
+        for name, bound in given.items()
+        if bound is not None and (spent := most[name]) is not None and spent > bound
+    ]
+    return {"bounds": f"{', '.join(met)} may stop the run before its end"} if met else {}
 
 
 def _prompt(request: Request, tokenizer: Any) -> str:

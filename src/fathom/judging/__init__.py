@@ -70,6 +70,15 @@ def as_trained(checkpoint: Path | None, **settings: Any) -> Judge:
 def meta_reward_model(checkpoint: Path, guided: Judge | None = None, **options: Any) -> MetaRewardModel:
     """The meta reward model that `fathom train meta` left in a folder; `options` are those of `Scorer`.
 
+    Raises FathomError as `judge_of_meta` does, and for weights that cannot be loaded.
+    """
+    judge = judge_of_meta(checkpoint, guided)
+    return MetaRewardModel(Scorer(checkpoint, **options), judge)
+
+
+def judge_of_meta(checkpoint: Path, guided: Judge | None = None) -> Judge:
+    """The judge whose votes a meta reward model scores. No weights are loaded.
+
     Raises FathomError for a checkpoint that is none, and where it scores votes of another judge than the `guided` one.
     """
     described = _description(checkpoint / DESCRIPTION)
@@ -81,7 +90,7 @@ def meta_reward_model(checkpoint: Path, guided: Judge | None = None, **options: 
             f"{checkpoint} scores votes of {type(judge).__name__}, as its {DESCRIPTION} says, and not of "
             f"{type(guided).__name__}; judge with --judge {described['name']}, or train one on votes of that judge"
         )
-    return MetaRewardModel(Scorer(checkpoint, **options), judge)
+    return judge
 
 
 def _description(path: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from functools import partial
 
 from fathom.engines.planning import CountingEngine
 from fathom.judges import Voter, verdicts
+from fathom.judging import judge_of_meta
 from fathom.judging.session import in_both_orders, judge_of, voter_of
 from fathom.records import Comparison
 from fathom.scaling.ranking import check
@@ -39,6 +40,8 @@ def plan(
     `pairs_alone`: a judge of lists sees both orders of its pairs, as `fathom probe` shows them.
     """
     judge = replace(judge_of(settings), engine=counting)
+    if settings.voting.meta:
+        judge_of_meta(settings.voting.meta, judge)
     counting.plan.at_most |= settings.voting.votes == "adaptive"
     every = settings.voting.model_copy(update={"votes": settings.voting.most, "meta": None})
     voter = (in_both_orders if pairs_alone else voter_of)(judge, every, settings.sampling.seed)
