@@ -31,7 +31,7 @@ from throughput import server, texts
 
 def judging(folder: Path, url: str, concurrency: int, out: Path) -> subprocess.Popen[bytes]:
     engine = ["--engine", "openai", "--base-url", url, "--model", "m", "--engine-option", f"concurrency={concurrency}"]
-    given = ["judge", str(folder / "pairs.jsonl"), *engine, "--no-swap", "--out", str(out)]
+    given = ["judge", str(folder / "pairs.jsonl"), *engine, "--no-swap", "--no-hedge", "--out", str(out)]
     command = [sys.executable, "-c", "from fathom.cli import main; main()", *given]
     return subprocess.Popen(command, stderr=subprocess.DEVNULL)
 

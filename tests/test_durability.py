@@ -37,7 +37,7 @@ def pairs(folder: Path, rows: int) -> Path:
 
 def arguments(file: Path, url: str, out: Path, concurrency: int = 8) -> list[str]:
     engine = ["--engine", "openai", "--base-url", url, "--model", "m", "--engine-option", f"concurrency={concurrency}"]
-    return ["judge", str(file), *engine, "--no-swap", "--out", str(out)]
+    return ["judge", str(file), *engine, "--no-swap", "--no-hedge", "--out", str(out)]
 
 
 async def started(*given: str, before: str = "", **options: Any) -> Process:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fathom.engines import Request, Sampling
-from fathom.engines.hedging import FEWEST, MULTIPLE, REMEMBERED, SHARE, Hedging
+from fathom.engines.hedging import FEWEST, MULTIPLE, REMEMBERED, SHARE, SHORTEST, Hedging
 from fathom.engines.metering import Metered, SpentError
 from fathom.engines.openai import OpenAIEngine
 from fathom.verdict import Usage
@@ -65,10 +65,7 @@ def test_a_call_that_hangs_is_made_again_and_the_first_answer_wins() -> None:
 def test_the_first_call_wins_where_it_answers_before_its_twin() -> None:
     async def use(metered: Metered) -> str:
         await warmed(metered)
-        slow = asyncio.create_task(metered.complete(ask("slow")))
-        while not any(call.turn for call in calls):
-            await asyncio.sleep(0.001)
-        return (await slow).text
+        return (await metered.complete(ask("slow"))).text
 
     calls: list[Call] = []
 
@@ -76,10 +73,11 @@ def test_the_first_call_wins_where_it_answers_before_its_twin() -> None:
         if b"slow" not in call.content:
             return chat(A)
         calls.append(call)
-        return chat("from the twin", delay=3600) if call.turn else chat("from the first", delay=0.5)
+        return chat("from the twin", delay=3600) if call.turn else chat("from the first", delay=1.0)
 
     _, _, metered, text = served(answer, use)
     assert text == "from the first"
+    assert [call.turn for call in calls] == [0, 1]
     assert metered.usage.unknown_calls == 1
 
 
@@ -161,6 +159,7 @@ def test_the_share_of_hedged_calls_and_the_percentile_hold_whatever_happens(even
         assert hedging.after is None
     else:
         assert hedging.after is not None
+        assert hedging.after >= SHORTEST
         slower = sum(seconds > hedging.after / MULTIPLE for seconds in last)
         assert slower <= 0.01 * len(last)
 

@@ -448,3 +448,28 @@ def test_far_more_votes_than_a_bound_allows_wait_for_no_call_and_take_no_memory(
     server, metered = asyncio.run(run())
     assert 1 < len(server.calls) <= 1000 // COUNTED.tokens
     assert metered.usage.tokens <= 1000
+
+
+@pytest.mark.parametrize(
+    "useless",
+    [
+        pytest.param(broken(b""), id="empty bodies"),
+        pytest.param(broken(chat(A).body[:150]), id="cut bodies"),
+        pytest.param(chat(A, "abort"), id="texts that break off"),
+        pytest.param(broken(b'{"id": 1, "usage": {"prompt_tokens": 7, "completion_tokens": 15}}'), id="no choices"),
+    ],
+)
+def test_answers_that_are_paid_for_and_useless_stop_the_run_soon(useless: Reply) -> None:
+    till = Till(useless, COUNTED)
+    server, metered, stopped = drilled(till, retries=8)
+    assert isinstance(stopped, RunStoppedError)
+    assert "may be billed" in str(stopped)
+    assert len(server.calls) <= 32 + 16
+    assert metered.estimated.tokens >= till.billed.tokens
+
+
+def test_a_server_that_never_worked_gets_no_more_rows_than_it_is_first_tried_with() -> None:
+    server, _, stopped = drilled(Till(error(500), Usage()), retries=8)
+    assert isinstance(stopped, RunStoppedError)
+    assert len({call.content for call in server.calls}) <= 2 * 16
+    assert len(server.calls) <= 2 * 16 * 9

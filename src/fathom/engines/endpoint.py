@@ -25,7 +25,7 @@ from fathom.engines import Completion, EngineError, Meter, Request, RunStoppedEr
 from fathom.engines.address import Address
 from fathom.engines.failures import Breaker
 from fathom.engines.hedging import Hedging
-from fathom.engines.limits import Limit
+from fathom.engines.limits import Gate, Limit, stopped
 from fathom.engines.outcome import Outcome, lost, outcome
 from fathom.verdict import Usage
 
@@ -60,6 +60,8 @@ class Endpoint:
         self.hedging = Hedging() if hedge else None
         self.breaker = Breaker(connect_wait)
         self.stopped = False
+        self.gate = Gate()
+        self._resting: set[asyncio.Future[None]] = set()
         self._in_flight: dict[_Call, None] = {}
         self._watched_by: asyncio.AbstractEventLoop | None = None
         self._open: _Open | None = None
@@ -82,7 +84,33 @@ class Endpoint:
     def _check_going_on(self) -> None:
         self.breaker.check()
         if self.stopped:
-            raise EngineError("stopped before this was asked", retryable=True)
+            raise stopped()
+
+    def succeeded(self) -> None:
+        """A completion went well: the server works."""
+        self.breaker.success()
+        if not self.gate.is_open:
+            self.gate.open()
+
+    async def rest(self, seconds: float) -> None:
+        """Waits before a further try, but not when no more calls are wanted."""
+        loop = asyncio.get_running_loop()
+        rested: asyncio.Future[None] = loop.create_future()
+        timer = loop.call_later(seconds, _wake, rested)
+        self._resting.add(rested)
+        try:
+            await rested
+        finally:
+            timer.cancel()
+            self._resting.discard(rested)
+
+    def stop(self) -> None:
+        """No more calls are wanted until `close`: whoever waits for one fails, and calls in flight go on."""
+        self.stopped = True
+        self.gate.dismiss()
+        self.limit.dismiss()
+        for rested in self._resting:
+            _wake(rested)
 
     async def call(self, request: Request, body: bytes, latest: float = inf) -> Completion:
         """One call, and a second one like it where the first takes far longer than others: the first answer counts.
@@ -111,11 +139,18 @@ class Endpoint:
         loop = asyncio.get_running_loop()
         if self._watched_by is not loop and self.hedging is not None and self.hedging.after is not None:
             self._watched_by = loop  # also where another loop was closed with calls in flight
-            loop.call_later(self.hedging.after / LOOKS, self._look, self.hedging, self.hedging.after)
+            after = self.hedging.after
+            due = time.monotonic() + after / LOOKS
+            loop.call_later(after / LOOKS, self._look, self.hedging, after, due)
 
-    def _look(self, hedging: Hedging, after: float) -> None:
+    def _look(self, hedging: Hedging, after: float, due: float) -> None:
         self._watched_by = None
-        started_before = time.monotonic() - after
+        now = time.monotonic()
+        if now > due + after / 2:
+            # This process was held up, and so it is late itself in seeing answers that are there already.
+            self._watch()
+            return
+        started_before = now - after
         late = list(takewhile(lambda call: call.sent <= started_before, self._in_flight))  # from the oldest on
         # The newest first: where not all can be hedged, an older one is nearer to its timeout, and gains less.
         for call in reversed(late):
@@ -154,6 +189,8 @@ class Endpoint:
         if told.completion is None:
             assert told.error is not None
             told.error.usage, told.error.held = told.usage, told.wait is not None
+            if told.usage != Usage():
+                self.breaker.wasted(told.error)
             raise told.error
         return told.completion
 
@@ -221,14 +258,10 @@ class Endpoint:
         ) as session:
             yield session
 
-    def stop(self) -> None:
-        """Sends nothing more until it was closed: what waits for its turn fails, what is in flight goes on."""
-        self.stopped = True
-
     async def close(self) -> None:
         """Closes the connections. A later request opens new ones, and finds out anew whether the server can be used."""
         self.stopped = False
-        self.breaker = Breaker(self.connect_wait)
+        self.breaker, self.gate = Breaker(self.connect_wait), Gate()
         if self._open is not None:
             await self._open.keeper.aclose()
             self._open = None
@@ -259,3 +292,8 @@ class _Call:
         if self.timeout is not None:
             with suppress(RuntimeError):  # it ends by itself in this very moment
                 self.timeout.reschedule(asyncio.get_running_loop().time())
+
+
+def _wake(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)

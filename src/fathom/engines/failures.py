@@ -110,6 +110,8 @@ def problem_in(answer: Any) -> Problem | None:
     if not isinstance(answer, Mapping) or answer.get("choices"):
         return None
     told = answer.get("error")
+    if not told and isinstance(answer.get("errors"), list) and answer["errors"]:
+        told = answer["errors"][0]
     if not told and not any(name in answer for name in ("message", "detail")):
         return None
     inner = told if isinstance(told, Mapping) else answer
@@ -175,12 +177,13 @@ def _kind(problem: Problem, status: int) -> tuple[FailureKind, int | None]:
     found = effective_status(problem, status)
     if found == HTTPStatus.PAYMENT_REQUIRED or problem.lacks_credit:
         return "credit", 402
+    words = f"{problem.names} {problem.message}"
+    if found in (None, 400, 403) and _KEY.search(words):
+        return "access", 401
+    if found in (None, 400, 404, 422) and _MODEL.search(words):
+        return "access", 404
     if found is None or (found >= 500 and found not in NOT_PASSING) or found in PASSING:
         return "call", found
-    if found in (400, 403) and _KEY.search(f"{problem.names} {problem.message}"):
-        return "access", 401
-    if found in (400, 404, 422) and _MODEL.search(f"{problem.names} {problem.message}"):
-        return "access", 404
     if found in (400, 422) and _SETTINGS.search(problem.names):
         return "access", found
     if found == HTTPStatus.FORBIDDEN:
@@ -197,14 +200,17 @@ LIMITS: Mapping[FailureKind, tuple[int, int | None]] = {
     "access": (1, 10),
     "forbidden": (3, 10),
     "request": (10, None),
-    "exhausted": (20, 20),
+    "exhausted": (16, 20),
     "unreachable": (1, 20),
 }
-"""How many failures of a kind in a row end a run: before any call went well, and after one did.
+"""How many failed completions of a kind in a row end a run: before any call went well, and after one did.
 
 A refusal that is about one prompt (too long a text, words that a service does not allow) must not end a run. So what
 can be about one prompt counts for little before the first success, and what a server said before it ever worked for
 much: with a wrong key nothing else comes."""
+
+WASTED = (32, 64)
+"""How many tries in a row that may be billed and came to nothing end a run, whatever their kind: before and after."""
 
 WHY: Mapping[FailureKind, str] = {
     "credit": "no further call can be paid for",
@@ -227,6 +233,7 @@ class Breaker:
         self.succeeded = 0
         self.reached = False
         self._in_a_row: Counter[FailureKind] = Counter()
+        self._wasted = 0
         self._unreachable_since: float | None = None
         self._reason: tuple[str, float] | None = None
 
@@ -243,6 +250,7 @@ class Breaker:
 
     def success(self) -> None:
         self.succeeded += 1
+        self._wasted = 0
         self._in_a_row.clear()
 
     def failure(self, error: EngineError) -> None:
@@ -259,6 +267,12 @@ class Breaker:
         limit = after if self.succeeded else before
         if limit is not None and self._in_a_row[kind] >= limit:
             self._stop(error, kind)
+
+    def wasted(self, error: EngineError) -> None:
+        """A try failed that may be billed, as it was sent and not refused."""
+        self._wasted += 1
+        if self._wasted >= WASTED[self.succeeded > 0]:
+            self.stop(f"{error}; {self._wasted} calls in a row came to nothing, and may be billed")
 
     def no_connection(self, error: EngineError) -> None:
         """A try that found no server. Raises RunStoppedError where there never was one for `connect_wait` seconds."""

@@ -19,6 +19,8 @@ FEWEST = 50
 """Calls that must have gone well before any is hedged."""
 MULTIPLE = 1.5
 """Of the 99th percentile of their seconds, after which a call is hedged."""
+SHORTEST = 0.1
+"""Seconds: below it a call is late because this machine is busy, and not because the server hangs."""
 SHARE = 0.02
 """The most calls that are hedged, of all that were made."""
 REMEMBERED = 500
@@ -46,7 +48,9 @@ class Hedging:
     def after(self) -> float | None:
         """Seconds after which a call is far slower than most."""
         count = len(self._sorted)
-        return MULTIPLE * self._sorted[min(count - 1, (99 * count) // 100)] if count >= FEWEST else None
+        if count < FEWEST:
+            return None
+        return max(MULTIPLE * self._sorted[min(count - 1, (99 * count) // 100)], SHORTEST)
 
     def take(self) -> bool:
         """Whether one more call may be made a second time; if so, it is counted."""

@@ -102,6 +102,13 @@ class Limit:
         self._admit()
         self._admit_later()
 
+    def dismiss(self) -> None:
+        """Whoever waits for a turn fails: no more calls are wanted."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_exception(stopped())
+
     def _admit(self) -> None:
         held = self.held
         while self._waiting and (held > self.patience or (not held and self.flying < int(self.allowed))):
@@ -118,6 +125,57 @@ class Limit:
         if self.held:
             # A millisecond late, because a timer may be a clock tick early and would then find the door closed.
             asyncio.get_running_loop().call_later(self.held + 0.001, self._admit)
+
+
+class Gate:
+    """Lets `few` in until it was opened, and then everybody. Whoever enters must `leave`.
+
+    It keeps the number of calls small that a server gets, and may bill, of which nobody knows that it works.
+    """
+
+    def __init__(self, few: int = START) -> None:
+        self.free = few
+        self.is_open = False
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def enter(self) -> None:
+        """Raises EngineError for those who wait at a `dismiss`."""
+        if self.is_open or self.free > 0:
+            self.free -= 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled() and turn.exception() is None:
+                self.leave()  # the turn came in the moment of giving up
+            raise
+
+    def leave(self) -> None:
+        self.free += 1
+        self._admit()
+
+    def open(self) -> None:
+        self.is_open = True
+        self._admit()
+
+    def dismiss(self) -> None:
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_exception(stopped())
+
+    def _admit(self) -> None:
+        while self._waiting and (self.is_open or self.free > 0):
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self.free -= 1
+                turn.set_result(None)
+
+
+def stopped() -> EngineError:
+    return EngineError("stopped before this was asked", retryable=True)
 
 
 def _stays_away(seconds: float, patience: float) -> EngineError:

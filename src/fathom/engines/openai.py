@@ -181,18 +181,28 @@ class OpenAIEngine:
     async def _completed(self, request: Request) -> Completion:
         fields = dialect.body(request, self.model, self.api, self.max_tokens_field) | self.extra_body
         body = to_json({name: value for name, value in fields.items() if value is not None})
+        if self.endpoint.gate.is_open:
+            return await self._tried(request, body)
+        await self.endpoint.gate.enter()
+        try:
+            return await self._tried(request, body)
+        finally:
+            self.endpoint.gate.leave()
+
+    async def _tried(self, request: Request, body: bytes) -> Completion:
+        """As `_first_good`; the endpoint hears how it went."""
         failures: list[EngineError] = []
         try:
-            completion = await self._tried(request, body, failures)
+            completion = await self._first_good(request, body, failures)
         except EngineError as error:
             error.usage = sum((failure.usage for failure in failures), Usage())
             if not self.endpoint.stopped:
                 self.endpoint.breaker.failure(error)
             raise
-        self.endpoint.breaker.success()
+        self.endpoint.succeeded()
         return completion
 
-    async def _tried(self, request: Request, body: bytes, failures: list[EngineError]) -> Completion:
+    async def _first_good(self, request: Request, body: bytes, failures: list[EngineError]) -> Completion:
         """What comes of the first try that goes well. Those that did not are added to `failures`."""
         unanswered, answered = 0, self.limit.answered
         await self.endpoint.enter(request)
@@ -207,7 +217,7 @@ class OpenAIEngine:
             answered = self.limit.answered
             try:
                 async with asyncio.timeout(latest - time.monotonic()):
-                    await asyncio.sleep(self._pause(failures, unanswered))
+                    await self.endpoint.rest(self._pause(failures, unanswered))
                     # Before those that were not asked yet, whose rows began later: a run is as long as its last row.
                     await self.endpoint.enter(request, first=True)
             except TimeoutError:
@@ -228,6 +238,7 @@ class OpenAIEngine:
         last = failures[-1]
         if not last.retryable:
             raise last
+        self.endpoint.breaker.check()
         if last.kind == "unreachable":
             self.endpoint.breaker.no_connection(last)
         if last.held:
@@ -240,7 +251,7 @@ class OpenAIEngine:
 
     def stop(self) -> None:
         """Sends nothing more until it was closed: what waits for its turn fails, what is in flight goes on."""
-        self.endpoint.stopped = True
+        self.endpoint.stop()
 
     async def close(self) -> None:
         """Closes the connections. A later request opens new ones, and finds out anew whether the server can be used."""
