@@ -92,14 +92,13 @@ def hostile(size: int) -> dict[str, str]:
     }
 
 
+_TURNING = ["response", "better", "verdict", "wrong", "no", "wait", "actually", "second", "first", "score", "correct"]
+
+
 def sentences(size: int, seed: int = 0) -> str:
     """Sentences of the words by which texts take verdicts back, no two alike, `size` characters long."""
     draw = random.Random(seed)
-    text = (
-        "the response a b is better than i my verdict wrong that this it no wait actually second first one other in on "
-        "for at score 3 7 correct incorrect not but if would should have because so"
-    )
-    words = text.split()
+    words = [*_TURNING, "a", "b", "is", "than", "i", "my", "it", "in", "for", "3", "7", "not", "but", "if", "so"]
     made = (" ".join(draw.choices(words, k=12)).capitalize() + ". " for _ in range(size // 30))
     return "".join(made)[:size]
 

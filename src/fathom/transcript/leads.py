@@ -21,11 +21,13 @@ _FOREIGN = re.compile(
     r"|het|dus|de|oordeel|jest|wygrywa|kazanan|karar|o|os|as respostas|a resposta)\b"
 )
 _OTHER_SCRIPT = re.compile(r"[^\x00-\x7f‘’“”–—…→⇒✓✔✅👉]")
+_VERDICT = (
+    r"(?:verdict|winner|decision|choice|judge?ment|ruling|conclusion|vote|pick|preference|selection|answer|outcome|result"
+    r"|mark|call)"
+)
 _NOUNS = (
-    r"(?:verdict|winner|winning (?:response|answer|one)|decision|choice|judge?ment|ruling|conclusion|vote|pick"
-    r"|preference|selection|answer|outcome|result|mark|call"
-    rf"|(?:better|best|stronger|superior|preferred|preferable|right|correct) (?:(?:{NOUN})|one|choice|call|verdict"
-    rf"|mark|of (?:the )?(?:two|both))|better|best|winner)"
+    rf"(?:{_VERDICT}|winning (?:response|answer|one)|better|best|(?:better|best|stronger|superior|preferred|preferable"
+    rf"|right|correct) (?:(?:{NOUN})|one|choice|call|verdict|mark|of (?:the )?(?:two|both)))"
 )
 _OTHERS = (  # what makes a verdict another's, an earlier or a mere possible one
     r"(?:previous|initial|first|earlier|original|possible|alternative|so-called|alleged\w*|supposed\w*|claimed|user"
@@ -85,8 +87,8 @@ _MENTIONS = re.compile(
     r"|compare|or|either|if|note|instruction|prompt|system|user|allegedly|supposedly|apparently|reportedly)\b"
     r"|\b(?:lines?|strings?|footer|text|words|message|sentence|note|comment|instruction|token|postscript|signature"
     r"|quotation|quote|tag|footnote|caption|header|title|payload|injection|itself|themselves|himself|herself)\b"
-    rf"|(?:['’]s|its|their|his|her) (?:own )?(?:\w+ ){{0,3}}{_NOUNS}(?: \w+){{0,3}}[\W_]*$|\b(?:of|from|by|in|at"
-    rf"|inside|within|under) (?:the )?(?:(?:{NOUN}) [ab]|first|second|other)(?: \w+)?[\W_]*$"
+    rf"|(?:['’]s|its|their|his|her) (?:own )?(?:\w+ ){{0,3}}{_VERDICT}(?: (?:on \w+|is|was|reads|says|itself))?[\W_]*$"
+    rf"|\b(?:of|from|by|in|at|inside|within|under) (?:the )?(?:(?:{NOUN}) [ab]|first|second|other)(?: \w+)?[\W_]*$"
 )
 
 

@@ -103,7 +103,7 @@ def _are_offered(page: Page, first: re.Match[str], second: re.Match[str]) -> boo
 
 def _weigh(page: Page, start: int, end: int, outcome: Outcome) -> Mark:
     before, after = around(page.folded, start, end)
-    before = _AFTER_TAG.sub("", before)
+    before = MARK.sub(" ", _AFTER_TAG.sub("", before))
     how = standing(page, start, end, before, after)
     if how != "given":
         return Mark(outcome, start, end, how)

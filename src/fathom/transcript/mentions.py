@@ -153,7 +153,8 @@ _WHOSE = re.compile(
     rf"|writer|model|text|page|document)['’]s|[ab]['’]s|(?:{NOUN})(?: [ab])?['’]s|proposed|suggested|requested"
     rf"|claimed|alleged|demanded|desired|quoted|fake|injected|hidden|so-called|self-declared)"
     r" (?:own )?(?:\w+ ){0,2}?(?:verdict|judge?ment|label|mark|answer|choice|decision|winner|preference|rating|line"
-    r"|claim|score|ruling|conclusion|box|tag)s?\b[^,;:]{0,50}:?[^a-z]*$"
+    r"|claim|score|ruling|conclusion|box|tag)s?\b(?![^,;:]*\b(?:better|best|superior|stronger|wins|preferable|more|ahead)\b)"
+    r"[^,;:]{0,50}:?[^a-z]*$"
 )
 _BY_OTHERS = re.compile(
     rf"\b(?:according to|in the (?:words|opinion|eyes|view) of|as (?:the )?(?:{NOUN}(?: [ab])?|[ab]|it|they"

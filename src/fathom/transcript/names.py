@@ -33,6 +33,22 @@ _ORDINALS = (
     (r"fifth|5th", r"第五(?:个|份|篇)?"),
 )
 _NUMBERS = ("one", "two", "three", "four", "five")
+# A lone letter is no name of its own where it belongs to a noun, as in `assistant a`.
+_ALONE = "".join(
+    f"(?<!{noun} )"
+    for noun in (
+        "response",
+        "responses",
+        "assistant",
+        "answer",
+        "model",
+        "output",
+        "candidate",
+        "reply",
+        "chatbot",
+        "text",
+    )
+)
 _ARTICLE = r"(?:(?:the|die|der|das|la|le|el|a|o|il|de|den|dem) )?"
 OTHER = (
     r"(?:(?:the|its) (?:other|opposite|rival|opponent|counterpart)(?: (?:one|NOUN))?(?! (?:hand|way|words?|way round"
@@ -56,5 +72,5 @@ def named(place: int) -> str:
         rf"(?:(?:{NOUN}|{FOREIGN_NOUN}) ?(?:{letter}|#?{number}{word})(?![a-z0-9])"
         rf"|{_ARTICLE}(?:{latin})(?: (?:{NOUN}|{FOREIGN_NOUN}|ones?|of (?:the )?(?:two|them)))?(?![a-z])"
         rf"|(?:{other})(?:回答|回复|答案|응답|답변)?"
-        rf"|(?:the |die |la |le |el |a |il |de )?(?<![a-z0-9'’.]){letter}(?![a-z0-9'’+]))"
+        rf"|(?:the |die |la |le |el |a |il |de )?(?<![a-z0-9'’.]){_ALONE}{letter}(?![a-z0-9'’+]))"
     )

@@ -39,7 +39,11 @@ def final_verdicts(page: Page, owned: Spans, *, finished: bool) -> list[Given]:
         mark for mark in found if mark.is_given and not is_within(mark.start, owned) and mark.start not in told.withheld
     ]
     if told.verdicts:
-        given = told.verdicts + _later_marks(page, told.verdicts, free) + data.given
+        later = _later_marks(page, told.verdicts, free)
+        in_words = not any(mark.start < each.end and mark.end > each.start for mark in found for each in told.verdicts)
+        # A mark of another menu decides over the words that lead up to it: `A is better: [[A>B]]`.
+        only_later = in_words and later and all(each.outcome == "invalid" for each in later)
+        given = (later if only_later else told.verdicts + later) + data.given
     elif closing := [mark for mark in free if mark.standing == "closing" and (finished or not may_go_on(page, mark))]:
         # Data may hold a draft. After the mark it is a second verdict.
         last = closing[-1].start

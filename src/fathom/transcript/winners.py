@@ -267,6 +267,7 @@ def amends(sentence: str, names: str) -> bool:
     """Whether a short sentence ends in one of these names and says nothing about it: `should read b`, `sorry, b`."""
     return (
         len(sentence) <= _SHORT
+        and not _HEADING.fullmatch(sentence)
         and not (_SAYS_MORE.search(sentence) or _NEGATED.search(sentence))
         and _ending_in(names).match(sentence) is not None
     )

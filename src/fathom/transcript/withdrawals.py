@@ -27,7 +27,7 @@ from fathom.transcript.sentences import sentences
 from fathom.transcript.turns import admits_slip, turns_back
 
 MOST_SENTENCES = 256
-"""A verdict that more sentences follow is not the last word of anything: it counts as taken back."""
+"""A verdict that more different sentences follow is not the last word of anything: it counts as taken back."""
 
 Said = Literal["doubts", "replaces", "confirms", "nothing"]
 
@@ -51,10 +51,14 @@ def taken_back(
 def takes_back(rest: str, claim: Claim, reasons: bool = True) -> bool:
     """Whether a folded text that follows a verdict takes it back."""
     doubted = False
-    for n, sentence in enumerate(sentences(rest)):
-        if n > MOST_SENTENCES:
+    seen: set[str] = set()
+    for sentence in sentences(rest):
+        if sentence in seen:  # a model that loops says nothing new
+            continue
+        said = _said(sentence, claim, reasons, not seen)
+        seen.add(sentence)
+        if len(seen) > MOST_SENTENCES:
             return True
-        said = _said(sentence, claim, reasons, n == 0)
         if said == "replaces":
             return True
         doubted = said == "doubts" or (doubted and said != "confirms")
@@ -131,7 +135,7 @@ _REPORTING = re.compile(
     r"|hope|understand|see|stress|emphasi[sz]e|highlight|repeat|remark|conclude|argue|hold|maintain)"
 )
 _CHOOSING = re.compile(
-    r"(?:prefer(?:red)?|choose|chose|pick(?:ed)?|go|went|voted?|sided?|favou?r(?:ed)?|select(?:ed)?|rank(?:ed)?)"
+    r"(?:prefer(?:red)?|choose|chose|pick(?:ed)?|go|went|voted?|sided?|favou?r(?:ed)?|select(?:ed)?|rank(?:ed)?|rated?)"
 )
 _WEIGHING = re.compile(  # what judges do without a word against their verdict
     r"(?:lik(?:e|ed)|lov(?:e|ed)|appreciated?|enjoy(?:ed)?|admired?|listed|described|outlined|summari[sz]ed|discussed"
