@@ -22,6 +22,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
 
 from fathom.cli import app
+from fathom.engines import scoring
 from fathom.engines.scoring import Scorer, encode_turn
 from fathom.errors import FathomError
 from fathom.judges.mix import MixJudge
@@ -250,6 +251,28 @@ def test_the_command_line_counts_the_votes_that_it_keeps(trained: Path, tmp_path
     assert made["config"]["meta"].startswith("scorer:")
     refused = CliRunner().invoke(app, [*arguments, "--votes", "adaptive", "--temperature", "1"])
     assert "--meta chooses among votes" in str(refused.exception)
+
+
+@pytest.mark.parametrize("verb", ["judge", "probe"])
+def test_a_run_loads_the_meta_reward_model_once(
+    verb: str, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[str] = []
+    load = scoring._load
+
+    def counted(name: str, device: str, dtype: str) -> tuple[Any, Any]:
+        loaded.append(name)
+        return load(name, device, dtype)
+
+    monkeypatch.setattr(scoring, "_load", counted)
+    parrot = make_parrot(tmp_path / "parrot", text("care", 2, 1))
+    (parrot / "fathom.json").write_text('{"name": "spct", "trained": true}')
+    (tmp_path / "c.jsonl").write_text(item(0).model_dump_json() + "\n")
+    arguments = [verb, str(tmp_path / "c.jsonl"), "--model", str(parrot), "--meta", str(trained)]
+    arguments += ["--probe", "position"] if verb == "probe" else []
+    done = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    assert loaded == [str(trained.resolve())]
 
 
 def test_it_is_refused_for_another_judge_before_any_vote(trained: Path, tmp_path: Path) -> None:

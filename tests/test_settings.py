@@ -163,6 +163,19 @@ def test_contradictions_are_refused_in_python_too(kind: type[Settings], values: 
     assert said in str(refused.value)
 
 
+def test_no_hedge_reaches_the_engine_and_is_refused_where_nothing_is_hedged(folder: Path) -> None:
+    assert EngineSettings(model="m", hedge=False).arguments == {"hedge": False}
+    assert EngineSettings(model="m").arguments == {}
+    server, [asked, refused] = run(
+        lambda _: chat(A),
+        lambda url: [*COMMANDS["judge"](folder, url), "--no-hedge"],
+        lambda _: ["judge", f"{folder}/pairs.jsonl", "--model", "mini", "--no-hedge"],
+    )
+    assert asked.exit_code == 0
+    assert len(server.calls) == 6
+    assert "hedge" in str(refused.exception)
+
+
 def test_a_share_and_a_number_of_votes_are_told_apart() -> None:
     kept = [VotingSettings(votes=4, meta=Path("m"), keep=keep).kept for keep in ("1", "1.0", "0.25", 3, 1.0)]
     assert [(type(each), each) for each in kept] == [(int, 1), (float, 1.0), (float, 0.25), (int, 3), (float, 1.0)]
