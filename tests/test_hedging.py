@@ -110,7 +110,7 @@ def test_no_call_is_made_twice(calls: int, settings: dict[str, Any]) -> None:
         return (await metered.complete(ask("hang"))).usage.tokens
 
     # It is tried again after the timeout, and then answered.
-    server, _, metered, _ = served(hanging, use, timeout=0.4, first_backoff=0.001, **settings)
+    server, _, metered, _ = served(hanging, use, timeout=1.5, first_backoff=0.001, **settings)
     assert len(server.calls) == calls + 2
     assert metered.usage.unknown_calls == 1
 
@@ -120,7 +120,7 @@ def test_of_many_calls_that_hang_at_most_two_in_a_hundred_are_made_twice() -> No
         await warmed(metered, 200)
         await asyncio.gather(*(metered.complete(ask(f"hang {n}")) for n in range(30)))
 
-    server, engine, _, _ = served(hanging, use, timeout=1, first_backoff=0.001)
+    server, engine, _, _ = served(hanging, use, timeout=2, first_backoff=0.001)
     hedging = engine.endpoint.hedging
     assert hedging is not None
     assert 1 <= hedging.hedged <= SHARE * len(server.calls)
@@ -129,7 +129,7 @@ def test_of_many_calls_that_hang_at_most_two_in_a_hundred_are_made_twice() -> No
 def test_a_bound_leaves_no_room_for_a_second_call() -> None:
     async def run() -> list[int]:
         async with serving(hanging) as server:
-            engine = OpenAIEngine("m", base_url=server.url, timeout=0.4, first_backoff=0.001)
+            engine = OpenAIEngine("m", base_url=server.url, timeout=1.5, first_backoff=0.001)
             # Each call takes 10 tokens: there is room for 51, and not for one more beside the last of them.
             metered = Metered(engine, max_tokens=51 * 10 + 5)
             await warmed(metered)

@@ -170,9 +170,11 @@ def test_what_no_server_told_is_unknown_and_estimated_rather_too_high(name: str)
 
 def test_calls_that_hang_or_are_given_up_are_unknown_too() -> None:
     till = Till(HANG, COUNTED, chat(A))
-    _, metered, _ = drilled(till, timeout=0.2, hedge=False)
-    assert metered.usage == Usage(60 * READ, 60 * WRITTEN, unknown_calls=60)
-    assert metered.estimated.completion_tokens == 60 * WRITTEN + 60 * 100, "max_tokens each, where nothing came"
+    _, metered, _ = drilled(till, timeout=0.3, hedge=False, retries=20)
+    late = metered.usage.unknown_calls
+    assert late >= 60, "and some more on a machine so busy that others are late as well"
+    assert metered.usage == Usage(60 * READ, 60 * WRITTEN, unknown_calls=late)
+    assert metered.estimated.completion_tokens == 60 * WRITTEN + late * 100, "max_tokens each, where nothing came"
 
 
 def test_a_server_that_was_never_reached_billed_nothing() -> None:
