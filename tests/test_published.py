@@ -133,7 +133,7 @@ def test_a_figure_agrees_within_half_a_unit_of_the_last_digit(
 
 
 def test_every_recorded_decision_of_arena_hards_judges_is_read() -> None:
-    judge, statuses = ArenaHardJudge(), Counter[Status]()
+    judge, statuses = ArenaHardJudge(as_published=True), Counter[Status]()
     for path in sorted(data("judgebench").glob("outputs_*/arena_hard__*")):
         for judgment in (judgment for pair in lines(path) for judgment in pair["judgments"]):
             vote = judge.read(judgment["judgment"]["response"], compared("1"))
