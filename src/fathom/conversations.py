@@ -37,8 +37,8 @@ PLAIN_ROLES = frozenset(ROLES.values())
 CALLING_ROLES = {"function_call", "tool_call", "tool_calls"}
 """Roles of turns whose whole content is a tool call, as JSON (ShareGPT)."""
 
-ROLE_KEYS = ("role", "from")
-CONTENT_KEYS = ("content", "value", "text")
+ROLE_KEYS = ("role", "from", "speaker")
+CONTENT_KEYS = ("content", "value", "text", "parts")
 TEXT_KEYS = (
     "text",
     "response",
@@ -52,8 +52,13 @@ TEXT_KEYS = (
     "value",
 )
 """Keys under which an object that is not a message holds the text of a response."""
-PROMPT_KEYS = ("messages", "full_text", "prompt", "question", "instruction", *CONTENT_KEYS)
+PROMPT_KEYS = ("messages", "full_text", "prompt", "question", "instruction", "text", "content", "value")
 """Keys under which an object that is not a message holds a prompt."""
+TURN_KEYS = (
+    ("user", "assistant"), ("human", "assistant"), ("human", "gpt"), ("input", "output"), ("prompt", "response"),
+    ("question", "answer"), ("instruction", "output"),
+)  # fmt: skip
+"""Keys of objects that hold a turn of the user and the answer to it."""
 IMAGE_KEYS = ("image", "images", "image_url", "input_image", "image_bytes", "video", "audio", "input_audio")
 
 NO_IMAGES = "expected text: Fathom cannot show images, audio or video to a judge yet"
@@ -108,10 +113,10 @@ def as_prompt(value: Any, column: str) -> Prompt:
 def as_messages(value: Any, column: str) -> tuple[Message, ...]:
     """A list of messages, or a single one. Raises BadRow."""
     if isinstance(value, Mapping):
-        return (_message(value, column),)
+        return (_plain_message(value) or _message(value, column),)
     if not isinstance(value, list | tuple) or not value or not all(map(_is_object, value)):
         raise BadRow(column, f"got {shortened(value)}, expected text or a list of messages with role and content")
-    return tuple(_message(turn, f"{column}.{index}") for index, turn in enumerate(value))
+    return tuple(_plain_message(turn) or _message(turn, f"{column}.{index}") for index, turn in enumerate(value))
 
 
 def as_response(value: Any, column: str) -> str:
@@ -235,15 +240,15 @@ def _dialogue(parts: Sequence[str]) -> Iterator[Message]:
 # Messages -------------------------------------------------------------------------------------------------------------
 
 
-def _message(value: Mapping[str, Any], where: str) -> Message:
-    """Tables fill the keys that other rows have with None: those count as missing."""
+def _plain_message(value: Mapping[str, Any]) -> Message | None:
+    """A message with a role and a text and nothing else, as nearly all are; None for others."""
     role, content = value.get("role"), value.get("content")
-    if len(value) == 2 and role in PLAIN_ROLES and type(content) is str:  # as nearly all are
-        return Message(role=role, content=content)
-    return _other_message(value, where)
+    plain = len(value) == 2 and type(role) is str and role in PLAIN_ROLES and type(content) is str
+    return Message(role=role, content=content) if plain else None
 
 
-def _other_message(value: Mapping[str, Any], where: str) -> Message:
+def _message(value: Mapping[str, Any], where: str) -> Message:
+    """Any message. Tables fill the keys that other rows have with None: those count as missing."""
     given = next((value[key] for key in ROLE_KEYS if value.get(key) is not None), None)
     if given is None:
         raise BadRow(f"{where}.role", f"is missing, expected one of {', '.join(ROLES)}")
@@ -298,6 +303,8 @@ def _part(part: Any, where: str) -> str:
         return ""
     if kind == "tool_use":
         return _calls([part], where)
+    if part.get("functionCall"):
+        return _calls([part["functionCall"]], f"{where}.functionCall")
     if kind == "tool_result":
         return _text(part.get("content") or "", "tool", f"{where}.content")
     if isinstance(part.get("text"), str):

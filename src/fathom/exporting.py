@@ -221,10 +221,13 @@ def _xlsx(rows: Iterator[Row], columns: Columns, path: Path) -> int:
     sheet = workbook.create_sheet("rows")
     sheet.append(list(columns))
     count = 0
-    for count, row in enumerate(rows, 1):
-        if count >= MAX_SHEET:
-            raise FathomError(f"{path}: a sheet has {MAX_SHEET:,} rows at most; expected .csv or .parquet for more")
-        sheet.append([_sheet_cell(sheet, row.get(name), f"{path}: row {count}: {name}") for name in columns])
+    try:
+        for count, row in enumerate(rows, 1):
+            if count >= MAX_SHEET:
+                raise FathomError(f"{path}: a sheet has {MAX_SHEET:,} rows at most; expected .csv or .parquet for more")
+            sheet.append([_sheet_cell(sheet, row.get(name), f"{path}: row {count}: {name}") for name in columns])
+    finally:
+        sheet.close()  # or its temporary file would be left open after an error
     with replacing(path) as file:
         workbook.save(file)
     return count

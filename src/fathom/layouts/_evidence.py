@@ -16,11 +16,12 @@ from fathom.layouts._responses import Responses
 from fathom.layouts._schema import MAX_LABEL, Schema, Shape
 
 _FLAG_NAMES = re.compile(
-    rf"(?:winner|win|wins|won|preferred|better|best|is_winner)_(?:is_)?(?:(?:model|assistant|{labels.NOUNS})_?)?"
+    rf"(?:winner|win|wins|won|prefer|preferred|pref|better|best|chosen|selected|is_winner)_(?:is_)?(?:(?:model|assistant|{labels.NOUNS})_?)?"
     r"(?P<mark>[a-h]|\d{1,2}|tie|tied|draw|equal|(?:tie_?)?both_?bad|neither)"
 )
 _FLAG_NAMES_AFTER = re.compile(
-    rf"(?:(?:model|assistant|{labels.NOUNS})_?)?(?P<mark>[a-h]|\d{{1,2}})_(?:is_)?(?:wins?|won|winner|preferred|better|best)"
+    rf"(?:is_)?(?:(?:model|assistant|{labels.NOUNS})_?)?(?P<mark>[a-h]|\d{{1,2}})_(?:is_)?"
+    r"(?:wins?|won|winner|preferred|better|best|chosen|selected)"
 )
 _NOUN = rf"(?:(?:model|assistant|{labels.NOUNS})_?)"
 _MARK = r"(?P<mark>[a-h]|\d{1,2})"

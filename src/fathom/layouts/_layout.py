@@ -13,6 +13,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from fathom.conversations import (
+    PLAIN_ROLES,
+    TURN_KEYS,
     BadRow,
     Prompt,
     as_messages,
@@ -90,22 +92,28 @@ class Layout:
     def _conversation(self, row: Row, id: str) -> Comparison:
         column = self.name("conversation")
         prompt, answer = without_answer(as_messages(self._value(row, "conversation"), column), column)
-        return self._comparison(row, id, (0,), prompt=prompt, responses=(answer,))
+        return self._comparison(row, id, (0,), prompt=self._around(row, prompt), responses=(answer,))
 
     def _list(self, row: Row, id: str) -> Comparison:
         found = self._listed(row)
         kept = [place for place, response in enumerate(found) if response is not None]
         if not kept:
             raise BadRow(self.name("responses"), f"got {shortened(found)}, expected at least one response")
-        if self.single and self._is_whole(found[0]):
-            name = self.name("responses")
-            shared, answer = without_answer(as_turns(found[0], name), name)
-            return self._comparison(
-                row, id, kept, prompt=self._joined(row, self._prompt(row), shared), responses=(answer,)
-            )
         name = self.name("responses")
+        if all(self._is_whole(found[place]) for place in kept):
+            shared, answers = self._common([found[place] for place in kept], name)
+            return self._comparison(
+                row, id, kept, prompt=self._joined(row, self._prompt(row), shared), responses=answers
+            )
         texts = [as_response(found[place], f"{name}.{place}" if len(found) > 1 else name) for place in kept]
         return self._comparison(row, id, kept, prompt=self._required_prompt(row), responses=texts)
+
+    def _common(self, conversations: Sequence[Any], name: str) -> tuple[tuple[Message, ...], list[str]]:
+        """The prompt that several conversations share, and their last answers. Raises BadRow where they differ."""
+        parts = [without_answer(as_turns(turns, name), name) for turns in conversations]
+        if any(prompt != parts[0][0] for prompt, _ in parts):
+            raise BadRow(name, "holds conversations with different prompts, expected answers to one prompt")
+        return parts[0][0], [answer for _, answer in parts]
 
     def _listed(self, row: Row) -> list[Any]:
         """The responses as the source has them; in columns of their own, None for those that a row lacks."""
@@ -173,6 +181,9 @@ class Layout:
     def _is_whole(self, value: Any) -> bool:
         """Whether a response is a conversation that has the prompt within it, or begins with."""
         if isinstance(value, list | tuple) and value and is_message(value[0]):
+            role = value[0].get("role")
+            if isinstance(role, str) and role in PLAIN_ROLES:
+                return role != "assistant"
             return as_messages(value[:1], self.name(KINDS[self.kind][0]))[0].role != "assistant"
         return isinstance(value, str) and value.startswith("\n\nHuman:") and "\n\nAssistant:" in value
 
@@ -324,14 +335,25 @@ def _extended(prompt: Prompt, more: Any, column: str, *, below: bool) -> Prompt:
 def _history(value: Any, column: str) -> tuple[Message, ...]:
     """Earlier turns: messages, or pairs of what the user and the assistant said."""
     value = list_in(value) or value if isinstance(value, str) else value
-    if isinstance(value, list | tuple) and all(isinstance(turn, list | tuple) and len(turn) == 2 for turn in value):
-        told = [
-            {"role": role, "content": text or ""}
-            for turn in value
-            for role, text in zip(("user", "assistant"), turn, strict=True)
-        ]
-        return as_messages(told, column)
-    return as_messages(value, column)
+    if not isinstance(value, list | tuple):
+        raise BadRow(column, f"got {shortened(value)}, expected turns; text is read with --map context={column}")
+    pairs = [_turn(turn) for turn in value]
+    if any(pair is None for pair in pairs):
+        return as_messages(value, column)
+    told = [
+        {"role": role, "content": text or ""}
+        for pair in pairs
+        for role, text in zip(("user", "assistant"), pair or (), strict=True)
+    ]
+    return as_messages(told, column)
+
+
+def _turn(turn: Any) -> Sequence[Any] | None:
+    """What the user said and what was answered; None for what is no such pair."""
+    if isinstance(turn, Mapping):
+        keys = next((keys for keys in TURN_KEYS if set(keys) <= turn.keys()), None)
+        return None if keys is None else [turn[key] for key in keys]
+    return turn if isinstance(turn, list | tuple) and len(turn) == 2 else None
 
 
 def _with_history(history: tuple[Message, ...], turns: tuple[Message, ...]) -> tuple[Message, ...]:

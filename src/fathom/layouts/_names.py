@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-from fathom.conversations import CONTENT_KEYS
+from fathom.conversations import CONTENT_KEYS, ROLE_KEYS
 from fathom.labels import NOUNS
 from fathom.layouts._mapping import Path
 from fathom.layouts._schema import Schema, Shape
@@ -20,11 +20,23 @@ PROMPTS = (
     "conversations", "conversation", "dialogue", "dialog", "messages", "history",
 )  # fmt: skip
 """Each of them alone is the prompt. Two of them are refused until a mapping chooses one."""
-SYSTEMS = ("system", "system_prompt", "system_message", "system_instruction", "system_instructions", "sys_prompt")
-HISTORIES = ("history", "chat_history", "conversation_history", "dialogue_history", "dialog_history", "previous_turns")
-CONTEXTS = ("context", "passage", "passages", "document", "documents", "article", "background", "paragraph", "story",
-            "evidence", "source_text", "input")  # fmt: skip
-"""Text that a prompt may speak of."""
+SYSTEMS = (
+    "system", "system_prompt", "system_message", "system_msg", "system_text", "system_content", "system_instruction",
+    "system_instructions", "sys_prompt",
+)  # fmt: skip
+HISTORY_WORDS = frozenset(("history", "histories"))
+EARLIER_WORDS = (frozenset(("previous", "prior", "past", "earlier", "preceding")),
+                 frozenset(("turn", "turns", "messages", "conversation", "dialogue", "dialog", "chat")))  # fmt: skip
+"""A word of each makes a name of earlier turns."""
+CONTEXT_WORDS = frozenset((
+    "context", "contexts", "passage", "passages", "document", "documents", "article", "articles", "background", "ctx",
+    "paragraph", "paragraphs", "story", "evidence", "knowledge", "facts", "excerpt", "excerpts", "snippet", "snippets",
+    "transcript", "abstract",
+))  # fmt: skip
+"""Words for text that a prompt may speak of."""
+ABOUT_WORDS = frozenset(("id", "ids", "url", "urls", "type", "name", "title", "length", "len", "count", "index", "hash",
+                         "source", "lang", "language"))  # fmt: skip
+"""Words for what is said about such a text, instead of the text."""
 
 CHOSEN = (
     ("chosen", "rejected"), ("chosen", "reject"), ("preferred", "rejected"), ("preferred", "dispreferred"),
@@ -51,7 +63,7 @@ SIGNED = ("overall_preference", "preference_strength")
 """Below 0 the first response is better, above 0 the second (HelpSteer)."""
 SCORES = ("score", "scores", "rating", "ratings", "reward", "rewards")
 RANKS = ("rank", "ranks")
-FLAGS = ("correct", "is_correct", "passed", "desirable", "label")
+FLAGS = ("correct", "is_correct", "passed", "desirable", "kto_tag", "label")
 """Of single responses: true where it is right or wanted."""
 IDS = ("id", "pair_id", "uid", "uuid", "idx")
 REFERENCES = ("reference", "reference_answer")
@@ -61,10 +73,10 @@ SCORE_WORDS = frozenset((*SCORES, "grade", "grades", "correct", "correctness", "
 LABEL_WORDS = SCORE_WORDS | frozenset((
     "label", "labels", "winner", "wins", "win", "preferred", "preference", "preferences", "choice", "chosen", "better",
     "best", "rank", "ranks", "ranking", "verdict", "verdicts", "vote", "votes", "judgement", "judgment", "gold",
-    "selected", "safer", "desirable", "accepted", "passed",
+    "selected", "safer", "desirable", "accepted", "passed", "pref", "prefer", "kto", "thumbs",
 ))  # fmt: skip
 IMAGE_WORDS = frozenset(("image", "images", "img", "imgs", "picture", "pictures", "photo", "photos", "video", "videos",
-                         "audio"))  # fmt: skip
+                         "audio", "media", "pixel", "screenshot", "screenshots"))  # fmt: skip
 NO_IMAGE_WORDS = frozenset(("caption", "captions", "description", "id", "ids", "count", "text", "prompt", "size"))
 
 
@@ -90,6 +102,27 @@ def named(schema: Schema, names: Sequence[str]) -> list[str]:
 def filled(schema: Schema, names: Sequence[str]) -> list[str]:
     """Those of the columns that have a value in some row."""
     return [column for column in named(schema, names) if schema.filled(column)]
+
+
+def histories(schema: Schema) -> list[str]:
+    """Columns that are called earlier turns and have some."""
+    return [column for column in schema.columns if _is_history(words(column)) and schema.filled(column)]
+
+
+def _is_history(words: frozenset[str]) -> bool:
+    earlier = all(words & some for some in EARLIER_WORDS)
+    return bool(words & HISTORY_WORDS or earlier) and not words & ABOUT_WORDS
+
+
+def contexts(schema: Schema) -> list[str]:
+    """Columns that are called a passage, or text that goes on with a prompt, and hold one."""
+    return [
+        column
+        for column, shape in schema.columns.items()
+        if (words(column) & CONTEXT_WORDS or plain(column) == "input")
+        and not words(column) & ABOUT_WORDS
+        and shape.kinds & {"text", "list", "object"}
+    ]
 
 
 def listing(names: Iterable[str], word: str = "and") -> str:
@@ -122,7 +155,7 @@ def items(shape: Shape) -> Shape | None:
 def holds_messages(shape: Shape) -> bool:
     """Whether this is a column of conversations, or of single messages."""
     inside = items(shape) or shape
-    return any(key in inside.keys for key in ("role", "from")) and any(key in inside.keys for key in _MESSAGE_KEYS)
+    return any(key in inside.keys for key in ROLE_KEYS) and any(key in inside.keys for key in _MESSAGE_KEYS)
 
 
 _MESSAGE_KEYS = (*CONTENT_KEYS, "tool_calls")

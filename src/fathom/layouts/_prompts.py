@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from fathom.conversations import PROMPT_KEYS
+from fathom.conversations import PROMPT_KEYS, TURN_KEYS
 from fathom.errors import FathomError
 from fathom.layouts import _names as names
 from fathom.layouts._mapping import Mapped, Path, places
@@ -41,7 +41,7 @@ def _question(schema: Schema, whole: Schema, mapped: Mapped, responses: Response
         raise FathomError(f"columns: {_several(candidates)}")
     if candidates:
         return {"prompt": (names.text_inside(schema, candidates[0], PROMPT_KEYS),)}
-    empty = names.named(schema, names.PROMPTS)
+    empty = [column for column in names.named(schema, names.PROMPTS) if not schema.filled(column)]
     if not empty and not _has_its_own(responses, whole):
         raise FathomError(f"columns: no column is the prompt; say it with {_suggested(schema)}")
     return {"prompt": (Path(empty[0]),)} if empty else {}
@@ -52,7 +52,11 @@ def _candidates(schema: Schema) -> list[str]:
     found = names.filled(schema, names.PROMPTS)
     others = [column for column in found if names.plain(column) not in {"messages", "history"}]
     if not others:
-        return found[:1]
+        return [
+            column
+            for column in found
+            if names.holds_messages(schema.columns[column]) or not _is_turns(schema.columns[column])
+        ][:1]
     history = [column for column in found if names.plain(column) == "history" and not _is_turns(schema.columns[column])]
     return others + history
 
@@ -62,7 +66,7 @@ def _several(candidates: Sequence[str]) -> str:
     first = candidates[0]
     ways = []
     for column in candidates[1:]:
-        name = {"input": "input", "history": "history"}.get(names.plain(column), "context")
+        name = "input" if names.plain(column) == "input" else "context"
         ways.append(f"--map prompt={first} --map {name}={column} puts both into the prompt")
     return (
         f"{names.listing(candidates)} could each be the prompt, or a part of it: {'; '.join(ways)}; "
@@ -103,11 +107,12 @@ def _before(schema: Schema, mapped: Mapped, found: Mapping[str, tuple[Path, ...]
                 f"columns: {names.listing(systems)} could each be the system prompt; {_choose('system', systems)}"
             )
         more["system"] = (Path(systems[0]),)
-    histories = names.filled(schema, names.HISTORIES)
-    if histories and "history" not in settled:
-        if len(histories) > 1 or not _is_turns(schema.columns[histories[0]]):
-            what = "could be earlier turns, which belong to the prompt"
-            raise FathomError(f"columns: {names.listing(histories)} {what}; {_choose('history', histories)}")
+    histories = names.histories(schema) if "history" not in settled else []
+    if histories:
+        turns = [column for column in histories if _is_turns(schema.columns[column])]
+        if len(histories) > 1 or not turns:
+            told = f"{names.listing(histories)} may be earlier turns, which belong to the prompt"
+            raise FathomError(f"columns: {told}; {_choose('history' if turns else 'context', turns or histories)}")
         more["history"] = (Path(histories[0]),)
     if "context" not in settled:
         _refuse_contexts(schema, mapped, found)
@@ -122,13 +127,13 @@ def _choose(name: str, columns: Sequence[str]) -> str:
 def _is_turns(shape: Shape) -> bool:
     """Whether these are earlier turns: messages, or pairs of what the user and the assistant said."""
     inside = names.items(shape)
-    return names.holds_messages(shape) or (inside is not None and "list" in inside.kinds and inside.lengths == {2})
+    pairs = inside is not None and "list" in inside.kinds and inside.lengths == {2}
+    objects = inside is not None and any(set(keys) <= inside.keys.keys() for keys in TURN_KEYS)
+    return names.holds_messages(shape) or pairs or objects
 
 
 def _refuse_contexts(schema: Schema, mapped: Mapped, found: Mapping[str, tuple[Path, ...]]) -> None:
-    contexts = [
-        column for column in names.filled(schema, names.CONTEXTS) if schema.columns[column].kinds & {"text", "list"}
-    ]
+    contexts = names.contexts(schema)
     if "prompt" in mapped.paths and names.plain(mapped.paths["prompt"][0].column) in names.PROMPTS:
         # Whoever says which of several possible prompts it is has settled the others too.
         contexts = [column for column in contexts if names.plain(column) not in names.PROMPTS]
@@ -143,14 +148,16 @@ def refuse_images(schema: Schema) -> None:
     for column, shape in schema.columns.items():
         words = names.words(column)
         called = words & names.IMAGE_WORDS and not words & names.NO_IMAGE_WORDS
-        if (called and shape.kinds & {"text", "list", "object", "other"}) or _is_file(shape):
+        if (called and shape.kinds & {"text", "list", "object", "other"}) or _is_image(shape):
             raise FathomError(
                 f"columns: {column} holds images, audio or video, which Fathom cannot show to a judge yet; "
                 f"--map ignore={column} judges the text alone"
             )
 
 
-def _is_file(shape: Shape) -> bool:
-    """Whether these are files as `datasets` writes them: an object with `bytes` and `path`."""
+def _is_image(shape: Shape) -> bool:
+    """Whether these are images of PIL, or files as `datasets` writes them: an object with `bytes` and `path`."""
     inside = names.items(shape) or shape
+    if "image" in inside.kinds:
+        return True
     return {"bytes", "path"} <= inside.keys.keys() and bool(inside.keys["bytes"].kinds | inside.keys["path"].kinds)

@@ -39,6 +39,7 @@ _UNSURE = (
     ("correct", "incorrect"), ("right", "wrong"),
 )  # fmt: skip
 """Words that probably tell a better response from a worse one, which a mapping has to confirm."""
+_NO_RESPONSES = {"model", "generator", "annotator", "rater", "id", "score", "rating", "explanation"}
 _ORDERED = (("left", "right"), ("first", "second"), ("x", "y"), ("one", "two"), ("ours", "theirs"))
 """Words that probably tell two responses of equal standing apart."""
 
@@ -270,7 +271,7 @@ def _alike(schema: Schema) -> Iterator[tuple[str, str]]:
     ends: dict[str, list[str]] = {}
     for column, shape in schema.columns.items():
         start, _, end = names.plain(column).rpartition("_")
-        if start and len(end) <= 2 and "text" in shape.kinds:
+        if start and len(end) <= 2 and _may_respond(shape) and not names.words(column) & _NO_RESPONSES:
             ends.setdefault(start, []).append(column)
     for columns in ends.values():
         if len(columns) == 2:

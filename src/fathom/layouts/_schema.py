@@ -18,7 +18,7 @@ from ast import literal_eval
 from collections.abc import Mapping
 from typing import Any, Literal
 
-Kind = Literal["text", "number", "flag", "list", "object", "other"]
+Kind = Literal["text", "number", "flag", "list", "object", "image", "other"]
 
 MAX_SPELLINGS = 24
 """Columns with more different values are no labels."""
@@ -185,6 +185,8 @@ class Schema:
 def _kind(value: Any) -> Kind:
     if isinstance(value, Mapping):
         return "object"
+    if type(value).__module__.startswith("PIL."):
+        return "image"
     return "number" if isinstance(value, int | float) else "other"
 
 
