@@ -115,7 +115,7 @@ def read(
     detected, unused = _detected(opened.name, schema, mapping)
     if unused:
         more = f" and {len(unused) - MAX_NAMED} more" if len(unused) > MAX_NAMED else ""
-        LOG.warning("columns not used: %s%s", ", ".join(map(str, unused[:MAX_NAMED])), more)
+        LOG.warning("columns not used: %s%s", ", ".join(name or "(no name)" for name in unused[:MAX_NAMED]), more)
     reader = _LayoutReader(detected, seed, None if opened.repeatable else (schema, mapping))
     found = _comparisons(opened.name, rows, reader, on_error, check, skipped)
     return Comparisons(islice(found, limit), skipped, unused, opened.files)

@@ -84,6 +84,11 @@ def open_source(source: Any) -> OpenSource:
     return OpenSource("rows", lambda: enumerate(source, 1), repeatable)
 
 
+def local_files(names: Iterable[Path]) -> list[Path]:
+    """Those of several sources that are files or folders of this machine, and no data sets of a hub."""
+    return [path for path in names if not str(path).startswith(HUB)]
+
+
 def _named(name: str) -> OpenSource:
     if name == "-":
         return OpenSource(name, lambda: _json_rows(sys.stdin.buffer, name), repeatable=False)

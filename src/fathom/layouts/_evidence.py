@@ -113,6 +113,8 @@ def _way(place: str, schema: Schema, responses: Responses, numbered: Mapping[str
         return f"--map scores={','.join(f'{place}.{key}' for key in shape.keys)}"
     if names.words(place) & {"rank", "ranks"}:
         return f"--map ranks={place}"
+    if responses.single and shape.kinds == {"text"} and not shape.numeric:
+        return f"--map label={place} --map label.a=VALUE --map label.b=VALUE"
     if responses.single or is_numbers(shape):
         return f"--map scores={place}"
     return f"--map label={place}[0]" if "list" in shape.kinds else f"--map label={place}"

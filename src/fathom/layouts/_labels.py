@@ -130,7 +130,7 @@ def _spelled(path: Path, schema: Schema, mapped: Mapped, responses: Responses) -
         told = names.listing(flags)
         raise FathomError(f"label: {path} is one of {told}, which are read together: leave --map label={path} out")
     if mapped.spellings:
-        return Spelled(path, labels.explicit_code(mapped.spellings))
+        return Spelled(path, labels.explicit_code(mapped.spellings), responses.single)
     if shape.kinds == {"object"} and shape.keys.keys() <= {"best", "ranking", "scores"}:  # as Fathom writes labels
         return Listed({"label": path})
     if len(responses.marks) > 2:
@@ -222,6 +222,8 @@ class _Finder:
             for column in names.filled(self.free, names.FLAGS)
             if self._is_flag(column, self.free.columns[column])
         ]
+        if self.mapped.spellings and (columns := names.filled(self.free, ("label", "labels", "verdict"))):
+            return Spelled(Path(columns[0]), labels.explicit_code(self.mapped.spellings), single=True)
         scores = [column for column in names.filled(self.free, names.SCORES) if self._scores_one(column)]
         return self._only([Scores((Path(column),)) for column in (*flags, *scores)])
 

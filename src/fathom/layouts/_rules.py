@@ -40,6 +40,8 @@ class Spelled:
 
     path: Path
     code: labels.Code = field(hash=False)
+    single: bool = False
+    """Whether it speaks of a single response: 0 is that it is right, 1 that it is wrong."""
 
     @property
     def paths(self) -> Mapping[str, tuple[Path, ...]]:
@@ -50,6 +52,8 @@ class Spelled:
         if value is None or value == "":
             return None
         outcome = _outcome(value, self.path, self.code)
+        if self.single:
+            return Label(scores=(0.5 if outcome is None else 1.0 - outcome,))
         if outcome is None and len(kept) != 2:
             raise BadRow(str(self.path), f"got {value!r}, a tie of {len(kept)} responses; expected one of them")
         if outcome is not None and outcome not in kept:

@@ -26,6 +26,7 @@ from fathom.checkpoints import adapter_base
 from fathom.errors import FathomError, Interrupted, require
 from fathom.judging import DESCRIPTION
 from fathom.provenance import provenance, write_json
+from fathom.sources import local_files
 from fathom.train.early import last_checkpoint
 from fathom.train.recipe import Recipe
 
@@ -192,7 +193,7 @@ def _refuse_to_replace(recipe: Recipe, *, resume: bool) -> None:
         return
     if told["config"] != recipe.model_dump(mode="json"):
         raise FathomError(f"{output} holds a model of another recipe (see its recipe.yaml); {elsewhere}")
-    hashes = provenance({}, recipe.data)["inputs"]
+    hashes = provenance({}, local_files(recipe.data))["inputs"]
     changed = [path for path, hash in hashes.items() if told["inputs"].get(path) != hash]
     if changed:
         raise FathomError(f"{output} holds a model of other data: {changed[0]} has changed since; {elsewhere}")
@@ -262,7 +263,8 @@ def write_start(recipe: Recipe) -> None:
     resolved = recipe.model_dump(mode="json")
     recipe.output.mkdir(parents=True, exist_ok=True)
     (recipe.output / "recipe.yaml").write_text(yaml.safe_dump(resolved, sort_keys=False), encoding="utf-8")
-    read = [*recipe.data, *recipe.eval_data, *_weights(recipe.model), *_weights(adapter_base(Path(recipe.model)))]
+    data = local_files([*recipe.data, *recipe.eval_data])
+    read = [*data, *_weights(recipe.model), *_weights(adapter_base(Path(recipe.model)))]
     write_json(recipe.output / "provenance.json", provenance(resolved, read))
 
 
