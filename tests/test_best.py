@@ -84,7 +84,7 @@ def test_other_files_are_refused_with_what_to_do_first(tmp_path: Path) -> None:
     with pytest.raises(FathomError, match="expected what fathom judge or fathom rank writes"):
         fathom("best", candidates, "--out", tmp_path / "best.jsonl")
     own = written(tmp_path / "own.jsonl", [json.loads(each.model_dump_json()) for each in read(candidates)])
-    with pytest.raises(FathomError, match="make rankings first: fathom rank FILE"):
+    with pytest.raises(FathomError, match=r"make results first: .* fathom rank FILE"):
         fathom("best", own, "--out", tmp_path / "best.jsonl")
     alone = row([vote(0)]) | {"responses": ["one"]}
     with pytest.raises(FathomError, match="has 1 response"):

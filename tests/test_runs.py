@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from fathom import runs
 from fathom.cli import app
 from fathom.errors import FathomError
+from judged import row, swapped
 
 pytest.importorskip("transformers", reason='needs pip install "fathom-rm[local]"')
 
@@ -138,7 +139,7 @@ def test_runs_of_preferences_are_listed_inspected_and_exported(preferences: Path
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        pytest.param('{"id": "1", "metadata": {}}\n{"id": ', "run.jsonl:2: not JSON", id="torn"),
+        pytest.param(json.dumps(row(swapped([0]))) + '\n{"id": ', "run.jsonl:2: not JSON", id="torn"),
         pytest.param('{"prompt": "x"}\n', "run.jsonl:1: no row of results", id="something else"),
         pytest.param("[1]\n", "run.jsonl:1: got list", id="no object"),
     ],

@@ -49,19 +49,22 @@ class Run:
         path = self.path.with_name(f"{self.path.name}.meta.json")
         if not path.is_file():
             return {}
-        meta: dict[str, Any] = _object(path.read_text(), str(path))
+        meta: dict[str, Any] = _object(path.read_bytes(), str(path))
+        _check(meta, {"config": dict, "summary": dict}, str(path), optional=True)
         return meta
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Verdicts and rankings. Raises FathomError for a line that is no row of results."""
         for number, row in enumerate(self.objects(), 1):
+            where = f"{self.path}:{number}"
             if not {"id", "metadata"} <= row.keys():
-                raise FathomError(f"{self.path}:{number}: {_unlike_results(row)}")
+                raise FathomError(f"{where}: {_unlike_results(row)}")
+            _check_row(row, where)
             yield row
 
     def objects(self) -> Iterator[dict[str, Any]]:
         """The lines as they are, of preferences too. Raises FathomError for a line that is no JSON object."""
-        with self.path.open() as lines:
+        with self.path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
                 yield _object(line, f"{self.path}:{number}")
 
@@ -191,11 +194,49 @@ def journalled(path: Path) -> list[dict[str, Any]]:
     ]
 
 
-def _object(text: str, where: str) -> dict[str, Any]:
+JUDGED = {"domain": object, "label": object, "prompt": object, "responses": list, "tokens": dict, "winner": object}
+VERDICT = {
+    **JUDGED,
+    **dict.fromkeys(("status", "scores", "correct", "agreement", "flip_rate"), object),
+    "votes": list,
+}
+VOTE = {**dict.fromkeys(("status", "winner", "scores", "rationale", "text", "error"), object), "order": list}
+RANKING = {**JUDGED, **dict.fromkeys(("order", "scores", "missing", "kendall_tau"), object), "pairs": list}
+PAIR = {"pair": list, "status": object, "winner": object, "votes": list}
+"""What every row, and each of its votes or pairs, has, and of which kind. Some versions write more."""
+
+
+def _check_row(row: Mapping[str, Any], where: str) -> None:
+    """Raises FathomError for a row that lacks a part, as one that was edited by hand may."""
+    if "votes" not in row and "pairs" not in row:
+        raise FathomError(
+            f"{where}: row {row['id']!r} has neither votes nor pairs; make results first: fathom judge FILE --out "
+            "verdicts.jsonl, or fathom rank FILE --out rankings.jsonl"
+        )
+    whole, name, part = (VERDICT, "votes", VOTE) if "votes" in row else (RANKING, "pairs", PAIR)
+    _check(row, whole, where)
+    for number, each in enumerate(row[name]):
+        _check(each, part, f"{where}: {name}.{number}")
+
+
+def _check(value: Any, parts: Mapping[str, type], where: str, *, optional: bool = False) -> None:
+    if not isinstance(value, Mapping):
+        raise FathomError(f"{where}: got {type(value).__name__}, expected a JSON object")
+    for name, kind in parts.items():
+        if name not in value:
+            if optional:
+                continue
+            raise FathomError(f"{where}: lacks {name}, which every result has; was it changed, or made by other tools?")
+        if not isinstance(value[name], kind):
+            expected = "a list" if kind is list else "an object"
+            raise FathomError(f"{where}: {name}: got {type(value[name]).__name__}, expected {expected}")
+
+
+def _object(text: bytes, where: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FathomError(f"{where}: not JSON: {error}") from error
     if not isinstance(value, dict):
-        raise FathomError(f"{where}: got {type(value).__name__}, allowed is a JSON object")
+        raise FathomError(f"{where}: got {type(value).__name__}, expected a JSON object")
     return value

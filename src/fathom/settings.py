@@ -18,7 +18,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from fathom.verdict import Aggregate, Invalid, Ties
 
@@ -149,6 +158,14 @@ class JudgeSettings(Settings):
     """The plain prompt of training, or full instructions. Default: what the checkpoint needs."""
     options: dict[str, Any] = {}
     """NAME=VALUE in YAML, any other setting of the judge, such as binary=true."""
+
+    @field_validator("options")
+    @classmethod
+    def _of_the_judge(cls, options: dict[str, Any]) -> dict[str, Any]:
+        elsewhere = {"name": "--judge", "engine": "--engine", "sampling": "--temperature, --max-tokens and --seed"}
+        for name in options.keys() & elsewhere:
+            raise ValueError(f"{name} is set by {elsewhere[name]}")
+        return options
 
     @property
     def arguments(self) -> dict[str, Any]:

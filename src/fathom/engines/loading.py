@@ -53,3 +53,11 @@ def on_device(model: Any, device: str, name: str) -> Any:
         raise FathomError(
             f"{name} does not fit into the memory of {device}; give --dtype bfloat16, or --device cpu"
         ) from None
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # a device that this torch was not built for
+        raise FathomError(f"--device {device}: {reason(error)}; expected auto, cpu or cuda") from error
+
+
+def reason(error: Exception) -> str:
+    """What went wrong, in a line; with the kind of error where its text alone may not say it."""
+    text = str(error).partition("\n")[0]
+    return text if isinstance(error, OSError | ValueError) and text else f"{type(error).__name__}: {text}"

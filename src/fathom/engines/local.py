@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from fathom import control
 from fathom.checkpoints import fingerprint, located
 from fathom.engines import ChatMessage, Completion, EngineError, Request, Sampling, TokenLogprob
-from fathom.engines.loading import on_device, placed
+from fathom.engines.loading import on_device, placed, reason
 from fathom.errors import FathomError, require
 from fathom.verdict import Usage
 
@@ -292,8 +292,8 @@ def _load(name: str, device: str, dtype: str, trust_remote_code: bool, revision:
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(name, **options)
         model = transformers.AutoModelForCausalLM.from_pretrained(name, dtype=dtype, use_safetensors=True, **options)
-    except (OSError, ValueError) as error:
-        raise FathomError(f"cannot load {name} as a causal language model: {error}") from error
+    except Exception as error:  # damaged files raise whatever the library that reads them likes
+        raise FathomError(f"cannot load {name} as a causal language model: {reason(error)}") from error
     return on_device(model, device, name), tokenizer
 
 

@@ -68,7 +68,7 @@ def prices(path: Path = SHIPPED) -> Mapping[str, Price]:
     """A table of prices by model. Raises FathomError for a file that is none."""
     try:
         return TypeAdapter(dict[str, Price]).validate_python(yaml.safe_load(path.read_text()))
-    except (OSError, yaml.YAMLError, ValidationError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
         form = "MODEL: {prompt: 2.50, completion: 10.00}, in US dollars per million tokens"
         raise FathomError(f"{path}: no table of prices; allowed are lines of {form}: {error}") from error
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from fathom.checkpoints import adapter_base, fingerprint
 from fathom.engines import ChatMessage
-from fathom.engines.loading import on_device, placed
+from fathom.engines.loading import on_device, placed, reason
 from fathom.engines.local import encode_chat, located_checkpoint
 from fathom.errors import FathomError, require
 
@@ -140,8 +140,8 @@ def _load(name: str, device: str, dtype: str) -> tuple[Any, Any]:
         model, loaded = transformers.AutoModelForSequenceClassification.from_pretrained(
             name, dtype=dtype, use_safetensors=True, output_loading_info=True, **_head(name, tokenizer)
         )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise FathomError(f"cannot load {name} as a sequence classifier: {error}") from error
+    except Exception as error:  # damaged files raise whatever the library that reads them likes
+        raise FathomError(f"cannot load {name} as a sequence classifier: {reason(error)}") from error
     _check_trained(name, model, loaded["missing_keys"])
     return on_device(model, device, name), tokenizer
 

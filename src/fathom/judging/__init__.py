@@ -97,10 +97,10 @@ def _description(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        described = json.loads(path.read_text())
-    except ValueError as error:
+        described = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
         raise FathomError(f"{path} is not JSON: {error}") from error
-    if not isinstance(described, dict):
+    if not isinstance(described, dict) or not isinstance(described.get("name", ""), str):
         raise FathomError(f"{path} must hold an object with name, style, trained")
     return described
 

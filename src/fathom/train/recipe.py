@@ -181,8 +181,8 @@ def read_values(path: str | Path, overrides: Iterable[str] = ()) -> dict[str, An
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise FathomError(f"cannot read the recipe {path}: {error.strerror}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise FathomError(f"cannot read the recipe {path}: {getattr(error, 'strerror', None) or error}") from error
     values = _yaml(text, str(path)) or {}
     if not isinstance(values, dict):
         raise FathomError(f"{path} must hold keys and values, like `model: mini`; it holds a {type(values).__name__}")
@@ -206,7 +206,7 @@ _Loader.add_implicit_resolver(_BOOL, re.compile("^(?:true|false)$", re.IGNORECAS
 def _yaml(text: str, where: str) -> Any:
     try:
         return yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise FathomError(f"{where} is not YAML: {error}") from error
 
 

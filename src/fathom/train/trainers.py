@@ -100,10 +100,10 @@ def load_tokenizer(recipe: Recipe) -> Any:
 def _template(tokenizer: Any, file: Path) -> str:
     from jinja2 import TemplateError
 
-    text = file.read_text(encoding="utf-8")
     try:
+        text = file.read_text(encoding="utf-8")
         tokenizer.apply_chat_template([{"role": "user", "content": "?"}], chat_template=text, tokenize=False)
-    except TemplateError as error:
+    except (OSError, UnicodeDecodeError, TemplateError) as error:
         raise FathomError(f"trainer.chat_template_path: {file} is no chat template: {error}") from error
     return text
 
