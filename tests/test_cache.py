@@ -13,13 +13,14 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 from threading import Barrier
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fathom.engines import Completion, EngineError, Request, Sampling, TokenLogprob
+from fathom.engines import Completion, EngineError, FinishReason, Request, Sampling, TokenLogprob
 from fathom.engines.cache import CachedEngine, decode_completion, encode_completion, entries, request_key
 from fathom.errors import FathomError
 from fathom.verdict import Usage
@@ -102,8 +103,9 @@ def test_whatever_decides_a_completion_changes_its_key(other: tuple[str, Request
     st.builds(
         Completion,
         text=st.text(),
-        finish_reason=st.sampled_from(["stop", "length", "content_filter"]),
-        usage=st.builds(Usage, st.integers(0), st.integers(0)),
+        finish_reason=st.sampled_from(get_args(FinishReason)),
+        usage=st.builds(Usage, st.integers(0), st.integers(0), st.integers(0)),
+        lacks=st.sampled_from(["", "log-probabilities"]),
         logprobs=st.none()
         | st.lists(
             st.builds(TokenLogprob, st.text(), LOGPROBS, st.lists(st.tuples(st.text(), LOGPROBS)).map(tuple))

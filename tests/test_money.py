@@ -168,6 +168,14 @@ def test_what_no_server_told_is_unknown_and_estimated_rather_too_high(name: str)
     assert told == whole if till.then is not till.first else (None in told.values() and told["unknown_calls"] == 1)
 
 
+def test_a_run_from_the_journal_pays_nothing_and_still_calls_unknown_what_was(tmp_path: Path) -> None:
+    server, _, judged = drilled(Till(NO_USAGE, COUNTED), tmp_path / "journal")
+    port = int(server.url.split(":")[-1].split("/")[0])
+    server, metered, again = drilled(Till(NO_USAGE, COUNTED), tmp_path / "journal", port=port)
+    assert (len(server.calls), metered.usage, metered.cost) == (0, Usage(), 0)
+    assert again == judged
+
+
 def test_calls_that_hang_or_are_given_up_are_unknown_too() -> None:
     till = Till(HANG, COUNTED, chat(A))
     _, metered, _ = drilled(till, timeout=0.3, hedge=False, retries=20)

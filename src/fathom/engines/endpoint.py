@@ -155,7 +155,7 @@ class Endpoint:
         # The newest first: where not all can be hedged, an older one is nearer to its timeout, and gains less.
         for call in reversed(late):
             may_send = call.twin is None and not self.stopped and not self.limit.held
-            if may_send and (call.hedged or hedging.take()):
+            if may_send and (call.hedged or hedging.take(idle=not self.limit.waiting)):
                 call.hedged = True
                 call.twin = asyncio.get_running_loop().create_task(self._twin(call))
         if self._in_flight:

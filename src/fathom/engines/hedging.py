@@ -19,10 +19,12 @@ FEWEST = 50
 """Calls that must have gone well before any is hedged."""
 MULTIPLE = 1.5
 """Of the 99th percentile of their seconds, after which a call is hedged."""
-SHORTEST = 0.1
+SHORTEST = 0.05
 """Seconds: below it a call is late because this machine is busy, and not because the server hangs."""
 SHARE = 0.02
 """The most calls that are hedged, of all that were made."""
+RESERVE = 5
+"""How many of these are kept for when no other call waits: at its end, one call that hangs holds up the whole run."""
 REMEMBERED = 500
 """How many of the last calls the percentile is taken of."""
 
@@ -52,8 +54,8 @@ class Hedging:
             return None
         return max(MULTIPLE * self._sorted[min(count - 1, (99 * count) // 100)], SHORTEST)
 
-    def take(self) -> bool:
-        """Whether one more call may be made a second time; if so, it is counted."""
-        allowed = self.hedged + 1 <= SHARE * self.calls
+    def take(self, *, idle: bool = True) -> bool:
+        """Whether one more call may be made a second time; if so, it is counted. `idle`: nothing waits for a place."""
+        allowed = self.hedged + 1 <= SHARE * self.calls - (0 if idle else RESERVE)
         self.hedged += allowed
         return allowed

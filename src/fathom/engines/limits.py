@@ -72,6 +72,11 @@ class Limit:
             raise
 
     @property
+    def waiting(self) -> int:
+        """How many wait for their turn, and how many have given up waiting for it."""
+        return len(self._waiting)
+
+    @property
     def held(self) -> float:
         """Seconds for which nobody is let in."""
         return max(0.0, self._held_until - time.monotonic())
