@@ -13,8 +13,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 from threading import Barrier
+from typing import get_args
 
 import pytest
 from hypothesis import given
