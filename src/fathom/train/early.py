@@ -16,6 +16,7 @@ from typing import Any
 from fathom.checkpoints import located
 from fathom.engines.local import located_checkpoint
 from fathom.errors import FathomError
+from fathom.sources import HUB
 
 HUB_SECONDS = 10
 """How long the model hub may take to say whether it has a model."""
@@ -62,7 +63,7 @@ def _missing_files(values: Mapping[str, Any]) -> Iterator[str]:
     for key in ("data", "eval_data"):
         files = values.get(key)
         for file in files if isinstance(files, list) else [files]:
-            if isinstance(file, str) and not Path(file).exists():
+            if isinstance(file, str) and not file.startswith(HUB) and not Path(file).exists():
                 yield f"{key}: there is no file {file}"
 
 
