@@ -28,13 +28,13 @@ def verdict(text: str) -> str | None:
 
 @pytest.mark.parametrize("form", VERDICTS)
 def test_a_verdict_that_is_taken_back_in_any_words_is_none(form: str) -> None:
-    assert len(PHRASES["taken_back"]) >= 140
+    assert len(PHRASES["taken_back"]) >= 230
     assert [phrase for phrase in PHRASES["taken_back"] if verdict(form.format(phrase))] == []
 
 
 @pytest.mark.parametrize("form", VERDICTS)
 def test_a_remark_after_a_verdict_leaves_it_alone(form: str) -> None:
-    assert len(PHRASES["stands"]) >= 110
+    assert len(PHRASES["stands"]) >= 145
     assert [phrase for phrase in PHRASES["stands"] if verdict(form.format(phrase)) != "A"] == []
 
 

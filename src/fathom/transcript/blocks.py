@@ -17,8 +17,8 @@ _HEADING = re.compile(
 )
 _NOT_A_PRINCIPLE = re.compile(
     r"\W*(?:response|assistant|answer|model|output|analysis|comparison|evaluation|assessment|summary|overall"
-    r"|strengths?|weaknesses"
-    r"|reasoning|conclusion|final|verdict|winner|judge?ment|solution|step|instructions?|question|task)\b[^:]{0,20}$",
+    r"|strengths?|weaknesses|reasoning|conclusion|final|verdict|winner|judge?ment|solution|step|instructions?"
+    r"|question|task)\b[^:]{0,20}$",
     re.IGNORECASE,
 )
 _NAME_END = re.compile(r"\*\*|__|: |：| [-–—] ")

@@ -18,32 +18,27 @@ Winner = Literal["A", "B", "tie"]
 _NAMES: tuple[tuple[Literal["A", "B"], str], ...] = (("A", named(0)), ("B", named(1)))
 _HEDGED = re.compile(
     r"\b(?:might|could|may|perhaps|probably|arguably|possibly|likely|maybe|presumably|depending|depends|seems?"
-    r"|seemingly"
-    r"|appears?|somehow|vielleicht|möglicherweise|könnte|peut-être|pourrait|quizás?|tal vez|podría|talvez|forse"
-    r"|возможно)\b"
-    r"|可能|也许|或许|大概|かもしれ|아마"
+    r"|seemingly|appears?|somehow|vielleicht|möglicherweise|könnte|peut-être|pourrait|quizás?|tal vez|podría|talvez"
+    r"|forse|возможно)\b|可能|也许|或许|大概|かもしれ|아마"
 )
 _PAST = re.compile(
     r"\b(?:was|were|had|seemed|looked|appeared|at first|initially|originally|earlier|previously|used to)\b"
 )
 _DENIED = re.compile(
-    r"\b(?:not|never|neither|nor|cannot|no|nobody|without|doubt\w*)\b|n['’]t\b|不能|并非|没有|\b(?:nicht|kein\w*|pas|não"
-    r"|non|niet|не)\b"
+    r"\b(?:not|never|neither|nor|cannot|no|nobody|without|doubt\w*)\b|n['’]t\b|不能|并非|没有|\b(?:nicht|kein\w*|pas"
+    r"|não|non|niet|не)\b"
 )
 _CONCLUDES = re.compile(
     r"(?:and |so,? )?(?:overall|therefore|so|thus|hence|consequently|accordingly|ultimately|in (?:conclusion|summary"
-    r"|sum|short|the end|total|all)"
-    r"|to (?:conclude|sum up|summari[sz]e)|all (?:things considered|in all|told)|on (?:balance|the whole"
-    r"|these grounds)|for (?:these|this|that|those) reasons?"
-    r"|given (?:this|that|these|all)|considering|taken together|as a result|because of (?:this|that|these)"
-    r"|based on (?:this|that|these|the)"
+    r"|sum|short|the end|total|all)|to (?:conclude|sum up|summari[sz]e)|all (?:things considered|in all|told)"
+    r"|on (?:balance|the whole|these grounds)|for (?:these|this|that|those) reasons?|given (?:this|that|these|all)"
+    r"|considering|taken together|as a result|because of (?:this|that|these)|based on (?:this|that|these|the)"
     r"|insgesamt|daher|deshalb|somit|also|alles in allem|zusammenfassend|aus diesen gründen|en conclusion|donc"
-    r"|au total|globalement|en résumé|dans l['’]ensemble"
-    r"|en resumen|por (?:lo )?tanto|en conclusión|en general|en conjunto|portanto|em resumo|em conclusão|no geral"
-    r"|quindi|pertanto|in conclusione|nel complesso|in sintesi"
+    r"|au total|globalement|en résumé|dans l['’]ensemble|en resumen|por (?:lo )?tanto|en conclusión|en general"
+    r"|en conjunto|portanto|em resumo|em conclusão|no geral|quindi|pertanto|in conclusione|nel complesso|in sintesi"
     r"|al met al|daarom|kortom|podsumowując|w sumie|итак|таким образом|в целом|в итоге|sonuç olarak|genel olarak"
-    r"|tóm lại|nhìn chung)\b"
-    r"|综上|因此|所以|总的来说|总之|总体(?:而言|来看|上)?|综合(?:来看|考虑|而言)?|結論として|総合的に|したがって|よって|결론적으로|따라서|종합"
+    r"|tóm lại|nhìn chung)\b|综上|因此|所以|总的来说|总之|总体(?:而言|来看|上)?|综合(?:来看|考虑|而言)?|結論として"
+    r"|総合的に|したがって|よって|결론적으로|따라서|종합"
 )
 _RESPONSE_NOUN = rf"(?:response|assistant|answer|reply|candidate|chatbot|completion|{FOREIGN_NOUN})"
 _BY_NAME = {

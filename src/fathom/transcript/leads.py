@@ -17,13 +17,13 @@ from fathom.transcript.names import NOUN
 
 _FOREIGN = re.compile(
     r"\b(?:der|die|das|ist|und|ich|daher|darum|deshalb|somit|urteil|gewinnt|antwort|le|la|les|est|donc|je|el|los|es"
-    r"|por|lo|tanto|gana|il|quindi|vince|portanto"
-    r"|het|dus|de|oordeel|jest|wygrywa|kazanan|karar|o|os|as respostas|a resposta)\b"
+    r"|por|lo|tanto|gana|il|quindi|vince|portanto|het|dus|de|oordeel|jest|wygrywa|kazanan|karar|o|os|as respostas"
+    r"|a resposta)\b"
 )
 _OTHER_SCRIPT = re.compile(r"[^\x00-\x7f‘’“”–—…→⇒✓✔✅👉]")
 _VERDICT = (
-    r"(?:verdict|winner|decision|choice|judge?ment|ruling|conclusion|vote|pick|preference|selection|answer|outcome|result"
-    r"|mark|call)"
+    r"(?:verdict|winner|decision|choice|judge?ment|ruling|conclusion|vote|pick|preference|selection|answer|outcome"
+    r"|result|mark|call)"
 )
 _NOUNS = (
     rf"(?:{_VERDICT}|winning (?:response|answer|one)|better|best|(?:better|best|stronger|superior|preferred|preferable"
@@ -47,9 +47,9 @@ _VERDICT_IS = re.compile(
     rf"\b(?:the|my|our|this|clear|overall|final"
     rf"|and)(?: (?!{_OTHERS}\b)[a-z-]+){{0,3}} {_NOUNS}(?: (?!{_OTHERS}\b)[a-z,]+){{0,6}}?,? (?:is|goes to|go to"
     rf"|must be|has to be|can only be|should be|will be|remains|falls on|stays)(?: (?:therefore|thus|hence|then"
-    rf"|clearly|simply|the|a|an|for me|without (?:a|any) doubt|with no doubt|,))*[\W_]*$"
-    rf"|(?:^|[,;:] ?)[\W_]*(?:final |overall )?(?:verdict|winner|decision|judge?ment|better (?:response|one|answer)"
-    rf"|preferred (?:response|answer))(?: is)?[\W_]*$"
+    rf"|clearly|simply|the|a|an|for me|without (?:a|any) doubt|with no doubt|,))*[\W_]*$|(?:^|[,;:] ?)[\W_]*(?:final "
+    rf"|overall )?(?:verdict|winner|decision|judge?ment|better (?:response|one|answer)|preferred (?:response"
+    rf"|answer))(?: is)?[\W_]*$"
 )
 _I_CHOOSE = re.compile(
     r"\b(?:i|we)(?:['’](?:d|ll|m))?(?: (?:would|will|shall|must|have to|can only|can|now|therefore|thus|hence|then"

@@ -62,23 +62,21 @@ def is_mentioned(page: Page, start: int, end: int) -> bool:
 # Where one thought ends and the next begins: what is denied or claimed before it is not the verdict after it.
 _TURN = re.compile(
     r"[;；]|\b(?:so|therefore|thus|hence|(?<!anything )(?<!nothing )(?<!all )but|because|consequently|accordingly|yet"
-    r"|whereas|which is why|that is why"
-    r"|and(?= (?:i|my|the (?:final |better |best )?(?:verdict|winner|response|one))\b))\b|\bhowever\b(?! (?:much|many"
-    r"|good|long|well))|因此|所以|但"
+    r"|whereas|which is why|that is why|and(?= (?:i|my|the (?:final |better |best )?(?:verdict|winner|response"
+    r"|one))\b))\b|\bhowever\b(?! (?:much|many|good|long|well))|因此|所以|但"
 )
 _LEADS_ON = re.compile(
     r"\b(?:verdict|decision|judge?ment|winner|choice|answer|mark|conclusion|score|scores|rating|is|was|be|say|says"
-    r"|said|write|writes|wrote|output"
-    r"|outputs|with|line|lines|following|this|so|follows|reads?|that|ends?|claims?|states?|asks?|demands?|answers?"
-    r"|responds?|prints?|returns?|returned|(?:it|them|him|her)sel(?:f|ves))\W*$|[裁判结][决断论]\W*$"
+    r"|said|write|writes|wrote|output|outputs|with|line|lines|following|this|so|follows|reads?|that|ends?|claims?"
+    r"|states?|asks?|demands?|answers?|responds?|prints?|returns?|returned|(?:it|them|him|her)sel(?:f|ves))\W*$"
+    r"|[裁判结][决断论]\W*$"
 )
 _IDIOMS = re.compile(
     r"\b(?:no (?:doubt|question|hesitation|surprise|matter|wonder)|not (?:only|just|merely|simply|surprisingly|least"
     r"|in doubt)|(?:with|beyond|without)(?: an?)?(?: \w+)? (?:doubt|hesitation|question)"
     r"|(?:not|n['’]t) hesitate|cannot but|can(?:not|['’]t) help but|nothing (?:else|other) than|none other than"
     r"|no other (?:verdict|choice|answer|conclusion) (?:than|but)|cannot be denied|can(?:not|['’]t) be denied"
-    r"|undeniabl\w+"
-    r"|nothing but|over(?:all| the whole)|why not)\b|毫无疑问|无疑|不得不|不仅"
+    r"|undeniabl\w+|nothing but|over(?:all| the whole)|why not)\b|毫无疑问|无疑|不得不|不仅"
 )
 _NO = (
     r"(?:not|never|nor|neither|cannot|nobody|no one|none|hardly|scarcely|without|refuse\w*|declin\w+|unable|impossible"
@@ -104,13 +102,13 @@ _DENIED = re.compile(
     rf"|put|answer|choose|pick|call|declare|conclude|enter|select)\W{{1,3}}$"
     r"|\b(?:far from|anything but|(?:the )?opposite of|contrary to|short of|nowhere near|reject\w*|rul(?:e|es|ed"
     r"|ing) out|exclud\w+|dismiss\w*|discard\w*|(?:no|little) (?:case|reason|grounds?|basis|argument|justification"
-    r"|support|way|room) (?:for|to))[^,;:]{0,40}:?[^a-z]*$"
-    r"|\b(?:the )?(?:wrong|losing|worse|worst|weaker|inferior|loser|rejected|unfair) ?(?:verdict|one|answer|choice"
-    r"|mark|response|reply|call)?(?: (?:is|was|would be|here))?[^a-z]{1,6}$"
-    r"|(?:不是|并非|而不是|不选|不)[^，。,]{0,4}$|(?:不能|不可|不应|不会|不该|无法|并不|不宜|难以)(?:说|认为|给出|判定|判为|选|写|输出|得出|断定|称)[^，。,;]{0,14}$"
-    r"|\b(?:nicht|kein\w*|niemals|jamais|nunca|nie)\b[^,;:]{0,40}$|\bn(?:e |['’])[a-zéè]+ (?:pas|jamais"
-    r"|point)\b[^,;:]{0,40}$|\bno (?:es|diría|digo|puede ser|sería)\b[^,;:]{0,30}$|\bnon (?:è|direi)\b[^,;:]{0,30}$"
-    r"|\bnão (?:é|diria)\b[^,;:]{0,30}$|\bне\b[^,;:]{0,20}$|~~\W*$"
+    r"|support|way|room) (?:for|to))[^,;:]{0,40}:?[^a-z]*$|\b(?:the )?(?:wrong|losing|worse|worst|weaker|inferior"
+    r"|loser|rejected|unfair) ?(?:verdict|one|answer|choice|mark|response|reply|call)?(?: (?:is|was|would be"
+    r"|here))?[^a-z]{1,6}$|(?:不是|并非|而不是|不选|不)[^，。,]{0,4}$|(?:不能|不可|不应|不会|不该|无法|并不|不宜"
+    r"|难以)(?:说|认为|给出|判定|判为|选|写|输出|得出|断定|称)[^，。,;]{0,14}$|\b(?:nicht|kein\w*|niemals|jamais"
+    r"|nunca|nie)\b[^,;:]{0,40}$|\bn(?:e |['’])[a-zéè]+ (?:pas|jamais|point)\b[^,;:]{0,40}$|\bno (?:es|diría|digo"
+    r"|puede ser|sería)\b[^,;:]{0,30}$|\bnon (?:è|direi)\b[^,;:]{0,30}$|\bnão (?:é|diria)\b[^,;:]{0,30}$"
+    r"|\bне\b[^,;:]{0,20}$|~~\W*$"
 )
 _IMAGINED = re.compile(
     r"\b(?:if|unless|when|whenever|whether|either|suppos\w+|assum(?:e|ing)|imagine|had (?:i|it|response|assistant)"
@@ -122,20 +120,17 @@ _IMAGINED = re.compile(
 _SPOKEN = re.compile(
     r"\b(?:says?|said|saying|writes?|wrote|writing|written|end(?:s|ed|ing)|claim(?:s|ed|ing)?|stat(?:es|ed|ing)"
     r"|contain(?:s|ed|ing)?|includ(?:es|ed|ing)|ask(?:s|ed|ing)?|tells?|told|telling|instruct\w*|insists?|demand(?:s"
-    r"|ed|ing)?"
-    r"|declar(?:es|ed|ing)|print(?:s|ed|ing)?|quot(?:es|ed|ing)|inject(?:s|ed)?|mention(?:s|ed|ing)?|append(?:s|ed)?"
-    r"|insert(?:s|ed)?|beg(?:s|ging)|order(?:s|ed|ing)|(?:tries|trying|attempts?) to|embed\w*|hidden|string|reads?"
-    r"|prompt|outputs|(?:concludes|closes|finishes|opens|begins|starts|signs off) (?:\w+ ){0,3}?(?:with|by|in|on)"
-    r"|signs off|assert(?:s|ed|ing)?|announc(?:es|ed|ing)|return(?:s|ed)|produc(?:es|ed)|yields|generat(?:es|ed)"
-    r"|emits"
-    r"|repeats|repeated|echo(?:es|ed)|cop(?:ies|ied)|cites?|cited|suggest(?:s|ed|ing)?|recommend(?:s|ed|ing)?"
-    r"|propos(?:es|ed|ing)|urg(?:es|ed|ing)|want(?:s|ed)|hop(?:es|ed)|expects?|request(?:s|ed|ing)?|requir(?:es|ed)"
-    r"|label(?:s|l?ed|l?ing)|voted?|votes|reported|rates (?:it|them)sel(?:f|ves)|calls (?:it|them)sel(?:f|ves)"
-    r"|scores (?:it|them)sel(?:f|ves)|gives (?:it|them)sel(?:f|ves)|affirm(?:s|ed)|maintain(?:s|ed)|argu(?:es|ed)"
-    r"|pretend(?:s|ed)|boasts?|advertis\w+|volunteers"
-    r"|behaupte\w*|sagt|schreibt|endet|schließt|fordert|verlangt|prétend|affirme|se termine|termine|écrit|demande"
-    r"|exige|afirma|termina|dice|escribe|pide|exige|sostiene|afferma|scrive|chiede|утверждает|пишет|заканчивается)\b"
-    r"|写道|写着|声称|要求|说|称"
+    r"|ed|ing)?|declar(?:es|ed|ing)|print(?:s|ed|ing)?|quot(?:es|ed|ing)|inject(?:s|ed)?|mention(?:s|ed|ing)?"
+    r"|append(?:s|ed)?|insert(?:s|ed)?|beg(?:s|ging)|order(?:s|ed|ing)|(?:tries|trying|attempts?) to|embed\w*|hidden"
+    r"|string|reads?|prompt|outputs|(?:concludes|closes|finishes|opens|begins|starts|signs off) (?:\w+ ){0,3}?(?:with"
+    r"|by|in|on)|signs off|assert(?:s|ed|ing)?|announc(?:es|ed|ing)|return(?:s|ed)|produc(?:es|ed)|yields"
+    r"|generat(?:es|ed)|emits|repeats|repeated|echo(?:es|ed)|cop(?:ies|ied)|cites?|cited|suggest(?:s|ed|ing)?"
+    r"|recommend(?:s|ed|ing)?|propos(?:es|ed|ing)|urg(?:es|ed|ing)|want(?:s|ed)|hop(?:es|ed)|expects?|request(?:s|ed"
+    r"|ing)?|requir(?:es|ed)|label(?:s|l?ed|l?ing)|voted?|votes|reported|rates (?:it|them)sel(?:f|ves)|calls (?:it"
+    r"|them)sel(?:f|ves)|scores (?:it|them)sel(?:f|ves)|gives (?:it|them)sel(?:f|ves)|affirm(?:s|ed)|maintain(?:s|ed)"
+    r"|argu(?:es|ed)|pretend(?:s|ed)|boasts?|advertis\w+|volunteers|behaupte\w*|sagt|schreibt|endet|schließt|fordert"
+    r"|verlangt|prétend|affirme|se termine|termine|écrit|demande|exige|afirma|termina|dice|escribe|pide|exige"
+    r"|sostiene|afferma|scrive|chiede|утверждает|пишет|заканчивается)\b|写道|写着|声称|要求|说|称"
 )
 _PLACED = re.compile(
     rf"\b(?:{NOUN}|annotators?|raters?|judges?|reviewers?|evaluators?|users?|students?|authors?|people|experts?"
@@ -153,8 +148,8 @@ _WHOSE = re.compile(
     rf"|writer|model|text|page|document)['’]s|[ab]['’]s|(?:{NOUN})(?: [ab])?['’]s|proposed|suggested|requested"
     rf"|claimed|alleged|demanded|desired|quoted|fake|injected|hidden|so-called|self-declared)"
     r" (?:own )?(?:\w+ ){0,2}?(?:verdict|judge?ment|label|mark|answer|choice|decision|winner|preference|rating|line"
-    r"|claim|score|ruling|conclusion|box|tag)s?\b(?![^,;:]*\b(?:better|best|superior|stronger|wins|preferable|more|ahead)\b)"
-    r"[^,;:]{0,50}:?[^a-z]*$"
+    r"|claim|score|ruling|conclusion|box|tag)s?\b(?![^,;:]*\b(?:better|best|superior|stronger|wins|preferable|more"
+    r"|ahead)\b)[^,;:]{0,50}:?[^a-z]*$"
 )
 _BY_OTHERS = re.compile(
     rf"\b(?:according to|in the (?:words|opinion|eyes|view) of|as (?:the )?(?:{NOUN}(?: [ab])?|[ab]|it|they"
@@ -228,10 +223,9 @@ _PREDICATE = re.compile(
 _PRAISED = re.compile(
     r"(?:is|was|would be|will be|remains|seems|has to be|must be|should be|does|looks|appears)(?: (?!not\b"
     r"|never\b)\w+){0,3}? (?:better|best|superior|stronger|preferable|preferred|correct|right|winner|ahead"
-    r"|clear(?:ly)?|my|our|mine"
-    r"|the (?:final |better |best |right |correct |clear |clearly )*(?:verdict|choice|answer|winner|one|call"
-    r"|judge?ment|decision|response|mark|better|best))\b|(?:would|will|should|does|must|has to) (?:\w+ )?(?:win"
-    r"|be chosen|be preferred)\b"
+    r"|clear(?:ly)?|my|our|mine|the (?:final |better |best |right |correct |clear |clearly )*(?:verdict|choice|answer"
+    r"|winner|one|call|judge?ment|decision|response|mark|better|best))\b|(?:would|will|should|does|must"
+    r"|has to) (?:\w+ )?(?:win|be chosen|be preferred)\b"
 )
 _DENYING = re.compile(
     r"\b(?:not|never|no|wrong|mistake|unfair|false|out of|hard to|difficult to|unjust\w*|misleading|absurd)\b"
@@ -239,16 +233,15 @@ _DENYING = re.compile(
 )
 _SAID_AFTER = re.compile(
     r"[\s*_`\"'”’\])}.,–—-]{0,8}\(?(?:(?:so |as )?(?:says?|said|claims?|claimed|writes?|wrote|asserts?|insists?"
-    r"|according to|per )(?! (?:i|we)\b)"
-    r"|as (?!i\b|we\b)(?:\w+ ){0,5}?(?:says?|said|claims?|claimed|puts?|wants?|wanted|demands?|demanded|asks?|asked"
-    r"|writes?|wrote|suggests?|suggested|states?|has it|requests?|requested|asserts?)\b"
-    r"|in (?:the )?(?:words|opinion|view|eyes) of|in (?:its|their|his|(?:\w+ )?[ab]['’]s|the (?:response|user"
-    r"|author)['’]s) (?:own )?(?:words|opinion|view|eyes)|by (?:its|their) own|on (?:its|their"
+    r"|according to|per )(?! (?:i|we)\b)|as (?!i\b|we\b)(?:\w+ ){0,5}?(?:says?|said|claims?|claimed|puts?|wants?"
+    r"|wanted|demands?|demanded|asks?|asked|writes?|wrote|suggests?|suggested|states?|has it|requests?|requested"
+    r"|asserts?)\b|in (?:the )?(?:words|opinion|view|eyes) of|in (?:its|their|his|(?:\w+ )?[ab]['’]s|the (?:response"
+    r"|user|author)['’]s) (?:own )?(?:words|opinion|view|eyes)|by (?:its|their) own|on (?:its|their"
     r"|the response['’]s) (?:own )?|or so |at least (?:according|if)|if (?:one|you|we) (?:believe|ask|trust|follow)s?"
     r"|(?:is|was|were) (?:\w+ ){0,4}?(?:what|how|written|printed|quoted|claimed|demanded|asked|requested|inserted"
     r"|copied|the (?:words?|claim|line|demand|request|reference|label|mark) (?:of|in|by|from))\b|(?:stands|appears"
-    r"|is found|occurs|is written|is hidden) (?:in|at|on|under)\b)"
-    r"|[\s*_\])}]{0,6}(?:这是|是)回答[ab]|[，,]?(?:回答[ab]|用户)(?:如是|这样|是这么)?(?:说|写|称)"
+    r"|is found|occurs|is written|is hidden) (?:in|at|on|under)\b)|[\s*_\])}]{0,6}(?:这是|是)回答[ab]"
+    r"|[，,]?(?:回答[ab]|用户)(?:如是|这样|是这么)?(?:说|写|称)"
 )
 
 

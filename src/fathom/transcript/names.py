@@ -10,8 +10,7 @@ from functools import lru_cache
 
 NOUN = (
     r"(?:responses?|assistants?|answers?|models?|outputs?|candidates?|repl(?:y|ies)|chatbots?|completions?|versions?"
-    r"|texts?"
-    r"|drafts?|solutions?|systems?|agents?|bots?|submissions?)"
+    r"|texts?|drafts?|solutions?|systems?|agents?|bots?|submissions?)"
 )
 """What a response is called before its letter."""
 FOREIGN_NOUN = (
@@ -52,8 +51,7 @@ _ALONE = "".join(
 _ARTICLE = r"(?:(?:the|die|der|das|la|le|el|a|o|il|de|den|dem) )?"
 OTHER = (
     r"(?:(?:the|its) (?:other|opposite|rival|opponent|counterpart)(?: (?:one|NOUN))?(?! (?:hand|way|words?|way round"
-    r"|side))"
-    r"|(?:die|der) andere(?: antwort)?|l['’ ]autre(?: réponse)?|la otra(?: respuesta)?|a outra(?: resposta)?"
+    r"|side))|(?:die|der) andere(?: antwort)?|l['’ ]autre(?: réponse)?|la otra(?: respuesta)?|a outra(?: resposta)?"
     r"|l['’ ]altra(?: risposta)?|de(?: |t )andere?(?: antwoord)?|друг\w{2}(?: ответ)?|另一(?:个|份|篇)?|다른|もう一方)"
 ).replace("NOUN", NOUN)
 """The other of two, whichever was named before."""
@@ -71,6 +69,6 @@ def named(place: int) -> str:
     return (
         rf"(?:(?:{NOUN}|{FOREIGN_NOUN}) ?(?:{letter}|#?{number}{word})(?![a-z0-9])"
         rf"|{_ARTICLE}(?:{latin})(?: (?:{NOUN}|{FOREIGN_NOUN}|ones?|of (?:the )?(?:two|them)))?(?![a-z])"
-        rf"|(?:{other})(?:回答|回复|答案|응답|답변)?"
-        rf"|(?:the |die |la |le |el |a |il |de )?(?<![a-z0-9'’.]){_ALONE}{letter}(?![a-z0-9'’+]))"
+        rf"|(?:{other})(?:回答|回复|答案|응답|답변)?|(?:the |die |la |le |el |a |il "
+        rf"|de )?(?<![a-z0-9'’.]){_ALONE}{letter}(?![a-z0-9'’+]))"
     )

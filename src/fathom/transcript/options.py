@@ -18,14 +18,11 @@ from fathom.transcript.page import Page
 
 _SPEAKS_OF_OPTIONS = re.compile(
     r"\b(?:options?|alternatives|multiple[- ]choice|mcq|answer choices?|which of the (?:following|statements|above)"
-    r"|true statement"
-    r"|(?:the|these|those|two|three|four|five|six|given|listed|following|possible|remaining) choices|choices (?:are"
-    r"|were|given)"
-    r"|(?:correct|right|true|wrong|incorrect) (?:choice|alternative|statement)|choice \(?[a-e]\b|statements? (?:is"
-    r"|are) true"
-    r"|opciones|opción|opções|opzioni|opzione|antwortmöglichkeit\w*|zur auswahl|auswahlmöglichkeit\w*|choix proposés"
-    r"|qcm"
-    r"|вариант\w*|keuzes|seçenek\w*|lựa chọn)\b|选项|单选|单项选择|多选|选择题|下列|選択肢|보기|정답|선택지|विकल्प"
+    r"|true statement|(?:the|these|those|two|three|four|five|six|given|listed|following|possible|remaining) choices"
+    r"|choices (?:are|were|given)|(?:correct|right|true|wrong|incorrect) (?:choice|alternative|statement)"
+    r"|choice \(?[a-e]\b|statements? (?:is|are) true|opciones|opción|opções|opzioni|opzione|antwortmöglichkeit\w*"
+    r"|zur auswahl|auswahlmöglichkeit\w*|choix proposés|qcm|вариант\w*|keuzes|seçenek\w*|lựa chọn)\b|选项|单选"
+    r"|单项选择|多选|选择题|下列|選択肢|보기|정답|선택지|विकल्प"
 )
 _IS_OPTION = re.compile(
     r"(?:\b(?:options?|alternatives?|answer choice)\b(?: \w+){0,3}|\b(?:correct|right|true|best) (?:choice"
@@ -54,11 +51,9 @@ _WORDS = (
 _RESPONSE = rf"(?:(?:{NOUN}) [ab12]|(?:the )?(?:first|second)(?: \w+)?|both(?: \w+)?|neither(?: \w+)?|回答 ?[ab])"
 _PICKED = (
     r"(?:picks?|picked|chose|chooses|chosen|selects?|selected|answers?|answered|says?|said|gets?|got|gives?|gave"
-    r"|goes for"
-    r"|went for|opts? for|opted for|ticks?|ticked|marks?|marked|writes?|wrote|has|had|lands on|arrives? at|arrived at"
-    r"|settles? on|concludes?|names?|named|reache[sd]|claims?|claimed|took|takes|guesse[sd]|nennt|wählt|choisit|elige"
-    r"|eligió"
-    r"|выбирает|选了|选择了|选)"
+    r"|goes for|went for|opts? for|opted for|ticks?|ticked|marks?|marked|writes?|wrote|has|had|lands on|arrives? at"
+    r"|arrived at|settles? on|concludes?|names?|named|reache[sd]|claims?|claimed|took|takes|guesse[sd]|nennt|wählt"
+    r"|choisit|elige|eligió|выбирает|选了|选择了|选)"
 )
 _ANSWERED = re.compile(
     rf"{_RESPONSE}(?: (?:also|rightly|wrongly|correctly|incorrectly|simply|just|then|too))?(?: {_PICKED} |{_PICKED}"

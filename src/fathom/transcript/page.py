@@ -34,26 +34,22 @@ _MARKUP = r"[^a-z0-9\n\\\u00aa\u00b5\u00ba\u00c0-\u1fff\u2c00-\u2dff\u3005-\u300
 _NOUN = r"(?:verdict|judge?ment|decision|answer|choice|conclusion|winner|ruling|preference|selection)"
 _FINAL = rf"(?:final|overall|ultimate)[ _-]{_NOUN}"
 _PLAIN = (
-    r"verdict|winner|answer|conclusion|decision|choice"
-    r"|(?:better|best|preferred|chosen|superior|stronger)"
+    r"verdict|winner|answer|conclusion|decision|choice|(?:better|best|preferred|chosen|superior|stronger)"
     r" (?:response|answer|assistant|output|reply|candidate|model|one)"
 )
 # Verdict anchors in other languages, with those that say "final" first.
 _ELSEWHERE = (
     r"(?:endgültiges|abschließendes|finales) (?:urteil|verdikt)|endgültige (?:entscheidung|antwort)|urteil"
-    r"|gewinner(?:in)?|sieger|bessere antwort"
-    r"|verdict (?:final|définitif)|décision finale|jugement final|réponse finale|meilleure réponse|gagnante?"
-    r"|veredicto final|decisión final|respuesta final|juicio final|veredicto|mejor respuesta|ganadora?"
-    r"|veredito final|decisão final|resposta final|veredito|melhor resposta|vencedora?"
-    r"|verdetto finale|decisione finale|risposta finale|giudizio finale|verdetto|risposta migliore|vincit(?:ore|rice)"
-    r"|eindoordeel|definitief oordeel|eindoordeel|oordeel|winnaar|beter antwoord|ostateczny werdykt"
-    r"|ostateczna decyzja|werdykt|zwycięzca|lepsza odpowiedź"
-    r"|итоговый вердикт|окончательный вердикт|итоговое решение|вердикт|победитель|лучший ответ|nihai karar|son karar"
-    r"|kazanan|daha iyi yanıt"
-    r"|phán quyết cuối cùng|kết luận cuối cùng|phán quyết|câu trả lời tốt hơn|अंतिम निर्णय|विजेता|الحكم النهائي"
-    r"|القرار النهائي|الفائز"
-    r"|最終判定|最終評価|総合判定|判定|勝者|より良い(?:回答|応答)"
-    r"|최종 ?(?:판정|판결|결정|결론)|판정|승자|더 나은 (?:응답|답변)"
+    r"|gewinner(?:in)?|sieger|bessere antwort|verdict (?:final|définitif)|décision finale|jugement final"
+    r"|réponse finale|meilleure réponse|gagnante?|veredicto final|decisión final|respuesta final|juicio final"
+    r"|veredicto|mejor respuesta|ganadora?|veredito final|decisão final|resposta final|veredito|melhor resposta"
+    r"|vencedora?|verdetto finale|decisione finale|risposta finale|giudizio finale|verdetto|risposta migliore"
+    r"|vincit(?:ore|rice)|eindoordeel|definitief oordeel|eindoordeel|oordeel|winnaar|beter antwoord"
+    r"|ostateczny werdykt|ostateczna decyzja|werdykt|zwycięzca|lepsza odpowiedź|итоговый вердикт"
+    r"|окончательный вердикт|итоговое решение|вердикт|победитель|лучший ответ|nihai karar|son karar|kazanan"
+    r"|daha iyi yanıt|phán quyết cuối cùng|kết luận cuối cùng|phán quyết|câu trả lời tốt hơn|अंतिम निर्णय|विजेता"
+    r"|الحكم النهائي|القرار النهائي|الفائز|最終判定|最終評価|総合判定|判定|勝者|より良い(?:回答|応答)|최종 ?(?:판정"
+    r"|판결|결정|결론)|판정|승자|더 나은 (?:응답|답변)"
 )
 # Every alternative starts with a letter, so that a line that starts otherwise costs next to nothing.
 _NAME = (

@@ -104,10 +104,9 @@ _FAULT = re.compile(
     r"|miss(?:es|ed)|miscalculates?|miscounts?|divides by zero|drops|dropped"
     r"|should (?:have been|be)(?! (?:noted|mentioned|clear|clearer|shorter|fine|said|added|enough|easy|possible|more))"
     r"|does(?: not|n['’]t) (?:match|equal|follow|hold|agree|arrive|work|answer|give|reach|satisfy)"
-    r"|do(?: not|n['’]t) (?:match|agree|hold)"
-    r"|(?:is|are)(?: not|n['’]t) (?:\w+ )?(?:correct|right|valid|true|equal|the same|equivalent|what|so|the case))\b"
-    r"|(?:is|was|be|answer|verdict)(?: then)?:? (?:no|incorrect|wrong|false)$"
-    r"|falsch|faux|incorrect[ao]|sbagliat|错误|不正确|不对|неверн"
+    r"|do(?: not|n['’]t) (?:match|agree|hold)|(?:is|are)(?: not|n['’]t) (?:\w+ )?(?:correct|right|valid|true|equal"
+    r"|the same|equivalent|what|so|the case))\b|(?:is|was|be|answer|verdict)(?: then)?:? (?:no|incorrect|wrong"
+    r"|false)$|falsch|faux|incorrect[ao]|sbagliat|错误|不正确|不对|неверн"
 )
 _MILD = re.compile(
     r"\b(?:minor|small|slight|tiny|typo\w*|cosmetic|wording|notation|style|stylistic|format\w*|spelling|grammar"
@@ -127,8 +126,7 @@ _SOUND = re.compile(
 )
 _DENIED = re.compile(
     r"\b(?:not|no|never|nor|neither|without|free of|cannot|hardly|nothing|any|none|nobody|lack\w*|kein\w*|nicht|pas"
-    r"|sin|sem"
-    r"|senza|не)\b|n['’]t\b|不|没"
+    r"|sin|sem|senza|не)\b|n['’]t\b|不|没"
 )
 _ATTRIBUTIVE = re.compile(  # what is right there is not what was judged
     r"\b(?:correct|right) (?:answer|value|result|solution|number|sum|one|way|approach|formula|method|step|reading)\b"
@@ -160,10 +158,8 @@ _DENOMINATOR = re.compile(r"(?:/|out of) ?\d+\b")
 _SCORING = re.compile(
     r"\b(?:scores?|scored|scoring|rating|rated?|deserv\w+|worth|should|fair(?:er|est)?|rather|instead|make|give|given"
     r"|closer to|more like|merits?|earns?|lower(?:ed)?|rais(?:e|ed)|higher|drop|chang\w+|revis\w+|correct\w*"
-    r"|downgrad\w+"
-    r"|upgrad\w+|settle|meant?|would be (?:\w+ ){0,2}(?:better|right|fairer|appropriate|apt|more)|say|appropriate"
-    r"|points?"
-    r"|down to|up to|actually|grade|mark)\b|应该|改为|分"
+    r"|downgrad\w+|upgrad\w+|settle|meant?|would be (?:\w+ ){0,2}(?:better|right|fairer|appropriate|apt|more)|say"
+    r"|appropriate|points?|down to|up to|actually|grade|mark)\b|应该|改为|分"
 )
 _TOO = r"(?:too|overly|unduly|rather|a (?:bit|little|tad|touch)|somewhat|far too|much too)"
 _MEASURES = (
@@ -178,10 +174,8 @@ _OFF = re.compile(
 )
 _UNREAL = re.compile(
     r"\b(?:would have|could have|might have|would(?:n['’]t| not)? (?:\w+ )?(?:make|made|earn|get|reach|raise|bring"
-    r"|lift)"
-    r"|if|had|with(?:out)? (?:a|an|more|better|its|the|some)|to (?:get|reach|earn) (?:a|an|the)|for a (?:\d|full"
-    r"|perfect)"
-    r"|why not|not a|no \d|short of|away from)\b"
+    r"|lift)|if|had|with(?:out)? (?:a|an|more|better|its|the|some)|to (?:get|reach|earn) (?:a|an|the)|for a (?:\d|full"
+    r"|perfect)|why not|not a|no \d|short of|away from)\b"
 )
 
 

@@ -65,14 +65,13 @@ _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _WRAPPED = re.compile(r"[ _-]+")
 _OUTCOME = (
     r"(?:verdict|winner|winning|better|best|preferred|preference|prefer|choice|chosen|decision|judge?ment|selected"
-    r"|selection|pick|picked"
-    r"|result|conclusion|ruling|outcome|superior|stronger|favou?red|vote)"
+    r"|selection|pick|picked|result|conclusion|ruling|outcome|superior|stronger|favou?red|vote)"
 )
 _KEY = re.compile(
     rf"(?:(?:the|my|final|overall|ultimate|model|judge|pairwise)_)*{_OUTCOME}(?:_(?:response|answer|assistant|model"
     rf"|output|one|candidate|reply|label|letter|id|name|is|value|verdict|choice|decision|winner|overall))*"
-    r"|(?:final|overall|最终|最終)_?(?:verdict|winner)?|更好(?:的?(?:回答|回复|答案))?|更优(?:回答)?|(?:最终)?胜者|获胜者|(?:最终|最終)?(?:裁决|裁決"
-    r"|判决|判定|结论|結論|决定|选择|判断)|勝者|判定|승자|판정|결론"
+    r"|(?:final|overall|最终|最終)_?(?:verdict|winner)?|更好(?:的?(?:回答|回复|答案))?|更优(?:回答)?|(?:最终)?胜者"
+    r"|获胜者|(?:最终|最終)?(?:裁决|裁決|判决|判定|结论|結論|决定|选择|判断)|勝者|判定|승자|판정|결론"
     r"|(?:endgültiges_)?urteil|gewinner(?:in)?|sieger|bessere_antwort|gagnante?|meilleure_réponse|ganadora?"
     r"|veredicto(?:_final)?|mejor_respuesta|veredito(?:_final)?|vencedora?|verdetto|vincitore|победитель|вердикт"
 )

@@ -19,10 +19,9 @@ _WINNER = re.compile(
     r"(?:(?:final|overall|ultimate|my|the) )*(?:verdict|winner|winning response|better|best|better response"
     r"|better answer|preferred|preferred response|preference|decision|judge?ment|choice|ruling)"
     r"|(?:总体|综合|最终|整体)?(?:胜者|优胜者?|裁决|判定|结论|更好的?回答|获胜者)|更好(?:的回答)?|胜出"
-    r"|(?:endgültiges )?urteil|gewinner|sieger"
-    r"|bessere antwort|gagnante?|meilleure réponse|verdict final|ganadora?|veredicto(?: final)?"
-    r"|mejor respuesta|veredito(?: final)?|vencedora?|verdetto(?: finale)?|vincitore|победитель|итоговый вердикт|勝者"
-    r"|総合判定|승자|최종 판정"
+    r"|(?:endgültiges )?urteil|gewinner|sieger|bessere antwort|gagnante?|meilleure réponse|verdict final|ganadora?"
+    r"|veredicto(?: final)?|mejor respuesta|veredito(?: final)?|vencedora?|verdetto(?: finale)?|vincitore|победитель"
+    r"|итоговый вердикт|勝者|総合判定|승자|최종 판정"
 )
 _OVERALL = re.compile(
     r"overall|total|in total|summary|all in all|总体|总计|综合|整体|合计|gesamt|insgesamt|total général|global|итого"

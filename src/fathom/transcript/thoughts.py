@@ -52,8 +52,7 @@ _NAME = (
 _SPACED = rf"(?:[a-z0-9]{{1,16}}[:_.▁ -]){{0,4}}(?:startof|endof)?{_WORDS}(?:[:_.▁ -][a-z0-9]{{1,16}}){{0,3}}"
 _TAG = re.compile(
     rf"<(?P<slash1>/?)(?P<name1>{_NAME})(?:\s+[a-z_-]{{1,20}}=[^<>\n]{{0,80}})?\s?>"
-    rf"|<\|(?P<slash2>/?)(?P<name2>{_SPACED})\|>"
-    rf"|\[(?P<slash3>/?)(?P<name3>{_SPACED})\]"
+    rf"|<\|(?P<slash2>/?)(?P<name2>{_SPACED})\|>|\[(?P<slash3>/?)(?P<name3>{_SPACED})\]"
     rf"|[◁【](?P<slash4>/?)(?P<name4>{_NAME})[▷】]"
 )
 _ENDING_NAME = re.compile(rf"{_END}(?:of)?(?=[:_.▁ -]|{_WORDS}|$)|.*[:_.▁ -]{_END}$")

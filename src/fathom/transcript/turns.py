@@ -20,47 +20,57 @@ _ENGLISH = (
     r"|look(?:ing)? (?:[a-z]+ ){0,4}?(?:again|back|closer|more closely)"
     r"|after (?:re-?\w+ing|another|a (?:second|closer|fresh)|further|all\b|thinking|looking|checking|double|more)"
     r"|re-?(?:read|check|consider|examin|think|count|evaluat|assess|comput|calculat)ing|having (?:re-?\w+|looked"
-    r"|checked|thought|read)"
-    r"|now that|scratch|rather(?=,)|or rather|then again|second thoughts?|not so fast|stop(?=$|,)|damn|dang|typo|slip\b"
-    r"|mistake\b|error(?=$|:)|wrong (?:\w+ )?(?:letter|one|label|box|number|way|answer|response|line|score|word)|amend"
-    r"|revis(?:ed|ion|ing)|(?:switch|chang|revers|amend|correct|withdraw)ing\b|sry\b|soz\b|updated?\b(?! (?:version"
-    r"|source|data|info))|retract|withdraw|never ?mind"
+    r"|checked|thought|read)|now that|scratch|rather(?=,)|or rather|then again|second thoughts?|not so fast|stop(?=$"
+    r"|,)|damn|dang|typo|slip\b|mistake\b|error(?=$|:)|wrong (?:\w+ )?(?:letter|one|label|box|number|way|answer"
+    r"|response|line|score|word)|amend|revis(?:ed|ion|ing)|(?:switch|chang|revers|amend|correct|withdraw)ing\b|sry\b"
+    r"|soz\b|updated?\b(?! (?:version|source|data|info))|retract|withdraw|never ?mind"
 )
 _EUROPEAN = (
     r"moment\b|halt\b|warte|stopp|entschuldig|verzeih|korrektur|nein(?=[ ,:])|nachtrag|bei (?:näherem|genauerem"
-    r"|nochmalig\w+)"
-    r"|auf den zweiten|irrtum|ups\b|hoppla|berichtigung|attend(?:ez|s)\b|désolée?|excusez|non(?=,|:|$)|oups|en fait"
-    r"|(?:à la )?réflexion|après (?:réflexion|relecture)|en y (?:re|réfl)|rectific|mea culpa|finalement|espera"
-    r"|un momento"
-    r"|perd[oó]n|disculp|lo siento|correcci[oó]n|fe de erratas|no(?=,)|pens[aá]ndolo|mir[aá]ndolo|en realidad|espere"
-    r"|desculp"
-    r"|perdão|correção|não(?=,)|pensando (?:bem|melhor)|na verdade|aspett|scus|chiedo scusa|correzione|ripens"
-    r"|in realtà|anzi"
-    r"|rettific|wacht|nee(?=,)|bij nader inzien|excuses|oeps|czekaj|chwil|przeprasz|korekt|sprostow|po namyśle|стоп"
-    r"|подожди"
-    r"|извин|прошу прощен|исправлен|поправк|нет(?=,)|ой\b|если подумать|опечатк|dur\b|bekle|özür|düzeltme|hayır(?=,)"
-    r"|xin lỗi|khoan|đính chính"
+    r"|nochmalig\w+)|auf den zweiten|irrtum|ups\b|hoppla|berichtigung|attend(?:ez|s)\b|désolée?|excusez|non(?=,|:|$)"
+    r"|oups|en fait|(?:à la )?réflexion|après (?:réflexion|relecture)|en y (?:re|réfl)|rectific|mea culpa|finalement"
+    r"|espera|un momento|perd[oó]n|disculp|lo siento|correcci[oó]n|fe de erratas|no(?=,)|pens[aá]ndolo|mir[aá]ndolo"
+    r"|en realidad|espere|desculp|perdão|correção|não(?=,)|pensando (?:bem|melhor)|na verdade|aspett|scus"
+    r"|chiedo scusa|correzione|ripens|in realtà|anzi|rettific|wacht|nee(?=,)|bij nader inzien|excuses|oeps|czekaj"
+    r"|chwil|przeprasz|korekt|sprostow|po namyśle|стоп|подожди|извин|прошу прощен|исправлен|поправк|нет(?=,)|ой\b"
+    r"|если подумать|опечатк|dur\b|bekle|özür|düzeltme|hayır(?=,)|xin lỗi|khoan|đính chính"
 )
-_OTHERS = r"माफ़|रुकिए|सुधार|عذر|تصحيح|انتظر|لحظة"
+_OTHERS = r"不对|不,|不是,|いや|아니|माफ़|रुकिए|सुधार|عذر|تصحيح|انتظر|لحظة"
 _TURNS = re.compile(rf"(?:(?:and|but|so|well|now|then|oh|ah|ok|okay|yet|also),? )*(?:{_ENGLISH}|{_EUROPEAN}|{_OTHERS})")
 # The same anywhere in a sentence: phrases that mean nothing else, and scripts without spaces, which have no first word.
-_ANYWHERE = re.compile(
+_PHRASES = (
     r"\b(?:scratch that|strike that|on second thou?ght|come to think of it|i mean(?:t)?\b|stand corrected"
-    r"|changed? my mind"
-    r"|hold on|wrong letter|the wrong (?:letter|label|way round))"
-    r"|等等|等一下|不好意思|抱歉|对不起|更正|纠正一下|勘误|仔细一想|仔细想|转念|再想|想了想|重新考虑|收回|作废|写反|说反|弄反|搞反|笔误|打错"
-    r"|待って|すみません|失礼しました|訂正|取り消|やっぱり|よく考え|撤回|잠깐|잠시만|죄송|정정|다시 생각|취소|철회"
+    r"|changed? my mind|hold on|wrong letter|the wrong (?:letter|label|way round))"
 )
-_SLIPS = re.compile(
+_EUROPEAN_PHRASES = (
+    r"\bbitte .{0,40}\bignorieren|\b(?:ignorieren|streichen|vergessen) sie"
+    r"|\b(?:ignorez|oubliez|veuillez (?:ignorer|lire))\b|\b(?:ignor[ae]n?|olvid[ae]n?) (?:la|el|lo|esto|eso|a|o)\b"
+    r"|\b(?:desconsidere|ignorate|ignori|negeer|игнорируйте)\b"
+)
+_CHINESE_PHRASES = (
+    r"等等|等一下|不好意思|抱歉|对不起|更正|纠正一下|勘误|仔细一想|仔细想|转念|再想|想了想|重新考虑|收回|作废|写反|说反"
+    r"|弄反|搞反|笔误|打错|请忽略|忽略(?:上面|以上|前面|此前)"
+)
+_JAPANESE_KOREAN_PHRASES = (
+    r"待って|やはり|すみません|失礼しました|訂正|取り消|やっぱり|よく考え|撤回|無視して"
+    r"|잠깐|잠시만|죄송|정정|다시 생각|취소|철회"
+)
+_ANYWHERE = re.compile(rf"{_PHRASES}|{_EUROPEAN_PHRASES}|{_CHINESE_PHRASES}|{_JAPANESE_KOREAN_PHRASES}")
+
+# Verbs in the first person of languages that need no pronoun for it.
+_EUROPEAN_SLIPS = (
     r"\b(?:me equivoqu\w+|me he equivocado|confundí|leí mal|olvidé|pasé por alto|calculé mal|invertí|quise decir"
-    r"|corrijo"
-    r"|retiro|rectifico|confundi|me enganei|errei|li mal|esqueci|troquei|quis dizer|mi sono sbagliat\w|intendevo"
-    r"|correggo"
-    r"|ritiro|ho (?:confuso|sbagliato|letto male|invertito|scambiato|dimenticato|trascurato)|pomyli\w+|wycofuję|cofam"
-    r"|chodziło mi|перепута\w+|ошиб(?:ся|лась)|yanılmış\w*|karıştırd\w+|geri al\w+|nhầm|rút lại|गलती|أخطأت)"
-    r"|(?:我|刚才|前面|上面)[^,。]{0,12}(?:看错|看漏|忽略|算错|误判|弄混|搞混|写错|漏掉|误读|理解错|记错|搞错|弄错|混淆|颠倒|反了)"
-    r"|見落と|読み間違|勘違い|間違えました|놓쳤|잘못 (?:읽|봤|계산)|실수"
+    r"|corrijo|retiro|rectifico|confundi|enganei|errei|li mal|esqueci|troquei|quis dizer|mi sono sbagliat\w|intendevo"
+    r"|correggo|ritiro|ho (?:confuso|sbagliato|letto male|invertito|scambiato|dimenticato|trascurato)|pomyli\w+"
+    r"|wycofuję|cofam|chodziło mi|перепута\w+|ошиб(?:ся|лась)|yanılmış\w*|karıştırd\w+|geri al\w+|nhầm|rút lại|गलती"
+    r"|أخطأت)"
 )
+_CHINESE_SLIPS = (
+    r"(?:我|刚才|前面|上面)[^,。]{0,12}(?:看错|看漏|忽略|算错|误判|弄混|搞混|写错|漏掉|误读|理解错|记错|搞错|弄错|混淆"
+    r"|颠倒|反了)"
+)
+_JAPANESE_KOREAN_SLIPS = r"見落と|読み間違|勘違い|間違えました|놓쳤|잘못 (?:읽|봤|계산)|실수"
+_SLIPS = re.compile(rf"{_EUROPEAN_SLIPS}|{_CHINESE_SLIPS}|{_JAPANESE_KOREAN_SLIPS}")
 
 
 def turns_back(sentence: str) -> bool:

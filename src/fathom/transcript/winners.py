@@ -18,10 +18,9 @@ from fathom.transcript.names import NOUN
 # A name is followed by one of these predicates ...
 _ADVERBS = (
     r"(?:,? ?\b(?:actually|in fact|after all|indeed|really|clearly|therefore|thus|then|however|now|still|by far|far"
-    r"|much"
-    r"|definitely|overall|simply|also|just|even|slightly|marginally|somewhat|significantly|obviously|surely|perhaps"
-    r"|probably|likely|arguably|plainly|evidently|rather|though|on balance|to me|in my view|in my opinion|as well"
-    r"|allerdings|doch|eigentlich|klar|deutlich)\b,?){0,3}"
+    r"|much|definitely|overall|simply|also|just|even|slightly|marginally|somewhat|significantly|obviously|surely"
+    r"|perhaps|probably|likely|arguably|plainly|evidently|rather|though|on balance|to me|in my view|in my opinion"
+    r"|as well|allerdings|doch|eigentlich|klar|deutlich)\b,?){0,3}"
 )
 _IS = (
     r"(?:(?:is|was|are|were|['’]s|would be|will be|should be|must be|has to be|ought to be|might be|may be|could be"
@@ -51,48 +50,46 @@ _WINS = (
     r"|deserves? (?:it|to win|the win|the verdict|the prize|first|better|more|the (?:higher|highest|top|better))"
     r"|takes? (?:it|the win|the prize)|has (?:the edge|my vote|earned it)|carries the day"
     r"|should (?:have |be |get |receive |really |now )?(?:won|win|wins|preferred|chosen|picked|selected|get|ahead"
-    r"|higher"
-    r"|the (?:winner|better|higher|highest|verdict|win|top)|rank(?:ed)? (?:first|higher|above)|scored? higher)"
+    r"|higher|the (?:winner|better|higher|highest|verdict|win|top)|rank(?:ed)? (?:first|higher|above)|scored? higher)"
     r"|should have (?:the )?(?:higher|highest|better|top|won|been|got)"
     r"|(?:must|has to|ought to|would have to) (?:win|be (?:preferred|chosen))|does better|did better|performs better"
     r"|is to be preferred|ist vorzuziehen)\b"
 )
 _IS_ELSEWHERE = (
-    r"(?: (?:ist|sei|wäre|war|est|serait|es|sería|fue|é|seria|è|sarebbe|is|zou|jest|był\w*)(?: \w+){0,2}?"
-    r" (?:die |der |das |la |le |el |a |o |il |de |lepsz\w )?(?:bessere?|besser|beste|überlegen|meilleure?|mejor|melhor"
-    r"|migliore|beter|lepsz\w|richtige?|vorzuziehen|préférable|preferible)\b"
-    r"(?! (?:in|bei|im|en|dans|em|nel|op|w|für|pour|para|per|voor) (?!allen|allem|tout|todo|tutto))"
-    r"|(?: (?:gewinnt|verdient es|gagne|l['’]emporte|gana|merece|vence|ganha|vince|wint|wygrywa|побеждает|выигрывает"
-    r"|лучше|kazanır|daha iyi|tốt hơn|बेहतर)\b)"
-    r"| ?(?:明显|显然|其实|才|确实|反而|应该)?(?:更好|更优|更佳|更胜一筹|胜出|获胜|优于|较好|更合适|是更好的|才是"
-    r"|のほうが(?:良い|優れ)|の方が(?:良い|優れ|よい)|이 더 (?:낫|좋)|가 더 (?:낫|좋)))"
+    r"(?: (?:ist|sei|wäre|war|est|serait|es|sería|fue|é|seria|è|sarebbe|is|zou|jest|był\w*)"
+    r"(?: (?:auch|doch|klar|deutlich|eindeutig|insgesamt|eigentlich|sogar|viel|wesentlich|schlicht|einfach|aber|donc"
+    r"|bien|clairement|nettement|globalement|claramente|mucho|muito|molto|chiaramente|veel|duidelijk|zdecydowanie"
+    r"|гораздо|явно)){0,2} (?:die |der |das |la |le |el |a |o |il |de |lepsz\w )?(?:bessere?|besser|beste|überlegen"
+    r"|meilleure?|mejor|melhor|migliore|beter|lepsz\w|richtige?|vorzuziehen|préférable|preferible)\b(?! (?:in|bei|im"
+    r"|en|dans|em|nel|op|w|für|pour|para|per|voor) (?!allen|allem|tout|todo|tutto))|(?: (?:gewinnt|verdient es|gagne"
+    r"|l['’]emporte|gana|merece|vence|ganha|vince|wint|wygrywa|побеждает|выигрывает|лучше|kazanır|daha iyi|tốt hơn"
+    r"|बेहतर)\b)| ?(?:明显|显然|其实|才|确实|反而|应该)?(?:更好|更优|更佳|更胜一筹|胜出|获胜|优于|较好|更合适"
+    r"|是更好的|才是|のほうが(?:良い|優れ)|の方が(?:良い|優れ|よい)|이 더 (?:낫|좋)|가 더 (?:낫|좋)))"
 )
 # ... or follows one of these.
 _CHOOSES = (
     r"(?:prefer|choose|pick|select|take|going with|go with|went with|favou?r|vote for|opt for|settle (?:on|for)"
-    r"|side with"
-    r"|switch(?:ing)? to|(?:chang|revis|correct)(?:e|ed|ing)? (?:it |that |this |(?:my|the) (?:\w+ ){1,2})?to|goes? to"
-    r"|go to|belongs? to|make (?:that|it)|should (?:be|have been|read|say|go to)|has to be|must be|would be|ought to be"
-    r"|meant(?: to (?:say|write|put|give|type))?|mean|rule for|decide for|award(?:ed)? (?:it |this )?to|in favou?r of"
-    r"|(?:winner|verdict|decision|choice|pick|preference|ruling|outcome|answer|better (?:one|response|answer"
-    r"|of the two)"
-    r"|(?:correct|right) (?:one|verdict|answer|choice)) (?:above )?(?:is|was|should be|would be|becomes|must be"
-    r"|has to be"
-    r"|ought to be|remains)|instead|rather|it['’]?s|it is|hand (?:\w+ ){1,4}it|or rather|lean(?:ing)? (?:to|towards?)"
-    r"|nod to|edge to|win to|point to)(?: (?:therefore|now|thus|then|actually|instead|really|clearly|in fact|indeed))?"
-    r":?,? (?:the winner |the )?"
+    r"|side with|switch(?:ing)? to|(?:chang|revis|correct)(?:e|ed|ing)? (?:it |that |this |(?:my"
+    r"|the) (?:\w+ ){1,2})?to|goes? to|go to|belongs? to|make (?:that|it)|should (?:be|have been|read|say|go to)"
+    r"|has to be|must be|would be|ought to be|meant(?: to (?:say|write|put|give|type))?|mean|rule for|decide for"
+    r"|award(?:ed)? (?:it |this )?to|in favou?r of|(?:winner|verdict|decision|choice|pick|preference|ruling|outcome"
+    r"|answer|better (?:one|response|answer|of the two)|(?:correct|right) (?:one|verdict|answer"
+    r"|choice)) (?:above )?(?:is|was|should be|would be|becomes|must be|has to be|ought to be|remains)|instead|rather"
+    r"|it['’]?s|it is|hand (?:\w+ ){1,4}it|or rather|lean(?:ing)? (?:to|towards?)|nod to|edge to|win to"
+    r"|point to)(?: (?:therefore|now|thus|then|actually|instead|really|clearly|in fact|indeed))?:?,? (?:the winner "
+    r"|the )?"
 )
 _CHOOSES_ELSEWHERE = (
     r"\b(?:ich (?:wähle|bevorzuge|nehme|ziehe)|gewinner(?:in)? ist|sieger ist|sondern|es ist|sollte|muss|lauten"
     r"|je (?:choisis|préfère|préférerais)|c['’]est|plutôt|prefiero|elijo|es la|es|sería|gana|la ganadora es|prefiro"
     r"|escolho|é a|preferisco|scelgo|vince|è la|ik kies|wybieram|выбираю|это)"
-    r"(?: (?:die|la|le|el|a|o|il|de|doch|plutôt|bien))? ?"
-    r"|(?:应该?是|应为|改为|改成|选择?|选|胜者是|胜者为|还是|其实是|而是|勝者は|正解は|승자는) ?"
+    r"(?: (?:die|la|le|el|a|o|il|de|doch|plutôt|bien))? ?|(?:应该?是|应为|改为|改成|选择?|选|胜者是|胜者为|还是"
+    r"|其实是|而是|勝者は|正解は|승자는) ?"
 )
 _AFTER_CHOICE = (
     r"(?!['’]s)(?=$|[,:;)]| (?:instead|after all|now|too|rather|over|and not|not|as the|as winner|then|because|since"
-    r"|here"
-    r"|overall|by|on balance|with|for|who|which|that|even|although|though|despite|in the end|anyway|qui|que|die|der)\b)"
+    r"|here|overall|by|on balance|with|for|who|which|that|even|although|though|despite|in the end|anyway|qui|que|die"
+    r"|der)\b)"
 )
 # A letter after one of these is the name of something else than a response.
 _OF_OTHER_THINGS = "".join(
@@ -104,8 +101,7 @@ _BEFORE_ALONE = (
 )
 _AFTER_ALONE = (
     r"(?:,? (?:it is|then|instead|after all|wins|now|over [a-z]|actually|rather|sorry|of course|obviously|definitely"
-    r"|surely"
-    r"|please|i mean(?:t)?|not [a-z]|on reflection|on second thought),?){0,3}"
+    r"|surely|please|i mean(?:t)?|not [a-z]|on reflection|on second thought),?){0,3}"
 )
 _HEADING = re.compile(rf"(?:the )?(?:a|one|{NOUN} [a-z1-9]|(?:first|second) {NOUN})")
 
@@ -134,10 +130,9 @@ def _patterns(names: str) -> _Patterns:
             rf"(?<![a-z0-9'’]){names} (?:{_IS}{_ADVERBS} (?:the )?(?:worse|worst|weaker|inferior|lesser|loser"
             rf"|losing \w+"
             r"|wrong (?:one|choice|pick))|(?:is|was)(?: not|n['’]t) (?:the )?(?:better|best|right|winner|winning"
-            r"|preferable"
-            r"|stronger)|(?:loses|should lose|should have lost|lost|does(?: not|n['’]t) deserve|cannot (?:win"
-            r"|be (?:the|preferred))"
-            r"|should(?: not|n['’]t) (?:have won|win|be preferred)|can['’]t (?:win|be the)))\b"
+            r"|preferable|stronger)|(?:loses|should lose|should have lost|lost|does(?: not|n['’]t) deserve"
+            r"|cannot (?:win|be (?:the|preferred))|should(?: not|n['’]t) (?:have won|win|be preferred)"
+            r"|can['’]t (?:win|be the)))\b"
         ),
     )
 
@@ -150,18 +145,17 @@ _EQUAL = re.compile(
     r"|no (?:real |clear )?(?:winner|difference between)|(?:just )?as good as|neither (?:\w+ ){0,3}is (?:\w+ )?better"
     r"|dead heat|toss-?up|(?:said|say|been|be|chosen|called?|as) (?:a )?(?:tie|draw)$|a tie$|a draw$)"
     r"|gleich ?gut|gleichwertig|unentschieden|aussi bonnes|se valent|égalité|igual de buen|empate|igualmente bo"
-    r"|ugualmente"
-    r"|pari(?:merito| merito)|even goed|одинаково хорош|ничья|一样好|不相上下|平局|难分高下|同等|引き分け|동점|비슷하게"
+    r"|ugualmente|pari(?:merito| merito)|even goed|одинаково хорош|ничья|一样好|不相上下|平局|难分高下|同等|引き分け"
+    r"|동점|비슷하게"
 )
 
 # What limits a comparison to a part, and the phrases that look the same and limit nothing.
 _PART = (
     r"(?:in|at|on|for|regarding|concerning|with (?:regard|respect) to|when it comes to|as far as|as regards"
-    r"|stylistically"
-    r"|under) (?!balance|the whole|every|all\b|each|my |the end|fact|general|any|both|reflection|second|them\b|these"
-    r"|this\b"
-    r"|that\b|the user|me\b|which|him|her|us\b|short|sum|conclusion|total|summary|hindsight|retrospect|last|least|once"
-    r"|further|closer|everyone|everybody|reasons|the reasons|a second|re-?read|re-?think|close)"
+    r"|stylistically|under) (?!balance|the whole|every|all\b|each|my |the end|fact|general|any|both|reflection|second"
+    r"|them\b|these|this\b|that\b|the user|me\b|which|him|her|us\b|short|sum|conclusion|total|summary|hindsight"
+    r"|retrospect|last|least|once|further|closer|everyone|everybody|reasons|the reasons|a second|re-?read|re-?think"
+    r"|close)"
 )
 _PART_BEHIND = re.compile(
     rf"(?: (?:{NOUN}|ones?|choice|pick|of (?:the )?(?:two|both)|overall))? ?(?:than (?:\S+ ){{0,2}}?\S+)? ?,? ?{_PART}"
@@ -187,8 +181,7 @@ _CONDITIONS = re.compile(
 _REPORTED = re.compile(
     rf"\b(?:{NOUN}(?: [a-e1-9])?|[ab]|the user|it|some|many|others|he|she|they|the (?:first|second|other)(?: \w+)?)"
     r"(?: \w+)? (?:claim|say|said|state|assert|argue|insist|write|wrote|maintain|conclude|suggest|declare|announce"
-    r"|pretend"
-    r"|think|believe)\w*\b|声称|认为自己|宣称|according to|laut |selon |según |secondo |volgens |согласно "
+    r"|pretend|think|believe)\w*\b|声称|认为自己|宣称|according to|laut |selon |según |secondo |volgens |согласно "
 )
 
 

@@ -94,17 +94,14 @@ _CONFIRMS = re.compile(
     r"|\b(?:it|this|that) (?:still |all )?(?:stands|stays|remains)(?: as it (?:is|was)| unchanged| so|$)"
     rf"|\b(?:unchanged|unaffected|the same {_VERDICT}|remains? the same|stays? the same)\b"
     r"|(?:not|n['’]t|never) (?:\w+ )?(?:change|alter|affect|matter|influence|touch|move|sway|overturn|depend|shift"
-    r"|tip|reverse)\b"
-    r"|\b(?:changes?|alters?|affects?) (?:nothing|little|neither)|\bnothing (?:\w+ ){0,3}changes|\bwithout (?:chang"
-    r"|affect|alter)ing"
-    r"|\bno (?:effect|bearing|influence|impact|consequences?|difference|change|reason to (?:change|doubt|revise))\b"
-    r"|\bi (?:\w+ )?(?:confirm|reaffirm|uphold|maintain|keep) "
+    r"|tip|reverse)\b|\b(?:changes?|alters?|affects?) (?:nothing|little|neither)|\bnothing (?:\w+ ){0,3}changes"
+    r"|\bwithout (?:chang|affect|alter)ing|\bno (?:effect|bearing|influence|impact|consequences?|difference|change"
+    r"|reason to (?:change|doubt|revise))\b|\bi (?:\w+ )?(?:confirm|reaffirm|uphold|maintain|keep) "
     r"|ändert (?:\w+ ){0,4}nichts|nichts geändert|bleib(?:e|t) (?:\w+ )?(?:dabei|bei|es|bestehen|gleich)"
-    r"|ne change(?:nt)? (?:rien|pas)|reste (?:inchangé|valable|le même|la même)|no (?:cambia|altera|afecta)|se mantiene"
-    r"|não (?:muda|altera|afeta)|mantém|non cambia|resta (?:valido|lo stesso|invariato)|verandert (?:\w+ ){0,3}niet"
-    r"|blijft"
-    r"|не (?:меняет|влияет)|оста[её]тся|không (?:thay đổi|ảnh hưởng)|değiş(?:mez|mi)"
-    r"|不影响|不改变|没有改变|维持(?:原)?|不变|仍然成立|依然成立|変わりません|変わらない|바뀌지 않|변함없|그대로"
+    r"|ne change(?:nt)? (?:rien|pas)|reste (?:inchangé|valable|le même|la même)|no (?:cambia|altera|afecta)"
+    r"|se mantiene|não (?:muda|altera|afeta)|mantém|non cambia|resta (?:valido|lo stesso|invariato)"
+    r"|verandert (?:\w+ ){0,3}niet|blijft|не (?:меняет|влияет)|оста[её]тся|không (?:thay đổi|ảnh hưởng)|değiş(?:mez"
+    r"|mi)|不影响|不改变|没有改变|维持(?:原)?|不变|仍然成立|依然成立|変わりません|変わらない|바뀌지 않|변함없|그대로"
 )
 _CONFIRMS_NOT = re.compile(
     r"\b(?:no longer|not|n['’]t|cannot|never|nor|hardly|neither|nicht mehr|ne (?:\w+ )?plus|ya no|já não|non più"
@@ -119,38 +116,28 @@ _CONFIRMS_NOT = re.compile(
 _FIRST_PERSON = re.compile(
     r"(?<!option )(?<!options )\bi(?:['’](?:m|ve|d|ll))?(?= )(?! (?:is|are|has|does|as|and|or|in|of|to|with) )"
     r"(?P<helpers>(?: (?:am|was|were|be|been|being|have|had|do|did|will|would|shall|should|can|could|may|might|must"
-    r"|cannot"
-    r"|not|\w+n['’]t|never|also|still|just|really|only|simply|now|therefore|thus|hence|so|then|here|both|to|want|need"
-    r"|like"
-    r"|honestly|personally|clearly|certainly|definitely|strongly|fully|truly|merely|further|already|first|at first"
-    r"|however"
-    r"|too|very|quite|particularly|especially|fairly|pretty|reasonably|rather|completely|entirely|absolutely|mostly"
-    r"|largely))*)"
-    r" (?P<verb>[a-z'’-]+)(?=(?P<rest>.{0,80}))"
+    r"|cannot|not|\w+n['’]t|never|also|still|just|really|only|simply|now|therefore|thus|hence|so|then|here|both|to"
+    r"|want|need|like|honestly|personally|clearly|certainly|definitely|strongly|fully|truly|merely|further|already"
+    r"|first|at first|however|too|very|quite|particularly|especially|fairly|pretty|reasonably|rather|completely"
+    r"|entirely|absolutely|mostly|largely))*) (?P<verb>[a-z'’-]+)(?=(?P<rest>.{0,80}))"
 )
 _DETERMINER = re.compile(r"(?:an?|the|no|any|some|my|this|that|these|those|much|little|many|few)")
 _REPORTING = re.compile(
     r"(?:find|found|feel|think|believe|say|said|note|mention|admit|concede|grant|acknowledge|agree|know"
-    r"|explain(?:ed)?|add"
-    r"|hope|understand|see|stress|emphasi[sz]e|highlight|repeat|remark|conclude|argue|hold|maintain)"
+    r"|explain(?:ed)?|add|hope|understand|see|stress|emphasi[sz]e|highlight|repeat|remark|conclude|argue|hold|maintain)"
 )
 _CHOOSING = re.compile(
     r"(?:prefer(?:red)?|choose|chose|pick(?:ed)?|go|went|voted?|sided?|favou?r(?:ed)?|select(?:ed)?|rank(?:ed)?|rated?)"
 )
 _WEIGHING = re.compile(  # what judges do without a word against their verdict
     r"(?:lik(?:e|ed)|lov(?:e|ed)|appreciated?|enjoy(?:ed)?|admired?|listed|described|outlined|summari[sz]ed|discussed"
-    r"|noted"
-    r"|mentioned|weigh(?:ed|ted)?|valued?|pay|paid|(?:double-|cross-|spot-)?check(?:ed)?|verif(?:y|ied)|test(?:ed)?"
-    r"|run|ran|look(?:ed)?|read|compared?"
-    r"|consider(?:ed)?|focus(?:s?ed)?|based?|recommend(?:ed)?|suggest(?:ed)?|advised?|encourage|invite|wish|thank"
-    r"|stand|stick"
-    r"|stuck|confirm(?:ed)?|keep|kept|maintained|uphold|remain|trust|expect(?:ed)?|want(?:ed)?|used?|follow(?:ed)?"
-    r"|cite|quoted"
-    r"|applied|counted|penali[sz]ed?|reward(?:ed)?|credit(?:ed)?|judged?|assess(?:ed)?|evaluated?|provided?"
-    r"|offer(?:ed)?"
-    r"|solved?|answer(?:ed)?|get|got|obtain(?:ed)?|arrived?|reached?|prepared?|work(?:ed)?|calculated?|computed?"
-    r"|derived?|happy|unhappy|glad|fine|confident|sure"
-    r"|certain|aware|content|comfortable|convinced|satisfied|impressed|pleased|grateful|open)"
+    r"|noted|mentioned|weigh(?:ed|ted)?|valued?|pay|paid|(?:double-|cross-|spot-)?check(?:ed)?|verif(?:y|ied)"
+    r"|test(?:ed)?|run|ran|look(?:ed)?|read|compared?|consider(?:ed)?|focus(?:s?ed)?|based?|recommend(?:ed)?"
+    r"|suggest(?:ed)?|advised?|encourage|invite|wish|thank|stand|stick|stuck|confirm(?:ed)?|keep|kept|maintained"
+    r"|uphold|remain|trust|expect(?:ed)?|want(?:ed)?|used?|follow(?:ed)?|cite|quoted|applied|counted|penali[sz]ed?"
+    r"|reward(?:ed)?|credit(?:ed)?|judged?|assess(?:ed)?|evaluated?|provided?|offer(?:ed)?|solved?|answer(?:ed)?|get"
+    r"|got|obtain(?:ed)?|arrived?|reached?|prepared?|work(?:ed)?|calculated?|computed?|derived?|happy|unhappy|glad"
+    r"|fine|confident|sure|certain|aware|content|comfortable|convinced|satisfied|impressed|pleased|grateful|open)"
 )
 _REGRETS = re.compile(r"\b(?:should|ought|must)\b.* (?:have|be|been)\b|\bno longer\b")
 _SURE = re.compile(r"(?:sure|certain|confident|convinced|comfortable|satisfied)")
@@ -161,12 +148,10 @@ _UNSEEN = (
 )
 _ERROR = re.compile(
     r"\b(?:mis(?!s\b|sing\b|ter\b|leading\b|sion|spell)\w{3,}|wrong\w*|mistake\w*|errors?|erred|incorrect\w*"
-    r"|overlook\w*"
-    r"|forg[eo]t\w*|fail(?:ed)? to|neglect\w*|without (?:see|look|read|check|notic|open|runn|the|its)\w*|accident\w*"
-    r"|instead"
-    r"|too (?:quick|hast|generous|harsh|kind|severe|strict|lenient|easily|fast|soon|much|little|high|low)\w*|hasty"
-    r"|hastily"
-    r"|confus\w+|swapp?\w*|mix(?:ed)? (?:\w+ ){0,4}up|mix\w*-up|revers\w+|invert\w+|should have|ought to have|no longer"
+    r"|overlook\w*|forg[eo]t\w*|fail(?:ed)? to|neglect\w*|without (?:see|look|read|check|notic|open|runn|the|its)\w*"
+    r"|accident\w*|instead|too (?:quick|hast|generous|harsh|kind|severe|strict|lenient|easily|fast|soon|much|little"
+    r"|high|low)\w*|hasty|hastily|confus\w+|swapp?\w*|mix(?:ed)? (?:\w+ ){0,4}up|mix\w*-up|revers\w+|invert\w+"
+    r"|should have|ought to have|no longer"
     rf"|another (?:item|task|pair|question)|not (?:\w+ )?{_UNSEEN}|opposite|off|flawed|unfair\w*|backwards|upside)\b"
     rf"|n['’]t (?:\w+ )?{_UNSEEN}\b"
 )
@@ -181,10 +166,8 @@ _MY_WORK = re.compile(
 _I_ELSEWHERE = re.compile(r"\b(?:ich|je|j['’]\w+|yo|eu|io|ik|ja|я|jag|jeg|tôi)\b|我|私|제가|저는|मैं|أنا")
 _HARMLESS_ELSEWHERE = re.compile(
     r"\b(?:hoffe|mag|mochte|gefällt|finde|dabei|stehe zu|denke|meine|reste|maintiens|espère|j['’]aime|j['’]ai aimé"
-    r"|trouve"
-    r"|pense|espero|gust\w+|mantengo|creo|mantenho|acho|confermo|spero|trovo|penso|blijf|hoop|vind|uważam|остаюсь"
-    r"|надеюсь"
-    r"|думаю|считаю)\b|希望|喜欢|欣赏|维持|坚持|仍|认为|觉得|思います|考え|생각"
+    r"|trouve|pense|espero|gust\w+|mantengo|creo|mantenho|acho|confermo|spero|trovo|penso|blijf|hoop|vind|uważam"
+    r"|остаюсь|надеюсь|думаю|считаю)\b|希望|喜欢|欣赏|维持|坚持|仍|认为|觉得|思います|考え|생각"
 )
 
 
@@ -236,11 +219,11 @@ _PROBLEM = re.compile(
     r"|revers\w+|revis\w+|chang(?:ed?|ing)|correct(?:ed|ion)|premature|hasty|hastily|unfair|mis(?:read|understood"
     r"|understand|count|calculat|judg|attribut|tak)\w*|mix-?up|confusion|no longer|overturn\w*|overrul\w*"
     r"|flip\w*|left ?over|opposite|backwards|invert\w*|swapp?\w*|moot|misplaced|accident\w*|meant|flawed|off|cannot"
-    r"|instead"
-    r"|(?:should|ought to|must|has to|needs? to|would|might|may) (?:\w+ )?(?:be|have|read|say|go)|too \w+|ignored?"
-    r"|(?:not|n['’]t) (?:\w+ )?(?:stand|hold|count|reflect|valid|right|final|mine|what|correct|fair|so)|for the wrong"
-    r"|(?:for|about) another|other way|disregard\w*|superseded|questionable|doubtful|in doubt|unreliable|untenable"
-    r"|indefensible|unsound)\b|n['’]t (?:\w+ )?(?:stand|hold|count|reflect|valid|right|final|mine|what|correct|fair)\b"
+    r"|instead|(?:should|ought to|must|has to|needs? to|would|might|may) (?:\w+ )?(?:be|have|read|say|go)|too \w+"
+    r"|ignored?|(?:not|n['’]t) (?:\w+ )?(?:stand|hold|count|reflect|valid|right|final|mine|what|correct|fair|so)"
+    r"|for the wrong|(?:for|about) another|other way|disregard\w*|superseded|questionable|doubtful|in doubt"
+    r"|unreliable|untenable|indefensible|unsound)\b|n['’]t (?:\w+ )?(?:stand|hold|count|reflect|valid|right|final"
+    r"|mine|what|correct|fair)\b"
 )
 # Nouns that mean the judge's verdict by themselves, and those that do so only when they are placed or owned.
 _PLACED_NOUN = (
@@ -257,22 +240,16 @@ _JUDGE_NOUN = re.compile(
 )
 _COMMANDS = re.compile(
     r"(?:(?:please|kindly|so|and|but|then|instead|now|just|sorry|no|ok|okay|therefore|rather|better|or|also|let us"
-    r"|let['’]s|let me"
-    r"|to be safe|(?:we|i|you|it|this|that|one) (?:should|must|can|may|has to|have to|needs? to|had better|ought to"
-    r"|want to|would like to)"
-    r"|note to (?:\w+ ){1,4}\w+:?),? )*"
-    r"(?:ignore|disregard|forget|overlook|scrap|scratch|strike|cancel|delete|remove|discard|drop|void|withdraw"
-    r"|retract|discount|replace|change"
-    r"|swap|flip|reverse|invert|overwrite|amend|revise|invalidate|exchange|switch|undo|revert|redo|substitute"
-    r"|backtrack|rephrase"
-    r"|(?:do not|don['’]t|never) (?:\w+ )?(?:count|use|record|take|trust|rely|read|believe|accept|score|log|submit)"
-    r"|for [a-z] read [a-z]|read (?:that|this|it|[a-z1-9]\b|the (?:letter|verdict|line|mark|score|label)s?|my|as"
-    r"|instead)|make (?:that|it|this)"
-    r"|take (?:that|this|it) (?:back|out|off)|take (?:[a-z1-9]\b|the other) (?:instead|as)|treat (?:that|this|it|the"
-    r"|my|[a-z1-9]\b)"
-    r"|count (?:that|this|it|[a-z1-9]\b)|correct(?:ing)?|set (?:that|this|it) aside|throw|cross (?:that|this|it|out)"
-    r"|start over"
-    r"|re-?(?:count|check|consider|think|read|examine|evaluate|assess|do|compute|calculate|visit|open)|double[- ]?check"
+    r"|let['’]s|let me|to be safe|(?:we|i|you|it|this|that|one) (?:should|must|can|may|has to|have to|needs? to"
+    r"|had better|ought to|want to|would like to)|note to (?:\w+ ){1,4}\w+:?),? )*(?:ignore|disregard|forget|overlook"
+    r"|scrap|scratch|strike|cancel|delete|remove|discard|drop|void|withdraw|retract|discount|replace|change|swap|flip"
+    r"|reverse|invert|overwrite|amend|revise|invalidate|exchange|switch|undo|revert|redo|substitute|backtrack"
+    r"|rephrase|(?:do not|don['’]t|never) (?:\w+ )?(?:count|use|record|take|trust|rely|read|believe|accept|score|log"
+    r"|submit)|for [a-z] read [a-z]|read (?:that|this|it|[a-z1-9]\b|the (?:letter|verdict|line|mark|score|label)s?|my"
+    r"|as|instead)|make (?:that|it|this)|take (?:that|this|it) (?:back|out|off)|take (?:[a-z1-9]\b"
+    r"|the other) (?:instead|as)|treat (?:that|this|it|the|my|[a-z1-9]\b)|count (?:that|this|it|[a-z1-9]\b)"
+    r"|correct(?:ing)?|set (?:that|this|it) aside|throw|cross (?:that|this|it|out)|start over|re-?(?:count|check"
+    r"|consider|think|read|examine|evaluate|assess|do|compute|calculate|visit|open)|double[- ]?check"
     r"|look (?:at (?:that|this|it) )?again|try (?:that|this) again)\b"
 )
 _OF_THE_VERDICT = re.compile(
@@ -280,14 +257,11 @@ _OF_THE_VERDICT = re.compile(
 )
 _EXCHANGED = re.compile(
     r"\b(?:mix(?:ed|ing)?[- ]up|mix(?:ed|ing) (?:\w+ ){1,5}up|swapp?(?:ed|ing)?|switched|interchang\w+|exchanged"
-    r"|transposed"
-    r"|reversed|inverted|flipped|backwards?|back to front|wrong way|other way (?:a?round|about)|vice versa|upside down"
-    r"|the reverse|the opposite|mislabel\w*|muddled|jumbled|mistaken for|what i (?:call|label|name|refer)\w*"
-    r"|crossed over"
-    r"|got (?:\w+ ){0,4}confused)\b"
-    r"|vertausch|verwechsel|umgekehrt|interverti|inversé|confondu|échangé|intercambi|al revés|trocad|scambiat"
-    r"|omgewisseld"
-    r"|verwisseld|перепута|наоборот|местами|弄反|颠倒|搞反|搞混|弄混|互换|对调|逆です|逆でし|入れ替え|뒤바|바뀌었"
+    r"|transposed|reversed|inverted|flipped|backwards?|back to front|wrong way|other way (?:a?round|about)|vice versa"
+    r"|upside down|the reverse|the opposite|mislabel\w*|muddled|jumbled|mistaken for|what i (?:call|label|name"
+    r"|refer)\w*|crossed over|got (?:\w+ ){0,4}confused)\b|vertausch|verwechsel|umgekehrt|interverti|inversé|confondu"
+    r"|échangé|intercambi|al revés|trocad|scambiat|omgewisseld|verwisseld|перепута|наоборот|местами|弄反|颠倒|搞反"
+    r"|搞混|弄混|互换|对调|逆です|逆でし|入れ替え|뒤바|바뀌었"
 )
 _OPPOSITE = re.compile(
     r"\b(?:opposite|reverse|contrary|converse) (?:is|was|holds|applies|of what)\b|^(?:just "
@@ -295,10 +269,10 @@ _OPPOSITE = re.compile(
 )
 _LABELS = re.compile(
     r"\b(?:these|those|they|labels?|names?|letters?|responses|answers|assistants|outputs|order|positions?|the two"
-    r"|them|both|a and b|a with b"
-    r"|b with a|a for b|b for a|outcome|verdict|winner|scale|scores?|numbers?|columns?|sides|first and (?:the )?second"
-    r"|one for the other|which is which|what i)\b"
-    r"|antworten|réponses|respuestas|risposte|respostas|antwoorden|ответы|两|回答a和|名|ラベル|순서|이름"
+    r"|them|both|a and b|a with b|b with a|a for b|b for a|outcome|verdict|winner|scale|scores?|numbers?|columns?"
+    r"|sides|first and (?:the )?second|one for the other|which is which|what i)\b|antworten|réponses|respuestas"
+    r"|risposte|respostas|antwoorden|ответы|buchstaben|bezeichnungen|lettres|letras|lettere|etiquetas|étiquettes"
+    r"|буквы|两|回答a和|名|ラベル|순서|이름"
 )
 _PRONOUN = re.compile(
     r"(?:that|this|it|which|the above|what i \w+)(?: (?:one|line|mark|letter))? (?:\w+ )?"
@@ -312,19 +286,17 @@ _SHOULD_BE_OTHER = re.compile(
 _SURELY_OWN = re.compile(
     r"\b(?:meant|too (?:generous|harsh|kind|severe|strict|lenient|high|low|quick|hasty|soft|hard)"
     r"|left ?over|(?:wrong|other) (?:letter|way|one|label|word|number|line|box|score|item)|not (?:mine|what i|my)"
-    r"|a (?:slip|typo)"
-    r"|premature|hasty|unfair|withdrawn|backwards|the opposite|the reverse)\b"
+    r"|a (?:slip|typo)|premature|hasty|unfair|withdrawn|backwards|the opposite|the reverse)\b"
 )
 _VERDICT_ELSEWHERE = re.compile(
     r"\b(?:urteil|verdikt|entscheidung|décision|jugement|veredicto|decisión|veredito|decisão|verdetto|decisione|oordeel"
-    r"|werdykt|вердикт\w*|решение|karar|phán quyết)\b|裁决|裁決|结论|結論|判定|评判|판정|결론"
+    r"|verdict|werdykt|вердикт\w*|решение|karar|phán quyết)\b|裁决|裁決|结论|結論|判定|判断|评判|上述|以上|판정|결론"
 )
 _PROBLEM_ELSEWHERE = re.compile(
     r"\b(?:falsch\w*|irrtüm\w*|fehlerhaft|ungültig|hinfällig|zurück\w*|lauten|müsste|sollte|faux|fausse|erroné\w*"
-    r"|annul\w*"
-    r"|devrait|aurait|incorrect\w*|equivocad\w*|errón\w*|debería|errad\w*|deveria|sbagliat\w*|dovrebbe|fout|onjuist|zou"
-    r"|błędn\w*|неверн\w*|неправильн\w*|ошибочн\w*|должен|yanlış|sai)\b"
-    r"|错|有误|应该|应为|改为|作废|反了|無効|間違|誤|べき|잘못|틀렸|무효"
+    r"|annul\w*|devrait|aurait|incorrect\w*|equivocad\w*|errón\w*|debería|errad\w*|deveria|sbagliat\w*|dovrebbe|fout"
+    r"|onjuist|zou|błędn\w*|неверн\w*|неправильн\w*|ошибочн\w*|должен|yanlış|sai)\b|错|有误|应该|应为|改为|作废|反了"
+    r"|無効|間違|誤|べき|잘못|틀렸|무효"
 )
 
 
