@@ -441,10 +441,16 @@ def test_a_redirection_into_what_is_read_is_refused(command: str, folder: Path) 
 
 def test_what_is_no_file_is_written_to_and_has_nothing_beside_it(folder: Path) -> None:
     before = files(folder)
-    _, [result] = run(lambda _: chat(A), lambda url: [*ASKING["judge"](folder, url)[:-1], "/dev/null"])
-    assert result.exit_code == 0, result.output
+    devices = ("/dev/null", "/dev/full")  # of which one has no end, where it is read
+    _, [null, full] = run(
+        lambda _: chat(A),
+        *(lambda url, device=device: [*ASKING["judge"](folder, url)[:-1], device] for device in devices),
+    )
+    assert null.exit_code == 0, null.output
+    refused(full, "cannot write /dev/full: [Errno 28] No space left on device")
     assert files(folder) == before
-    assert not any(Path(f"/dev/null.{suffix}").exists() for suffix in ("meta.json", "journal", "skipped.jsonl"))
+    beside = [f"{device}.{suffix}" for device in devices for suffix in ("meta.json", "journal", "skipped.jsonl")]
+    assert [path for path in beside if Path(path).exists()] == []
 
 
 # Folders of models and experiments ------------------------------------------------------------------------------------

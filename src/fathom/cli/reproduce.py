@@ -39,7 +39,9 @@ def command(
     try:
         chosen = list(dict.fromkeys(int(seed) for seed in seeds.split(",")))  # each once: a seed has one folder
     except ValueError:
-        raise FathomError(f"--seeds {seeds}: allowed are whole numbers with commas between them, as in 0,1,2") from None
+        chosen = []
+    if not chosen or not all(0 <= seed < 2**32 for seed in chosen):
+        raise FathomError(f"--seeds {seeds}: expected whole numbers from 0 to {2**32 - 1:,} with commas between them")
     console = Console(stderr=True, log_path=False)
     folder = out or Path("runs", name.replace("_", "-"))
     claim(whole_folder("--out", folder))

@@ -35,6 +35,8 @@ def _check_device(torch: Any, device: str) -> None:
         wanted = torch.device(device)
     except (RuntimeError, ValueError):
         raise FathomError(f"--device {device}: expected auto, cpu, cuda, cuda:1, or another device of torch") from None
+    if wanted.type == "meta":
+        raise FathomError(f"--device {device}: it holds no numbers; expected auto, cpu or cuda")
     if wanted.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (wanted.index or 0) >= count:

@@ -110,7 +110,9 @@ def read_record(path: Path) -> dict[str, Any] | None:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a file; an empty one where there is none."""
+    """The JSON object in a file; an empty one where there is none. A device may have no end, so it is not read."""
+    if not path.is_file():
+        return {}
     try:
         told = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):

@@ -75,7 +75,8 @@ class Recipe(Strict):
     judge: SerializeAsAny[JudgeChoice] = Field(default={}, validate_default=True)
     lora: dict[str, Any] | None = None
     """Settings of peft's `LoraConfig`. Without them all weights are trained."""
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    """Of the weights that are new, the order of the examples and the sampling."""
     trainer: dict[str, Any] = {}
     """Settings of TRL's config class, by TRL's names."""
 
