@@ -197,7 +197,7 @@ CALL = {"role": "assistant", "tool_calls": [{"id": 1}]}
             "prompt: does not go together with the turns that both responses share",
         ),
         (
-            pair("A", system="x", prompt=[turn("system", "y"), USER]),
+            pair("A", system="Be brief.", prompt=[turn("system", "Be polite."), USER]),
             "system: differs from the system's turn in the conversation",
         ),
         (pair(winner_model_a=1, winner_model_b=1), "winner_model_a: got winner_model_a=1, winner_model_b=1, expected"),

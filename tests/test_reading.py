@@ -376,7 +376,7 @@ def test_a_bad_row_is_told_by_file_line_and_field(tmp_path: Path, row: Any, mess
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"prompt": "p", "responses": ["x", "y"], "label": 2}, "label: got best 2, allowed are 0 to 1"),
+        ({"prompt": "p", "responses": ["x", "y"], "label": {"best": 2}}, "label: got best 2, allowed are 0 to 1"),
         ({"prompt": "p", "responses": ["x", "y"], "label": "x"}, "label.best: got 'x', expected: "),
         ({"prompt": "p", "responses": ["x", 3.5, []]}, "responses.2: got []"),
         ({"prompt": "p", "responses": "x"}, "responses: got 'x', expected a list"),

@@ -52,9 +52,9 @@ def find_annotators(schema: Schema, mapped: Mapped, responses: Responses) -> Ann
         return Annotators(paths, labels.explicit_code(mapped.spellings))
     values = [value for path in paths for _, value in (shape_at(path, schema) or Shape()).spellings or ()]
     numbers = {labels.key(value) for value in values} & {"0", "1", "2"}
-    if {"0", "2"} <= numbers <= {"0", "1", "2"}:
-        return Annotators(paths, labels.FROM_ONE_0_IS_TIE)
     marks = (responses.marks or ("a", "b"))[:2]
+    if marks == ("1", "2") and {"0", "2"} <= numbers <= {"0", "1", "2"}:
+        return Annotators(paths, labels.FROM_ONE_0_IS_TIE)
     try:
         return Annotators(paths, labels.infer_code(values, (marks[0], marks[1])))
     except ValueError as error:
@@ -247,6 +247,8 @@ class _Finder:
         if any(self.free.filled(column) for column in own.values()):
             if self.mapped.spellings and "label" in own:
                 return Spelled(Path(own["label"]), labels.explicit_code(self.mapped.spellings))
+            if "label" in own:
+                _refuse_counted_from_one(Path(own["label"]), self.schema, self.responses)
             return Listed({name: Path(column) for name, column in own.items()})
         choices: list[Rule] = []
         for name, known, rule in (("scores", names.SCORES, Scores), ("ranks", names.RANKS, Ranks)):

@@ -49,7 +49,7 @@ CONVERSATIONS = ("messages", "conversations", "conversation")
 LISTS = ("completions", "candidates", "generations", "outputs", "summaries", "answers", "solutions", "replies")
 """Lists of responses beside `responses`."""
 OF_OBJECTS = {"answers", "solutions"}
-"""Lists that are responses only where they hold objects: texts in them are as often the right answers."""
+"""Lists that are responses only where something is said of each: as often they are the right answers."""
 SINGLE = ("response", "completion", "output", "generation", "model_response", "model_answer", "model_output",
           "generated_text", "prediction", "assistant_response", "reply")  # fmt: skip
 """One response a row. `answer` and `solution` are as often the right answer."""

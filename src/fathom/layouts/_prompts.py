@@ -106,6 +106,9 @@ def _before(schema: Schema, mapped: Mapped, found: Mapping[str, tuple[Path, ...]
             raise FathomError(
                 f"columns: {names.listing(systems)} could each be the system prompt; {_choose('system', systems)}"
             )
+        if _are_names(schema.columns[systems[0]]):
+            told = f"{systems[0]} holds single words, which may be names of models and no prompts"
+            raise FathomError(f"columns: {told}; {_choose('system', systems)}")
         more["system"] = (Path(systems[0]),)
     histories = names.histories(schema) if "history" not in settled else []
     if histories:
@@ -117,6 +120,11 @@ def _before(schema: Schema, mapped: Mapped, found: Mapping[str, tuple[Path, ...]
     if "context" not in settled:
         _refuse_contexts(schema, mapped, found)
     return more
+
+
+def _are_names(shape: Shape) -> bool:
+    """Whether all texts are single words: `system` is also what is called a model."""
+    return shape.spellings is not None and all(" " not in str(value) for _, value in shape.spellings)
 
 
 def _choose(name: str, columns: Sequence[str]) -> str:

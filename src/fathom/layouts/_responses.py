@@ -219,7 +219,8 @@ def _lists(schema: Schema) -> Iterator[Responses]:
         inside = names.items(schema.columns[column])
         if inside is None or not inside.kinds & {"text", "list", "object"}:
             continue
-        if "object" in inside.kinds or names.plain(column) not in names.OF_OBJECTS:
+        told = {word for key in inside.keys for word in names.words(key)}  # by which model they are, or how good
+        if told & (names.LABEL_WORDS | {"model"}) or names.plain(column) not in names.OF_OBJECTS:
             yield Responses("responses", {"responses": (names.text_inside(schema, column, TEXT_KEYS),)})
 
 
