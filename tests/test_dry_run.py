@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from asking import COMMANDS, files, run, write_sources
 from fathom.cli import app
 from fathom.cli._options import fields_of
-from fathom.errors import Incomplete
+from fathom.errors import IncompleteRunError
 from fathom.scaling.schedules import SCHEDULES, most_pairs
 from fathom.settings import BoundSettings, EngineSettings, flag_of
 from serving import Call, Reply, chat
@@ -85,7 +85,7 @@ def test_no_verb_makes_more_calls_than_its_dry_run_says(verb: str, folder: Path)
         return COMMANDS[verb](folder, url)
 
     server, [dry, real] = run(lambda _: chat(A), lambda url: [*command(url), "--dry-run"], command)
-    assert real.exception is None or isinstance(real.exception, SystemExit | Incomplete), real.output
+    assert real.exception is None or isinstance(real.exception, SystemExit | IncompleteRunError), real.output
     calls = told(dry.stdout, "calls")
     if verb in ("synth", "compare-engines"):
         assert 0 < len(server.calls) <= calls
@@ -213,6 +213,20 @@ def test_a_local_model_is_planned_with_its_own_tokenizer_and_chat_template_and_i
     assert f"{read:,} (counted by the model's tokenizer)" in before.stdout
     assert "<|begin|><|user|>Compare two responses" in before.stdout
     assert "6, of which 6 are in" in after.stdout
+    assert "cost               none: the model runs in this process" in before.stdout
+    assert re.search(r"spent by this run: [\d,]+ tokens, no cost;", done.stderr)
+    assert json.loads((tmp_path / "v.jsonl.meta.json").read_text())["spent"]["this_run"]["cost"] == 0
+
+
+def test_a_price_that_is_given_for_a_local_model_holds_in_the_plan_and_in_the_run(tmp_path: Path) -> None:
+    pytest.importorskip("transformers", reason='needs pip install "fathom-rm[local]"')
+    write_sources(tmp_path)
+    (tmp_path / "prices.yaml").write_text("mini: {prompt: 100, completion: 100}\n")
+    command = ["judge", f"{tmp_path}/pairs.jsonl", "--model", "mini", "--max-tokens", "4"]
+    command += ["--prices", f"{tmp_path}/prices.yaml"]
+    _, [plan, done] = run(lambda _: Reply(500), lambda _: [*command, "--dry-run"], lambda _: command)
+    assert re.search(r"^cost +at most \$0\.\d\d", plan.stdout, re.MULTILINE)
+    assert re.search(r"spent by this run: [\d,]+ tokens, \$0\.\d\d;", done.stderr)
 
 
 def test_a_dry_run_refuses_what_the_run_would_refuse(folder: Path) -> None:

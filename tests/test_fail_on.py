@@ -10,7 +10,7 @@ import pytest
 
 from asking import COMMANDS, run, write_sources
 from fathom.engines.cache import entries
-from fathom.errors import FathomError, Incomplete
+from fathom.errors import FathomError, IncompleteRunError
 from serving import Answer, Call, Reply, chat
 
 A = "Principle 1: Accuracy\nJudgment: Response A is right, Response B is not.\nVerdict: A\n\nFinal verdict: [[A]]"
@@ -79,7 +79,7 @@ def test_every_verb_tells_failed_rows(verb: str, folder: Path) -> None:
         lambda url: COMMANDS[verb](folder, url),
         lambda url: [*COMMANDS[verb](folder, url), "--fail-on", "never"],
     )
-    assert isinstance(any_.exception, Incomplete), any_.output
+    assert isinstance(any_.exception, IncompleteRunError), any_.output
     assert "rows failed" in str(any_.exception)
     assert never.exit_code == 0, never.output
     assert "rows failed" in never.stderr
@@ -87,7 +87,7 @@ def test_every_verb_tells_failed_rows(verb: str, folder: Path) -> None:
 
 def test_a_row_that_lost_a_vote_has_failed_although_the_others_give_it_a_verdict(folder: Path) -> None:
     _, [result] = run(failing_once_in_a_row, lambda url: COMMANDS["judge"](folder, url))
-    assert isinstance(result.exception, Incomplete)
+    assert isinstance(result.exception, IncompleteRunError)
     assert "1 of 3 rows failed (1 of them have a verdict of their other votes)" in str(result.exception)
 
 
@@ -102,7 +102,7 @@ def test_the_same_command_asks_only_what_failed_and_ends_well(folder: Path) -> N
         return COMMANDS["judge"](folder, url)
 
     server, [first, second] = run(answer, lambda url: COMMANDS["judge"](folder, url), mended)
-    assert isinstance(first.exception, Incomplete)
+    assert isinstance(first.exception, IncompleteRunError)
     assert second.exit_code == 0
     assert len(server.calls) == 6 + 2
 
@@ -139,7 +139,7 @@ def test_a_training_set_with_nothing_in_it_is_no_success(verb: str, kept: str, f
         lambda url: COMMANDS[verb](folder, url),
         lambda url: [*COMMANDS[verb](folder, url), "--fail-on", "never"],
     )
-    assert isinstance(any_.exception, Incomplete)
+    assert isinstance(any_.exception, IncompleteRunError)
     assert any(
         said in str(any_.exception) for said in ("kept 0 rationales of 3 comparisons for mix", "nothing was kept")
     )

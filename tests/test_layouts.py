@@ -10,6 +10,8 @@ import json
 import logging
 import random
 import re
+import shlex
+import subprocess
 from collections.abc import Sequence
 from itertools import permutations
 from pathlib import Path
@@ -132,9 +134,15 @@ def test_what_would_have_to_be_guessed_is_refused_and_the_mapping_in_the_message
         with pytest.raises(FathomError) as refused:
             read(source, mapping=as_mapping(case.mapping))
         assert case.message in str(refused.value)
-    advice = re.findall(r"--map ([\w.]+=[^\s;)]*)", str(refused.value).split("; ", 1)[-1])
+    advice = pasted(str(refused.value).split("; ", 1)[-1])
     assert advice
     assert any(leads_on(case.rows, [*case.mapping, *lines]) for lines in ways(advice))
+
+
+def pasted(message: str) -> list[str]:
+    """What a shell makes of the arguments of --map in a message."""
+    found = re.findall(r"""--map ((?:'[^']*'|"'"|[^\s;)'"])+)""", message)
+    return [argument for quoted in found for argument in shlex.split(quoted)]
 
 
 def ways(advice: list[str]) -> list[list[str]]:
@@ -144,12 +152,12 @@ def ways(advice: list[str]) -> list[list[str]]:
     return [*([line] for line in given), given[:2], values]
 
 
-def leads_on(rows: list[Row], mapping: list[str]) -> bool:
+def leads_on(rows: list[Row], mapping: list[str], but: str = "changes nothing") -> bool:
     """Whether the rows are read, or the next question is asked: a source may leave several things open."""
     try:
         return bool(reading(rows, mapping))
     except FathomError as error:
-        return bool(re.match("rows: .*--map", str(error))) and "changes nothing" not in str(error)
+        return bool(re.match("rows: .*--map", str(error))) and but not in str(error)
 
 
 @pytest.mark.parametrize(
@@ -168,13 +176,37 @@ def leads_on(rows: list[Row], mapping: list[str]) -> bool:
         (
             {"prompt": "p", "answers": [{"text": "4", "rank": 0}]},
             ["ranking=answers[].rank"],
-            "--map ranks=answers[].rank",
+            "--map 'ranks=answers[].rank'",
         ),
     ],
 )
 def test_a_mapping_that_does_nothing_is_refused(row: Row, mapping: list[str], message: str) -> None:
     with pytest.raises(FathomError, match=re.escape(message)):
         reading([row], mapping)
+
+
+SHELL = "a `whoami` $HOME 'b' \"c\" * (x); d"
+ODD = {
+    "a better and a worse one": {"p": "?", "$(good) answer": "4", "$(bad) answer": "5"},
+    "two of equal standing": {"p": "?", "the left answer!": "4", "the right answer!": "5"},
+    "scores": pair(**{"score > a": 3, "score > b": 5, "rating | a": 1, "rating | b": 2}),
+    "labels": pair(**{"is it better?": "A", "what's better": "B"}),
+    "prompts": {"chosen": "4", "rejected": "5", SHELL: "a long text of a prompt"},
+    "a comma": {"prompt": "?", "response_a": "4", "response_b": "5", "rating, of a": [1, 2], "score, of b": [1, 2]},
+}
+
+
+@pytest.mark.parametrize("row", ODD.values(), ids=ODD)
+def test_advice_can_be_pasted_into_a_shell_whatever_columns_are_called(row: Row) -> None:
+    with pytest.raises(FathomError) as refused:
+        reading([row])
+    advice = re.findall(r"""--map (?:'[^']*'|"'"|[^\s;)'"])+""", str(refused.value))
+    line = " ".join(option.rstrip(",") for option in advice)
+    seen = subprocess.run(["sh", "-c", f"printf '%s\\n' {line}"], capture_output=True, text=True, check=True).stdout
+    arguments = [each for each in seen.splitlines() if each != "--map" and not re.search("COLUMN|VALUE", each)]
+    assert arguments
+    for argument in arguments:
+        assert leads_on([row], [argument], but="names no column")
 
 
 IMAGE = {"type": "image_url", "image_url": {"url": "x"}}

@@ -26,7 +26,7 @@ from fathom.engines.failures import HINTS
 from fathom.engines.limits import START, Limit, backoff, retry_after
 from fathom.engines.metering import Metered
 from fathom.engines.openai import OpenAIEngine
-from fathom.errors import FathomError, Incomplete
+from fathom.errors import FathomError, IncompleteRunError
 from fathom.judges.mix import MixJudge
 from fathom.judging import rows
 from fathom.rationale import Status
@@ -785,7 +785,7 @@ def test_the_commonest_error_is_told_with_what_to_do_about_it(tmp_path: Path) ->
             return await asyncio.to_thread(CliRunner().invoke, app, arguments)
 
     result = asyncio.run(run())
-    assert isinstance(result.exception, Incomplete)
+    assert isinstance(result.exception, IncompleteRunError)
     told = " ".join(result.stderr.replace("│", " ").split())
     assert f"commonest error 2 times: HTTP 400: {why[:300].strip()}" in told
     assert f"({HINTS[400]})" in told

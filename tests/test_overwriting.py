@@ -27,7 +27,7 @@ from asking import files, run, write_sources
 from fathom import bench
 from fathom.cli import app
 from fathom.cli._verb import WRITTEN
-from fathom.errors import FathomError, Interrupted
+from fathom.errors import FathomError, RunInterruptedError
 from fathom.outputs import Outputs, claimed
 from judged import row, swapped, written
 from serving import chat
@@ -529,7 +529,7 @@ def test_an_interrupted_experiment_goes_on_and_its_edited_page_is_kept(
     monkeypatch.setattr("fathom.reproductions.mix_grm.reproduce", reproduce)
     arguments = ["reproduce", "mix-grm", "--out", f"{folder}/out"]
     for _ in range(2):
-        assert isinstance(CliRunner().invoke(app, arguments).exception, Interrupted)
+        assert isinstance(CliRunner().invoke(app, arguments).exception, RunInterruptedError)
     refused(CliRunner().invoke(app, ["demo", "--out", f"{folder}/out"]), "holds what fathom reproduce wrote")
     (folder / "out" / "page.md").write_text("mine")
     refused(CliRunner().invoke(app, arguments), "page.md has changed since Fathom wrote it")

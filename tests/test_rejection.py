@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from fathom import runs
 from fathom.cli import app
 from fathom.engines import Completion, EngineError, Request
-from fathom.errors import FathomError, Incomplete
+from fathom.errors import FathomError, IncompleteRunError
 from fathom.judges.mix import MixJudge
 from fathom.judges.spct import SPCTJudge
 from fathom.reading import read
@@ -162,7 +162,7 @@ def test_the_command_says_what_to_do_where_nothing_was_kept(tmp_path: Path, monk
     assert "nothing was kept" not in CliRunner().invoke(app, [*arguments, str(tmp_path / "some")]).output
     teacher.texts["first"][1] = "2, 9"
     said = r"nothing was kept; the commonest reason is 'incorrect' \(4 of 4 trajectories\): take more --samples"
-    with pytest.raises(Incomplete, match=said):
+    with pytest.raises(IncompleteRunError, match=said):
         CliRunner().invoke(app, [*arguments, str(tmp_path / "none")], catch_exceptions=False)
     told = CliRunner().invoke(app, [*arguments, str(tmp_path / "none"), "--fail-on", "never"])
     assert told.exit_code == 0

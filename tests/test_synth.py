@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from fathom.cli import app
 from fathom.engines import Completion, Engine, EngineError, Request
 from fathom.engines.cache import CachedEngine
-from fathom.errors import FathomError, Interrupted
+from fathom.errors import FathomError, RunInterruptedError
 from fathom.mini import base, world
 from fathom.mini.teacher import Teacher
 from fathom.rationale import Rationale, Unit, parse, render
@@ -527,7 +527,7 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(Teacher, "complete", interrupted)
     command = ["synth", str(tmp_path / "pairs.jsonl"), "--engine", "mini-teacher", "--out", str(tmp_path)]
     outcome = CliRunner().invoke(app, command)
-    assert isinstance(outcome.exception, Interrupted)
+    assert isinstance(outcome.exception, RunInterruptedError)
     assert "journal.sqlite: give the same command again" in str(outcome.exception)
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from fathom.errors import map_option
 from fathom.records import Message
 
 Prompt = str | tuple[Message, ...]
@@ -66,7 +67,7 @@ NO_IMAGES = "expected text: Fathom cannot show images, audio or video to a judge
 _TURN = re.compile(r"\n\n(Human|Assistant):")
 
 
-class BadRow(ValueError):  # noqa: N818
+class BadRowError(ValueError):
     """A row that cannot be read. `field` is the column; the message says what was wrong and what was expected.
 
     `text` is the row as it stood in the file, where no more than text could be made of it.
@@ -78,15 +79,15 @@ class BadRow(ValueError):  # noqa: N818
         self.text = text
 
 
-def explain(error: ValidationError, columns: Mapping[str, str]) -> BadRow:
+def explain(error: ValidationError, columns: Mapping[str, str]) -> BadRowError:
     """The first of pydantic's complaints, about the source's column instead of our field."""
     first = error.errors()[0]
     field, *rest = (str(part) for part in first["loc"]) if first["loc"] else ("row",)
     where = ".".join([columns.get(field, field), *rest])
     if first["type"] == "value_error":
-        return BadRow(where, first["msg"].removeprefix("Value error, "))
+        return BadRowError(where, first["msg"].removeprefix("Value error, "))
     expected = first.get("ctx", {}).get("expected") or first["msg"].lower()
-    return BadRow(where, f"got {shortened(first['input'])}, expected: {expected}")
+    return BadRowError(where, f"got {shortened(first['input'])}, expected: {expected}")
 
 
 def shortened(value: Any) -> str:
@@ -100,7 +101,7 @@ def shortened(value: Any) -> str:
 def as_prompt(value: Any, column: str) -> Prompt:
     """Text as it is; a dialogue in text, a list of messages, or an object that holds either, as messages.
 
-    Raises BadRow.
+    Raises BadRowError.
     """
     if isinstance(value, str):
         return _open_dialogue(value) or value
@@ -111,18 +112,18 @@ def as_prompt(value: Any, column: str) -> Prompt:
 
 
 def as_messages(value: Any, column: str) -> tuple[Message, ...]:
-    """A list of messages, or a single one. Raises BadRow."""
+    """A list of messages, or a single one. Raises BadRowError."""
     if isinstance(value, Mapping):
         return (_plain_message(value) or _message(value, column),)
     if not isinstance(value, list | tuple) or not value or not all(map(_is_object, value)):
-        raise BadRow(column, f"got {shortened(value)}, expected text or a list of messages with role and content")
+        raise BadRowError(column, f"got {shortened(value)}, expected text or a list of messages with role and content")
     return tuple(_plain_message(turn) or _message(turn, f"{column}.{index}") for index, turn in enumerate(value))
 
 
 def as_response(value: Any, column: str) -> str:
     """The text of a response: text, a number (tables make numbers of answers like 42), messages, an object with a text.
 
-    Raises BadRow.
+    Raises BadRowError.
     """
     if isinstance(value, str | int | float):
         return str(value)
@@ -141,15 +142,18 @@ def _is_object(value: Any) -> bool:
 
 
 def only_key(value: Mapping[str, Any], keys: Sequence[str], column: str) -> str:
-    """The one of `keys` that the object has. Raises BadRow where it has none of them or several."""
+    """The one of `keys` that the object has. Raises BadRowError where it has none of them or several."""
     found = [key for key in keys if value.get(key) is not None]
     if len(found) == 1:
         return found[0]
     if not found:
         there = ", ".join(map(str, value)) or "no keys"
-        raise BadRow(column, f"got an object with {there}, expected text, or its path as in --map FIELD={column}.KEY")
-    choices = " or ".join(f"{column}.{key}" for key in found)
-    raise BadRow(column, f"{' and '.join(found)} could each be the text; choose its path with --map FIELD={choices}")
+        raise BadRowError(
+            column,
+            f"got an object with {there}, expected text, or its path as in {map_option('FIELD', f'{column}.KEY')}",
+        )
+    choices = " or ".join(map_option("FIELD", f"{column}.{key}") for key in found)
+    raise BadRowError(column, f"{' and '.join(found)} could each be the text; choose its path with {choices}")
 
 
 # Pairs of conversations -----------------------------------------------------------------------------------------------
@@ -159,7 +163,7 @@ def split(first: Any, second: Any, columns: Sequence[str]) -> tuple[tuple[Messag
     """The prompt that two conversations share, and the response in which each goes on.
 
     They may be lists of messages or texts with "\\n\\nHuman:" and "\\n\\nAssistant:" before the turns. The prompt is
-    empty where nothing is shared. Raises BadRow.
+    empty where nothing is shared. Raises BadRowError.
     """
     turns = [as_turns(value, column) for value, column in zip((first, second), columns, strict=True)]
     shared = _shared(*turns)
@@ -168,31 +172,31 @@ def split(first: Any, second: Any, columns: Sequence[str]) -> tuple[tuple[Messag
 
 
 def as_turns(value: Any, column: str) -> tuple[Message, ...]:
-    """A conversation: messages, or a dialogue in text. Raises BadRow, also for a text that is no dialogue."""
+    """A conversation: messages, or a dialogue in text. Raises BadRowError, also for a text that is no dialogue."""
     if not isinstance(value, str):
         return as_messages(value, column)
     start, *parts = _TURN.split(value)
     if start.strip() or len(parts) < 4:
         expected = "a dialogue of Human and Assistant turns, or a prompt column (--map prompt=COLUMN)"
-        raise BadRow(column, f"is a text without a prompt, expected {expected}")
+        raise BadRowError(column, f"is a text without a prompt, expected {expected}")
     return tuple(_dialogue(parts))
 
 
 def without_answer(turns: Sequence[Message], column: str) -> tuple[tuple[Message, ...], str]:
-    """A conversation that ends with an answer of the assistant, as its prompt and that answer. Raises BadRow.
+    """A conversation that ends with an answer of the assistant, as its prompt and that answer. Raises BadRowError.
 
     Tool calls and results since the last turn of the user belong to the answer.
     """
     last = max((place for place, turn in enumerate(turns) if turn.role == "user"), default=-1)
     if last < 0 or last == len(turns) - 1:
-        raise BadRow(column, "expected a conversation with a turn of the user that ends with an answer to it")
+        raise BadRowError(column, "expected a conversation with a turn of the user that ends with an answer to it")
     return tuple(turns[: last + 1]), continuation(turns[last + 1 :], column)
 
 
 def with_prompt(prompt: tuple[Message, ...], shared: tuple[Message, ...], column: str) -> tuple[Message, ...]:
     """The prompt of a column and the turns that both responses share, which often begin with that prompt again.
 
-    Raises BadRow where they do not go together: two turns of the user in a row would be a prompt that nobody wrote.
+    Raises BadRowError where they do not go together: two turns of the user in a row make a prompt that nobody wrote.
     """
     bare = tuple(turn for turn in prompt if turn.role not in {"system", "developer"})
     if not shared or shared[: len(prompt)] == prompt:
@@ -203,14 +207,16 @@ def with_prompt(prompt: tuple[Message, ...], shared: tuple[Message, ...], column
         return shared  # the column has the whole conversation, with an answer
     if prompt[-1].role != "user" or shared[0].role == "assistant":
         return (*prompt, *shared)
-    raise BadRow(column, "does not go together with the turns that both responses share; leave one out: --map prompt=")
+    raise BadRowError(
+        column, "does not go together with the turns that both responses share; leave one out: --map prompt="
+    )
 
 
 def continuation(turns: Sequence[Message], column: str) -> str:
-    """The answer of the assistant that the turns begin with, and what follows it. Raises BadRow."""
+    """The answer of the assistant that the turns begin with, and what follows it. Raises BadRowError."""
     answer, *rest = turns
     if answer.role != "assistant":
-        raise BadRow(column, f"goes on with a turn of the {answer.role}, expected an answer of the assistant")
+        raise BadRowError(column, f"goes on with a turn of the {answer.role}, expected an answer of the assistant")
     return answer.content + "".join(f"\n\n{turn.role.capitalize()}: {turn.content}" for turn in rest)
 
 
@@ -251,13 +257,13 @@ def _message(value: Mapping[str, Any], where: str) -> Message:
     """Any message. Tables fill the keys that other rows have with None: those count as missing."""
     given = next((value[key] for key in ROLE_KEYS if value.get(key) is not None), None)
     if given is None:
-        raise BadRow(f"{where}.role", f"is missing, expected one of {', '.join(ROLES)}")
+        raise BadRowError(f"{where}.role", f"is missing, expected one of {', '.join(ROLES)}")
     role = ROLES.get(given.strip().lower()) if isinstance(given, str) else None
     if role is None:
-        raise BadRow(f"{where}.role", f"got {shortened(given)}, expected one of {', '.join(ROLES)}")
+        raise BadRowError(f"{where}.role", f"got {shortened(given)}, expected one of {', '.join(ROLES)}")
     image = next((key for key in IMAGE_KEYS if value.get(key)), None)
     if image:
-        raise BadRow(f"{where}.{image}", f"got {shortened(value[image])}, {NO_IMAGES}")
+        raise BadRowError(f"{where}.{image}", f"got {shortened(value[image])}, {NO_IMAGES}")
     return Message(role=role, content=_content(value, given.strip().lower(), where))
 
 
@@ -268,7 +274,7 @@ def _content(value: Mapping[str, Any], role: str, where: str) -> str:
         return _calls(content, f"{where}.{key}")
     calls = [_calls(value[name], f"{where}.{name}") for name in ("tool_calls", "function_call") if value.get(name)]
     if content is None and not calls:
-        raise BadRow(f"{where}.{key}", "is missing, expected text")
+        raise BadRowError(f"{where}.{key}", "is missing, expected text")
     texts = [] if content is None else [_text(content, role, f"{where}.{key}")]
     return "\n".join(text for text in (*texts, *calls) if text or not calls)
 
@@ -280,7 +286,7 @@ def _text(content: Any, role: str, where: str) -> str:
         return _parts_as_text(content, where)
     if ROLES[role] == "tool" and isinstance(content, Mapping):
         return json.dumps(content, ensure_ascii=False)
-    raise BadRow(where, f"got {shortened(content)}, expected text or a list of parts of text")
+    raise BadRowError(where, f"got {shortened(content)}, expected text or a list of parts of text")
 
 
 def _parts_as_text(parts: Sequence[Any], where: str) -> str:
@@ -294,11 +300,11 @@ def _part(part: Any, where: str) -> str:
     if isinstance(part, str):
         return part
     if not isinstance(part, Mapping):
-        raise BadRow(where, f"got {shortened(part)}, expected a part with a text")
+        raise BadRowError(where, f"got {shortened(part)}, expected a part with a text")
     kind = part.get("type")
     image = next((key for key in IMAGE_KEYS if part.get(key)), None)
     if image or kind in IMAGE_KEYS:
-        raise BadRow(f"{where}.{image or kind}", f"got {shortened(part)}, {NO_IMAGES}")
+        raise BadRowError(f"{where}.{image or kind}", f"got {shortened(part)}, {NO_IMAGES}")
     if kind in {"thinking", "redacted_thinking", "reasoning"}:
         return ""
     if kind == "tool_use":
@@ -309,7 +315,7 @@ def _part(part: Any, where: str) -> str:
         return _text(part.get("content") or "", "tool", f"{where}.content")
     if isinstance(part.get("text"), str):
         return str(part["text"])
-    raise BadRow(where, f"got {shortened(part)}, expected a part with a text")
+    raise BadRowError(where, f"got {shortened(part)}, expected a part with a text")
 
 
 # Tool calls -----------------------------------------------------------------------------------------------------------
@@ -342,7 +348,7 @@ def _call(call: Any, where: str) -> str:
     function = call.get("function") or call if isinstance(call, Mapping) else call
     name = function.get("name") if isinstance(function, Mapping) else None
     if not isinstance(name, str):
-        raise BadRow(where, f"got {shortened(call)}, expected a tool call with a name and arguments")
+        raise BadRowError(where, f"got {shortened(call)}, expected a tool call with a name and arguments")
     keys = ("arguments", "input", "parameters", "args")
     return call_text(name, next((function[key] for key in keys if function.get(key) is not None), None))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import shlex
 from types import ModuleType
 
 
@@ -13,16 +14,26 @@ class FathomError(Exception):
     exit_code = 1
 
 
-class Interrupted(FathomError):  # noqa: N818
+class RunInterruptedError(FathomError):
     """Ctrl-C in the middle of long work: the message says what is kept and how to go on."""
 
     exit_code = 130
 
 
-class Incomplete(FathomError):  # noqa: N818
+class IncompleteRunError(FathomError):
     """The work is done and written down, but part of it failed: the message says how much."""
 
     exit_code = 3
+
+
+def map_option(field: str, *columns: object) -> str:
+    """The arguments that map a field to columns or places, quoted so that they can be pasted into a shell.
+
+    A column with a comma in its name gets an argument of its own: in one argument commas separate columns.
+    """
+    texts = [str(column) for column in columns]
+    values = texts if any("," in text for text in texts) else [",".join(texts)]
+    return " ".join(f"--map {shlex.quote(f'{field}={value}')}" for value in values)
 
 
 def check_installed(*needed: tuple[str, str]) -> None:

@@ -25,7 +25,7 @@ from typing import Any, BinaryIO, Literal, cast
 from pydantic import BaseModel, ValidationError
 
 from fathom.atomic import replacing
-from fathom.conversations import BadRow, explain, shortened
+from fathom.conversations import BadRowError, explain, shortened
 from fathom.errors import FathomError
 from fathom.layouts import FIELDS, LAYOUTS, Layout, Row, Schema, detect, is_empty
 from fathom.records import Comparison, Record
@@ -180,7 +180,7 @@ def _scanned(source: OpenSource, limit: int | None) -> tuple[Schema, Iterator[Nu
         line, row = first
         try:
             _sound(row)
-        except BadRow as bad:
+        except BadRowError as bad:
             raise FathomError(f"{source.name}:{line}: {bad.field}: {bad}") from None
     return schema, source.rows() if source.repeatable else chain(window, rows)
 
@@ -219,7 +219,7 @@ def _named_layout(mapping: Columns) -> OwnLayout | None:
 # Rows to comparisons -------------------------------------------------------------------------------------------------
 
 Reader = Callable[[int, Row], Sequence[Comparison]]
-"""Makes the comparisons of the row on a line. Raises BadRow."""
+"""Makes the comparisons of the row on a line. Raises BadRowError."""
 
 
 def _comparisons(
@@ -234,7 +234,7 @@ def _comparisons(
     for line, row in rows:
         try:
             found = _checked(reader(line, _sound(row)), check)
-        except BadRow as bad:
+        except BadRowError as bad:
             skip = Skipped(file=name, line=line, field=bad.field, message=str(bad), row=bad.text or row)
             if on_error == "stop":
                 raise FathomError(str(skip)) from bad
@@ -254,15 +254,15 @@ def _checked(comparisons: Sequence[Comparison], check: Check | None) -> Sequence
         for comparison in comparisons:
             check(comparison)
     except FathomError as error:
-        raise BadRow("responses", str(error)) from None
+        raise BadRowError("responses", str(error)) from None
     return comparisons
 
 
 def _sound(row: Any) -> Row:
-    if isinstance(row, BadRow):
+    if isinstance(row, BadRowError):
         raise row
     if not isinstance(row, Mapping):
-        raise BadRow("row", f"got {shortened(row)}, expected an object with columns")
+        raise BadRowError("row", f"got {shortened(row)}, expected an object with columns")
     return row
 
 
@@ -297,13 +297,13 @@ class _LayoutReader:
             id = digest if self.copies[digest] == 1 else f"{digest}#{self.copies[digest]}"
         if id in self.lines:
             expected = "each id once (--map id= makes ids of the content)"
-            raise BadRow(
+            raise BadRowError(
                 self.layout.name("id"), f"got {id!r} again, first on line {self.lines[id]}; expected {expected}"
             )
         return id
 
     def _refuse_other_layout(self, row: Row, schema: Schema, mapping: Columns) -> None:
-        """Raises BadRow where columns that come late would have changed how the rows before were read."""
+        """Raises BadRowError where columns that come late would have changed how the rows before were read."""
         late = [name for name in row if not schema.filled(name) and not is_empty(row[name])]
         if not late:
             return
@@ -312,9 +312,11 @@ class _LayoutReader:
         try:
             changed = detect(schema, mapping)[0] != self.layout
         except FathomError as error:
-            raise BadRow(new, f"comes after the first {WINDOW:,} rows, which do not have it: {error}") from None
+            raise BadRowError(new, f"comes after the first {WINDOW:,} rows, which do not have it: {error}") from None
         if changed:
-            raise BadRow(new, f"comes after the first {WINDOW:,} rows, which were read without it; give a file instead")
+            raise BadRowError(
+                new, f"comes after the first {WINDOW:,} rows, which were read without it; give a file instead"
+            )
 
 
 def _own_reader(function: OwnLayout) -> Reader:
@@ -326,13 +328,13 @@ def _own_reader(function: OwnLayout) -> Reader:
             made = function(row)
             several = [made] if isinstance(made, Comparison | Mapping | None) else list(made)
             found = [_as_comparison(one) for one in several if one is not None]
-        except BadRow:
+        except BadRowError:
             raise
         except Exception as error:
-            raise BadRow("layout", f"{type(error).__name__}: {error}") from error
+            raise BadRowError("layout", f"{type(error).__name__}: {error}") from error
         for comparison in found:
             if comparison.id in lines:
-                raise BadRow(
+                raise BadRowError(
                     "id", f"got {comparison.id!r} again, first on line {lines[comparison.id]}; expected each once"
                 )
             lines[comparison.id] = line

@@ -38,12 +38,12 @@ from typing import Any, BinaryIO, cast
 
 from pydantic_core import from_json
 
-from fathom.conversations import BadRow, shortened
+from fathom.conversations import BadRowError, shortened
 from fathom.errors import FathomError, require
 
 Source = str | Path | Iterable[Mapping[str, Any]]
 NumberedRow = tuple[int, Any]
-"""A line number (or, where there are no lines, a row number, both from 1) and the row, or the BadRow that is there."""
+"""A line number (a row number where there are no lines), from 1, and the row, or the BadRowError in its place."""
 
 ENDINGS = (".jsonl", ".ndjson", ".json", ".parquet")
 TABLES = (".csv", ".tsv", ".xlsx")
@@ -58,7 +58,7 @@ class OpenSource:
     name: str
     """As messages call it."""
     rows: Callable[[], Iterator[NumberedRow]]
-    """The rows as they are, each with its line; a row that cannot be read comes as the BadRow that says why.
+    """The rows as they are, each with its line; a row that cannot be read comes as the BadRowError that says why.
 
     Raises FathomError, also while reading, for a damaged file.
     """
@@ -175,7 +175,7 @@ def _json_rows(file: BinaryIO, name: str) -> Iterator[NumberedRow]:
         row = _parsed(text.rstrip(b"\r\n"), line)
         if (
             not started
-            and isinstance(row, BadRow)
+            and isinstance(row, BadRowError)
             and text.strip().startswith(b"{")
             and not text.strip().endswith(b"}")
         ):
@@ -212,7 +212,7 @@ def describe_object(value: Mapping[str, Any]) -> str:
 
 def _array_rows(text: bytes, file: BinaryIO, line: int, name: str) -> Iterator[NumberedRow]:
     array = _parsed(text + file.read(), line)
-    if not isinstance(array, BadRow):
+    if not isinstance(array, BadRowError):
         yield from enumerate(array, 1)
         return
     first = _parsed(text, line)
@@ -225,7 +225,7 @@ def _array_rows(text: bytes, file: BinaryIO, line: int, name: str) -> Iterator[N
 
 
 def _parsed(text: bytes, line: int) -> Any:
-    """The value of the text that starts on `line`, or the BadRow that says why there is none."""
+    """The value of the text that starts on `line`, or the BadRowError that says why there is none."""
     try:
         return from_json(text)
     except ValueError:
@@ -249,7 +249,7 @@ def _parsed_slowly(text: bytes, line: int) -> Any:
         message = f"{error}; expected shorter numbers"
     else:
         return value
-    return BadRow("JSON", message, text.rstrip(b"\r\n").decode(errors="replace"))
+    return BadRowError("JSON", message, text.rstrip(b"\r\n").decode(errors="replace"))
 
 
 # Tables -------------------------------------------------------------------------------------------------------------
@@ -291,9 +291,9 @@ def _header(cells: Sequence[Any], path: Path) -> list[str]:
 
 
 def _table_row(header: Sequence[str], cells: Sequence[Any]) -> Any:
-    """The row, or a BadRow where its cells are not those of the header."""
+    """The row, or a BadRowError where its cells are not those of the header."""
     if len(cells) != len(header):
-        return BadRow("row", f"has {len(cells)} cells, expected {len(header)}: {', '.join(header)}")
+        return BadRowError("row", f"has {len(cells)} cells, expected {len(header)}: {', '.join(header)}")
     return dict(zip(header, cells, strict=True))
 
 
@@ -323,7 +323,7 @@ def _sheet_rows(path: Path) -> Iterator[NumberedRow]:
                 column = header[unsaved] if unsaved < len(header) else f"column {unsaved + 1}"
                 yield (
                     number,
-                    BadRow(column, "holds a formula without its value; save the file in a spreadsheet program"),
+                    BadRowError(column, "holds a formula without its value; save the file in a spreadsheet program"),
                 )
                 continue
             yield number, _table_row(header, _filled(_trimmed(cells), len(header)))

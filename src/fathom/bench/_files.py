@@ -16,7 +16,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from fathom.conversations import BadRow, as_response, shortened
+from fathom.conversations import BadRowError, as_response, shortened
 from fathom.errors import FathomError
 from fathom.records import Comparison, Domain, Label, Message, placement
 from fathom.sources import ENDINGS, NumberedRow, open_source
@@ -56,7 +56,7 @@ def each(path: Path, columns: Sequence[str], make: Make) -> Iterator[Comparison]
     for line, row in _rows(path):
         try:
             yield from make(_with(columns, row), line)
-        except BadRow as bad:
+        except BadRowError as bad:
             raise FathomError(f"{path}:{line}: {bad.field}: {bad}") from bad
         except (ValueError, TypeError, KeyError, IndexError) as error:
             raise FathomError(f"{path}:{line}: is not in the layout: {type(error).__name__}: {error}") from error
@@ -73,13 +73,13 @@ def _rows(path: Path) -> Iterator[NumberedRow]:
 
 
 def _with(columns: Sequence[str], row: Any) -> Row:
-    if isinstance(row, BadRow):
+    if isinstance(row, BadRowError):
         raise row
     if not isinstance(row, Mapping):
-        raise BadRow("row", f"got {shortened(row)}, allowed is an object with columns")
+        raise BadRowError("row", f"got {shortened(row)}, allowed is an object with columns")
     for column in columns:
         if column not in row:
-            raise BadRow(column, f"lacks the column {column}; there are: {', '.join(map(str, row))}")
+            raise BadRowError(column, f"lacks the column {column}; there are: {', '.join(map(str, row))}")
     return row
 
 

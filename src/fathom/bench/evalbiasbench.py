@@ -11,7 +11,7 @@ from pathlib import Path
 from fathom.bench import Benchmark
 from fathom.bench._files import best_first, each, found
 from fathom.bench._outcomes import Row, in_subset, right_in_orders
-from fathom.conversations import BadRow
+from fathom.conversations import BadRowError
 from fathom.records import Comparison
 
 FILES = ("biasbench*",)
@@ -35,7 +35,7 @@ def _pairs(row: Row, line: int) -> Iterator[Comparison]:
     for bias, pairs in row.items():
         for number, pair in enumerate(pairs):
             if pair["label"] not in (1, 2):
-                raise BadRow(f"{bias}.{number}.label", f"got {pair['label']!r}, allowed are 1 and 2")
+                raise BadRowError(f"{bias}.{number}.label", f"got {pair['label']!r}, allowed are 1 and 2")
             better, worse = ("response1", "response2") if pair["label"] == 1 else ("response2", "response1")
             yield best_first(
                 "evalbiasbench",

@@ -15,7 +15,7 @@ from pathlib import Path
 from fathom.bench import Benchmark
 from fathom.bench._files import best_first, each, found
 from fathom.bench._outcomes import Row, credit, in_subset
-from fathom.conversations import BadRow
+from fathom.conversations import BadRowError
 from fathom.records import Comparison, Domain
 
 FILES = ("hhh_alignment_eval*|*task.json*",)
@@ -55,7 +55,7 @@ def _rubric(row: Row, line: int) -> Iterator[Comparison]:
 def _parts(row: Row, column: str) -> tuple[str, str]:
     match = _RUBRIC.search(row[column])
     if match is None:
-        raise BadRow(column, "holds no instruction and response to evaluate, each under its heading")
+        raise BadRowError(column, "holds no instruction and response to evaluate, each under its heading")
     return match[1], match[2]
 
 

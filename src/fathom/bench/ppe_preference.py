@@ -14,7 +14,7 @@ from pathlib import Path
 from fathom.bench import Benchmark
 from fathom.bench._files import comparison, each, found
 from fathom.bench._outcomes import Row, credit
-from fathom.conversations import BadRow
+from fathom.conversations import BadRowError
 from fathom.records import Comparison, Label
 
 FILES = ("test*",)
@@ -29,7 +29,7 @@ def load(folder: Path) -> Iterator[Comparison]:
 
 def _battle(row: Row, line: int) -> Iterator[Comparison]:
     if row["winner"] not in WINNERS:
-        raise BadRow("winner", f"got {row['winner']!r}, allowed are {', '.join(WINNERS)}")
+        raise BadRowError("winner", f"got {row['winner']!r}, allowed are {', '.join(WINNERS)}")
     winner = WINNERS[row["winner"]]
     yield comparison(
         "ppe_preference",

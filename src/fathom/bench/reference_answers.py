@@ -19,7 +19,7 @@ from fathom.answers import Verifier
 from fathom.bench import Benchmark
 from fathom.bench._files import comparison, each, found, placed
 from fathom.bench._outcomes import Row, scores, source_first
-from fathom.conversations import BadRow
+from fathom.conversations import BadRowError
 from fathom.metrics.separation import auc
 from fathom.records import Comparison, Label
 
@@ -41,7 +41,7 @@ def _question(row: Row, line: int, verifier: Verifier) -> Iterator[Comparison]:
     reference = final_answer(_told(row, ("answer", "ground_truth")))
     checks = verifier.checks([final_answer(solution) for solution in solutions], reference)
     if any(checked.reason == "no reference" for checked in checks):
-        raise BadRow("answer", f"math-verify finds no answer in {reference!r}")
+        raise BadRowError("answer", f"math-verify finds no answer in {reference!r}")
     sure = [
         (solution, bool(checked.equal))
         for solution, checked in zip(solutions, checks, strict=True)
@@ -72,7 +72,7 @@ def _told(row: Row, columns: Sequence[str]) -> str:
     for column in columns:
         if row.get(column) is not None:
             return str(row[column])
-    raise BadRow(columns[0], f"lacks the column {' or '.join(columns)}; there are: {', '.join(row)}")
+    raise BadRowError(columns[0], f"lacks the column {' or '.join(columns)}; there are: {', '.join(row)}")
 
 
 def _solutions(row: Row) -> list[str]:
@@ -82,7 +82,7 @@ def _solutions(row: Row) -> list[str]:
         return [str(solution) for solution in listed]
     by_model = [value["solution"] for value in row.values() if isinstance(value, Mapping) and "solution" in value]
     if not by_model:
-        raise BadRow("solutions", f"lacks the column solutions; there are: {', '.join(row)}")
+        raise BadRowError("solutions", f"lacks the column solutions; there are: {', '.join(row)}")
     return by_model
 
 

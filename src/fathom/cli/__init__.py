@@ -19,7 +19,7 @@ import typer
 import fathom
 from fathom.cli._signals import end_as_interrupted, exit_code
 from fathom.cli._verb import verb
-from fathom.errors import FathomError, Interrupted
+from fathom.errors import FathomError, RunInterruptedError
 
 app = typer.Typer(
     name="fathom",
@@ -71,9 +71,9 @@ def main() -> None:
     end_as_interrupted()
     try:
         app()
-    except (Interrupted, KeyboardInterrupt) as error:
+    except (RunInterruptedError, KeyboardInterrupt) as error:
         typer.secho(f"fathom: {error or 'stopped'}", err=True, fg="red")
-        sys.exit(exit_code(Interrupted.exit_code))
+        sys.exit(exit_code(RunInterruptedError.exit_code))
     except FathomError as error:
         typer.secho(f"fathom: {error}", err=True, fg="red")
         sys.exit(error.exit_code)

@@ -158,9 +158,9 @@ def _lines(
 
 
 def _cost(plan: Plan, engine: EngineSettings, bounds: BoundSettings) -> str:
-    from fathom.engines.opening import price, price_line
+    from fathom.engines.opening import FREE, price, price_line
 
-    if engine.name in ("local", "vllm", "replay", "mini-teacher"):
+    if price(engine, bounds) is FREE:
         return "none: the model runs in this process" if engine.name != "replay" else "none: replayed from a journal"
     known, most = price(engine, bounds), _most_cost(plan, engine, bounds)
     if known is None or most is None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fathom.errors import FathomError, Incomplete
+from fathom.errors import FathomError, IncompleteRunError
 
 if TYPE_CHECKING:
     from fathom.engines import EngineError
@@ -51,7 +51,7 @@ class RowCounts:
 def check_failures(counts: RowCounts, fail_on: str, last: EngineError | None, *, completed: int) -> None:
     """Says on stderr how many rows failed, if any. `last` is the last failed call, `completed` counts the others.
 
-    Raises FathomError where no call succeeded, and Incomplete where more rows failed than --fail-on allows.
+    Raises FathomError where no call succeeded, and IncompleteRunError where more rows failed than --fail-on allows.
     """
     if not counts.failed:
         return
@@ -59,14 +59,14 @@ def check_failures(counts: RowCounts, fail_on: str, last: EngineError | None, *,
     what = "every call failed" if nothing else _how_many(counts)
     message = f"{what}{f', the last one so: {last}' if last else ''}; the same command asks again"
     if _too_many(counts, fail_on):
-        raise (FathomError if nothing else Incomplete)(message)
+        raise (FathomError if nothing else IncompleteRunError)(message)
     typer.secho(f"fathom: {message}", err=True, fg="yellow")
 
 
 def check_kept(warning: str | None, fail_on: str) -> None:
-    """Says a warning that nothing was kept. Raises Incomplete with it, unless --fail-on is never."""
+    """Says a warning that nothing was kept. Raises IncompleteRunError with it, unless --fail-on is never."""
     if warning and fail_on != "never":
-        raise Incomplete(warning)
+        raise IncompleteRunError(warning)
     if warning:
         typer.secho(f"fathom: {warning}", err=True, fg="yellow")
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fathom.errors import FathomError, Interrupted
+from fathom.errors import FathomError, RunInterruptedError
 
 if TYPE_CHECKING:
     from fathom.engines.ledger import Spent
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def resumable(journal: Path, out: Path | None = None) -> Iterator[None]:
     """Turns what stops a run into one message that says what is kept in the journal and how to go on.
 
-    Raises Interrupted at Ctrl-C, and FathomError where a bound was met, where no further call would go well, or where
-    `out` could not be written.
+    Raises RunInterruptedError at Ctrl-C, and FathomError where a bound was met, where no further call would go well, or
+    where `out` could not be written.
     """
     from fathom.engines import RunStoppedError
     from fathom.engines.metering import SpentError
@@ -27,7 +27,7 @@ def resumable(journal: Path, out: Path | None = None) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        raise Interrupted(f"stopped; {_how_to_go_on(journal)}") from None
+        raise RunInterruptedError(f"stopped; {_how_to_go_on(journal)}") from None
     except SpentError as error:
         raise FathomError(f"stopped: {error}; {_how_to_go_on(journal)}, with a higher bound") from None
     except RunStoppedError as error:
@@ -55,7 +55,9 @@ def spent_in_words(metered: Metered, journal: Path | None) -> str:
 
 
 def _in_words(spent: Spent) -> str:
-    cost = "cost unknown" if spent.cost is None else f"${spent.cost:,.2f}"
+    from fathom.engines.metering import cost_in_words
+
+    cost = cost_in_words(spent.cost)
     if spent.usage.unknown_calls:
         return f"{spent.usage}, {cost}"
     return f"{spent.usage.tokens:,} tokens, {cost}"

@@ -23,7 +23,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fathom.errors import FathomError, Interrupted
+from fathom.errors import FathomError, RunInterruptedError
 from fathom.outputs import (
     Claim,
     Outputs,
@@ -78,7 +78,7 @@ def verb(name: str, command: Callable[..., None]) -> Callable[..., None]:
                 refuse_standard_output(_reads(given))
                 command(**given)
             except KeyboardInterrupt:
-                raise Interrupted("stopped") from None
+                raise RunInterruptedError("stopped") from None
             except BrokenPipeError:
                 raise
             except OSError as error:

@@ -296,4 +296,11 @@ def _and_so_many(usage: Usage, calls: int, each: Usage) -> Usage:
 
 
 def _amount(usage: Usage, price: Price | None) -> str:
-    return f"{usage.tokens:,} tokens, {'cost unknown' if price is None else f'${price.of(usage):.2f}'}"
+    return f"{usage.tokens:,} tokens, {cost_in_words(price.of(usage) if price else None)}"
+
+
+def cost_in_words(cost: float | None) -> str:
+    """US dollars as a run's last line has them: unknown, none and some are told apart."""
+    if cost is None:
+        return "cost unknown"
+    return f"${cost:,.2f}" if cost else "no cost"

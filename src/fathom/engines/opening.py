@@ -22,6 +22,9 @@ from fathom.settings import BoundSettings, EngineSettings
 
 NO_MODEL = frozenset({"mini-teacher"})
 """Engines that run without a model's name."""
+WITHOUT_SERVER = frozenset({"local", "vllm", "replay", "mini-teacher"})
+"""Engines that nobody bills: the model runs in this process, or its texts come from a journal."""
+FREE = Price(prompt=0, completion=0)
 
 
 def open_engine(settings: EngineSettings) -> Engine:
@@ -52,11 +55,13 @@ def require_model(settings: EngineSettings) -> None:
 
 
 def price(settings: EngineSettings, bounds: BoundSettings) -> Price | None:
-    """The model's price: that of --prices, else, at OpenAI's own address alone, that of the shipped table."""
-    if settings.model is None:
+    """The model's price: that of --prices, else nothing for an engine that asks no server, else, at OpenAI's own
+    address alone, that of the shipped table. None where no price is known."""
+    listed = prices(bounds.prices).get(settings.model or "") if bounds.prices else None
+    if listed is not None or settings.name in WITHOUT_SERVER:
+        return listed or FREE
+    if settings.model is None or bounds.prices:
         return None
-    if bounds.prices:
-        return prices(bounds.prices).get(settings.model)
     theirs = settings.name == "openai" and is_openai(settings.arguments.get("base_url"))
     return prices().get(settings.model) if theirs else None
 

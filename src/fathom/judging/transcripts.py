@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from fathom.conversations import BadRow
+from fathom.conversations import BadRowError
 from fathom.engines import Completion, FinishReason
 from fathom.errors import FathomError
 from fathom.judges import Judge
@@ -98,7 +98,7 @@ def read_transcripts(
     found: dict[str, list[Transcript]] = {}
     for line, row in rows:
         where = f"{name}:{line}"
-        if isinstance(row, BadRow):
+        if isinstance(row, BadRowError):
             raise FathomError(f"{where}: {row}")
         if not isinstance(row, Mapping):
             raise FathomError(f"{where}: got {type(row).__name__}, expected an object with an id and a text")

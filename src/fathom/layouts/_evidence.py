@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 
 from fathom import labels
-from fathom.errors import FathomError
+from fathom.errors import FathomError, map_option
 from fathom.layouts import _names as names
 from fathom.layouts._responses import Responses
 from fathom.layouts._schema import MAX_LABEL, Schema, Shape
@@ -108,13 +108,13 @@ def _inside(column: str, shape: Shape) -> list[str]:
 def _way(place: str, schema: Schema, responses: Responses, numbered: Mapping[str, tuple[str, ...]]) -> str:
     shape = schema.columns.get(place, Shape())
     if place in numbered:
-        return f"--map scores={','.join(numbered[place])}"
+        return map_option("scores", *numbered[place])
     if _of_numbers(shape):
-        return f"--map scores={','.join(f'{place}.{key}' for key in shape.keys)}"
+        return map_option("scores", *(f"{place}.{key}" for key in shape.keys))
     if names.words(place) & {"rank", "ranks"}:
-        return f"--map ranks={place}"
+        return map_option("ranks", place)
     if responses.single and shape.kinds == {"text"} and not shape.numeric:
-        return f"--map label={place} --map label.a=VALUE --map label.b=VALUE"
+        return f"{map_option('label', place)} --map label.a=VALUE --map label.b=VALUE"
     if responses.single or is_numbers(shape):
-        return f"--map scores={place}"
-    return f"--map label={place}[0]" if "list" in shape.kinds else f"--map label={place}"
+        return map_option("scores", place)
+    return map_option("label", f"{place}[0]" if "list" in shape.kinds else place)

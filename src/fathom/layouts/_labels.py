@@ -16,7 +16,7 @@ from typing import Any
 
 from fathom import labels
 from fathom.conversations import TEXT_KEYS
-from fathom.errors import FathomError
+from fathom.errors import FathomError, map_option
 from fathom.layouts import _names as names
 from fathom.layouts._evidence import ANNOTATOR, flag_columns, is_numbers, refuse_lookalikes, score_columns
 from fathom.layouts._mapping import FIELDS, Mapped, Path, shape_at
@@ -59,7 +59,7 @@ def find_annotators(schema: Schema, mapped: Mapped, responses: Responses) -> Ann
         return Annotators(paths, labels.infer_code(values, (marks[0], marks[1])))
     except ValueError as error:
         told = names.listing(map(str, paths))
-        ways = f"{_ways(values, schema, responses)}, or leave them out with --map ignore={','.join(map(str, paths))}"
+        ways = f"{_ways(values, schema, responses)}, or leave them out with {map_option('ignore', *paths)}"
         raise FathomError(f"columns: {told}: {error}; {ways}") from None
 
 
@@ -96,14 +96,14 @@ def _asked(named: Sequence[str], schema: Schema, mapped: Mapped, responses: Resp
         return Ranks(mapped.paths["ranks"])
     if not several and named != ["label"]:
         raise FathomError(
-            f"label: --map {named[-1]}={mapped.paths[named[-1]][0]} goes with a list of responses; one or two "
+            f"label: {map_option(named[-1], mapped.paths[named[-1]][0])} goes with a list of responses; one or two "
             "responses in columns of their own take label or scores"
         )
     path = mapped.paths["label"][0] if "label" in named else None
     if "ranking" in named and mapped.paths["ranking"][0].each:
         text = mapped.paths["ranking"][0]
         raise FathomError(
-            f"label: a ranking is a list of indices, best first; one rank a response is --map ranks={text}"
+            f"label: a ranking is a list of indices, best first; one rank a response is {map_option('ranks', text)}"
         )
     if path is not None and (responses.kind == "pair" or responses.marks or mapped.spellings):
         return _spelled(path, schema, mapped, responses)
@@ -118,7 +118,7 @@ def _refuse_counted_from_one(path: Path, schema: Schema, responses: Responses) -
     """Raises FathomError where indices begin at 1, as one that equals the number of responses shows."""
     shape, lists = (shape_at(path, schema) or Shape()), schema.columns[responses.paths["responses"][0].column].lengths
     if shape.kinds == {"number"} and shape.low >= 1 and lists and shape.high >= max(lists):
-        ways = f"; --map label={path} --map label.a=1 --map label.b=2 reads them" if lists == {2} else ""
+        ways = f"; {map_option('label', path)} --map label.a=1 --map label.b=2 reads them" if lists == {2} else ""
         raise FathomError(f"label: {path} counts from 1, expected indices from 0{ways}")
 
 
@@ -128,7 +128,9 @@ def _spelled(path: Path, schema: Schema, mapped: Mapped, responses: Responses) -
     flags = flag_columns(schema, responses)
     if path.column in flags:
         told = names.listing(flags)
-        raise FathomError(f"label: {path} is one of {told}, which are read together: leave --map label={path} out")
+        raise FathomError(
+            f"label: {path} is one of {told}, which are read together: leave {map_option('label', path)} out"
+        )
     if mapped.spellings:
         return Spelled(path, labels.explicit_code(mapped.spellings), responses.single)
     if shape.kinds == {"object"} and shape.keys.keys() <= {"best", "ranking", "scores"}:  # as Fathom writes labels
@@ -157,9 +159,9 @@ def _ways(values: Sequence[Any], schema: Schema, responses: Responses) -> str:
     ways = ["--map label.a=VALUE --map label.b=VALUE"]
     if len(numbers) == 2:
         low, high = numbers
-        ways = [f"--map label.a={low} --map label.b={high}", f"--map label.a={high} --map label.b={low}"]
+        ways = [f"{map_option('label.a', a)} {map_option('label.b', b)}" for a, b in ((low, high), (high, low))]
     scored = score_columns(schema, responses)
-    ways += [f"--map scores={','.join(columns)}" for columns in scored]
+    ways += [map_option("scores", *columns) for columns in scored]
     return f"say what they mean with {names.listing(ways, 'or')}"
 
 
@@ -286,7 +288,7 @@ class _Finder:
             column for column in names.filled(self.free, (*names.LABELS, *names.SIGNED)) if self._is_label(column)
         ]
         if len(columns) > 1:
-            ways = " or ".join(f"--map label={column}" for column in columns)
+            ways = " or ".join(map_option("label", column) for column in columns)
             raise FathomError(f"columns: {names.listing(columns)} could each be the label; choose with {ways}")
         if columns:
             return _spelled(Path(columns[0]), self.schema, self.mapped, self.responses)
@@ -329,9 +331,9 @@ class _Finder:
         """The one rule, None where there is none. Raises FathomError that names the mapping of each of several."""
         if len(choices) < 2:
             return choices[0] if choices else None
-        fields = [(name, ",".join(map(str, paths))) for rule in choices for name, paths in rule.paths.items()]
-        ways = [f"--map {name}={paths}" for name, paths in fields if name in FIELDS]
-        told = names.listing(paths.replace(",", " and ") for _, paths in fields)
+        fields = [(name, paths) for rule in choices for name, paths in rule.paths.items()]
+        ways = [map_option(name, *paths) for name, paths in fields if name in FIELDS]
+        told = names.listing(" and ".join(map(str, paths)) for _, paths in fields)
         raise FathomError(
             f"columns: {told} could each be the label; choose with {' or '.join(ways)}, or --map ignore=COLUMN"
         )

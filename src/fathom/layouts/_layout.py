@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from fathom.conversations import (
     PLAIN_ROLES,
     TURN_KEYS,
-    BadRow,
+    BadRowError,
     Prompt,
     as_messages,
     as_prompt,
@@ -28,6 +28,7 @@ from fathom.conversations import (
     with_prompt,
     without_answer,
 )
+from fathom.errors import map_option
 from fathom.layouts._mapping import Path, Row, cell, remainder
 from fathom.layouts._responses import KINDS, Kind
 from fathom.layouts._rules import Annotators, Rule
@@ -73,11 +74,11 @@ class Layout:
     def read(self, row: Row, id: str, seed: int) -> list[Comparison]:
         """The comparisons of a row: one, or as many as there are pairs of a chosen and a rejected response.
 
-        Raises BadRow.
+        Raises BadRowError.
         """
         for name in KINDS.get(self.kind, ()):
             if self._value(row, name) is None:
-                raise BadRow(self.name(name), "is missing, expected text; empty text is allowed")
+                raise BadRowError(self.name(name), "is missing, expected text; empty text is allowed")
         if self.kind == "conversation":
             return [self._conversation(row, id)]
         if self.kind == "responses":
@@ -98,7 +99,7 @@ class Layout:
         found = self._listed(row)
         kept = [place for place, response in enumerate(found) if response is not None]
         if not kept:
-            raise BadRow(self.name("responses"), f"got {shortened(found)}, expected at least one response")
+            raise BadRowError(self.name("responses"), f"got {shortened(found)}, expected at least one response")
         name = self.name("responses")
         if all(self._is_whole(found[place]) for place in kept):
             shared, answers = self._common([found[place] for place in kept], name)
@@ -109,10 +110,10 @@ class Layout:
         return self._comparison(row, id, kept, prompt=self._required_prompt(row), responses=texts)
 
     def _common(self, conversations: Sequence[Any], name: str) -> tuple[tuple[Message, ...], list[str]]:
-        """The prompt that several conversations share, and their last answers. Raises BadRow where they differ."""
+        """The prompt that several conversations share, and their last answers. Raises BadRowError where they differ."""
         parts = [without_answer(as_turns(turns, name), name) for turns in conversations]
         if any(prompt != parts[0][0] for prompt, _ in parts):
-            raise BadRow(name, "holds conversations with different prompts, expected answers to one prompt")
+            raise BadRowError(name, "holds conversations with different prompts, expected answers to one prompt")
         return parts[0][0], [answer for _, answer in parts]
 
     def _listed(self, row: Row) -> list[Any]:
@@ -124,10 +125,9 @@ class Layout:
         if self.single:
             return [value]
         if not isinstance(value, list | tuple) or not value:
-            keys = (
-                f" (--map responses={','.join(f'{name}.{key}' for key in value)})" if isinstance(value, Mapping) else ""
-            )
-            raise BadRow(name, f"got {shortened(value)}, expected a list of at least one response{keys}")
+            places = [f"{name}.{key}" for key in value] if isinstance(value, Mapping) else []
+            keys = f" ({map_option('responses', *places)})" if places else ""
+            raise BadRowError(name, f"got {shortened(value)}, expected a list of at least one response{keys}")
         messages = [response for response in value if is_message(response)]
         if len(messages) == len(value) and any(
             m.get("role", m.get("from")) != messages[0].get("role", messages[0].get("from")) for m in messages
@@ -135,7 +135,7 @@ class Layout:
             return [value]  # one response of several turns
         for place, response in enumerate(value):
             if response is None:
-                raise BadRow(f"{name}.{place}", "is missing, expected text; empty text is allowed")
+                raise BadRowError(f"{name}.{place}", "is missing, expected text; empty text is allowed")
         return list(value)
 
     def _winners_first(self, row: Row, id: str) -> Iterator[Comparison]:
@@ -153,7 +153,7 @@ class Layout:
         if not isinstance(value, list | tuple) or (value and isinstance(value[0], Mapping)):
             return [value]
         if not value:
-            raise BadRow(self.name(name), "got an empty list, expected at least one response")
+            raise BadRowError(self.name(name), "got an empty list, expected at least one response")
         return list(value)
 
     def _split(self, row: Row, first: Any, second: Any) -> tuple[Prompt, tuple[str, str]]:
@@ -167,7 +167,7 @@ class Layout:
             responses = as_response(first, names[0]), as_response(second, names[1])
             return self._around(row, self._open(prompt, responses)), responses
         if "prompt" in self.paths and not any(whole) and not (is_message(first) or isinstance(first, list)):
-            raise BadRow(self.name("prompt"), "is missing, expected text or a list of messages")
+            raise BadRowError(self.name("prompt"), "is missing, expected text or a list of messages")
         if any(whole) and not all(whole):
             turns = as_turns((first, second)[whole.index(True)], names[whole.index(True)])
             shared, answer = without_answer(turns, names[whole.index(True)])
@@ -175,7 +175,7 @@ class Layout:
             return self._joined(row, prompt, shared), (answer, other) if whole[0] else (other, answer)
         shared, responses = split(first, second, names)
         if not shared and prompt is None:
-            raise BadRow(names[0], f"shares no turn with {names[1]}, and there is no prompt column")
+            raise BadRowError(names[0], f"shares no turn with {names[1]}, and there is no prompt column")
         return self._joined(row, prompt, shared), responses
 
     def _is_whole(self, value: Any) -> bool:
@@ -194,7 +194,7 @@ class Layout:
             lists = isinstance(asked, list) and isinstance(answers, list) and len(asked) == len(answers) > 0
             if not lists or not all(text is None or isinstance(text, str) for text in (*asked, *answers)):
                 expected = f"a list with one text for each turn of {self.name('prompt')}, as other rows have"
-                raise BadRow(name, f"got {shortened(answers)}, expected {expected}")
+                raise BadRowError(name, f"got {shortened(answers)}, expected {expected}")
             turns = ({"role": role, "content": text or ""} for pair in zip(asked, answers, strict=True)
                      for role, text in zip(("user", "assistant"), pair, strict=True))  # fmt: skip
             conversations.append(list(turns))
@@ -212,17 +212,17 @@ class Layout:
         return prompt if not more else _extended(prompt, more, self.name("input"), below=True)
 
     def _open(self, prompt: Prompt, responses: Sequence[str]) -> Prompt:
-        """The prompt, without an answer at its end that is one of the responses. Raises BadRow for another answer."""
+        """The prompt, without a last answer that is one of the responses. Raises BadRowError for any other answer."""
         if isinstance(prompt, str) or prompt[-1].role != "assistant":
             return prompt
         if prompt[-1].content not in responses or len(prompt) == 1:
-            raise BadRow(self.name("prompt"), "ends with an answer of the assistant, expected a turn of the user")
+            raise BadRowError(self.name("prompt"), "ends with an answer of the assistant, expected a turn of the user")
         return prompt[:-1]
 
     def _required_prompt(self, row: Row) -> Prompt:
         prompt = self._prompt(row)
         if prompt is None:
-            raise BadRow(self.name("prompt"), "is missing, expected text or a list of messages")
+            raise BadRowError(self.name("prompt"), "is missing, expected text or a list of messages")
         return self._around(row, prompt)
 
     def _joined(self, row: Row, prompt: Prompt | None, shared: tuple[Message, ...]) -> Prompt:
@@ -235,7 +235,7 @@ class Layout:
             return self._around(row, prompt)
         if not any(turn.content.strip() == prompt.strip() for turn in shared):
             turns = f"the turns that {' and '.join(self.name(name) for name in KINDS[self.kind])} share"
-            raise BadRow(self.name("prompt"), f"is none of {turns}; leave it out with --map prompt=")
+            raise BadRowError(self.name("prompt"), f"is none of {turns}; leave it out with --map prompt=")
         return self._around(row, shared)
 
     def _around(self, row: Row, prompt: Prompt) -> Prompt:
@@ -322,12 +322,12 @@ def _extended(prompt: Prompt, more: Any, column: str, *, below: bool) -> Prompt:
     """The prompt with a text below or above it; of a conversation, the last turn of the user."""
     text = "\n\n".join(more) if isinstance(more, list) and all(isinstance(part, str) for part in more) else more
     if not isinstance(text, str):
-        raise BadRow(column, f"got {shortened(more)}, expected text that goes on with a text")
+        raise BadRowError(column, f"got {shortened(more)}, expected text that goes on with a text")
     if isinstance(prompt, str):
         return f"{prompt}\n\n{text}" if below else f"{text}\n\n{prompt}"
     last = max((place for place, turn in enumerate(prompt) if turn.role == "user"), default=None)
     if last is None:
-        raise BadRow(column, "belongs to a turn of the user, and the prompt has none")
+        raise BadRowError(column, "belongs to a turn of the user, and the prompt has none")
     content = _extended(prompt[last].content, text, column, below=below)
     return (*prompt[:last], Message(role="user", content=str(content)), *prompt[last + 1 :])
 
@@ -336,7 +336,9 @@ def _history(value: Any, column: str) -> tuple[Message, ...]:
     """Earlier turns: messages, or pairs of what the user and the assistant said."""
     value = list_in(value) or value if isinstance(value, str) else value
     if not isinstance(value, list | tuple):
-        raise BadRow(column, f"got {shortened(value)}, expected turns; text is read with --map context={column}")
+        raise BadRowError(
+            column, f"got {shortened(value)}, expected turns; text is read with {map_option('context', column)}"
+        )
     pairs = [_turn(turn) for turn in value]
     if any(pair is None for pair in pairs):
         return as_messages(value, column)
@@ -365,9 +367,9 @@ def _with_history(history: tuple[Message, ...], turns: tuple[Message, ...]) -> t
 
 def _with_system(system: Any, turns: tuple[Message, ...], column: str) -> tuple[Message, ...]:
     if not isinstance(system, str):
-        raise BadRow(column, f"got {shortened(system)}, expected the text of a system prompt")
+        raise BadRowError(column, f"got {shortened(system)}, expected the text of a system prompt")
     if turns[0].role not in {"system", "developer"}:
         return (Message(role="system", content=system), *turns)
     if turns[0].content.strip() != system.strip():
-        raise BadRow(column, "differs from the system's turn in the conversation; leave it out with --map system=")
+        raise BadRowError(column, "differs from the system's turn in the conversation; leave it out with --map system=")
     return turns

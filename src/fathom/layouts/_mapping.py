@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, get_args
 
-from fathom.conversations import BadRow, shortened
+from fathom.conversations import BadRowError, shortened
 from fathom.errors import FathomError
 from fathom.layouts._schema import Schema, Shape, is_empty, list_in
 from fathom.records import Domain
@@ -79,7 +79,7 @@ class Path:
         return None in self.steps
 
     def value(self, row: Row) -> Any:
-        """What is there, None where nothing is. Raises BadRow where the row has another shape."""
+        """What is there, None where nothing is. Raises BadRowError where the row has another shape."""
         value = cell(row, self.column)
         if not self.steps:
             return value
@@ -93,14 +93,14 @@ class Path:
         step, rest = steps[0], steps[1:]
         if isinstance(step, str):
             if not isinstance(value, Mapping):
-                raise BadRow(str(self), f"got {shortened(value)}, expected an object with {step}")
+                raise BadRowError(str(self), f"got {shortened(value)}, expected an object with {step}")
             return self._below(value.get(step), rest)
         if not isinstance(value, list | tuple):
-            raise BadRow(str(self), f"got {shortened(value)}, expected a list")
+            raise BadRowError(str(self), f"got {shortened(value)}, expected a list")
         if step is None:
             return [self._below(element, rest) for element in value]
         if not -len(value) <= step < len(value):
-            raise BadRow(str(self), f"there are {len(value)} elements, expected one at {step}")
+            raise BadRowError(str(self), f"there are {len(value)} elements, expected one at {step}")
         return self._below(value[step], rest)
 
 
@@ -160,7 +160,9 @@ def _words(given: str | Sequence[str]) -> tuple[str, ...]:
 def _columns(name: str, given: str | Sequence[str], schema: Schema) -> Sequence[str]:
     if not isinstance(given, str):
         return given
-    return given.split(",") if name in SEVERAL and given not in schema.columns else [given]
+    if name not in SEVERAL or given in schema.columns or shape_at(Path(*_parsed(given, schema)), schema) is not None:
+        return [given]
+    return given.split(",")
 
 
 def resolve(text: str, schema: Schema, name: str = "FIELD") -> Path:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fathom.conversations import PROMPT_KEYS, TURN_KEYS
-from fathom.errors import FathomError
+from fathom.errors import FathomError, map_option
 from fathom.layouts import _names as names
 from fathom.layouts._mapping import Mapped, Path, places
 from fathom.layouts._responses import Responses
@@ -67,7 +67,7 @@ def _several(candidates: Sequence[str]) -> str:
     ways = []
     for column in candidates[1:]:
         name = "input" if names.plain(column) == "input" else "context"
-        ways.append(f"--map prompt={first} --map {name}={column} puts both into the prompt")
+        ways.append(f"{map_option('prompt', first)} {map_option(name, column)} puts both into the prompt")
     return (
         f"{names.listing(candidates)} could each be the prompt, or a part of it: {'; '.join(ways)}; "
         f"--map prompt=COLUMN takes one alone"
@@ -90,7 +90,7 @@ def _suggested(schema: Schema) -> str:
     texts = [column for column, shape in schema.columns.items() if "text" in shape.kinds]
     texts = sorted(texts, key=lambda column: -schema.columns[column].longest)
     choices = likely or [column for column in texts if not names.words(column) & known][:1] or ["COLUMN"]
-    return " or ".join(f"--map prompt={choice}" for choice in choices[:3])
+    return " or ".join(map_option("prompt", choice) for choice in choices[:3])
 
 
 # What stands before the prompt ----------------------------------------------------------------------------------------
@@ -128,8 +128,8 @@ def _are_names(shape: Shape) -> bool:
 
 
 def _choose(name: str, columns: Sequence[str]) -> str:
-    ways = " or ".join(f"--map {name}={column}" for column in columns)
-    return f"{ways} reads it, --map ignore={','.join(columns)} leaves it out"
+    ways = " or ".join(map_option(name, column) for column in columns)
+    return f"{ways} reads it, {map_option('ignore', *columns)} leaves it out"
 
 
 def _is_turns(shape: Shape) -> bool:
@@ -159,7 +159,7 @@ def refuse_images(schema: Schema) -> None:
         if (called and shape.kinds & {"text", "list", "object", "other"}) or _is_image(shape):
             raise FathomError(
                 f"columns: {column} holds images, audio or video, which Fathom cannot show to a judge yet; "
-                f"--map ignore={column} judges the text alone"
+                f"{map_option('ignore', column)} judges the text alone"
             )
 
 

@@ -9,7 +9,7 @@ from itertools import product
 from typing import Literal
 
 from fathom.conversations import TEXT_KEYS
-from fathom.errors import FathomError
+from fathom.errors import FathomError, map_option
 from fathom.labels import NOUNS
 from fathom.layouts import _names as names
 from fathom.layouts._mapping import Mapped, Path, shape_at
@@ -81,7 +81,7 @@ def _way(choice: Responses, schema: Schema) -> str:
     columns = [path.column for paths in choice.paths.values() for path in paths]
     line = max(schema.first[column] for column in columns)
     since = f" (first in row {line})" if line > min(schema.first.values()) else ""
-    return " ".join(f"--map {name}={','.join(map(str, paths))}" for name, paths in choice.paths.items()) + since
+    return " ".join(map_option(name, *paths) for name, paths in choice.paths.items()) + since
 
 
 def _asked(kind: Kind, schema: Schema, mapped: Mapped) -> Responses:
@@ -90,7 +90,9 @@ def _asked(kind: Kind, schema: Schema, mapped: Mapped) -> Responses:
         if name not in paths:
             if name not in schema.columns:
                 given = next(iter(paths))
-                raise FathomError(f"columns: --map {given}={paths[given][0]} goes with --map {name}=COLUMN: give both")
+                raise FathomError(
+                    f"columns: {map_option(given, paths[given][0])} goes with --map {name}=COLUMN: give both"
+                )
             paths[name] = (Path(name),)
     columns = [path.column for name in KINDS[kind] for path in paths[name]]
     sides = [_side(column) for column in columns]
@@ -244,13 +246,16 @@ def _advice(schema: Schema) -> str:
         return what
     better = next(_differing(schema, _UNSURE), None)
     if better:
-        return f"if {better[0]} is the better one: --map chosen={better[0]} --map rejected={better[1]}"
+        return (
+            f"if {better[0]} is the better one: {map_option('chosen', better[0])} {map_option('rejected', better[1])}"
+        )
     ordered = next(_differing(schema, _ORDERED), None) or next(_alike(schema), None)
     if ordered:
-        return f"for two responses of equal standing: --map response_a={ordered[0]} --map response_b={ordered[1]}"
+        first, second = map_option("response_a", ordered[0]), map_option("response_b", ordered[1])
+        return f"for two responses of equal standing: {first} {second}"
     alone = names.filled(schema, ("answer", "solution", "answers", "solutions", "text"))
     if alone:
-        return f"if {alone[0]} holds what is to be judged: --map responses={alone[0]}"
+        return f"if {alone[0]} holds what is to be judged: {map_option('responses', alone[0])}"
     return (
         "say which columns hold the responses: --map chosen=COLUMN --map rejected=COLUMN for a better and a worse one, "
         "--map response_a=COLUMN --map response_b=COLUMN for two with a label, --map responses=COLUMN for a list or "

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from fathom import labels
-from fathom.conversations import BadRow, shortened
+from fathom.conversations import BadRowError, shortened
 from fathom.layouts._mapping import Path, Row
 from fathom.layouts._schema import as_number, list_in
 from fathom.records import Label
@@ -29,7 +29,7 @@ class Rule(Protocol):
     def read(self, row: Row, kept: Sequence[int]) -> Label | Row | None:
         """The label of the responses `kept`, which are indices of the source's; None where the row has none.
 
-        Raises BadRow.
+        Raises BadRowError.
         """
         ...
 
@@ -55,9 +55,9 @@ class Spelled:
         if self.single:
             return Label(scores=(0.5 if outcome is None else 1.0 - outcome,))
         if outcome is None and len(kept) != 2:
-            raise BadRow(str(self.path), f"got {value!r}, a tie of {len(kept)} responses; expected one of them")
+            raise BadRowError(str(self.path), f"got {value!r}, a tie of {len(kept)} responses; expected one of them")
         if outcome is not None and outcome not in kept:
-            raise BadRow(str(self.path), f"got {value!r}, and there is no such response in this row")
+            raise BadRowError(str(self.path), f"got {value!r}, and there is no such response in this row")
         return _tie_or(None if outcome is None else kept.index(outcome))
 
 
@@ -81,7 +81,9 @@ class ByModel:
             return Label(best=models.index(value))
         if labels.LETTERS.get(labels.key(value), 0) is None:
             return _tie_or(None)
-        raise BadRow(str(self.path), f"got {value!r}, expected one of the models {models[0]} and {models[1]}, or a tie")
+        raise BadRowError(
+            str(self.path), f"got {value!r}, expected one of the models {models[0]} and {models[1]}, or a tie"
+        )
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ class Flags:
         numbers = [as_number(value) for value in values]
         if sorted(number for number in numbers if number is not None) != [*[0.0] * (len(values) - 1), 1.0]:
             told = ", ".join(f"{path}={value}" for path, value in zip(columns, values, strict=True))
-            raise BadRow(str(columns[0]), f"got {told}, expected that one of them is 1 and the others are 0")
+            raise BadRowError(str(columns[0]), f"got {told}, expected that one of them is 1 and the others are 0")
         place = numbers.index(1.0)
         return _tie_or(place if place < len(kept) else None)
 
@@ -125,7 +127,7 @@ class Signed:
         number = as_number(value)
         if number is None or isinstance(value, bool):
             expected = "a number, below 0 for the first response and above 0 for the second"
-            raise BadRow(str(self.path), f"got {value!r}, expected {expected}")
+            raise BadRowError(str(self.path), f"got {value!r}, expected {expected}")
         return Label(scores=(-number / 2, number / 2))
 
 
@@ -145,7 +147,7 @@ class Degree:
             return None
         number = as_number(value)
         if number is None or not (number == 0 or 1 <= number <= 2):
-            raise BadRow(
+            raise BadRowError(
                 str(self.path), f"got {value!r}, expected 1 (the first response) to 2 (the second), or 0 (a tie)"
             )
         return _tie_or(None) if number == 0 else Label(scores=(2 - number, number - 1))
@@ -159,7 +161,7 @@ class Annotators:
     code: labels.Code = field(hash=False)
 
     def read(self, row: Row) -> dict[str, Label]:
-        """What each of them said who said something. Raises BadRow."""
+        """What each of them said who said something. Raises BadRowError."""
         values = {path: path.value(row) for path in self.paths}
         return {
             str(path): _tie_or(_outcome(value, path, self.code))
@@ -260,7 +262,7 @@ def _outcome(value: Any, path: Path, code: labels.Code) -> int | None:
     try:
         return labels.outcome(value, code)
     except ValueError as error:
-        raise BadRow(str(path), str(error)) from None
+        raise BadRowError(str(path), str(error)) from None
 
 
 def _tie_or(best: int | None) -> Label:
@@ -268,7 +270,7 @@ def _tie_or(best: int | None) -> Label:
 
 
 def _numbers(row: Row, columns: Sequence[Path], kept: Sequence[int]) -> list[float] | None:
-    """The numbers of the responses that are there; None where the row has none at all. Raises BadRow."""
+    """The numbers of the responses that are there; None where the row has none at all. Raises BadRowError."""
     several = len(columns) > 1
     values = [path.value(row) for path in columns] if several else columns[0].value(row)
     values = (list_in(values) or values) if isinstance(values, str) else values
@@ -280,5 +282,7 @@ def _numbers(row: Row, columns: Sequence[Path], kept: Sequence[int]) -> list[flo
     numbers = [labels.WORTH.get(labels.key(value), as_number(value)) for value in values]
     if None in numbers:
         bad = columns[numbers.index(None) if several else 0]
-        raise BadRow(str(bad), f"got {shortened(values[numbers.index(None)])}, expected a number for each response")
+        raise BadRowError(
+            str(bad), f"got {shortened(values[numbers.index(None)])}, expected a number for each response"
+        )
     return [number for number in numbers if number is not None]

@@ -16,7 +16,7 @@ from fathom.rationale import Rationale, Status, render
 from fathom.records import Comparison, Domain
 from fathom.scaling.votes import gathered
 from fathom.synth import merging
-from fathom.synth.steps import Stage, Steps, Unreadable
+from fathom.synth.steps import Stage, Steps, UnreadableError
 from fathom.verdict import Usage, Vote
 
 Arm = Literal["mix", "breadth", "depth", "vanilla"]
@@ -180,14 +180,14 @@ async def _make(comparison: Comparison, engine: Engine, settings: Settings) -> M
 async def _attempt(step: Awaitable[Rationale], reject: Callable[..., Rejected]) -> Rationale | Rejected:
     try:
         return await step
-    except Unreadable as error:
+    except UnreadableError as error:
         return reject(error.stage, error.reason, error.text, failed=error.failed)
 
 
 async def _standardised(steps: Steps, vote: Vote, sample: int, settings: Settings) -> Rationale:
     if vote.status in _UNUSABLE:
         failed = vote.status is Status.FAILED
-        raise Unreadable("sample", vote.error or f"the text is {vote.status}", vote.text, failed=failed)
+        raise UnreadableError("sample", vote.error or f"the text is {vote.status}", vote.text, failed=failed)
     if settings.standardise == "auto" and vote.rationale and vote.rationale.units:
         return vote.rationale
     return await steps.standardise(vote, sample)
@@ -201,7 +201,7 @@ async def _written(
     name: Structure, steps: Steps, comparison: Comparison, rationales: Sequence[Rationale], settings: Settings
 ) -> Rationale:
     if not rationales:
-        raise Unreadable("standardise", "no rationale to build on")
+        raise UnreadableError("standardise", "no rationale to build on")
     if name == "vanilla":
         return _vanilla(rationales)
     if name == "breadth":
@@ -214,7 +214,7 @@ def _vanilla(rationales: Sequence[Rationale]) -> Rationale:
     for rationale in rationales:
         if rationale.verdict in ("A", "B"):
             return Rationale(rationale.units, verdict=rationale.verdict)
-    raise Unreadable("standardise", f"none of {len(rationales)} rationales ends in a verdict for a response")
+    raise UnreadableError("standardise", f"none of {len(rationales)} rationales ends in a verdict for a response")
 
 
 async def _breadth(steps: Steps, rationales: Sequence[Rationale], settings: Settings) -> Rationale:
@@ -224,7 +224,7 @@ async def _breadth(steps: Steps, rationales: Sequence[Rationale], settings: Sett
     else:
         rationale = merging.merge(rationales, keep=settings.keep)
     if rationale.verdict is None:
-        raise Unreadable("merge", "sub-verdicts and verdicts are balanced", render(rationale))
+        raise UnreadableError("merge", "sub-verdicts and verdicts are balanced", render(rationale))
     return rationale
 
 

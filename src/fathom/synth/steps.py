@@ -1,6 +1,6 @@
 """The steps of synthesis that ask the teacher, one function each: what is asked, and how the answer is read.
 
-Every step returns what it read, or raises `Unreadable` with the answer's text. None guesses.
+Every step returns what it read, or raises `UnreadableError` with the answer's text. None guesses.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from fathom.verdict import Usage, Vote
 Stage = Literal["sample", "standardise", "merge", "solve", "choose", "refine"]
 
 
-class Unreadable(Exception):  # noqa: N818
+class UnreadableError(Exception):
     """A step gave nothing that can be used. `text` is what the teacher wrote; `failed` says that its call failed."""
 
     def __init__(self, stage: str, reason: str, text: str = "", *, failed: bool = False) -> None:
@@ -53,7 +53,7 @@ class Steps:
         text = await self._text("standardise", sample, evaluation=vote.text)
         rationale = parse(text).rationale
         if not rationale.units:
-            raise Unreadable("standardise", "the answer holds no units", text)
+            raise UnreadableError("standardise", "the answer holds no units", text)
         own = vote.rationale.verdict if vote.rationale else None
         return Rationale(rationale.units, verdict=own or rationale.verdict)
 
@@ -67,7 +67,7 @@ class Steps:
         made = [_with_sources(unit, sources, text) for unit in parse(text).rationale.units]
         used = [source for _, group in made for source in group]
         if sorted(used) != sorted(range(len(sources))):
-            raise Unreadable("merge", f"of units 1 to {len(sources)} not every one is used exactly once", text)
+            raise UnreadableError("merge", f"of units 1 to {len(sources)} not every one is used exactly once", text)
         return [_written(unit, [sources[index] for index in group]) for unit, group in made]
 
     async def solve(self, comparison: Comparison) -> str:
@@ -75,7 +75,7 @@ class Steps:
         text = await self._text("solve", instruction=comparison.prompt_text)
         solution = _spoken(text)
         if not solution:
-            raise Unreadable("solve", "there is no solution outside of the teacher's thoughts", text)
+            raise UnreadableError("solve", "there is no solution outside of the teacher's thoughts", text)
         return solution
 
     async def choose(self, comparison: Comparison, units: Sequence[Unit]) -> list[Unit]:
@@ -84,9 +84,9 @@ class Steps:
         last_line = _spoken(text).rpartition("\n")[2]
         numbers = list(dict.fromkeys(int(number) for number in re.findall(r"\d+", last_line)))
         if numbers == [0]:
-            raise Unreadable("choose", "a solution settles none of the principles", text)
+            raise UnreadableError("choose", "a solution settles none of the principles", text)
         if not numbers or not all(1 <= number <= len(units) for number in numbers):
-            raise Unreadable("choose", f"the last line names no numbers from 1 to {len(units)}", text)
+            raise UnreadableError("choose", f"the last line names no numbers from 1 to {len(units)}", text)
         return [units[number - 1] for number in numbers[:MOST_DEPTH_PRINCIPLES]]
 
     async def refine(self, comparison: Comparison, units: Sequence[Unit], trace: str) -> Rationale:
@@ -102,15 +102,15 @@ class Steps:
         reading = parse(text)
         written = reading.rationale.units
         if reading.status is not Status.OK:
-            raise Unreadable("refine", f"the verdict is {reading.status}", text)
+            raise UnreadableError("refine", f"the verdict is {reading.status}", text)
         if reading.rationale.verdict == "tie":
-            raise Unreadable("refine", "the verdict is a tie", text)
+            raise UnreadableError("refine", "the verdict is a tie", text)
         if len(written) != len(units) or not all(unit.judgment for unit in written):
-            raise Unreadable(
+            raise UnreadableError(
                 "refine", f"asked to judge {len(units)} principles, {len(written)} judgments came back", text
             )
         if not {unit.sub_verdict for unit in written} & {reading.rationale.verdict, "MIXED", None}:
-            raise Unreadable("refine", "every sub-verdict takes the other side than the verdict", text)
+            raise UnreadableError("refine", "every sub-verdict takes the other side than the verdict", text)
         return Rationale(_rejudged(units, written, text), trace, reading.rationale.verdict)
 
     async def _text(self, stage: Stage, sample: int = 0, **values: Any) -> str:
@@ -121,10 +121,10 @@ class Steps:
         try:
             completion: Completion = await self.engine.complete(request)
         except EngineError as error:
-            raise Unreadable(stage, f"the engine failed: {error}", failed=True) from error
+            raise UnreadableError(stage, f"the engine failed: {error}", failed=True) from error
         self._spent(stage, completion.usage)
         if completion.finish_reason != "stop":
-            raise Unreadable(stage, f"the answer was cut off ({completion.finish_reason})", completion.text)
+            raise UnreadableError(stage, f"the answer was cut off ({completion.finish_reason})", completion.text)
         return completion.text
 
     def _spent(self, stage: Stage, usage: Usage) -> None:
@@ -138,7 +138,7 @@ def _rejudged(units: Sequence[Unit], written: Sequence[Unit], text: str) -> tupl
         by_name = {plain(units[0].principle): written[0]}
     unjudged = [unit.principle for unit in units if plain(unit.principle) not in by_name]
     if unjudged:
-        raise Unreadable("refine", f"no judgment about {', '.join(unjudged)}", text)
+        raise UnreadableError("refine", f"no judgment about {', '.join(unjudged)}", text)
     judgments = [by_name[plain(unit.principle)] for unit in units]
     return tuple(
         replace(unit, judgment=new.judgment, sub_verdict=new.sub_verdict)
@@ -159,7 +159,7 @@ def _with_sources(unit: Unit, sources: Sequence[Source], text: str) -> tuple[Uni
     """The unit without the note of its sources, and their indices."""
     note = _SOURCES.search(unit.principle)
     if note is None:
-        raise Unreadable("merge", f"principle {unit.principle!r} names no units that it was made of", text)
+        raise UnreadableError("merge", f"principle {unit.principle!r} names no units that it was made of", text)
     numbers = [int(number) - 1 for number in re.findall(r"\d+", note[1])]
     return replace(unit, principle=unit.principle[: note.start()]), numbers
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from fathom.conversations import BadRow, as_messages, shortened
+from fathom.conversations import BadRowError, as_messages, shortened
 from fathom.errors import FathomError
 from fathom.records import Message
 from fathom.sources import open_source
@@ -38,20 +38,20 @@ def read(files: Sequence[Path]) -> Iterator[Example]:
         for line, row in open_source(path).rows():
             try:
                 yield _example(row)
-            except BadRow as bad:
+            except BadRowError as bad:
                 raise FathomError(f"{path}:{line}: {bad.field}: {bad}") from bad
 
 
 def _example(row: Any) -> Example:
-    if isinstance(row, BadRow):
+    if isinstance(row, BadRowError):
         raise row
     if not isinstance(row, Mapping):
-        raise BadRow("row", f"got {shortened(row)}, expected an object with prompt and completion")
+        raise BadRowError("row", f"got {shortened(row)}, expected an object with prompt and completion")
     _refuse_preferences(row)
     prompt, completion = _messages(row, "prompt", "user"), _messages(row, "completion", "assistant")
     if len(completion) != 1 or completion[0].role != "assistant":
         roles = ", ".join(message.role for message in completion)
-        raise BadRow("completion", f"has turns of {roles}, expected one turn of the assistant")
+        raise BadRowError("completion", f"has turns of {roles}, expected one turn of the assistant")
     return Example(prompt=list(prompt), completion=list(completion))
 
 
@@ -59,7 +59,7 @@ def _messages(row: Mapping[str, Any], column: str, role: str) -> tuple[Message, 
     value = row.get(column)
     if value is None or value == "":
         there = ", ".join(map(str, row))
-        raise BadRow(
+        raise BadRowError(
             column, f"is missing; a row has {there}; expected prompt and completion, each a text or a list of messages"
         )
     return as_messages([{"role": role, "content": value}] if isinstance(value, str) else value, column)
@@ -68,13 +68,13 @@ def _messages(row: Mapping[str, Any], column: str, role: str) -> tuple[Message, 
 def _refuse_preferences(row: Mapping[str, Any]) -> None:
     found = [column for column in PREFERENCES if row.get(column) is not None]
     if found:
-        raise BadRow(
+        raise BadRowError(
             "row",
             f"has {', '.join(found)}, which is preference data; expected prompt and completion. `fathom synth` makes "
             "those of comparisons; `fathom train rlvr` trains on comparisons as they are",
         )
     if isinstance(row.get("label"), bool):
-        raise BadRow(
+        raise BadRowError(
             "label",
             "says whether the completion is a good one (KTO's layout), which SFT cannot use; expected those with true "
             "alone, without the column",

@@ -23,7 +23,7 @@ import yaml
 
 from fathom import recipes
 from fathom.checkpoints import adapter_base
-from fathom.errors import FathomError, Interrupted, require
+from fathom.errors import FathomError, RunInterruptedError, require
 from fathom.judging import DESCRIPTION
 from fathom.provenance import provenance, write_json
 from fathom.sources import local_files
@@ -211,7 +211,7 @@ def _started(output: Path) -> dict[str, Any] | None:
 
 
 def run(trainer: Any, recipe: Recipe, last: str | None) -> Path:
-    """Trains on from checkpoint `last`, saves and returns the output folder. Raises Interrupted at Ctrl-C."""
+    """Trains on from checkpoint `last`, saves and returns the output folder. Raises RunInterruptedError at Ctrl-C."""
     from transformers.trainer_callback import PrinterCallback
 
     trainer.remove_callback(PrinterCallback)
@@ -221,7 +221,7 @@ def run(trainer: Any, recipe: Recipe, last: str | None) -> Path:
     except KeyboardInterrupt:
         kept = last_checkpoint(recipe.output)
         kept_text = f"{kept} is kept; go on with --resume" if kept else "no checkpoint was saved yet"
-        raise Interrupted(f"training stopped at step {trainer.state.global_step}: {kept_text}") from None
+        raise RunInterruptedError(f"training stopped at step {trainer.state.global_step}: {kept_text}") from None
     trainer.save_model(str(recipe.output))
     if trainer.is_world_process_zero():
         (recipe.output / "training_args.bin").unlink(missing_ok=True)  # a pickle, and recipe.yaml says the same
