@@ -128,9 +128,7 @@ def related(line: str) -> tuple[Winner, ...]:
         return ()
     if is_conditional(sentence) or is_reported(sentence) or _HEDGED.search(sentence) or line.strip().endswith("?"):
         return ()
-    winners: tuple[Winner, ...] = tuple(
-        letter for letter, names in _NAMES if names_winner(sentence, names, alone=False)
-    )
+    winners: tuple[Winner, ...] = tuple(letter for letter, names in _NAMES if names_winner(sentence, names))
     if winners:
         return winners
     return ("tie",) if _OF_BOTH.search(sentence) and calls_equal(sentence) else ()

@@ -9,6 +9,7 @@ Sentences are folded and without markup, as `sentences` makes them.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from fathom.transcript.names import OTHER, named
@@ -42,15 +43,17 @@ def replaces(sentence: str, claim: Claim) -> bool:
     if claim.kind == "score":
         return _gives_another_score(sentence, float(claim.value or 0))
     same, other = _names(claim)
-    if names_winner(sentence, other) or amends(sentence, other):
+    if names_winner(sentence, other, loosely=True) or amends(sentence, other):
         return True
-    return same is not None and (names_loser(sentence, same) or calls_equal(sentence))
+    if same is None:
+        return False
+    return names_loser(sentence, same) or calls_equal(sentence) or _scores_higher(sentence, other, same)
 
 
 def confirms(sentence: str, claim: Claim) -> bool:
     """Whether a sentence names the winner of the claim once more."""
     same, _ = _names(claim)
-    return same is not None and not is_conditional(sentence) and names_winner(sentence, same)
+    return same is not None and not is_conditional(sentence) and names_winner(sentence, same, loosely=True)
 
 
 def equates(sentence: str, claim: Claim) -> bool:
@@ -93,6 +96,31 @@ def _names(claim: Claim) -> tuple[str | None, str]:
     # `The other one` is clear only of two.
     others += [OTHER] if claim.responses == 2 else []
     return named(int(winner)), rf"(?:{'|'.join(others)})"
+
+
+# Pairs of scores -----------------------------------------------------------------------------------------------------
+
+_LOW_IS_GOOD = re.compile(
+    r"\b(?:rank\w*|plac\w+|position|errors?|mistakes?|bugs?|penalt\w+|deduct\w*|perplexity|loss)\b"
+)
+
+
+@lru_cache(maxsize=64)
+def _scored(names: str) -> re.Pattern[str]:
+    return re.compile(
+        rf"(?<![a-z0-9'’]){names}(?:['’]s)?(?: (?:gets?|got|scores?|scored|has|with|at|score|rating|total)){{0,2}}"
+        r"(?: (?:of|is|a))?[ :=(-]{1,3}(\d{1,3}(?:\.\d+)?)(?: ?/ ?\d+| ?points?| out of \d+| ?%)?"
+        r"(?=$|[,;:)]| (?:and|vs\.?|versus|while|but|to)\b)"
+    )
+
+
+def _scores_higher(sentence: str, other: str, same: str) -> bool:
+    """Whether a sentence gives both responses a score, and the other one the higher: `a 6, b 9`."""
+    theirs = _scored(other).search(sentence)
+    ours = _scored(same).search(sentence) if theirs else None
+    if not (theirs and ours) or _LOW_IS_GOOD.search(sentence):
+        return False
+    return float(theirs[theirs.lastindex or 1]) > float(ours[ours.lastindex or 1])
 
 
 # Words ---------------------------------------------------------------------------------------------------------------

@@ -19,11 +19,14 @@ _ENGLISH = (
     r"|(?:in|with) (?:retrospect|hindsight)|think(?:ing)? (?:about it|of it|it over|again|twice|more)"
     r"|look(?:ing)? (?:[a-z]+ ){0,4}?(?:again|back|closer|more closely)"
     r"|after (?:re-?\w+ing|another|a (?:second|closer|fresh)|further|all\b|thinking|looking|checking|double|more)"
-    r"|re-?(?:read|check|consider|examin|think|count|evaluat|assess|comput|calculat)ing|having (?:re-?\w+|looked"
-    r"|checked|thought|read)|now that|scratch|rather(?=,)|or rather|then again|second thoughts?|not so fast|stop(?=$"
-    r"|,)|damn|dang|typo|slip\b|mistake\b|error(?=$|:)|wrong (?:\w+ )?(?:letter|one|label|box|number|way|answer"
-    r"|response|line|score|word)|amend|revis(?:ed|ion|ing)|(?:switch|chang|revers|amend|correct|withdraw)ing\b|sry\b"
-    r"|soz\b|updated?\b(?! (?:version|source|data|info))|retract|withdraw|never ?mind"
+    r"|(?:a|one) (?:second|closer|fresh|further) (?:look|reading|glance|check|thought)|the (?:longer|more) i (?:think"
+    r"|look|read|consider|weigh)|(?:am|was|did|do) i\b|s/\S+/|re-?(?:read|check|consider|examin|think|count|evaluat"
+    r"|assess|comput|calculat)ing|having (?:re-?\w+|looked|checked|thought|read)|now that|scratch|rather(?=,)"
+    r"|or rather|then again|second thoughts?|not so fast|stop(?=$|,)|damn|dang|typo|slip\b|mistake\b|error(?=$|:)"
+    r"|wrong (?:\w+ )?(?:letter|one|label|box|number|way|answer|response|line|score|word)|amend|revis(?:ed|ion|ing)"
+    r"|(?:switch|chang|revers|amend|correct|withdraw)ing\b|sry\b|soz\b|updated?\b(?! (?:version|source|data|info))"
+    r"|retract|withdraw|never ?mind|so much for|check(?:ing|ed) (?:\w+ ){0,3}again|re-?(?:check|read|count|consider"
+    r"|examin|evaluat)ed(?=:|,)"
 )
 _EUROPEAN = (
     r"moment\b|halt\b|warte|stopp|entschuldig|verzeih|korrektur|nein(?=[ ,:])|nachtrag|bei (?:näherem|genauerem"
@@ -39,8 +42,9 @@ _OTHERS = r"不对|不,|不是,|いや|아니|माफ़|रुकिए|स�
 _TURNS = re.compile(rf"(?:(?:and|but|so|well|now|then|oh|ah|ok|okay|yet|also),? )*(?:{_ENGLISH}|{_EUROPEAN}|{_OTHERS})")
 # The same anywhere in a sentence: phrases that mean nothing else, and scripts without spaces, which have no first word.
 _PHRASES = (
-    r"\b(?:scratch that|strike that|on second thou?ght|come to think of it|i mean(?:t)?\b|stand corrected"
-    r"|changed? my mind|hold on|wrong letter|the wrong (?:letter|label|way round))"
+    r"\b(?:scratch that|strike that|there goes|so much for|i (?:only )?(?:now|do now) (?:\w+ )?(?:see|notice"
+    r"|reali[sz]e|find|feel|think|believe|know|understand)|on second thou?ght|come to think of it|i mean(?:t)?\b"
+    r"|stand corrected|changed? my mind|hold on|wrong letter|the wrong (?:letter|label|way round))"
 )
 _EUROPEAN_PHRASES = (
     r"\bbitte .{0,40}\bignorieren|\b(?:ignorieren|streichen|vergessen) sie"

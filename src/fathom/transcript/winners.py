@@ -34,26 +34,38 @@ _AFTER_BETTER = (
     r"|both)"
     rf"|{NOUN}\b|ones?\b|choice|pick|option|in|at|on|for|with|even|although|though|but|when|if|to)\b)"
 )
-_RIGHT = (
-    r"(?:right|correct)(?=$|[;:)]|, (?!but|though|although)| (?:and|because|since|here|after all|all along)\b)"
-    r"|(?:right|correct) (?:one|choice|pick)"
+# Only where a verdict was given before is this said of the comparison: two responses may both be right.
+_IS_RIGHT = (
+    rf"{_IS}{_ADVERBS} (?:the )?(?:right|correct)(?=$|[;:)]|, (?!but|though|although|just|only)"
+    r"| (?:and|because|since|here|after all|all along)\b)"
+)
+_LEANS = (
+    rf"(?:{_IS_RIGHT}|{_IS}{_ADVERBS} the more (?:useful|helpful|accurate|correct|convincing|reliable|trustworthy"
+    rf"|valuable|satisfying) (?:{NOUN}|one|of the (?:two|pair))|{_IS}{_ADVERBS} the one (?:to trust|(?:that|which"
+    rf"|who) (?:\w+ )?(?:matches|follows|answers|works"
+    r"|gets|got|is|has|does|deserves|meets))"
+    rf"|(?:{_ADVERBS} )?(?:gets?|got|has|had|gives?|gave) the (?:right|correct) (?:\w+ )?(?:answer|result|value"
+    rf"|number|one)|(?:{_ADVERBS} )?(?:has|had|gives?|gave|did|does|is|was|made|wrote) the better (?:job|answer"
+    rf"|response|reply|work"
+    r"|case|one)\b(?! (?:in|at|on|for)\b))"
 )
 _IS_WINNER = (
     rf"{_IS}{_ADVERBS} (?:the |a )?(?:(?:clear |clearly |only )?{_BETTER}{_AFTER_BETTER}"
-    rf"|(?:{_BETTER}|right|correct|winning|more deserving) [a-z-]+|winner|victor|{_RIGHT}"
-    r"|one (?:to (?:choose|pick|prefer|go with)|(?:that|which|who|i)\b)|more deserving|worthier"
+    r"|winner|victor|(?:right|correct|fair|fairer|proper|sound|natural|obvious) (?:one|choice|pick|call|verdict|ruling"
+    r"|decision)|one (?:to (?:choose|pick|prefer|go with)|(?:that|which|who|i)\b)|more deserving|worthier"
     r"|my (?:choice|pick|winner|preference))"
+    rf"|{_IS}{_ADVERBS} (?:the|a) (?:{_BETTER}|right|correct|winning|more deserving) (?![a-z-]+(?:ed|ly|en)\b)[a-z-]+"
 )
 _WINS = (
     rf"(?:{_ADVERBS} )?(?:wins?|won|prevails?|prevailed|outperforms?|outperformed|beats?|surpasses|outclasses|trumps"
-    r"|edges? out|comes? out (?:ahead|on top)|gets? (?:my vote|it|the win|the nod|the point)"
-    r"|deserves? (?:it|to win|the win|the verdict|the prize|first|better|more|the (?:higher|highest|top|better))"
-    r"|takes? (?:it|the win|the prize)|has (?:the edge|my vote|earned it)|carries the day"
-    r"|should (?:have |be |get |receive |really |now )?(?:won|win|wins|preferred|chosen|picked|selected|get|ahead"
-    r"|higher|the (?:winner|better|higher|highest|verdict|win|top)|rank(?:ed)? (?:first|higher|above)|scored? higher)"
-    r"|should have (?:the )?(?:higher|highest|better|top|won|been|got)"
-    r"|(?:must|has to|ought to|would have to) (?:win|be (?:preferred|chosen))|does better|did better|performs better"
-    r"|is to be preferred|ist vorzuziehen)\b"
+    r"|edges? (?:out|it|ahead)|comes? out (?:ahead|on top)|gets? (?:my vote|it|the win|the nod|the point)"
+    r"|deserve[sd]? (?:it|to win|the nod|the win|the verdict|the prize|first|better|more|the (?:higher|highest|top"
+    r"|better))|takes? (?:it|the win|the prize)|has (?:the edge|my vote|earned it)|carries the day|convinces me"
+    r"|persuades me|should (?:have |be |get |receive |really |now )?(?:won|win|wins|preferred|chosen|picked|selected"
+    r"|get|ahead|higher|the (?:winner|better|higher|highest|verdict|win|top)|rank(?:ed)? (?:first|higher|above)"
+    r"|scored? higher)|should have (?:the )?(?:higher|highest|better|top|won|been|got)|(?:must|has to|ought to"
+    r"|would have to) (?:win|be (?:preferred|chosen))|(?:does|did|has done|performs|performed) better(?! (?:in|at|on"
+    r"|for|with|job)\b)|is to be preferred|ist vorzuziehen)\b"
 )
 _IS_ELSEWHERE = (
     r"(?: (?:ist|sei|wäre|war|est|serait|es|sería|fue|é|seria|è|sarebbe|is|zou|jest|był\w*)"
@@ -72,12 +84,15 @@ _CHOOSES = (
     r"|side with|switch(?:ing)? to|(?:chang|revis|correct)(?:e|ed|ing)? (?:it |that |this |(?:my"
     r"|the) (?:\w+ ){1,2})?to|goes? to|go to|belongs? to|make (?:that|it)|should (?:be|have been|read|say|go to)"
     r"|has to be|must be|would be|ought to be|meant(?: to (?:say|write|put|give|type))?|mean|rule for|decide for"
-    r"|award(?:ed)? (?:it |this )?to|in favou?r of|(?:winner|verdict|decision|choice|pick|preference|ruling|outcome"
+    r"|award(?:ed)? (?:it |this )?to|(?:winner|verdict|decision|choice|pick|preference|ruling|outcome"
     r"|answer|better (?:one|response|answer|of the two)|(?:correct|right) (?:one|verdict|answer"
     r"|choice)) (?:above )?(?:is|was|should be|would be|becomes|must be|has to be|ought to be|remains)|instead|rather"
     r"|it['’]?s|it is|hand (?:\w+ ){1,4}it|or rather|lean(?:ing)? (?:to|towards?)|nod to|edge to|win to"
-    r"|point to)(?: (?:therefore|now|thus|then|actually|instead|really|clearly|in fact|indeed))?:?,? (?:the winner "
-    r"|the )?"
+    r"|point(?:s|ed)? to|better (?:\w+ )?of the two is|better served by"
+    r"|(?:rul|decid|verdict|vote|judg|find|found)\w* (?:\w+ )?in favou?r of|(?:hand|give|gave"
+    r"|award) (?:\w+ ){0,2}(?:prize|win|nod|vote|point|verdict|decision) to|enter|record|note down|put down"
+    r"|write down|letter to (?:record|write|note|enter|put) is)(?: (?:therefore|now|thus|then|actually|instead|really"
+    r"|clearly|in fact|indeed))?:?,? (?:the winner |the )?"
 )
 _CHOOSES_ELSEWHERE = (
     r"\b(?:ich (?:wähle|bevorzuge|nehme|ziehe)|gewinner(?:in)? ist|sieger ist|sondern|es ist|sollte|muss|lauten"
@@ -96,18 +111,20 @@ _OF_OTHER_THINGS = "".join(
     f"(?<!{noun} )" for noun in ("option", "choice", "statement", "plan", "method", "step", "part", "type")
 )
 _BEFORE_ALONE = (
-    r"(?:(?:so|then|hence|thus|therefore|rather|instead|or|and|ok|okay|yes|no|but|make that|it['’]?s|it is|it must be"
-    r"|should be|actually|wait),? ){0,3}"
+    r"(?:(?:so|then|hence|thus|therefore|rather|instead|or|and|ok|okay|yes|no|but|right|fine|well|make that|it['’]?s"
+    r"|it is|it must be|should be|actually|wait),? ){0,3}"
 )
 _AFTER_ALONE = (
-    r"(?:,? (?:it is|then|instead|after all|wins|now|over [a-z]|actually|rather|sorry|of course|obviously|definitely"
-    r"|surely|please|i mean(?:t)?|not [a-z]|on reflection|on second thought),?){0,3}"
+    r"(?:,? (?:it is|then|by an? (?:\w+ )?(?:hair|nose|whisker|margin|point|little|lot|mile)|instead|after all|wins"
+    r"|now|over [a-z]|actually|rather|sorry|of course|obviously|definitely|surely|please|i mean(?:t)?|not [a-z]"
+    r"|on reflection|on second thought),?){0,3}"
 )
 _HEADING = re.compile(rf"(?:the )?(?:a|one|{NOUN} [a-z1-9]|(?:first|second) {NOUN})")
 
 
 class _Patterns(NamedTuple):
     wins: re.Pattern[str]
+    leans: re.Pattern[str]
     chosen: re.Pattern[str]
     alone: re.Pattern[str]
     loses: re.Pattern[str]
@@ -115,7 +132,7 @@ class _Patterns(NamedTuple):
 
 @lru_cache(maxsize=64)
 def _patterns(names: str) -> _Patterns:
-    """The patterns of a winner, of one that is chosen, of a name and nothing else, and of a loser."""
+    """The patterns of a winner, of one that is praised, of one that is chosen, of a name alone, and of a loser."""
     aside = r"(?:, (?:however|though|in fact|actually|after all),)?"
     return _Patterns(
         re.compile(
@@ -124,12 +141,19 @@ def _patterns(names: str) -> _Patterns:
             rf"|\b(?:ist|wäre|war|is|zou) {names}(?: \w+){{0,2}}? (?:die |der |das |de |het )?"
             r"(?:besser[en]?|bessere|beste|überlegen|vorzuziehen|beter)\b"
         ),
-        re.compile(rf"(?:\b{_CHOOSES}|{_CHOOSES_ELSEWHERE}){names}{_AFTER_CHOICE}"),
+        re.compile(rf"(?<![a-z0-9'’]){_OF_OTHER_THINGS}{names}{aside}(?: (?:reply|one|response|answer))?,? ?{_LEANS}"),
+        re.compile(
+            rf"(?:\b{_CHOOSES}|{_CHOOSES_ELSEWHERE}){names}{_AFTER_CHOICE}"
+            rf"|\b(?:consider|deem|call|declare|judge|name|make|rate|find) {names} (?:to be )?(?:the |a )?"
+            rf"(?:\w+ )?(?:winner|victor|better|best|superior|preferable|stronger){_AFTER_BETTER}"
+            rf"|\blet {names} (?:win|be (?:recorded|chosen|the|preferred))\b"
+        ),
         re.compile(rf"{_BEFORE_ALONE}{names}{_AFTER_ALONE}"),
         re.compile(
-            rf"(?<![a-z0-9'’]){names} (?:{_IS}{_ADVERBS} (?:the )?(?:worse|worst|weaker|inferior|lesser|loser"
-            rf"|losing \w+"
-            r"|wrong (?:one|choice|pick))|(?:is|was)(?: not|n['’]t) (?:the )?(?:better|best|right|winner|winning"
+            rf"(?<![a-z0-9'’]){names} (?:(?:is|was|gets|got) disqualified|{_IS}{_ADVERBS} (?:the )?(?:worse|worst"
+            rf"|weaker|inferior|lesser|loser|losing \w+"
+            r"|wrong (?:one|choice|pick)|(?:wrong|incorrect)(?=$|[;:)]|, (?!but|though|although)| (?:and|because"
+            r"|since|here|after all)\b))|(?:is|was)(?: not|n['’]t) (?:the )?(?:better|best|right|winner|winning"
             r"|preferable|stronger)|(?:loses|should lose|should have lost|lost|does(?: not|n['’]t) deserve"
             r"|cannot (?:win|be (?:the|preferred))|should(?: not|n['’]t) (?:have won|win|be preferred)"
             r"|can['’]t (?:win|be the)))\b"
@@ -155,7 +179,7 @@ _PART = (
     r"|stylistically|under) (?!balance|the whole|every|all\b|each|my |the end|fact|general|any|both|reflection|second"
     r"|them\b|these|this\b|that\b|the user|me\b|which|him|her|us\b|short|sum|conclusion|total|summary|hindsight"
     r"|retrospect|last|least|once|further|closer|everyone|everybody|reasons|the reasons|a second|re-?read|re-?think"
-    r"|close)"
+    r"|close|the sake|the record|truth|reality|effect|essence|clarity:|the (?:right|correct|proper) )"
 )
 _PART_BEHIND = re.compile(
     rf"(?: (?:{NOUN}|ones?|choice|pick|of (?:the )?(?:two|both)|overall))? ?(?:than (?:\S+ ){{0,2}}?\S+)? ?,? ?{_PART}"
@@ -172,11 +196,12 @@ _NEGATED = re.compile(
 _CONDITIONS = re.compile(
     r"\b(?:if (?!i (?:had|were|have|must)|anything|not\b|so\b)|unless|whether|in case|provided|assuming|suppose"
     r"|(?:some|others|other (?:readers|users|judges|people)|those who|many|people|you|readers|users|one|anyone who"
-    r"|a \w+ (?:reader|user|judge)) (?:\w+ )?(?:may|might|would|could|can|will|should|prefer)"
-    r"|for (?:users|readers|people|those|someone|anyone|beginners|experts|children|students|professionals"
-    r"|a (?:reader|user|beginner|child))|would be (?:\w+ )?(?:better|stronger|best|as good) (?:still )?(?:with|if|had"
-    r"|without|were)|would still|would have had to|could have been|wenn|falls|hätte|si |если|gdyby)\b"
-    r"|^(?:had|were|should|with|without|to win) (?!i\b|read\b|be\b|say\b)|, had |如果|假如|若|要是|もし|만약|만일"
+    r"|(?:someone|somebody|anyone|anybody) (?:\w+ ){1,6}?|a \w+ (?:reader|user|judge)) ?(?:\w+ )?(?:may|might|would"
+    r"|could|can|will|should|prefer)|for (?:users|readers|people|those|someone|anyone|beginners|experts|children"
+    r"|students|professionals|a (?:reader|user|beginner|child))|would be (?:\w+ )?(?:better|stronger|best"
+    r"|as good) (?:still )?(?:with|if|had|without|were)|would still|would have had to|could have been|wenn|falls"
+    r"|hätte|si |если|gdyby)\b|^(?:had|were|should|with|without|to win) (?!i\b|read\b|be\b|say\b)|, had |如果|假如|若"
+    r"|要是|もし|만약|만일"
 )
 _REPORTED = re.compile(
     rf"\b(?:{NOUN}(?: [a-e1-9])?|[ab]|the user|it|some|many|others|he|she|they|the (?:first|second|other)(?: \w+)?)"
@@ -195,16 +220,18 @@ def is_reported(sentence: str) -> bool:
     return _REPORTED.search(sentence) is not None
 
 
-def names_winner(sentence: str, names: str, *, partial: bool = False, alone: bool = True) -> bool:
+def names_winner(sentence: str, names: str, *, partial: bool = False, loosely: bool = False) -> bool:
     """Whether a sentence calls what has one of these names the better one; with `partial` also in part.
 
-    With `alone` a sentence that is nothing but the name does so as well: `so, b`.
+    With `loosely` it does so too with what leans to a response after a verdict and is no verdict by itself: praise that
+    two responses may share (`b is right`), and nothing but the name (`so, b`).
     """
     patterns = _patterns(names)
-    if alone and patterns.alone.fullmatch(sentence) and not _HEADING.fullmatch(sentence):
+    if loosely and patterns.alone.fullmatch(sentence) and not _HEADING.fullmatch(sentence):
         return True
     # A negation before the name denies what is chosen. Within the predicate it denies that it wins.
     found = [(match, match.end()) for match in patterns.wins.finditer(sentence)]
+    found += [(match, match.end()) for match in patterns.leans.finditer(sentence)] if loosely else []
     found += [(match, match.start()) for match in patterns.chosen.finditer(sentence)]
     return any(
         not _NEGATED.search(sentence, max(0, match.start() - 40), reach)
@@ -239,8 +266,8 @@ def _is_partial(sentence: str, match: re.Match[str]) -> bool:
 _SHORT = 60
 """Characters of a sentence that may be nothing but a correction."""
 _SAYS_MORE = re.compile(
-    r"\b(?:than|if|when|while|although|though|both|only|see|like[ds]?|thank\w*|also|compar\w+|about|read(?:ing)?|same"
-    r"|similar\w*|just)\b"
+    r"\b(?:than|if|when|while|although|though|both|only|see|like[ds]?|thank\w*|also|compar\w+|about|read(?:ing)?"
+    r"|enjoy|prefer|value|same|similar\w*|just)\b"
 )
 _JOINED = "".join(  # before a name after one of these, something is said of something else
     f"(?<!{word} )"
@@ -248,6 +275,15 @@ _JOINED = "".join(  # before a name after one of these, something is said of som
         *("and", "or", "in", "of", "with", "from", "by", "as", "at", "on", "about", "for", "plus", "unlike", "over"),
         *("beat", "beats", "outperforms", "against", "vs", "versus"),
     )
+)
+
+
+_LABELLED = re.compile(  # `style: b` tells of a part
+    r"(?:\w+ )?(?:accuracy|correctness|style|tone|clarity|depth|detail|structure|format\w*|length|brevity|concision"
+    r"|conciseness|coverage|completeness|helpfulness|harmlessness|safety|honesty|relevance|creativity|originality"
+    r"|grammar|fluency|language|readability|coherence|complexity|verbosity|instructions?|factuality|facts|reasoning"
+    r"|logic|code|efficiency|tests?|sources|examples?|humou?r|rhymes?|politeness|empathy|usefulness"
+    r"|harder|easier|longer|shorter|winner (?:in|on) \w+): "
 )
 
 
@@ -261,6 +297,6 @@ def amends(sentence: str, names: str) -> bool:
     return (
         len(sentence) <= _SHORT
         and not _HEADING.fullmatch(sentence)
-        and not (_SAYS_MORE.search(sentence) or _NEGATED.search(sentence))
+        and not (_SAYS_MORE.search(sentence) or _NEGATED.search(sentence) or _LABELLED.match(sentence))
         and _ending_in(names).match(sentence) is not None
     )

@@ -135,12 +135,22 @@ _WEIGHING = re.compile(  # what judges do without a word against their verdict
     r"|test(?:ed)?|run|ran|look(?:ed)?|read|compared?|consider(?:ed)?|focus(?:s?ed)?|based?|recommend(?:ed)?"
     r"|suggest(?:ed)?|advised?|encourage|invite|wish|thank|stand|stick|stuck|confirm(?:ed)?|keep|kept|maintained"
     r"|uphold|remain|trust|expect(?:ed)?|want(?:ed)?|used?|follow(?:ed)?|cite|quoted|applied|counted|penali[sz]ed?"
-    r"|reward(?:ed)?|credit(?:ed)?|judged?|assess(?:ed)?|evaluated?|provided?|offer(?:ed)?|solved?|answer(?:ed)?|get"
-    r"|got|obtain(?:ed)?|arrived?|reached?|prepared?|work(?:ed)?|calculated?|computed?|derived?|happy|unhappy|glad"
+    r"|reward(?:ed)?|credit(?:ed)?|judged?|assess(?:ed)?|evaluated?|provided?|offer(?:ed)?|solved?|answer(?:ed)?"
+    r"|obtain(?:ed)?|arrived?|reached?|prepared?|work(?:ed)?|calculated?|computed?|derived?|happy|unhappy|glad"
     r"|fine|confident|sure|certain|aware|content|comfortable|convinced|satisfied|impressed|pleased|grateful|open)"
 )
 _REGRETS = re.compile(r"\b(?:should|ought|must)\b.* (?:have|be|been)\b|\bno longer\b")
-_SURE = re.compile(r"(?:sure|certain|confident|convinced|comfortable|satisfied)")
+# Denied, these take a verdict back: `I cannot stand behind this`.
+_SURE = re.compile(
+    r"(?:sure|certain|confident|convinced|comfortable|satisfied|stand|stick|trust|keep|maintain(?:ed)?|uphold|confirm"
+    r"|recommend)"
+)
+_TAKES_ACCOUNT = re.compile(
+    r"(?:ignor|disregard|discount|exclud|let|count|reward|penali[sz]|consider|weigh|look)\w* (?:\w+ ){0,2}?(?:style"
+    r"|length|order|position|format\w*|verbosity|names?|tone|wording|layout|presentation)\b|(?:g[ai]ven?|took|take"
+    r"|taken|put) (?:(?!a credit|b )\w+ ){0,3}?(?:weight|account|consideration|care|credit|priority|emphasis|value"
+    r"|preference to)\b|(?:took|take|taken) (?:\S+ ){1,6}?into (?:account|consideration)\b|rule out\b"
+)
 _NEGATED = re.compile(r"\bnot\b|n['’]t|never|cannot")
 _UNSEEN = (
     r"(?:notice\w*|noticing|see|seen|reali[sz]\w+|spot\w*|account\w*|consider\w*|read|taken?|looked?|apply|count\w*"
@@ -151,9 +161,10 @@ _ERROR = re.compile(
     r"|overlook\w*|forg[eo]t\w*|fail(?:ed)? to|neglect\w*|without (?:see|look|read|check|notic|open|runn|the|its)\w*"
     r"|accident\w*|instead|too (?:quick|hast|generous|harsh|kind|severe|strict|lenient|easily|fast|soon|much|little"
     r"|high|low)\w*|hasty|hastily|confus\w+|swapp?\w*|mix(?:ed)? (?:\w+ ){0,4}up|mix\w*-up|revers\w+|invert\w+"
-    r"|should have|ought to have|no longer"
-    rf"|another (?:item|task|pair|question)|not (?:\w+ )?{_UNSEEN}|opposite|off|flawed|unfair\w*|backwards|upside)\b"
-    rf"|n['’]t (?:\w+ )?{_UNSEEN}\b"
+    r"|should have|ought to have|no longer|only (?:\w+ ){0,2}?(?:half|part|beginning|start|opening|title|few)"
+    r"|part way|halfway"
+    rf"|another (?:item|task|pair|question|response|answer|prompt|text|model|conversation)|not (?:\w+ )?{_UNSEEN}"
+    rf"|opposite|off|flawed|unfair\w*|backwards|upside)\b|n['’]t (?:\w+ )?{_UNSEEN}\b"
 )
 _MY_ERROR = re.compile(
     r"\b(?:my|our)(?: own)? (?:\w+ )?(?:mistakes?|errors?|fault|bad|slip|apolog\w+|misreading|oversight|confusion"
@@ -194,12 +205,16 @@ def _is_harmless(match: re.Match[str], claim: Claim) -> bool:
         return False
     if _REPORTING.fullmatch(verb):
         return True
+    if _TAKES_ACCOUNT.match(f"{verb}{rest}") and not _ERROR.search(rest):
+        return not negated or not verb.startswith(("g", "t", "put"))
     if _DETERMINER.fullmatch(verb):  # the helper was the verb: `I had the labels swapped`, `I have no preference`
         return not (_ERROR.search(rest) or _EXCHANGED.search(rest) or " again" in rest)
     if _CHOOSING.fullmatch(verb):
         return names_same(rest, claim) and not negated
     if verb in ("unsure", "uncertain"):
         return "until" in rest or "at first" in helpers
+    if verb in ("get", "got"):  # `I get 42` is a result, `I got carried away` is not
+        return re.match(r" (?:the (?:same|\w+ (?:answer|result|value))|=? ?[\d$\\-])", rest) is not None
     if not _WEIGHING.fullmatch(verb) or (negated and _SURE.fullmatch(verb)):
         return False
     return not _ERROR.search(rest) and not (negated and _ERROR.search(f"not {verb}"))
@@ -209,7 +224,8 @@ def _is_harmless(match: re.Match[str], claim: Claim) -> bool:
 
 _ABOUT_RESPONSE = re.compile(
     r"(?:(?:and|but|while|whereas|although|though|because|since|as|that|here|also|what|how|where|then|there),? )*"
-    rf"(?:(?:in|of|as for|for|with|both) )?(?:{named(0)}|{named(1)}|{named(2)}|{named(3)}|both(?: \w+)?"
+    rf"(?:(?:in|of|as for|for|with|both) )?(?!a (?:closer|second|fresh|new|careful|quick|re\w+|check|look|count"
+    rf"|correction|note|slip|mistake|different)\b)(?:{named(0)}|{named(1)}|{named(2)}|{named(3)}|both(?: \w+)?"
     rf"|neither(?: \w+)?"
     r"|the (?:student|solution|response|author|user|prompt|question|task)\b)(?:['’]s)?"
     r"(?! ?(?:and|or|vs|versus|&|with|for|und|et|y|e|en|oder|ou|o|和|与|or) )"
@@ -267,6 +283,30 @@ _OPPOSITE = re.compile(
     r"\b(?:opposite|reverse|contrary|converse) (?:is|was|holds|applies|of what)\b|^(?:just "
     r"|quite )?(?:the )?(?:opposite|reverse|contrary|other way a?round)$"
 )
+_ALONE = 24
+"""Characters of a sentence that may say nothing but that things are exchanged: `the other way round`."""
+_OVERTURNS = re.compile(
+    r"\b(?:turns?|turned|flips?|flipped|reverses?|reversed|changes?|changed|upends?|overturns?|tips?"
+    r"|inverts?) (?:\w+ )?(?:the (?:result|ranking|verdict|outcome|picture|balance|scales?|comparison|conclusion"
+    r"|judge?ment|decision|preference)|everything|things) ?(?:around|round|over|upside|completely|entirely|for me|to"
+    r"|in favou?r|$|[,;:])|\b(?:the (?:result|ranking|verdict|outcome|order|picture|balance|comparison|conclusion"
+    r"|preference)) (?:\w+ )?(?:flips|reverses|changes|turns)\b|\b(?:there (?:is|was|['’]s)|contains?|found"
+    r"|has) (?:an? )?(?:\w+ )?(?:mistake|error|slip|typo|mix-up)s? (?:in (?:the|my) (?:\w+ )?(?:line|verdict|mark"
+    r"|letter|analysis|judge?ment|box|label|score)\b|above)|\b(?:contradicts?|conflicts? with|is (?:inconsistent"
+    r"|at odds) with|does not (?:match|fit|follow from)) (?:\w+ ){0,2}(?:my|the|our) (?:\w+ )?(?:analysis|reasoning"
+    r"|findings?|comparison|assessment|evaluation|notes|thinking)\b"
+)
+_WITHHOLDS = re.compile(
+    r"\b(?:placeholder|boilerplate|(?:the|a|an|from the) template|(?:example|sample|illustration) (?:of the|of how"
+    r"|of what|output|verdict|only)|(?:only|just|merely) (?:an?|the) (?:example|sample|illustration|template|draft"
+    r"|test)|withheld|no (?:verdict|decision|winner|preference|judge?ment) (?:can|could|is"
+    r"|was) (?:be )?(?:\w+ )?(?:given|made|reached|drawn|possible|named|declared|intended|meant)|(?:impossible|hard"
+    r"|not possible|too early) to (?:say|tell|decide|judge|call)|inconclusive|undecided|undecidable"
+    r"|cannot be (?:decided|determined|judged|compared|settled))\b|\b(?:belongs?|refers?|applies|apply|meant|is|was"
+    r"|were|comes?|came|taken|about) (?:\w+ )?(?:to |for |from |of |about )?(?:another|(?:a|the) (?:different|wrong"
+    r"|other|unrelated|previous|next)) (?:item|task|pair|prompt|conversation|entry|dialogue|example|record|row|case"
+    r"|comparison|evaluation)\b"
+)
 _LABELS = re.compile(
     r"\b(?:these|those|they|labels?|names?|letters?|responses|answers|assistants|outputs|order|positions?|the two"
     r"|them|both|a and b|a with b|b with a|a for b|b for a|outcome|verdict|winner|scale|scores?|numbers?|columns?"
@@ -308,7 +348,10 @@ def _is_withdrawal(sentence: str, claim: Claim, first: bool, reasons: bool) -> b
         return True
     if _ABOUT_RESPONSE.match(sentence):
         return False
-    if (_EXCHANGED.search(sentence) and _LABELS.search(sentence)) or _OPPOSITE.search(sentence):
+    exchanged = _EXCHANGED.search(sentence) and (len(sentence) <= _ALONE or _LABELS.search(sentence))
+    if exchanged or _OPPOSITE.search(sentence) or _WITHHOLDS.search(sentence):
+        return True
+    if reasons and _OVERTURNS.search(sentence):
         return True
     if (noun := _JUDGE_NOUN.search(sentence)) and _PROBLEM.search(sentence, noun.start()):
         return True
