@@ -16,6 +16,7 @@ from bisect import bisect
 from typing import Literal
 
 from fathom.transcript.choices import CONDITION
+from fathom.transcript.denials import denied_after, denies
 from fathom.transcript.names import NOUN
 from fathom.transcript.page import Page
 from fathom.transcript.sentences import around, rest_of_sentence
@@ -64,51 +65,17 @@ _TURN = re.compile(
     r"[;；]|\b(?:so|therefore|thus|hence|(?<!anything )(?<!nothing )(?<!all )but|because|consequently|accordingly|yet"
     r"|whereas|which is why|that is why|and(?= (?:i|my|the (?:final |better |best )?(?:verdict|winner|response"
     r"|one))\b))\b|\bhowever\b(?! (?:much|many|good|long|well))|因此|所以|但"
+    # Elsewhere only at the head of a clause: these words also stand within one.
+    r"|(?:^|[,،] ?|\b(?:und|et|y|e|en|i|и) )(?:daher|deshalb|darum|somit|folglich|deswegen|denn|weil|donc"
+    r"|par conséquent|parce que|por (?:lo )?tanto|así que|por eso|porque|portanto|por isso|quindi|pertanto|perciò"
+    r"|perché|dus|daarom|omdat|więc|dlatego|zatem|ponieważ|поэтому|следовательно|так что|потому|bu nedenle"
+    r"|vì vậy|do đó|इसलिए)\b|したがって|よって|따라서|그러므로"
 )
 _LEADS_ON = re.compile(
     r"\b(?:verdict|decision|judge?ment|winner|choice|answer|mark|conclusion|score|scores|rating|is|was|be|say|says"
     r"|said|write|writes|wrote|output|outputs|with|line|lines|following|this|so|follows|reads?|that|ends?|claims?"
     r"|states?|asks?|demands?|answers?|responds?|prints?|returns?|returned|(?:it|them|him|her)sel(?:f|ves))\W*$"
     r"|[裁判结][决断论]\W*$"
-)
-_IDIOMS = re.compile(
-    r"\b(?:no (?:doubt|question|hesitation|surprise|matter|wonder)|not (?:only|just|merely|simply|surprisingly|least"
-    r"|in doubt)|(?:with|beyond|without)(?: an?)?(?: \w+)? (?:doubt|hesitation|question)"
-    r"|(?:not|n['’]t) hesitate|cannot but|can(?:not|['’]t) help but|nothing (?:else|other) than|none other than"
-    r"|no other (?:verdict|choice|answer|conclusion) (?:than|but)|cannot be denied|can(?:not|['’]t) be denied"
-    r"|undeniabl\w+|nothing but|over(?:all| the whole)|why not)\b|毫无疑问|无疑|不得不|不仅"
-)
-_NO = (
-    r"(?:not|never|nor|neither|cannot|nobody|no one|none|hardly|scarcely|without|refuse\w*|declin\w+|unable|impossible"
-    r"|reluctant|unwilling|doubt(?:ful)?|oppos\w+|disagree|by no means|in no way|under no \w+|nothing)"
-)
-_BAD = (
-    r"(?:wrong|mistake|error|false|untrue|unfair|dishonest|absurd|misleading|foolish|irresponsible|inaccurate|incorrect"
-    r"|premature|unjust|ridiculous|nonsense|lie|myth|hard|difficult)"
-)
-_SAY = (
-    r"(?:say|saying|said|write|writing|written|output|give|giving|given|put|answer|choose|chosen|pick|call|called"
-    r"|declare|conclude|enter|select|print|return|assign|award|vote|go|settle|end|close"
-    r"|accept|endorse|recommend|justify|support|defend|sign|mark|label|report|state|claim|be|is|was|name|crown|deem"
-    r"|rule|rate|judge|consider|pass|pronounce|reward|arrive|that|sustain|sustained|reach)"
-)
-_DENIED = re.compile(
-    r"(?:\b(?:not|never|nor|neither|cannot|without|rather than|instead of|over|against|hardly|scarcely|barely)\b"
-    r"|n['’]t\b)"
-    r"(?: (?!i\b|we\b|my\b|that\b|which\b|it\b)[a-z]{1,12}){0,3}[^a-z,;，；]*$"
-    rf"|(?:\b{_NO}\b|n['’]t\b|\b{_BAD}(?: \w+){{0,2}}? to\b)[^,;:]{{0,100}}\b{_SAY}\b[^,;:]{{0,40}}:?[^a-z]*$"
-    rf"|\b{_BAD}(?: \w+){{0,2}}? (?:that|if)\b[^,;:]{{0,60}}:?[^a-z]*$"
-    rf"|\b(?:i|we|one|you|nobody|no one)\b[^;:]{{0,30}}(?:\b{_NO}\b|n['’]t\b)[^;:]{{0,120}}\b(?:say|write|output|give"
-    rf"|put|answer|choose|pick|call|declare|conclude|enter|select)\W{{1,3}}$"
-    r"|\b(?:far from|anything but|(?:the )?opposite of|contrary to|short of|nowhere near|reject\w*|rul(?:e|es|ed"
-    r"|ing) out|exclud\w+|dismiss\w*|discard\w*|(?:no|little) (?:case|reason|grounds?|basis|argument|justification"
-    r"|support|way|room) (?:for|to))[^,;:]{0,40}:?[^a-z]*$|\b(?:the )?(?:wrong|losing|worse|worst|weaker|inferior"
-    r"|loser|rejected|unfair) ?(?:verdict|one|answer|choice|mark|response|reply|call)?(?: (?:is|was|would be"
-    r"|here))?[^a-z]{1,6}$|(?:不是|并非|而不是|不选|不)[^，。,]{0,4}$|(?:不能|不可|不应|不会|不该|无法|并不|不宜"
-    r"|难以)(?:说|认为|给出|判定|判为|选|写|输出|得出|断定|称)[^，。,;]{0,14}$|\b(?:nicht|kein\w*|niemals|jamais"
-    r"|nunca|nie)\b[^,;:]{0,40}$|\bn(?:e |['’])[a-zéè]+ (?:pas|jamais|point)\b[^,;:]{0,40}$|\bno (?:es|diría|digo"
-    r"|puede ser|sería)\b[^,;:]{0,30}$|\bnon (?:è|direi)\b[^,;:]{0,30}$|\bnão (?:é|diria)\b[^,;:]{0,30}$"
-    r"|\bне\b[^,;:]{0,20}$|~~\W*$"
 )
 _IMAGINED = re.compile(
     r"\b(?:if|unless|when|whenever|whether|either|suppos\w+|assum(?:e|ing)|imagine|had (?:i|it|response|assistant)"
@@ -158,6 +125,33 @@ _BY_OTHERS = re.compile(
     rf"|title|header|last line|text) of)\b"
     r"|\blaut\b|\bselon\b|\bsegún\b|\bsecondo\b|\bvolgens\b|\bсогласно\b|根据(?:回答|参考)|按照(?:回答|参考)"
 )
+# What is said to be a piece of somebody's text, or to stand in it: `the last line of response b is`.
+_PIECE = (
+    r"(?:lines?|words?|sentences?|paragraphs?|remarks?|phrases?|comments?|foot(?:er|note)s?|headers?|headings?|titles?"
+    r"|captions?|postscript|p\.s|signature|sign-?off|ending|end|close|closing|opening|beginning|top|bottom|foot|margin"
+    r"|tail|body|block|docstring|epilogue|notes?|disclaimer|tag|token|string|message|output|code|section|summary"
+    r"|statement|payload|appendix|aside|text|conclusion|finish|farewell|salutation|formula)"
+)
+_WRITER = (
+    rf"(?:(?:the )?(?:{NOUN}) (?:[ab12]|one|two)|(?:the )?(?:first|second|other|former|latter)(?: (?:{NOUN}|one))?|[ab]"
+    rf"|the (?:{NOUN}|user|prompt|system prompt|student|author|document|page|question|task|conversation))(?![a-z0-9])"
+)
+_EQUATES = (
+    r"(?: \w+){0,3}? (?:is|are|was|were|being|reads?|runs?|goes|amounts? to|equals?|consists? of|comes? to"
+    r"|turns? out to be|happens to be|remains|stays)"
+)
+_STANDS = (
+    r"(?:stands?|appears?|is|are|sits|hides|lurks|comes|follows|(?:there|one|we|you|i)(?: (?:can|may|will))?"
+    r" (?:is|are|stands|finds?|reads?|sees?|spots?|meets?|discovers?))"
+)
+_SHOWN = r"(?: (?:a|an|the|this|just|simply|only|merely|literally|plainly|again|its|my|our|that|words?|line|text))*"
+_OF_A_TEXT = re.compile(
+    rf"(?<![a-z0-9'’])(?:{_PIECE} (?:\w+ )?(?:of|in|from|by|under|below|inside|within) (?:the )?(?:\w+ )??{_WRITER}"
+    rf"(?:['’]s \w+)?|{_WRITER}['’]s (?:own )?(?:\w+ ){{0,2}}?{_PIECE}|whose(?: \w+){{1,3}}?)"
+    rf"(?:{_EQUATES}{_SHOWN}|(?<=\w):)\W*$"
+    rf"|\b(?:in|inside|within|under|below|beneath|near|at|among|after) (?:the )?(?:(?:\w+ ){{1,2}}(?:of|in) )?(?:the )?"
+    rf"{_WRITER} {_STANDS}(?:{_SHOWN}|[^;:]{{0,40}}\b{_PIECE},?)\W*$"
+)
 _SPEAKER = re.compile(rf"\W*(?:{NOUN}) [ab]\W{{0,6}}:\W*$")
 _OWN = re.compile(r"\b(?:i|we|my|our)\b|我")
 _OWN_WORD = re.compile(r"\b(?:i|we)\b(?:['’]\w+)?(?: \w+){0,4}\W*$|\b(?:my|our) (?:\w+ ){0,2}$|我[^,，。]{0,4}$")
@@ -171,7 +165,7 @@ _GOES_ON = re.compile(r"\W*(?:with|and|in|as|to|by|at|after|before|for|on)\b")
 
 def is_denied(before: str) -> bool:
     """Whether the clause that leads up to a verdict denies it."""
-    return bool(before) and _DENIED.search(_IDIOMS.sub(" ", _clause(before))) is not None
+    return bool(before) and denies(_clause(before))
 
 
 def is_imagined(before: str) -> bool:
@@ -183,7 +177,7 @@ def is_reported(before: str) -> bool:
     """Whether the clause that leads up to a verdict has somebody else say it."""
     if not before:
         return False
-    if _SPEAKER.match(before):
+    if _SPEAKER.match(before) or _OF_A_TEXT.search(after_turn(before)):
         return True
     clause = _clause(before)
     if _BY_OTHERS.search(clause) or _WHOSE.search(clause):
@@ -215,22 +209,6 @@ def _clause(before: str) -> str:
 # The words after -----------------------------------------------------------------------------------------------------
 
 _ASKED = re.compile(r"[^\w?？]{0,8}[?？]")
-_PREDICATE = re.compile(
-    r"[\s*_`\"'”’\])}.-]{0,8}(?:\([^()\n]{0,40}\) ?)?(?P<verb>(?:is|was|were|would|could|can|cannot|should|shall|must"
-    r"|may|might|will|does|did|do|has|had|seems|looks|appears|ought|needs|sounds|feels|won['’]t|can['’]t|\w+n['’]t"
-    r"|goes|falls|fails|follows|hardly|never)\b|不(?:能|可|应|是|对|妥)|[^,。]{0,4}不可取)"
-)
-_PRAISED = re.compile(
-    r"(?:is|was|would be|will be|remains|seems|has to be|must be|should be|does|looks|appears)(?: (?!not\b"
-    r"|never\b)\w+){0,3}? (?:better|best|superior|stronger|preferable|preferred|correct|right|winner|ahead"
-    r"|clear(?:ly)?|my|our|mine|the (?:final |better |best |right |correct |clear |clearly )*(?:verdict|choice|answer"
-    r"|winner|one|call|judge?ment|decision|response|mark|better|best))\b|(?:would|will|should|does|must"
-    r"|has to) (?:\w+ )?(?:win|be chosen|be preferred)\b"
-)
-_DENYING = re.compile(
-    r"\b(?:not|never|no|wrong|mistake|unfair|false|out of|hard to|difficult to|unjust\w*|misleading|absurd)\b"
-    r"|n['’]t\b|\bwhat\b|\bthat (?:response|assistant|the)"
-)
 _SAID_AFTER = re.compile(
     r"[\s*_`\"'”’\])}.,–—-]{0,8}\(?(?:(?:so |as )?(?:says?|said|claims?|claimed|writes?|wrote|asserts?|insists?"
     r"|according to|per )(?! (?:i|we)\b)|as (?!i\b|we\b)(?:\w+ ){0,5}?(?:says?|said|claims?|claimed|puts?|wants?"
@@ -247,16 +225,7 @@ _SAID_AFTER = re.compile(
 
 def is_denied_after(after: str) -> bool:
     """Whether a sentence that goes on with the verdict as its subject denies it: `[[A]] would be wrong`."""
-    if after.startswith("~~"):
-        return True
-    rest = rest_of_sentence(after)
-    match = _PREDICATE.match(rest)
-    if match is None:
-        return False
-    return (
-        not _PRAISED.match(rest, match.start("verb"))
-        or _DENYING.search(rest, match.start("verb"), match.start("verb") + 60) is not None
-    )
+    return denied_after(rest_of_sentence(after))
 
 
 def is_reported_after(after: str) -> bool:
