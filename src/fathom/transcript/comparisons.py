@@ -41,12 +41,26 @@ _CONCLUDES = re.compile(
     r"|総合的に|したがって|よって|결론적으로|따라서|종합"
 )
 _RESPONSE_NOUN = rf"(?:response|assistant|answer|reply|candidate|chatbot|completion|{FOREIGN_NOUN})"
-_BY_NAME = {
-    letter: re.compile(
-        rf"(?:\b{_RESPONSE_NOUN} ?{letter.lower()}(?![a-z0-9])|{FOREIGN_NOUN} ?{letter.lower()}(?![a-z0-9]))"
-    )
-    for letter in ("A", "B")
+_PLACES = {
+    "A": r"first|former|erste|première|primera|primeira|prima|eerste|перв\w{2}",
+    "B": r"second|latter|zweite|deuxième|seconde|segunda|seconda|tweede|втор\w{2}",
 }
+_BY_NAME: dict[Literal["A", "B"], re.Pattern[str]] = {
+    letter: re.compile(
+        rf"(?:\b{_RESPONSE_NOUN} ?(?:{letter.lower()}|{number})(?![a-z0-9])"
+        rf"|{FOREIGN_NOUN} ?{letter.lower()}(?![a-z0-9])|\b(?:{_PLACES[letter]}) {_RESPONSE_NOUN}(?![a-z]))"
+    )
+    for letter, number in (("A", 1), ("B", 2))
+}
+_GENITIVE = {  # what belongs to a response is not the response: `the second half of response a`
+    letter: re.compile(rf"\b(?!favou?r\b)\w+ (?:of|in|from) (?:the )?{name.pattern}")
+    for letter, name in _BY_NAME.items()
+}
+_IN_PAIR = re.compile(
+    rf"(?:\bthe|\bla|\bdie|\bde|\ba) (?:{_PLACES['A']}|{_PLACES['B']})(?: one)?(?=$|[,;:]| (?:in|by|for|because"
+    rf"|since|as|and"
+    r"|overall)\b)"
+)
 # Without a noun, letters name responses only in pairs: `overall, a is better than b`, and not `plan a is better`.
 _BARE_PAIR = re.compile(
     r"(?:^|, |: |\b(?:that|so|thus|therefore|hence|overall|and|conclude|in conclusion"
@@ -168,9 +182,18 @@ def _named_winner(sentence: str) -> Literal["A", "B"] | None:
     if (pair := _BARE_PAIR.search(sentence)) and pair["winner"] != pair["loser"]:
         return "A" if pair["winner"] == "a" else "B"
     named_there = [letter for letter, _ in _NAMES if _BY_NAME[letter].search(sentence)]
-    if len(named_there) < 2 and not (named_there and _CONCLUDES.match(sentence)):
+    both = len(named_there) == 2 or _IN_PAIR.search(sentence)
+    if not named_there or not (both or _CONCLUDES.match(sentence)):
         return None
-    winners = [letter for letter in named_there if names_winner(sentence, _BY_NAME[letter].pattern)]
+    winners = [
+        letter
+        for letter in named_there
+        if names_winner(
+            _GENITIVE[letter].sub("part", sentence),
+            rf"(?:(?:the|die|la|le|el|o|il"
+            rf"|de) )?{_BY_NAME[letter].pattern}",
+        )
+    ]
     return winners[0] if len(winners) == 1 else None
 
 

@@ -100,8 +100,9 @@ def _names(claim: Claim) -> tuple[str | None, str]:
 
 # Pairs of scores -----------------------------------------------------------------------------------------------------
 
-_LOW_IS_GOOD = re.compile(
-    r"\b(?:rank\w*|plac\w+|position|errors?|mistakes?|bugs?|penalt\w+|deduct\w*|perplexity|loss)\b"
+_NO_RATING = re.compile(  # where the lower number is the better one, or the letters are options
+    r"\b(?:options?|choices|alternatives|statements|[c-e] ?[=:]? ?\d|rank\w*|plac\w+|position|errors?|mistakes?"
+    r"|bugs?|penalt\w+|deduct\w*|perplexity|loss)\b"
 )
 
 
@@ -118,7 +119,7 @@ def _scores_higher(sentence: str, other: str, same: str) -> bool:
     """Whether a sentence gives both responses a score, and the other one the higher: `a 6, b 9`."""
     theirs = _scored(other).search(sentence)
     ours = _scored(same).search(sentence) if theirs else None
-    if not (theirs and ours) or _LOW_IS_GOOD.search(sentence):
+    if not (theirs and ours) or _NO_RATING.search(sentence):
         return False
     return float(theirs[theirs.lastindex or 1]) > float(ours[ours.lastindex or 1])
 
@@ -183,6 +184,11 @@ def _calls_right(sentence: str) -> bool:
 
 _NUMBER = re.compile(r"(?<![\w.,/-])(\d{1,3}(?:\.\d+)?)(?![\w]|[.,]\d)")
 _DENOMINATOR = re.compile(r"(?:/|out of) ?\d+\b")
+_NUMBERED = re.compile(  # places in a text are no scores: `step 4`
+    r"\b(?:steps?|lines?|parts?|paragraphs?|equations?|items?|points?|cases?|problems?|sections?|sentences?|examples?"
+    r"|pages?|questions?|lemmas?|theorems?|chapters?|figures?|tables?|rows?|tests?|bullets?|no\.?|response|answer"
+    r"|criteri\w+|principles?|requirements?|constraints?)(?: #| )\d+(?:(?:,| and|,? or| to|[-–])? ?\d+)*\b"
+)
 _SCORING = re.compile(
     r"\b(?:scores?|scored|scoring|rating|rated?|deserv\w+|worth|should|fair(?:er|est)?|rather|instead|make|give|given"
     r"|closer to|more like|merits?|earns?|lower(?:ed)?|rais(?:e|ed)|higher|drop|chang\w+|revis\w+|correct\w*"
@@ -213,5 +219,5 @@ def _gives_another_score(sentence: str, score: float) -> bool:
         return True
     if not _SCORING.search(sentence) or _UNREAL.search(sentence):
         return False
-    numbers = [float(number) for number in _NUMBER.findall(_DENOMINATOR.sub("", sentence))]
+    numbers = [float(number) for number in _NUMBER.findall(_DENOMINATOR.sub("", _NUMBERED.sub("", sentence)))]
     return bool(numbers) and score not in numbers

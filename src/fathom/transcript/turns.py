@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import re
 
+from fathom.transcript.names import named
+
 _ENGLISH = (
     r"wait|hold on|hang on|hm+|oops\w*|whoops|ugh|argh|ach\b|ah(?=[ ,])|oh(?=[ ,])|er+m?\b|uh+\b|um+\b"
     r"|no(?=,|:|$| wait| no\b)|nope|nah\b|sorry|apolog\w+|my apologies|pardon|excuse me|(?:(?:a|an|one|another|small"
@@ -75,6 +77,77 @@ _CHINESE_SLIPS = (
 )
 _JAPANESE_KOREAN_SLIPS = r"見落と|読み間違|勘違い|間違えました|놓쳤|잘못 (?:읽|봤|계산)|실수"
 _SLIPS = re.compile(rf"{_EUROPEAN_SLIPS}|{_CHINESE_SLIPS}|{_JAPANESE_KOREAN_SLIPS}")
+
+
+# Slips of the hand. The strong words say by themselves that a wrong letter was typed; the weak ones must speak of the
+# verdict, as texts that are judged have typos of their own.
+_STRONG_SLIP = (
+    r"\b(?:slips? of (?:the |my |a )?(?:\w+ )?(?:keyboard|keys?|fingers?|pen|hand|tongue|mouse|thumb|cursor|wrist)"
+    r"|(?:fingers?|hands?|keyboard|pen|thumb|cursor|mouse) (?:\w+ )?slipped|slipped (?:out of|from|off) (?:the|my) \w+"
+    r"|fat[- ]?finger\w*|(?:wrong|neighbou?ring|adjacent) key|auto-?correct\w*)\b"
+)
+_WEAK_SLIP = (
+    r"\b(?:mis-?typ\w+|mis-?print\w*|mis-?key\w+|mis-?click\w*|typos?|lapsus|slip of \w+"
+    r"|(?:typing|keying|keyboard|clerical|transcription|typographical|printing|input|data[- ]entry"
+    r"|copy(?:ing|[- ](?:and[- ])?paste)?) (?:errors?|mistakes?|slips?|glitch|accidents?)"
+    r"|tippfehler|schreibfehler|vertipp\w*|fautes? de frappe|coquille|error(?:es)? de (?:tecleo|dedo|escritura)|errata"
+    r"|gazapo|erros? de digitação|error[ei] di (?:battitura|digitazione)|refuso|tik-?fout\w*|typefout\w*|tikfout"
+    r"|literówk\w+|опечатк\w*|описк\w*|yazım hatası|lỗi (?:đánh máy|gõ))\b|手误|手滑|输入错误|按错|タイプミス|誤字|誤記"
+    r"|打ち間違|오타|오기"
+)
+_OF_VERDICT = (
+    r"\b(?:letter|mark|verdict|box|brackets?|above|score|digit|(?:last|final|previous|preceding|verdict) line"
+    r"|(?:number|word|line) (?:above|in the (?:\w+ )?(?:line|box|brackets?))|buchstabe|urteil|lettre|letra|veredicto"
+    r"|veredito|lettera|verdetto|oordeel|litera|werdykt\w*|буква|вердикт\w*|harf|karar|chữ|phán quyết)\b"
+    r"|\b(?:that|this|das|dies|c['’]est|questo|dat|это)\b(?: \w+){0,2}$|上|字母|裁决|判定|文字|글자|판정"
+)
+_SLIP_OF_HAND = re.compile(rf"{_STRONG_SLIP}|^(?:an? |one )?(?:\w+ )?(?:{_WEAK_SLIP})$")
+_WEAK = re.compile(_WEAK_SLIP)
+_VERDICT_NEAR = re.compile(_OF_VERDICT)
+_IN_RESPONSE = re.compile(
+    rf"\b(?:in|of|by|from|within|has|have|had|makes?|made|with|contains?) (?:the )?(?:\w+ )?(?:{named(0)}|{named(1)}"
+    r"|responses?\b|solution\b|student\b|its\b|their\b|both\b)|\b[ab]['’]s\b"
+)
+
+# Courtesies: an apology for the manner of the review says nothing about the verdict.
+_SORRY = (
+    r"(?:(?:i|we|am|are|i['’]m|do|must|my|please|with|many|once|again|and|also) )*(?:sorry"
+    r"|apolog\w+|pardon|forgive"
+    r"|excuse|excusez|entschuldig\w+|verzeih\w+|désolée?|perd[oó]n\w*|disculp\w+|lo siento|desculp\w+|scus\w+|excuses"
+    r"|przeprasz\w+|извин\w+|прошу прощения|抱歉|すみません|죄송\w*)"
+)
+_FILLER = (
+    r"(?: (?:me|for|about|if|that|this|these|the|my|all|it|its|being|is|was|got|became|came|out|so|too|such|a|an|any"
+    r"|rather|very|somewhat|bit|little|bulk|of|in|on|to|reply|answer|review|response|writing|keep|für|über|die|das|der"
+    r"|den|meine|pour|la|le|mon|ma|por|el|mi|per|per la|voor|de|het|za|за|a|o|pela|tão|tan|si|così|zo|langatmige))*"
+)
+_MANNER = (
+    r"(?:long\w*|length\w*|wordy|wordiness|verbos\w+|rambl\w+|detail\w*|more detail|brief|brevity|short\w*|terse\w*"
+    r"|delay"
+    r"|late|wait|wall of text|format\w*|bullets?|layout|digress\w*|tangents?|repeti\w+|pedant\w+|nitpick\w*"
+    r"|blunt\w*|markdown|english|wording|clumsy|dense|numbering|läng\w*|lang\w*|ausführlich\w*|umfang|longueur|longue?s?"
+    r"|extensi[oó]n|larg[oa]|extens[aã]o|demora|long[ao]|lunghezz\w|lung[ao]|lengte|lange|dług\w+|длин\w+|объём)"
+)
+_COURTESY = re.compile(
+    rf"{_SORRY}{_FILLER} {_MANNER}\b"
+    r"(?: (?!which|that|where|and|but|because|since|wrong|mis|error|confus|mix|swap|instead|incorrect|i\b|is\b|was\b)"
+    r"[\w'’-]+){0,8}(?:$|[,;:](?= )|(?= (?:and|but|because|since) ))"
+)
+
+
+def without_courtesy(sentence: str) -> str:
+    """A sentence without an apology for length and the like at its beginning: `sorry for the long review, i ...`."""
+    match = _COURTESY.match(sentence)
+    return sentence[match.end() :].strip() if match else sentence
+
+
+def is_slip_of_hand(sentence: str) -> bool:
+    """Whether a sentence says that the verdict was mistyped: `a slip of the keyboard`, `the letter is a typo`."""
+    if _IN_RESPONSE.search(sentence):
+        return False
+    if _SLIP_OF_HAND.search(sentence):
+        return True
+    return _WEAK.search(sentence) is not None and _VERDICT_NEAR.search(_WEAK.sub("", sentence).strip()) is not None
 
 
 def turns_back(sentence: str) -> bool:

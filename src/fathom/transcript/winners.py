@@ -80,7 +80,8 @@ _IS_ELSEWHERE = (
 )
 # ... or follows one of these.
 _CHOOSES = (
-    r"(?:prefer|choose|pick|select|take|going with|go with|went with|favou?r|vote for|opt for|settle (?:on|for)"
+    r"(?:prefer|choose|pick|select|take|confirms?|vindicates?|going with|go with|went with|favou?r|vote for|opt for"
+    r"|settle (?:on|for)"
     r"|side with|switch(?:ing)? to|(?:chang|revis|correct)(?:e|ed|ing)? (?:it |that |this |(?:my"
     r"|the) (?:\w+ ){1,2})?to|goes? to|go to|belongs? to|make (?:that|it)|should (?:be|have been|read|say|go to)"
     r"|has to be|must be|would be|ought to be|meant(?: to (?:say|write|put|give|type))?|mean|rule for|decide for"

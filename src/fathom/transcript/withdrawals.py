@@ -24,7 +24,7 @@ from fathom.transcript.names import named
 from fathom.transcript.page import Page
 from fathom.transcript.rivals import Claim, confirms, equates, names_same, replaces
 from fathom.transcript.sentences import sentences
-from fathom.transcript.turns import admits_slip, turns_back
+from fathom.transcript.turns import admits_slip, is_slip_of_hand, turns_back, without_courtesy
 
 MOST_SENTENCES = 256
 """A verdict that more different sentences follow is not the last word of anything: it counts as taken back."""
@@ -73,7 +73,7 @@ _LABEL = re.compile(
 @lru_cache(maxsize=4096)
 def _said(sentence: str, claim: Claim, reasons: bool, first: bool) -> Said:
     """What a sentence says about the verdict before it; `first` tells that it follows the verdict directly."""
-    sentence = _LABEL.sub("", sentence)
+    sentence = without_courtesy(_LABEL.sub("", sentence))
     turns = turns_back(sentence)
     if replaces(sentence, claim) and (reasons or turns):
         return "replaces"
@@ -97,6 +97,13 @@ _CONFIRMS = re.compile(
     r"|tip|reverse)\b|\b(?:changes?|alters?|affects?) (?:nothing|little|neither)|\bnothing (?:\w+ ){0,3}changes"
     r"|\bwithout (?:chang|affect|alter)ing|\bno (?:effect|bearing|influence|impact|consequences?|difference|change"
     r"|reason to (?:change|doubt|revise))\b|\bi (?:\w+ )?(?:confirm|reaffirm|uphold|maintain|keep) "
+    r"|\b(?:confirm|corroborat|validat|verif|back|support|underlin|underscor|reinforc|strengthen|affirm|vindicat)"
+    rf"(?:y|ie|e)?[sd]? (?:it|this|that|the same|(?:the|my|this|that) (?:\w+ )?{_VERDICT}"
+    r"|my (?:analysis|reading|view|findings?|impression))(?: up)?(?=$|[,;:)]| (?:too|again|as well|and|since|because"
+    r"|in|by)\b)"
+    r"|\bbears? (?:it|this|that|me) out\b|\b(?:agrees?|accords?|consistent|in line) with "
+    rf"(?:it|this|that|the|my) (?:\w+ )?{_VERDICT}"
+    r"|\b(?:same|identical) (?:conclusion|outcome|result|verdict|picture|winner|ranking)\b(?! as (?:b|the other))"
     r"|ändert (?:\w+ ){0,4}nichts|nichts geändert|bleib(?:e|t) (?:\w+ )?(?:dabei|bei|es|bestehen|gleich)"
     r"|ne change(?:nt)? (?:rien|pas)|reste (?:inchangé|valable|le même|la même)|no (?:cambia|altera|afecta)"
     r"|se mantiene|não (?:muda|altera|afeta)|mantém|non cambia|resta (?:valido|lo stesso|invariato)"
@@ -106,7 +113,11 @@ _CONFIRMS = re.compile(
 _CONFIRMS_NOT = re.compile(
     r"\b(?:no longer|not|n['’]t|cannot|never|nor|hardly|neither|nicht mehr|ne (?:\w+ )?plus|ya no|já não|non più"
     r"|niet meer|больше не)"
-    r" (?:\w+ ){0,3}?(?:stand|stick|hold|keep|maintain|confirm|uphold|remain|sustain|bestehen|dabei)"
+    r" (?:\w+ ){0,3}?(?:stand|stick|hold|keep|maintain|confirm|uphold|remain|sustain|bestehen|dabei|support|back|bear"
+    r"|corroborat|validat|verif|agree|accord|consistent|the same|in line)"
+    r"|\b(?:nothing|nobody|none|no|fails? to|failed to|hard to|cannot)\b.{0,40}\b(?:confirm|support|back|bear"
+    r"|corroborat"
+    r"|validat|verif|agree)"
     r"|\b(?:but|except|only|until|unless|if)\b.{0,80}\b(?:i|my|wrong|mistake|should be|instead)\b"
 )
 
@@ -225,7 +236,8 @@ def _is_harmless(match: re.Match[str], claim: Claim) -> bool:
 _ABOUT_RESPONSE = re.compile(
     r"(?:(?:and|but|while|whereas|although|though|because|since|as|that|here|also|what|how|where|then|there),? )*"
     rf"(?:(?:in|of|as for|for|with|both) )?(?!a (?:closer|second|fresh|new|careful|quick|re\w+|check|look|count"
-    rf"|correction|note|slip|mistake|different)\b)(?:{named(0)}|{named(1)}|{named(2)}|{named(3)}|both(?: \w+)?"
+    rf"|correction|note|slip|mistake|different|typo|misprint|typing|clerical|mistyped|letra|second)\b)(?:{named(0)}"
+    rf"|{named(1)}|{named(2)}|{named(3)}|both(?: \w+)?"
     rf"|neither(?: \w+)?"
     r"|the (?:student|solution|response|author|user|prompt|question|task)\b)(?:['’]s)?"
     r"(?! ?(?:and|or|vs|versus|&|with|for|und|et|y|e|en|oder|ou|o|和|与|or) )"
@@ -296,6 +308,16 @@ _OVERTURNS = re.compile(
     r"|at odds) with|does not (?:match|fit|follow from)) (?:\w+ ){0,2}(?:my|the|our) (?:\w+ )?(?:analysis|reasoning"
     r"|findings?|comparison|assessment|evaluation|notes|thinking)\b"
 )
+# A check of the judge's own that does not bear the verdict out: `running both again does not confirm it`.
+_REFUTES = re.compile(
+    r"(?:actually )?(?:re-?\w+ing|running|checking|testing|executing|compiling|looking|reading|computing|counting"
+    r"|trying"
+    r"|weighing|comparing|an? (?:second|closer|fresh|quick|new|last) \w+|the (?:tests?|checks?|computation|recount"
+    r"|numbers"
+    r"|analysis))\b.* (?:(?:not|n['’]t|never|hardly) (?:confirm|bear|support|agree|back|justify|warrant)"
+    r"|(?:refute|disprove|contradict|undermine|overturn)s? (?:it|this|that|the (?:above|verdict|line|letter)|my)"
+    r"|(?:says|shows|tells|suggests|proves) (?:otherwise|another|a different|the opposite))\b"
+)
 _WITHHOLDS = re.compile(
     r"\b(?:placeholder|boilerplate|(?:the|a|an|from the) template|(?:example|sample|illustration) (?:of the|of how"
     r"|of what|output|verdict|only)|(?:only|just|merely) (?:an?|the) (?:example|sample|illustration|template|draft"
@@ -351,7 +373,7 @@ def _is_withdrawal(sentence: str, claim: Claim, first: bool, reasons: bool) -> b
     exchanged = _EXCHANGED.search(sentence) and (len(sentence) <= _ALONE or _LABELS.search(sentence))
     if exchanged or _OPPOSITE.search(sentence) or _WITHHOLDS.search(sentence):
         return True
-    if reasons and _OVERTURNS.search(sentence):
+    if reasons and (_OVERTURNS.search(sentence) or _REFUTES.match(sentence) or is_slip_of_hand(sentence)):
         return True
     if (noun := _JUDGE_NOUN.search(sentence)) and _PROBLEM.search(sentence, noun.start()):
         return True
