@@ -28,19 +28,19 @@ def verdict(text: str) -> str | None:
 
 @pytest.mark.parametrize("form", VERDICTS)
 def test_a_verdict_that_is_taken_back_in_any_words_is_none(form: str) -> None:
-    assert len(PHRASES["taken_back"]) >= 230
+    assert len(PHRASES["taken_back"]) >= 275
     assert [phrase for phrase in PHRASES["taken_back"] if verdict(form.format(phrase))] == []
 
 
 @pytest.mark.parametrize("form", VERDICTS)
 def test_a_remark_after_a_verdict_leaves_it_alone(form: str) -> None:
-    assert len(PHRASES["stands"]) >= 145
+    assert len(PHRASES["stands"]) >= 180
     assert [phrase for phrase in PHRASES["stands"] if verdict(form.format(phrase)) != "A"] == []
 
 
 def test_a_verdict_that_is_only_mentioned_is_none_and_is_not_held_against_the_one_that_is_given() -> None:
     before = "Response A is long. Response B is short.\n\n"
-    assert len(PHRASES["mentioned"]) >= 130
+    assert len(PHRASES["mentioned"]) >= 200
     assert [phrase for phrase in PHRASES["mentioned"] if verdict(before + phrase)] == []
     after = "\n\nFinal verdict: [[A]]"
     assert [phrase for phrase in PHRASES["mentioned"] if verdict(before + phrase + after) != "A"] == []
@@ -48,27 +48,27 @@ def test_a_verdict_that_is_only_mentioned_is_none_and_is_not_held_against_the_on
 
 def test_a_verdict_is_given_in_many_words() -> None:
     before = "Response A is long. Response B is short.\n\n"
-    assert len(PHRASES["given"]) >= 60
+    assert len(PHRASES["given"]) >= 75
     assert [phrase for phrase in PHRASES["given"] if verdict(before + phrase) != "B"] == []
 
 
 def test_a_letter_of_an_option_is_no_verdict() -> None:
-    assert len(PHRASES["options_of_the_task"]) >= 30
+    assert len(PHRASES["options_of_the_task"]) >= 45
     assert [text for text in PHRASES["options_of_the_task"] if verdict(text)] == []
 
 
 def test_an_answer_line_is_a_verdict_where_the_task_has_no_options_or_another_kind_stands() -> None:
-    assert len(PHRASES["answers_without_options"]) >= 15
+    assert len(PHRASES["answers_without_options"]) >= 20
     assert [text for text in PHRASES["answers_without_options"] if verdict(text) is None] == []
 
 
 def test_objects_calls_tables_relations_and_anchors_name_the_winner() -> None:
-    assert len(PHRASES["names_b"]) >= 85
+    assert len(PHRASES["names_b"]) >= 110
     assert [text for text in PHRASES["names_b"] if verdict(text) != "B"] == []
 
 
 def test_what_only_looks_like_one_of_them_names_nobody() -> None:
-    assert len(PHRASES["names_nothing"]) >= 60
+    assert len(PHRASES["names_nothing"]) >= 75
     assert [text for text in PHRASES["names_nothing"] if verdict(text)] == []
 
 
@@ -84,5 +84,5 @@ def followed() -> Iterator[tuple[str, str, bool, Status]]:
 
 def test_what_follows_a_score_a_word_or_a_mark_takes_it_back_or_leaves_it_alone() -> None:
     said = list(followed())
-    assert len(said) >= 190
+    assert len(said) >= 205
     assert [each for each in said if (each[-1] is Status.OK) != each[-2]] == []

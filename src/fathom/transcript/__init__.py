@@ -7,7 +7,8 @@
     blocks               its units
     choices, names       the ways to write A, B and tie, and to name the responses
     winners, comparisons which response a sentence calls better; verdicts in such words
-    mentions, leads      whether a verdict is given, or quoted, denied, reported, imagined
+    mentions, denials, leads
+                         whether a verdict is given, or quoted, denied, reported, imagined
     options              whether letters are options of the task
     marks, announcements, structured, tables
                          where verdicts stand: marks, lines, data

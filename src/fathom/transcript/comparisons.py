@@ -45,12 +45,13 @@ _PLACES = {
     "A": r"first|former|erste|première|primera|primeira|prima|eerste|перв\w{2}",
     "B": r"second|latter|zweite|deuxième|seconde|segunda|seconda|tweede|втор\w{2}",
 }
-_BY_NAME: dict[Literal["A", "B"], re.Pattern[str]] = {
+_LETTERS: tuple[tuple[Literal["A", "B"], int], ...] = (("A", 1), ("B", 2))
+_BY_NAME = {
     letter: re.compile(
         rf"(?:\b{_RESPONSE_NOUN} ?(?:{letter.lower()}|{number})(?![a-z0-9])"
         rf"|{FOREIGN_NOUN} ?{letter.lower()}(?![a-z0-9])|\b(?:{_PLACES[letter]}) {_RESPONSE_NOUN}(?![a-z]))"
     )
-    for letter, number in (("A", 1), ("B", 2))
+    for letter, number in _LETTERS
 }
 _GENITIVE = {  # what belongs to a response is not the response: `the second half of response a`
     letter: re.compile(rf"\b(?!favou?r\b)\w+ (?:of|in|from) (?:the )?{name.pattern}")

@@ -17,7 +17,7 @@ from typing import Literal
 
 from fathom.transcript.choices import CONDITION
 from fathom.transcript.denials import denied_after, denies
-from fathom.transcript.names import NOUN
+from fathom.transcript.names import FOREIGN_NOUN, NOUN
 from fathom.transcript.page import Page
 from fathom.transcript.sentences import around, rest_of_sentence
 
@@ -75,6 +75,9 @@ _LEADS_ON = re.compile(
     r"\b(?:verdict|decision|judge?ment|winner|choice|answer|mark|conclusion|score|scores|rating|is|was|be|say|says"
     r"|said|write|writes|wrote|output|outputs|with|line|lines|following|this|so|follows|reads?|that|ends?|claims?"
     r"|states?|asks?|demands?|answers?|responds?|prints?|returns?|returned|(?:it|them|him|her)sel(?:f|ves))\W*$"
+    r"|\b(?:finishes|closes|urteil|verdikt|veredicto|veredito|verdetto|(?:eind)?oordeel|werdykt|вердикт|satz|zeile|worten"
+    r"|lautet|sagt|schreibt|phrase|ligne|mots|est|dit|écrit|frase|línea|palabras|es|dice|escribe|linha|palavras|é|diz"
+    r"|riga|parole|è|scrive|zin|regel|woorden|zegt|zdanie\w*|linia|строк\w+|слов\w+|пишет)(?: final[ei]?)?\W*$"
     r"|[裁判结][决断论]\W*$"
 )
 _IMAGINED = re.compile(
@@ -89,8 +92,9 @@ _SPOKEN = re.compile(
     r"|contain(?:s|ed|ing)?|includ(?:es|ed|ing)|ask(?:s|ed|ing)?|tells?|told|telling|instruct\w*|insists?|demand(?:s"
     r"|ed|ing)?|declar(?:es|ed|ing)|print(?:s|ed|ing)?|quot(?:es|ed|ing)|inject(?:s|ed)?|mention(?:s|ed|ing)?"
     r"|append(?:s|ed)?|insert(?:s|ed)?|beg(?:s|ging)|order(?:s|ed|ing)|(?:tries|trying|attempts?) to|embed\w*|hidden"
-    r"|string|reads?|prompt|outputs|(?:concludes|closes|finishes|opens|begins|starts|signs off) (?:\w+ ){0,3}?(?:with"
-    r"|by|in|on)|signs off|assert(?:s|ed|ing)?|announc(?:es|ed|ing)|return(?:s|ed)|produc(?:es|ed)|yields"
+    r"|string|reads?|prompt|outputs|(?:concludes|closes|finishes|opens|begins|starts|signs off)(?=\W*$"
+    r"| (?:\w+ ){0,3}?(?:with|by|in|on)\b)|signs off|assert(?:s|ed|ing)?|announc(?:es|ed|ing)|return(?:s|ed)"
+    r"|produc(?:es|ed)|yields"
     r"|generat(?:es|ed)|emits|repeats|repeated|echo(?:es|ed)|cop(?:ies|ied)|cites?|cited|suggest(?:s|ed|ing)?"
     r"|recommend(?:s|ed|ing)?|propos(?:es|ed|ing)|urg(?:es|ed|ing)|want(?:s|ed)|hop(?:es|ed)|expects?|request(?:s|ed"
     r"|ing)?|requir(?:es|ed)|label(?:s|l?ed|l?ing)|voted?|votes|reported|rates (?:it|them)sel(?:f|ves)|calls (?:it"
@@ -152,6 +156,14 @@ _OF_A_TEXT = re.compile(
     rf"|\b(?:in|inside|within|under|below|beneath|near|at|among|after) (?:the )?(?:(?:\w+ ){{1,2}}(?:of|in) )?(?:the )?"
     rf"{_WRITER} {_STANDS}(?:{_SHOWN}|[^;:]{{0,40}}\b{_PIECE},?)\W*$"
 )
+_OF_A_TEXT_ELSEWHERE = re.compile(
+    r"\b(?:zeilen?|satz|sätze|worte?n?|absatz|schluss|ende|überschrift|titel|ligne|phrase|mots?|paragraphe|fin|titre"
+    r"|línea|frase|palabras?|párrafo|final|título|linha|parágrafo|riga|parole|paragrafo|fine|titolo|regel|zin|woorden"
+    r"|alinea|slot|kop|linia|zdanie|słowa|akapit|koniec|строк\w+|фраз\w+|слова|абзац\w*|конц\w+|заголов\w+) "
+    r"(?:(?:von|der|des|de|du|da|del|della|di|van|het|la|el|le|l['’])[ ]?){0,2}"
+    rf"(?:{FOREIGN_NOUN}|odpowiedzi) ?[ab](?![a-z0-9])[^.;,]{{0,60}}$"
+    r"|(?:回答|助手|回复) ?[ab](?:的|の)[^，。,]{0,10}(?:行|句|话|字|段|结尾|末尾|落款|标题)[^，。,]{0,40}$"
+)
 _SPEAKER = re.compile(rf"\W*(?:{NOUN}) [ab]\W{{0,6}}:\W*$")
 _OWN = re.compile(r"\b(?:i|we|my|our)\b|我")
 _OWN_WORD = re.compile(r"\b(?:i|we)\b(?:['’]\w+)?(?: \w+){0,4}\W*$|\b(?:my|our) (?:\w+ ){0,2}$|我[^,，。]{0,4}$")
@@ -177,7 +189,8 @@ def is_reported(before: str) -> bool:
     """Whether the clause that leads up to a verdict has somebody else say it."""
     if not before:
         return False
-    if _SPEAKER.match(before) or _OF_A_TEXT.search(after_turn(before)):
+    last = after_turn(before)
+    if _SPEAKER.match(before) or _OF_A_TEXT.search(last) or _OF_A_TEXT_ELSEWHERE.search(last):
         return True
     clause = _clause(before)
     if _BY_OTHERS.search(clause) or _WHOSE.search(clause):
@@ -210,7 +223,8 @@ def _clause(before: str) -> str:
 
 _ASKED = re.compile(r"[^\w?？]{0,8}[?？]")
 _SAID_AFTER = re.compile(
-    r"[\s*_`\"'”’\])}.,–—-]{0,8}\(?(?:(?:so |as )?(?:says?|said|claims?|claimed|writes?|wrote|asserts?|insists?"
+    r"[\s*_`\"'”’\])}.,–—-]{0,8}\(?(?:to quote |quoting |(?:copied|taken|quoted) from |(?:so |as )?(?:says?|said"
+    r"|claims?|claimed|writes?|wrote|asserts?|insists?"
     r"|according to|per )(?! (?:i|we)\b)|as (?!i\b|we\b)(?:\w+ ){0,5}?(?:says?|said|claims?|claimed|puts?|wants?"
     r"|wanted|demands?|demanded|asks?|asked|writes?|wrote|suggests?|suggested|states?|has it|requests?|requested"
     r"|asserts?)\b|in (?:the )?(?:words|opinion|view|eyes) of|in (?:its|their|his|(?:\w+ )?[ab]['’]s|the (?:response"

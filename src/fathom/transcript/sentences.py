@@ -21,7 +21,7 @@ REACH = 300
 
 # The look behind follows the line break, because a pattern that starts with a literal is searched many times faster.
 _WRAPPED = re.compile(r"\n(?<=[^\n]{48}[^\s.!?:;。！？：；|>`…)\]\"”*-]\n)[ \t]{0,8}(?=[^\s#>|`~•*+-])(?!\d{1,2}[.)] )")
-_ENDS = re.compile(r"[.!?…]+[\"'”’)\]*_]*(?=\s|$)|[。！？；;]|\s[-–—]{1,2}\s|—|\n")
+_ENDS = re.compile(r"[.!?…]+[\"'”’)\]*_]*(?=\s|$)|[。！？；;]|[-–—](?:(?<=\s.)-?\s|(?<=—))")
 _BREAK = re.compile(r"[.!?](?:[\"'”’)\]*_]*(?=\s|$)|(?=[*_]))|[。！？]|\n")
 _ABBREVIATED = re.compile(r"\b(?:e\.g|i\.e|vs|cf|resp|approx|z\.b|p\. ?ex|p\.ej)$")
 _QUOTED = re.compile(
@@ -29,8 +29,7 @@ _QUOTED = re.compile(
     r"|`[^`\n]{0,400}`|(?<![a-z0-9])'(?=\S)[^'\n]{2,400}(?<=\S)'(?![a-z0-9])|‘[^’\n]{2,400}’(?![a-z])"
 )
 _QUOTATION_MARKS = "\"“「『«„`'‘"
-_MARKUP = re.compile(r"[*_~#|<>\[\]{}()$\\\"“”`]+")
-_SPACES = re.compile(r"\s+")
+_MARKUP = str.maketrans(dict.fromkeys('*_~#|<>[]{}()$\\"“”`', " "))
 _CLAUSE = re.compile(
     r",? (?:but|however|yet),? (?=i\b|my\b|on second|wait\b|actually\b|that (?:was|is)\b|the verdict\b|it should\b"
     r"|the other\b)"
@@ -58,15 +57,21 @@ def _of_line(line: str) -> Iterator[str]:
     if any(mark in line for mark in _QUOTATION_MARKS):
         line = _QUOTED.sub(" ", line)
     for piece in _ENDS.split(line):
-        for clause in _CLAUSE.split(piece):
+        for clause in _clauses(piece):
             for start in range(0, len(clause), LONGEST_SENTENCE):
                 if sentence := plain(clause[start : start + LONGEST_SENTENCE]):
                     yield sentence
 
 
+def _clauses(sentence: str) -> list[str]:
+    """The sentence, split before a clause in which the judge turns back. Most have no such word: to look is cheaper."""
+    turns = " but " in sentence or " however" in sentence or " yet" in sentence
+    return _CLAUSE.split(sentence) if turns else [sentence]
+
+
 def plain(words: str) -> str:
     """Words without markup, brackets and what surrounds a sentence, with single spaces."""
-    return _SPACES.sub(" ", _MARKUP.sub(" ", words)).strip(" ,:-–—.!·•=→⇒")
+    return " ".join(words.translate(_MARKUP).split()).strip(" ,:-–—.!·•=→⇒")
 
 
 def around(folded: str, start: int, end: int) -> tuple[str, str]:

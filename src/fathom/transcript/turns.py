@@ -24,7 +24,7 @@ _ENGLISH = (
     r"|(?:a|one) (?:second|closer|fresh|further) (?:look|reading|glance|check|thought)|the (?:longer|more) i (?:think"
     r"|look|read|consider|weigh)|(?:am|was|did|do) i\b|s/\S+/|re-?(?:read|check|consider|examin|think|count|evaluat"
     r"|assess|comput|calculat)ing|having (?:re-?\w+|looked|checked|thought|read)|now that|scratch|rather(?=,)"
-    r"|or rather|then again|second thoughts?|not so fast|stop(?=$|,)|damn|dang|typo|slip\b|mistake\b|error(?=$|:)"
+    r"|or rather|then again|second thoughts?|not so fast|stop(?=$|,)|damn|dang|typo(?!s)|slip\b|mistake\b|error(?=$|:)"
     r"|wrong (?:\w+ )?(?:letter|one|label|box|number|way|answer|response|line|score|word)|amend|revis(?:ed|ion|ing)"
     r"|(?:switch|chang|revers|amend|correct|withdraw)ing\b|sry\b|soz\b|updated?\b(?! (?:version|source|data|info))"
     r"|retract|withdraw|never ?mind|so much for|check(?:ing|ed) (?:\w+ ){0,3}again|re-?(?:check|read|count|consider"
@@ -76,21 +76,30 @@ _CHINESE_SLIPS = (
     r"|颠倒|反了)"
 )
 _JAPANESE_KOREAN_SLIPS = r"見落と|読み間違|勘違い|間違えました|놓쳤|잘못 (?:읽|봤|계산)|실수"
-_SLIPS = re.compile(rf"{_EUROPEAN_SLIPS}|{_CHINESE_SLIPS}|{_JAPANESE_KOREAN_SLIPS}")
+_LETTER_SLIPS = (  # of the letter itself: `that a slipped in`
+    r"^(?:that|the|this) (?:[ab12]|letter|mark) (?:\w+ )?(?:slipped|crept|sneaked|came from|got (?:in|there)|is what)\b"
+)
+_SLIPS = re.compile(rf"{_LETTER_SLIPS}|{_EUROPEAN_SLIPS}|{_CHINESE_SLIPS}|{_JAPANESE_KOREAN_SLIPS}")
 
 
 # Slips of the hand. The strong words say by themselves that a wrong letter was typed; the weak ones must speak of the
 # verdict, as texts that are judged have typos of their own.
+_DEVICE = (
+    r"(?:keyboards?|keys?|keystrokes?|fingers?|pen|hand|tongue|mouse|thumbs?|cursor|wrist|clipboard|muscle memory)"
+)
 _STRONG_SLIP = (
-    r"\b(?:slips? of (?:the |my |a )?(?:\w+ )?(?:keyboard|keys?|fingers?|pen|hand|tongue|mouse|thumb|cursor|wrist)"
-    r"|(?:fingers?|hands?|keyboard|pen|thumb|cursor|mouse) (?:\w+ )?slipped|slipped (?:out of|from|off) (?:the|my) \w+"
-    r"|fat[- ]?finger\w*|(?:wrong|neighbou?ring|adjacent) key|auto-?correct\w*)\b"
+    rf"\bslips? of (?:the |my |a )?(?:\w+ )?{_DEVICE}\b|\b{_DEVICE} (?:\w+ )?slip(?:s|ped)?\b|\bslipped (?:out of"
+    rf"|from|off)"
+    rf" (?:the|my) \w+|\bfat[- ]?finger\w*|\b(?:wrong|stray|neighbou?ring|adjacent) {_DEVICE}\b|\bauto-?correct\w*"
+    r"|falsche taste|mauvaise touche|tecla (?:equivocada|errada)|tasto sbagliato|verkeerde toets|не та клавиша|按错"
+    r"|打ち間違"
 )
 _WEAK_SLIP = (
-    r"\b(?:mis-?typ\w+|mis-?print\w*|mis-?key\w+|mis-?click\w*|typos?|lapsus|slip of \w+"
+    r"\b(?:mis-?typ\w+|mis-?print\w*|mis-?key\w+|mis-?click\w*|typo|lapsus|slip of \w+"
     r"|(?:typing|keying|keyboard|clerical|transcription|typographical|printing|input|data[- ]entry"
     r"|copy(?:ing|[- ](?:and[- ])?paste)?) (?:errors?|mistakes?|slips?|glitch|accidents?)"
-    r"|tippfehler|schreibfehler|vertipp\w*|fautes? de frappe|coquille|error(?:es)? de (?:tecleo|dedo|escritura)|errata"
+    r"|lapsus \w+|versehen\w*|tippfehler|schreibfehler|vertipp\w*|fautes? de frappe|coquille"
+    r"|error(?:es)? de (?:tecleo|dedo|escritura)|errata"
     r"|gazapo|erros? de digitação|error[ei] di (?:battitura|digitazione)|refuso|tik-?fout\w*|typefout\w*|tikfout"
     r"|literówk\w+|опечатк\w*|описк\w*|yazım hatası|lỗi (?:đánh máy|gõ))\b|手误|手滑|输入错误|按错|タイプミス|誤字|誤記"
     r"|打ち間違|오타|오기"
@@ -99,13 +108,18 @@ _OF_VERDICT = (
     r"\b(?:letter|mark|verdict|box|brackets?|above|score|digit|(?:last|final|previous|preceding|verdict) line"
     r"|(?:number|word|line) (?:above|in the (?:\w+ )?(?:line|box|brackets?))|buchstabe|urteil|lettre|letra|veredicto"
     r"|veredito|lettera|verdetto|oordeel|litera|werdykt\w*|буква|вердикт\w*|harf|karar|chữ|phán quyết)\b"
-    r"|\b(?:that|this|das|dies|c['’]est|questo|dat|это)\b(?: \w+){0,2}$|上|字母|裁决|判定|文字|글자|판정"
+    r"|\b(?:that|this|das|dies|c['’]est|questo|dat|это)\b(?: \w+){0,3}$|上|字母|裁决|判定|文字|글자|판정"
 )
 _SLIP_OF_HAND = re.compile(rf"{_STRONG_SLIP}|^(?:an? |one )?(?:\w+ )?(?:{_WEAK_SLIP})$")
 _WEAK = re.compile(_WEAK_SLIP)
+_BY_DEVICE = re.compile(r"\b(?:keyboard|keystroke|finger|thumb|cursor|clipboard|muscle memory)\b")
+_WRONG_LETTER = re.compile(
+    r"\b(?:letter|mark|digit|bracket|box)\b.{0,40}\b(?:wrong|accident\w*|by mistake|stray|unintend\w+|inadvertent\w*"
+    r"|not belong|slipped|misplaced|left ?over|errone\w+|erratum)\b|^wrong (?:bracket|box|letter|mark|digit)$"
+)
 _VERDICT_NEAR = re.compile(_OF_VERDICT)
 _IN_RESPONSE = re.compile(
-    rf"\b(?:in|of|by|from|within|has|have|had|makes?|made|with|contains?) (?:the )?(?:\w+ )?(?:{named(0)}|{named(1)}"
+    rf"\b(?:in|of|by|within|has|have|had|makes?|made|with|contains?) (?:the )?(?:\w+ )?(?:{named(0)}|{named(1)}"
     r"|responses?\b|solution\b|student\b|its\b|their\b|both\b)|\b[ab]['’]s\b"
 )
 
@@ -117,21 +131,22 @@ _SORRY = (
     r"|przeprasz\w+|извин\w+|прошу прощения|抱歉|すみません|죄송\w*)"
 )
 _FILLER = (
-    r"(?: (?:me|for|about|if|that|this|these|the|my|all|it|its|being|is|was|got|became|came|out|so|too|such|a|an|any"
+    r"(?: (?:me|sie|bitte|vous|to|be|any|for|about|if|that|this|these|the|my|all|it|its|being|is|was|got|became|came"
+    r"|out|so|too|such|a|an|any"
     r"|rather|very|somewhat|bit|little|bulk|of|in|on|to|reply|answer|review|response|writing|keep|für|über|die|das|der"
     r"|den|meine|pour|la|le|mon|ma|por|el|mi|per|per la|voor|de|het|za|за|a|o|pela|tão|tan|si|così|zo|langatmige))*"
 )
 _MANNER = (
     r"(?:long\w*|length\w*|wordy|wordiness|verbos\w+|rambl\w+|detail\w*|more detail|brief|brevity|short\w*|terse\w*"
     r"|delay"
-    r"|late|wait|wall of text|format\w*|bullets?|layout|digress\w*|tangents?|repeti\w+|pedant\w+|nitpick\w*"
+    r"|late|wait|wall of text|format\w*|bullets?|layout|digress\w*|tangents?|repe(?:ti|at)\w+|pedant\w+|nitpick\w*"
     r"|blunt\w*|markdown|english|wording|clumsy|dense|numbering|läng\w*|lang\w*|ausführlich\w*|umfang|longueur|longue?s?"
     r"|extensi[oó]n|larg[oa]|extens[aã]o|demora|long[ao]|lunghezz\w|lung[ao]|lengte|lange|dług\w+|длин\w+|объём)"
 )
 _COURTESY = re.compile(
     rf"{_SORRY}{_FILLER} {_MANNER}\b"
     r"(?: (?!which|that|where|and|but|because|since|wrong|mis|error|confus|mix|swap|instead|incorrect|i\b|is\b|was\b)"
-    r"[\w'’-]+){0,8}(?:$|[,;:](?= )|(?= (?:and|but|because|since) ))"
+    r"[\w'’-]+){0,8}(?:$|[,;:](?= (?!which|that|it rests))|(?= (?:and|but|because|since) ))"
 )
 
 
@@ -145,7 +160,9 @@ def is_slip_of_hand(sentence: str) -> bool:
     """Whether a sentence says that the verdict was mistyped: `a slip of the keyboard`, `the letter is a typo`."""
     if _IN_RESPONSE.search(sentence):
         return False
-    if _SLIP_OF_HAND.search(sentence):
+    if _SLIP_OF_HAND.search(sentence) or _WRONG_LETTER.search(sentence):
+        return True
+    if _BY_DEVICE.search(sentence) and _VERDICT_NEAR.search(sentence):
         return True
     return _WEAK.search(sentence) is not None and _VERDICT_NEAR.search(_WEAK.sub("", sentence).strip()) is not None
 

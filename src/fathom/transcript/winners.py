@@ -1,5 +1,6 @@
 """Whether a sentence calls one of several responses the better one, overall and on its own account.
 
+    >>> from fathom.transcript.names import named
     >>> names_winner("the second one deserves it", named(1)), names_winner("b is better in tone", named(1))
     (True, False)
 

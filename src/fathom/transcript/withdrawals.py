@@ -77,7 +77,12 @@ def _said(sentence: str, claim: Claim, reasons: bool, first: bool) -> Said:
     turns = turns_back(sentence)
     if replaces(sentence, claim) and (reasons or turns):
         return "replaces"
-    if confirms(sentence, claim) or (_CONFIRMS.search(sentence) and not _CONFIRMS_NOT.search(sentence)):
+    upheld = (
+        _CONFIRMS.search(sentence)
+        or _BEARS_OUT.match(sentence)
+        or (_SAME.search(sentence) and not _ABOUT_RESPONSE.match(sentence))
+    )
+    if confirms(sentence, claim) or (upheld and not _CONFIRMS_NOT.search(sentence)):
         return "confirms"
     if turns or admits_slip(sentence) or _speaks_of_own_error(sentence, claim, reasons):
         return "doubts"
@@ -92,32 +97,44 @@ _CONFIRMS = re.compile(
     r"|nonetheless)\b"
     rf"|\b{_VERDICT} (?:\w+ ){{0,3}}?(?:stands?|holds?|remains?|unchanged|unaffected|confirmed|stays?)\b"
     r"|\b(?:it|this|that) (?:still |all )?(?:stands|stays|remains)(?: as it (?:is|was)| unchanged| so|$)"
-    rf"|\b(?:unchanged|unaffected|the same {_VERDICT}|remains? the same|stays? the same)\b"
+    rf"|\b(?:unchanged|unaffected|remains? the same|stays? the same)\b"
     r"|(?:not|n['’]t|never) (?:\w+ )?(?:change|alter|affect|matter|influence|touch|move|sway|overturn|depend|shift"
     r"|tip|reverse)\b|\b(?:changes?|alters?|affects?) (?:nothing|little|neither)|\bnothing (?:\w+ ){0,3}changes"
     r"|\bwithout (?:chang|affect|alter)ing|\bno (?:effect|bearing|influence|impact|consequences?|difference|change"
     r"|reason to (?:change|doubt|revise))\b|\bi (?:\w+ )?(?:confirm|reaffirm|uphold|maintain|keep) "
-    r"|\b(?:confirm|corroborat|validat|verif|back|support|underlin|underscor|reinforc|strengthen|affirm|vindicat)"
-    rf"(?:y|ie|e)?[sd]? (?:it|this|that|the same|(?:the|my|this|that) (?:\w+ )?{_VERDICT}"
-    r"|my (?:analysis|reading|view|findings?|impression))(?: up)?(?=$|[,;:)]| (?:too|again|as well|and|since|because"
-    r"|in|by)\b)"
-    r"|\bbears? (?:it|this|that|me) out\b|\b(?:agrees?|accords?|consistent|in line) with "
-    rf"(?:it|this|that|the|my) (?:\w+ )?{_VERDICT}"
-    r"|\b(?:same|identical) (?:conclusion|outcome|result|verdict|picture|winner|ranking)\b(?! as (?:b|the other))"
     r"|ändert (?:\w+ ){0,4}nichts|nichts geändert|bleib(?:e|t) (?:\w+ )?(?:dabei|bei|es|bestehen|gleich)"
     r"|ne change(?:nt)? (?:rien|pas)|reste (?:inchangé|valable|le même|la même)|no (?:cambia|altera|afecta)"
     r"|se mantiene|não (?:muda|altera|afeta)|mantém|non cambia|resta (?:valido|lo stesso|invariato)"
     r"|verandert (?:\w+ ){0,3}niet|blijft|не (?:меняет|влияет)|оста[её]тся|không (?:thay đổi|ảnh hưởng)|değiş(?:mez"
     r"|mi)|不影响|不改变|没有改变|维持(?:原)?|不变|仍然成立|依然成立|変わりません|変わらない|바뀌지 않|변함없|그대로"
 )
+_SAME = re.compile(rf"\b(?:the same {_VERDICT})\b")
+# A check of the judge's own: `running both again`. What a response or a source confirms is no matter of the verdict.
+_CHECK = (
+    r"(?:(?:yes|and|but|so|well|ok|okay|actually|again|still|indeed),? )*(?:re-?\w+ing|double-?\w+ing|running|checking"
+    r"|testing|executing|compiling|looking|reading|computing|counting|trying|going (?:over|through|back)|weighing"
+    r"|comparing|(?:up)?on (?:re\w+|a (?:second|closer)|second|closer|further)|after|having|an? (?:second|closer"
+    r"|fresh|quick"
+    r"|new|last|further|final) \w+|(?:the|my|another|one more) (?:tests?|check|computation|recount|numbers|analysis|run"
+    r"|re-?\w+|second \w+|notes)|everything|all of this)\b"
+)
+_BEARS_OUT = re.compile(
+    rf"{_CHECK}.*(?:\b(?:confirm|corroborat|validat|verif|back|support|underlin|underscor|reinforc|strengthen|affirm"
+    rf"|vindicat)(?:y|ie|e)?[sd]? (?:it|this|that|the same|(?:the|my|this|that) (?:\w+ )?{_VERDICT}"
+    r"|my (?:analysis|reading|view|findings?|impression))(?: up)?(?=$|[,;:)]| (?:too|again|as well|and|since|because"
+    r"|in|by)\b)"
+    r"|\bbears? (?:it|this|that|me) out\b|\b(?:agrees?|accords?|consistent|in line) with "
+    rf"(?:it|this|that|the|my) (?:\w+ )?{_VERDICT}"
+    r"|\b(?:same|identical) (?:conclusion|outcome|result|verdict|picture|winner|ranking)\b(?! as (?:b"
+    r"|the other))(?!.*\b(?:so|but)\b))"
+)
 _CONFIRMS_NOT = re.compile(
     r"\b(?:no longer|not|n['’]t|cannot|never|nor|hardly|neither|nicht mehr|ne (?:\w+ )?plus|ya no|já não|non più"
     r"|niet meer|больше не)"
     r" (?:\w+ ){0,3}?(?:stand|stick|hold|keep|maintain|confirm|uphold|remain|sustain|bestehen|dabei|support|back|bear"
     r"|corroborat|validat|verif|agree|accord|consistent|the same|in line)"
-    r"|\b(?:nothing|nobody|none|no|fails? to|failed to|hard to|cannot)\b.{0,40}\b(?:confirm|support|back|bear"
-    r"|corroborat"
-    r"|validat|verif|agree)"
+    r"|\b(?:nothing|nobody|none|fails? to|failed to|hard to|cannot)\b.{0,40}\b(?:confirm|support|back|bear"
+    r"|corroborat|validat|verif|agree)|\bno(?: \w+){1,2} (?:confirm|support|back|bear|corroborat|validat|verif|agree)"
     r"|\b(?:but|except|only|until|unless|if)\b.{0,80}\b(?:i|my|wrong|mistake|should be|instead)\b"
 )
 
@@ -158,7 +175,7 @@ _SURE = re.compile(
 )
 _TAKES_ACCOUNT = re.compile(
     r"(?:ignor|disregard|discount|exclud|let|count|reward|penali[sz]|consider|weigh|look)\w* (?:\w+ ){0,2}?(?:style"
-    r"|length|order|position|format\w*|verbosity|names?|tone|wording|layout|presentation)\b|(?:g[ai]ven?|took|take"
+    r"|length|order|position|format\w*|verbosity|typos|spelling|names?|tone|wording|layout|presentation)\b|(?:g[ai]ven?|took|take"
     r"|taken|put) (?:(?!a credit|b )\w+ ){0,3}?(?:weight|account|consideration|care|credit|priority|emphasis|value"
     r"|preference to)\b|(?:took|take|taken) (?:\S+ ){1,6}?into (?:account|consideration)\b|rule out\b"
 )
@@ -236,7 +253,7 @@ def _is_harmless(match: re.Match[str], claim: Claim) -> bool:
 _ABOUT_RESPONSE = re.compile(
     r"(?:(?:and|but|while|whereas|although|though|because|since|as|that|here|also|what|how|where|then|there),? )*"
     rf"(?:(?:in|of|as for|for|with|both) )?(?!a (?:closer|second|fresh|new|careful|quick|re\w+|check|look|count"
-    rf"|correction|note|slip|mistake|different|typo|misprint|typing|clerical|mistyped|letra|second)\b)(?:{named(0)}"
+    rf"|correction|note|slip|mistake|different|typo|misprint|stray|finger|key|keyboard|pen|typing|clerical|mistyped|letra|second)\b)(?:{named(0)}"
     rf"|{named(1)}|{named(2)}|{named(3)}|both(?: \w+)?"
     rf"|neither(?: \w+)?"
     r"|the (?:student|solution|response|author|user|prompt|question|task)\b)(?:['’]s)?"
@@ -274,7 +291,7 @@ _COMMANDS = re.compile(
     r"|reverse|invert|overwrite|amend|revise|invalidate|exchange|switch|undo|revert|redo|substitute|backtrack"
     r"|rephrase|(?:do not|don['’]t|never) (?:\w+ )?(?:count|use|record|take|trust|rely|read|believe|accept|score|log"
     r"|submit)|for [a-z] read [a-z]|read (?:that|this|it|[a-z1-9]\b|the (?:letter|verdict|line|mark|score|label)s?|my"
-    r"|as|instead)|make (?:that|it|this)|take (?:that|this|it) (?:back|out|off)|take (?:[a-z1-9]\b"
+    r"|as|instead|the other)|make (?:that|it|this)|take (?:that|this|it) (?:back|out|off)|take (?:[a-z1-9]\b"
     r"|the other) (?:instead|as)|treat (?:that|this|it|the|my|[a-z1-9]\b)|count (?:that|this|it|[a-z1-9]\b)"
     r"|correct(?:ing)?|set (?:that|this|it) aside|throw|cross (?:that|this|it|out)|start over|re-?(?:count|check"
     r"|consider|think|read|examine|evaluate|assess|do|compute|calculate|visit|open)|double[- ]?check"
@@ -310,11 +327,7 @@ _OVERTURNS = re.compile(
 )
 # A check of the judge's own that does not bear the verdict out: `running both again does not confirm it`.
 _REFUTES = re.compile(
-    r"(?:actually )?(?:re-?\w+ing|running|checking|testing|executing|compiling|looking|reading|computing|counting"
-    r"|trying"
-    r"|weighing|comparing|an? (?:second|closer|fresh|quick|new|last) \w+|the (?:tests?|checks?|computation|recount"
-    r"|numbers"
-    r"|analysis))\b.* (?:(?:not|n['’]t|never|hardly) (?:confirm|bear|support|agree|back|justify|warrant)"
+    rf"{_CHECK}.* (?:(?:not|n['’]t|never|hardly) (?:confirm|bear|support|agree|back|justify|warrant)"
     r"|(?:refute|disprove|contradict|undermine|overturn)s? (?:it|this|that|the (?:above|verdict|line|letter)|my)"
     r"|(?:says|shows|tells|suggests|proves) (?:otherwise|another|a different|the opposite))\b"
 )
