@@ -102,9 +102,12 @@ def test_a_call_that_failed_is_a_failed_vote() -> None:
             {"id": "p1", "text": A, "output": B},
             "transcripts:1: more than one column may hold the judge's text: text, output",
         ),
-        ({"id": "p1", "text": 4}, "got int 4 as the judge's text"),
-        ({"id": "p1", "text": A, "order": "AB"}, r"transcripts:1: got order 'AB'; expected places from 0"),
-        ({"id": "p1", "texts": [A, B], "orders": [[0, 1]]}, "got 1 orders of 2 texts"),
+        ({"id": "p1", "text": 4}, "^transcripts:1: text: got int 4, expected the judge's text"),
+        ({"id": "p1", "text": A, "order": "AB"}, r"transcripts:1: order: got 'AB', expected places from 0"),
+        ({"id": "p1", "texts": [A, 4]}, r"^transcripts:1: texts\.1: got int 4"),
+        ({"id": "p1", "response": chat(4)}, r"^transcripts:1: response\.choices\.0\.message\.content: got int 4"),  # type: ignore[arg-type]
+        ({"id": "p1", "text": A, "swapped": "no"}, "transcripts:1: swapped: got 'no'"),
+        ({"id": "p1", "texts": [A, B], "orders": [[0, 1]]}, "transcripts:1: orders: got 1 orders of 2 texts"),
     ],
 )
 def test_rows_that_say_too_little_are_named(told: dict[str, Any], message: str) -> None:
@@ -225,6 +228,27 @@ def test_rows_may_hold_what_was_judged_themselves(tmp_path: Path) -> None:
     result = fathom("transcripts", told, "--judge", "rewardbench")
     assert [json.loads(line)["correct"] for line in result.stdout.splitlines()] == [True, False]
     assert "no order is stated for 2 texts: taken as the source has the responses" in result.stderr
+    assert "columns not used" not in result.stderr
+
+
+def test_columns_that_are_neither_read_as_texts_nor_as_what_was_judged_are_named_and_no_others(tmp_path: Path) -> None:
+    own = {"prompt": "?", "response_a": "4", "response_b": "5", "winner": "A", "seen": 3}
+    recorded = {"key": 7, "output": {"said": [A, B]}, "shown": [[0, 1], [1, 0]], "ended": "stop"}
+    told = written(tmp_path / "told.jsonl", [recorded | own])
+    named = [f"--map={each}" for each in ("id=key", "text=output.said", "order=shown", "finish_reason=ended")]
+    result = fathom("transcripts", told, "--judge", "rewardbench", *named)
+    [found] = map(json.loads, result.stdout.splitlines())
+    assert (found["id"], found["label"], [vote["winner"] for vote in found["votes"]]) == ("7", 0, [0, 0])
+    assert result.stderr.startswith("columns not used: seen\n")
+    assert "0 of the source have no transcript" in result.stderr
+
+
+@pytest.mark.parametrize("field", ["id", "text", "order", "finish_reason"])
+def test_a_field_that_names_no_column_is_refused(field: str) -> None:
+    with pytest.raises(
+        FathomError, match=r"no id among|--map .*=elsewhere.x names no column of the rows; there are id"
+    ):
+        transcript({"id": "p1", "text": A}, **{field: "elsewhere.x"})
 
 
 def test_what_contradicts_itself_is_refused(tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def _comparisons(
         return {} if told_by_rows else {each.id: each for each in benchmark.load(folder(benchmark, data))}
     if source:
         return {each.id: each for each in read(source)}
-    own = list(read([dict(transcript.row) for transcript in transcripts]))
+    own = list(read([transcript.judged for transcript in transcripts]))
     if len(own) != len(transcripts):
         raise FathomError(
             f"{len(transcripts)} rows of transcripts hold {len(own)} comparisons; say what was judged with --source"

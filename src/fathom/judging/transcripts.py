@@ -19,11 +19,11 @@ order, stands in the row (`order`, a list of places in the source; or `swapped`,
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from fathom.conversations import BadRowError
+from fathom.conversations import BadRowError, shortened
 from fathom.engines import Completion, FinishReason
 from fathom.errors import FathomError
 from fathom.judges import Judge
@@ -54,6 +54,7 @@ TEXTS = (
 )
 INNER = ("text", "content", "completion", "generation", "generated_text", "judgment", "judgement", "output", "response")
 """What a text is called within an object."""
+REASONINGS = ("reasoning", "reasoning_content")
 ORDERS = ("order", "orders")
 SWAPPED = ("swapped", "is_swapped", "swap", "flipped", "is_flipped", "reversed")
 REASONS: Mapping[str, FinishReason] = {
@@ -85,6 +86,13 @@ class Transcript(NamedTuple):
     """The first row of that id."""
     where: str
     """Its file and line, for messages."""
+    read: frozenset[str] = frozenset()
+    """The columns of that row in which the id, the texts and their order were found."""
+
+    @property
+    def judged(self) -> Row:
+        """What the row holds beside the judge's texts, under the transcript's id: it may be what was judged."""
+        return {name: value for name, value in self.row.items() if name not in self.read} | {"id": self.id}
 
 
 def read_transcripts(
@@ -92,18 +100,26 @@ def read_transcripts(
 ) -> Iterator[Transcript]:
     """The transcripts of numbered rows, in the order in which their ids occur.
 
-    Raises FathomError with `name` and the line for a row without an id or a text.
+    Raises FathomError: with `name`, the line and the column for a row without an id, a text or a possible order, and
+    for a field that names no column of any row.
     """
     fields = fields or Fields()
     found: dict[str, list[Transcript]] = {}
+    columns: dict[str, None] = {}
     for line, row in rows:
         where = f"{name}:{line}"
         if isinstance(row, BadRowError):
             raise FathomError(f"{where}: {row}")
         if not isinstance(row, Mapping):
             raise FathomError(f"{where}: got {type(row).__name__}, expected an object with an id and a text")
+        columns |= dict.fromkeys(row)
         transcript = _transcript(row, where, fields)
         found.setdefault(transcript.id, []).append(transcript)
+    for name_of, path in asdict(fields).items():
+        if path is not None and _column(path, columns) not in columns:
+            raise FathomError(
+                f"{name}: --map {name_of}={path} names no column of the rows; there are {', '.join(columns)}"
+            )
     for same in found.values():
         yield same[0]._replace(
             completions=tuple(completion for each in same for completion in each.completions),
@@ -112,21 +128,36 @@ def read_transcripts(
 
 
 def _transcript(row: Row, where: str, fields: Fields) -> Transcript:
-    id = _at(row, fields.id) if fields.id else _first(row, IDS)
+    key = fields.id or _first(row, IDS)
+    id = _at(row, key)
     if id is None or isinstance(id, list | Mapping):
         raise FathomError(f"{where}: no id among {', '.join(row)}; name its column with --map id=COLUMN")
-    told = _at(row, fields.text) if fields.text else _text_of(row, where)
-    reason = _at(row, fields.finish_reason) if fields.finish_reason else row.get("finish_reason")
-    completions = tuple(_completions(told, reason, row.get("reasoning") or row.get("reasoning_content")))
-    return Transcript(str(id), completions, _orders(row, where, fields, len(completions)), row, where)
+    text = fields.text or _text_column(row, where)
+    order = fields.order or _first(row, (*ORDERS, *SWAPPED))
+    reason, reasoning = fields.finish_reason or "finish_reason", _first(row, REASONINGS)
+    try:
+        completions = tuple(_completions(text, _at(row, text), _at(row, reason), _at(row, reasoning)))
+        orders = _orders(row, order, len(completions))
+    except BadRowError as bad:
+        raise FathomError(f"{where}: {bad.field}: {bad}") from None
+    read = frozenset(_column(path, row) for path in (key, text, order, reason, reasoning) if path is not None)
+    return Transcript(str(id), completions, orders, row, where, read)
 
 
-def _first(row: Row, names: Sequence[str]) -> Any:
-    return next((row[name] for name in names if row.get(name) is not None), None)
+def _first(row: Row, names: Sequence[str]) -> str | None:
+    """The first of these columns that holds something."""
+    return next((name for name in names if row.get(name) is not None), None)
 
 
-def _at(row: Any, path: str) -> Any:
+def _column(path: str, columns: Container[str]) -> str:
+    """The column that a path begins with."""
+    return path if path in columns else path.partition(".")[0]
+
+
+def _at(row: Any, path: str | None) -> Any:
     """What stands at a path such as `judgments.judgment.response`; of a list, what stands there in each item."""
+    if path is None:
+        return None
     if isinstance(row, Mapping) and path in row:
         return row[path]
     step, _, rest = path.partition(".")
@@ -136,18 +167,19 @@ def _at(row: Any, path: str) -> Any:
     return _at(value, rest) if rest and value is not None else None if rest else value
 
 
-def _text_of(row: Row, where: str) -> Any:
+def _text_column(row: Row, where: str) -> str:
     there = [name for name in TEXTS if name in row]
     if len(there) != 1:
         which = "more than one column may hold the judge's text" if there else "no column holds the judge's text"
         raise FathomError(f"{where}: {which}: {', '.join(there or row)}; name it with --map text=COLUMN")
-    return row[there[0]]
+    return there[0]
 
 
 # Completions ----------------------------------------------------------------------------------------------------------
 
 
-def _completions(told: Any, reason: Any, reasoning: Any = None) -> Iterator[Completion | None]:
+def _completions(place: str, told: Any, reason: Any, reasoning: Any) -> Iterator[Completion | None]:
+    """The completions that a value holds; None for a call that failed. Raises BadRowError with the place in the row."""
     if told is None:
         yield None
     elif isinstance(told, str):
@@ -155,24 +187,23 @@ def _completions(told: Any, reason: Any, reasoning: Any = None) -> Iterator[Comp
     elif isinstance(told, list):
         if told and all(isinstance(part, Mapping) and "type" in part for part in told):
             text = "".join(str(part.get("text") or "") for part in told if part["type"] in ("text", "output_text"))
-            yield from _completions(text, reason, reasoning)
+            yield from _completions(place, text, reason, reasoning)
         else:
-            for each in told:
-                yield from _completions(each, reason, reasoning)
+            for number, each in enumerate(told):
+                yield from _completions(f"{place}.{number}", each, reason, reasoning)
     elif isinstance(told, Mapping):
-        yield from _of_object(told, reason, reasoning)
+        yield from _of_object(place, told, reason, reasoning)
     else:
-        raise FathomError(
-            f"got {type(told).__name__} {told!r} as the judge's text; name its column with --map text=COLUMN"
-        )
+        got = f"got {type(told).__name__} {told!r}, expected the judge's text"
+        raise BadRowError(place, f"{got}; if another column holds it, name that with --map text=COLUMN")
 
 
-def _of_object(told: Row, reason: Any, reasoning: Any) -> Iterator[Completion | None]:
+def _of_object(place: str, told: Row, reason: Any, reasoning: Any) -> Iterator[Completion | None]:
     reason = told.get("finish_reason") or told.get("stop_reason") or reason
     reasoning = told.get("reasoning_content") or told.get("reasoning") or reasoning
     for name in ("body", "choices", "message", *INNER):
         if name in told:
-            yield from _completions(told[name], reason, reasoning)
+            yield from _completions(f"{place}.{name}", told[name], reason, reasoning)
             return
     yield None  # an error in place of an answer
 
@@ -180,27 +211,25 @@ def _of_object(told: Row, reason: Any, reasoning: Any) -> Iterator[Completion | 
 # Orders ---------------------------------------------------------------------------------------------------------------
 
 
-def _orders(row: Row, where: str, fields: Fields, count: int) -> tuple[Order | None, ...]:
-    told = _at(row, fields.order) if fields.order else _first(row, ORDERS)
-    if told is None:
-        swapped = _first(row, SWAPPED)
-        told = [swapped] * count if isinstance(swapped, bool) else swapped
-    if told is None:
+def _orders(row: Row, column: str | None, count: int) -> tuple[Order | None, ...]:
+    """The order of each of the texts, None where the row does not say it. Raises BadRowError."""
+    told = _at(row, column)
+    if column is None or told is None:
         return ((0, 1), (1, 0)) if _is_of_judgebench(row) and count == 2 else (None,) * count
     each = told if isinstance(told, list) and told and isinstance(told[0], list | bool) else [told] * count
     if len(each) != count:
-        raise FathomError(f"{where}: got {len(each)} orders of {count} texts; expected one for each, or one for all")
-    return tuple(_order(one, where) for one in each)
+        raise BadRowError(column, f"got {len(each)} orders of {count} texts, expected one for each, or one for all")
+    return tuple(_order(one, column) for one in each)
 
 
-def _order(told: Any, where: str) -> Order:
+def _order(told: Any, column: str) -> Order:
     if isinstance(told, bool):
         return (1, 0) if told else (0, 1)
     if isinstance(told, int):
         return (told,)
     if isinstance(told, list) and all(type(place) is int for place in told) and sorted(told) == list(range(len(told))):
         return tuple(told)
-    raise FathomError(f"{where}: got order {told!r}; expected places from 0 such as [1, 0], or true for swapped")
+    raise BadRowError(column, f"got {shortened(told)}, expected places from 0 such as [1, 0], or true for swapped")
 
 
 def _is_of_judgebench(row: Row) -> bool:
