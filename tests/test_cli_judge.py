@@ -217,9 +217,32 @@ def test_a_trained_checkpoint_is_asked_as_it_was_trained(pairs: Path, tmp_path: 
     plain, told = tmp_path / "plain.jsonl", tmp_path / "told.jsonl"
     judge(pairs, "--model", trained, "--out", plain)
     judge(pairs, "--model", trained, "--prompt", "instruct", "--style", "depth", "--out", told)
-    assert "style='breadth', trained=True" in meta_of(plain)["config"]["judge"]
-    assert "style='depth', trained=False" in meta_of(told)["config"]["judge"]
+    recorded = [meta_of(path)["config"]["judge"] for path in (plain, told)]
+    assert [judge["name"] for judge in recorded] == ["mix", "mix"]
+    assert recorded[0]["options"] == {"rubric": None, "style": "breadth", "trained": True}
+    assert recorded[1]["options"] == {"rubric": None, "style": "depth", "trained": False}
+    assert recorded[0]["sampling"]["max_tokens"] == 2048
     assert rows_of(plain)[0]["tokens"]["prompt"] < rows_of(told)[0]["tokens"]["prompt"] / 2
+
+
+def test_criteria_are_read_from_a_file_before_anything_is_asked(pairs: Path, says_a: Path, tmp_path: Path) -> None:
+    rubric, out = tmp_path / "rubric.md", tmp_path / "verdicts.jsonl"
+    rubric.write_text("Prefer the answer\nthat a child understands.\n", encoding="utf-8")
+    judge(pairs, "--model", says_a, "--rubric", rubric, "--out", out)
+    assert meta_of(out)["config"]["judge"]["options"]["rubric"] == "Prefer the answer\nthat a child understands."
+    assert str(rubric) in meta_of(out)["inputs"]
+    plain = tmp_path / "plain.jsonl"
+    judge(pairs, "--model", says_a, "--out", plain)
+    assert rows_of(plain)[0]["tokens"]["prompt"] < rows_of(out)[0]["tokens"]["prompt"]
+    (tmp_path / "empty.md").write_text(" \n")
+    for given, message in {
+        ("--rubric", tmp_path / "absent.md"): r"^--rubric .*absent\.md: no such file",
+        ("--rubric", tmp_path): "is no regular file; expected a text file",
+        ("--rubric", tmp_path / "empty.md"): "is empty; expected a text file",
+        ("--rubric", rubric, "--judge-option", "rubric=short"): "both give criteria; give one",
+    }.items():
+        with pytest.raises(FathomError, match=message):
+            judge(pairs, "--model", tmp_path / "no model is looked for", *given)
 
 
 def test_verdicts_go_to_standard_output_alone_and_the_summary_to_stderr(pairs: Path, says_a: Path) -> None:
@@ -314,6 +337,6 @@ def test_another_judge_than_the_checkpoints_is_made_with_its_own_settings(pairs:
     judge(pairs, "--model", scores, "--judge", "spct", "--judge-option", "trained=true", "--no-swap", "--out", out)
     assert [row["scores"] for row in rows_of(out)] == [[3, 7]] * 6
     assert rows_of(out)[0]["rule"]["aggregate"] == "sum"
-    assert "SPCTJudge" in meta_of(out)["config"]["judge"]
+    assert meta_of(out)["config"]["judge"]["name"] == "spct"
     with pytest.raises(FathomError, match="the judge 'spct' has no style; it has rubric, trained, binary"):
         judge(pairs, "--model", scores, "--judge", "spct", "--style", "depth")

@@ -5,18 +5,21 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import contextlib
 import inspect
 import io
 import itertools
 import json
+import pkgutil
 import re
 import runpy
 import shlex
 import shutil
 import sys
 import tempfile
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -109,15 +112,58 @@ PUBLIC = {"bench", "metrics", "mini", "probes", "recipes", "report", "runs", "sy
 """The packages, one per task, from which pages and examples may import beside `fathom` itself."""
 
 
-@pytest.mark.parametrize("path", [*PAGES, *sorted((ROOT / "examples").glob("*.py"))], ids=lambda path: path.name)
+PROGRAMS = [*PAGES, *sorted((ROOT / "docs" / "reproductions").glob("*.md")), *sorted((ROOT / "examples").glob("*.py"))]
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.name)
 def test_pages_and_examples_use_public_names_only(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     programs = [text] if path.suffix == ".py" else [each.text for each in blocks(text) if each.language == "python"]
-    for module, imported in re.findall(r"^ *from (fathom[\w.]*) import (.+)$", "\n".join(programs), re.MULTILINE):
-        assert module == "fathom" or re.fullmatch(r"fathom\.(\w+)(\..*)?", module)[1] in PUBLIC, module
-        exec(f"from {module} import {imported}", {})
-    used = set(re.findall(r"\bfathom\.([A-Z]\w+|[a-z_]+(?=\())", "\n".join(programs)))
-    assert used <= {*fathom.__all__, "main"}, used - set(fathom.__all__)
+    for program in programs:
+        for name in names_in(ast.parse(textwrap.dedent(program))):
+            first = name.split(".")[1]
+            assert first in {*fathom.__all__, *PUBLIC, *EXPORTED}, f"{name} is no public name"
+            assert resolved(name)
+    if path.suffix == ".md":  # names in the text, between backticks
+        for name in re.findall(r"`(fathom(?:\.[A-Za-z_]\w*)+)(?:\([^`]*\))?`", FENCE.sub("", text)):
+            assert name in NO_CODE or resolved(name), name
+
+
+EXPORTED = {"exporting"}
+"""Modules that pages import beside the packages."""
+NO_CODE = {"fathom.json", "fathom.benchmarks"}
+"""A file, and a group of entry points."""
+
+
+def names_in(program: ast.Module) -> set[str]:
+    """The names of Fathom's that a program imports, or reads from `fathom`."""
+    found = set()
+    for node in ast.walk(program):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "fathom":
+            found |= {f"{node.module}.{each.name}" for each in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {each.name for each in node.names if each.name.startswith("fathom.")}
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "fathom":
+            found.add(f"fathom.{node.attr}")
+    return found
+
+
+def resolved(name: str) -> bool:
+    """Whether a dotted name is a module, or something in one. A field of a class counts, too."""
+    try:
+        pkgutil.resolve_name(name)
+    except AttributeError:
+        owner, _, field = name.rpartition(".")
+        return field in getattr(pkgutil.resolve_name(owner), "__annotations__", {})
+    return True
+
+
+def test_what_the_readme_uses_is_exported_by_fathom_itself() -> None:
+    programs = [each.text for each in blocks(README.read_text(encoding="utf-8")) if each.language == "python"]
+    names = set().union(*(names_in(ast.parse(textwrap.dedent(program))) for program in programs))
+    assert names
+    assert {name.removeprefix("fathom.") for name in names} <= set(fathom.__all__)
+    assert all(getattr(fathom, name) is not None for name in fathom.__all__)
 
 
 def test_the_reference_is_that_of_the_public_names() -> None:

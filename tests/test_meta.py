@@ -30,6 +30,7 @@ from fathom.judges.s2j import S2JJudge
 from fathom.judges.spct import SPCTJudge
 from fathom.judges.yes_no import YesNoJudge
 from fathom.judging import as_trained, meta_reward_model, verdict_row
+from fathom.judging.choice import described
 from fathom.rationale import Status
 from fathom.records import Comparison, Label
 from fathom.scaling.guided import Guided
@@ -135,6 +136,11 @@ def test_votes_of_another_judge_than_the_recipes_are_refused_where_their_provena
     beside = tmp_path / "r.jsonl.meta.json"
     beside.write_text(json.dumps({"config": {"judge": repr(JUDGE)}}))
     assert len(list(meta.read(recipe))) == 60
+    beside.write_text(json.dumps({"config": {"judge": described(JUDGE)}}))
+    assert len(list(meta.read(recipe))) == 60
+    beside.write_text(json.dumps({"config": {"judge": described(MixJudge())}}, default=str))
+    with pytest.raises(FathomError, match=r"r\.jsonl: its votes are of mix.* the recipe's judge is spct"):
+        meta.train(recipe)
     beside.write_text(json.dumps({"config": {"judge": repr(MixJudge())}}))
     with pytest.raises(FathomError, match=r"r\.jsonl: its votes are of MixJudge.* the recipe's judge is SPCTJudge"):
         meta.train(recipe)

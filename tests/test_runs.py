@@ -49,7 +49,7 @@ def test_runs_below_a_folder_are_listed_with_their_figures(verdicts: Path, ranki
     rows = rows_of(verdicts)
     assert [entry["rows"] for entry in told] == [len(rows)] * 2
     assert told[0]["accuracy"] == round(sum(bool(row["correct"]) for row in rows) / len(rows), 3)
-    assert told[0]["judge"] == "MixJudge"
+    assert told[0]["judge"] == "mix"
 
 
 def test_a_run_is_inspected(verdicts: Path) -> None:

@@ -140,11 +140,22 @@ def listed(run: Run) -> dict[str, Any]:
         "run": str(run.path),
         "written": run.meta.get("written"),
         "model": config.get("model"),
-        "judge": str(config.get("judge") or "").partition("(")[0] or None,
+        "judge": judge_name(config),
         "rows": figures.get("rows"),
         "accuracy": None if strict is None else round(strict[0], 3),
         "tokens": (figures.get("prompt_tokens") or 0) + (figures.get("completion_tokens") or 0) or None,
     }
+
+
+def judge_name(config: Mapping[str, Any]) -> str | None:
+    """The judge of a recorded configuration.
+
+    Earlier versions recorded it as Python writes it, `MixJudge(style='mix', ...)`: of these the class is known.
+    """
+    judge = config.get("judge")
+    if isinstance(judge, Mapping):
+        return str(judge.get("name"))
+    return str(judge or "").partition("(")[0] or None
 
 
 def inspected(run: Run) -> dict[str, Any]:

@@ -9,7 +9,7 @@
 
 `fathom.judging.session.Session` runs with these. The command line makes its options of the same fields, with their
 documentation as the help, so a run from Python and one from the shell take the same values. Values are only checked
-against each other here; nothing is opened, read or asked.
+against each other here; nothing is opened or asked, and no file is read but that of `JudgeSettings.rubric`, at its use.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from pydantic import (
     model_validator,
 )
 
+from fathom.errors import FathomError
 from fathom.verdict import Aggregate, Invalid, Ties
 
 MAX_VOTES = 10_000
@@ -156,6 +157,8 @@ class JudgeSettings(Settings):
     """The structure of the rationale. Default: the checkpoint's own, or mix."""
     prompt: Literal["trained", "instruct"] | None = None
     """The plain prompt of training, or full instructions. Default: what the checkpoint needs."""
+    rubric: Path | None = None
+    """A text file with criteria of your own, which go before the judge's prompt."""
     options: dict[str, Any] = {}
     """NAME=VALUE in YAML, any other setting of the judge, such as binary=true."""
 
@@ -167,12 +170,35 @@ class JudgeSettings(Settings):
             raise ValueError(f"{name} is set by {elsewhere[name]}")
         return options
 
+    @model_validator(mode="after")
+    def _one_rubric(self) -> Self:
+        if self.rubric is not None and "rubric" in self.options:
+            raise ValueError(f"--rubric {self.rubric} and --judge-option rubric=... both give criteria; give one")
+        return self
+
     @property
     def arguments(self) -> dict[str, Any]:
-        """What the judge is made with: what was given, and nothing else."""
+        """What the judge is made with: what was given, and nothing else.
+
+        Raises FathomError for a file of a rubric that cannot be read, or that is empty.
+        """
         trained = None if self.prompt is None else self.prompt == "trained"
-        named = {"name": self.judge, "style": self.style, "trained": trained}
+        rubric = None if self.rubric is None else _criteria(self.rubric)
+        named = {"name": self.judge, "style": self.style, "trained": trained, "rubric": rubric}
         return {name: value for name, value in named.items() if value is not None} | self.options
+
+
+def _criteria(path: Path) -> str:
+    expected = "expected a text file with criteria to judge by"
+    if not path.is_file():
+        raise FathomError(f"--rubric {path}: {'is no regular file' if path.exists() else 'no such file'}; {expected}")
+    try:
+        text = path.read_text(encoding="utf-8-sig").strip()
+    except (OSError, ValueError) as error:
+        raise FathomError(f"--rubric {path}: cannot be read: {error}; {expected}") from None
+    if not text:
+        raise FathomError(f"--rubric {path}: is empty; {expected}")
+    return text
 
 
 class VotingSettings(Settings):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
@@ -195,17 +195,21 @@ def describe(run: Run, summary: Mapping[str, Any]) -> None:
 
     from fathom.cli._running import spending, spent_in_words
     from fathom.cli._skipped import report
+    from fathom.judging.choice import described
     from fathom.outputs import beside, is_replaceable
     from fathom.provenance import provenance, write_json
 
     session = run.session
     out = run.out if run.out and is_replaceable(run.out) else None
     if out:
-        made = {"engine": session.cached.identity, "judge": repr(replace(session.reward_model, engine=None))}
+        chosen = session.settings.judge
+        judge = described(session.reward_model, chosen.judge)
+        made: dict[str, Any] = {"engine": session.cached.identity, "judge": judge}
         if session.meta is not None:
             made["meta"] = session.meta.scorer.identity
+        inputs = [*run.inputs, *([chosen.rubric] if chosen.rubric else [])]
         told = {"summary": summary, "spent": spending(session.metered, session.cached.path)}
-        write_json(beside(out, "meta.json"), provenance({**run.config, **made}, run.inputs) | told)
+        write_json(beside(out, "meta.json"), provenance({**run.config, **made}, inputs) | told)
     report(run.comparisons.skipped, beside(out, "skipped.jsonl") if out else None)
     if run.claim:
         run.claim.seal()

@@ -65,6 +65,7 @@ def command(
     from fathom.cli._dry_run import compared
     from fathom.cli._judging import claim_rows, journal_of, show, space_of
     from fathom.cli._running import spending
+    from fathom.judging.choice import described
     from fathom.judging.session import judge_of
     from fathom.outputs import beside, is_replaceable
     from fathom.provenance import provenance, write_json
@@ -91,7 +92,7 @@ def command(
         typer.echo(_told(id, pair), err=True)
     _report(comparisons, metered, out, path)
     if out and is_replaceable(out):
-        config = flat(judge) | flat(bounds) | source.model_dump()
+        config = flat(judge) | flat(bounds) | source.model_dump() | {"judge": described(asker, judge.judge)}
         config |= {"file": file, "model": model, "engine": engine, "swap": swap, "max_tokens": max_tokens, "seed": seed}
         told = {
             "engines": [each.identity for each in metered],

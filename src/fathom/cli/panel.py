@@ -59,7 +59,7 @@ def command(
     tallies = tally(panel.rows)
     Console(stderr=True).print(table("panel", tallies, VERDICTS))
     config = {
-        "judge": "Panel",
+        "judge": {"name": "panel", "options": {}},
         "run": run,
         "aggregate": aggregate,
         "invalid_votes": invalid_votes,

@@ -62,6 +62,7 @@ def command(
     from fathom.engines import Sampling
     from fathom.engines.opening import meter, open_engine
     from fathom.judging import as_trained
+    from fathom.judging.choice import described
     from fathom.provenance import provenance
     from fathom.reading import as_mapping, read
     from fathom.settings import flat
@@ -94,7 +95,7 @@ def command(
     result = rejection.Result(settings, tuple(chain.from_iterable(trajectories)))
     config = flat(engine) | flat(bounds) | flat(judge) | flat(sampling) | source.model_dump()
     config |= {"file": file, "samples": samples, "hints": hints, "concurrency": concurrency}
-    config |= {"engine": teacher.identity}
+    config |= {"engine": teacher.identity, "judge": described(chosen, judge.judge)}
     config.pop("journal")
     told = provenance(config, rows.files) | {"spent": spending(teacher, journal)}
     rejection.write(result, out, told)

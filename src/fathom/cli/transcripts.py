@@ -60,6 +60,7 @@ def command(
     """
     from fathom.cli._derived import describe
     from fathom.judging import as_trained
+    from fathom.judging.choice import described
     from fathom.judging.transcripts import TranscriptReader, read_transcripts
     from fathom.metrics.verdicts import summary, tally
     from fathom.settings import flat
@@ -88,7 +89,7 @@ def command(
     if out:
         config = {"file": file, "source": source, "benchmark": benchmark, "shown": shown, "map": map}
         inputs = [Path(each) for each in (file, source) if each and Path(each).exists()]
-        describe(out, flat(settings) | config | {"judge": repr(judge)}, inputs, summary(tallies))
+        describe(out, flat(settings) | config | {"judge": described(judge, settings.judge)}, inputs, summary(tallies))
 
 
 def _check(settings: JudgeSettings, source: str | None, benchmark: str | None, data: Path | None) -> None:

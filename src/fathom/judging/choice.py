@@ -27,6 +27,7 @@ from pydantic import (
 from fathom.errors import FathomError
 from fathom.judges import Judge, find
 
+SHIPPED = "fathom.judges."
 OF_A_RUN = frozenset({"engine", "sampling"})
 """Fields of a judge that are no settings of its own."""
 
@@ -71,6 +72,22 @@ def judge_choice(name: str) -> type[JudgeChoice]:
 def _strict(hint: Any) -> Any:
     """Words and numbers that pydantic takes for true or false are rather a slip."""
     return StrictBool if hint is bool else hint
+
+
+def described(judge: Judge, given: str | None = None) -> dict[str, Any]:
+    """A judge as a run's record has it: its `name` as `--judge` takes it, all its `options`, and how it samples.
+
+    A judge of one's own has the name that was `given`, else MODULE:CLASS.
+    """
+    kind = type(judge)
+    own = given or f"{kind.__module__}:{kind.__qualname__}"
+    return {
+        "name": kind.__module__.removeprefix(SHIPPED) if kind.__module__.startswith(SHIPPED) else own,
+        "options": {
+            field.name: getattr(judge, field.name) for field in dataclasses.fields(kind) if field.name not in OF_A_RUN
+        },
+        "sampling": dataclasses.asdict(judge.sampling),
+    }
 
 
 def make_judge(name: str, *, installed: bool = False, **settings: Any) -> Judge:

@@ -10,7 +10,7 @@ from fathom.atomic import replacing
 from fathom.probes import Measure, card, find
 from fathom.provenance import write_json
 from fathom.report.page import html, markdown
-from fathom.runs import Run
+from fathom.runs import Run, judge_name
 
 JUDGED_BY = ("model", "judge", "style", "prompt", "temperature", "max_tokens", "votes", "swap", "seed")
 """Of the settings, those that the page shows."""
@@ -60,7 +60,7 @@ def page(found: Mapping[str, Any], written: str = "") -> str:
     config = found["config"]
     settings = {name: config[name] for name in JUDGED_BY if config.get(name) is not None}
     if "judge" in settings:
-        settings["judge"] = str(settings["judge"]).partition("(")[0]  # without the settings, which follow one by one
+        settings["judge"] = judge_name(config)  # without its settings, which follow one by one
     judged = [(probe["title"], measure) for probe in found["probes"].values() for measure in probe["measures"]]
     with_target = [(title, measure) for title, measure in judged if measure["as_wanted"] is not None]
     off_target = [(title, measure) for title, measure in with_target if not measure["as_wanted"]]

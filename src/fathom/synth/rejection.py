@@ -37,6 +37,7 @@ from fathom.errors import FathomError
 from fathom.judges import Judge, failed, verdicts
 from fathom.judges.spct import SPCTJudge
 from fathom.judging import verdict_row
+from fathom.judging.choice import described
 from fathom.metrics.rows import reported
 from fathom.provenance import write_json
 from fathom.rationale import Status
@@ -213,7 +214,7 @@ def manifest(result: Result) -> dict[str, Any]:
     """Settings, counts of what was kept and rejected and why, and tokens, in types that JSON knows."""
     told = {each.name: getattr(result.settings, each.name) for each in fields(result.settings)}
     return {
-        "settings": told | {"judge": repr(replace(result.settings.judge, engine=None))},
+        "settings": told | {"judge": described(result.settings.judge)},
         "comparisons": len({each.comparison.id for each in result.trajectories}),
         "trajectories": result.counts,
         "tokens": reported(result.usage),

@@ -22,6 +22,7 @@ from fathom.engines import ChatMessage
 from fathom.engines.scoring import encode_turn
 from fathom.errors import FathomError, require
 from fathom.judges import Judge
+from fathom.judging.choice import described
 from fathom.rationale import Status
 from fathom.records import Comparison, Label, Message
 from fathom.scaling import guided
@@ -125,7 +126,7 @@ def read(recipe: MetaRecipe, files: Sequence[Path] | None = None) -> Iterator[Ex
     with checking(recipe.judge.build()) as judge:
         for path in files:
             run = runs.open(path)
-            _same_judge(judge, run)
+            _same_judge(judge, recipe.judge.name, run)
             for example in examples(judge, run.rows(), str(path)):
                 right += example.right
                 count += 1
@@ -135,9 +136,10 @@ def read(recipe: MetaRecipe, files: Sequence[Path] | None = None) -> Iterator[Ex
         raise FathomError(f"{told}; a meta reward model learns from right and wrong ones on labelled comparisons")
 
 
-def _same_judge(judge: Judge, run: runs.Run) -> None:
-    cast_by, taught = runs.listed(run)["judge"], type(judge).__name__
-    if cast_by is not None and cast_by != taught:
+def _same_judge(judge: Judge, name: str, run: runs.Run) -> None:
+    cast_by, known = runs.listed(run)["judge"], (described(judge, name)["name"], type(judge).__name__)
+    taught = known[1] if cast_by and cast_by.endswith("Judge") else known[0]  # earlier versions recorded the class
+    if cast_by is not None and cast_by not in known:
         raise FathomError(
             f"{run.path}: its votes are of {cast_by}, as {run.path.name}.meta.json says, and the recipe's judge is "
             f"{taught}; give votes of that judge, or name theirs as `judge`"
