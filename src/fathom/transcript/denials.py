@@ -40,6 +40,7 @@ _DENIED = re.compile(
     r"(?: (?!i\b|we\b|my\b|that\b|which\b|it\b)[a-z]{1,12}){0,3}[^a-z,;，；]*$"
     rf"|(?:\b{_NO}\b|n['’]t\b|\b{_BAD}(?: \w+){{0,2}}? to\b)[^,;:]{{0,100}}\b{_SAY}\b[^,;:]{{0,40}}:?[^a-z]*$"
     rf"|\b{_BAD}(?: \w+){{0,2}}? (?:that|if)\b[^,;:]{{0,60}}:?[^a-z]*$"
+    r"|\bno (?:way(?! a?round)|chance|world|scenario|path|reason(?! not))\b[^,;:]{0,60}[^a-z]*$"
     rf"|\b(?:i|we|one|you|nobody|no one)\b[^;:]{{0,30}}(?:\b{_NO}\b|n['’]t\b)[^;:]{{0,120}}\b(?:say|write|output|give"
     rf"|put|answer|choose|pick|call|declare|conclude|enter|select)\W{{1,3}}$"
     r"|\b(?:far from|anything but|(?:the )?opposite of|contrary to|short of|nowhere near|reject\w*|rul(?:e|es|ed"
@@ -50,7 +51,8 @@ _DENIED = re.compile(
 )
 # Other languages. An adverb or a verb that denies reaches up to the next comma; a verb of saying carries it further.
 _NOT = (
-    r"(?:nicht|kein\w*|nie|niemals|keineswegs|keinesfalls|mitnichten|unmöglich|schwerlich|kaum|auf keinen fall"
+    r"(?:nicht|nichts|niemand|rien ne|personne ne|nada|nadie|nulla|niente|nessun\w*|ninguém|niets|nic|nikt|ничто"
+    r"|ничего|никто|kein\w*|nie|niemals|keineswegs|keinesfalls|mitnichten|unmöglich|schwerlich|kaum|auf keinen fall"
     r"|weit entfernt|(?:an)?statt|jamais|nullement|aucunement|en aucun(?:e)? (?:cas|façon|manière)|loin d(?:e|['’])"
     r"|au lieu d(?:e|['’])|plutôt que|n(?:e |['’])[a-zéè]+ (?:\w+ )?(?:pas|jamais|point|guère|rien)"
     r"|ne (?:saurait|peut|peuvent|doit|pourrait)|nunca|jamás|tampoco|ni|en absoluto|en ningún caso"

@@ -153,6 +153,7 @@ _OF_A_TEXT = re.compile(
     rf"(?<![a-z0-9'’])(?:{_PIECE} (?:\w+ )?(?:of|in|from|by|under|below|inside|within) (?:the )?(?:\w+ )??{_WRITER}"
     rf"(?:['’]s \w+)?|{_WRITER}['’]s (?:own )?(?:\w+ ){{0,2}}?{_PIECE}|whose(?: \w+){{1,3}}?)"
     rf"(?:{_EQUATES}{_SHOWN}|(?<=\w):)\W*$"
+    rf"|{_WRITER} (?!is\b|wins?\b|beats?\b|leads?\b|prevails?\b)(?:\w+ ){{2,4}}(?:with|by|through|via)\W*$"
     rf"|\b(?:in|inside|within|under|below|beneath|near|at|among|after) (?:the )?(?:(?:\w+ ){{1,2}}(?:of|in) )?(?:the )?"
     rf"{_WRITER} {_STANDS}(?:{_SHOWN}|[^;:]{{0,40}}\b{_PIECE},?)\W*$"
 )
@@ -164,6 +165,14 @@ _OF_A_TEXT_ELSEWHERE = re.compile(
     rf"(?:{FOREIGN_NOUN}|odpowiedzi) ?[ab](?![a-z0-9])[^.;,]{{0,60}}$"
     r"|(?:回答|助手|回复) ?[ab](?:的|の)[^，。,]{0,10}(?:行|句|话|字|段|结尾|末尾|落款|标题)[^，。,]{0,40}$"
 )
+_SAYS_THAT_ELSEWHERE = re.compile(  # third persons: `ich sage, dass` is the judge's own
+    r"\b(?:behauptet|sagt|schreibt|meint|erklärt|fordert|verlangt|утверждает|говорит|пишет|считает|заявляет|просит"
+    r"|требует|twierdzi|pisze|mówi|żąda|beweert|zegt|schrijft|eist|prétend|dice que|afirma|asegura|sostiene|scrive|diz"
+    r"|escreve|cho rằng|khẳng định|nói rằng|yêu cầu),? ?(?:[^\s,;:]+ ){0,8}?[^a-zа-я,;:]*$"
+    r"|\b(?:behauptet|sagt|schreibt|meint|утверждает|говорит|пишет|twierdzi|pisze|mówi|beweert|zegt|schrijft),"
+    r" (?:das|dass|der|что|że|dat|het)\b[^;:,]{0,60}$"
+)
+_ATTRIBUTED = (_OF_A_TEXT, _OF_A_TEXT_ELSEWHERE, _SAYS_THAT_ELSEWHERE)
 _SPEAKER = re.compile(rf"\W*(?:{NOUN}) [ab]\W{{0,6}}:\W*$")
 _OWN = re.compile(r"\b(?:i|we|my|our)\b|我")
 _OWN_WORD = re.compile(r"\b(?:i|we)\b(?:['’]\w+)?(?: \w+){0,4}\W*$|\b(?:my|our) (?:\w+ ){0,2}$|我[^,，。]{0,4}$")
@@ -190,7 +199,7 @@ def is_reported(before: str) -> bool:
     if not before:
         return False
     last = after_turn(before)
-    if _SPEAKER.match(before) or _OF_A_TEXT.search(last) or _OF_A_TEXT_ELSEWHERE.search(last):
+    if _SPEAKER.match(before) or any(attributed.search(last) for attributed in _ATTRIBUTED):
         return True
     clause = _clause(before)
     if _BY_OTHERS.search(clause) or _WHOSE.search(clause):

@@ -18,7 +18,14 @@ from fathom.transcript.names import FOREIGN_NOUN, NOUN
 from fathom.transcript.page import Page
 
 _SPEAKS_OF_OPTIONS = re.compile(
-    r"\b(?:options?|alternatives|multiple[- ]choice|mcq|answer choices?|which of the (?:following|statements|above)"
+    r"\b(?:(?:question|task|prompt|quiz|exam|exercise|problem|puzzle)\b[^.\n]{0,40}\b(?:two|three|four|five|six|several|lettered)"
+    r" (?:possible |given )?(?:answers|choices|letters|possibilities)|(?:pick|choos|want|nam|giv|tick|mark"
+    r"|ask)\w*(?: \w+){0,2}? letter"
+    r"|a (?:means|stands for|denotes|is for) (?:\w+ ){1,4}?(?:and|while) b (?:means|stands for|denotes|is for)"
+    r"|(?:solving|(?:my|by my)(?: own)? (?:solution|calculation|working|computation)|the (?:calculation|computation"
+    r"|equation|formula))\b"
+    r"[^.\n]{0,80}\b(?:gives?|is|yields?|means?|leads? to|points? to|matches|makes)(?: \w+){0,2} \(?[ab]\)?(?=[.;,\n])"
+    r"|options?|alternatives|multiple[- ]choice|mcq|answer choices?|which of the (?:following|statements|above)"
     r"|true statement|(?:the|these|those|two|three|four|five|six|given|listed|following|possible|remaining) choices"
     r"|choices (?:are|were|given)|(?:correct|right|true|wrong|incorrect) (?:choice|alternative|statement)"
     r"|choice \(?[a-e]\b|statements? (?:is|are) true|opciones|opción|opções|opzioni|opzione|antwortmöglichkeit\w*"
@@ -33,7 +40,33 @@ _IS_OPTION = re.compile(
     r"|答案)[^,，。]{0,3})\W*$"
 )
 _WORDS = (
-    *("option", "alternativ", "multiple", "mcq", "choice", "which of", "true", "statement", "opci", "opç", "opzion"),
+    *(
+        "option",
+        "alternativ",
+        "multiple",
+        "mcq",
+        "choice",
+        "which of",
+        "true",
+        "statement",
+        "answers",
+        "letter",
+        "possibilit",
+        "solving",
+        "solution",
+        "calculation",
+        "working",
+        "comput",
+        "equation",
+        "formula",
+        "means",
+        "stands for",
+        "denotes",
+        "is for",
+        "opci",
+        "opç",
+        "opzion",
+    ),
     *(
         "antwortmög",
         "auswahl",
@@ -56,12 +89,13 @@ _RESPONSE = rf"(?:(?:{NOUN}) [ab12]|(?:the )?(?:first|second)(?: \w+)?|both(?: \
 _PICKED = (
     r"(?:picks?|picked|chose|chooses|chosen|selects?|selected|answers?|answered|says?|said|gets?|got|gives?|gave"
     r"|goes for|went for|opts? for|opted for|ticks?|ticked|marks?|marked|writes?|wrote|has|had|lands on|arrives? at"
-    r"|arrived at|settles? on|concludes?|names?|named|reache[sd]|claims?|claimed|took|takes|guesse[sd]|nennt|wählt"
+    r"|arrived at|settles? on|concludes?|names?|named|reache[sd]|ends? (?:up )?(?:in|with|on|at)|claims?|claimed"
+    r"|took|takes|guesse[sd]|nennt|wählt"
     r"|choisit|elige|eligió|выбирает|选了|选择了|选)"
 )
 _ANSWERED = re.compile(
     rf"{_RESPONSE}(?: (?:also|rightly|wrongly|correctly|incorrectly|simply|just|then|too))?(?: {_PICKED} |{_PICKED}"
-    rf"|: ?)\(?$"
+    rf"|: ?)[\"“'(\[*]{{0,4}}$"
 )
 # Letters that stand alone. Each pattern starts with the letter and looks back from it, which is many times faster.
 _LETTER = re.compile(r"[A-E](?<![\w°'’.+#/\[-].)(?![\w°'’+#/\]-])(?!\.[A-Za-z])")

@@ -12,7 +12,7 @@ import re
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from fathom.transcript.names import OTHER, named
+from fathom.transcript.names import NOUN, OTHER, named
 from fathom.transcript.winners import amends, calls_equal, is_conditional, is_reported, names_loser, names_winner
 
 
@@ -61,9 +61,11 @@ def equates(sentence: str, claim: Claim) -> bool:
     same, other = _names(claim)
     if same is None:
         return False
+    place = "second|last|below|on the right" if claim.value in ("A", 0) else "first|above|on the left"
     return (
         re.search(
-            rf"(?<![a-z0-9'’]){same},? {_STANDS_FOR} (?:actually |really |in fact |for |to |the )*{other}"
+            rf"(?<![a-z0-9'’]){same},? {_STANDS_FOR} (?:actually |really |in fact |for |to |the )*"
+            rf"(?:{other}|{NOUN} (?:\w+ ){{1,3}}(?:{place}))"
             r"(?=$|[,;)]|,? and\b| here\b| in (?:the|my)\b)",
             sentence,
         )

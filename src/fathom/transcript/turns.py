@@ -27,7 +27,8 @@ _ENGLISH = (
     r"|or rather|then again|second thoughts?|not so fast|stop(?=$|,)|damn|dang|typo(?!s)|slip\b|mistake\b|error(?=$|:)"
     r"|wrong (?:\w+ )?(?:letter|one|label|box|number|way|answer|response|line|score|word)|amend|revis(?:ed|ion|ing)"
     r"|(?:switch|chang|revers|amend|correct|withdraw)ing\b|sry\b|soz\b|updated?\b(?! (?:version|source|data|info))"
-    r"|retract|withdraw|never ?mind|so much for|check(?:ing|ed) (?:\w+ ){0,3}again|re-?(?:check|read|count|consider"
+    r"|(?:not (?:really|quite)|just (?:kidding|joking)|kidding|joking|jk|null and void|void)(?=$|,)|retract|withdraw"
+    r"|never ?mind|so much for|check(?:ing|ed) (?:\w+ ){0,3}again|re-?(?:check|read|count|consider"
     r"|examin|evaluat)ed(?=:|,)"
 )
 _EUROPEAN = (
@@ -40,7 +41,7 @@ _EUROPEAN = (
     r"|chwil|przeprasz|korekt|sprostow|po namyśle|стоп|подожди|извин|прошу прощен|исправлен|поправк|нет(?=,)|ой\b"
     r"|если подумать|опечатк|dur\b|bekle|özür|düzeltme|hayır(?=,)|xin lỗi|khoan|đính chính"
 )
-_OTHERS = r"不对|不,|不是,|いや|아니|माफ़|रुकिए|सुधार|عذر|تصحيح|انتظر|لحظة"
+_OTHERS = r"不对|不,|不是,|いや|아니|माफ़|रुकिए|क्षमा|सुधार|عذر|تصحيح|انتظر|لحظة"
 _TURNS = re.compile(rf"(?:(?:and|but|so|well|now|then|oh|ah|ok|okay|yet|also),? )*(?:{_ENGLISH}|{_EUROPEAN}|{_OTHERS})")
 # The same anywhere in a sentence: phrases that mean nothing else, and scripts without spaces, which have no first word.
 _PHRASES = (
@@ -140,7 +141,7 @@ _MANNER = (
     r"(?:long\w*|length\w*|wordy|wordiness|verbos\w+|rambl\w+|detail\w*|more detail|brief|brevity|short\w*|terse\w*"
     r"|delay"
     r"|late|wait|wall of text|format\w*|bullets?|layout|digress\w*|tangents?|repe(?:ti|at)\w+|pedant\w+|nitpick\w*"
-    r"|blunt\w*|markdown|english|wording|clumsy|dense|numbering|läng\w*|lang\w*|ausführlich\w*|umfang|longueur|longue?s?"
+    r"|blunt\w*|markdown|english|inconvenience|wording|clumsy|dense|numbering|läng\w*|lang\w*|ausführlich\w*|umfang|longueur|longue?s?"
     r"|extensi[oó]n|larg[oa]|extens[aã]o|demora|long[ao]|lunghezz\w|lung[ao]|lengte|lange|dług\w+|длин\w+|объём)"
 )
 _COURTESY = re.compile(

@@ -44,7 +44,8 @@ _LEANS = (
     rf"(?:{_IS_RIGHT}|{_IS}{_ADVERBS} the more (?:useful|helpful|accurate|correct|convincing|reliable|trustworthy"
     rf"|valuable|satisfying) (?:{NOUN}|one|of the (?:two|pair))|{_IS}{_ADVERBS} the one (?:to trust|(?:that|which"
     rf"|who) (?:\w+ )?(?:matches|follows|answers|works"
-    r"|gets|got|is|has|does|deserves|meets))"
+    rf"|gets|got|is|has|does|deserves|meets))|{_IS}{_ADVERBS} (?:intended|meant)(?=$|,)"
+    r"|(?:stays|stands|holds)(?=$|,)"
     rf"|(?:{_ADVERBS} )?(?:gets?|got|has|had|gives?|gave) the (?:right|correct) (?:\w+ )?(?:answer|result|value"
     rf"|number|one)|(?:{_ADVERBS} )?(?:has|had|gives?|gave|did|does|is|was|made|wrote) the better (?:job|answer"
     rf"|response|reply|work"
@@ -90,7 +91,11 @@ _CHOOSES = (
     r"|answer|better (?:one|response|answer|of the two)|(?:correct|right) (?:one|verdict|answer"
     r"|choice)) (?:above )?(?:is|was|should be|would be|becomes|must be|has to be|ought to be|remains)|instead|rather"
     r"|it['’]?s|it is|hand (?:\w+ ){1,4}it|or rather|lean(?:ing)? (?:to|towards?)|nod to|edge to|win to"
-    r"|point(?:s|ed)? to|better (?:\w+ )?of the two is|better served by"
+    r"|point(?:s|ed)? to|better (?:\w+ )?of the two is|better served by|(?:remain|stay|stick|stuck)(?:ed|ing)? with"
+    r"|(?:vote|verdict|decision|judge?ment|preference) (?:\w+ )?(?:is|was|goes|went|would be) (?:for|to)"
+    r"|(?:settles?|decides?|tips?) (?:it|this|that|the (?:matter|balance|scales?)) (?:for|to|towards?|in favou?r of)"
+    r"|(?:analysis|reasoning|evidence|comparison|notes|findings|arguments?|points|everything)(?: \w+){0,2}?"
+    r" (?:supports?|favou?rs?|speaks? for|suggests?|calls? for|argues? for|leads? to)"
     r"|(?:rul|decid|verdict|vote|judg|find|found)\w* (?:\w+ )?in favou?r of|(?:hand|give|gave"
     r"|award) (?:\w+ ){0,2}(?:prize|win|nod|vote|point|verdict|decision) to|enter|record|note down|put down"
     r"|write down|letter to (?:record|write|note|enter|put) is)(?: (?:therefore|now|thus|then|actually|instead|really"
@@ -113,7 +118,8 @@ _OF_OTHER_THINGS = "".join(
     f"(?<!{noun} )" for noun in ("option", "choice", "statement", "plan", "method", "step", "part", "type")
 )
 _BEFORE_ALONE = (
-    r"(?:(?:so|then|hence|thus|therefore|rather|instead|or|and|ok|okay|yes|no|but|right|fine|well|make that|it['’]?s"
+    r"(?:(?:so|then|hence|thus|therefore|rather|instead|though|still|on balance|overall|in the end|all in all|or|and"
+    r"|ok|okay|yes|no|but|right|fine|well|make that|it['’]?s"
     r"|it is|it must be|should be|actually|wait),? ){0,3}"
 )
 _AFTER_ALONE = (
@@ -202,7 +208,8 @@ _CONDITIONS = re.compile(
     r"|could|can|will|should|prefer)|for (?:users|readers|people|those|someone|anyone|beginners|experts|children"
     r"|students|professionals|a (?:reader|user|beginner|child))|would be (?:\w+ )?(?:better|stronger|best"
     r"|as good) (?:still )?(?:with|if|had|without|were)|would still|would have had to|could have been|wenn|falls"
-    r"|hätte|si |если|gdyby)\b|^(?:had|were|should|with|without|to win) (?!i\b|read\b|be\b|say\b)|, had |如果|假如|若"
+    r"|hätte|si |если|gdyby)\b|^(?:had|were|should|to win|with(?:out)?(?=.* (?:would|could|might|may"
+    r"|will)\b)) (?!i\b|read\b|be\b|say\b)|, had |如果|假如|若"
     r"|要是|もし|만약|만일"
 )
 _REPORTED = re.compile(

@@ -309,7 +309,11 @@ _EXCHANGED = re.compile(
     r"|搞混|弄混|互换|对调|逆です|逆でし|入れ替え|뒤바|바뀌었"
 )
 _OPPOSITE = re.compile(
-    r"\b(?:opposite|reverse|contrary|converse) (?:is|was|holds|applies|of what)\b|^(?:just "
+    r"\bnot (?:the (?:one|letter|mark|word|answer|verdict|choice)|what|how) (?:that )?(?:i|we) (?:\w+ )?(?:wanted"
+    r"|meant|mean"
+    r"|intend\w*|typed|chose|decided|had in mind|would have)\b|\bwhere (?:it|i|the (?:line|verdict|mark)) (?:says?|said"
+    r"|reads?|wrote|put|gave) .{1,16}\b(?:should|read|must|ought|put|write|take)\b|\b(?:opposite|reverse|contrary"
+    r"|converse) (?:is|was|holds|applies|of what)\b|^(?:just "
     r"|quite )?(?:the )?(?:opposite|reverse|contrary|other way a?round)$"
 )
 _ALONE = 24
