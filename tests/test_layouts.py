@@ -209,6 +209,44 @@ def test_advice_can_be_pasted_into_a_shell_whatever_columns_are_called(row: Row)
         assert leads_on([row], [argument], but="names no column")
 
 
+@pytest.mark.parametrize(
+    ("mapping", "domains"),
+    [
+        (
+            ["domain=topic", *(f"domain.correctness={word}" for word in ("math", "code, hard"))],
+            ["correctness", None] * 2,
+        ),
+        (["domain=topic", "domain.correctness=math", "domain.preference=chat"], ["correctness", "preference", None]),
+        (["domain.preference=chat", "domain=topic"], [None, "preference", None]),
+    ],
+)
+def test_values_of_the_domains_column_mean_what_the_mapping_says(mapping: list[str], domains: list[str | None]) -> None:
+    topics = ["math", "chat", "code, hard"]
+    found = list(read([pair("A", topic=topic) for topic in topics], mapping=as_mapping(mapping)))
+    assert [comparison.domain for comparison in found] == domains[:3]
+    assert [comparison.metadata["topic"] for comparison in found] == topics
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        (["domain=topic"], "topic holds chat and math, expected preference and correctness; say what they mean with"),
+        (
+            ["domain=topic", "domain.correctness=maths"],
+            "domain.correctness=maths: topic holds no 'maths', but chat, math",
+        ),
+        (["domain.correctness=math"], "--map domain.correctness=math goes with --map domain=COLUMN"),
+        (
+            ["domain=topic", "domain.correctness=math", "domain.preference=math"],
+            "'math' is given for preference and for",
+        ),
+    ],
+)
+def test_values_of_a_domain_that_mean_nothing_are_refused(mapping: list[str], message: str) -> None:
+    with pytest.raises(FathomError, match=re.escape(message)):
+        reading([pair("A", topic=topic) for topic in ("math", "chat")], mapping)
+
+
 IMAGE = {"type": "image_url", "image_url": {"url": "x"}}
 CALL = {"role": "assistant", "tool_calls": [{"id": 1}]}
 

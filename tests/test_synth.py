@@ -23,7 +23,7 @@ from fathom.mini.teacher import Teacher
 from fathom.rationale import Rationale, Unit, parse, render
 from fathom.reading import write_jsonl
 from fathom.records import Comparison
-from fathom.synth import FITTING, Result, Settings, merge, synthesise, write
+from fathom.synth import Result, Settings, merge, synthesise, write
 from fathom.synth.merging import (
     grouped,
     merged,
@@ -532,7 +532,10 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(tmp_path: Path, monkeypatch: 
 
 
 ROOT = Path(__file__).parent.parent
-OWN = [{"prompt": f"Task {n}", "chosen": "yes", "rejected": "no", "kind": kind} for n, kind in enumerate(FITTING)]
+OWN = [
+    {"prompt": "Say hello", "chosen": "yes", "rejected": "no", "kind": "preference", "topic": "chat"},
+    {"prompt": "2 + 2", "chosen": "4", "rejected": "5", "kind": "correctness", "topic": "sums", "reference": "4"},
+]
 """Rows of a user's own, whose kinds stand in a column that is called otherwise."""
 
 
@@ -544,6 +547,9 @@ OWN = [{"prompt": f"Task {n}", "chosen": "yes", "rejected": "no", "kind": kind} 
         (["--map", "domain=kind"], 1),
         (["--map", "domain=correctness"], 2),
         (["--arm", "breadth"], 0),
+        (["--map", "domain=topic", "--map", "domain.correctness=sums", "--domain", "preference"], 1),
+        (["--map", "domain=topic", "--map", "domain.correctness=sums", "--map", "domain.preference=chat"], 1),
+        (["--domain", "auto"], 1),
     ],
 )
 def test_rows_of_ones_own_get_a_domain_for_all_or_from_a_column(options: list[str], depth: int, tmp_path: Path) -> None:
@@ -553,6 +559,12 @@ def test_rows_of_ones_own_get_a_domain_for_all_or_from_a_column(options: list[st
     assert planned.exit_code == 0, planned.output
     steps = re.findall(r"solve (?:at most )?(\d+)", planned.stdout)
     assert list(map(int, steps)) == ([depth] if depth else [])
+    told = {
+        0: "domain preference: 2\n",
+        1: "domain correctness: 1, domain preference: 1\n",
+        2: "domain correctness: 2\n",
+    }
+    assert (told[depth] in planned.stderr) == ("--arm" not in options)
 
 
 def test_the_first_line_on_synthesis_works_on_a_file_of_ones_own(

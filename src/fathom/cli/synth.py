@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -45,8 +46,11 @@ def command(
         Literal["none", "consistent"], typer.Option(help="consistent drops rationales whose verdict is not the label.")
     ] = "none",
     domain: Annotated[
-        Literal["preference", "correctness"] | None,
-        typer.Option(help="Of comparisons whose row names none: which answer is liked better, or which is right."),
+        Literal["preference", "correctness", "auto"] | None,
+        typer.Option(
+            help="Of comparisons whose row names none: which answer is liked better, or which is right; auto takes "
+            "correctness where there is a reference answer."
+        ),
     ] = None,
     concurrency: Annotated[int, typer.Option(min=1, max=100_000, help="Most requests in flight.")] = 64,
     truncated: Annotated[
@@ -66,9 +70,10 @@ def command(
 
     A teacher judges each comparison a few times. Breadth merges what it wrote; depth judges anew against the teacher's
     own solution. The arm mix makes breadth of comparisons whose domain is preference, and depth where it is
-    correctness: --domain names it for all, --map domain=COLUMN names a column that holds it. OUT gets ARM.jsonl (TRL
-    prompt-completion rows), rejected.jsonl (texts and reasons) and manifest.json (counts, tokens, the teacher's
-    accuracy after every stage); with --on-error skip also skipped.jsonl.
+    correctness: --domain names it for all, --map domain=COLUMN names a column that holds it, with --map
+    domain.correctness=math,code where that has other words. OUT gets ARM.jsonl (TRL prompt-completion rows),
+    rejected.jsonl (texts and reasons) and manifest.json (counts, tokens, the teacher's accuracy after every stage);
+    with --on-error skip also skipped.jsonl.
 
     Every finished completion is kept in OUT/journal.sqlite. To go on after an interruption, give the same command
     again. The exit code is 3 where nothing was kept for an arm, too.
@@ -129,6 +134,9 @@ def command(
     rows = read(file, mapping=as_mapping(source.map), seed=sampling.seed, on_error=source.on_error, limit=source.limit)
     comparisons = synth.ready(rows, settings)
     journal = engine.journal or out / "journal.sqlite"
+    if "mix" in settings.arms:
+        counts_of = Counter(comparison.domain for comparison in comparisons)
+        typer.echo(", ".join(f"domain {name}: {count:,}" for name, count in sorted(counts_of.items())), err=True)
     if dry_run:
         return _dry_run.synthesised(engine, bounds, comparisons, settings, journal)
     teacher = meter(open_engine(engine), engine, bounds)

@@ -19,11 +19,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import get_args
 
-from fathom.errors import FathomError
+from fathom.errors import FathomError, map_option
 from fathom.layouts import _names as names
 from fathom.layouts._labels import find_annotators, find_label
 from fathom.layouts._layout import Layout
-from fathom.layouts._mapping import FIELDS, OUTCOMES, Mapped, Path, Row, split_mapping
+from fathom.layouts._mapping import CONSTANTS, FIELDS, OUTCOMES, Mapped, Path, Row, shape_at, split_mapping
 from fathom.layouts._prompts import find_prompt, refuse_images
 from fathom.layouts._responses import Responses, find_responses
 from fathom.layouts._rules import Rule
@@ -60,6 +60,7 @@ def detect(schema: Schema, mapping: Mapping[str, str | Sequence[str]]) -> tuple[
         label=rule,
         annotators=annotators,
         domain=mapped.domain,
+        domains=_domains(seen, mapped, paths),
         single=responses.single,
         in_text=_lists_in_text(seen, paths, responses),
         turns=_are_turns(seen, paths, responses),
@@ -84,7 +85,11 @@ def _further(
         columns = names.named(free, known)
         if columns and name not in mapped.empty:
             found[name] = (Path(columns[0]),)
-    if "domain" in free.columns and "domain" not in mapped.empty and _is_domain(free.columns["domain"]):
+    if (
+        "domain" in free.columns
+        and "domain" not in mapped.empty
+        and (mapped.domains or _is_domain(free.columns["domain"]))
+    ):
         found["domain"] = (Path("domain"),)
     if responses.kind == "responses" and not responses.marks:
         own = ["placement", "metadata"]
@@ -92,6 +97,37 @@ def _further(
             own.append("annotations")
         found |= {name: (Path(name),) for name in own if name in free.columns}
     return found | {name: mapped.paths[name] for name in ("id", "reference", "domain") if name in mapped.paths}
+
+
+def _domains(schema: Schema, mapped: Mapped, paths: Mapping[str, tuple[Path, ...]]) -> Mapping[str, Domain]:
+    """What the values of the domain's column mean; empty where they are the domains' own names.
+
+    Raises FathomError for values that no row has, and for a column that was named and has none of those names.
+    """
+    given = next((map_option(f"domain.{meant}", *words) for meant, words in mapped.domains.items()), "")
+    if "domain" not in paths:
+        if given:
+            raise FathomError(f"domain: {given} goes with --map domain=COLUMN: give both")
+        return {}
+    path = paths["domain"][0]
+    shape = shape_at(path, schema) or Shape()
+    values = {str(value) for _, value in shape.spellings or ()}
+    if not given:
+        if values and not values & CONSTANTS:
+            raise FathomError(
+                f"domain: {path} holds {names.listing(sorted(values))}, expected preference and correctness; say what "
+                "they mean with --map domain.preference=VALUE,VALUE --map domain.correctness=VALUE,VALUE"
+            )
+        return {}
+    domains: dict[str, Domain] = {}
+    for meant, texts in mapped.domains.items():
+        for word in (word for text in texts for word in ([text] if text in values else text.split(","))):
+            if values and word not in values:
+                option = map_option(f"domain.{meant}", *texts)
+                raise FathomError(f"domain: {option}: {path} holds no {word!r}, but {', '.join(sorted(values))}")
+            if domains.setdefault(word, meant) != meant:
+                raise FathomError(f"domain: {word!r} is given for preference and for correctness; give it once")
+    return domains
 
 
 def _is_domain(shape: Shape) -> bool:

@@ -49,6 +49,8 @@ class Layout:
     label: Rule | None = None
     annotators: Annotators | None = None
     domain: Domain | None = None
+    domains: Mapping[str, Domain] = field(default_factory=dict)
+    """What the values of the domain's column mean, where they are not the domains' own names. Others mean nothing."""
     single: bool = False
     """Whether a row has one response, so that a list of messages is one conversation."""
     in_text: frozenset[str] = field(default=frozenset())
@@ -282,7 +284,7 @@ class Layout:
         """The places that are read, by column."""
         used: dict[str, list[Path]] = {}
         for name, paths in self.paths.items():
-            for path in paths if name not in KEPT else ():
+            for path in paths if not (name in KEPT or (name == "domain" and self.domains)) else ():
                 used.setdefault(path.column, []).append(path)
         return used
 
@@ -293,6 +295,10 @@ class Layout:
                 further[column] = rest
         own = cell(row, self.paths["metadata"][0].column) if "metadata" in self.paths else None
         return further | (dict(own) if isinstance(own, Mapping) else {"metadata": own} if own is not None else {})
+
+    def _domain(self, row: Row) -> Any:
+        value = self._value(row, "domain")
+        return self.domains.get(str(value)) if self.domains else value
 
     def _annotations(self, row: Row) -> Any:
         if self.annotators is not None:
@@ -306,7 +312,7 @@ class Layout:
             "id": id,
             "label": label,
             "reference": str(reference) if isinstance(reference, int | float) else reference,
-            "domain": self.domain or self._value(row, "domain"),
+            "domain": self.domain or self._domain(row),
             "placement": self._value(row, "placement"),
             "annotations": self._annotations(row),
             "metadata": {**self._metadata(row), **(more or {})},

@@ -46,6 +46,8 @@ FIELDS: Mapping[str, str] = {
     "scores": "one number for each response, higher is better",
     "reference": "a reference answer",
     "domain": "a column; or preference or correctness, for every row",
+    "domain.preference": "the domain column's values for rows where one response is liked better",
+    "domain.correctness": "the domain column's values for rows where one response is right",
     "ignore": "columns to leave out: they are not read, and nobody asks about them",
     "layout": "FILE.py:FUNCTION or MODULE:FUNCTION that makes comparisons of a row",
 }
@@ -53,6 +55,8 @@ FIELDS: Mapping[str, str] = {
 
 OUTCOMES: Mapping[str, int | None] = {"label.a": 0, "label.b": 1, "label.tie": None}
 """The fields that give spellings of labels, and what those mean."""
+DOMAINS: Mapping[str, Domain] = {"domain.preference": "preference", "domain.correctness": "correctness"}
+"""The fields that give values of the domain's column, and what those mean."""
 SEVERAL = ("responses", "annotators", "ranks", "scores", "ignore")
 """Fields that take several columns, separated by commas."""
 CONSTANTS = frozenset(get_args(Domain))
@@ -121,6 +125,8 @@ class Mapped:
     spellings: Mapping[int | None, tuple[str, ...]] = field(default_factory=dict)
     """Of labels: for the first response, the second and a tie."""
     domain: Domain | None = None
+    domains: Mapping[Domain, tuple[str, ...]] = field(default_factory=dict)
+    """Values of the domain's column, by what they mean."""
 
     def one(self, name: str) -> Path | None:
         paths = self.paths.get(name)
@@ -137,17 +143,18 @@ def split_mapping(mapping: Mapping[str, str | Sequence[str]], schema: Schema) ->
         raise FathomError(f"--map {unknown[0]}=...: there is no such field; there are {', '.join(FIELDS)}")
     empty = frozenset(name for name, given in mapping.items() if not given)
     spellings = {outcome: _words(mapping[name]) for name, outcome in OUTCOMES.items() if mapping.get(name)}
+    domains = {meant: _texts(mapping[name]) for name, meant in DOMAINS.items() if mapping.get(name)}
     domain = mapping.get("domain")
     constant = domain if domain in CONSTANTS and domain not in schema.columns else None
     paths = {
         name: tuple(resolve(text, schema, name) for text in _columns(name, given, schema))
         for name, given in mapping.items()
-        if given and name not in OUTCOMES and name != "layout" and not (name == "domain" and constant)
+        if given and name not in {*OUTCOMES, *DOMAINS, "layout"} and not (name == "domain" and constant)
     }
     ignored = paths.pop("ignore", ())
     if any(path.steps for path in ignored):
         raise FathomError(f"--map ignore={mapping['ignore']}: expected columns, not places inside them")
-    return Mapped(paths, empty, spellings, constant), schema.without({path.column for path in ignored})  # type: ignore[arg-type]
+    return Mapped(paths, empty, spellings, constant, domains), schema.without({path.column for path in ignored})  # type: ignore[arg-type]
 
 
 def _words(given: str | Sequence[str]) -> tuple[str, ...]:
@@ -155,6 +162,10 @@ def _words(given: str | Sequence[str]) -> tuple[str, ...]:
     if not isinstance(given, str):
         return tuple(given)
     return tuple(dict.fromkeys((given, *given.split(","))))
+
+
+def _texts(given: str | Sequence[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def _columns(name: str, given: str | Sequence[str], schema: Schema) -> Sequence[str]:

@@ -42,8 +42,9 @@ class Settings:
     """Who joins principles of the same meaning; those that depth chooses from are always joined by similarity."""
     filter: Literal["none", "consistent"] = "none"
     """`consistent` keeps only rationales whose verdict is the label."""
-    domain: Domain | None = None
-    """The domain of comparisons that name none."""
+    domain: Domain | Literal["auto"] | None = None
+    """The domain of comparisons that name none; `auto` is correctness where there is a reference answer, else
+    preference."""
     sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.8, max_tokens=4096))
     concurrency: int = 64
     """Most requests in flight, and most comparisons in work."""
@@ -64,7 +65,7 @@ _CHOICES = {
     "standardise": ("auto", "llm"),
     "merge": ("similarity", "llm"),
     "filter": ("none", "consistent"),
-    "domain": (*get_args(Domain), None),
+    "domain": (*get_args(Domain), "auto", None),
 }
 
 
@@ -101,7 +102,7 @@ class Made:
 
 def ready(comparisons: Iterable[Comparison], settings: Settings) -> list[Comparison]:
     """The comparisons, with the settings' domain where they name none. Raises FathomError where one cannot be used."""
-    filled = [c if c.domain else c.model_copy(update={"domain": settings.domain}) for c in comparisons]
+    filled = [c if c.domain else c.model_copy(update={"domain": _domain(c, settings)}) for c in comparisons]
     for comparison in filled:
         if len(comparison.responses) != 2:
             raise FathomError(
@@ -111,10 +112,19 @@ def ready(comparisons: Iterable[Comparison], settings: Settings) -> list[Compari
             raise FathomError(
                 f"comparison {comparison.id} has no domain, and the mix arm needs one: give all comparisons one with "
                 "--domain preference (which response is liked better) or --domain correctness (which one is right); "
-                "where they are of both kinds, name the column that says preference or correctness with --map "
-                "domain=COLUMN; or make one structure for all with --arm breadth or --arm depth"
+                "where they are of both kinds, name the column that tells them apart with --map domain=COLUMN, and "
+                "what its values mean with --map domain.preference=VALUE --map domain.correctness=VALUE; or let "
+                "--domain auto take correctness for rows with a reference answer and preference for the others; or "
+                "make one structure for all with --arm breadth or --arm depth"
             )
     return filled
+
+
+def _domain(comparison: Comparison, settings: Settings) -> Domain | None:
+    """The domain of a comparison that names none."""
+    if settings.domain == "auto":
+        return "correctness" if comparison.reference else "preference"
+    return settings.domain
 
 
 def structure(arm: Arm, comparison: Comparison) -> Structure:
