@@ -74,12 +74,12 @@ def killed(folder: Path, url: str, concurrency: int, out: Path, points: list[int
 
 def again(folder: Path, url: str, out: Path) -> tuple[float, float]:
     """Seconds, and CPU seconds, of judging alone when the journal has all."""
+    from fathom.data.reading import read
     from fathom.engines import Sampling
     from fathom.engines.cache import CachedEngine
     from fathom.engines.openai import OpenAIEngine
     from fathom.judges.mix import MixJudge
     from fathom.judging import write_verdicts
-    from fathom.reading import read
 
     sink = io.BytesIO()
 

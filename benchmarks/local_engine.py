@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from fathom.engines import Request, Sampling
 from fathom.engines.local import LocalEngine, encode_chat
 from fathom.judges.mix import MixJudge
-from fathom.mini import base, world
+from fathom.lab import base, world
 
 
 def requests(rows: int, samples: int, max_tokens: int) -> list[Request]:

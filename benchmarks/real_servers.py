@@ -64,8 +64,8 @@ def make_checkpoint(path: Path, steps: int = 800) -> Path:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from fathom.mini import pretrain
-    from fathom.provenance import write_json
+    from fathom.lab import pretrain
+    from fathom.results.provenance import write_json
 
     tokenizer = make_tokenizer()
     torch.manual_seed(0)
@@ -87,7 +87,7 @@ def make_tokenizer() -> Any:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
-    from fathom.mini import base, pretrain
+    from fathom.lab import base, pretrain
 
     model = Tokenizer(models.BPE())
     model.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -111,7 +111,7 @@ def make_tokenizer() -> Any:
 
 def write_comparisons(file: Path, rows: int) -> Path:
     """`rows` of the small world, and one for every odd text: as the prompt, and backwards as a response."""
-    from fathom.mini import world
+    from fathom.lab import world
 
     plain = [item.comparison for item in world.items(rows, seed=7, prefix="served")]
     told = [
@@ -145,7 +145,7 @@ class Setup:
 
 
 def setups(folder: Path) -> list[Setup]:
-    from fathom.checkpoints import SHIPPED
+    from fathom.engines.checkpoints import SHIPPED
 
     trained, mini = folder / "trained", SHIPPED["mini"]
     python, serve = folder / "llama.cpp" / "bin" / "python", folder / "transformers" / "bin" / "transformers"

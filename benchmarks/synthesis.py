@@ -25,8 +25,8 @@ from typing import Any
 
 import yaml
 
-from fathom.mini import world
-from fathom.mini.teacher import Teacher
+from fathom.lab import world
+from fathom.lab.teacher import Teacher
 from fathom.rationale import Rationale, Unit
 from fathom.synth import Settings, synthesise
 from fathom.synth.merging import grouped, sources

@@ -146,7 +146,7 @@ def texts(rows: int) -> list[tuple[str, str, str]]:
 
 
 def pairs(rows: int) -> list[Any]:
-    from fathom.records import Comparison
+    from fathom.data.records import Comparison
 
     return [
         Comparison(id=str(number), prompt=prompt, responses=(first, second))

@@ -22,13 +22,13 @@ HEAD = """\
 
 The public names of `fathom`, with their signatures and docstrings. `python docs/api.py` writes this page. For programs
 that run, see [examples](../examples). Some packages, each for one task, have public names of their own: `fathom.bench`,
-`fathom.metrics`, `fathom.probes`, `fathom.report`, `fathom.runs`, `fathom.synth`, `fathom.train`.
+`fathom.metrics`, `fathom.probes`, `fathom.report`, `fathom.results.runs`, `fathom.synth`, `fathom.train`.
 """
 SECTIONS = {
-    "Comparisons": ("records", "reading", "errors"),
-    "Judges": ("judges", "prompts"),
-    "Votes, verdicts and rationales": ("verdict", "rationale"),
-    "More votes, rankings and preferences": ("scaling", "rewards"),
+    "Comparisons": ("data", "errors"),
+    "Judges, votes and verdicts": ("judges", "prompts"),
+    "Rationales": ("rationale",),
+    "More votes, rankings and preferences": ("voting", "ranking"),
     "Engines": ("engines",),
     "Whole runs": ("settings", "judging", "metrics"),
 }
@@ -68,6 +68,8 @@ def _found(name: str, home: str) -> tuple[ast.stmt, str]:
             return node, cleandoc(ast.get_docstring(node) or "")
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
             return node, _text(body[index + 1 : index + 2])
+        if isinstance(node, ast.ImportFrom) and node.module and name in {alias.name for alias in node.names}:
+            return _found(name, node.module)
     raise LookupError(f"{home} defines no {name}")
 
 

@@ -13,7 +13,7 @@ from transformers import AutoTokenizer
 from trl import GRPOConfig, GRPOTrainer
 
 import fathom
-from fathom.mini import base
+from fathom.lab import base
 from fathom.train.rewards import JudgeReward
 
 

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import fathom
-from fathom.mini.teacher import Teacher
+from fathom.lab.teacher import Teacher
 from fathom.synth import Settings, synthesise, table, write
 
 

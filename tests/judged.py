@@ -9,11 +9,12 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from fathom.data.records import Comparison, Label
+from fathom.engines.usage import Usage
+from fathom.judges import Rule, Verdict, Vote
 from fathom.judging import ranking_row, verdict_row
+from fathom.ranking import Ranking
 from fathom.rationale import Rationale, Status, SubVerdict, Unit, render
-from fathom.records import Comparison, Label
-from fathom.scaling.ranking import Ranking
-from fathom.verdict import Rule, Usage, Verdict, Vote
 
 
 def vote(

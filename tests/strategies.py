@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from fathom.records import Comparison, Label, Message
+from fathom.data.records import Comparison, Label, Message
 
 TEXT = st.text(st.characters(codec="utf-8"))
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from fathom.cli import app
+from fathom.data.records import Comparison
 from fathom.errors import FathomError
-from fathom.judges import Voter
+from fathom.judges import Rule, Verdict, Vote, Voter, highest
 from fathom.rationale import Status
-from fathom.records import Comparison
-from fathom.scaling.adaptive import Adaptive, chance_of_another, overtakes, settled_after
-from fathom.scaling.votes import Counted, Repeated
-from fathom.verdict import Aggregate, Rule, Verdict, Vote, highest
+from fathom.settings import Aggregate
+from fathom.voting.adaptive import Adaptive, chance_of_another, overtakes, settled_after
+from fathom.voting.wrappers import Counted, Repeated
 
 PAIR = Comparison(id="pair", prompt="p", responses=("a", "b"))
 SUM = Rule(aggregate="sum")

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fathom.metrics.intervals import Interval
-from fathom.reproductions import adaptive_votes
-from fathom.reproductions.adaptive_votes import (
+from fathom.judges import Rule
+from fathom.lab.reproductions import adaptive_votes
+from fathom.lab.reproductions.adaptive_votes import (
     ALL,
     KINDS,
     MOST,
@@ -34,8 +34,8 @@ from fathom.reproductions.adaptive_votes import (
     simulated,
     spread_of_places,
 )
-from fathom.scaling.adaptive import settled_after
-from fathom.verdict import Rule
+from fathom.metrics.intervals import Interval
+from fathom.voting.adaptive import settled_after
 
 FREE = (1.0,) * len(KINDS)
 

@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from fathom import runs
 from fathom.cli import app
+from fathom.data.reading import read
+from fathom.data.records import Comparison, Label
+from fathom.judges import Rule
 from fathom.judging import verdict_row
 from fathom.metrics.agreement import cohen_kappa, fleiss_kappa
 from fathom.metrics.annotators import Agreement, People
 from fathom.metrics.intervals import Interval, wilson
 from fathom.rationale import Status
-from fathom.reading import read
-from fathom.records import Comparison, Label
-from fathom.scoring import score, summary
-from fathom.verdict import Rule
+from fathom.report.scoring import score, summary
+from fathom.results import runs
 from judged import as_json, row, swapped, vote, written
 
 TIE = Label(scores=(0.5, 0.5))

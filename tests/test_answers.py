@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fathom import answers
-from fathom.answers import Checked, Verifier
 from fathom.bench.reference_answers import final_answer
 from fathom.errors import FathomError
+from fathom.metrics import answers
+from fathom.metrics.answers import Checked, Verifier
 
 pytest.importorskip("math_verify", reason='needs pip install "fathom-rm[verify]"')
 
@@ -111,7 +111,7 @@ def test_no_process_is_left_after_closing() -> None:
 
 def test_the_parent_imports_no_sympy() -> None:
     code = (
-        "import sys; from fathom.answers import Verifier\n"
+        "import sys; from fathom.metrics.answers import Verifier\n"
         "with Verifier(workers=1) as v: assert v.check('4', '4').equal\n"
         "assert not {'sympy', 'math_verify'} & sys.modules.keys()"
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fathom.atomic import replacing
+from fathom.data.atomic import replacing
 
 
 def write_and_fail(path: Path) -> None:
@@ -31,7 +31,7 @@ def test_a_failure_leaves_what_was_there_and_nothing_beside_it(tmp_path: Path) -
 KILLED = """
 import sys
 from pathlib import Path
-from fathom.atomic import replacing
+from fathom.data.atomic import replacing
 with replacing(Path(sys.argv[1])) as file:
     print("writing", flush=True)
     sys.stdin.read()

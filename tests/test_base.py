@@ -10,11 +10,10 @@ import pytest
 
 from fathom.engines import Sampling
 from fathom.engines.local import LocalEngine
-from fathom.judges import verdicts
+from fathom.judges import Vote, verdicts
 from fathom.judges.mix import MixJudge, Style
-from fathom.mini import base, world
+from fathom.lab import base, world
 from fathom.rationale import render
-from fathom.verdict import Vote
 
 
 @pytest.fixture(scope="module")

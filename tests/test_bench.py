@@ -13,13 +13,12 @@ from typing import Any
 import pytest
 
 from fathom import bench
-from fathom.judges import Pattern, Voter
+from fathom.data.records import Comparison
+from fathom.judges import Pattern, Vote, Voter
 from fathom.judging import ranking_row, verdict_row
+from fathom.ranking import rank
 from fathom.rationale import Status
-from fathom.records import Comparison
-from fathom.scaling.ranking import rank
-from fathom.scaling.votes import Swapped
-from fathom.verdict import Vote
+from fathom.voting.wrappers import Swapped
 
 Row = dict[str, Any]
 Quality = Callable[[Comparison, int], float]

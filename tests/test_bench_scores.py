@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from fathom import bench
-from fathom.bench._rules import RULES, ruled
+from fathom.bench.rules import RULES, ruled
 from fathom.metrics.intervals import clustered_mean, wilson
 
 Row = dict[str, Any]

@@ -10,11 +10,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from fathom.cli import app
+from fathom.data.reading import read
 from fathom.errors import FathomError
+from fathom.judges import Rule
 from fathom.judging.winners import Winners
 from fathom.rationale import Status
-from fathom.reading import read
-from fathom.verdict import Rule
 from judged import ranked, row, swapped, vote, written
 
 WON = Rule()(swapped([0, 0]))

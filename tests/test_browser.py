@@ -13,14 +13,13 @@ from typing import Any
 
 import pytest
 
-from fathom import runs
-from fathom.judges import side_by_side
+from fathom.data.records import Comparison, Label
+from fathom.judges import Rule, Vote, side_by_side
 from fathom.judging import verdict_row
 from fathom.rationale import Rationale, Status, Unit
-from fathom.records import Comparison, Label
 from fathom.report import overview, viewer
 from fathom.report.evidence import gather
-from fathom.verdict import Rule, Vote
+from fathom.results import runs
 from judged import as_json, ranked, row, swapped, vote, written
 
 pytest.importorskip("playwright.sync_api", reason='needs pip install "fathom-rm[dev]"')

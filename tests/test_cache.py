@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 
 from fathom.engines import Completion, EngineError, FinishReason, Request, Sampling, TokenLogprob
 from fathom.engines.cache import CachedEngine, decode_completion, encode_completion, entries, request_key
+from fathom.engines.usage import Usage
 from fathom.errors import FathomError
-from fathom.verdict import Usage
 
 LOGPROBS = st.floats(max_value=0, allow_nan=False)
 

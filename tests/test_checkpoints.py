@@ -14,9 +14,9 @@ pytest.importorskip("peft", reason='needs pip install "fathom-rm[train]"')
 
 from huggingface_hub import constants
 
-from fathom.checkpoints import adapter_base, fingerprint
 from fathom.engines import Request, Sampling
 from fathom.engines.cache import CachedEngine
+from fathom.engines.checkpoints import adapter_base, fingerprint
 from fathom.engines.local import LocalEngine
 from fathom.errors import FathomError
 from tiny import make_checkpoint

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from fathom import bench, runs
+from fathom import bench
 from fathom.cli import app
 from fathom.engines.openai import OpenAIEngine
 from fathom.errors import FathomError
+from fathom.results import runs
 from serving import Server, chat, serving
 from test_bench import write_example
 

@@ -30,7 +30,7 @@ def test_without_a_folder_it_goes_into_one_of_its_name(
         went.append(out)
         yield "done"
 
-    monkeypatch.setattr("fathom.reproductions.mix_grm.reproduce", reproduce)
+    monkeypatch.setattr("fathom.lab.reproductions.mix_grm.reproduce", reproduce)
     done = CliRunner().invoke(app, ["reproduce", "mix-grm", *given], catch_exceptions=False)
     assert done.exit_code == 0
     assert went == [Path(out)]

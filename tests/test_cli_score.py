@@ -13,9 +13,9 @@ from typer.testing import CliRunner, Result
 from fathom import bench
 from fathom.cli import app
 from fathom.errors import FathomError
+from fathom.judges import Rule, Verdict, Vote
 from fathom.judging import verdict_row
 from fathom.rationale import Status
-from fathom.verdict import Rule, Verdict, Vote
 from judged import as_json, ranked, row, swapped, vote, written
 
 PAIRS = Path(__file__).parent.parent / "examples" / "pairs.jsonl"

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from fathom import exporting, runs
 from fathom.cli import app
+from fathom.data.reading import write_jsonl
+from fathom.data.sources import open_source
 from fathom.errors import FathomError
-from fathom.reading import write_jsonl
-from fathom.sources import open_source
+from fathom.results import export as exporting
+from fathom.results import runs
 
 pytest.importorskip("transformers", reason='needs pip install "fathom-rm[local]"')
 

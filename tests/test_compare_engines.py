@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from fathom.cli import app
-from fathom.comparing import cause, diverge
 from fathom.engines import Completion, FinishReason, TokenLogprob
+from fathom.engines.usage import Usage
 from fathom.errors import FathomError
-from fathom.verdict import Usage
+from fathom.judging.compare_engines import cause, diverge
 from serving import Answer, Call, Reply, Server, chat, serving
 
 A, B = "Final verdict: [[A]]", "Final verdict: [[B]]"
@@ -59,8 +59,8 @@ def pairs(tmp_path: Path) -> Path:
 
 def test_an_engine_agrees_with_itself(tmp_path: Path) -> None:
     pytest.importorskip("transformers", reason='needs pip install "fathom-rm[local]"')
-    from fathom.mini import world
-    from fathom.reading import write_jsonl
+    from fathom.data.reading import write_jsonl
+    from fathom.lab import world
 
     file, out = tmp_path / "pairs.jsonl", tmp_path / "differences.jsonl"
     write_jsonl(file, [item.comparison for item in world.items(4, seed=3)])

@@ -15,13 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fathom.data.records import Comparison, Label
 from fathom.errors import FathomError
+from fathom.judges import Rule, Vote
 from fathom.judging import verdict_row
 from fathom.metrics.comparing import compare, compare_all, holm, mcnemar
 from fathom.metrics.principles import principles
 from fathom.rationale import Rationale, Status, SubVerdict, Unit
-from fathom.records import Comparison, Label
-from fathom.verdict import Rule, Vote
 from judged import as_json, row, vote
 
 RIGHT, WRONG = 0, 1

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fathom.judges.spct import SPCTJudge
-from fathom.mini import criteria
-from fathom.mini.criteria import PRINCIPLES, Item, ideal, items, judgement, posterior
+from fathom.lab import criteria
+from fathom.lab.criteria import PRINCIPLES, Item, ideal, items, judgement, posterior
 from fathom.rationale import Status
 
 JUDGE = SPCTJudge(trained=True)

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fathom.data.records import Comparison
 from fathom.engines import Completion, Sampling, dialect
 from fathom.engines.openai import OpenAIEngine
 from fathom.engines.outcome import outcome
+from fathom.engines.usage import Usage
 from fathom.judges.mix import MixJudge
 from fathom.judges.yes_no import YesNoJudge
 from fathom.judging import rows
 from fathom.rationale import Status
-from fathom.records import Comparison
-from fathom.verdict import Usage
 from serving import Reply, chat, serving
 
 A = "The first is better.\n\nFinal verdict: [[A]]"

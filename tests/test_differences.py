@@ -11,18 +11,16 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from fathom.data.records import Comparison
 from fathom.engines import Completion, Request
 from fathom.errors import FathomError
-from fathom.judges import side_by_side
+from fathom.judges import Vote, difference_advantages, side_by_side
 from fathom.judges.think_rm import ThinkRMJudge
 from fathom.judges.verifier import VerifierJudge
+from fathom.ranking.best_of import best_of, scores_alone
+from fathom.ranking.differences import by_length, differences
 from fathom.rationale import Status
-from fathom.records import Comparison
-from fathom.rewards import difference_advantages
-from fathom.scaling.best_of import best_of, scores_alone
-from fathom.scaling.differences import by_length, differences
-from fathom.scaling.votes import Swapped
-from fathom.verdict import Vote
+from fathom.voting.wrappers import Swapped
 
 REWARDS = st.lists(st.integers(-50, 50).map(float), min_size=2, max_size=9)
 

@@ -30,13 +30,13 @@ import fathom
 from fathom import bench
 from fathom.cli._figures import VERDICTS
 from fathom.cli._options import fields_of
+from fathom.data.layouts import FIELDS
+from fathom.data.reading import as_mapping, read
 from fathom.engines.local import LocalEngine
 from fathom.engines.openai import OpenAIEngine
 from fathom.errors import FathomError
-from fathom.layouts import FIELDS
 from fathom.metrics.baselines import RULES
 from fathom.rationale import Status
-from fathom.reading import as_mapping, read
 from fathom.settings import JudgingSettings, SourceSettings, flag_of
 from serving import Reply, chat, serving
 
@@ -108,7 +108,7 @@ def test_every_command_of_a_page_for_newcomers_is_run(path: Path) -> None:
     assert shown == [command for block in shell for command in commands(block)] != []
 
 
-PUBLIC = {"bench", "metrics", "mini", "probes", "recipes", "report", "runs", "synth", "train"}
+PUBLIC = {"bench", "lab", "metrics", "probes", "report", "results", "synth", "train"}
 """The packages, one per task, from which pages and examples may import beside `fathom` itself."""
 
 
@@ -122,17 +122,15 @@ def test_pages_and_examples_use_public_names_only(path: Path) -> None:
     for program in programs:
         for name in names_in(ast.parse(textwrap.dedent(program))):
             first = name.split(".")[1]
-            assert first in {*fathom.__all__, *PUBLIC, *EXPORTED}, f"{name} is no public name"
+            assert first in {*fathom.__all__, *PUBLIC}, f"{name} is no public name"
             assert resolved(name)
     if path.suffix == ".md":  # names in the text, between backticks
         for name in re.findall(r"`(fathom(?:\.[A-Za-z_]\w*)+)(?:\([^`]*\))?`", FENCE.sub("", text)):
             assert name in NO_CODE or resolved(name), name
 
 
-EXPORTED = {"exporting"}
-"""Modules that pages import beside the packages."""
-NO_CODE = {"fathom.json", "fathom.benchmarks"}
-"""A file, and a group of entry points."""
+NO_CODE = {"fathom.json", "fathom.benchmarks", "fathom.reproductions"}
+"""A file, and groups of entry points."""
 
 
 def names_in(program: ast.Module) -> set[str]:

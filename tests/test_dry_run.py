@@ -16,7 +16,7 @@ from asking import COMMANDS, files, run, write_sources
 from fathom.cli import app
 from fathom.cli._options import fields_of
 from fathom.errors import IncompleteRunError
-from fathom.scaling.schedules import SCHEDULES, most_pairs
+from fathom.ranking.schedules import SCHEDULES, most_pairs
 from fathom.settings import BoundSettings, EngineSettings, flag_of
 from serving import Call, Reply, chat
 

@@ -254,7 +254,7 @@ PARTS = """
 import sys
 import time
 from pathlib import Path
-from fathom.atomic import replacing
+from fathom.data.atomic import replacing
 
 FOLDER = Path(sys.argv[1])
 
@@ -265,7 +265,7 @@ def work(number):
 
 if __name__ == "__main__":
     from fathom.cli._signals import end_as_interrupted
-    from fathom.reproductions._claims import side_by_side
+    from fathom.lab.reproductions._claims import side_by_side
 
     end_as_interrupted()
     try:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from fathom.answers import Verifier
-from fathom.answers._final import choice, final_answer, last_boxes
+from fathom.metrics.answers import Verifier
+from fathom.metrics.answers._final import choice, final_answer, last_boxes
 
 pytest.importorskip("math_verify", reason='needs pip install "fathom-rm[verify]"')
 

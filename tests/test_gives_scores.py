@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from fathom.data.records import Comparison
 from fathom.judges import find
 from fathom.rationale import Status
-from fathom.records import Comparison
 
 PAIR = Comparison(id="1", prompt="2 + 2?", responses=("4", "5"))
 

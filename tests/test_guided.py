@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fathom.data.records import Comparison
+from fathom.engines.usage import Usage
 from fathom.errors import FathomError
-from fathom.judges import Voter
+from fathom.judges import Rule, Vote, Voter
 from fathom.rationale import Status
-from fathom.records import Comparison
-from fathom.scaling.guided import Guided, chosen, number
-from fathom.scaling.votes import Counted
-from fathom.verdict import Rule, Usage, Vote
+from fathom.voting.meta import Guided, chosen, number
+from fathom.voting.wrappers import Counted
 
 COMPARISON = Comparison(id="c", prompt="q", responses=("a", "b"))
 

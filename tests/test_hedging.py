@@ -15,7 +15,7 @@ from fathom.engines import Request, Sampling
 from fathom.engines.hedging import FEWEST, MULTIPLE, REMEMBERED, SHARE, SHORTEST, Hedging
 from fathom.engines.metering import Metered, SpentError
 from fathom.engines.openai import OpenAIEngine
-from fathom.verdict import Usage
+from fathom.engines.usage import Usage
 from serving import HANG, Answer, Call, Reply, Server, chat, serving
 
 T = TypeVar("T")

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
+from fathom.data.records import Comparison
 from fathom.engines import TokenLogprob
-from fathom.judges import Judge, find
+from fathom.judges import Judge, Vote, find
 from fathom.judges._probabilities import chances
 from fathom.judges.libra import LibraJudge
 from fathom.judges.rm_r1 import RMR1Judge
@@ -22,8 +23,6 @@ from fathom.judges.think_rm import ThinkRMJudge
 from fathom.judges.verifier import VerifierJudge
 from fathom.judges.yes_no import YesNoJudge
 from fathom.rationale import Status
-from fathom.records import Comparison
-from fathom.verdict import Vote
 
 OK, MISSING, INVALID, TRUNCATED, CONTRADICTORY = (
     Status.OK,

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
+from fathom.data.records import Comparison
 from fathom.judges import find
 from fathom.rationale import Status, parse
-from fathom.records import Comparison
 
 PHRASES: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "phrases.yaml").read_text(encoding="utf-8"))
 VERDICTS = [

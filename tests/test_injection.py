@@ -25,13 +25,13 @@ from jinja2 import meta, nodes
 
 import fathom.judges
 from fathom import prompts
-from fathom.control import KNOWN, broken, pattern
+from fathom.data.reading import read
+from fathom.data.records import Comparison, Message
 from fathom.engines import ChatMessage
+from fathom.engines.control import KNOWN, broken, pattern
 from fathom.errors import FathomError
 from fathom.judges import Judge
 from fathom.rationale import Rationale, Status, Unit, parse, render
-from fathom.reading import read
-from fathom.records import Comparison, Message
 
 ROOT = Path(__file__).parent
 

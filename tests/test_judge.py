@@ -15,16 +15,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fathom.data.reading import read
+from fathom.data.records import Comparison, Label
 from fathom.engines import Completion, EngineError, Request, Sampling
+from fathom.engines.usage import Usage
 from fathom.errors import FathomError
 from fathom.judges import JUDGES, Voter, find, verdicts
 from fathom.judges.mix import MixJudge
 from fathom.judging import write_verdicts
 from fathom.rationale import Status
-from fathom.reading import read
-from fathom.records import Comparison, Label
-from fathom.scaling.votes import Repeated, Swapped
-from fathom.verdict import Usage
+from fathom.voting.wrappers import Repeated, Swapped
 
 PAIR = Comparison(id="1", prompt="Say hello.", responses=("Hello.", "Go away."), label=Label(best=0))
 

@@ -22,9 +22,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fathom.data.reading import as_mapping, read
+from fathom.data.records import Comparison
 from fathom.errors import FathomError
-from fathom.reading import as_mapping, read
-from fathom.records import Comparison
 from strategies import JSON
 
 Row = dict[str, Any]
@@ -302,7 +302,7 @@ def test_an_image_object_is_an_image_whatever_its_column_is_called() -> None:
 
 
 def test_columns_that_are_not_used_are_named_before_a_row_is_read_and_kept(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING, logger="fathom.reading"):
+    with caplog.at_level(logging.WARNING, logger="fathom.data.reading"):
         found = read([pair("A", source="exam", n=3, empty=None), pair("B", tools=["f"])])
     assert found.unused == ("source", "n", "tools")
     assert [record.getMessage() for record in caplog.records] == ["columns not used: source, n, tools"]
@@ -345,7 +345,7 @@ WINDOW = 20
 
 @pytest.fixture
 def window(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fathom.reading.WINDOW", WINDOW)
+    monkeypatch.setattr("fathom.data.reading.WINDOW", WINDOW)
 
 
 def stream(*late: Row, count: int = WINDOW) -> Any:

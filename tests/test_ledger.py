@@ -15,7 +15,7 @@ from fathom.engines import Completion, EngineError, Request
 from fathom.engines.cache import CachedEngine
 from fathom.engines.ledger import spent_by_all
 from fathom.engines.metering import Metered, Price
-from fathom.verdict import Usage
+from fathom.engines.usage import Usage
 from serving import Call, Reply, chat
 
 A = "Principle 1: Accuracy\nJudgment: Response A is right, Response B is not.\nVerdict: A\n\nFinal verdict: [[A]]"

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from fathom.checkpoints import fingerprint
 from fathom.cli import app
 from fathom.engines import Completion, EngineError, Request, Sampling
+from fathom.engines.checkpoints import fingerprint
 from fathom.engines.decoding import draw
 from fathom.engines.local import LocalEngine, encode_chat
 from fathom.engines.scoring import Scorer

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from torch.nn.functional import cosine_similarity
 
-from fathom.mini import sums
-from fathom.mini.verifiers import ARMS, TRUTHS, Measured, Settings, responses
+from fathom.lab import sums
+from fathom.lab.reproductions import master_keys
+from fathom.lab.verifiers import ARMS, TRUTHS, Measured, Settings, responses
 from fathom.probes.keys import keys
-from fathom.reproductions import master_keys
 
 NEAR, FAR = master_keys.NEAR, "signs"
 TRUE = {  # errors of the plain verifier, of the one with truncated negatives, and of that which saw nothing short

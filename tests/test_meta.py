@@ -22,9 +22,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
 
 from fathom.cli import app
+from fathom.data.records import Comparison, Label
 from fathom.engines import scoring
 from fathom.engines.scoring import Scorer, encode_turn
 from fathom.errors import FathomError
+from fathom.judges import Rule, Vote
 from fathom.judges.mix import MixJudge
 from fathom.judges.s2j import S2JJudge
 from fathom.judges.spct import SPCTJudge
@@ -32,12 +34,10 @@ from fathom.judges.yes_no import YesNoJudge
 from fathom.judging import as_trained, meta_reward_model, verdict_row
 from fathom.judging.choice import described
 from fathom.rationale import Status
-from fathom.records import Comparison, Label
-from fathom.scaling.guided import Guided
-from fathom.scaling.votes import Repeated, Shuffled
 from fathom.train import meta, preview, sft, trainers
 from fathom.train.recipe import MetaRecipe, SFTRecipe
-from fathom.verdict import Rule, Vote
+from fathom.voting.meta import Guided
+from fathom.voting.wrappers import Repeated, Shuffled
 from tiny import make_checkpoint, make_parrot
 
 JUDGE = SPCTJudge(trained=True)

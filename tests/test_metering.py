@@ -10,8 +10,8 @@ import pytest
 from fathom.engines import Completion, EngineError, Request
 from fathom.engines.cache import CachedEngine
 from fathom.engines.metering import Metered, Price, SpentError, prices
+from fathom.engines.usage import Usage
 from fathom.errors import FathomError
-from fathom.verdict import Usage
 
 
 class Ten:

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from fathom.errors import FathomError
-from fathom.mini.arms import ARMS, STAGES, Arm, Measured, Settings, Stage, recipes_used
-from fathom.reproductions import mix_grm
-from fathom.reproductions._claims import claim_folder
+from fathom.lab.arms import ARMS, STAGES, Arm, Measured, Settings, Stage, recipes_used
+from fathom.lab.reproductions import mix_grm
+from fathom.lab.reproductions._claims import claim_folder
 
 TRUE = {  # accuracy on preference, on correctness, share of fitting structures
     ("base", "sft"): (0.75, 0.62, 0.0),

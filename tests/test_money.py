@@ -18,16 +18,16 @@ import pytest
 from typer.testing import CliRunner
 
 from fathom.cli import app
+from fathom.data.records import Comparison
 from fathom.engines import Completion, EngineError, IncompleteAnswerError, Request, RunStoppedError, Sampling
 from fathom.engines.cache import CachedEngine, entries
 from fathom.engines.metering import Metered, Price, SpentError
 from fathom.engines.openai import OpenAIEngine
+from fathom.engines.usage import Usage
 from fathom.errors import FathomError
 from fathom.judges.mix import MixJudge
 from fathom.judging import rows
-from fathom.records import Comparison
-from fathom.scaling.votes import Repeated, Swapped
-from fathom.verdict import Usage
+from fathom.voting.wrappers import Repeated, Swapped
 from serving import HANG, Call, Reply, Server, chat, serving
 
 A = "The first one answers the question and the other one does not.\n\nFinal verdict: [[A]]"

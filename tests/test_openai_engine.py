@@ -20,18 +20,19 @@ from typer.testing import CliRunner
 
 from fathom import engines
 from fathom.cli import app
+from fathom.data.records import Comparison
 from fathom.engines import Completion, EngineError, Request, Sampling, TokenLogprob, dialect
 from fathom.engines.cache import CachedEngine
 from fathom.engines.failures import HINTS
 from fathom.engines.limits import START, Limit, backoff, retry_after
 from fathom.engines.metering import Metered
 from fathom.engines.openai import OpenAIEngine
+from fathom.engines.usage import Usage
 from fathom.errors import FathomError, IncompleteRunError
+from fathom.judges import Vote
 from fathom.judges.mix import MixJudge
 from fathom.judging import rows
 from fathom.rationale import Status
-from fathom.records import Comparison
-from fathom.verdict import Usage, Vote
 from serving import HANG, Answer, Call, Reply, Seeded, Server, chat, serving, stats
 
 T = TypeVar("T")

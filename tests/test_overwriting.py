@@ -28,7 +28,7 @@ from fathom import bench
 from fathom.cli import app
 from fathom.cli._verb import WRITTEN
 from fathom.errors import FathomError, RunInterruptedError
-from fathom.outputs import Outputs, claimed
+from fathom.results.outputs import Outputs, claimed
 from judged import row, swapped, written
 from serving import chat
 from test_bench import write_example
@@ -485,8 +485,7 @@ def test_a_model_is_not_trained_into_a_folder_of_others(folder: Path) -> None:
 
 @pytest.mark.usefixtures("trl")
 def test_a_model_is_replaced_by_the_same_recipe_on_the_same_data_alone(folder: Path) -> None:
-    from fathom import recipes
-    from fathom.train import trainers
+    from fathom.train import recipes, trainers
     from fathom.train.recipe import SFTRecipe, load
 
     train(folder)
@@ -526,7 +525,7 @@ def test_an_interrupted_experiment_goes_on_and_its_edited_page_is_kept(
         yield "one"
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("fathom.reproductions.mix_grm.reproduce", reproduce)
+    monkeypatch.setattr("fathom.lab.reproductions.mix_grm.reproduce", reproduce)
     arguments = ["reproduce", "mix-grm", "--out", f"{folder}/out"]
     for _ in range(2):
         assert isinstance(CliRunner().invoke(app, arguments).exception, RunInterruptedError)

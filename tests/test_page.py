@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fathom.mini.demo import SETTINGS
+from fathom.lab.demo import SETTINGS
 from fathom.report.page import html, markdown
 from fathom.synth.result import Accuracy
 
@@ -31,6 +31,6 @@ def test_the_demo_tells_accuracies_as_numbers_with_their_intervals() -> None:
     # wilson(3, 4) is 0.750 [0.301, 0.954]
     rows = [Accuracy("sampled", None, correct=3, readable=4, labelled=5), Accuracy("depth", None, 0, 0, 5)]
     values = {"rows": {"sft": {}, "rlvr": {}}, "examples": [], "settings": SETTINGS}
-    page = markdown("fathom.mini", "demo.md.jinja", accuracy=[row.summary() for row in rows], **values)
+    page = markdown("fathom.lab", "demo.md.jinja", accuracy=[row.summary() for row in rows], **values)
     assert "| sampled | all | 0.750 [0.301, 0.954] | 4 of 5 |" in page
     assert "| depth | all |  | 0 of 5 |" in page

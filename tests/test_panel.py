@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from fathom import runs
 from fathom.cli import app
+from fathom.data.records import Comparison, Label
+from fathom.engines.usage import Usage
 from fathom.errors import FathomError
-from fathom.judges import Pattern, Voter
+from fathom.judges import Pattern, Rule, Verdict, Vote, Voter
 from fathom.judging import verdict_row
 from fathom.judging.panels import combine
 from fathom.rationale import Status
-from fathom.records import Comparison, Label
-from fathom.scaling.panel import Panel
-from fathom.scoring import score
-from fathom.verdict import Rule, Usage, Verdict, Vote
+from fathom.report.scoring import score
+from fathom.results import runs
+from fathom.voting.panel import Panel
 from judged import as_json, row, swapped, vote, written
 
 

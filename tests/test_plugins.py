@@ -13,8 +13,8 @@ import pytest
 from fathom import bench, judges, probes
 from fathom.errors import FathomError
 from fathom.judging import as_trained
+from fathom.lab.reproductions import REPRODUCTIONS
 from fathom.plugins import Kind
-from fathom.reproductions import REPRODUCTIONS
 
 LONGER = '''
 """Prefers the response that the model calls longer."""
@@ -104,7 +104,7 @@ def test_benchmarks_probes_and_reproductions_are_found_in_the_same_way(tmp_path:
     path.write_text("from fathom.bench.rm_bench import BENCHMARK\nfrom fathom.probes.length import PROBE\n")
     assert bench.find(str(path)) is bench.find("rm-bench") is bench.find("rm_bench")
     assert probes.find(str(path)) is probes.find("length") is probes.find("fathom.probes.length:PROBE")
-    assert REPRODUCTIONS.find("mix-grm").__name__ == "fathom.reproductions.mix_grm"
+    assert REPRODUCTIONS.find("mix-grm").__name__ == "fathom.lab.reproductions.mix_grm"
     with pytest.raises(FathomError, match=r"expected a fathom\.probes\.Probe"):
         probes.find(f"{path}:BENCHMARK")
 

@@ -12,14 +12,13 @@ from typing import Any
 import pytest
 
 from fathom import judges
+from fathom.data.records import Comparison, Label
 from fathom.engines import Completion, Request, TokenLogprob
-from fathom.judges import DEFAULT_RULES, Judge, find
+from fathom.judges import DEFAULT_RULES, Judge, Rule, find
 from fathom.judging import verdict_row
-from fathom.records import Comparison, Label
-from fathom.scaling.ranking import rank
-from fathom.scaling.recorded import recorded
-from fathom.scaling.votes import Repeated
-from fathom.verdict import Rule
+from fathom.ranking import rank
+from fathom.voting.recorded import recorded
+from fathom.voting.wrappers import Repeated
 
 
 def steps(first_wrong: int) -> str:

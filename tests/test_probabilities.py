@@ -17,17 +17,16 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from fathom.cli import app
+from fathom.data.records import Comparison
 from fathom.engines import ChatMessage, Completion, Sampling, TokenLogprob
 from fathom.engines.openai import OpenAIEngine
 from fathom.engines.scripted import ScriptedEngine
 from fathom.errors import FathomError
-from fathom.judges import Judge, find
+from fathom.judges import Judge, Rule, Vote, find
 from fathom.judges._probabilities import chances
 from fathom.judges.mix import MixJudge
 from fathom.rationale import Status
-from fathom.records import Comparison
-from fathom.scaling.votes import Counted, Repeated, Swapped
-from fathom.verdict import Rule, Vote
+from fathom.voting.wrappers import Counted, Repeated, Swapped
 from serving import Reply, chat, serving
 from test_hostile import rows
 
@@ -276,7 +275,7 @@ def test_votes_without_probabilities_are_invalid_where_these_are_counted_and_say
 
 def test_a_sampled_verdict_is_as_frequent_as_its_probability_says(mini_judge: Judge) -> None:
     """The small model, its last layer turned down until it is unsure of what it saw."""
-    from fathom.mini import world
+    from fathom.lab import world
 
     items = [item.comparison for item in world.items(30, seed=5)]
     votes = [vote for _, verdict in Repeated(mini_judge, 12).run(items) for vote in verdict.votes]
@@ -293,7 +292,7 @@ def test_a_sampled_verdict_is_as_frequent_as_its_probability_says(mini_judge: Ju
 @pytest.fixture
 def mini_judge() -> Judge:
     pytest.importorskip("transformers", reason='needs pip install "fathom-rm[local]"')
-    from fathom.checkpoints import located
+    from fathom.engines.checkpoints import located
     from fathom.engines.local import LocalEngine
     from fathom.judging import as_trained
 
@@ -318,7 +317,7 @@ def test_fathom_judge_asks_for_what_the_rule_counts(mini_pairs: Path) -> None:
 @pytest.fixture
 def mini_pairs(tmp_path: Path) -> Path:
     pytest.importorskip("transformers", reason='needs pip install "fathom-rm[local]"')
-    from fathom.mini import world
+    from fathom.lab import world
 
     lines = [
         json.dumps({"prompt": item.comparison.prompt_text, "responses": item.comparison.responses})

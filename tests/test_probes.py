@@ -22,21 +22,21 @@ from pydantic_core import to_json
 from typer.testing import CliRunner
 
 import judged
-from fathom import probes, runs
+from fathom import probes
 from fathom.cli import app
+from fathom.data.records import Comparison, Label
 from fathom.errors import FathomError
-from fathom.judges import Voter, side_by_side
+from fathom.judges import Vote, Voter, side_by_side
 from fathom.judging import verdict_row
-from fathom.probes import Measure, _card
+from fathom.probes import Measure, reliability_card
 from fathom.probes._measures import items
 from fathom.probes.injection import texts
 from fathom.probes.keys import keys
 from fathom.probes.length import padded
 from fathom.probes.markdown import bare, dressed
 from fathom.rationale import Status
-from fathom.records import Comparison, Label
-from fathom.scaling.votes import Swapped
-from fathom.verdict import Vote
+from fathom.results import runs
+from fathom.voting.wrappers import Swapped
 from serving import chat, serving
 from strategies import comparisons
 
@@ -405,7 +405,7 @@ def test_the_command_writes_a_card_that_its_rows_give_again_and_asks_nothing_twi
     assert first == both > 6 * 2 * 20 - 60
     assert (out / "card.json").read_bytes() == (tmp_path / "first.json").read_bytes()
     card = json.loads((out / "card.json").read_text())
-    assert card == json.loads(json.dumps(_card.as_json(runs.open(out / "rows.jsonl"))))
+    assert card == json.loads(json.dumps(reliability_card.as_json(runs.open(out / "rows.jsonl"))))
     assert sorted(card["probes"]) == probes.names()
     told = {(name, each["name"]): each["mean"] for name, one in card["probes"].items() for each in one["measures"]}
     assert told["baseline", "accuracy"] == 0.5

@@ -11,7 +11,7 @@ import pytest
 
 import fathom
 from fathom.errors import FathomError
-from fathom.provenance import provenance, write_json
+from fathom.results.provenance import provenance, write_json
 
 
 def test_it_tells_configuration_versions_and_what_was_read(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_an_input_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 
 
 def test_no_heavy_library_is_imported_for_its_version() -> None:
-    code = "import sys, fathom.provenance as p; p.provenance({}, []); sys.exit('torch' in sys.modules)"
+    code = "import sys, fathom.results.provenance as p; p.provenance({}, []); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

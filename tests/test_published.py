@@ -16,10 +16,7 @@ import pytest
 
 from fathom.bench import judgebench as judgebench_bench
 from fathom.bench import llmbar as llmbar_bench
-from fathom.errors import FathomError
-from fathom.judges.arena_hard import ArenaHardJudge
-from fathom.judges.prometheus import PrometheusJudge
-from fathom.published import (
+from fathom.bench.published import (
     Figure,
     alpaca_eval,
     figures,
@@ -34,8 +31,11 @@ from fathom.published import (
     rm_r1,
     wildbench,
 )
-from fathom.published._page import page
-from fathom.published._transcripts import compared, lines, official
+from fathom.bench.published._page import page
+from fathom.bench.published._transcripts import compared, lines, official
+from fathom.errors import FathomError
+from fathom.judges.arena_hard import ArenaHardJudge
+from fathom.judges.prometheus import PrometheusJudge
 from fathom.rationale import Status
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
@@ -86,7 +86,7 @@ def test_no_published_figure_is_passed_over() -> None:
 
 def test_the_page_is_what_the_command_writes() -> None:
     assert PAGE.read_text(encoding="utf-8") == page(found(data())), (
-        "write it anew: python -m fathom.published --data $FATHOM_DATA --out docs/benchmarks.md"
+        "write it anew: python -m fathom.bench.published --data $FATHOM_DATA --out docs/benchmarks.md"
     )
 
 
@@ -105,7 +105,7 @@ def test_the_command_writes_the_page_and_fails_where_a_figure_differs(tmp_path: 
     out = tmp_path / "benchmarks.md"
     every = tmp_path / "figures.jsonl"
     where = ["--data", str(tmp_path), "--out", str(out), "--lines", str(every)]
-    command = [sys.executable, "-m", "fathom.published", *where]
+    command = [sys.executable, "-m", "fathom.bench.published", *where]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "WildBench, model, by judge, v2.0625, score: 6.0 was published, 7.0 is ours" in done.stderr

@@ -11,15 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fathom.data.records import Comparison
 from fathom.engines import Completion, Sampling, TokenLogprob
 from fathom.errors import FathomError
-from fathom.judges import Judge, find
+from fathom.judges import Judge, Rule, Vote, find
 from fathom.judges.alpaca_eval import AlpacaEvalJudge
 from fathom.judges.arena_hard import ArenaHardJudge
 from fathom.judges.mr_gsm8k import first_error, step_score
 from fathom.rationale import Status
-from fathom.records import Comparison
-from fathom.verdict import Rule, Vote
 
 OK, MISSING, TRUNCATED = Status.OK, Status.MISSING, Status.TRUNCATED
 CONTRADICTORY, INVALID = Status.CONTRADICTORY, Status.INVALID

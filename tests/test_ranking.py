@@ -14,18 +14,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fathom.data.records import Comparison, Label
+from fathom.engines.usage import Usage
 from fathom.errors import FathomError
-from fathom.judges import Voter
+from fathom.judges import Rule, Vote, Voter
 from fathom.judging import preference_row
 from fathom.metrics.rankings import kendall_tau
+from fathom.ranking import Ranking, Votes, rank, share
+from fathom.ranking.preferences import Preference, preference
+from fathom.ranking.reducers import PRIOR, REDUCERS, Reducer, Scores, bradley_terry, wins
+from fathom.ranking.schedules import SCHEDULES, Outcomes, Pair, Schedule, round_robin
 from fathom.rationale import Status
-from fathom.records import Comparison, Label
-from fathom.scaling.preferences import Preference, preference
-from fathom.scaling.ranking import Ranking, Votes, rank, share
-from fathom.scaling.schedules import SCHEDULES, Outcomes, Pair, Schedule, round_robin
-from fathom.scaling.scores import PRIOR, REDUCERS, Reducer, Scores, bradley_terry, wins
-from fathom.scaling.votes import Swapped
-from fathom.verdict import Rule, Usage, Vote
+from fathom.voting.wrappers import Swapped
 
 MISSING = "missing"
 

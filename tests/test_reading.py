@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import judged
+from fathom.data.reading import as_mapping, read, write_jsonl
+from fathom.data.records import Comparison, Label, Message, placement
 from fathom.errors import FathomError
-from fathom.reading import as_mapping, read, write_jsonl
-from fathom.records import Comparison, Label, Message, placement
 from strategies import JSON, TEXT, comparisons
 
 PAIR = {"prompt": "2 + 2?", "response_a": "4", "response_b": "5", "label": "A"}

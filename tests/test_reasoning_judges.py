@@ -19,10 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fathom.judges
+from fathom.data.records import Comparison, Label
 from fathom.engines import Completion, Request, Sampling, TokenLogprob
 from fathom.errors import FathomError
-from fathom.judges import Judge, find
-from fathom.judges._degenerate import degenerate, holds
+from fathom.judges import Judge, Vote, degenerate, find, holds
 from fathom.judges.libra import LibraJudge
 from fathom.judges.rm_r1 import RMR1Judge
 from fathom.judges.s2j import S2JJudge
@@ -33,9 +33,7 @@ from fathom.judges.yes_no import YesNoJudge
 from fathom.judging import rows, verdict_row
 from fathom.metrics.verdicts import tally
 from fathom.rationale import Status
-from fathom.records import Comparison, Label
-from fathom.scaling.votes import Repeated, Swapped
-from fathom.verdict import Vote
+from fathom.voting.wrappers import Repeated, Swapped
 from judged import as_json
 
 OK, MISSING, INVALID, TRUNCATED, CONTRADICTORY = (
@@ -644,7 +642,7 @@ def test_a_self_score_is_paid_nothing() -> None:
 
 def test_the_local_engine_gives_both_masses(tmp_path: Path) -> None:
     from fathom.engines.local import LocalEngine
-    from fathom.mini import base
+    from fathom.lab import base
 
     words = base.word_level(["YES", "NO"], ["YES", "NO", "a"], r"[\s\S]")  # nine words: all are among the likeliest
     votes = []

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 pytest.importorskip("trl", reason='needs pip install "fathom-rm[train]"')
 
-from fathom import recipes
 from fathom.errors import FathomError
+from fathom.train import recipes
 from fathom.train.recipe import MetaRecipe, Recipe, RLVRRecipe, SFTRecipe, load
 
 SHIPPED = sorted(Path(recipes.__file__).parent.glob("*.yaml"))

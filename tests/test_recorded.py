@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import pytest
 
+from fathom.data.records import Comparison
 from fathom.engines import Completion, Request
 from fathom.judges.arena_hard import ArenaHardJudge
 from fathom.judges.wildbench import WildBenchJudge
 from fathom.rationale import Status
-from fathom.records import Comparison
-from fathom.scaling.recorded import recorded
-from fathom.scaling.votes import Swapped
+from fathom.voting.recorded import recorded
+from fathom.voting.wrappers import Swapped
 
 PAIR = Comparison(id="1", prompt="Name a prime.", responses=("seven", "nine"))
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from fathom.records import Comparison, Label, Message, placement
+from fathom.data.records import Comparison, Label, Message, placement
 from strategies import comparisons
 
 

@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from fathom import runs
 from fathom.cli import app
+from fathom.data.reading import read
+from fathom.data.records import Comparison, Label
 from fathom.engines import Completion, EngineError, Request
 from fathom.errors import FathomError, IncompleteRunError
 from fathom.judges.mix import MixJudge
 from fathom.judges.spct import SPCTJudge
-from fathom.reading import read
-from fathom.records import Comparison, Label
+from fathom.results import runs
 from fathom.synth import rejection
 from fathom.synth.rejection import Result, Settings
 from fathom.train import meta

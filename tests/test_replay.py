@@ -16,8 +16,8 @@ from fathom.cli import app
 from fathom.engines import Completion, EngineError, Request, Sampling
 from fathom.engines.cache import CachedEngine
 from fathom.engines.replay import ReplayEngine
+from fathom.engines.usage import Usage
 from fathom.errors import FathomError
-from fathom.verdict import Usage
 
 PAIRS = Path(__file__).parent.parent / "examples" / "pairs.jsonl"
 

@@ -14,17 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from fathom import runs
 from fathom.cli import app
+from fathom.data.records import Label
 from fathom.errors import FathomError
+from fathom.judges import Rule, Vote
 from fathom.metrics.intervals import Interval, wilson
 from fathom.metrics.votes import curve
 from fathom.rationale import Status
-from fathom.records import Label
 from fathom.report import cards, charts, overview
 from fathom.report.evidence import gather, names
-from fathom.scoring import score
-from fathom.verdict import Rule, Vote
+from fathom.report.scoring import score
+from fathom.results import runs
 from judged import ranked, row, swapped, vote, written
 
 ATTACK = "</style></title><script>alert(1)</script><img src=x onerror=alert(1)>"

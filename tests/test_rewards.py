@@ -13,15 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fathom.data.records import Comparison, Domain, Label
 from fathom.engines import Completion, TokenLogprob
-from fathom.judges import Judge
+from fathom.judges import Judge, Vote, solving_reward, strength_reward, verdict_reward
 from fathom.judges.mix import MixJudge
 from fathom.judges.yes_no import YesNoJudge
 from fathom.rationale import Rationale, Status, Unit, render
-from fathom.records import Comparison, Domain, Label
-from fathom.rewards import solving_reward, strength_reward, verdict_reward
 from fathom.train.rewards import JudgeReward
-from fathom.verdict import Vote
 
 JUDGE = MixJudge(trained=True)
 

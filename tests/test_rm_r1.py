@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from fathom.judges.rm_r1 import RMR1Judge
-from fathom.mini import rm_r1, world
-from fathom.mini.arms import Measured, Settings
+from fathom.lab import rm_r1, world
+from fathom.lab.arms import Measured, Settings
+from fathom.lab.reproductions import rm_r1 as reproduction
 from fathom.rationale import Status
-from fathom.reproductions import rm_r1 as reproduction
 
 ITEMS = world.items(40, seed=3)
 TRUE = {  # accuracy on preference, on correctness

@@ -10,9 +10,9 @@ import pyarrow.parquet
 import pytest
 from typer.testing import CliRunner
 
-from fathom import runs
 from fathom.cli import app
 from fathom.errors import FathomError
+from fathom.results import runs
 from judged import row, swapped
 
 pytest.importorskip("transformers", reason='needs pip install "fathom-rm[local]"')

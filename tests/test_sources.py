@@ -16,11 +16,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fathom.data.reading import read, write_jsonl
+from fathom.data.records import Comparison
+from fathom.data.sources import for_sheet, from_sheet, open_source
 from fathom.errors import FathomError
-from fathom.exporting import export
-from fathom.reading import read, write_jsonl
-from fathom.records import Comparison
-from fathom.sources import for_sheet, from_sheet, open_source
+from fathom.results.export import export
 from strategies import TEXT, comparisons
 
 Row = dict[str, Any]

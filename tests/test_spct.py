@@ -10,14 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fathom.data.records import Comparison, Label
 from fathom.engines import Completion, Request
-from fathom.judges import find
+from fathom.judges import Vote, find
 from fathom.judges.spct import SPCTJudge
+from fathom.ranking import rank
 from fathom.rationale import Status
-from fathom.records import Comparison, Label
-from fathom.scaling.ranking import rank
-from fathom.scaling.votes import Repeated, Shuffled
-from fathom.verdict import Vote
+from fathom.voting.wrappers import Repeated, Shuffled
 
 
 def comparison(n: int, label: Label | None = None) -> Comparison:

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from fathom.errors import FathomError
-from fathom.mini import criteria
-from fathom.mini.spct import Measured, Settings, greedy, one, recipes_used, voted
-from fathom.reproductions import _voting, meta_voting, spct
-from fathom.reproductions._voting import MAJORITY, SUM, Runs
-from fathom.verdict import Rule
+from fathom.judges import Rule
+from fathom.lab import criteria
+from fathom.lab.reproductions import _voting, meta_voting, spct
+from fathom.lab.reproductions._voting import MAJORITY, SUM, Runs
+from fathom.lab.spct import Measured, Settings, greedy, one, recipes_used, voted
 
 RIGHT, WRONG = [9.0, 1.0], [1.0, 9.0]
 

@@ -15,12 +15,11 @@ pytest.importorskip("trl", reason='needs pip install "fathom-rm[train]"')
 
 from typer.testing import CliRunner
 
-from fathom import recipes
 from fathom.cli import app
+from fathom.data.records import Comparison, Label
 from fathom.errors import FathomError
 from fathom.judges.spct import SPCTJudge
-from fathom.records import Comparison, Label
-from fathom.train import preview, rlvr, sft
+from fathom.train import preview, recipes, rlvr, sft
 from fathom.train.recipe import RLVRRecipe, SFTRecipe
 from tiny import make_checkpoint, make_parrot
 

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from fathom.cli import app
+from fathom.data.reading import write_jsonl
+from fathom.data.records import Comparison
 from fathom.engines import Completion, Engine, EngineError, Request
 from fathom.engines.cache import CachedEngine
 from fathom.errors import FathomError, RunInterruptedError
-from fathom.mini import base, world
-from fathom.mini.teacher import Teacher
+from fathom.lab import base, world
+from fathom.lab.teacher import Teacher
 from fathom.rationale import Rationale, Unit, parse, render
-from fathom.reading import write_jsonl
-from fathom.records import Comparison
 from fathom.synth import Result, Settings, merge, synthesise, write
 from fathom.synth.merging import (
     grouped,

@@ -15,18 +15,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fathom.data.records import Comparison, Label
+from fathom.engines.usage import Usage
 from fathom.errors import FathomError
-from fathom.judges import Voter
+from fathom.judges import Rule, Vote, Voter
 from fathom.judging import verdict_row
 from fathom.metrics.calibration import Calibration
-from fathom.metrics.rows import tokens, usage
 from fathom.metrics.separation import auc
 from fathom.metrics.verdicts import Tally, summary, tally
 from fathom.metrics.votes import curve, curves, first
 from fathom.rationale import Status
-from fathom.records import Comparison, Label
-from fathom.scaling.votes import Repeated, Swapped
-from fathom.verdict import Rule, Usage, Vote
+from fathom.results.rows import tokens, usage
+from fathom.voting.wrappers import Repeated, Swapped
 from judged import as_json, row, swapped, vote
 
 MISSING = Status.MISSING

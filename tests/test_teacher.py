@@ -10,12 +10,12 @@ from typing import get_args
 import pytest
 
 from fathom import engines, prompts
+from fathom.data.records import Comparison
 from fathom.engines import EngineError, Request, Sampling
 from fathom.judges.mix import MixJudge, Style
-from fathom.mini import world
-from fathom.mini.teacher import Teacher
+from fathom.lab import world
+from fathom.lab.teacher import Teacher
 from fathom.rationale import parse, render
-from fathom.records import Comparison
 from fathom.synth.merging import plain
 
 ITEMS = world.items(40, seed=1)

@@ -21,14 +21,13 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
-from fathom import recipes
+from fathom.data.records import Comparison, Label
 from fathom.engines import Sampling
 from fathom.engines.local import LocalEngine, encode_chat
 from fathom.errors import FathomError, RunInterruptedError
 from fathom.judges.mix import MixJudge
 from fathom.rationale import Rationale, Unit, render
-from fathom.records import Comparison, Label
-from fathom.train import preview, rlvr, sft
+from fathom.train import preview, recipes, rlvr, sft
 from fathom.train.recipe import RLVRRecipe, SFTRecipe, load
 from tiny import ASSISTANT, BEGIN, CHAT_TEMPLATE, END, make_checkpoint
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from fathom import runs
 from fathom.cli import app
+from fathom.data.records import Comparison, Label
 from fathom.engines import Completion
 from fathom.errors import FathomError
 from fathom.judges.arena_hard import ArenaHardJudge
@@ -19,7 +19,7 @@ from fathom.judges.llmbar_rating import LLMBarRatingJudge
 from fathom.judges.rewardbench import RewardBenchJudge
 from fathom.judging.transcripts import Fields, Transcript, TranscriptReader, read_transcripts
 from fathom.metrics.comparing import compare
-from fathom.records import Comparison, Label
+from fathom.results import runs
 from judged import row, vote, written
 
 A, B, NONE = "So: [[A]]", "So: [[B]]", "I cannot say."

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fathom.judges import Rule, Vote
 from fathom.rationale import Status
-from fathom.verdict import Rule, Vote
 
 UNREADABLE = [status for status in Status if status is not Status.OK]
 

@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from fathom.answers import checking
 from fathom.cli import app
+from fathom.data.records import Comparison, Label
 from fathom.errors import FathomError
 from fathom.judges import Judge, find
 from fathom.judges.s2j import S2JJudge
 from fathom.judges.verifier import VerifierJudge
-from fathom.mini import sums
+from fathom.lab import sums
+from fathom.metrics.answers import checking
 from fathom.probes.keys import keys
-from fathom.records import Comparison, Label
 from fathom.synth import verifying
 from fathom.synth.merging import plain
 

@@ -18,14 +18,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from fathom import runs
 from fathom.cli import app
 from fathom.errors import FathomError
+from fathom.judges import Rule
 from fathom.rationale import Status
 from fathom.report import viewer
 from fathom.report.embedding import packed, unpacked
 from fathom.report.facts import facts
-from fathom.verdict import Rule
+from fathom.results import runs
 from judged import ranked, row, swapped, vote, written
 
 ATTACK = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"

@@ -12,16 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fathom.data.records import Comparison
 from fathom.engines import ChatMessage, Completion, EngineError, Request
 from fathom.engines.cache import CachedEngine
+from fathom.engines.usage import Usage
 from fathom.errors import FathomError
-from fathom.judges import Judge, Pattern
+from fathom.judges import Judge, Pattern, Rule, Vote
 from fathom.judges.mix import MixJudge
+from fathom.ranking import rank
 from fathom.rationale import Status
-from fathom.records import Comparison
-from fathom.scaling.ranking import rank
-from fathom.scaling.votes import Counted, Repeated, Shuffled
-from fathom.verdict import Rule, Usage, Vote
+from fathom.voting.wrappers import Counted, Repeated, Shuffled
 
 
 @dataclass

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fathom.data.records import Label
 from fathom.judges.mix import MixJudge
-from fathom.mini import world
+from fathom.lab import world
 from fathom.rationale import Status, parse, render
-from fathom.records import Label
 
 STYLES = ("vanilla", "breadth", "depth")
 ITEMS = world.items(3000, seed=11, prefix="test")

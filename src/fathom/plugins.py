@@ -17,9 +17,11 @@ import hashlib
 import importlib
 import importlib.util
 import pkgutil
+import re
 import sys
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -35,7 +37,7 @@ class Kind:
     noun: str
     """What one is called in messages."""
     package: str
-    """The package whose files each hold one. Files whose names start with `_` hold none."""
+    """The package whose files each hold one; a file that does not bind `attribute`, or `_name.py`, holds none."""
     group: str
     """The group of entry points in which other packages declare theirs, such as `fathom.judges`."""
     attribute: str | None = None
@@ -67,7 +69,8 @@ class Kind:
 
     def _shipped(self) -> list[str]:
         path = importlib.import_module(self.package).__path__
-        return [module.name for module in pkgutil.iter_modules(path) if not module.name.startswith("_")]
+        found = [each.name for each in pkgutil.iter_modules(path) if not each.ispkg and not each.name.startswith("_")]
+        return [name for name in found if self.attribute is None or _binds(Path(path[0], f"{name}.py"), self.attribute)]
 
     def _points(self) -> tuple[EntryPoint, ...]:
         return tuple(entry_points(group=self.group))
@@ -105,6 +108,12 @@ class Kind:
                 f"the {self.noun} {name!r}: {where} does not bind the name {wanted}; bind it, or give {where}:NAME"
             )
         return getattr(module, wanted)
+
+
+@cache
+def _binds(file: Path, attribute: str) -> bool:
+    """Whether a file of this package binds a name, by its text: to import all of them would take long."""
+    return re.search(rf"^(?:def )?{attribute}\b", file.read_text(encoding="utf-8"), re.MULTILINE) is not None
 
 
 def _is_own(name: str) -> bool:

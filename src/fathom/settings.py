@@ -30,7 +30,13 @@ from pydantic import (
 )
 
 from fathom.errors import FathomError
-from fathom.verdict import Aggregate, Invalid, Ties
+
+Aggregate = Literal["majority", "sum", "mean", "probability"]
+"""What is counted for a response: votes, its scores added up, their mean, or the mean probability that it is best."""
+Invalid = Literal["drop", "require"]
+"""Votes without a verdict: `drop` counts the rest, `require` gives no verdict unless every vote could be read."""
+Ties = Literal["count", "drop"]
+"""Votes for a tie in a majority: `count` lets a tie win against the responses, `drop` takes them as abstentions."""
 
 MAX_VOTES = 10_000
 """More votes than this on one comparison are taken for a slip of the finger."""

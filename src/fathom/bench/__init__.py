@@ -5,8 +5,8 @@
     score = benchmark.score(map(json.loads, open("runs/judgebench.jsonl")))
     score.figures["overall"]               # Interval(mean=0.66, low=..., high=...)
 
-A new benchmark is a file here that binds a `Benchmark` to the name `BENCHMARK`, and its test; the files whose names
-start with `_` are what benchmarks share. Figures follow each benchmark's official rule, 0 to 1. They are not comparable
+A new benchmark is a file here that binds a `Benchmark` to the name `BENCHMARK`, and its test; the other files
+hold what benchmarks share. Figures follow each benchmark's official rule, 0 to 1. They are not comparable
 with published ones where the data are a part of the benchmark: `Score.absent` and `Score.rows` say so.
 """
 
@@ -19,12 +19,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from fathom.bench._outcomes import Row, status, unit
+from fathom.bench.outcomes import Row, status, unit
+from fathom.data.records import Comparison, Domain
 from fathom.errors import FathomError
 from fathom.metrics.intervals import Interval, Share, clustered, means
-from fathom.metrics.rows import prompt_key
 from fathom.plugins import Kind
-from fathom.records import Comparison, Domain
+from fathom.results.rows import prompt_key
 
 Load = Callable[[Path], Iterator[Comparison]]
 Named = Iterable[tuple[Hashable, float]]

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from fathom.bench import Benchmark
-from fathom.bench._files import comparison, each, found
-from fathom.bench._outcomes import Row, in_order
-from fathom.labels import FROM_ZERO_2_IS_TIE, outcome
-from fathom.records import Comparison, Label
+from fathom.bench.files import comparison, each, found
+from fathom.bench.outcomes import Row, in_order
+from fathom.data.labels import FROM_ZERO_2_IS_TIE, outcome
+from fathom.data.records import Comparison, Label
 
 FILES = ("*pair*",)
 COLUMNS = ("scenario", "label", "prompt", "response 1", "response 2")

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fathom.bench import Benchmark
-from fathom.bench._files import best_first, each, found
-from fathom.bench._outcomes import Row, in_subset, right_in_orders
-from fathom.conversations import BadRowError
-from fathom.records import Comparison
+from fathom.bench.files import best_first, each, found
+from fathom.bench.outcomes import Row, in_subset, right_in_orders
+from fathom.data.conversations import BadRowError
+from fathom.data.records import Comparison
 
 FILES = ("biasbench*",)
 BIASES = (

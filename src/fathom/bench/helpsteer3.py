@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from fathom.bench import Benchmark
-from fathom.bench._files import comparison, each, found
-from fathom.bench._outcomes import Row, credit, in_subset
-from fathom.conversations import as_prompt
-from fathom.records import Comparison, Domain, Label
+from fathom.bench.files import comparison, each, found
+from fathom.bench.outcomes import Row, credit, in_subset
+from fathom.data.conversations import as_prompt
+from fathom.data.records import Comparison, Domain, Label
 
 FILES = ("*preference/validation*|validation*",)
 COLUMNS = ("domain", "context", "response1", "response2", "overall_preference")

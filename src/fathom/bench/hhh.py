@@ -13,10 +13,10 @@ from functools import partial
 from pathlib import Path
 
 from fathom.bench import Benchmark
-from fathom.bench._files import best_first, each, found
-from fathom.bench._outcomes import Row, credit, in_subset
-from fathom.conversations import BadRowError
-from fathom.records import Comparison, Domain
+from fathom.bench.files import best_first, each, found
+from fathom.bench.outcomes import Row, credit, in_subset
+from fathom.data.conversations import BadRowError
+from fathom.data.records import Comparison, Domain
 
 FILES = ("hhh_alignment_eval*|*task.json*",)
 DOMAINS: Mapping[str, Domain | None] = {

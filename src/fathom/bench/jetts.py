@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 
 from fathom.bench import Benchmark
-from fathom.bench._files import comparison, each, found, placed
-from fathom.bench._outcomes import Row, mean, scores, source_first
-from fathom.records import Comparison, Domain, Label
+from fathom.bench.files import comparison, each, found, placed
+from fathom.bench.outcomes import Row, mean, scores, source_first
+from fathom.data.records import Comparison, Domain, Label
 
 FILES = ("*_*.jsonl*",)
 COLUMNS = ("query", "responses")

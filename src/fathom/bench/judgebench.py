@@ -13,10 +13,10 @@ from functools import partial
 from pathlib import Path
 
 from fathom.bench import Benchmark
-from fathom.bench._files import comparison, each, found
-from fathom.bench._outcomes import Row, in_order, in_subset
-from fathom.labels import LETTERS, outcome
-from fathom.records import Comparison, Label
+from fathom.bench.files import comparison, each, found
+from fathom.bench.outcomes import Row, in_order, in_subset
+from fathom.data.labels import LETTERS, outcome
+from fathom.data.records import Comparison, Label
 
 FILES = ("*gpt*", "*claude*")
 NOT_RECORDED = "(not in the transcript)"

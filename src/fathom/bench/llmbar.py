@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 
 from fathom.bench import Benchmark
-from fathom.bench._files import comparison, each, found
-from fathom.bench._outcomes import Row, in_order, mean
-from fathom.records import Comparison, Label
+from fathom.bench.files import comparison, each, found
+from fathom.bench.outcomes import Row, in_order, mean
+from fathom.data.records import Comparison, Label
 
 SUBSETS = ("Natural", "Neighbor", "GPTInst", "GPTOut", "Manual")
 COLUMNS = ("input", "output_1", "output_2", "label")

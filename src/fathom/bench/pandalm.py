@@ -13,10 +13,10 @@ from itertools import product
 from pathlib import Path
 
 from fathom.bench import Benchmark
-from fathom.bench._files import comparison, each, found
-from fathom.bench._outcomes import Row, mean
-from fathom.labels import FROM_ONE_0_IS_TIE, outcome
-from fathom.records import Comparison, Label
+from fathom.bench.files import comparison, each, found
+from fathom.bench.outcomes import Row, mean
+from fathom.data.labels import FROM_ONE_0_IS_TIE, outcome
+from fathom.data.records import Comparison, Label
 
 FILES = ("testset-v1.*",)
 ANNOTATORS = ("annotator1", "annotator2", "annotator3")

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fathom.bench import Benchmark
-from fathom.bench._files import best_first, each, found
-from fathom.bench._outcomes import Row, credit, mean, scores, source_first
-from fathom.records import Comparison, Domain
+from fathom.bench.files import best_first, each, found
+from fathom.bench.outcomes import Row, credit, mean, scores, source_first
+from fathom.data.records import Comparison, Domain
 
 SETS: Mapping[str, Domain] = {
     "MMLU-Pro": "correctness",

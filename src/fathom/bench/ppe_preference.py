@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from fathom.bench import Benchmark
-from fathom.bench._files import comparison, each, found
-from fathom.bench._outcomes import Row, credit
-from fathom.conversations import BadRowError
-from fathom.records import Comparison, Label
+from fathom.bench.files import comparison, each, found
+from fathom.bench.outcomes import Row, credit
+from fathom.data.conversations import BadRowError
+from fathom.data.records import Comparison, Label
 
 FILES = ("test*",)
 COLUMNS = ("question_id", "prompt", "response_1", "response_2", "winner")

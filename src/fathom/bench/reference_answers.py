@@ -15,13 +15,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fathom.answers import Verifier
 from fathom.bench import Benchmark
-from fathom.bench._files import comparison, each, found, placed
-from fathom.bench._outcomes import Row, scores, source_first
-from fathom.conversations import BadRowError
+from fathom.bench.files import comparison, each, found, placed
+from fathom.bench.outcomes import Row, scores, source_first
+from fathom.data.conversations import BadRowError
+from fathom.data.records import Comparison, Label
+from fathom.metrics.answers import Verifier
 from fathom.metrics.separation import auc
-from fathom.records import Comparison, Label
 
 FILES = ("*solutions*",)
 _FINAL = re.compile(r".*(?:####|\bA:)(.*)", re.DOTALL)

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from fathom.bench import Benchmark
-from fathom.bench._files import best_first, each, found
-from fathom.bench._outcomes import Row, credit, mean
-from fathom.records import Comparison, Domain
+from fathom.bench.files import best_first, each, found
+from fathom.bench.outcomes import Row, credit, mean
+from fathom.data.records import Comparison, Domain
 
 FILES = ("filtered*",)
 COLUMNS = ("prompt", "chosen", "rejected", "subset")

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fathom.bench import Benchmark
-from fathom.bench._files import best_first, each, found
-from fathom.bench._outcomes import Row, mean, scores, source_first
-from fathom.records import Comparison, Domain
+from fathom.bench.files import best_first, each, found
+from fathom.bench.outcomes import Row, mean, scores, source_first
+from fathom.data.records import Comparison, Domain
 
 FILES = ("test*",)
 COLUMNS = ("id", "prompt", "chosen", "rejected", "subset")

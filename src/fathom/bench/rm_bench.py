@@ -13,9 +13,9 @@ from itertools import product
 from pathlib import Path
 
 from fathom.bench import Benchmark
-from fathom.bench._files import best_first, each, found
-from fathom.bench._outcomes import Row, credit, mean
-from fathom.records import Comparison, Domain
+from fathom.bench.files import best_first, each, found
+from fathom.bench.outcomes import Row, credit, mean
+from fathom.data.records import Comparison, Domain
 
 FILES = ("total_dataset*|*_filtered*",)
 COLUMNS = ("id", "prompt", "chosen", "rejected")

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from fathom.bench import Benchmark
-from fathom.bench._files import best_first, each, found
-from fathom.bench._outcomes import Row, credit, mean
-from fathom.records import Comparison, Domain, Message
+from fathom.bench.files import best_first, each, found
+from fathom.bench.outcomes import Row, credit, mean
+from fathom.data.records import Comparison, Domain, Message
 
 FILES = ("*Pairwise_set/**", "*BoN_set/**")
 DOMAINS: Mapping[str, Domain | None] = {"Helpfulness": "preference", "Code": "correctness", "Harmlessness": None}

@@ -9,8 +9,8 @@ from typing import Any
 
 def describe(out: Path, config: Mapping[str, Any], inputs: Iterable[Path], summary: Mapping[str, Any]) -> None:
     """Writes OUT.meta.json, as the verbs that judge write it, but for what was spent."""
-    from fathom.outputs import beside, is_replaceable
-    from fathom.provenance import provenance, write_json
+    from fathom.results.outputs import beside, is_replaceable
+    from fathom.results.provenance import provenance, write_json
 
     if is_replaceable(out):
         write_json(beside(out, "meta.json"), provenance(config, inputs) | {"summary": summary})

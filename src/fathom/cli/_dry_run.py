@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
+    from fathom.data.reading import Comparisons
+    from fathom.data.records import Comparison
     from fathom.engines import Engine, Request
     from fathom.engines.planning import Plan, Preview
     from fathom.judges import Voter
     from fathom.judging.planning import Work
-    from fathom.reading import Comparisons
-    from fathom.records import Comparison
     from fathom.settings import BoundSettings, EngineSettings, JudgingSettings
     from fathom.synth import Settings
 
@@ -175,7 +175,7 @@ def _cost(plan: Plan, engine: EngineSettings, bounds: BoundSettings) -> str:
 
 def _most_cost(plan: Plan, engine: EngineSettings, bounds: BoundSettings) -> float | None:
     from fathom.engines.opening import price
-    from fathom.verdict import Usage
+    from fathom.engines.usage import Usage
 
     known = price(engine, bounds)
     return None if known is None else known.of(Usage(plan.prompt_tokens, plan.completion_tokens))

@@ -15,13 +15,13 @@ from fathom.cli._verb import claim, file_outputs
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from fathom.engines.usage import Usage
     from fathom.metrics.baselines import Baselines
     from fathom.metrics.calibration import Calibration
     from fathom.metrics.intervals import Interval
     from fathom.metrics.rankings import RankingTally
     from fathom.metrics.separation import Separation
     from fathom.metrics.verdicts import Tally
-    from fathom.verdict import Usage
 
 Counted = TypeVar("Counted")
 Json = Annotated[Path | None, typer.Option(help="Where the figures go as JSON; - for standard output.")]
@@ -115,7 +115,7 @@ def claim_json(out: Path | None) -> None:
 
 def written(figures: Mapping[str, Any], out: Path | None) -> None:
     """Figures as JSON to a file, or to standard output where that is "-"; nowhere without one."""
-    from fathom.provenance import write_json
+    from fathom.results.provenance import write_json
 
     if out == STANDARD_OUTPUT:
         typer.echo(dumps(figures, indent=2, ensure_ascii=False))
@@ -143,7 +143,7 @@ def tokens_text(usage: Usage) -> str:
 
 
 def _count(tokens: int, usage: Usage) -> str:
-    from fathom.metrics.rows import count_text
+    from fathom.results.rows import count_text
 
     return count_text(tokens, usage, form="d")
 

@@ -14,12 +14,12 @@ from fathom.cli._failures import RowCounts, check_failures
 from fathom.cli._verb import check_journal, claim, file_outputs
 
 if TYPE_CHECKING:
+    from fathom.data.reading import Comparisons
+    from fathom.data.records import Comparison
     from fathom.engines import Engine
     from fathom.judging import Done, RowOutcome
     from fathom.judging.session import Session
-    from fathom.outputs import Claim
-    from fathom.reading import Comparisons
-    from fathom.records import Comparison
+    from fathom.results.outputs import Claim
     from fathom.settings import JudgingSettings, SourceSettings
 
 Result = TypeVar("Result")
@@ -50,7 +50,7 @@ def read(
     file: str, settings: JudgingSettings, source: SourceSettings, check: Callable[[Comparison], None] | None = None
 ) -> tuple[Comparisons, Sequence[Path]]:
     """The comparisons of a file and the files they come from, checked by the judge where no other `check` is given."""
-    from fathom import reading
+    from fathom.data import reading
     from fathom.judging.session import judge_of
 
     judge = judge_of(settings)
@@ -79,7 +79,7 @@ def claim_rows(
 
     `space` is the number of bytes that the rows have at least, `reads` are files beside those that the arguments name.
     """
-    from fathom.outputs import beside
+    from fathom.results.outputs import beside
 
     if out is None:
         if journal:
@@ -95,7 +95,7 @@ def claim_rows(
 
 def journal_of(journal: Path | None, out: Path | None) -> Path | None:
     """Where finished completions are kept: --journal, or beside --out where that is a file."""
-    from fathom.outputs import beside, is_replaceable
+    from fathom.results.outputs import beside, is_replaceable
 
     if journal or out is None or not is_replaceable(out):
         return journal
@@ -154,9 +154,9 @@ def write(run: Run, what: str, rows: Write[Result]) -> Result:
     import asyncio
     import gc
 
-    from fathom.atomic import replacing
     from fathom.cli._progress import counting
     from fathom.cli._running import resumable
+    from fathom.data.atomic import replacing
 
     gc.freeze()  # so that the collector does not walk through all that is loaded by now, again and again
     session = run.session
@@ -196,8 +196,8 @@ def describe(run: Run, summary: Mapping[str, Any]) -> None:
     from fathom.cli._running import spending, spent_in_words
     from fathom.cli._skipped import report
     from fathom.judging.choice import described
-    from fathom.outputs import beside, is_replaceable
-    from fathom.provenance import provenance, write_json
+    from fathom.results.outputs import beside, is_replaceable
+    from fathom.results.provenance import provenance, write_json
 
     session = run.session
     out = run.out if run.out and is_replaceable(run.out) else None

@@ -75,7 +75,7 @@ def spending(metered: Metered, journal: Path | None) -> dict[str, Any]:
     What a run finds in the journal was spent by another. Where calls reported no usage, the counts are a lower bound,
     or None, and `unknown_calls` says how many those are.
     """
-    from fathom.metrics.rows import reported
+    from fathom.results.rows import reported
 
     estimated = {"estimated_tokens": metered.estimated.tokens, "estimated_cost": metered.estimated_cost}
     by_all = _by_all(journal)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from fathom.reading import Skipped
+    from fathom.data.reading import Skipped
 
 SHOWN = 5
 
@@ -23,7 +23,7 @@ def report(skipped: Sequence[Skipped], path: Path | None) -> None:
         if path is not None:
             path.unlink(missing_ok=True)
         return
-    from fathom.reading import write_jsonl
+    from fathom.data.reading import write_jsonl
 
     for row in skipped[: SHOWN if path else None]:
         typer.echo(f"skipped {row}", err=True)

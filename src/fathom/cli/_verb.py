@@ -24,7 +24,7 @@ from typing import Annotated, Any
 import typer
 
 from fathom.errors import FathomError, RunInterruptedError
-from fathom.outputs import (
+from fathom.results.outputs import (
     Claim,
     Outputs,
     beside,
@@ -97,7 +97,7 @@ class _Echo(logging.Handler):
 @contextmanager
 def _notices() -> Iterator[None]:
     """What is to be known of a source, such as columns that are not used, is a line of its own on stderr."""
-    log, handler = logging.getLogger("fathom.reading"), _Echo()
+    log, handler = logging.getLogger("fathom.data.reading"), _Echo()
     before = log.propagate
     log.addHandler(handler)
     log.propagate = False
@@ -112,7 +112,7 @@ def claim(outputs: Outputs, *, reads: Mapping[Path, str] | None = None, costly: 
     """Claims the outputs for the verb that runs, until it ends; a second time it is the same claim.
 
     `reads` are files beside those that its arguments name, `settings` those beside its arguments. Raises FathomError as
-    `fathom.outputs.claimed` does.
+    `fathom.results.outputs.claimed` does.
     """
     now = _current.get()
     if outputs.target not in now.claims:

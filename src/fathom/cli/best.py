@@ -31,9 +31,9 @@ def command(
     No model is asked. Rows are written in TRL's layout: prompt and completion; with the id, the response's place and
     score, the margin to the next best, and the source's other columns. What is left out is counted on stderr.
     """
-    from fathom import runs
+    from fathom.data.reading import write_jsonl
     from fathom.judging.winners import Winners
-    from fathom.reading import write_jsonl
+    from fathom.results import runs
 
     claim(file_outputs("--out", out), costly=False)
     kept = Winners(ties, min_margin)

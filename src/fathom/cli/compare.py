@@ -59,10 +59,10 @@ def command(
 def _compare_two(a: Path, b: Path, out: Path | None, json: Path | None, console: Console) -> None:
     from dataclasses import asdict
 
-    from fathom import runs
     from fathom.cli._figures import written
+    from fathom.data.reading import write_jsonl
     from fathom.metrics.comparing import changed_rows, compare
-    from fathom.reading import write_jsonl
+    from fathom.results import runs
 
     rows_a, rows_b = list(runs.open(a).rows()), list(runs.open(b).rows())
     contrast = compare(rows_a, rows_b)
@@ -76,9 +76,9 @@ def _compare_two(a: Path, b: Path, out: Path | None, json: Path | None, console:
 def _compare_all(paths: Sequence[Path], json: Path | None, console: Console) -> None:
     from dataclasses import asdict
 
-    from fathom import runs
     from fathom.cli._figures import written
     from fathom.metrics.comparing import compare_all
+    from fathom.results import runs
 
     pairs = compare_all({str(path): runs.open(path).rows() for path in paths})
     console.print(_pairs_table(pairs))

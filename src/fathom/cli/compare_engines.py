@@ -20,11 +20,11 @@ from fathom.errors import FathomError
 from fathom.settings import MAX_COUNT, BoundSettings, EngineSettings, JudgeSettings, SourceSettings
 
 if TYPE_CHECKING:
-    from fathom.comparing import Cause, Pair, Tally
+    from fathom.data.reading import Comparisons
     from fathom.engines import Engine
     from fathom.engines.metering import Metered
     from fathom.judges import Judge, Voter
-    from fathom.reading import Comparisons
+    from fathom.judging.compare_engines import Cause, Pair, Tally
 
 
 @with_settings
@@ -65,11 +65,11 @@ def command(
     from fathom.cli._dry_run import compared
     from fathom.cli._judging import claim_rows, journal_of, show, space_of
     from fathom.cli._running import spending
+    from fathom.data.reading import as_mapping, read
     from fathom.judging.choice import described
     from fathom.judging.session import judge_of
-    from fathom.outputs import beside, is_replaceable
-    from fathom.provenance import provenance, write_json
-    from fathom.reading import as_mapping, read
+    from fathom.results.outputs import beside, is_replaceable
+    from fathom.results.provenance import provenance, write_json
     from fathom.settings import JudgingSettings, SamplingSettings, flat
 
     sampling = SamplingSettings(max_tokens=max_tokens, seed=seed)
@@ -120,12 +120,12 @@ def _compared(
     """Writes the rows. Returns what they amount to."""
     import asyncio
 
-    from fathom.atomic import replacing
     from fathom.cli._progress import counting
     from fathom.cli._running import resumable
-    from fathom.comparing import Compare, write_compared
+    from fathom.data.atomic import replacing
     from fathom.engines.cache import CachedEngine
     from fathom.judging import RowOutcome
+    from fathom.judging.compare_engines import Compare, write_compared
 
     one, other = (CachedEngine(each, journal) for each in metered)
     compare = Compare(voter_of, (one, other))
@@ -145,7 +145,7 @@ def _compared(
 
 def _voter_of(judge: Judge, swap: bool) -> Callable[[Engine], Voter]:
     """What makes the judge that asks an engine, the same for both."""
-    from fathom.scaling.votes import Swapped
+    from fathom.voting.wrappers import Swapped
 
     swapped = swap and judge.pattern == "pairwise"
     return lambda asked: Swapped(replace(judge, engine=asked)) if swapped else replace(judge, engine=asked)
@@ -154,7 +154,7 @@ def _voter_of(judge: Judge, swap: bool) -> Callable[[Engine], Voter]:
 def _report(comparisons: Comparisons, metered: Sequence[Metered], out: Path | None, journal: Path | None) -> None:
     from fathom.cli._running import spent_in_words
     from fathom.cli._skipped import report
-    from fathom.outputs import beside, is_replaceable
+    from fathom.results.outputs import beside, is_replaceable
 
     report(comparisons.skipped, beside(out, "skipped.jsonl") if out and is_replaceable(out) else None)
     for number, each in enumerate(metered, 1):
@@ -190,7 +190,7 @@ _LINES: Mapping[str, Callable[[Tally], str]] = {
 
 
 def _causes(causes: Counter[Cause]) -> str:
-    from fathom.comparing import CAUSES
+    from fathom.judging.compare_engines import CAUSES
 
     return "\n".join(f"{count}: {CAUSES[cause]}" for cause, count in causes.most_common()) or "none does"
 

@@ -26,7 +26,7 @@ def command(
     from rich.console import Console
 
     from fathom.errors import check_installed
-    from fathom.mini import NEEDS, demo
+    from fathom.lab import NEEDS, demo
 
     check_installed(*NEEDS)
     claim(whole_folder("--out", out))

@@ -17,12 +17,12 @@ from fathom.settings import JudgingSettings
 
 if TYPE_CHECKING:
     from fathom.bench import Benchmark, Score
-    from fathom.bench._outcomes import Row
+    from fathom.bench.outcomes import Row
     from fathom.cli._judging import Run
+    from fathom.data.reading import Comparisons
     from fathom.engines import Engine
     from fathom.metrics.intervals import Interval
-    from fathom.outputs import Claim
-    from fathom.reading import Comparisons
+    from fathom.results.outputs import Claim
 
 
 class Source(NamedTuple):
@@ -81,7 +81,7 @@ def command(
 
 
 def _comparisons(source: Source, limit: int | None) -> Comparisons:
-    from fathom.reading import Comparisons
+    from fathom.data.reading import Comparisons
 
     return Comparisons(islice(source.benchmark.load(source.place), limit), [])
 
@@ -103,8 +103,8 @@ def _described(benchmark: Benchmark) -> str:
 
 
 def _source(benchmark: Benchmark, data: Path | None) -> Source:
-    from fathom.bench._files import found
-    from fathom.bench._hub import folder
+    from fathom.bench.files import found
+    from fathom.bench.hub import folder
 
     place = folder(benchmark, data)
     return Source(benchmark, place, found(place, *benchmark.files))
@@ -121,9 +121,10 @@ def _evaluate(
     """Judges one benchmark, writes what came of it and shows its scores."""
     from dataclasses import asdict
 
-    from fathom import bench, runs
+    from fathom import bench
     from fathom.cli._judging import describe, opened, write
     from fathom.judging import write_judged
+    from fathom.results import runs
 
     benchmark = source.benchmark
     comparisons = _comparisons(source, limit)
@@ -138,7 +139,7 @@ def _evaluate(
 
 
 def _baselines(benchmark: Benchmark, rows: Callable[[], Iterable[Row]]) -> dict[str, Mapping[str, float]]:
-    from fathom.bench._rules import RULES, ruled
+    from fathom.bench.rules import RULES, ruled
 
     return {name: benchmark.point(ruled(row, rule) for row in rows()) for name, rule in RULES.items()}
 

@@ -27,7 +27,8 @@ def command(
     The ending names the format. Columns are the same whatever the table holds; conversations, rationales and metadata
     are JSON in columns of text, and so are lists in CSV, TSV and XLSX.
     """
-    from fathom import exporting, runs
+    from fathom.results import export as exporting
+    from fathom.results import runs
 
     claim(file_outputs("--out", out), costly=False)
     if runs.is_journal(path):

@@ -47,11 +47,11 @@ def command(
     from fathom.cli._figures import tokens_text
     from fathom.cli._judging import claim_rows, describe, finish, opened, read, rows_of, space_of, write
     from fathom.judging import write_preferences
-    from fathom.metrics.rows import tokens
-    from fathom.scaling.preferences import preference
-    from fathom.scaling.ranking import check, rank
-    from fathom.scaling.schedules import round_robin
-    from fathom.scaling.scores import wins
+    from fathom.ranking import check, rank
+    from fathom.ranking.preferences import preference
+    from fathom.ranking.reducers import wins
+    from fathom.ranking.schedules import round_robin
+    from fathom.results.rows import tokens
 
     claim = claim_rows(out, settings.engine.journal, space=space_of(file, source.limit))
     comparisons, inputs = read(file, settings, source, check)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from fathom.cli._verb import Force, claim, file_outputs
-from fathom.verdict import Invalid, Ties
+from fathom.settings import Invalid, Ties
 
 
 def command(
@@ -38,14 +38,14 @@ def command(
     """
     from rich.console import Console
 
-    from fathom import runs
     from fathom.cli._derived import describe
     from fathom.cli._figures import VERDICTS, table
+    from fathom.data.reading import write_jsonl
     from fathom.errors import FathomError
+    from fathom.judges import Rule
     from fathom.judging.panels import combine
     from fathom.metrics.verdicts import summary, tally
-    from fathom.reading import write_jsonl
-    from fathom.verdict import Rule
+    from fathom.results import runs
 
     try:
         rule = Rule(aggregate, invalid_votes, tie_votes)

@@ -17,7 +17,7 @@ from fathom.settings import JudgingSettings, SourceSettings
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from fathom.records import Comparison
+    from fathom.data.records import Comparison
 
 
 @with_settings
@@ -45,12 +45,13 @@ def command(
     found, OUT/card.json and OUT/card.md hold the same, and all of it can be computed again from OUT/rows.jsonl. To go
     on after an interruption, give the same command again.
     """
-    from fathom import probes, runs
+    from fathom import probes
     from fathom.cli._dry_run import judged
     from fathom.cli._judging import claim_rows, describe, finish, opened, read, write
     from fathom.judging import write_verdicts
     from fathom.metrics.verdicts import summary
-    from fathom.probes._card import write as write_card
+    from fathom.probes.reliability_card import write as write_card
+    from fathom.results import runs
 
     chosen = {name: probes.find(name) for name in probe or probes.names()}
     if (authors is None) != (own is None):

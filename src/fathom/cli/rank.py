@@ -46,9 +46,9 @@ def command(
     from fathom.cli._judging import claim_rows, describe, finish, opened, read, rows_of, show, space_of, write
     from fathom.judging import write_rankings
     from fathom.metrics.rankings import summary
-    from fathom.scaling.ranking import check, rank
-    from fathom.scaling.schedules import SCHEDULES
-    from fathom.scaling.scores import REDUCERS
+    from fathom.ranking import check, rank
+    from fathom.ranking.reducers import REDUCERS
+    from fathom.ranking.schedules import SCHEDULES
 
     claim = claim_rows(out, settings.engine.journal, space=space_of(file, source.limit))
     comparisons, inputs = read(file, settings, source, check)

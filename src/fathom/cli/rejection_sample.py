@@ -53,18 +53,18 @@ def command(
     Every finished completion is kept in OUT/journal.sqlite. To go on after an interruption, give the same command
     again. The exit code is 3 where nothing was kept, too.
     """
-    from fathom.answers import checking
     from fathom.cli import _dry_run
     from fathom.cli._failures import check_failures, check_kept
     from fathom.cli._journalled import made
     from fathom.cli._running import spending, spent_in_words
     from fathom.cli._skipped import report
+    from fathom.data.reading import as_mapping, read
     from fathom.engines import Sampling
     from fathom.engines.opening import meter, open_engine
     from fathom.judging import as_trained
     from fathom.judging.choice import described
-    from fathom.provenance import provenance
-    from fathom.reading import as_mapping, read
+    from fathom.metrics.answers import checking
+    from fathom.results.provenance import provenance
     from fathom.settings import flat
     from fathom.synth import rejection
 

@@ -32,9 +32,9 @@ def command(
     """
     from rich.console import Console
 
-    from fathom import runs
     from fathom.report import cards, overview, viewer
     from fathom.report.evidence import gather
+    from fathom.results import runs
 
     opened = runs.opened(run)
     beside = list(filter(None, map(cards.beside, opened)))

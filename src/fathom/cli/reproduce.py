@@ -30,8 +30,8 @@ def command(
     """
     from rich.console import Console
 
-    from fathom.mini import NEEDS
-    from fathom.reproductions import REPRODUCTIONS
+    from fathom.lab import NEEDS
+    from fathom.lab.reproductions import REPRODUCTIONS
 
     experiment = REPRODUCTIONS.find(name)
     if experiment.__name__.startswith(f"{REPRODUCTIONS.package}."):  # those of other packages may need less

@@ -20,9 +20,9 @@ def command(
 
     A run is a file of results that --out of another verb wrote; what made it is read from OUT.meta.json beside it.
     """
-    from fathom import runs
     from fathom.cli._tables import lines, records
     from fathom.errors import FathomError
+    from fathom.results import runs
 
     if path.is_dir():
         told = [runs.listed(run) for run in runs.find(path)]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from fathom.bench import Score
     from fathom.metrics.annotators import Agreement, Pair
-    from fathom.scoring import Scored
+    from fathom.report.scoring import Scored
 
 
 def command(
@@ -44,11 +44,11 @@ def command(
     """
     from rich.console import Console
 
-    from fathom import runs
     from fathom.cli._figures import BY_VOTES, TIES_OF_ORDERS, across, written
     from fathom.metrics.verdicts import summary as tallied
     from fathom.metrics.votes import curves
-    from fathom.scoring import score, summary
+    from fathom.report.scoring import score, summary
+    from fathom.results import runs
 
     claim_json(json)
     console = Console(stderr=json == STANDARD_OUTPUT)

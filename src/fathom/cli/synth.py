@@ -110,10 +110,10 @@ def command(
     from fathom.cli._journalled import made
     from fathom.cli._running import spending, spent_in_words
     from fathom.cli._skipped import report
+    from fathom.data.reading import as_mapping, read
     from fathom.engines import Sampling
     from fathom.engines.opening import meter, open_engine
-    from fathom.provenance import provenance
-    from fathom.reading import as_mapping, read
+    from fathom.results.provenance import provenance
     from fathom.settings import flat
 
     settings = synth.Settings(
@@ -163,8 +163,8 @@ def _outcome(made: Made) -> RowOutcome:
 
 def _verifier(own: dict[str, Any], source: SourceSettings, seed: int, out: Path, dry_run: bool) -> None:
     from fathom.cli._skipped import report
-    from fathom.provenance import provenance, write_json
-    from fathom.reading import as_mapping, read, write_jsonl
+    from fathom.data.reading import as_mapping, read, write_jsonl
+    from fathom.results.provenance import provenance, write_json
     from fathom.synth import verifying
 
     claim(folder_outputs("--out", out, "verifier.jsonl", "skipped.jsonl"))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from fathom.cli._verb import claim
-from fathom.outputs import Outputs
+from fathom.results.outputs import Outputs
 
 if TYPE_CHECKING:
     from fathom.train.recipe import Recipe as Resolved
@@ -89,8 +89,8 @@ def meta(recipe: Recipe, overrides: Overrides = None, resume: Resume = False, dr
 
 def _resolved(recipe: str, kind: type[Kind], overrides: Sequence[str], resume: bool, dry_run: bool) -> Kind:
     """The checked recipe, with its output folder claimed. What can be known to fail without TRL fails at once."""
-    from fathom import recipes
     from fathom.errors import FathomError
+    from fathom.train import recipes
     from fathom.train.early import mistakes
     from fathom.train.recipe import load, read_values
 

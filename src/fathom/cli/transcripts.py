@@ -18,9 +18,9 @@ from fathom.settings import JudgeSettings
 
 if TYPE_CHECKING:
     from fathom.bench import Benchmark
+    from fathom.data.records import Comparison
     from fathom.judging.transcripts import Fields, Transcript, TranscriptReader
     from fathom.metrics.verdicts import Tally
-    from fathom.records import Comparison
 
 
 @with_settings
@@ -59,12 +59,12 @@ def command(
     --judge-option as_published=false. docs/eval.md shows the layouts.
     """
     from fathom.cli._derived import describe
+    from fathom.data.sources import open_source
     from fathom.judging import as_trained
     from fathom.judging.choice import described
     from fathom.judging.transcripts import TranscriptReader, read_transcripts
     from fathom.metrics.verdicts import summary, tally
     from fathom.settings import flat
-    from fathom.sources import open_source
 
     if out:
         claim(file_outputs("--out", out), costly=False)
@@ -124,8 +124,8 @@ def _comparisons(
     transcripts: Sequence[Transcript], source: str | None, benchmark: Benchmark | None, data: Path | None
 ) -> Mapping[str, Comparison]:
     """What was judged, by id: of the benchmark, of the source, or of the transcripts where these are the source."""
-    from fathom.bench._hub import folder
-    from fathom.reading import read
+    from fathom.bench.hub import folder
+    from fathom.data.reading import read
 
     if benchmark:
         told_by_rows = data is None and benchmark.of_transcript is not None
@@ -141,7 +141,7 @@ def _comparisons(
 
 
 def _write(rows: Sequence[Mapping[str, Any]], out: Path | None) -> None:
-    from fathom.atomic import replacing
+    from fathom.data.atomic import replacing
     from fathom.judging import write_row
 
     with replacing(out) if out else nullcontext(sys.stdout.buffer) as sink:

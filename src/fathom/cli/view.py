@@ -34,8 +34,8 @@ def command(
 
     from rich.console import Console
 
-    from fathom import runs
     from fathom.report import viewer
+    from fathom.results import runs
 
     if out:
         claim(page_outputs(out), costly=False)

@@ -22,8 +22,8 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Literal, Protocol, TypedDict
 
+from fathom.engines.usage import Usage
 from fathom.errors import FathomError
-from fathom.verdict import Usage
 
 FinishReason = Literal["stop", "length", "content_filter", "refusal", "unknown"]
 """Why a text ends: the model ended it, it met its token limit, the service filtered it, the model declined to answer,
@@ -240,7 +240,7 @@ ENGINES = {
     "openai": ("fathom.engines.openai", "OpenAIEngine"),
     "vllm": ("fathom.engines.vllm", "VLLMEngine"),
     "replay": ("fathom.engines.replay", "ReplayEngine"),
-    "mini-teacher": ("fathom.mini.teacher", "Teacher"),
+    "mini-teacher": ("fathom.lab.teacher", "Teacher"),
 }
 """Where the engine of each name is. Nothing is imported before it is opened."""
 

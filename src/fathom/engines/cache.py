@@ -40,8 +40,8 @@ from fathom.engines import (
     ledger,
 )
 from fathom.engines.metering import Metered
+from fathom.engines.usage import Usage
 from fathom.errors import FathomError
-from fathom.verdict import Usage
 
 Item = TypeVar("Item")
 Found = TypeVar("Found")

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, Literal, NamedTuple, get_args
 
 from fathom.engines import Completion, FinishReason, Request, Sampling, TokenLogprob
-from fathom.verdict import Usage
+from fathom.engines.usage import Usage
 
 Api = Literal["chat", "completions"]
 MaxTokensField = Literal["max_tokens", "max_completion_tokens"]

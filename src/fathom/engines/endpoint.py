@@ -27,7 +27,7 @@ from fathom.engines.failures import Breaker
 from fathom.engines.hedging import Hedging
 from fathom.engines.limits import Gate, Limit, stopped
 from fathom.engines.outcome import Outcome, lost, outcome
-from fathom.verdict import Usage
+from fathom.engines.usage import Usage
 
 KEEPALIVE_SECONDS = 4.0
 """How long an idle connection is kept: less than the 5 seconds after which uvicorn, and so vLLM, closes it."""

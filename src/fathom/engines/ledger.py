@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from fathom.verdict import Usage
+from fathom.engines.usage import Usage
 
 EARLIER = "earlier"
 """The line of the runs before there were lines: the tokens of the completions that they left, at a cost unknown."""

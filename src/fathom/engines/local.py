@@ -23,12 +23,11 @@ from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fathom import control
-from fathom.checkpoints import fingerprint, located
-from fathom.engines import ChatMessage, Completion, EngineError, Request, Sampling, TokenLogprob
+from fathom.engines import ChatMessage, Completion, EngineError, Request, Sampling, TokenLogprob, control
+from fathom.engines.checkpoints import fingerprint, located
 from fathom.engines.loading import on_device, placed, reason
+from fathom.engines.usage import Usage
 from fathom.errors import FathomError, require
-from fathom.verdict import Usage
 
 if TYPE_CHECKING:
     from fathom.engines.decoding import Tokens, Written

@@ -37,8 +37,8 @@ from fathom.engines import (
     RunStoppedError,
     UnmeteredCalls,
 )
+from fathom.engines.usage import Usage
 from fathom.errors import FathomError
-from fathom.verdict import Usage
 
 LOG = logging.getLogger(__name__)
 

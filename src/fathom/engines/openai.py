@@ -33,8 +33,8 @@ from fathom.engines import Completion, EngineError, IncompleteAnswerError, Meter
 from fathom.engines.address import address
 from fathom.engines.endpoint import Endpoint
 from fathom.engines.limits import Limit, backoff
+from fathom.engines.usage import Usage
 from fathom.errors import FathomError
-from fathom.verdict import Usage
 
 LOG = logging.getLogger(__name__)
 

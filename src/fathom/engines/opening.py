@@ -13,9 +13,9 @@ import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from fathom import engines
-from fathom.checkpoints import located
 from fathom.engines import Engine
 from fathom.engines.address import is_openai
+from fathom.engines.checkpoints import located
 from fathom.engines.metering import Metered, Price, prices
 from fathom.errors import FathomError
 from fathom.settings import BoundSettings, EngineSettings

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from fathom.engines import Completion, EngineError, dialect
 from fathom.engines.failures import OVERLOADED, Problem, body_problem, effective_status, problem_in, refusal
 from fathom.engines.limits import retry_after
-from fathom.verdict import Usage
+from fathom.engines.usage import Usage
 
 UNKNOWN = Usage(unknown_calls=1)
 """Of a call that was sent: it may be billed, whatever became of its answer."""

@@ -16,9 +16,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fathom.checkpoints import fingerprint, located
 from fathom.engines import ChatMessage, Completion, EngineError, Request
 from fathom.engines.cache import read_only, request_key
+from fathom.engines.checkpoints import fingerprint, located
 from fathom.engines.loading import placed
 from fathom.engines.opening import open_engine, require_model
 from fathom.errors import FathomError, check_installed

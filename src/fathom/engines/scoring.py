@@ -17,8 +17,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fathom.checkpoints import adapter_base, fingerprint
 from fathom.engines import ChatMessage
+from fathom.engines.checkpoints import adapter_base, fingerprint
 from fathom.engines.loading import on_device, placed, reason
 from fathom.engines.local import encode_chat, located_checkpoint
 from fathom.errors import FathomError, require

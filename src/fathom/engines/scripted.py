@@ -15,8 +15,8 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from fathom.engines import Completion, Request, TokenLogprob
+from fathom.engines.usage import Usage
 from fathom.errors import FathomError
-from fathom.verdict import Usage
 
 Reply = str | Completion | BaseException
 Script = Reply | Sequence[Reply] | Callable[[Request], Reply]

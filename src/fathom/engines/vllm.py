@@ -23,12 +23,12 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, Self
 
-from fathom.checkpoints import fingerprint
 from fathom.engines import Completion, EngineError, Request, TokenLogprob
+from fathom.engines.checkpoints import fingerprint
 from fathom.engines.dialect import FINISH_REASONS, seed_of
 from fathom.engines.local import located_checkpoint, prompt_tokens
+from fathom.engines.usage import Usage
 from fathom.errors import FathomError, require
-from fathom.verdict import Usage
 
 DECIDING = ("quantization", "kv_cache_dtype", "hf_overrides", "tokenizer", "speculative_config")
 """Settings of vLLM that can change what is written, beyond the model and its precision. Part of `identity`."""

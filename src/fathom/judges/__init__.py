@@ -32,14 +32,39 @@ from statistics import fmean
 from threading import Thread
 from typing import Any, ClassVar, Literal, TypeVar
 
+from fathom.data.records import Comparison
 from fathom.engines import ChatMessage, Completion, Engine, EngineError, Request, Sampling
+from fathom.engines.usage import Usage
 from fathom.errors import FathomError
+from fathom.judges._degenerate import degenerate, holds
 from fathom.judges._probabilities import Choices, chances
+from fathom.judges._rewards import difference_advantages, solving_reward, strength_reward, verdict_reward
+from fathom.judges._verdict import Rule, Verdict, Vote, highest
 from fathom.plugins import Kind
 from fathom.rationale import Status
-from fathom.records import Comparison
-from fathom.rewards import verdict_reward
-from fathom.verdict import Rule, Usage, Verdict, Vote, highest
+
+__all__ = [
+    "DEFAULT_RULES",
+    "JUDGES",
+    "Judge",
+    "Order",
+    "Pattern",
+    "Rule",
+    "Verdict",
+    "Vote",
+    "Voter",
+    "degenerate",
+    "difference_advantages",
+    "failed",
+    "find",
+    "highest",
+    "holds",
+    "side_by_side",
+    "solving_reward",
+    "strength_reward",
+    "verdict_reward",
+    "verdicts",
+]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -62,7 +87,7 @@ MOST_KEPT = 8192
 
 
 class Voter(ABC):
-    """What judges by votes: a `Judge`, or one wrapped by `fathom.scaling`. `verdict = await voter(comparison)`."""
+    """What judges by votes: a `Judge`, or one wrapped by `fathom.voting`. `verdict = await voter(comparison)`."""
 
     @property
     def pattern(self) -> Pattern:

@@ -3,7 +3,7 @@
     page = Page.of("Step 3 fails.\\n**Score:** 2")
     [bare(line.value) for line in closing(page, "score")]                            # ["2"]
 
-Which part of a text counts, and what is only quoted there, is told by `fathom.transcript`, as for every other verdict.
+`fathom.rationale.transcript` says which part of a text counts and what is only quoted, as for every other verdict.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from itertools import islice
 from typing import NamedTuple, TypeVar
 
 from fathom.rationale import Status
-from fathom.transcript.mentions import is_denied, is_quoted, is_reported, standing
-from fathom.transcript.page import Page
-from fathom.transcript.rivals import Claim
-from fathom.transcript.sentences import around
-from fathom.transcript.withdrawals import taken_back
+from fathom.rationale.transcript.mentions import is_denied, is_quoted, is_reported, standing
+from fathom.rationale.transcript.page import Page
+from fathom.rationale.transcript.rivals import Claim
+from fathom.rationale.transcript.sentences import around
+from fathom.rationale.transcript.withdrawals import taken_back
 
 Value = TypeVar("Value", bound=Hashable)
 

@@ -19,8 +19,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from fathom.engines import TokenLogprob
+from fathom.judges._verdict import Vote
 from fathom.rationale import Status
-from fathom.verdict import Vote
 
 Choices = Mapping[str, int | None]
 """How a judge spells its verdicts: a choice, and the place of the response that it names; None for a tie."""

@@ -13,10 +13,10 @@ from typing import Any
 
 from fathom.judges._templated import TemplatedJudge
 from fathom.rationale import Status
-from fathom.transcript.mentions import is_mentioned
-from fathom.transcript.page import Page
-from fathom.transcript.rivals import Claim
-from fathom.transcript.withdrawals import taken_back
+from fathom.rationale.transcript.mentions import is_mentioned
+from fathom.rationale.transcript.page import Page
+from fathom.rationale.transcript.rivals import Claim
+from fathom.rationale.transcript.withdrawals import taken_back
 
 MOST_PLACES = 64
 """Of the places where a verdict stands only the last ones are examined: more are a model that loops."""

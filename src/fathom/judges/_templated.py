@@ -19,12 +19,12 @@ from typing import Any
 from jinja2 import TemplateError
 
 from fathom import prompts
+from fathom.data.records import Comparison
 from fathom.engines import ChatMessage
 from fathom.errors import FathomError
 from fathom.judges import Judge
+from fathom.judges._verdict import Vote
 from fathom.rationale import Status
-from fathom.records import Comparison
-from fathom.verdict import Vote
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,12 +16,12 @@ from collections.abc import Mapping
 from fathom.judges._lines import after, agreed, bare, named
 from fathom.judges._probabilities import Choices
 from fathom.judges._templated import scored
+from fathom.judges._verdict import Vote
 from fathom.rationale import Status
-from fathom.transcript.mentions import is_denied
-from fathom.transcript.page import Page
-from fathom.transcript.rivals import Claim
-from fathom.transcript.withdrawals import taken_back
-from fathom.verdict import Vote
+from fathom.rationale.transcript.mentions import is_denied
+from fathom.rationale.transcript.page import Page
+from fathom.rationale.transcript.rivals import Claim
+from fathom.rationale.transcript.withdrawals import taken_back
 
 _NAMES = ("verdict", "judge?ment", "answer")
 _CLAUSE_ENDS = re.compile(r"[.,;:!?\n]")

@@ -15,13 +15,13 @@ import math
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from fathom.data.records import Comparison
 from fathom.engines import Completion
 from fathom.judges._probabilities import Choices
 from fathom.judges._published import spoken
 from fathom.judges._templated import TemplatedJudge, absent, named
+from fathom.judges._verdict import Rule, Vote
 from fathom.rationale import Status
-from fathom.records import Comparison
-from fathom.verdict import Rule, Vote
 
 NAMES = ("m", "M")
 """Of the outputs, in the order in which they are shown."""

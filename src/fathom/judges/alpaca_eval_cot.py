@@ -10,15 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from fathom.data.records import Comparison
 from fathom.judges._probabilities import Choices
 from fathom.judges._published import said_after, spoken
 from fathom.judges._templated import TemplatedJudge, absent, json_object, named
+from fathom.judges._verdict import Vote
 from fathom.judges.alpaca_eval import NAMES
 from fathom.rationale import Status
-from fathom.records import Comparison
-from fathom.transcript.rivals import Claim
-from fathom.transcript.withdrawals import takes_back
-from fathom.verdict import Vote
+from fathom.rationale.transcript.rivals import Claim
+from fathom.rationale.transcript.withdrawals import takes_back
 
 
 @dataclass(frozen=True, kw_only=True)

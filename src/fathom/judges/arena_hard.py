@@ -14,13 +14,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from fathom.data.records import Comparison
 from fathom.judges._probabilities import Choices
 from fathom.judges._published import PublishedJudge, pair_claim
 from fathom.judges._templated import absent, named
+from fathom.judges._verdict import Vote
 from fathom.rationale import Status
-from fathom.records import Comparison
-from fathom.transcript.page import Page
-from fathom.verdict import Vote
+from fathom.rationale.transcript.page import Page
 
 LEVELS: Mapping[str, tuple[float, float]] = {
     "A>>B": (2.0, 0.0),

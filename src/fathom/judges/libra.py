@@ -12,13 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from fathom.data.records import Comparison
 from fathom.judges import Pattern
 from fathom.judges._probabilities import Choices
+from fathom.judges._rewards import accuracy_reward
 from fathom.judges._templated import TemplatedJudge
+from fathom.judges._verdict import Vote
 from fathom.judges._words import spellings, vote_of_word
-from fathom.records import Comparison
-from fathom.rewards import accuracy_reward
-from fathom.verdict import Vote
 
 WORDS = {"correct": 1.0, "incorrect": 0.0}
 

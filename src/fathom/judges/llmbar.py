@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from fathom.data.records import Comparison
 from fathom.judges._probabilities import Choices
 from fathom.judges._published import PublishedJudge, pair_claim
 from fathom.judges._templated import absent, named
-from fathom.records import Comparison
-from fathom.transcript.page import Page
-from fathom.verdict import Vote
+from fathom.judges._verdict import Vote
+from fathom.rationale.transcript.page import Page
 
 Style = Literal["plain", "cot"]
 _PATTERNS: Mapping[Style, tuple[re.Pattern[str], re.Pattern[str]]] = {

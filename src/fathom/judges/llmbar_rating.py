@@ -13,12 +13,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from fathom.data.records import Comparison
 from fathom.judges import Pattern
 from fathom.judges._templated import TemplatedJudge, absent, scored
+from fathom.judges._verdict import Vote
 from fathom.rationale import Status
-from fathom.records import Comparison
-from fathom.transcript.page import Page
-from fathom.verdict import Vote
+from fathom.rationale.transcript.page import Page
 
 SCORES = range(11)
 

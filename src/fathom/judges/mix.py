@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from fathom import prompts
+from fathom.data.records import Comparison
 from fathom.engines import ChatMessage
 from fathom.judges import Judge
+from fathom.judges._verdict import Vote
 from fathom.rationale import parse
-from fathom.records import Comparison
-from fathom.verdict import Vote
 
 Style = Literal["vanilla", "breadth", "depth", "mix", "hybrid"]
 

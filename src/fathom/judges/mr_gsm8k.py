@@ -15,14 +15,14 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
+from fathom.data.records import Comparison
 from fathom.judges import Pattern
 from fathom.judges._published import PublishedJudge
 from fathom.judges._templated import absent, scored
+from fathom.judges._verdict import Vote
 from fathom.rationale import Status
-from fathom.records import Comparison
-from fathom.transcript.page import Page
-from fathom.transcript.rivals import Claim
-from fathom.verdict import Vote
+from fathom.rationale.transcript.page import Page
+from fathom.rationale.transcript.rivals import Claim
 
 RIGHT = 1.0
 _FIELDS = re.compile(

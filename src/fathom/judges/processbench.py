@@ -14,16 +14,16 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
+from fathom.data.records import Comparison
 from fathom.judges import Pattern
 from fathom.judges._published import PublishedJudge
 from fathom.judges._templated import absent, scored
+from fathom.judges._verdict import Vote
 from fathom.judges.mr_gsm8k import step_score
 from fathom.rationale import Status
-from fathom.records import Comparison
-from fathom.transcript.page import Page
-from fathom.transcript.rivals import Claim
-from fathom.transcript.sentences import around
-from fathom.verdict import Vote
+from fathom.rationale.transcript.page import Page
+from fathom.rationale.transcript.rivals import Claim
+from fathom.rationale.transcript.sentences import around
 
 _BOXED = re.compile(r"\\boxed\{([^{}]*)\}")
 _OF_TASK = re.compile(  # what a box holds that is the answer to the task, and no index

@@ -15,16 +15,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from fathom.data.records import Comparison
 from fathom.judges import Pattern
 from fathom.judges._published import PublishedJudge
 from fathom.judges._scales import is_of_another_scale, on_scale
 from fathom.judges._templated import absent, scored
+from fathom.judges._verdict import Vote
 from fathom.rationale import Status
-from fathom.records import Comparison
-from fathom.transcript.page import Page
-from fathom.transcript.rivals import Claim
-from fathom.transcript.sentences import around
-from fathom.verdict import Vote
+from fathom.rationale.transcript.page import Page
+from fathom.rationale.transcript.rivals import Claim
+from fathom.rationale.transcript.sentences import around
 
 MARK = "[RESULT]"
 SCALE = (1, 5)

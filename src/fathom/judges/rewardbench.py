@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from fathom.data.records import Comparison
 from fathom.judges._published import PublishedJudge, pair_claim
 from fathom.judges._templated import absent, named
-from fathom.records import Comparison
-from fathom.transcript.page import Page
-from fathom.verdict import Vote
+from fathom.judges._verdict import Vote
+from fathom.rationale.transcript.page import Page
 
 VERDICTS: Mapping[str, int | None] = {"[[A]]": 0, "[[B]]": 1, "[[C]]": None}
 

@@ -14,12 +14,12 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
+from fathom.data.records import Comparison
 from fathom.judges._published import PublishedJudge, pair_claim
 from fathom.judges._templated import absent
+from fathom.judges._verdict import Vote
 from fathom.rationale import MOST_UNITS, Rationale, Status, Unit
-from fathom.records import Comparison
-from fathom.transcript.page import Page
-from fathom.verdict import Vote
+from fathom.rationale.transcript.page import Page
 
 TAIL = 80
 """Characters at the end in which the answer is looked for."""

@@ -4,7 +4,7 @@ Method: "S2J" (arXiv 2509.22099). A model that can solve a task often judges it 
 learning pays for both parts of the same text. The wording of the prompts is ours.
 
     judge = S2JJudge(engine=engine)                                        # to judge
-    with fathom.answers.checking(S2JJudge()) as judge: ...                 # to train: with math-verify for solutions
+    with fathom.metrics.answers.checking(S2JJudge()) as judge: ...         # to train: with math-verify for solutions
 
 The paper's weights of the two rewards are unknown to us: `solving_weight` is ours. Where there is no reference answer
 it pays with a scalar reward model, which is not here: such comparisons are paid by their verdict alone.
@@ -18,13 +18,13 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from fathom.data.records import Comparison
 from fathom.errors import FathomError
 from fathom.judges._probabilities import Choices
+from fathom.judges._rewards import solving_reward
 from fathom.judges._templated import TemplatedJudge
+from fathom.judges._verdict import Vote
 from fathom.rationale import parse
-from fathom.records import Comparison
-from fathom.rewards import solving_reward
-from fathom.verdict import Vote
 
 Solved = Callable[[str, str], bool | None]
 """Whether a solution arrives at the reference answer; None where there is no telling."""
@@ -32,7 +32,7 @@ Solved = Callable[[str, str], bool | None]
 
 @dataclass(frozen=True, kw_only=True)
 class S2JJudge(TemplatedJudge):
-    """Judges pairs. `solved` checks the judge's own solution in training, such as `fathom.answers.Verifier` does.
+    """Judges pairs. `solved` checks the judge's own solution in training, as `fathom.metrics.answers.Verifier` does.
 
     The reference answer is not shown: whoever sees it need not solve.
     """

@@ -3,7 +3,7 @@
 Method: "Is PRM Necessary?" (arXiv 2505.11227). The scale and the wording of the prompt are ours.
 
     verdict = await SelfPRMJudge(engine=policy)(comparison)                # all n solutions, each scored alone
-    best_of(scores_alone(verdict.votes), answers)                          # fathom.scaling.best_of; ties by majority
+    best_of(scores_alone(verdict.votes), answers)                          # fathom.ranking.best_of; ties by majority
 
 The engine is the model that wrote the solutions. Such scores are no proof: on hard problems the paper found most
 solutions that a model calls right to be wrong.
@@ -15,16 +15,16 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
+from fathom.data.records import Comparison
 from fathom.errors import FathomError
 from fathom.judges import Pattern
 from fathom.judges._lines import agreed, bare, named
 from fathom.judges._scales import on_scale
 from fathom.judges._templated import TemplatedJudge, scored
+from fathom.judges._verdict import Vote
 from fathom.rationale import Status
-from fathom.records import Comparison
-from fathom.transcript.page import Page
-from fathom.transcript.rivals import Claim
-from fathom.verdict import Vote
+from fathom.rationale.transcript.page import Page
+from fathom.rationale.transcript.rivals import Claim
 
 SCORES = range(11)
 _UNIT = re.compile(r"[)\]. ]*(?:points?|pts)?[)\]. ]*")

@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fathom import prompts
+from fathom.data.records import Comparison
 from fathom.engines import ChatMessage
 from fathom.judges import Judge, Pattern
 from fathom.judges._lines import after, agreed, named
+from fathom.judges._rewards import strictly_best_reward
+from fathom.judges._verdict import Vote, highest
 from fathom.rationale import MOST_UNITS, Rationale, Status, Unit
-from fathom.records import Comparison
-from fathom.rewards import strictly_best_reward
-from fathom.transcript.page import Page
-from fathom.transcript.rivals import Claim
-from fathom.verdict import Vote, highest
+from fathom.rationale.transcript.page import Page
+from fathom.rationale.transcript.rivals import Claim
 
 SCORES = range(1, 11)
 BINARY = range(2)

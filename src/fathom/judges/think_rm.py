@@ -7,7 +7,7 @@ Method: "Think-RM" (arXiv 2505.16265); form and scale: its repository. The wordi
 
 The thought is kept in `Vote.reasoning`, whether the engine tells it apart or the text has it in a think block. Several
 thoughts and the majority of their votes are `Repeated(judge, m)`. All pairs of a group, for reinforcement learning
-without rewards of single samples, are `fathom.scaling.differences`.
+without rewards of single samples, are `fathom.ranking.differences`.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
+from fathom.data.records import Comparison
 from fathom.judges._lines import agreed, bare, tagged
 from fathom.judges._probabilities import Choices
+from fathom.judges._rewards import accuracy_reward, strength_reward
 from fathom.judges._templated import TemplatedJudge
+from fathom.judges._verdict import Vote
 from fathom.rationale import Status
-from fathom.records import Comparison
-from fathom.rewards import accuracy_reward, strength_reward
-from fathom.transcript.page import Page
-from fathom.transcript.rivals import Claim
-from fathom.transcript.thoughts import apart
-from fathom.verdict import Vote
+from fathom.rationale.transcript.page import Page
+from fathom.rationale.transcript.rivals import Claim
+from fathom.rationale.transcript.thoughts import apart
 
 STRENGTHS = (-3, -2, -1, 1, 2, 3)
 """Below 0 the first response is better, above 0 the second; 1 is slightly, 3 is much."""

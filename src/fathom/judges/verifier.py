@@ -12,16 +12,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from fathom.data.records import Comparison
 from fathom.errors import FathomError
 from fathom.judges import Pattern
 from fathom.judges._degenerate import degenerate
 from fathom.judges._probabilities import Choices
+from fathom.judges._rewards import strictly_best_reward
 from fathom.judges._templated import TemplatedJudge
+from fathom.judges._verdict import Vote
 from fathom.judges._words import spellings, vote_of_word
 from fathom.rationale import Rationale, Status, Unit
-from fathom.records import Comparison
-from fathom.rewards import strictly_best_reward
-from fathom.verdict import Vote
 
 WORDS = {"yes": 1.0, "no": 0.0}
 

@@ -11,14 +11,14 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from fathom.data.records import Comparison
 from fathom.judges import Pattern
 from fathom.judges._published import said_after, spoken
 from fathom.judges._templated import TemplatedJudge, absent, json_object, scored
+from fathom.judges._verdict import Vote
 from fathom.rationale import Status
-from fathom.records import Comparison
-from fathom.transcript.rivals import Claim
-from fathom.transcript.withdrawals import takes_back
-from fathom.verdict import Vote
+from fathom.rationale.transcript.rivals import Claim
+from fathom.rationale.transcript.withdrawals import takes_back
 
 SCALE = (1, 10)
 

@@ -19,16 +19,16 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from fathom.data.records import Comparison
 from fathom.engines import Completion, Sampling
 from fathom.judges import Pattern
 from fathom.judges._probabilities import Choices, masses_at
+from fathom.judges._rewards import strictly_best_reward
 from fathom.judges._templated import TemplatedJudge, scored
+from fathom.judges._verdict import Rule, Vote
 from fathom.judges._words import spellings, word
 from fathom.rationale import Status
-from fathom.records import Comparison
-from fathom.rewards import strictly_best_reward
-from fathom.transcript.thoughts import apart
-from fathom.verdict import Rule, Vote
+from fathom.rationale.transcript.thoughts import apart
 
 WORDS = {"yes": 1.0, "no": 0.0}
 SPELLINGS = spellings({"yes": 0, "no": 1})

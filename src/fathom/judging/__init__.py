@@ -18,19 +18,19 @@ from typing import Any, BinaryIO, NamedTuple
 
 from pydantic_core import to_json
 
+from fathom.data.records import Comparison, Label
 from fathom.engines.scoring import Scorer
+from fathom.engines.usage import Usage
 from fathom.errors import FathomError
-from fathom.judges import Judge, Voter, verdicts
+from fathom.judges import Judge, Rule, Verdict, Vote, Voter, verdicts
 from fathom.judging.choice import make_judge
 from fathom.metrics import rankings
-from fathom.metrics.rows import correct, tokens
 from fathom.metrics.verdicts import Tally, count
+from fathom.ranking import Ranking, rank, share
+from fathom.ranking.preferences import LeftOut, Preference
 from fathom.rationale import Rationale, Status, Unit
-from fathom.records import Comparison, Label
-from fathom.scaling.guided import MetaRewardModel
-from fathom.scaling.preferences import LeftOut, Preference
-from fathom.scaling.ranking import Ranking, rank, share
-from fathom.verdict import Rule, Usage, Verdict, Vote
+from fathom.results.rows import correct, tokens
+from fathom.voting.meta import MetaRewardModel
 
 DESCRIPTION = "fathom.json"
 """Stands beside the weights of a trained judge: its `name`, its `style`, and that it is `trained`."""

@@ -11,12 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fathom.engines.usage import Usage
 from fathom.errors import FathomError
+from fathom.judges import Rule, Vote
 from fathom.judging import vote_row
-from fathom.metrics.rows import correct, deciding, threshold, tokens, usage
 from fathom.rationale import Status
-from fathom.scaling.panel import HALF, above, combined, shares
-from fathom.verdict import Rule, Usage, Vote
+from fathom.results.rows import correct, deciding, threshold, tokens, usage
+from fathom.voting.panel import HALF, above, combined, shares
 
 Row = Mapping[str, Any]
 

@@ -14,13 +14,13 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from functools import partial
 
+from fathom.data.records import Comparison
 from fathom.engines.planning import CountingEngine
 from fathom.judges import Voter, verdicts
 from fathom.judging import judge_of_meta
 from fathom.judging.session import in_both_orders, judge_of, voter_of
-from fathom.records import Comparison
-from fathom.scaling.ranking import check
-from fathom.scaling.schedules import FIXED, SCHEDULES, Pair, most_pairs
+from fathom.ranking import check
+from fathom.ranking.schedules import FIXED, SCHEDULES, Pair, most_pairs
 from fathom.settings import JudgingSettings
 
 Work = Callable[[Voter, Comparison], Awaitable[object]]

@@ -20,19 +20,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
-from fathom.checkpoints import located
+from fathom.data.records import Comparison
 from fathom.engines import Engine, EngineWrapper
 from fathom.engines.cache import CachedEngine
+from fathom.engines.checkpoints import located
 from fathom.engines.opening import meter, open_engine
 from fathom.errors import FathomError
-from fathom.judges import Judge, Voter
+from fathom.judges import Judge, Rule, Verdict, Voter
 from fathom.judging import as_trained, meta_reward_model
-from fathom.records import Comparison
-from fathom.scaling.adaptive import Adaptive
-from fathom.scaling.guided import Guided, MetaRewardModel
-from fathom.scaling.votes import Counted, Repeated, Shuffled, Swapped
 from fathom.settings import JudgingSettings, VotingSettings
-from fathom.verdict import Rule, Verdict
+from fathom.voting.adaptive import Adaptive
+from fathom.voting.meta import Guided, MetaRewardModel
+from fathom.voting.wrappers import Counted, Repeated, Shuffled, Swapped
 
 TOP_LOGPROBS = 5
 """Of the most likely tokens, as many as any server gives. More would make journals larger, and hold next to no mass."""

@@ -23,13 +23,13 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from fathom.conversations import BadRowError, shortened
+from fathom.data.conversations import BadRowError, shortened
+from fathom.data.records import Comparison
 from fathom.engines import Completion, FinishReason
 from fathom.errors import FathomError
 from fathom.judges import Judge
 from fathom.judging import verdict_row
-from fathom.records import Comparison
-from fathom.scaling.recorded import Order, recorded
+from fathom.voting.recorded import Order, recorded
 
 Row = Mapping[str, Any]
 Recorded = tuple[Order, Completion | None]

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 from fathom.metrics.agreement import cohen_kappa, fleiss_kappa, krippendorff_alpha
 from fathom.metrics.intervals import Interval, Share
-from fathom.metrics.rows import Row, prompt_key, score_alone, threshold
+from fathom.results.rows import Row, prompt_key, score_alone, threshold
 
 TIE = "tie"
 UNREADABLE = "unreadable"

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fathom.metrics.intervals import Interval, Share, wilson
-from fathom.metrics.rows import Row
+from fathom.results.rows import Row
 
 RULES = {
     "first": "always the response in the first place, as the judge was given them",

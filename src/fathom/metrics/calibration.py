@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import NamedTuple
 
-from fathom.metrics.rows import Row, deciding
+from fathom.results.rows import Row, deciding
 
 BINS = 10
 

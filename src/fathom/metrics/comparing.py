@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple
 from fathom.errors import FathomError
 from fathom.metrics.intervals import Interval, clustered_mean, clustered_share, wilson
 from fathom.metrics.principles import named
-from fathom.metrics.rows import Row, labelled, prompt_key, strict
+from fathom.results.rows import Row, labelled, prompt_key, strict
 
 FEWEST_OF_A_PRINCIPLE = 20
 """Principles that occur in fewer rows are not told apart."""

@@ -15,7 +15,7 @@ from itertools import combinations
 from typing import Any
 
 from fathom.metrics.intervals import Interval, Share
-from fathom.metrics.rows import Row, prompt_key
+from fathom.results.rows import Row, prompt_key
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 

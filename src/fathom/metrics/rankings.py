@@ -15,10 +15,10 @@ from itertools import combinations
 from math import sqrt
 from typing import Any
 
+from fathom.engines.usage import Usage
 from fathom.metrics.baselines import Baselines
 from fathom.metrics.intervals import Interval, bootstrap, wilson
-from fathom.metrics.rows import prompt_key, reported, usage
-from fathom.verdict import Usage
+from fathom.results.rows import prompt_key, reported, usage
 
 
 def kendall_tau(found: Sequence[float], true: Sequence[float]) -> float | None:

@@ -19,10 +19,12 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
+from fathom.engines.usage import Usage
 from fathom.metrics.baselines import Baselines
 from fathom.metrics.calibration import Calibration, confidences
 from fathom.metrics.intervals import Interval, Share
-from fathom.metrics.rows import (
+from fathom.metrics.separation import Separation
+from fathom.results.rows import (
     Row,
     deciding,
     half,
@@ -34,8 +36,6 @@ from fathom.metrics.rows import (
     truth,
     usage,
 )
-from fathom.metrics.separation import Separation
-from fathom.verdict import Usage
 
 FIGURES = ("strict", "readable", "readable_share", "half", "tied", "flip_rate", "agreement", "missing_mass")
 
@@ -125,7 +125,7 @@ class Tally:
     def agreement(self) -> Interval | None:
         """Share of readable votes that name the verdict's outcome; the mean of the rows with several of them.
 
-        Of a tie that no vote names, the share of the most frequent outcome counts (`fathom.verdict.Verdict`).
+        Of a tie that no vote names, the share of the most frequent outcome counts (`fathom.judges.Verdict`).
         """
         return self.shares["agreement"].interval
 

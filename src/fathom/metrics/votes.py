@@ -13,11 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from fathom.engines.usage import Usage
 from fathom.errors import FathomError
-from fathom.metrics.rows import Row, correct, tokens, usage
+from fathom.judges import Rule, Vote
 from fathom.metrics.verdicts import Tally
 from fathom.rationale import Status
-from fathom.verdict import Rule, Usage, Vote
+from fathom.results.rows import Row, correct, tokens, usage
 
 
 def first(row: Row, votes: int) -> dict[str, Any]:

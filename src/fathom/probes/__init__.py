@@ -7,8 +7,8 @@
 A probe is a pure function from a comparison to variations of it, and one from what was judged of both to measures. All
 goes through the ordinary judging, and a row's metadata says which variation it is: a card can be made of rows again.
 
-A new probe is a file here that binds a `Probe` to the name `PROBE`; files whose names start with `_` are what probes
-share. Not promised: that a judge which no probe moves is a good one, or that nothing else moves it.
+A new probe is a file here that binds a `Probe` to the name `PROBE`; the other files hold what probes share. Not
+promised: that a judge which no probe moves is a good one, or that nothing else moves it.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fathom.data.records import Comparison, Label
 from fathom.errors import FathomError
 from fathom.plugins import Kind
 from fathom.probes._measures import Item, Measure, items
-from fathom.records import Comparison, Label
 
 __all__ = [
     "Item",

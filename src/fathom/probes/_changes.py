@@ -8,9 +8,9 @@ from importlib import resources
 
 import yaml
 
+from fathom.data.records import Comparison, placement
 from fathom.probes import Variation
 from fathom.probes._measures import Item, Measure, Outcome, difference, shift
-from fathom.records import Comparison, placement
 
 
 def each(comparison: Comparison, change: Callable[[str], str]) -> Iterator[Variation]:

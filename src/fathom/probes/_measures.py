@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from fathom.errors import FathomError
 from fathom.metrics.intervals import Interval, clustered_mean, clustered_share
-from fathom.metrics.rows import prompt_key
+from fathom.results.rows import prompt_key
 
 
 class Cast(NamedTuple):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from fathom.data.records import Comparison
 from fathom.probes import Probe, Variation
 from fathom.probes._measures import Item, Measure, Outcome, of_pairs, share
-from fathom.records import Comparison
 
 
 def vary(comparison: Comparison) -> Iterator[Variation]:

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from statistics import fmean
 
+from fathom.data.records import Comparison
 from fathom.probes import Probe, Variation
 from fathom.probes._changes import drawn, texts_of, worse
 from fathom.probes._measures import Item, Measure, difference, shift
-from fathom.records import Comparison
 
 
 def texts() -> Mapping[str, Sequence[str]]:

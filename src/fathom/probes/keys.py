@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from fathom.data.records import Comparison, Label
 from fathom.probes import Probe, Variation
 from fathom.probes._changes import drawn, texts_of, worse
 from fathom.probes._measures import Item, Measure, Outcome, Value, of_pairs, share
-from fathom.records import Comparison, Label
 
 
 def keys() -> Mapping[str, Sequence[str]]:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
+from fathom.data.records import Comparison
 from fathom.probes import Probe, Variation
 from fathom.probes._changes import each, effects
-from fathom.records import Comparison
 
 _LEAD = re.compile(r"^[^\S\n]*(?:(?:#{1,6}|[-*+>])[^\S\n]+)+", re.MULTILINE)
 _STRONG = re.compile(r"(?<![\w*])(\*{1,3})(?=\S)([^*\n]+?)(?<=\S)\1(?![\w*])")

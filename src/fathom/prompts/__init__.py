@@ -3,7 +3,8 @@
     {{ response | fenced }}
 
 A fence is longer than any run of backticks in the text it holds, so no text can close it and pose as the prompt.
-Control tokens of chat templates inside it are broken by a space (`fathom.control`), so no text can end the turn either.
+Control tokens of chat templates inside it are broken by a space (`fathom.engines.control`), so no text can end the
+turn either.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from jinja2.sandbox import SandboxedEnvironment
 
-from fathom.control import broken
+from fathom.engines.control import broken
 
 
 def fenced(text: str) -> str:

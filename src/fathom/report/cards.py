@@ -12,7 +12,7 @@ from pydantic import BaseModel, FiniteFloat, ValidationError
 
 from fathom.errors import FathomError
 from fathom.metrics.intervals import Interval
-from fathom.runs import Run
+from fathom.results.runs import Run
 
 
 class Measure(BaseModel):

@@ -17,11 +17,11 @@ from fathom.errors import FathomError
 from fathom.metrics.comparing import Contrast, compare
 from fathom.metrics.intervals import Interval, Share
 from fathom.metrics.principles import Principle, principles
-from fathom.metrics.rows import Row, prompt_key, strict
 from fathom.metrics.verdicts import Tally
 from fathom.metrics.votes import curve
-from fathom.runs import Run
-from fathom.scoring import Scored, score
+from fathom.report.scoring import Scored, score
+from fathom.results.rows import Row, prompt_key, strict
+from fathom.results.runs import Run
 
 Styles = Mapping[tuple[int, int], Interval]
 """By the styles of the chosen and of the rejected response."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any, Literal, NamedTuple
 
-from fathom.metrics.rows import usage
+from fathom.results.rows import usage
 
 Row = Mapping[str, Any]
 Outcome = Literal["right", "wrong", "tie", "unreadable", "unlabelled"]

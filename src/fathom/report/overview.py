@@ -22,20 +22,20 @@ from urllib.parse import urlencode
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from fathom.atomic import replacing
 from fathom.bench import find
+from fathom.data.atomic import replacing
 from fathom.metrics.baselines import RULES
 from fathom.metrics.calibration import Calibration
 from fathom.metrics.intervals import Interval
 from fathom.metrics.principles import Principle
 from fathom.metrics.rankings import RankingTally
-from fathom.metrics.rows import count_text
 from fathom.metrics.verdicts import Tally
-from fathom.outputs import marked
 from fathom.report import charts, viewer
 from fathom.report.cards import Card
 from fathom.report.evidence import Evidence
 from fathom.report.viewer import policy, web
+from fathom.results.outputs import marked
+from fathom.results.rows import count_text
 
 FILES = ("common.css", "report.css")
 STRUCTURES = {"breadth": 0, "depth": 1, "hybrid": 2, "vanilla": 3}

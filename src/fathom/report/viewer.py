@@ -27,12 +27,12 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
-from fathom.atomic import replacing
+from fathom.data.atomic import replacing
 from fathom.errors import FathomError
-from fathom.outputs import marked
 from fathom.report.embedding import packed
 from fathom.report.facts import Facts, Row, facts
-from fathom.runs import Run
+from fathom.results.outputs import marked
+from fathom.results.runs import Run
 
 SCRIPTS = ("elements.js", "parts.js", "filters.js", "list.js", "verdicts.js", "viewer.js")
 STYLES = ("common.css", "viewer.css")

@@ -17,8 +17,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from fathom.data.records import Comparison
 from fathom.engines import Engine
-from fathom.records import Comparison
 from fathom.synth.merging import merge
 from fathom.synth.pipeline import FITTING, Arm, Made, Rejected, Settings, Structure, each, ready
 from fathom.synth.result import Accuracy, Result, table, warning, write

@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, get_args
 
+from fathom.data.records import Comparison, Domain
 from fathom.engines import Completion, Engine, EngineWrapper, Request, Sampling
+from fathom.engines.usage import Usage
 from fathom.errors import FathomError
-from fathom.judges import verdicts
+from fathom.judges import Vote, verdicts
 from fathom.rationale import Rationale, Status, render
-from fathom.records import Comparison, Domain
-from fathom.scaling.votes import gathered
 from fathom.synth import merging
 from fathom.synth.steps import Stage, Steps, UnreadableError
-from fathom.verdict import Usage, Vote
+from fathom.voting.wrappers import gathered
 
 Arm = Literal["mix", "breadth", "depth", "vanilla"]
 Structure = Literal["breadth", "depth", "vanilla"]

@@ -16,10 +16,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from fathom import prompts
+from fathom.data.records import Comparison
 from fathom.engines import ChatMessage, Request
 from fathom.engines.planning import CountingEngine
 from fathom.judges.mix import MixJudge
-from fathom.records import Comparison
 from fathom.synth.pipeline import Settings, structure
 from fathom.synth.steps import Stage
 

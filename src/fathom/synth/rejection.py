@@ -30,21 +30,21 @@ from typing import Any, Literal
 from pydantic_core import to_json
 
 from fathom import prompts
-from fathom.answers import checking
-from fathom.atomic import replacing
+from fathom.data.atomic import replacing
+from fathom.data.reading import write_jsonl
+from fathom.data.records import Comparison
 from fathom.engines import ChatMessage, Engine, EngineError, Request, Sampling
+from fathom.engines.usage import Usage
 from fathom.errors import FathomError
-from fathom.judges import Judge, failed, verdicts
+from fathom.judges import Judge, Vote, failed, verdicts
 from fathom.judges.spct import SPCTJudge
 from fathom.judging import verdict_row
 from fathom.judging.choice import described
-from fathom.metrics.rows import reported
-from fathom.provenance import write_json
+from fathom.metrics.answers import checking
 from fathom.rationale import Status
-from fathom.reading import write_jsonl
-from fathom.records import Comparison
-from fathom.scaling.votes import gathered
-from fathom.verdict import Usage, Vote
+from fathom.results.provenance import write_json
+from fathom.results.rows import reported
+from fathom.voting.wrappers import gathered
 
 Source = Literal["sampled", "hinted"]
 TOO_EASY = "too easy"

@@ -9,16 +9,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
+from fathom.data.reading import write_jsonl
+from fathom.data.records import Comparison, Domain
+from fathom.engines.usage import Usage
 from fathom.judges.mix import MixJudge
-from fathom.metrics.rows import reported
-from fathom.provenance import write_json
 from fathom.rationale import Rationale, render
-from fathom.reading import write_jsonl
-from fathom.records import Comparison, Domain
+from fathom.results.provenance import write_json
+from fathom.results.rows import reported
 from fathom.synth.merging import ordered_alike, spelt_alike
 from fathom.synth.pipeline import Arm, Made, Rejected, Settings, Structure, structure
 from fathom.synth.steps import Stage
-from fathom.verdict import Usage
 
 STAGES = ("sampled", "standardised", "breadth", "depth")
 

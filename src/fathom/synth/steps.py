@@ -11,13 +11,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from fathom import prompts
+from fathom.data.records import Comparison
 from fathom.engines import Completion, Engine, EngineError, Request, Sampling
+from fathom.engines.usage import Usage
+from fathom.judges import Vote
 from fathom.judges.mix import MixJudge
 from fathom.rationale import MOST_DEPTH_PRINCIPLES, Rationale, Status, Unit, parse, render
-from fathom.records import Comparison
+from fathom.rationale.transcript.page import Page
 from fathom.synth.merging import Merged, Source, merged, plain
-from fathom.transcript.page import Page
-from fathom.verdict import Usage, Vote
 
 Stage = Literal["sample", "standardise", "merge", "solve", "choose", "refine"]
 

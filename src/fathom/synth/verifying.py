@@ -18,11 +18,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
+from fathom.data.records import Comparison
 from fathom.errors import FathomError
-from fathom.judges._degenerate import holds
+from fathom.judges import holds
 from fathom.judges.verifier import VerifierJudge
 from fathom.probes.keys import keys
-from fathom.records import Comparison
 from fathom.synth.merging import plain, sentences
 
 TRUNCATED = 0.11

@@ -3,9 +3,9 @@
     for example in read([Path("mix.jsonl")]):
         example.prompt, example.completion
 
-Both of TRL's prompt-completion layouts are read, from any format of `fathom.sources`. A text as prompt is what the user
-says: the judge will be asked in a chat. Other columns are ignored, but for those of preference data, which is refused:
-trained on as it is, it would teach the bad answers with the good ones.
+Both of TRL's prompt-completion layouts are read, from any format of `fathom.data.sources`. A text as prompt is what the
+user says: the judge will be asked in a chat. Other columns are ignored. Preference data is refused: it would
+teach the bad answers with the good ones.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from fathom.conversations import BadRowError, as_messages, shortened
+from fathom.data.conversations import BadRowError, as_messages, shortened
+from fathom.data.records import Message
+from fathom.data.sources import open_source
 from fathom.errors import FathomError
-from fathom.records import Message
-from fathom.sources import open_source
 
 PREFERENCES = ("chosen", "rejected", "responses", "response_a", "response_b")
 """Columns of comparisons, of which a row of SFT has none."""

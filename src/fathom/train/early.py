@@ -13,10 +13,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from fathom.checkpoints import located
+from fathom.data.sources import HUB
+from fathom.engines.checkpoints import located
 from fathom.engines.local import located_checkpoint
 from fathom.errors import FathomError
-from fathom.sources import HUB
 
 HUB_SECONDS = 10
 """How long the model hub may take to say whether it has a model."""

@@ -16,19 +16,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fathom import runs
-from fathom.answers import checking
+from fathom.data.records import Comparison, Label, Message
 from fathom.engines import ChatMessage
 from fathom.engines.scoring import encode_turn
 from fathom.errors import FathomError, require
-from fathom.judges import Judge
+from fathom.judges import Judge, Vote
 from fathom.judging.choice import described
+from fathom.metrics.answers import checking
 from fathom.rationale import Status
-from fathom.records import Comparison, Label, Message
-from fathom.scaling import guided
+from fathom.results import runs
 from fathom.train import trainers
 from fathom.train.recipe import MetaRecipe
-from fathom.verdict import Vote
+from fathom.voting.meta import check
 
 
 class Example(NamedTuple):
@@ -154,7 +153,7 @@ def examples(judge: Judge, rows: Iterable[Mapping[str, Any]], where: str) -> Ite
         comparison = _comparison(row)
         if comparison.label is None:
             continue
-        guided.check(judge, comparison)
+        check(judge, comparison)
         judge.check(comparison)
         for told in row["votes"]:
             if told["status"] != Status.FAILED:

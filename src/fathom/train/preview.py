@@ -17,10 +17,10 @@ from typing import Any
 
 import yaml
 
-from fathom.answers import checking
+from fathom.data.records import Comparison
 from fathom.engines.local import encode_chat
 from fathom.errors import FathomError
-from fathom.records import Comparison
+from fathom.metrics.answers import checking
 from fathom.train import data, trainers
 from fathom.train import meta as meta_reward
 from fathom.train import rlvr as reinforcement

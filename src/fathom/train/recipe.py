@@ -33,7 +33,7 @@ from pydantic import (
     model_validator,
 )
 
-from fathom.checkpoints import located
+from fathom.engines.checkpoints import located
 from fathom.errors import FathomError, require
 from fathom.judging import META
 from fathom.judging.choice import JudgeChoice, judge_choice

@@ -12,11 +12,10 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, get_args
 
-from fathom.judges import Judge
+from fathom.data.records import Comparison
+from fathom.judges import Judge, Vote
 from fathom.rationale import Status, Structure
-from fathom.records import Comparison
 from fathom.synth import FITTING
-from fathom.verdict import Vote
 
 Metric = tuple[str, float]
 

@@ -14,17 +14,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fathom.answers import checking
-from fathom.checkpoints import adapter_base
+from fathom.data.records import Comparison
+from fathom.engines.checkpoints import adapter_base
 from fathom.engines.local import encode_chat, without_control
 from fathom.errors import FathomError, require
-from fathom.judges import Judge
+from fathom.judges import Judge, Vote
+from fathom.metrics.answers import checking
 from fathom.rationale import Status
-from fathom.records import Comparison
 from fathom.train import trainers
 from fathom.train.recipe import RLVRRecipe
 from fathom.train.rewards import JudgeReward
-from fathom.verdict import Vote
 
 
 def train(recipe: RLVRRecipe, *, resume: bool = False) -> Path:
@@ -67,7 +66,7 @@ def read(recipe: RLVRRecipe, files: Sequence[Path] | None = None) -> list[Compar
 
     Raises FathomError when there are none, or some have no winner.
     """
-    from fathom.reading import read
+    from fathom.data.reading import read
 
     items = [
         item

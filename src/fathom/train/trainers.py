@@ -21,12 +21,12 @@ from typing import Any
 
 import yaml
 
-from fathom import recipes
-from fathom.checkpoints import adapter_base
+from fathom.data.sources import local_files
+from fathom.engines.checkpoints import adapter_base
 from fathom.errors import FathomError, RunInterruptedError, require
 from fathom.judging import DESCRIPTION
-from fathom.provenance import provenance, write_json
-from fathom.sources import local_files
+from fathom.results.provenance import provenance, write_json
+from fathom.train import recipes
 from fathom.train.early import last_checkpoint
 from fathom.train.recipe import Recipe
 

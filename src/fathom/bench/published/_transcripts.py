@@ -1,0 +1,80 @@
+"""What sources of transcripts share: their lines, completions of them, and rows."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fathom.bench import Benchmark
+from fathom.bench.outcomes import Row
+from fathom.data.records import Comparison, Label
+from fathom.engines import Completion
+from fathom.errors import FathomError
+from fathom.judges import Judge, Rule, Vote
+from fathom.judging import verdict_row
+from fathom.rationale import Status
+from fathom.voting.recorded import recorded
+
+NOT_RECORDED = "not recorded"
+BOTH_ORDERS = ((0, 1), (1, 0))
+TWO_DECIMALS = 0.005
+"""As a tolerance: half a unit of the last one."""
+SIX_DECIMALS = 5e-7
+EXACT = 1e-9
+
+
+def lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a file of JSON lines, gzipped or not. Raises FathomError with the line that is none."""
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                if line.strip():
+                    yield json.loads(line)
+            except ValueError as error:
+                raise FathomError(f"{path}:{number}: is not JSON: {error}") from error
+
+
+def stem(path: Path) -> str:
+    """The name of a file of JSON lines without its endings."""
+    return path.name.removesuffix(".gz").removesuffix(".jsonl")
+
+
+def compared(id: str, *, n: int = 2, subset: str = "", label: int | None = None, **metadata: Any) -> Comparison:
+    """What was judged, as far as the transcripts say it: often neither the prompt nor the responses."""
+    return Comparison(
+        id=id,
+        prompt=f"(prompt of {id}, {NOT_RECORDED})",  # rows of one prompt would be one cluster
+        responses=(f"({NOT_RECORDED})",) * n,
+        label=None if label is None else Label(best=label),
+        metadata={"subset": subset, **metadata},
+    )
+
+
+def written(text: str | None) -> Completion | None:
+    return None if text is None else Completion(text)
+
+
+def read_row(
+    judge: Judge, comparison: Comparison, told: Iterable[tuple[tuple[int, ...], Completion | None]]
+) -> dict[str, Any]:
+    return verdict_row(comparison, recorded(judge, comparison, told))
+
+
+def stated_row(comparison: Comparison, votes: Sequence[Vote]) -> dict[str, Any]:
+    """Of votes that are stated without the texts that they were read from."""
+    return verdict_row(comparison, Rule()(votes))
+
+
+def stated_vote(winner: int | None, order: tuple[int, ...], *, readable: bool = True) -> Vote:
+    """`winner` is the place of the response that was named, in the order in which they were shown."""
+    status = Status.OK if readable else Status.MISSING
+    shown = tuple(range(len(order)))
+    return Vote(status, winner=winner if readable else None, order=shown).seen_in(order)
+
+
+def official(benchmark: Benchmark, rows: Iterable[Row]) -> Mapping[str, float]:
+    """The official figures of a benchmark, without intervals."""
+    return benchmark.all_rows(rows)

@@ -1,0 +1,70 @@
+"""FoVer: scores of verifiers for steps and whole solutions of ProcessBench, beside what is right."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from math import nan
+from pathlib import Path
+from typing import Any
+
+from fathom.bench.outcomes import Row, mean, scores
+from fathom.bench.published import Figure, Stated
+from fathom.bench.published._transcripts import EXACT, compared, lines, stated_row
+from fathom.judges import Vote
+from fathom.rationale import Status
+
+FOLDER = "fover"
+SOURCE = "FoVer (arXiv 2505.15960), performance/evaluation_metrics of its repository"
+LEVELS = ("instance_level", "step_level")
+
+
+def figures(folder: Path, stated: Stated) -> Iterator[Figure]:
+    for path in sorted(folder.glob("*predictions*.jsonl*")):
+        for run in sorted(lines(path), key=lambda run: (run["verifier"], run["subset"])):
+            for level in LEVELS:
+                yield from _figures(run, level)
+
+
+def _figures(run: Mapping[str, Any], level: str) -> Iterator[Figure]:
+    told = run["performance"][level]
+    rows = [row(score, right) for score, right in zip(run[f"y_pred_{level}"], run[f"y_true_{level}"], strict=True)]
+    for name, value in measured(rows, told["threshold"]).items():
+        yield Figure(
+            benchmark="FoVer on ProcessBench",
+            run=f"{run['verifier']}, {run['subset']}",
+            name=f"{level}, {name}",
+            ours=value,
+            published=told.get(name),
+            tolerance=EXACT,
+            rows=len(rows),
+            source=SOURCE,
+            group=run["verifier"],
+        )
+
+
+def row(score: float, right: bool) -> Row:
+    return stated_row(compared("step", n=1, right=right), [Vote(Status.OK, scores=(float(score),), order=(0,))])
+
+
+def measured(rows: Sequence[Row], threshold: float) -> dict[str, float]:
+    """A row counts as right where its score is above the threshold. Nothing to divide by is 0."""
+    told = [(scores(row) or [0.0], row["metadata"]["right"]) for row in rows]
+    called = [(score > threshold, right) for (score,), right in told]
+    hits = sum(said and right for said, right in called)
+    said, true = sum(said for said, _ in called), sum(right for _, right in called)
+    return {
+        "auroc": area([score for (score,), right in told if right], [score for (score,), right in told if not right]),
+        "accuracy": mean(said == right for said, right in called),
+        "f1": 2 * hits / max(said + true, 1),
+        "precision": hits / max(said, 1),
+        "recall": hits / max(true, 1),
+    }
+
+
+def area(right: Sequence[float], wrong: Sequence[float]) -> float:
+    """How often a right one scores above a wrong one, equal scores half; not a number where either are none."""
+    if not right or not wrong:
+        return nan
+    low = sorted(wrong)
+    return mean((bisect_left(low, score) + bisect_right(low, score)) / 2 for score in right) / len(low)

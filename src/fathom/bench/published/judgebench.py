@@ -1,0 +1,66 @@
+"""JudgeBench: texts of judges with Arena-Hard's prompt, and scores of reward models, on its pairs in both orders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from fathom.bench import judgebench
+from fathom.bench.published import Figure, Stated
+from fathom.bench.published._transcripts import (
+    BOTH_ORDERS,
+    TWO_DECIMALS,
+    compared,
+    lines,
+    official,
+    read_row,
+    stated_row,
+    stated_vote,
+    stem,
+    written,
+)
+from fathom.data.labels import LETTERS, outcome
+from fathom.judges import Vote
+from fathom.judges.arena_hard import ArenaHardJudge
+
+FOLDER = "judgebench"
+SOURCE = "JudgeBench (arXiv 2410.12784), tables 2 and 3"
+DECISIONS = {"A>B": 0, "B>A": 1}
+
+
+def figures(folder: Path, stated: Stated) -> Iterator[Figure]:
+    for path in sorted(folder.glob("outputs_*/*.jsonl*")):
+        told = _stated(stated, path.relative_to(folder).as_posix())
+        judged = [judged_row(pair) for pair in lines(path)]
+        for name, value in official(judgebench.BENCHMARK, judged).items():
+            yield Figure(
+                benchmark="JudgeBench",
+                run=f"{path.parent.name.removeprefix('outputs_')}: {stem(path).split('__', 1)[-1]}",
+                name=name,
+                ours=100 * value,
+                published=told.get(name.capitalize()),
+                tolerance=TWO_DECIMALS,
+                rows=sum(name in ("overall", row["metadata"]["subset"]) for row in judged),
+                source=SOURCE if told.get("kind") == "published" else "computed by whoever collected the transcripts",
+            )
+
+
+def _stated(stated: Stated, path: str) -> Stated:
+    """What is said of some rows of a file stands under its name and more words."""
+    return next((told for name, told in stated.items() if name.split(" ")[0] == path), {})
+
+
+def judged_row(pair: dict[str, Any]) -> dict[str, Any]:
+    comparison = compared(
+        pair["pair_id"], subset=judgebench.category(pair["source"]), label=outcome(pair["label"], LETTERS)
+    )
+    judgments = list(zip(BOTH_ORDERS, pair["judgments"], strict=True))
+    if pair["judge_name"] == "arena_hard":
+        told = [(order, written((judgment["judgment"] or {}).get("response"))) for order, judgment in judgments]
+        return read_row(ArenaHardJudge(as_published=True), comparison, told)
+    return stated_row(comparison, [_decided(judgment["decision"], order) for order, judgment in judgments])
+
+
+def _decided(decision: str | None, order: tuple[int, ...]) -> Vote:
+    return stated_vote(DECISIONS.get(decision or ""), order, readable=decision is not None)

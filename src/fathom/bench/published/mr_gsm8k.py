@@ -1,0 +1,45 @@
+"""MR-GSM8K: critiques of wrong solutions, of which its authors kept those that name the right first wrong step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from fathom.bench.outcomes import Row, scores
+from fathom.bench.published import Figure, Stated
+from fathom.bench.published._transcripts import compared, lines, read_row, stem, written
+from fathom.judges.mr_gsm8k import MRGSM8KJudge, first_error
+
+FOLDER = "mr_gsm8k"
+SOURCE = "MR-GSM8K (arXiv 2312.17080), eval_results/gpt4-grading of its repository: every row kept is right"
+
+
+def figures(folder: Path, stated: Stated) -> Iterator[Figure]:
+    for path in sorted(folder.glob("*eval_results*.jsonl*")):
+        rows = [row(critique) for critique in lines(path)]
+        yield Figure(
+            benchmark="MR-GSM8K",
+            run=stem(path).split("__")[-1].removesuffix("_eval_results"),
+            name="right first wrong steps",
+            ours=sum(step(row) == row["metadata"]["step"] for row in rows),
+            published=len(rows),
+            tolerance=0.0,
+            rows=len(rows),
+            source=SOURCE,
+        )
+
+
+def row(critique: Mapping[str, Any]) -> Row:
+    """The critic's own column is named after it."""
+    evaluation = next(told for name, told in critique.items() if "_eval_output" in name)
+    comparison = compared(
+        critique["uuid"], n=1, subset="wrong", step=critique["model_output_solution_first_error_step"]
+    )
+    return read_row(MRGSM8KJudge(as_published=True), comparison, [((0,), written(evaluation["response"]))])
+
+
+def step(row: Row) -> int | None:
+    """The first wrong step that was named; None where none was, or nothing could be read."""
+    told = scores(row)
+    return first_error(told[0]) if told else None

@@ -1,0 +1,103 @@
+"""RewardMATH: one right solution and nine wrong ones to each problem, scored alone, step by step, or in pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from fathom.bench.outcomes import Row, mean, scores
+from fathom.bench.published import Figure, Stated
+from fathom.bench.published._transcripts import TWO_DECIMALS, compared, lines, stated_row, stated_vote, stem
+from fathom.judges import Vote
+from fathom.rationale import Status
+
+FOLDER = "rewardmath"
+SOURCE = "RewardMATH (arXiv 2410.01729), results of its repository; figures computed by whoever collected them"
+FOUR_DECIMALS = 5e-5
+BENCHMARKS = {"RewardMATH": "RewardMATH", "Rewardbench": "RewardBench math-prm"}
+"""By folder."""
+Reduce = Callable[[Sequence[float]], float]
+STEPS: Mapping[str, Reduce] = {
+    "min": min,
+    "max": max,
+    "prod": prod,
+    "geometric_mean": lambda steps: prod(steps) ** (1 / len(steps)),
+    "mean": mean,
+    "last": lambda steps: steps[-1],
+}
+"""What the scores of steps amount to for a solution."""
+
+ORDERS = {"A": (0, 1), "B": (1, 0)}
+"""Of the right solution and the wrong one, by where the right one was shown."""
+
+
+def figures(folder: Path, stated: Stated) -> Iterator[Figure]:
+    for path in sorted(folder.glob("*/*reward*.jsonl*")):
+        problems = list(lines(path))
+        told = stated.get("runs", {}).get(f"{stem(path)}.json", {})
+        for way, values in ways(problems).items():
+            published = told.get(way) or told.get("prm", {}).get(way) or [None] * len(values)
+            for (name, value), known in zip(values.items(), published, strict=False):
+                yield Figure(
+                    benchmark=BENCHMARKS.get(path.parent.name, path.parent.name),
+                    run=stem(path),
+                    name=f"{way}, {name}",
+                    ours=value,
+                    published=known,
+                    tolerance=FOUR_DECIMALS if name == "mrr" else TWO_DECIMALS,
+                    rows=len(problems),
+                    source=SOURCE,
+                )
+
+
+def ways(problems: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """The figures of a run, by how solutions came to their scores; none where the file has another layout."""
+    first = problems[0]
+    if "chosen_position" in first:
+        return {"pairwise": of_pairs([pair_rows(problem) for problem in problems])}
+    if "score" not in first:
+        return {}
+    if isinstance(first["score"][0], list):
+        return {name: of_scores([row(problem, reduce) for problem in problems]) for name, reduce in STEPS.items()}
+    return {"normal": of_scores([row(problem) for problem in problems])}
+
+
+def row(problem: Mapping[str, Any], reduce: Reduce | None = None) -> Row:
+    """The right solution comes first."""
+    told = tuple(float(reduce(score) if reduce else score) for score in problem["score"])
+    vote = Vote(Status.OK, scores=told, order=tuple(range(len(told))))
+    return stated_row(compared("problem", n=len(told), label=0), [vote])
+
+
+def of_scores(rows: Sequence[Row]) -> dict[str, float]:
+    """How often the right solution has the highest score, alone and shared; and the mean of 1 over its rank."""
+    ranks = [(_rank(row, ties=True), _rank(row, ties=False)) for row in rows]
+    return {
+        "accuracy": 100 * mean(worst == 1 for worst, _ in ranks),
+        "accuracy, ties right": 100 * mean(best == 1 for _, best in ranks),
+        "mrr": mean(1 / worst for worst, _ in ranks),
+    }
+
+
+def _rank(row: Row, *, ties: bool) -> int:
+    right, *wrong = scores(row) or [0.0]
+    return 1 + sum(score > right or (ties and score == right) for score in wrong)
+
+
+def pair_rows(problem: Mapping[str, Any]) -> list[Row]:
+    """One of each pair with a wrong solution: what was named, and where the right one was shown."""
+    told = zip(problem["score"], problem["chosen_position"], strict=True)
+    return [_pair_row(named, position) for named, position in told]
+
+
+def _pair_row(named: str | None, position: str) -> Row:
+    vote = stated_vote({"A": 0, "B": 1}.get(named or ""), ORDERS[position], readable=named in ORDERS)
+    return stated_row(compared("pair", label=0), [vote])
+
+
+def of_pairs(problems: Sequence[Sequence[Row]]) -> dict[str, float]:
+    """How often the right solution beats every other; its rank is 1 more than the pairs that it does not win."""
+    lost = [sum(not row["correct"] for row in rows) for rows in problems]
+    return {"accuracy": 100 * mean(count == 0 for count in lost), "mrr": mean(1 / (1 + count) for count in lost)}

@@ -1,0 +1,49 @@
+"""WildBench: scores from 1 to 10 by a judge that names strengths and weaknesses first."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from fathom.bench.outcomes import Row, mean, scores
+from fathom.bench.published import Figure, Stated
+from fathom.bench.published._transcripts import EXACT, compared, lines, read_row, stem, written
+from fathom.judges.wildbench import WildBenchJudge
+
+FOLDER = "wildbench"
+SOURCE = "WildBench (arXiv 2406.04770), leaderboard/data_dir/score.json of its repository"
+PUBLISHED_VERSION = "v2.0625"
+"""The leaderboard's scores are of this version of the judge's prompt."""
+
+
+def figures(folder: Path, stated: Stated) -> Iterator[Figure]:
+    published = {told["model"]: told for path in sorted(folder.glob("*leaderboard*.jsonl*")) for told in lines(path)}
+    for path in sorted(folder.glob("v*__*__*.jsonl*")):
+        version, grader, model = stem(path).split("__", 2)
+        rows = [row(result) for result in lines(path)]
+        told = published.get(model, {}) if version == PUBLISHED_VERSION else {}
+        for name, value in averages(rows).items():
+            yield Figure(
+                benchmark="WildBench",
+                run=f"{model}, by {grader}, {version}",
+                name=name,
+                ours=value,
+                published=told.get(name),
+                tolerance=EXACT,
+                rows=len(rows),
+                source=SOURCE,
+            )
+
+
+def row(result: dict[str, Any]) -> Row:
+    parsed = result.get("parsed_result")
+    comparison = compared(str(result["session_id"]), n=1, subset="all")
+    return read_row(WildBenchJudge(), comparison, [((0,), written(None if parsed is None else json.dumps(parsed)))])
+
+
+def averages(rows: Iterable[Row]) -> dict[str, float]:
+    """The mean score of what could be read, 1 to 10, and what it is adjusted to, so that 5 is 0 and 10 is 10."""
+    score = mean(told[0] for row in rows if (told := scores(row)) is not None)
+    return {"score": score, "adjusted_score": 2 * (score - 5)}

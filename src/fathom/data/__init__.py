@@ -1,0 +1,1 @@
+"""Comparisons and their labels, and the files of any layout that they are read from."""

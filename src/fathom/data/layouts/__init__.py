@@ -1,0 +1,191 @@
+"""How sources lay out a comparison, recognised by their columns.
+
+    schema = Schema()
+    schema.add({"question": "2 + 2?", "response_A": "4", "response_B": "5", "label": "A>B"})
+    layout, unused = detect(schema, {})
+    comparison, = layout.read(row, id="1", seed=0)
+
+There are four kinds: `responses` in a list (Fathom's own files are of this kind), in numbered columns, or one in each
+row; two responses with a label; `chosen` beside `rejected`: texts, lists of texts or conversations, with or without a
+prompt, as TRL has them; and conversations whose last turn is the response. In the third kind the columns give the label
+away, so their order never fixes the order of the responses: `placement` draws it.
+
+A layout is a pure function of the schema of all rows and of the mapping. What would have to be guessed is refused, with
+the mapping that settles it. A column that no field needs is kept in `metadata`, and `unused` names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import get_args
+
+from fathom.data.layouts import _names as names
+from fathom.data.layouts._labels import find_annotators, find_label
+from fathom.data.layouts._layout import Layout
+from fathom.data.layouts._mapping import CONSTANTS, FIELDS, OUTCOMES, Mapped, Path, Row, shape_at, split_mapping
+from fathom.data.layouts._prompts import find_prompt, refuse_images
+from fathom.data.layouts._responses import Responses, find_responses
+from fathom.data.layouts._rules import Rule
+from fathom.data.layouts._schema import Schema, Shape, is_empty
+from fathom.data.records import Domain
+from fathom.errors import FathomError, map_option
+from fathom.plugins import Kind as PlugInKind
+
+__all__ = ["FIELDS", "LAYOUTS", "Layout", "Row", "Schema", "detect", "is_empty"]
+
+LAYOUTS = PlugInKind("layout", package="fathom.data.layouts", group="fathom.layouts", attribute="comparison")
+"""Functions that make comparisons of a row, of one's own."""
+
+
+def detect(schema: Schema, mapping: Mapping[str, str | Sequence[str]]) -> tuple[Layout, tuple[str, ...]]:
+    """The layout of a source, and the columns that it does not use.
+
+    `mapping` says which column has which field where its name does not. Raises FathomError where nothing fits, where
+    more than one reading is possible, where a mapping changes nothing, and where a column would be left out that may
+    matter to a verdict; the message has the mapping that settles it.
+    """
+    mapped, seen = split_mapping(mapping, schema)
+    responses = find_responses(seen, mapped)
+    refuse_images(seen.without({path.column for paths in responses.paths.values() for path in paths}))
+    annotators = find_annotators(seen, mapped, responses)
+    rule = find_label(seen, mapped, responses, annotators)
+    paths = {**responses.paths, **find_prompt(_unlabelled(seen, rule), mapped, responses)}
+    paths |= dict(rule.paths) if rule is not None else {}
+    paths |= {"annotators": annotators.paths} if annotators is not None else {}
+    paths |= _further(seen, mapped, responses, paths)
+    _refuse_idle(mapping, mapped, paths, rule)
+    layout = Layout(
+        kind=responses.kind,
+        paths=paths,
+        label=rule,
+        annotators=annotators,
+        domain=mapped.domain,
+        domains=_domains(seen, mapped, paths),
+        single=responses.single,
+        in_text=_lists_in_text(seen, paths, responses),
+        turns=_are_turns(seen, paths, responses),
+    )
+    used = {path.column for field in paths.values() for path in field}
+    return layout, tuple(column for column in seen.columns if column not in used and seen.filled(column))
+
+
+def _unlabelled(schema: Schema, rule: Rule | None) -> Schema:
+    columns = {path.column for paths in rule.paths.values() for path in paths} if rule is not None else set()
+    return schema.without(columns)
+
+
+def _further(
+    schema: Schema, mapped: Mapped, responses: Responses, paths: Mapping[str, tuple[Path, ...]]
+) -> dict[str, tuple[Path, ...]]:
+    """The columns of the fields that say more about a comparison."""
+    taken = {path.column for field in paths.values() for path in field}
+    free = schema.without(taken)
+    found: dict[str, tuple[Path, ...]] = {}
+    for name, known in (("id", names.IDS), ("reference", names.REFERENCES)):
+        columns = names.named(free, known)
+        if columns and name not in mapped.empty:
+            found[name] = (Path(columns[0]),)
+    if (
+        "domain" in free.columns
+        and "domain" not in mapped.empty
+        and (mapped.domains or _is_domain(free.columns["domain"]))
+    ):
+        found["domain"] = (Path("domain"),)
+    if responses.kind == "responses" and not responses.marks:
+        own = ["placement", "metadata"]
+        if "annotations" in free.columns and _are_labels(free.columns["annotations"]):
+            own.append("annotations")
+        found |= {name: (Path(name),) for name in own if name in free.columns}
+    return found | {name: mapped.paths[name] for name in ("id", "reference", "domain") if name in mapped.paths}
+
+
+def _domains(schema: Schema, mapped: Mapped, paths: Mapping[str, tuple[Path, ...]]) -> Mapping[str, Domain]:
+    """What the values of the domain's column mean; empty where they are the domains' own names.
+
+    Raises FathomError for values that no row has, and for a column that was named and has none of those names.
+    """
+    given = next((map_option(f"domain.{meant}", *words) for meant, words in mapped.domains.items()), "")
+    if "domain" not in paths:
+        if given:
+            raise FathomError(f"domain: {given} goes with --map domain=COLUMN: give both")
+        return {}
+    path = paths["domain"][0]
+    shape = shape_at(path, schema) or Shape()
+    values = {str(value) for _, value in shape.spellings or ()}
+    if not given:
+        if values and not values & CONSTANTS:
+            raise FathomError(
+                f"domain: {path} holds {names.listing(sorted(values))}, expected preference and correctness; say what "
+                "they mean with --map domain.preference=VALUE,VALUE --map domain.correctness=VALUE,VALUE"
+            )
+        return {}
+    domains: dict[str, Domain] = {}
+    for meant, texts in mapped.domains.items():
+        for word in (word for text in texts for word in ([text] if text in values else text.split(","))):
+            if values and word not in values:
+                option = map_option(f"domain.{meant}", *texts)
+                raise FathomError(f"domain: {option}: {path} holds no {word!r}, but {', '.join(sorted(values))}")
+            if domains.setdefault(word, meant) != meant:
+                raise FathomError(f"domain: {word!r} is given for preference and for correctness; give it once")
+    return domains
+
+
+def _is_domain(shape: Shape) -> bool:
+    """Other words there are some other kind of domain."""
+    words = {value for _, value in shape.spellings or ()}
+    return not shape.kinds or (shape.kinds == {"text"} and bool(words) and words <= set(get_args(Domain)))
+
+
+def _are_labels(shape: Shape) -> bool:
+    """Whether these are objects of labels by annotator, as Fathom writes them."""
+    ways = {"best", "ranking", "scores"}
+    return shape.kinds <= {"object"} and all(
+        said.kinds <= {"object"} and said.keys.keys() <= ways for said in shape.keys.values()
+    )
+
+
+def _refuse_idle(
+    mapping: Mapping[str, str | Sequence[str]],
+    mapped: Mapped,
+    paths: Mapping[str, tuple[Path, ...]],
+    rule: Rule | None,
+) -> None:
+    """Raises FathomError for a mapping that would change nothing."""
+    for name, given in mapping.items():
+        spelling = name in OUTCOMES and getattr(rule, "code", None) is None
+        if given and (spelling or (name in mapped.paths and paths.get(name) != mapped.paths[name])):
+            text = given if isinstance(given, str) else ",".join(given)
+            why = "no column of labels is read" if spelling else "the layout has no place for it"
+            raise FathomError(f"--map {name}={text} changes nothing: {why}; leave it out")
+
+
+def _lists_in_text(schema: Schema, paths: Mapping[str, tuple[Path, ...]], responses: Responses) -> frozenset[str]:
+    """Columns of text that hold lists: responses, conversations, lists of turns; those of labels decode themselves."""
+    found = set()
+    for name in ("responses", "conversation", "prompt", "chosen", "rejected", "response_a", "response_b"):
+        for path in paths.get(name, ()):
+            shape = schema.columns[path.column]
+            lists = name == "responses" and not responses.single and len(paths[name]) == 1
+            if not path.steps and shape.lists_in_text and (lists or names.holds_messages(shape)):
+                found.add(path.column)
+    of_texts = (
+        ("prompt", "response_a", "response_b") if _are_turns(schema, paths, responses) else ("chosen", "rejected")
+    )
+    if _are_lists(schema, paths, of_texts):
+        found |= {paths[name][0].column for name in of_texts}
+    return frozenset(found)
+
+
+def _are_turns(schema: Schema, paths: Mapping[str, tuple[Path, ...]], responses: Responses) -> bool:
+    """Whether prompt and both responses are lists of texts: the turns of two conversations (Chatbot Arena's table)."""
+    return responses.kind == "pair" and _are_lists(schema, paths, ("prompt", "response_a", "response_b"))
+
+
+def _are_lists(schema: Schema, paths: Mapping[str, tuple[Path, ...]], fields: Sequence[str]) -> bool:
+    for name in fields:
+        if len(paths.get(name, ())) != 1 or paths[name][0].steps:
+            return False
+        inside = names.items(schema.columns[paths[name][0].column])
+        if inside is None or not inside.kinds <= {"text"}:
+            return False
+    return True

@@ -1,0 +1,381 @@
+"""Where one source keeps the fields of a comparison, and how a row of it becomes comparisons."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import product
+from typing import Any
+
+from pydantic import ValidationError
+
+from fathom.data.conversations import (
+    PLAIN_ROLES,
+    TURN_KEYS,
+    BadRowError,
+    Prompt,
+    as_messages,
+    as_prompt,
+    as_response,
+    as_turns,
+    explain,
+    is_message,
+    shortened,
+    split,
+    with_prompt,
+    without_answer,
+)
+from fathom.data.layouts._mapping import Path, Row, cell, remainder
+from fathom.data.layouts._responses import KINDS, Kind
+from fathom.data.layouts._rules import Annotators, Rule
+from fathom.data.layouts._schema import list_in
+from fathom.data.records import Comparison, Domain, Label, Message, placement
+from fathom.errors import map_option
+
+_NOT_COMPARED = ("id", "domain", "placement", "metadata", "annotators", "annotations", "flags")
+KEPT = ("annotators",)
+"""Fields whose columns stay in `metadata`: what each annotator said is more than their majority."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the rows of one source are read. `paths` are the places of each field; fields of several are lists."""
+
+    kind: Kind
+    paths: Mapping[str, tuple[Path, ...]]
+    label: Rule | None = None
+    annotators: Annotators | None = None
+    domain: Domain | None = None
+    domains: Mapping[str, Domain] = field(default_factory=dict)
+    """What the values of the domain's column mean, where they are not the domains' own names. Others mean nothing."""
+    single: bool = False
+    """Whether a row has one response, so that a list of messages is one conversation."""
+    in_text: frozenset[str] = field(default=frozenset())
+    """Columns whose texts are lists in JSON, as tables hold them."""
+    turns: bool = False
+    """Whether prompt and responses are lists of turns: what the user said in each, and what was answered."""
+
+    def id(self, row: Row) -> str | None:
+        """The id that the row brings along."""
+        value = self._value(row, "id")
+        return None if value is None else str(value)
+
+    def name(self, field: str) -> str:
+        """The column of a field, as messages call it."""
+        return self._names.get(field, field)
+
+    def digest(self, row: Row) -> str:
+        """An id made of what is compared: neither the place in the file nor further columns have a part in it."""
+        content = {name: self._value(row, name, decode=False) for name in self.paths if name not in _NOT_COMPARED}
+        content = {name: value for name, value in content.items() if value is not None}
+        return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+    def read(self, row: Row, id: str, seed: int) -> list[Comparison]:
+        """The comparisons of a row: one, or as many as there are pairs of a chosen and a rejected response.
+
+        Raises BadRowError.
+        """
+        for name in KINDS.get(self.kind, ()):
+            if self._value(row, name) is None:
+                raise BadRowError(self.name(name), "is missing, expected text; empty text is allowed")
+        if self.kind == "conversation":
+            return [self._conversation(row, id)]
+        if self.kind == "responses":
+            return [self._list(row, id)]
+        if self.kind == "pair":
+            prompt, responses = self._split(row, *(self._value(row, side) for side in KINDS["pair"]))
+            return [self._comparison(row, id, (0, 1), prompt=prompt, responses=responses)]
+        return [pair.reordered(placement(seed, pair.id, 2)) for pair in self._winners_first(row, id)]
+
+    # Responses --------------------------------------------------------------------------------------------------------
+
+    def _conversation(self, row: Row, id: str) -> Comparison:
+        column = self.name("conversation")
+        prompt, answer = without_answer(as_messages(self._value(row, "conversation"), column), column)
+        return self._comparison(row, id, (0,), prompt=self._around(row, prompt), responses=(answer,))
+
+    def _list(self, row: Row, id: str) -> Comparison:
+        found = self._listed(row)
+        kept = [place for place, response in enumerate(found) if response is not None]
+        if not kept:
+            raise BadRowError(self.name("responses"), f"got {shortened(found)}, expected at least one response")
+        name = self.name("responses")
+        if all(self._is_whole(found[place]) for place in kept):
+            shared, answers = self._common([found[place] for place in kept], name)
+            return self._comparison(
+                row, id, kept, prompt=self._joined(row, self._prompt(row), shared), responses=answers
+            )
+        texts = [as_response(found[place], f"{name}.{place}" if len(found) > 1 else name) for place in kept]
+        return self._comparison(row, id, kept, prompt=self._required_prompt(row), responses=texts)
+
+    def _common(self, conversations: Sequence[Any], name: str) -> tuple[tuple[Message, ...], list[str]]:
+        """The prompt that several conversations share, and their last answers. Raises BadRowError where they differ."""
+        parts = [without_answer(as_turns(turns, name), name) for turns in conversations]
+        if any(prompt != parts[0][0] for prompt, _ in parts):
+            raise BadRowError(name, "holds conversations with different prompts, expected answers to one prompt")
+        return parts[0][0], [answer for _, answer in parts]
+
+    def _listed(self, row: Row) -> list[Any]:
+        """The responses as the source has them; in columns of their own, None for those that a row lacks."""
+        value = self._value(row, "responses")
+        if len(self.paths["responses"]) > 1:
+            return list(value)
+        name = self.name("responses")
+        if self.single:
+            return [value]
+        if not isinstance(value, list | tuple) or not value:
+            places = [f"{name}.{key}" for key in value] if isinstance(value, Mapping) else []
+            keys = f" ({map_option('responses', *places)})" if places else ""
+            raise BadRowError(name, f"got {shortened(value)}, expected a list of at least one response{keys}")
+        messages = [response for response in value if is_message(response)]
+        if len(messages) == len(value) and any(
+            m.get("role", m.get("from")) != messages[0].get("role", messages[0].get("from")) for m in messages
+        ):
+            return [value]  # one response of several turns
+        for place, response in enumerate(value):
+            if response is None:
+                raise BadRowError(f"{name}.{place}", "is missing, expected text; empty text is allowed")
+        return list(value)
+
+    def _winners_first(self, row: Row, id: str) -> Iterator[Comparison]:
+        better, worse = (self._candidates(row, name) for name in KINDS["chosen"])
+        several = len(better) * len(worse) > 1
+        for (i, chosen), (j, rejected) in product(enumerate(better), enumerate(worse)):
+            prompt, responses = self._split(row, chosen, rejected)
+            pair = {"prompt": prompt, "responses": responses, "label": Label(best=0), "placement": (0, 1)}
+            more = {"chosen": i, "rejected": j} if several else {}
+            yield self._comparison(row, f"{id}/{i}-{j}" if several else id, (0, 1), more, **pair)
+
+    def _candidates(self, row: Row, name: str) -> list[Any]:
+        """One response, or the several of a list; a list of messages is one response."""
+        value = self._value(row, name)
+        if not isinstance(value, list | tuple) or (value and isinstance(value[0], Mapping)):
+            return [value]
+        if not value:
+            raise BadRowError(self.name(name), "got an empty list, expected at least one response")
+        return list(value)
+
+    def _split(self, row: Row, first: Any, second: Any) -> tuple[Prompt, tuple[str, str]]:
+        """The prompt and the two responses, whether the prompt has a column, or is in the responses' conversations."""
+        names = [self.name(name) for name in KINDS[self.kind]]
+        if self.turns:
+            return self._split_turns(row, first, second, names)
+        prompt = self._prompt(row)
+        whole = [self._is_whole(value) for value in (first, second)]
+        if prompt is not None and not any(whole):
+            responses = as_response(first, names[0]), as_response(second, names[1])
+            return self._around(row, self._open(prompt, responses)), responses
+        if "prompt" in self.paths and not any(whole) and not (is_message(first) or isinstance(first, list)):
+            raise BadRowError(self.name("prompt"), "is missing, expected text or a list of messages")
+        if any(whole) and not all(whole):
+            turns = as_turns((first, second)[whole.index(True)], names[whole.index(True)])
+            shared, answer = without_answer(turns, names[whole.index(True)])
+            other = as_response((first, second)[whole.index(False)], names[whole.index(False)])
+            return self._joined(row, prompt, shared), (answer, other) if whole[0] else (other, answer)
+        shared, responses = split(first, second, names)
+        if not shared and prompt is None:
+            raise BadRowError(names[0], f"shares no turn with {names[1]}, and there is no prompt column")
+        return self._joined(row, prompt, shared), responses
+
+    def _is_whole(self, value: Any) -> bool:
+        """Whether a response is a conversation that has the prompt within it, or begins with."""
+        if isinstance(value, list | tuple) and value and is_message(value[0]):
+            role = value[0].get("role")
+            if isinstance(role, str) and role in PLAIN_ROLES:
+                return role != "assistant"
+            return as_messages(value[:1], self.name(KINDS[self.kind][0]))[0].role != "assistant"
+        return isinstance(value, str) and value.startswith("\n\nHuman:") and "\n\nAssistant:" in value
+
+    def _split_turns(self, row: Row, first: Any, second: Any, names: Sequence[str]) -> tuple[Prompt, tuple[str, str]]:
+        asked = self._value(row, "prompt")
+        conversations = []
+        for name, answers in zip(names, (first, second), strict=True):
+            lists = isinstance(asked, list) and isinstance(answers, list) and len(asked) == len(answers) > 0
+            if not lists or not all(text is None or isinstance(text, str) for text in (*asked, *answers)):
+                expected = f"a list with one text for each turn of {self.name('prompt')}, as other rows have"
+                raise BadRowError(name, f"got {shortened(answers)}, expected {expected}")
+            turns = ({"role": role, "content": text or ""} for pair in zip(asked, answers, strict=True)
+                     for role, text in zip(("user", "assistant"), pair, strict=True))  # fmt: skip
+            conversations.append(list(turns))
+        shared, responses = split(conversations[0], conversations[1], names)
+        return self._around(row, shared[0].content if len(shared) == 1 else shared), responses
+
+    # The prompt -------------------------------------------------------------------------------------------------------
+
+    def _prompt(self, row: Row) -> Prompt | None:
+        """The prompt of its own column, and what goes on with it."""
+        value, more = self._value(row, "prompt"), self._value(row, "input")
+        if value is None:
+            return None
+        prompt = as_prompt(value, self.name("prompt"))
+        return prompt if not more else _extended(prompt, more, self.name("input"), below=True)
+
+    def _open(self, prompt: Prompt, responses: Sequence[str]) -> Prompt:
+        """The prompt, without a last answer that is one of the responses. Raises BadRowError for any other answer."""
+        if isinstance(prompt, str) or prompt[-1].role != "assistant":
+            return prompt
+        if prompt[-1].content not in responses or len(prompt) == 1:
+            raise BadRowError(self.name("prompt"), "ends with an answer of the assistant, expected a turn of the user")
+        return prompt[:-1]
+
+    def _required_prompt(self, row: Row) -> Prompt:
+        prompt = self._prompt(row)
+        if prompt is None:
+            raise BadRowError(self.name("prompt"), "is missing, expected text or a list of messages")
+        return self._around(row, prompt)
+
+    def _joined(self, row: Row, prompt: Prompt | None, shared: tuple[Message, ...]) -> Prompt:
+        """The prompt of its column and the turns that responses have within them, which may hold it again."""
+        if prompt is None:
+            return self._around(row, shared)
+        if isinstance(prompt, tuple):
+            return self._around(row, with_prompt(prompt, shared, self.name("prompt")))
+        if not shared:
+            return self._around(row, prompt)
+        if not any(turn.content.strip() == prompt.strip() for turn in shared):
+            turns = f"the turns that {' and '.join(self.name(name) for name in KINDS[self.kind])} share"
+            raise BadRowError(self.name("prompt"), f"is none of {turns}; leave it out with --map prompt=")
+        return self._around(row, shared)
+
+    def _around(self, row: Row, prompt: Prompt) -> Prompt:
+        """The prompt with its passage above it, and after the system prompt and the earlier turns."""
+        context, history, system = (self._value(row, name) for name in ("context", "history", "system"))
+        if context:
+            prompt = _extended(prompt, context, self.name("context"), below=False)
+        if not history and not system:
+            return prompt
+        turns = (Message(role="user", content=prompt),) if isinstance(prompt, str) else prompt
+        if history:
+            turns = _with_history(_history(history, self.name("history")), turns)
+        if system:
+            turns = _with_system(system, turns, self.name("system"))
+        return turns
+
+    # Rows -------------------------------------------------------------------------------------------------------------
+
+    def _value(self, row: Row, name: str, *, decode: bool = True) -> Any:
+        paths = self.paths.get(name)
+        if paths is None:
+            return None
+        if len(paths) == 1 and not self.in_text:
+            return paths[0].value(row)
+        values = [path.value(row) for path in paths]
+        if decode and self.in_text:
+            values = [self._decoded(value, path) for value, path in zip(values, paths, strict=True)]
+        if len(values) == 1:
+            return values[0]
+        return values if any(value is not None for value in values) else None
+
+    def _decoded(self, value: Any, path: Path) -> Any:
+        if path.column in self.in_text and isinstance(value, str):
+            found = list_in(value)
+            return value if found is None else found
+        return value
+
+    @cached_property
+    def _names(self) -> Mapping[str, str]:
+        return {field: ",".join(map(str, paths)) for field, paths in self.paths.items()}
+
+    @cached_property
+    def _used(self) -> Mapping[str, list[Path]]:
+        """The places that are read, by column."""
+        used: dict[str, list[Path]] = {}
+        for name, paths in self.paths.items():
+            for path in paths if not (name in KEPT or (name == "domain" and self.domains)) else ():
+                used.setdefault(path.column, []).append(path)
+        return used
+
+    def _metadata(self, row: Row) -> dict[str, Any]:
+        further = {column: value for column, value in row.items() if column not in self._used}
+        for column, places in self._used.items():
+            if any(path.steps for path in places) and (rest := remainder(row, column, places)) is not None:
+                further[column] = rest
+        own = cell(row, self.paths["metadata"][0].column) if "metadata" in self.paths else None
+        return further | (dict(own) if isinstance(own, Mapping) else {"metadata": own} if own is not None else {})
+
+    def _domain(self, row: Row) -> Any:
+        value = self._value(row, "domain")
+        return self.domains.get(str(value)) if self.domains else value
+
+    def _annotations(self, row: Row) -> Any:
+        if self.annotators is not None:
+            return self.annotators.read(row) or None
+        return self._value(row, "annotations")
+
+    def _comparison(self, row: Row, id: str, kept: Sequence[int], more: Row | None = None, **given: Any) -> Comparison:
+        label = self.label.read(row, kept) if self.label is not None else None
+        reference = self._value(row, "reference")
+        values = {
+            "id": id,
+            "label": label,
+            "reference": str(reference) if isinstance(reference, int | float) else reference,
+            "domain": self.domain or self._domain(row),
+            "placement": self._value(row, "placement"),
+            "annotations": self._annotations(row),
+            "metadata": {**self._metadata(row), **(more or {})},
+            **given,
+        }
+        try:
+            return Comparison.model_validate(values)
+        except ValidationError as error:
+            raise explain(error, {name: self.name(name) for name in self.paths}) from None
+
+
+def _extended(prompt: Prompt, more: Any, column: str, *, below: bool) -> Prompt:
+    """The prompt with a text below or above it; of a conversation, the last turn of the user."""
+    text = "\n\n".join(more) if isinstance(more, list) and all(isinstance(part, str) for part in more) else more
+    if not isinstance(text, str):
+        raise BadRowError(column, f"got {shortened(more)}, expected text that goes on with a text")
+    if isinstance(prompt, str):
+        return f"{prompt}\n\n{text}" if below else f"{text}\n\n{prompt}"
+    last = max((place for place, turn in enumerate(prompt) if turn.role == "user"), default=None)
+    if last is None:
+        raise BadRowError(column, "belongs to a turn of the user, and the prompt has none")
+    content = _extended(prompt[last].content, text, column, below=below)
+    return (*prompt[:last], Message(role="user", content=str(content)), *prompt[last + 1 :])
+
+
+def _history(value: Any, column: str) -> tuple[Message, ...]:
+    """Earlier turns: messages, or pairs of what the user and the assistant said."""
+    value = list_in(value) or value if isinstance(value, str) else value
+    if not isinstance(value, list | tuple):
+        raise BadRowError(
+            column, f"got {shortened(value)}, expected turns; text is read with {map_option('context', column)}"
+        )
+    pairs = [_turn(turn) for turn in value]
+    if any(pair is None for pair in pairs):
+        return as_messages(value, column)
+    told = [
+        {"role": role, "content": text or ""}
+        for pair in pairs
+        for role, text in zip(("user", "assistant"), pair or (), strict=True)
+    ]
+    return as_messages(told, column)
+
+
+def _turn(turn: Any) -> Sequence[Any] | None:
+    """What the user said and what was answered; None for what is no such pair."""
+    if isinstance(turn, Mapping):
+        keys = next((keys for keys in TURN_KEYS if set(keys) <= turn.keys()), None)
+        return None if keys is None else [turn[key] for key in keys]
+    return turn if isinstance(turn, list | tuple) and len(turn) == 2 else None
+
+
+def _with_history(history: tuple[Message, ...], turns: tuple[Message, ...]) -> tuple[Message, ...]:
+    """The earlier turns before the others, after the system's; once, where a conversation begins with them."""
+    system = tuple(turn for turn in turns[:1] if turn.role in {"system", "developer"})
+    rest = turns[len(system) :]
+    return turns if rest[: len(history)] == history else (*system, *history, *rest)
+
+
+def _with_system(system: Any, turns: tuple[Message, ...], column: str) -> tuple[Message, ...]:
+    if not isinstance(system, str):
+        raise BadRowError(column, f"got {shortened(system)}, expected the text of a system prompt")
+    if turns[0].role not in {"system", "developer"}:
+        return (Message(role="system", content=system), *turns)
+    if turns[0].content.strip() != system.strip():
+        raise BadRowError(column, "differs from the system's turn in the conversation; leave it out with --map system=")
+    return turns

@@ -1,0 +1,190 @@
+"""What is judged: a prompt, its responses and, where it is known, which of them is better.
+
+    >>> Comparison(id="1", prompt="2 + 2?", responses=("4", "5"), label=Label(best=0)).label.winner
+    0
+
+`fathom.data.reading` reads them from files of any layout. The label is for training and measuring: no judge puts it
+into a prompt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationInfo, field_validator, model_validator
+
+Domain = Literal["preference", "correctness"]
+
+
+class Record(BaseModel):
+    """Immutable, and strict about unknown keys. Metadata may hold bytes: JSON has them in base 64."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_bytes="base64")
+
+
+class Message(Record):
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str
+
+
+class Label(Record):
+    """Which response is better, told in one way: `best` (an index), `ranking` (indices, best first) or `scores`."""
+
+    best: int | None = Field(default=None, ge=0, strict=True)
+    ranking: tuple[int, ...] | None = Field(default=None, min_length=1)
+    scores: tuple[FiniteFloat, ...] | None = Field(default=None, min_length=1)
+
+    @model_validator(mode="after")
+    def _told_once(self) -> Label:
+        told = [name for name in ("best", "ranking", "scores") if getattr(self, name) is not None]
+        if len(told) != 1:
+            raise ValueError(f"give exactly one of best, ranking, scores; got {', '.join(told) or 'none'}")
+        if self.ranking is not None and sorted(self.ranking) != list(range(len(self.ranking))):
+            raise ValueError(f"ranking must name every response once, from 0; got {list(self.ranking)}")
+        return self
+
+    @property
+    def winner(self) -> int | None:
+        """The index of the best response; `None` when the best score is shared."""
+        if self.ranking is not None:
+            return self.ranking[0]
+        if self.scores is not None:
+            best = max(self.scores)
+            return self.scores.index(best) if self.scores.count(best) == 1 else None
+        return self.best
+
+    def check_fits(self, n: int) -> None:
+        """Raises ValueError where it cannot be a label of n responses; 0 says that their number is not known."""
+        named = self.ranking or self.scores
+        if n and named is not None and len(named) != n:
+            raise ValueError(f"speaks of {len(named)} responses, there are {n}")
+        if n and self.best is not None and self.best >= n:
+            raise ValueError(f"got best {self.best}, allowed are 0 to {n - 1}")
+
+    def reordered(self, order: Sequence[int]) -> Label:
+        """The same label for responses put into `order` (`order[k]` is the present index of the one in place k)."""
+        if self.ranking is not None:
+            return Label(ranking=tuple(order.index(i) for i in self.ranking))
+        if self.scores is not None:
+            return Label(scores=tuple(self.scores[i] for i in order))
+        assert self.best is not None
+        return Label(best=order.index(self.best))
+
+
+class Comparison(Record):
+    """One prompt and n >= 1 responses to it.
+
+    Without an `id` it gets one of its content. A number as `label` is the index of the best response.
+    """
+
+    id: str = ""
+    prompt: str | tuple[Message, ...]
+    responses: tuple[str, ...] = Field(min_length=1)
+    label: Label | None = None
+    reference: str | None = None
+    """A reference answer, shown to judges that use one."""
+    domain: Domain | None = None
+    placement: tuple[int, ...] | None = None
+    """Where the source had each response: `placement[k]` is the source's position of response k (0 is `chosen`)."""
+    annotations: Mapping[str, Label] | None = None
+    """What each annotator said, by the annotator's name; `label` is what these amount to. A tie is two equal scores."""
+    metadata: Mapping[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_id(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        id = given.get("id")
+        if id is None:
+            content = [given.get(name) for name in ("prompt", "responses", "reference")]
+            return {**given, "id": hashlib.sha256(json.dumps(content, default=_plain).encode()).hexdigest()[:16]}
+        return {**given, "id": str(id)} if type(id) is int else given
+
+    @field_validator("label", mode="before")
+    @classmethod
+    def _of_index(cls, label: Any) -> Any:
+        return {"best": label} if isinstance(label, int) else label
+
+    @field_validator("prompt")
+    @classmethod
+    def _asks(cls, prompt: str | tuple[Message, ...]) -> str | tuple[Message, ...]:
+        if not prompt:
+            raise ValueError("got an empty prompt, allowed is text or at least one message")
+        return prompt
+
+    @field_validator("label")
+    @classmethod
+    def _fits(cls, label: Label | None, info: ValidationInfo) -> Label | None:
+        if label is not None:
+            label.check_fits(len(info.data.get("responses", ())))
+        return label
+
+    @field_validator("annotations")
+    @classmethod
+    def _fit(cls, annotations: Mapping[str, Label] | None, info: ValidationInfo) -> Mapping[str, Label] | None:
+        for label in (annotations or {}).values():
+            label.check_fits(len(info.data.get("responses", ())))
+        return annotations
+
+    @field_validator("placement")
+    @classmethod
+    def _is_an_order(cls, placement: tuple[int, ...] | None, info: ValidationInfo) -> tuple[int, ...] | None:
+        n = len(info.data.get("responses", ()))
+        if placement is not None and n and sorted(placement) != list(range(n)):
+            raise ValueError(f"got {list(placement)}, allowed is an order of 0 to {n - 1}")
+        return placement
+
+    @property
+    def prompt_text(self) -> str:
+        """The prompt as one text; the turns of a conversation are headed by their roles."""
+        if isinstance(self.prompt, str):
+            return self.prompt
+        if len(self.prompt) == 1:
+            return self.prompt[0].content
+        return "\n\n".join(f"{message.role.capitalize()}: {message.content}" for message in self.prompt)
+
+    def reordered(self, order: Sequence[int]) -> Comparison:
+        """The same comparison with its responses in `order` (`order[k]` is the present index of the one in place k)."""
+        if sorted(order) != list(range(len(self.responses))):
+            raise ValueError(f"order must name each of {len(self.responses)} responses once, got {list(order)}")
+        said = self.annotations
+        return self.model_copy(
+            update={
+                "responses": tuple(self.responses[i] for i in order),
+                "label": self.label.reordered(order) if self.label else None,
+                "annotations": said and {name: label.reordered(order) for name, label in said.items()},
+                "placement": tuple(self.placement[i] for i in order) if self.placement else None,
+            }
+        )
+
+    def of(self, chosen: Sequence[int]) -> Comparison:
+        """The prompt with the responses of these indices, and without what speaks of all of them."""
+        return self.model_copy(
+            update={
+                "id": f"{self.id}/{'-'.join(map(str, chosen))}",
+                "responses": tuple(self.responses[i] for i in chosen),
+                "label": None,
+                "annotations": None,
+                "placement": None,
+            }
+        )
+
+
+def _plain(value: Any) -> Any:
+    return value.model_dump() if isinstance(value, BaseModel) else str(value)
+
+
+def placement(seed: int, id: str, n: int) -> tuple[int, ...]:
+    """The order in which item `id` shows its n responses: uniform over orders, and a pure function of (seed, id, n).
+
+    Neither threads nor the other items can change it, so two runs with one seed place every response alike.
+    """
+    digest = hashlib.sha256(f"{seed}\x1f{id}".encode()).digest()
+    order = list(range(n))
+    random.Random(int.from_bytes(digest)).shuffle(order)
+    return tuple(order)

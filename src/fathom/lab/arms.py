@@ -1,0 +1,196 @@
+"""The arms that the paper compares, each trained and measured in the small world.
+
+An arm is what a model is fine-tuned on: vanilla rationales (`base`), breadth everywhere, depth everywhere, or the mix
+of breadth for preference and depth for correctness. Fine-tuning shows half of the verbs in play; RLVR shows them all,
+with labels and nothing else. Synthesis, training and judging are the library's own, as for a model of any size.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import yaml
+
+from fathom import synth
+from fathom.data.reading import write_jsonl
+from fathom.data.records import Comparison, Domain
+from fathom.engines import Sampling
+from fathom.engines.local import LocalEngine
+from fathom.judges import Judge, Verdict, verdicts
+from fathom.judges.mix import MixJudge
+from fathom.lab import world
+from fathom.lab.teacher import Teacher
+from fathom.train import recipes, rlvr, sft
+from fathom.train.recipe import RLVRRecipe, SFTRecipe, load
+
+Arm = Literal["base", "breadth", "depth", "mix"]
+Stage = Literal["sft", "rlvr"]
+
+ARMS: tuple[Arm, ...] = ("base", "breadth", "depth", "mix")
+STAGES: tuple[Stage, ...] = ("sft", "rlvr")
+DOMAINS: tuple[Domain, ...] = get_args(Domain)
+VERBS = world.SEEN_VERBS | world.UNSEEN_VERBS
+"""Those in play: what RLVR shows and what is measured."""
+RATIONALES: Mapping[Arm, synth.Arm] = {"base": "vanilla", "breadth": "breadth", "depth": "depth", "mix": "mix"}
+"""What synthesis calls the rationales that an arm is fine-tuned on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The size of the experiment. How models are trained is in the recipes `mini_sft` and `mini_rlvr`."""
+
+    fine_tuning: int = 1600
+    """Comparisons to synthesise rationales for."""
+    samples: int = 16
+    """Vanilla rationales a comparison; with three principles in each, sixteen show nearly always all seven."""
+    mistagged: float = 0.1
+    """Share of the comparisons to synthesise for whose domain is told wrongly, as a classifier of prompts would."""
+    held_out: int = 2000
+    """Comparisons to measure on, half of each domain."""
+    temperature: float = 0.0
+    """Of the judgements measured: greedy, as `fathom judge` judges unless told otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What one judgement of one held-out item showed. `accurate` is strict: an unreadable verdict is not accurate."""
+
+    id: str
+    domain: Domain
+    seen: bool
+    accurate: bool
+    readable: bool
+    structure: str | None
+    principles: int
+    tokens: int
+    tokens_per_judgment: float
+
+    @property
+    def matches(self) -> bool:
+        """Whether the rationale has the structure that fits the domain."""
+        return self.structure == synth.FITTING[self.domain]
+
+
+def recipes_used() -> dict[str, Any]:
+    """The recipes of both stages, as they are in their files."""
+    return {name: yaml.safe_load(recipes.path(name).read_text("utf-8")) for name in ("mini_sft", "mini_rlvr")}
+
+
+def synthesise(settings: Settings, seed: int, out: Path) -> synth.Result:
+    """Training data of every arm, as `fathom synth` makes it, from comparisons with the seen verbs."""
+    items = world.items(settings.fine_tuning, seed=seed, verbs=world.SEEN_VERBS, prefix="fine-tuning")
+    comparisons = _tagged([item.comparison for item in items], settings.mistagged, seed)
+    sampling = Sampling(temperature=0.8, seed=seed)
+    wanted = synth.Settings(arms=tuple(RATIONALES.values()), samples=settings.samples, sampling=sampling)
+    result = asyncio.run(synth.synthesise(comparisons, Teacher(), wanted))
+    synth.write(result, out)
+    return result
+
+
+def _tagged(comparisons: Sequence[Comparison], mistagged: float, seed: int) -> list[Comparison]:
+    rng = random.Random(f"tags/{seed}")
+    other: Mapping[Domain, Domain] = {"preference": "correctness", "correctness": "preference"}
+    return [
+        comparison.model_copy(update={"domain": other[comparison.domain]})
+        if comparison.domain and rng.random() < mistagged
+        else comparison
+        for comparison in comparisons
+    ]
+
+
+def fine_tune(arm: Arm, seed: int, data: Path, out: Path) -> Path:
+    """SFT of the base model on the arm's synthesised rationales."""
+    rationales = data / f"{RATIONALES[arm]}.jsonl"
+    overrides = [f"data={rationales}", f"output={out}", f"seed={seed}"]
+    return sft.train(load(recipes.path("mini_sft"), SFTRecipe, overrides))
+
+
+def reinforce(seed: int, model: Path, out: Path, overrides: Sequence[str] = ()) -> Path:
+    """RLVR of a fine-tuned model on labelled comparisons with all verbs in play; `overrides` are of the recipe."""
+    own = [f"model={model}", f"output={out}", f"seed={seed}", "data=[]"]
+    recipe = load(recipes.path("mini_rlvr"), RLVRRecipe, [*own, *overrides])
+    batch, generations = recipe.trainer["per_device_train_batch_size"], recipe.trainer["num_generations"]
+    prompts = recipe.trainer["max_steps"] * batch // generations
+    data = out.with_name(f"{out.name}-comparisons.jsonl")
+    write_jsonl(
+        data, (item.comparison for item in world.items(prompts, seed=seed, verbs=VERBS, prefix="reinforcement"))
+    )
+    return rlvr.train(recipe.model_copy(update={"data": (data,)}))
+
+
+def measure(model: Path, seed: int, settings: Settings, kind: type[Judge] = MixJudge) -> list[Measured]:
+    """Judges the seed's held-out items, which are the same for every arm and stage, as a trained judge of that kind."""
+    items = world.items(settings.held_out, seed=seed, verbs=VERBS, prefix="held-out")
+    engine = LocalEngine(model)
+    sampling = Sampling(temperature=settings.temperature, max_tokens=128, seed=seed)
+    trained: dict[str, Any] = {"trained": True}  # a field of these kinds, and not of every judge
+    judge = kind(engine=engine, sampling=sampling, **trained)
+
+    async def judged() -> list[Verdict]:
+        answers = verdicts(judge, (item.comparison for item in items), concurrency=256)
+        return [verdict async for _, verdict in answers]
+
+    def count(text: str) -> int:
+        return len(engine.tokenizer.encode(text, add_special_tokens=False))
+
+    return [_measured(item, verdict, count) for item, verdict in zip(items, asyncio.run(judged()), strict=True)]
+
+
+def _measured(item: world.Item, verdict: Verdict, count: Callable[[str], int]) -> Measured:
+    (vote,) = verdict.votes
+    rationale = vote.rationale
+    return Measured(
+        id=item.id,
+        domain=item.domain,
+        seen=item.verb in world.SEEN_VERBS,
+        accurate=vote.winner == item.winner,
+        readable=vote.status == "ok",
+        structure=rationale.structure if rationale else None,
+        principles=len(rationale.units) if rationale else 0,
+        tokens=vote.usage.completion_tokens,
+        tokens_per_judgment=rationale.tokens_per_judgment(count) if rationale else 0.0,
+    )
+
+
+def use_one_thread() -> None:
+    """A model this small gains nothing from a second thread, and what runs beside it wants the core."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def run(arm: Arm, seed: int, settings: Settings, out: Path) -> None:
+    """Trains one arm with one seed and measures it after each stage; what an earlier run finished is kept.
+
+    Reads the synthesised data from `out/synthesised`, writes models and `sft.jsonl`, `rlvr.jsonl` under `out/ARM`.
+    """
+    use_one_thread()
+    folder = out / arm
+    for stage in STAGES:
+        measured, trained = folder / f"{stage}.jsonl", folder / f"model-{stage}"
+        if measured.exists():
+            continue
+        if stage == "sft":
+            fine_tune(arm, seed, out / "synthesised", trained)
+        else:
+            reinforce(seed, folder / "model-sft", trained)
+        write_measured(measured, measure(trained, seed, settings))
+
+
+def write_measured(path: Path, run: Sequence[Measured]) -> None:
+    write_jsonl(path, map(asdict, run))
+
+
+def read_measured(path: Path) -> list[Measured]:
+    return [Measured(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def select(run: Sequence[Measured], domain: Domain | None = None, seen: bool | None = None) -> list[Measured]:
+    """The items of a domain, of seen or unseen verbs; None selects all."""
+    return [item for item in run if domain in (None, item.domain) and seen in (None, item.seen)]

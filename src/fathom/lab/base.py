@@ -1,0 +1,125 @@
+"""The small base model: a Llama of 0.3 million parameters and a word-level tokenizer, saved as any checkpoint is.
+
+    AutoModelForCausalLM.from_pretrained(base.PATH), AutoTokenizer.from_pretrained(base.PATH)
+
+`fathom.lab.pretrain` made the weights that are shipped in `PATH`.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from fathom.data.records import Comparison
+from fathom.engines import ChatMessage
+from fathom.engines.checkpoints import SHIPPED
+from fathom.judges.mix import MixJudge, Style
+from fathom.lab import world
+from fathom.rationale import render
+
+PATH = SHIPPED["mini"]
+
+SPECIAL = ("<|pad|>", "<|begin|>", "<|user|>", "<|assistant|>", "<|end|>", "<|unknown|>")
+PAD, BEGIN, _, _, END, UNKNOWN = SPECIAL
+
+# A word carries the space before it, so that tokens joined are the text again, to the character.
+_WORD = r" ?-?\d+| ?[A-Za-z]+| ?[^\sA-Za-z\d]+|\n| "
+_FIELD = r"\n*Principle \d+:|\n(?:Solution|Judgment|Verdict):|\n*Final verdict:"
+
+CHAT_TEMPLATE = (
+    "{{ bos_token }}"
+    "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+
+STYLES: tuple[Style, ...] = ("mix", "vanilla", "breadth", "depth")
+
+
+def tokenizer() -> Any:
+    """A tokenizer that knows every word the small world can write. Words from elsewhere are unknown."""
+    return word_level(_boilerplate(), _every_word())
+
+
+def word_level(boilerplate: Iterable[str], texts: Iterable[str], word: str = _WORD) -> Any:
+    """A `PreTrainedTokenizerFast` of the words in `texts`. Each piece of `boilerplate`, longest first, is one token.
+
+    `word` is the pattern of a word.
+
+    What never varies (the prompt's own sentences, a rationale's field names) would be a few tokens in a large
+    vocabulary: that halves the length of every text, and with it the cost of every experiment.
+    """
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    pattern = "|".join([*map(re.escape, boilerplate), _FIELD, word])
+    split = pre_tokenizers.Split(Regex(pattern), behavior="isolated")
+    words = sorted({word for text in texts for word, _ in split.pre_tokenize_str(text)})
+    vocabulary = {word: index for index, word in enumerate([*SPECIAL, *words])}
+    model = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
+    model.pre_tokenizer = split
+    model.decoder = decoders.Fuse()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=model,
+        pad_token=PAD,
+        bos_token=BEGIN,
+        eos_token=END,
+        unk_token=UNKNOWN,
+        additional_special_tokens=["<|user|>", "<|assistant|>"],
+        chat_template=CHAT_TEMPLATE,
+        clean_up_tokenization_spaces=False,
+        padding_side="left",
+    )
+
+
+def _boilerplate() -> list[str]:
+    return constant(lambda comparison: [MixJudge(style=style, trained=True).ask(comparison) for style in STYLES])
+
+
+def constant(asked: Callable[[Comparison], Iterable[list[ChatMessage]]]) -> list[str]:
+    """The pieces of prompts about a comparison that are the same for every comparison, longest first."""
+    slots = [f"<{name}>" for name in ("prompt", "first", "second")]
+    comparison = Comparison(id="", prompt=slots[0], responses=(slots[1], slots[2]))
+    prompts = [messages[0]["content"] for messages in asked(comparison)]
+    pieces = {piece for prompt in prompts for piece in re.split("|".join(slots), prompt)}
+    return sorted(pieces, key=len, reverse=True)
+
+
+def _every_word() -> Iterable[str]:
+    rng = random.Random(0)
+    values = [expression.value for expression in world.EXPRESSIONS]
+    yield from (f"{number} {number}" for number in range(min(values) - 10, max(values) + 11))
+    yield from (f"{verb} 1 + 2 - 3 * 4" for verbs in world.VERBS.values() for verb in verbs)
+    for item in world.items(200, seed=0):
+        yield from (MixJudge(style=style, trained=True).ask(item.comparison)[0]["content"] for style in STYLES)
+        yield from (render(world.rationale(item, style, rng)) for style in ("vanilla", "breadth", "depth"))
+
+
+def untrained(seed: int, hidden: int = 96, layers: int = 3, heads: int = 4) -> Any:
+    """A `LlamaForCausalLM` with random weights for the tokenizer above."""
+    return llama(tokenizer(), seed, hidden, layers, heads)
+
+
+def llama(words: Any, seed: int, hidden: int, layers: int, heads: int, spread: float = 0.02) -> Any:
+    """A `LlamaForCausalLM` for the tokenizer `words`, with random weights of standard deviation `spread`."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(seed)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(words),
+            hidden_size=hidden,
+            intermediate_size=2 * hidden,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            num_key_value_heads=heads,
+            max_position_embeddings=512,
+            initializer_range=spread,
+            tie_word_embeddings=True,
+            pad_token_id=words.pad_token_id,
+            bos_token_id=words.bos_token_id,
+            eos_token_id=words.eos_token_id,
+        )
+    )

@@ -1,0 +1,175 @@
+"""A small world for judges that write their own principles: which criterion counts must be read off the prompt.
+
+    >>> items(1, seed=0, clear=0.55)[0].comparison.prompt  # doctest: +SKIP
+    'sourced clear sourced'
+
+The prompt is three cues. One criterion is wanted, and each cue names it with probability `clear`, or else one of the
+other three. A response is a list of grades; the better one has the higher grade under the wanted criterion. A judgement
+is the text of SPCT: the principle that the judge goes by, and as scores the grades under it. Nobody ever wants polish,
+which tells nothing of the others. A *lazy* judgement goes by it all the same, whatever the cues say: a systematic flaw,
+and one that can be seen in the text.
+
+What a judge that looks up grades without a mistake would reach is computed from this definition in `ideal`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fathom.data.records import Comparison, Label
+from fathom.judges.spct import SPCTJudge
+from fathom.lab import base
+from fathom.synth.rejection import hinted
+
+PRINCIPLES = ("Clarity", "Depth", "Evidence", "Structure")
+CUES = ("clear", "deep", "sourced", "ordered")
+POLISH = "Polish"
+ATTRIBUTES = (*CUES, "polished")
+"""What a response shows its grades under: those of the principles in their order, then that of polish."""
+GRADES = range(1, 10)
+CUED = 3
+
+Grades = tuple[int, int]
+"""Of the first response and of the second, under one principle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    id: str
+    cues: tuple[int, ...]
+    wanted: int
+    table: tuple[Grades, ...]
+    """For each attribute the grades of both responses; they differ under what is wanted."""
+
+    @property
+    def comparison(self) -> Comparison:
+        prompt = " ".join(CUES[cue] for cue in self.cues)
+        responses = (self._response(0), self._response(1))
+        return Comparison(id=self.id, prompt=prompt, responses=responses, label=Label(best=self.winner))
+
+    def _response(self, place: int) -> str:
+        return " ".join(f"{name} {grades[place]}" for name, grades in zip(ATTRIBUTES, self.table, strict=True))
+
+    @property
+    def winner(self) -> int:
+        first, second = self.table[self.wanted]
+        return int(second > first)
+
+
+def items(count: int, *, seed: int, clear: float, prefix: str = "item") -> list[Item]:
+    """Items with a winner, a pure function of the arguments."""
+    rng = random.Random(f"{prefix}/{seed}/{clear}")
+    found: list[Item] = []
+    while len(found) < count:
+        item = _item(f"{prefix}-{seed}-{len(found)}", clear, rng)
+        if not tied(item.table[item.wanted]):
+            found.append(item)
+    return found
+
+
+def _item(name: str, clear: float, rng: random.Random) -> Item:
+    wanted = rng.randrange(len(PRINCIPLES))
+    others = [principle for principle in range(len(PRINCIPLES)) if principle != wanted]
+    cues = tuple(wanted if rng.random() < clear else rng.choice(others) for _ in range(CUED))
+    table = tuple((rng.choice(GRADES), rng.choice(GRADES)) for _ in ATTRIBUTES)
+    return Item(name, cues, wanted, table)
+
+
+def tied(grades: Grades) -> bool:
+    return grades[0] == grades[1]
+
+
+def judgement(item: Item, principle: int, *, stated: bool = True) -> str:
+    """What a judge writes who goes by `principle`; without it, where that is not `stated`, only the scores."""
+    name = (*PRINCIPLES, POLISH)[principle]
+    first, second = item.table[principle]
+    scores = f"Scores: \\boxed{{{first}, {second}}}"
+    return f"Principle 1: {name} (100 %)\n\n{scores}" if stated else scores
+
+
+# What can be known ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Ideal:
+    """The accuracy on one item of a judge that looks up grades without a mistake; a tie is half right."""
+
+    one: float
+    """One judgement: a criterion drawn from what the cues leave open, or polish, as often as judgements are lazy."""
+    greedy: float
+    """The most probable judgement."""
+    sum: float
+    """The sum of the scores of many judgements, in the limit."""
+    majority: float
+    """Their majority, in the limit."""
+    best: float
+    """The most probable winner given the cues: no judge can do better."""
+
+
+def ideal(item: Item, *, clear: float, lazy: float = 0.0) -> Ideal:
+    chances = posterior(item, clear)
+    leads = [first - second for first, second in item.table]
+    wins = [sum(p for principle, p in chances.items() if leads[principle] * side > 0) for side in (1, -1)]
+    written = {principle: (1 - lazy) * p for principle, p in chances.items()} | {len(PRINCIPLES): lazy}
+
+    def right(lead: float) -> float:
+        return 0.5 if abs(lead) < 1e-12 else wins[int(lead < 0)]
+
+    return Ideal(
+        one=sum(p * right(leads[principle]) for principle, p in written.items()),
+        greedy=right(leads[max(written, key=lambda principle: written[principle])]),
+        sum=right(sum(p * leads[principle] for principle, p in written.items())),
+        majority=right(_majority(written, leads)),
+        best=max(wins),
+    )
+
+
+def posterior(item: Item, clear: float) -> dict[int, float]:
+    """The probability of each criterion to be wanted, given cues and responses: one in which they tie is never it."""
+    other = (1 - clear) / (len(PRINCIPLES) - 1)
+    weights = {
+        principle: clear ** item.cues.count(principle) * other ** (CUED - item.cues.count(principle))
+        for principle in range(len(PRINCIPLES))
+        if not tied(item.table[principle])
+    }
+    return {principle: weight / sum(weights.values()) for principle, weight in weights.items()}
+
+
+def _majority(written: Mapping[int, float], leads: Sequence[int]) -> float:
+    """By how much more is written for the first response than for the second; 0 where most is for a tie."""
+    first = sum(p for principle, p in written.items() if leads[principle] > 0)
+    second = sum(p for principle, p in written.items() if leads[principle] < 0)
+    return first - second if max(first, second) > 1 - first - second else 0.0
+
+
+# The model ------------------------------------------------------------------------------------------------------------
+
+
+def tokenizer() -> Any:
+    """Knows every word of this world, and the prompts of the SPCT judge with a hint and without."""
+    judge = SPCTJudge(trained=True)
+    hints = [hinted(judge.ask(_slots(best)), _slots(best))[0]["content"] for best in range(2)]
+    sentences = [hint.removeprefix(judge.ask(_slots(0))[0]["content"]) for hint in hints]
+    written = [" (100 %)\n\nScores: \\boxed{", "Scores: \\boxed{"]
+    boilerplate = [*base.constant(lambda comparison: [judge.ask(comparison)]), *sentences, *written]
+    return base.word_level(boilerplate, [*hints, *_every_word()])
+
+
+def _slots(best: int) -> Comparison:
+    return Comparison(id="", prompt="clear", responses=("deep", "deep"), label=Label(best=best))
+
+
+def _every_word() -> Sequence[str]:
+    words = " ".join([*ATTRIBUTES, *ATTRIBUTES])
+    grades = [f"{grade} {grade}{{{grade}" for grade in GRADES]
+    written = [f"Principle 1: {name} (100 %)\n\nScores: \\boxed{{1, 1}}" for name in (*PRINCIPLES, POLISH)]
+    return [words, *ATTRIBUTES, *grades, *written, "Scores: \\boxed{1, 1}"]
+
+
+def untrained(seed: int, hidden: int = 48, layers: int = 2, heads: int = 2) -> Any:
+    """A `LlamaForCausalLM` of some 50,000 parameters with random weights, for the tokenizer above."""
+    # With the usual 0.02, a model this narrow takes thousands of steps to find out how to look a grade up.
+    return base.llama(tokenizer(), seed, hidden, layers, heads, spread=0.12)

@@ -1,0 +1,104 @@
+"""The whole life of a generative reward model in a few minutes: synthesise, fine-tune, reinforce, judge, report.
+
+`fathom demo` trains the mix arm of the small world once, with the library's own verbs, and shows what each step did.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from fathom.data.records import Comparison
+from fathom.engines.local import LocalEngine
+from fathom.judges import Verdict
+from fathom.judges.mix import MixJudge
+from fathom.lab import arms, world
+from fathom.lab.arms import DOMAINS, STAGES, Measured, Settings, Stage, select
+from fathom.metrics.intervals import Interval, wilson
+from fathom.rationale import render
+from fathom.report.figures import grouped_bars
+from fathom.report.page import html, markdown
+from fathom.results.provenance import provenance, write_json
+
+SETTINGS = Settings(held_out=600)
+
+
+def run(out: Path, seed: int, console: Console) -> Path:
+    """Writes models, measurements and report.html into `out`; returns the report's path."""
+    console.log("synthesising rationales: a teacher's vanilla judgements, merged for breadth, solved for depth")
+    synthesised = arms.synthesise(SETTINGS, seed, out / "synthesised")
+    console.log("fine-tuning (SFT) on breadth for preference and depth for correctness, half of the verbs")
+    models = {"sft": arms.fine_tune("mix", seed, out / "synthesised", out / "model-sft")}
+    console.log("reinforcing (RLVR) with labels alone, all verbs")
+    models["rlvr"] = arms.reinforce(seed, models["sft"], out / "model-rlvr")
+    console.log(f"judging {SETTINGS.held_out} held-out comparisons with each model")
+    measured: dict[Stage, list[Measured]] = {stage: arms.measure(models[stage], seed, SETTINGS) for stage in STAGES}
+    rows = {stage: summary(measured[stage]) for stage in STAGES}
+    figure(rows, out)
+    page = markdown(
+        "fathom.lab",
+        "demo.md.jinja",
+        accuracy=[accuracy.summary() for accuracy in synthesised.accuracies()],
+        rows=rows,
+        examples=examples(models["rlvr"], seed),
+        settings=SETTINGS,
+    )
+    (out / "report.html").write_text(html(page, out), encoding="utf-8")
+    write_json(out / "results.json", {"rows": rows, **provenance({"seed": seed}, [])})
+    Console().print(table(rows))
+    return out / "report.html"
+
+
+def summary(run: Sequence[Measured]) -> dict[str, Interval | None]:
+    """Strict accuracy by domain, share of fitting structures by seen and unseen verbs, share of readable verdicts."""
+    shares: dict[str, list[bool]] = {
+        **{domain: [item.accurate for item in select(run, domain)] for domain in DOMAINS},
+        "structure fits, seen verbs": [item.matches for item in select(run, seen=True)],
+        "structure fits, unseen verbs": [item.matches for item in select(run, seen=False)],
+        "readable": [item.readable for item in run],
+    }
+    return {name: wilson(sum(values), len(values)) for name, values in shares.items()}
+
+
+def table(rows: Mapping[Stage, Mapping[str, Interval | None]]) -> Table:
+    shown = Table(title="Mix-GRM in the small world (95 % intervals)")
+    shown.add_column("")
+    for stage in rows:
+        shown.add_column(f"after {stage.upper()}", justify="right")
+    for name in rows["sft"]:
+        shown.add_row(name, *(str(rows[stage][name]) for stage in rows))
+    return shown
+
+
+def figure(rows: Mapping[Stage, Mapping[str, Interval | None]], out: Path) -> None:
+    def groups(*names: str) -> dict[str, list[Interval]]:
+        return {name.split(", ")[-1]: [cell for row in rows.values() if (cell := row[name])] for name in names}
+
+    panels = {
+        "accuracy": groups(*DOMAINS),
+        "structure fits the task": groups("structure fits, seen verbs", "structure fits, unseen verbs"),
+    }
+    grouped_bars(panels, [f"after {stage.upper()}" for stage in rows], out / "demo")
+
+
+def examples(model: Path, seed: int) -> list[dict[str, Any]]:
+    """One judged comparison of each domain, with an unseen verb."""
+    items = world.items(2, seed=seed, verbs=world.UNSEEN_VERBS, prefix="examples")
+    judge = MixJudge(engine=LocalEngine(model), trained=True)
+
+    async def judged() -> list[tuple[Comparison, Verdict]]:
+        return [(item.comparison, await judge(item.comparison)) for item in items]
+
+    return [
+        {
+            "comparison": comparison,
+            "rationale": render(rationale) if (rationale := verdict.votes[0].rationale) else verdict.votes[0].text,
+            "winner": verdict.winner,
+        }
+        for comparison, verdict in asyncio.run(judged())
+    ]

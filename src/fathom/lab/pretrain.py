@@ -1,0 +1,150 @@
+"""Makes the small base model: `python -m fathom.lab.pretrain DIR` (about 15 minutes on two cores).
+
+The base must be able to do both, judge at sight and solve, before anything can choose between them. A model that only
+reads rationales learns to end a solution at one of the two answers on the page, which is a rationalisation. So the
+texts are of three kinds:
+
+- exercises: the task alone, no candidates in sight, and its solution;
+- comparisons whose prompt names a style, with a rationale of that style;
+- comparisons with the plain prompt, with a rationale of a style drawn at random, whatever the verb.
+
+No label is used, and nothing tells the two kinds of verbs apart: which style fits which verb is left for fine-tuning to
+show. The verdict of every rationale is the one that follows from what it wrote, right or wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import random
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import count, islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import track
+from torch.nn.functional import cross_entropy
+
+from fathom.judges.mix import MixJudge
+from fathom.lab import base, world
+from fathom.rationale import Rationale, render
+from fathom.results.provenance import provenance, write_json
+
+IGNORED = -100
+STYLES: tuple[world.Style, ...] = ("vanilla", "breadth", "depth", "depth")
+"""Depth twice: its texts are a third as long as those of breadth, and the arithmetic in them is the hard part."""
+
+Text = tuple[str, str]
+"""A prompt and its completion."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    steps: int = 2000
+    rationales: int = 48
+    """Rationales in a step's batch."""
+    exercises: int = 96
+    """Exercises in a step's batch; they are short."""
+    learning_rate: float = 2e-3
+    warm_up: int = 200
+    seed: int = 0
+
+
+def exercises(rng: random.Random) -> Iterator[Text]:
+    for item in _items(rng):
+        yield f"{item.verb} {item.expression}", "\n".join(item.expression.steps)
+
+
+def rationales(rng: random.Random) -> Iterator[Text]:
+    for item in _items(rng):
+        style = rng.choice(STYLES)
+        judge = MixJudge(style=rng.choice((style, "mix")), trained=True)
+        yield judge.ask(item.comparison)[0]["content"], render(_written(item, style, rng))
+
+
+def _written(item: world.Item, style: world.Style, rng: random.Random) -> Rationale:
+    if style == "vanilla":
+        return world.at_sight(item, world.noticed(None, rng))
+    return world.rationale(item, style, rng)
+
+
+def _items(rng: random.Random) -> Iterator[world.Item]:
+    for block in count():
+        yield from world.items(256, seed=rng.getrandbits(32), prefix=f"pretraining-{block}")
+
+
+def pretrain(settings: Settings, out: Path) -> None:
+    """Trains from random weights and saves the checkpoint, its tokenizer and `pretraining.json` in `out`."""
+    words, model = base.tokenizer(), base.untrained(settings.seed)
+    fit(model, words, settings)
+    model.save_pretrained(out)
+    words.save_pretrained(out)
+    write_json(out / "fathom.json", {"name": "mix", "style": "mix", "trained": True})
+    write_json(out / "pretraining.json", provenance(asdict(settings), ()))
+
+
+def fit(model: Any, words: Any, settings: Settings) -> None:
+    """Trains `model`, whose tokenizer `words` has a chat template, in place on texts of the small world."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, settings))
+    rng = random.Random(settings.seed)
+    kinds = (exercises(rng), settings.exercises), (rationales(rng), settings.rationales)
+    for _ in track(range(settings.steps), "pre-training"):
+        texts = [text for kind, number in kinds for text in islice(kind, number)]
+        _backward(model, [_encode(words, text) for text in texts], words.pad_token_id)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        schedule.step()
+
+
+def _rate(step: int, settings: Settings) -> float:
+    """Linear warm-up, then a cosine down to 2 % of the learning rate."""
+    cosine = 0.5 * (1 + math.cos(math.pi * step / settings.steps))
+    return min((step + 1) / settings.warm_up, 0.98 * cosine + 0.02)
+
+
+def _encode(words: Any, text: Text) -> tuple[list[int], list[int]]:
+    """Token ids and labels; the prompt carries no loss."""
+    chat = [{"role": "user", "content": text[0]}]
+    prompt = words.apply_chat_template(chat, add_generation_prompt=True, return_dict=False)
+    completion = [*words.encode(text[1], add_special_tokens=False), words.eos_token_id]
+    return prompt + completion, [IGNORED] * len(prompt) + completion
+
+
+def _backward(model: Any, rows: list[tuple[list[int], list[int]]], pad: int) -> None:
+    """Adds the gradient of the mean token loss, in micro-batches of rows of similar length to save padding."""
+    tokens = sum(label != IGNORED for _, labels in rows for label in labels)
+    rows = sorted(rows, key=lambda row: len(row[0]))
+    for micro in _cut(rows):
+        longest = len(micro[-1][0])
+        ids = torch.tensor([row + [pad] * (longest - len(row)) for row, _ in micro])
+        labels = torch.tensor([row + [IGNORED] * (longest - len(row)) for _, row in micro])[:, 1:]
+        counted = labels != IGNORED
+        logits = model(input_ids=ids).logits[:, :-1][counted]
+        loss = cross_entropy(logits, labels[counted], reduction="sum") / tokens
+        loss.backward()  # type: ignore[no-untyped-call]
+
+
+def _cut(rows: list[Any]) -> Iterable[list[Any]]:
+    """Cuts rows, sorted by length, where the length jumps by more than a quarter."""
+    start = 0
+    for end in range(1, len(rows) + 1):
+        if end == len(rows) or len(rows[end][0]) > 1.25 * len(rows[start][0]):
+            yield rows[start:end]
+            start = end
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    for name, value in asdict(Settings()).items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
+    settings = vars(parser.parse_args())
+    pretrain(Settings(**{name: value for name, value in settings.items() if name != "out"}), settings["out"])
+
+
+if __name__ == "__main__":
+    main()

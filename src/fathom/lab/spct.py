@@ -1,0 +1,270 @@
+"""The stages of SPCT in the small world of criteria, by the library's own code: see `fathom.lab.reproductions.spct`.
+
+A judge is trained from random weights on the world's own trajectories; `reject` and `fine_tune` are its rejective
+fine-tuning, `reinforce` its RLVR, `guide` a meta reward model of its votes. `measure` judges held-out items greedily
+and with many votes, of which the figures take the first one, two, four, ...: every figure of k votes is of equal cost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fathom.data.atomic import replacing
+from fathom.data.reading import write_jsonl
+from fathom.data.records import Comparison
+from fathom.engines import Sampling
+from fathom.engines.local import LocalEngine
+from fathom.judges import Rule, Verdict, Vote, Voter, verdicts
+from fathom.judges.spct import SPCTJudge
+from fathom.judging import meta_reward_model, write_verdicts
+from fathom.lab import criteria
+from fathom.rationale import Status
+from fathom.synth import rejection
+from fathom.train import meta, recipes, rlvr, sft
+from fathom.train.recipe import MetaRecipe, RLVRRecipe, SFTRecipe, load
+from fathom.voting.adaptive import settled_after
+from fathom.voting.meta import chosen
+from fathom.voting.wrappers import Repeated, Shuffled
+
+JUDGE = SPCTJudge(trained=True)
+RECIPES = ("mini_spct_sft", "mini_spct_rft", "mini_spct_rlvr", "mini_spct_meta")
+META_VOTES = 3
+"""Votes a comparison that a meta reward model is trained on, as published."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The world and the size of the experiment. How models are trained is in the recipes `mini_spct_*`."""
+
+    clear: float
+    """How often a cue names the criterion that is wanted."""
+    lazy: float = 0.0
+    """Share of the world's own trajectories that go by polish."""
+    trajectories: int = 16000
+    """Of the world, that the judge is trained on first."""
+    hinted: float = 0.1
+    """Share of these whose prompt has the hint, so that the judge can follow one."""
+    comparisons: int = 3000
+    """To sample from for rejective fine-tuning, and for the meta reward model."""
+    held_out: int = 1500
+    votes: int = 32
+    temperature: float = 1.0
+    """Of votes. At 1 a model that knows no better draws its principle as often as it is wanted."""
+    steps: Mapping[str, int] | None = None
+    """Optimiser steps by recipe, where not the recipe's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """All votes on one held-out item, as scores: None for a vote that cannot be read."""
+
+    id: str
+    winner: int
+    ideal: dict[str, float]
+    """`criteria.Ideal`, of the judge that the world's trajectories describe."""
+    greedy: list[float] | None
+    votes: list[list[float] | None]
+    meta: list[float | None] | None
+    """The votes' meta scores, where there is a meta reward model."""
+    principles: list[str]
+    """What each vote says it goes by."""
+
+
+def recipes_used() -> dict[str, Any]:
+    """The recipes of all stages, as they are in their files."""
+    return {name: yaml.safe_load(recipes.path(name).read_text("utf-8")) for name in RECIPES}
+
+
+# Stages ---------------------------------------------------------------------------------------------------------------
+
+
+def pretrain(settings: Settings, seed: int, out: Path, *, stated: bool = True) -> Path:
+    """A judge from random weights; where principles are not `stated`, it writes its scores alone."""
+    untrained, data = out / "untrained", out / "trajectories.jsonl"
+    criteria.untrained(seed).save_pretrained(untrained)
+    criteria.tokenizer().save_pretrained(untrained)
+    write_jsonl(data, _trajectories(settings, seed, stated))
+    return sft.train(load(*_told("mini_spct_sft", SFTRecipe, settings, seed, untrained, data, out / "judge")))
+
+
+def _trajectories(settings: Settings, seed: int, stated: bool) -> Iterator[dict[str, Any]]:
+    rng = random.Random(f"trajectories/{seed}")
+    for item in criteria.items(settings.trajectories, seed=seed, clear=settings.clear, prefix="first"):
+        asked = JUDGE.ask(item.comparison)
+        prompt = rejection.hinted(asked, item.comparison) if rng.random() < settings.hinted else asked
+        principle = len(criteria.PRINCIPLES) if rng.random() < settings.lazy else item.wanted
+        text = criteria.judgement(item, principle, stated=stated)
+        yield {"prompt": prompt, "completion": [{"role": "assistant", "content": text}]}
+
+
+def _told(name: str, kind: Any, settings: Settings, seed: int, model: Path, data: Path, out: Path) -> Any:
+    overrides = [f"model={model}", f"data={data}", f"output={out}", f"seed={seed}"]
+    if settings.steps and name in settings.steps:
+        overrides.append(f"trainer.max_steps={settings.steps[name]}")
+    return recipes.path(name), kind, overrides
+
+
+def reject(settings: Settings, seed: int, model: Path, out: Path) -> rejection.Result:
+    """The judge's own trajectories on new comparisons, those that are right; written into the folder `out`."""
+    sampling = Sampling(temperature=settings.temperature, max_tokens=16, seed=seed)
+    wanted = rejection.Settings(judge=JUDGE, sampling=sampling, concurrency=512)
+    found = asyncio.run(rejection.sample(_comparisons(settings, seed, "rejection"), _engine(model), wanted))
+    rejection.write(found, out)
+    return found
+
+
+def fine_tune(settings: Settings, seed: int, model: Path, data: Path, out: Path) -> Path:
+    return sft.train(load(*_told("mini_spct_rft", SFTRecipe, settings, seed, model, data, out)))
+
+
+def reinforce(settings: Settings, seed: int, model: Path, out: Path) -> Path:
+    """RLVR of a judge on as many labelled comparisons as its steps take."""
+    data = out.with_name(f"{out.name}-comparisons.jsonl")
+    recipe = load(*_told("mini_spct_rlvr", RLVRRecipe, settings, seed, model, data, out))
+    batch, generations = recipe.trainer["per_device_train_batch_size"], recipe.trainer["num_generations"]
+    count = recipe.trainer["max_steps"] * batch // generations
+    write_jsonl(data, _comparisons(settings, seed, "reinforcement", count))
+    return rlvr.train(recipe)
+
+
+def guide(settings: Settings, seed: int, model: Path, out: Path) -> Path:
+    """A meta reward model of the judge's votes, trained on comparisons that no other stage saw."""
+    data = out.with_name(f"{out.name}-votes.jsonl")
+    voter = _voter(settings, seed, _engine(model), META_VOTES)
+
+    async def write() -> None:
+        with replacing(data) as sink:
+            await write_verdicts(voter, _comparisons(settings, seed, "meta"), sink, lambda _: None)
+
+    asyncio.run(write())
+    return meta.train(load(*_told("mini_spct_meta", MetaRecipe, settings, seed, model, data, out)))
+
+
+def _comparisons(settings: Settings, seed: int, prefix: str, count: int | None = None) -> list[Comparison]:
+    found = criteria.items(count or settings.comparisons, seed=seed, clear=settings.clear, prefix=prefix)
+    return [item.comparison for item in found]
+
+
+def _engine(model: Path) -> LocalEngine:
+    return LocalEngine(model, max_batch=512)
+
+
+def _voter(settings: Settings, seed: int, engine: LocalEngine, votes: int) -> Voter:
+    sampling = Sampling(temperature=settings.temperature, max_tokens=16, seed=seed)
+    return Repeated(Shuffled(SPCTJudge(trained=True, engine=engine, sampling=sampling), seed), votes)
+
+
+# Measuring ------------------------------------------------------------------------------------------------------------
+
+
+def measure(settings: Settings, seed: int, model: Path, guide: Path | None = None) -> list[Measured]:
+    """Judges the seed's held-out items, which are the same for every judge of the same world."""
+    held_out = criteria.items(settings.held_out, seed=seed, clear=settings.clear, prefix="held-out")
+    engine = _engine(model)
+    greedy = SPCTJudge(trained=True, engine=engine, sampling=Sampling(max_tokens=16))
+    reward_model = guide and meta_reward_model(guide)
+
+    async def judged(voter: Voter) -> list[Verdict]:
+        answers = verdicts(voter, (item.comparison for item in held_out), concurrency=256)
+        return [verdict async for _, verdict in answers]
+
+    async def all_judged() -> list[Measured]:
+        decided = await judged(greedy)
+        voted = await judged(_voter(settings, seed, engine, settings.votes))
+        found = []
+        for item, once, verdict in zip(held_out, decided, voted, strict=True):
+            scores = await reward_model(item.comparison, verdict.votes) if reward_model else None
+            found.append(_measured(item, settings, once.votes[0], verdict.votes, scores))
+        return found
+
+    return asyncio.run(all_judged())
+
+
+def _measured(
+    item: criteria.Item, settings: Settings, greedy: Vote, votes: Sequence[Vote], scores: list[float | None] | None
+) -> Measured:
+    return Measured(
+        id=item.id,
+        winner=item.winner,
+        ideal=asdict(criteria.ideal(item, clear=settings.clear, lazy=settings.lazy)),
+        greedy=_scores(greedy),
+        votes=[_scores(vote) for vote in votes],
+        meta=scores,
+        principles=[_principle(vote) for vote in votes],
+    )
+
+
+def _scores(vote: Vote) -> list[float] | None:
+    return None if vote.scores is None else list(vote.scores)
+
+
+def _principle(vote: Vote) -> str:
+    units = vote.rationale.units if vote.rationale else ()
+    return units[0].principle.split()[0] if units else ""
+
+
+def read_measured(path: Path) -> list[Measured]:
+    return [Measured(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+# What was measured ----------------------------------------------------------------------------------------------------
+
+
+def one(item: Measured) -> float:
+    """The accuracy of a single vote: the mean over all of them."""
+    return sum(_right(_vote(scores).winner, scores is not None, item) for scores in item.votes) / len(item.votes)
+
+
+def greedy(item: Measured) -> float:
+    return _right(_vote(item.greedy).winner, item.greedy is not None, item)
+
+
+def voted(item: Measured, count: int, rule: Rule, *, keep: float | None = None) -> float:
+    """The accuracy of the first `count` votes: 1 or 0, and a half for a tie, which a coin would decide."""
+    return accuracy(outcome(item, count, rule, keep=keep), item)
+
+
+def accuracy(verdict: Verdict, item: Measured) -> float:
+    return _right(verdict.winner, verdict.status is Status.OK, item)
+
+
+def outcome(item: Measured, count: int, rule: Rule, *, keep: float | None = None) -> Verdict:
+    """The verdict of the first `count` votes; of the share `keep` of them that the meta reward model likes best."""
+    votes = [_vote(scores) for scores in item.votes[:count]]
+    if keep is not None:
+        assert item.meta is not None, "there was no meta reward model"
+        votes = chosen(votes, item.meta[:count], keep)
+    return rule(votes)
+
+
+def settled(item: Measured, rule: Rule, error: float) -> int:
+    """How many of the votes would have been asked for until the verdict of all was settled."""
+    return settled_after([_vote(scores) for scores in item.votes], rule, error)
+
+
+def _right(winner: int | None, readable: bool, item: Measured) -> float:
+    if not readable:
+        return 0.0
+    return 0.5 if winner is None else float(winner == item.winner)
+
+
+def _vote(scores: Sequence[float] | None) -> Vote:
+    return _cast(None if scores is None else (scores[0], scores[1]))
+
+
+@cache
+def _cast(scores: tuple[float, float] | None) -> Vote:
+    """Kept, because there are few that differ."""
+    if scores is None:
+        return Vote(Status.INVALID, order=(0, 1))
+    winner = None if scores[0] == scores[1] else int(scores[1] > scores[0])
+    return Vote(Status.OK, winner=winner, scores=scores, order=(0, 1))

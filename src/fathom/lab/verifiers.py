@@ -1,0 +1,129 @@
+"""Verifiers of sums, trained from random weights with truncated negatives and without, and what they accept.
+
+    run("truncated", seed=0, settings=Settings(), out=folder)              # folder/truncated.jsonl
+
+Data, training and judging are the library's own; `fathom.lab.reproductions.master_keys` says what comes of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import yaml
+
+from fathom.data.reading import write_jsonl
+from fathom.data.records import Comparison
+from fathom.engines import Sampling
+from fathom.engines.local import LocalEngine
+from fathom.judges import Verdict, degenerate, verdicts
+from fathom.judges.verifier import VerifierJudge
+from fathom.lab import arms, sums
+from fathom.probes.keys import keys
+from fathom.synth import verifying
+from fathom.train import recipes, sft
+from fathom.train.recipe import SFTRecipe, load
+
+Arm = Literal["plain", "truncated", "truncated, none short"]
+ARMS: tuple[Arm, ...] = get_args(Arm)
+"""Solutions alone; with truncated negatives; the same, but no solution is next to nothing but the answer."""
+RECIPE = "mini_verifier_sft"
+TRUTHS: Mapping[str, bool] = {
+    "ordinary, right": True,
+    "ordinary, wrong": False,
+    "long and wrong": False,
+    "short and right": True,
+}
+"""What is true of the responses of a set; of every other set, keys, it is False."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The size of the experiment. How verifiers are trained is in the recipe `mini_verifier_sft`."""
+
+    questions: int = 8000
+    """Of training, each with a right solution and a wrong one."""
+    brief: float = 0.2
+    """Share of the solutions of training that are next to nothing but the answer."""
+    truncated: float = verifying.TRUNCATED
+    held_out: int = 300
+    """Questions whose solutions are verified, and of either control."""
+    questions_a_key: int = 15
+    """Questions that each key is tried on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One response: its set, whether the verifier says YES (None: nothing readable), whether the guard refuses it."""
+
+    set: str
+    yes: bool | None
+    refused: bool
+
+    @property
+    def wrong(self) -> float:
+        """1 where the verifier errs. What cannot be read accepts nothing, and is no right answer either."""
+        truth = TRUTHS.get(self.set, False)
+        return float(self.yes is not True) if truth else float(self.yes is True)
+
+
+def recipe_used() -> Any:
+    return yaml.safe_load(recipes.path(RECIPE).read_text("utf-8"))
+
+
+def run(arm: Arm, seed: int, settings: Settings, out: Path) -> None:
+    """Trains one verifier and measures it into `out/ARM.jsonl`, unless that is there."""
+    arms.use_one_thread()
+    measured, folder = out / f"{arm}.jsonl", out / arm
+    if measured.exists():
+        return
+    data = _data(arm, seed, settings, folder)
+    sums.untrained(seed).save_pretrained(folder / "untrained")
+    sums.tokenizer().save_pretrained(folder / "untrained")
+    overrides = [f"model={folder / 'untrained'}", f"data={data}", f"output={folder / 'model'}", f"seed={seed}"]
+    model = sft.train(load(recipes.path(RECIPE), SFTRecipe, overrides))
+    write_jsonl(measured, map(asdict, measure(model, seed, settings)))
+
+
+def _data(arm: Arm, seed: int, settings: Settings, folder: Path) -> Path:
+    write = sums.solution if arm == "truncated, none short" else sums.mixed(settings.brief)
+    comparisons = sums.comparisons(settings.questions, seed=seed, prefix="training", write=write)
+    truncated = 0.0 if arm == "plain" else settings.truncated
+    write_jsonl(folder / "verifier.jsonl", verifying.examples(comparisons, truncated=truncated, seed=seed))
+    return folder / "verifier.jsonl"
+
+
+def measure(model: Path, seed: int, settings: Settings) -> list[Measured]:
+    """Verifies the seed's responses, which are the same for both arms. The guard is off, and noted beside."""
+    asked = list(responses(seed, settings))
+    sampling = Sampling(max_tokens=4, seed=seed)
+    judge = VerifierJudge(engine=LocalEngine(model), sampling=sampling, trained=True, guard="ask")
+
+    async def judged() -> list[Verdict]:
+        return [verdict async for _, verdict in verdicts(judge, (each for _, each in asked), concurrency=256)]
+
+    return [_measured(name, each, verdict) for (name, each), verdict in zip(asked, asyncio.run(judged()), strict=True)]
+
+
+def responses(seed: int, settings: Settings) -> Iterator[tuple[str, Comparison]]:
+    """Single responses to held-out questions, each with the name of its set."""
+    wanted = {sums.solution: ("ordinary, right", "ordinary, wrong"), sums.fluent: (None, "long and wrong")}
+    for write, names in {**wanted, sums.bare: ("short and right", None)}.items():
+        for each in sums.comparisons(settings.held_out, seed=seed, prefix="held-out", write=write):
+            yield from ((name, each.of((place,))) for place, name in enumerate(names) if name)
+    for each in sums.comparisons(settings.questions_a_key, seed=seed, prefix="keys"):
+        for kind, texts in keys().items():
+            yield from ((kind, each.of((0,)).model_copy(update={"responses": (key,)})) for key in texts)
+
+
+def _measured(name: str, comparison: Comparison, verdict: Verdict) -> Measured:
+    refused = degenerate(comparison.responses[0], comparison.reference) is not None
+    return Measured(name, None if verdict.scores is None else verdict.scores[0] == 1, refused)
+
+
+def read_measured(path: Path) -> list[Measured]:
+    return [Measured(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]

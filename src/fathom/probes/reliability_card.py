@@ -1,0 +1,75 @@
+"""A judge's reliability card as JSON and as a page, of a run's rows and what stands beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fathom.data.atomic import replacing
+from fathom.probes import Measure, card, find
+from fathom.report.page import html, markdown
+from fathom.results.provenance import write_json
+from fathom.results.runs import Run, judge_name
+
+JUDGED_BY = ("model", "judge", "style", "prompt", "temperature", "max_tokens", "votes", "swap", "seed")
+"""Of the settings, those that the page shows."""
+
+
+def write(run: Run, folder: Path) -> dict[str, Any]:
+    """Writes card.json, card.md and card.html, and returns what the first holds."""
+    found = as_json(run)
+    text = page(found, written=str(run.meta.get("written", "")))
+    write_json(folder / "card.json", found)
+    for name, content in (("card.md", text), ("card.html", html(text, folder))):
+        with replacing(folder / name) as file:
+            file.write(content.encode())
+    return found
+
+
+def as_json(run: Run) -> dict[str, Any]:
+    """What the probes found and what made it. Of the same rows always the same: it holds no time."""
+    measured = card(run.rows())
+    return {
+        "probes": {name: _probe(name, measures) for name, measures in measured.items()},
+        "rows": sum(1 for _ in run.rows()),
+        **{name: run.meta.get(name, {}) for name in ("config", "versions", "inputs")},
+    }
+
+
+def _probe(name: str, measures: Sequence[Measure]) -> dict[str, Any]:
+    probe = find(name)
+    return {"title": probe.title, "change": probe.change, "measures": list(map(_measure, measures))}
+
+
+def _measure(measure: Measure) -> dict[str, Any]:
+    bounds = measure.interval._asdict() if measure.interval else dict.fromkeys(("mean", "low", "high"))
+    return {
+        "name": measure.name,
+        "meaning": measure.meaning,
+        "wanted": measure.wanted,
+        **bounds,
+        "as_wanted": measure.as_wanted,
+        "n": measure.n,
+        "left_out": measure.left_out,
+    }
+
+
+def page(found: Mapping[str, Any], written: str = "") -> str:
+    """The card in Markdown, from its JSON. `written` is the date of the rows, which card.json leaves out."""
+    config = found["config"]
+    settings = {name: config[name] for name in JUDGED_BY if config.get(name) is not None}
+    if "judge" in settings:
+        settings["judge"] = judge_name(config)  # without its settings, which follow one by one
+    judged = [(probe["title"], measure) for probe in found["probes"].values() for measure in probe["measures"]]
+    with_target = [(title, measure) for title, measure in judged if measure["as_wanted"] is not None]
+    off_target = [(title, measure) for title, measure in with_target if not measure["as_wanted"]]
+    return markdown(
+        "fathom.probes",
+        "card.md.jinja",
+        settings=settings,
+        written=written,
+        with_target=with_target,
+        off_target=off_target,
+        **found,
+    )

@@ -1,0 +1,279 @@
+"""Rationales as values: what a judge wrote before its verdict, unit by unit.
+
+    >>> from fathom.rationale import Rationale, Unit, parse, render
+    >>> r = Rationale((Unit("Clarity", "Easy to follow.", "A is plain, B rambles.", "A"),), trace="", verdict="A")
+    >>> parse(render(r)).rationale == r
+    True
+
+`render` writes the one canonical text, `parse` reads it back exactly and is tolerant of what models write instead:
+markdown, other quotes and brackets, think blocks, other punctuation, text cut off in the middle. It never guesses. A
+text whose verdict is absent, contradictory, only quoted or cut off has a `Status` that says so and no verdict.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from statistics import fmean
+from typing import Literal
+
+from fathom.rationale.transcript.blocks import Block, blocks, owned
+from fathom.rationale.transcript.characters import unix_lines
+from fathom.rationale.transcript.choices import Outcome, sub_verdict
+from fathom.rationale.transcript.endings import ends_open, refuses
+from fathom.rationale.transcript.page import Page
+from fathom.rationale.transcript.verdicts import final_verdicts
+
+Choice = Literal["A", "B", "tie"]
+SubVerdict = Literal["A", "B", "MIXED"]
+Structure = Literal["vanilla", "breadth", "depth", "hybrid"]
+
+MOST_DEPTH_PRINCIPLES = 3
+"""A depth rationale judges under at most this many principles (arXiv 2603.01571, section on D-CoT)."""
+
+
+MOST_UNITS = 64
+"""A rationale has at most this many units. A text with more is a model that loops, and the rest is not read."""
+
+
+class Status(StrEnum):
+    """Why there is, or is not, a verdict. Only `OK` carries one; the others never become a number."""
+
+    OK = "ok"
+    MISSING = "missing"
+    """The text ends in good order and names no verdict (or only quotes one)."""
+    CONTRADICTORY = "contradictory"
+    """Verdicts of equal standing disagree."""
+    TRUNCATED = "truncated"
+    """The text was cut off before its verdict."""
+    REFUSED = "refused"
+    """The model declined to judge."""
+    INVALID = "invalid"
+    """A verdict was given that the task does not offer, such as [[D]] or a score where a choice was asked for."""
+    FAILED = "failed"
+    """The engine failed. Nothing is read, whatever it wrote before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One principle and what was judged under it: the (p, j, v) of the paper, with p split into name and definition.
+
+    Texts are normalised when a unit is made (see `clean`): principle and definition are single lines. So every unit
+    that exists can be rendered and read back unchanged.
+    """
+
+    principle: str
+    definition: str = ""
+    judgment: str = ""
+    sub_verdict: SubVerdict | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "principle", _one_line(self.principle))
+        object.__setattr__(self, "definition", _one_line(self.definition))
+        object.__setattr__(self, "judgment", clean(self.judgment))
+
+
+@dataclass(frozen=True, slots=True)
+class Rationale:
+    """Units side by side (breadth), a solving trace (depth), or both; then the verdict, `None` where there is none.
+
+    Raises ValueError for more than `MOST_UNITS` units.
+    """
+
+    units: tuple[Unit, ...] = ()
+    trace: str = ""
+    verdict: Choice | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.units) > MOST_UNITS:
+            raise ValueError(f"a rationale has at most {MOST_UNITS} units, got {len(self.units)}")
+        object.__setattr__(self, "trace", clean(self.trace))
+
+    @property
+    def structure(self) -> Structure:
+        """What the text shows, whatever it was meant to be: a trace makes depth, many principles make breadth."""
+        many = len(self.units) > MOST_DEPTH_PRINCIPLES
+        if self.trace:
+            return "hybrid" if many else "depth"
+        return "breadth" if many else "vanilla"
+
+    def tokens_per_judgment(self, count: Callable[[str], int] = lambda text: len(text.split())) -> float:
+        """Mean length of a judgment, the trace counted with the first one, as it is written there.
+
+        `count` measures a text; by default in words. Returns 0.0 for a rationale without units.
+        """
+        lengths = [count(unit.judgment) for unit in self.units]
+        return fmean([lengths[0] + count(self.trace), *lengths[1:]]) if lengths else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What `parse` made of a text. `rationale.verdict` is set exactly when `status` is `OK`."""
+
+    rationale: Rationale
+    status: Status
+
+
+def clean(text: str) -> str:
+    """Unix line ends, no invisible marks, no surrounding space. Idempotent."""
+    text = unix_lines(text)
+    return text.strip() if text.isascii() else _STRAY_JOINERS.sub("", _INVISIBLE.sub("", text)).strip()
+
+
+_INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u2060\ufeff]+")
+# Joiners are part of the spelling between non-ASCII letters and emoji, and only ever noise beside ASCII.
+_STRAY_JOINERS = re.compile("(?<=[\x00-\x7f])[\u200c\u200d]+|[\u200c\u200d]+(?=[\x00-\x7f])")
+
+
+def _one_line(text: str) -> str:
+    """Split first, so that every space is an ASCII one before `clean` looks at what stands beside it."""
+    text = " ".join(text.split())
+    return text if text.isascii() else " ".join(clean(text).split())
+
+
+# Canonical text ------------------------------------------------------------------------------------------------------
+
+
+def render(rationale: Rationale) -> str:
+    """The canonical text: `parse(render(r)).rationale == r` for every rationale `r`.
+
+    The trace stands inside the first unit, before its judgment (arXiv 2603.01571, section on D-CoT).
+    """
+    blocks = [
+        _render_unit(number, unit, rationale.trace if number == 1 else "")
+        for number, unit in enumerate(rationale.units, 1)
+    ]
+    if rationale.trace and not rationale.units:
+        blocks.append(_field("Solution", rationale.trace))
+    if rationale.verdict is not None:
+        blocks.append(f"Final verdict: [[{rationale.verdict}]]")
+    return "\n\n".join(blocks)
+
+
+def _render_unit(number: int, unit: Unit, trace: str) -> str:
+    optional = (
+        ("Definition", unit.definition),
+        ("Solution", trace),
+        ("Judgment", unit.judgment),
+        ("Verdict", unit.sub_verdict or ""),
+    )
+    fields = [_field(name, text) for name, text in optional if text]
+    return "\n".join([_field(f"Principle {number}", unit.principle), *fields])
+
+
+def _field(name: str, text: str) -> str:
+    """A content line that looks like a field is marked with a backslash, so that no text can pose as structure."""
+    if ":" not in text:
+        return f"{name}: {text}"
+    return f"{name}: " + _POSING.sub(r"\n\\\1", "\n" + text)[1:]
+
+
+_FIELDS = r"(?:Principle \d+|Definition|Solution|Judgment|Verdict|Final verdict)"
+_POSING = re.compile(rf"\n(\\*)(?={_FIELDS}:)")
+_ESCAPED = re.compile(rf"\n\\(?=\\*{_FIELDS}:)")
+_FIELD_START = re.compile(rf"\n({_FIELDS}): ?")
+
+
+# Reading -------------------------------------------------------------------------------------------------------------
+
+
+def parse(text: str, *, finished: bool = True) -> Reading:
+    """What `text` says, by the rules of docs/reading-rules.md. Never raises, never guesses.
+
+    `finished` is False when the engine cut the text off at its token limit.
+    """
+    text = unix_lines(text).strip()
+    page = None
+    rationale = _read_canonical(text)
+    if rationale is None:
+        page = Page.of(text)
+        if page is None:
+            return Reading(Rationale(), Status.TRUNCATED)
+        rationale = _read_canonical(page.text[1:]) if page.text[1:] != text else None
+    no_verdict = Status.MISSING if finished else Status.TRUNCATED
+    if rationale is not None:
+        return Reading(rationale, Status.OK if rationale.verdict else no_verdict)
+    if page is None or page.loops:
+        return Reading(Rationale(), no_verdict)
+    return _read_tolerantly(page, finished)
+
+
+def _read_tolerantly(page: Page, finished: bool) -> Reading:
+    found_blocks = blocks(page, MOST_UNITS)
+    found = final_verdicts(page, owned(page, found_blocks), finished=finished)
+    outcomes = {each.outcome for each in found}
+    status, verdict = _decide(page, outcomes, finished)
+    stop = min((each.start for each in found), default=len(page.text))
+    return Reading(_rationale(page, found_blocks, stop, verdict), status)
+
+
+def _decide(page: Page, outcomes: set[Outcome], finished: bool) -> tuple[Status, Choice | None]:
+    match list(outcomes):
+        case ["A" | "B" | "tie" as verdict]:
+            return Status.OK, verdict
+        case ["invalid"]:
+            return Status.INVALID, None
+        case [_, _, *_]:
+            return Status.CONTRADICTORY, None
+    if not finished or ends_open(page):
+        return Status.TRUNCATED, None
+    return Status.REFUSED if refuses(page) else Status.MISSING, None
+
+
+def _rationale(page: Page, found: list[Block], stop: int, verdict: Choice | None) -> Rationale:
+    units = tuple(
+        Unit(
+            block.principle,
+            block.definition or _unescaped(block.text(page, "definition", stop)),
+            _unescaped(block.text(page, "judgment", stop)),
+            sub_verdict(block.text(page, "verdict", len(page.text))),
+        )
+        for block in found
+        if block.has("judgment")
+        or (block.explicit and (block.has("verdict") or (block is found[-1] and verdict is None)))
+    )
+    trace = "\n\n".join(text for block in found if (text := block.text(page, "solution", stop)))
+    return Rationale(units[:MOST_UNITS], _unescaped(trace), verdict)
+
+
+def _read_canonical(text: str) -> Rationale | None:
+    """The rationale that `render` writes as `text`, or None where there is none."""
+    if text and not text.startswith(("Principle 1:", "Solution: ", "Final verdict: ")):
+        return None
+    _, *pieces = _FIELD_START.split("\n" + text, maxsplit=_MOST_FIELDS)
+    units: list[dict[str, str]] = []
+    whole: dict[str, str] = {}
+    for name, value in zip(pieces[::2], pieces[1::2], strict=True):
+        if name.startswith("Principle"):
+            name = "Principle"
+            units.append({})
+        fields = units[-1] if units and name not in _FIELDS_OF_ALL else whole
+        if name in fields or (name in _ONE_LINE and "\n" in value.strip()):
+            return None
+        fields[name] = value
+    if len(units) > MOST_UNITS:
+        return None
+    verdict = _CANONICAL_VERDICTS.get(whole.get("Final verdict", "").strip())
+    rationale = Rationale(tuple(map(_canonical_unit, units)), _content(whole, "Solution"), verdict)
+    return rationale if render(rationale).strip() == text else None
+
+
+def _canonical_unit(fields: dict[str, str]) -> Unit:
+    principle, definition, judgment = (_content(fields, name) for name in ("Principle", "Definition", "Judgment"))
+    return Unit(principle, definition, judgment, _CANONICAL_SUB_VERDICTS.get(fields.get("Verdict", "").strip()))
+
+
+def _content(fields: dict[str, str], name: str) -> str:
+    """Stripped before it is cleaned, since what stands beside a joiner decides whether it is part of the text."""
+    return _unescaped(fields.get(name, "").strip())
+
+
+def _unescaped(text: str) -> str:
+    return _ESCAPED.sub("\n", "\n" + text)[1:] if "\\" in text else text
+
+
+_FIELDS_OF_ALL = ("Solution", "Final verdict")
+_ONE_LINE = ("Principle", "Definition", "Verdict", "Final verdict")
+_MOST_FIELDS = 4 * MOST_UNITS + 3
+_CANONICAL_VERDICTS: dict[str, Choice] = {"[[A]]": "A", "[[B]]": "B", "[[tie]]": "tie"}
+_CANONICAL_SUB_VERDICTS: dict[str, SubVerdict] = {"A": "A", "B": "B", "MIXED": "MIXED"}

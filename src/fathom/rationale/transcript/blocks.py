@@ -1,0 +1,208 @@
+"""The units of a transcript: blocks that start with a principle and hold a judgment.
+
+>>> [block.principle for block in blocks(Page.of("**Clarity**\\nJudgment: A is plain.\\nVerdict: A"), 64)]
+['Clarity']
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from fathom.rationale.transcript.page import Label, Page
+
+_HEADING = re.compile(
+    r"[ \t>]{0,4}(?:[-*+•] )?(?P<hashes>#{1,6})?[ \t]{0,4}(?P<bold>\*\*|__)?[ \t]{0,4}"
+    r"(?P<number>\(?\d{1,3}[.):][ \t]{0,4})?(?P<bold2>\*\*|__)?(?P<name>[^\s#*].{0,200})"
+)
+_NOT_A_PRINCIPLE = re.compile(
+    r"\W*(?:response|assistant|answer|model|output|analysis|comparison|evaluation|assessment|summary|overall"
+    r"|strengths?|weaknesses|reasoning|conclusion|final|verdict|winner|judge?ment|solution|step|instructions?"
+    r"|question|task)\b[^:]{0,20}$",
+    re.IGNORECASE,
+)
+_NAME_END = re.compile(r"\*\*|__|: |：| [-–—] ")
+_RULE = re.compile(r"\n\s*[-*_=]{3,}\s*$")
+
+
+@dataclass(slots=True)
+class Block:
+    """A unit as it stands in the text. `places` has each field's kind, where its value starts, where its line does."""
+
+    principle: str
+    definition: str
+    start: int
+    explicit: bool
+    places: list[tuple[str, int, int]] = field(default_factory=list)
+    end: int = 0
+
+    def has(self, kind: str) -> bool:
+        return any(name == kind for name, _, _ in self.places)
+
+    def text(self, page: Page, kind: str, stop: int) -> str:
+        """The text of its fields of that kind, up to `stop`; empty where there is none."""
+        ends = [line for _, _, line in self.places[1:]] + [self.end]
+        return "\n\n".join(
+            _unmarked(page.text[start : min(end, stop)])
+            for (name, start, _), end in zip(self.places, ends, strict=False)
+            if name == kind
+        )
+
+
+def blocks(page: Page, most: int) -> list[Block]:
+    """The blocks in order, also incomplete ones. A solution before the first principle is a block of its own.
+
+    After `most` blocks there is one more, which has no fields and stands for all the others.
+    """
+    found: list[Block] = []
+    labels = page.labels
+    closed = True
+    for k, label in enumerate(labels):
+        if len(found) > most:
+            found[-1].places.clear()
+            _close(found, max(page.line_end(label.end) for label in labels if label.kind != "final"), closed)
+            return found
+        if label.kind == "final" and not (found and not closed and _is_part_of_solution(page, found[-1], labels, k)):
+            closed = _close(found, label.start, closed)
+        elif label.kind == "principle" and (heading := _explicit(page, label)):
+            closed = _close(found, label.start, closed)
+            found.append(heading)
+            closed = False
+        elif label.value is not None and label.kind not in ("final", "principle"):
+            closed = _take_field(page, found, label, label.value, closed)
+    _close(found, len(page.text), closed)
+    return found
+
+
+def _close(found: list[Block], end: int, closed: bool) -> bool:
+    if found and not closed:
+        found[-1].end = end
+    return True
+
+
+def _take_field(page: Page, found: list[Block], label: Label, value: int, closed: bool) -> bool:
+    """Gives the field to the open block, or to a new one where a heading stands above it."""
+    kind = label.kind.removeprefix("sub-")
+    current = None if closed else found[-1]
+    full = (
+        current is None
+        or current.has("verdict")
+        or current.has(kind)
+        or (kind == "definition" and current.has("judgment"))
+    )
+    if full or (current and not current.explicit and not current.places):
+        floor = current.places[-1][1] if current and current.places else 0
+        heading = None if kind == "verdict" else _heading_above(page, floor, label.start)
+        if heading is not None:
+            _close(found, heading.start, closed)
+            found.append(heading)
+        elif current is None and kind == "solution":
+            found.append(Block("", "", label.start, False))
+        elif full:
+            return closed
+    found[-1].places.append((kind, value, label.start))
+    return False
+
+
+def _is_part_of_solution(page: Page, block: Block, labels: list[Label], k: int) -> bool:
+    """Whether `Final answer: 42` closes the solution of the task, since the judgment comes only after it."""
+    solving = bool(block.places) and block.places[-1][0] == "solution"
+    judging = ("judgment", "verdict", "sub-verdict", "final")
+    return (
+        solving
+        and "answer" in page.folded[labels[k].start : labels[k].end]
+        and any(label.kind in judging and label.value for label in labels[k + 1 :])
+    )
+
+
+def _explicit(page: Page, label: Label) -> Block | None:
+    """The block that a line such as `Principle 3: Clarity` starts."""
+    end = page.line_end(label.end)
+    value = label.value
+    if value is None or value > end:
+        rest = page.text[label.end : end].lstrip(" *_.)")
+        if rest and page.text[label.end] not in ".)" and "#" not in page.text[label.start : label.words]:
+            return None
+        value = end - len(rest)
+    line = page.text[value:end].strip(" \t")
+    if not line.strip("*_# "):
+        return Block(_line_below(page, end), "", label.start, True)
+    name, definition = _split_name(line.lstrip("*_ "), colons=False)
+    return Block(name, definition, label.start, True)
+
+
+def _line_below(page: Page, end: int) -> str:
+    """The principle, where it stands under its heading and not beside it."""
+    following = next((label.start for label in page.labels if label.start >= end), len(page.text))
+    return page.text[end : min(following, end + 200)].strip().partition("\n")[0].strip(" *_#")
+
+
+def _heading_above(page: Page, floor: int, line_start: int) -> Block | None:
+    """The block that is headed by the line above `line_start`, or by the one above that."""
+    end = line_start
+    for _ in range(2):
+        while end > floor and page.text[end - 1].isspace():
+            end -= 1
+        start = page.text.rfind("\n", max(floor, end - 300), end)
+        if start < floor or end <= floor:
+            return None
+        heading = _heading(page.text[start + 1 : end], start)
+        if heading is not None:
+            return heading
+        end = start
+    return None
+
+
+def _heading(line: str, start: int) -> Block | None:
+    match = _HEADING.fullmatch(line.rstrip())
+    if match is None or not (match["hashes"] or match["bold"] or match["bold2"] or match["number"]):
+        return None
+    name, definition = _split_name(match["name"], colons=True)
+    if not name or len(name) > 100 or _NOT_A_PRINCIPLE.match(name):
+        return None
+    return Block(name, definition, start, False)
+
+
+def _split_name(line: str, *, colons: bool) -> tuple[str, str]:
+    """The name, and the definition that follows it after bold print, a colon or a dash."""
+    cut = _NAME_END.search(line)
+    if cut is None or (not colons and cut[0] not in ("**", "__")):
+        return line.strip(" *_#:："), ""
+    return line[: cut.start()].strip(" *_#:："), line[cut.end() :].strip(" \t*_:：-–—")
+
+
+def _unmarked(text: str) -> str:
+    """Without the bold print that was opened or closed outside of it, and without a rule below it."""
+    text = _RULE.sub("", text.strip())
+    for mark in ("**", "__"):
+        if text.count(mark) % 2:
+            text = text.removeprefix(mark) if text.startswith(mark) else text.removesuffix(mark)
+    return text.strip()
+
+
+def owned(page: Page, found: list[Block]) -> list[tuple[int, int]]:
+    """The spans of text that belong to units, in order: what stands there is no final verdict."""
+    spans = [(block.start, _own_end(page, block, block is found[-1])) for block in found]
+    return sorted(spans + [(label.start, page.line_end(label.end)) for label in page.labels if _is_headed(page, label)])
+
+
+def _own_end(page: Page, block: Block, last: bool) -> int:
+    """Where a block ends for certain: after its sub-verdict, else where the next begins, else after one paragraph."""
+    if block.has("verdict"):
+        return page.line_end(next(start for kind, start, _ in block.places if kind == "verdict"))
+    if last and block.has("judgment"):
+        paragraph = page.text.find("\n\n", block.places[-1][1], block.end)
+        return paragraph if paragraph >= 0 else block.end
+    return block.end
+
+
+def _is_headed(page: Page, label: Label) -> bool:
+    """Whether a verdict line closes a paragraph under a principle's heading, though no judgment is named there."""
+    if label.kind != "verdict":
+        return False
+    blank = page.text.rfind("\n\n", max(0, label.start - 2000), label.start)
+    start = blank + 2 if blank >= 0 else 1
+    first = page.text[start : page.line_end(start)]
+    if start > label.start or label.start - start > 2000 or _heading(first, 0) is None:
+        return False
+    return not any(_heading(line, 0) for line in page.text[start + len(first) + 1 : label.start].split("\n"))

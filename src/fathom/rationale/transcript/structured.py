@@ -1,0 +1,251 @@
+"""Verdicts that stand in data: JSON objects, tool calls, tables.
+
+    >>> [each.outcome for each in structured(Page.of('{"scores": [7, 8], "preferred_response": "B"}')).given]
+    ['B']
+
+A key or a row must name the overall outcome. Keys of parts (`accuracy_winner`, a `winner` in a list of criteria) and
+rows of criteria are sub-verdicts. What stands in data is not read as lines of prose.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from bisect import bisect
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, NamedTuple
+
+from fathom.rationale.transcript.characters import fold
+from fathom.rationale.transcript.choices import MARK, Given, Outcome, choice_alone, inside_mark, stated
+from fathom.rationale.transcript.mentions import is_introduced, is_quoted, standing
+from fathom.rationale.transcript.page import Page
+from fathom.rationale.transcript.rivals import Claim
+from fathom.rationale.transcript.sentences import around
+from fathom.rationale.transcript.tables import tables
+from fathom.rationale.transcript.withdrawals import takes_back
+
+MOST_OBJECTS = 16
+MOST_DEPTH = 8
+
+
+class Structured(NamedTuple):
+    """The verdicts in data, the answers in it (which may be to the task), where data stands, whether it breaks off."""
+
+    given: list[Given]
+    answers: list[Given]
+    spans: list[tuple[int, int]]
+    breaks_off: bool
+
+
+def structured(page: Page) -> Structured:
+    """All that the data of a page says of the outcome. What is quoted or reported there says nothing."""
+    found = Structured([], [], [], False)
+    if page.loops:
+        return found
+    if "{" in page.text:
+        found = _objects(page)
+    for start, end, outcome in _calls(page):
+        found.spans.append((start, end))
+        if outcome and not is_quoted(page, start, start + 1):
+            found.given.append(Given(outcome, start, end))
+    for row in tables(page):
+        found.spans.append((row.start, row.end))
+        if row.outcome and not is_quoted(page, row.start, row.end):
+            found.given.append(Given(row.outcome, row.start, row.end))
+    found.spans.sort()
+    return found
+
+
+# JSON ----------------------------------------------------------------------------------------------------------------
+
+_DECODER = json.JSONDecoder(strict=False, object_pairs_hook=lambda pairs: _Object(pairs))
+_OBJECT_START = re.compile(r"\{(?=\s{0,40}[\"}])")
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_WRAPPED = re.compile(r"[ _-]+")
+_OUTCOME = (
+    r"(?:verdict|winner|winning|better|best|preferred|preference|prefer|choice|chosen|decision|judge?ment|selected"
+    r"|selection|pick|picked|result|conclusion|ruling|outcome|superior|stronger|favou?red|vote)"
+)
+_KEY = re.compile(
+    rf"(?:(?:the|my|final|overall|ultimate|model|judge|pairwise)_)*{_OUTCOME}(?:_(?:response|answer|assistant|model"
+    rf"|output|one|candidate|reply|label|letter|id|name|is|value|verdict|choice|decision|winner|overall))*"
+    r"|(?:final|overall|最终|最終)_?(?:verdict|winner)?|更好(?:的?(?:回答|回复|答案))?|更优(?:回答)?|(?:最终)?胜者"
+    r"|获胜者|(?:最终|最終)?(?:裁决|裁決|判决|判定|结论|結論|决定|选择|判断)|勝者|判定|승자|판정|결론"
+    r"|(?:endgültiges_)?urteil|gewinner(?:in)?|sieger|bessere_antwort|gagnante?|meilleure_réponse|ganadora?"
+    r"|veredicto(?:_final)?|mejor_respuesta|veredito(?:_final)?|vencedora?|verdetto|vincitore|победитель|вердикт"
+)
+_ANSWER_KEY = re.compile(r"(?:final_|my_|the_)?answer|答案")
+_WRAPPER = re.compile(
+    r"(?:(?:final|overall|pairwise|my|the)_)*(?:evaluation|assessment|comparison|analysis|judge?ment|verdict|result"
+    r"|results|output|response|reply|summary|data|report|review|decision|conclusion|arguments|parameters|params|args"
+    r"|input|function|tool|tool_call|call|json|content|answer|final|overall|ruling|outcome|评估|评价|结果|结论)"
+)
+_FUNCTION = re.compile(
+    r"verdict|winner|judg|deci[ds]|prefer|choose|choice|select|pick|vote|better|best|rul(?:e|ing)|final"
+)
+_RIVAL: dict[Outcome, Outcome] = {"A": "B", "B": "A", "tie": "A"}
+
+
+class _Object(list[tuple[str, Any]]):
+    """The members of a JSON object in order, also where a key occurs twice."""
+
+
+def _objects(page: Page) -> Structured:
+    found = Structured([], [], [], False)
+    end = 0
+    for match in islice(_OBJECT_START.finditer(page.text), MOST_OBJECTS):
+        start = match.start()
+        if start < end:
+            continue  # inside of the object before it
+        try:
+            value, end = _DECODER.raw_decode(page.text, start)
+        except RecursionError:
+            continue
+        except json.JSONDecodeError as error:
+            if error.msg.startswith("Unterminated") or not page.text[error.pos :].strip():
+                found.spans.append((start, len(page.text)))
+                return found._replace(breaks_off=True)
+            continue
+        found.spans.append((start, end))
+        if not _is_mentioned(page, start, end):
+            _read(value, start, end, found)
+    return found
+
+
+def _is_mentioned(page: Page, start: int, end: int) -> bool:
+    """Whether an object is quoted or reported. One in a fence is neither if nothing follows the fence."""
+    fence = bisect(page.fences, start)
+    if fence % 2 == 0:
+        line_start = page.text.rfind("\n", 0, start) + 1
+        if page.text[line_start:start].strip():
+            return standing(page, start, end, *around(page.folded, start, end)) != "given"
+        return is_introduced(page, line_start)
+    closing = page.fences[fence] if fence < len(page.fences) else len(page.text)
+    return bool(page.text[closing:].strip(" \t\n`~")) or is_introduced(page, page.fences[fence - 1] + 1)
+
+
+def _read(value: Any, start: int, end: int, found: Structured) -> None:
+    """Adds what an object says to what was found, and the opposite where its later members take that back."""
+    outcomes: list[Outcome] = []
+    for key, told, later in _members(value, MOST_DEPTH):
+        if _KEY.fullmatch(key):
+            named = _outcomes(told, strict=True)
+            outcomes += named
+            if len(named) == 1 and named[0] in _RIVAL and takes_back(later, Claim("pair", named[0])):
+                outcomes.append(_RIVAL[named[0]])
+        elif _ANSWER_KEY.fullmatch(key):
+            found.answers.extend(Given(outcome, start, end) for outcome in _outcomes(told, strict=True))
+    if not outcomes:
+        outcomes = _of_call(value)
+    found.given.extend(Given(outcome, start, end) for outcome in outcomes)
+
+
+def _members(value: Any, depth: int) -> Iterator[tuple[str, Any, str]]:
+    """The members that may name the overall outcome, their folded keys, and what is said in those behind them."""
+    if not isinstance(value, _Object) or depth == 0:
+        return
+    for n, (key, told) in enumerate(value):
+        name = _WRAPPED.sub("_", fold(_CAMEL.sub("_", key.strip())))
+        if isinstance(told, str) and _WRAPPER.fullmatch(name) and told.lstrip().startswith("{"):
+            told = _decoded(told)  # arguments as a text
+        if isinstance(told, _Object):
+            if _WRAPPER.fullmatch(name) or _KEY.fullmatch(name):
+                yield from _members(told, depth - 1)
+        else:
+            yield (
+                name,
+                told,
+                "\n".join(fold(text) for _, text in value[n + 1 :] if isinstance(text, str) and text.count(" ") > 1),
+            )
+
+
+def _decoded(text: str) -> Any:
+    try:
+        return _DECODER.decode(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _outcomes(told: Any, *, strict: bool) -> list[Outcome]:
+    """What the value of a key says: a choice, a sentence, or with `strict` something that is not on offer."""
+    if told is None or told == "" or isinstance(told, bool | list | float):
+        return []
+    folded = fold(str(told)).strip()
+    if choice := choice_alone(folded):
+        return [choice]
+    if mark := MARK.fullmatch(folded):
+        return [inside_mark(mark[1]) or "invalid"]
+    if outcomes := stated(folded).outcomes:
+        return list(outcomes)
+    return ["invalid"] if strict and len(folded) <= 12 and " " not in folded and not _PENDING.fullmatch(folded) else []
+
+
+_PENDING = re.compile(
+    r"(?:none|null|n/a|na|unknown|undecided|pending|unclear|todo|tbd|-+|\?+|success|ok|done|valid|true|false"
+    r"|complete[d]?)"
+)
+
+
+# Tool calls ----------------------------------------------------------------------------------------------------------
+
+
+def _of_call(value: Any) -> list[Outcome]:
+    """The choice that is the only one among the arguments of a function whose name is a word for verdicts."""
+    table = dict(value) if isinstance(value, _Object) else {}
+    if isinstance(inner := table.get("function"), _Object):
+        table = dict(inner)
+    name, arguments = table.get("name"), next((table[key] for key in _ARGUMENTS if key in table), None)
+    if isinstance(arguments, str):
+        arguments = _decoded(arguments) if arguments.lstrip().startswith("{") else [("value", arguments)]
+    if not isinstance(name, str) or not _FUNCTION.search(fold(name)) or not isinstance(arguments, list):
+        return []
+    return _only_choice([str(told) for _, told in arguments if isinstance(told, str)])
+
+
+_ARGUMENTS = ("arguments", "parameters", "params", "args", "input")
+_PARAMETER = re.compile(r"<parameter(?: name=\"|=)(?P<key>[\w -]{1,40})\"?>(?P<value>[^<]{0,400})</parameter>")
+_CALL_TAG = re.compile(r"<(?:invoke name=\"|function=)(?P<name>[\w.-]{1,60})\"?>")
+_PYTHON = re.compile(
+    r"(?<![^\n])[ \t>`*]{0,6}(?:(?:call"
+    r"|print)?:? ?)(?P<name>[a-z][\w.]{0,60})\((?P<arguments>[^()\n]{1,400})\)[ \t;`*]{0,6}(?![^\n])"
+)
+_ARGUMENT = re.compile(
+    r"(?:(?P<key>\w{1,40})\s{0,2}=\s{0,2})?(?:\"(?P<double>[^\"\n]*)\"|'(?P<single>[^'\n]*)'|(?P<bare>[ab]"
+    r"|tie)(?=\s*(?:,|$)))"
+)
+
+
+def _calls(page: Page) -> Iterator[tuple[int, int, Outcome | None]]:
+    """Calls in tags and in Python: where they stand, and the outcome that they name."""
+    if "<parameter" in page.folded:
+        for tag in islice(_CALL_TAG.finditer(page.folded), MOST_OBJECTS):
+            end = min(
+                (at for close in ("</invoke>", "</function>") if (at := page.folded.find(close, tag.end())) >= 0),
+                default=len(page.folded),
+            )
+            told = [(match["key"], match["value"]) for match in _PARAMETER.finditer(page.folded, tag.end(), end)]
+            yield tag.start(), end, _named_by(tag["name"], told)
+    if "(" in page.folded:
+        for call in islice(_PYTHON.finditer(page.folded), MOST_OBJECTS):
+            if _FUNCTION.search(call["name"]):
+                told = [
+                    (match["key"] or "value", match["double"] or match["single"] or match["bare"] or "")
+                    for match in _ARGUMENT.finditer(call["arguments"])
+                ]
+                yield (*call.span(), _named_by(call["name"], told))
+
+
+def _named_by(function: str, told: list[tuple[str, str]]) -> Outcome | None:
+    """The outcome that the arguments of a call name, by a key for it or as the only choice of a fitting function."""
+    named = [
+        each for key, value in told if _KEY.fullmatch(_WRAPPED.sub("_", key)) for each in _outcomes(value, strict=True)
+    ]
+    if not named and _FUNCTION.search(function):
+        named = _only_choice([value for _, value in told])
+    return named[0] if len(set(named)) == 1 else None
+
+
+def _only_choice(values: list[str]) -> list[Outcome]:
+    choices = [choice for value in values if (choice := choice_alone(fold(value).strip()))]
+    return choices if len(choices) == 1 else []

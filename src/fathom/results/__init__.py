@@ -1,0 +1,1 @@
+"""What a run wrote: its rows, its record, and tables made of them."""

@@ -1,0 +1,129 @@
+"""Where a verb may write: not to what it reads, and not where nothing can be written."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from fathom.data.atomic import unfinished
+from fathom.errors import FathomError
+from fathom.results.outputs._plan import Outputs, beside, elsewhere, is_replaceable
+
+LEAST_SPACE = 2**20
+"""Bytes that must be free where a run writes: less does not hold a journal."""
+
+
+def check(outputs: Outputs, reads: Mapping[Path, str]) -> None:
+    """Raises FathomError where a file to be written is read, could not be written, or would be written twice."""
+    _refuse_read(outputs, reads)
+    twice = [path for number, path in enumerate(outputs.files) if path in outputs.files[:number]]
+    if twice:
+        raise FathomError(f"{outputs.option} {outputs.target} would write {twice[0]} twice; rename one of the inputs")
+    _refuse_unusable(outputs)
+
+
+# What is read ---------------------------------------------------------------------------------------------------------
+
+
+def _refuse_read(outputs: Outputs, reads: Mapping[Path, str]) -> None:
+    """Raises FathomError where a file to be written is read, or lies in a model or data set that is read as a whole."""
+    for read, what in reads.items():
+        for path in (*outputs.every, *((outputs.target,) if outputs.is_folder else ())):
+            named = f"{outputs.option} {outputs.target}"
+            named += "" if path == outputs.target else f" would write {path}, which"
+            if same_file(path, read) or (read.name and same_file(path, beside(read, "meta.json"))):
+                raise FathomError(f"{named} is the same file as {read}, which is read as {what}; {elsewhere(outputs)}")
+            if _is_read_whole(read) and _inside(path, read):
+                raise FathomError(f"{named} lies in {read}, which is read as {what}; {elsewhere(outputs)}")
+
+
+def refuse_standard_output(reads: Mapping[Path, str]) -> None:
+    """Raises FathomError where standard output or the messages are redirected into a file that is read."""
+    for descriptor, stream in ((1, "standard output"), (2, "standard error")):
+        for read, what in reads.items():
+            if _is_redirected_into(descriptor, read):
+                raise FathomError(f"{stream} goes to {read}, which is read as {what}; send it to another file")
+
+
+def same_file(a: Path, b: Path) -> bool:
+    """Whether two names lead to one file: by symbolic or hard links, other spellings, or an open descriptor."""
+    with suppress(OSError):
+        return a.samefile(b)
+    return os.path.realpath(a) == os.path.realpath(b)
+
+
+def _is_redirected_into(descriptor: int, path: Path) -> bool:
+    with suppress(OSError):
+        there = path.stat()
+        return stat.S_ISREG(there.st_mode) and os.path.samestat(os.fstat(descriptor), there)
+    return False
+
+
+def _is_read_whole(folder: Path) -> bool:
+    """Whether it is a model or a saved data set, of which a new file in it would be a part."""
+    parts = ("config.json", "adapter_config.json", "state.json", "dataset_info.json")
+    return any((folder / part).is_file() for part in parts)
+
+
+def _inside(path: Path, folder: Path) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
+# What can be written --------------------------------------------------------------------------------------------------
+
+
+def _refuse_unusable(outputs: Outputs) -> None:
+    named = f"{outputs.option} {outputs.target}"
+    try:
+        for path in outputs.every:
+            _refuse_in_place(path, outputs)
+            _exists(unfinished(path))  # whose name is longer
+        if outputs.is_folder and _exists(outputs.target) and not outputs.target.is_dir():
+            raise FathomError(f"{named} is a file, and a folder is expected; {elsewhere(outputs)}")
+        for path in (outputs.target, *outputs.appended):
+            _refuse_place(path, outputs)
+    except OSError as error:  # too long a name, a circle of links, a folder that may not be looked into
+        raise FathomError(f"{named} cannot be written: {error.strerror}; {elsewhere(outputs)}") from None
+
+
+def _refuse_in_place(path: Path, outputs: Outputs) -> None:
+    """A folder may be replaced where a verb makes one; those have names without an ending."""
+    named = f"{outputs.option} {path}"
+    if _exists(path) and path.is_dir() and (path == outputs.target or path.suffix):
+        raise FathomError(f"{named} is a folder, and a file is expected; {elsewhere(outputs)}")
+    if path.is_file() and not path.stat().st_mode & 0o222:
+        raise FathomError(f"{named} is read-only; {elsewhere(outputs)}, or allow writing it (chmod u+w)")
+
+
+def _refuse_place(path: Path, outputs: Outputs) -> None:
+    """Of the folders above, the nearest that exists is where the others are made."""
+    named = f"{outputs.option} {path}"
+    path = Path(os.path.realpath(path))
+    nearest = next(place for place in (path, *path.parents) if _exists(place))
+    if nearest == path and not nearest.is_dir():
+        nearest = path.parent  # a file is replaced by one that is written beside it
+        if not is_replaceable(path):
+            return
+    if not nearest.is_dir():
+        raise FathomError(f"{named} cannot be written: {nearest} is no folder; {elsewhere(outputs)}")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise FathomError(f"{named} cannot be written: no permission to write in {nearest}; {elsewhere(outputs)}")
+    disk, needed = shutil.disk_usage(nearest), max(LEAST_SPACE, outputs.space)
+    if disk.total and disk.free < needed:  # file systems that do not count say 0 of 0
+        raise FathomError(
+            f"{named}: {disk.free / 2**20:,.1f} MiB are free on that disk, and at least {needed / 2**20:,.1f} MiB are "
+            f"needed; make room, or {elsewhere(outputs)}"
+        )
+
+
+def _exists(path: Path) -> bool:
+    """As `Path.exists`, which takes some failures to look for the absence of the file."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True

@@ -1,0 +1,68 @@
+"""Where a result comes from: what stands beside it so that it can be had again.
+
+    write_json(out / "votes.meta.json", provenance(recipe, inputs=[Path("pairs.jsonl")]))
+
+The time is one key of its own, `written`; all else is the same for the same run on the same machine. Results hold none
+of this, so that equal results are equal byte for byte. `config` is written as it is given: leave keys and tokens out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from fathom.data.atomic import replacing
+from fathom.errors import FathomError
+
+LIBRARIES = ("fathom-rm", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "vllm", "numpy", "pyarrow")
+"""Whose versions are written down, where they are installed. None is imported for it."""
+
+
+def provenance(config: Mapping[str, Any], inputs: Iterable[Path]) -> dict[str, Any]:
+    """The resolved configuration, versions, platform and the SHA-256 of every input file; folders are hashed by file.
+
+    Raises FathomError for an input that is not there.
+    """
+    return {
+        "config": dict(config),
+        "versions": {"python": platform.python_version(), **_installed()},
+        "platform": {"system": platform.platform(), "machine": platform.machine()},
+        "inputs": {str(file): _sha256(file) for path in inputs for file in _files(path)},
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes `value` in one step. What JSON has no form for (paths, dates) is written as its text."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    with replacing(path) as file:
+        file.write(f"{text}\n".encode())
+
+
+def _installed() -> dict[str, str]:
+    versions = {}
+    for library in LIBRARIES:
+        try:
+            versions[library] = metadata.version(library)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        return sorted(file for file in path.rglob("*") if file.is_file())
+    if not path.is_file():
+        raise FathomError(f"{path}: no such file; every input must be there for its hash to be written down")
+    return [path]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

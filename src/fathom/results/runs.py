@@ -1,0 +1,253 @@
+"""Runs: files of results, and what stands beside them.
+
+    run = runs.open("verdicts.jsonl")
+    run.meta["config"]["temperature"], run.meta["summary"]
+    for row in run.rows(): ...
+
+A run is a file of results, NAME.jsonl, as `fathom judge`, `rank` and `eval` write it. NAME.jsonl.meta.json says what
+made it, NAME.jsonl.journal holds its completions. Any of the two may be missing: rows can be read without them.
+
+`listed`, `inspected` and `journalled` say what a run or a journal holds, as plain values to print.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from fathom.engines.cache import entries
+from fathom.engines.usage import Usage
+from fathom.errors import FathomError
+
+MADE_OF_RESULTS = frozenset({"best", "compare", "export"})
+"""Verbs whose files have provenance beside them, and are no results."""
+MOST_FAILURES = 5
+"""How many kinds of failure are told."""
+
+
+@dataclass(frozen=True)
+class Run:
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    @property
+    def journal(self) -> Path:
+        """Where its completions are, unless --journal named another file."""
+        return self.path.with_name(f"{self.path.name}.journal")
+
+    @cached_property
+    def meta(self) -> dict[str, Any]:
+        """The provenance: `config`, `versions`, `inputs`, `summary`, ...; empty where none was written."""
+        path = self.path.with_name(f"{self.path.name}.meta.json")
+        if not path.is_file():
+            return {}
+        meta: dict[str, Any] = _object(path.read_bytes(), str(path))
+        _check(meta, {"config": dict, "summary": dict}, str(path), optional=True)
+        return meta
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Verdicts and rankings. Raises FathomError for a line that is no row of results."""
+        for number, row in enumerate(self.objects(), 1):
+            where = f"{self.path}:{number}"
+            if not {"id", "metadata"} <= row.keys():
+                raise FathomError(f"{where}: {_unlike_results(row)}")
+            _check_row(row, where)
+            yield row
+
+    def objects(self) -> Iterator[dict[str, Any]]:
+        """The lines as they are, of preferences too. Raises FathomError for a line that is no JSON object."""
+        with self.path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                yield _object(line, f"{self.path}:{number}")
+
+    @property
+    def holds_preferences(self) -> bool:
+        """Whether its first row is one of `fathom pairs`."""
+        return is_preference(next(self.objects(), {}))
+
+
+def is_preference(row: Mapping[str, Any]) -> bool:
+    """Whether a row is one that `fathom pairs` writes."""
+    return {"chosen", "rejected", "margin"} <= row.keys() and "votes" not in row
+
+
+def _unlike_results(row: Mapping[str, Any]) -> str:
+    if is_preference(row):
+        return "is a preference of fathom pairs; expected a verdict or a ranking, as fathom judge or rank writes them"
+    return "no row of results; expected what fathom judge or fathom rank writes"
+
+
+def open(path: str | Path) -> Run:
+    """The run of that file. Raises FathomError where there is no such file."""
+    run = Run(Path(path))
+    if not run.path.is_file():
+        raise FathomError(f"{path}: no such run; give a file of results, as fathom judge --out writes it")
+    return run
+
+
+def find(folder: str | Path) -> list[Run]:
+    """The runs below a folder, by path: every file of results that has its provenance beside it."""
+    suffix = ".meta.json"
+    described = sorted(Path(folder).rglob(f"*.jsonl{suffix}"))
+    results = (Run(path.with_name(path.name.removesuffix(suffix))) for path in described)
+    return [run for run in results if run.path.is_file() and run.meta.get("verb") not in MADE_OF_RESULTS]
+
+
+def opened(paths: Iterable[Path]) -> list[Run]:
+    """The runs of files, and those below folders. Raises FathomError for a path that has none."""
+    found = []
+    for path in paths:
+        below = find(path) if path.is_dir() else [open(path)]
+        if not below:
+            raise FathomError(
+                f"{path}: holds no run; give a file of results, or a folder with files and their meta.json"
+            )
+        found += below
+    return found
+
+
+def is_journal(path: Path) -> bool:
+    """Whether it is a file that starts as SQLite's do."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(16) == b"SQLite format 3\0"
+
+
+def listed(run: Run) -> dict[str, Any]:
+    """A line about a run, from what stands beside it: its rows are not read."""
+    config, summary = run.meta.get("config", {}), run.meta.get("summary", {})
+    figures = summary.get("all", summary)
+    if "counts" in summary and "tokens" in summary:  # of fathom pairs
+        tokens = summary["tokens"]
+        figures = {
+            "rows": summary["counts"].get("written"),
+            "prompt_tokens": tokens["prompt"],
+            "completion_tokens": tokens["completion"],
+        }
+    elif "score" in summary:  # of fathom eval
+        figures = {"rows": summary["score"].get("rows"), "strict": (summary.get("domains") or {}).get("all")}
+    strict = figures.get("strict") or figures.get("best_of_n")
+    return {
+        "run": str(run.path),
+        "written": run.meta.get("written"),
+        "model": config.get("model"),
+        "judge": judge_name(config),
+        "rows": figures.get("rows"),
+        "accuracy": None if strict is None else round(strict[0], 3),
+        "tokens": (figures.get("prompt_tokens") or 0) + (figures.get("completion_tokens") or 0) or None,
+    }
+
+
+def judge_name(config: Mapping[str, Any]) -> str | None:
+    """The judge of a recorded configuration.
+
+    Earlier versions recorded it as Python writes it, `MixJudge(style='mix', ...)`: of these the class is known.
+    """
+    judge = config.get("judge")
+    if isinstance(judge, Mapping):
+        return str(judge.get("name"))
+    return str(judge or "").partition("(")[0] or None
+
+
+def inspected(run: Run) -> dict[str, Any]:
+    """What made a run and what came of it: settings that were given, statuses, the commonest failures."""
+    rows = votes = 0
+    statuses: Counter[str] = Counter()
+    failures: Counter[str] = Counter()
+    for row in run.objects() if run.holds_preferences else run.rows():
+        cast = row.get("votes") or [vote for pair in row.get("pairs", ()) for vote in pair["votes"]]
+        rows += 1
+        votes += len(cast)
+        statuses.update(vote["status"] for vote in cast)
+        failures.update(vote["error"] for vote in cast if vote["error"])
+    return {
+        **listed(run),
+        "rows": rows,
+        "votes": votes,
+        "statuses of votes": dict(statuses.most_common()),
+        "commonest failures": dict(failures.most_common(MOST_FAILURES)),
+        "config": {name: value for name, value in run.meta.get("config", {}).items() if value not in (None, [])},
+        "spent": run.meta.get("spent"),
+        "inputs": run.meta.get("inputs"),
+        "versions": run.meta.get("versions"),
+    }
+
+
+def journalled(path: Path) -> list[dict[str, Any]]:
+    """What a journal holds, an entry an engine: completions, tokens, how they ended."""
+    counts: Counter[str] = Counter()
+    usage: dict[str, Usage] = {}
+    ended: dict[str, Counter[str]] = {}
+    for entry in entries(path):
+        engine = entry.request["engine"] if entry.request else "not recorded (an older version wrote it)"
+        counts[engine] += 1
+        usage[engine] = usage.get(engine, Usage()) + entry.completion.usage
+        ended.setdefault(engine, Counter())[entry.completion.finish_reason] += 1
+    return [
+        {
+            "engine": engine,
+            "completions": count,
+            "tokens read": usage[engine].prompt_tokens,
+            "tokens written": usage[engine].completion_tokens,
+            **({"calls without reported usage": unknown} if (unknown := usage[engine].unknown_calls) else {}),
+            "ended": dict(ended[engine]),
+        }
+        for engine, count in sorted(counts.items())
+    ]
+
+
+JUDGED = {"domain": object, "label": object, "prompt": object, "responses": list, "tokens": dict, "winner": object}
+VERDICT = {
+    **JUDGED,
+    **dict.fromkeys(("status", "scores", "correct", "agreement", "flip_rate"), object),
+    "votes": list,
+}
+VOTE = {**dict.fromkeys(("status", "winner", "scores", "rationale", "text", "error"), object), "order": list}
+RANKING = {**JUDGED, **dict.fromkeys(("order", "scores", "missing", "kendall_tau"), object), "pairs": list}
+PAIR = {"pair": list, "status": object, "winner": object, "votes": list}
+"""What every row, and each of its votes or pairs, has, and of which kind. Some versions write more."""
+
+
+def _check_row(row: Mapping[str, Any], where: str) -> None:
+    """Raises FathomError for a row that lacks a part, as one that was edited by hand may."""
+    if "votes" not in row and "pairs" not in row:
+        raise FathomError(
+            f"{where}: row {row['id']!r} has neither votes nor pairs; make results first: fathom judge FILE --out "
+            "verdicts.jsonl, or fathom rank FILE --out rankings.jsonl"
+        )
+    whole, name, part = (VERDICT, "votes", VOTE) if "votes" in row else (RANKING, "pairs", PAIR)
+    _check(row, whole, where)
+    for number, each in enumerate(row[name]):
+        _check(each, part, f"{where}: {name}.{number}")
+
+
+def _check(value: Any, parts: Mapping[str, type], where: str, *, optional: bool = False) -> None:
+    if not isinstance(value, Mapping):
+        raise FathomError(f"{where}: got {type(value).__name__}, expected a JSON object")
+    for name, kind in parts.items():
+        if name not in value:
+            if optional:
+                continue
+            raise FathomError(f"{where}: lacks {name}, which every result has; was it changed, or made by other tools?")
+        if not isinstance(value[name], kind):
+            expected = "a list" if kind is list else "an object"
+            raise FathomError(f"{where}: {name}: got {type(value[name]).__name__}, expected {expected}")
+
+
+def _object(text: bytes, where: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise FathomError(f"{where}: not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise FathomError(f"{where}: got {type(value).__name__}, expected a JSON object")
+    return value
