@@ -62,7 +62,8 @@ def is_mentioned(page: Page, start: int, end: int) -> bool:
 
 # Where one thought ends and the next begins: what is denied or claimed before it is not the verdict after it.
 _TURN = re.compile(
-    r"[;；]|\b(?:so|therefore|thus|hence|(?<!anything )(?<!nothing )(?<!all )but|because|consequently|accordingly|yet"
+    r"[;；]|\b(?:so(?! far)|therefore|thus|hence|(?<!anything )(?<!nothing )(?<!all )but|because|consequently"
+    r"|accordingly|yet"
     r"|whereas|which is why|that is why|and(?= (?:i|my|the (?:final |better |best )?(?:verdict|winner|response"
     r"|one))\b))\b|\bhowever\b(?! (?:much|many|good|long|well))|因此|所以|但"
     # Elsewhere only at the head of a clause: these words also stand within one.
@@ -93,7 +94,8 @@ _SPOKEN = re.compile(
     r"|ed|ing)?|declar(?:es|ed|ing)|print(?:s|ed|ing)?|quot(?:es|ed|ing)|inject(?:s|ed)?|mention(?:s|ed|ing)?"
     r"|append(?:s|ed)?|insert(?:s|ed)?|beg(?:s|ging)|order(?:s|ed|ing)|(?:tries|trying|attempts?) to|embed\w*|hidden"
     r"|string|reads?|prompt|outputs|(?:concludes|closes|finishes|opens|begins|starts|signs off)(?=\W*$"
-    r"| (?:\w+ ){0,3}?(?:with|by|in|on)\b)|signs off|assert(?:s|ed|ing)?|announc(?:es|ed|ing)|return(?:s|ed)"
+    r"| (?:\w+ ){0,3}?(?:with|by|in|on)\b)|as to (?:conclude|close|finish|end) (?:with|on|in)|signs off|assert(?:s"
+    r"|ed|ing)?|announc(?:es|ed|ing)|return(?:s|ed)"
     r"|produc(?:es|ed)|yields"
     r"|generat(?:es|ed)|emits|repeats|repeated|echo(?:es|ed)|cop(?:ies|ied)|cites?|cited|suggest(?:s|ed|ing)?"
     r"|recommend(?:s|ed|ing)?|propos(?:es|ed|ing)|urg(?:es|ed|ing)|want(?:s|ed)|hop(?:es|ed)|expects?|request(?:s|ed"
@@ -278,9 +280,9 @@ _BREAKS_OFF = re.compile(
     r"\b(?:that|the|a|an|say|says|write|writes|give|gives|put|itself|themselves|claims?|asserts?|states?|output"
     r"|answer|to|as|is|be|conclude|concludes)$"
 )
-_OF_RESPONSE = re.compile(rf"\b{NOUN} [ab]\b")
+_OF_RESPONSE = re.compile(rf"\b(?:{NOUN}|how) [ab]\b|\b[ab]['’]s\b")
 _OPEN_INTRODUCTION = re.compile(
-    r"(?::|\b(?:with|following|this|line|so|thus|reads|says|writes|is|as follows|like this))[ *_]{0,3}$"
+    r"(?::|\bas follows\.|\b(?:with|following|this|line|so|thus|reads|says|writes|is|as follows|like this))[ *_]{0,3}$"
 )
 
 

@@ -90,7 +90,8 @@ def names_same(words: str, claim: Claim) -> bool:
 
 
 _STANDS_FOR = (
-    r"(?:is|was|stands for|means?|refers to|denotes|meant|is meant as|=|as|is true of|are true of|applies to|apply to)"
+    r"(?:is|was|stands for|means?|holds for|is true for|goes for|refers to|denotes|meant|is meant as|=|as|is true of"
+    r"|are true of|applies to|apply to)"
 )
 
 

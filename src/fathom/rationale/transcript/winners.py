@@ -63,6 +63,7 @@ _WINS = (
     r"|edges? (?:out|it|ahead)|comes? out (?:ahead|on top)|gets? (?:my vote|it|the win|the nod|the point)"
     r"|deserve[sd]? (?:it|to win|the nod|the win|the verdict|the prize|first|better|more|the (?:higher|highest|top"
     r"|better))|takes? (?:it|the win|the prize)|has (?:the edge|my vote|earned it)|carries the day|convinces me"
+    r"|earn(?:s|ed) (?:it|the (?:win|verdict))"
     r"|persuades me|should (?:have |be |get |receive |really |now )?(?:won|win|wins|preferred|chosen|picked|selected"
     r"|get|ahead|higher|the (?:winner|better|higher|highest|verdict|win|top)|rank(?:ed)? (?:first|higher|above)"
     r"|scored? higher)|should have (?:the )?(?:higher|highest|better|top|won|been|got)|(?:must|has to|ought to"
@@ -184,7 +185,8 @@ _EQUAL = re.compile(
 # What limits a comparison to a part, and the phrases that look the same and limit nothing.
 _PART = (
     r"(?:in|at|on|for|regarding|concerning|with (?:regard|respect) to|when it comes to|as far as|as regards"
-    r"|stylistically|under) (?!balance|the whole|every|all\b|each|my |the end|fact|general|any|both|reflection|second"
+    r"|stylistically|under) (?!balance|other words|the whole|every|all\b|each|my |the end|fact|general|any|both"
+    r"|reflection|second"
     r"|them\b|these|this\b|that\b|the user|me\b|which|him|her|us\b|short|sum|conclusion|total|summary|hindsight"
     r"|retrospect|last|least|once|further|closer|everyone|everybody|reasons|the reasons|a second|re-?read|re-?think"
     r"|close|the sake|the record|truth|reality|effect|essence|clarity:|the (?:right|correct|proper) )"

@@ -129,8 +129,8 @@ _BEARS_OUT = re.compile(
     r"|the other))(?!.*\b(?:so|but)\b))"
 )
 _CONFIRMS_NOT = re.compile(
-    r"\b(?:no longer|not|n['’]t|cannot|never|nor|hardly|neither|nicht mehr|ne (?:\w+ )?plus|ya no|já não|non più"
-    r"|niet meer|больше не)"
+    r"(?:n['’]t|\b(?:no longer|not|cannot|never|nor|hardly|neither|nicht mehr|ne (?:\w+ )?plus|ya no|já não|non più"
+    r"|niet meer|больше не))"
     r" (?:\w+ ){0,3}?(?:stand|stick|hold|keep|maintain|confirm|uphold|remain|sustain|bestehen|dabei|support|back|bear"
     r"|corroborat|validat|verif|agree|accord|consistent|the same|in line)"
     r"|\b(?:nothing|nobody|none|fails? to|failed to|hard to|cannot)\b.{0,40}\b(?:confirm|support|back|bear"
@@ -320,7 +320,8 @@ _ALONE = 24
 """Characters of a sentence that may say nothing but that things are exchanged: `the other way round`."""
 _OVERTURNS = re.compile(
     r"\b(?:turns?|turned|flips?|flipped|reverses?|reversed|changes?|changed|upends?|overturns?|tips?"
-    r"|inverts?) (?:\w+ )?(?:the (?:result|ranking|verdict|outcome|picture|balance|scales?|comparison|conclusion"
+    r"|inverts?) (?:\w+ )?(?:(?:the|my|our) (?:result|ranking|verdict|outcome|picture|balance|scales?|comparison"
+    r"|conclusion"
     r"|judge?ment|decision|preference)|everything|things) ?(?:around|round|over|upside|completely|entirely|for me|to"
     r"|in favou?r|$|[,;:])|\b(?:the (?:result|ranking|verdict|outcome|order|picture|balance|comparison|conclusion"
     r"|preference)) (?:\w+ )?(?:flips|reverses|changes|turns)\b|\b(?:there (?:is|was|['’]s)|contains?|found"
