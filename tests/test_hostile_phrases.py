@@ -28,19 +28,19 @@ def verdict(text: str) -> str | None:
 
 @pytest.mark.parametrize("form", VERDICTS)
 def test_a_verdict_that_is_taken_back_in_any_words_is_none(form: str) -> None:
-    assert len(PHRASES["taken_back"]) >= 345
+    assert len(PHRASES["taken_back"]) >= 380
     assert [phrase for phrase in PHRASES["taken_back"] if verdict(form.format(phrase))] == []
 
 
 @pytest.mark.parametrize("form", VERDICTS)
 def test_a_remark_after_a_verdict_leaves_it_alone(form: str) -> None:
-    assert len(PHRASES["stands"]) >= 225
+    assert len(PHRASES["stands"]) >= 250
     assert [phrase for phrase in PHRASES["stands"] if verdict(form.format(phrase)) != "A"] == []
 
 
 def test_a_verdict_that_is_only_mentioned_is_none_and_is_not_held_against_the_one_that_is_given() -> None:
     before = "Response A is long. Response B is short.\n\n"
-    assert len(PHRASES["mentioned"]) >= 260
+    assert len(PHRASES["mentioned"]) >= 300
     assert [phrase for phrase in PHRASES["mentioned"] if verdict(before + phrase)] == []
     after = "\n\nFinal verdict: [[A]]"
     assert [phrase for phrase in PHRASES["mentioned"] if verdict(before + phrase + after) != "A"] == []
@@ -48,7 +48,7 @@ def test_a_verdict_that_is_only_mentioned_is_none_and_is_not_held_against_the_on
 
 def test_a_verdict_is_given_in_many_words() -> None:
     before = "Response A is long. Response B is short.\n\n"
-    assert len(PHRASES["given"]) >= 75
+    assert len(PHRASES["given"]) >= 95
     assert [phrase for phrase in PHRASES["given"] if verdict(before + phrase) != "B"] == []
 
 
