@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fathom.engines import Completion, EngineError, FinishReason, Request, Sampling, TokenLogprob
+from fathom.engines import BaseEngine, Completion, EngineError, FinishReason, Request, Sampling, TokenLogprob
 from fathom.engines.cache import CachedEngine, decode_completion, encode_completion, entries, request_key
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
@@ -28,7 +28,7 @@ from fathom.errors import FathomError
 LOGPROBS = st.floats(max_value=0, allow_nan=False)
 
 
-class Counting:
+class Counting(BaseEngine):
     """Writes which call it was, so that a repeated call shows in the text."""
 
     def __init__(self, identity: str = "counting:1") -> None:

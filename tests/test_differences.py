@@ -12,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fathom.data.records import Comparison
-from fathom.engines import Completion, Request
+from fathom.engines import BaseEngine, Completion, Request
 from fathom.errors import FathomError
 from fathom.judges import Vote, difference_advantages, side_by_side
 from fathom.judges.think_rm import ThinkRMJudge
@@ -67,7 +67,7 @@ def test_what_is_no_finite_skew_symmetric_matrix_is_refused(matrix: list[list[fl
 
 
 @dataclass
-class Strengths:
+class Strengths(BaseEngine):
     """Says how much larger the second answer is than the first, -3 to 3; reads nothing in pairs with a `?`."""
 
     identity: str = "strengths"
@@ -110,7 +110,7 @@ def test_both_orders_say_the_same_of_a_judge_without_a_place_to_prefer(answers: 
 
 
 @dataclass
-class Letters:
+class Letters(BaseEngine):
     identity: str = "letters"
 
     async def complete(self, request: Request) -> Completion:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from fathom.data.reading import read
 from fathom.data.records import Comparison, Label
-from fathom.engines import Completion, EngineError, Request, Sampling
+from fathom.engines import BaseEngine, Completion, EngineError, Request, Sampling
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
 from fathom.judges import JUDGES, Voter, find, verdicts
@@ -30,7 +30,7 @@ PAIR = Comparison(id="1", prompt="Say hello.", responses=("Hello.", "Go away."),
 
 
 @dataclass
-class Scripted:
+class Scripted(BaseEngine):
     """Answers as `script` says; remembers what it was asked."""
 
     script: object
@@ -162,7 +162,7 @@ def test_the_prompt_does_not_depend_on_the_label(pair: Comparison) -> None:
 def test_verdicts_come_in_the_order_of_the_input_with_a_bounded_number_in_flight() -> None:
     flying = peak = 0
 
-    class Slow:
+    class Slow(BaseEngine):
         identity = "slow"
 
         async def complete(self, request: Request) -> Completion:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from asking import COMMANDS, run, write_sources
-from fathom.engines import Completion, EngineError, Request
+from fathom.engines import BaseEngine, Completion, EngineError, Request
 from fathom.engines.cache import CachedEngine
 from fathom.engines.ledger import spent_by_all
 from fathom.engines.metering import Metered, Price
@@ -21,7 +21,7 @@ from serving import Call, Reply, chat
 A = "Principle 1: Accuracy\nJudgment: Response A is right, Response B is not.\nVerdict: A\n\nFinal verdict: [[A]]"
 
 
-class Billed:
+class Billed(BaseEngine):
     """Answers every prompt but `Fail`, whose call is billed all the same."""
 
     identity = "billed"

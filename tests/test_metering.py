@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from fathom.engines import Completion, EngineError, Request
+from fathom.engines import BaseEngine, Completion, EngineError, Request
 from fathom.engines.cache import CachedEngine
 from fathom.engines.metering import Metered, Price, SpentError, prices
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
 
 
-class Ten:
+class Ten(BaseEngine):
     """Reads 10 tokens and writes 5 a call."""
 
     identity = "ten"

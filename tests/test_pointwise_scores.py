@@ -13,7 +13,7 @@ import pytest
 
 from fathom import judges
 from fathom.data.records import Comparison, Label
-from fathom.engines import Completion, Request, TokenLogprob
+from fathom.engines import BaseEngine, Completion, Request, TokenLogprob
 from fathom.judges import DEFAULT_RULES, Judge, Rule, find
 from fathom.judging import verdict_row
 from fathom.ranking import rank
@@ -56,7 +56,7 @@ def completion(told: Completion | str) -> Completion:
 
 
 @dataclass(frozen=True)
-class Scripted:
+class Scripted(BaseEngine):
     """Writes what goes with the score that the response names."""
 
     texts: dict[float, Completion | str]

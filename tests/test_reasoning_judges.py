@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import fathom.judges
 from fathom.data.records import Comparison, Label
-from fathom.engines import Completion, Request, Sampling, TokenLogprob
+from fathom.engines import BaseEngine, Completion, Request, Sampling, TokenLogprob
 from fathom.errors import FathomError
 from fathom.judges import Judge, Vote, degenerate, find, holds
 from fathom.judges.libra import LibraJudge
@@ -49,7 +49,7 @@ NAMES = sorted(module.name for module in pkgutil.iter_modules(fathom.judges.__pa
 
 
 @dataclass
-class Saying:
+class Saying(BaseEngine):
     """Answers with one completion, and keeps what it was asked."""
 
     completion: Completion
@@ -242,7 +242,7 @@ def test_a_verifier_scores_each_of_several_responses_alone() -> None:
 
 
 @dataclass
-class Replying:
+class Replying(BaseEngine):
     """Answers by what the prompt holds."""
 
     replies: dict[str, Completion]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from fathom.data.records import Comparison
-from fathom.engines import Completion, Request
+from fathom.engines import BaseEngine, Completion, Request
 from fathom.judges.arena_hard import ArenaHardJudge
 from fathom.judges.wildbench import WildBenchJudge
 from fathom.rationale import Status
@@ -19,7 +19,7 @@ PAIR = Comparison(id="1", prompt="Name a prime.", responses=("seven", "nine"))
 
 
 @dataclass
-class Dictated:
+class Dictated(BaseEngine):
     """Completes with one text after the other."""
 
     texts: list[str]

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from fathom.cli import app
 from fathom.data.reading import read
 from fathom.data.records import Comparison, Label
-from fathom.engines import Completion, EngineError, Request
+from fathom.engines import BaseEngine, Completion, EngineError, Request
 from fathom.errors import FathomError, IncompleteRunError
 from fathom.judges.mix import MixJudge
 from fathom.judges.spct import SPCTJudge
@@ -34,7 +34,7 @@ def comparison(name: str, n: int = 2, label: Label | None = None) -> Comparison:
 
 
 @dataclass
-class Scripted:
+class Scripted(BaseEngine):
     """Answers a prompt that holds a name with that name's texts, sample by sample; `None` is a failure."""
 
     texts: dict[str, list[str | None]]

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from fathom import engines
 from fathom.cli import app
-from fathom.engines import Completion, EngineError, Request, Sampling
+from fathom.engines import BaseEngine, Completion, EngineError, Request, Sampling
 from fathom.engines.cache import CachedEngine
 from fathom.engines.replay import ReplayEngine
 from fathom.engines.usage import Usage
@@ -22,7 +22,7 @@ from fathom.errors import FathomError
 PAIRS = Path(__file__).parent.parent / "examples" / "pairs.jsonl"
 
 
-class Echo:
+class Echo(BaseEngine):
     def __init__(self, identity: str) -> None:
         self.identity = identity
 

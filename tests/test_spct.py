@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fathom.data.records import Comparison, Label
-from fathom.engines import Completion, Request
+from fathom.engines import BaseEngine, Completion, Request
 from fathom.judges import Vote, find
 from fathom.judges.spct import SPCTJudge
 from fathom.ranking import rank
@@ -96,7 +96,7 @@ def test_every_response_is_shown_once_in_its_place(n: int, trained: bool) -> Non
 
 
 @dataclass
-class Knowing:
+class Knowing(BaseEngine):
     """Scores answer i with (3 i + 2) % 10 + 1, wherever it is shown; remembers the orders."""
 
     identity: str = "knowing"

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from fathom.cli import app
 from fathom.data.reading import write_jsonl
 from fathom.data.records import Comparison
-from fathom.engines import Completion, Engine, EngineError, Request
+from fathom.engines import BaseEngine, Completion, Engine, EngineError, Request
 from fathom.engines.cache import CachedEngine
 from fathom.errors import FathomError, RunInterruptedError
 from fathom.lab import base, world
@@ -174,7 +174,7 @@ def test_the_verdict_of_a_merge(sides: str, verdicts: str, decided: str | None) 
 # The whole run, on the small world ------------------------------------------------------------------------------------
 
 
-class Scripted:
+class Scripted(BaseEngine):
     """The mini teacher, except where a prompt holds one of the signs: there it answers as told, or fails."""
 
     identity = "scripted"
@@ -360,7 +360,7 @@ def test_accuracy_after_every_stage_is_counted_by_hand() -> None:
     """Four comparisons, two votes each: every vote says A, but one in prose that says nothing."""
     says_a = render(rationale(("accuracy", "x", "A"), verdict="A"))
 
-    class Fixed:
+    class Fixed(BaseEngine):
         identity = "fixed"
 
         async def complete(self, request: Request) -> Completion:
@@ -442,7 +442,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-class Breaks:
+class Breaks(BaseEngine):
     """An engine that dies after some requests, as a process does."""
 
     identity = Teacher().identity

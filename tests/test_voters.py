@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fathom.data.records import Comparison
-from fathom.engines import ChatMessage, Completion, EngineError, Request
+from fathom.engines import BaseEngine, ChatMessage, Completion, EngineError, Request
 from fathom.engines.cache import CachedEngine
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
@@ -25,7 +25,7 @@ from fathom.voting.wrappers import Counted, Repeated, Shuffled
 
 
 @dataclass
-class Lengths:
+class Lengths(BaseEngine):
     """Writes the number of characters of each line it is asked about, and fails where one says so."""
 
     requests: list[Request] = field(default_factory=list)
@@ -130,7 +130,7 @@ def test_a_pairwise_judge_says_what_to_do_with_three_responses() -> None:
 
 
 @dataclass
-class Sleepy:
+class Sleepy(BaseEngine):
     """Takes ten turns of the event loop for every character of the prompt, which no busy machine can reorder.
 
     Prompts of more than `awake` characters take for ever.

@@ -66,7 +66,16 @@ _HOMES = {
     "fathom.voting.recorded": ("recorded",),
     # Engines
     "fathom.engines.usage": ("Usage",),
-    "fathom.engines": ("ChatMessage", "Completion", "EngineError", "Request", "Sampling"),
+    "fathom.engines": (
+        "BaseEngine",
+        "ChatMessage",
+        "Completion",
+        "Engine",
+        "EngineError",
+        "EngineWrapper",
+        "Request",
+        "Sampling",
+    ),
     "fathom.engines.local": ("LocalEngine",),
     "fathom.engines.openai": ("OpenAIEngine",),
     "fathom.engines.replay": ("ReplayEngine",),

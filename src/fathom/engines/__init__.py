@@ -6,18 +6,16 @@ One request is one sample: `sample` numbers the samples of a prompt, and togethe
 random stream, so a completion does not depend on what else is in flight. Engines that run in this process batch
 concurrent requests themselves, and compute a prompt that several requests share once.
 
-An engine may also have
-- `async close()`, which gives back what it holds, and `stop()`, after which calls that wait fail and those in flight
-  go on;
-- `meter`, where one completion can take several calls: `fathom.engines.metering.Metered` puts itself there, and the
-  engine then asks it before every call and tells it what the call used.
-
-`EngineWrapper` is an engine around another one, and passes all of this on.
+An engine derives from `BaseEngine`, which leaves `identity` and `complete` to write; `EngineWrapper` is an engine
+around another one. `provides` says what an engine can do, and `check_capabilities` compares it with what a judge needs
+before anything is asked.
 """
 
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Literal, Protocol, TypedDict
@@ -92,15 +90,88 @@ class Completion:
     """What was asked for and did not come, such as log-probabilities. See `IncompleteAnswerError`."""
 
 
+Capability = Literal["text", "logprobs", "prefix", "likelihood", "classification", "hidden_states", "images"]
+"""What an engine can do: write text, return the log-probabilities of what it writes, continue a `Request.prefix`, score
+a given text by its likelihood, classify, return hidden states, read images."""
+
+TEXT_ONLY: frozenset[Capability] = frozenset({"text"})
+
+
 class Engine(Protocol):
+    """What judges and wrappers ask of an engine. `BaseEngine` has all of it but `identity` and `complete`."""
+
     @property
     def identity(self) -> str:
         """What distinguishes this engine's completions from another's: kind, model, weights. Part of the cache key."""
         ...
 
+    @property
+    def provides(self) -> frozenset[Capability]: ...
+
     async def complete(self, request: Request) -> Completion:
         """Raises EngineError when there is no text to return."""
         ...
+
+    def report_calls_to(self, meter: Meter) -> bool:
+        """Asks `meter` before every call from now on, and reports what each call used.
+
+        False where this engine does not: then one completion is one call, and whoever measures counts completions.
+        """
+        ...
+
+    def stop(self) -> None:
+        """Starts no further call until `close`: requests that wait fail, and those in flight are completed."""
+        ...
+
+    async def close(self) -> None:
+        """Releases connections, files, memory."""
+        ...
+
+
+class BaseEngine(ABC):
+    """An engine that writes text, holds nothing that must be released, and makes one call for one completion.
+
+    class Shouting(BaseEngine):
+        identity = "shouting"
+
+        async def complete(self, request):
+            return Completion(request.messages[-1]["content"].upper())
+    """
+
+    provides: frozenset[Capability] = TEXT_ONLY
+
+    @abstractmethod
+    async def complete(self, request: Request) -> Completion:
+        """Raises EngineError when there is no text to return."""
+
+    def report_calls_to(self, meter: Meter) -> bool:
+        return False
+
+    def stop(self) -> None:  # noqa: B027 - most engines have nothing to do here
+        pass
+
+    async def close(self) -> None:  # noqa: B027
+        pass
+
+
+REMEDIES: Mapping[Capability, str] = {
+    "logprobs": "local models, vLLM and most servers return log-probabilities",
+    "prefix": "local models and vLLM continue a prefix; for a server give the engine the option "
+    "continue_final_message=true (vLLM, SGLang), or api=completions with tokenizer=MODEL",
+}
+"""What to change where a capability is missing."""
+
+
+def check_capabilities(engine: Engine, needs: Collection[Capability], who: str) -> None:
+    """Raises FathomError where `who`, such as "the judge yes_no", needs what the engine does not provide."""
+    missing = sorted(set(needs) - engine.provides)
+    if not missing:
+        return
+    remedies = "".join(f"; {REMEDIES[each]}" for each in missing if each in REMEDIES)
+    raise FathomError(
+        f"{who} needs an engine with {', '.join(missing)}; {engine.identity} provides "
+        f"{', '.join(sorted(engine.provides))}{remedies}"
+    )
 
 
 FailureKind = Literal["call", "request", "access", "forbidden", "credit", "unreachable", "exhausted"]
@@ -189,7 +260,7 @@ class Meter(Protocol):
 
 
 class UnmeteredCalls:
-    """A meter that lets everything in and counts nothing: what stands in an engine's place for one until one comes."""
+    """A meter that admits every call and counts nothing: what an engine reports to before `report_calls_to`."""
 
     async def admit(self, request: Request) -> None: ...
 
@@ -212,27 +283,20 @@ class EngineWrapper:
         return self.engine.identity
 
     @property
-    def meter(self) -> Meter:
-        """That of the engine inside; AttributeError where that has no place for one."""
-        meter: Meter = self.engine.meter  # type: ignore[attr-defined]
-        return meter
-
-    @meter.setter
-    def meter(self, meter: Meter) -> None:
-        self.engine.meter = meter  # type: ignore[attr-defined]
+    def provides(self) -> frozenset[Capability]:
+        return self.engine.provides
 
     async def complete(self, request: Request) -> Completion:
         return await self.engine.complete(request)
 
+    def report_calls_to(self, meter: Meter) -> bool:
+        return self.engine.report_calls_to(meter)
+
     def stop(self) -> None:
-        stop = getattr(self.engine, "stop", None)
-        if stop is not None:
-            stop()
+        self.engine.stop()
 
     async def close(self) -> None:
-        close = getattr(self.engine, "close", None)
-        if close is not None:
-            await close()
+        await self.engine.close()
 
 
 ENGINES = {

@@ -23,7 +23,7 @@ from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fathom.engines import ChatMessage, Completion, EngineError, Request, Sampling, TokenLogprob, control
+from fathom.engines import BaseEngine, ChatMessage, Completion, EngineError, Request, Sampling, TokenLogprob, control
 from fathom.engines.checkpoints import fingerprint, located
 from fathom.engines.loading import on_device, placed, reason
 from fathom.engines.usage import Usage
@@ -42,7 +42,7 @@ class _Job:
     prompt: Tokens = field(default=())
 
 
-class LocalEngine:
+class LocalEngine(BaseEngine):
     """Completes text with the checkpoint `model`: a folder, a name on the model hub, or "mini", which is shipped.
 
     `device`: "auto" is the first GPU where there is one, else the CPU. `dtype`: "auto" is the checkpoint's own on a
@@ -52,6 +52,8 @@ class LocalEngine:
 
     Weights are read from safetensors only. Raises FathomError when there is no usable checkpoint.
     """
+
+    provides = frozenset({"text", "logprobs"})
 
     def __init__(
         self,

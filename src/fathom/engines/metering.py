@@ -94,8 +94,8 @@ class Metered(EngineWrapper):
     `max_cost` is in US dollars and needs a price; `max_tokens` counts tokens read and written. Raises FathomError for
     a bound in money without a price. `completed` completions went well; `failure` is the last one that did not.
 
-    It is the `fathom.engines.Meter` of an engine that has a place for one, and else takes a completion for one call.
-    It has a place for one itself: a meter around it hears of the same calls.
+    It is the `fathom.engines.Meter` of an engine that reports its calls; of any other, it counts a completion as one
+    call. It reports its calls itself, to a meter around it.
     """
 
     def __init__(
@@ -122,21 +122,16 @@ class Metered(EngineWrapper):
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._warned = False
         self._outer: Meter = UnmeteredCalls()
-        self._counts_calls = hasattr(engine, "meter")
-        if self._counts_calls:
-            engine.meter = self  # type: ignore[attr-defined]
+        self._reported = engine.report_calls_to(self)
         # Two sets, of which the older is dropped when the newer is full: what was asked last is remembered.
         self._prefixes: set[int] = set()
         self._older: set[int] = set()
         self._blocks = self._shared = 0
 
-    @property
-    def meter(self) -> Meter:
-        return self._outer
-
-    @meter.setter
-    def meter(self, meter: Meter) -> None:
+    def report_calls_to(self, meter: Meter) -> bool:
+        """A meter around this one is asked after it, and hears of the same calls."""
         self._outer = meter
+        return True
 
     @property
     def cost(self) -> float | None:
@@ -168,7 +163,7 @@ class Metered(EngineWrapper):
         """Raises SpentError where a bound leaves no room for it, and EngineError as `engine` does."""
         self._share(request)
         try:
-            completion = await (self.engine.complete(request) if self._counts_calls else self._one_call(request))
+            completion = await (self.engine.complete(request) if self._reported else self._one_call(request))
         except EngineError as error:
             self.failure = error
             raise

@@ -29,7 +29,7 @@ from typing import Any, Self
 
 from pydantic_core import to_json
 
-from fathom.engines import Completion, EngineError, IncompleteAnswerError, Meter, Request, dialect
+from fathom.engines import BaseEngine, Completion, EngineError, IncompleteAnswerError, Meter, Request, dialect
 from fathom.engines.address import address
 from fathom.engines.endpoint import Endpoint
 from fathom.engines.limits import Limit, backoff
@@ -39,7 +39,7 @@ from fathom.errors import FathomError
 LOG = logging.getLogger(__name__)
 
 
-class OpenAIEngine:
+class OpenAIEngine(BaseEngine):
     """Completes text with `model` at `base_url`.
 
     `base_url`: OPENAI_BASE_URL's unless given, and OpenAI's own without that. It may have a query, as Azure's addresses
@@ -112,16 +112,12 @@ class OpenAIEngine:
         self.max_tokens_field = max_tokens_field
         self.headers = dict(headers or {})
         self.extra_body = dict(extra_body or {})
+        self.provides = frozenset({"text", "logprobs"})
         self._warned = self._gave_logprobs = False
 
-    @property
-    def meter(self) -> Meter:
-        """Hears of every call: `fathom.engines.metering.Metered` puts itself here."""
-        return self.endpoint.meter
-
-    @meter.setter
-    def meter(self, meter: Meter) -> None:
+    def report_calls_to(self, meter: Meter) -> bool:
         self.endpoint.meter = meter
+        return True
 
     @property
     def base_url(self) -> str:

@@ -10,13 +10,13 @@ What is asked must not depend on the replies; where it does, a plan is made of t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fathom.engines import ChatMessage, Completion, EngineError, Request
+from fathom.engines import TEXT_ONLY, BaseEngine, Capability, ChatMessage, Completion, EngineError, Request
 from fathom.engines.cache import read_only, request_key
 from fathom.engines.checkpoints import fingerprint, located
 from fathom.engines.loading import placed
@@ -57,14 +57,24 @@ class Plan:
         self.prompt_tokens, self.completion_tokens = 2 * self.prompt_tokens, 2 * self.completion_tokens
 
 
-class CountingEngine:
+class CountingEngine(BaseEngine):
     """Counts each request once, as a journal would answer the second time, and completes none.
 
     `identity` is that of the engine in whose place it stands; None where that is not known before the engine is
-    loaded, so that nothing is looked up in the `journal`. `extra` tokens more may be written by each call.
+    loaded, so that nothing is looked up in the `journal`. `provides` is what that engine does. `extra` tokens more may
+    be written by each call.
     """
 
-    def __init__(self, identity: str | None, tokens: Tokens, *, journal: Path | None = None, extra: int = 0) -> None:
+    def __init__(
+        self,
+        identity: str | None,
+        tokens: Tokens,
+        *,
+        provides: Collection[Capability] = TEXT_ONLY,
+        journal: Path | None = None,
+        extra: int = 0,
+    ) -> None:
+        self.provides = frozenset(provides)
         self.known_identity = identity
         self.tokens = tokens
         self.extra = extra
@@ -108,7 +118,7 @@ class CountingEngine:
         key = request_key(str(self.identity), request)
         return self._journal.execute("SELECT 1 FROM completions WHERE key = ?", (key,)).fetchone() is not None
 
-    def close(self) -> None:
+    async def close(self) -> None:
         if self._journal is not None:
             self._journal.close()
 
@@ -137,20 +147,27 @@ def preview(settings: EngineSettings, journal: Path | None = None) -> Preview:
     if tokenizer is not None:
         tokens, measured = _counted_by(tokenizer), "counted by the model's tokenizer"
     extra = settings.arguments.get("longer")
-    engine = CountingEngine(_identity(settings), tokens, journal=journal, extra=extra if isinstance(extra, int) else 0)
+    identity, provides = _declared(settings)
+    extra = extra if isinstance(extra, int) else 0
+    engine = CountingEngine(identity, tokens, provides=provides, journal=journal, extra=extra)
     return Preview(engine, measured, tokenizer)
 
 
-def _identity(settings: EngineSettings) -> str | None:
-    """The identity that the engine will have, where that can be told without loading a model."""
+def _declared(settings: EngineSettings) -> tuple[str | None, frozenset[Capability]]:
+    """The identity that the engine will have, where that is known without loading a model, and what it provides."""
     if settings.name == "local":
+        from fathom.engines.local import LocalEngine
+
         check_installed(("torch", "local"), ("transformers", "local"))
-        return _local_identity(settings)
+        return _local_identity(settings), LocalEngine.provides
     if settings.name == "vllm":
+        from fathom.engines.vllm import VLLMEngine
+
         require_model(settings)
         check_installed(("vllm", "vllm"))
-        return None
-    return open_engine(settings).identity
+        return None, VLLMEngine.provides
+    engine = open_engine(settings)
+    return engine.identity, engine.provides
 
 
 def _local_identity(settings: EngineSettings) -> str | None:

@@ -13,17 +13,19 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from fathom.engines import Completion, EngineError, Request
+from fathom.engines import BaseEngine, Completion, EngineError, Request
 from fathom.engines.cache import decode_completion, read_only, request_key
 from fathom.errors import FathomError
 
 
-class ReplayEngine:
+class ReplayEngine(BaseEngine):
     """Answers from `journal` alone, which it never writes to.
 
     `identity` names the engine to replay, where several wrote to the journal. Raises FathomError for a file that is no
     journal, and for an identity that is not in it or is needed and not given.
     """
+
+    provides = frozenset({"text", "logprobs", "prefix"})
 
     def __init__(self, journal: str | Path, *, identity: str | None = None) -> None:
         self.path = Path(journal)

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-from fathom.engines import Completion, Request, TokenLogprob
+from fathom.engines import BaseEngine, Capability, Completion, Request, TokenLogprob
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
 
@@ -22,11 +22,21 @@ Reply = str | Completion | BaseException
 Script = Reply | Sequence[Reply] | Callable[[Request], Reply]
 
 
-class ScriptedEngine:
-    """Replies as `script` says. Raises FathomError where a list of replies is used up."""
+class ScriptedEngine(BaseEngine):
+    """Replies as `script` says. Raises FathomError where a list of replies is used up.
 
-    def __init__(self, script: Script, identity: str = "scripted") -> None:
+    `provides`: what it declares; log-probabilities are those of a reply that is a `Completion`.
+    """
+
+    def __init__(
+        self,
+        script: Script,
+        identity: str = "scripted",
+        *,
+        provides: Collection[Capability] = ("text", "logprobs", "prefix"),
+    ) -> None:
         self.identity = identity
+        self.provides = frozenset(provides)
         self.requests: list[Request] = []
         self._reply = _replies(script)
 

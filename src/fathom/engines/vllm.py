@@ -23,7 +23,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, Self
 
-from fathom.engines import Completion, EngineError, Request, TokenLogprob
+from fathom.engines import BaseEngine, Completion, EngineError, Request, TokenLogprob
 from fathom.engines.checkpoints import fingerprint
 from fathom.engines.dialect import FINISH_REASONS, seed_of
 from fathom.engines.local import located_checkpoint, prompt_tokens
@@ -34,7 +34,7 @@ DECIDING = ("quantization", "kv_cache_dtype", "hf_overrides", "tokenizer", "spec
 """Settings of vLLM that can change what is written, beyond the model and its precision. Part of `identity`."""
 
 
-class VLLMEngine:
+class VLLMEngine(BaseEngine):
     """Completes text with the checkpoint `model`: a folder, or a name on the model hub.
 
     `settings` are any others of vLLM's `AsyncEngineArgs`, such as `tensor_parallel_size`, `gpu_memory_utilization` or
@@ -42,6 +42,8 @@ class VLLMEngine:
 
     Raises FathomError where vLLM is missing, knows no such setting, or cannot start the model.
     """
+
+    provides = frozenset({"text", "logprobs"})
 
     def __init__(
         self,

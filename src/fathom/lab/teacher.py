@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from fathom.engines import Completion, EngineError, Request
+from fathom.engines import BaseEngine, Completion, EngineError, Request
 from fathom.engines.usage import Usage
 from fathom.lab import world
 from fathom.rationale import Rationale, Unit, parse, render
@@ -24,7 +24,7 @@ Fences = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Teacher:
+class Teacher(BaseEngine):
     """`messiness` is the share of vanilla answers with some texture: another letter case, markdown, or plain prose.
 
     `mistakes` is the share of solutions with a slip in the last step. `complete` raises EngineError for a prompt that
