@@ -17,7 +17,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from fathom.engines import Request, Sampling
-from fathom.engines.local import LocalEngine, encode_chat
+from fathom.engines.chat import encode_chat
+from fathom.engines.local import LocalEngine
 from fathom.judges.mix import MixJudge
 from fathom.lab import base, world
 

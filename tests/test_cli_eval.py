@@ -104,8 +104,8 @@ def test_several_benchmarks_load_a_local_model_once(
     from fathom.engines import local
 
     loaded: list[str] = []
-    load = local._load
-    monkeypatch.setattr(local, "_load", lambda name, *rest: loaded.append(name) or load(name, *rest))
+    load = local.load
+    monkeypatch.setattr(local, "load", lambda name, *rest, **more: loaded.append(name) or load(name, *rest, **more))
     options = ("--model", "mini", "--style", "breadth", "--max-tokens", 40, "--limit", 1)
     fathom("judgebench", "jetts", "--data", folders[0], "--out", tmp_path, *options)
     assert len(loaded) == 1

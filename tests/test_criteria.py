@@ -81,7 +81,7 @@ def test_nothing_is_better_than_the_best(seed: int, clear: float, lazy: float) -
 
 def test_every_prompt_and_judgement_is_made_of_words_that_the_tokenizer_knows() -> None:
     pytest.importorskip("transformers", reason='needs pip install "fathom-rm[local]"')
-    from fathom.engines.local import encode_chat
+    from fathom.engines.chat import encode_chat
     from fathom.synth.rejection import hinted
 
     words = criteria.tokenizer()

@@ -443,7 +443,7 @@ def controls(family: str, tokens: list[int]) -> list[int]:
 
 @families
 def test_control_tokens_of_a_prompt_are_those_of_its_template_whatever_its_content(family: str) -> None:
-    from fathom.engines.local import encode_chat
+    from fathom.engines.chat import encode_chat
 
     def encoded(content: str) -> list[int]:
         return encode_chat(tokenizer(family), [{"role": "user", "content": content}])
@@ -458,7 +458,7 @@ def test_control_tokens_of_a_prompt_are_those_of_its_template_whatever_its_conte
 
 @families
 def test_content_without_control_tokens_is_encoded_as_the_tokenizer_does(family: str) -> None:
-    from fathom.engines.local import encode_chat
+    from fathom.engines.chat import encode_chat
 
     for text in (*ORDINARY, "two  spaces and a <h1>heading</h1>"):
         chat = [{"role": "user", "content": text}]

@@ -15,9 +15,10 @@ from typer.testing import CliRunner
 
 from fathom.cli import app
 from fathom.engines import Completion, EngineError, Request, Sampling
+from fathom.engines.chat import encode_chat
 from fathom.engines.checkpoints import fingerprint
 from fathom.engines.decoding import draw
-from fathom.engines.local import LocalEngine, encode_chat
+from fathom.engines.local import LocalEngine
 from fathom.engines.scoring import Scorer
 from fathom.errors import FathomError
 from tiny import BEGIN, make_checkpoint
@@ -247,7 +248,7 @@ def test_a_failure_of_the_model_does_not_leave_those_waiting_who_came_while_it_r
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = LocalEngine(checkpoint)
-    work = engine._work
+    decode_batch = engine._decode
 
     async def run() -> tuple[str, str]:
         loop = asyncio.get_running_loop()
@@ -259,10 +260,10 @@ def test_a_failure_of_the_model_does_not_leave_those_waiting_who_came_while_it_r
 
         def broken(*_: object) -> None:
             asyncio.run_coroutine_threadsafe(come_late(), loop).result()
-            monkeypatch.setattr(engine, "_work", work)
+            monkeypatch.setattr(engine, "_decode", decode_batch)
             raise RuntimeError("the model broke")
 
-        monkeypatch.setattr(engine, "_work", broken)
+        monkeypatch.setattr(engine, "_decode", broken)
         (first,) = await asyncio.gather(engine.complete(ask("first")), return_exceptions=True)
         return str(first), (await asyncio.wait_for(late[0], 60)).text
 

@@ -24,7 +24,8 @@ from typer.testing import CliRunner
 from fathom.cli import app
 from fathom.data.records import Comparison, Label
 from fathom.engines import scoring
-from fathom.engines.scoring import Scorer, encode_turn
+from fathom.engines.chat import encode_turn
+from fathom.engines.scoring import Scorer
 from fathom.errors import FathomError
 from fathom.judges import Rule, Vote
 from fathom.judges.mix import MixJudge
@@ -264,13 +265,13 @@ def test_a_run_loads_the_meta_reward_model_once(
     verb: str, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded: list[str] = []
-    load = scoring._load
+    load = scoring.load
 
-    def counted(name: str, device: str, dtype: str) -> tuple[Any, Any]:
+    def counted(name: str, *rest: Any, **more: Any) -> Any:
         loaded.append(name)
-        return load(name, device, dtype)
+        return load(name, *rest, **more)
 
-    monkeypatch.setattr(scoring, "_load", counted)
+    monkeypatch.setattr(scoring, "load", counted)
     parrot = make_parrot(tmp_path / "parrot", text("care", 2, 1))
     (parrot / "fathom.json").write_text('{"name": "spct", "trained": true}')
     (tmp_path / "c.jsonl").write_text(item(0).model_dump_json() + "\n")

@@ -23,7 +23,8 @@ from transformers import AutoTokenizer
 
 from fathom.data.records import Comparison, Label
 from fathom.engines import Sampling
-from fathom.engines.local import LocalEngine, encode_chat
+from fathom.engines.chat import encode_chat
+from fathom.engines.local import LocalEngine
 from fathom.errors import FathomError, RunInterruptedError
 from fathom.judges.mix import MixJudge
 from fathom.rationale import Rationale, Unit, render

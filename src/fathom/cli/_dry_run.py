@@ -198,7 +198,7 @@ def _prompt(request: Request, tokenizer: Any) -> str:
     sampling = request.sampling
     head = f"\none prompt, as it is sent (temperature {sampling.temperature:g}, max_tokens {sampling.max_tokens:,}):"
     if tokenizer is not None and tokenizer.chat_template is not None:
-        from fathom.engines.local import without_control
+        from fathom.engines.chat import without_control
 
         messages = without_control(tokenizer, request.messages)
         text = tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, tokenize=False)

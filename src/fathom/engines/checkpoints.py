@@ -26,6 +26,29 @@ def located(model: str) -> str:
     return str(SHIPPED.get(model, model))
 
 
+def located_checkpoint(model: str | Path) -> str:
+    """The absolute folder of a checkpoint, or the name unchanged where it can only be one on the hub.
+
+    A shipped model goes by its name: "mini" is the folder inside the package.
+    """
+    model = model if isinstance(model, Path) else located(model)
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").exists() and not (folder / "adapter_config.json").exists():
+            raise FathomError(f"{folder} is no checkpoint: it holds neither config.json nor adapter_config.json")
+        if (folder / "adapter_config.json").exists() and not (folder / "adapter_model.safetensors").exists():
+            raise FathomError(f"{folder} holds an adapter without adapter_model.safetensors; save it as safetensors")
+        return str(folder.resolve())
+    if (
+        isinstance(model, Path)
+        or folder.is_absolute()
+        or str(model).startswith((".", "~"))
+        or str(model).count("/") > 1
+    ):
+        raise FathomError(f"there is no folder {folder}; give a checkpoint's folder, or a name on the model hub")
+    return model
+
+
 def adapter_base(folder: Path) -> str | None:
     """The model, a folder or a name on the hub, whose weights an adapter's folder adds to; None for a whole model.
 

@@ -23,8 +23,7 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from fathom.engines import Sampling
-
-Tokens = tuple[int, ...]
+from fathom.engines.chat import Tokens
 
 LEAST_ALIVE = 0.75
 """Ended rows are computed along until fewer than this share of rows is alive: dropping rows copies the whole cache."""

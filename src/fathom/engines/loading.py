@@ -1,15 +1,79 @@
-"""Where the weights of a model in this process go, and in which precision.
+"""Models of the `transformers` library in this process: loaded with their tokenizers, on a device, in a precision.
 
-placed("auto", "auto")              # ("cpu", "float32") without a GPU, ("cuda", "auto") with one
+loaded = load("Qwen/Qwen3-8B", CAUSAL)          # loaded.model, loaded.tokenizer
+placed("auto", "auto")                          # ("cpu", "float32") without a GPU, ("cuda", "auto") with one
 """
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from fathom.errors import FathomError, require
 
+
+class ModelKind(NamedTuple):
+    auto_class: str
+    """The class of `transformers` that loads it."""
+    noun: str
+
+
+CAUSAL = ModelKind("AutoModelForCausalLM", "causal language model")
+CLASSIFIER = ModelKind("AutoModelForSequenceClassification", "sequence classifier")
+
 DTYPES = ("float32", "bfloat16", "float16", "float64")
+
+
+class Loaded(NamedTuple):
+    model: Any
+    tokenizer: Any
+    missing: frozenset[str]
+    """Weights that are in no file of the checkpoint, and were drawn at random."""
+
+
+def load(
+    name: str,
+    kind: ModelKind,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    head: Callable[[Any], Mapping[str, Any]] = lambda tokenizer: {},
+    **options: Any,
+) -> Loaded:
+    """The model for inference, and its tokenizer. Weights are read from safetensors only.
+
+    `head` says of the tokenizer what else the model's config needs; `options` go to both (`revision`,
+    `trust_remote_code`). Raises FathomError for a checkpoint that cannot be loaded or does not fit the device.
+    """
+    transformers = require("transformers", "local")
+    device, dtype = placed(device, dtype)
+    if not sys.stderr.isatty():
+        transformers.utils.logging.disable_progress_bar()
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(name, **options)
+        model, report = load_weights(
+            name, kind, dtype=dtype, use_safetensors=True, output_loading_info=True, **head(tokenizer), **options
+        )
+    except Exception as error:  # damaged files raise whatever the library that reads them likes
+        raise FathomError(f"cannot load {name} as a {kind.noun}: {reason(error)}") from error
+    return Loaded(on_device(model, device, name), tokenizer, frozenset(report["missing_keys"]))
+
+
+def load_weights(name: str, kind: ModelKind, **options: Any) -> Any:
+    """What the library's class for this kind returns, on the CPU."""
+    return getattr(require("transformers", "local"), kind.auto_class).from_pretrained(name, **options)
+
+
+def load_tokenizer(name: str, **options: Any) -> Any:
+    """Raises FathomError where it cannot be had."""
+    transformers = require("transformers", "local")
+    try:
+        return transformers.AutoTokenizer.from_pretrained(name, **options)
+    except Exception as error:
+        where = "" if Path(name).is_dir() else ", which is no folder here"
+        raise FathomError(f"cannot load the tokenizer of {name}{where}: {reason(error)}") from error
 
 
 def placed(device: str, dtype: str) -> tuple[str, str]:

@@ -18,8 +18,9 @@ from typing import Any, NamedTuple
 
 from fathom.engines import TEXT_ONLY, BaseEngine, Capability, ChatMessage, Completion, EngineError, Request
 from fathom.engines.cache import read_only, request_key
-from fathom.engines.checkpoints import fingerprint, located
-from fathom.engines.loading import placed
+from fathom.engines.chat import encode_chat
+from fathom.engines.checkpoints import fingerprint, located, located_checkpoint
+from fathom.engines.loading import load_tokenizer, placed
 from fathom.engines.opening import open_engine, require_model
 from fathom.errors import FathomError, check_installed
 from fathom.settings import EngineSettings
@@ -172,8 +173,6 @@ def _declared(settings: EngineSettings) -> tuple[str | None, frozenset[Capabilit
 
 def _local_identity(settings: EngineSettings) -> str | None:
     """As `LocalEngine` makes it of the loaded model."""
-    from fathom.engines.local import located_checkpoint
-
     require_model(settings)
     name = located_checkpoint(located(settings.model or ""))
     dtype = _dtype(settings, name)
@@ -200,17 +199,13 @@ def _tokenizer(settings: EngineSettings) -> Any | None:
     """The tokenizer of a model in this process, where it is on this machine."""
     if settings.name not in ("local", "vllm") or settings.model is None:
         return None
-    from transformers import AutoTokenizer
-
     try:
-        return AutoTokenizer.from_pretrained(located(settings.model), local_files_only=True)
-    except (OSError, ValueError):
+        return load_tokenizer(located(settings.model), local_files_only=True)
+    except FathomError:
         return None
 
 
 def _counted_by(tokenizer: Any) -> Any:
-    from fathom.engines.local import encode_chat
-
     @lru_cache(maxsize=4096)  # votes share their prompts
     def count(messages: tuple[tuple[str, str], ...]) -> int:
         return len(encode_chat(tokenizer, [{"role": role, "content": content} for role, content in messages]))

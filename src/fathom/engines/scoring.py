@@ -10,18 +10,19 @@ time are scored together.
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Iterator, Sequence
-from functools import cached_property
+from collections.abc import Collection, Iterator, Sequence
+from functools import cached_property, partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from fathom.engines import ChatMessage
-from fathom.engines.checkpoints import adapter_base, fingerprint
-from fathom.engines.loading import on_device, placed, reason
-from fathom.engines.local import encode_chat, located_checkpoint
-from fathom.errors import FathomError, require
+from fathom.engines.batching import Batcher, Job
+from fathom.engines.chat import encode_answer, encode_chat
+from fathom.engines.checkpoints import adapter_base, fingerprint, located_checkpoint
+from fathom.engines.loading import CLASSIFIER, load
+from fathom.errors import FathomError
 
 Turn = tuple[Sequence[ChatMessage], str]
 """A prompt and the answer to score."""
@@ -41,10 +42,12 @@ class Scorer:
     ) -> None:
         self.name = located_checkpoint(model)
         self.max_batch_tokens = max_batch_tokens
-        self.model, self.tokenizer = _load(self.name, device, dtype)
+        self.model, self.tokenizer, missing = load(
+            self.name, CLASSIFIER, device=device, dtype=dtype, head=partial(_head, self.name)
+        )
+        _check_trained(self.name, self.model, missing)
         self.context: int = getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or 2**31
-        self._waiting: list[tuple[Sequence[Turn], asyncio.Future[list[float | None]]]] = []
-        self._runner: asyncio.Task[None] | None = None
+        self._batcher = Batcher(self._work)
 
     @cached_property
     def identity(self) -> str:
@@ -52,28 +55,11 @@ class Scorer:
 
     async def score(self, turns: Sequence[Turn]) -> list[float | None]:
         """The probability of each; None for one that is longer than the model reads, or whose score is no number."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[list[float | None]] = loop.create_future()
-        self._waiting.append((turns, future))
-        # An event loop that was closed has left its runner behind, which will never be done.
-        if self._runner is None or self._runner.done() or self._runner.get_loop() is not loop:
-            self._runner = asyncio.create_task(self._run())
-        return await future
+        return await self._batcher(turns)
 
-    async def _run(self) -> None:
-        while self._waiting:
-            jobs, self._waiting = self._waiting, []
-            try:
-                scores = iter(await asyncio.to_thread(self.scored, [turn for turns, _ in jobs for turn in turns]))
-            except Exception as error:  # noqa: BLE001 - all who wait must hear of it
-                for _, future in jobs:
-                    if not future.done():
-                        future.set_exception(error)
-                continue
-            for turns, future in jobs:
-                told = [next(scores) for _ in turns]
-                if not future.done():
-                    future.set_result(told)
+    def _work(self, jobs: Sequence[Job[Sequence[Turn], list[float | None]]]) -> list[list[float | None]]:
+        scores = iter(self.scored([turn for job in jobs for turn in job.item]))
+        return [list(islice(scores, len(job.item))) for job in jobs]
 
     def scored(self, turns: Sequence[Turn]) -> list[float | None]:
         """As `score`, at once."""
@@ -123,29 +109,6 @@ class Scorer:
         return [score if score == score else None for score in told]
 
 
-def encode_turn(tokenizer: Any, messages: Sequence[ChatMessage], text: str) -> list[int]:
-    """The tokens of a prompt, of the answer to it, and the end token."""
-    return encode_chat(tokenizer, messages) + encode_answer(tokenizer, text)
-
-
-def encode_answer(tokenizer: Any, text: str) -> list[int]:
-    return [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id]
-
-
-def _load(name: str, device: str, dtype: str) -> tuple[Any, Any]:
-    transformers = require("transformers", "local")
-    device, dtype = placed(device, dtype)
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(name)
-        model, loaded = transformers.AutoModelForSequenceClassification.from_pretrained(
-            name, dtype=dtype, use_safetensors=True, output_loading_info=True, **_head(name, tokenizer)
-        )
-    except Exception as error:  # damaged files raise whatever the library that reads them likes
-        raise FathomError(f"cannot load {name} as a sequence classifier: {reason(error)}") from error
-    _check_trained(name, model, loaded["missing_keys"])
-    return on_device(model, device, name), tokenizer
-
-
 def _head(name: str, tokenizer: Any) -> dict[str, Any]:
     """What the config of a classifier says, and that of an adapter's base, which is none, does not."""
     if adapter_base(Path(name)) is None:
@@ -153,7 +116,7 @@ def _head(name: str, tokenizer: Any) -> dict[str, Any]:
     return {"num_labels": 1, "pad_token_id": tokenizer.pad_token_id}
 
 
-def _check_trained(name: str, model: Any, missing: set[str]) -> None:
+def _check_trained(name: str, model: Any, missing: Collection[str]) -> None:
     """Raises FathomError for another number of outputs, and for a last layer in no file, whose scores were random."""
     if model.config.num_labels != 1:
         raise FathomError(f"{name} has {model.config.num_labels} outputs; a scorer has one (num_labels=1)")

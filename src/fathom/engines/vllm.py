@@ -24,9 +24,10 @@ from threading import Thread
 from typing import Any, Self
 
 from fathom.engines import BaseEngine, Completion, EngineError, Request, TokenLogprob
-from fathom.engines.checkpoints import fingerprint
+from fathom.engines.chat import prompt_tokens
+from fathom.engines.checkpoints import fingerprint, located_checkpoint
 from fathom.engines.dialect import FINISH_REASONS, seed_of
-from fathom.engines.local import located_checkpoint, prompt_tokens
+from fathom.engines.loading import load_tokenizer
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError, require
 
@@ -59,7 +60,7 @@ class VLLMEngine(BaseEngine):
         self.revision = revision
         self.settings = settings
         given = {"revision": revision, "trust_remote_code": trust_remote_code}
-        self.tokenizer = _tokenizer(settings.get("tokenizer") or self.name, given)
+        self.tokenizer = load_tokenizer(settings.get("tokenizer") or self.name, **given)
         self.engine = _started(vllm, {"load_format": "safetensors"} | settings | given, model=self.name, dtype=dtype)
         self.context: int = self.engine.model_config.max_model_len
         # vLLM's engine belongs to one event loop for good, and callers may come from several, one after another.
@@ -111,14 +112,6 @@ class VLLMEngine(BaseEngine):
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
-
-
-def _tokenizer(name: str, given: Mapping[str, Any]) -> Any:
-    transformers = require("transformers", "vllm")
-    try:
-        return transformers.AutoTokenizer.from_pretrained(name, **given)
-    except (OSError, ValueError) as error:
-        raise FathomError(f"cannot load the tokenizer of {name}: {error}") from error
 
 
 def _started(vllm: Any, settings: Mapping[str, Any], **model: str) -> Any:

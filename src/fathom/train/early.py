@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fathom.data.sources import HUB
-from fathom.engines.checkpoints import located
-from fathom.engines.local import located_checkpoint
+from fathom.engines.checkpoints import located, located_checkpoint
 from fathom.errors import FathomError
 
 HUB_SECONDS = 10

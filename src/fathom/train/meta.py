@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 
 from fathom.data.records import Comparison, Label, Message
 from fathom.engines import ChatMessage
-from fathom.engines.scoring import encode_turn
+from fathom.engines.chat import encode_turn
+from fathom.engines.loading import CLASSIFIER, load_weights
 from fathom.errors import FathomError, require
 from fathom.judges import Judge, Vote
 from fathom.judging.choice import described
@@ -101,14 +102,12 @@ def _adapted(classifier: Any, adapter: str) -> Any:
 
 
 def _classifier(model: str, config: Any, tokenizer: Any) -> Any:
-    from transformers import AutoModelForSequenceClassification
-
     try:
         # So named, its loss is the binary cross-entropy of the one output.
         kind = {"num_labels": 1, "problem_type": "multi_label_classification", "pad_token_id": tokenizer.pad_token_id}
         remote = config.trust_remote_code
-        return AutoModelForSequenceClassification.from_pretrained(
-            model, trust_remote_code=remote, **{"dtype": "float32"} | config.model_init_kwargs | kind
+        return load_weights(
+            model, CLASSIFIER, trust_remote_code=remote, **{"dtype": "float32"} | config.model_init_kwargs | kind
         )
     except (OSError, ValueError) as error:
         raise FathomError(f"cannot load {model} as a sequence classifier: {error}") from error

@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from fathom.data.records import Comparison
-from fathom.engines.local import encode_chat
+from fathom.engines.chat import encode_chat
 from fathom.errors import FathomError
 from fathom.metrics.answers import checking
 from fathom.train import data, trainers

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from fathom.data.records import Comparison
+from fathom.engines.chat import encode_chat, without_control
 from fathom.engines.checkpoints import adapter_base
-from fathom.engines.local import encode_chat, without_control
 from fathom.errors import FathomError, require
 from fathom.judges import Judge, Vote
 from fathom.metrics.answers import checking

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from fathom.engines import ChatMessage, Sampling
+from fathom.engines.chat import encode_chat
 from fathom.engines.decoding import Row, decode
-from fathom.engines.local import encode_chat
 
 
 def engine_rollouts(prompts: Sequence[Sequence[ChatMessage]], trainer: Any) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fathom.engines.local import encode_chat
+from fathom.engines.chat import encode_chat
 from fathom.errors import FathomError, require
 from fathom.train import trainers
 from fathom.train.data import Example, read

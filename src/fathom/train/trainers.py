@@ -22,6 +22,7 @@ from typing import Any
 import yaml
 
 from fathom.data.sources import local_files
+from fathom.engines import loading
 from fathom.engines.checkpoints import adapter_base
 from fathom.errors import FathomError, RunInterruptedError, require
 from fathom.judging import DESCRIPTION
@@ -74,18 +75,9 @@ def load_tokenizer(recipe: Recipe) -> Any:
 
     Raises FathomError when it cannot be had, has no token to end a text with, or for a template that is none.
     """
-    from transformers import AutoTokenizer
-
     chosen = recipe.trainer.get("model_init_kwargs") or {}
     remote = recipe.trainer.get("trust_remote_code", False)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            recipe.model, trust_remote_code=remote, revision=chosen.get("revision")
-        )
-    except (OSError, ValueError) as error:
-        where = "" if Path(recipe.model).is_dir() else ", which is no folder here"
-        reason = str(error).splitlines()[0]
-        raise FathomError(f"cannot load the tokenizer of {recipe.model}{where}: {reason}") from error
+    tokenizer = loading.load_tokenizer(recipe.model, trust_remote_code=remote, revision=chosen.get("revision"))
     if recipe.trainer.get("chat_template_path"):
         tokenizer.chat_template = _template(tokenizer, recipes.chat_template(recipe.trainer["chat_template_path"]))
     if recipe.trainer.get("eos_token"):

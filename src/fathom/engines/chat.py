@@ -1,0 +1,73 @@
+"""Messages as the tokens of a model, by its tokenizer and its own chat template.
+
+encode_chat(tokenizer, messages)                # up to where the answer begins
+encode_turn(tokenizer, messages, "Paris.")      # with the answer and the end token, as training reads them
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from fathom.engines import ChatMessage, EngineError, control
+
+Tokens = tuple[int, ...]
+
+
+def prompt_tokens(tokenizer: Any, messages: Sequence[ChatMessage], *, name: str, context: int) -> Tokens:
+    """A prompt for the model `name`, which reads `context` tokens. Raises EngineError for one that does not fit."""
+    from jinja2 import TemplateError
+
+    try:
+        prompt = tuple(encode_chat(tokenizer, messages))
+    except TemplateError as error:
+        raise EngineError(f"the chat template of {name} refuses these messages: {error}") from error
+    if not prompt:
+        raise EngineError("the prompt is empty")
+    if len(prompt) >= context:
+        message = f"the prompt has {len(prompt)} tokens; {name} reads {context}, answer included"
+        raise EngineError(message, hint="shorten the responses or take a model with a longer context")
+    return prompt
+
+
+def encode_chat(tokenizer: Any, messages: Sequence[ChatMessage]) -> list[int]:
+    """The tokens of a prompt, ready for the answer.
+
+    Rendering and tokenising are one step, so that the begin token the template writes is not added again. A tokenizer
+    without a chat template (a base model's) gets the contents, an empty line after each, and its own begin token.
+    Control tokens are the template's alone: those in a message's content stay text.
+    """
+    messages = without_control(tokenizer, messages)
+    if tokenizer.chat_template is None:
+        tokens: list[int] = tokenizer("".join(f"{message['content']}\n\n" for message in messages))["input_ids"]
+        return tokens
+    tokens = tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, tokenize=True, return_dict=False)
+    return tokens
+
+
+def without_control(tokenizer: Any, messages: Sequence[ChatMessage]) -> list[ChatMessage]:
+    """The messages, with what this tokenizer would take for control tokens in their contents broken by a space."""
+    tokens = _control_tokens(tokenizer, str(tokenizer.chat_template), len(tokenizer))
+    return [{"role": message["role"], "content": control.broken(message["content"], tokens)} for message in messages]
+
+
+@lru_cache(maxsize=16)
+def _control_tokens(tokenizer: Any, template: str, _size: int) -> re.Pattern[str]:
+    """Special tokens, and marks such as `<tool_call>` that the chat template writes but that are not called special.
+
+    Other added tokens, such as runs of spaces and Gemma's HTML tags, are ordinary text.
+    """
+    added = {str(token): token.special for token in tokenizer.added_tokens_decoder.values()}
+    marks = [text for text, special in added.items() if special or (text[:1] in "<[" and text in template)]
+    return control.pattern(text for text in [*marks, *tokenizer.all_special_tokens] if text.strip())
+
+
+def encode_turn(tokenizer: Any, messages: Sequence[ChatMessage], text: str) -> list[int]:
+    """The tokens of a prompt, of the answer to it, and the end token."""
+    return encode_chat(tokenizer, messages) + encode_answer(tokenizer, text)
+
+
+def encode_answer(tokenizer: Any, text: str) -> list[int]:
+    return [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id]
