@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from hypothesis import strategies as st
 
 from fathom.engines import BaseEngine, Completion, EngineError, FinishReason, Request, Sampling, TokenLogprob
 from fathom.engines.cache import CachedEngine, decode_completion, encode_completion, entries, request_key
+from fathom.engines.journal import Row
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
 
@@ -139,6 +141,51 @@ def test_a_caller_that_gives_up_takes_nothing_from_the_others(tmp_path: Path) ->
             return await second
 
     assert asyncio.run(run()).text == "same#0, call 1"
+
+
+class Remembered:
+    """A journal that keeps its rows in a dictionary, which outlasts the engine."""
+
+    lasts = False
+
+    def __init__(self, fails: bool = False) -> None:
+        self.rows: dict[str, Row] = {}
+        self.fails = fails
+        self.closed = 0
+
+    def find(self, keys: Sequence[str]) -> list[str | None]:
+        return [self.rows[key].completion if key in self.rows else None for key in keys]
+
+    def write(self, rows: Sequence[Row]) -> None:
+        if self.fails:
+            raise FathomError("the store is full")
+        for row in rows:
+            self.rows.setdefault(row.key, row)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_any_journal_with_the_same_methods_can_be_used() -> None:
+    journal, requests = Remembered(), [ask(text) for text in "abcd"]
+
+    async def run(engine: Counting) -> list[Completion]:
+        async with CachedEngine(engine, journal) as cached:
+            return await asyncio.gather(*map(cached.complete, requests))
+
+    first, second = Counting(), Counting()
+    assert asyncio.run(run(first)) == asyncio.run(run(second))
+    assert (first.calls, second.calls, journal.closed) == (4, 0, 2)
+    assert set(journal.rows) == {request_key("counting:1", request) for request in requests}
+
+
+def test_a_journal_that_fails_ends_the_run_with_its_own_message() -> None:
+    async def run() -> None:
+        async with CachedEngine(Counting(), Remembered(fails=True)) as cached:
+            await cached.complete(ask("a"))
+
+    with pytest.raises(FathomError, match="the store is full"):
+        asyncio.run(run())
 
 
 @pytest.mark.parametrize("journal", ["journal", ":memory:"])

@@ -170,7 +170,7 @@ def write(run: Run, what: str, rows: Write[Result]) -> Result:
             return await rows(sink, counted)
 
     with (
-        resumable(session.cached.path, run.out),
+        resumable(session.journal, run.out),
         replacing(run.out) if run.out else nullcontext(sys.stdout.buffer) as sink,
         counting(what, run.total, partial(str, session.metered)) as done,
     ):
@@ -208,12 +208,12 @@ def describe(run: Run, summary: Mapping[str, Any]) -> None:
         if session.meta is not None:
             made["meta"] = session.meta.scorer.identity
         inputs = [*run.inputs, *([chosen.rubric] if chosen.rubric else [])]
-        told = {"summary": summary, "spent": spending(session.metered, session.cached.path)}
+        told = {"summary": summary, "spent": spending(session.metered, session.journal)}
         write_json(beside(out, "meta.json"), provenance({**run.config, **made}, inputs) | told)
     report(run.comparisons.skipped, beside(out, "skipped.jsonl") if out else None)
     if run.claim:
         run.claim.seal()
-    typer.echo(spent_in_words(session.metered, session.cached.path), err=True)
+    typer.echo(spent_in_words(session.metered, session.journal), err=True)
 
 
 def finish(run: Run, fail_on: str) -> None:

@@ -68,7 +68,7 @@ def record(connection: sqlite3.Connection, run: str, spending: Spending) -> None
 
 def spent_by_all(journal: Path) -> Spent | None:
     """What all runs on a journal spent; None where there is no journal, or no run has spent anything."""
-    from fathom.engines.cache import read_only
+    from fathom.engines.journal import read_only
 
     if not journal.is_file():
         return None

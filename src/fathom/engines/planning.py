@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fathom.engines import TEXT_ONLY, BaseEngine, Capability, ChatMessage, Completion, EngineError, Request
-from fathom.engines.cache import read_only, request_key
+from fathom.engines.cache import request_key
 from fathom.engines.chat import encode_chat
 from fathom.engines.checkpoints import fingerprint, located, located_checkpoint
+from fathom.engines.journal import find, read_only
 from fathom.engines.loading import load_tokenizer, placed
 from fathom.engines.opening import open_engine, require_model
 from fathom.errors import FathomError, check_installed
@@ -117,7 +118,7 @@ class CountingEngine(BaseEngine):
         if self._journal is None:
             return False
         key = request_key(str(self.identity), request)
-        return self._journal.execute("SELECT 1 FROM completions WHERE key = ?", (key,)).fetchone() is not None
+        return find(self._journal, [key]) != [None]
 
     async def close(self) -> None:
         if self._journal is not None:

@@ -14,7 +14,8 @@ import sqlite3
 from pathlib import Path
 
 from fathom.engines import BaseEngine, Completion, EngineError, Request
-from fathom.engines.cache import decode_completion, read_only, request_key
+from fathom.engines.cache import decode_completion, request_key
+from fathom.engines.journal import find, read_only
 from fathom.errors import FathomError
 
 
@@ -35,11 +36,11 @@ class ReplayEngine(BaseEngine):
     async def complete(self, request: Request) -> Completion:
         # Read here and not in a thread: one look by primary key takes less time than handing it over.
         key = request_key(self.identity, request)
-        found = self._journal.execute("SELECT completion FROM completions WHERE key = ?", (key,)).fetchone()
+        (found,) = find(self._journal, [key])
         if found is None:
             hint = "give the file, judge, style, prompt and sampling with which it was written"
             raise EngineError(f"{self.path} holds no answer to this prompt, sampling and sample", hint=hint)
-        return decode_completion(found[0])
+        return decode_completion(found)
 
     async def close(self) -> None:
         self._journal.close()

@@ -50,7 +50,8 @@ class Session:
         self.settings = settings
         judge = judge_of(settings)
         self.metered = meter(engine or open_engine(settings.engine), settings.engine, settings.bounds)
-        self.cached = CachedEngine(self.metered, settings.engine.journal or journal or ":memory:")
+        self.journal = Path(settings.engine.journal or journal or ":memory:")
+        self.cached = CachedEngine(self.metered, self.journal)
         self.reward_model = replace(judge, engine=self.cached)
 
     @cached_property
