@@ -64,6 +64,9 @@ class Request:
     messages: tuple[ChatMessage, ...]
     sampling: Sampling = Sampling()
     sample: int = 0
+    prefix: str = ""
+    """The beginning of the answer, which the model continues. `Completion.text` does not repeat it, and
+    `Sampling.max_tokens` does not count it. It takes an engine that provides "prefix"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,7 @@ Capability = Literal["text", "logprobs", "prefix", "likelihood", "classification
 a given text by its likelihood, classify, return hidden states, read images."""
 
 TEXT_ONLY: frozenset[Capability] = frozenset({"text"})
+PREFIX: frozenset[Capability] = frozenset({"prefix"})
 
 
 class Engine(Protocol):
@@ -160,6 +164,12 @@ REMEDIES: Mapping[Capability, str] = {
     "continue_final_message=true (vLLM, SGLang), or api=completions with tokenizer=MODEL",
 }
 """What to change where a capability is missing."""
+
+
+def check_prefix(engine: Engine, request: Request) -> None:
+    """Raises FathomError for a request with a prefix where the engine would ignore it."""
+    if request.prefix:
+        check_capabilities(engine, PREFIX, f"a request with the prefix {request.prefix[:40]!r}")
 
 
 def check_capabilities(engine: Engine, needs: Collection[Capability], who: str) -> None:

@@ -4,8 +4,9 @@
         completion = await cached.complete(request)     # asks `engine` once, ever
 
 To resume a run is to run it again: what is done is found here, and costs no call. The key of a completion is a hash of
-the engine's identity, the messages, the sampling and the sample number. Those stand beside it for people to read, and
-the identities in a table of their own, for `fathom.engines.replay`. Failures are not stored, so they are asked again.
+the engine's identity, the messages, the sampling, the sample number and the prefix of the answer. Those stand beside it
+for people to read, and the identities in a table of their own, for `fathom.engines.replay`. Failures are not stored, so
+they are asked again.
 An answer that lacks what was asked for is stored and raised as an error, now and whenever it is asked for again: the
 same run refuses again, and does not pay for the same text twice.
 Several processes may share one file; a request that two of them make at the same moment is asked by both.
@@ -32,6 +33,7 @@ from fathom.engines import (
     RunStoppedError,
     Sampling,
     TokenLogprob,
+    check_prefix,
 )
 from fathom.engines.batching import Batcher, Job
 from fathom.engines.journal import Journal, Row, SQLiteJournal, read_only
@@ -73,6 +75,7 @@ class CachedEngine(EngineWrapper):
 
     async def complete(self, request: Request) -> Completion:
         """The stored completion, or a new one, returned after it was stored. Raises errors as `engine` does."""
+        check_prefix(self, request)
         asked = request_text(self.identity, request)
         key = _key(asked)
         task = self._flying.get(key)
@@ -155,13 +158,15 @@ def request_key(identity: str, request: Request) -> str:
 
 
 def request_text(identity: str, request: Request) -> str:
-    """Everything that decides a completion as canonical JSON: engine, messages, sampling, sample."""
+    """Everything that decides a completion as canonical JSON: engine, messages, sampling, sample, prefix if any."""
     asked = {
         "engine": identity,
         "messages": request.messages,
         "sampling": _shallow(request.sampling),
         "sample": request.sample,
     }
+    if request.prefix:  # left out where there is none, so that the keys of older journals stay valid
+        asked["prefix"] = request.prefix
     return _CANONICAL.encode(asked)
 
 
@@ -173,7 +178,8 @@ def _key(asked: str) -> str:
 
 
 class Entry(NamedTuple):
-    """A line of a journal. `request` has the keys engine, messages, sampling, sample; older versions wrote none."""
+    """A line of a journal. `request` has the keys engine, messages, sampling, sample, and prefix where there was one;
+    older versions wrote none."""
 
     key: str
     request: dict[str, Any] | None

@@ -11,17 +11,20 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from fathom.engines import ChatMessage, EngineError, control
+from fathom.engines import ChatMessage, EngineError, Request, control
 
 Tokens = tuple[int, ...]
 
 
-def prompt_tokens(tokenizer: Any, messages: Sequence[ChatMessage], *, name: str, context: int) -> Tokens:
-    """A prompt for the model `name`, which reads `context` tokens. Raises EngineError for one that does not fit."""
+def prompt_tokens(tokenizer: Any, request: Request, *, name: str, context: int = 2**31) -> Tokens:
+    """The messages and the prefix for the model `name`, which reads `context` tokens.
+
+    Raises EngineError for a prompt that does not fit.
+    """
     from jinja2 import TemplateError
 
     try:
-        prompt = tuple(encode_chat(tokenizer, messages))
+        prompt = (*encode_chat(tokenizer, request.messages), *encode_prefix(tokenizer, request.prefix))
     except TemplateError as error:
         raise EngineError(f"the chat template of {name} refuses these messages: {error}") from error
     if not prompt:
@@ -45,6 +48,27 @@ def encode_chat(tokenizer: Any, messages: Sequence[ChatMessage]) -> list[int]:
         return tokens
     tokens = tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, tokenize=True, return_dict=False)
     return tokens
+
+
+def encode_prefix(tokenizer: Any, prefix: str) -> list[int]:
+    """The tokens of an answer's beginning, as training encodes an answer. Special tokens' names in it stay text.
+
+    The prompt and the prefix are encoded apart, as the model itself writes an answer: no token spans both. Where the
+    prefix ends within a token that the model would have written whole, it has to continue from shorter tokens.
+    """
+    tokens: list[int] = tokenizer.encode(prefix, add_special_tokens=False, split_special_tokens=True) if prefix else []
+    return tokens
+
+
+def decode_answer(tokenizer: Any, prefix: str, tokens: Sequence[int]) -> str:
+    """The text of `tokens` behind `prefix`. They are decoded together: alone, some tokenizers drop a leading space."""
+    alone: str = tokenizer.decode(tokens, skip_special_tokens=True)
+    if not prefix:
+        return alone
+    before = encode_prefix(tokenizer, prefix)
+    start: str = tokenizer.decode(before, skip_special_tokens=True)
+    whole: str = tokenizer.decode([*before, *tokens], skip_special_tokens=True)
+    return whole[len(start) :] if whole.startswith(start) else alone
 
 
 def without_control(tokenizer: Any, messages: Sequence[ChatMessage]) -> list[ChatMessage]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple, get_args
 
-from fathom.engines import Completion, FinishReason, Request, Sampling, TokenLogprob
+from fathom.engines import ChatMessage, Completion, FinishReason, Request, Sampling, TokenLogprob
 from fathom.engines.usage import Usage
 
 Api = Literal["chat", "completions"]
@@ -59,9 +59,16 @@ def finish_reason(told: Any) -> FinishReason:
 
 
 def body(
-    request: Request, model: str, api: Api = "chat", max_tokens_field: MaxTokensField = "max_tokens"
+    request: Request,
+    model: str,
+    api: Api = "chat",
+    max_tokens_field: MaxTokensField = "max_tokens",
+    prompt: Sequence[int] | None = None,
 ) -> dict[str, Any]:
-    """The fields of a request. What says nothing is left out: some servers refuse top_p beside temperature."""
+    """The fields of a request. What says nothing is left out: some servers refuse top_p beside temperature.
+
+    `prompt`: the tokens of messages and prefix, for the completions endpoint; None for their text.
+    """
     sampling = request.sampling
     fields: dict[str, Any] = {
         "model": model,
@@ -71,13 +78,23 @@ def body(
     }
     if api == "chat":
         fields["messages"] = request.messages
+        if request.prefix:
+            fields |= _continued(request)
+    elif prompt is not None:
+        fields["prompt"] = prompt
     else:
-        fields["prompt"] = "".join(f"{message['content']}\n\n" for message in request.messages)
+        fields["prompt"] = "".join(f"{message['content']}\n\n" for message in request.messages) + request.prefix
     if sampling.top_p != 1:
         fields["top_p"] = sampling.top_p
     if sampling.stop:
         fields["stop"] = sampling.stop
     return fields | _asked_logprobs(sampling, api)
+
+
+def _continued(request: Request) -> dict[str, Any]:
+    """How vLLM and SGLang are told to go on with the last message, instead of beginning another one after it."""
+    begun: ChatMessage = {"role": "assistant", "content": request.prefix}
+    return {"messages": (*request.messages, begun), "continue_final_message": True, "add_generation_prompt": False}
 
 
 def _asked_logprobs(sampling: Sampling, api: Api) -> dict[str, Any]:

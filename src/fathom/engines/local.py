@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from fathom.engines import BaseEngine, Completion, EngineError, Request, Sampling, TokenLogprob
 from fathom.engines.batching import Batcher, Job
-from fathom.engines.chat import Tokens, prompt_tokens
+from fathom.engines.chat import Tokens, decode_answer, prompt_tokens
 from fathom.engines.checkpoints import fingerprint, located_checkpoint
 from fathom.engines.loading import CAUSAL, load
 from fathom.engines.usage import Usage
@@ -54,7 +54,7 @@ class LocalEngine(BaseEngine):
     Weights are read from safetensors only. Raises FathomError when there is no usable checkpoint.
     """
 
-    provides = frozenset({"text", "logprobs"})
+    provides = frozenset({"text", "logprobs", "prefix"})
 
     def __init__(
         self,
@@ -117,10 +117,10 @@ class LocalEngine(BaseEngine):
         """The jobs with their prompts' tokens; those without a usable prompt get their error instead."""
         known: dict[str, Tokens | EngineError] = {}
         for job in jobs:
-            key = json.dumps(job.item.messages)
+            key = json.dumps((job.item.messages, job.item.prefix))
             if key not in known:
                 try:
-                    known[key] = prompt_tokens(self.tokenizer, job.item.messages, name=self.name, context=self.context)
+                    known[key] = prompt_tokens(self.tokenizer, job.item, name=self.name, context=self.context)
                 except EngineError as error:
                     known[key] = error
             prompt = known[key]
@@ -153,7 +153,7 @@ class LocalEngine(BaseEngine):
         return [any(stop in text for stop in stops) for text in texts]
 
     def _completion(self, asked: _Prompted, written: Written) -> Completion:
-        text = self.tokenizer.decode(written.tokens, skip_special_tokens=True)
+        text = decode_answer(self.tokenizer, asked.request.prefix, written.tokens)
         cuts = [at for stop in asked.request.sampling.stop if (at := text.find(stop)) >= 0]
         return Completion(
             text=text[: min(cuts)] if cuts else text,

@@ -79,6 +79,7 @@ def estimate(request: Request, text: str | None) -> Usage:
     Of an answer that never came, None, the completion is taken to be as long as it was allowed to be.
     """
     read = sum(len(message["content"].encode(errors="replace")) // BYTES_PER_TOKEN + 8 for message in request.messages)
+    read += -(-len(request.prefix.encode(errors="replace")) // BYTES_PER_TOKEN)
     if text is None:
         return Usage(read, request.sampling.max_tokens)
     return Usage(read, -(-len(text.encode(errors="replace")) // BYTES_PER_TOKEN))
@@ -275,6 +276,7 @@ class Metered(EngineWrapper):
 
     def _share(self, request: Request) -> None:
         text = "\n".join(f"{message['role']}: {message['content']}" for message in request.messages)
+        text += request.prefix
         prefix = 0
         for start in range(0, len(text), BLOCK):
             prefix = hash((prefix, text[start : start + BLOCK]))

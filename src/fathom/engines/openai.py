@@ -29,10 +29,22 @@ from typing import Any, Self
 
 from pydantic_core import to_json
 
-from fathom.engines import BaseEngine, Completion, EngineError, IncompleteAnswerError, Meter, Request, dialect
+from fathom.engines import (
+    BaseEngine,
+    Completion,
+    EngineError,
+    IncompleteAnswerError,
+    Meter,
+    Request,
+    check_prefix,
+    dialect,
+)
 from fathom.engines.address import address
+from fathom.engines.chat import prompt_tokens
+from fathom.engines.checkpoints import located_checkpoint
 from fathom.engines.endpoint import Endpoint
 from fathom.engines.limits import Limit, backoff
+from fathom.engines.loading import load_tokenizer
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
 
@@ -47,6 +59,9 @@ class OpenAIEngine(BaseEngine):
     NO_PROXY say, but none for servers on this machine; "none" for none. In the values of a query, of headers and of a
     proxy, `$NAME` stands for an environment variable, and a secret can only be given so (`fathom.engines.address`).
     `api`: "chat", or "completions" for base models, which get the messages' contents with an empty line after each.
+    `tokenizer`: a folder or a name on the model hub, with whose chat template the messages become the tokens that
+    "completions" is asked to continue. `continue_final_message`: whether "chat" of this server continues a last message
+    of the assistant, as vLLM and SGLang do; requests may then have a prefix, as always with "completions".
     `api_key_env` and `api_key_file` name where the key is. Without either, only OpenAI's own address and that of
     OPENAI_BASE_URL get one, from OPENAI_API_KEY; an address that is given gets none.
 
@@ -71,6 +86,8 @@ class OpenAIEngine(BaseEngine):
         *,
         base_url: str | None = None,
         api: dialect.Api = "chat",
+        tokenizer: str | Path | None = None,
+        continue_final_message: bool = False,
         api_key_env: str | None = None,
         api_key_file: str | Path | None = None,
         headers: Mapping[str, Any] | None = None,
@@ -93,6 +110,7 @@ class OpenAIEngine(BaseEngine):
         if not isinstance(hedge, bool):
             raise FathomError(f"hedge={hedge!r}: expected true or false")
         _check_extra_body(extra_body)
+        _check_continuing(api, tokenizer, continue_final_message)
         self.model = model
         self.address = address(
             base_url,
@@ -112,7 +130,9 @@ class OpenAIEngine(BaseEngine):
         self.max_tokens_field = max_tokens_field
         self.headers = dict(headers or {})
         self.extra_body = dict(extra_body or {})
-        self.provides = frozenset({"text", "logprobs"})
+        self.tokenizer_name = None if tokenizer is None else located_checkpoint(tokenizer)
+        continues = continue_final_message or api == "completions"
+        self.provides = frozenset({"text", "logprobs", "prefix"} if continues else {"text", "logprobs"})
         self._warned = self._gave_logprobs = False
 
     def report_calls_to(self, meter: Meter) -> bool:
@@ -127,8 +147,17 @@ class OpenAIEngine(BaseEngine):
     def identity(self) -> str:
         # Headers that stand for variables are left out: a new key makes no other engine.
         deciding = {name: value for name, value in self.headers.items() if "$" not in str(value)}
-        told = {"extra_body": self.extra_body, "longer": self.longer} | ({"headers": deciding} if deciding else {})
+        told: dict[str, Any] = {"extra_body": self.extra_body, "longer": self.longer} | (
+            {"headers": deciding} if deciding else {}
+        )
+        if self.tokenizer_name is not None:
+            told["tokenizer"] = self.tokenizer_name
         return f"openai:{self.base_url}:{self.api}:{self.model}:{json.dumps(told, sort_keys=True)}"
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The one that makes prompts, loaded with the first request."""
+        return load_tokenizer(self.tokenizer_name or "")
 
     async def complete(self, request: Request) -> Completion:
         """Raises EngineError that says what the server answered and what was tried.
@@ -136,6 +165,7 @@ class OpenAIEngine(BaseEngine):
         Raises RunStoppedError where no other call would do better: IncompleteAnswerError of the first answer that has
         no log-probabilities although they were asked for.
         """
+        check_prefix(self, request)
         completion = self._as_asked(await self._completed(request), request)
         if completion.finish_reason != "length" or self.longer is None or self.longer <= request.sampling.max_tokens:
             return completion
@@ -175,7 +205,8 @@ class OpenAIEngine(BaseEngine):
             raise EngineError("the server gave no log-probabilities this time", written=lacking)
 
     async def _completed(self, request: Request) -> Completion:
-        fields = dialect.body(request, self.model, self.api, self.max_tokens_field) | self.extra_body
+        prompt = prompt_tokens(self.tokenizer, request, name=self.model) if self.tokenizer_name else None
+        fields = dialect.body(request, self.model, self.api, self.max_tokens_field, prompt) | self.extra_body
         body = to_json({name: value for name, value in fields.items() if value is not None})
         if self.endpoint.gate.is_open:
             return await self._tried(request, body)
@@ -276,6 +307,15 @@ def _check_one_of(allowed: Collection[str], **settings: str) -> None:
     for name, value in settings.items():
         if value not in allowed:
             raise FathomError(f"{name}={value!r}: expected one of {', '.join(allowed)}")
+
+
+def _check_continuing(api: str, tokenizer: object, continue_final_message: object) -> None:
+    if not isinstance(continue_final_message, bool):
+        raise FathomError(f"continue_final_message={continue_final_message!r}: expected true or false")
+    if tokenizer is not None and api != "completions":
+        raise FathomError(f"tokenizer={str(tokenizer)!r} goes with api=completions; the chat endpoint has its own")
+    if continue_final_message and api != "chat":
+        raise FathomError("continue_final_message=true goes with api=chat; api=completions continues every prompt")
 
 
 def _check_extra_body(fields: Any) -> None:

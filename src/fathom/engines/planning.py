@@ -16,7 +16,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fathom.engines import TEXT_ONLY, BaseEngine, Capability, ChatMessage, Completion, EngineError, Request
+from fathom.engines import (
+    TEXT_ONLY,
+    BaseEngine,
+    Capability,
+    ChatMessage,
+    Completion,
+    EngineError,
+    Request,
+    check_prefix,
+)
 from fathom.engines.cache import request_key
 from fathom.engines.chat import encode_chat
 from fathom.engines.checkpoints import fingerprint, located, located_checkpoint
@@ -89,7 +98,8 @@ class CountingEngine(BaseEngine):
         return self.known_identity or "not loaded"
 
     async def complete(self, request: Request) -> Completion:
-        """Never returns: raises EngineError."""
+        """Never returns: raises EngineError, and FathomError for what the engine would refuse."""
+        check_prefix(self, request)
         self.count(request)
         raise EngineError("a dry run asks nothing")
 
@@ -106,7 +116,8 @@ class CountingEngine(BaseEngine):
             plan.stored += 1
             return
         tries = 2 if self.extra else 1
-        plan.prompt_tokens += tries * (self.tokens(request.messages) + quoted)
+        prefix = -(-len(request.prefix.encode()) // BYTES_A_TOKEN)
+        plan.prompt_tokens += tries * (self.tokens(request.messages) + prefix + quoted)
         plan.completion_tokens += request.sampling.max_tokens + self.extra
 
     def _is_new(self, request: Request) -> bool:

@@ -44,7 +44,7 @@ class VLLMEngine(BaseEngine):
     Raises FathomError where vLLM is missing, knows no such setting, or cannot start the model.
     """
 
-    provides = frozenset({"text", "logprobs"})
+    provides = frozenset({"text", "logprobs", "prefix"})
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class VLLMEngine(BaseEngine):
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._complete(request), self._loop))
 
     async def _complete(self, request: Request) -> Completion:
-        prompt = prompt_tokens(self.tokenizer, request.messages, name=self.name, context=self.context)
+        prompt = prompt_tokens(self.tokenizer, request, name=self.name, context=self.context)
         params = _params(request, room=self.context - len(prompt))
         try:
             # vLLM aborts a request whose stream is closed: also when whoever asked has been cancelled.

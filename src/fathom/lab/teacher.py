@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from fathom.engines import BaseEngine, Completion, EngineError, Request
+from fathom.engines import BaseEngine, Completion, EngineError, Request, check_prefix
 from fathom.engines.usage import Usage
 from fathom.lab import world
 from fathom.rationale import Rationale, Unit, parse, render
@@ -39,6 +39,7 @@ class Teacher(BaseEngine):
         return f"mini-teacher:{self.messiness}:{self.mistakes}"
 
     async def complete(self, request: Request) -> Completion:
+        check_prefix(self, request)
         prompt = request.messages[-1]["content"]
         frame, fences = _taken_apart(prompt)
         answer = next((answer for sign, answer in _ANSWERS.items() if sign in frame), None)
