@@ -1,6 +1,6 @@
-"""Judges, probes, benchmarks and other plug-ins by name: of this package, of other packages, and of one's own files.
+"""Judges, engines, verbs and other plug-ins by name: of this package, of other packages, and of one's own files.
 
-    JUDGES = Kind("judge", package="fathom.judges", group="fathom.judges", attribute="JUDGE")
+    JUDGES = Kind("judge", group="fathom.judges", package="fathom.judges", attribute="JUDGE")
     JUDGES.find("mix")                      # the file judges/mix.py of this package
     JUDGES.find("politeness")               # an entry point that another package declares in the group fathom.judges
     JUDGES.find("my_package.judges:Polite") # an object of any module that can be imported
@@ -19,7 +19,8 @@ import importlib.util
 import pkgutil
 import re
 import sys
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -32,20 +33,25 @@ from fathom.errors import FathomError
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of plug-in: where this package keeps its own, and how others declare theirs."""
+    """A kind of plug-in: where this package keeps its own, and how others declare theirs.
+
+    Its own are the files of `package`, or the objects that `table` names where they stand in several places.
+    """
 
     noun: str
     """What one is called in messages."""
-    package: str
-    """The package whose files each hold one; a file that does not bind `attribute`, or `_name.py`, holds none."""
     group: str
     """The group of entry points in which other packages declare theirs, such as `fathom.judges`."""
+    package: str | None = None
+    """The package whose files each hold one; a file that does not bind `attribute`, or `_name.py`, holds none."""
     attribute: str | None = None
     """The name that such a file binds to its plug-in; None where the plug-in is the module itself."""
+    table: Mapping[str, str] = field(default_factory=dict)
+    """By name, where a plug-in of this package is: `MODULE:NAME`."""
 
     def names(self) -> list[str]:
         """All installed ones, sorted: those of this package and those of entry points."""
-        return sorted({*self._shipped(), *(point.name for point in self._points())})
+        return sorted({*self.shipped(), *(point.name for point in self.points())})
 
     def find(self, name: str, *, installed: bool = False) -> Any:
         """The plug-in of that name; `-` may stand for `_`.
@@ -53,42 +59,34 @@ class Kind:
         With `installed`, a file or `module:name` is refused. Raises FathomError for a name that stands for nothing,
         with those that are close to it, and for a file or module that cannot be imported or does not bind the name.
         """
-        if name.replace("-", "_") in self._shipped():
+        if name in self.table:
+            where, _, bound = self.table[name].partition(":")
+            return getattr(importlib.import_module(where), bound)
+        if name.replace("-", "_") in self.shipped():
             module = importlib.import_module(f"{self.package}.{name.replace('-', '_')}")
             return getattr(module, self.attribute) if self.attribute else module
-        for point in self._points():
+        for point in self.points():
             if point.name == name:
-                return self._load(point)
+                return loaded(point, self.noun)
         if not _is_own(name):
-            raise FathomError(self._unknown(name))
+            raise FathomError(unknown(self.noun, name, self.names(), "your own as FILE.py or MODULE:NAME"))
         if installed:
             raise FathomError(
                 f"the {self.noun} {name!r} is code outside the installed packages; name it yourself to run it"
             )
         return self._own(name)
 
-    def _shipped(self) -> list[str]:
+    def shipped(self) -> list[str]:
+        """The names of this package's own."""
+        if self.package is None:
+            return list(self.table)
         path = importlib.import_module(self.package).__path__
         found = [each.name for each in pkgutil.iter_modules(path) if not each.ispkg and not each.name.startswith("_")]
         return [name for name in found if self.attribute is None or _binds(Path(path[0], f"{name}.py"), self.attribute)]
 
-    def _points(self) -> tuple[EntryPoint, ...]:
+    def points(self) -> tuple[EntryPoint, ...]:
+        """Those of other packages, which are not imported."""
         return tuple(entry_points(group=self.group))
-
-    def _load(self, point: EntryPoint) -> Any:
-        try:
-            return point.load()
-        except (ImportError, AttributeError) as error:
-            package = point.dist.name if point.dist else "a package"
-            raise FathomError(f"the {self.noun} {point.name!r} of {package} ({point.value}): {error}") from error
-
-    def _unknown(self, name: str) -> str:
-        close = get_close_matches(name.replace("-", "_"), self.names(), n=3)
-        meant = f"; did you mean {' or '.join(close)}?" if close else ""
-        return (
-            f"there is no {self.noun} {name!r}{meant}; there are: {', '.join(self.names())}; "
-            f"or give your own as FILE.py or MODULE:NAME"
-        )
 
     def _own(self, name: str) -> Any:
         where, _, attribute = (name, "", "") if name.endswith(".py") else name.rpartition(":")
@@ -108,6 +106,63 @@ class Kind:
                 f"the {self.noun} {name!r}: {where} does not bind the name {wanted}; bind it, or give {where}:NAME"
             )
         return getattr(module, wanted)
+
+
+@dataclass(frozen=True)
+class FileKind:
+    """A kind of plug-in that is a file and no code, such as a recipe: `find` returns its path.
+
+    Another package's entry point names an object that is the path of such a file.
+    """
+
+    noun: str
+    group: str
+    folder: Path
+    """Where this package keeps its own."""
+    suffix: str
+
+    def names(self) -> list[str]:
+        """All installed ones, sorted."""
+        return sorted({*self._shipped(), *(point.name for point in entry_points(group=self.group))})
+
+    def find(self, name: str | Path) -> Path:
+        """The file of that name or at that path. Raises FathomError for a name that stands for nothing."""
+        if Path(name).is_file():
+            return Path(name)
+        shipped = self._shipped()
+        if str(name) in shipped:
+            return shipped[str(name)]
+        for point in entry_points(group=self.group):
+            if point.name == str(name):
+                return self._checked(point)
+        raise FathomError(unknown(self.noun, str(name), self.names(), f"the path of a file NAME{self.suffix}"))
+
+    def _shipped(self) -> dict[str, Path]:
+        return {file.stem: file for file in self.folder.glob(f"*{self.suffix}")}
+
+    def _checked(self, point: EntryPoint) -> Path:
+        file = loaded(point, self.noun)
+        if not isinstance(file, str | Path) or not Path(file).is_file():
+            raise FathomError(f"the {self.noun} {point.name!r} ({point.value}) is {file!r}, expected a file's path")
+        return Path(file)
+
+
+def loaded(point: EntryPoint, noun: str) -> Any:
+    """What an entry point names. Raises FathomError, with the package that declares it, where that fails."""
+    try:
+        return point.load()
+    except Exception as error:  # whatever the other package's code raises
+        package = point.dist.name if point.dist else "a package"
+        message = f"{type(error).__name__}: {error}"
+        raise FathomError(f"the {noun} {point.name!r} of {package} ({point.value}): {message}") from error
+
+
+def unknown(noun: str, name: str, names: Collection[str], own: str = "") -> str:
+    """The message for a name that stands for nothing: those close to it, all others, and how to give one's own."""
+    spelled = {each.replace("-", "_"): each for each in names}
+    close = [spelled[each] for each in get_close_matches(name.replace("-", "_"), spelled, n=3)]
+    meant = f"; did you mean {' or '.join(close)}?" if close else ""
+    return f"there is no {noun} {name!r}{meant}; there are: {', '.join(names)}" + (f"; or give {own}" if own else "")
 
 
 @cache

@@ -87,8 +87,8 @@ class EngineSettings(Settings):
     model: str | None = None
     """A checkpoint's folder, a name on the hub or the server, mini, or a journal to replay."""
     engine: str | None = None
-    """What runs the model: local, openai for a server, vllm, or replay for a journal. Default: local, or openai with
-    --base-url."""
+    """What runs the model: local, openai for a server, vllm, replay for a journal, or one of your own as MODULE:NAME or
+    FILE.py. Default: local, or openai with --base-url."""
     base_url: str | None = None
     """(openai) The server's address, as in http://localhost:8000/v1."""
     options: dict[str, Any] = {}

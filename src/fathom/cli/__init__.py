@@ -3,6 +3,7 @@
 A verb is one file here that turns arguments into calls, and nothing else. The file's name is the verb's (`_` becomes
 `-`); it defines `command`, a function with Typer's annotations, or a `typer.Typer` with verbs of its own. Files whose
 name starts with `_` are not verbs. Every file is imported for `fathom --help`: heavy libraries belong inside functions.
+Other packages add verbs by entry points in the group `fathom.verbs`, which are imported only to run (`_plugged`).
 """
 
 from __future__ import annotations
@@ -11,18 +12,18 @@ import importlib
 import pkgutil
 import signal
 import sys
-from inspect import cleandoc
-from textwrap import dedent
 
 import typer
 
 import fathom
+from fathom.cli._plugged import Verbs, shown, with_checks
 from fathom.cli._signals import end_as_interrupted, exit_code
 from fathom.cli._verb import verb
 from fathom.errors import FathomError, RunInterruptedError
 
 app = typer.Typer(
     name="fathom",
+    cls=Verbs,
     help="Generative reward models: judge, synthesise rationales, train, measure.",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
@@ -44,19 +45,9 @@ def _add_verbs() -> None:
         command = importlib.import_module(f"{__name__}.{module.name}").command
         name = module.name.replace("_", "-")
         if isinstance(command, typer.Typer):
-            for each in command.registered_commands:
-                assert each.callback is not None
-                each.help = _shown(each.callback.__doc__ or "")
-                each.callback = verb(f"{name} {each.name}", each.callback)
-            app.add_typer(command, name=name)
+            app.add_typer(with_checks(name, command), name=name)
         else:
-            app.command(name, help=_shown(command.__doc__ or ""))(verb(name, command))
-
-
-def _shown(docstring: str) -> str:
-    """With indented examples between fences: Typer takes the indentation away, and would run the lines together."""
-    paragraphs = cleandoc(docstring).split("\n\n")
-    return "\n\n".join(f"```\n{dedent(each)}\n```" if each.startswith("    ") else each for each in paragraphs)
+            app.command(name, help=shown(command.__doc__ or ""))(verb(name, command))
 
 
 _add_verbs()

@@ -17,11 +17,11 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import Any, Literal, Protocol, TypedDict
 
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
+from fathom.plugins import Kind
 
 FinishReason = Literal["stop", "length", "content_filter", "refusal", "unknown"]
 """Why a text ends: the model ended it, it met its token limit, the service filtered it, the model declined to answer,
@@ -309,22 +309,32 @@ class EngineWrapper:
         await self.engine.close()
 
 
-ENGINES = {
-    "local": ("fathom.engines.local", "LocalEngine"),
-    "openai": ("fathom.engines.openai", "OpenAIEngine"),
-    "vllm": ("fathom.engines.vllm", "VLLMEngine"),
-    "replay": ("fathom.engines.replay", "ReplayEngine"),
-    "mini-teacher": ("fathom.lab.teacher", "Teacher"),
-}
-"""Where the engine of each name is. Nothing is imported before it is opened."""
+ENGINES = Kind(
+    "engine",
+    group="fathom.engines",
+    attribute="ENGINE",
+    table={
+        "local": "fathom.engines.local:LocalEngine",
+        "openai": "fathom.engines.openai:OpenAIEngine",
+        "vllm": "fathom.engines.vllm:VLLMEngine",
+        "replay": "fathom.engines.replay:ReplayEngine",
+        "mini-teacher": "fathom.lab.teacher:Teacher",
+    },
+)
+"""Engines by name: classes, or functions that make one. Nothing is imported before it is opened."""
+
+
+INTERFACE = ("complete", "provides", "report_calls_to", "stop", "close")
 
 
 def open(name: str, model: str | None = None, **options: Any) -> Engine:
-    """The engine of that name, for `model` where it takes one. Raises FathomError that says what it takes."""
-    if name not in ENGINES:
-        raise FathomError(f"there is no engine {name!r}; there are: {', '.join(sorted(ENGINES))}")
-    module, kind = ENGINES[name]
-    make = getattr(import_module(module), kind)
+    """The engine of that name, for `model` where it takes one.
+
+    Raises FathomError for a name that stands for no engine, and for arguments that it does not take.
+    """
+    make = ENGINES.find(name)
+    if not callable(make):
+        raise FathomError(f"the engine {name!r} is {make!r}, expected a class of engines, or a function that makes one")
     models = () if model is None else (model,)
     signature = inspect.signature(make)
     try:
@@ -332,4 +342,8 @@ def open(name: str, model: str | None = None, **options: Any) -> Engine:
     except TypeError as error:
         raise FathomError(f"the engine {name!r}: {error}; it takes {', '.join(signature.parameters)}") from None
     engine: Engine = make(*models, **options)
+    lacking = [each for each in INTERFACE if not hasattr(engine, each)]
+    if lacking:
+        what = f"the engine {name!r} makes an object of {type(engine).__name__}"
+        raise FathomError(f"{what}, which has no {', '.join(lacking)}; derive the class from fathom.BaseEngine")
     return engine

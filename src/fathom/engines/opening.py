@@ -6,7 +6,6 @@ metered = meter(engine, settings, BoundSettings(max_cost=5.0))
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any, get_type_hints
 
 import yaml
@@ -36,10 +35,7 @@ def open_engine(settings: EngineSettings) -> Engine:
 
 def _check_options(settings: EngineSettings) -> None:
     """Raises FathomError for an option of another type than the engine takes, which it might notice at a call only."""
-    if settings.name not in engines.ENGINES:
-        return
-    module, kind = engines.ENGINES[settings.name]
-    hints = get_type_hints(getattr(import_module(module), kind).__init__)
+    hints = _hints(engines.ENGINES.find(settings.name))
     for name, value in settings.arguments.items():
         try:
             TypeAdapter(hints.get(name, Any), config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
@@ -48,9 +44,17 @@ def _check_options(settings: EngineSettings) -> None:
             raise FathomError(f"--engine-option {name}={value!r} of the engine {settings.name!r} {message}") from None
 
 
+def _hints(make: Any) -> dict[str, Any]:
+    """The types of an engine's settings; none where they cannot be told, as with names imported for types alone."""
+    try:
+        return get_type_hints(getattr(make, "__init__") if isinstance(make, type) else make)  # noqa: B009 - as mypy wants
+    except (NameError, TypeError):
+        return {}
+
+
 def require_model(settings: EngineSettings) -> None:
     """Raises FathomError where the engine needs a model and none is named."""
-    if settings.model is None and settings.name in engines.ENGINES and settings.name not in NO_MODEL:
+    if settings.model is None and settings.name in engines.ENGINES.table and settings.name not in NO_MODEL:
         raise FathomError("--model is missing: which model is asked? mini is the small one that comes with Fathom")
 
 

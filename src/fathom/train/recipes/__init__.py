@@ -1,32 +1,26 @@
 """Recipes that come with Fathom: one YAML file a published or small run. `fathom train` takes their names for files.
 
-In `chat` are chat templates for base models that have none, for a recipe's `trainer.chat_template_path`.
+In `chat` are chat templates for base models that have none, for a recipe's `trainer.chat_template_path`. Other packages
+declare theirs as entry points, in the groups `fathom.recipes` and `fathom.chat_templates`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
-from fathom.errors import FathomError
+from fathom.plugins import FileKind
 
 HERE = Path(__file__).parent
 
+RECIPES = FileKind("recipe", group="fathom.recipes", folder=HERE, suffix=".yaml")
+CHAT_TEMPLATES = FileKind("chat template", group="fathom.chat_templates", folder=HERE / "chat", suffix=".jinja")
+
 
 def path(recipe: str | Path) -> Path:
-    """The file of a recipe: a path to one, or the name of one that comes with Fathom."""
-    return _found("recipe", recipe, HERE.glob("*.yaml"))
+    """The file of a recipe: a path to one, or the name of an installed one."""
+    return RECIPES.find(recipe)
 
 
 def chat_template(template: str | Path) -> Path:
-    """The file of a chat template: a path to one, or the name of one that comes with Fathom."""
-    return _found("chat template", template, (HERE / "chat").glob("*.jinja"))
-
-
-def _found(kind: str, wanted: str | Path, files: Iterable[Path]) -> Path:
-    if Path(wanted).is_file():
-        return Path(wanted)
-    shipped = {file.stem: file for file in files}
-    if str(wanted) not in shipped:
-        raise FathomError(f"there is no {kind} {str(wanted)!r}; give a file, or one of: {', '.join(sorted(shipped))}")
-    return shipped[str(wanted)]
+    """The file of a chat template: a path to one, or the name of an installed one."""
+    return CHAT_TEMPLATES.find(template)

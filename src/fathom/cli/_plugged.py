@@ -1,0 +1,85 @@
+"""Verbs of other packages, and what holds for theirs and ours alike.
+
+    [project.entry-points."fathom.verbs"]
+    audit = "my_package.cli:audit"          # fathom audit: a function with Typer's annotations, or a typer.Typer
+
+The help of `fathom` lists them without importing them, so neither a slow nor a broken package affects other verbs.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint
+from inspect import cleandoc
+from textwrap import dedent
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command, get_group
+
+from fathom.cli._verb import verb
+from fathom.errors import FathomError
+from fathom.plugins import Kind, loaded, unknown
+
+VERBS = Kind("verb", group="fathom.verbs", package="fathom.cli", attribute="command")
+
+
+class Verbs(TyperGroup):
+    """The verbs of this package, and behind them those that other packages declare under names not yet taken."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        own = super().list_commands(ctx)
+        return [*own, *sorted({point.name for point in VERBS.points()} - set(own))]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        own = super().get_command(ctx, cmd_name)
+        if own is not None:
+            return own
+        return next((PluggedVerb(point) for point in VERBS.points() if point.name == cmd_name), None)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name = args[0]
+        if not name.startswith("-") and self.get_command(ctx, name) is None:
+            ctx.fail(unknown("verb", name, self.list_commands(ctx)))
+        return super().resolve_command(ctx, args)
+
+
+class PluggedVerb(TyperCommand):
+    """Stands for another package's verb until it runs, or its own help is asked for."""
+
+    def __init__(self, point: EntryPoint) -> None:
+        package = point.dist.name if point.dist else point.module
+        super().__init__(point.name, help=f"Of the package {package}.", rich_help_panel="Other packages")
+        self.point = point
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """That of the verb itself, which is imported here."""
+        return self.imported().make_context(info_name, args, parent=parent, **extra)
+
+    def imported(self) -> Any:
+        """Raises FathomError for a package that cannot be imported, and for an entry point that is no verb."""
+        name, command = self.point.name, loaded(self.point, VERBS.noun)
+        if isinstance(command, typer.Typer):
+            return get_group(with_checks(name, command))
+        if not callable(command):
+            raise FathomError(
+                f"the verb {name!r} ({self.point.value}) is {command!r}, expected a function or a typer.Typer"
+            )
+        alone = typer.Typer(rich_markup_mode="markdown", add_completion=False)
+        alone.command(name, help=shown(command.__doc__ or ""))(verb(name, command))
+        return get_command(alone)
+
+
+def with_checks(name: str, group: typer.Typer) -> typer.Typer:
+    """The group, with each of its commands wrapped as a verb."""
+    for each in group.registered_commands:
+        assert each.callback is not None
+        each.help = shown(each.callback.__doc__ or "")
+        each.callback = verb(f"{name} {each.name}", each.callback)
+    return group
+
+
+def shown(docstring: str) -> str:
+    """With indented examples between fences: Typer takes the indentation away, and would run the lines together."""
+    paragraphs = cleandoc(docstring).split("\n\n")
+    return "\n\n".join(f"```\n{dedent(each)}\n```" if each.startswith("    ") else each for each in paragraphs)
