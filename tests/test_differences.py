@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import statistics
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from fathom import ScriptedEngine
 from fathom.data.records import Comparison
-from fathom.engines import BaseEngine, Completion, Request
+from fathom.engines import Completion, Request
 from fathom.errors import FathomError
 from fathom.judges import Vote, difference_advantages, side_by_side
 from fathom.judges.think_rm import ThinkRMJudge
@@ -66,17 +67,12 @@ def test_what_is_no_finite_skew_symmetric_matrix_is_refused(matrix: list[list[fl
         difference_advantages(matrix)
 
 
-@dataclass
-class Strengths(BaseEngine):
-    """Says how much larger the second answer is than the first, -3 to 3; reads nothing in pairs with a `?`."""
-
-    identity: str = "strengths"
-
-    async def complete(self, request: Request) -> Completion:
-        first, second = (part.partition("\n")[2].split("\n")[1] for part in _answers(request))
-        if "?" in first + second:
-            return Completion("I cannot say.")
-        return Completion(f"<think>{'so ' * 5}</think><answer>{int(second) - int(first)}</answer>")
+def strength(request: Request) -> str:
+    """How much larger the second answer is than the first, -3 to 3; nothing readable for pairs with a `?`."""
+    first, second = (part.partition("\n")[2].split("\n")[1] for part in _answers(request))
+    if "?" in first + second:
+        return "I cannot say."
+    return f"<think>{'so ' * 5}</think><answer>{int(second) - int(first)}</answer>"
 
 
 def _answers(request: Request) -> list[str]:
@@ -88,7 +84,7 @@ def group(*answers: object) -> Comparison:
 
 
 def test_strengths_of_all_pairs_are_the_differences() -> None:
-    told = asyncio.run(differences(ThinkRMJudge(engine=Strengths(), labels="strength"), group(3, 1, 2)))
+    told = asyncio.run(differences(ThinkRMJudge(engine=ScriptedEngine(strength), labels="strength"), group(3, 1, 2)))
     # The sign of a strength is the second's; what is larger is better here.
     assert told.matrix == ((0.0, 2.0, 1.0), (-2.0, 0.0, -1.0), (-1.0, 1.0, 0.0))
     assert told.missing == ()
@@ -96,29 +92,21 @@ def test_strengths_of_all_pairs_are_the_differences() -> None:
 
 
 def test_a_pair_that_cannot_be_read_has_0_and_is_named() -> None:
-    told = asyncio.run(differences(ThinkRMJudge(engine=Strengths(), labels="strength"), group(3, "?", 2)))
+    told = asyncio.run(differences(ThinkRMJudge(engine=ScriptedEngine(strength), labels="strength"), group(3, "?", 2)))
     assert told.matrix == ((0.0, 0.0, 1.0), (0.0, 0.0, 0.0), (-1.0, 0.0, 0.0))
     assert told.missing == ((0, 1), (1, 2))
 
 
 @given(st.lists(st.integers(0, 3), min_size=2, max_size=5, unique=True))
 def test_both_orders_say_the_same_of_a_judge_without_a_place_to_prefer(answers: list[int]) -> None:
-    judge = ThinkRMJudge(engine=Strengths(), labels="strength")
+    judge = ThinkRMJudge(engine=ScriptedEngine(strength), labels="strength")
     one, both = (asyncio.run(differences(voter, group(*answers))) for voter in (judge, Swapped(judge)))
     assert one.matrix == both.matrix
     assert all(one.matrix[i][j] == answers[i] - answers[j] for i, j in combinations(range(len(answers)), 2))
 
 
-@dataclass
-class Letters(BaseEngine):
-    identity: str = "letters"
-
-    async def complete(self, request: Request) -> Completion:
-        return Completion("<answer>A</answer>", reasoning="x" * 32)
-
-
 def test_a_binary_vote_may_weigh_less_the_longer_it_was_thought_about() -> None:
-    judge = ThinkRMJudge(engine=Letters())
+    judge = ThinkRMJudge(engine=ScriptedEngine(Completion("<answer>A</answer>", reasoning="x" * 32)))
     assert asyncio.run(differences(judge, group(1, 2))).matrix == ((0.0, 1.0), (-1.0, 0.0))
     assert asyncio.run(differences(judge, group(1, 2), by_length)).matrix == ((0.0, 0.02), (-0.02, 0.0))  # 32 + 18
 

@@ -246,8 +246,8 @@ def audit(name: Annotated[str, typer.Argument(help="Whom.")], loud: bool = False
 books = typer.Typer(help="Keeps the books.")
 
 
-@books.command("close")
-def close() -> None:
+@books.command()
+def close_all() -> None:
     """Closes them."""
     typer.echo("closed")
 '''
@@ -331,7 +331,7 @@ def test_verbs_of_an_installed_package_are_listed_without_being_imported(package
 
 def test_verbs_of_an_installed_package_run(packages: Path) -> None:
     assert fathom(packages, "audit", "runs", "--loud") == (0, "audited runs!\n", "imported")
-    assert fathom(packages, "books", "close") == (0, "closed\n", "imported")
+    assert fathom(packages, "books", "close-all") == (0, "closed\n", "imported")
     code, out, _ = fathom(packages, "audit", "--help")
     assert code == 0
     assert "Looks a run over." in out

@@ -10,7 +10,6 @@ import os
 import pkgutil
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fathom.judges
+from fathom import ScriptedEngine
 from fathom.data.records import Comparison, Label
-from fathom.engines import BaseEngine, Completion, Request, Sampling, TokenLogprob
+from fathom.engines import Completion, Sampling, TokenLogprob
 from fathom.errors import FathomError
 from fathom.judges import Judge, Vote, degenerate, find, holds
 from fathom.judges.libra import LibraJudge
@@ -46,19 +46,6 @@ OK, MISSING, INVALID, TRUNCATED, CONTRADICTORY = (
 PAIR = Comparison(id="1", prompt="2 + 2?", responses=("4", "5"), reference="4", label=Label(best=0))
 ONE = Comparison(id="1", prompt="2 + 2?", responses=("It is 4.",), reference="4", label=Label(scores=(1.0,)))
 NAMES = sorted(module.name for module in pkgutil.iter_modules(fathom.judges.__path__) if module.name[0] != "_")
-
-
-@dataclass
-class Saying(BaseEngine):
-    """Answers with one completion, and keeps what it was asked."""
-
-    completion: Completion
-    asked: list[Request] = field(default_factory=list)
-    identity: str = "saying"
-
-    async def complete(self, request: Request) -> Completion:
-        self.asked.append(request)
-        return self.completion
 
 
 def comparison(judge: Judge) -> Comparison:
@@ -226,30 +213,26 @@ def test_the_reference_answer_itself_is_never_degenerate(text: str) -> None:
 
 @pytest.mark.parametrize(("guard", "score", "asked"), [("refuse", 0.0, 0), ("ask", 1.0, 1)])
 def test_the_guard_refuses_what_says_nothing_without_asking(guard: str, score: float, asked: int) -> None:
-    engine = Saying(Completion("YES"))
+    engine = ScriptedEngine(Completion("YES"))
     judge = VerifierJudge(engine=engine, guard=guard)  # type: ignore[arg-type]
     verdict = asyncio.run(judge(ONE.model_copy(update={"responses": ("Thought process:",)})))
-    assert (verdict.scores, len(engine.asked)) == ((score,), asked)
+    assert (verdict.scores, len(engine.requests)) == ((score,), asked)
     rationale = verdict.votes[0].rationale
     assert (rationale is not None and "without asking the model" in rationale.units[0].judgment) == (not asked)
 
 
 def test_a_verifier_scores_each_of_several_responses_alone() -> None:
-    engine = Saying(Completion("YES"))
+    engine = ScriptedEngine(Completion("YES"))
     verdict = asyncio.run(VerifierJudge(engine=engine)(PAIR.model_copy(update={"responses": ("4", "Solution", "5")})))
     assert verdict.scores == (1.0, 0.0, 1.0)
-    assert len(engine.asked) == 2
+    assert len(engine.requests) == 2
 
 
-@dataclass
-class Replying(BaseEngine):
+def replying(replies: dict[str, Completion]) -> ScriptedEngine:
     """Answers by what the prompt holds."""
-
-    replies: dict[str, Completion]
-    identity: str = "replying"
-
-    async def complete(self, request: Request) -> Completion:
-        return next(reply for sign, reply in self.replies.items() if sign in request.messages[0]["content"])
+    return ScriptedEngine(
+        lambda request: next(reply for sign, reply in replies.items() if sign in request.messages[0]["content"])
+    )
 
 
 def several(*responses: str) -> Comparison:
@@ -257,7 +240,7 @@ def several(*responses: str) -> Comparison:
 
 
 def test_what_was_written_about_each_of_several_responses_is_kept() -> None:
-    engine = Replying({"I say 4": Completion("YES", reasoning="4 is 4", extended_to=9), "I say 5": Completion("NO")})
+    engine = replying({"I say 4": Completion("YES", reasoning="4 is 4", extended_to=9), "I say 5": Completion("NO")})
     judge, asked = VerifierJudge(engine=engine), several("I say 4", "Solution", "I say 5")
     vote = asyncio.run(judge(asked)).votes[0]
     assert [part.scores for part in vote.parts] == [(1.0,), (0.0,), (0.0,)]
@@ -289,7 +272,7 @@ def test_what_is_called_right_and_wrong_alone_lies_on_either_side_of_the_bound(n
 @pytest.mark.parametrize(("said", "correct"), [("YES", True), ("NO", False)])
 @pytest.mark.parametrize("times", [1, 2])
 def test_rows_of_a_single_response_are_held_against_its_label(said: str, correct: bool, times: int) -> None:
-    voter = Repeated(VerifierJudge(engine=Saying(Completion(said))), times)
+    voter = Repeated(VerifierJudge(engine=ScriptedEngine(Completion(said))), times)
 
     async def judged() -> list[dict[str, Any]]:
         return [row async for row in rows(voter, [ONE])]
@@ -299,13 +282,13 @@ def test_rows_of_a_single_response_are_held_against_its_label(said: str, correct
 
 
 def test_probabilities_of_each_of_several_responses_are_kept() -> None:
-    engine = Replying({"I say 4": one_token("Yes", Yes=0.6, No=0.2), "I say 5": one_token("No", Yes=0.1, No=0.9)})
+    engine = replying({"I say 4": one_token("Yes", Yes=0.6, No=0.2), "I say 5": one_token("No", Yes=0.1, No=0.9)})
     vote = asyncio.run(YesNoJudge(engine=engine)(several("I say 4", "I say 5"))).votes[0]
     assert [part.probabilities for part in vote.parts] == [pytest.approx((0.6,)), pytest.approx((0.1,))]
 
 
 def test_where_one_of_several_cannot_be_read_the_vote_names_it_and_keeps_the_others() -> None:
-    engine = Replying({"I say 4": Completion("YES"), "I say 5": Completion("Perhaps"), "I say 6": Completion("NO")})
+    engine = replying({"I say 4": Completion("YES"), "I say 5": Completion("Perhaps"), "I say 6": Completion("NO")})
     verdict = asyncio.run(VerifierJudge(engine=engine)(several("I say 4", "I say 5", "I say 6")))
     vote = verdict.votes[0]
     assert (verdict.status, verdict.scores, vote.scores) == (MISSING, None, None)
@@ -314,7 +297,7 @@ def test_where_one_of_several_cannot_be_read_the_vote_names_it_and_keeps_the_oth
 
 
 def test_a_verifier_without_a_reference_says_what_to_do() -> None:
-    engine = Saying(Completion("YES"))
+    engine = ScriptedEngine(Completion("YES"))
     for response in ("It is 4.", "Solution"):
         asked = ONE.model_copy(update={"reference": None, "responses": (response,)})
         with pytest.raises(FathomError, match="no reference answer"):
@@ -530,7 +513,7 @@ def test_the_probability_that_went_elsewhere_is_told(masses: dict[str, float], p
 
 
 def test_what_went_elsewhere_is_in_the_rows_and_their_tally() -> None:
-    engine = Replying({"I say 4": one_token("Yes", Yes=0.6, No=0.2), "I say 5": one_token("No", No=0.6, Well=0.4)})
+    engine = replying({"I say 4": one_token("Yes", Yes=0.6, No=0.2), "I say 5": one_token("No", No=0.6, Well=0.4)})
     judge, asked = YesNoJudge(engine=engine), [several("I say 4", "I say 5"), several("I say 4")]
     made = [as_json(verdict_row(*judged)) for judged in judge.run(asked)]
     assert made[0]["votes"][0]["missing_mass"] == pytest.approx(0.3)  # the mean of 0.2 and 0.4
@@ -591,11 +574,11 @@ def test_without_probabilities_there_is_no_share() -> None:
 
 
 def test_both_orders_are_asked_of_pairs_and_an_always_yes_ties() -> None:
-    engine = Saying(one_token("Yes", Yes=0.9, No=0.1))
+    engine = ScriptedEngine(one_token("Yes", Yes=0.9, No=0.1))
     verdict = asyncio.run(Swapped(YesNoJudge(engine=engine, pairs=True))(PAIR))
     assert verdict.scores == pytest.approx((0.5, 0.5))
-    assert (verdict.winner, verdict.flip_rate, len(engine.asked)) == (None, 1.0, 2)
-    assert engine.asked[0].sampling.top_logprobs == 20
+    assert (verdict.winner, verdict.flip_rate, len(engine.requests)) == (None, 1.0, 2)
+    assert engine.requests[0].sampling.top_logprobs == 20
 
 
 def test_the_sampling_of_a_user_is_kept() -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 
 import pytest
 
+from fathom import ScriptedEngine
 from fathom.data.records import Comparison
-from fathom.engines import BaseEngine, Completion, Request
+from fathom.engines import Completion
 from fathom.judges.arena_hard import ArenaHardJudge
 from fathom.judges.wildbench import WildBenchJudge
 from fathom.rationale import Status
@@ -18,20 +18,9 @@ from fathom.voting.wrappers import Swapped
 PAIR = Comparison(id="1", prompt="Name a prime.", responses=("seven", "nine"))
 
 
-@dataclass
-class Dictated(BaseEngine):
-    """Completes with one text after the other."""
-
-    texts: list[str]
-    identity: str = "dictated"
-
-    async def complete(self, request: Request) -> Completion:
-        return Completion(self.texts.pop(0))
-
-
 def test_a_recorded_verdict_is_the_one_that_was_given_live() -> None:
     texts = ["[[A>>B]]", "I cannot say."]
-    live = asyncio.run(Swapped(ArenaHardJudge(engine=Dictated(list(texts))))(PAIR))
+    live = asyncio.run(Swapped(ArenaHardJudge(engine=ScriptedEngine([Completion(text) for text in texts])))(PAIR))
     told = [(order, Completion(text)) for order, text in zip([(0, 1), (1, 0)], texts, strict=True)]
     assert recorded(ArenaHardJudge(), PAIR, told) == live
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fathom import ScriptedEngine
 from fathom.data.records import Comparison, Label
-from fathom.engines import BaseEngine, Completion, Request
+from fathom.engines import Request
 from fathom.judges import Vote, find
 from fathom.judges.spct import SPCTJudge
 from fathom.ranking import rank
@@ -95,21 +95,16 @@ def test_every_response_is_shown_once_in_its_place(n: int, trained: bool) -> Non
     assert f"Response {n + 1}" not in text
 
 
-@dataclass
-class Knowing(BaseEngine):
-    """Scores answer i with (3 i + 2) % 10 + 1, wherever it is shown; remembers the orders."""
-
-    identity: str = "knowing"
-
-    async def complete(self, request: Request) -> Completion:
-        text = request.messages[0]["content"]
-        shown = sorted((text.index(f"answer {i}\n"), i) for i in range(10) if f"answer {i}\n" in text)
-        return Completion(written(*((3 * i + 2) % 10 + 1 for _, i in shown)))
+def deserved(request: Request) -> str:
+    """Scores answer i with (3 i + 2) % 10 + 1, wherever it is shown."""
+    text = request.messages[0]["content"]
+    shown = sorted((text.index(f"answer {i}\n"), i) for i in range(10) if f"answer {i}\n" in text)
+    return written(*((3 * i + 2) % 10 + 1 for _, i in shown))
 
 
 @given(st.integers(2, 9), st.integers(0, 5), st.integers(1, 5))
 def test_votes_in_shuffled_orders_sum_to_what_each_response_deserves(n: int, seed: int, times: int) -> None:
-    voter = Repeated(Shuffled(SPCTJudge(engine=Knowing()), seed), times)
+    voter = Repeated(Shuffled(SPCTJudge(engine=ScriptedEngine(deserved)), seed), times)
     verdict = asyncio.run(voter(comparison(n)))
     assert verdict.scores == tuple(times * ((3 * i + 2) % 10 + 1) for i in range(n))
     assert verdict.rule.aggregate == "sum"

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from fathom import ScriptedEngine
 from fathom.cli import app
 from fathom.data.reading import write_jsonl
 from fathom.data.records import Comparison
@@ -360,17 +361,14 @@ def test_accuracy_after_every_stage_is_counted_by_hand() -> None:
     """Four comparisons, two votes each: every vote says A, but one in prose that says nothing."""
     says_a = render(rationale(("accuracy", "x", "A"), verdict="A"))
 
-    class Fixed(BaseEngine):
-        identity = "fixed"
+    def answer(request: Request) -> str:
+        text = request.messages[0]["content"]
+        if SOLVE in text or CHOOSE in text:
+            return "1"
+        speechless = comparisons(1)[0].prompt_text in text and request.sample == 0
+        return "Hm." if speechless or "Hm." in text else says_a
 
-        async def complete(self, request: Request) -> Completion:
-            text = request.messages[0]["content"]
-            if SOLVE in text or CHOOSE in text:
-                return Completion("1")
-            speechless = comparisons(1)[0].prompt_text in text and request.sample == 0
-            return Completion("Hm." if speechless or "Hm." in text else says_a)
-
-    result = synthesised(Fixed(), samples=2, arms=("breadth", "depth"))
+    result = synthesised(ScriptedEngine(answer), samples=2, arms=("breadth", "depth"))
     wins = [c.label is not None and c.label.winner == 0 for c in comparisons(4)]
     overall = {row.stage: row for row in result.accuracies() if row.domain is None}
     assert (overall["sampled"].labelled, overall["sampled"].readable) == (8, 7)

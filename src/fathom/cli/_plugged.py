@@ -71,11 +71,15 @@ class PluggedVerb(TyperCommand):
 
 
 def with_checks(name: str, group: typer.Typer) -> typer.Typer:
-    """The group, with each of its commands wrapped as a verb."""
+    """The group, with each of its commands, and those of groups within it, wrapped as a verb."""
     for each in group.registered_commands:
         assert each.callback is not None
-        each.help = shown(each.callback.__doc__ or "")
+        each.name = each.name or each.callback.__name__.replace("_", "-")
+        each.help = shown(each.help or each.callback.__doc__ or "")
         each.callback = verb(f"{name} {each.name}", each.callback)
+    for inner in group.registered_groups:
+        if inner.typer_instance is not None:
+            with_checks(f"{name} {inner.name}", inner.typer_instance)
     return group
 
 
