@@ -202,6 +202,7 @@ def _prompt(request: Request, tokenizer: Any) -> str:
 
         messages = without_control(tokenizer, request.messages)
         text = tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, tokenize=False)
-        return f"{head}\n{text}\n"
+        return f"{head}\n{text}{request.prefix}\n"
     turns = [f"--- {message['role']}\n{message['content']}" for message in request.messages]
-    return "\n".join([head, *turns, ""])
+    begun = [f"--- assistant, to be continued\n{request.prefix}"] if request.prefix else []
+    return "\n".join([head, *turns, *begun, ""])
