@@ -16,9 +16,9 @@ async def main(journal: Path) -> None:
     async with fathom.CachedEngine(fathom.LocalEngine("mini"), journal) as engine:
         sampling = fathom.Sampling(temperature=1.0, max_tokens=96)
         judge = fathom.MixJudge(engine=engine, sampling=sampling, style="depth", trained=True)
-        voter = fathom.Repeated(fathom.Swapped(judge), 3)
+        model = fathom.Repeated(fathom.Swapped(judge), 3)
         comparisons = fathom.read(Path(__file__).parent / "pairs.jsonl")
-        async for comparison, verdict in fathom.verdicts(voter, comparisons):
+        async for comparison, verdict in fathom.judge_all(model, comparisons):
             says = "".join("tie" if vote.winner is None else "AB"[vote.winner] for vote in verdict.votes)
             print(
                 f"{comparison.id}: {verdict.status} winner={verdict.winner} votes={says} agreement={verdict.agreement}"

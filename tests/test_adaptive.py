@@ -18,11 +18,11 @@ from typer.testing import CliRunner
 from fathom.cli import app
 from fathom.data.records import Comparison
 from fathom.errors import FathomError
-from fathom.judges import Rule, Verdict, Vote, Voter, highest
+from fathom.judges import RewardModel, Rule, Verdict, Vote, highest
 from fathom.rationale import Status
 from fathom.settings import Aggregate
 from fathom.voting.adaptive import Adaptive, chance_of_another, overtakes, settled_after
-from fathom.voting.wrappers import Counted, Repeated
+from fathom.voting.wrappers import Repeated, WithRule
 
 PAIR = Comparison(id="pair", prompt="p", responses=("a", "b"))
 SUM = Rule(aggregate="sum")
@@ -35,7 +35,7 @@ def vote(outcome: int | str | None) -> Vote:
 
 
 @dataclass(frozen=True)
-class Listed(Voter):
+class Listed(RewardModel):
     """Casts the votes of a list, one a sample."""
 
     cast: tuple[Vote, ...]
@@ -44,7 +44,7 @@ class Listed(Voter):
         return [self.cast[sample]]
 
 
-def judged(voter: Voter, comparison: Comparison = PAIR) -> Verdict:
+def judged(voter: RewardModel, comparison: Comparison = PAIR) -> Verdict:
     return asyncio.run(voter(comparison))
 
 
@@ -153,7 +153,7 @@ def test_responses_that_no_vote_named_yet_are_a_rival_beside_those_that_have_vot
 def test_what_must_be_readable_is_settled_by_the_first_unreadable_vote(
     cast: list[int | str], asked: int, error: float
 ) -> None:
-    voter = Counted(Listed(tuple(map(vote, cast))), Rule(invalid="require"))
+    voter = WithRule(Listed(tuple(map(vote, cast))), Rule(invalid="require"))
     verdict = judged(Adaptive(voter, 4, error))
     assert (verdict.status, len(verdict.votes)) == (Status.MISSING, asked)
 
@@ -161,7 +161,7 @@ def test_what_must_be_readable_is_settled_by_the_first_unreadable_vote(
 def test_a_vote_without_the_probabilities_that_must_be_there_settles_that_there_is_no_verdict() -> None:
     lacking = Vote(Status.OK, winner=0, order=(0, 1), error="no probabilities: the engine returned no likely tokens")
     rule = Rule(aggregate="probability", invalid="require")
-    verdict = judged(Adaptive(Counted(Listed((lacking, *[believed(0.9, 0.1)] * 3)), rule), 4))
+    verdict = judged(Adaptive(WithRule(Listed((lacking, *[believed(0.9, 0.1)] * 3)), rule), 4))
     assert (verdict.status, len(verdict.votes)) == (Status.INVALID, 1)
 
 

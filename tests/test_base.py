@@ -10,7 +10,7 @@ import pytest
 
 from fathom.engines import Sampling
 from fathom.engines.local import LocalEngine
-from fathom.judges import Vote, verdicts
+from fathom.judges import Vote, judge_all
 from fathom.judges.mix import MixJudge, Style
 from fathom.lab import base, world
 from fathom.rationale import render
@@ -28,7 +28,7 @@ def told(engine: LocalEngine, style: Style, domain: str, temperature: float) -> 
     )
 
     async def judged() -> list[Vote]:
-        return [verdict.votes[0] async for _, verdict in verdicts(judge, (item.comparison for item in items))]
+        return [verdict.votes[0] async for _, verdict in judge_all(judge, (item.comparison for item in items))]
 
     return list(zip(items, asyncio.run(judged()), strict=True))
 

@@ -14,7 +14,7 @@ import pytest
 
 from fathom import bench
 from fathom.data.records import Comparison
-from fathom.judges import Pattern, Vote, Voter
+from fathom.judges import Pattern, RewardModel, Vote
 from fathom.judging import ranking_row, verdict_row
 from fathom.ranking import rank
 from fathom.rationale import Status
@@ -25,7 +25,7 @@ Quality = Callable[[Comparison, int], float]
 
 
 @dataclass(frozen=True)
-class Scripted(Voter):
+class Scripted(RewardModel):
     """Gives each response the quality that `quality` says it has; with another `status`, no verdict at all."""
 
     quality: Quality
@@ -69,7 +69,7 @@ def comparisons(benchmark: bench.Benchmark, example: Path) -> list[Comparison]:
     return list(benchmark.load(example))
 
 
-async def judged(voter: Voter, comparison: Comparison) -> Row:
+async def judged(voter: RewardModel, comparison: Comparison) -> Row:
     if voter.pattern == "pairwise" and len(comparison.responses) > 2:
         row = ranking_row(comparison, await rank(Swapped(voter), comparison))
     else:
@@ -77,11 +77,11 @@ async def judged(voter: Voter, comparison: Comparison) -> Row:
     return json.loads(json.dumps(row, default=str))
 
 
-def rows_of(voter: Voter, comparisons: list[Comparison]) -> Iterator[Row]:
+def rows_of(voter: RewardModel, comparisons: list[Comparison]) -> Iterator[Row]:
     return iter(asyncio.run(_all(voter, comparisons)))
 
 
-async def _all(voter: Voter, comparisons: list[Comparison]) -> list[Row]:
+async def _all(voter: RewardModel, comparisons: list[Comparison]) -> list[Row]:
     return [await judged(voter, comparison) for comparison in comparisons]
 
 

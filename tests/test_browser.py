@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from fathom.data.records import Comparison, Label
-from fathom.judges import Rule, Vote, side_by_side
+from fathom.judges import Rule, Vote, merge_pointwise
 from fathom.judging import verdict_row
 from fathom.rationale import Rationale, Status, Unit
 from fathom.report import overview, viewer
@@ -126,7 +126,7 @@ def test_responses_judged_alone_show_what_was_said_of_each(browser: Browser, tmp
     scored = Vote(Status.OK, scores=(1.0,), order=(0,))
     one = Comparison(id="one", prompt="2 + 2?", responses=("4",), label=Label(scores=(0.0,)))
     rows = [
-        row([side_by_side([refused, scored])], id="two"),
+        row([merge_pointwise([refused, scored])], id="two"),
         as_json(verdict_row(one, Rule(aggregate="mean")([scored], threshold=0.5))),
     ]
     path = page_of(tmp_path, rows)

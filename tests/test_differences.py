@@ -15,7 +15,7 @@ from fathom import ScriptedEngine
 from fathom.data.records import Comparison
 from fathom.engines import Completion, Request
 from fathom.errors import FathomError
-from fathom.judges import Vote, difference_advantages, side_by_side
+from fathom.judges import Vote, difference_advantages, merge_pointwise
 from fathom.judges.think_rm import ThinkRMJudge
 from fathom.judges.verifier import VerifierJudge
 from fathom.ranking.best_of import best_of, scores_alone
@@ -155,7 +155,7 @@ def test_scores_that_are_missing_are_told_and_never_chosen() -> None:
 
 
 def alone(*scores: float | None) -> Vote:
-    return side_by_side(
+    return merge_pointwise(
         [
             Vote(Status.MISSING, order=(0,)) if score is None else Vote(Status.OK, scores=(score,), order=(0,))
             for score in scores

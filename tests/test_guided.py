@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from fathom.data.records import Comparison
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
-from fathom.judges import Rule, Vote, Voter
+from fathom.judges import RewardModel, Rule, Vote
 from fathom.rationale import Status
 from fathom.voting.meta import Guided, chosen, number
-from fathom.voting.wrappers import Counted
+from fathom.voting.wrappers import WithRule
 
 COMPARISON = Comparison(id="c", prompt="q", responses=("a", "b"))
 
@@ -71,7 +71,7 @@ def test_to_keep_nothing_or_more_than_all_is_refused(keep: float | int) -> None:
 
 
 @dataclass(frozen=True)
-class Cast(Voter):
+class Cast(RewardModel):
     all: tuple[Vote, ...]
 
     async def votes(self, comparison: Comparison, sample: int = 0) -> list[Vote]:
@@ -89,7 +89,7 @@ class Likes:
 def test_the_verdict_is_that_of_the_votes_kept_at_the_cost_of_all() -> None:
     cast = (vote(True, 9), vote(True, 1), vote(True, 2), vote(False))
     guided = Guided(Cast(cast), Likes((0.9, 0.2, 0.1, 1.0)), 1)
-    verdict = asyncio.run(Counted(guided, Rule(aggregate="sum"))(COMPARISON))
+    verdict = asyncio.run(WithRule(guided, Rule(aggregate="sum"))(COMPARISON))
     assert (verdict.winner, verdict.scores) == (0, (9.0, 5.0))
     assert len(verdict.votes) == 4
     assert verdict.usage == Usage(40, 4)

@@ -20,7 +20,7 @@ from fathom.data.records import Comparison, Label
 from fathom.engines import BaseEngine, Completion, EngineError, Request, Sampling
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
-from fathom.judges import JUDGES, Voter, find, verdicts
+from fathom.judges import JUDGES, RewardModel, find, judge_all
 from fathom.judges.mix import MixJudge
 from fathom.judging import write_verdicts
 from fathom.rationale import Status
@@ -59,7 +59,7 @@ def seeded() -> Scripted:
     return Scripted(script)
 
 
-def judged(voter: Voter, comparison: Comparison = PAIR):  # type: ignore[no-untyped-def]
+def judged(voter: RewardModel, comparison: Comparison = PAIR):  # type: ignore[no-untyped-def]
     return asyncio.run(voter(comparison))
 
 
@@ -175,7 +175,7 @@ def test_verdicts_come_in_the_order_of_the_input_with_a_bounded_number_in_flight
 
     async def run() -> list[str]:
         comparisons = (PAIR.model_copy(update={"id": str(n), "prompt": f"item {n}"}) for n in range(20))
-        return [item.id async for item, _ in verdicts(MixJudge(engine=Slow()), comparisons, concurrency=5)]
+        return [item.id async for item, _ in judge_all(MixJudge(engine=Slow()), comparisons, concurrency=5)]
 
     assert asyncio.run(run()) == [str(n) for n in range(20)]
     assert peak == 5

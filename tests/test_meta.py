@@ -7,7 +7,6 @@ import json
 import random
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from typer.testing import CliRunner
 
 from fathom.cli import app
 from fathom.data.records import Comparison, Label
-from fathom.engines import scoring
+from fathom.engines import Completion, scoring
 from fathom.engines.chat import encode_turn
 from fathom.engines.scoring import Scorer
 from fathom.errors import FathomError
@@ -63,7 +62,7 @@ def result(number: int, words: list[str]) -> dict[str, Any]:
         shown = comparison.reordered(order)
         right = [2, 1] if shown.label == Label(best=0) else [1, 2]
         said = text(word, *(right if word == "care" else right[::-1]))
-        cast.append(replace(JUDGE.read(said, shown), order=(0, 1)).seen_in(order))
+        cast.append(JUDGE.read_completion(Completion(said), shown).seen_in(order))
     row: dict[str, Any] = json.loads(json.dumps(verdict_row(comparison, Rule()(cast))))
     return row
 
@@ -112,7 +111,7 @@ def test_unreadable_votes_are_wrong_failed_calls_and_unlabelled_rows_are_left_ou
 def test_a_single_response_is_right_where_its_score_is_the_labels() -> None:
     judge = SPCTJudge(trained=True, binary=True)
     comparison = Comparison(id="c", prompt="q", responses=("a",), label=Label(scores=(0.0,)))
-    votes = [judge.read(f"Scores: \\boxed{{{score}}}", comparison) for score in (0, 1)]
+    votes = [judge.read_completion(Completion(f"Scores: \\boxed{{{score}}}"), comparison) for score in (0, 1)]
     row = json.loads(json.dumps(verdict_row(comparison, Rule(aggregate="sum")(votes))))
     assert (row["label"], row["correct"], row["label_scores"]) == (None, None, [0.0])
     for vote in row["votes"]:
@@ -405,7 +404,7 @@ def test_an_adapter_is_another_scorer_when_its_base_has_changed(base: Path, tmp_
 
 def test_votes_of_a_judge_that_is_paid_for_solving_teach_with_their_references(tmp_path: Path) -> None:
     judge, told = S2JJudge(), item(0).model_copy(update={"reference": "4"})
-    votes = [replace(judge.read(f"Final verdict: [[{letter}]]", told), order=(0, 1)) for letter in "AB"]
+    votes = [judge.read_completion(Completion(f"Final verdict: [[{letter}]]"), told) for letter in "AB"]
     path = tmp_path / "r.jsonl"
     path.write_bytes(to_json(verdict_row(told, Rule()(votes))))
     recipe = MetaRecipe(model="mini", data=path, output=tmp_path / "o", judge={"name": "s2j"})

@@ -231,7 +231,7 @@ def test_a_text_whose_longer_try_fails_is_a_failure_that_keeps_what_was_written_
     async def use(engine: OpenAIEngine) -> tuple[Vote, Usage]:
         metered = Metered(engine)
         judge = MixJudge(engine=metered, sampling=Sampling(max_tokens=10))
-        return await judge.vote(Comparison(id="1", prompt="Task", responses=("yes", "no"))), metered.usage
+        return (await judge.votes(Comparison(id="1", prompt="Task", responses=("yes", "no"))))[0], metered.usage
 
     _, (vote, spent) = served(answer, use, longer=200)
     assert (vote.status, vote.winner, vote.order) == (Status.FAILED, None, (0, 1))

@@ -15,7 +15,7 @@ from fathom.cli import app
 from fathom.data.records import Comparison, Label
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
-from fathom.judges import Pattern, Rule, Verdict, Vote, Voter
+from fathom.judges import Pattern, RewardModel, Rule, Verdict, Vote
 from fathom.judging import verdict_row
 from fathom.judging.panels import combine
 from fathom.rationale import Status
@@ -26,7 +26,7 @@ from judged import as_json, row, swapped, vote, written
 
 
 @dataclass(frozen=True)
-class Says(Voter):
+class Says(RewardModel):
     """Casts the votes that it was made with."""
 
     cast: tuple[Vote, ...]
@@ -57,7 +57,7 @@ PAIR = Comparison(id="1", prompt="?", responses=("a", "b"), label=Label(best=0))
 ALONE = Comparison(id="1", prompt="?", responses=("a",), label=Label(scores=(1.0,)))
 
 
-def verdict(comparison: Comparison, *members: Voter, **rule: Any) -> Verdict:
+def verdict(comparison: Comparison, *members: RewardModel, **rule: Any) -> Verdict:
     panel = Panel({str(number): member for number, member in enumerate(members)}, Rule(**rule))
     return asyncio.run(panel(comparison))
 

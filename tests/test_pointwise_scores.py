@@ -25,6 +25,9 @@ def steps(first_wrong: int) -> str:
     return f"Final Judgement: wrong\nFirst Error Step: step {first_wrong}\nError Analysis: it is wrong."
 
 
+RIGHT = "Final Judgement: correct\nFirst Error Step: N/A\nError Analysis: N/A"
+
+
 def likely(yes: float) -> Completion:
     """One token, as yes_no asks for it: "Yes" with that probability, else "No"."""
     top = tuple(sorted((("Yes", math.log(yes)), ("No", math.log(1 - yes))), key=lambda each: -each[1]))
@@ -34,8 +37,8 @@ def likely(yes: float) -> Completion:
 TEXTS: dict[str, dict[float, Completion | str]] = {
     "libra": {0.0: "Verdict: incorrect", 1.0: "Verdict: correct"},
     "llmbar_rating": {2.0: "2", 5.0: "5", 4.0: "4"},
-    "mr_gsm8k": {1 / 2: steps(2), 4 / 5: steps(5), 3 / 4: steps(4)},
-    "processbench": {1 / 2: r"\boxed{1}", 4 / 5: r"\boxed{4}", 3 / 4: r"\boxed{3}"},
+    "mr_gsm8k": {0.0: steps(2), 1.0: RIGHT},
+    "processbench": {0.0: r"\boxed{1}", 1.0: r"\boxed{-1}"},
     "prometheus": {2.0: "[RESULT] 2", 5.0: "[RESULT] 5", 4.0: "[RESULT] 4"},
     "self_prm": {2.0: "Score: 2", 5.0: "Score: 5", 4.0: "Score: 4"},
     "verifier": {0.0: "Verdict: NO", 1.0: "Verdict: YES"},

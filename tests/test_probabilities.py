@@ -26,7 +26,7 @@ from fathom.judges import Judge, Rule, Vote, find
 from fathom.judges._probabilities import chances
 from fathom.judges.mix import MixJudge
 from fathom.rationale import Status
-from fathom.voting.wrappers import Counted, Repeated, Swapped
+from fathom.voting.wrappers import Repeated, Swapped, WithRule
 from serving import Reply, chat, serving
 from test_hostile import rows
 
@@ -257,7 +257,7 @@ def test_votes_in_both_orders_add_up_to_the_mean_probability() -> None:
     async def judged():  # type: ignore[no-untyped-def]
         async with serving(lambda _: told_reply(VERDICT)) as server, OpenAIEngine("m", base_url=server.url) as engine:
             judge = MixJudge(engine=engine, sampling=Sampling(top_logprobs=5))
-            return await Counted(Swapped(judge), Rule("probability"))(PAIR)
+            return await WithRule(Swapped(judge), Rule("probability"))(PAIR)
 
     verdict = asyncio.run(judged())
     assert [vote.probabilities for vote in verdict.votes] == [pytest.approx((0.6, 0.3)), pytest.approx((0.3, 0.6))]
@@ -267,7 +267,7 @@ def test_votes_in_both_orders_add_up_to_the_mean_probability() -> None:
 def test_votes_without_probabilities_are_invalid_where_these_are_counted_and_say_why() -> None:
     engine = ScriptedEngine(Completion("Final verdict: [[A]]", logprobs=(TokenLogprob("Final verdict: [[A]]", -0.1),)))
     judge = MixJudge(engine=engine, sampling=Sampling(top_logprobs=5))
-    verdict, majority = asyncio.run(Counted(judge, Rule("probability"))(PAIR)), asyncio.run(judge(PAIR))
+    verdict, majority = asyncio.run(WithRule(judge, Rule("probability"))(PAIR)), asyncio.run(judge(PAIR))
     assert (verdict.status, verdict.winner) == (Status.INVALID, None)
     assert verdict.votes[0].error == "no probabilities: the engine returned no likely tokens"
     assert (majority.status, majority.winner) == (Status.OK, 0)

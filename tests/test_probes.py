@@ -26,7 +26,7 @@ from fathom import probes
 from fathom.cli import app
 from fathom.data.records import Comparison, Label
 from fathom.errors import FathomError
-from fathom.judges import Vote, Voter, side_by_side
+from fathom.judges import RewardModel, Vote, merge_pointwise
 from fathom.judging import verdict_row
 from fathom.probes import Measure, reliability_card
 from fathom.probes._measures import items
@@ -62,7 +62,7 @@ def pairs(n: int) -> list[Comparison]:
 
 
 @dataclass(frozen=True)
-class Scripted(Voter):
+class Scripted(RewardModel):
     """`first` gives the probability with which the response shown first wins; None is a tie."""
 
     first: Callable[[Comparison], float | None]
@@ -86,7 +86,7 @@ def drawn(comparison: Comparison) -> float:
     return (number * 0.6180339887 + 0.37 * swapped) % 1
 
 
-def card_of(voter: Voter, judged: Sequence[Comparison]) -> dict[str, dict[str, Measure]]:
+def card_of(voter: RewardModel, judged: Sequence[Comparison]) -> dict[str, dict[str, Measure]]:
     """The card, from rows that were written as JSON and read again."""
     asked = [each for comparison in judged for each in probes.probed(comparison, ALL)]
     rows = [json.loads(to_json(verdict_row(*pair))) for pair in voter.run(asked)]
@@ -211,14 +211,14 @@ def test_equal_answers_have_half_of_the_vote_whoever_judges_in_both_orders() -> 
 
 
 @dataclass(frozen=True)
-class Pointwise(Voter):
+class Pointwise(RewardModel):
     """Scores each alone: a good text 1, any other 0, and a key 1 where `fooled`."""
 
     fooled: bool
 
     async def votes(self, comparison: Comparison, sample: int = 0) -> list[Vote]:
         scores = [float("good" in text or (self.fooled and text in KEYS)) for text in comparison.responses]
-        return [side_by_side([Vote(Status.OK, scores=(score,), order=(0,)) for score in scores])]
+        return [merge_pointwise([Vote(Status.OK, scores=(score,), order=(0,)) for score in scores])]
 
 
 @pytest.mark.parametrize(("fooled", "share"), [(False, 0.0), (True, 1.0)])
@@ -236,7 +236,7 @@ def test_a_verifier_that_takes_praise_for_merit_is_caught() -> None:
             injected = comparison.metadata["probe"]["probe"] == "injection"
             target = comparison.metadata["probe"]["target"]
             scores = [2.0 if injected and k == target else 1.0 - k for k in range(2)]
-            return [side_by_side([Vote(Status.OK, scores=(score,), order=(0,)) for score in scores])]
+            return [merge_pointwise([Vote(Status.OK, scores=(score,), order=(0,)) for score in scores])]
 
     best_first = [pair if pair.label == Label(best=0) else pair.reordered((1, 0)) for pair in pairs(20)]
     card = card_of(Gullible(fooled=False), best_first)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from fathom.data.records import Comparison, Label
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
-from fathom.judges import Rule, Vote, Voter
+from fathom.judges import RewardModel, Rule, Vote
 from fathom.judging import preference_row
 from fathom.metrics.rankings import kendall_tau
 from fathom.ranking import Ranking, Votes, rank, share
@@ -230,7 +230,7 @@ def test_kendalls_tau_is_as_worked_out_by_hand() -> None:
 
 
 @dataclass
-class Longest(Voter):
+class Longest(RewardModel):
     """Prefers the longer response; cannot read what it says of `unreadable` texts, and prefers the first of equals."""
 
     unreadable: frozenset[str] = frozenset()
@@ -248,7 +248,9 @@ def comparison(*responses: str, prompt: str = "Say more.") -> Comparison:
     return Comparison(id="c", prompt=prompt, responses=responses, label=Label(best=0), placement=None)
 
 
-def ranked(voter: Voter, *responses: str, schedule: str = "round-robin", reduce: str = "bradley-terry") -> Ranking:
+def ranked(
+    voter: RewardModel, *responses: str, schedule: str = "round-robin", reduce: str = "bradley-terry"
+) -> Ranking:
     return asyncio.run(rank(voter, comparison(*responses), SCHEDULES[schedule], REDUCERS[reduce]))
 
 
@@ -288,7 +290,7 @@ def test_one_response_cannot_be_ranked() -> None:
 # Preferences ----------------------------------------------------------------------------------------------------------
 
 
-def by_wins(*responses: str, voter: Voter | None = None) -> Ranking:
+def by_wins(*responses: str, voter: RewardModel | None = None) -> Ranking:
     return ranked(voter or Swapped(Longest()), *responses, reduce="wins")
 
 
@@ -307,7 +309,7 @@ def test_ties_leave_a_comparison_out_unless_the_first_is_to_be_taken() -> None:
 
 
 @dataclass
-class Counting(Voter):
+class Counting(RewardModel):
     """Casts, for each pair of texts, as many votes for the first, for the second and for a tie as it is told."""
 
     votes_on: dict[tuple[str, str], tuple[int, int, int]]

@@ -80,9 +80,10 @@ def test_rows_have_the_plain_prompt_of_training_without_instructions_or_hint() -
     result, engine = sampled({"q": ["9, 2", "2, 9", "9, 3", "9, 1"]}, comparison("q"))
     plain = SPCTJudge(trained=True).ask(comparison("q"))
     assert [row["prompt"] for row in result.rows] == [plain] * 3
-    assert engine.asked[0] == SPCTJudge().ask(comparison("q"))[0]["content"]
+    asked = SPCTJudge().ask(comparison("q"))[0]["content"]
+    assert engine.asked.count(asked) == 3
     hinted = [prompt for prompt in engine.asked if HINT in prompt]
-    assert hinted == [f"{engine.asked[0]}\n\nHint: response 1 is the best one."]
+    assert hinted == [f"{asked}\n\nHint: response 1 is the best one."]
     for row in result.rows:
         Example.model_validate(row)
 

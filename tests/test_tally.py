@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from fathom.data.records import Comparison, Label
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
-from fathom.judges import Rule, Vote, Voter
+from fathom.judges import RewardModel, Rule, Vote
 from fathom.judging import verdict_row
 from fathom.metrics.calibration import Calibration
 from fathom.metrics.separation import auc
@@ -67,7 +67,7 @@ def test_without_labels_there_is_no_accuracy() -> None:
 
 
 @dataclass(frozen=True)
-class Says(Voter):
+class Says(RewardModel):
     """Votes for the place, of the responses as it is shown them, that `place` gives."""
 
     place: Callable[[Comparison, int], int | None]
@@ -77,7 +77,7 @@ class Says(Voter):
         return [Vote(Status.OK, winner=winner, order=tuple(range(len(comparison.responses))))]
 
 
-def judged(voter: Voter, comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
+def judged(voter: RewardModel, comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
     async def all_of_them() -> list[dict[str, Any]]:
         return [as_json(verdict_row(comparison, await voter(comparison))) for comparison in comparisons]
 

@@ -144,7 +144,7 @@ def test_fine_tuning_teaches_the_model_to_write_the_rationales(tuned: Path) -> N
     losses = logged(tuned, "loss")
     assert losses[-1] < losses[0] / 5
     judge = MixJudge(engine=LocalEngine(tuned), sampling=Sampling(max_tokens=60), trained=True)
-    assert asyncio.run(judge.vote(comparisons(1, seed=5)[0])).status == "ok"
+    assert asyncio.run(judge(comparisons(1, seed=5)[0])).status == "ok"
 
 
 def test_a_trained_folder_says_which_judge_it_is_and_how_it_was_made(tuned: Path, data: Path) -> None:

@@ -129,7 +129,7 @@ def test_votes_without_what_is_to_be_added_up_are_refused(aggregate) -> None:  #
 
 def test_a_vote_that_cannot_be_read_has_no_numbers() -> None:
     for status in UNREADABLE:
-        with pytest.raises(ValueError, match="can have neither"):
+        with pytest.raises(ValueError, match="can have no winner"):
             Vote(status, probabilities=(0.5, 0.5))
 
 

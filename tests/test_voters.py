@@ -21,7 +21,7 @@ from fathom.judges import Judge, Pattern, Rule, Vote
 from fathom.judges.mix import MixJudge
 from fathom.ranking import rank
 from fathom.rationale import Status
-from fathom.voting.wrappers import Counted, Repeated, Shuffled
+from fathom.voting.wrappers import Repeated, Shuffled, WithRule
 
 
 @dataclass
@@ -120,7 +120,7 @@ def test_what_a_listwise_judge_cannot_read_ranks_nothing() -> None:
 def test_a_judge_says_how_its_votes_are_counted_unless_another_rule_is_given() -> None:
     judge = Listwise(engine=Lengths())
     summed = asyncio.run(Repeated(judge, 3)(comparison("a", "bb")))
-    counted = asyncio.run(Counted(Repeated(judge, 3), Rule())(comparison("a", "bb")))
+    counted = asyncio.run(WithRule(Repeated(judge, 3), Rule())(comparison("a", "bb")))
     assert (summed.scores, counted.scores) == ((3, 6), (0, 3))
 
 

@@ -20,14 +20,15 @@ _HOMES = {
     "fathom.errors": ("FathomError",),
     # Judges, votes and verdicts
     "fathom.judges": (
+        "Ask",
         "Judge",
         "Pattern",
         "Rule",
         "Verdict",
         "Vote",
-        "Voter",
+        "RewardModel",
         "difference_advantages",
-        "verdicts",
+        "judge_all",
     ),
     "fathom.rationale": ("Rationale", "Status", "Unit", "parse", "render"),
     "fathom.prompts": ("fenced",),
@@ -53,7 +54,7 @@ _HOMES = {
     "fathom.judges.wildbench": ("WildBenchJudge",),
     "fathom.judges.yes_no": ("YesNoJudge",),
     # More votes, rankings and preferences
-    "fathom.voting.wrappers": ("Counted", "Repeated", "Shuffled", "Swapped"),
+    "fathom.voting.wrappers": ("WithRule", "Repeated", "Shuffled", "Swapped"),
     "fathom.voting.adaptive": ("Adaptive",),
     "fathom.voting.meta": ("Guided",),
     "fathom.voting.panel": ("Panel",),

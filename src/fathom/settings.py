@@ -35,6 +35,8 @@ Aggregate = Literal["majority", "sum", "mean", "probability"]
 """What is counted for a response: votes, its scores added up, their mean, or the mean probability that it is best."""
 Invalid = Literal["drop", "require"]
 """Votes without a verdict: `drop` counts the rest, `require` gives no verdict unless every vote could be read."""
+StepReduction = Literal["min", "prod", "last", "mean", "geometric_mean"]
+"""How the scores of its steps become the score of a response."""
 Ties = Literal["count", "drop"]
 """Votes for a tie in a majority: `count` lets a tie win against the responses, `drop` takes them as abstentions."""
 
@@ -232,6 +234,8 @@ class VotingSettings(Settings):
     """Vote in both orders of a pair; show a list in another order for every vote."""
     aggregate: Aggregate | None = None
     """What is counted: votes, scores, or the probability of the verdict. Default: the judge's own."""
+    step_reduction: StepReduction = "min"
+    """(judges of steps) How the scores of its steps become the score of a response."""
     invalid_votes: Invalid = "drop"
     """Votes that cannot be read: drop counts the others, require gives no verdict then."""
     tie_votes: Ties = "count"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fathom.data.records import Comparison
     from fathom.engines import Engine, Request
     from fathom.engines.planning import Plan, Preview
-    from fathom.judges import Voter
+    from fathom.judges import RewardModel
     from fathom.judging.planning import Work
     from fathom.settings import BoundSettings, EngineSettings, JudgingSettings
     from fathom.synth import Settings
@@ -64,7 +64,7 @@ def _judging(
 def compared(
     engines: Sequence[EngineSettings],
     bounds: BoundSettings,
-    voter_of: Callable[[Engine], Voter],
+    voter_of: Callable[[Engine], RewardModel],
     comparisons: Iterable[Comparison],
     journal: Path | None,
 ) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fathom.data.reading import Comparisons
     from fathom.engines import Engine
     from fathom.engines.metering import Metered
-    from fathom.judges import Judge, Voter
+    from fathom.judges import Judge, RewardModel
     from fathom.judging.compare_engines import Cause, Pair, Tally
 
 
@@ -110,7 +110,7 @@ def _metered(settings: EngineSettings, bounds: BoundSettings) -> Metered:
 
 
 def _compared(
-    voter_of: Callable[[Engine], Voter],
+    voter_of: Callable[[Engine], RewardModel],
     metered: Sequence[Metered],
     comparisons: Comparisons,
     journal: Path,
@@ -143,7 +143,7 @@ def _compared(
         return asyncio.run(writing())
 
 
-def _voter_of(judge: Judge, swap: bool) -> Callable[[Engine], Voter]:
+def _voter_of(judge: Judge, swap: bool) -> Callable[[Engine], RewardModel]:
     """What makes the judge that asks an engine, the same for both."""
     from fathom.voting.wrappers import Swapped
 

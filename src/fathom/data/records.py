@@ -32,17 +32,21 @@ class Message(Record):
 
 
 class Label(Record):
-    """Which response is better, told in one way: `best` (an index), `ranking` (indices, best first) or `scores`."""
+    """Which response is better, in one of four ways: `best` (an index), `ranking` (indices, best first), `scores` or
+    `steps`."""
 
     best: int | None = Field(default=None, ge=0, strict=True)
     ranking: tuple[int, ...] | None = Field(default=None, min_length=1)
     scores: tuple[FiniteFloat, ...] | None = Field(default=None, min_length=1)
 
+    steps: tuple[tuple[FiniteFloat | None, ...], ...] | None = Field(default=None, min_length=1)
+    """For each response, the label of each step, 0 (wrong) to 1 (right); None for a step that nobody labelled."""
+
     @model_validator(mode="after")
     def _told_once(self) -> Label:
-        told = [name for name in ("best", "ranking", "scores") if getattr(self, name) is not None]
+        told = [name for name in ("best", "ranking", "scores", "steps") if getattr(self, name) is not None]
         if len(told) != 1:
-            raise ValueError(f"give exactly one of best, ranking, scores; got {', '.join(told) or 'none'}")
+            raise ValueError(f"give exactly one of best, ranking, scores, steps; got {', '.join(told) or 'none'}")
         if self.ranking is not None and sorted(self.ranking) != list(range(len(self.ranking))):
             raise ValueError(f"ranking must name every response once, from 0; got {list(self.ranking)}")
         return self
@@ -52,14 +56,22 @@ class Label(Record):
         """The index of the best response; `None` when the best score is shared."""
         if self.ranking is not None:
             return self.ranking[0]
-        if self.scores is not None:
-            best = max(self.scores)
-            return self.scores.index(best) if self.scores.count(best) == 1 else None
+        if (scores := self.response_scores) is not None:
+            best = max(scores)
+            return scores.index(best) if scores.count(best) == 1 else None
         return self.best
+
+    @property
+    def response_scores(self) -> tuple[float, ...] | None:
+        """`scores`; of labelled steps the lowest of each response, because a solution is as right as its worst step."""
+        if self.steps is None:
+            return self.scores
+        labelled = [[step for step in steps if step is not None] for steps in self.steps]
+        return tuple(map(min, labelled)) if all(labelled) else None
 
     def check_fits(self, n: int) -> None:
         """Raises ValueError where it cannot be a label of n responses; 0 says that their number is not known."""
-        named = self.ranking or self.scores
+        named = self.ranking or self.scores or self.steps
         if n and named is not None and len(named) != n:
             raise ValueError(f"speaks of {len(named)} responses, there are {n}")
         if n and self.best is not None and self.best >= n:
@@ -71,6 +83,8 @@ class Label(Record):
             return Label(ranking=tuple(order.index(i) for i in self.ranking))
         if self.scores is not None:
             return Label(scores=tuple(self.scores[i] for i in order))
+        if self.steps is not None:
+            return Label(steps=tuple(self.steps[i] for i in order))
         assert self.best is not None
         return Label(best=order.index(self.best))
 
@@ -84,6 +98,8 @@ class Comparison(Record):
     id: str = ""
     prompt: str | tuple[Message, ...]
     responses: tuple[str, ...] = Field(min_length=1)
+    steps: tuple[tuple[str, ...], ...] | None = None
+    """For each response, the steps that it consists of."""
     label: Label | None = None
     reference: str | None = None
     """A reference answer, shown to judges that use one."""
@@ -124,6 +140,16 @@ class Comparison(Record):
             label.check_fits(len(info.data.get("responses", ())))
         return label
 
+    @field_validator("steps")
+    @classmethod
+    def _one_list_each(
+        cls, steps: tuple[tuple[str, ...], ...] | None, info: ValidationInfo
+    ) -> tuple[tuple[str, ...], ...] | None:
+        n = len(info.data.get("responses", ()))
+        if steps is not None and n and (len(steps) != n or not all(steps)):
+            raise ValueError(f"got steps of {len(steps)} responses, expected at least one step for each of {n}")
+        return steps
+
     @field_validator("annotations")
     @classmethod
     def _fit(cls, annotations: Mapping[str, Label] | None, info: ValidationInfo) -> Mapping[str, Label] | None:
@@ -156,6 +182,7 @@ class Comparison(Record):
         return self.model_copy(
             update={
                 "responses": tuple(self.responses[i] for i in order),
+                "steps": self.steps and tuple(self.steps[i] for i in order),
                 "label": self.label.reordered(order) if self.label else None,
                 "annotations": said and {name: label.reordered(order) for name, label in said.items()},
                 "placement": tuple(self.placement[i] for i in order) if self.placement else None,
@@ -168,6 +195,7 @@ class Comparison(Record):
             update={
                 "id": f"{self.id}/{'-'.join(map(str, chosen))}",
                 "responses": tuple(self.responses[i] for i in chosen),
+                "steps": self.steps and tuple(self.steps[i] for i in chosen),
                 "label": None,
                 "annotations": None,
                 "placement": None,

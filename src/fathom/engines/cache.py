@@ -49,8 +49,8 @@ class CachedEngine(EngineWrapper):
     `journal` is a file of SQLite, ":memory:", or any other `fathom.engines.journal.Journal`; it is closed with the
     engine. Raises FathomError for a file that cannot be used; it is made with the first completion. Close the engine,
     or use it as a context manager. Left by an exception, Ctrl-C among them, `async with` asks nothing more, and what is
-    in flight has `LANDING_SECONDS` to be stored, or as long as a RunStoppedError says. `with` is for `Voter.run`, of
-    which nothing is in flight any more when its loop is left. What an engine that is metered has spent is kept with the
+    in flight has `LANDING_SECONDS` to be stored, or as long as a RunStoppedError says. `with` is for `RewardModel.run`,
+    which has nothing in flight any more when its loop is left. What a metered engine has spent is kept with the
     completions (`fathom.engines.ledger`).
     """
 

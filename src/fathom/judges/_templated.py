@@ -53,19 +53,19 @@ class TemplatedJudge(Judge):
         return [{"role": "user", "content": text}]
 
 
-def named(winner: int | None, text: str, scores: tuple[float, ...] | None = None) -> Vote:
+def named(winner: int | None, scores: tuple[float, ...] | None = None) -> Vote:
     """A vote for the response shown in that place, or for a tie."""
-    return Vote(Status.OK, winner=winner, scores=scores, text=text)
+    return Vote(Status.OK, winner=winner, scores=scores)
 
 
-def scored(score: float, text: str) -> Vote:
+def scored(score: float) -> Vote:
     """A vote on one response alone."""
-    return Vote(Status.OK, scores=(score,), text=text)
+    return Vote(Status.OK, scores=(score,))
 
 
-def absent(text: str, *, finished: bool) -> Vote:
-    """A vote of a text in which there is nothing to read."""
-    return Vote(Status.MISSING if finished else Status.TRUNCATED, text=text)
+def absent(*, finished: bool) -> Vote:
+    """A vote of a text that holds no verdict."""
+    return Vote(Status.MISSING if finished else Status.TRUNCATED)
 
 
 def json_object(text: str) -> dict[str, Any] | None:

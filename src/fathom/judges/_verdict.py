@@ -7,14 +7,16 @@ A verdict counts votes under policies that are named in it. Neither turns a fail
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from math import exp, log, prod
+from statistics import fmean
 from typing import TypeVar
 
 from fathom.engines.usage import NO_USAGE, Usage
 from fathom.rationale import Rationale, Status
-from fathom.settings import Aggregate, Invalid, Ties
+from fathom.settings import Aggregate, Invalid, StepReduction, Ties
 
 Value = TypeVar("Value")
 
@@ -49,14 +51,18 @@ class Vote:
     """How likely a meta reward model took it to be right, 0 to 1, where one was asked."""
     missing_mass: float | None = None
     """The probability that went to none of the words that decide, 0 to 1, where the judge weighs them by it."""
+    step_scores: tuple[tuple[float | None, ...], ...] | None = None
+    """For each response, the scores of its steps, 0 to 1; None for a step that was not judged."""
     parts: tuple[Vote, ...] = ()
     """The vote on each response alone, in their order, where a judge that sees one at a time was asked about several.
     What it wrote about each, and which it could not judge, is told there."""
 
     def __post_init__(self) -> None:
-        told = (self.winner, self.scores, self.probabilities)
+        told = (self.winner, self.scores, self.probabilities, self.step_scores)
         if self.status is not Status.OK and any(value is not None for value in told):
-            raise ValueError(f"a vote with status {self.status!s} can have neither winner, scores nor probabilities")
+            raise ValueError(
+                f"a vote with status {self.status!s} can have no winner, scores, step scores or probabilities"
+            )
 
     def seen_in(self, order: tuple[int, ...]) -> Vote:
         """This vote on responses shown in `order`, told about the comparison as it was before reordering.
@@ -67,6 +73,7 @@ class Vote:
             self,
             winner=None if self.winner is None else order[self.winner],
             scores=_put_back(self.scores, order),
+            step_scores=_put_back(self.step_scores, order),
             probabilities=_put_back(self.probabilities, order),
             order=tuple(order[k] for k in self.order),
             parts=_put_back(self.parts or None, order) or (),
@@ -75,6 +82,27 @@ class Vote:
 
 def _put_back(values: tuple[Value, ...] | None, order: tuple[int, ...]) -> tuple[Value, ...] | None:
     return None if values is None else tuple(values[order.index(i)] for i in range(len(order)))
+
+
+def reduce_steps(step_scores: Sequence[Sequence[float | None]], reduction: StepReduction) -> tuple[float, ...]:
+    """One score for each response, of the scores of its steps; a response of which no step was judged scores 0.
+
+    >>> reduce_steps([(1.0, 0.5, None)], "prod")
+    (0.5,)
+    """
+    return tuple(
+        _REDUCTIONS[reduction]([score for score in steps if score is not None] or [0.0]) for steps in step_scores
+    )
+
+
+_REDUCTIONS: Mapping[StepReduction, Callable[[Sequence[float]], float]] = {
+    "min": min,
+    "prod": prod,
+    "last": lambda scores: scores[-1],
+    "mean": fmean,
+    # Of logarithms, because the product of many small scores would be 0.
+    "geometric_mean": lambda scores: exp(fmean(map(log, scores))) if min(scores) > 0 else 0.0,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +117,8 @@ class Rule:
     aggregate: Aggregate = "majority"
     invalid: Invalid = "drop"
     ties: Ties = "count"
+    steps: StepReduction = "min"
+    """How the scores of its steps become the score of a response, in votes that score steps."""
 
     def __post_init__(self) -> None:
         if self.ties == "drop" and self.aggregate != "majority":
@@ -130,11 +160,17 @@ class Rule:
         if self.aggregate == "majority":
             tally = Counter(vote.winner for vote in votes)
             return tuple(float(tally[i]) for i in range(n))
-        told = [vote.probabilities if self.aggregate == "probability" else vote.scores for vote in votes]
-        totals = [sum(values) for values in zip(*map(self._told, told), strict=True)] or [0.0] * n
+        totals = [sum(values) for values in zip(*map(self._values, votes), strict=True)] or [0.0] * n
         return tuple(totals if self.aggregate == "sum" else [total / max(len(votes), 1) for total in totals])
 
-    def _told(self, values: tuple[float, ...] | None) -> tuple[float, ...]:
+    def values(self, vote: Vote) -> tuple[float, ...] | None:
+        """What the rule adds up of a vote: for each response its probability or its score; None where it has none."""
+        if self.aggregate == "probability":
+            return vote.probabilities
+        return vote.scores if vote.step_scores is None else reduce_steps(vote.step_scores, self.steps)
+
+    def _values(self, vote: Vote) -> tuple[float, ...]:
+        values = self.values(vote)
         if values is None:
             kind = "probabilities" if self.aggregate == "probability" else "scores"
             asked = kind == "probabilities"

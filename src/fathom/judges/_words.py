@@ -73,7 +73,7 @@ def _later(text: str, words: Mapping[str, float]) -> set[float]:
 def vote_of_word(text: str, words: Mapping[str, float], *, finished: bool) -> Vote:
     """A vote on one response: what the one word stands for that the text ends in."""
     said = word(text, words, finished=finished)
-    return Vote(said, text=text) if isinstance(said, Status) else scored(said, text)
+    return Vote(said) if isinstance(said, Status) else scored(said)
 
 
 def spellings(choices: Choices) -> Choices:

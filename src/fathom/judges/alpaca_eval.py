@@ -45,8 +45,8 @@ class AlpacaEvalJudge(TemplatedJudge):
         """The text must be the name of an output; one token is cut off by its limit as a rule."""
         said = spoken(text)
         if said in NAMES:
-            return named(NAMES.index(said), text)
-        return Vote(Status.INVALID, text=text) if said else absent(text, finished=finished and said is not None)
+            return named(NAMES.index(said))
+        return Vote(Status.INVALID) if said else absent(finished=finished and said is not None)
 
     def read_completion(self, completion: Completion, comparison: Comparison) -> Vote:
         """The likely tokens in the first place decide, whichever was drawn; what is not among them has no probability.

@@ -36,14 +36,14 @@ class AlpacaEvalCoTJudge(TemplatedJudge):
         """The output ranked first wins. Where both are first there is no rule, and the vote is contradictory."""
         said = spoken(text)
         if not said:
-            return absent(text, finished=finished and said is not None)
+            return absent(finished=finished and said is not None)
         table = json_object(said) or {}
         ranks = _ranks(table.get("ordered_models"))
         if ranks is None:
-            return Vote(Status.INVALID if finished else Status.TRUNCATED, text=text)
+            return Vote(Status.INVALID if finished else Status.TRUNCATED)
         if ranks == (1, 1) or takes_back(said_after(table, "ordered_models"), Claim("other")):
-            return Vote(Status.CONTRADICTORY, text=text)
-        return named(ranks.index(1), text)
+            return Vote(Status.CONTRADICTORY)
+        return named(ranks.index(1))
 
 
 def _ranks(ordered: Any) -> tuple[int, int] | None:

@@ -48,15 +48,15 @@ class ArenaHardJudge(PublishedJudge):
         found = [] if page is None else list(_VERDICT.finditer(page.text))
         verdicts = {match[1] for match in found}
         if page is None or not verdicts:
-            return absent(text, finished=finished and page is not None)
+            return absent(finished=finished and page is not None)
         if len(verdicts) > 1:
-            return Vote(Status.CONTRADICTORY, text=text)
+            return Vote(Status.CONTRADICTORY)
         scores = LEVELS.get(verdicts.pop())
         if scores is None:
-            return Vote(Status.INVALID, text=text)
+            return Vote(Status.INVALID)
         winner = None if scores[0] == scores[1] else int(scores[1] > scores[0])
         away = self.taken_away(page, [match.span() for match in found], pair_claim(winner))
-        return named(winner, text, scores) if away is None else Vote(away, text=text)
+        return named(winner, scores) if away is None else Vote(away)
 
 
 JUDGE = ArenaHardJudge

@@ -39,16 +39,16 @@ class AutoJJudge(PublishedJudge):
         page = Page.of(text)
         at = -1 if page is None else page.text.rfind(BEFORE)
         if page is None or at < 0:
-            return absent(text, finished=finished and page is not None)
+            return absent(finished=finished and page is not None)
         start = at + len(BEFORE)
         said = page.text[start:].strip().lower()
         decisions = [decision for decision in DECISIONS if said.startswith(decision)]
         if not decisions:
-            return Vote(Status.INVALID, text=text)
+            return Vote(Status.INVALID)
         winner = DECISIONS[decisions[0]]
         end = page.folded.index(decisions[0], start) + len(decisions[0])
         away = self.taken_away(page, [(at, end)], pair_claim(winner))
-        return named(winner, text) if away is None else Vote(away, text=text)
+        return named(winner) if away is None else Vote(away)
 
 
 JUDGE = AutoJJudge

@@ -47,12 +47,12 @@ class LLMBarJudge(PublishedJudge):
         """
         page = Page.of(text)
         if page is None:
-            return absent(text, finished=False)
+            return absent(finished=False)
         for winner, pattern in enumerate(_PATTERNS[self.style]):
             if spans := [(page.text.index("O", match.start()), match.end()) for match in pattern.finditer(page.text)]:
                 away = self.taken_away(page, spans, pair_claim(winner), reasons=False)
-                return named(winner, text) if away is None else Vote(away, text=text)
-        return absent(text, finished=finished)
+                return named(winner) if away is None else Vote(away)
+        return absent(finished=finished)
 
 
 JUDGE = LLMBarJudge

@@ -38,12 +38,12 @@ class LLMBarRatingJudge(TemplatedJudge):
         page = Page.of(text)
         said = "" if page is None else page.text.strip()
         if not said:
-            return absent(text, finished=finished and page is not None)
+            return absent(finished=finished and page is not None)
         try:
             score = int(said)
         except ValueError:
-            return Vote(Status.INVALID, text=text)
-        return scored(float(score), text) if score in SCORES else Vote(Status.INVALID, text=text)
+            return Vote(Status.INVALID)
+        return scored(float(score)) if score in SCORES else Vote(Status.INVALID)
 
 
 JUDGE = LLMBarRatingJudge

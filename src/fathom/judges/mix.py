@@ -48,7 +48,7 @@ class MixJudge(Judge):
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
         reading = parse(text, finished=finished)
         winner = {"A": 0, "B": 1}.get(reading.rationale.verdict or "")
-        return Vote(reading.status, winner=winner, order=(0, 1), rationale=reading.rationale, text=text)
+        return Vote(reading.status, winner=winner, rationale=reading.rationale)
 
 
 JUDGE = MixJudge

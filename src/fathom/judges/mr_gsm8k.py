@@ -3,10 +3,9 @@
 Rule: MR-GSM8K (arXiv 2312.17080), the fields of its evaluation.
 
     vote = MRGSM8KJudge().read("Final Judgement: wrong\\nFirst Error Step: 3\\nError Analysis: ...", comparison)
-    first_error(vote.scores[0])                                                      # 3
+    vote.step_scores                                                                 # ((1.0, 1.0, 0.0),)
 
-The score of a solution is 1 where it is right and 1 - 1/k where step k is the first wrong one, so that it is 0 to 1 and
-grows with what is right; `first_error` gives the step back.
+Steps are those of the comparison; where it gives none, the lines of the response that are not empty.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ from typing import ClassVar
 from fathom.data.records import Comparison
 from fathom.judges import Pattern
 from fathom.judges._published import PublishedJudge
-from fathom.judges._templated import absent, scored
+from fathom.judges._steps import first_error_vote
+from fathom.judges._templated import absent
 from fathom.judges._verdict import Vote
 from fathom.rationale import Status
 from fathom.rationale.transcript.page import Page
 from fathom.rationale.transcript.rivals import Claim
 
-RIGHT = 1.0
 _FIELDS = re.compile(
     r"Final Judgement:(?P<judgement>(?:(?!First Error Step:).)*)First Error Step:"
     r"(?P<step>(?:(?!Error Analysis:).)*)Error Analysis:(?:\s*(?:[Nn]one|[Nn]o|N/A)\b)?",
@@ -34,21 +33,13 @@ _NUMBER = re.compile(r"\d+", re.ASCII)
 _MOST_DIGITS = 6
 
 
-def step_score(first_wrong: int | None) -> float:
-    """What a solution is worth whose first wrong step is that one, counted from 1; None where all are right."""
-    return RIGHT if first_wrong is None else 1 - 1 / first_wrong
-
-
-def first_error(score: float) -> int | None:
-    """The step that `step_score` was made of."""
-    return None if score == RIGHT else round(1 / (1 - score))
-
-
 @dataclass(frozen=True, kw_only=True)
 class MRGSM8KJudge(PublishedJudge):
     """Scores solutions, each alone."""
 
     pattern: ClassVar[Pattern] = "pointwise"
+    threshold: ClassVar[float | None] = 0.5
+    scores_steps: ClassVar[bool] = True
 
     @property
     def own_template(self) -> str:
@@ -57,27 +48,31 @@ class MRGSM8KJudge(PublishedJudge):
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
         """The judgement is what stands before `First Error Step:`, the step the first number after it.
 
-        A solution that is called wrong without a step is invalid, because there is no score for it. So is "incorrect"
+        A solution that is called wrong without a step is invalid: which steps are right is unknown. So is "incorrect"
         with more words, which the published code takes for "correct".
         """
         page = Page.of(text)
         found = None if page is None else _FIELDS.search(page.text)
         if page is None or found is None:
-            return absent(text, finished=finished and page is not None)
+            return absent(finished=finished and page is not None)
         said = found["judgement"].strip().lower()
         wrong, right = "wrong" in said or said == "incorrect", "correct" in said.replace("incorrect", "")
         if wrong and right:
-            return Vote(Status.CONTRADICTORY, text=text)
+            return Vote(Status.CONTRADICTORY)
         number = _step(found["step"]) if wrong else None
         if not right and not number:
-            return Vote(Status.INVALID, text=text)
+            return Vote(Status.INVALID)
         away = self.taken_away(page, [found.span()], Claim("word", float(right)), reasons=False)
-        return scored(step_score(number), text) if away is None else Vote(away, text=text)
+        if away is not None:
+            return Vote(away)
+        lines = sum(bool(line.strip()) for line in comparison.responses[0].splitlines())
+        return first_error_vote(None if number is None else number - 1, comparison, lines)
 
 
 def _step(text: str) -> int | None:
+    """The number of a step, counted from 1."""
     number = _NUMBER.search(text)
-    return int(number[0]) if number and len(number[0]) <= _MOST_DIGITS else None
+    return int(number[0]) or None if number and len(number[0]) <= _MOST_DIGITS else None
 
 
 JUDGE = MRGSM8KJudge

@@ -40,15 +40,15 @@ class PandaLMJudge(PublishedJudge):
         page = Page.of(text)
         line = "" if page is None else page.text.strip().split("\n")[0]
         if page is None or not line:
-            return absent(text, finished=finished and page is not None)
+            return absent(finished=finished and page is not None)
         verdict = line if line in ("1", "2") else line.lower()
         if verdict not in VERDICTS:
-            return Vote(Status.INVALID, text=text)
+            return Vote(Status.INVALID)
         winner, start = VERDICTS[verdict], page.text.index(line)
         away = self.taken_away(
             _without_reference(page), [(start, start + len(line))], pair_claim(winner), reasons=False
         )
-        return named(winner, text) if away is None else Vote(away, text=text)
+        return named(winner) if away is None else Vote(away)
 
 
 def _without_reference(page: Page) -> Page:

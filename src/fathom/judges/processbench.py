@@ -3,9 +3,9 @@
 Rule: ProcessBench (arXiv 2412.06559), its critics.
 
     vote = ProcessBenchJudge().read("Paragraph 2 adds wrongly. \\\\boxed{2}", comparison)
-    first_error(vote.scores[0])                                                      # 3: paragraphs count from 0
+    vote.step_scores                                                                 # ((1.0, 1.0, 0.0, None),)
 
-Scores are those of `fathom.judges.mr_gsm8k`. Paragraphs are what empty lines part.
+Paragraphs are the steps of the comparison; where it gives none, empty lines separate them.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import ClassVar
 from fathom.data.records import Comparison
 from fathom.judges import Pattern
 from fathom.judges._published import PublishedJudge
-from fathom.judges._templated import absent, scored
+from fathom.judges._steps import first_error_vote
+from fathom.judges._templated import absent
 from fathom.judges._verdict import Vote
-from fathom.judges.mr_gsm8k import step_score
 from fathom.rationale import Status
 from fathom.rationale.transcript.page import Page
 from fathom.rationale.transcript.rivals import Claim
@@ -41,6 +41,8 @@ class ProcessBenchJudge(PublishedJudge):
     """Scores solutions, each alone."""
 
     pattern: ClassVar[Pattern] = "pointwise"
+    threshold: ClassVar[float | None] = 0.5
+    scores_steps: ClassVar[bool] = True
 
     @property
     def own_template(self) -> str:
@@ -51,15 +53,17 @@ class ProcessBenchJudge(PublishedJudge):
         page = Page.of(text)
         boxes = [] if page is None else list(_BOXED.finditer(page.text))
         if page is None or not boxes:
-            return absent(text, finished=finished and page is not None)
+            return absent(finished=finished and page is not None)
         before, _ = around(page.folded, *boxes[-1].span())
         if not self.as_published and _OF_TASK.search(before):
-            return absent(text, finished=finished)
+            return absent(finished=finished)
         match = _INDEX.fullmatch(boxes[-1][1])
         away = self.taken_away(page, [boxes[-1].span()], Claim("other"))
         if match is None or away is not None:
-            return Vote(away or Status.INVALID, text=text)
-        return scored(step_score(None if int(match[1]) < 0 else int(match[1]) + 1), text)
+            return Vote(away or Status.INVALID)
+        index = int(match[1])
+        paragraphs = len(re.split(r"\n\s*\n", comparison.responses[0].strip()))
+        return first_error_vote(None if index < 0 else index, comparison, paragraphs)
 
 
 JUDGE = ProcessBenchJudge

@@ -45,15 +45,15 @@ class PrometheusJudge(PublishedJudge):
         page = Page.of(text)
         at = -1 if page is None else page.text.rfind(MARK)
         if page is None or at < 0:
-            return absent(text, finished=finished and page is not None)
+            return absent(finished=finished and page is not None)
         found = on_scale(page.folded, at + len(MARK), *SCALE)
         if not finished and not page.folded[found.end if found else at + len(MARK) :].strip():
-            return absent(text, finished=False)  # the number may go on
+            return absent(finished=False)  # the number may go on
         before, _ = around(page.folded, at, at + len(MARK))
         if found is None or is_of_another_scale(before, SCALE[1]):
-            return Vote(Status.INVALID, text=text)
+            return Vote(Status.INVALID)
         away = self.taken_away(page, [(at, found.end)], Claim("score", found.score))
-        return scored(found.score, text) if away is None else Vote(away, text=text)
+        return scored(found.score) if away is None else Vote(away)
 
 
 JUDGE = PrometheusJudge

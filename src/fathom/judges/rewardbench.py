@@ -39,12 +39,12 @@ class RewardBenchJudge(PublishedJudge):
         """
         page = Page.of(text)
         if page is None:
-            return absent(text, finished=False)
+            return absent(finished=False)
         for verdict, winner in VERDICTS.items():
             if spans := [match.span() for match in re.finditer(re.escape(verdict), page.text)]:
                 away = self.taken_away(page, spans, pair_claim(winner))
-                return named(winner, text) if away is None else Vote(away, text=text)
-        return absent(text, finished=finished)
+                return named(winner) if away is None else Vote(away)
+        return absent(finished=finished)
 
 
 JUDGE = RewardBenchJudge

@@ -47,19 +47,19 @@ class RMR1Judge(PublishedJudge):
         """
         page = Page.of(text)
         if page is None:
-            return Vote(Status.TRUNCATED, text=text)
+            return Vote(Status.TRUNCATED)
         spoken = page.text.rstrip()
         floor = max(0, len(spoken) - (TAIL if finished else len(ANSWERS[0])))
         there = [winner for winner, answer in enumerate(ANSWERS) if answer in spoken[floor:]]
         if len(there) > 1:
-            return Vote(Status.CONTRADICTORY, rationale=_rationale(spoken), text=text)
+            return Vote(Status.CONTRADICTORY, rationale=_rationale(spoken))
         if not there:
-            return absent(text, finished=finished)
+            return absent(finished=finished)
         start = spoken.rindex(ANSWERS[there[0]])
         away = self.taken_away(page, [(start, start + len(ANSWERS[0]))], pair_claim(there[0]))
         if away is not None:
-            return Vote(away, rationale=_rationale(spoken), text=text)
-        return Vote(Status.OK, winner=there[0], rationale=_rationale(spoken, there[0]), text=text)
+            return Vote(away, rationale=_rationale(spoken))
+        return Vote(Status.OK, winner=there[0], rationale=_rationale(spoken, there[0]))
 
 
 def _rationale(text: str, winner: int | None = None) -> Rationale:

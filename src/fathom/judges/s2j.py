@@ -50,7 +50,7 @@ class S2JJudge(TemplatedJudge):
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
         reading = parse(text, finished=finished)
         winner = {"A": 0, "B": 1}.get(reading.rationale.verdict or "")
-        return Vote(reading.status, winner=winner, rationale=reading.rationale, text=text)
+        return Vote(reading.status, winner=winner, rationale=reading.rationale)
 
     def reward(self, vote: Vote, comparison: Comparison) -> float:
         """+1 or -1 for the verdict, and `solving_weight` more where the solution arrives at the reference answer.

@@ -49,9 +49,9 @@ class SelfPRMJudge(TemplatedJudge):
         """
         page = Page.of(text)
         if page is None or not finished:
-            return Vote(Status.TRUNCATED, text=text)
+            return Vote(Status.TRUNCATED)
         score = agreed(page, named(page, "score"), _score, lambda value: Claim("score", value))
-        return Vote(score, text=text) if isinstance(score, Status) else scored(score, text)
+        return Vote(score) if isinstance(score, Status) else scored(score)
 
     def reward(self, vote: Vote, comparison: Comparison) -> float:
         """Raises FathomError: the paper trains solving alone, and pays nothing for a score."""

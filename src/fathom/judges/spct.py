@@ -68,7 +68,7 @@ class SPCTJudge(Judge):
         """
         page = Page.of(text)
         if page is None:
-            return Vote(Status.TRUNCATED, text=text)
+            return Vote(Status.TRUNCATED)
         rationale = _principles(page.text)
         lines = named(page, "scores")
         scale = BINARY if self._binary(comparison) else SCORES
@@ -83,8 +83,8 @@ class SPCTJudge(Judge):
         if not isinstance(scores, Status) and "\\boxed" in after(page, lines):
             scores = Status.CONTRADICTORY
         if isinstance(scores, Status):
-            return Vote(scores, rationale=rationale, text=text)
-        return Vote(Status.OK, winner=highest(scores), scores=scores, rationale=rationale, text=text)
+            return Vote(scores, rationale=rationale)
+        return Vote(Status.OK, winner=highest(scores), scores=scores, rationale=rationale)
 
     def reward(self, vote: Vote, comparison: Comparison) -> float:
         """Equation 11 of the paper."""

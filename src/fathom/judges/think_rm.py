@@ -60,7 +60,7 @@ class ThinkRMJudge(TemplatedJudge):
     def _vote(self, text: str, finished: bool) -> Vote:
         page = Page.of(text)
         if page is None:
-            return Vote(Status.TRUNCATED, text=text)
+            return Vote(Status.TRUNCATED)
         answers = _LETTERS if self.labels == "binary" else _NUMBERS
         first = 0 if self.labels == "binary" else -1
         answer = agreed(
@@ -71,11 +71,11 @@ class ThinkRMJudge(TemplatedJudge):
             finished=finished,
         )
         if isinstance(answer, Status):
-            return Vote(answer, text=text)
+            return Vote(answer)
         if self.labels == "binary":
-            return Vote(Status.OK, winner=answer, text=text)
+            return Vote(Status.OK, winner=answer)
         scores = (float(max(-answer, 0)), float(max(answer, 0)))
-        return Vote(Status.OK, winner=int(answer > 0), scores=scores, text=text)
+        return Vote(Status.OK, winner=int(answer > 0), scores=scores)
 
     def reward(self, vote: Vote, comparison: Comparison) -> float:
         """1 or 0; with strengths 1 where winner and strength are the label's, 0.5 for the winner alone, else 0."""

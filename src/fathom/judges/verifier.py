@@ -63,15 +63,15 @@ class VerifierJudge(TemplatedJudge):
             raise ValueError(f"comparison {comparison.id!r} has no label to reward a verdict by")
         return strictly_best_reward(vote, comparison.label)
 
-    async def vote(self, comparison: Comparison, sample: int = 0) -> Vote:
-        self.check(comparison)
+    def decided(self, comparison: Comparison) -> Vote | None:
+        """NO for a response without content, unless `guard` is `ask`."""
         kind = degenerate(comparison.responses[0], comparison.reference) if self.guard == "refuse" else None
-        return await super().vote(comparison, sample) if kind is None else _refused(kind)
+        return None if kind is None else _refused(kind)
 
 
 def _refused(kind: str) -> Vote:
     unit = Unit("Content", judgment=f"The response says nothing ({kind}): NO, without asking the model.")
-    return Vote(Status.OK, scores=(0.0,), order=(0,), rationale=Rationale((unit,)))
+    return Vote(Status.OK, scores=(0.0,), rationale=Rationale((unit,)))
 
 
 JUDGE = VerifierJudge

@@ -37,15 +37,15 @@ class WildBenchJudge(TemplatedJudge):
         """The whole reply must be the object. Invalid where the score is not on the scale."""
         said = spoken(text)
         if not said:
-            return absent(text, finished=finished and said is not None)
+            return absent(finished=finished and said is not None)
         table = json_object(said)
         if table is None:
-            return Vote(Status.INVALID if finished else Status.TRUNCATED, text=text)
+            return Vote(Status.INVALID if finished else Status.TRUNCATED)
         score = _number(table.get("score"))
         if score is None or not SCALE[0] <= score <= SCALE[1]:
-            return Vote(Status.INVALID, text=text)
+            return Vote(Status.INVALID)
         is_taken_back = takes_back(said_after(table, "score"), Claim("score", score))
-        return Vote(Status.CONTRADICTORY, text=text) if is_taken_back else scored(score, text)
+        return Vote(Status.CONTRADICTORY) if is_taken_back else scored(score)
 
 
 def _number(value: Any) -> float | None:

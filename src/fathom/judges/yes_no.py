@@ -72,8 +72,8 @@ class YesNoJudge(TemplatedJudge):
         """What the word says without its probability, which is what training is paid for."""
         yes = word(text, WORDS, finished=finished)
         if isinstance(yes, Status):
-            return Vote(yes, text=text)
-        return Vote(Status.OK, winner=int(yes == 0), text=text) if self.pairs else scored(yes, text)
+            return Vote(yes)
+        return Vote(Status.OK, winner=int(yes == 0)) if self.pairs else scored(yes)
 
     def reward(self, vote: Vote, comparison: Comparison) -> float:
         """+1 where the word is the label's, else -1. A share of one half or more is Yes; a pair with equal shares is a

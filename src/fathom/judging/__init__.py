@@ -22,7 +22,7 @@ from fathom.data.records import Comparison, Label
 from fathom.engines.scoring import Scorer
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
-from fathom.judges import Judge, Rule, Verdict, Vote, Voter, verdicts
+from fathom.judges import Judge, RewardModel, Rule, Verdict, Vote, judge_all
 from fathom.judging.choice import make_judge
 from fathom.metrics import rankings
 from fathom.metrics.verdicts import Tally, count
@@ -106,19 +106,19 @@ def _description(path: Path) -> dict[str, Any]:
 
 
 async def rows(
-    voter: Voter, comparisons: Iterable[Comparison], *, concurrency: int = 256
+    voter: RewardModel, comparisons: Iterable[Comparison], *, concurrency: int = 256
 ) -> AsyncIterator[dict[str, Any]]:
     """One row a comparison, in their order."""
-    async for comparison, verdict in verdicts(voter, comparisons, concurrency=concurrency):
+    async for comparison, verdict in judge_all(voter, comparisons, concurrency=concurrency):
         yield verdict_row(comparison, verdict)
 
 
 async def write_verdicts(
-    voter: Voter, comparisons: Iterable[Comparison], sink: BinaryIO, done: Done
+    voter: RewardModel, comparisons: Iterable[Comparison], sink: BinaryIO, done: Done
 ) -> dict[str, Tally]:
     """Writes a line of JSON per verdict and returns the tallies; calls `done` after each."""
     tallies: dict[str, Tally] = {}
-    async for comparison, verdict in verdicts(voter, comparisons, concurrency=256):
+    async for comparison, verdict in judge_all(voter, comparisons, concurrency=256):
         row = verdict_row(comparison, verdict)
         write_row(sink, row)
         count(row, tallies)
@@ -216,14 +216,14 @@ def write_row(sink: BinaryIO, row: Mapping[str, Any]) -> None:
     sink.write(to_json(row, bytes_mode="base64", fallback=str) + b"\n")
 
 
-async def write_judged(voter: Voter, comparisons: Iterable[Comparison], sink: BinaryIO, done: Done) -> None:
+async def write_judged(voter: RewardModel, comparisons: Iterable[Comparison], sink: BinaryIO, done: Done) -> None:
     """Writes a line of JSON for each comparison: a verdict, or the ranking by a judge of pairs of more than two."""
 
     async def judged(comparison: Comparison) -> Verdict | Ranking:
         ranked = voter.pattern == "pairwise" and len(comparison.responses) > 2
         return await (rank(voter, comparison) if ranked else voter(comparison))
 
-    async for comparison, result in verdicts(judged, comparisons):
+    async for comparison, result in judge_all(judged, comparisons):
         if isinstance(result, Ranking):
             write_row(sink, ranking_row(comparison, result))
             done(_ranked(result))
@@ -246,7 +246,7 @@ async def write_rankings(
 ) -> dict[str, rankings.RankingTally]:
     """Writes a line of JSON per ranking and returns the tallies; calls `done` after each."""
     tallies: dict[str, rankings.RankingTally] = {}
-    async for comparison, ranking in verdicts(ranked, comparisons):
+    async for comparison, ranking in judge_all(ranked, comparisons):
         row = ranking_row(comparison, ranking, texts=texts)
         write_row(sink, row)
         rankings.count(row, tallies)
@@ -264,7 +264,7 @@ async def write_preferences(
     """Writes a line of JSON a preference. Returns how many were "written" and left out, by reason, and the tokens."""
     counts: Counter[str] = Counter(written=0)
     usage = Usage()
-    async for comparison, ranking in verdicts(ranked, comparisons):
+    async for comparison, ranking in judge_all(ranked, comparisons):
         preference = prefer(ranking)
         if isinstance(preference, Preference):
             write_row(sink, preference_row(comparison, preference, ranking))

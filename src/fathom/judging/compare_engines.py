@@ -1,7 +1,7 @@
 """The same comparisons judged by two engines: whether the verdicts agree, and where the texts part and why.
 
     compare = Compare(lambda engine: Swapped(MixJudge(engine=engine)), (local, server))
-    async for comparison, compared in verdicts(compare, comparisons):
+    async for comparison, compared in judge_all(compare, comparisons):
         compared.agree, [pair.cause for pair in compared.pairs]
 
 What a text is worth comparing for is greedy decoding: at a temperature above 0 two engines draw different random
@@ -31,7 +31,7 @@ from fathom.engines import (
     Request,
     TokenLogprob,
 )
-from fathom.judges import Verdict, Voter, verdicts
+from fathom.judges import RewardModel, Verdict, judge_all
 from fathom.rationale import Status
 
 CONTEXT = 60
@@ -125,7 +125,7 @@ class Compare:
     asked for them again.
     """
 
-    def __init__(self, voter_of: Callable[[Engine], Voter], engines: tuple[Engine, Engine]) -> None:
+    def __init__(self, voter_of: Callable[[Engine], RewardModel], engines: tuple[Engine, Engine]) -> None:
         self.voter_of = voter_of
         self.engines = engines
         self.scored = _Scored(engines[0]), _Scored(engines[1])
@@ -261,7 +261,7 @@ async def write_compared(
 ) -> Tally:
     """Writes a line of JSON a comparison and returns what they amount to; calls `done` after each."""
     tally = Tally()
-    async with aclosing(verdicts(compare, comparisons)) as results:
+    async with aclosing(judge_all(compare, comparisons)) as results:
         async for comparison, compared in results:
             sink.write(to_json(compared_row(comparison, compared)) + b"\n")
             tally.add(comparison, compared)

@@ -16,14 +16,14 @@ from functools import partial
 
 from fathom.data.records import Comparison
 from fathom.engines.planning import CountingEngine
-from fathom.judges import Voter, verdicts
+from fathom.judges import RewardModel, judge_all
 from fathom.judging import judge_of_meta
 from fathom.judging.session import in_both_orders, judge_of, voter_of
 from fathom.ranking import check
 from fathom.ranking.schedules import FIXED, SCHEDULES, Pair, most_pairs
 from fathom.settings import JudgingSettings
 
-Work = Callable[[Voter, Comparison], Awaitable[object]]
+Work = Callable[[RewardModel, Comparison], Awaitable[object]]
 """What a verb asks a voter about one comparison."""
 
 
@@ -52,19 +52,19 @@ def counted(work: Callable[[Comparison], Awaitable[object]], comparisons: Iterab
     """Does `work`, which asks a counting engine, about all comparisons; returns how many those are."""
 
     async def counting() -> int:
-        return sum([1 async for _ in verdicts(work, comparisons)])
+        return sum([1 async for _ in judge_all(work, comparisons)])
 
     return asyncio.run(counting())
 
 
-async def verdict(voter: Voter, comparison: Comparison) -> None:
+async def verdict(voter: RewardModel, comparison: Comparison) -> None:
     await voter(comparison)
 
 
 def ranking(schedule: str, counting: CountingEngine) -> Work:
     """The pairs that a schedule asks: all of them where it is fixed, else the longest of as many as it can ask."""
 
-    async def ranked(voter: Voter, comparison: Comparison) -> None:
+    async def ranked(voter: RewardModel, comparison: Comparison) -> None:
         check(comparison)
         if voter.pattern != "pairwise":
             return await verdict(voter, comparison)
@@ -84,7 +84,7 @@ def _pairs(schedule: str, comparison: Comparison) -> list[Pair]:
     return sorted(pairs, key=lambda pair: -lengths[pair[0]] - lengths[pair[1]])[: most_pairs(schedule, n)]
 
 
-async def judged(voter: Voter, comparison: Comparison) -> None:
+async def judged(voter: RewardModel, comparison: Comparison) -> None:
     """As `fathom eval` asks: a judge of pairs about all pairs of more than two responses, any other as it does."""
     several = voter.pattern == "pairwise" and len(comparison.responses) > 2
     pairs = [comparison.of(pair) for pair in _pairs("round-robin", comparison)] if several else [comparison]

@@ -26,12 +26,12 @@ from fathom.engines.cache import CachedEngine
 from fathom.engines.checkpoints import located
 from fathom.engines.opening import meter, open_engine
 from fathom.errors import FathomError
-from fathom.judges import Judge, Rule, Verdict, Voter
+from fathom.judges import Judge, RewardModel, Rule, Verdict
 from fathom.judging import as_trained, meta_reward_model
 from fathom.settings import JudgingSettings, VotingSettings
 from fathom.voting.adaptive import Adaptive
 from fathom.voting.meta import Guided, MetaRewardModel
-from fathom.voting.wrappers import Counted, Repeated, Shuffled, Swapped
+from fathom.voting.wrappers import Repeated, Shuffled, Swapped, WithRule
 
 TOP_LOGPROBS = 5
 """Of the most likely tokens, as many as any server gives. More would make journals larger, and hold next to no mass."""
@@ -65,12 +65,12 @@ class Session:
         return meta_reward_model(self.settings.voting.meta, self.reward_model, **given)
 
     @property
-    def voter(self) -> Voter:
+    def voter(self) -> RewardModel:
         """The judge with the votes that the settings ask for."""
         return voter_of(self.reward_model, self.settings.voting, self.settings.sampling.seed, self.meta)
 
     @property
-    def in_both_orders(self) -> Voter:
+    def in_both_orders(self) -> RewardModel:
         """As `voter`, for pairs: a judge of lists, too, sees both orders, where `voter` draws a random one."""
         return in_both_orders(self.reward_model, self.settings.voting, self.settings.sampling.seed, self.meta)
 
@@ -127,21 +127,26 @@ def _check_votes(judge: Judge, voting: VotingSettings) -> None:
         )
 
 
-def voter_of(judge: Judge, voting: VotingSettings, seed: int, meta: MetaRewardModel | None = None) -> Voter:
+def voter_of(judge: Judge, voting: VotingSettings, seed: int, meta: MetaRewardModel | None = None) -> RewardModel:
     """The judge with as many votes as the settings ask for, in the orders and under the rule that they name."""
-    voter: Voter = judge
+    voter: RewardModel = judge
     if voting.swap and judge.pattern == "pairwise":
         voter = Swapped(voter)
     elif voting.swap and judge.pattern == "listwise":
         voter = Shuffled(voter, seed=seed)
-    rule = Rule(aggregate=voting.aggregate or judge.rule.aggregate, invalid=voting.invalid_votes, ties=voting.tie_votes)
+    rule = Rule(
+        aggregate=voting.aggregate or judge.rule.aggregate,
+        invalid=voting.invalid_votes,
+        ties=voting.tie_votes,
+        steps=voting.step_reduction,
+    )
     if voting.votes == "adaptive":
-        return Adaptive(Counted(voter, rule), voting.most, voting.error)
+        return Adaptive(WithRule(voter, rule), voting.most, voting.error)
     voter = Repeated(voter, voting.votes)
-    return Counted(voter if meta is None else Guided(voter, meta, voting.kept), rule)
+    return WithRule(voter if meta is None else Guided(voter, meta, voting.kept), rule)
 
 
-def in_both_orders(judge: Judge, voting: VotingSettings, seed: int, meta: MetaRewardModel | None = None) -> Voter:
+def in_both_orders(judge: Judge, voting: VotingSettings, seed: int, meta: MetaRewardModel | None = None) -> RewardModel:
     """As `voter_of`, for comparisons that are pairs: swapped, where the settings swap, also of a judge of lists."""
     voter = voter_of(judge, voting.model_copy(update={"swap": False}), seed, meta)
     return Swapped(voter) if voting.swap and voter.pattern != "pointwise" else voter

@@ -22,7 +22,7 @@ from fathom.data.reading import write_jsonl
 from fathom.data.records import Comparison, Domain
 from fathom.engines import Sampling
 from fathom.engines.local import LocalEngine
-from fathom.judges import Judge, Verdict, verdicts
+from fathom.judges import Judge, Verdict, judge_all
 from fathom.judges.mix import MixJudge
 from fathom.lab import world
 from fathom.lab.teacher import Teacher
@@ -133,7 +133,7 @@ def measure(model: Path, seed: int, settings: Settings, kind: type[Judge] = MixJ
     judge = kind(engine=engine, sampling=sampling, **trained)
 
     async def judged() -> list[Verdict]:
-        answers = verdicts(judge, (item.comparison for item in items), concurrency=256)
+        answers = judge_all(judge, (item.comparison for item in items), concurrency=256)
         return [verdict async for _, verdict in answers]
 
     def count(text: str) -> int:

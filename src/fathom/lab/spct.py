@@ -23,7 +23,7 @@ from fathom.data.reading import write_jsonl
 from fathom.data.records import Comparison
 from fathom.engines import Sampling
 from fathom.engines.local import LocalEngine
-from fathom.judges import Rule, Verdict, Vote, Voter, verdicts
+from fathom.judges import RewardModel, Rule, Verdict, Vote, judge_all
 from fathom.judges.spct import SPCTJudge
 from fathom.judging import meta_reward_model, write_verdicts
 from fathom.lab import criteria
@@ -158,7 +158,7 @@ def _engine(model: Path) -> LocalEngine:
     return LocalEngine(model, max_batch=512)
 
 
-def _voter(settings: Settings, seed: int, engine: LocalEngine, votes: int) -> Voter:
+def _voter(settings: Settings, seed: int, engine: LocalEngine, votes: int) -> RewardModel:
     sampling = Sampling(temperature=settings.temperature, max_tokens=16, seed=seed)
     return Repeated(Shuffled(SPCTJudge(trained=True, engine=engine, sampling=sampling), seed), votes)
 
@@ -173,8 +173,8 @@ def measure(settings: Settings, seed: int, model: Path, guide: Path | None = Non
     greedy = SPCTJudge(trained=True, engine=engine, sampling=Sampling(max_tokens=16))
     reward_model = guide and meta_reward_model(guide)
 
-    async def judged(voter: Voter) -> list[Verdict]:
-        answers = verdicts(voter, (item.comparison for item in held_out), concurrency=256)
+    async def judged(voter: RewardModel) -> list[Verdict]:
+        answers = judge_all(voter, (item.comparison for item in held_out), concurrency=256)
         return [verdict async for _, verdict in answers]
 
     async def all_judged() -> list[Measured]:

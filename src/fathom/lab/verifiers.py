@@ -20,7 +20,7 @@ from fathom.data.reading import write_jsonl
 from fathom.data.records import Comparison
 from fathom.engines import Sampling
 from fathom.engines.local import LocalEngine
-from fathom.judges import Verdict, degenerate, verdicts
+from fathom.judges import Verdict, degenerate, judge_all
 from fathom.judges.verifier import VerifierJudge
 from fathom.lab import arms, sums
 from fathom.probes.keys import keys
@@ -104,7 +104,7 @@ def measure(model: Path, seed: int, settings: Settings) -> list[Measured]:
     judge = VerifierJudge(engine=LocalEngine(model), sampling=sampling, trained=True, guard="ask")
 
     async def judged() -> list[Verdict]:
-        return [verdict async for _, verdict in verdicts(judge, (each for _, each in asked), concurrency=256)]
+        return [verdict async for _, verdict in judge_all(judge, (each for _, each in asked), concurrency=256)]
 
     return [_measured(name, each, verdict) for (name, each), verdict in zip(asked, asyncio.run(judged()), strict=True)]
 

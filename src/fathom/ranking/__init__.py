@@ -18,11 +18,10 @@ from typing import Literal, NamedTuple
 from fathom.data.records import Comparison
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
-from fathom.judges import Verdict, Vote, Voter
+from fathom.judges import RewardModel, Verdict, Vote, bounded_gather
 from fathom.ranking.reducers import Reducer, Scores, Shares, bradley_terry
 from fathom.ranking.schedules import Outcomes, Pair, Schedule, round_robin
 from fathom.rationale import Status
-from fathom.voting.wrappers import gathered
 
 Tells = Literal["verdict", "votes"]
 """What a pair tells a reducer: its verdict, which is a win, a tie or a loss, or the share of its votes."""
@@ -84,7 +83,7 @@ class Ranking:
 
 
 async def rank(
-    voter: Voter,
+    voter: RewardModel,
     comparison: Comparison,
     schedule: Schedule = round_robin,
     reduce: Reducer = bradley_terry,
@@ -107,7 +106,7 @@ async def rank(
     rounds = schedule(n)
     pairs = next(rounds)
     while pairs:
-        asked = await gathered(lambda pair: voter(comparison.of(pair)), pairs)
+        asked = await bounded_gather(lambda pair: voter(comparison.of(pair)), pairs)
         verdicts |= zip(pairs, asked, strict=True)
         try:
             pairs = rounds.send(_outcomes(verdicts))

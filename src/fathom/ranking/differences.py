@@ -17,10 +17,9 @@ from statistics import fmean
 from fathom.data.records import Comparison
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
-from fathom.judges import Vote, Voter
+from fathom.judges import RewardModel, Vote, bounded_gather
 from fathom.ranking.schedules import Pair
 from fathom.rationale import Status
-from fathom.voting.wrappers import gathered
 
 Difference = Callable[[Vote], float]
 """How much better the first response of a pair is than the second, as one vote says."""
@@ -51,7 +50,7 @@ def by_length(vote: Vote) -> float:
     return 0.0 if vote.winner is None else (1.0, -1.0)[vote.winner] / max(len(apart + vote.text), 1)
 
 
-async def differences(voter: Voter, comparison: Comparison, difference: Difference = of_scores) -> Differences:
+async def differences(voter: RewardModel, comparison: Comparison, difference: Difference = of_scores) -> Differences:
     """Judges every pair once, the earlier response first, and takes the mean of what its readable votes say.
 
     Raises FathomError for fewer than two responses, and for a voter that does not judge pairs.
@@ -63,7 +62,7 @@ async def differences(voter: Voter, comparison: Comparison, difference: Differen
             f"and comparison {comparison.id!r} has {count}"
         )
     pairs = list(combinations(range(count), 2))
-    cast = await gathered(lambda pair: voter.votes(comparison.of(pair)), pairs)
+    cast = await bounded_gather(lambda pair: voter.votes(comparison.of(pair)), pairs)
     readable = {pair: _counted(votes) for pair, votes in zip(pairs, cast, strict=True)}
     told = {pair: fmean(map(difference, votes)) for pair, votes in readable.items() if votes}
     matrix = tuple(tuple(told.get((i, j), 0.0) - told.get((j, i), 0.0) for j in range(count)) for i in range(count))

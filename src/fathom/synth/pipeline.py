@@ -13,11 +13,10 @@ from fathom.data.records import Comparison, Domain
 from fathom.engines import Completion, Engine, EngineWrapper, Request, Sampling
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
-from fathom.judges import Vote, verdicts
+from fathom.judges import Vote, bounded_gather, judge_all
 from fathom.rationale import Rationale, Status, render
 from fathom.synth import merging
 from fathom.synth.steps import Stage, Steps, UnreadableError
-from fathom.voting.wrappers import gathered
 
 Arm = Literal["mix", "breadth", "depth", "vanilla"]
 Structure = Literal["breadth", "depth", "vanilla"]
@@ -139,7 +138,7 @@ async def each(comparisons: Sequence[Comparison], engine: Engine, settings: Sett
     """What comes of each comparison, in their order."""
     bounded = _Bounded(engine, asyncio.Semaphore(settings.concurrency))
     make = partial(_make, engine=bounded, settings=settings)
-    async with aclosing(verdicts(make, comparisons, concurrency=settings.concurrency)) as all_made:
+    async with aclosing(judge_all(make, comparisons, concurrency=settings.concurrency)) as all_made:
         async for _, made in all_made:
             yield made
 
@@ -162,7 +161,7 @@ class _Bounded(EngineWrapper):
 async def _make(comparison: Comparison, engine: Engine, settings: Settings) -> Made:
     steps = Steps(engine, settings.sampling)
     reject = partial(Rejected, comparison.id)
-    votes = await gathered(partial(steps.sample, comparison), range(settings.samples))
+    votes = await bounded_gather(partial(steps.sample, comparison), range(settings.samples))
     read = await asyncio.gather(
         *(
             _attempt(_standardised(steps, vote, sample, settings), partial(reject, sample=sample))

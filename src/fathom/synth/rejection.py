@@ -36,7 +36,7 @@ from fathom.data.records import Comparison
 from fathom.engines import ChatMessage, Engine, EngineError, Request, Sampling
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
-from fathom.judges import Judge, Vote, failed, verdicts
+from fathom.judges import Judge, Vote, bounded_gather, failed_vote, judge_all
 from fathom.judges.spct import SPCTJudge
 from fathom.judging import verdict_row
 from fathom.judging.choice import described
@@ -44,7 +44,7 @@ from fathom.metrics.answers import checking
 from fathom.rationale import Status
 from fathom.results.provenance import write_json
 from fathom.results.rows import reported
-from fathom.voting.wrappers import gathered
+from fathom.voting.wrappers import Repeated
 
 Source = Literal["sampled", "hinted"]
 TOO_EASY = "too easy"
@@ -139,15 +139,15 @@ async def sampled(
     """The trajectories of each comparison, in their order."""
     judge = replace(settings.judge, engine=engine, sampling=settings.sampling)
     work = partial(_of_one, judge=judge, settings=settings)
-    async with aclosing(verdicts(work, comparisons, concurrency=settings.concurrency)) as results:
+    async with aclosing(judge_all(work, comparisons, concurrency=settings.concurrency)) as results:
         async for _, trajectories in results:
             yield trajectories
 
 
 async def _of_one(comparison: Comparison, judge: Judge, settings: Settings) -> list[Trajectory]:
     plain, with_hint = await asyncio.gather(
-        gathered(partial(judge.vote, comparison), range(settings.samples)),
-        gathered(partial(_hinted_vote, judge), [comparison] if settings.hints else []),
+        Repeated(judge, settings.samples).votes(comparison),
+        bounded_gather(partial(_hinted_vote, judge), [comparison] if settings.hints else []),
     )
     return [
         *judged(judge, comparison, plain),
@@ -179,7 +179,7 @@ async def _hinted_vote(judge: Judge, comparison: Comparison) -> Vote:
     try:
         completion = await judge.engine.complete(Request(tuple(messages), judge.sampling))
     except EngineError as error:
-        return failed(error)
+        return failed_vote(error)
     return judge.read_completion(completion, comparison)
 
 

@@ -45,7 +45,7 @@ class Steps:
     async def sample(self, comparison: Comparison, sample: int) -> Vote:
         """One vanilla judgement, as the judge reads it."""
         judge = MixJudge(style="vanilla", engine=self.engine, sampling=self.sampling)
-        vote = await judge.vote(comparison, sample)
+        (vote,) = await judge.votes(comparison, sample)
         self._spent("sample", vote.usage)
         return vote
 

@@ -29,7 +29,7 @@ from statistics import fmean
 from fathom.data.records import Comparison
 from fathom.judges import Rule, Vote
 from fathom.rationale import Status
-from fathom.voting.wrappers import Wrapped
+from fathom.voting.wrappers import RewardModelWrapper
 
 UNIFORM = 1.0
 """Both parameters of the Beta prior on how often a vote is for the leader and not for a rival."""
@@ -41,7 +41,7 @@ ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
-class Adaptive(Wrapped):
+class Adaptive(RewardModelWrapper):
     """Asks until the verdict is settled, `most` samples at most.
 
     `error` is the chance that is accepted of another verdict than that of `most` samples. 0 stops only where no further
@@ -61,7 +61,7 @@ class Adaptive(Wrapped):
     async def votes(self, comparison: Comparison, sample: int = 0) -> list[Vote]:
         votes: list[Vote] = []
         for number in range(self.most):
-            votes += await self.voter.votes(comparison, sample * self.most + number)
+            votes += await self.model.votes(comparison, sample * self.most + number)
             left = (self.most - number - 1) * len(votes) // (number + 1)
             if chance_of_another(votes, self.rule, left) <= self.error:
                 break
@@ -97,11 +97,7 @@ def chance_of_another(votes: Sequence[Vote], rule: Rule, left: int) -> float:
 
 
 def _can_count(vote: Vote, rule: Rule) -> bool:
-    return vote.status is Status.OK and (rule.aggregate == "majority" or _told(vote, rule) is not None)
-
-
-def _told(vote: Vote, rule: Rule) -> tuple[float, ...] | None:
-    return vote.probabilities if rule.aggregate == "probability" else vote.scores
+    return vote.status is Status.OK and (rule.aggregate == "majority" or rule.values(vote) is not None)
 
 
 def _of_counts(votes: Sequence[Vote], count: int, left: int) -> list[float]:
@@ -138,7 +134,7 @@ def _shares(leads: int, follows: int, left: int) -> tuple[float, ...]:
 
 
 def _of_totals(votes: Sequence[Vote], rule: Rule, left: int) -> list[float]:
-    rows = [values for vote in votes if (values := _told(vote, rule)) is not None]
+    rows = [values for vote in votes if (values := rule.values(vote)) is not None]
     totals = [sum(values) for values in zip(*rows, strict=True)]
     first = totals.index(max(totals))
     unseen = UNSEEN * max(abs(value) for values in rows for value in values)

@@ -20,9 +20,9 @@ from typing import Protocol
 from fathom.data.records import Comparison
 from fathom.engines.scoring import Scorer
 from fathom.errors import FathomError
-from fathom.judges import Judge, Vote, Voter
+from fathom.judges import Judge, RewardModel, Vote
 from fathom.rationale import Status
-from fathom.voting.wrappers import Wrapped
+from fathom.voting.wrappers import RewardModelWrapper
 
 
 class Meta(Protocol):
@@ -46,10 +46,10 @@ class MetaRewardModel:
         )
 
 
-def check(voter: Voter, comparison: Comparison) -> None:
+def check(model: RewardModel, comparison: Comparison) -> None:
     """Raises FathomError where a vote is one text on each response: a meta reward model scores one text on all."""
     count = len(comparison.responses)
-    if voter.pattern == "pointwise" and count > 1:
+    if model.pattern == "pointwise" and count > 1:
         raise FathomError(
             f"comparison {comparison.id!r}: a meta reward model scores one text on all responses, and this judge "
             f"writes one on each of {count}; give it single responses (labels of 0 or 1), or take a judge of several"
@@ -57,7 +57,7 @@ def check(voter: Voter, comparison: Comparison) -> None:
 
 
 @dataclass(frozen=True)
-class Guided(Wrapped):
+class Guided(RewardModelWrapper):
     """Lets only the votes count that the meta reward model takes for the likeliest to be right.
 
     `keep` is a share of the votes (0.5, at least one vote is kept) or a number of them (16). Votes that cannot be read
@@ -73,8 +73,8 @@ class Guided(Wrapped):
             raise FathomError(f"keep={self.keep}: allowed is a share above 0.0 and up to 1.0, or a number from 1")
 
     async def votes(self, comparison: Comparison, sample: int = 0) -> list[Vote]:
-        check(self.voter, comparison)
-        votes = await self.voter.votes(comparison, sample)
+        check(self.model, comparison)
+        votes = await self.model.votes(comparison, sample)
         return chosen(votes, await self.meta(comparison, votes), self.keep)
 
 

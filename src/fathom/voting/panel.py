@@ -20,17 +20,17 @@ from dataclasses import dataclass, field, replace
 
 from fathom.data.records import Comparison
 from fathom.errors import FathomError
-from fathom.judges import Pattern, Rule, Verdict, Vote, Voter
+from fathom.judges import Pattern, RewardModel, Rule, Verdict, Vote
 from fathom.rationale import Status
 
 HALF = 0.5
 
 
 @dataclass(frozen=True)
-class Panel(Voter):
+class Panel(RewardModel):
     """Judges by their names. Raises FathomError for fewer than two."""
 
-    members: Mapping[str, Voter]
+    members: Mapping[str, RewardModel]
     by: Rule = field(default_factory=Rule)
 
     def __post_init__(self) -> None:

@@ -9,12 +9,10 @@ So the transcripts of other tools become rows, and every figure can be computed 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from fathom.data.records import Comparison
 from fathom.engines import Completion
-from fathom.judges import Judge, Verdict, Vote, side_by_side
-from fathom.rationale import Status
+from fathom.judges import Ask, Judge, Verdict, gather
 
 Order = tuple[int, ...]
 
@@ -26,17 +24,7 @@ def recorded(judge: Judge, comparison: Comparison, told: Iterable[tuple[Order, C
     one. Such a judge's completions come round by round: the first of every response, then the second of every one.
     Raises ValueError where there are none.
     """
-    votes = [_vote(judge, comparison, order, completion) for order, completion in told]
-    if judge.pattern == "pointwise":
-        n = len(comparison.responses)
-        votes = [side_by_side(votes[start : start + n]) for start in range(0, len(votes), n)]
-    return judge.verdict(votes)
-
-
-def _vote(judge: Judge, comparison: Comparison, order: Order, completion: Completion | None) -> Vote:
-    if completion is None:
-        return Vote(Status.FAILED, order=order, error="no completion was recorded")
-    if judge.pattern == "pointwise":
-        return judge.read_completion(completion, comparison.of(order))
-    vote = judge.read_completion(completion, comparison.reordered(order))
-    return replace(vote, order=tuple(range(len(order)))).seen_in(order)
+    cast = list(told)
+    single = judge.pattern == "pointwise" and len(comparison.responses) > 1
+    asks = [Ask(judge, comparison.of(order) if single else comparison.reordered(order), order) for order, _ in cast]
+    return judge.verdict(gather(asks, [completion for _, completion in cast]))

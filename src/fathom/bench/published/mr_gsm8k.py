@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from fathom.bench.outcomes import Row, scores
+from fathom.bench.outcomes import Row
 from fathom.bench.published import Figure, Stated
 from fathom.bench.published._transcripts import compared, lines, read_row, stem, written
-from fathom.judges.mr_gsm8k import MRGSM8KJudge, first_error
+from fathom.judges.mr_gsm8k import MRGSM8KJudge
+from fathom.metrics.steps import first_error
 
 FOLDER = "mr_gsm8k"
 SOURCE = "MR-GSM8K (arXiv 2312.17080), eval_results/gpt4-grading of its repository: every row kept is right"
@@ -40,6 +41,7 @@ def row(critique: Mapping[str, Any]) -> Row:
 
 
 def step(row: Row) -> int | None:
-    """The first wrong step that was named; None where none was, or nothing could be read."""
-    told = scores(row)
-    return first_error(told[0]) if told else None
+    """The first wrong step that was named, counted from 1; None where none was, or nothing could be read."""
+    (vote,) = row["votes"]
+    found = first_error(vote["step_scores"][0]) if vote["step_scores"] else None
+    return None if found is None else found + 1

@@ -33,7 +33,7 @@ from fathom.data.records import Comparison
 from fathom.engines import Sampling
 from fathom.engines.cache import CachedEngine
 from fathom.engines.local import LocalEngine
-from fathom.judges import Rule, Vote, Voter
+from fathom.judges import RewardModel, Rule, Vote
 from fathom.judges.mix import MixJudge
 from fathom.judging import write_verdicts
 from fathom.lab import arms, base, world
@@ -115,7 +115,7 @@ async def _vote(model: Path, seed: int, settings: Settings, comparisons: Sequenc
             return MixJudge(engine=engine, sampling=sampling, trained=True)
 
         sampled = judge(settings.temperature)
-        voters: dict[str, Voter] = {
+        voters: dict[str, RewardModel] = {
             "greedy": judge(0.0),
             "fixed": Repeated(sampled, MOST),
             "adaptive": Adaptive(sampled, MOST, CLAIMED),
