@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from fathom import _moved
+
 TYPE_CHECKING = False  # of `typing`, whose import takes longer than all else here: Ctrl-C should be heard by then
 if TYPE_CHECKING:
     from typing import Any
@@ -95,6 +97,7 @@ _HOMES = {
     "fathom.judging": ("meta_reward_model", "verdict_row"),
     "fathom.metrics.verdicts": ("Tally", "tally"),
 }
+_moved.install()
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = ["__version__", *sorted(_HOME)]

@@ -1,0 +1,101 @@
+"""Modules of version 0.1 under their old names: `import fathom.records` still works, and says where the module is now.
+
+A module that was moved is found by the finder below, after all others. It holds nothing: every name is looked up in the
+new module. The old names are removed in version 0.3.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from importlib.machinery import ModuleSpec
+
+TYPE_CHECKING = False  # of `typing`, whose import takes longer than all else that `import fathom` does
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import ModuleType
+    from typing import Any
+
+MOVED = {
+    "answers": "metrics.answers",
+    "atomic": "data.atomic",
+    "checkpoints": "engines.checkpoints",
+    "comparing": "judging.compare_engines",
+    "control": "engines.control",
+    "conversations": "data.conversations",
+    "exporting": "results.export",
+    "labels": "data.labels",
+    "layouts": "data.layouts",
+    "metrics.rows": "results.rows",
+    "mini": "lab",
+    "outputs": "results.outputs",
+    "provenance": "results.provenance",
+    "published": "bench.published",
+    "reading": "data.reading",
+    "recipes": "train.recipes",
+    "records": "data.records",
+    "reproductions": "lab.reproductions",
+    "rewards": "judges",
+    "runs": "results.runs",
+    "scaling": "voting",
+    "scaling.adaptive": "voting.adaptive",
+    "scaling.best_of": "ranking.best_of",
+    "scaling.differences": "ranking.differences",
+    "scaling.guided": "voting.meta",
+    "scaling.panel": "voting.panel",
+    "scaling.preferences": "ranking.preferences",
+    "scaling.ranking": "ranking",
+    "scaling.recorded": "voting.recorded",
+    "scaling.schedules": "ranking.schedules",
+    "scaling.scores": "ranking.reducers",
+    "scaling.votes": "voting.wrappers",
+    "scoring": "report.scoring",
+    "sources": "data.sources",
+    "transcript": "rationale.transcript",
+    "verdict": "judges",
+}
+"""Old name: new name, both within `fathom`."""
+RENAMED: dict[str, str] = {}
+"""Names within these modules that were renamed as well: old name: new name."""
+
+
+class MovedModules:
+    """Finds and loads modules by the names in `MOVED`, and modules of moved packages below them.
+
+    It has the methods of `importlib.abc.MetaPathFinder` and `Loader`, and not these as bases, whose import is slow.
+    """
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        return ModuleSpec(name, self, is_package=True) if _new_name(name) else None  # type: ignore[arg-type]
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """None has the import system make an ordinary module."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        import warnings
+
+        new = _new_name(module.__name__)
+        assert new is not None, module.__name__
+        # The frames between this call and the import statement are those of the import system.
+        warnings.warn(f"{module.__name__} is now {new}", DeprecationWarning, stacklevel=6)
+        current = import_module(new)
+
+        def lookup(name: str) -> Any:
+            return getattr(current, RENAMED.get(name, name))
+
+        module.__getattr__ = lookup  # type: ignore[method-assign]
+
+
+def _new_name(name: str) -> str | None:
+    """The new name of a module; the longest old name that begins it decides."""
+    parts = name.split(".")[1:]
+    for count in range(len(parts), 0, -1):
+        if new := MOVED.get(".".join(parts[:count])):
+            return ".".join(["fathom", new, *parts[count:]])
+    return None
+
+
+def install() -> None:
+    """Appends the finder once. It comes last, so modules that exist are found as ever."""
+    if not any(isinstance(finder, MovedModules) for finder in sys.meta_path):
+        sys.meta_path.append(MovedModules())

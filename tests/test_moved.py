@@ -1,0 +1,38 @@
+"""Modules by their names of version 0.1."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import pytest
+
+from fathom import _moved
+
+
+@pytest.mark.parametrize("old", _moved.MOVED)
+def test_a_moved_module_is_found_by_its_old_name_which_says_where_it_is(old: str) -> None:
+    sys.modules.pop(f"fathom.{old}", None)
+    with pytest.warns(DeprecationWarning, match=rf"fathom\.{old} is now fathom\.{_moved.MOVED[old]}$"):
+        module = importlib.import_module(f"fathom.{old}")
+    current = importlib.import_module(f"fathom.{_moved.MOVED[old]}")
+    public = [name for name in vars(current) if not name.startswith("_")]
+    assert public
+    assert all(getattr(module, name) is getattr(current, name) for name in public)
+
+
+def test_modules_of_a_moved_package_are_found_too() -> None:
+    with pytest.warns(DeprecationWarning, match="fathom.mini.world is now fathom.lab.world"):
+        world = importlib.import_module("fathom.mini.world")
+    assert world.UNSEEN_VERBS is importlib.import_module("fathom.lab.world").UNSEEN_VERBS
+
+
+def test_renamed_names_are_found_in_moved_modules() -> None:
+    for old, new in _moved.RENAMED.items():
+        homes = [importlib.import_module(f"fathom.{module}") for module in _moved.MOVED]
+        assert any(hasattr(home, old) and getattr(home, old) is getattr(home, new, None) for home in homes)
+
+
+def test_modules_that_never_were_are_not_found() -> None:
+    with pytest.raises(ModuleNotFoundError, match=r"fathom\.recorder"):
+        importlib.import_module("fathom.recorder")
