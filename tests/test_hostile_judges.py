@@ -13,7 +13,7 @@ import yaml
 
 from fathom.data.records import Comparison
 from fathom.engines import TokenLogprob
-from fathom.judges import Judge, Vote, find
+from fathom.judges import Judge, Vote, find, reduce_steps
 from fathom.judges._probabilities import chances
 from fathom.judges.libra import LibraJudge
 from fathom.judges.rm_r1 import RMR1Judge
@@ -54,11 +54,12 @@ def rows() -> Iterator[dict[str, Any]]:
 def said(row: dict[str, Any]) -> dict[str, Any]:
     judge = find(row["judge"])(**row.get("settings", {}))
     count = row.get("responses", 1 if judge.pattern == "pointwise" else 2)
-    responses = ("It is 4.", "It is 5.", "It is 6.")[:count]
+    responses = ("It is 4.", "It is 5.", "It is 6.", "It is 7.")[:count]
     comparison = Comparison(id="1", prompt="2 + 2?", responses=responses, reference="4")
     vote = judge.read(row["text"], comparison, finished=row.get("finished", True))
     winner = "tie" if vote.winner is None else vote.winner
-    return {"status": str(vote.status), "winner": winner, "scores": None if vote.scores is None else [*vote.scores]}
+    scores = vote.scores if vote.step_scores is None else reduce_steps(vote.step_scores, "min")
+    return {"status": str(vote.status), "winner": winner, "scores": None if scores is None else [*scores]}
 
 
 def misread(row: dict[str, Any], got: dict[str, Any]) -> str | None:

@@ -176,6 +176,7 @@ def vote_row(vote: Vote) -> dict[str, Any]:
         "status": vote.status,
         "winner": vote.winner,
         "scores": vote.scores,
+        "step_scores": vote.step_scores,
         "probabilities": vote.probabilities,
         "missing_mass": vote.missing_mass,
         "order": vote.order,
