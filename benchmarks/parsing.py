@@ -14,7 +14,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
-from fathom.rationale import MOST_UNITS, Rationale, Unit, parse, render
+from fathom.rationale import MAX_UNITS, Rationale, Unit, parse, render
 
 SAYINGS = [
     "Response A explains the second step",
@@ -36,7 +36,7 @@ def prose(size: int, seed: int = 0) -> str:
 
 
 def canonical(size: int) -> str:
-    count = min(MOST_UNITS, max(1, size // 800))
+    count = min(MAX_UNITS, max(1, size // 800))
     units = tuple(Unit(f"Principle of {n}", "One sentence.", prose(size // count - 100, n), "A") for n in range(count))
     return render(Rationale(units, verdict="A"))
 

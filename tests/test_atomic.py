@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from fathom.data.atomic import replacing
+from fathom.data.atomic import atomic_write
 
 
 def write_and_fail(path: Path) -> None:
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         file.write(b"second")
         raise OSError("disk full")
 
 
 def test_a_failure_leaves_what_was_there_and_nothing_beside_it(tmp_path: Path) -> None:
     path = tmp_path / "new" / "file"
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         file.write(b"first")
     with pytest.raises(OSError, match="disk full"):
         write_and_fail(path)
@@ -31,8 +31,8 @@ def test_a_failure_leaves_what_was_there_and_nothing_beside_it(tmp_path: Path) -
 KILLED = """
 import sys
 from pathlib import Path
-from fathom.data.atomic import replacing
-with replacing(Path(sys.argv[1])) as file:
+from fathom.data.atomic import atomic_write
+with atomic_write(Path(sys.argv[1])) as file:
     print("writing", flush=True)
     sys.stdin.read()
 """
@@ -51,7 +51,7 @@ def test_what_a_killed_process_left_is_taken_away_and_what_a_living_one_writes_i
     for process in (killed, of_another):
         process.kill()
         process.wait()
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         file.write(b"whole")
     assert len(list(tmp_path.glob(f"*-{killed.pid}.tmp"))) == 0
     assert len(list(tmp_path.glob(f"*-{of_another.pid}.tmp"))) == 1, "this is of another file"
@@ -65,7 +65,7 @@ def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path) -> None:
     path = tmp_path / "pipe"
     os.mkfifo(path)
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         file.write(b"text")
     assert os.read(reader, 100) == b"text"
     assert path.is_fifo()

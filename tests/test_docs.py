@@ -31,7 +31,7 @@ from fathom import bench
 from fathom.cli._figures import VERDICTS
 from fathom.cli._options import fields_of
 from fathom.data.layouts import FIELDS
-from fathom.data.reading import as_mapping, read
+from fathom.data.reading import parse_mapping, read
 from fathom.engines.local import LocalEngine
 from fathom.engines.openai import OpenAIEngine
 from fathom.errors import FathomError
@@ -199,7 +199,7 @@ def examples() -> Iterator[Any]:
 def test_every_example_of_a_layout_is_read_as_shown(rows: Block, result: Block) -> None:
     source = [json.loads(line) for line in rows.text.splitlines()]
     given = rows.before if re.search(r"(^Here|[Ww]ith) `--map", rows.before) else ""
-    mapping = as_mapping(re.findall(r"--map\s+([\w.]+=[\w.\[\]]+)", given))
+    mapping = parse_mapping(re.findall(r"--map\s+([\w.]+=[\w.\[\]]+)", given))
     if result.language == "text":
         with pytest.raises(FathomError) as refused:
             list(read(source, mapping=mapping))

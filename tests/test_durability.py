@@ -254,12 +254,12 @@ PARTS = """
 import sys
 import time
 from pathlib import Path
-from fathom.data.atomic import replacing
+from fathom.data.atomic import atomic_write
 
 FOLDER = Path(sys.argv[1])
 
 def work(number):
-    with replacing(FOLDER / f"{number}.jsonl"):
+    with atomic_write(FOLDER / f"{number}.jsonl"):
         (FOLDER / f"begun-{number}").touch()
         time.sleep(600)
 

@@ -22,7 +22,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fathom.data.reading import as_mapping, read
+from fathom.data.reading import parse_mapping, read
 from fathom.data.records import Comparison
 from fathom.errors import FathomError
 from strategies import JSON
@@ -71,7 +71,7 @@ def told(comparison: Comparison) -> Read:
 
 
 def reading(rows: Sequence[Row], mapping: Sequence[str] = ()) -> list[Read]:
-    return [told(comparison) for comparison in read(rows, mapping=as_mapping(mapping))]
+    return [told(comparison) for comparison in read(rows, mapping=parse_mapping(mapping))]
 
 
 def pair(label: Any = None, **more: Any) -> Row:
@@ -108,7 +108,7 @@ def test_the_order_of_rows_changes_nothing(case: Case) -> None:
 
 @pytest.mark.parametrize("case", READ.values(), ids=READ)
 def test_a_row_of_nulls_is_a_bad_row_and_changes_no_other(case: Case) -> None:
-    found = read([*case.rows, dict.fromkeys(case.rows[0])], mapping=as_mapping(case.mapping), on_error="skip")
+    found = read([*case.rows, dict.fromkeys(case.rows[0])], mapping=parse_mapping(case.mapping), on_error="skip")
     assert [told(comparison) for comparison in found] == case.reads
     assert [skipped.line for skipped in found.skipped] == [len(case.rows) + 1]
 
@@ -119,7 +119,7 @@ def test_whatever_cells_hold_a_source_is_read_skipped_or_refused_in_words(name: 
     rows, mapping, *_ = READ[name]
     spoilt = data.draw(st.dictionaries(st.sampled_from(sorted(rows[0])), JSON | st.floats(), max_size=3))
     try:
-        found = read([*rows, {**rows[0], **spoilt}], mapping=as_mapping(mapping), on_error="skip")
+        found = read([*rows, {**rows[0], **spoilt}], mapping=parse_mapping(mapping), on_error="skip")
         assert len(list(found)) + len(found.skipped) > len(rows)
     except FathomError as error:
         assert "columns" in str(error) or "--map" in str(error)  # noqa: PT017
@@ -132,7 +132,7 @@ def test_whatever_cells_hold_a_source_is_read_skipped_or_refused_in_words(name: 
 def test_what_would_have_to_be_guessed_is_refused_and_the_mapping_in_the_message_reads_it(case: Case) -> None:
     for source in (case.rows, iter(case.rows)):
         with pytest.raises(FathomError) as refused:
-            read(source, mapping=as_mapping(case.mapping))
+            read(source, mapping=parse_mapping(case.mapping))
         assert case.message in str(refused.value)
     advice = pasted(str(refused.value).split("; ", 1)[-1])
     assert advice
@@ -222,7 +222,7 @@ def test_advice_can_be_pasted_into_a_shell_whatever_columns_are_called(row: Row)
 )
 def test_values_of_the_domains_column_mean_what_the_mapping_says(mapping: list[str], domains: list[str | None]) -> None:
     topics = ["math", "chat", "code, hard"]
-    found = list(read([pair("A", topic=topic) for topic in topics], mapping=as_mapping(mapping)))
+    found = list(read([pair("A", topic=topic) for topic in topics], mapping=parse_mapping(mapping)))
     assert [comparison.domain for comparison in found] == domains[:3]
     assert [comparison.metadata["topic"] for comparison in found] == topics
 
@@ -389,7 +389,7 @@ def test_a_function_of_ones_own_reads_rows(tmp_path: Path) -> None:
     )
     rows = [{"q": "2 + 2?", "r": ["4", "5"], "best": 0}, {"q": "", "r": [], "best": 0}, {"q": "x", "r": [], "best": 0}]
     for name in ("own.py", "own.py:comparison"):
-        found = read(rows, mapping=as_mapping([f"layout={tmp_path / name}"]), on_error="skip")
+        found = read(rows, mapping=parse_mapping([f"layout={tmp_path / name}"]), on_error="skip")
         assert [told(comparison) for comparison in found] == [Read("2 + 2?", ("4", "5"), {"best": 0})]
         assert [(skipped.line, skipped.field) for skipped in found.skipped] == [(3, "responses")]
     with pytest.raises(FathomError, match="rows:1: layout: KeyError: 'q'"):

@@ -88,7 +88,7 @@ def drawn(comparison: Comparison) -> float:
 
 def card_of(voter: RewardModel, judged: Sequence[Comparison]) -> dict[str, dict[str, Measure]]:
     """The card, from rows that were written as JSON and read again."""
-    asked = [each for comparison in judged for each in probes.probed(comparison, ALL)]
+    asked = [each for comparison in judged for each in probes.with_variations(comparison, ALL)]
     rows = [json.loads(to_json(verdict_row(*pair))) for pair in voter.run(asked)]
     return {name: {each.name: each for each in measures} for name, measures in probes.card(rows).items()}
 
@@ -197,7 +197,7 @@ def test_a_perfect_judge_is_always_right_never_flips_and_is_moved_by_nothing() -
     assert found(card["baseline"]["accuracy"]) == 1.0
     assert found(card["position"]["flip rate"]) == 0.0
     moved = [
-        (probe, name) for probe, measures in card.items() for name, each in measures.items() if each.as_wanted is False
+        (probe, name) for probe, measures in card.items() for name, each in measures.items() if each.on_target is False
     ]
     assert moved == []
     assert all(each.left_out == 0 for measures in card.values() for each in measures.values())
@@ -263,8 +263,8 @@ def test_verdicts_that_cannot_be_read_are_left_out_and_counted() -> None:
 
 @given(comparisons())
 def test_variations_are_pure_and_keep_prompt_reference_and_truth(comparison: Comparison) -> None:
-    asked = list(probes.probed(comparison, ALL))
-    assert asked == list(probes.probed(comparison, ALL))
+    asked = list(probes.with_variations(comparison, ALL))
+    assert asked == list(probes.with_variations(comparison, ALL))
     assert len({each.id for each in asked}) == len(asked)
     for each in asked:
         assert (each.prompt, each.reference, each.domain) == (
@@ -303,7 +303,7 @@ def test_every_language_has_twelve_openers_and_comparisons_together_see_them_all
 
 def test_a_single_response_is_probed_by_keys_against_the_reference_answer() -> None:
     alone = Comparison(id="1", prompt="2 + 2?", responses=("It is 4.",), reference="4")
-    asked = list(probes.probed(alone, ALL))
+    asked = list(probes.with_variations(alone, ALL))
     assert {each.metadata["probe"]["probe"] for each in asked} == {"keys"}
     for each in asked:
         assert each.label is not None
@@ -313,7 +313,7 @@ def test_a_single_response_is_probed_by_keys_against_the_reference_answer() -> N
 
 def test_of_several_responses_the_best_and_another_are_probed() -> None:
     several = Comparison(id="1", prompt="?", responses=("a", "b", "c"), label=Label(best=2))
-    plain, *_ = probes.probed(several, ALL)
+    plain, *_ = probes.with_variations(several, ALL)
     assert (plain.responses, plain.label) == (("a", "c"), Label(best=1))
 
 
@@ -356,13 +356,18 @@ def test_the_judges_own_response_is_told_by_the_source_whatever_the_order_shown(
     told = {"chosen_model": "ours", "rejected_model": "theirs"}
     pair = Comparison(id="1", prompt="?", responses=("a", "b"), metadata=told)
     columns = ["chosen_model", "rejected_model"]
-    assert probes.owned(pair, columns, "ours").metadata["own_response"] == 0
-    assert probes.owned(pair.model_copy(update={"placement": (1, 0)}), columns, "ours").metadata["own_response"] == 1
-    assert probes.owned(pair, columns, "nobody").metadata["own_response"] is None
+    assert probes.mark_own_response(pair, columns, "ours").metadata["own_response"] == 0
+    assert (
+        probes.mark_own_response(pair.model_copy(update={"placement": (1, 0)}), columns, "ours").metadata[
+            "own_response"
+        ]
+        == 1
+    )
+    assert probes.mark_own_response(pair, columns, "nobody").metadata["own_response"] is None
     listed = pair.model_copy(update={"metadata": {"models": ["theirs", "ours"]}})
-    assert probes.owned(listed, ["models"], "ours").metadata["own_response"] == 1
+    assert probes.mark_own_response(listed, ["models"], "ours").metadata["own_response"] == 1
     with pytest.raises(FathomError, match=r"comparison '1' has 2 responses.*name a column for each"):
-        probes.owned(pair, ["nowhere"], "ours")
+        probes.mark_own_response(pair, ["nowhere"], "ours")
 
 
 # The command ---------------------------------------------------------------------------------------------------------
@@ -415,7 +420,7 @@ def test_the_command_writes_a_card_that_its_rows_give_again_and_asks_nothing_twi
     assert card["inputs"]
     page = (out / "card.html").read_text()
     assert "<h1>Reliability card: m</h1>" in page
-    assert "<strong>1.000 [0.610, 1.000]</strong>" in page, "what is not as wanted stands out"
+    assert "<strong>1.000 [0.610, 1.000]</strong>" in page, "what is off target stands out"
     assert "http" not in page.replace("http-equiv", "")
 
 
@@ -490,7 +495,7 @@ def test_the_probe_that_the_page_shows_finds_what_it_looks_for() -> None:
     scope: dict[str, Any] = {}
     exec(code, scope)
     shouting = {"shouting": scope["PROBE"]}
-    asked = [each for pair in pairs(20) for each in probes.probed(pair, shouting)]
+    asked = [each for pair in pairs(20) for each in probes.with_variations(pair, shouting)]
     judge = Swapped(Scripted(lambda pair: 0.5 + 0.5 * (pair.responses[0].isupper() - pair.responses[1].isupper())))
     (effect, _) = scope["PROBE"].measure(items(map(verdict_row_of, judge.run(asked)))["shouting"])
     assert found(effect) == 0.5

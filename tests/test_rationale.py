@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fathom.rationale import MOST_UNITS, Rationale, Status, Unit, clean, parse, render
+from fathom.rationale import MAX_UNITS, Rationale, Status, Unit, clean, parse, render
 
 LOOKALIKES = [
     "Principle 1: x", "Principle ١: x", "Definition:", "Solution: y", "Judgment: z", "Verdict: A", "\\Verdict: B",
@@ -56,7 +56,7 @@ def test_every_rationale_is_read_back_as_it_was(rationale: Rationale, finished: 
 
 
 def test_a_rationale_of_the_most_units_is_read_back_and_a_longer_one_refused() -> None:
-    units = tuple(Unit(f"principle {n}", "d", "j", "A") for n in range(MOST_UNITS))
+    units = tuple(Unit(f"principle {n}", "d", "j", "A") for n in range(MAX_UNITS))
     assert parse(render(Rationale(units, "a trace", "B"))).rationale == Rationale(units, "a trace", "B")
     with pytest.raises(ValueError, match="at most 64 units, got 65"):
         Rationale((*units, units[0]))
@@ -113,7 +113,7 @@ def test_units_after_the_64th_are_dropped_and_the_verdict_is_still_read() -> Non
         "\n\n".join(f"Principle {n}: p{n}\nJudgment: j\nVerdict: A" for n in range(1, 200)) + "\n\nFinal verdict: [[B]]"
     )
     reading = parse(text)
-    assert [unit.principle for unit in reading.rationale.units] == [f"p{n}" for n in range(1, MOST_UNITS + 1)]
+    assert [unit.principle for unit in reading.rationale.units] == [f"p{n}" for n in range(1, MAX_UNITS + 1)]
     assert reading.rationale.verdict == "B"
 
 

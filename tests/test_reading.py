@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import judged
-from fathom.data.reading import as_mapping, read, write_jsonl
+from fathom.data.reading import parse_mapping, read, write_jsonl
 from fathom.data.records import Comparison, Label, Message, placement
 from fathom.errors import FathomError
 from strategies import JSON, TEXT, comparisons
@@ -232,7 +232,7 @@ def test_a_table_s_empty_cells_are_missing_values() -> None:
 
 def test_mapping_names_columns_and_what_their_labels_mean() -> None:
     row = {"task": "p", "left": "x", "right": "y", "verdict": "-1", "label": "unrelated"}
-    mapping = as_mapping(
+    mapping = parse_mapping(
         [
             "prompt=task",
             "response_a=left",
@@ -489,7 +489,7 @@ def test_a_source_that_cannot_be_opened_is_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(FathomError, match="there is no such field; there are id, prompt"):
         read([PAIR], mapping={"respons": "x"})
     with pytest.raises(FathomError, match="expected FIELD=COLUMN"):
-        as_mapping(["prompt"])
+        parse_mapping(["prompt"])
     with pytest.raises(
         FathomError, match="--map prompt=task names no column of the rows; there are prompt, response_a"
     ):

@@ -250,8 +250,8 @@ def test_what_others_wrote_stays_text(tmp_path: Path) -> None:
 
 
 def test_a_card_beside_a_run_is_shown_with_it(verdicts: Path, tmp_path: Path) -> None:
-    measure = {"name": "effect", "meaning": "how much", "wanted": 0.0, "mean": 0.25, "low": 0.125, "high": 0.5}
-    measures = [measure | {"as_wanted": False, "n": 40, "left_out": 1}, {"name": "rate", "n": 0}]
+    measure = {"name": "effect", "meaning": "how much", "target": 0.0, "mean": 0.25, "low": 0.125, "high": 0.5}
+    measures = [measure | {"on_target": False, "n": 40, "left_out": 1}, {"name": "rate", "n": 0}]
     (tmp_path / "card.json").write_text(json.dumps({"probes": {"length": {"title": ATTACK, "measures": measures}}}))
     result = CliRunner().invoke(app, ["report", str(verdicts), "--out", str(tmp_path / "page.html"), "--no-viewer"])
     assert result.exit_code == 0, result.output

@@ -28,12 +28,12 @@ from fathom.synth import Result, Settings, merge, synthesise, write
 from fathom.synth.merging import (
     grouped,
     merged,
+    normalise,
     ordered_alike,
-    plain,
     sentences,
     similarity,
     sources,
-    spelt_alike,
+    unify_names,
 )
 from fathom.synth.result import manifest
 
@@ -81,12 +81,12 @@ def test_similarity_is_a_symmetric_share(one: tuple[str, str], other: tuple[str,
 
 @given(st.lists(rationales, max_size=4))
 def test_a_run_spells_and_orders_a_principle_in_one_way(many: list[Rationale]) -> None:
-    spelt = spelt_alike(many)
+    spelt = unify_names(many)
     names = {unit.principle for rationale in spelt for unit in rationale.units}
-    assert len(names) == len({plain(name) for name in names})
+    assert len(names) == len({normalise(name) for name in names})
     for before, after in zip(spelt, ordered_alike(spelt), strict=True):
         assert sorted(map(str, before.units)) == sorted(map(str, after.units))
-    orders = [[plain(unit.principle) for unit in rationale.units] for rationale in ordered_alike(spelt)]
+    orders = [[normalise(unit.principle) for unit in rationale.units] for rationale in ordered_alike(spelt)]
     for one, other in product(orders, repeat=2):
         shared = set(one) & set(other)
         assert list(dict.fromkeys(n for n in one if n in shared)) == list(

@@ -21,7 +21,7 @@ from fathom.lab import sums
 from fathom.metrics.answers import checking
 from fathom.probes.keys import keys
 from fathom.synth import verifying
-from fathom.synth.merging import plain
+from fathom.synth.merging import normalise
 
 
 def solution(text: str, reference: str = "12", score: float = 1.0) -> Comparison:
@@ -101,9 +101,9 @@ def test_truncated_negatives_are_the_share_that_is_asked_for(share: float, seed:
 
 def test_no_master_key_is_a_training_response() -> None:
     rows = verifying.examples(sums.comparisons(300, seed=0), truncated=0.3)
-    known = {plain(key) for texts in keys().values() for key in texts}
+    known = {normalise(key) for texts in keys().values() for key in texts}
     prompts = [row["prompt"][0]["content"] for row in rows]
-    assert not any(plain(prompt.split("Response:")[1].split("```")[1]) in known for prompt in prompts)
+    assert not any(normalise(prompt.split("Response:")[1].split("```")[1]) in known for prompt in prompts)
 
 
 def test_too_few_solutions_to_truncate_are_told() -> None:

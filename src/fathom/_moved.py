@@ -52,10 +52,17 @@ MOVED = {
     "scoring": "report.scoring",
     "sources": "data.sources",
     "transcript": "rationale.transcript",
+    "transcript.page": "rationale.transcript.document",
     "verdict": "judges",
 }
 """Old name: new name, both within `fathom`."""
-RENAMED: dict[str, str] = {}
+RENAMED: dict[str, str] = {
+    "Given": "VerdictMention",
+    "Page": "Document",
+    "apart": "split_reasoning",
+    "as_mapping": "parse_mapping",
+    "replacing": "atomic_write",
+}
 """Names within these modules that were renamed as well: old name: new name."""
 
 

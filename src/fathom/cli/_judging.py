@@ -58,7 +58,7 @@ def read(
     check = check or (judge.check if judge.pattern == "pairwise" else None)
     comparisons = reading.read(
         file,
-        mapping=reading.as_mapping(source.map),
+        mapping=reading.parse_mapping(source.map),
         check=check,
         seed=settings.sampling.seed,
         on_error=source.on_error,
@@ -156,7 +156,7 @@ def write(run: Run, what: str, rows: Write[Result]) -> Result:
 
     from fathom.cli._progress import counting
     from fathom.cli._running import resumable
-    from fathom.data.atomic import replacing
+    from fathom.data.atomic import atomic_write
 
     gc.freeze()  # so that the collector does not walk through all that is loaded by now, again and again
     session = run.session
@@ -171,7 +171,7 @@ def write(run: Run, what: str, rows: Write[Result]) -> Result:
 
     with (
         resumable(session.journal, run.out),
-        replacing(run.out) if run.out else nullcontext(sys.stdout.buffer) as sink,
+        atomic_write(run.out) if run.out else nullcontext(sys.stdout.buffer) as sink,
         counting(what, run.total, partial(str, session.metered)) as done,
     ):
         result = asyncio.run(closing(sink, done))

@@ -65,7 +65,7 @@ def command(
     from fathom.cli._dry_run import compared
     from fathom.cli._judging import claim_rows, journal_of, show, space_of
     from fathom.cli._running import spending
-    from fathom.data.reading import as_mapping, read
+    from fathom.data.reading import parse_mapping, read
     from fathom.judging.choice import described
     from fathom.judging.session import judge_of
     from fathom.results.outputs import beside, is_replaceable
@@ -76,7 +76,7 @@ def command(
     engines = _engines(engine, model)
     claim = claim_rows(out, journal, space=space_of(file, source.limit), engines=engine)
     asker = judge_of(JudgingSettings(judge=judge, sampling=sampling, engine=EngineSettings(model=model)))
-    comparisons = read(file, mapping=as_mapping(source.map), seed=seed, on_error=source.on_error, limit=source.limit)
+    comparisons = read(file, mapping=parse_mapping(source.map), seed=seed, on_error=source.on_error, limit=source.limit)
     path = journal_of(journal, out)
     voter_of = _voter_of(asker, swap)
     if dry_run:
@@ -122,7 +122,7 @@ def _compared(
 
     from fathom.cli._progress import counting
     from fathom.cli._running import resumable
-    from fathom.data.atomic import replacing
+    from fathom.data.atomic import atomic_write
     from fathom.engines.cache import CachedEngine
     from fathom.judging import RowOutcome
     from fathom.judging.compare_engines import Compare, write_compared
@@ -132,7 +132,7 @@ def _compared(
 
     with (
         resumable(journal, out),
-        replacing(out) if out else nullcontext(sys.stdout.buffer) as sink,
+        atomic_write(out) if out else nullcontext(sys.stdout.buffer) as sink,
         counting("compared", total) as done,
     ):
 

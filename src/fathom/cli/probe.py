@@ -62,7 +62,9 @@ def command(
     cards = (out / f"card.{ending}" for ending in ("json", "md", "html"))
     claim = claim_rows(rows, settings.engine.journal, *cards)
     comparisons, inputs = read(file, settings, source)
-    asked = [each for comparison in _told(comparisons, authors, own) for each in probes.probed(comparison, chosen)]
+    asked = [
+        each for comparison in _told(comparisons, authors, own) for each in probes.with_variations(comparison, chosen)
+    ]
     if dry_run:
         return judged(settings, asked, rows, pairs_alone=True)
     config = source.model_dump() | {"file": file, "probe": list(chosen), "authors": authors, "own": own}
@@ -75,22 +77,22 @@ def command(
 
 
 def _told(comparisons: Any, authors: str | None, own: str | None) -> Iterator[Comparison]:
-    from fathom.probes import owned
+    from fathom.probes import mark_own_response
 
     for comparison in comparisons:
-        yield comparison if authors is None or own is None else owned(comparison, authors.split(","), own)
+        yield comparison if authors is None or own is None else mark_own_response(comparison, authors.split(","), own)
 
 
 def _show(card: Mapping[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("probe", "measure", "found", "wanted", "n", title="reliability card")
+    table = Table("probe", "measure", "found", "target", "n", title="reliability card")
     for probe in card["probes"].values():
         for measure in probe["measures"]:
-            wanted = "" if measure["wanted"] is None else f"{measure['wanted']:g}"
-            style = "bold" if measure["as_wanted"] is False else ""
-            table.add_row(probe["title"], measure["name"], _found(measure), wanted, str(measure["n"]), style=style)
+            target = "" if measure["target"] is None else f"{measure['target']:g}"
+            style = "bold" if measure["on_target"] is False else ""
+            table.add_row(probe["title"], measure["name"], _found(measure), target, str(measure["n"]), style=style)
         table.add_section()
     Console(stderr=True).print(table)
 

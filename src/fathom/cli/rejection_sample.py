@@ -58,7 +58,7 @@ def command(
     from fathom.cli._journalled import made
     from fathom.cli._running import spending, spent_in_words
     from fathom.cli._skipped import report
-    from fathom.data.reading import as_mapping, read
+    from fathom.data.reading import parse_mapping, read
     from fathom.engines import Sampling
     from fathom.engines.opening import meter, open_engine
     from fathom.judging import as_trained
@@ -74,7 +74,9 @@ def command(
         check_journal(engine.journal)
     # No checkpoint's: nothing is to be taken from what the teacher itself was trained to be.
     chosen = as_trained(None, **judge.arguments)
-    rows = read(file, mapping=as_mapping(source.map), seed=sampling.seed, on_error=source.on_error, limit=source.limit)
+    rows = read(
+        file, mapping=parse_mapping(source.map), seed=sampling.seed, on_error=source.on_error, limit=source.limit
+    )
     journal = engine.journal or out / "journal.sqlite"
     with checking(chosen) as able:
         settings = rejection.Settings(
@@ -84,7 +86,7 @@ def command(
             sampling=Sampling(**sampling.model_dump(exclude_none=True)),
             concurrency=concurrency,
         )
-        comparisons = rejection.ready(rows, settings)
+        comparisons = rejection.validated(rows, settings)
         each = partial(rejection.sampled, comparisons, settings=settings)
         if dry_run:
             return _dry_run.sampled(engine, bounds, len(comparisons), each, journal)

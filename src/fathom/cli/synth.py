@@ -17,7 +17,7 @@ from fathom.settings import BoundSettings, EngineSettings, SamplingSettings, Sou
 
 if TYPE_CHECKING:
     from fathom.judging import RowOutcome
-    from fathom.synth import Made
+    from fathom.synth import Synthesis
 
 
 @with_settings
@@ -110,7 +110,7 @@ def command(
     from fathom.cli._journalled import made
     from fathom.cli._running import spending, spent_in_words
     from fathom.cli._skipped import report
-    from fathom.data.reading import as_mapping, read
+    from fathom.data.reading import parse_mapping, read
     from fathom.engines import Sampling
     from fathom.engines.opening import meter, open_engine
     from fathom.results.provenance import provenance
@@ -131,8 +131,10 @@ def command(
     claimed = claim(folder_outputs("--out", out, *sets, journal=None if engine.journal else "journal.sqlite"))
     if engine.journal:
         check_journal(engine.journal)
-    rows = read(file, mapping=as_mapping(source.map), seed=sampling.seed, on_error=source.on_error, limit=source.limit)
-    comparisons = synth.ready(rows, settings)
+    rows = read(
+        file, mapping=parse_mapping(source.map), seed=sampling.seed, on_error=source.on_error, limit=source.limit
+    )
+    comparisons = synth.validated(rows, settings)
     journal = engine.journal or out / "journal.sqlite"
     if "mix" in settings.arms:
         counts_of = Counter(comparison.domain for comparison in comparisons)
@@ -141,7 +143,7 @@ def command(
         return _dry_run.synthesised(engine, bounds, comparisons, settings, journal)
     teacher = meter(open_engine(engine), engine, bounds)
     claimed.settle(engine=teacher.identity)
-    each = partial(synth.each, comparisons, settings=settings)
+    each = partial(synth.synthesise_each, comparisons, settings=settings)
     pieces, counts = made("comparisons synthesised", len(comparisons), teacher, journal, each, _outcome)
     report(rows.skipped, out / "skipped.jsonl")
     result = synth.Result(settings, tuple(pieces))
@@ -155,7 +157,7 @@ def command(
     check_kept(synth.warning(result), fail_on)
 
 
-def _outcome(made: Made) -> RowOutcome:
+def _outcome(made: Synthesis) -> RowOutcome:
     from fathom.judging import RowOutcome
 
     return RowOutcome(bool(made.rationales), made.failed)
@@ -163,12 +165,12 @@ def _outcome(made: Made) -> RowOutcome:
 
 def _verifier(own: dict[str, Any], source: SourceSettings, seed: int, out: Path, dry_run: bool) -> None:
     from fathom.cli._skipped import report
-    from fathom.data.reading import as_mapping, read, write_jsonl
+    from fathom.data.reading import parse_mapping, read, write_jsonl
     from fathom.results.provenance import provenance, write_json
     from fathom.synth import verifying
 
     claim(folder_outputs("--out", out, "verifier.jsonl", "skipped.jsonl"))
-    rows = read(own["file"], mapping=as_mapping(source.map), seed=seed, on_error=source.on_error, limit=source.limit)
+    rows = read(own["file"], mapping=parse_mapping(source.map), seed=seed, on_error=source.on_error, limit=source.limit)
     examples = verifying.examples(rows, truncated=own["truncated"], seed=seed)
     counts = verifying.counts(examples)
     told = f"YES {counts['YES']}, NO {counts['NO']}, of which truncated {counts['truncated']}"

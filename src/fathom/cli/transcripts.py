@@ -141,10 +141,10 @@ def _comparisons(
 
 
 def _write(rows: Sequence[Mapping[str, Any]], out: Path | None) -> None:
-    from fathom.data.atomic import replacing
+    from fathom.data.atomic import atomic_write
     from fathom.judging import write_row
 
-    with replacing(out) if out else nullcontext(sys.stdout.buffer) as sink:
+    with atomic_write(out) if out else nullcontext(sys.stdout.buffer) as sink:
         for row in rows:
             write_row(sink, row)
 

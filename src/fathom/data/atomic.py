@@ -1,6 +1,6 @@
 """Files that are whole or not there: what is written appears under its name only once it is complete.
 
-    with replacing(Path("results.jsonl")) as file:
+    with atomic_write(Path("results.jsonl")) as file:
         file.write(b"...")
 
 A failure, also a full disk, leaves the file that was there before as it was. Two processes writing one path do not mix:
@@ -24,7 +24,7 @@ from typing import BinaryIO
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """A file to write to, beside `path`; takes its place when the block ends well. Makes missing folders."""
     path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)

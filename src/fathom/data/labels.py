@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 Code = Mapping[str, int | None]
-"""A spelling (as `key` writes it) to the index of the better response; `None` is a tie."""
+"""A spelling (as `normalise` writes it) to the index of the better response; `None` is a tie."""
 
 NOUNS = "response|output|answer|completion|solution|candidate|conversation|generation|summary|reply|human_ref"
 """What sources call a response, in the names of columns and in labels."""
@@ -41,7 +41,7 @@ _NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?")
 _NOUN = re.compile(rf"(?:model|assistant|{NOUNS})[ _-]?(?=[a-z0-9]$)")
 
 
-def key(value: Any) -> str:
+def normalise(value: Any) -> str:
     """`value` without what does not matter: case, spaces, brackets, a noun before the letter, the .0 of a float."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
@@ -52,9 +52,9 @@ def key(value: Any) -> str:
 
 def outcome(value: Any, code: Code) -> int | None:
     """The index of the better response, `None` for a tie. Raises ValueError that lists what was expected."""
-    if key(value) not in code:
+    if normalise(value) not in code:
         raise ValueError(f"got {value!r}, expected {_described(code)}")
-    return code[key(value)]
+    return code[normalise(value)]
 
 
 def _described(code: Code) -> str:
@@ -72,7 +72,7 @@ def infer_code(values: Iterable[Any], marks: tuple[str, str]) -> Code:
     Raises ValueError where the numbers among the values can mean more than one thing. Where letters tell the responses
     apart, numbers among them are no labels.
     """
-    spelled = {key(value) for value in values if value is not None}
+    spelled = {normalise(value) for value in values if value is not None}
     numbers = {spelling for spelling in spelled if _NUMBER.fullmatch(spelling)} or spelled & {"true", "false"}
     if not numbers or any(LETTERS.get(spelling) is not None for spelling in spelled):
         return LETTERS
@@ -89,6 +89,6 @@ def explicit_code(spellings: Mapping[int | None, Iterable[str]]) -> Code:
 
     Letters keep their usual meaning beside them, unless a given spelling takes a letter for something else.
     """
-    given = {key(spelling): outcome for outcome, words in spellings.items() for spelling in words}
+    given = {normalise(spelling): outcome for outcome, words in spellings.items() for spelling in words}
     usual = all(LETTERS.get(spelling, outcome) == outcome for spelling, outcome in given.items())
     return {**given, **LETTERS} if usual else given

@@ -24,7 +24,7 @@ from typing import Any, BinaryIO, Literal, cast
 
 from pydantic import BaseModel, ValidationError
 
-from fathom.data.atomic import replacing
+from fathom.data.atomic import atomic_write
 from fathom.data.conversations import BadRowError, explain, shortened
 from fathom.data.layouts import FIELDS, LAYOUTS, Layout, Row, Schema, detect, is_empty
 from fathom.data.records import Comparison, Record
@@ -121,7 +121,7 @@ def read(
     return Comparisons(islice(found, limit), skipped, unused, opened.files)
 
 
-def as_mapping(arguments: Sequence[str]) -> dict[str, str | Sequence[str]]:
+def parse_mapping(arguments: Sequence[str]) -> dict[str, str | Sequence[str]]:
     """`["prompt=question", "label.a=0"]`, as given to --map, as a mapping; a field given twice has both values.
 
     Raises FathomError.
@@ -142,7 +142,7 @@ def write_jsonl(path: Path, rows: Iterable[BaseModel | Mapping[str, Any]]) -> No
     The file appears when it is complete. `list(read(path))` gives comparisons back as they were, if their metadata is
     of JSON's types.
     """
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         if path.suffix != ".gz":
             _write_lines(file, rows)
             return

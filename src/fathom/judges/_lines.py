@@ -1,7 +1,7 @@
 """The line that a judge is told to close with: a name, a colon, and a value.
 
-    page = Page.of("Step 3 fails.\\n**Score:** 2")
-    [bare(line.value) for line in closing(page, "score")]                            # ["2"]
+    document = Document.of("Step 3 fails.\\n**Score:** 2")
+    [bare(line.value) for line in closing(document, "score")]                            # ["2"]
 
 `fathom.rationale.transcript` says which part of a text counts and what is only quoted, as for every other verdict.
 """
@@ -14,15 +14,15 @@ from itertools import islice
 from typing import NamedTuple, TypeVar
 
 from fathom.rationale import Status
+from fathom.rationale.transcript.document import Document
 from fathom.rationale.transcript.mentions import is_denied, is_quoted, is_reported, standing
-from fathom.rationale.transcript.page import Page
 from fathom.rationale.transcript.rivals import Claim
 from fathom.rationale.transcript.sentences import around
 from fathom.rationale.transcript.withdrawals import taken_back
 
 Value = TypeVar("Value", bound=Hashable)
 
-MOST_PLACES = 64
+MAX_PLACES = 64
 """A text with more such lines or tags is a model that loops: none of them counts."""
 
 _MARKUP = r"(?:[^\w\n\\]|_){0,12}"
@@ -40,49 +40,51 @@ class Said(NamedTuple):
     end: int
 
 
-def named(page: Page, name: str) -> list[Said]:
+def named(document: Document, name: str) -> list[Said]:
     """The lines `name: value` that are given and not quoted or struck out; a heading has its value on the next line."""
     pattern = re.compile(
         rf"\n({_MARKUP}(?:\d{{1,2}}[.)]{_MARKUP})?)(?:(?:the|my|our) )?(?:(?:final|overall) )?({name}){_LINK}"
     )
-    return [_line(page, match.end()) for match in _found(pattern, page) if not _is_mentioned(page, match)]
+    return [_line(document, match.end()) for match in _found(pattern, document) if not _is_mentioned(document, match)]
 
 
-def tagged(page: Page, tag: str) -> list[Said]:
+def tagged(document: Document, tag: str) -> list[Said]:
     """What stands in `<tag>...</tag>` where it is given, and not quoted, denied or imagined.
 
     What closes the text is given whatever leads up to it: "rather than B: <answer>A</answer>".
     """
     pattern = re.compile(rf"<{tag}>([^<]{{0,80}})</{tag}>")
     return [
-        Said(match[1], match.start(), match.end()) for match in _found(pattern, page) if _is_given(page, *match.span())
+        Said(match[1], match.start(), match.end())
+        for match in _found(pattern, document)
+        if _is_given(document, *match.span())
     ]
 
 
-def _found(pattern: re.Pattern[str], page: Page) -> list[re.Match[str]]:
-    found = [] if page.loops else list(islice(pattern.finditer(page.folded), MOST_PLACES + 1))
-    return found if len(found) <= MOST_PLACES else []
+def _found(pattern: re.Pattern[str], document: Document) -> list[re.Match[str]]:
+    found = [] if document.loops else list(islice(pattern.finditer(document.folded), MAX_PLACES + 1))
+    return found if len(found) <= MAX_PLACES else []
 
 
-def _is_mentioned(page: Page, match: re.Match[str]) -> bool:
-    line = page.folded[match.start() + 1 : page.line_end(match.end())]
-    if ">" in match[1] or "~~" in line or is_quoted(page, match.start(2), match.end()):
+def _is_mentioned(document: Document, match: re.Match[str]) -> bool:
+    line = document.folded[match.start() + 1 : document.line_end(match.end())]
+    if ">" in match[1] or "~~" in line or is_quoted(document, match.start(2), match.end()):
         return True
-    before, _ = around(page.folded, match.start(2), match.end())
+    before, _ = around(document.folded, match.start(2), match.end())
     return is_denied(before) or is_reported(before)
 
 
-def _is_given(page: Page, start: int, end: int) -> bool:
-    closes = not page.folded[end:].strip()
-    how = standing(page, start, end, *around(page.folded, start, end))
+def _is_given(document: Document, start: int, end: int) -> bool:
+    closes = not document.folded[end:].strip()
+    how = standing(document, start, end, *around(document.folded, start, end))
     return how in (("given", "imagined") if closes else ("given",))
 
 
-def _line(page: Page, start: int) -> Said:
-    end = page.line_end(start)
-    while not page.folded[start:end].strip(_NOTHING) and end < len(page.folded):
-        start, end = end + 1, page.line_end(end + 1)
-    return Said(page.folded[start:end], start, end)
+def _line(document: Document, start: int) -> Said:
+    end = document.line_end(start)
+    while not document.folded[start:end].strip(_NOTHING) and end < len(document.folded):
+        start, end = end + 1, document.line_end(end + 1)
+    return Said(document.folded[start:end], start, end)
 
 
 def bare(value: str) -> str:
@@ -91,7 +93,7 @@ def bare(value: str) -> str:
 
 
 def agreed(
-    page: Page,
+    document: Document,
     said: Sequence[Said],
     read: Callable[[str], Value | None],
     claim: Callable[[Value], Claim],
@@ -104,7 +106,7 @@ def agreed(
     the very end.
     """
     values = {read(each.value) for each in said}
-    if not finished and (len(values) != 1 or None in values or after(page, said).strip()):
+    if not finished and (len(values) != 1 or None in values or after(document, said).strip()):
         return Status.TRUNCATED
     if not values:
         return Status.MISSING
@@ -114,10 +116,10 @@ def agreed(
     if value is None:
         return Status.INVALID
     repeated = (said[0].end, said[-1].start) if len(said) > 1 else None
-    is_taken_back = taken_back(page, said[-1].end, claim(value), repeated=repeated)
+    is_taken_back = taken_back(document, said[-1].end, claim(value), repeated=repeated)
     return Status.CONTRADICTORY if is_taken_back else value
 
 
-def after(page: Page, said: Sequence[Said]) -> str:
+def after(document: Document, said: Sequence[Said]) -> str:
     """What stands after the last of it, in lower case."""
-    return page.folded[said[-1].end :] if said else ""
+    return document.folded[said[-1].end :] if said else ""

@@ -13,12 +13,12 @@ from typing import Any
 
 from fathom.judges._templated import TemplatedJudge
 from fathom.rationale import Status
+from fathom.rationale.transcript.document import Document
 from fathom.rationale.transcript.mentions import is_mentioned
-from fathom.rationale.transcript.page import Page
 from fathom.rationale.transcript.rivals import Claim
 from fathom.rationale.transcript.withdrawals import taken_back
 
-MOST_PLACES = 64
+MAX_PLACES = 64
 """Of the places where a verdict stands only the last ones are examined: more are a model that loops."""
 
 Span = tuple[int, int]
@@ -30,19 +30,21 @@ class PublishedJudge(TemplatedJudge):
 
     as_published: bool = False
 
-    def taken_away(self, page: Page, spans: Sequence[Span], claim: Claim, *, reasons: bool = True) -> Status | None:
+    def taken_away(
+        self, document: Document, spans: Sequence[Span], claim: Claim, *, reasons: bool = True
+    ) -> Status | None:
         """Why a verdict does not count that the rule found in `spans` of the page's text; None where it does.
 
         With `reasons=False` a reason follows every such verdict, and praise of another response is no change of mind.
         """
         if self.as_published:
             return None
-        given = [span for span in spans[-MOST_PLACES:] if not is_mentioned(page, *span)]
+        given = [span for span in spans[-MAX_PLACES:] if not is_mentioned(document, *span)]
         if not given:
             return Status.MISSING
         (_, first), (last, end) = given[0], given[-1]
         repeated = (first, last) if first < last else None
-        return Status.CONTRADICTORY if taken_back(page, end, claim, repeated=repeated, reasons=reasons) else None
+        return Status.CONTRADICTORY if taken_back(document, end, claim, repeated=repeated, reasons=reasons) else None
 
 
 def pair_claim(winner: int | None) -> Claim:
@@ -52,8 +54,8 @@ def pair_claim(winner: int | None) -> Claim:
 
 def spoken(text: str) -> str | None:
     """The reply without its thoughts and a fence around it; None when a thought is never closed."""
-    page = Page.of(text)
-    return None if page is None else page.text.strip()
+    document = Document.of(text)
+    return None if document is None else document.text.strip()
 
 
 def said_after(table: Mapping[str, Any], key: str) -> str:

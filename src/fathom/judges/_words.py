@@ -18,8 +18,8 @@ from fathom.judges._probabilities import Choices
 from fathom.judges._templated import scored
 from fathom.judges._verdict import Vote
 from fathom.rationale import Status
+from fathom.rationale.transcript.document import Document
 from fathom.rationale.transcript.mentions import is_denied
-from fathom.rationale.transcript.page import Page
 from fathom.rationale.transcript.rivals import Claim
 from fathom.rationale.transcript.withdrawals import taken_back
 
@@ -33,32 +33,32 @@ _AROUND = " *_\"'()"
 
 def word(text: str, words: Mapping[str, float], *, finished: bool = True) -> float | Status:
     """What the word stands for that an answer names as its verdict, or why there is none."""
-    page = Page.of(text)
-    if page is None:
+    document = Document.of(text)
+    if document is None:
         return Status.TRUNCATED
-    alone = words.get(bare(page.folded))
+    alone = words.get(bare(document.folded))
     if alone is not None:
         return alone
     if not finished:
         return Status.TRUNCATED
-    lines = next((lines for name in _NAMES if (lines := named(page, name))), [])
-    said = agreed(page, lines, lambda value: words.get(bare(value)), _claim)
+    lines = next((lines for name in _NAMES if (lines := named(document, name))), [])
+    said = agreed(document, lines, lambda value: words.get(bare(value)), _claim)
     if said is Status.MISSING:
-        return _first_line(page, words)
+        return _first_line(document, words)
     if isinstance(said, Status):
         return said
-    return said if _later(after(page, lines), words) <= {said} else Status.CONTRADICTORY
+    return said if _later(after(document, lines), words) <= {said} else Status.CONTRADICTORY
 
 
 def _claim(value: float) -> Claim:
     return Claim("word", value)
 
 
-def _first_line(page: Page, words: Mapping[str, float]) -> Status:
+def _first_line(document: Document, words: Mapping[str, float]) -> Status:
     """A word that more follows is no verdict; whether it is taken back tells which kind of none."""
-    end = page.line_end(1)
-    first = words.get(bare(page.folded[:end]))
-    return Status.CONTRADICTORY if first is not None and taken_back(page, end, _claim(first)) else Status.MISSING
+    end = document.line_end(1)
+    first = words.get(bare(document.folded[:end]))
+    return Status.CONTRADICTORY if first is not None and taken_back(document, end, _claim(first)) else Status.MISSING
 
 
 def _later(text: str, words: Mapping[str, float]) -> set[float]:

@@ -20,7 +20,7 @@ from fathom.judges._published import PublishedJudge, pair_claim
 from fathom.judges._templated import absent, named
 from fathom.judges._verdict import Vote
 from fathom.rationale import Status
-from fathom.rationale.transcript.page import Page
+from fathom.rationale.transcript.document import Document
 
 LEVELS: Mapping[str, tuple[float, float]] = {
     "A>>B": (2.0, 0.0),
@@ -44,18 +44,18 @@ class ArenaHardJudge(PublishedJudge):
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
         """All verdicts in the text must be the same, to the letter: `[[A>>B]]` and `[[A>B]]` contradict each other."""
-        page = Page.of(text)
-        found = [] if page is None else list(_VERDICT.finditer(page.text))
+        document = Document.of(text)
+        found = [] if document is None else list(_VERDICT.finditer(document.text))
         verdicts = {match[1] for match in found}
-        if page is None or not verdicts:
-            return absent(finished=finished and page is not None)
+        if document is None or not verdicts:
+            return absent(finished=finished and document is not None)
         if len(verdicts) > 1:
             return Vote(Status.CONTRADICTORY)
         scores = LEVELS.get(verdicts.pop())
         if scores is None:
             return Vote(Status.INVALID)
         winner = None if scores[0] == scores[1] else int(scores[1] > scores[0])
-        away = self.taken_away(page, [match.span() for match in found], pair_claim(winner))
+        away = self.taken_away(document, [match.span() for match in found], pair_claim(winner))
         return named(winner, scores) if away is None else Vote(away)
 
 

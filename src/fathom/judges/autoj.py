@@ -17,7 +17,7 @@ from fathom.judges._published import PublishedJudge, pair_claim
 from fathom.judges._templated import absent, named
 from fathom.judges._verdict import Vote
 from fathom.rationale import Status
-from fathom.rationale.transcript.page import Page
+from fathom.rationale.transcript.document import Document
 
 BEFORE = "final decision is "
 DECISIONS: Mapping[str, int | None] = {"response 1": 0, "response 2": 1, "tie": None}
@@ -36,18 +36,18 @@ class AutoJJudge(PublishedJudge):
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
         """What the last `final decision is ` is followed by begins with a decision, in letters of any case."""
-        page = Page.of(text)
-        at = -1 if page is None else page.text.rfind(BEFORE)
-        if page is None or at < 0:
-            return absent(finished=finished and page is not None)
+        document = Document.of(text)
+        at = -1 if document is None else document.text.rfind(BEFORE)
+        if document is None or at < 0:
+            return absent(finished=finished and document is not None)
         start = at + len(BEFORE)
-        said = page.text[start:].strip().lower()
+        said = document.text[start:].strip().lower()
         decisions = [decision for decision in DECISIONS if said.startswith(decision)]
         if not decisions:
             return Vote(Status.INVALID)
         winner = DECISIONS[decisions[0]]
-        end = page.folded.index(decisions[0], start) + len(decisions[0])
-        away = self.taken_away(page, [(at, end)], pair_claim(winner))
+        end = document.folded.index(decisions[0], start) + len(decisions[0])
+        away = self.taken_away(document, [(at, end)], pair_claim(winner))
         return named(winner) if away is None else Vote(away)
 
 

@@ -18,7 +18,7 @@ from fathom.judges._probabilities import Choices
 from fathom.judges._published import PublishedJudge, pair_claim
 from fathom.judges._templated import absent, named
 from fathom.judges._verdict import Vote
-from fathom.rationale.transcript.page import Page
+from fathom.rationale.transcript.document import Document
 
 Style = Literal["plain", "cot"]
 _PATTERNS: Mapping[Style, tuple[re.Pattern[str], re.Pattern[str]]] = {
@@ -45,12 +45,14 @@ class LLMBarJudge(PublishedJudge):
 
         Plain: at the start of a line. CoT: "Output (a) is better" and one more character.
         """
-        page = Page.of(text)
-        if page is None:
+        document = Document.of(text)
+        if document is None:
             return absent(finished=False)
         for winner, pattern in enumerate(_PATTERNS[self.style]):
-            if spans := [(page.text.index("O", match.start()), match.end()) for match in pattern.finditer(page.text)]:
-                away = self.taken_away(page, spans, pair_claim(winner), reasons=False)
+            if spans := [
+                (document.text.index("O", match.start()), match.end()) for match in pattern.finditer(document.text)
+            ]:
+                away = self.taken_away(document, spans, pair_claim(winner), reasons=False)
                 return named(winner) if away is None else Vote(away)
         return absent(finished=finished)
 

@@ -18,7 +18,7 @@ from fathom.judges import Pattern
 from fathom.judges._templated import TemplatedJudge, absent, scored
 from fathom.judges._verdict import Vote
 from fathom.rationale import Status
-from fathom.rationale.transcript.page import Page
+from fathom.rationale.transcript.document import Document
 
 SCORES = range(11)
 
@@ -35,10 +35,10 @@ class LLMBarRatingJudge(TemplatedJudge):
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
         """Invalid where it is another than those from 0 to 10."""
-        page = Page.of(text)
-        said = "" if page is None else page.text.strip()
+        document = Document.of(text)
+        said = "" if document is None else document.text.strip()
         if not said:
-            return absent(finished=finished and page is not None)
+            return absent(finished=finished and document is not None)
         try:
             score = int(said)
         except ValueError:

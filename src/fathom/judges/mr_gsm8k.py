@@ -21,7 +21,7 @@ from fathom.judges._steps import first_error_vote
 from fathom.judges._templated import absent
 from fathom.judges._verdict import Vote
 from fathom.rationale import Status
-from fathom.rationale.transcript.page import Page
+from fathom.rationale.transcript.document import Document
 from fathom.rationale.transcript.rivals import Claim
 
 _FIELDS = re.compile(
@@ -51,10 +51,10 @@ class MRGSM8KJudge(PublishedJudge):
         A solution that is called wrong without a step is invalid: which steps are right is unknown. So is "incorrect"
         with more words, which the published code takes for "correct".
         """
-        page = Page.of(text)
-        found = None if page is None else _FIELDS.search(page.text)
-        if page is None or found is None:
-            return absent(finished=finished and page is not None)
+        document = Document.of(text)
+        found = None if document is None else _FIELDS.search(document.text)
+        if document is None or found is None:
+            return absent(finished=finished and document is not None)
         said = found["judgement"].strip().lower()
         wrong, right = "wrong" in said or said == "incorrect", "correct" in said.replace("incorrect", "")
         if wrong and right:
@@ -62,7 +62,7 @@ class MRGSM8KJudge(PublishedJudge):
         number = _step(found["step"]) if wrong else None
         if not right and not number:
             return Vote(Status.INVALID)
-        away = self.taken_away(page, [found.span()], Claim("word", float(right)), reasons=False)
+        away = self.taken_away(document, [found.span()], Claim("word", float(right)), reasons=False)
         if away is not None:
             return Vote(away)
         lines = sum(bool(line.strip()) for line in comparison.responses[0].splitlines())

@@ -19,7 +19,7 @@ from fathom.judges._published import PublishedJudge, pair_claim
 from fathom.judges._templated import absent, named
 from fathom.judges._verdict import Vote
 from fathom.rationale import Status
-from fathom.rationale.transcript.page import Page
+from fathom.rationale.transcript.document import Document
 
 VERDICTS: Mapping[str, int | None] = {"1": 0, "2": 1, "tie": None}
 
@@ -37,24 +37,24 @@ class PandaLMJudge(PublishedJudge):
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
         """The first line of the text without the spaces around it."""
-        page = Page.of(text)
-        line = "" if page is None else page.text.strip().split("\n")[0]
-        if page is None or not line:
-            return absent(finished=finished and page is not None)
+        document = Document.of(text)
+        line = "" if document is None else document.text.strip().split("\n")[0]
+        if document is None or not line:
+            return absent(finished=finished and document is not None)
         verdict = line if line in ("1", "2") else line.lower()
         if verdict not in VERDICTS:
             return Vote(Status.INVALID)
-        winner, start = VERDICTS[verdict], page.text.index(line)
+        winner, start = VERDICTS[verdict], document.text.index(line)
         away = self.taken_away(
-            _without_reference(page), [(start, start + len(line))], pair_claim(winner), reasons=False
+            _without_reference(document), [(start, start + len(line))], pair_claim(winner), reasons=False
         )
         return named(winner) if away is None else Vote(away)
 
 
-def _without_reference(page: Page) -> Page:
+def _without_reference(document: Document) -> Document:
     """The page up to the answer of its own that the judge writes last, which speaks of nothing before it."""
-    end = page.text.find("### Reference")
-    return page if end < 0 else replace(page, text=page.text[:end], folded=page.folded[:end])
+    end = document.text.find("### Reference")
+    return document if end < 0 else replace(document, text=document.text[:end], folded=document.folded[:end])
 
 
 JUDGE = PandaLMJudge

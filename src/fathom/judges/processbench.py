@@ -21,7 +21,7 @@ from fathom.judges._steps import first_error_vote
 from fathom.judges._templated import absent
 from fathom.judges._verdict import Vote
 from fathom.rationale import Status
-from fathom.rationale.transcript.page import Page
+from fathom.rationale.transcript.document import Document
 from fathom.rationale.transcript.rivals import Claim
 from fathom.rationale.transcript.sentences import around
 
@@ -50,15 +50,15 @@ class ProcessBenchJudge(PublishedJudge):
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
         """The last box must hold a whole number from -1."""
-        page = Page.of(text)
-        boxes = [] if page is None else list(_BOXED.finditer(page.text))
-        if page is None or not boxes:
-            return absent(finished=finished and page is not None)
-        before, _ = around(page.folded, *boxes[-1].span())
+        document = Document.of(text)
+        boxes = [] if document is None else list(_BOXED.finditer(document.text))
+        if document is None or not boxes:
+            return absent(finished=finished and document is not None)
+        before, _ = around(document.folded, *boxes[-1].span())
         if not self.as_published and _OF_TASK.search(before):
             return absent(finished=finished)
         match = _INDEX.fullmatch(boxes[-1][1])
-        away = self.taken_away(page, [boxes[-1].span()], Claim("other"))
+        away = self.taken_away(document, [boxes[-1].span()], Claim("other"))
         if match is None or away is not None:
             return Vote(away or Status.INVALID)
         index = int(match[1])

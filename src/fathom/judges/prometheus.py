@@ -22,7 +22,7 @@ from fathom.judges._scales import is_of_another_scale, on_scale
 from fathom.judges._templated import absent, scored
 from fathom.judges._verdict import Vote
 from fathom.rationale import Status
-from fathom.rationale.transcript.page import Page
+from fathom.rationale.transcript.document import Document
 from fathom.rationale.transcript.rivals import Claim
 from fathom.rationale.transcript.sentences import around
 
@@ -42,17 +42,17 @@ class PrometheusJudge(PublishedJudge):
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
         """What follows the last `[RESULT]` must be a whole number from 1 to 5, on no other scale than that."""
-        page = Page.of(text)
-        at = -1 if page is None else page.text.rfind(MARK)
-        if page is None or at < 0:
-            return absent(finished=finished and page is not None)
-        found = on_scale(page.folded, at + len(MARK), *SCALE)
-        if not finished and not page.folded[found.end if found else at + len(MARK) :].strip():
+        document = Document.of(text)
+        at = -1 if document is None else document.text.rfind(MARK)
+        if document is None or at < 0:
+            return absent(finished=finished and document is not None)
+        found = on_scale(document.folded, at + len(MARK), *SCALE)
+        if not finished and not document.folded[found.end if found else at + len(MARK) :].strip():
             return absent(finished=False)  # the number may go on
-        before, _ = around(page.folded, at, at + len(MARK))
+        before, _ = around(document.folded, at, at + len(MARK))
         if found is None or is_of_another_scale(before, SCALE[1]):
             return Vote(Status.INVALID)
-        away = self.taken_away(page, [(at, found.end)], Claim("score", found.score))
+        away = self.taken_away(document, [(at, found.end)], Claim("score", found.score))
         return scored(found.score) if away is None else Vote(away)
 
 

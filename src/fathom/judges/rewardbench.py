@@ -16,7 +16,7 @@ from fathom.data.records import Comparison
 from fathom.judges._published import PublishedJudge, pair_claim
 from fathom.judges._templated import absent, named
 from fathom.judges._verdict import Vote
-from fathom.rationale.transcript.page import Page
+from fathom.rationale.transcript.document import Document
 
 VERDICTS: Mapping[str, int | None] = {"[[A]]": 0, "[[B]]": 1, "[[C]]": None}
 
@@ -37,12 +37,12 @@ class RewardBenchJudge(PublishedJudge):
         So a text that names both A and B counts for A, as in the published figures; the Mix judge's reader tells such
         texts apart.
         """
-        page = Page.of(text)
-        if page is None:
+        document = Document.of(text)
+        if document is None:
             return absent(finished=False)
         for verdict, winner in VERDICTS.items():
-            if spans := [match.span() for match in re.finditer(re.escape(verdict), page.text)]:
-                away = self.taken_away(page, spans, pair_claim(winner))
+            if spans := [match.span() for match in re.finditer(re.escape(verdict), document.text)]:
+                away = self.taken_away(document, spans, pair_claim(winner))
                 return named(winner) if away is None else Vote(away)
         return absent(finished=finished)
 

@@ -18,8 +18,8 @@ from fathom.data.records import Comparison
 from fathom.judges._published import PublishedJudge, pair_claim
 from fathom.judges._templated import absent
 from fathom.judges._verdict import Vote
-from fathom.rationale import MOST_UNITS, Rationale, Status, Unit
-from fathom.rationale.transcript.page import Page
+from fathom.rationale import MAX_UNITS, Rationale, Status, Unit
+from fathom.rationale.transcript.document import Document
 
 TAIL = 80
 """Characters at the end in which the answer is looked for."""
@@ -45,10 +45,10 @@ class RMR1Judge(PublishedJudge):
 
         A thought is not read, nor are blanks at the end. In a text that was cut off the answer must be the very end.
         """
-        page = Page.of(text)
-        if page is None:
+        document = Document.of(text)
+        if document is None:
             return Vote(Status.TRUNCATED)
-        spoken = page.text.rstrip()
+        spoken = document.text.rstrip()
         floor = max(0, len(spoken) - (TAIL if finished else len(ANSWERS[0])))
         there = [winner for winner, answer in enumerate(ANSWERS) if answer in spoken[floor:]]
         if len(there) > 1:
@@ -56,7 +56,7 @@ class RMR1Judge(PublishedJudge):
         if not there:
             return absent(finished=finished)
         start = spoken.rindex(ANSWERS[there[0]])
-        away = self.taken_away(page, [(start, start + len(ANSWERS[0]))], pair_claim(there[0]))
+        away = self.taken_away(document, [(start, start + len(ANSWERS[0]))], pair_claim(there[0]))
         if away is not None:
             return Vote(away, rationale=_rationale(spoken))
         return Vote(Status.OK, winner=there[0], rationale=_rationale(spoken, there[0]))
@@ -72,7 +72,7 @@ def _principles(rubric: str) -> tuple[Unit, ...]:
     """Its outermost items: what is indented further says more of one of them. Without the marks of bold letters."""
     items = [(len(indent), Unit(*told)) for indent, *told in _ITEM.findall(rubric.replace("**", "").expandtabs())]
     outermost = min((indent for indent, _ in items), default=0)
-    return tuple(unit for indent, unit in items if indent == outermost)[:MOST_UNITS]
+    return tuple(unit for indent, unit in items if indent == outermost)[:MAX_UNITS]
 
 
 JUDGE = RMR1Judge

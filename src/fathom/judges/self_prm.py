@@ -23,7 +23,7 @@ from fathom.judges._scales import on_scale
 from fathom.judges._templated import TemplatedJudge, scored
 from fathom.judges._verdict import Vote
 from fathom.rationale import Status
-from fathom.rationale.transcript.page import Page
+from fathom.rationale.transcript.document import Document
 from fathom.rationale.transcript.rivals import Claim
 
 SCORES = range(11)
@@ -47,10 +47,10 @@ class SelfPRMJudge(TemplatedJudge):
         Invalid where it is no whole number of the scale; contradictory where two such lines differ, or a score is
         spoken of after them. A text that was cut off has none: the number may go on.
         """
-        page = Page.of(text)
-        if page is None or not finished:
+        document = Document.of(text)
+        if document is None or not finished:
             return Vote(Status.TRUNCATED)
-        score = agreed(page, named(page, "score"), _score, lambda value: Claim("score", value))
+        score = agreed(document, named(document, "score"), _score, lambda value: Claim("score", value))
         return Vote(score) if isinstance(score, Status) else scored(score)
 
     def reward(self, vote: Vote, comparison: Comparison) -> float:

@@ -21,8 +21,8 @@ from fathom.judges import Judge, Pattern
 from fathom.judges._lines import after, agreed, named
 from fathom.judges._rewards import strictly_best_reward
 from fathom.judges._verdict import Vote, highest
-from fathom.rationale import MOST_UNITS, Rationale, Status, Unit
-from fathom.rationale.transcript.page import Page
+from fathom.rationale import MAX_UNITS, Rationale, Status, Unit
+from fathom.rationale.transcript.document import Document
 from fathom.rationale.transcript.rivals import Claim
 
 SCORES = range(1, 11)
@@ -66,21 +66,21 @@ class SPCTJudge(Judge):
         Missing where there is none; invalid where it holds anything but as many scores of the scale as there are
         responses, in a box; contradictory where two such lines differ, or a box follows.
         """
-        page = Page.of(text)
-        if page is None:
+        document = Document.of(text)
+        if document is None:
             return Vote(Status.TRUNCATED)
-        rationale = _principles(page.text)
-        lines = named(page, "scores")
+        rationale = _principles(document.text)
+        lines = named(document, "scores")
         scale = BINARY if self._binary(comparison) else SCORES
         count = len(comparison.responses)
         scores = agreed(
-            page,
+            document,
             lines,
             lambda value: _scores(value, scale, count),
             lambda value: Claim("place", highest(value), count) if count > 1 else Claim("score", value[0]),
             finished=finished,
         )
-        if not isinstance(scores, Status) and "\\boxed" in after(page, lines):
+        if not isinstance(scores, Status) and "\\boxed" in after(document, lines):
             scores = Status.CONTRADICTORY
         if isinstance(scores, Status):
             return Vote(scores, rationale=rationale)
@@ -100,7 +100,7 @@ class SPCTJudge(Judge):
 
 def _principles(text: str) -> Rationale:
     """The principles that it states; the critique, which is of all of them together, stays in the text."""
-    units = [Unit(name, definition) for name, definition in _PRINCIPLE.findall(text)[:MOST_UNITS]]
+    units = [Unit(name, definition) for name, definition in _PRINCIPLE.findall(text)[:MAX_UNITS]]
     return Rationale(tuple(units))
 
 

@@ -22,9 +22,9 @@ from fathom.judges._rewards import accuracy_reward, strength_reward
 from fathom.judges._templated import TemplatedJudge
 from fathom.judges._verdict import Vote
 from fathom.rationale import Status
-from fathom.rationale.transcript.page import Page
+from fathom.rationale.transcript.document import Document
 from fathom.rationale.transcript.rivals import Claim
-from fathom.rationale.transcript.thoughts import apart
+from fathom.rationale.transcript.thoughts import split_reasoning
 
 STRENGTHS = (-3, -2, -1, 1, 2, 3)
 """Below 0 the first response is better, above 0 the second; 1 is slightly, 3 is much."""
@@ -53,19 +53,19 @@ class ThinkRMJudge(TemplatedJudge):
 
         The authors take the last of several; here two that differ are contradictory. One that is quoted is none.
         """
-        thought, _ = apart(text)
+        thought, _ = split_reasoning(text)
         vote = self._vote(text, finished)
         return replace(vote, reasoning=thought) if thought else vote
 
     def _vote(self, text: str, finished: bool) -> Vote:
-        page = Page.of(text)
-        if page is None:
+        document = Document.of(text)
+        if document is None:
             return Vote(Status.TRUNCATED)
         answers = _LETTERS if self.labels == "binary" else _NUMBERS
         first = 0 if self.labels == "binary" else -1
         answer = agreed(
-            page,
-            tagged(page, "answer"),
+            document,
+            tagged(document, "answer"),
             lambda value: answers.get(bare(value)),
             lambda value: Claim("pair", "A" if value <= first else "B"),
             finished=finished,

@@ -28,7 +28,7 @@ from fathom.judges._templated import TemplatedJudge, scored
 from fathom.judges._verdict import Rule, Vote
 from fathom.judges._words import spellings, word
 from fathom.rationale import Status
-from fathom.rationale.transcript.thoughts import apart
+from fathom.rationale.transcript.thoughts import split_reasoning
 
 WORDS = {"yes": 1.0, "no": 0.0}
 SPELLINGS = spellings({"yes": 0, "no": 1})
@@ -123,7 +123,7 @@ class YesNoJudge(TemplatedJudge):
 
 def _first_word(text: str) -> int | None:
     """Where the first word of an answer begins, after the thought; None where the thought never ends."""
-    found = re.search(r"\w.*", apart(text)[1] or "", re.DOTALL)
+    found = re.search(r"\w.*", split_reasoning(text)[1] or "", re.DOTALL)
     # A thought may also stand amid an answer, which has no one place then.
     return len(text) - len(found[0]) if found and text.endswith(found[0]) else None
 

@@ -74,7 +74,7 @@ class Measured:
     @property
     def matches(self) -> bool:
         """Whether the rationale has the structure that fits the domain."""
-        return self.structure == synth.FITTING[self.domain]
+        return self.structure == synth.STRUCTURE_FOR_DOMAIN[self.domain]
 
 
 def recipes_used() -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from fathom.data.atomic import replacing
+from fathom.data.atomic import atomic_write
 from fathom.data.reading import write_jsonl
 from fathom.data.records import Comparison
 from fathom.engines import Sampling
@@ -142,7 +142,7 @@ def guide(settings: Settings, seed: int, model: Path, out: Path) -> Path:
     voter = _voter(settings, seed, _engine(model), META_VOTES)
 
     async def write() -> None:
-        with replacing(data) as sink:
+        with atomic_write(data) as sink:
             await write_verdicts(voter, _comparisons(settings, seed, "meta"), sink, lambda _: None)
 
     asyncio.run(write())

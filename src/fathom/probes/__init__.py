@@ -1,6 +1,6 @@
 """Probes: what moves a judge that should not, and by how much.
 
-    asked = [each for comparison in comparisons for each in probed(comparison, {"length": find("length")})]
+    asked = [each for comparison in comparisons for each in with_variations(comparison, {"length": find("length")})]
     rows = [verdict_row(*judged) for judged in judge.run(asked)]
     card(rows)["length"][0]                  # Measure(name="effect", interval=Interval(mean=0.12, ...), n=200, ...)
 
@@ -27,14 +27,14 @@ __all__ = [
     "Measure",
     "Probe",
     "Variation",
-    "as_it_is",
     "card",
     "each",
     "effects",
     "find",
+    "mark_own_response",
     "names",
-    "owned",
-    "probed",
+    "original",
+    "with_variations",
 ]
 
 
@@ -80,7 +80,7 @@ def find(name: str) -> Probe:
     return probe
 
 
-def probed(comparison: Comparison, probes: Mapping[str, Probe]) -> Iterator[Comparison]:
+def with_variations(comparison: Comparison, probes: Mapping[str, Probe]) -> Iterator[Comparison]:
     """The comparison as it is, and its variations. Of more than two responses, the best and the one after it.
 
     A comparison of one response is not judged as it is, for want of another.
@@ -119,7 +119,7 @@ def _told(pair: Comparison, probe: str, variation: Variation) -> Comparison:
     )
 
 
-def owned(comparison: Comparison, columns: Sequence[str], model: str) -> Comparison:
+def mark_own_response(comparison: Comparison, columns: Sequence[str], model: str) -> Comparison:
     """Says in `metadata["own_response"]` which of two responses `model` wrote; None where it wrote both or neither.
 
     `columns` of the source name the authors of its responses: a column each, or one that holds a list. Raises
@@ -154,4 +154,4 @@ def _is_told(name: str, found: Mapping[str, Sequence[Item]]) -> bool:
 
 
 # What probes of one's own are made of. It needs the classes above, so it is imported last.
-from fathom.probes._changes import as_it_is, each, effects  # noqa: E402
+from fathom.probes._changes import each, effects, original  # noqa: E402

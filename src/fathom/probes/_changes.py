@@ -52,7 +52,7 @@ def _gain(before: Before, item: Item, target: int) -> float | None:
     return None if start is None or after is None else difference(after.share(target), start.share(target))
 
 
-def as_it_is(item: Item) -> Outcome | None:
+def original(item: Item) -> Outcome | None:
     return item.plain
 
 

@@ -119,27 +119,27 @@ class Measure:
 
     name: str
     meaning: str
-    wanted: float | None
+    target: float | None
     """The value of a judge that the probe does not move; None where there is no such value."""
     interval: Interval | None
     n: int
     left_out: int
 
     @property
-    def as_wanted(self) -> bool | None:
+    def on_target(self) -> bool | None:
         """Whether what is wanted lies in the interval."""
-        if self.wanted is None or self.interval is None:
+        if self.target is None or self.interval is None:
             return None
-        return self.interval.low <= self.wanted <= self.interval.high
+        return self.interval.low <= self.target <= self.interval.high
 
 
 Value = Callable[[Item], float | None]
 Estimate = Callable[[Sequence[float], Sequence[Hashable]], Interval | None]
 
 
-def share(name: str, meaning: str, wanted: float | None, found: Sequence[Item], value: Value) -> Measure:
+def share(name: str, meaning: str, target: float | None, found: Sequence[Item], value: Value) -> Measure:
     """The mean of values from 0 to 1."""
-    return _measured(name, meaning, wanted, found, value, clustered_share)
+    return _measured(name, meaning, target, found, value, clustered_share)
 
 
 def shift(name: str, meaning: str, found: Sequence[Item], value: Value) -> Measure:
@@ -148,11 +148,11 @@ def shift(name: str, meaning: str, found: Sequence[Item], value: Value) -> Measu
 
 
 def _measured(
-    name: str, meaning: str, wanted: float | None, found: Sequence[Item], value: Value, estimate: Estimate
+    name: str, meaning: str, target: float | None, found: Sequence[Item], value: Value, estimate: Estimate
 ) -> Measure:
     told = [(item.cluster, each) for item in found if (each := value(item)) is not None]
     interval = estimate([each for _, each in told], [cluster for cluster, _ in told])
-    return Measure(name, meaning, wanted, interval, len(told), len(found) - len(told))
+    return Measure(name, meaning, target, interval, len(told), len(found) - len(told))
 
 
 def difference(after: float | None, before: float | None) -> float | None:

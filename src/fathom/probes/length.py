@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fathom.probes import Probe
-from fathom.probes._changes import as_it_is, each, effects
+from fathom.probes._changes import each, effects, original
 
 NEUTRAL = (
     "This is the response to the request above.",
@@ -12,14 +12,14 @@ NEUTRAL = (
     "Nothing is added to it here, and nothing is taken back.",
     "The request and the response to it are complete as they are.",
 )
-LEAST = 200
+MIN_PADDING = 200
 """Characters that are added to even the shortest response."""
 
 
 def padded(text: str) -> str:
-    """The text, then sentences without content: as many characters again, and not fewer than `LEAST`."""
+    """The text, then sentences without content: as many characters again, and not fewer than `MIN_PADDING`."""
     added: list[str] = []
-    while len(" ".join(added)) < max(len(text), LEAST):
+    while len(" ".join(added)) < max(len(text), MIN_PADDING):
         added.append(NEUTRAL[len(added) % len(NEUTRAL)])
     return f"{text}\n\n{' '.join(added)}"
 
@@ -28,5 +28,5 @@ PROBE = Probe(
     title="Length",
     change="Sentences without content make one response twice as long.",
     vary=lambda comparison: each(comparison, padded),
-    measure=lambda found: effects(found, as_it_is),
+    measure=lambda found: effects(found, original),
 )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fathom.data.atomic import replacing
+from fathom.data.atomic import atomic_write
 from fathom.probes import Measure, card, find
 from fathom.report.page import html, markdown
 from fathom.results.provenance import write_json
@@ -22,7 +22,7 @@ def write(run: Run, folder: Path) -> dict[str, Any]:
     text = page(found, written=str(run.meta.get("written", "")))
     write_json(folder / "card.json", found)
     for name, content in (("card.md", text), ("card.html", html(text, folder))):
-        with replacing(folder / name) as file:
+        with atomic_write(folder / name) as file:
             file.write(content.encode())
     return found
 
@@ -47,9 +47,9 @@ def _measure(measure: Measure) -> dict[str, Any]:
     return {
         "name": measure.name,
         "meaning": measure.meaning,
-        "wanted": measure.wanted,
+        "target": measure.target,
         **bounds,
-        "as_wanted": measure.as_wanted,
+        "on_target": measure.on_target,
         "n": measure.n,
         "left_out": measure.left_out,
     }
@@ -62,8 +62,8 @@ def page(found: Mapping[str, Any], written: str = "") -> str:
     if "judge" in settings:
         settings["judge"] = judge_name(config)  # without its settings, which follow one by one
     judged = [(probe["title"], measure) for probe in found["probes"].values() for measure in probe["measures"]]
-    with_target = [(title, measure) for title, measure in judged if measure["as_wanted"] is not None]
-    off_target = [(title, measure) for title, measure in with_target if not measure["as_wanted"]]
+    with_target = [(title, measure) for title, measure in judged if measure["on_target"] is not None]
+    off_target = [(title, measure) for title, measure in with_target if not measure["on_target"]]
     return markdown(
         "fathom.probes",
         "card.md.jinja",

@@ -1,6 +1,6 @@
 """Whether responses of the judge's own model win more often than they should, as far as the source says who wrote them.
 
-`probes.owned` puts that into a comparison, from the columns that name the authors. Nothing is changed.
+`probes.mark_own_response` puts that into a comparison, from the columns that name the authors. Nothing is changed.
 """
 
 from __future__ import annotations

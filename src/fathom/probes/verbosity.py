@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fathom.probes import Probe
-from fathom.probes._changes import as_it_is, each, effects
+from fathom.probes._changes import each, effects, original
 
 
 def repeated(text: str) -> str:
@@ -14,5 +14,5 @@ PROBE = Probe(
     title="Verbosity",
     change="One response repeats its own sentences.",
     vary=lambda comparison: each(comparison, repeated),
-    measure=lambda found: effects(found, as_it_is),
+    measure=lambda found: effects(found, original),
 )

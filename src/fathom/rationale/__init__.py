@@ -17,22 +17,22 @@ from enum import StrEnum
 from statistics import fmean
 from typing import Literal
 
-from fathom.rationale.transcript.blocks import Block, blocks, owned
+from fathom.rationale.transcript.blocks import Block, blocks, unit_spans
 from fathom.rationale.transcript.characters import unix_lines
 from fathom.rationale.transcript.choices import Outcome, sub_verdict
+from fathom.rationale.transcript.document import Document
 from fathom.rationale.transcript.endings import ends_open, refuses
-from fathom.rationale.transcript.page import Page
 from fathom.rationale.transcript.verdicts import final_verdicts
 
 Choice = Literal["A", "B", "tie"]
 SubVerdict = Literal["A", "B", "MIXED"]
 Structure = Literal["vanilla", "breadth", "depth", "hybrid"]
 
-MOST_DEPTH_PRINCIPLES = 3
+MAX_DEPTH_PRINCIPLES = 3
 """A depth rationale judges under at most this many principles (arXiv 2603.01571, section on D-CoT)."""
 
 
-MOST_UNITS = 64
+MAX_UNITS = 64
 """A rationale has at most this many units. A text with more is a model that loops, and the rest is not read."""
 
 
@@ -77,7 +77,7 @@ class Unit:
 class Rationale:
     """Units side by side (breadth), a solving trace (depth), or both; then the verdict, `None` where there is none.
 
-    Raises ValueError for more than `MOST_UNITS` units.
+    Raises ValueError for more than `MAX_UNITS` units.
     """
 
     units: tuple[Unit, ...] = ()
@@ -85,14 +85,14 @@ class Rationale:
     verdict: Choice | None = None
 
     def __post_init__(self) -> None:
-        if len(self.units) > MOST_UNITS:
-            raise ValueError(f"a rationale has at most {MOST_UNITS} units, got {len(self.units)}")
+        if len(self.units) > MAX_UNITS:
+            raise ValueError(f"a rationale has at most {MAX_UNITS} units, got {len(self.units)}")
         object.__setattr__(self, "trace", clean(self.trace))
 
     @property
     def structure(self) -> Structure:
         """What the text shows, whatever it was meant to be: a trace makes depth, many principles make breadth."""
-        many = len(self.units) > MOST_DEPTH_PRINCIPLES
+        many = len(self.units) > MAX_DEPTH_PRINCIPLES
         if self.trace:
             return "hybrid" if many else "depth"
         return "breadth" if many else "vanilla"
@@ -183,31 +183,31 @@ def parse(text: str, *, finished: bool = True) -> Reading:
     `finished` is False when the engine cut the text off at its token limit.
     """
     text = unix_lines(text).strip()
-    page = None
+    document = None
     rationale = _read_canonical(text)
     if rationale is None:
-        page = Page.of(text)
-        if page is None:
+        document = Document.of(text)
+        if document is None:
             return Reading(Rationale(), Status.TRUNCATED)
-        rationale = _read_canonical(page.text[1:]) if page.text[1:] != text else None
+        rationale = _read_canonical(document.text[1:]) if document.text[1:] != text else None
     no_verdict = Status.MISSING if finished else Status.TRUNCATED
     if rationale is not None:
         return Reading(rationale, Status.OK if rationale.verdict else no_verdict)
-    if page is None or page.loops:
+    if document is None or document.loops:
         return Reading(Rationale(), no_verdict)
-    return _read_tolerantly(page, finished)
+    return _read_tolerantly(document, finished)
 
 
-def _read_tolerantly(page: Page, finished: bool) -> Reading:
-    found_blocks = blocks(page, MOST_UNITS)
-    found = final_verdicts(page, owned(page, found_blocks), finished=finished)
+def _read_tolerantly(document: Document, finished: bool) -> Reading:
+    found_blocks = blocks(document, MAX_UNITS)
+    found = final_verdicts(document, unit_spans(document, found_blocks), finished=finished)
     outcomes = {each.outcome for each in found}
-    status, verdict = _decide(page, outcomes, finished)
-    stop = min((each.start for each in found), default=len(page.text))
-    return Reading(_rationale(page, found_blocks, stop, verdict), status)
+    status, verdict = _decide(document, outcomes, finished)
+    stop = min((each.start for each in found), default=len(document.text))
+    return Reading(_rationale(document, found_blocks, stop, verdict), status)
 
 
-def _decide(page: Page, outcomes: set[Outcome], finished: bool) -> tuple[Status, Choice | None]:
+def _decide(document: Document, outcomes: set[Outcome], finished: bool) -> tuple[Status, Choice | None]:
     match list(outcomes):
         case ["A" | "B" | "tie" as verdict]:
             return Status.OK, verdict
@@ -215,32 +215,32 @@ def _decide(page: Page, outcomes: set[Outcome], finished: bool) -> tuple[Status,
             return Status.INVALID, None
         case [_, _, *_]:
             return Status.CONTRADICTORY, None
-    if not finished or ends_open(page):
+    if not finished or ends_open(document):
         return Status.TRUNCATED, None
-    return Status.REFUSED if refuses(page) else Status.MISSING, None
+    return Status.REFUSED if refuses(document) else Status.MISSING, None
 
 
-def _rationale(page: Page, found: list[Block], stop: int, verdict: Choice | None) -> Rationale:
+def _rationale(document: Document, found: list[Block], stop: int, verdict: Choice | None) -> Rationale:
     units = tuple(
         Unit(
             block.principle,
-            block.definition or _unescaped(block.text(page, "definition", stop)),
-            _unescaped(block.text(page, "judgment", stop)),
-            sub_verdict(block.text(page, "verdict", len(page.text))),
+            block.definition or _unescaped(block.text(document, "definition", stop)),
+            _unescaped(block.text(document, "judgment", stop)),
+            sub_verdict(block.text(document, "verdict", len(document.text))),
         )
         for block in found
         if block.has("judgment")
         or (block.explicit and (block.has("verdict") or (block is found[-1] and verdict is None)))
     )
-    trace = "\n\n".join(text for block in found if (text := block.text(page, "solution", stop)))
-    return Rationale(units[:MOST_UNITS], _unescaped(trace), verdict)
+    trace = "\n\n".join(text for block in found if (text := block.text(document, "solution", stop)))
+    return Rationale(units[:MAX_UNITS], _unescaped(trace), verdict)
 
 
 def _read_canonical(text: str) -> Rationale | None:
     """The rationale that `render` writes as `text`, or None where there is none."""
     if text and not text.startswith(("Principle 1:", "Solution: ", "Final verdict: ")):
         return None
-    _, *pieces = _FIELD_START.split("\n" + text, maxsplit=_MOST_FIELDS)
+    _, *pieces = _FIELD_START.split("\n" + text, maxsplit=_MAX_FIELDS)
     units: list[dict[str, str]] = []
     whole: dict[str, str] = {}
     for name, value in zip(pieces[::2], pieces[1::2], strict=True):
@@ -251,7 +251,7 @@ def _read_canonical(text: str) -> Rationale | None:
         if name in fields or (name in _ONE_LINE and "\n" in value.strip()):
             return None
         fields[name] = value
-    if len(units) > MOST_UNITS:
+    if len(units) > MAX_UNITS:
         return None
     verdict = _CANONICAL_VERDICTS.get(whole.get("Final verdict", "").strip())
     rationale = Rationale(tuple(map(_canonical_unit, units)), _content(whole, "Solution"), verdict)
@@ -274,6 +274,6 @@ def _unescaped(text: str) -> str:
 
 _FIELDS_OF_ALL = ("Solution", "Final verdict")
 _ONE_LINE = ("Principle", "Definition", "Verdict", "Final verdict")
-_MOST_FIELDS = 4 * MOST_UNITS + 3
+_MAX_FIELDS = 4 * MAX_UNITS + 3
 _CANONICAL_VERDICTS: dict[str, Choice] = {"[[A]]": "A", "[[B]]": "B", "[[tie]]": "tie"}
 _CANONICAL_SUB_VERDICTS: dict[str, SubVerdict] = {"A": "A", "B": "B", "MIXED": "MIXED"}

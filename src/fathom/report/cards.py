@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, FiniteFloat, ValidationError
+from pydantic import AliasChoices, BaseModel, Field, FiniteFloat, ValidationError
 
 from fathom.errors import FathomError
 from fathom.metrics.intervals import Interval
@@ -18,11 +18,12 @@ from fathom.results.runs import Run
 class Measure(BaseModel):
     name: str
     meaning: str = ""
-    wanted: FiniteFloat | None = None
+    target: FiniteFloat | None = Field(default=None, validation_alias=AliasChoices("target", "wanted"))
+    """Cards of earlier versions call it `wanted`."""
     mean: FiniteFloat | None = None
     low: FiniteFloat | None = None
     high: FiniteFloat | None = None
-    as_wanted: bool | None = None
+    on_target: bool | None = Field(default=None, validation_alias=AliasChoices("on_target", "as_wanted"))
     n: int
     left_out: int = 0
 

@@ -23,7 +23,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from fathom.bench import find
-from fathom.data.atomic import replacing
+from fathom.data.atomic import atomic_write
 from fathom.metrics.baselines import RULES
 from fathom.metrics.calibration import Calibration
 from fathom.metrics.intervals import Interval
@@ -51,7 +51,7 @@ ERROR_SHOWN = 200
 
 def write(found: Sequence[Evidence], out: Path, **beside: Any) -> None:
     """`beside` is what `page` takes beside the evidence."""
-    with replacing(out) as file:
+    with atomic_write(out) as file:
         file.write(marked(page(found, **beside).encode(), "report"))
 
 

@@ -27,7 +27,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
-from fathom.data.atomic import replacing
+from fathom.data.atomic import atomic_write
 from fathom.errors import FathomError
 from fathom.report.embedding import packed
 from fathom.report.facts import Facts, Row, facts
@@ -71,7 +71,7 @@ def policy(styles: Sequence[str], scripts: Sequence[str] = ()) -> str:
 
 
 def write(page: str, out: Path) -> None:
-    with replacing(out) as file:
+    with atomic_write(out) as file:
         file.write(marked(page.encode(), "view"))
 
 

@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from fathom.data.atomic import replacing
+from fathom.data.atomic import atomic_write
 from fathom.data.sources import for_sheet
 from fathom.engines.cache import entries
 from fathom.errors import FathomError, require
@@ -188,7 +188,7 @@ def export(rows: Iterable[Row], columns: Columns, path: Path) -> int:
 
 def _jsonl(rows: Iterator[Row], columns: Columns, path: Path) -> int:
     count = 0
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         for count, row in enumerate(rows, 1):  # noqa: B007
             file.write(f"{_text(row)}\n".encode())
     return count
@@ -196,7 +196,7 @@ def _jsonl(rows: Iterator[Row], columns: Columns, path: Path) -> int:
 
 def _csv(rows: Iterator[Row], columns: Columns, path: Path, delimiter: str = ",") -> int:
     count = 0
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
         writer = csv.writer(text, delimiter=delimiter)
         writer.writerow(columns)
@@ -228,7 +228,7 @@ def _xlsx(rows: Iterator[Row], columns: Columns, path: Path) -> int:
             sheet.append([_sheet_cell(sheet, row.get(name), f"{path}: row {count}: {name}") for name in columns])
     finally:
         sheet.close()  # or its temporary file would be left open after an error
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         workbook.save(file)
     return count
 
@@ -256,7 +256,7 @@ def _parquet(rows: Iterator[Row], columns: Columns, path: Path) -> int:
 
     schema = pyarrow.schema([(name, _type(pyarrow, spelled)) for name, spelled in columns.items()])
     count = 0
-    with replacing(path) as file, parquet.ParquetWriter(file, schema) as writer:
+    with atomic_write(path) as file, parquet.ParquetWriter(file, schema) as writer:
         while batch := list(islice(rows, BATCH)):
             writer.write_batch(pyarrow.RecordBatch.from_pylist(batch, schema=schema))
             count += len(batch)

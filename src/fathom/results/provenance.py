@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from fathom.data.atomic import replacing
+from fathom.data.atomic import atomic_write
 from fathom.errors import FathomError
 
 LIBRARIES = ("fathom-rm", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "vllm", "numpy", "pyarrow")
@@ -41,7 +41,7 @@ def provenance(config: Mapping[str, Any], inputs: Iterable[Path]) -> dict[str, A
 def write_json(path: Path, value: Any) -> None:
     """Writes `value` in one step. What JSON has no form for (paths, dates) is written as its text."""
     text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         file.write(f"{text}\n".encode())
 
 

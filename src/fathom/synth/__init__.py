@@ -20,23 +20,32 @@ from collections.abc import Iterable
 from fathom.data.records import Comparison
 from fathom.engines import Engine
 from fathom.synth.merging import merge
-from fathom.synth.pipeline import FITTING, Arm, Made, Rejected, Settings, Structure, each, ready
+from fathom.synth.pipeline import (
+    STRUCTURE_FOR_DOMAIN,
+    Arm,
+    Rejected,
+    Settings,
+    Structure,
+    Synthesis,
+    synthesise_each,
+    validated,
+)
 from fathom.synth.result import Accuracy, Result, table, warning, write
 
 __all__ = [
-    "FITTING",
+    "STRUCTURE_FOR_DOMAIN",
     "Accuracy",
     "Arm",
-    "Made",
     "Rejected",
     "Result",
     "Settings",
     "Structure",
-    "each",
+    "Synthesis",
     "merge",
-    "ready",
     "synthesise",
+    "synthesise_each",
     "table",
+    "validated",
     "warning",
     "write",
 ]
@@ -44,5 +53,5 @@ __all__ = [
 
 async def synthesise(comparisons: Iterable[Comparison], engine: Engine, settings: Settings) -> Result:
     """Raises FathomError for comparisons that cannot be used, before anything is asked."""
-    usable = ready(comparisons, settings)
-    return Result(settings, tuple([made async for made in each(usable, engine, settings)]))
+    usable = validated(comparisons, settings)
+    return Result(settings, tuple([synthesis async for synthesis in synthesise_each(usable, engine, settings)]))

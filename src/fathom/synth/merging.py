@@ -72,7 +72,7 @@ def grouped(sources: Sequence[Source], similar: float = SIMILAR) -> list[list[So
     """
     by_name: dict[str, list[Source]] = {}
     for source in sources:
-        by_name.setdefault(plain(source.unit.principle), []).append(source)
+        by_name.setdefault(normalise(source.unit.principle), []).append(source)
     groups: list[list[Source]] = []
     for same_name in by_name.values():
         nearest = max(groups, key=lambda group: _likeness(group, same_name), default=None)
@@ -107,7 +107,7 @@ def similarity(one: tuple[str, str], other: tuple[str, str]) -> float:
 
 @lru_cache(maxsize=4096)
 def _trigrams(text: str) -> Counter[str]:
-    padded = f" {' '.join(word for word in plain(text).split() if word not in COMMON_WORDS)} "
+    padded = f" {' '.join(word for word in normalise(text).split() if word not in COMMON_WORDS)} "
     return Counter(padded[i : i + 3] for i in range(len(padded) - 2))
 
 
@@ -119,7 +119,7 @@ def _cosine(one: Counter[str], other: Counter[str]) -> float:
 
 
 @lru_cache(maxsize=4096)
-def plain(name: str) -> str:
+def normalise(name: str) -> str:
     """A principle's name without letter case, markdown, punctuation and extra space."""
     return " ".join(re.sub(r"[\W_]+", " ", name).casefold().split())
 
@@ -138,7 +138,7 @@ def merged(group: Sequence[Source]) -> Merged:
     definitions = [unit.definition for unit in units if unit.definition]
     verdict = _sub_verdict(units)
     opposite = {"A": "B", "B": "A"}.get(verdict or "", "")
-    judgment = fused([unit.judgment for unit in units if unit.sub_verdict != opposite])
+    judgment = join_judgments([unit.judgment for unit in units if unit.sub_verdict != opposite])
     unit = Unit(name, _commonest(definitions) if definitions else "", judgment, verdict)
     return Merged(unit, len({source.rationale for source in group}), fmean(source.place for source in group))
 
@@ -162,7 +162,7 @@ def _commonest(texts: Iterable[str] | Counter[str]) -> str:
     return Counter(texts).most_common(1)[0][0]
 
 
-def fused(judgments: Sequence[str]) -> str:
+def join_judgments(judgments: Sequence[str]) -> str:
     """The judgments one after another, no sentence twice. Of a repeated sentence the commonest spelling stands."""
     spellings: dict[str, Counter[str]] = {}
     spaces: dict[str, str] = {}
@@ -214,14 +214,14 @@ def decide(units: Sequence[Unit], rationales: Sequence[Rationale]) -> Literal["A
 # Many rationales side by side -----------------------------------------------------------------------------------------
 
 
-def spelt_alike(rationales: Sequence[Rationale]) -> list[Rationale]:
+def unify_names(rationales: Sequence[Rationale]) -> list[Rationale]:
     """The same rationales with every principle's name in the commonest of its spellings among them."""
     spellings: dict[str, Counter[str]] = {}
     for unit in (unit for rationale in rationales for unit in rationale.units):
-        spellings.setdefault(plain(unit.principle), Counter())[unit.principle] += 1
+        spellings.setdefault(normalise(unit.principle), Counter())[unit.principle] += 1
     spelling = {name: _commonest(counts) for name, counts in spellings.items()}
     return [
-        replace(rationale, units=tuple(replace(u, principle=spelling[plain(u.principle)]) for u in rationale.units))
+        replace(rationale, units=tuple(replace(u, principle=spelling[normalise(u.principle)]) for u in rationale.units))
         for rationale in rationales
     ]
 
@@ -233,9 +233,9 @@ def ordered_alike(rationales: Sequence[Rationale]) -> list[Rationale]:
     """
     places: dict[str, list[float]] = {}
     for source in sources(rationales):
-        places.setdefault(plain(source.unit.principle), []).append(source.place)
+        places.setdefault(normalise(source.unit.principle), []).append(source.place)
     rank = {name: k for k, name in enumerate(sorted(places, key=lambda name: fmean(places[name])))}
     return [
-        replace(rationale, units=tuple(sorted(rationale.units, key=lambda unit: rank[plain(unit.principle)])))
+        replace(rationale, units=tuple(sorted(rationale.units, key=lambda unit: rank[normalise(unit.principle)])))
         for rationale in rationales
     ]

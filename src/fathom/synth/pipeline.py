@@ -21,7 +21,7 @@ from fathom.synth.steps import Stage, Steps, UnreadableError
 Arm = Literal["mix", "breadth", "depth", "vanilla"]
 Structure = Literal["breadth", "depth", "vanilla"]
 
-FITTING: Mapping[Domain, Structure] = {"preference": "breadth", "correctness": "depth"}
+STRUCTURE_FOR_DOMAIN: Mapping[Domain, Structure] = {"preference": "breadth", "correctness": "depth"}
 """The structure that the mix arm gives to a comparison of each domain."""
 
 
@@ -83,7 +83,7 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class Synthesis:
     """All that came of one comparison."""
 
     comparison: Comparison
@@ -99,7 +99,7 @@ class Made:
         return any(rejected.failed for rejected in self.rejected)
 
 
-def ready(comparisons: Iterable[Comparison], settings: Settings) -> list[Comparison]:
+def validated(comparisons: Iterable[Comparison], settings: Settings) -> list[Comparison]:
     """The comparisons, with the settings' domain where they name none. Raises FathomError where one cannot be used."""
     filled = [c if c.domain else c.model_copy(update={"domain": _domain(c, settings)}) for c in comparisons]
     for comparison in filled:
@@ -131,16 +131,18 @@ def structure(arm: Arm, comparison: Comparison) -> Structure:
     if arm != "mix":
         return arm
     assert comparison.domain is not None
-    return FITTING[comparison.domain]
+    return STRUCTURE_FOR_DOMAIN[comparison.domain]
 
 
-async def each(comparisons: Sequence[Comparison], engine: Engine, settings: Settings) -> AsyncIterator[Made]:
+async def synthesise_each(
+    comparisons: Sequence[Comparison], engine: Engine, settings: Settings
+) -> AsyncIterator[Synthesis]:
     """What comes of each comparison, in their order."""
     bounded = _Bounded(engine, asyncio.Semaphore(settings.concurrency))
     make = partial(_make, engine=bounded, settings=settings)
-    async with aclosing(judge_all(make, comparisons, concurrency=settings.concurrency)) as all_made:
-        async for _, made in all_made:
-            yield made
+    async with aclosing(judge_all(make, comparisons, concurrency=settings.concurrency)) as syntheses:
+        async for _, synthesis in syntheses:
+            yield synthesis
 
 
 class _Bounded(EngineWrapper):
@@ -158,7 +160,7 @@ class _Bounded(EngineWrapper):
 # One comparison -------------------------------------------------------------------------------------------------------
 
 
-async def _make(comparison: Comparison, engine: Engine, settings: Settings) -> Made:
+async def _make(comparison: Comparison, engine: Engine, settings: Settings) -> Synthesis:
     steps = Steps(engine, settings.sampling)
     reject = partial(Rejected, comparison.id)
     votes = await bounded_gather(partial(steps.sample, comparison), range(settings.samples))
@@ -176,7 +178,7 @@ async def _make(comparison: Comparison, engine: Engine, settings: Settings) -> M
             for name in wanted
         )
     )
-    return Made(
+    return Synthesis(
         comparison,
         tuple(votes),
         standardised,

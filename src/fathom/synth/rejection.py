@@ -30,7 +30,7 @@ from typing import Any, Literal
 from pydantic_core import to_json
 
 from fathom import prompts
-from fathom.data.atomic import replacing
+from fathom.data.atomic import atomic_write
 from fathom.data.reading import write_jsonl
 from fathom.data.records import Comparison
 from fathom.engines import ChatMessage, Engine, EngineError, Request, Sampling
@@ -117,11 +117,11 @@ async def sample(comparisons: Iterable[Comparison], engine: Engine, settings: Se
     """Raises FathomError for comparisons that cannot be used, before anything is asked."""
     with checking(settings.judge) as judge:
         settings = replace(settings, judge=judge)
-        usable = ready(comparisons, settings)
+        usable = validated(comparisons, settings)
         return Result(settings, tuple([each async for made in sampled(usable, engine, settings) for each in made]))
 
 
-def ready(comparisons: Iterable[Comparison], settings: Settings) -> list[Comparison]:
+def validated(comparisons: Iterable[Comparison], settings: Settings) -> list[Comparison]:
     """The comparisons. Raises FathomError for one that the judge cannot take, or whose label tells nothing."""
     usable = list(comparisons)
     for comparison in usable:
@@ -151,13 +151,13 @@ async def _of_one(comparison: Comparison, judge: Judge, settings: Settings) -> l
     )
     return [
         *judged(judge, comparison, plain),
-        *(Trajectory(comparison, "hinted", 0, vote, fault(judge, vote, comparison)) for vote in with_hint),
+        *(Trajectory(comparison, "hinted", 0, vote, rejection_reason(judge, vote, comparison)) for vote in with_hint),
     ]
 
 
 def judged(judge: Judge, comparison: Comparison, votes: Sequence[Vote]) -> list[Trajectory]:
     """The trajectories without a hint on one comparison, each with the reason why it is rejected, if it is."""
-    faults = [fault(judge, vote, comparison) for vote in votes]
+    faults = [rejection_reason(judge, vote, comparison) for vote in votes]
     if not any(faults):
         faults = [TOO_EASY] * len(faults)
     return [
@@ -166,7 +166,7 @@ def judged(judge: Judge, comparison: Comparison, votes: Sequence[Vote]) -> list[
     ]
 
 
-def fault(judge: Judge, vote: Vote, comparison: Comparison) -> str | None:
+def rejection_reason(judge: Judge, vote: Vote, comparison: Comparison) -> str | None:
     """What is wrong with a trajectory: its status where it cannot be read, "incorrect", or None."""
     if vote.status is not Status.OK:
         return str(vote.status)
@@ -265,7 +265,7 @@ def results(result: Result) -> Iterator[dict[str, Any]]:
         yield verdict_row(comparison, result.settings.judge.verdict([each.vote for each in trajectories]))
 
 
-def hard_enough(result: Result) -> Iterator[Comparison]:
+def not_too_easy(result: Result) -> Iterator[Comparison]:
     """The comparisons that not every sample got right, for reinforcement learning."""
     for comparison, trajectories in without_hint(result):
         if any(each.rejected != TOO_EASY for each in trajectories):
@@ -274,11 +274,11 @@ def hard_enough(result: Result) -> Iterator[Comparison]:
 
 def write(result: Result, out: Path, provenance: Mapping[str, Any] | None = None) -> None:
     """Writes into the folder `out`: rft.jsonl, the training set; rejected.jsonl, texts and reasons; comparisons.jsonl,
-    those `hard_enough`; votes.jsonl, the `results`; manifest.json.
+    those `not_too_easy`; votes.jsonl, the `results`; manifest.json.
     """
     write_jsonl(out / "rft.jsonl", result.rows)
-    write_jsonl(out / "comparisons.jsonl", hard_enough(result))
-    with replacing(out / "votes.jsonl") as file:
+    write_jsonl(out / "comparisons.jsonl", not_too_easy(result))
+    with atomic_write(out / "votes.jsonl") as file:
         # Metadata may hold what `json` does not know.
         file.writelines(to_json(row, bytes_mode="base64", fallback=str) + b"\n" for row in results(result))
     write_jsonl(out / "rejected.jsonl", [_lost(each) for each in result.trajectories if each.rejected is not None])

@@ -16,8 +16,8 @@ from fathom.judges.mix import MixJudge
 from fathom.rationale import Rationale, render
 from fathom.results.provenance import write_json
 from fathom.results.rows import reported
-from fathom.synth.merging import ordered_alike, spelt_alike
-from fathom.synth.pipeline import Arm, Made, Rejected, Settings, Structure, structure
+from fathom.synth.merging import ordered_alike, unify_names
+from fathom.synth.pipeline import Arm, Rejected, Settings, Structure, Synthesis, structure
 from fathom.synth.steps import Stage
 
 STAGES = ("sampled", "standardised", "breadth", "depth")
@@ -52,22 +52,26 @@ class Accuracy:
 @dataclass(frozen=True)
 class Result:
     settings: Settings
-    made: tuple[Made, ...]
+    syntheses: tuple[Synthesis, ...]
 
     def rationales(self, arm: Arm) -> list[tuple[Comparison, Rationale]]:
         """The training set of an arm, in the order of the comparisons, after the filter.
 
         Over the whole run a principle is spelt in one way, and breadth lists principles in one order.
         """
-        keys = [(k, structure(arm, made.comparison)) for k, made in enumerate(self.made)]
-        rows = [(self.made[key[0]].comparison, self._alike[key]) for key in keys if key in self._alike]
+        keys = [(k, structure(arm, synthesis.comparison)) for k, synthesis in enumerate(self.syntheses)]
+        rows = [(self.syntheses[key[0]].comparison, self._alike[key]) for key in keys if key in self._alike]
         return [row for row in rows if self._passes(*row)]
 
     @cached_property
     def _alike(self) -> dict[tuple[int, Structure], Rationale]:
         """Every rationale of the run, by the place of its comparison and its structure."""
-        raw = {(k, name): rationale for k, made in enumerate(self.made) for name, rationale in made.rationales.items()}
-        spelt = dict(zip(raw, spelt_alike(list(raw.values())), strict=True))
+        raw = {
+            (k, name): rationale
+            for k, synthesis in enumerate(self.syntheses)
+            for name, rationale in synthesis.rationales.items()
+        }
+        spelt = dict(zip(raw, unify_names(list(raw.values())), strict=True))
         breadth = [key for key in spelt if key[1] == "breadth"]
         return spelt | dict(zip(breadth, ordered_alike([spelt[key] for key in breadth]), strict=True))
 
@@ -91,46 +95,51 @@ class Result:
     @property
     def rejected(self) -> list[Rejected]:
         """Everything that was lost, the filter's work included."""
-        return [lost for made in self.made for lost in (*made.rejected, *self._filtered(made))]
+        return [lost for synthesis in self.syntheses for lost in (*synthesis.rejected, *self._filtered(synthesis))]
 
-    def _filtered(self, made: Made) -> list[Rejected]:
-        reason = "the verdict is not the label" if _labelled(made.comparison) else "there is no label to agree with"
+    def _filtered(self, synthesis: Synthesis) -> list[Rejected]:
+        reason = (
+            "the verdict is not the label" if _labelled(synthesis.comparison) else "there is no label to agree with"
+        )
         return [
-            Rejected(made.comparison.id, "filter", reason, render(rationale), structure=name)
-            for name, rationale in made.rationales.items()
-            if not self._passes(made.comparison, rationale)
+            Rejected(synthesis.comparison.id, "filter", reason, render(rationale), structure=name)
+            for name, rationale in synthesis.rationales.items()
+            if not self._passes(synthesis.comparison, rationale)
         ]
 
     @property
     def usage(self) -> dict[str, Usage]:
         """Tokens of every stage that asked the teacher."""
-        stages = [stage for stage in get_args(Stage) if any(stage in made.usage for made in self.made)]
-        return {stage: sum((made.usage.get(stage, Usage()) for made in self.made), Usage()) for stage in stages}
+        stages = [stage for stage in get_args(Stage) if any(stage in synthesis.usage for synthesis in self.syntheses)]
+        return {
+            stage: sum((synthesis.usage.get(stage, Usage()) for synthesis in self.syntheses), Usage())
+            for stage in stages
+        }
 
     def accuracies(self) -> list[Accuracy]:
         """After every stage that took place: over all comparisons, then by domain where there are several."""
-        domains = sorted({made.comparison.domain for made in self.made if made.comparison.domain})
+        domains = sorted({synthesis.comparison.domain for synthesis in self.syntheses if synthesis.comparison.domain})
         parts = (None, *domains) if len(domains) > 1 else (None,)
         rows = [self._accuracy(stage, domain) for stage in STAGES for domain in parts]
         return [row for row in rows if row.labelled]
 
     def _accuracy(self, stage: str, domain: Domain | None) -> Accuracy:
-        made = [m for m in self.made if _labelled(m.comparison) and domain in (None, m.comparison.domain)]
-        verdicts = [(m.comparison, verdict) for m in made for verdict in _verdicts(m, stage)]
+        of_domain = [m for m in self.syntheses if _labelled(m.comparison) and domain in (None, m.comparison.domain)]
+        verdicts = [(m.comparison, verdict) for m in of_domain for verdict in _verdicts(m, stage)]
         correct = sum(_correct(comparison, verdict) for comparison, verdict in verdicts)
         return Accuracy(stage, domain, correct, sum(verdict is not None for _, verdict in verdicts), len(verdicts))
 
 
-def _verdicts(made: Made, stage: str) -> list[str | None]:
+def _verdicts(synthesis: Synthesis, stage: str) -> list[str | None]:
     """The verdicts that a comparison has after a stage, `None` for those that were lost."""
     if stage == "sampled":
-        return [vote.rationale.verdict if vote.rationale else None for vote in made.votes]
+        return [vote.rationale.verdict if vote.rationale else None for vote in synthesis.votes]
     if stage == "standardised":
-        lost = len(made.votes) - len(made.standardised)
-        return [*(rationale.verdict for rationale in made.standardised), *[None] * lost]
-    if stage in made.rationales:
-        return [made.rationales[stage].verdict]  # type: ignore[index]
-    return [None for rejected in made.rejected if rejected.structure == stage]
+        lost = len(synthesis.votes) - len(synthesis.standardised)
+        return [*(rationale.verdict for rationale in synthesis.standardised), *[None] * lost]
+    if stage in synthesis.rationales:
+        return [synthesis.rationales[stage].verdict]  # type: ignore[index]
+    return [None for rejected in synthesis.rejected if rejected.structure == stage]
 
 
 def _labelled(comparison: Comparison) -> bool:
@@ -154,12 +163,12 @@ def table(result: Result) -> str:
 def warning(result: Result) -> str | None:
     """Which training sets are empty, by the commonest reason for a rejection; None where none is."""
     empty = [arm for arm in result.settings.arms if not result.rationales(arm)]
-    if not empty or not result.made:
+    if not empty or not result.syntheses:
         return None
     reasons = Counter(f"{lost.stage}: {lost.reason}" for lost in result.rejected)
     [(reason, count)] = reasons.most_common(1) or [("none", 0)]
     return (
-        f"kept 0 rationales of {len(result.made)} comparisons for {', '.join(empty)}; the commonest reason for a "
+        f"kept 0 rationales of {len(result.syntheses)} comparisons for {', '.join(empty)}; the commonest reason for a "
         f"rejection is {reason!r} ({count} of {reasons.total()}): see rejected.jsonl"
     )
 
@@ -181,8 +190,8 @@ def manifest(result: Result) -> dict[str, Any]:
     lost = result.rejected
     return {
         "settings": asdict(result.settings),
-        "comparisons": len(result.made),
-        "samples": sum(len(made.votes) for made in result.made),
+        "comparisons": len(result.syntheses),
+        "samples": sum(len(synthesis.votes) for synthesis in result.syntheses),
         "completions": {arm: len(result.rationales(arm)) for arm in result.settings.arms},
         "accuracy": [accuracy.summary() for accuracy in result.accuracies()],
         "tokens": {stage: reported(usage) for stage, usage in result.usage.items()},

@@ -16,9 +16,9 @@ from fathom.engines import Completion, Engine, EngineError, Request, Sampling
 from fathom.engines.usage import Usage
 from fathom.judges import Vote
 from fathom.judges.mix import MixJudge
-from fathom.rationale import MOST_DEPTH_PRINCIPLES, Rationale, Status, Unit, parse, render
-from fathom.rationale.transcript.page import Page
-from fathom.synth.merging import Merged, Source, merged, plain
+from fathom.rationale import MAX_DEPTH_PRINCIPLES, Rationale, Status, Unit, parse, render
+from fathom.rationale.transcript.document import Document
+from fathom.synth.merging import Merged, Source, merged, normalise
 
 Stage = Literal["sample", "standardise", "merge", "solve", "choose", "refine"]
 
@@ -88,7 +88,7 @@ class Steps:
             raise UnreadableError("choose", "a solution settles none of the principles", text)
         if not numbers or not all(1 <= number <= len(units) for number in numbers):
             raise UnreadableError("choose", f"the last line names no numbers from 1 to {len(units)}", text)
-        return [units[number - 1] for number in numbers[:MOST_DEPTH_PRINCIPLES]]
+        return [units[number - 1] for number in numbers[:MAX_DEPTH_PRINCIPLES]]
 
     async def refine(self, comparison: Comparison, units: Sequence[Unit], trace: str) -> Rationale:
         """The depth rationale: the trace, and `units` judged anew against it."""
@@ -134,13 +134,13 @@ class Steps:
 
 def _rejudged(units: Sequence[Unit], written: Sequence[Unit], text: str) -> tuple[Unit, ...]:
     """`units` with the judgments written about them. One judgment needs no name to say what it is about."""
-    by_name = {plain(unit.principle): unit for unit in written}
+    by_name = {normalise(unit.principle): unit for unit in written}
     if len(units) == 1:
-        by_name = {plain(units[0].principle): written[0]}
-    unjudged = [unit.principle for unit in units if plain(unit.principle) not in by_name]
+        by_name = {normalise(units[0].principle): written[0]}
+    unjudged = [unit.principle for unit in units if normalise(unit.principle) not in by_name]
     if unjudged:
         raise UnreadableError("refine", f"no judgment about {', '.join(unjudged)}", text)
-    judgments = [by_name[plain(unit.principle)] for unit in units]
+    judgments = [by_name[normalise(unit.principle)] for unit in units]
     return tuple(
         replace(unit, judgment=new.judgment, sub_verdict=new.sub_verdict)
         for unit, new in zip(units, judgments, strict=True)
@@ -149,8 +149,8 @@ def _rejudged(units: Sequence[Unit], written: Sequence[Unit], text: str) -> tupl
 
 def _spoken(text: str) -> str:
     """The text without what the teacher only thought; empty where a thought never ends."""
-    page = Page.of(text)
-    return page.text.strip() if page else ""
+    document = Document.of(text)
+    return document.text.strip() if document else ""
 
 
 _SOURCES = re.compile(r"\s*\(units? ([\d ,and]+)\)$", re.IGNORECASE)

@@ -23,7 +23,7 @@ from fathom.errors import FathomError
 from fathom.judges import holds
 from fathom.judges.verifier import VerifierJudge
 from fathom.probes.keys import keys
-from fathom.synth.merging import plain, sentences
+from fathom.synth.merging import normalise, sentences
 
 TRUNCATED = 0.11
 """Share of truncated negatives in the paper's data: 20,000 of 180,000."""
@@ -88,7 +88,7 @@ def truncate(answer: Answer) -> Answer | None:
     first, *others = [sentence.strip() for sentence in sentences(comparison.responses[0])] or [""]
     if not answer.right or not others or holds(first, comparison.reference or ""):
         return None
-    if plain(first) in _keys() or not _is_sentence(first):
+    if normalise(first) in _keys() or not _is_sentence(first):
         return None
     shorter = comparison.model_copy(update={"id": f"{comparison.id}/truncated", "responses": (first,)})
     return Answer(shorter, right=False, truncated=True)
@@ -101,7 +101,7 @@ def _is_sentence(text: str) -> bool:
 
 @cache
 def _keys() -> set[str]:
-    return {plain(key) for texts in keys().values() for key in texts}
+    return {normalise(key) for texts in keys().values() for key in texts}
 
 
 def _row(judge: VerifierJudge, answer: Answer) -> dict[str, Any]:

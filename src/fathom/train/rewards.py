@@ -15,7 +15,7 @@ from typing import Any, ClassVar, get_args
 from fathom.data.records import Comparison
 from fathom.judges import Judge, Vote
 from fathom.rationale import Status, Structure
-from fathom.synth import FITTING
+from fathom.synth import STRUCTURE_FOR_DOMAIN
 
 Metric = tuple[str, float]
 
@@ -73,6 +73,6 @@ def metrics(vote: Vote, comparison: Comparison, tokens: int, reward: float) -> I
     shown = vote.rationale.structure
     for structure in get_args(Structure):
         yield f"structure/{comparison.domain}/{structure}", float(shown == structure)
-    yield "structure/match", float(shown == FITTING[comparison.domain])
+    yield "structure/match", float(shown == STRUCTURE_FOR_DOMAIN[comparison.domain])
     yield f"principles/{comparison.domain}", float(len(vote.rationale.units))
     yield f"words_per_judgment/{comparison.domain}", vote.rationale.tokens_per_judgment()

@@ -51,7 +51,7 @@ def find_annotators(schema: Schema, mapped: Mapped, responses: Responses) -> Ann
     if mapped.spellings:
         return Annotators(paths, labels.explicit_code(mapped.spellings))
     values = [value for path in paths for _, value in (shape_at(path, schema) or Shape()).spellings or ()]
-    numbers = {labels.key(value) for value in values} & {"0", "1", "2"}
+    numbers = {labels.normalise(value) for value in values} & {"0", "1", "2"}
     marks = (responses.marks or ("a", "b"))[:2]
     if marks == ("1", "2") and {"0", "2"} <= numbers <= {"0", "1", "2"}:
         return Annotators(paths, labels.FROM_ONE_0_IS_TIE)
@@ -155,7 +155,7 @@ def _spelled(path: Path, schema: Schema, mapped: Mapped, responses: Responses) -
 
 
 def _ways(values: Sequence[Any], schema: Schema, responses: Responses) -> str:
-    numbers = sorted({labels.key(value) for value in values})
+    numbers = sorted({labels.normalise(value) for value in values})
     ways = ["--map label.a=VALUE --map label.b=VALUE"]
     if len(numbers) == 2:
         low, high = numbers
@@ -179,13 +179,13 @@ _MODEL = re.compile(r"(?:model|generator|llm|system|assistant)_?([ab012])(?:_nam
 def _models(schema: Schema, path: Path, values: Sequence[Any]) -> tuple[Path, Path] | None:
     """The columns with the names of both models, where the labels are such names."""
     many = schema.columns[path.column].spellings is None
-    if all(labels.key(value) in labels.LETTERS for value in values) and not many:
+    if all(labels.normalise(value) in labels.LETTERS for value in values) and not many:
         return None
     columns = [column for column in schema.columns if _MODEL.fullmatch(names.plain(column)) and column != path.column]
     if len(columns) != 2:
         return None
     known = {value for column in columns for _, value in schema.columns[column].spellings or ()}
-    ties = {value for value in values if labels.LETTERS.get(labels.key(value), 0) is None}
+    ties = {value for value in values if labels.LETTERS.get(labels.normalise(value), 0) is None}
     if not many and (not set(values) & known or set(values) - known - ties):
         return None
     first, second = sorted(columns, key=names.plain)
@@ -231,7 +231,7 @@ class _Finder:
 
     def _is_flag(self, column: str, shape: Shape) -> bool:
         """0 and 1 under `label` may mean anything; true and false, and 0 and 1 under `correct`, do not."""
-        spelled = {labels.key(value) for _, value in shape.spellings or ()}
+        spelled = {labels.normalise(value) for _, value in shape.spellings or ()}
         if "flag" in shape.kinds or (spelled and spelled <= labels.WORTH.keys()):
             return True
         return names.plain(column) != "label" and shape.numeric and shape.low >= 0 and shape.high <= 1

@@ -79,7 +79,7 @@ class ByModel:
         models = [path.value(row) for path in self.models]
         if models.count(value) == 1:
             return Label(best=models.index(value))
-        if labels.LETTERS.get(labels.key(value), 0) is None:
+        if labels.LETTERS.get(labels.normalise(value), 0) is None:
             return _tie_or(None)
         raise BadRowError(
             str(self.path), f"got {value!r}, expected one of the models {models[0]} and {models[1]}, or a tie"
@@ -238,8 +238,8 @@ class Listed:
         label = told.pop("label", None)
         if isinstance(label, Mapping) and not told:
             return {kind: value for kind, value in label.items() if value is not None}
-        if isinstance(label, str) and (code := _letters(len(kept))).keys() & {labels.key(label)} and not told:
-            return _tie_or(code[labels.key(label)])
+        if isinstance(label, str) and (code := _letters(len(kept))).keys() & {labels.normalise(label)} and not told:
+            return _tie_or(code[labels.normalise(label)])
         return {**told, "best": label} if label is not None else told or None
 
 
@@ -279,7 +279,7 @@ def _numbers(row: Row, columns: Sequence[Path], kept: Sequence[int]) -> list[flo
         values = [values[place] for place in kept]
     if all(value is None or value == "" for value in values):
         return None
-    numbers = [labels.WORTH.get(labels.key(value), as_number(value)) for value in values]
+    numbers = [labels.WORTH.get(labels.normalise(value), as_number(value)) for value in values]
     if None in numbers:
         bad = columns[numbers.index(None) if several else 0]
         raise BadRowError(

@@ -28,7 +28,7 @@ from pathlib import Path
 from statistics import fmean, variance
 from typing import Any
 
-from fathom.data.atomic import replacing
+from fathom.data.atomic import atomic_write
 from fathom.data.records import Comparison
 from fathom.engines import Sampling
 from fathom.engines.cache import CachedEngine
@@ -123,7 +123,7 @@ async def _vote(model: Path, seed: int, settings: Settings, comparisons: Sequenc
         for name, voter in voters.items():
             path = out / f"{name}.jsonl"
             if not path.exists():
-                with replacing(path) as sink:
+                with atomic_write(path) as sink:
                     await write_verdicts(voter, comparisons, sink, lambda _: None)
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from typing import Literal, NamedTuple
 
-from fathom.rationale.transcript.thoughts import apart
+from fathom.rationale.transcript.thoughts import split_reasoning
 
 Where = Literal["box", "statement", "whole", "nowhere"]
 
@@ -64,7 +64,7 @@ def final_answer(text: str) -> Final:
 
     What a model thinks is no answer: a thought that is never closed leaves nothing.
     """
-    text = apart(text)[1] or ""
+    text = split_reasoning(text)[1] or ""
     if box := last_boxes(text):
         return Final(box, "box")
     if tagged := _TAGGED.findall(text):
@@ -194,7 +194,7 @@ def unwrapped(text: str) -> str:
 
 def choice(text: str) -> frozenset[str]:
     """The letters that a text chooses in the end: usually one; none where no letter can be told to be its choice."""
-    text = apart(text)[1] or ""
+    text = split_reasoning(text)[1] or ""
     if tagged := _TAGGED.findall(text):
         text = tagged[-1][1]
     box = last_boxes(text)

@@ -1,7 +1,7 @@
 """Lines and sentences that announce a final verdict, and what each announces.
 
->>> page = Page.of("## Final verdict\\n\\n**B**")
->>> [given.outcome for given in announced(page, [], [], 0, finished=True).verdicts]
+>>> document = Document.of("## Final verdict\\n\\n**B**")
+>>> [given.outcome for given in announced(document, [], [], 0, finished=True).verdicts]
 ['B']
 """
 
@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Literal, NamedTuple
 
-from fathom.rationale.transcript.choices import MARK, Given, holds_nothing_else, stated
-from fathom.rationale.transcript.marks import MOST_PLACES, MOST_WEIGHED, Mark, surroundings
+from fathom.rationale.transcript.choices import MARK, VerdictMention, holds_nothing_else, stated
+from fathom.rationale.transcript.document import Document, Spans, is_within
+from fathom.rationale.transcript.marks import MAX_CLOSE_LOOKS, MAX_PLACES, Mark, surroundings
 from fathom.rationale.transcript.mentions import is_denied, is_imagined, is_quoted, is_reported, is_reported_after
 from fathom.rationale.transcript.names import NOUN
-from fathom.rationale.transcript.page import Page, Spans, is_within
 from fathom.rationale.transcript.sentences import around
 
 
@@ -26,8 +26,8 @@ class Announced(NamedTuple):
     Each answer tells whether it names a response: `Answer: Assistant B` and not `Answer: B`.
     """
 
-    verdicts: list[Given]
-    answers: list[tuple[Given, bool]]
+    verdicts: list[VerdictMention]
+    answers: list[tuple[VerdictMention, bool]]
     withheld: set[int]
 
 
@@ -78,64 +78,66 @@ _WORDS = re.compile(r"\S")
 _BLANK = re.compile(r"[\s*_\"'`:>~$#-]*")
 
 
-def announced(page: Page, owned: Spans, marks: list[Mark], first_unit: int, *, finished: bool) -> Announced | None:
+def announced(
+    document: Document, unit_spans: Spans, marks: list[Mark], first_unit: int, *, finished: bool
+) -> Announced | None:
     """What the announcements outside of `owned` amount to; None when there are too many to be a judgement."""
     told = Announced([], [], set())
-    seen: dict[tuple[str, str], list[Given] | None] = {}
-    for n, words in enumerate(_announcements(page, owned, first_unit)):
-        if n > MOST_PLACES or len(seen) > MOST_WEIGHED:
+    seen: dict[tuple[str, str], list[VerdictMention] | None] = {}
+    for n, words in enumerate(_announcements(document, unit_spans, first_unit)):
+        if n > MAX_PLACES or len(seen) > MAX_CLOSE_LOOKS:
             return None
-        near = surroundings(page, words.start, words.place)
+        near = surroundings(document, words.start, words.place)
         if near in seen:
             known = seen[near]
-            here = known and [Given(given.outcome, words.start, words.place) for given in known]
+            here = known and [VerdictMention(given.outcome, words.start, words.place) for given in known]
         else:
-            here = seen[near] = _announced(page, words, marks, finished)
+            here = seen[near] = _announced(document, words, marks, finished)
         if here is None:
-            end = page.line_end(words.place)
+            end = document.line_end(words.place)
             told.withheld.update(mark.start for mark in marks if words.start < mark.start < end)
         elif words.of == "answer":
             told.answers.extend(
-                (given, _names_response(page, words.place)) for given in here if not _gives_content(page, given)
+                (given, _names_response(document, words.place)) for given in here if not _gives_content(document, given)
             )
         else:
             told.verdicts.extend(here)
     return told
 
 
-def _gives_content(page: Page, given: Given) -> bool:
+def _gives_content(document: Document, given: VerdictMention) -> bool:
     """Whether the letter of an answer is followed by what an option says: `Answer: B, carbon dioxide`."""
-    return _CONTENT.match(page.folded, given.end) is not None
+    return _CONTENT.match(document.folded, given.end) is not None
 
 
-def _names_response(page: Page, place: int) -> bool:
-    return _NAMES_RESPONSE.match(page.folded, place) is not None
+def _names_response(document: Document, place: int) -> bool:
+    return _NAMES_RESPONSE.match(document.folded, place) is not None
 
 
-def _announcements(page: Page, owned: Spans, first_unit: int) -> Iterator[_Announcement]:
-    told = {label.end for label in page.labels}
-    for label in page.labels:
-        words = page.folded[label.words : label.end]
-        if label.kind not in ("final", "verdict") or is_within(label.start + 1, owned):
+def _announcements(document: Document, unit_spans: Spans, first_unit: int) -> Iterator[_Announcement]:
+    told = {label.end for label in document.labels}
+    for label in document.labels:
+        words = document.folded[label.words : label.end]
+        if label.kind not in ("final", "verdict") or is_within(label.start + 1, unit_spans):
             continue
         if label.kind == "verdict" and label.start < first_unit:
             continue
-        if _PART.match(page.folded, label.end):
+        if _PART.match(document.folded, label.end):
             yield _Announcement(label.words, label.end, "part")
-        elif link := _LINK.match(page.folded, label.end):
+        elif link := _LINK.match(document.folded, label.end):
             yield _Announcement(label.words, link.end(), "part" if _is_aside(link) else _object(words))
-        elif _NO_LINK_NEEDED.match(page.folded, label.end):
+        elif _NO_LINK_NEEDED.match(document.folded, label.end):
             yield _Announcement(label.words, label.end, _object(words))
     for start in _SENTENCE_STARTS:
-        for at in islice(_places(page.folded, start), 2 * MOST_PLACES):
-            match = _SENTENCE_START.match(page.folded, at)
-            link = match and _LINK.match(page.folded, match.end())
-            if match and link and match.end() not in told and not is_within(at, owned):
+        for at in islice(_places(document.folded, start), 2 * MAX_PLACES):
+            match = _SENTENCE_START.match(document.folded, at)
+            link = match and _LINK.match(document.folded, match.end())
+            if match and link and match.end() not in told and not is_within(at, unit_spans):
                 yield _Announcement(at, link.end(), "part" if _is_aside(link) else _object(match[0]))
-    for tag in _TAGS if "</" in page.folded else ():
-        if f"</{tag}>" in page.folded:
-            for at in islice(_places(page.folded, f"<{tag}>"), MOST_PLACES):
-                if not is_within(at, owned):
+    for tag in _TAGS if "</" in document.folded else ():
+        if f"</{tag}>" in document.folded:
+            for at in islice(_places(document.folded, f"<{tag}>"), MAX_PLACES):
+                if not is_within(at, unit_spans):
                     yield _Announcement(at, at + len(tag) + 2, _object(tag))
 
 
@@ -155,41 +157,43 @@ def _places(text: str, words: str) -> Iterator[int]:
         at = text.find(words, at + 1)
 
 
-def _announced(page: Page, words: _Announcement, marks: list[Mark], finished: bool) -> list[Given] | None:
+def _announced(
+    document: Document, words: _Announcement, marks: list[Mark], finished: bool
+) -> list[VerdictMention] | None:
     """What is announced: the marks on that line, else the bare choice there. None when the words do not announce."""
     start, place = words.start, words.place
-    before, _ = around(page.folded, start, place)
+    before, _ = around(document.folded, start, place)
     if words.of == "part" or is_denied(before) or is_reported(before) or is_imagined(before):
         return None
-    if is_quoted(page, start - _is_key(page, start, place), place):
+    if is_quoted(document, start - _is_key(document, start, place), place):
         return None
-    end = page.line_end(place)
-    heading = _BLANK.fullmatch(page.folded, place, end) is not None
+    end = document.line_end(place)
+    heading = _BLANK.fullmatch(document.folded, place, end) is not None
     if heading:
-        place, end = _line_below(page, end)
+        place, end = _line_below(document, end)
     there = [mark for mark in marks if place <= mark.start < end]
-    if not there and page.folded[place:end].rstrip(" *_").endswith(":"):
-        place, end = _line_below(page, end)
+    if not there and document.folded[place:end].rstrip(" *_").endswith(":"):
+        place, end = _line_below(document, end)
         there = [mark for mark in marks if place <= mark.start < end]
         heading = True
     if there:
-        return [] if words.of == "answer" else _marked(page, start, place, there, heading)
-    if MARK.search(page.folded, place, min(end, place + 400)):
+        return [] if words.of == "answer" else _marked(document, start, place, there, heading)
+    if MARK.search(document.folded, place, min(end, place + 400)):
         return []
-    return _bare(page, start, place, end, finished, heading)
+    return _bare(document, start, place, end, finished, heading)
 
 
-def _line_below(page: Page, end: int) -> tuple[int, int]:
+def _line_below(document: Document, end: int) -> tuple[int, int]:
     """Where the next line that is not empty starts and ends."""
-    words = _WORDS.search(page.folded, end)
-    start = words.start() if words else len(page.folded)
-    return start, page.line_end(start)
+    words = _WORDS.search(document.folded, end)
+    start = words.start() if words else len(document.folded)
+    return start, document.line_end(start)
 
 
-def _bare(page: Page, start: int, place: int, end: int, finished: bool, heading: bool) -> list[Given]:
+def _bare(document: Document, start: int, place: int, end: int, finished: bool, heading: bool) -> list[VerdictMention]:
     """What a line states without double brackets, and what the line below states, if both are nothing but a choice."""
-    line = page.folded[place : min(end, place + 400)]
-    statement = stated(line, complete=finished or end < len(page.folded), alone=heading)
+    line = document.folded[place : min(end, place + 400)]
+    statement = stated(line, complete=finished or end < len(document.folded), alone=heading)
     outcomes = statement.outcomes
     if (
         not outcomes
@@ -198,28 +202,32 @@ def _bare(page: Page, start: int, place: int, end: int, finished: bool, heading:
     ):
         return []
     if holds_nothing_else(line, statement.end):
-        outcomes += stated(page.folded[end : page.line_end(end + 1)], alone=True).outcomes
-    return [Given(outcome, start, place + statement.rest) for outcome in outcomes]
+        outcomes += stated(document.folded[end : document.line_end(end + 1)], alone=True).outcomes
+    return [VerdictMention(outcome, start, place + statement.rest) for outcome in outcomes]
 
 
-def _marked(page: Page, start: int, place: int, there: list[Mark], heading: bool) -> list[Given]:
+def _marked(document: Document, start: int, place: int, there: list[Mark], heading: bool) -> list[VerdictMention]:
     """What the marks on an announced line amount to. Under a heading the line must hold one and nothing else."""
     if heading:
         there = [
-            mark for mark in there[:1] if _is_direct(page, place, mark) and holds_nothing_else(page.folded, mark.end)
+            mark
+            for mark in there[:1]
+            if _is_direct(document, place, mark) and holds_nothing_else(document.folded, mark.end)
         ]
-    given = [mark for mark in there if mark.is_given or (mark.standing == "quoted" and _is_direct(page, place, mark))]
+    given = [
+        mark for mark in there if mark.is_given or (mark.standing == "quoted" and _is_direct(document, place, mark))
+    ]
     doubted = [mark for mark in there if given and mark.standing == "imagined"]
-    return [Given(mark.outcome, start, mark.end) for mark in given + doubted]
+    return [VerdictMention(mark.outcome, start, mark.end) for mark in given + doubted]
 
 
-def _is_direct(page: Page, place: int, mark: Mark) -> bool:
+def _is_direct(document: Document, place: int, mark: Mark) -> bool:
     """Whether only the announcement's own quotation marks stand around a mark."""
-    between = page.folded[place : mark.start]
+    between = document.folded[place : mark.start]
     opening = between.strip(" *_:")[:1]
     return _BLANK.fullmatch(between) is not None or (opening in ('"', "“", "「") and between.count(opening) == 1)
 
 
-def _is_key(page: Page, start: int, place: int) -> bool:
+def _is_key(document: Document, start: int, place: int) -> bool:
     """Whether the announcement is a JSON key."""
-    return page.folded[start - 1] == '"' and '"' in page.folded[start:place]
+    return document.folded[start - 1] == '"' and '"' in document.folded[start:place]

@@ -1,6 +1,6 @@
 """The units of a transcript: blocks that start with a principle and hold a judgment.
 
->>> [block.principle for block in blocks(Page.of("**Clarity**\\nJudgment: A is plain.\\nVerdict: A"), 64)]
+>>> [block.principle for block in blocks(Document.of("**Clarity**\\nJudgment: A is plain.\\nVerdict: A"), 64)]
 ['Clarity']
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from fathom.rationale.transcript.page import Label, Page
+from fathom.rationale.transcript.document import Document, Label
 
 _HEADING = re.compile(
     r"[ \t>]{0,4}(?:[-*+•] )?(?P<hashes>#{1,6})?[ \t]{0,4}(?P<bold>\*\*|__)?[ \t]{0,4}"
@@ -39,38 +39,40 @@ class Block:
     def has(self, kind: str) -> bool:
         return any(name == kind for name, _, _ in self.places)
 
-    def text(self, page: Page, kind: str, stop: int) -> str:
+    def text(self, document: Document, kind: str, stop: int) -> str:
         """The text of its fields of that kind, up to `stop`; empty where there is none."""
         ends = [line for _, _, line in self.places[1:]] + [self.end]
         return "\n\n".join(
-            _unmarked(page.text[start : min(end, stop)])
+            _unmarked(document.text[start : min(end, stop)])
             for (name, start, _), end in zip(self.places, ends, strict=False)
             if name == kind
         )
 
 
-def blocks(page: Page, most: int) -> list[Block]:
+def blocks(document: Document, most: int) -> list[Block]:
     """The blocks in order, also incomplete ones. A solution before the first principle is a block of its own.
 
     After `most` blocks there is one more, which has no fields and stands for all the others.
     """
     found: list[Block] = []
-    labels = page.labels
+    labels = document.labels
     closed = True
     for k, label in enumerate(labels):
         if len(found) > most:
             found[-1].places.clear()
-            _close(found, max(page.line_end(label.end) for label in labels if label.kind != "final"), closed)
+            _close(found, max(document.line_end(label.end) for label in labels if label.kind != "final"), closed)
             return found
-        if label.kind == "final" and not (found and not closed and _is_part_of_solution(page, found[-1], labels, k)):
+        if label.kind == "final" and not (
+            found and not closed and _is_part_of_solution(document, found[-1], labels, k)
+        ):
             closed = _close(found, label.start, closed)
-        elif label.kind == "principle" and (heading := _explicit(page, label)):
+        elif label.kind == "principle" and (heading := _explicit(document, label)):
             closed = _close(found, label.start, closed)
             found.append(heading)
             closed = False
         elif label.value is not None and label.kind not in ("final", "principle"):
-            closed = _take_field(page, found, label, label.value, closed)
-    _close(found, len(page.text), closed)
+            closed = _take_field(document, found, label, label.value, closed)
+    _close(found, len(document.text), closed)
     return found
 
 
@@ -80,7 +82,7 @@ def _close(found: list[Block], end: int, closed: bool) -> bool:
     return True
 
 
-def _take_field(page: Page, found: list[Block], label: Label, value: int, closed: bool) -> bool:
+def _take_field(document: Document, found: list[Block], label: Label, value: int, closed: bool) -> bool:
     """Gives the field to the open block, or to a new one where a heading stands above it."""
     kind = label.kind.removeprefix("sub-")
     current = None if closed else found[-1]
@@ -92,7 +94,7 @@ def _take_field(page: Page, found: list[Block], label: Label, value: int, closed
     )
     if full or (current and not current.explicit and not current.places):
         floor = current.places[-1][1] if current and current.places else 0
-        heading = None if kind == "verdict" else _heading_above(page, floor, label.start)
+        heading = None if kind == "verdict" else _heading_above(document, floor, label.start)
         if heading is not None:
             _close(found, heading.start, closed)
             found.append(heading)
@@ -104,49 +106,49 @@ def _take_field(page: Page, found: list[Block], label: Label, value: int, closed
     return False
 
 
-def _is_part_of_solution(page: Page, block: Block, labels: list[Label], k: int) -> bool:
+def _is_part_of_solution(document: Document, block: Block, labels: list[Label], k: int) -> bool:
     """Whether `Final answer: 42` closes the solution of the task, since the judgment comes only after it."""
     solving = bool(block.places) and block.places[-1][0] == "solution"
     judging = ("judgment", "verdict", "sub-verdict", "final")
     return (
         solving
-        and "answer" in page.folded[labels[k].start : labels[k].end]
+        and "answer" in document.folded[labels[k].start : labels[k].end]
         and any(label.kind in judging and label.value for label in labels[k + 1 :])
     )
 
 
-def _explicit(page: Page, label: Label) -> Block | None:
+def _explicit(document: Document, label: Label) -> Block | None:
     """The block that a line such as `Principle 3: Clarity` starts."""
-    end = page.line_end(label.end)
+    end = document.line_end(label.end)
     value = label.value
     if value is None or value > end:
-        rest = page.text[label.end : end].lstrip(" *_.)")
-        if rest and page.text[label.end] not in ".)" and "#" not in page.text[label.start : label.words]:
+        rest = document.text[label.end : end].lstrip(" *_.)")
+        if rest and document.text[label.end] not in ".)" and "#" not in document.text[label.start : label.words]:
             return None
         value = end - len(rest)
-    line = page.text[value:end].strip(" \t")
+    line = document.text[value:end].strip(" \t")
     if not line.strip("*_# "):
-        return Block(_line_below(page, end), "", label.start, True)
+        return Block(_line_below(document, end), "", label.start, True)
     name, definition = _split_name(line.lstrip("*_ "), colons=False)
     return Block(name, definition, label.start, True)
 
 
-def _line_below(page: Page, end: int) -> str:
+def _line_below(document: Document, end: int) -> str:
     """The principle, where it stands under its heading and not beside it."""
-    following = next((label.start for label in page.labels if label.start >= end), len(page.text))
-    return page.text[end : min(following, end + 200)].strip().partition("\n")[0].strip(" *_#")
+    following = next((label.start for label in document.labels if label.start >= end), len(document.text))
+    return document.text[end : min(following, end + 200)].strip().partition("\n")[0].strip(" *_#")
 
 
-def _heading_above(page: Page, floor: int, line_start: int) -> Block | None:
+def _heading_above(document: Document, floor: int, line_start: int) -> Block | None:
     """The block that is headed by the line above `line_start`, or by the one above that."""
     end = line_start
     for _ in range(2):
-        while end > floor and page.text[end - 1].isspace():
+        while end > floor and document.text[end - 1].isspace():
             end -= 1
-        start = page.text.rfind("\n", max(floor, end - 300), end)
+        start = document.text.rfind("\n", max(floor, end - 300), end)
         if start < floor or end <= floor:
             return None
-        heading = _heading(page.text[start + 1 : end], start)
+        heading = _heading(document.text[start + 1 : end], start)
         if heading is not None:
             return heading
         end = start
@@ -180,29 +182,32 @@ def _unmarked(text: str) -> str:
     return text.strip()
 
 
-def owned(page: Page, found: list[Block]) -> list[tuple[int, int]]:
+def unit_spans(document: Document, found: list[Block]) -> list[tuple[int, int]]:
     """The spans of text that belong to units, in order: what stands there is no final verdict."""
-    spans = [(block.start, _own_end(page, block, block is found[-1])) for block in found]
-    return sorted(spans + [(label.start, page.line_end(label.end)) for label in page.labels if _is_headed(page, label)])
+    spans = [(block.start, _own_end(document, block, block is found[-1])) for block in found]
+    return sorted(
+        spans
+        + [(label.start, document.line_end(label.end)) for label in document.labels if _is_headed(document, label)]
+    )
 
 
-def _own_end(page: Page, block: Block, last: bool) -> int:
+def _own_end(document: Document, block: Block, last: bool) -> int:
     """Where a block ends for certain: after its sub-verdict, else where the next begins, else after one paragraph."""
     if block.has("verdict"):
-        return page.line_end(next(start for kind, start, _ in block.places if kind == "verdict"))
+        return document.line_end(next(start for kind, start, _ in block.places if kind == "verdict"))
     if last and block.has("judgment"):
-        paragraph = page.text.find("\n\n", block.places[-1][1], block.end)
+        paragraph = document.text.find("\n\n", block.places[-1][1], block.end)
         return paragraph if paragraph >= 0 else block.end
     return block.end
 
 
-def _is_headed(page: Page, label: Label) -> bool:
+def _is_headed(document: Document, label: Label) -> bool:
     """Whether a verdict line closes a paragraph under a principle's heading, though no judgment is named there."""
     if label.kind != "verdict":
         return False
-    blank = page.text.rfind("\n\n", max(0, label.start - 2000), label.start)
+    blank = document.text.rfind("\n\n", max(0, label.start - 2000), label.start)
     start = blank + 2 if blank >= 0 else 1
-    first = page.text[start : page.line_end(start)]
+    first = document.text[start : document.line_end(start)]
     if start > label.start or label.start - start > 2000 or _heading(first, 0) is None:
         return False
-    return not any(_heading(line, 0) for line in page.text[start + len(first) + 1 : label.start].split("\n"))
+    return not any(_heading(line, 0) for line in document.text[start + len(first) + 1 : label.start].split("\n"))

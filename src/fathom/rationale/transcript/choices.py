@@ -71,11 +71,11 @@ _INVALID_INSIDE = re.compile(
 _PLACEHOLDER = re.compile(r"\s*(?:verdict|choice|answer|letter|winner|your.*|x|\.+)\s*")
 
 
-LONGEST_LINE = 400
+MAX_LINE_LENGTH = 400
 """No more of a line is read for what it states."""
 
 
-class Given(NamedTuple):
+class VerdictMention(NamedTuple):
     """A verdict, and where it starts and ends."""
 
     outcome: Outcome
@@ -119,7 +119,7 @@ def stated(line: str, *, complete: bool = True, alone: bool = False) -> Statemen
     `complete` is False when the text was cut off at the end of `line`: `A` may then be the start of a word. With
     `alone` the line must hold nothing else.
     """
-    line = line[:LONGEST_LINE]
+    line = line[:MAX_LINE_LENGTH]
     if (compared := _COMPARED.match(line)) and compared["left"] != compared["right"]:
         return Statement((_compared(compared),), compared.end(), compared.end())
     match = _CHOICE.match(line)

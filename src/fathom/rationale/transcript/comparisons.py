@@ -68,7 +68,7 @@ _BARE_PAIR = re.compile(
     r"|in summary) )(?P<winner>[ab]) (?:is (?:\w+ )?(?:better|superior|stronger|preferable)|wins|beats|outperforms)"
     r"(?: than| to| over| against)? (?P<loser>[ab])(?![a-z0-9])(?! (?:in|at|on|for|regarding|when)\b)"
 )
-LONGEST_CLOSING = 800
+MAX_CLOSING_LENGTH = 800
 """Characters at the end in which a closing comparison is looked for, with the sentence before it."""
 _COMPARING = (
     *(
@@ -154,11 +154,11 @@ def closing_comparison(folded: str) -> Literal["A", "B"] | None:
     text = folded.rstrip(" \t\n*_")
     if text.endswith(("?", "？", ":", "…", "...")):
         return None
-    ended = _LAST.sub("", text[-LONGEST_CLOSING:])
+    ended = _LAST.sub("", text[-MAX_CLOSING_LENGTH:])
     start = _sentence_start(ended)
-    if not start and len(text) > LONGEST_CLOSING:
+    if not start and len(text) > MAX_CLOSING_LENGTH:
         return None
-    if not any(word in text[-LONGEST_CLOSING:] for word in _COMPARING):
+    if not any(word in text[-MAX_CLOSING_LENGTH:] for word in _COMPARING):
         return None
     sentence = plain(ended[start:])
     winner = _named_winner(sentence)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from fathom.rationale.transcript.page import Page
+from fathom.rationale.transcript.document import Document
 
 _OPEN_MARK = re.compile(r"\[ ?\[[^\[\]\n]{0,20}\]?$|\\boxed\{[^{}\n]{0,20}$")
 _OPEN_TAG = re.compile(r"<(verdict|answer|final_verdict|final_answer|winner|decision|choice)>(?!.*</\1>)", re.DOTALL)
@@ -39,22 +39,22 @@ _REFUSAL = re.compile(
 )
 
 
-def ends_open(page: Page) -> bool:
+def ends_open(document: Document) -> bool:
     """Whether the text stops inside a code fence, a mark, a tag, a JSON object, or right after a field's name."""
-    text = page.text.rstrip()
-    last = page.labels[-1] if page.labels else None
-    if last is not None and last.value is not None and not page.text[last.value :].strip(" \t\n*_"):
+    text = document.text.rstrip()
+    last = document.labels[-1] if document.labels else None
+    if last is not None and last.value is not None and not document.text[last.value :].strip(" \t\n*_"):
         return True
-    if len(page.fences) % 2 or _OPEN_MARK.search(text, max(0, len(text) - 40)):
+    if len(document.fences) % 2 or _OPEN_MARK.search(text, max(0, len(text) - 40)):
         return True
     if text.startswith("\n{") and not text.endswith("}"):
         return True
-    tail = page.folded[-2000:]
+    tail = document.folded[-2000:]
     return bool(_OPEN_TAG.search(tail))
 
 
-def refuses(page: Page) -> bool:
+def refuses(document: Document) -> bool:
     """Whether the model says, in its own name at the start or the end, that it does not judge."""
-    folded = page.folded
+    folded = document.folded
     ends = (folded,) if len(folded) <= 2 * _REACH else (folded[:_REACH], folded[-_REACH:])
     return any(any(word in end for word in _DECLINING) and _REFUSAL.search(end) for end in ends)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from itertools import islice
 
-MOST_FENCES = 768
+MAX_FENCES = 768
 _FENCE = re.compile(r"\n[ \t]{0,3}(`{3,}|~{3,})([^\n`]*)(?![^\n])")
 
 
@@ -17,7 +17,7 @@ def fences(text: str) -> list[int]:
     """Where code fences open and close in turn. A fence is closed by one at least as long, of the same character."""
     places: list[int] = []
     opened = ""
-    for match in islice(_FENCE.finditer(text), MOST_FENCES) if "`" in text or "~" in text else ():
+    for match in islice(_FENCE.finditer(text), MAX_FENCES) if "`" in text or "~" in text else ():
         run, rest = match[1], match[2]
         if not opened:
             opened = run

@@ -1,6 +1,6 @@
 """The bracketed marks of a text, `[[A]]` and the like, and how each stands there.
 
->>> [(mark.outcome, mark.standing) for mark in marks(Page.of("It is not [[B]].\\n\\n[[A]]"), []) or ()]
+>>> [(mark.outcome, mark.standing) for mark in marks(Document.of("It is not [[B]].\\n\\n[[A]]"), []) or ()]
 [('B', 'denied'), ('A', 'closing')]
 """
 
@@ -11,14 +11,14 @@ from itertools import islice
 from typing import Literal, NamedTuple
 
 from fathom.rationale.transcript.choices import MARK, Outcome, inside_mark
+from fathom.rationale.transcript.document import Document, Spans, is_within
 from fathom.rationale.transcript.leads import leads
 from fathom.rationale.transcript.mentions import standing
 from fathom.rationale.transcript.options import is_option
-from fathom.rationale.transcript.page import Page, Spans, is_within
 from fathom.rationale.transcript.sentences import around
 
-MOST_PLACES = 512
-MOST_WEIGHED = 64
+MAX_PLACES = 512
+MAX_CLOSE_LOOKS = 64
 """More marks or announcements than those, or more of either that each need a look of their own, are a model that loops:
 none of them counts."""
 
@@ -52,59 +52,61 @@ _AFTER_TAG = re.compile(r".*</?[a-z_]{1,30}>")
 _BARE = re.compile(r"[^\w?？:：;,\"“”'‘’`]*")
 
 
-def marks(page: Page, owned: Spans) -> list[Mark] | None:
+def marks(document: Document, unit_spans: Spans) -> list[Mark] | None:
     """Every mark that looks like an outcome and stands outside of `owned`; None when there are too many to judge."""
-    if "[" not in page.folded:
+    if "[" not in document.folded:
         return []
-    matches = list(islice(MARK.finditer(page.folded), MOST_PLACES + 1))
-    if len(matches) > MOST_PLACES:
+    matches = list(islice(MARK.finditer(document.folded), MAX_PLACES + 1))
+    if len(matches) > MAX_PLACES:
         return None
     found = [
         (match, outcome)
         for match in matches
-        if not is_within(match.start(), owned) and (outcome := inside_mark(match[1]))
+        if not is_within(match.start(), unit_spans) and (outcome := inside_mark(match[1]))
     ]
-    offered = {k + i for k in range(len(found) - 1) if _are_offered(page, found[k][0], found[k + 1][0]) for i in (0, 1)}
+    offered = {
+        k + i for k in range(len(found) - 1) if _are_offered(document, found[k][0], found[k + 1][0]) for i in (0, 1)
+    }
     weighed: list[Mark] = []
     closing: set[tuple[str, str]] = set()
     looks = 0
     for k, (match, outcome) in enumerate(found):
         start, end = match.span()
-        near = surroundings(page, start, end)
+        near = surroundings(document, start, end)
         if k in offered:
             weighed.append(Mark(outcome, start, end, "offered"))
         elif near in closing:  # a repeated mark needs no second look
             weighed.append(Mark(outcome, start, end, "closing"))
         else:
             looks += 1
-            weighed.append(_weigh(page, start, end, outcome))
+            weighed.append(_weigh(document, start, end, outcome))
             if weighed[-1].standing == "closing":
                 closing.add(near)
-        if looks > MOST_WEIGHED:
+        if looks > MAX_CLOSE_LOOKS:
             return None
     return weighed
 
 
-def surroundings(page: Page, start: int, end: int) -> tuple[str, str]:
+def surroundings(document: Document, start: int, end: int) -> tuple[str, str]:
     """What tells a verdict from another."""
-    return page.folded[max(0, start - 60) : start], page.folded[start : end + 60]
+    return document.folded[max(0, start - 60) : start], document.folded[start : end + 60]
 
 
-def may_go_on(page: Page, mark: Mark) -> bool:
+def may_go_on(document: Document, mark: Mark) -> bool:
     """Whether the text was cut off right after a mark in mid-sentence."""
-    before, _ = around(page.folded, mark.start, mark.end)
-    return not page.folded[mark.end :].strip() and not _BARE.fullmatch(before)
+    before, _ = around(document.folded, mark.start, mark.end)
+    return not document.folded[mark.end :].strip() and not _BARE.fullmatch(before)
 
 
-def _are_offered(page: Page, first: re.Match[str], second: re.Match[str]) -> bool:
+def _are_offered(document: Document, first: re.Match[str], second: re.Match[str]) -> bool:
     between = second.start() - first.end()
-    return 0 < between <= 60 and _OFFERED_NEXT.fullmatch(page.folded, first.end(), second.start()) is not None
+    return 0 < between <= 60 and _OFFERED_NEXT.fullmatch(document.folded, first.end(), second.start()) is not None
 
 
-def _weigh(page: Page, start: int, end: int, outcome: Outcome) -> Mark:
-    before, after = around(page.folded, start, end)
+def _weigh(document: Document, start: int, end: int, outcome: Outcome) -> Mark:
+    before, after = around(document.folded, start, end)
     before = MARK.sub(" ", _AFTER_TAG.sub("", before))
-    how = standing(page, start, end, before, after)
+    how = standing(document, start, end, before, after)
     if how != "given":
         return Mark(outcome, start, end, how)
     if _BARE.fullmatch(before):

@@ -1,8 +1,8 @@
 """Whether a verdict at some place is given, or only mentioned: quoted, denied, reported, imagined.
 
-    >>> page = Page.of("Response B claims that its verdict is [[B]].")
-    >>> start, end = page.text.index("["), page.text.index("]") + 2
-    >>> standing(page, start, end, *around(page.folded, start, end))
+    >>> document = Document.of("Response B claims that its verdict is [[B]].")
+    >>> start, end = document.text.index("["), document.text.index("]") + 2
+    >>> standing(document, start, end, *around(document.folded, start, end))
     'reported'
 
 A denial or a report must have the verdict as its object. So only the clause that leads up to the verdict is searched
@@ -17,8 +17,8 @@ from typing import Literal
 
 from fathom.rationale.transcript.choices import CONDITION
 from fathom.rationale.transcript.denials import denied_after, denies
+from fathom.rationale.transcript.document import Document
 from fathom.rationale.transcript.names import FOREIGN_NOUN, NOUN
-from fathom.rationale.transcript.page import Page
 from fathom.rationale.transcript.sentences import around, rest_of_sentence
 
 Standing = Literal["given", "quoted", "denied", "reported", "imagined"]
@@ -32,9 +32,9 @@ _ANCHOR = re.compile(
 )
 
 
-def standing(page: Page, start: int, end: int, before: str, after: str) -> Standing:
+def standing(document: Document, start: int, end: int, before: str, after: str) -> Standing:
     """How what stands from `start` to `end` is said, by the words `around` it."""
-    if is_quoted(page, start, end):
+    if is_quoted(document, start, end):
         return "quoted"
     if _ANCHOR.fullmatch(before):
         before = ""  # the usual words, which are known to say nothing else
@@ -45,16 +45,16 @@ def standing(page: Page, start: int, end: int, before: str, after: str) -> Stand
     return "imagined" if is_imagined(before) or CONDITION.match(after) or _ASKED.match(after) else "given"
 
 
-def is_mentioned(page: Page, start: int, end: int) -> bool:
+def is_mentioned(document: Document, start: int, end: int) -> bool:
     """Whether what stands there is denied or reported by its sentence, or by the line above."""
-    before, after = around(page.folded, start, end)
-    line_start = page.text.rfind("\n", max(0, start - REACH), start) + 1
+    before, after = around(document.folded, start, end)
+    line_start = document.text.rfind("\n", max(0, start - REACH), start) + 1
     return (
         is_denied(before)
         or is_denied_after(after)
         or is_reported(before)
         or is_reported_after(after)
-        or is_introduced(page, line_start, page.text[line_start:start])
+        or is_introduced(document, line_start, document.text[line_start:start])
     )
 
 
@@ -286,10 +286,10 @@ _OPEN_INTRODUCTION = re.compile(
 )
 
 
-def is_quoted(page: Page, start: int, end: int) -> bool:
+def is_quoted(document: Document, start: int, end: int) -> bool:
     """Whether a place stands in quotation marks, in code, in a longer block quote, or is escaped."""
-    text = page.text
-    if page.fences and bisect(page.fences, start) % 2:
+    text = document.text
+    if document.fences and bisect(document.fences, start) % 2:
         return True
     line_start = text.rfind("\n", max(0, start - REACH), start) + 1 or max(0, start - REACH)
     line_end = text.find("\n", end, end + REACH)
@@ -304,7 +304,7 @@ def is_quoted(page: Page, start: int, end: int) -> bool:
         _ESCAPED_LINE.match(before) is not None
         or (before.lstrip(" \t-*").startswith(">") and _is_longer_block_quote(text, line_start, line_end))
         or _is_in_quotation_marks(text, start, end)
-        or is_introduced(page, line_start, before)
+        or is_introduced(document, line_start, before)
     )
 
 
@@ -323,9 +323,9 @@ def _is_longer_block_quote(text: str, line_start: int, line_end: int) -> bool:
     return bool(above.startswith(">") and above.strip("> \t")) or bool(text[line_end:].strip("> \n\t"))
 
 
-def is_introduced(page: Page, line_start: int, before: str = "") -> bool:
+def is_introduced(document: Document, line_start: int, before: str = "") -> bool:
     """Whether the line above says that somebody else speaks, or that this is an example: `Response B ends with:`."""
-    gap = page.folded[max(0, line_start - 300) : max(0, line_start - 1)]
+    gap = document.folded[max(0, line_start - 300) : max(0, line_start - 1)]
     above = gap.rstrip().rpartition("\n")[2].rstrip("*_ ")
     if not (_NO_WORDS.fullmatch(before) or ":" in before):
         return False

@@ -1,6 +1,6 @@
 """Whether the letters in a text are options of the task and not the names of responses.
 
-    >>> has_options(Page.of("Response A picks C. Final answer: B")), has_options(Page.of("A is brief. Answer: A"))
+    >>> has_options(Document.of("Response A picks C. Final answer: B")), has_options(Document.of("A is brief. Answer: A"))
     (True, False)
 
 The judge's own solution of a multiple-choice question ends in `Answer: B`. A text shows that its task is one by a list
@@ -14,8 +14,8 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 
+from fathom.rationale.transcript.document import Document
 from fathom.rationale.transcript.names import FOREIGN_NOUN, NOUN
-from fathom.rationale.transcript.page import Page
 
 _SPEAKS_OF_OPTIONS = re.compile(
     r"\b(?:(?:question|task|prompt|quiz|exam|exercise|problem|puzzle)\b[^.\n]{0,40}\b(?:two|three|four|five|six|several|lettered)"
@@ -123,20 +123,20 @@ _NO_THING = re.compile(
     r"|con|por|para|pero|porque|son|como|mas|non|per|che|ma|het|een|dat|van|voor|maar|jest|ale|dla|что|как|для|при|или"
     r"|если|чем)"
 )
-MOST_LETTERS = 256
+MAX_LETTERS = 256
 
 
-def has_options(page: Page) -> bool:
+def has_options(document: Document) -> bool:
     """Whether the task of the text is a multiple-choice question, for all that can be seen."""
-    folded = page.folded
+    folded = document.folded
     if any(word in folded for word in _WORDS) and _SPEAKS_OF_OPTIONS.search(folded):
         return True
     things: set[tuple[str, str]] = set()
-    for letter in islice(_LETTER.finditer(page.text), MOST_LETTERS):
+    for letter in islice(_LETTER.finditer(document.text), MAX_LETTERS):
         before = folded[max(0, letter.start() - 60) : letter.start()]
         if (letter[0] in "CDE" and not _NO_OPTION.search(before)) or _ANSWERED.search(before):
             return True
-        things.update((thing, each) for thing, each in _things(page.text, letter, before))
+        things.update((thing, each) for thing, each in _things(document.text, letter, before))
     if any((thing, "A") in things and (thing, "B") in things for thing, _ in things):
         return True
     return {"a", "b"} <= set(_listed(folded))
@@ -155,10 +155,10 @@ def _things(text: str, letter: re.Match[str], before: str) -> Iterator[tuple[str
 
 def _listed(folded: str) -> Iterator[str]:
     """The letters that head the items of a list, in brackets or before a point."""
-    for match in islice(_BRACKETED.finditer(folded), MOST_LETTERS):
+    for match in islice(_BRACKETED.finditer(folded), MAX_LETTERS):
         if not _OF_RESPONSE.search(folded, max(0, match.start() - 20), match.start()):
             yield match[1]
-    for match in islice(_LISTED.finditer(folded), MOST_LETTERS):
+    for match in islice(_LISTED.finditer(folded), MAX_LETTERS):
         before = folded[max(0, match.start() - 20) : match.start()]
         if _LISTS.search(before) if match[2] else not _OF_RESPONSE.search(before):
             yield match[1] or match[2]

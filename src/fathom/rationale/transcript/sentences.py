@@ -12,8 +12,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-LONGEST_LINE = 4000
-LONGEST_SENTENCE = 800
+MAX_LINE_LENGTH = 4000
+MAX_SENTENCE_LENGTH = 800
 """What is longer is read in pieces of this length."""
 
 REACH = 300
@@ -49,8 +49,8 @@ def sentences(folded: str) -> Iterator[str]:
         if stripped.startswith(("```", "~~~")):
             fenced = not fenced
         elif stripped and not fenced and not stripped.startswith("> "):
-            for start in range(0, len(line), LONGEST_LINE):
-                yield from _of_line(line[start : start + LONGEST_LINE])
+            for start in range(0, len(line), MAX_LINE_LENGTH):
+                yield from _of_line(line[start : start + MAX_LINE_LENGTH])
 
 
 def _of_line(line: str) -> Iterator[str]:
@@ -58,8 +58,8 @@ def _of_line(line: str) -> Iterator[str]:
         line = _QUOTED.sub(" ", line)
     for piece in _ENDS.split(line):
         for clause in _clauses(piece):
-            for start in range(0, len(clause), LONGEST_SENTENCE):
-                if sentence := plain(clause[start : start + LONGEST_SENTENCE]):
+            for start in range(0, len(clause), MAX_SENTENCE_LENGTH):
+                if sentence := plain(clause[start : start + MAX_SENTENCE_LENGTH]):
                     yield sentence
 
 

@@ -1,6 +1,6 @@
 """Verdicts that stand in data: JSON objects, tool calls, tables.
 
-    >>> [each.outcome for each in structured(Page.of('{"scores": [7, 8], "preferred_response": "B"}')).given]
+    >>> [each.outcome for each in structured(Document.of('{"scores": [7, 8], "preferred_response": "B"}')).given]
     ['B']
 
 A key or a row must name the overall outcome. Keys of parts (`accuracy_winner`, a `winner` in a list of criteria) and
@@ -17,42 +17,42 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from fathom.rationale.transcript.characters import fold
-from fathom.rationale.transcript.choices import MARK, Given, Outcome, choice_alone, inside_mark, stated
+from fathom.rationale.transcript.choices import MARK, Outcome, VerdictMention, choice_alone, inside_mark, stated
+from fathom.rationale.transcript.document import Document
 from fathom.rationale.transcript.mentions import is_introduced, is_quoted, standing
-from fathom.rationale.transcript.page import Page
 from fathom.rationale.transcript.rivals import Claim
 from fathom.rationale.transcript.sentences import around
 from fathom.rationale.transcript.tables import tables
 from fathom.rationale.transcript.withdrawals import takes_back
 
-MOST_OBJECTS = 16
-MOST_DEPTH = 8
+MAX_OBJECTS = 16
+MAX_DEPTH = 8
 
 
 class Structured(NamedTuple):
     """The verdicts in data, the answers in it (which may be to the task), where data stands, whether it breaks off."""
 
-    given: list[Given]
-    answers: list[Given]
+    given: list[VerdictMention]
+    answers: list[VerdictMention]
     spans: list[tuple[int, int]]
     breaks_off: bool
 
 
-def structured(page: Page) -> Structured:
+def structured(document: Document) -> Structured:
     """All that the data of a page says of the outcome. What is quoted or reported there says nothing."""
     found = Structured([], [], [], False)
-    if page.loops:
+    if document.loops:
         return found
-    if "{" in page.text:
-        found = _objects(page)
-    for start, end, outcome in _calls(page):
+    if "{" in document.text:
+        found = _objects(document)
+    for start, end, outcome in _calls(document):
         found.spans.append((start, end))
-        if outcome and not is_quoted(page, start, start + 1):
-            found.given.append(Given(outcome, start, end))
-    for row in tables(page):
+        if outcome and not is_quoted(document, start, start + 1):
+            found.given.append(VerdictMention(outcome, start, end))
+    for row in tables(document):
         found.spans.append((row.start, row.end))
-        if row.outcome and not is_quoted(page, row.start, row.end):
-            found.given.append(Given(row.outcome, row.start, row.end))
+        if row.outcome and not is_quoted(document, row.start, row.end):
+            found.given.append(VerdictMention(row.outcome, row.start, row.end))
     found.spans.sort()
     return found
 
@@ -91,54 +91,54 @@ class _Object(list[tuple[str, Any]]):
     """The members of a JSON object in order, also where a key occurs twice."""
 
 
-def _objects(page: Page) -> Structured:
+def _objects(document: Document) -> Structured:
     found = Structured([], [], [], False)
     end = 0
-    for match in islice(_OBJECT_START.finditer(page.text), MOST_OBJECTS):
+    for match in islice(_OBJECT_START.finditer(document.text), MAX_OBJECTS):
         start = match.start()
         if start < end:
             continue  # inside of the object before it
         try:
-            value, end = _DECODER.raw_decode(page.text, start)
+            value, end = _DECODER.raw_decode(document.text, start)
         except RecursionError:
             continue
         except json.JSONDecodeError as error:
-            if error.msg.startswith("Unterminated") or not page.text[error.pos :].strip():
-                found.spans.append((start, len(page.text)))
+            if error.msg.startswith("Unterminated") or not document.text[error.pos :].strip():
+                found.spans.append((start, len(document.text)))
                 return found._replace(breaks_off=True)
             continue
         found.spans.append((start, end))
-        if not _is_mentioned(page, start, end):
+        if not _is_mentioned(document, start, end):
             _read(value, start, end, found)
     return found
 
 
-def _is_mentioned(page: Page, start: int, end: int) -> bool:
+def _is_mentioned(document: Document, start: int, end: int) -> bool:
     """Whether an object is quoted or reported. One in a fence is neither if nothing follows the fence."""
-    fence = bisect(page.fences, start)
+    fence = bisect(document.fences, start)
     if fence % 2 == 0:
-        line_start = page.text.rfind("\n", 0, start) + 1
-        if page.text[line_start:start].strip():
-            return standing(page, start, end, *around(page.folded, start, end)) != "given"
-        return is_introduced(page, line_start)
-    closing = page.fences[fence] if fence < len(page.fences) else len(page.text)
-    return bool(page.text[closing:].strip(" \t\n`~")) or is_introduced(page, page.fences[fence - 1] + 1)
+        line_start = document.text.rfind("\n", 0, start) + 1
+        if document.text[line_start:start].strip():
+            return standing(document, start, end, *around(document.folded, start, end)) != "given"
+        return is_introduced(document, line_start)
+    closing = document.fences[fence] if fence < len(document.fences) else len(document.text)
+    return bool(document.text[closing:].strip(" \t\n`~")) or is_introduced(document, document.fences[fence - 1] + 1)
 
 
 def _read(value: Any, start: int, end: int, found: Structured) -> None:
     """Adds what an object says to what was found, and the opposite where its later members take that back."""
     outcomes: list[Outcome] = []
-    for key, told, later in _members(value, MOST_DEPTH):
+    for key, told, later in _members(value, MAX_DEPTH):
         if _KEY.fullmatch(key):
             named = _outcomes(told, strict=True)
             outcomes += named
             if len(named) == 1 and named[0] in _RIVAL and takes_back(later, Claim("pair", named[0])):
                 outcomes.append(_RIVAL[named[0]])
         elif _ANSWER_KEY.fullmatch(key):
-            found.answers.extend(Given(outcome, start, end) for outcome in _outcomes(told, strict=True))
+            found.answers.extend(VerdictMention(outcome, start, end) for outcome in _outcomes(told, strict=True))
     if not outcomes:
         outcomes = _of_call(value)
-    found.given.extend(Given(outcome, start, end) for outcome in outcomes)
+    found.given.extend(VerdictMention(outcome, start, end) for outcome in outcomes)
 
 
 def _members(value: Any, depth: int) -> Iterator[tuple[str, Any, str]]:
@@ -216,18 +216,18 @@ _ARGUMENT = re.compile(
 )
 
 
-def _calls(page: Page) -> Iterator[tuple[int, int, Outcome | None]]:
+def _calls(document: Document) -> Iterator[tuple[int, int, Outcome | None]]:
     """Calls in tags and in Python: where they stand, and the outcome that they name."""
-    if "<parameter" in page.folded:
-        for tag in islice(_CALL_TAG.finditer(page.folded), MOST_OBJECTS):
+    if "<parameter" in document.folded:
+        for tag in islice(_CALL_TAG.finditer(document.folded), MAX_OBJECTS):
             end = min(
-                (at for close in ("</invoke>", "</function>") if (at := page.folded.find(close, tag.end())) >= 0),
-                default=len(page.folded),
+                (at for close in ("</invoke>", "</function>") if (at := document.folded.find(close, tag.end())) >= 0),
+                default=len(document.folded),
             )
-            told = [(match["key"], match["value"]) for match in _PARAMETER.finditer(page.folded, tag.end(), end)]
+            told = [(match["key"], match["value"]) for match in _PARAMETER.finditer(document.folded, tag.end(), end)]
             yield tag.start(), end, _named_by(tag["name"], told)
-    if "(" in page.folded:
-        for call in islice(_PYTHON.finditer(page.folded), MOST_OBJECTS):
+    if "(" in document.folded:
+        for call in islice(_PYTHON.finditer(document.folded), MAX_OBJECTS):
             if _FUNCTION.search(call["name"]):
                 told = [
                     (match["key"] or "value", match["double"] or match["single"] or match["bare"] or "")

@@ -1,6 +1,7 @@
 """Markdown tables whose last word is a verdict: a row for the overall outcome.
 
->>> [row.outcome for row in tables(Page.of("| Aspect | Winner |\\n|---|---|\\n| Tone | B |\\n| **Overall** | **A** |"))]
+>>> document = Document.of("| Aspect | Winner |\\n|---|---|\\n| Tone | B |\\n| **Overall** | **A** |")
+>>> [row.outcome for row in tables(document)]
 [None, None, None, 'A']
 """
 
@@ -11,10 +12,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from fathom.rationale.transcript.choices import Outcome, choice_alone
-from fathom.rationale.transcript.page import Page
+from fathom.rationale.transcript.document import Document
 from fathom.rationale.transcript.sentences import plain
 
-MOST_ROWS = 512
+MAX_ROWS = 512
 _WINNER = re.compile(
     r"(?:(?:final|overall|ultimate|my|the) )*(?:verdict|winner|winning response|better|best|better response"
     r"|better answer|preferred|preferred response|preference|decision|judge?ment|choice|ruling)"
@@ -38,16 +39,16 @@ class Row(NamedTuple):
     outcome: Outcome | None
 
 
-def tables(page: Page) -> Iterator[Row]:
+def tables(document: Document) -> Iterator[Row]:
     """The rows of all tables on a page, in order."""
-    if "|" not in page.folded:
+    if "|" not in document.folded:
         return
     start, header, rows = 1, [], 0
-    for line in page.folded[1:].split("\n"):
+    for line in document.folded[1:].split("\n"):
         end = start + len(line)
         cells = _cells(line)
         rows = rows + 1 if len(cells) > 1 else 0
-        if len(cells) > 1 and rows <= MOST_ROWS:
+        if len(cells) > 1 and rows <= MAX_ROWS:
             if rows == 1:
                 header = cells
             yield Row(start, end, None if rows == 1 and not _names_winner(cells) else _outcome(cells, header))

@@ -1,8 +1,8 @@
 """Thoughts that stand in a text, and what the text says outside of them.
 
-    >>> apart("<think>[[B]]?</think>Final verdict: [[A]]")
+    >>> split_reasoning("<think>[[B]]?</think>Final verdict: [[A]]")
     ('[[B]]?', 'Final verdict: [[A]]')
-    >>> apart("analysisPerhaps [[B]].assistantfinalFinal verdict: [[A]]")
+    >>> split_reasoning("analysisPerhaps [[B]].assistantfinalFinal verdict: [[A]]")
     ('Perhaps [[B]].', 'Final verdict: [[A]]')
 
 Model families mark their thoughts in many ways. Every mark becomes a `_Tag` that opens or closes a thought of a family,
@@ -20,8 +20,8 @@ from typing import NamedTuple
 from fathom.rationale.transcript.characters import fold
 from fathom.rationale.transcript.fences import fences, unwrapped
 
-MOST_TAGS = 512
-MOST_TRIED = 2048
+MAX_TAGS = 512
+MAX_TAG_CANDIDATES = 2048
 """A text with more tags, or more brackets that look like one, is a model that loops: nothing of it counts."""
 
 SECOND_THOUGHT = "\ue000"
@@ -104,7 +104,7 @@ class _Tag(NamedTuple):
     family: str
 
 
-def apart(text: str) -> tuple[str, str | None]:
+def split_reasoning(text: str) -> tuple[str, str | None]:
     """The thoughts in a text, and what it says outside of them; None when a thought is never closed."""
     thoughts, spoken = divided(text)
     said = None if spoken is None else spoken.replace(SECOND_THOUGHT, "\n").lstrip("\n" if thoughts else "")
@@ -120,10 +120,10 @@ def divided(text: str) -> tuple[list[str], str | None]:
     """
     if text.lstrip()[:3] in ("```", "~~~") and not _FENCED.match(fold(text.lstrip())):
         text = unwrapped(text.strip())
-    tags = sorted(islice(_tags(text), MOST_TAGS + 1))
+    tags = sorted(islice(_tags(text), MAX_TAGS + 1))
     if not tags:
         return [], text
-    if len(tags) > MOST_TAGS:
+    if len(tags) > MAX_TAGS:
         return [text], None
     text = text.replace(SECOND_THOUGHT, " ")
     thoughts: list[str] = []
@@ -170,8 +170,8 @@ def _tags(text: str) -> Iterator[_Tag]:
 def _marked(text: str, folded: str) -> Iterator[_Tag]:
     """The marks that are tags, tokens, channels and fences."""
     for n, start in enumerate(_starts(folded)):
-        if n > MOST_TRIED:
-            yield from repeat(_Tag(start, start, False, "loop"), MOST_TAGS + 1)
+        if n > MAX_TAG_CANDIDATES:
+            yield from repeat(_Tag(start, start, False, "loop"), MAX_TAGS + 1)
             return
         if tag := _tag(text, folded, start):
             yield tag

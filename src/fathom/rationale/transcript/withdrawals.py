@@ -1,7 +1,7 @@
 """Whether what follows a verdict takes it back, in whatever words.
 
-    >>> page = Page.of("Final verdict: [[A]]\\n\\nSorry, I misread B.")
-    >>> taken_back(page, 21, Claim("pair", "A"))
+    >>> document = Document.of("Final verdict: [[A]]\\n\\nSorry, I misread B.")
+    >>> taken_back(document, 21, Claim("pair", "A"))
     True
 
 No list of phrases is ever complete. So the sentences that follow are sorted by who speaks of what. A sentence about a
@@ -20,20 +20,20 @@ from functools import lru_cache
 from itertools import islice
 from typing import Literal
 
+from fathom.rationale.transcript.document import Document
 from fathom.rationale.transcript.names import named
-from fathom.rationale.transcript.page import Page
 from fathom.rationale.transcript.rivals import Claim, confirms, equates, names_same, replaces
 from fathom.rationale.transcript.sentences import sentences
 from fathom.rationale.transcript.turns import admits_slip, is_slip_of_hand, turns_back, without_courtesy
 
-MOST_SENTENCES = 256
+MAX_SENTENCES = 256
 """A verdict that more different sentences follow is not the last word of anything: it counts as taken back."""
 
 Said = Literal["doubts", "replaces", "confirms", "nothing"]
 
 
 def taken_back(
-    page: Page, end: int, claim: Claim, *, repeated: tuple[int, int] | None = None, reasons: bool = True
+    document: Document, end: int, claim: Claim, *, repeated: tuple[int, int] | None = None, reasons: bool = True
 ) -> bool:
     """Whether the rest of the page after `end` takes the verdict back, or a thought that stands in it does.
 
@@ -41,11 +41,11 @@ def taken_back(
     counts. With `reasons=False` a reason follows every verdict of its kind, and only what is said of the verdict itself
     counts against it.
     """
-    between = page.folded[slice(*repeated)] if repeated else ""
-    if any(_said(each, claim, reasons, False) == "replaces" for each in islice(sentences(between), MOST_SENTENCES)):
+    between = document.folded[slice(*repeated)] if repeated else ""
+    if any(_said(each, claim, reasons, False) == "replaces" for each in islice(sentences(between), MAX_SENTENCES)):
         return True
-    thoughts = [thought for place, thought in page.second_thoughts if place >= end]
-    return takes_back(page.folded[end:], claim, reasons) or any(takes_back(thought, claim) for thought in thoughts)
+    thoughts = [thought for place, thought in document.second_thoughts if place >= end]
+    return takes_back(document.folded[end:], claim, reasons) or any(takes_back(thought, claim) for thought in thoughts)
 
 
 def takes_back(rest: str, claim: Claim, reasons: bool = True) -> bool:
@@ -57,7 +57,7 @@ def takes_back(rest: str, claim: Claim, reasons: bool = True) -> bool:
             continue
         said = _said(sentence, claim, reasons, not seen)
         seen.add(sentence)
-        if len(seen) > MOST_SENTENCES:
+        if len(seen) > MAX_SENTENCES:
             return True
         if said == "replaces":
             return True

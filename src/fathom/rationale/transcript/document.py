@@ -1,7 +1,7 @@
 """What a judge wrote, made ready for reading: only what counts, with its labelled lines found.
 
-    >>> page = Page.of("<think>[[B]]?</think>**Verdict**: A")
-    >>> page.text, [label.kind for label in page.labels]
+    >>> document = Document.of("<think>[[B]]?</think>**Verdict**: A")
+    >>> document.text, [label.kind for label in document.labels]
     ('\\n**Verdict**: A', ['verdict'])
 
 Which rules this follows is written in docs/reading-rules.md. It finds lines; it does not judge what they mean.
@@ -21,9 +21,9 @@ from fathom.rationale.transcript.characters import fold, unix_lines, visible
 from fathom.rationale.transcript.fences import fences, unwrapped
 from fathom.rationale.transcript.thoughts import SECOND_THOUGHT, divided
 
-MOST_LABELS = 768
-SHORTEST_LOOP = 32_000
-SHORTEST_LINE = 24
+MAX_LABELS = 768
+MIN_LOOP_LENGTH = 32_000
+MIN_MEAN_LINE = 24
 """A text longer than that, of lines shorter than this on average, or with more labels, is a model that loops."""
 
 _SPECIAL_TOKEN = re.compile(r"<\|[^|<>\n]{1,32}\|>|</s>")
@@ -115,7 +115,7 @@ class Label(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class Document:
     """`text` starts with a line break; `folded` is the same in lower case and ASCII punctuation, place by place.
 
     `fences` are the places of its code fences; `second_thoughts` are thoughts that interrupted or followed it, folded,
@@ -131,7 +131,7 @@ class Page:
     loops: bool = False
 
     @classmethod
-    def of(cls, text: str) -> Page | None:
+    def of(cls, text: str) -> Document | None:
         """The page that `text` makes; None when it ends in a thought that is never closed."""
         thoughts, spoken = divided(unix_lines(text))
         if spoken is None:
@@ -139,15 +139,15 @@ class Page:
         if "<" in spoken:
             spoken = _SPECIAL_TOKEN.sub("", spoken)
         spoken = "\n" + unwrapped(visible(spoken).strip().lstrip(SECOND_THOUGHT + " \t\n"))
-        if len(spoken) > SHORTEST_LOOP:
+        if len(spoken) > MIN_LOOP_LENGTH:
             spoken = _BLANK_LINES.sub("\n\n", spoken)
         second_thoughts = _second_thoughts(spoken, thoughts) if thoughts else []
         spoken = spoken.replace(SECOND_THOUGHT, "\n") if second_thoughts else spoken
         folded = fold(spoken)
-        if len(folded) > SHORTEST_LOOP and max(map(folded.count, "\n[<{")) > len(folded) // SHORTEST_LINE:
+        if len(folded) > MIN_LOOP_LENGTH and max(map(folded.count, "\n[<{")) > len(folded) // MIN_MEAN_LINE:
             return cls(spoken, folded, [], [], loops=True)
-        labels = [_label(match) for match in islice(_LABEL.finditer(folded), MOST_LABELS + 1)]
-        return cls(spoken, folded, labels, fences(spoken), second_thoughts, loops=len(labels) > MOST_LABELS)
+        labels = [_label(match) for match in islice(_LABEL.finditer(folded), MAX_LABELS + 1)]
+        return cls(spoken, folded, labels, fences(spoken), second_thoughts, loops=len(labels) > MAX_LABELS)
 
     def line_end(self, position: int) -> int:
         end = self.text.find("\n", position)
