@@ -57,9 +57,7 @@ MOVED = {
 }
 """Old name: new name, both within `fathom`."""
 RENAMED: dict[str, str] = {
-    "Given": "VerdictMention",
     "Page": "Document",
-    "apart": "split_reasoning",
     "as_mapping": "parse_mapping",
     "replacing": "atomic_write",
 }

@@ -1,7 +1,9 @@
 """Whether the letters in a text are options of the task and not the names of responses.
 
-    >>> has_options(Document.of("Response A picks C. Final answer: B")), has_options(Document.of("A is brief. Answer: A"))
-    (True, False)
+    >>> has_options(Document.of("Response A picks C. Final answer: B"))
+    True
+    >>> has_options(Document.of("A is brief. Answer: A"))
+    False
 
 The judge's own solution of a multiple-choice question ends in `Answer: B`. A text shows that its task is one by a list
 of options, by speaking of options, by a letter that no response has, by saying which letter a response answered, or by
