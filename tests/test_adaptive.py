@@ -21,7 +21,7 @@ from fathom.errors import FathomError
 from fathom.judges import RewardModel, Rule, Verdict, Vote, highest
 from fathom.rationale import Status
 from fathom.settings import Aggregate
-from fathom.voting.adaptive import Adaptive, chance_of_another, overtakes, settled_after
+from fathom.voting.adaptive import Adaptive, catch_up_probability, flip_probability, votes_until_settled
 from fathom.voting.wrappers import Repeated, WithRule
 
 PAIR = Comparison(id="pair", prompt="p", responses=("a", "b"))
@@ -63,7 +63,7 @@ def test_its_votes_are_the_first_of_all_votes(cast: list[int | str | None], erro
     voter = Listed(tuple(map(vote, cast)))
     few, all_of_them = judged(Adaptive(voter, len(cast), error)), judged(Repeated(voter, len(cast)))
     assert few.votes == all_of_them.votes[: len(few.votes)]
-    assert len(few.votes) == settled_after(all_of_them.votes, Rule(), error)
+    assert len(few.votes) == votes_until_settled(all_of_them.votes, Rule(), error)
 
 
 def test_a_unanimous_judge_is_asked_little_and_one_that_wavers_to_the_end() -> None:
@@ -86,7 +86,7 @@ def test_the_chance_to_be_overtaken_is_that_of_polyas_urn(leads: int, follows: i
             following[ours] = following.get(ours, 0.0) + chance * (1 - ahead)
         chances = following
     caught = sum(chance for ours, chance in chances.items() if leads + ours <= follows + left - ours)
-    assert overtakes(leads, follows, left) == pytest.approx(caught, abs=1e-9)
+    assert catch_up_probability(leads, follows, left) == pytest.approx(caught, abs=1e-9)
 
 
 def scored(*scores: float) -> Vote:
@@ -103,9 +103,9 @@ def test_scores_settle_as_votes_do(aggregate: Aggregate) -> None:
     clear = [told(0.9, 0.1 + noise / 100) for noise in range(8)]
     close = [told(0.5 + (-1) ** n * 0.4, 0.5) for n in range(8)]
     rule = Rule(aggregate=aggregate)
-    assert chance_of_another(clear, rule, 24) < 0.01
-    assert chance_of_another(close, rule, 24) > 0.3
-    assert chance_of_another(clear[:1], rule, 24) > 0.1
+    assert flip_probability(clear, rule, 24) < 0.01
+    assert flip_probability(close, rule, 24) > 0.3
+    assert flip_probability(clear[:1], rule, 24) > 0.1
 
 
 @given(st.integers(1, 12), st.integers(0, 11), st.integers(1, 20), st.sampled_from([0.1, 1.0, 3.0]))
@@ -114,29 +114,29 @@ def test_of_scores_that_only_say_who_is_better_the_sum_is_caught_as_the_majority
 ) -> None:
     follows = min(follows, leads - 1)
     votes = [scored(score, 0)] * leads + [scored(0, score)] * follows
-    assert chance_of_another(votes, SUM, left) == pytest.approx(overtakes(leads, follows, left), abs=1e-12)
+    assert flip_probability(votes, SUM, left) == pytest.approx(catch_up_probability(leads, follows, left), abs=1e-12)
 
 
 def test_two_votes_a_point_apart_are_no_more_settled_by_their_sum_than_by_their_majority() -> None:
     votes = [scored(6, 5)] * 2
-    assert chance_of_another(votes, SUM, 30) > chance_of_another(votes, Rule(), 30) > 0.12
+    assert flip_probability(votes, SUM, 30) > flip_probability(votes, Rule(), 30) > 0.12
 
 
 def test_without_an_error_budget_scores_are_asked_for_to_the_end_because_the_last_may_be_any() -> None:
     votes = [scored(6, 5)] * 24 + [scored(1, 10)] * 8
     assert SUM(votes[:24]).winner == 0
     assert SUM(votes).winner == 1
-    assert settled_after(votes, SUM, 0.0) == 32
+    assert votes_until_settled(votes, SUM, 0.0) == 32
 
 
 def test_without_an_error_budget_probabilities_are_settled_once_the_lead_is_out_of_reach() -> None:
     # One vote moves the lead by 1 at most: 17 > 15, and 16 could still be made up for.
-    assert settled_after([believed(1.0, 0.0)] * 32, Rule(aggregate="probability"), 0.0) == 17
+    assert votes_until_settled([believed(1.0, 0.0)] * 32, Rule(aggregate="probability"), 0.0) == 17
 
 
 @pytest.mark.parametrize("aggregate", ["sum", "mean", "majority"])
 def test_of_a_single_response_all_votes_are_asked_for_because_each_moves_its_score(aggregate: Aggregate) -> None:
-    assert settled_after([scored(1.0)] * 32, Rule(aggregate=aggregate), 0.4) == 32
+    assert votes_until_settled([scored(1.0)] * 32, Rule(aggregate=aggregate), 0.4) == 32
 
 
 def test_responses_that_no_vote_named_yet_are_a_rival_beside_those_that_have_votes() -> None:
@@ -144,8 +144,8 @@ def test_responses_that_no_vote_named_yet_are_a_rival_beside_those_that_have_vot
         return Vote(Status.OK, winner=winner, order=tuple(range(count)))
 
     of_two, of_four = ([named(0, count)] * 6 + [named(1, count)] for count in (2, 4))
-    assert chance_of_another(of_two, Rule(), 25) == overtakes(6, 1, 25)
-    assert chance_of_another(of_four, Rule(), 25) == overtakes(6, 1, 25) + overtakes(6, 0, 25)
+    assert flip_probability(of_two, Rule(), 25) == catch_up_probability(6, 1, 25)
+    assert flip_probability(of_four, Rule(), 25) == catch_up_probability(6, 1, 25) + catch_up_probability(6, 0, 25)
 
 
 @pytest.mark.parametrize(("cast", "asked"), [([0, "unreadable", 0, 0], 2), (["unreadable", 0, 0, 0], 1)])
@@ -233,7 +233,7 @@ def measured(drawn: Drawn, error: float, comparisons: int) -> tuple[float, float
     for _ in range(comparisons):
         draw = drawn(rng)
         votes = [scored(*draw()) for _ in range(32)]
-        count = settled_after(votes, SUM, error)
+        count = votes_until_settled(votes, SUM, error)
         others.append(SUM(votes[:count]).winner != SUM(votes).winner)
         asked.append(count / 32)
     return fmean(others), fmean(asked)

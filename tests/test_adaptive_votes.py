@@ -35,7 +35,7 @@ from fathom.lab.reproductions.adaptive_votes import (
     spread_of_places,
 )
 from fathom.metrics.intervals import Interval
-from fathom.voting.adaptive import settled_after
+from fathom.voting.adaptive import votes_until_settled
 
 FREE = (1.0,) * len(KINDS)
 
@@ -43,7 +43,7 @@ FREE = (1.0,) * len(KINDS)
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=6), st.sampled_from([0.0, 0.05, 0.2, 0.4]))
 def test_all_orders_are_weighed_as_if_each_had_been_asked_for(kinds: list[int], error: float) -> None:
     orders = list(permutations(kinds))
-    asked = [order[: settled_after([KINDS[kind] for kind in order], Rule(), error)] for order in orders]
+    asked = [order[: votes_until_settled([KINDS[kind] for kind in order], Rule(), error)] for order in orders]
     stopped = Counter(tuple(order.count(kind) for kind in range(len(KINDS))) for order in asked)
     cast = tuple(kinds.count(kind) for kind in range(len(KINDS)))
     ends = endings(cast, adaptive(error))

@@ -150,7 +150,7 @@ def test_a_score_without_an_answer_is_refused() -> None:
 def test_scores_that_are_missing_are_told_and_never_chosen() -> None:
     with pytest.raises(FathomError, match="scores_alone"):
         best_of(None, ["a"])
-    with pytest.raises(FathomError, match="none of 2 solutions"):
+    with pytest.raises(FathomError, match="none of the 2 solutions"):
         best_of((None, None), ["a", "b"])
 
 
@@ -174,5 +174,5 @@ def test_scores_alone_are_means_of_what_could_be_read() -> None:
     "votes", [[], [Vote(Status.OK, winner=0, scores=(2.0, 1.0), order=(0, 1))]], ids=["none", "pair"]
 )
 def test_scores_alone_are_told_by_judges_of_one_response(votes: list[Vote]) -> None:
-    with pytest.raises(FathomError, match="one at a time"):
+    with pytest.raises(FathomError, match="a pointwise judge"):
         scores_alone(votes)

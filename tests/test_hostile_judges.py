@@ -14,7 +14,7 @@ import yaml
 from fathom.data.records import Comparison
 from fathom.engines import TokenLogprob
 from fathom.judges import Judge, Vote, find, reduce_steps
-from fathom.judges._probabilities import chances
+from fathom.judges._probabilities import verdict_probabilities
 from fathom.judges.libra import LibraJudge
 from fathom.judges.rm_r1 import RMR1Judge
 from fathom.judges.self_prm import SelfPRMJudge
@@ -298,7 +298,7 @@ def test_every_spelling_of_a_word_adds_to_its_probability(judge: Judge, written:
     def again(text: str) -> Vote:
         return read(judge, text)
 
-    assert chances(tokens, text, judge.choices, again(text), again) == pytest.approx((0.9,))
+    assert verdict_probabilities(tokens, text, judge.choices, again(text), again) == pytest.approx((0.9,))
 
 
 # Tags -----------------------------------------------------------------------------------------------------------------

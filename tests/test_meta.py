@@ -36,7 +36,7 @@ from fathom.judging.choice import described
 from fathom.rationale import Status
 from fathom.train import meta, preview, sft, trainers
 from fathom.train.recipe import MetaRecipe, SFTRecipe
-from fathom.voting.meta import Guided
+from fathom.voting.meta import MetaFiltered
 from fathom.voting.wrappers import Repeated, Shuffled
 from tiny import make_checkpoint, make_parrot
 
@@ -294,7 +294,7 @@ def test_it_is_refused_for_another_judge_before_any_vote(trained: Path, tmp_path
 
 
 def test_guided_votes_nest_as_other_votes_do(trained: Path) -> None:
-    voter = Guided(Repeated(Shuffled(JUDGE), 2), meta_reward_model(trained))
+    voter = MetaFiltered(Repeated(Shuffled(JUDGE), 2), meta_reward_model(trained))
     assert (voter.pattern, voter.rule) == ("listwise", Rule(aggregate="sum"))
 
 
@@ -433,6 +433,6 @@ def test_such_a_judge_is_refused_before_its_votes_are_paid_for() -> None:
     async def scored(comparison: Comparison, votes: Any) -> list[float]:
         raise AssertionError("the votes were cast")
 
-    voter = Guided(Repeated(YesNoJudge(), 2), scored)  # without an engine: to ask would be another error
+    voter = MetaFiltered(Repeated(YesNoJudge(), 2), scored)  # without an engine: to ask would be another error
     with pytest.raises(FathomError, match="writes one on each of 2"):
         asyncio.run(voter(item(0)))

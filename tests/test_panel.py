@@ -99,7 +99,7 @@ def test_a_single_response_is_right_where_half_of_the_judges_find_it_so_by_their
 def test_the_pattern_is_that_of_the_strictest_member() -> None:
     assert Panel({"a": scorer((1.0,)), "b": judge(0)}).pattern == "pairwise"
     assert Panel({"a": scorer((1.0,)), "b": scorer((1.0,))}).pattern == "pointwise"
-    with pytest.raises(FathomError, match="a panel has 2 judges or more; got a"):
+    with pytest.raises(FathomError, match="expected 2 judges or more in a panel; got a"):
         Panel({"a": judge(0)})
 
 

@@ -23,7 +23,7 @@ from fathom.engines.openai import OpenAIEngine
 from fathom.engines.scripted import ScriptedEngine
 from fathom.errors import FathomError
 from fathom.judges import Judge, Rule, Vote, find
-from fathom.judges._probabilities import chances
+from fathom.judges._probabilities import verdict_probabilities
 from fathom.judges.mix import MixJudge
 from fathom.rationale import Status
 from fathom.voting.wrappers import Repeated, Swapped, WithRule
@@ -57,7 +57,7 @@ def probabilities(tokens: Sequence[TokenLogprob], text: str, judge: Judge | None
     def read(text: str) -> Vote:
         return judge.read(text, PAIR)
 
-    return chances(tokens, text, judge.choices, read(text), read, stops=stops)
+    return verdict_probabilities(tokens, text, judge.choices, read(text), read, stops=stops)
 
 
 # Any tokens: the same, or none ----------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from fathom import ScriptedEngine
 from fathom.data.records import Comparison, Label
 from fathom.engines import Completion, Sampling, TokenLogprob
 from fathom.errors import FathomError
-from fathom.judges import Judge, Vote, degenerate, find, holds
+from fathom.judges import Judge, Vote, contains_answer, degenerate, find
 from fathom.judges.libra import LibraJudge
 from fathom.judges.rm_r1 import RMR1Judge
 from fathom.judges.s2j import S2JJudge
@@ -197,12 +197,12 @@ def test_a_response_that_holds_the_reference_is_asked_about(response: str, refer
     ],
 )
 def test_a_text_holds_a_reference_as_it_is_spelt(text: str, reference: str, there: bool) -> None:
-    assert holds(text, reference) == there
+    assert contains_answer(text, reference) == there
 
 
 @given(st.text(), st.text(), st.text())
 def test_a_text_holds_what_stands_in_it_between_spaces(before: str, reference: str, after: str) -> None:
-    assert holds(f"{before} {reference} {after}", reference) or not reference.strip()
+    assert contains_answer(f"{before} {reference} {after}", reference) or not reference.strip()
 
 
 @given(st.text())
@@ -419,7 +419,7 @@ def equal(solution: str, reference: str) -> bool:
 )
 def test_both_parts_of_one_text_are_paid(text: str, reward: float) -> None:
     judge = S2JJudge(solving_weight=0.25, solved=equal)
-    assert judge.reward(judge.read(text, PAIR), PAIR) == reward
+    assert judge.vote_reward(judge.read(text, PAIR), PAIR) == reward
 
 
 @pytest.mark.parametrize(
@@ -429,7 +429,7 @@ def test_both_parts_of_one_text_are_paid(text: str, reward: float) -> None:
         *(YesNoJudge(pairs=True, trained=trained) for trained in (False, True)),
         SelfPRMJudge(),
     ],
-    ids=lambda judge: judge.own_template,
+    ids=lambda judge: judge.template_name,
 )
 def test_a_judge_that_must_find_out_by_itself_does_not_see_the_reference(judge: Judge) -> None:
     shown = comparison(judge).model_copy(update={"reference": "QreferenceQ"})
@@ -439,9 +439,9 @@ def test_a_judge_that_must_find_out_by_itself_does_not_see_the_reference(judge: 
 def test_solving_is_not_paid_silently_with_nothing() -> None:
     vote = S2JJudge().read(SOLVED, PAIR)
     with pytest.raises(FathomError, match="solving_weight=0"):
-        S2JJudge().reward(vote, PAIR)
-    assert S2JJudge(solving_weight=0).reward(vote, PAIR) == 1.0
-    assert S2JJudge().reward(vote, PAIR.model_copy(update={"reference": None})) == 1.0
+        S2JJudge().vote_reward(vote, PAIR)
+    assert S2JJudge(solving_weight=0).vote_reward(vote, PAIR) == 1.0
+    assert S2JJudge().vote_reward(vote, PAIR.model_copy(update={"reference": None})) == 1.0
 
 
 @pytest.mark.parametrize(
@@ -605,18 +605,18 @@ def test_the_sampling_of_a_user_is_kept() -> None:
     ],
 )
 def test_each_judge_is_paid_as_its_paper_says(judge: Judge, told: Comparison, text: str, reward: float) -> None:
-    assert judge.reward(judge.read(text, told), told) == reward
+    assert judge.vote_reward(judge.read(text, told), told) == reward
 
 
 @pytest.mark.parametrize(("answer", "reward"), [("-2", 1.0), ("-1", 0.5), ("-3", 0.5), ("1", 0.0), ("9", 0.0)])
 def test_a_strength_is_paid_in_full_only_where_it_is_exact(answer: str, reward: float) -> None:
     judge, told = ThinkRMJudge(labels="strength"), PAIR.model_copy(update={"label": Label(scores=(2.0, 0.0))})
-    assert judge.reward(judge.read(f"<answer>{answer}</answer>", told), told) == reward
+    assert judge.vote_reward(judge.read(f"<answer>{answer}</answer>", told), told) == reward
 
 
 def test_a_self_score_is_paid_nothing() -> None:
     with pytest.raises(FathomError, match="trained to solve"):
-        SelfPRMJudge().reward(Vote(OK, scores=(1.0,)), ONE)
+        SelfPRMJudge().vote_reward(Vote(OK, scores=(1.0,)), ONE)
 
 
 # With real engines ----------------------------------------------------------------------------------------------------

@@ -144,7 +144,7 @@ def test_a_share_is_paid_by_the_word_that_it_is_a_share_of(share: float, label: 
     said = Completion("Yes", "length", logprobs=(TokenLogprob("Yes", log(share), top),))
     vote = YesNoJudge().read_completion(said, item)
     assert vote.scores == pytest.approx((share,))
-    assert YesNoJudge().reward(vote, item) == reward
+    assert YesNoJudge().vote_reward(vote, item) == reward
 
 
 @pytest.mark.parametrize("scores", [(9.0, 2.0), (0.5, 0.0), (4.5, 3.0)])

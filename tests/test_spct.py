@@ -129,8 +129,8 @@ def test_votes_in_shuffled_orders_sum_to_what_each_response_deserves(n: int, see
 def test_the_reward_is_equation_11(scores: tuple[int, ...], label: Label, reward: float) -> None:
     judge = SPCTJudge(binary=True)
     told = comparison(len(scores), label)
-    assert judge.reward(judge.read(written(*scores), told), told) == reward
-    assert judge.reward(judge.read("nothing", told), told) == -1.0
+    assert judge.vote_reward(judge.read(written(*scores), told), told) == reward
+    assert judge.vote_reward(judge.read("nothing", told), told) == -1.0
 
 
 def test_it_is_found_by_its_name() -> None:

@@ -58,7 +58,7 @@ _HOMES = {
     # More votes, rankings and preferences
     "fathom.voting.wrappers": ("WithRule", "Repeated", "Shuffled", "Swapped"),
     "fathom.voting.adaptive": ("Adaptive",),
-    "fathom.voting.meta": ("Guided",),
+    "fathom.voting.meta": ("MetaFiltered",),
     "fathom.voting.panel": ("Panel",),
     "fathom.ranking": ("Ranking", "rank"),
     "fathom.ranking.schedules": ("circular", "knock_out", "pivot", "round_robin", "swiss"),

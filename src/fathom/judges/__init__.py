@@ -10,7 +10,7 @@ name is how the command line finds it.
 from __future__ import annotations
 
 from fathom.errors import FathomError
-from fathom.judges._degenerate import degenerate, holds
+from fathom.judges._degenerate import contains_answer, degenerate
 from fathom.judges._judge import (
     DEFAULT_RULES,
     Ask,
@@ -40,13 +40,13 @@ __all__ = [
     "Vote",
     "bounded_gather",
     "complete",
+    "contains_answer",
     "degenerate",
     "difference_advantages",
     "failed_vote",
     "find",
     "gather",
     "highest",
-    "holds",
     "judge_all",
     "merge_pointwise",
     "reduce_steps",

@@ -15,7 +15,7 @@ import unicodedata
 from typing import Literal
 
 Kind = Literal["empty", "punctuation", "opener"]
-MOST_WORDS = 8
+MAX_WORDS = 8
 """A line that breaks off after more words has content."""
 _OPENERS = re.compile(
     r"(?:the |my |final |here is )*(?:solution|answer|explanation|thought process|reasoning|step \d+)(?: is)?"
@@ -29,17 +29,17 @@ def degenerate(response: str, reference: str | None = None) -> Kind | None:
     """Why a response says nothing; None where it says something, and always where it holds the reference answer."""
     if not response.strip():
         return "empty"
-    if reference is not None and holds(response, reference):
+    if reference is not None and contains_answer(response, reference):
         return None
     if all(unicodedata.category(letter)[0] in "PZC" for letter in response):
         return "punctuation"
     breaks_off = response.rstrip().endswith((":", "：", ",", "，", "、"))
-    if breaks_off and len(response.split()) <= MOST_WORDS and not any(map(str.isdecimal, response)):
+    if breaks_off and len(response.split()) <= MAX_WORDS and not any(map(str.isdecimal, response)):
         return "opener"
     return "opener" if _OPENERS.fullmatch(_heard(response)) else None
 
 
-def holds(text: str, reference: str) -> bool:
+def contains_answer(text: str, reference: str) -> bool:
     """Whether a text has the reference answer in it: as it is spelt, or word for word without the signs between.
 
     Case, width and space do not count. A number is not in a longer one, nor a single letter in a word. An empty

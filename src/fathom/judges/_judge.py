@@ -21,7 +21,7 @@ from fathom.data.records import Comparison
 from fathom.engines import ChatMessage, Completion, Engine, EngineError, Request, Sampling
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
-from fathom.judges._probabilities import Choices, chances
+from fathom.judges._probabilities import Choices, verdict_probabilities
 from fathom.judges._rewards import verdict_reward
 from fathom.judges._running import ResultOrder, bounded_gather, iterate, judge_all
 from fathom.judges._verdict import Rule, Verdict, Vote, highest, reduce_steps
@@ -221,7 +221,7 @@ class Judge(RewardModel):
         Text, usage and the order of the responses are added to the vote by `read_completion`.
         """
 
-    def reward(self, vote: Vote, comparison: Comparison) -> float:
+    def vote_reward(self, vote: Vote, comparison: Comparison) -> float:
         """What reinforcement learning pays for the vote, given the comparison's label: +1 or -1, unless overridden."""
         if comparison.label is None:
             raise ValueError(f"comparison {comparison.id!r} has no label to reward a verdict by")
@@ -284,7 +284,9 @@ class Judge(RewardModel):
         if not any(token.top for token in completion.logprobs or ()):
             return replace(vote, error="no probabilities: the engine returned no likely tokens")
         choices = {choice: index for choice, index in self.choices.items() if index is None or index < count}
-        found = chances(completion.logprobs or (), completion.text, choices, vote, read, stops=self.sampling.stop)
+        found = verdict_probabilities(
+            completion.logprobs or (), completion.text, choices, vote, read, stops=self.sampling.stop
+        )
         error = None if found else "no probabilities: no single token could be identified as the verdict's"
         return replace(vote, probabilities=found, error=error)
 

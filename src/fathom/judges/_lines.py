@@ -1,7 +1,7 @@
 """The line that a judge is told to close with: a name, a colon, and a value.
 
     document = Document.of("Step 3 fails.\\n**Score:** 2")
-    [bare(line.value) for line in closing(document, "score")]                            # ["2"]
+    [strip_markup(line.value) for line in closing(document, "score")]                            # ["2"]
 
 `fathom.rationale.transcript` says which part of a text counts and what is only quoted, as for every other verdict.
 """
@@ -32,7 +32,7 @@ _WRAPPED = re.compile(r"\\(?:boxed|text|textbf|mathrm)\s*(?=\{)|\\[()\[\]]")
 _AROUND = " \t\n*_`$\"'“”‘’«»「」『』【】《》()[]{}"
 
 
-class Said(NamedTuple):
+class Match(NamedTuple):
     """What stands on the line or in the tag, in lower case, and where that starts and ends on the page."""
 
     value: str
@@ -40,7 +40,7 @@ class Said(NamedTuple):
     end: int
 
 
-def named(document: Document, name: str) -> list[Said]:
+def labelled_values(document: Document, name: str) -> list[Match]:
     """The lines `name: value` that are given and not quoted or struck out; a heading has its value on the next line."""
     pattern = re.compile(
         rf"\n({_MARKUP}(?:\d{{1,2}}[.)]{_MARKUP})?)(?:(?:the|my|our) )?(?:(?:final|overall) )?({name}){_LINK}"
@@ -48,14 +48,14 @@ def named(document: Document, name: str) -> list[Said]:
     return [_line(document, match.end()) for match in _found(pattern, document) if not _is_mentioned(document, match)]
 
 
-def tagged(document: Document, tag: str) -> list[Said]:
+def tag_values(document: Document, tag: str) -> list[Match]:
     """What stands in `<tag>...</tag>` where it is given, and not quoted, denied or imagined.
 
     What closes the text is given whatever leads up to it: "rather than B: <answer>A</answer>".
     """
     pattern = re.compile(rf"<{tag}>([^<]{{0,80}})</{tag}>")
     return [
-        Said(match[1], match.start(), match.end())
+        Match(match[1], match.start(), match.end())
         for match in _found(pattern, document)
         if _is_given(document, *match.span())
     ]
@@ -80,21 +80,21 @@ def _is_given(document: Document, start: int, end: int) -> bool:
     return how in (("given", "imagined") if closes else ("given",))
 
 
-def _line(document: Document, start: int) -> Said:
+def _line(document: Document, start: int) -> Match:
     end = document.line_end(start)
     while not document.folded[start:end].strip(_NOTHING) and end < len(document.folded):
         start, end = end + 1, document.line_end(end + 1)
-    return Said(document.folded[start:end], start, end)
+    return Match(document.folded[start:end], start, end)
 
 
-def bare(value: str) -> str:
+def strip_markup(value: str) -> str:
     """A value without the markup, quotation marks and brackets around it, and without a stop or comma after it."""
     return _WRAPPED.sub("", value).lstrip(_AROUND).rstrip(_AROUND + ".,!。")
 
 
-def agreed(
+def unanimous(
     document: Document,
-    said: Sequence[Said],
+    said: Sequence[Match],
     read: Callable[[str], Value | None],
     claim: Callable[[Value], Claim],
     *,
@@ -106,7 +106,7 @@ def agreed(
     the very end.
     """
     values = {read(each.value) for each in said}
-    if not finished and (len(values) != 1 or None in values or after(document, said).strip()):
+    if not finished and (len(values) != 1 or None in values or text_after(document, said).strip()):
         return Status.TRUNCATED
     if not values:
         return Status.MISSING
@@ -120,6 +120,6 @@ def agreed(
     return Status.CONTRADICTORY if is_taken_back else value
 
 
-def after(document: Document, said: Sequence[Said]) -> str:
+def text_after(document: Document, said: Sequence[Match]) -> str:
     """What stands after the last of it, in lower case."""
     return document.folded[said[-1].end :] if said else ""

@@ -1,7 +1,7 @@
 """How probable each choice was where a judge named its verdict.
 
     told = [TokenLogprob("[[", -0.0), TokenLogprob("A", -0.2, (("A", -0.2), ("B", -1.8))), TokenLogprob("]]", -0.0)]
-    chances(told, "[[A]]", {"A": 0, "B": 1}, vote, read)          # (0.82, 0.17): exp(-0.2), exp(-1.8)
+    verdict_probabilities(told, "[[A]]", {"A": 0, "B": 1}, vote, read)          # (0.82, 0.17): exp(-0.2), exp(-1.8)
 
 The verdict's token is found by asking the judge's own reader: the last token that names a choice such that, with the
 choices exchanged from there on, another verdict is read. So whatever `read` takes for the verdict is meant, and not
@@ -25,10 +25,10 @@ from fathom.rationale import Status
 Choices = Mapping[str, int | None]
 """How a judge spells its verdicts: a choice, and the place of the response that it names; None for a tie."""
 
-MOST_TRIED = 24
+MAX_TRIED = 24
 """A text that names choices more often than that after its verdict is not searched further."""
 
-LONGEST_TOKEN = 64
+MAX_TOKEN_LENGTH = 64
 """A longer one spells more than a choice."""
 
 _AROUND = re.compile(r"^[\W_]+|[\W_]+$")
@@ -42,7 +42,7 @@ class _Named(NamedTuple):
     start: int
 
 
-def chances(
+def verdict_probabilities(
     tokens: Sequence[TokenLogprob],
     text: str,
     choices: Choices,
@@ -66,10 +66,10 @@ def chances(
     return None if found is None or not found.top else _masses(found, choices)
 
 
-def masses_at(
+def choice_probabilities_at(
     tokens: Sequence[TokenLogprob], text: str, place: int, choices: Choices, *, stops: Sequence[str] = ()
 ) -> tuple[float, ...] | None:
-    """As `chances`, of the token that stands in a place of the text, whatever it says."""
+    """As `verdict_probabilities`, of the token that stands in a place of the text, whatever it says."""
     spans = _spans(tokens, text, stops) or {}
     found = [tokens[k] for k, (start, end) in spans.items() if start <= place < end]
     return _masses(found[0], choices) if found and found[0].top else None
@@ -86,7 +86,7 @@ def _masses(token: TokenLogprob, choices: Choices) -> tuple[float, ...]:
 
 
 def _bare(token: str) -> str:
-    return _AROUND.sub("", token) if len(token) <= LONGEST_TOKEN else ""
+    return _AROUND.sub("", token) if len(token) <= MAX_TOKEN_LENGTH else ""
 
 
 def _begin_alike(choices: Choices) -> bool:
@@ -111,7 +111,7 @@ def _deciding(
     named: Sequence[_Named], text: str, choices: Choices, vote: Vote, read: Callable[[str], Vote]
 ) -> TokenLogprob | None:
     one_each = {index: choice for choice, index in choices.items()}
-    for k in reversed(range(max(0, len(named) - MOST_TRIED), len(named))):
+    for k in reversed(range(max(0, len(named) - MAX_TRIED), len(named))):
         for index, other in one_each.items():
             if index == choices[named[k].choice]:
                 continue

@@ -2,8 +2,8 @@
 
     verdict_reward(vote, comparison.label)          # +1.0 or -1.0
 
-Each judge names the one its paper trains with (`Judge.reward`). A vote that cannot be read is paid as a wrong one is,
-so a model gains nothing by hedging or by writing on. What is paid beside the verdict (for a solution) is paid for both.
+`Judge.vote_reward` picks the reward of the judge's paper. An unreadable vote earns the same as a wrong one, so a model
+gains nothing by hedging or by writing on.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def verdict_reward(vote: Vote, label: Label) -> float:
     return 1.0 if vote.status is Status.OK and vote.winner == label.winner else -1.0
 
 
-def strictly_best_reward(vote: Vote, label: Label) -> float:
+def unique_best_reward(vote: Vote, label: Label) -> float:
     """+1.0 when the vote is right about all responses, -1.0 otherwise: the reward of SPCT.
 
     Of several responses the labelled best must have the highest score alone: a tie is wrong. The score of a single one
@@ -45,12 +45,12 @@ def strictly_best_reward(vote: Vote, label: Label) -> float:
 
 
 def accuracy_reward(vote: Vote, label: Label) -> float:
-    """1.0 where `strictly_best_reward` is +1.0, else 0.0: the same order, another scale.
+    """1.0 where `unique_best_reward` is +1.0, else 0.0: the same order, another scale.
 
     Sources: arXiv 2505.16265 (Think-RM, binary); arXiv 2507.21645 (Libra-RM), without its length penalty, whose formula
     we do not know.
     """
-    return float(strictly_best_reward(vote, label) > 0)
+    return float(unique_best_reward(vote, label) > 0)
 
 
 def strength_reward(vote: Vote, label: Label) -> float:

@@ -35,7 +35,7 @@ class TemplatedJudge(Judge):
 
     @property
     @abstractmethod
-    def own_template(self) -> str:
+    def template_name(self) -> str:
         """The name of Fathom's own, under `prompts/`."""
 
     def ask(self, comparison: Comparison) -> list[ChatMessage]:
@@ -47,23 +47,23 @@ class TemplatedJudge(Judge):
             "reference": comparison.reference,
         }
         try:
-            text = prompts.render(Path(self.template) if self.template else self.own_template, **values)
+            text = prompts.render(Path(self.template) if self.template else self.template_name, **values)
         except (OSError, UnicodeDecodeError, TemplateError) as error:
             raise FathomError(f"the template {self.template}: {error}; it is given {', '.join(values)}") from error
         return [{"role": "user", "content": text}]
 
 
-def named(winner: int | None, scores: tuple[float, ...] | None = None) -> Vote:
+def choice_vote(winner: int | None, scores: tuple[float, ...] | None = None) -> Vote:
     """A vote for the response shown in that place, or for a tie."""
     return Vote(Status.OK, winner=winner, scores=scores)
 
 
-def scored(score: float) -> Vote:
+def score_vote(score: float) -> Vote:
     """A vote on one response alone."""
     return Vote(Status.OK, scores=(score,))
 
 
-def absent(*, finished: bool) -> Vote:
+def unreadable_vote(*, finished: bool) -> Vote:
     """A vote of a text that holds no verdict."""
     return Vote(Status.MISSING if finished else Status.TRUNCATED)
 

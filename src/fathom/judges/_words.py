@@ -13,9 +13,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from fathom.judges._lines import after, agreed, bare, named
+from fathom.judges._lines import labelled_values, strip_markup, text_after, unanimous
 from fathom.judges._probabilities import Choices
-from fathom.judges._templated import scored
+from fathom.judges._templated import score_vote
 from fathom.judges._verdict import Vote
 from fathom.rationale import Status
 from fathom.rationale.transcript.document import Document
@@ -36,18 +36,18 @@ def word(text: str, words: Mapping[str, float], *, finished: bool = True) -> flo
     document = Document.of(text)
     if document is None:
         return Status.TRUNCATED
-    alone = words.get(bare(document.folded))
+    alone = words.get(strip_markup(document.folded))
     if alone is not None:
         return alone
     if not finished:
         return Status.TRUNCATED
-    lines = next((lines for name in _NAMES if (lines := named(document, name))), [])
-    said = agreed(document, lines, lambda value: words.get(bare(value)), _claim)
+    lines = next((lines for name in _NAMES if (lines := labelled_values(document, name))), [])
+    said = unanimous(document, lines, lambda value: words.get(strip_markup(value)), _claim)
     if said is Status.MISSING:
         return _first_line(document, words)
     if isinstance(said, Status):
         return said
-    return said if _later(after(document, lines), words) <= {said} else Status.CONTRADICTORY
+    return said if _later(text_after(document, lines), words) <= {said} else Status.CONTRADICTORY
 
 
 def _claim(value: float) -> Claim:
@@ -57,7 +57,7 @@ def _claim(value: float) -> Claim:
 def _first_line(document: Document, words: Mapping[str, float]) -> Status:
     """A word that more follows is no verdict; whether it is taken back tells which kind of none."""
     end = document.line_end(1)
-    first = words.get(bare(document.folded[:end]))
+    first = words.get(strip_markup(document.folded[:end]))
     return Status.CONTRADICTORY if first is not None and taken_back(document, end, _claim(first)) else Status.MISSING
 
 
@@ -73,7 +73,7 @@ def _later(text: str, words: Mapping[str, float]) -> set[float]:
 def vote_of_word(text: str, words: Mapping[str, float], *, finished: bool) -> Vote:
     """A vote on one response: what the one word stands for that the text ends in."""
     said = word(text, words, finished=finished)
-    return Vote(said) if isinstance(said, Status) else scored(said)
+    return Vote(said) if isinstance(said, Status) else score_vote(said)
 
 
 def spellings(choices: Choices) -> Choices:

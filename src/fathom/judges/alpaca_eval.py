@@ -19,7 +19,7 @@ from fathom.data.records import Comparison
 from fathom.engines import Completion
 from fathom.judges._probabilities import Choices
 from fathom.judges._published import spoken
-from fathom.judges._templated import TemplatedJudge, absent, named
+from fathom.judges._templated import TemplatedJudge, choice_vote, unreadable_vote
 from fathom.judges._verdict import Rule, Vote
 from fathom.rationale import Status
 
@@ -38,15 +38,15 @@ class AlpacaEvalJudge(TemplatedJudge):
         return Rule(aggregate="probability")
 
     @property
-    def own_template(self) -> str:
+    def template_name(self) -> str:
         return "alpaca_eval/weighted"
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
         """The text must be the name of an output; one token is cut off by its limit as a rule."""
         said = spoken(text)
         if said in NAMES:
-            return named(NAMES.index(said))
-        return Vote(Status.INVALID) if said else absent(finished=finished and said is not None)
+            return choice_vote(NAMES.index(said))
+        return Vote(Status.INVALID) if said else unreadable_vote(finished=finished and said is not None)
 
     def read_completion(self, completion: Completion, comparison: Comparison) -> Vote:
         """The likely tokens in the first place decide, whichever was drawn; what is not among them has no probability.

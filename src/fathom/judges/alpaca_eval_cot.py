@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from fathom.data.records import Comparison
 from fathom.judges._probabilities import Choices
 from fathom.judges._published import said_after, spoken
-from fathom.judges._templated import TemplatedJudge, absent, json_object, named
+from fathom.judges._templated import TemplatedJudge, choice_vote, json_object, unreadable_vote
 from fathom.judges._verdict import Vote
 from fathom.judges.alpaca_eval import NAMES
 from fathom.rationale import Status
@@ -29,21 +29,21 @@ class AlpacaEvalCoTJudge(TemplatedJudge):
     choices: ClassVar[Choices] = {"m": 0, "M": 1}
 
     @property
-    def own_template(self) -> str:
+    def template_name(self) -> str:
         return "alpaca_eval/cot"
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
         """The output ranked first wins. Where both are first there is no rule, and the vote is contradictory."""
         said = spoken(text)
         if not said:
-            return absent(finished=finished and said is not None)
+            return unreadable_vote(finished=finished and said is not None)
         table = json_object(said) or {}
         ranks = _ranks(table.get("ordered_models"))
         if ranks is None:
             return Vote(Status.INVALID if finished else Status.TRUNCATED)
         if ranks == (1, 1) or takes_back(said_after(table, "ordered_models"), Claim("other")):
             return Vote(Status.CONTRADICTORY)
-        return named(ranks.index(1))
+        return choice_vote(ranks.index(1))
 
 
 def _ranks(ordered: Any) -> tuple[int, int] | None:

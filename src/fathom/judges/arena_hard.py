@@ -17,7 +17,7 @@ from typing import ClassVar
 from fathom.data.records import Comparison
 from fathom.judges._probabilities import Choices
 from fathom.judges._published import PublishedJudge, pair_claim
-from fathom.judges._templated import absent, named
+from fathom.judges._templated import choice_vote, unreadable_vote
 from fathom.judges._verdict import Vote
 from fathom.rationale import Status
 from fathom.rationale.transcript.document import Document
@@ -39,7 +39,7 @@ class ArenaHardJudge(PublishedJudge):
     choices: ClassVar[Choices] = {"A>>B": 0, "A>B": 0, "A=B": None, "B>A": 1, "B>>A": 1}
 
     @property
-    def own_template(self) -> str:
+    def template_name(self) -> str:
         return "arena_hard"
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
@@ -48,7 +48,7 @@ class ArenaHardJudge(PublishedJudge):
         found = [] if document is None else list(_VERDICT.finditer(document.text))
         verdicts = {match[1] for match in found}
         if document is None or not verdicts:
-            return absent(finished=finished and document is not None)
+            return unreadable_vote(finished=finished and document is not None)
         if len(verdicts) > 1:
             return Vote(Status.CONTRADICTORY)
         scores = LEVELS.get(verdicts.pop())
@@ -56,7 +56,7 @@ class ArenaHardJudge(PublishedJudge):
             return Vote(Status.INVALID)
         winner = None if scores[0] == scores[1] else int(scores[1] > scores[0])
         away = self.taken_away(document, [match.span() for match in found], pair_claim(winner))
-        return named(winner, scores) if away is None else Vote(away)
+        return choice_vote(winner, scores) if away is None else Vote(away)
 
 
 JUDGE = ArenaHardJudge

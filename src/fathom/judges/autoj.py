@@ -14,7 +14,7 @@ from typing import ClassVar
 from fathom.data.records import Comparison
 from fathom.judges._probabilities import Choices
 from fathom.judges._published import PublishedJudge, pair_claim
-from fathom.judges._templated import absent, named
+from fathom.judges._templated import choice_vote, unreadable_vote
 from fathom.judges._verdict import Vote
 from fathom.rationale import Status
 from fathom.rationale.transcript.document import Document
@@ -31,7 +31,7 @@ class AutoJJudge(PublishedJudge):
     choices: ClassVar[Choices] = {"1": 0, "2": 1, "Tie": None, "tie": None}
 
     @property
-    def own_template(self) -> str:
+    def template_name(self) -> str:
         return "autoj"
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
@@ -39,7 +39,7 @@ class AutoJJudge(PublishedJudge):
         document = Document.of(text)
         at = -1 if document is None else document.text.rfind(BEFORE)
         if document is None or at < 0:
-            return absent(finished=finished and document is not None)
+            return unreadable_vote(finished=finished and document is not None)
         start = at + len(BEFORE)
         said = document.text[start:].strip().lower()
         decisions = [decision for decision in DECISIONS if said.startswith(decision)]
@@ -48,7 +48,7 @@ class AutoJJudge(PublishedJudge):
         winner = DECISIONS[decisions[0]]
         end = document.folded.index(decisions[0], start) + len(decisions[0])
         away = self.taken_away(document, [(at, end)], pair_claim(winner))
-        return named(winner) if away is None else Vote(away)
+        return choice_vote(winner) if away is None else Vote(away)
 
 
 JUDGE = AutoJJudge

@@ -33,14 +33,14 @@ class LibraJudge(TemplatedJudge):
     trained: bool = False
 
     @property
-    def own_template(self) -> str:
+    def template_name(self) -> str:
         return "libra/trained" if self.trained else "libra/instruct"
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
         """What is thought is no verdict: the word counts after the thought."""
         return vote_of_word(text, WORDS, finished=finished)
 
-    def reward(self, vote: Vote, comparison: Comparison) -> float:
+    def vote_reward(self, vote: Vote, comparison: Comparison) -> float:
         """1 where the score is the label's, else 0."""
         if comparison.label is None:
             raise ValueError(f"comparison {comparison.id!r} has no label to reward a verdict by")

@@ -16,7 +16,7 @@ from typing import ClassVar, Literal
 from fathom.data.records import Comparison
 from fathom.judges._probabilities import Choices
 from fathom.judges._published import PublishedJudge, pair_claim
-from fathom.judges._templated import absent, named
+from fathom.judges._templated import choice_vote, unreadable_vote
 from fathom.judges._verdict import Vote
 from fathom.rationale.transcript.document import Document
 
@@ -37,7 +37,7 @@ class LLMBarJudge(PublishedJudge):
     choices: ClassVar[Choices] = {"a": 0, "b": 1}
 
     @property
-    def own_template(self) -> str:
+    def template_name(self) -> str:
         return f"llmbar/{self.style}"
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
@@ -47,14 +47,14 @@ class LLMBarJudge(PublishedJudge):
         """
         document = Document.of(text)
         if document is None:
-            return absent(finished=False)
+            return unreadable_vote(finished=False)
         for winner, pattern in enumerate(_PATTERNS[self.style]):
             if spans := [
                 (document.text.index("O", match.start()), match.end()) for match in pattern.finditer(document.text)
             ]:
                 away = self.taken_away(document, spans, pair_claim(winner), reasons=False)
-                return named(winner) if away is None else Vote(away)
-        return absent(finished=finished)
+                return choice_vote(winner) if away is None else Vote(away)
+        return unreadable_vote(finished=finished)
 
 
 JUDGE = LLMBarJudge

@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from fathom.data.records import Comparison
 from fathom.judges import Pattern
-from fathom.judges._templated import TemplatedJudge, absent, scored
+from fathom.judges._templated import TemplatedJudge, score_vote, unreadable_vote
 from fathom.judges._verdict import Vote
 from fathom.rationale import Status
 from fathom.rationale.transcript.document import Document
@@ -30,7 +30,7 @@ class LLMBarRatingJudge(TemplatedJudge):
     pattern: ClassVar[Pattern] = "pointwise"
 
     @property
-    def own_template(self) -> str:
+    def template_name(self) -> str:
         return "llmbar/rating"
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
@@ -38,12 +38,12 @@ class LLMBarRatingJudge(TemplatedJudge):
         document = Document.of(text)
         said = "" if document is None else document.text.strip()
         if not said:
-            return absent(finished=finished and document is not None)
+            return unreadable_vote(finished=finished and document is not None)
         try:
             score = int(said)
         except ValueError:
             return Vote(Status.INVALID)
-        return scored(float(score)) if score in SCORES else Vote(Status.INVALID)
+        return score_vote(float(score)) if score in SCORES else Vote(Status.INVALID)
 
 
 JUDGE = LLMBarRatingJudge

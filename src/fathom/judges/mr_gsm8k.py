@@ -18,7 +18,7 @@ from fathom.data.records import Comparison
 from fathom.judges import Pattern
 from fathom.judges._published import PublishedJudge
 from fathom.judges._steps import first_error_vote
-from fathom.judges._templated import absent
+from fathom.judges._templated import unreadable_vote
 from fathom.judges._verdict import Vote
 from fathom.rationale import Status
 from fathom.rationale.transcript.document import Document
@@ -30,7 +30,7 @@ _FIELDS = re.compile(
     re.DOTALL,
 )
 _NUMBER = re.compile(r"\d+", re.ASCII)
-_MOST_DIGITS = 6
+_MAX_DIGITS = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class MRGSM8KJudge(PublishedJudge):
     scores_steps: ClassVar[bool] = True
 
     @property
-    def own_template(self) -> str:
+    def template_name(self) -> str:
         return "mr_gsm8k"
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
@@ -54,7 +54,7 @@ class MRGSM8KJudge(PublishedJudge):
         document = Document.of(text)
         found = None if document is None else _FIELDS.search(document.text)
         if document is None or found is None:
-            return absent(finished=finished and document is not None)
+            return unreadable_vote(finished=finished and document is not None)
         said = found["judgement"].strip().lower()
         wrong, right = "wrong" in said or said == "incorrect", "correct" in said.replace("incorrect", "")
         if wrong and right:
@@ -72,7 +72,7 @@ class MRGSM8KJudge(PublishedJudge):
 def _step(text: str) -> int | None:
     """The number of a step, counted from 1."""
     number = _NUMBER.search(text)
-    return int(number[0]) or None if number and len(number[0]) <= _MOST_DIGITS else None
+    return int(number[0]) or None if number and len(number[0]) <= _MAX_DIGITS else None
 
 
 JUDGE = MRGSM8KJudge

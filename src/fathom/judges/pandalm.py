@@ -16,7 +16,7 @@ from typing import ClassVar
 from fathom.data.records import Comparison
 from fathom.judges._probabilities import Choices
 from fathom.judges._published import PublishedJudge, pair_claim
-from fathom.judges._templated import absent, named
+from fathom.judges._templated import choice_vote, unreadable_vote
 from fathom.judges._verdict import Vote
 from fathom.rationale import Status
 from fathom.rationale.transcript.document import Document
@@ -32,7 +32,7 @@ class PandaLMJudge(PublishedJudge):
     choices: ClassVar[Choices] = {"1": 0, "2": 1, "Tie": None}
 
     @property
-    def own_template(self) -> str:
+    def template_name(self) -> str:
         return "pandalm"
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
@@ -40,7 +40,7 @@ class PandaLMJudge(PublishedJudge):
         document = Document.of(text)
         line = "" if document is None else document.text.strip().split("\n")[0]
         if document is None or not line:
-            return absent(finished=finished and document is not None)
+            return unreadable_vote(finished=finished and document is not None)
         verdict = line if line in ("1", "2") else line.lower()
         if verdict not in VERDICTS:
             return Vote(Status.INVALID)
@@ -48,7 +48,7 @@ class PandaLMJudge(PublishedJudge):
         away = self.taken_away(
             _without_reference(document), [(start, start + len(line))], pair_claim(winner), reasons=False
         )
-        return named(winner) if away is None else Vote(away)
+        return choice_vote(winner) if away is None else Vote(away)
 
 
 def _without_reference(document: Document) -> Document:

@@ -18,7 +18,7 @@ from fathom.data.records import Comparison
 from fathom.judges import Pattern
 from fathom.judges._published import PublishedJudge
 from fathom.judges._steps import first_error_vote
-from fathom.judges._templated import absent
+from fathom.judges._templated import unreadable_vote
 from fathom.judges._verdict import Vote
 from fathom.rationale import Status
 from fathom.rationale.transcript.document import Document
@@ -45,7 +45,7 @@ class ProcessBenchJudge(PublishedJudge):
     scores_steps: ClassVar[bool] = True
 
     @property
-    def own_template(self) -> str:
+    def template_name(self) -> str:
         return "processbench"
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
@@ -53,10 +53,10 @@ class ProcessBenchJudge(PublishedJudge):
         document = Document.of(text)
         boxes = [] if document is None else list(_BOXED.finditer(document.text))
         if document is None or not boxes:
-            return absent(finished=finished and document is not None)
+            return unreadable_vote(finished=finished and document is not None)
         before, _ = around(document.folded, *boxes[-1].span())
         if not self.as_published and _OF_TASK.search(before):
-            return absent(finished=finished)
+            return unreadable_vote(finished=finished)
         match = _INDEX.fullmatch(boxes[-1][1])
         away = self.taken_away(document, [boxes[-1].span()], Claim("other"))
         if match is None or away is not None:

@@ -19,7 +19,7 @@ from fathom.data.records import Comparison
 from fathom.judges import Pattern
 from fathom.judges._published import PublishedJudge
 from fathom.judges._scales import is_of_another_scale, on_scale
-from fathom.judges._templated import absent, scored
+from fathom.judges._templated import score_vote, unreadable_vote
 from fathom.judges._verdict import Vote
 from fathom.rationale import Status
 from fathom.rationale.transcript.document import Document
@@ -37,7 +37,7 @@ class PrometheusJudge(PublishedJudge):
     pattern: ClassVar[Pattern] = "pointwise"
 
     @property
-    def own_template(self) -> str:
+    def template_name(self) -> str:
         return "prometheus"
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
@@ -45,15 +45,15 @@ class PrometheusJudge(PublishedJudge):
         document = Document.of(text)
         at = -1 if document is None else document.text.rfind(MARK)
         if document is None or at < 0:
-            return absent(finished=finished and document is not None)
+            return unreadable_vote(finished=finished and document is not None)
         found = on_scale(document.folded, at + len(MARK), *SCALE)
         if not finished and not document.folded[found.end if found else at + len(MARK) :].strip():
-            return absent(finished=False)  # the number may go on
+            return unreadable_vote(finished=False)  # the number may go on
         before, _ = around(document.folded, at, at + len(MARK))
         if found is None or is_of_another_scale(before, SCALE[1]):
             return Vote(Status.INVALID)
         away = self.taken_away(document, [(at, found.end)], Claim("score", found.score))
-        return scored(found.score) if away is None else Vote(away)
+        return score_vote(found.score) if away is None else Vote(away)
 
 
 JUDGE = PrometheusJudge

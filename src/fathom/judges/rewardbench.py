@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from fathom.data.records import Comparison
 from fathom.judges._published import PublishedJudge, pair_claim
-from fathom.judges._templated import absent, named
+from fathom.judges._templated import choice_vote, unreadable_vote
 from fathom.judges._verdict import Vote
 from fathom.rationale.transcript.document import Document
 
@@ -28,7 +28,7 @@ class RewardBenchJudge(PublishedJudge):
     gives_scores: ClassVar[bool] = False
 
     @property
-    def own_template(self) -> str:
+    def template_name(self) -> str:
         return "rewardbench"
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
@@ -39,12 +39,12 @@ class RewardBenchJudge(PublishedJudge):
         """
         document = Document.of(text)
         if document is None:
-            return absent(finished=False)
+            return unreadable_vote(finished=False)
         for verdict, winner in VERDICTS.items():
             if spans := [match.span() for match in re.finditer(re.escape(verdict), document.text)]:
                 away = self.taken_away(document, spans, pair_claim(winner))
-                return named(winner) if away is None else Vote(away)
-        return absent(finished=finished)
+                return choice_vote(winner) if away is None else Vote(away)
+        return unreadable_vote(finished=finished)
 
 
 JUDGE = RewardBenchJudge

@@ -16,7 +16,7 @@ from typing import ClassVar
 
 from fathom.data.records import Comparison
 from fathom.judges._published import PublishedJudge, pair_claim
-from fathom.judges._templated import absent
+from fathom.judges._templated import unreadable_vote
 from fathom.judges._verdict import Vote
 from fathom.rationale import MAX_UNITS, Rationale, Status, Unit
 from fathom.rationale.transcript.document import Document
@@ -37,7 +37,7 @@ class RMR1Judge(PublishedJudge):
     trained: bool = False
 
     @property
-    def own_template(self) -> str:
+    def template_name(self) -> str:
         return "rm_r1/trained" if self.trained else "rm_r1/instruct"
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
@@ -54,7 +54,7 @@ class RMR1Judge(PublishedJudge):
         if len(there) > 1:
             return Vote(Status.CONTRADICTORY, rationale=_rationale(spoken))
         if not there:
-            return absent(finished=finished)
+            return unreadable_vote(finished=finished)
         start = spoken.rindex(ANSWERS[there[0]])
         away = self.taken_away(document, [(start, start + len(ANSWERS[0]))], pair_claim(there[0]))
         if away is not None:

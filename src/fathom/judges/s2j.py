@@ -44,7 +44,7 @@ class S2JJudge(TemplatedJudge):
     solved: Solved | None = field(default=None, repr=False)
 
     @property
-    def own_template(self) -> str:
+    def template_name(self) -> str:
         return "s2j/trained" if self.trained else "s2j/instruct"
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
@@ -52,7 +52,7 @@ class S2JJudge(TemplatedJudge):
         winner = {"A": 0, "B": 1}.get(reading.rationale.verdict or "")
         return Vote(reading.status, winner=winner, rationale=reading.rationale)
 
-    def reward(self, vote: Vote, comparison: Comparison) -> float:
+    def vote_reward(self, vote: Vote, comparison: Comparison) -> float:
         """+1 or -1 for the verdict, and `solving_weight` more where the solution arrives at the reference answer.
 
         Raises FathomError where there is a reference and nothing to check it with.

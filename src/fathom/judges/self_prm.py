@@ -18,9 +18,9 @@ from typing import ClassVar
 from fathom.data.records import Comparison
 from fathom.errors import FathomError
 from fathom.judges import Pattern
-from fathom.judges._lines import agreed, bare, named
+from fathom.judges._lines import labelled_values, strip_markup, unanimous
 from fathom.judges._scales import on_scale
-from fathom.judges._templated import TemplatedJudge, scored
+from fathom.judges._templated import TemplatedJudge, score_vote
 from fathom.judges._verdict import Vote
 from fathom.rationale import Status
 from fathom.rationale.transcript.document import Document
@@ -38,7 +38,7 @@ class SelfPRMJudge(TemplatedJudge):
     threshold: ClassVar[float | None] = SCORES[-1] / 2
 
     @property
-    def own_template(self) -> str:
+    def template_name(self) -> str:
         return "self_prm/instruct"
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
@@ -50,16 +50,16 @@ class SelfPRMJudge(TemplatedJudge):
         document = Document.of(text)
         if document is None or not finished:
             return Vote(Status.TRUNCATED)
-        score = agreed(document, named(document, "score"), _score, lambda value: Claim("score", value))
-        return Vote(score) if isinstance(score, Status) else scored(score)
+        score = unanimous(document, labelled_values(document, "score"), _score, lambda value: Claim("score", value))
+        return Vote(score) if isinstance(score, Status) else score_vote(score)
 
-    def reward(self, vote: Vote, comparison: Comparison) -> float:
+    def vote_reward(self, vote: Vote, comparison: Comparison) -> float:
         """Raises FathomError: the paper trains solving alone, and pays nothing for a score."""
         raise FathomError("Self-PRM is not trained to judge: its model is trained to solve; take libra for that")
 
 
 def _score(value: str) -> float | None:
-    found = on_scale(said := bare(value), 0, SCORES[0], SCORES[-1])
+    found = on_scale(said := strip_markup(value), 0, SCORES[0], SCORES[-1])
     return found.score if found and _UNIT.fullmatch(said, found.end) else None
 
 

@@ -18,8 +18,8 @@ from fathom import prompts
 from fathom.data.records import Comparison
 from fathom.engines import ChatMessage
 from fathom.judges import Judge, Pattern
-from fathom.judges._lines import after, agreed, named
-from fathom.judges._rewards import strictly_best_reward
+from fathom.judges._lines import labelled_values, text_after, unanimous
+from fathom.judges._rewards import unique_best_reward
 from fathom.judges._verdict import Vote, highest
 from fathom.rationale import MAX_UNITS, Rationale, Status, Unit
 from fathom.rationale.transcript.document import Document
@@ -70,29 +70,29 @@ class SPCTJudge(Judge):
         if document is None:
             return Vote(Status.TRUNCATED)
         rationale = _principles(document.text)
-        lines = named(document, "scores")
+        lines = labelled_values(document, "scores")
         scale = BINARY if self._binary(comparison) else SCORES
         count = len(comparison.responses)
-        scores = agreed(
+        scores = unanimous(
             document,
             lines,
             lambda value: _scores(value, scale, count),
             lambda value: Claim("place", highest(value), count) if count > 1 else Claim("score", value[0]),
             finished=finished,
         )
-        if not isinstance(scores, Status) and "\\boxed" in after(document, lines):
+        if not isinstance(scores, Status) and "\\boxed" in text_after(document, lines):
             scores = Status.CONTRADICTORY
         if isinstance(scores, Status):
             return Vote(scores, rationale=rationale)
         return Vote(Status.OK, winner=highest(scores), scores=scores, rationale=rationale)
 
-    def reward(self, vote: Vote, comparison: Comparison) -> float:
+    def vote_reward(self, vote: Vote, comparison: Comparison) -> float:
         """Equation 11 of the paper."""
         if comparison.label is None:
             raise ValueError(f"comparison {comparison.id!r} has no label to reward a verdict by")
         if len(comparison.responses) == 1 and not (self.binary and comparison.label.scores):
             raise ValueError("a single response needs a label that scores it 0 or 1, and a judge with binary=true")
-        return strictly_best_reward(vote, comparison.label)
+        return unique_best_reward(vote, comparison.label)
 
     def _binary(self, comparison: Comparison) -> bool:
         return self.binary and len(comparison.responses) == 1

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from fathom.data.records import Comparison
-from fathom.judges._lines import agreed, bare, tagged
+from fathom.judges._lines import strip_markup, tag_values, unanimous
 from fathom.judges._probabilities import Choices
 from fathom.judges._rewards import accuracy_reward, strength_reward
 from fathom.judges._templated import TemplatedJudge
@@ -45,7 +45,7 @@ class ThinkRMJudge(TemplatedJudge):
         return self.labels == "strength"
 
     @property
-    def own_template(self) -> str:
+    def template_name(self) -> str:
         return f"think_rm/{'trained_' if self.trained else ''}{self.labels}"
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
@@ -63,10 +63,10 @@ class ThinkRMJudge(TemplatedJudge):
             return Vote(Status.TRUNCATED)
         answers = _LETTERS if self.labels == "binary" else _NUMBERS
         first = 0 if self.labels == "binary" else -1
-        answer = agreed(
+        answer = unanimous(
             document,
-            tagged(document, "answer"),
-            lambda value: answers.get(bare(value)),
+            tag_values(document, "answer"),
+            lambda value: answers.get(strip_markup(value)),
             lambda value: Claim("pair", "A" if value <= first else "B"),
             finished=finished,
         )
@@ -77,7 +77,7 @@ class ThinkRMJudge(TemplatedJudge):
         scores = (float(max(-answer, 0)), float(max(answer, 0)))
         return Vote(Status.OK, winner=int(answer > 0), scores=scores)
 
-    def reward(self, vote: Vote, comparison: Comparison) -> float:
+    def vote_reward(self, vote: Vote, comparison: Comparison) -> float:
         """1 or 0; with strengths 1 where winner and strength are the label's, 0.5 for the winner alone, else 0."""
         if comparison.label is None:
             raise ValueError(f"comparison {comparison.id!r} has no label to reward a verdict by")

@@ -17,7 +17,7 @@ from fathom.errors import FathomError
 from fathom.judges import Pattern
 from fathom.judges._degenerate import degenerate
 from fathom.judges._probabilities import Choices
-from fathom.judges._rewards import strictly_best_reward
+from fathom.judges._rewards import unique_best_reward
 from fathom.judges._templated import TemplatedJudge
 from fathom.judges._verdict import Vote
 from fathom.judges._words import spellings, vote_of_word
@@ -42,7 +42,7 @@ class VerifierJudge(TemplatedJudge):
     guard: Literal["refuse", "ask"] = "refuse"
 
     @property
-    def own_template(self) -> str:
+    def template_name(self) -> str:
         return "verifier/trained" if self.trained else "verifier/instruct"
 
     def check(self, comparison: Comparison) -> None:
@@ -57,11 +57,11 @@ class VerifierJudge(TemplatedJudge):
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
         return vote_of_word(text, WORDS, finished=finished)
 
-    def reward(self, vote: Vote, comparison: Comparison) -> float:
+    def vote_reward(self, vote: Vote, comparison: Comparison) -> float:
         """+1 where the score is the label's, else -1. The paper trains by fine-tuning alone."""
         if comparison.label is None:
             raise ValueError(f"comparison {comparison.id!r} has no label to reward a verdict by")
-        return strictly_best_reward(vote, comparison.label)
+        return unique_best_reward(vote, comparison.label)
 
     def decided(self, comparison: Comparison) -> Vote | None:
         """NO for a response without content, unless `guard` is `ask`."""

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from fathom.data.records import Comparison
 from fathom.judges import Pattern
 from fathom.judges._published import said_after, spoken
-from fathom.judges._templated import TemplatedJudge, absent, json_object, scored
+from fathom.judges._templated import TemplatedJudge, json_object, score_vote, unreadable_vote
 from fathom.judges._verdict import Vote
 from fathom.rationale import Status
 from fathom.rationale.transcript.rivals import Claim
@@ -30,14 +30,14 @@ class WildBenchJudge(TemplatedJudge):
     pattern: ClassVar[Pattern] = "pointwise"
 
     @property
-    def own_template(self) -> str:
+    def template_name(self) -> str:
         return "wildbench"
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
         """The whole reply must be the object. Invalid where the score is not on the scale."""
         said = spoken(text)
         if not said:
-            return absent(finished=finished and said is not None)
+            return unreadable_vote(finished=finished and said is not None)
         table = json_object(said)
         if table is None:
             return Vote(Status.INVALID if finished else Status.TRUNCATED)
@@ -45,7 +45,7 @@ class WildBenchJudge(TemplatedJudge):
         if score is None or not SCALE[0] <= score <= SCALE[1]:
             return Vote(Status.INVALID)
         is_taken_back = takes_back(said_after(table, "score"), Claim("score", score))
-        return Vote(Status.CONTRADICTORY) if is_taken_back else scored(score)
+        return Vote(Status.CONTRADICTORY) if is_taken_back else score_vote(score)
 
 
 def _number(value: Any) -> float | None:

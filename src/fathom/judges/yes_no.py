@@ -22,9 +22,9 @@ from pydantic import Field
 from fathom.data.records import Comparison
 from fathom.engines import Completion, Sampling
 from fathom.judges import Pattern
-from fathom.judges._probabilities import Choices, masses_at
-from fathom.judges._rewards import strictly_best_reward
-from fathom.judges._templated import TemplatedJudge, scored
+from fathom.judges._probabilities import Choices, choice_probabilities_at
+from fathom.judges._rewards import unique_best_reward
+from fathom.judges._templated import TemplatedJudge, score_vote
 from fathom.judges._verdict import Rule, Vote
 from fathom.judges._words import spellings, word
 from fathom.rationale import Status
@@ -65,7 +65,7 @@ class YesNoJudge(TemplatedJudge):
         return Rule(aggregate="mean")
 
     @property
-    def own_template(self) -> str:
+    def template_name(self) -> str:
         return f"yes_no/{'pair' if self.pairs else 'single'}{'_trained' if self.trained else ''}"
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
@@ -73,9 +73,9 @@ class YesNoJudge(TemplatedJudge):
         yes = word(text, WORDS, finished=finished)
         if isinstance(yes, Status):
             return Vote(yes)
-        return Vote(Status.OK, winner=int(yes == 0)) if self.pairs else scored(yes)
+        return Vote(Status.OK, winner=int(yes == 0)) if self.pairs else score_vote(yes)
 
-    def reward(self, vote: Vote, comparison: Comparison) -> float:
+    def vote_reward(self, vote: Vote, comparison: Comparison) -> float:
         """+1 where the word is the label's, else -1. A share of one half or more is Yes; a pair with equal shares is a
         tie, which is wrong.
         """
@@ -83,7 +83,7 @@ class YesNoJudge(TemplatedJudge):
             raise ValueError(f"comparison {comparison.id!r} has no label to reward a verdict by")
         if vote.scores is not None and len(vote.scores) == 1:
             vote = replace(vote, scores=(float(vote.scores[0] >= 0.5),))
-        return strictly_best_reward(vote, comparison.label)
+        return unique_best_reward(vote, comparison.label)
 
     def read_completion(self, completion: Completion, comparison: Comparison) -> Vote:
         """What the text says; where that is no verdict, the masses in the place of its first word, whichever was drawn.
@@ -94,7 +94,7 @@ class YesNoJudge(TemplatedJudge):
         if vote.status not in (Status.MISSING, Status.TRUNCATED) or place is None:
             return vote
         tokens, stops = completion.logprobs or (), self.sampling.stop
-        masses = masses_at(tokens, completion.text, place, self.choices, stops=stops)
+        masses = choice_probabilities_at(tokens, completion.text, place, self.choices, stops=stops)
         if masses is None:
             return vote
         told = self._weighed(replace(vote, status=Status.OK), masses)

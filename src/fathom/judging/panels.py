@@ -17,7 +17,7 @@ from fathom.judges import Rule, Vote
 from fathom.judging import vote_row
 from fathom.rationale import Status
 from fathom.results.rows import correct, deciding, threshold, tokens, usage
-from fathom.voting.panel import HALF, above, combined, shares
+from fathom.voting.panel import PANEL_THRESHOLD, above, combined, shares
 
 Row = Mapping[str, Any]
 
@@ -73,7 +73,7 @@ def _row(judged: Mapping[str, Row], rule: Rule) -> dict[str, Any]:
         "status": str(verdict.status),
         "winner": verdict.winner,
         "scores": verdict.scores,
-        "threshold": HALF if len(first["responses"]) == 1 else None,
+        "threshold": PANEL_THRESHOLD if len(first["responses"]) == 1 else None,
         "agreement": verdict.agreement,
         "flip_rate": None,
         "rule": {"aggregate": rule.aggregate, "invalid": rule.invalid, "ties": rule.ties},

@@ -30,7 +30,7 @@ from fathom.judges import Judge, RewardModel, Rule, Verdict
 from fathom.judging import as_trained, meta_reward_model
 from fathom.settings import JudgingSettings, VotingSettings
 from fathom.voting.adaptive import Adaptive
-from fathom.voting.meta import Guided, MetaRewardModel
+from fathom.voting.meta import MetaFiltered, MetaRewardModel
 from fathom.voting.wrappers import Repeated, Shuffled, Swapped, WithRule
 
 TOP_LOGPROBS = 5
@@ -143,7 +143,7 @@ def voter_of(judge: Judge, voting: VotingSettings, seed: int, meta: MetaRewardMo
     if voting.votes == "adaptive":
         return Adaptive(WithRule(voter, rule), voting.most, voting.error)
     voter = Repeated(voter, voting.votes)
-    return WithRule(voter if meta is None else Guided(voter, meta, voting.kept), rule)
+    return WithRule(voter if meta is None else MetaFiltered(voter, meta, voting.kept), rule)
 
 
 def in_both_orders(judge: Judge, voting: VotingSettings, seed: int, meta: MetaRewardModel | None = None) -> RewardModel:

@@ -31,8 +31,8 @@ from fathom.rationale import Status
 from fathom.synth import rejection
 from fathom.train import meta, recipes, rlvr, sft
 from fathom.train.recipe import MetaRecipe, RLVRRecipe, SFTRecipe, load
-from fathom.voting.adaptive import settled_after
-from fathom.voting.meta import chosen
+from fathom.voting.adaptive import votes_until_settled
+from fathom.voting.meta import keep_best
 from fathom.voting.wrappers import Repeated, Shuffled
 
 JUDGE = SPCTJudge(trained=True)
@@ -242,13 +242,13 @@ def outcome(item: Measured, count: int, rule: Rule, *, keep: float | None = None
     votes = [_vote(scores) for scores in item.votes[:count]]
     if keep is not None:
         assert item.meta is not None, "there was no meta reward model"
-        votes = chosen(votes, item.meta[:count], keep)
+        votes = keep_best(votes, item.meta[:count], keep)
     return rule(votes)
 
 
 def settled(item: Measured, rule: Rule, error: float) -> int:
     """How many of the votes would have been asked for until the verdict of all was settled."""
-    return settled_after([_vote(scores) for scores in item.votes], rule, error)
+    return votes_until_settled([_vote(scores) for scores in item.votes], rule, error)
 
 
 def _right(winner: int | None, readable: bool, item: Measured) -> float:

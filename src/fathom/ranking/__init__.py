@@ -1,12 +1,12 @@
-"""A ranking of n responses: by the pairs that a pairwise judge compares, or by the scores that another judge gives.
+"""Rank n responses, from the outcomes of pairs that a pairwise judge compares or from the scores of another judge.
 
     ranking = await rank(Swapped(judge), comparison, swiss, bradley_terry)
-    ranking.order                     # ((2,), (0, 3), (1,)): best first, equal scores together
+    ranking.order                     # ((2,), (0, 3), (1,)): best first, responses with equal scores together
     ranking.winner, ranking.missing
 
-The voter casts what votes it casts on each pair, so `Repeated`, `Swapped` and a journal work as they do for one pair. A
-pair whose verdict could not be read is missing: it moves no score. The order in which the responses stand decides which
-one is shown first in a pair (the earlier one), so a voter that is not `Swapped` may favour places.
+Each pair is judged like any other comparison, so wrappers such as `Repeated` and `Swapped`, and the journal, apply. A
+pair without a readable verdict is missing: it changes no score. The prompt shows the response with the smaller index
+first, so a judge with position bias should be `Swapped`.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from fathom.ranking.schedules import Outcomes, Pair, Schedule, round_robin
 from fathom.rationale import Status
 
 Tells = Literal["verdict", "votes"]
-"""What a pair tells a reducer: its verdict, which is a win, a tie or a loss, or the share of its votes."""
+"""What a reducer gets for a pair: its verdict (win, tie or loss), or the share of its votes."""
 
 
 class Votes(NamedTuple):
-    """How the readable votes divide between two responses."""
+    """Counts of the readable votes between two responses."""
 
     one: int
     other: int
@@ -36,16 +36,17 @@ class Votes(NamedTuple):
 
     @property
     def share(self) -> float | None:
-        """The share of the votes for the first, a tie half; None where there is no vote."""
+        """The first response's share of the votes, 0 to 1; a tie counts 1/2. None if there are no votes."""
         return (self.one + self.tied / 2) / sum(self) if sum(self) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """One score a response, None for those of which nothing could be read; the verdict on each pair that was asked.
+    """The scores of n responses, and the verdicts they come from.
 
-    In the verdict on (i, j), response 0 is i and response 1 is j. A judge that is shown all responses at once has one
-    verdict, on all of them.
+    `scores[i]` is None if no verdict on response i could be read. `verdicts` maps the indices of the responses judged
+    together to their verdict. Within the verdict on (i, j), response 0 is i and response 1 is j. A pointwise or
+    listwise judge has one verdict, on all n.
     """
 
     scores: Scores
@@ -53,29 +54,29 @@ class Ranking:
 
     @property
     def order(self) -> tuple[tuple[int, ...], ...]:
-        """The responses that have a score, best first; those with equal scores together."""
+        """The indices of the responses that have a score, best first, grouped by equal scores."""
         levels = sorted({score for score in self.scores if score is not None}, reverse=True)
         return tuple(tuple(i for i, score in enumerate(self.scores) if score == level) for level in levels)
 
     @property
     def winner(self) -> int | None:
-        """The response with the highest score; None where several share it, or there is none."""
+        """The index of the response with the highest score; None if several share it or no response has a score."""
         best = self.order[:1]
         return best[0][0] if best and len(best[0]) == 1 else None
 
     @property
     def missing(self) -> tuple[tuple[int, ...], ...]:
-        """What was asked and could not be read."""
+        """The pairs (or the whole comparison) without a readable verdict."""
         return tuple(pair for pair, verdict in self.verdicts.items() if verdict.status is not Status.OK)
 
     def votes(self, one: int, other: int) -> Votes:
-        """How the votes divide between two responses, where both were compared or seen together."""
-        found = Votes(0, 0, 0)
+        """The votes between two responses, over all verdicts in which both were shown."""
+        total = Votes(0, 0, 0)
         for shown, verdict in self.verdicts.items():
             if {one, other} <= set(shown):
-                cast = votes_between(verdict, shown.index(one), shown.index(other))
-                found = Votes(*(sum(each) for each in zip(found, cast, strict=True)))
-        return found
+                counts = votes_between(verdict, shown.index(one), shown.index(other))
+                total = Votes(*(sum(each) for each in zip(total, counts, strict=True)))
+        return total
 
     @property
     def usage(self) -> Usage:
@@ -83,31 +84,31 @@ class Ranking:
 
 
 async def rank(
-    voter: RewardModel,
+    model: RewardModel,
     comparison: Comparison,
     schedule: Schedule = round_robin,
     reduce: Reducer = bradley_terry,
     tells: Tells = "verdict",
 ) -> Ranking:
-    """Asks the pairs of a round at once, round after round, and makes scores of their outcomes.
+    """Judge the pairs that `schedule` lists, round by round, and reduce their outcomes to scores.
 
-    With several votes on each pair, `tells="votes"` gives the reducer the share of the votes, so that 9 to 7 counts for
-    less than 16 to 0 and fewer responses tie. Schedules go by verdicts in any case.
+    The pairs of one round are judged concurrently. With several votes per pair, `tells="votes"` passes the share of the
+    votes to the reducer instead of the verdict: 9 to 7 then counts less than 16 to 0, and fewer responses tie.
+    Schedules always use verdicts.
 
-    A pointwise or listwise judge is asked once for all responses; its verdict's scores are the ranking's, and
-    `schedule` and `reduce` do nothing. Raises FathomError for a comparison of one response.
+    A pointwise or listwise judge judges all responses at once and its scores become the ranking's; `schedule` and
+    `reduce` are then ignored. Raises FathomError for a comparison of one response.
     """
     check(comparison)
     n = len(comparison.responses)
-    if voter.pattern != "pairwise":
-        whole = await voter(comparison)
+    if model.pattern != "pairwise":
+        whole = await model(comparison)
         return Ranking(whole.scores or (None,) * n, {tuple(range(n)): whole})
     verdicts: dict[Pair, Verdict] = {}
     rounds = schedule(n)
     pairs = next(rounds)
     while pairs:
-        asked = await bounded_gather(lambda pair: voter(comparison.of(pair)), pairs)
-        verdicts |= zip(pairs, asked, strict=True)
+        verdicts |= zip(pairs, await bounded_gather(lambda pair: model(comparison.of(pair)), pairs), strict=True)
         try:
             pairs = rounds.send(_outcomes(verdicts))
         except StopIteration:
@@ -117,9 +118,9 @@ async def rank(
 
 
 def check(comparison: Comparison) -> None:
-    """Raises FathomError for a comparison of one response."""
+    """Raise FathomError for a comparison of one response."""
     if len(comparison.responses) < 2:
-        raise FathomError(f"comparison {comparison.id!r} has 1 response; a ranking takes at least 2")
+        raise FathomError(f"comparison {comparison.id!r} has 1 response; expected at least 2 to rank")
 
 
 def _shares(verdicts: Mapping[Pair, Verdict]) -> Shares:
@@ -127,9 +128,10 @@ def _shares(verdicts: Mapping[Pair, Verdict]) -> Shares:
 
 
 def share(verdict: Verdict) -> float | None:
-    """How much of a verdict on a pair is for its first response, 0 to 1; None where it could not be read.
+    """The first response's share in a verdict on a pair, 0 to 1; None if the verdict could not be read.
 
-    That is the share of the votes, a tie half; where probabilities are counted, the share of the probability.
+    This is its share of the votes, with a tie counted 1/2, or its share of the probability under
+    `aggregate="probability"`.
     """
     if verdict.status is not Status.OK:
         return None
@@ -140,7 +142,7 @@ def share(verdict: Verdict) -> float | None:
 
 
 def votes_between(verdict: Verdict, one: int, other: int) -> Votes:
-    """The votes for either of two responses, by their scores where there are any and else by the winner."""
+    """Count the votes between two responses of a verdict: by score if the votes have scores, else by winner."""
     counted = [vote for vote in verdict.votes if vote.counted and vote.status is Status.OK]
     leads = [_lead(vote, one, other) for vote in counted]
     return Votes(sum(lead > 0 for lead in leads), sum(lead < 0 for lead in leads), leads.count(0))

@@ -1,11 +1,11 @@
-"""The best of n solutions by their scores, and of several that are best, the one whose answer most solutions give.
+"""Best-of-n by score, with ties broken by a majority vote over the final answers.
 
     best_of((9.0, 9.0, 4.0), ("12", "15", "15"))                           # 1
     verdict = await SelfPRMJudge(engine=policy)(comparison)
-    best_of(scores_alone(verdict.votes), answers)                          # the best of those that could be read
+    best_of(scores_alone(verdict.votes), answers)                          # the best solution with a readable score
 
-Self-PRM's way of choosing ("Is PRM Necessary?", arXiv 2505.11227). A verdict has no scores where one solution could not
-be read; here the others go on, and a None among the scores says which cannot be chosen.
+Method: Self-PRM ("Is PRM Necessary?", arXiv 2505.11227). A verdict has no scores if the text on any solution is
+unreadable. `scores_alone` keeps the other scores and has None for that solution, which cannot be chosen.
 """
 
 from __future__ import annotations
@@ -20,23 +20,26 @@ from fathom.rationale import Status
 
 
 def best_of(scores: Sequence[float | None] | None, answers: Sequence[Hashable]) -> int | None:
-    """The index of the first solution with the winning answer among those with the highest score.
+    """The index of the best solution: the highest score, then the most frequent answer, then the smallest index.
 
-    `answers[i]` is the final answer of solution i, so spelt that equal answers are equal. All n solutions vote on a
-    tie, also those whose score is None, which are never chosen. None where the votes are tied too: that is never a
-    coin. Raises ValueError where there are not as many of both, FathomError where no solution has a score.
+    `answers[i]` is the final answer of solution i, normalized so that equivalent answers compare equal. All n solutions
+    vote on a tie, including those with score None, which are never chosen themselves. Returns None if the answers tie
+    too; nothing is drawn at random. Raises ValueError if `scores` and `answers` differ in length or are empty,
+    FathomError if no solution has a score.
     """
     if scores is None:
         raise FathomError(
-            "a verdict has no scores where a solution could not be read: scores_alone(verdict.votes) has those of the "
-            "others, and None for each that is missing"
+            "the verdict has no scores because the text on at least one solution is unreadable; pass "
+            "scores_alone(verdict.votes), which has None for each such solution"
         )
     if len(scores) != len(answers) or not scores:
-        raise ValueError(f"each solution needs a score and an answer; got {len(scores)} scores, {len(answers)} answers")
-    found = [score for score in scores if score is not None]
-    if not found:
-        raise FathomError(f"none of {len(scores)} solutions has a score: what was written about them cannot be read")
-    best = [i for i, score in enumerate(scores) if score == max(found)]
+        raise ValueError(
+            f"expected a score and an answer per solution; got {len(scores)} scores, {len(answers)} answers"
+        )
+    known = [score for score in scores if score is not None]
+    if not known:
+        raise FathomError(f"none of the {len(scores)} solutions has a score: no text about them could be read")
+    best = [i for i, score in enumerate(scores) if score == max(known)]
     votes = Counter(answers)
     most = max(votes[answers[i]] for i in best)
     leading = [i for i in best if votes[answers[i]] == most]
@@ -44,18 +47,16 @@ def best_of(scores: Sequence[float | None] | None, answers: Sequence[Hashable]) 
 
 
 def scores_alone(votes: Sequence[Vote]) -> tuple[float | None, ...]:
-    """For each response the mean of its scores in the votes that count; None where none of them could be read on it.
+    """Each response's mean score over the votes of a pointwise judge that count; None if none could be read.
 
-    Raises FathomError for votes of a judge that sees several responses at once, and for no votes.
+    Raises FathomError for no votes and for votes of a judge that sees several responses at once.
     """
     cast = [vote.parts or (vote,) for vote in votes if vote.counted]
     if not cast or any(len(part.order) > 1 for parts in cast for part in parts):
-        raise FathomError(
-            "scores of responses alone are told by votes of a judge that sees one at a time, such as libra"
-        )
-    return tuple(_mean(parts) for parts in zip(*cast, strict=True))
+        raise FathomError("expected at least one vote of a pointwise judge, such as libra")
+    return tuple(_mean_score(parts) for parts in zip(*cast, strict=True))
 
 
-def _mean(parts: Sequence[Vote]) -> float | None:
-    told = [part.scores[0] for part in parts if part.status is Status.OK and part.scores]
-    return fmean(told) if told else None
+def _mean_score(parts: Sequence[Vote]) -> float | None:
+    scores = [part.scores[0] for part in parts if part.status is Status.OK and part.scores]
+    return fmean(scores) if scores else None

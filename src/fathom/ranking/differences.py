@@ -1,10 +1,10 @@
-"""How much better each response of a group is than each, as a pairwise voter says: for GRPO without rewards.
+"""Pairwise differences within a group of responses, from which GRPO takes advantages without pointwise rewards.
 
-    told = await differences(judge, comparison)
-    advantages = difference_advantages(told.matrix)                        # fathom.judges; one a response
+    result = await differences(judge, comparison)
+    advantages = difference_advantages(result.matrix)                      # from fathom.judges; one per response
 
-Method: Think-RM (arXiv 2505.16265), pairwise RLHF: all G (G - 1) / 2 pairs are judged, and their outcomes are never
-made into scores of single responses. `Swapped(judge)` removes what the order of a pair does, which the paper does not.
+Method: Think-RM (arXiv 2505.16265), pairwise RLHF. All G (G - 1) / 2 pairs are judged, and the outcomes are not reduced
+to scores of single responses. The paper judges each pair in one order; `Swapped(judge)` also cancels position bias.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from fathom.ranking.schedules import Pair
 from fathom.rationale import Status
 
 Difference = Callable[[Vote], float]
-"""How much better the first response of a pair is than the second, as one vote says."""
+"""How much better the first response of a pair is than the second, according to one vote."""
 
 
 @dataclass(frozen=True, slots=True)
 class Differences:
-    """A skew-symmetric matrix: `matrix[i][j]` is how much better response i is than j. `missing` pairs have 0 there."""
+    """A skew-symmetric matrix: `matrix[i][j]` is how much better response i is than j, and 0 for `missing` pairs."""
 
     matrix: tuple[tuple[float, ...], ...]
     missing: tuple[Pair, ...]
@@ -35,39 +35,41 @@ class Differences:
 
 
 def of_scores(vote: Vote) -> float:
-    """The difference of the vote's scores; 1, -1, or 0 for a tie, where it has none."""
+    """The difference of the vote's two scores; for a vote without scores 1 or -1 for the winner, and 0 for a tie."""
     if vote.scores is not None:
         return vote.scores[0] - vote.scores[1]
     return 0.0 if vote.winner is None else (1.0, -1.0)[vote.winner]
 
 
 def by_length(vote: Vote) -> float:
-    """1 or -1, over the characters that the judge wrote, its thought among them: what takes long to say is less sure.
+    """1 or -1 divided by the length of the vote's text and reasoning in characters: longer texts signal less certainty.
 
-    Source: arXiv 2505.16265, its code for binary Think-RM.
+    Source: the code of arXiv 2505.16265 for binary Think-RM.
     """
-    apart = "" if vote.reasoning in vote.text else vote.reasoning  # a thought in the text is kept in both
-    return 0.0 if vote.winner is None else (1.0, -1.0)[vote.winner] / max(len(apart + vote.text), 1)
+    # Reasoning inside the text is in both fields; count it once.
+    separate = "" if vote.reasoning in vote.text else vote.reasoning
+    return 0.0 if vote.winner is None else (1.0, -1.0)[vote.winner] / max(len(separate + vote.text), 1)
 
 
-async def differences(voter: RewardModel, comparison: Comparison, difference: Difference = of_scores) -> Differences:
-    """Judges every pair once, the earlier response first, and takes the mean of what its readable votes say.
+async def differences(model: RewardModel, comparison: Comparison, difference: Difference = of_scores) -> Differences:
+    """Judge every pair, the response with the smaller index first, and average `difference` over its readable votes.
 
-    Raises FathomError for fewer than two responses, and for a voter that does not judge pairs.
+    Raises FathomError for fewer than two responses and for a model that is not pairwise.
     """
     count = len(comparison.responses)
-    if count < 2 or voter.pattern != "pairwise":
+    if count < 2 or model.pattern != "pairwise":
         raise FathomError(
-            f"differences take a pairwise voter and 2 responses or more; this one is {voter.pattern}, "
-            f"and comparison {comparison.id!r} has {count}"
+            f"expected a pairwise judge and at least 2 responses; the judge is {model.pattern}, and comparison "
+            f"{comparison.id!r} has {count}"
         )
     pairs = list(combinations(range(count), 2))
-    cast = await bounded_gather(lambda pair: voter.votes(comparison.of(pair)), pairs)
+    cast = await bounded_gather(lambda pair: model.votes(comparison.of(pair)), pairs)
     readable = {pair: _counted(votes) for pair, votes in zip(pairs, cast, strict=True)}
-    told = {pair: fmean(map(difference, votes)) for pair, votes in readable.items() if votes}
-    matrix = tuple(tuple(told.get((i, j), 0.0) - told.get((j, i), 0.0) for j in range(count)) for i in range(count))
+    means = {pair: fmean(map(difference, votes)) for pair, votes in readable.items() if votes}
+    # Only pairs with i < j have an entry, so one of the two terms is always 0.
+    matrix = tuple(tuple(means.get((i, j), 0.0) - means.get((j, i), 0.0) for j in range(count)) for i in range(count))
     usage = sum((vote.usage for votes in cast for vote in votes), Usage())
-    return Differences(matrix, tuple(pair for pair in pairs if pair not in told), usage)
+    return Differences(matrix, tuple(pair for pair in pairs if pair not in means), usage)
 
 
 def _counted(votes: list[Vote]) -> list[Vote]:

@@ -1,12 +1,12 @@
-"""From a ranking to a preference: the best response against the worst, as data for DPO.
+"""Preference data for DPO from a ranking: the best response is chosen, the worst rejected.
 
-    pair = preference(await rank(voter, comparison, round_robin, wins))
+    pair = preference(await rank(model, comparison, round_robin, wins))
     if isinstance(pair, Preference): ...
 
-With all pairs judged and a point a win this is the way of "Beyond Length Scaling: Synergizing Breadth and Depth for
-Generative Reward Models" (arXiv 2603.01571). The paper does not say what it does with ties and with judgements that
-cannot be read. Here nothing breaks a tie unless that is asked for, and a missing pair leaves the comparison out:
-points of responses that were not compared equally often cannot be held against each other.
+With `round_robin` and `wins` this is the method of "Beyond Length Scaling: Synergizing Breadth and Depth for Generative
+Reward Models" (arXiv 2603.01571). The paper does not say how it treats ties and unreadable judgments. Here a tie stays
+a tie unless `ties="first"`, and a comparison with a missing pair is left out, because totals of responses that were not
+compared equally often are not comparable.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Literal
 from fathom.ranking import Ranking
 
 Ties = Literal["skip", "first"]
-"""Where several responses share the highest or the lowest score: leave them out, or take the one that stands first."""
+"""If several responses share the highest or the lowest score: skip the comparison, or take the first of them."""
 LeftOut = Literal["missing", "tie", "margin", "probability"]
-"""Why: a pair could not be read, the best or the worst is shared, or their scores or their votes are too near."""
+"""Why a comparison gives no preference: a missing pair, a tie for best or worst, or a small margin or vote share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +27,16 @@ class Preference:
     chosen: int
     rejected: int
     margin: float
-    """The difference of their scores, above 0."""
+    """The difference of their scores, greater than 0."""
 
 
 def preference(
     ranking: Ranking, *, ties: Ties = "skip", min_margin: float = 0.0, min_probability: float = 0.0
 ) -> Preference | LeftOut:
-    """The best response and the worst, or why there is none. Where all scores are equal, that is a tie always.
+    """The best and the worst response of a ranking, or the reason why there is no preference.
 
-    `min_margin` is of the difference of their scores, `min_probability` of the share of the votes that prefer the best
-    to the worst, where the two were compared or seen together.
+    Equal scores for all responses are always a tie. `min_margin` is the minimum difference between the two scores.
+    `min_probability` is the minimum share, 0 to 1, of the votes between the two that prefer the best.
     """
     if ranking.missing or None in ranking.scores:
         return "missing"

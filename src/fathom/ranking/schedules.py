@@ -1,14 +1,14 @@
-"""Which pairs of n responses are compared, and in which order.
+"""Schedules: which pairs of n responses are compared, round by round.
 
     schedule = swiss(5)
-    pairs = next(schedule)                   # the first round: pairs that can be asked at the same time
-    pairs = schedule.send(outcomes)          # the next one, given all outcomes so far; StopIteration at the end
+    pairs = next(schedule)                   # the first round: pairs that can be judged concurrently
+    pairs = schedule.send(outcomes)          # the next round, given all outcomes so far; StopIteration at the end
 
-`outcomes` maps a pair to its winner, or to None for a tie. A pair that was asked and is not in it could not be read:
-it is missing, and nobody moves up or down for it. No schedule asks a pair twice. n is at least 2.
+`outcomes` maps a pair to the index of its winner, or to None for a tie. A judged pair without an entry is missing (its
+verdict could not be read) and changes no standing. No schedule repeats a pair. n must be at least 2.
 
-Round-robin compares all pairs. Circular and Swiss compare each response equally often, but for those that sit out where
-n is odd. Knock-out finds the best, pivot the whole order, in the fewest comparisons.
+Round-robin compares all pairs. Circular and Swiss compare every response equally often, except for byes if n is odd.
+Knock-out needs the fewest comparisons to find the best response, pivot to find the whole order.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from collections.abc import Callable, Container, Generator, Mapping, Sequence
 from itertools import combinations
 
 Pair = tuple[int, int]
-"""Two responses by their indices, the smaller one first."""
+"""The indices of two responses, the smaller one first."""
 Outcomes = Mapping[Pair, int | None]
-"""The winner of each pair that could be read; None is a tie."""
+"""The winner of each pair with a readable verdict; None for a tie."""
 Rounds = Generator[list[Pair], Outcomes, None]
 Schedule = Callable[[int], Rounds]
 
@@ -30,16 +30,16 @@ def round_robin(n: int) -> Rounds:
 
 
 def circular(n: int) -> Rounds:
-    """Each response against the next one, and the last against the first: n pairs (one where n is 2), in one round."""
+    """Each response against the next, and the last against the first: n pairs (1 if n is 2), in one round."""
     yield sorted({_pair(i, (i + 1) % n) for i in range(n)})
 
 
 def swiss(n: int) -> Rounds:
-    """About log2 n rounds; in each, responses meet that have won equally often so far.
+    """A Swiss tournament of ceil(log2 n) rounds: each round pairs responses with about equal points.
 
-    A tie is half a win, and so much for both. Where the number is odd, the lowest that has not done so yet sits out,
-    and stands in the next round as if it had won. Nothing else is made of that: it is no outcome. Where no response has
-    lost to a worse one, the best one alone is unbeaten at the end.
+    A win is 1 point and a tie 1/2. If n is odd, the lowest response that has not had a bye sits out; the bye counts as
+    a win for pairing only and is not an outcome. If the better response won every comparison, the best response is the
+    only unbeaten one at the end.
     """
     sat_out: set[int] = set()
     met: set[Pair] = set()
@@ -59,9 +59,9 @@ def swiss(n: int) -> Rounds:
 
 
 def knock_out(n: int) -> Rounds:
-    """Neighbours meet and the winners go on, until one is left: n - 1 pairs where there is neither tie nor gap.
+    """A knock-out tournament: n - 1 pairs if no pair ties or is missing.
 
-    Of a pair that ties, or is missing, both go on. The order in which they stand is the draw.
+    Both responses of a tied or missing pair advance. The bracket follows the order of the responses.
     """
     left = list(range(n))
     met: set[Pair] = set()
@@ -69,15 +69,16 @@ def knock_out(n: int) -> Rounds:
         met |= set(pairs)
         outcomes = yield pairs
         beaten = {_other(pair, winner) for pair in pairs if (winner := outcomes.get(pair)) is not None}
-        # Whoever had no opponent stands first, so that it has one in the next round.
+        # A response without an opponent goes first, so that it gets one in the next round.
         paired = {i for pair in pairs for i in pair}
         left = sorted((i for i in left if i not in beaten), key=lambda i: (i in paired, i))
 
 
 def pivot(n: int) -> Rounds:
-    """Sorts as quicksort does: the first of a group meets all others in it, and divides them into better and worse.
+    """Quicksort: the first response of a group is compared with all others, which splits them into better and worse.
 
-    Those that tie with it, or whose pair is missing, are not compared further. About 2 n ln n pairs on average.
+    Responses that tie with the pivot, or whose pair is missing, are not compared further. About 2 n ln n pairs on
+    average.
     """
     groups = [list(range(n))]
     while groups:
@@ -94,13 +95,13 @@ SCHEDULES: Mapping[str, Schedule] = {
 }
 
 FIXED = frozenset({"round-robin", "circular"})
-"""Schedules of one round, which asks the same pairs whatever their outcomes are."""
+"""Schedules whose pairs do not depend on outcomes; they have one round."""
 
 
 def most_pairs(schedule: str, n: int) -> int:
-    """The most pairs that the schedule of that name asks of n responses, whatever their outcomes are.
+    """The largest number of pairs that the named schedule can compare among n responses.
 
-    Knock-out and pivot ask all pairs where everything ties, or where each pivot turns out the best.
+    Knock-out compares all pairs if every pair ties, pivot if every pivot is the best or the worst of its group.
     """
     every = n * (n - 1) // 2
     if schedule == "swiss":
@@ -121,7 +122,7 @@ def _points(i: int, outcomes: Outcomes) -> float:
 
 
 def _neighbours(standing: Sequence[int], met: Container[Pair]) -> list[Pair]:
-    """Each with the next one that is free and that it has not met; who finds none stays alone."""
+    """Pair each response with the next free one it has not met; a response without such an opponent stays unpaired."""
     free = list(standing)
     pairs = []
     while free:

@@ -7,7 +7,7 @@ Method: arXiv 2504.02495 (SPCT), section 3.2. Every comparison is judged `sample
 rejected, and so are all of a comparison that every sample gets right: it is too easy to teach anything. Once more it is
 judged with a hint, a sentence after the prompt that names the best response, and by how much it is better where the
 label has scores; that trajectory is rejected only when it is wrong even so. What is right the judge says, by the reward
-of its paper (`Judge.reward`).
+of its paper (`Judge.vote_reward`).
 
 The rows are in the layout of `fathom train sft`. Their prompt is the plain one, without instructions and without the
 hint. To resume is to run again with the same journal (`CachedEngine`).
@@ -127,7 +127,7 @@ def validated(comparisons: Iterable[Comparison], settings: Settings) -> list[Com
     for comparison in usable:
         settings.judge.check(comparison)
         try:
-            settings.judge.reward(Vote(Status.MISSING), comparison)
+            settings.judge.vote_reward(Vote(Status.MISSING), comparison)
         except ValueError as error:
             raise FathomError(f"comparison {comparison.id!r}: {error}") from error
     return usable
@@ -170,7 +170,7 @@ def rejection_reason(judge: Judge, vote: Vote, comparison: Comparison) -> str | 
     """What is wrong with a trajectory: its status where it cannot be read, "incorrect", or None."""
     if vote.status is not Status.OK:
         return str(vote.status)
-    return None if judge.reward(vote, comparison) > 0 else "incorrect"
+    return None if judge.vote_reward(vote, comparison) > 0 else "incorrect"
 
 
 async def _hinted_vote(judge: Judge, comparison: Comparison) -> Vote:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from fathom.data.records import Comparison
 from fathom.errors import FathomError
-from fathom.judges import holds
+from fathom.judges import contains_answer
 from fathom.judges.verifier import VerifierJudge
 from fathom.probes.keys import keys
 from fathom.synth.merging import normalise, sentences
@@ -86,7 +86,7 @@ def truncate(answer: Answer) -> Answer | None:
     """The first sentence of a right solution, as a wrong one; None where that may be right, or is a master key."""
     comparison = answer.comparison
     first, *others = [sentence.strip() for sentence in sentences(comparison.responses[0])] or [""]
-    if not answer.right or not others or holds(first, comparison.reference or ""):
+    if not answer.right or not others or contains_answer(first, comparison.reference or ""):
         return None
     if normalise(first) in _keys() or not _is_sentence(first):
         return None

@@ -4,10 +4,11 @@
     from fathom.train.recipe import MetaRecipe
     meta.train(MetaRecipe(model="runs/rft", data="verdicts.jsonl", output="runs/meta", judge={"name": "spct"}))
 
-Method: arXiv 2504.02495, section 4.2: binary cross-entropy on whether a vote is right (Equation 10), which the judge
-says (`Judge.reward`). The data are files of results, as `fathom judge --votes 3` writes them; each vote is an example:
-what was asked, in the order in which the vote saw the responses, and what was written. The paper takes the votes of the
-teacher and of the very judge that the model will guide, and so should you. `fathom judge --meta` uses what comes of it.
+Method: arXiv 2504.02495, section 4.2: binary cross-entropy on whether a vote is right (Equation 10), which
+`Judge.vote_reward` decides. The data are files of results, as `fathom judge --votes 3` writes them; each vote is an
+example: what was asked, in the order in which the vote saw the responses, and what was written. The paper
+uses votes of the teacher and of the judge that the model will filter, and so should you. `fathom judge --meta` uses the
+trained model.
 """
 
 from __future__ import annotations
@@ -180,7 +181,7 @@ def example(judge: Judge, comparison: Comparison, told: Mapping[str, Any]) -> Ex
     scores = told["scores"] and tuple(told["scores"])
     vote = Vote(Status(told["status"]), winner=told["winner"], scores=scores)
     try:
-        right = judge.reward(vote, comparison) > 0
+        right = judge.vote_reward(vote, comparison) > 0
     except ValueError as error:
         raise FathomError(f"comparison {comparison.id!r}: {error}") from error
     return Example(judge.prompt(comparison.reordered(told["order"])), told["text"], right)

@@ -3,7 +3,7 @@
     reward = JudgeReward(MixJudge(trained=True), max_completion_length=1024, ends={tokenizer.eos_token_id})
     GRPOTrainer(reward_funcs=reward, ...)
 
-Which reward that is, the judge says (`Judge.reward`).
+Which reward that is, the judge says (`Judge.vote_reward`).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class JudgeReward:
             labelled = Comparison.model_validate_json(encoded)
             finished = len(tokens) < self.max_completion_length or tokens[-1] in self.ends
             vote = self.judge.read(_text(completion), labelled, finished=finished)
-            rewards.append(self.judge.reward(vote, labelled))
+            rewards.append(self.judge.vote_reward(vote, labelled))
             if log_metric is not None:
                 for name, value in metrics(vote, labelled, len(tokens), rewards[-1]):
                     log_metric(name, value)

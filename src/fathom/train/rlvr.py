@@ -93,7 +93,7 @@ def rows(judge: Judge, items: Iterable[Comparison]) -> list[dict[str, Any]]:
     for item in items:
         judge.check(item)
         try:
-            judge.reward(Vote(Status.MISSING), item)
+            judge.vote_reward(Vote(Status.MISSING), item)
             asked.append({"prompt": judge.prompt(item), "comparison": item.model_dump_json()})
         except ValueError as error:
             raise FathomError(f"comparison {item.id!r}: {error}") from error

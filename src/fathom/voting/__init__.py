@@ -1,1 +1,1 @@
-"""More votes on one comparison: repeated, swapped, adaptive, filtered by a meta reward model, by a panel."""
+"""Several votes per comparison: repeated, swapped or adaptive sampling, filters by a meta reward model, panels."""

@@ -1,19 +1,21 @@
-"""Votes until the outcome is settled: few where all agree, many where they do not.
+"""Adaptive voting: stop sampling once further votes are unlikely to change the verdict.
 
-    voter = Adaptive(Swapped(judge), most=32, error=0.03)
-    verdict = await voter(comparison)
-    len(verdict.votes)                          # a few, or up to 32 samples
+    model = Adaptive(Swapped(judge), max_votes=32, tolerance=0.03)
+    verdict = await model(comparison)
+    len(verdict.votes)                          # a few if the votes agree, up to 32 samples if they do not
 
-After each sample the chance is computed that the verdict of all `most` samples would be another than that of those so
-far; asking stops when it is at most `error`. That chance is Bayesian: the votes on one comparison are exchangeable, and
-nothing is known of them before the first. It is looked at after every sample without a penalty, because each look
-already speaks of the end: the expected share of verdicts that differ from those of `most` samples is at most `error`
-where the prior holds. Verdicts that differ are contested ones, so accuracy moves by much less.
+After each sample, `flip_probability` estimates the probability that the verdict after all `max_votes` samples differs
+from the current one. Sampling stops when it is at most `tolerance`.
 
-Of scores the same is asked: how often the leader stays ahead, and by how much each side is (`is_caught`). What no vote
-has shown yet is a guess there, made on the side of more votes; where rare votes weigh many times as much as the usual
-ones, more verdicts differ than `error` says. A single response has no rival, and every vote moves its score: all are
-asked.
+The estimate is a Beta-binomial posterior predictive. It treats the votes on one comparison as exchangeable and puts a
+uniform prior on the leader's vote share. Repeated checks need no correction for multiple looks: each check predicts the
+final verdict itself, so the expected share of verdicts that differ from those of `max_votes` samples is at most
+`tolerance` if the prior holds. Those verdicts are close calls, so accuracy changes by much less.
+
+Sums and means of scores use the same model for who leads in a vote, and a normal approximation for by how much
+(`score_catch_up_probability`). Lead sizes that no vote has shown yet are guessed conservatively. If rare votes weigh
+many times as much as typical ones, more verdicts than `tolerance` can differ. A single response has no rival and every
+vote moves its score, so all votes are cast.
 """
 
 from __future__ import annotations
@@ -32,56 +34,59 @@ from fathom.rationale import Status
 from fathom.voting.wrappers import RewardModelWrapper
 
 UNIFORM = 1.0
-"""Both parameters of the Beta prior on how often a vote is for the leader and not for a rival."""
+"""Both parameters of the Beta prior on the probability that a vote goes to the leader rather than to a given rival."""
 UNSEEN = 1 / 3
-"""The lead that a vote may have where none had as large a one yet, as a share of the largest score. Measured: with a
-third, `error` holds for leads of usual shapes, and few more votes are asked for than with less."""
+"""Assumed size of a lead larger than any seen so far, as a fraction of the largest score. Chosen empirically: with 1/3
+the tolerance holds for common distributions of leads, at few more votes than with smaller values."""
 ROUNDING = 1e-9
-"""Differences of scores as small as this share of the largest one are taken for none."""
+"""Score differences below this fraction of the largest lead count as zero."""
 
 
 @dataclass(frozen=True)
 class Adaptive(RewardModelWrapper):
-    """Asks until the verdict is settled, `most` samples at most.
+    """Casts votes until the verdict is settled, at most `max_votes` samples.
 
-    `error` is the chance that is accepted of another verdict than that of `most` samples. 0 stops only where no further
-    votes could change it: that can be known of majorities and of probabilities, and never of scores, as no vote tells
-    how large others may be.
+    `tolerance`, from 0 to below 1, is the accepted probability that the verdict after `max_votes` samples would differ.
+    With 0, voting stops only when the remaining votes cannot change the verdict. That can be known for majorities and
+    probabilities, but never for scores, because the size of future scores is unbounded.
+
+    Raises ValueError for `max_votes` below 1 and for a `tolerance` outside [0, 1).
     """
 
-    most: int = 32
-    error: float = 0.03
+    max_votes: int = 32
+    tolerance: float = 0.03
 
     def __post_init__(self) -> None:
-        if self.most < 1:
-            raise ValueError(f"most is {self.most}; at least 1 sample is needed")
-        if not 0 <= self.error < 1:
-            raise ValueError(f"error is {self.error}; allowed is a probability below 1")
+        if self.max_votes < 1:
+            raise ValueError(f"max_votes is {self.max_votes}; expected at least 1")
+        if not 0 <= self.tolerance < 1:
+            raise ValueError(f"tolerance is {self.tolerance}; expected a probability from 0 to below 1")
 
     async def votes(self, comparison: Comparison, sample: int = 0) -> list[Vote]:
         votes: list[Vote] = []
-        for number in range(self.most):
-            votes += await self.model.votes(comparison, sample * self.most + number)
-            left = (self.most - number - 1) * len(votes) // (number + 1)
-            if chance_of_another(votes, self.rule, left) <= self.error:
+        for drawn in range(self.max_votes):
+            votes += await self.model.votes(comparison, sample * self.max_votes + drawn)
+            # A sample may cast several votes (both orders), so remaining samples are converted to remaining votes.
+            left = (self.max_votes - drawn - 1) * len(votes) // (drawn + 1)
+            if flip_probability(votes, self.rule, left) <= self.tolerance:
                 break
         return votes
 
 
-def settled_after(votes: Sequence[Vote], rule: Rule, error: float) -> int:
-    """How many of these recorded votes would have been asked for, were they all that there can be."""
+def votes_until_settled(votes: Sequence[Vote], rule: Rule, tolerance: float) -> int:
+    """The number of these recorded votes that adaptive voting would have cast if `len(votes)` were the maximum."""
     for count in range(1, len(votes)):
-        if chance_of_another(votes[:count], rule, len(votes) - count) <= error:
+        if flip_probability(votes[:count], rule, len(votes) - count) <= tolerance:
             return count
     return len(votes)
 
 
-def chance_of_another(votes: Sequence[Vote], rule: Rule, left: int) -> float:
-    """The chance, 0 to 1, that `left` more votes change the verdict that `rule` makes of `votes`.
+def flip_probability(votes: Sequence[Vote], rule: Rule, left: int) -> float:
+    """The probability, 0 to 1, that `left` more votes change the verdict of `rule` on `votes`.
 
-    A bound where there are more than two outcomes: the chances of all rivals added up. A tie is a rival from the first
-    vote for one. 1 where nothing leads yet, and for a single response. 0 where a vote is unreadable that must not be:
-    there is no verdict any more.
+    With more than two outcomes this is an upper bound. A tie competes as an outcome as soon as one vote names it.
+    Returns 1 while nothing leads and for a single response. Returns 0 if no votes are left, or if an unreadable vote
+    already rules out a verdict (`invalid="require"`).
     """
     admitted = [vote for vote in votes if vote.counted]
     readable = [vote for vote in admitted if _can_count(vote, rule)]
@@ -92,98 +97,129 @@ def chance_of_another(votes: Sequence[Vote], rule: Rule, left: int) -> float:
         readable = [vote for vote in readable if vote.winner is not None]
     if count < 2 or not readable:
         return 1.0
-    chances = _of_counts(readable, count, left) if rule.aggregate == "majority" else _of_totals(readable, rule, left)
-    return min(1.0, sum(chances))
+    majority = rule.aggregate == "majority"
+    by_rival = _majority_flips(readable, count, left) if majority else _score_flips(readable, rule, left)
+    # Union bound: P(some rival catches up) <= sum over rivals of P(that rival catches up).
+    return min(1.0, sum(by_rival))
 
 
 def _can_count(vote: Vote, rule: Rule) -> bool:
     return vote.status is Status.OK and (rule.aggregate == "majority" or rule.values(vote) is not None)
 
 
-def _of_counts(votes: Sequence[Vote], count: int, left: int) -> list[float]:
+def _majority_flips(votes: Sequence[Vote], count: int, left: int) -> list[float]:
+    """For each rival outcome, the probability that it draws level with the leader."""
     ranked = Counter(vote.winner for vote in votes).most_common()
     if len(ranked) > 1 and ranked[0][1] == ranked[1][1]:
         return [1.0]
     (_, leads), *rivals = ranked
     follows = [follows for _, follows in rivals]
-    # Responses without votes are told from one another by nothing: together they are a rival too.
-    unnamed = set(range(count)) - {winner for winner, _ in ranked}
-    follows += [0] if unnamed else []
-    return [_unless_out_of_reach(overtakes(leads, each, left), leads - each, left) for each in follows]
+    # Responses without a vote are interchangeable, so they count as one more rival with 0 votes.
+    without_votes = set(range(count)) - {winner for winner, _ in ranked}
+    follows += [0] if without_votes else []
+    return [_positive_if_possible(catch_up_probability(leads, each, left), leads - each, left) for each in follows]
 
 
 @lru_cache(maxsize=65536)
-def overtakes(leads: int, follows: int, left: int) -> float:
-    """The chance that a rival with `follows` votes has as many as the leader after `left` more between the two.
+def catch_up_probability(leads: int, follows: int, left: int) -> float:
+    """The probability that a rival draws level with the leader within `left` more votes cast between the two.
 
-    How many of those go to the leader is beta-binomial: a uniform prior, and the votes so far.
+    Derivation. The leader has a = `leads` votes, the rival b = `follows`, and m = `left` votes remain. With a uniform
+    prior Beta(1, 1) on the leader's share p of the votes between the two, the posterior is Beta(a + 1, b + 1). The
+    number K of remaining votes for the leader follows the posterior predictive, a Beta-binomial distribution:
+
+        P(K = k) = C(m, k) B(a + 1 + k, b + 1 + m - k) / B(a + 1, b + 1),    k = 0 ... m
+
+    The rival draws level if a + K <= b + m - K, that is K <= (m - a + b) / 2. The result is the sum of P(K = k) up to
+    the floor of that bound (Gelman et al., Bayesian Data Analysis, 3rd edition, section 2.3).
     """
-    most_for_leader = (left - leads + follows) // 2
-    return sum(_shares(leads, follows, left)[: max(0, most_for_leader + 1)])
+    largest_k = (left - leads + follows) // 2
+    return sum(_predictive(leads, follows, left)[: max(0, largest_k + 1)])
 
 
 @lru_cache(maxsize=8192)
-def _shares(leads: int, follows: int, left: int) -> tuple[float, ...]:
-    """The chances that 0, 1, ... `left` of as many further votes go to the leader."""
-    for_leader, for_rival = leads + UNIFORM, follows + UNIFORM
+def _predictive(leads: int, follows: int, left: int) -> tuple[float, ...]:
+    """P(K = k) for k = 0 ... `left`, by logarithms because the binomial coefficients overflow a float."""
+    alpha, beta = leads + UNIFORM, follows + UNIFORM
     terms = (
-        _log_choose(left, k) + log_beta(k + for_leader, left - k + for_rival) - log_beta(for_leader, for_rival)
-        for k in range(left + 1)
+        _log_choose(left, k) + log_beta(k + alpha, left - k + beta) - log_beta(alpha, beta) for k in range(left + 1)
     )
     return tuple(map(exp, terms))
 
 
-def _of_totals(votes: Sequence[Vote], rule: Rule, left: int) -> list[float]:
+def _score_flips(votes: Sequence[Vote], rule: Rule, left: int) -> list[float]:
+    """For each rival response, the probability that its total draws level with the leader's."""
     rows = [values for vote in votes if (values := rule.values(vote)) is not None]
     totals = [sum(values) for values in zip(*rows, strict=True)]
     first = totals.index(max(totals))
     unseen = UNSEEN * max(abs(value) for values in rows for value in values)
-    most = 1.0 if rule.aggregate == "probability" else inf
-    rivals = ([row[first] - row[i] for row in rows] for i in range(len(totals)) if i != first)
-    return [_unless_out_of_reach(is_caught(leads, unseen, left), sum(leads), left * most) for leads in rivals]
+    # One vote moves a difference of probabilities by at most 1; a difference of scores has no bound.
+    max_step = 1.0 if rule.aggregate == "probability" else inf
+    leads_by_rival = ([row[first] - row[i] for row in rows] for i in range(len(totals)) if i != first)
+    return [
+        _positive_if_possible(score_catch_up_probability(leads, unseen, left), sum(leads), left * max_step)
+        for leads in leads_by_rival
+    ]
 
 
-def _unless_out_of_reach(chance: float, lead: float, reach: float) -> float:
-    """0 only where the votes that are left can make up for `reach` at most, however small the chance may come out."""
-    return 0.0 if lead > reach else max(chance, sys.float_info.min)
+def _positive_if_possible(probability: float, lead: float, reach: float) -> float:
+    """0 only if `reach`, the most that the remaining votes can make up, is less than `lead`.
 
-
-def is_caught(leads: Sequence[float], unseen: float, left: int) -> float:
-    """The chance that leads which add up to a lead of one response add up to none after `left` more.
-
-    How many of those are the leader's is beta-binomial, as for majorities. So many of one side, so many of the other
-    add up to about a normal variable, with the mean and variance of the sizes seen on each side. To these one more is
-    added, the largest lead of either or `unseen` if that is more: few votes do not tell that none can be large. Leads
-    of 1 and -1, and `unseen` of no more, give exactly `overtakes`.
+    Otherwise positive even if the sum underflows: a tolerance of 0 must mean "impossible", not "very unlikely".
     """
-    lead = sum(leads)
-    if lead <= 0:
+    return 0.0 if lead > reach else max(probability, sys.float_info.min)
+
+
+def score_catch_up_probability(leads: Sequence[float], unseen: float, left: int) -> float:
+    """The probability that the leader's total margin over a rival is gone after `left` more votes.
+
+    `leads[v]` is the margin of the leader in vote v: positive if the vote favours the leader, negative if the rival.
+    `unseen` is the margin that a future vote may have although no vote has shown one as large.
+
+    Derivation. Let D be the sum of `leads`, a of them positive and b negative, and m = `left`. As for majorities, the
+    number K of remaining votes that favour the leader is Beta-binomial (`catch_up_probability`). Let (mu+, s+^2) be the
+    mean and variance of the positive margins and (mu-, s-^2) those of the absolute negative margins. Given K = k, the
+    final margin is approximately normal:
+
+        D_m | k  ~  N(D + k mu+ - (m - k) mu-,  k s+^2 + (m - k) s-^2)
+
+    and the result is the sum over k of P(K = k) P(D_m <= 0 | k). Few votes cannot rule out larger margins, so both
+    samples of margins get one pseudo-observation: the largest absolute margin seen, or `unseen` if that is larger. If
+    all margins are 1 or -1 and `unseen` is at most 1, both variances are 0 and this equals `catch_up_probability`.
+    """
+    total = sum(leads)
+    if total <= 0:
         return 1.0
     largest = max(unseen, *map(abs, leads))
-    ours, theirs = [each for each in leads if each > 0], [-each for each in leads if each < 0]
-    gain, gains = _moments([*ours, largest])
-    loss, losses = _moments([*theirs, largest])
+    ours, theirs = [lead for lead in leads if lead > 0], [-lead for lead in leads if lead < 0]
+    gain, gain_variance = _moments([*ours, largest])
+    loss, loss_variance = _moments([*theirs, largest])
     return sum(
-        share * _at_most_zero(lead + k * gain - (left - k) * loss, k * gains + (left - k) * losses, ROUNDING * largest)
-        for k, share in enumerate(_shares(len(ours), len(theirs), left))
+        probability
+        * _at_most_zero(
+            total + k * gain - (left - k) * loss,
+            k * gain_variance + (left - k) * loss_variance,
+            ROUNDING * largest,
+        )
+        for k, probability in enumerate(_predictive(len(ours), len(theirs), left))
     )
 
 
 def _moments(sizes: Sequence[float]) -> tuple[float, float]:
-    """Mean and variance."""
+    """Mean and population variance."""
     mean = fmean(sizes)
-    return mean, fmean((each - mean) ** 2 for each in sizes)
+    return mean, fmean((size - mean) ** 2 for size in sizes)
 
 
 def _at_most_zero(mean: float, variance: float, rounding: float) -> float:
-    """The chance that a normal variable is 0 or less. What is no larger than `rounding` counts as 0."""
+    """P(X <= 0) for a normal X. With a standard deviation of at most `rounding`, X is a constant up to rounding."""
     if sqrt(variance) <= rounding:
         return float(mean <= rounding)
     return erfc(mean / sqrt(2 * variance)) / 2
 
 
 def log_beta(a: float, b: float) -> float:
-    """The logarithm of the Beta function."""
+    """The natural logarithm of the Beta function."""
     return lgamma(a) + lgamma(b) - lgamma(a + b)
 
 

@@ -1,15 +1,16 @@
-"""A panel of judges: each gives a verdict, and the verdicts are counted as votes are.
+"""A panel of judges: each judge's verdict counts as one vote.
 
     panel = Panel({"mix": MixJudge(engine=a), "rm_r1": Swapped(RMR1Judge(engine=b)), "libra": LibraJudge(engine=c)})
     verdict = await panel(comparison)
-    verdict.winner, verdict.agreement               # what most judges say, and how many of them
+    verdict.winner, verdict.agreement               # the majority's choice, and the share of judges that agree
 
-However many votes a judge casts, it has one voice. Judges whose verdict could not be read are left out, unless the rule
-says otherwise. A majority needs no common scale. Under `mean` and `sum`, judges that name winners give the shares of
-their votes, and judges that give scores these scores as they are: such judges need one scale. A single response is
-right where at least half of the judges find it at or above their own thresholds.
+A judge has one vote in the panel, however many votes it casts itself. Judges without a readable verdict are left out
+unless the rule requires all of them. A majority needs no common scale. Under `mean` and `sum`, a judge that names
+winners contributes the share of its votes for each response, and a judge that gives scores contributes its scores
+unchanged, so judges with scores must share a scale. A single response is right if at least half of the judges score it
+at or above their own thresholds.
 
-`fathom.judging.panels` makes the same verdicts of finished runs.
+`fathom.judging.panels` combines finished runs by the same functions.
 """
 
 from __future__ import annotations
@@ -23,33 +24,37 @@ from fathom.errors import FathomError
 from fathom.judges import Pattern, RewardModel, Rule, Verdict, Vote
 from fathom.rationale import Status
 
-HALF = 0.5
+PANEL_THRESHOLD = 0.5
+"""Threshold of a panel on a single response: each judge votes 1.0 (right) or 0.0."""
 
 
 @dataclass(frozen=True)
 class Panel(RewardModel):
-    """Judges by their names. Raises FathomError for fewer than two."""
+    """Combines the verdicts of `members`, judges by name, with the rule `by`. Raises FathomError for fewer than two."""
 
     members: Mapping[str, RewardModel]
     by: Rule = field(default_factory=Rule)
 
     def __post_init__(self) -> None:
         if len(self.members) < 2:
-            raise FathomError(f"a panel has 2 judges or more; got {', '.join(self.members) or 'none'}")
+            raise FathomError(f"expected 2 judges or more in a panel; got {', '.join(self.members) or 'none'}")
 
     @property
     def pattern(self) -> Pattern:
-        """That of the member which takes the fewest kinds of comparisons: judges of one response are asked in turn."""
+        """The most restrictive pattern of the members.
+
+        Pairwise judges accept only pairs; listwise and pointwise judges accept any number of responses.
+        """
         patterns = {member.pattern for member in self.members.values()}
-        order: tuple[Pattern, ...] = ("pairwise", "listwise", "pointwise")
-        return next(pattern for pattern in order if pattern in patterns)
+        most_restrictive_first: tuple[Pattern, ...] = ("pairwise", "listwise", "pointwise")
+        return next(pattern for pattern in most_restrictive_first if pattern in patterns)
 
     @property
     def rule(self) -> Rule:
         return self.by
 
     async def votes(self, comparison: Comparison, sample: int = 0) -> list[Vote]:
-        """One vote for each judge, in their order."""
+        """One vote per judge, in the order of `members`."""
         members = self.members.values()
         cast = await asyncio.gather(*(member.votes(comparison, sample) for member in members))
         return [as_vote(member.verdict(votes)) for member, votes in zip(members, cast, strict=True)]
@@ -59,9 +64,9 @@ class Panel(RewardModel):
 
 
 def as_vote(verdict: Verdict) -> Vote:
-    """A verdict as one judge's vote: its winner, its scores, and all that its votes cost.
+    """One judge's verdict as one vote of a panel, with the usage of all its votes.
 
-    Of a single response the score is 1.0 at the verdict's threshold or above and else 0.0, where it has one.
+    If the verdict has a threshold, the score of a single response is 1.0 at or above it and 0.0 below.
     """
     count = len(verdict.votes[0].order)
     vote = Vote(
@@ -80,18 +85,19 @@ def as_vote(verdict: Verdict) -> Vote:
 
 
 def shares(counts: Sequence[float], votes: int) -> tuple[float, ...]:
-    """The share of the votes for each response, where votes for a tie are divided among all."""
+    """Each response's share of the votes; a vote for a tie is divided equally among all responses."""
     tied = votes - sum(counts)
     return tuple((count + tied / len(counts)) / votes for count in counts)
 
 
 def above(scores: Sequence[float], threshold: float | None) -> tuple[float, ...]:
-    """Scores as they are; of a single response whether it is at the threshold or above, where there is one."""
+    """The scores unchanged; for a single response and a threshold, 1.0 if the score reaches it, else 0.0."""
     return tuple(scores) if len(scores) > 1 or threshold is None else (float(scores[0] >= threshold),)
 
 
 def combined(votes: Sequence[Vote], rule: Rule) -> Verdict:
-    """The verdict of a panel whose judges said so. Raises ValueError, as `Rule` does."""
+    """The panel's verdict from one vote per judge. Raises ValueError as `Rule` does."""
     if len(votes[0].order) == 1:
-        return Rule(aggregate="mean", invalid=rule.invalid)(votes, threshold=HALF)
+        # A single response has no winner for a majority to count, so its mean score decides.
+        return Rule(aggregate="mean", invalid=rule.invalid)(votes, threshold=PANEL_THRESHOLD)
     return rule(votes)

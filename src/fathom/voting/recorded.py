@@ -1,9 +1,9 @@
-"""Verdicts of completions that somebody else recorded, read as if the judge had asked for them.
+"""Verdicts from recorded completions, for example the transcripts of another tool.
 
     verdict = recorded(judge, comparison, [((0, 1), Completion("[[A]]")), ((1, 0), Completion("[[B]]"))])
     row = verdict_row(comparison, verdict)
 
-So the transcripts of other tools become rows, and every figure can be computed of them.
+The completions are parsed as if the judge had just written them, so every metric can be computed from them.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from fathom.judges import Ask, Judge, Verdict, gather
 Order = tuple[int, ...]
 
 
-def recorded(judge: Judge, comparison: Comparison, told: Iterable[tuple[Order, Completion | None]]) -> Verdict:
-    """The verdict by the judge's own rule and threshold; a completion that is None is a failed call.
+def recorded(judge: Judge, comparison: Comparison, completions: Iterable[tuple[Order, Completion | None]]) -> Verdict:
+    """The verdict on recorded completions by the judge's own rule and threshold.
 
-    With each completion stands which responses it was shown, in their order: all of them, or, for a pointwise judge,
-    one. Such a judge's completions come round by round: the first of every response, then the second of every one.
-    Raises ValueError where there are none.
+    Each completion comes with the indices of the responses in its prompt, in the order shown: all of them, or a single
+    one for a pointwise judge. Completions of a pointwise judge must come round by round: the first completion on every
+    response, then the second on every response. A completion of None is a failed call. Raises ValueError if there are
+    no completions.
     """
-    cast = list(told)
+    pairs = list(completions)
     single = judge.pattern == "pointwise" and len(comparison.responses) > 1
-    asks = [Ask(judge, comparison.of(order) if single else comparison.reordered(order), order) for order, _ in cast]
-    return judge.verdict(gather(asks, [completion for _, completion in cast]))
+    asks = [Ask(judge, comparison.of(order) if single else comparison.reordered(order), order) for order, _ in pairs]
+    return judge.verdict(gather(asks, [completion for _, completion in pairs]))

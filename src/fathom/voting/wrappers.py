@@ -1,12 +1,11 @@
-"""Several votes of one reward model: more samples, other orders of the responses, and the rule that aggregates them.
+"""Wrappers that cast several votes with one reward model: more samples, permuted responses, another rule.
 
-    verdict = await Repeated(Swapped(judge), 4)(comparison)
+    verdict = await Repeated(Swapped(judge), 4)(comparison)        # 8 votes: 4 samples in both orders
 
-`Swapped` removes the effect of the order of the responses: a judge that always prefers the first one ties, and the
-mirrored comparison gets the mirrored verdict. It does not remove other biases, such as that for length.
+`Swapped` cancels position bias: a judge that always prefers the first response ties, and reversing the responses
+reverses the verdict. It does not remove other biases, such as length bias.
 
-Each wrapper says one thing, its `variants`: in which orders, and for which samples, the inner model votes. What is
-planned and what is voted both follow from that.
+A wrapper defines only `variants`: the orders and samples for which the inner model votes. `plan` and `votes` follow.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from fathom.data.records import Comparison, placement
 from fathom.judges import Ask, Pattern, RewardModel, Rule, Vote, bounded_gather
 
 Variant = tuple[tuple[int, ...] | None, int]
-"""The order in which the responses are shown (None: as they stand), and the number of the sample."""
+"""The order in which the responses are shown (None: unchanged), and the sample number."""
 
 
 @dataclass(frozen=True)
 class RewardModelWrapper(RewardModel):
-    """A reward model around another, with its traits. Subclasses change `variants`, or more."""
+    """A reward model that wraps another and inherits its traits. Subclasses override `variants` or `votes`."""
 
     model: RewardModel
 
@@ -52,14 +51,14 @@ class RewardModelWrapper(RewardModel):
         return self.model.needs
 
     def variants(self, comparison: Comparison, sample: int) -> Sequence[Variant]:
-        """How often, and how, the inner model votes on a comparison."""
+        """The orders and samples for which the inner model votes on a comparison."""
         return [(None, sample)]
 
     def plan(self, comparison: Comparison, sample: int = 0) -> list[Ask]:
         asks: list[Ask] = []
         for order, number in self.variants(comparison, sample):
             shown = self.model.plan(_shown(comparison, order), number)
-            asks += shown if order is None else [_in_terms_of_the_source(ask, order) for ask in shown]
+            asks += shown if order is None else [_unpermuted(ask, order) for ask in shown]
         return asks
 
     async def votes(self, comparison: Comparison, sample: int = 0) -> list[Vote]:
@@ -76,29 +75,29 @@ def _shown(comparison: Comparison, order: tuple[int, ...] | None) -> Comparison:
     return comparison if order is None else comparison.reordered(order)
 
 
-def _in_terms_of_the_source(ask: Ask, order: Sequence[int]) -> Ask:
-    """A call about responses in `order`, whose own order refers to the comparison before that."""
+def _unpermuted(ask: Ask, order: Sequence[int]) -> Ask:
+    """An ask planned on responses in `order`, with its own order in terms of the original comparison."""
     return replace(ask, order=tuple(order[place] for place in ask.order))
 
 
 @dataclass(frozen=True)
 class Repeated(RewardModelWrapper):
-    """Asks `n` times, with another random draw each time. At temperature 0 every vote is the same."""
+    """Votes `n` times with independent samples. At temperature 0 all votes are equal. Raises ValueError for n < 1."""
 
     n: int
 
     def __post_init__(self) -> None:
         if self.n < 1:
-            raise ValueError(f"n is {self.n}; at least 1 vote is needed")
+            raise ValueError(f"n is {self.n}; expected at least 1")
 
     def variants(self, comparison: Comparison, sample: int) -> Sequence[Variant]:
-        # Numbered so that wrappers inside and outside never ask for the same draw twice.
+        # Disjoint ranges of sample numbers per outer sample, so that nested wrappers never repeat a draw.
         return [(None, number) for number in range(sample * self.n, (sample + 1) * self.n)]
 
 
 @dataclass(frozen=True)
 class Swapped(RewardModelWrapper):
-    """Asks with the responses as they stand, and in reverse; every vote refers to the responses as they stand."""
+    """Votes twice: with the responses in the original and in reversed order. Votes refer to the original order."""
 
     def variants(self, comparison: Comparison, sample: int) -> Sequence[Variant]:
         return [(None, sample), (tuple(reversed(range(len(comparison.responses)))), sample)]
@@ -106,10 +105,9 @@ class Swapped(RewardModelWrapper):
 
 @dataclass(frozen=True)
 class Shuffled(RewardModelWrapper):
-    """Shows the responses in another random order for every sample (DeepSeek-GRM, arXiv 2504.02495, section 4).
+    """Permutes the responses at random for every sample (DeepSeek-GRM, arXiv 2504.02495, section 4).
 
-    The order is a pure function of the seed, the comparison's id and the sample; votes refer to the responses as they
-    stand.
+    The order is a pure function of `seed`, the comparison's id and the sample. Votes refer to the original order.
     """
 
     seed: int = 0
@@ -120,7 +118,7 @@ class Shuffled(RewardModelWrapper):
 
 @dataclass(frozen=True)
 class WithRule(RewardModelWrapper):
-    """Makes verdicts of the same votes by another rule: `WithRule(Repeated(judge, 8), Rule(aggregate="sum"))`."""
+    """Aggregates the same votes by another rule: `WithRule(Repeated(judge, 8), Rule(aggregate="sum"))`."""
 
     by: Rule
 

@@ -44,7 +44,7 @@ from fathom.report.figures import Line, lines
 from fathom.report.page import markdown
 from fathom.results.provenance import provenance, write_json
 from fathom.results.runs import open as open_run
-from fathom.voting.adaptive import Adaptive, chance_of_another, log_beta
+from fathom.voting.adaptive import Adaptive, flip_probability, log_beta
 from fathom.voting.wrappers import Repeated
 
 JUDGES: Mapping[arms.Arm, str] = {"base": "vanilla rationales", "mix": "breadth and depth"}
@@ -160,7 +160,7 @@ def fixed(count: int) -> Stops:
 
 
 def adaptive(error: float) -> Stops:
-    return lambda counts, left: chance_of_another(_votes(counts), Rule(), left) <= error
+    return lambda counts, left: flip_probability(_votes(counts), Rule(), left) <= error
 
 
 def _votes(counts: Counts) -> list[Vote]:
