@@ -464,7 +464,7 @@ def test_results_in_place_of_comparisons_are_answered_with_the_commands_to_give(
     assert str(caught.value).startswith(
         f"{results}: holds results, as fathom judge, rank and probe write them; expected"
     )
-    assert f"`fathom runs {results}` names under config" in str(caught.value)
+    assert f"`fathom runs {results}` shows under config" in str(caught.value)
     assert f"`fathom score {results}`" in str(caught.value)
 
 

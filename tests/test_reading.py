@@ -119,7 +119,7 @@ def test_a_dataset_is_read_from_memory_and_from_its_folder(tmp_path: Path) -> No
     table.save_to_disk(str(tmp_path / "table"))
     datasets.DatasetDict(train=table, test=table).save_to_disk(str(tmp_path / "splits"))
     assert list(read(table)) == list(read(tmp_path / "table")) == list(read([*table]))
-    with pytest.raises(FathomError, match=r"several splits; give one: .*splits/train"):
+    with pytest.raises(FathomError, match=r"several splits; expected one of .*splits/train"):
         read(tmp_path / "splits")
     with pytest.raises(FathomError, match="train, test; give one of its splits"):
         read(datasets.DatasetDict(train=table, test=table))
@@ -351,14 +351,14 @@ def test_rows_of_the_same_content_have_ids_of_their_own() -> None:
         ({**PAIR, "label": "C"}, "label: got 'C', expected one of A, B, tie"),
         ({**PAIR, "response_b": None}, "response_b: is missing"),
         ({**PAIR, "response_b": ["x"]}, "response_b: got ['x'], expected text or a list of messages"),
-        ({**PAIR, "prompt": ""}, "prompt: got an empty prompt, allowed is text"),
+        ({**PAIR, "prompt": ""}, "prompt: got an empty prompt, expected text"),
         ({**PAIR, "prompt": 3}, "prompt: got 3, expected text or a list of messages"),
         (
             {**PAIR, "prompt": [{"role": "narrator", "content": "x"}]},
             "prompt.0.role: got 'narrator', expected one of user, human, ",
         ),
         ("not a row", "row: got 'not a row', expected an object"),
-        ({**PAIR, "id": "1"}, "id: got '1' again, first on line 1; expected each id once"),
+        ({**PAIR, "id": "1"}, "id: got '1' again, first seen on line 1; expected unique ids"),
     ],
 )
 def test_a_bad_row_is_told_by_file_line_and_field(tmp_path: Path, row: Any, message: str) -> None:
@@ -376,19 +376,22 @@ def test_a_bad_row_is_told_by_file_line_and_field(tmp_path: Path, row: Any, mess
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"prompt": "p", "responses": ["x", "y"], "label": {"best": 2}}, "label: got best 2, allowed are 0 to 1"),
+        ({"prompt": "p", "responses": ["x", "y"], "label": {"best": 2}}, "label: got best 2, expected 0 to 1"),
         ({"prompt": "p", "responses": ["x", "y"], "label": "x"}, "label.best: got 'x', expected: "),
         ({"prompt": "p", "responses": ["x", 3.5, []]}, "responses.2: got []"),
         ({"prompt": "p", "responses": "x"}, "responses: got 'x', expected a list"),
         ({"prompt": "p", "responses": []}, "responses: got [], expected a list"),
-        ({"prompt": "p", "responses": ["x"], "scores": [1, 2]}, "label: speaks of 2 responses, there are 1"),
-        ({"prompt": "p", "responses": ["x"], "scores": [1], "label": 0}, "label: give exactly one of best, ranking"),
+        ({"prompt": "p", "responses": ["x"], "scores": [1, 2]}, "label: labels 2 responses, expected 1"),
+        (
+            {"prompt": "p", "responses": ["x"], "scores": [1], "label": 0},
+            "label: expected exactly one of best, ranking",
+        ),
         ({"prompt": "p", "chosen": [], "rejected": "y"}, "chosen: got an empty list"),
-        ({"chosen": [USER, answer("x")], "rejected": [USER]}, "chosen: goes on with a turn of the user"),
+        ({"chosen": [USER, answer("x")], "rejected": [USER]}, "chosen: continues with a turn of the user"),
         ({"chosen": [answer("x")], "rejected": [answer("y")]}, "chosen: shares no turn with rejected"),
         (
             {"prompt": "else", "chosen": [USER, answer("x")], "rejected": [USER, answer("y")]},
-            "prompt: is none of the turns that chosen and rejected share",
+            "prompt: is not among the turns that chosen and rejected share",
         ),
     ],
 )
@@ -401,10 +404,10 @@ def test_a_row_that_no_layout_allows_is_refused(row: dict[str, Any], message: st
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"a": "x", "b": "y"}, "no layout fits a, b; say which columns hold the responses: --map chosen=COLUMN"),
-        ({"responses": ["x", "y"]}, "no column is the prompt; say it with --map prompt=COLUMN"),
-        ({"chosen": "x", "rejected": "y"}, "no column is the prompt; say it with --map prompt=COLUMN"),
-        ({"task": "2 + 2?", "chosen": "x", "rejected": "y"}, "no column is the prompt; say it with --map prompt=task"),
+        ({"a": "x", "b": "y"}, "no layout fits a, b; name the columns of the responses: --map chosen=COLUMN"),
+        ({"responses": ["x", "y"]}, "found no prompt; name its column with --map prompt=COLUMN"),
+        ({"chosen": "x", "rejected": "y"}, "found no prompt; name its column with --map prompt=COLUMN"),
+        ({"task": "2 + 2?", "chosen": "x", "rejected": "y"}, "found no prompt; name its column with --map prompt=task"),
         ({**PAIR, "chosen": "x", "rejected": "y"}, "more than one layout fits prompt, response_a"),
         ({**PAIR, "output_1": "x", "output_2": "y"}, "more than one layout fits"),
         (
@@ -413,7 +416,7 @@ def test_a_row_that_no_layout_allows_is_refused(row: dict[str, Any], message: st
         ),
         (
             {"question": "p", "context": "c", "response_a": "x", "response_b": "y"},
-            "question and context could each be the prompt, or a part of it: --map prompt=question --map context=",
+            "question and context could each be the prompt or a part of it: --map prompt=question --map context=",
         ),
     ],
 )
@@ -428,7 +431,7 @@ def test_columns_that_fit_no_layout_or_several_are_named_with_the_way_out(row: d
 @pytest.mark.parametrize("on_error", ["stop", "skip"])
 def test_results_are_no_comparisons_and_no_judges_scores_become_labels(label: int | None, on_error: Any) -> None:
     for results in (judged.row(judged.swapped([0, 0]), label=label), judged.ranked({}, (1.0, 0.0))):
-        with pytest.raises(FathomError, match=r"rows: holds results.*expected the comparisons that were judged"):
+        with pytest.raises(FathomError, match=r"rows: holds results.*expected comparisons"):
             one(results, on_error=on_error)
 
 
@@ -441,10 +444,10 @@ def test_a_mapping_settles_which_layout_is_meant() -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        (b'{"prompt" "p"}', "Expecting ':' delimiter at line 2, column 11; expected one object a line"),
+        (b'{"prompt" "p"}', "Expecting ':' delimiter at line 2, column 11; expected one object per line"),
         (b'{"prompt": "\xff"}', "'utf-8' codec can't decode"),
         (b'{"prompt": "\\ud800"}', "'utf-8' codec can't encode"),
-        (b"[" * 100_000, "nests too deep"),
+        (b"[" * 100_000, "is nested too deeply"),
         (b'{"prompt": ' + b"9" * 5000 + b"}", "Exceeds the limit"),
     ],
 )
@@ -486,12 +489,12 @@ def test_a_source_that_cannot_be_opened_is_told_at_once(tmp_path: Path) -> None:
         read(tmp_path / "c.txt")
     with pytest.raises(FathomError, match="save_to_disk"):
         read(tmp_path)
-    with pytest.raises(FathomError, match="there is no such field; there are id, prompt"):
+    with pytest.raises(FathomError, match="unknown field, expected one of id, prompt"):
         read([PAIR], mapping={"respons": "x"})
     with pytest.raises(FathomError, match="expected FIELD=COLUMN"):
         parse_mapping(["prompt"])
     with pytest.raises(
-        FathomError, match="--map prompt=task names no column of the rows; there are prompt, response_a"
+        FathomError, match="--map prompt=task names no column of the rows; expected one of prompt, response_a"
     ):
         list(read([PAIR], mapping={"prompt": "task"}))
 

@@ -132,8 +132,8 @@ def test_a_row_of_a_table_is_told_by_the_line_on_which_it_begins(tmp_path: Path)
     assert [(skipped.line, skipped.field, skipped.message) for skipped in found.skipped] == [
         (4, "row", "has 3 cells, expected 4: prompt, response_a, response_b, label"),
         (5, "row", "has 5 cells, expected 4: prompt, response_a, response_b, label"),
-        (6, "label", "got 'sure', expected one of A, B, tie, or a spelling that "
-                     "--map label.a=, label.b= or label.tie= gives"),
+        (6, "label", "got 'sure', expected one of A, B, tie, or a spelling declared with "
+                     "--map label.a=, label.b= or label.tie="),
     ]  # fmt: skip
 
 
@@ -156,8 +156,8 @@ def test_long_cells_and_quotes_in_the_middle_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"prompt,prompt,response_a,response_b\na,b,c,d\n", "the column 'prompt' is there twice"),
-        (b'prompt,response_a,response_b\n"a,b,c\n', "look for a quote that is not closed"),
+        (b"prompt,prompt,response_a,response_b\na,b,c,d\n", "the column 'prompt' occurs twice"),
+        (b'prompt,response_a,response_b\n"a,b,c\n', "check for an unclosed quote"),
         ("prompt,response_a,response_b\na,b,ö\n".encode("utf-16"), "expected UTF-8 text"),
         (b"", "holds no rows"),
         (b"prompt,response_a,response_b\n", "holds no rows"),
@@ -186,13 +186,13 @@ def test_the_only_sheet_that_is_not_empty_is_read(tmp_path: Path) -> None:
     path = workbook(tmp_path / "c.xlsx", empty=[], rows=[header, [], row, [None]])
     assert list(read(path)) == list(read([{"Prompt": "2 + 2?", "Response A": 4, "Response B": 5, "Winner": "A"}]))
     path = workbook(tmp_path / "c.xlsx", one=[header, row], two=[header, row])
-    with pytest.raises(FathomError, match=r"c\.xlsx: has the sheets one, two; expected one that is not empty"):
+    with pytest.raises(FathomError, match=r"c\.xlsx: has the sheets one, two; expected a single non-empty sheet"):
         read(path)
 
 
 def test_a_formula_without_a_saved_value_is_not_taken_for_nothing(tmp_path: Path) -> None:
     path = workbook(tmp_path / "c.xlsx", rows=[["prompt", "response_a", "response_b", "label"], ["p", "4", "5", "=A1"]])
-    with pytest.raises(FathomError, match=r"c\.xlsx:2: label: holds a formula without its value"):
+    with pytest.raises(FathomError, match=r"c\.xlsx:2: label: holds a formula without a value"):
         list(read(path))
 
 
@@ -213,13 +213,13 @@ def test_a_file_that_is_no_spreadsheet_is_refused(tmp_path: Path) -> None:
     ("name", "text", "message"),
     [
         ("c.jsonl", f"[{json.dumps(PAIR)}, {json.dumps(PAIR)}]\n[{json.dumps(PAIR)}]\n",
-         "each line holds a list (line 1 one of 2), expected one object a line"),
+         "each line holds a list (line 1 has 2 elements), expected one object per line"),
         ("c.json", json.dumps({"easy": [PAIR], "hard": [PAIR]}, indent=1), "is one object with the keys easy, hard"),
         ("c.json", json.dumps({"easy": [PAIR], "hard": [PAIR]}), "is one object with the keys easy, hard"),
         ("c.json", json.dumps({"data": [PAIR]}), "is one object with the keys data"),
         ("c.json", json.dumps({name: {"0": value} for name, value in PAIR.items()}), "is one object with the keys id"),
         ("c.json", json.dumps({name: [cell, cell] for name, cell in PAIR.items()}), "its columns hold one list each"),
-        ("c.json", f"{json.dumps(PAIR, indent=1)}\n{json.dumps(PAIR, indent=1)}\n", "objects go on over several lines"),
+        ("c.json", f"{json.dumps(PAIR, indent=1)}\n{json.dumps(PAIR, indent=1)}\n", "objects span several lines"),
         ("c.json", json.dumps([[PAIR]]), "row: got [{'id': '1'"),
     ],
 )  # fmt: skip
@@ -315,9 +315,9 @@ def test_a_frame_that_came_from_parquet_is_read(tmp_path: Path) -> None:
 def test_frames_that_cannot_be_read_are_refused() -> None:
     pandas = pytest.importorskip("pandas")
     polars = pytest.importorskip("polars")
-    with pytest.raises(FathomError, match=r"give its \.collect\(\)"):
+    with pytest.raises(FathomError, match=r"call its \.collect\(\)"):
         read(polars.DataFrame(ROWS_OF_FRAMES).lazy())
-    with pytest.raises(FathomError, match="the column 'prompt' is there twice"):
+    with pytest.raises(FathomError, match="the column 'prompt' occurs twice"):
         read(pandas.DataFrame([["p", "q", "4", "5"]], columns=["prompt", "prompt", "response_a", "response_b"]))
     with pytest.raises(FathomError, match="expected a file, a table or an iterable of rows"):
         read(7)  # type: ignore[arg-type]
@@ -351,7 +351,7 @@ def test_a_split_of_a_data_set_is_read_by_name(tmp_path: Path) -> None:
     assert [comparison.prompt for comparison in read(f"hf:{folder}:default:test")] == ["3 + 3?"]
     with pytest.raises(FathomError, match=r":valid: cannot be loaded: Unknown split .*\['train', 'test'\]"):
         read(f"hf:{folder}:valid")
-    with pytest.raises(FathomError, match=r"give a file in it instead, or hf:.*:SPLIT"):
+    with pytest.raises(FathomError, match=r"give a file in it, or hf:.*:SPLIT"):
         read(folder)
 
 
@@ -360,7 +360,7 @@ def test_a_data_set_that_is_not_here_is_refused_in_one_line() -> None:
     with pytest.raises(FathomError) as refused:
         read("hf:nobody/no-such-data:train")
     assert str(refused.value).startswith("hf:nobody/no-such-data:train: cannot be loaded: ")
-    assert "offline, a data set must be in the cache" in str(refused.value)
+    assert "offline, the data set must be in the cache" in str(refused.value)
     assert "\n" not in str(refused.value)
 
 

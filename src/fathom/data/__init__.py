@@ -1,1 +1,1 @@
-"""Comparisons and their labels, and the files of any layout that they are read from."""
+"""Comparisons and labels, and reading them from files of any layout."""

@@ -1,14 +1,14 @@
-"""Files that are whole or not there: what is written appears under its name only once it is complete.
+"""Atomic file writes: a file appears under its name only once it is complete.
 
     with atomic_write(Path("results.jsonl")) as file:
         file.write(b"...")
 
-A failure, also a full disk, leaves the file that was there before as it was. Two processes writing one path do not mix:
-the last to finish stands. What is no file (/dev/null, a pipe) is written to as it is, and not replaced. A symbolic link
-stays, and the file that it leads to is replaced.
+If the write fails (a full disk, say), the previous file stays unchanged. Two processes that write the same path do not
+mix: the last one to finish wins. Targets that are not regular files (/dev/null, a pipe) are written directly. Symbolic
+links are followed: the link stays, and its target is replaced.
 
-A process that is killed without a chance to clean up (SIGKILL, a power cut) leaves what it had written beside the file,
-as `.NAME.HOST-PID.tmp`. Whoever writes that file next on the same machine takes it away.
+A process that is killed before it can clean up (SIGKILL, power loss) leaves a temporary file `.NAME.HOST-PID.tmp` in
+the same folder. The next write of that file on the same machine removes it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import BinaryIO
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """A file to write to, beside `path`; takes its place when the block ends well. Makes missing folders."""
+    """Open a temporary file that replaces `path` when the block ends without an exception. Creates missing folders."""
     path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and not path.is_file():
@@ -33,10 +33,12 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
             yield file
         return
     _clear(path)
+    # The same folder, because a rename is atomic only within one file system.
     temporary = unfinished(path)
     try:
         with temporary.open("wb") as file:
             yield file
+            # Without fsync, a power cut after the rename can leave an empty file under the final name.
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -45,12 +47,15 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 
 
 def unfinished(path: Path) -> Path:
-    """Where this process writes what is to be `path`."""
+    """The temporary file that this process writes before it becomes `path`."""
     return path.with_name(f".{path.name}.{node()}-{os.getpid()}.tmp")
 
 
 def _clear(path: Path) -> None:
-    """Removes what processes of this machine that are dead by now have left of `path`."""
+    """Remove temporary files of `path` that dead processes of this machine left behind.
+
+    The host name in the file name keeps other machines' files, on a shared file system, out of the check by process id.
+    """
     for left in path.parent.glob(f".{escape(path.name)}.{escape(node())}-*.tmp"):
         pid = left.name.removesuffix(".tmp").rpartition("-")[2]
         if pid.isdecimal() and not _alive(int(pid)):
@@ -59,11 +64,11 @@ def _clear(path: Path) -> None:
 
 def _alive(pid: int) -> bool:
     if sys.platform == "win32":
-        return True  # nothing there asks for a process without touching it
+        return True  # os.kill(pid, 0) would terminate the process on Windows
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except (PermissionError, OverflowError):
+    except (PermissionError, OverflowError):  # another user's process; not a process id
         return True
     return True

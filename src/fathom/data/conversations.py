@@ -1,14 +1,14 @@
-"""Prompts and responses out of texts and chat messages, as sources hold them.
+"""Parsing of prompts and responses from texts and chat messages.
 
     >>> split("\\n\\nHuman: Hi\\n\\nAssistant: Hello", "\\n\\nHuman: Hi\\n\\nAssistant: What?", ("chosen", "rejected"))
     ((Message(role='user', content='Hi'),), ('Hello', 'What?'))
 
-A message is an object with a role (`role` or `from`) and a content (`content` or `value`), in any of the spellings of
-`ROLES`; its other keys are ignored. Tool calls become text (`call_text`), so that a judge sees what was called. Images
-are refused: nothing here shows them to a judge.
+A message is an object with a role (`role` or `from`, in any spelling of `ROLES`) and a content (`content` or `value`).
+Other keys are ignored. Tool calls become text (`call_text`), so that judges see them. Images are refused, because
+judges cannot see them.
 
-Where two conversations hold the prompt within them, the prompt is what they share, up to an answer of the assistant. A
-response that goes on for several turns is one text, its later turns headed by their roles.
+If two conversations include the prompt, the prompt is their common prefix, up to an answer of the assistant. A
+response of several turns becomes one text; each later turn begins with its role.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ ROLES: Mapping[str, str] = {
     "developer": "developer",
     **dict.fromkeys(("tool", "function", "observation", "function_response", "tool_response", "ipython"), "tool"),
 }
-"""The spellings of roles, without regard to case."""
+"""Lower-case spellings of roles."""
 PLAIN_ROLES = frozenset(ROLES.values())
 CALLING_ROLES = {"function_call", "tool_call", "tool_calls"}
-"""Roles of turns whose whole content is a tool call, as JSON (ShareGPT)."""
+"""Roles of turns whose content is a tool call in JSON (ShareGPT)."""
 
 ROLE_KEYS = ("role", "from", "speaker")
 CONTENT_KEYS = ("content", "value", "text", "parts")
@@ -52,14 +52,14 @@ TEXT_KEYS = (
     "content",
     "value",
 )
-"""Keys under which an object that is not a message holds the text of a response."""
+"""Keys that hold the text of a response in an object that is not a message."""
 PROMPT_KEYS = ("messages", "full_text", "prompt", "question", "instruction", "text", "content", "value")
-"""Keys under which an object that is not a message holds a prompt."""
+"""Keys that hold a prompt in an object that is not a message."""
 TURN_KEYS = (
     ("user", "assistant"), ("human", "assistant"), ("human", "gpt"), ("input", "output"), ("prompt", "response"),
     ("question", "answer"), ("instruction", "output"),
 )  # fmt: skip
-"""Keys of objects that hold a turn of the user and the answer to it."""
+"""Key pairs of objects that hold one user turn and its answer."""
 IMAGE_KEYS = ("image", "images", "image_url", "input_image", "image_bytes", "video", "audio", "input_audio")
 
 NO_IMAGES = "expected text: Fathom cannot show images, audio or video to a judge yet"
@@ -70,7 +70,7 @@ _TURN = re.compile(r"\n\n(Human|Assistant):")
 class BadRowError(ValueError):
     """A row that cannot be read. `field` is the column; the message says what was wrong and what was expected.
 
-    `text` is the row as it stood in the file, where no more than text could be made of it.
+    `text` is the raw line, if the row could not be decoded.
     """
 
     def __init__(self, field: str, message: str, text: str | None = None) -> None:
@@ -80,7 +80,7 @@ class BadRowError(ValueError):
 
 
 def explain(error: ValidationError, columns: Mapping[str, str]) -> BadRowError:
-    """The first of pydantic's complaints, about the source's column instead of our field."""
+    """Convert pydantic's first error to a BadRowError that names the source's column instead of our field."""
     first = error.errors()[0]
     field, *rest = (str(part) for part in first["loc"]) if first["loc"] else ("row",)
     where = ".".join([columns.get(field, field), *rest])
@@ -99,7 +99,7 @@ def shortened(value: Any) -> str:
 
 
 def as_prompt(value: Any, column: str) -> Prompt:
-    """Text as it is; a dialogue in text, a list of messages, or an object that holds either, as messages.
+    """Parse a prompt. Plain text stays text; dialogues in text, messages and objects that hold them become messages.
 
     Raises BadRowError.
     """
@@ -112,7 +112,7 @@ def as_prompt(value: Any, column: str) -> Prompt:
 
 
 def as_messages(value: Any, column: str) -> tuple[Message, ...]:
-    """A list of messages, or a single one. Raises BadRowError."""
+    """Parse a list of messages, or a single one. Raises BadRowError."""
     if isinstance(value, Mapping):
         return (_plain_message(value) or _message(value, column),)
     if not isinstance(value, list | tuple) or not value or not all(map(_is_object, value)):
@@ -121,7 +121,7 @@ def as_messages(value: Any, column: str) -> tuple[Message, ...]:
 
 
 def as_response(value: Any, column: str) -> str:
-    """The text of a response: text, a number (tables make numbers of answers like 42), messages, an object with a text.
+    """The text of a response, given as text, messages, an object with a text, or a number (tables convert "42").
 
     Raises BadRowError.
     """
@@ -138,11 +138,11 @@ def is_message(value: Any) -> bool:
 
 
 def _is_object(value: Any) -> bool:
-    return type(value) is dict or isinstance(value, Mapping)  # the second takes ten times as long
+    return type(value) is dict or isinstance(value, Mapping)  # the second check is ten times slower
 
 
 def only_key(value: Mapping[str, Any], keys: Sequence[str], column: str) -> str:
-    """The one of `keys` that the object has. Raises BadRowError where it has none of them or several."""
+    """The only one of `keys` that the object has. Raises BadRowError if it has none or several."""
     found = [key for key in keys if value.get(key) is not None]
     if len(found) == 1:
         return found[0]
@@ -150,20 +150,21 @@ def only_key(value: Mapping[str, Any], keys: Sequence[str], column: str) -> str:
         there = ", ".join(map(str, value)) or "no keys"
         raise BadRowError(
             column,
-            f"got an object with {there}, expected text, or its path as in {map_option('FIELD', f'{column}.KEY')}",
+            f"got an object with {there}, expected text; give the path of the text with "
+            f"{map_option('FIELD', f'{column}.KEY')}",
         )
     choices = " or ".join(map_option("FIELD", f"{column}.{key}") for key in found)
-    raise BadRowError(column, f"{' and '.join(found)} could each be the text; choose its path with {choices}")
+    raise BadRowError(column, f"{' and '.join(found)} could each be the text; choose one with {choices}")
 
 
 # Pairs of conversations -----------------------------------------------------------------------------------------------
 
 
 def split(first: Any, second: Any, columns: Sequence[str]) -> tuple[tuple[Message, ...], tuple[str, str]]:
-    """The prompt that two conversations share, and the response in which each goes on.
+    """Split two conversations into their common prompt and the response that follows it in each.
 
-    They may be lists of messages or texts with "\\n\\nHuman:" and "\\n\\nAssistant:" before the turns. The prompt is
-    empty where nothing is shared. Raises BadRowError.
+    Conversations are lists of messages, or texts with "\\n\\nHuman:" and "\\n\\nAssistant:" before the turns. The
+    prompt is empty if they share no turn. Raises BadRowError.
     """
     turns = [as_turns(value, column) for value, column in zip((first, second), columns, strict=True)]
     shared = _shared(*turns)
@@ -172,7 +173,7 @@ def split(first: Any, second: Any, columns: Sequence[str]) -> tuple[tuple[Messag
 
 
 def as_turns(value: Any, column: str) -> tuple[Message, ...]:
-    """A conversation: messages, or a dialogue in text. Raises BadRowError, also for a text that is no dialogue."""
+    """Parse messages, or a dialogue in text. Raises BadRowError, also for text that is not a dialogue."""
     if not isinstance(value, str):
         return as_messages(value, column)
     start, *parts = _TURN.split(value)
@@ -183,45 +184,45 @@ def as_turns(value: Any, column: str) -> tuple[Message, ...]:
 
 
 def without_answer(turns: Sequence[Message], column: str) -> tuple[tuple[Message, ...], str]:
-    """A conversation that ends with an answer of the assistant, as its prompt and that answer. Raises BadRowError.
+    """Split a conversation into its prompt and the final answer of the assistant. Raises BadRowError.
 
-    Tool calls and results since the last turn of the user belong to the answer.
+    Tool calls and results after the last user turn belong to the answer.
     """
     last = max((place for place, turn in enumerate(turns) if turn.role == "user"), default=-1)
     if last < 0 or last == len(turns) - 1:
-        raise BadRowError(column, "expected a conversation with a turn of the user that ends with an answer to it")
+        raise BadRowError(column, "expected a conversation that ends with an answer to a turn of the user")
     return tuple(turns[: last + 1]), continuation(turns[last + 1 :], column)
 
 
 def with_prompt(prompt: tuple[Message, ...], shared: tuple[Message, ...], column: str) -> tuple[Message, ...]:
-    """The prompt of a column and the turns that both responses share, which often begin with that prompt again.
+    """Join the prompt column with the turns that both responses share, which often repeat that prompt.
 
-    Raises BadRowError where they do not go together: two turns of the user in a row make a prompt that nobody wrote.
+    Raises BadRowError if they do not fit: two consecutive user turns would be a prompt that nobody wrote.
     """
     bare = tuple(turn for turn in prompt if turn.role not in {"system", "developer"})
     if not shared or shared[: len(prompt)] == prompt:
         return shared or prompt
-    if bare and shared[: len(bare)] == bare:  # the system's turn is in the prompt column alone
+    if bare and shared[: len(bare)] == bare:  # only the prompt column has the system turn
         return (*prompt, *shared[len(bare) :])
     if prompt[: len(shared)] == shared and [turn.role for turn in prompt[len(shared) :]] == ["assistant"]:
-        return shared  # the column has the whole conversation, with an answer
+        return shared  # the prompt column holds the whole conversation, including an answer
     if prompt[-1].role != "user" or shared[0].role == "assistant":
         return (*prompt, *shared)
     raise BadRowError(
-        column, "does not go together with the turns that both responses share; leave one out: --map prompt="
+        column, "does not fit the turns that both responses share; leave this column out with --map prompt="
     )
 
 
 def continuation(turns: Sequence[Message], column: str) -> str:
-    """The answer of the assistant that the turns begin with, and what follows it. Raises BadRowError."""
+    """The text of an assistant turn and all turns after it. Raises BadRowError if the first turn is another role's."""
     answer, *rest = turns
     if answer.role != "assistant":
-        raise BadRowError(column, f"goes on with a turn of the {answer.role}, expected an answer of the assistant")
+        raise BadRowError(column, f"continues with a turn of the {answer.role}, expected an answer of the assistant")
     return answer.content + "".join(f"\n\n{turn.role.capitalize()}: {turn.content}" for turn in rest)
 
 
 def _shared(first: Sequence[Message], second: Sequence[Message]) -> int:
-    """How many leading turns are the same, so that both go on with a turn of the assistant."""
+    """Number of common leading turns after which both conversations continue with a turn of the assistant."""
     shared, most = 0, min(len(first), len(second)) - 1
     while shared < most and first[shared] == second[shared]:
         shared += 1
@@ -231,7 +232,7 @@ def _shared(first: Sequence[Message], second: Sequence[Message]) -> int:
 
 
 def _open_dialogue(text: str) -> tuple[Message, ...] | None:
-    """The turns of a text like "Human: Hi\\n\\nAssistant:", which asks for the assistant's next turn; else None."""
+    """The turns of a text like "Human: Hi\\n\\nAssistant:", which ends before the next answer; None for other texts."""
     if not text.rstrip().endswith("\n\nAssistant:") or not text.lstrip().startswith("Human:"):
         return None
     _, *parts = _TURN.split(f"\n\n{text.strip()}")
@@ -247,14 +248,14 @@ def _dialogue(parts: Sequence[str]) -> Iterator[Message]:
 
 
 def _plain_message(value: Mapping[str, Any]) -> Message | None:
-    """A message with a role and a text and nothing else, as nearly all are; None for others."""
+    """Fast path for a message with only role and content, as nearly all are; None for others."""
     role, content = value.get("role"), value.get("content")
     plain = len(value) == 2 and type(role) is str and role in PLAIN_ROLES and type(content) is str
     return Message(role=role, content=content) if plain else None
 
 
 def _message(value: Mapping[str, Any], where: str) -> Message:
-    """Any message. Tables fill the keys that other rows have with None: those count as missing."""
+    """Parse any message. None counts as missing, because tables fill keys of other rows with None."""
     given = next((value[key] for key in ROLE_KEYS if value.get(key) is not None), None)
     if given is None:
         raise BadRowError(f"{where}.role", f"is missing, expected one of {', '.join(ROLES)}")
@@ -296,7 +297,7 @@ def _parts_as_text(parts: Sequence[Any], where: str) -> str:
 
 
 def _part(part: Any, where: str) -> str:
-    """A part of a message: its text; a tool's call or result; nothing for a thought."""
+    """The text of a message part, including tool calls and results; empty for reasoning."""
     if isinstance(part, str):
         return part
     if not isinstance(part, Mapping):
@@ -322,7 +323,7 @@ def _part(part: Any, where: str) -> str:
 
 
 def call_text(name: str, arguments: Any) -> str:
-    """A tool call as a judge sees it.
+    """Render a tool call as text for judges.
 
     >>> call_text("weather", {"city": "Lima"}) == call_text("weather", '{"city":"Lima"}')
     True
@@ -331,12 +332,12 @@ def call_text(name: str, arguments: Any) -> str:
     """
     if isinstance(arguments, str):
         arguments = _decoded(arguments)
-    told = arguments if isinstance(arguments, str) else json.dumps(arguments or {}, ensure_ascii=False, default=str)
-    return f"Tool call: {name}({told})"
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments or {}, ensure_ascii=False, default=str)
+    return f"Tool call: {name}({text})"
 
 
 def _calls(value: Any, where: str) -> str:
-    """One call or several, a line each. Text that is not JSON is shown as it is."""
+    """Render one or more calls, one per line. Text that is not JSON is kept."""
     decoded = _decoded(value) if isinstance(value, str) else value
     if isinstance(decoded, str):
         return f"Tool call: {decoded}"

@@ -1,11 +1,11 @@
-"""How sources spell which of two responses is better: letters, signs, names, numbers.
+"""Label formats: how sources spell which of two responses is better, as letters, signs, names or numbers.
 
     >>> code = infer_code(["A>B", "tie"], marks=("a", "b"))
     >>> outcome("B >> A", code), outcome("tie", code)
     (1, None)
 
-A number alone says nothing: 1 is the first response where labels are 1 and 2, and the second where they are 0 and 1. So
-numbers are read by the names of the responses, or as 1 and 2; what these leave open is an error, never a guess.
+A number alone is ambiguous: 1 is the first response if labels are 1 and 2, and the second if they are 0 and 1. So
+numbers are matched with the names of the response columns, or must be 1 and 2. Anything else is an error, not a guess.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 Code = Mapping[str, int | None]
-"""A spelling (as `normalise` writes it) to the index of the better response; `None` is a tie."""
+"""Maps a spelling (normalised by `normalise`) to the index of the better response; None is a tie."""
 
 NOUNS = "response|output|answer|completion|solution|candidate|conversation|generation|summary|reply|human_ref"
-"""What sources call a response, in the names of columns and in labels."""
+"""Words for a response in column names and labels."""
 
 LETTERS: Code = {
     **dict.fromkeys(("a", "a>b", "a>>b", "b<a", "b<<a", "1>2", "first"), 0),
@@ -35,14 +35,14 @@ WORTH: Mapping[str, float] = {
     **dict.fromkeys(("true", "correct", "right", "good", "desirable", "passed"), 1.0),
     **dict.fromkeys(("false", "incorrect", "wrong", "bad", "undesirable", "failed"), 0.0),
 }
-"""What a single response is worth, in words."""
+"""Scores of a single response that are spelled as words."""
 
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?")
 _NOUN = re.compile(rf"(?:model|assistant|{NOUNS})[ _-]?(?=[a-z0-9]$)")
 
 
 def normalise(value: Any) -> str:
-    """`value` without what does not matter: case, spaces, brackets, a noun before the letter, the .0 of a float."""
+    """Strip case, spaces, brackets, a noun before the letter ("Response A") and the .0 of a float."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     bare = str(value).strip().strip("[]").strip().casefold()
@@ -51,26 +51,26 @@ def normalise(value: Any) -> str:
 
 
 def outcome(value: Any, code: Code) -> int | None:
-    """The index of the better response, `None` for a tie. Raises ValueError that lists what was expected."""
+    """Index of the better response; None for a tie. Raises ValueError that lists the expected spellings."""
     if normalise(value) not in code:
         raise ValueError(f"got {value!r}, expected {_described(code)}")
     return code[normalise(value)]
 
 
 def _described(code: Code) -> str:
-    """What a code takes; the many spellings of letters and ties are shown by one of each."""
+    """The spellings of a code for an error message; A, B and tie stand for all spellings in `LETTERS`."""
     if not LETTERS.items() <= code.items():
         return f"one of {', '.join(code)}"
     others = [spelling for spelling in code if spelling not in LETTERS]
     usual = ", ".join([*others, "A", "B", "tie"])
-    return f"one of {usual}, or a spelling that --map label.a=, label.b= or label.tie= gives"
+    return f"one of {usual}, or a spelling declared with --map label.a=, label.b= or label.tie="
 
 
 def infer_code(values: Iterable[Any], marks: tuple[str, str]) -> Code:
-    """The code of a column with these values, whose responses are told apart by `marks`: ("a", "b"), ("1", "2"), ...
+    """The code of a column with these values. `marks` name the two responses: ("a", "b"), ("1", "2"), ...
 
-    Raises ValueError where the numbers among the values can mean more than one thing. Where letters tell the responses
-    apart, numbers among them are no labels.
+    Raises ValueError if numbers among the values are ambiguous. In a column that also has letters, numbers are not
+    labels.
     """
     spelled = {normalise(value) for value in values if value is not None}
     numbers = {spelling for spelling in spelled if _NUMBER.fullmatch(spelling)} or spelled & {"true", "false"}
@@ -85,9 +85,9 @@ def infer_code(values: Iterable[Any], marks: tuple[str, str]) -> Code:
 
 
 def explicit_code(spellings: Mapping[int | None, Iterable[str]]) -> Code:
-    """The code of spellings that somebody gave: of the first response (0), the second (1) and a tie (None).
+    """The code of spellings declared by the user: for the first response (0), the second (1) and a tie (None).
 
-    Letters keep their usual meaning beside them, unless a given spelling takes a letter for something else.
+    Letters keep their usual meaning, unless a declared spelling redefines one.
     """
     given = {normalise(spelling): outcome for outcome, words in spellings.items() for spelling in words}
     usual = all(LETTERS.get(spelling, outcome) == outcome for spelling, outcome in given.items())

@@ -3,12 +3,12 @@
     for comparison in read("pairs.csv", mapping={"prompt": "task"}):
         ...
 
-`fathom.data.sources` says which formats can be read, `fathom.data.layouts` which columns are understood. The layout is
-that of all rows: they are scanned before the first is read. Standard input and iterators can be read only once. There
-the first `WINDOW` rows are scanned, and a later row that would have changed the layout is an error.
+`fathom.data.sources` lists the readable formats, `fathom.data.layouts` the recognised columns. The layout is inferred
+from all rows, in a first pass. Standard input and iterators can be read only once: there it is inferred from the first
+`WINDOW` rows, and a later row that would have changed the layout is an error.
 
-Ids matter: they fix in which order responses are shown. A row without one gets an id made of its content, so that
-sorting or cutting a file changes no order.
+Ids determine the order in which responses are shown. A row without an id gets a hash of its content, so sorting or
+truncating a file does not change any order.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ LOG = logging.getLogger(__name__)
 
 OnError = Literal["stop", "skip"]
 Check = Callable[[Comparison], None]
-"""Raises FathomError that says why a comparison cannot be used."""
+"""Raises FathomError if a comparison cannot be used."""
 OwnLayout = Callable[[Row], Any]
-"""Makes a comparison of a row, or several, or what `Comparison` can be made of; None leaves the row out."""
+"""Converts a row to one comparison or several, as `Comparison` or as mappings of its fields; None skips the row."""
 Columns = Mapping[str, str | Sequence[str]]
 
 WINDOW = 10_000
-"""Rows by which the layout of a source is found that can be read but once."""
+"""Rows from which the layout of a source is inferred that can be read only once."""
 MAX_NAMED = 12
-"""Unused columns that are named."""
+"""Number of unused columns that a warning lists."""
 RESULTS = ({"status", "winner", "agreement", "votes", "tokens"}, {"winner", "missing", "pairs", "tokens"})
-"""Columns of what `fathom judge` and `fathom rank` write."""
+"""Columns by which the output of `fathom judge` and `fathom rank` is recognised."""
 
 
 class Skipped(Record):
-    """A row that was left out: where, which field, why, and the row itself."""
+    """A skipped row: its place, the field, the reason, and the row itself."""
 
     file: str
     line: int
@@ -62,7 +62,7 @@ class Skipped(Record):
 
 
 class Comparisons(Iterator[Comparison]):
-    """Comparisons as they are read."""
+    """Iterator over the comparisons of a source."""
 
     def __init__(
         self,
@@ -73,11 +73,11 @@ class Comparisons(Iterator[Comparison]):
     ) -> None:
         self._comparisons = comparisons
         self.skipped = skipped
-        """The rows left out so far."""
+        """Rows skipped so far."""
         self.unused = unused
-        """The columns that no field of a comparison needs; they are kept in `metadata`."""
+        """Columns that no field of a comparison uses. They are kept in `metadata`."""
         self.files = files
-        """The files that are read, none where the rows come from elsewhere."""
+        """Files that are read; empty for sources that are not files."""
 
     def __next__(self) -> Comparison:
         return next(self._comparisons)
@@ -93,16 +93,16 @@ def read(
     limit: int | None = None,
     check: Check | None = None,
 ) -> Comparisons:
-    """The comparisons of a source, one after the other, at most `limit`.
+    """Iterate over at most `limit` comparisons of a source.
 
-    `mapping` names columns where their own names do not say what they are (`fathom.data.layouts.FIELDS`); `layout` is a
-    function that makes comparisons of a row instead. `seed` draws the order of responses that come as chosen and
-    rejected. A bad row stops the reading, or is skipped and kept in `skipped`; a row is bad, too, where `check` refuses
-    one of its comparisons. Columns that are not used are named in a warning of the log.
+    `mapping` assigns columns to fields (`fathom.data.layouts.FIELDS`) where the column names are not recognised;
+    `layout` is a function that converts a row instead. `seed` draws the order of responses that the source calls chosen
+    and rejected. With `on_error="skip"`, bad rows are collected in `skipped`; otherwise the first one stops reading. A
+    row is also bad if `check` refuses one of its comparisons. Unused columns are logged as a warning.
 
-    Raises FathomError: at once for a source that cannot be opened or whose layout is not understood, for a mapping that
-    fits none of it, and for results instead of comparisons; while reading for a bad row (`FILE:LINE: FIELD: what was
-    wrong, what was expected`), a damaged file, and a source without one readable row.
+    Raises FathomError. Immediately: the source cannot be opened, its layout is not recognised, the mapping does not fit
+    it, or it holds results instead of comparisons. While reading: a bad row (`FILE:LINE: FIELD: what was wrong, what
+    was expected`), a damaged file, or a source without any readable row.
     """
     mapping = dict(mapping or {})
     opened = open_source(source)
@@ -122,9 +122,9 @@ def read(
 
 
 def parse_mapping(arguments: Sequence[str]) -> dict[str, str | Sequence[str]]:
-    """`["prompt=question", "label.a=0"]`, as given to --map, as a mapping; a field given twice has both values.
+    """Parse the arguments of --map, such as `["prompt=question", "label.a=0"]`.
 
-    Raises FathomError.
+    A field that is given several times gets a list of values. Raises FathomError.
     """
     mapping: dict[str, str | Sequence[str]] = {}
     for argument in arguments:
@@ -137,15 +137,15 @@ def parse_mapping(arguments: Sequence[str]) -> dict[str, str | Sequence[str]]:
 
 
 def write_jsonl(path: Path, rows: Iterable[BaseModel | Mapping[str, Any]]) -> None:
-    """One JSON object a line, gzipped when the name ends in .gz; equal rows make equal bytes.
+    """Write one JSON object per line, atomically; gzipped if the name ends in .gz. Equal rows give equal bytes.
 
-    The file appears when it is complete. `list(read(path))` gives comparisons back as they were, if their metadata is
-    of JSON's types.
+    `list(read(path))` returns equal comparisons, provided that their metadata has only JSON types.
     """
     with atomic_write(path) as file:
         if path.suffix != ".gz":
             _write_lines(file, rows)
             return
+        # Name and time would otherwise enter the gzip header and make the bytes depend on them.
         with gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0) as zipped:
             _write_lines(cast(BinaryIO, zipped), rows)
 
@@ -163,7 +163,7 @@ def _write_lines(file: BinaryIO, rows: Iterable[BaseModel | Mapping[str, Any]]) 
 
 
 def _scanned(source: OpenSource, limit: int | None) -> tuple[Schema, Iterator[NumberedRow]]:
-    """The schema of all rows, or of those within the window, and all rows. Raises FathomError where there are none."""
+    """The schema of all rows (or of the window) and an iterator over all rows. Raises FathomError if empty."""
     rows = source.rows()
     window: list[NumberedRow] = []
     if not source.repeatable:
@@ -194,14 +194,14 @@ def _detected(name: str, schema: Schema, mapping: Columns) -> tuple[Layout, tupl
 
 
 def _refuse_results(name: str, schema: Schema) -> None:
-    """The scores of another judge in them would be taken for labels."""
+    """Raise FathomError for result files: another judge's scores in them would be read as labels."""
     if not any(columns <= schema.columns.keys() for columns in RESULTS):
         return
     file = "FILE" if name in {"-", "rows"} else name
     raise FathomError(
-        f"{name}: holds results, as fathom judge, rank and probe write them; expected the comparisons that were "
-        f"judged: give the file that `fathom runs {file}` names under config; `fathom score {file}` tells the figures "
-        "of the results"
+        f"{name}: holds results, as fathom judge, rank and probe write them; expected comparisons. To judge the same "
+        f"comparisons again, give the file that `fathom runs {file}` shows under config. To see the metrics of these "
+        f"results, use `fathom score {file}`"
     )
 
 
@@ -211,7 +211,9 @@ def _named_layout(mapping: Columns) -> OwnLayout | None:
         return None
     others = [field for field in mapping if field != "layout"]
     if others:
-        raise FathomError(f"--map layout={name} makes whole comparisons, and has no place for --map {others[0]}=...")
+        raise FathomError(
+            f"--map layout={name} converts whole rows and cannot be combined with --map {others[0]}=...; leave one out"
+        )
     function: OwnLayout = LAYOUTS.find(str(name))
     return function
 
@@ -219,7 +221,7 @@ def _named_layout(mapping: Columns) -> OwnLayout | None:
 # Rows to comparisons -------------------------------------------------------------------------------------------------
 
 Reader = Callable[[int, Row], Sequence[Comparison]]
-"""Makes the comparisons of the row on a line. Raises BadRowError."""
+"""Converts a row, given its line number, to comparisons. Raises BadRowError."""
 
 
 def _comparisons(
@@ -243,7 +245,7 @@ def _comparisons(
         none_read = False
         yield from found
     if none_read:
-        first = f"; the first: {skipped[0]}" if skipped else ""
+        first = f"; the first error: {skipped[0]}" if skipped else ""
         raise FathomError(f"{name}: none of its {len(skipped)} rows could be read{first}")
 
 
@@ -267,10 +269,11 @@ def _sound(row: Any) -> Row:
 
 
 class _LayoutReader:
-    """Reads rows by a layout, and gives each an id that no other has.
+    """Reads rows by a layout and makes sure that ids are unique.
 
-    An id that comes again would fix one order for two comparisons, and join their results. `found_by` is the schema and
-    the mapping that the layout was found by, for sources that can be read but once: rows may come that it has not seen.
+    A duplicate id would give two comparisons the same order and merge their results. `found_by` is the schema and the
+    mapping from which the layout was inferred. It is set only for sources that can be read once, where later rows may
+    have columns that the inference has not seen.
     """
 
     def __init__(self, layout: Layout, seed: int, found_by: tuple[Schema, Columns] | None) -> None:
@@ -289,21 +292,21 @@ class _LayoutReader:
         return comparisons
 
     def _id(self, row: Row) -> str:
-        """The row's own id, or one of its content; a second row with the same content is `...#2`."""
+        """The id of the row, or a hash of its content. A second row with the same content gets the suffix `#2`."""
         id = self.layout.id(row)
         if id is None:
             digest = self.layout.digest(row)
             self.copies[digest] += 1
             id = digest if self.copies[digest] == 1 else f"{digest}#{self.copies[digest]}"
         if id in self.lines:
-            expected = "each id once (--map id= makes ids of the content)"
+            expected = "unique ids (--map id= makes ids from the content)"
             raise BadRowError(
-                self.layout.name("id"), f"got {id!r} again, first on line {self.lines[id]}; expected {expected}"
+                self.layout.name("id"), f"got {id!r} again, first seen on line {self.lines[id]}; expected {expected}"
             )
         return id
 
     def _refuse_other_layout(self, row: Row, schema: Schema, mapping: Columns) -> None:
-        """Raises BadRowError where columns that come late would have changed how the rows before were read."""
+        """Raise BadRowError if columns that first appear here would have changed how earlier rows were read."""
         late = [name for name in row if not schema.filled(name) and not is_empty(row[name])]
         if not late:
             return
@@ -312,33 +315,32 @@ class _LayoutReader:
         try:
             changed = detect(schema, mapping)[0] != self.layout
         except FathomError as error:
-            raise BadRowError(new, f"comes after the first {WINDOW:,} rows, which do not have it: {error}") from None
+            raise BadRowError(new, f"first appears after {WINDOW:,} rows that lack it: {error}") from None
         if changed:
             raise BadRowError(
-                new, f"comes after the first {WINDOW:,} rows, which were read without it; give a file instead"
+                new, f"first appears after {WINDOW:,} rows that were read without it; give a file instead of a stream"
             )
 
 
 def _own_reader(function: OwnLayout) -> Reader:
-    """Reads rows by a function of the user's; what it raises is what is wrong with the row."""
+    """A reader that calls the user's function. Any exception from it becomes a BadRowError."""
     lines: dict[str, int] = {}
 
     def read(line: int, row: Row) -> Sequence[Comparison]:
         try:
             made = function(row)
             several = [made] if isinstance(made, Comparison | Mapping | None) else list(made)
-            found = [_as_comparison(one) for one in several if one is not None]
+            comparisons = [_as_comparison(one) for one in several if one is not None]
         except BadRowError:
             raise
         except Exception as error:
             raise BadRowError("layout", f"{type(error).__name__}: {error}") from error
-        for comparison in found:
+        for comparison in comparisons:
             if comparison.id in lines:
-                raise BadRowError(
-                    "id", f"got {comparison.id!r} again, first on line {lines[comparison.id]}; expected each once"
-                )
+                first = lines[comparison.id]
+                raise BadRowError("id", f"got {comparison.id!r} again, first seen on line {first}; expected unique ids")
             lines[comparison.id] = line
-        return found
+        return comparisons
 
     return read
 

@@ -1,9 +1,9 @@
-"""What is judged: a prompt, its responses and, where it is known, which of them is better.
+"""Comparisons: a prompt, its responses and, if known, a label that says which response is better.
 
     >>> Comparison(id="1", prompt="2 + 2?", responses=("4", "5"), label=Label(best=0)).label.winner
     0
 
-`fathom.data.reading` reads them from files of any layout. The label is for training and measuring: no judge puts it
+`fathom.data.reading` reads them from files of any layout. Labels are for training and metrics only: no judge puts them
 into a prompt.
 """
 
@@ -21,7 +21,7 @@ Domain = Literal["preference", "correctness"]
 
 
 class Record(BaseModel):
-    """Immutable, and strict about unknown keys. Metadata may hold bytes: JSON has them in base 64."""
+    """Base of all records: frozen, rejects unknown keys. JSON holds bytes (in metadata) as base64."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_bytes="base64")
 
@@ -43,17 +43,17 @@ class Label(Record):
     """For each response, the label of each step, 0 (wrong) to 1 (right); None for a step that nobody labelled."""
 
     @model_validator(mode="after")
-    def _told_once(self) -> Label:
-        told = [name for name in ("best", "ranking", "scores", "steps") if getattr(self, name) is not None]
-        if len(told) != 1:
-            raise ValueError(f"give exactly one of best, ranking, scores, steps; got {', '.join(told) or 'none'}")
+    def _has_one_form(self) -> Label:
+        given = [name for name in ("best", "ranking", "scores", "steps") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"expected exactly one of best, ranking, scores, steps; got {', '.join(given) or 'none'}")
         if self.ranking is not None and sorted(self.ranking) != list(range(len(self.ranking))):
-            raise ValueError(f"ranking must name every response once, from 0; got {list(self.ranking)}")
+            raise ValueError(f"ranking: expected every index from 0 exactly once, got {list(self.ranking)}")
         return self
 
     @property
     def winner(self) -> int | None:
-        """The index of the best response; `None` when the best score is shared."""
+        """Index of the best response; None if several responses share the best score."""
         if self.ranking is not None:
             return self.ranking[0]
         if (scores := self.response_scores) is not None:
@@ -70,12 +70,12 @@ class Label(Record):
         return tuple(map(min, labelled)) if all(labelled) else None
 
     def check_fits(self, n: int) -> None:
-        """Raises ValueError where it cannot be a label of n responses; 0 says that their number is not known."""
+        """Raise ValueError if this cannot be a label of n responses. n = 0 means that the number is unknown."""
         named = self.ranking or self.scores or self.steps
         if n and named is not None and len(named) != n:
-            raise ValueError(f"speaks of {len(named)} responses, there are {n}")
+            raise ValueError(f"labels {len(named)} responses, expected {n}")
         if n and self.best is not None and self.best >= n:
-            raise ValueError(f"got best {self.best}, allowed are 0 to {n - 1}")
+            raise ValueError(f"got best {self.best}, expected 0 to {n - 1}")
 
     def reordered(self, order: Sequence[int]) -> Label:
         """The same label for responses put into `order` (`order[k]` is the present index of the one in place k)."""
@@ -92,7 +92,7 @@ class Label(Record):
 class Comparison(Record):
     """One prompt and n >= 1 responses to it.
 
-    Without an `id` it gets one of its content. A number as `label` is the index of the best response.
+    The default `id` is a hash of the content. An integer as `label` is the index of the best response.
     """
 
     id: str = ""
@@ -107,7 +107,7 @@ class Comparison(Record):
     placement: tuple[int, ...] | None = None
     """Where the source had each response: `placement[k]` is the source's position of response k (0 is `chosen`)."""
     annotations: Mapping[str, Label] | None = None
-    """What each annotator said, by the annotator's name; `label` is what these amount to. A tie is two equal scores."""
+    """The label of each annotator, by name; `label` aggregates them. A tie is two equal scores."""
     metadata: Mapping[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="before")
@@ -130,7 +130,7 @@ class Comparison(Record):
     @classmethod
     def _asks(cls, prompt: str | tuple[Message, ...]) -> str | tuple[Message, ...]:
         if not prompt:
-            raise ValueError("got an empty prompt, allowed is text or at least one message")
+            raise ValueError("got an empty prompt, expected text or at least one message")
         return prompt
 
     @field_validator("label")
@@ -162,12 +162,12 @@ class Comparison(Record):
     def _is_an_order(cls, placement: tuple[int, ...] | None, info: ValidationInfo) -> tuple[int, ...] | None:
         n = len(info.data.get("responses", ()))
         if placement is not None and n and sorted(placement) != list(range(n)):
-            raise ValueError(f"got {list(placement)}, allowed is an order of 0 to {n - 1}")
+            raise ValueError(f"got {list(placement)}, expected a permutation of 0 to {n - 1}")
         return placement
 
     @property
     def prompt_text(self) -> str:
-        """The prompt as one text; the turns of a conversation are headed by their roles."""
+        """The prompt as one text. Turns of a conversation begin with their roles."""
         if isinstance(self.prompt, str):
             return self.prompt
         if len(self.prompt) == 1:
@@ -190,7 +190,7 @@ class Comparison(Record):
         )
 
     def of(self, chosen: Sequence[int]) -> Comparison:
-        """The prompt with the responses of these indices, and without what speaks of all of them."""
+        """The prompt with the responses at these indices, without label, annotations and placement."""
         return self.model_copy(
             update={
                 "id": f"{self.id}/{'-'.join(map(str, chosen))}",
@@ -210,7 +210,7 @@ def _plain(value: Any) -> Any:
 def placement(seed: int, id: str, n: int) -> tuple[int, ...]:
     """The order in which item `id` shows its n responses: uniform over orders, and a pure function of (seed, id, n).
 
-    Neither threads nor the other items can change it, so two runs with one seed place every response alike.
+    It depends neither on threads nor on other items, so two runs with the same seed show every item in the same order.
     """
     digest = hashlib.sha256(f"{seed}\x1f{id}".encode()).digest()
     order = list(range(n))

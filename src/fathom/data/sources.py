@@ -1,4 +1,4 @@
-"""Sources of rows: files of any format, standard input, tables in memory, data sets on a hub.
+"""Sources of rows: files, standard input, tables in memory, data sets of the Hugging Face hub.
 
     source = open_source("pairs.csv")
     for line, row in source.rows():
@@ -6,16 +6,16 @@
 
 | source | rows |
 |---|---|
-| `.jsonl`, `.ndjson`, `.json` | an object a line, or one array of objects |
-| `.csv`, `.tsv` | text in UTF-8; an empty cell is a missing value |
-| `.xlsx` | the only sheet that is not empty |
-| `.parquet`, a folder of `datasets`' save_to_disk | as they are |
+| `.jsonl`, `.ndjson`, `.json` | one object per line, or one array of objects |
+| `.csv`, `.tsv` | UTF-8; an empty cell is a missing value |
+| `.xlsx` | the only non-empty sheet |
+| `.parquet`, a folder written by `datasets`' save_to_disk | as they are |
 | `-` | JSON lines or an array from standard input |
 | `hf:OWNER/NAME:SPLIT`, `hf:OWNER/NAME:CONFIG:SPLIT` | a data set of the Hugging Face hub, or a folder like one |
 | data frames of pandas and polars, Arrow tables, `datasets.Dataset`, any iterable of mappings | as they are |
 
-Text files may be gzipped (`.gz`), or the only file of a `.zip`. Rows are read as they are asked for, except those of a
-JSON array. Nothing is fetched from a hub unless a source begins with `hf:`.
+Text files may be gzipped (`.gz`), or the only file in a `.zip`. Rows are read lazily, except for a JSON array. Nothing
+is fetched from the hub unless the source begins with `hf:`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from fathom.errors import FathomError, require
 
 Source = str | Path | Iterable[Mapping[str, Any]]
 NumberedRow = tuple[int, Any]
-"""A line number (a row number where there are no lines), from 1, and the row, or the BadRowError in its place."""
+"""The line number (without lines, the row number), from 1, and the row or the BadRowError raised by it."""
 
 ENDINGS = (".jsonl", ".ndjson", ".json", ".parquet")
 TABLES = (".csv", ".tsv", ".xlsx")
@@ -53,22 +53,23 @@ HUB = "hf:"
 
 @dataclass(frozen=True)
 class OpenSource:
-    """Something that rows can be read from. `files` are what is read on this machine, for hashes and for checks."""
+    """A source whose rows can be read."""
 
     name: str
-    """As messages call it."""
+    """Name in messages."""
     rows: Callable[[], Iterator[NumberedRow]]
-    """The rows as they are, each with its line; a row that cannot be read comes as the BadRowError that says why.
+    """The raw rows with their lines. An unreadable row is returned as a BadRowError, not raised.
 
-    Raises FathomError, also while reading, for a damaged file.
+    Raises FathomError, possibly while reading, for a damaged file.
     """
     repeatable: bool = True
-    """Whether `rows` gives all of them again each time."""
+    """Whether `rows` can be called again and returns all rows each time."""
     files: tuple[Path, ...] = ()
+    """Local files that are read, for hashes and checks."""
 
 
 def open_source(source: Any) -> OpenSource:
-    """The source of that name, or around that object. Raises FathomError for what cannot be read."""
+    """Open a source by its name, or wrap an object that holds rows. Raises FathomError if it cannot be read."""
     if isinstance(source, str | Path):
         return _named(str(source))
     if isinstance(source, Mapping):
@@ -85,7 +86,7 @@ def open_source(source: Any) -> OpenSource:
 
 
 def local_files(names: Iterable[Path]) -> list[Path]:
-    """Those of several sources that are files or folders of this machine, and no data sets of a hub."""
+    """The sources that are local files or folders, not data sets of the hub."""
     return [path for path in names if not str(path).startswith(HUB)]
 
 
@@ -112,7 +113,7 @@ def _named(name: str) -> OpenSource:
 
 
 def _ending(path: Path) -> str:
-    """The ending that says what a file holds. Raises FathomError for one that cannot be read."""
+    """The file name extension that determines the format. Raises FathomError for an unknown one."""
     packed = path.suffix.lower() in PACKED
     name = _member(path) if path.suffix.lower() == ".zip" else path.stem if packed else path.name
     ending = Path(name).suffix.lower()
@@ -121,8 +122,8 @@ def _ending(path: Path) -> str:
         inside = f" holds {name}:" if path.suffix.lower() == ".zip" else ""
         hint = "; save it as .xlsx" if ending == ".xls" else ""
         raise FathomError(
-            f"{path}:{inside} unknown ending; expected one of {', '.join((*ENDINGS, *TABLES))}; the text files among "
-            f"them also with {' or '.join(PACKED)}{hint}"
+            f"{path}:{inside} unknown ending; expected one of {', '.join((*ENDINGS, *TABLES))}; text formats may be "
+            f"compressed with {' or '.join(PACKED)}{hint}"
         )
     return ending
 
@@ -135,8 +136,8 @@ def _member(path: Path) -> str:
         raise FathomError(f"{path}: cannot be read: {error}") from error
     members = [name for name in members if not name.startswith("__MACOSX/")]
     if len(members) != 1:
-        told = ", ".join(members[:5]) or "no files"
-        raise FathomError(f"{path}: holds {told}; expected an archive of one file")
+        contents = ", ".join(members[:5]) or "no files"
+        raise FathomError(f"{path}: holds {contents}; expected an archive of one file")
     return members[0]
 
 
@@ -162,7 +163,7 @@ def _unpacked(path: Path) -> Iterator[BinaryIO]:
 
 
 def _json_rows(file: BinaryIO, name: str) -> Iterator[NumberedRow]:
-    """An object a line, or one array whose rows are counted from 1."""
+    """One object per line, or one array whose rows are numbered from 1."""
     started = False
     lines = enumerate(file, 1)
     for line, text in lines:
@@ -173,6 +174,7 @@ def _json_rows(file: BinaryIO, name: str) -> Iterator[NumberedRow]:
             yield from _array_rows(text, file, line, name)
             return
         row = _parsed(text.rstrip(b"\r\n"), line)
+        # A first line that begins an object and does not end it: pretty-printed JSON, or one broken row.
         if (
             not started
             and isinstance(row, BadRowError)
@@ -191,22 +193,24 @@ def _json_rows(file: BinaryIO, name: str) -> Iterator[NumberedRow]:
 
 
 def _refuse_many_lines(text: bytes, name: str) -> None:
-    """Raises FathomError where the text is one object, or several, over more than one line each."""
+    """Raise FathomError if the text is one or more objects that span several lines each."""
     try:
         value, end = json.JSONDecoder().raw_decode(text.decode().lstrip())
     except (ValueError, RecursionError):
         return
     if not text.decode().lstrip()[end:].strip():
         raise FathomError(f"{name}: {describe_object(value)}")
-    raise FathomError(f"{name}: its objects go on over several lines, expected one object a line (jq -c . {name})")
+    raise FathomError(
+        f"{name}: its objects span several lines, expected one object per line (convert it with jq -c . {name})"
+    )
 
 
 def describe_object(value: Mapping[str, Any]) -> str:
-    """What to say of a source that is one object, and not rows."""
+    """The end of an error message about a source that is a single object instead of rows."""
     keys = ", ".join(map(str, list(value)[:8]))
     return (
-        f"is one object with the keys {keys}, expected one object for each comparison: an array of objects, or "
-        "one object a line"
+        f"is one object with the keys {keys}, expected one object per comparison: an array of objects, or one object "
+        "per line"
     )
 
 
@@ -218,14 +222,14 @@ def _array_rows(text: bytes, file: BinaryIO, line: int, name: str) -> Iterator[N
     first = _parsed(text, line)
     if isinstance(first, list):
         raise FathomError(
-            f"{name}: each line holds a list (line {line} one of {len(first)}), expected one object a line, or one "
-            "array of objects"
+            f"{name}: each line holds a list (line {line} has {len(first)} elements), expected one object per line, or "
+            "one array of objects"
         )
     yield line, array
 
 
 def _parsed(text: bytes, line: int) -> Any:
-    """The value of the text that starts on `line`, or the BadRowError that says why there is none."""
+    """The JSON value of the text that starts on `line`, or a BadRowError."""
     try:
         return from_json(text)
     except ValueError:
@@ -233,18 +237,18 @@ def _parsed(text: bytes, line: int) -> Any:
 
 
 def _parsed_slowly(text: bytes, line: int) -> Any:
-    """The same by Python's own parser, which takes nesting and numbers that the fast one does not, and says more."""
+    """Like `_parsed`, with Python's own parser: it accepts deeper nesting and larger numbers, and reports positions."""
     try:
         value = json.loads(text)
         if b"\\ud" in text.lower():
-            json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair could never be written again
+            json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate could not be written to results
     except json.JSONDecodeError as error:
         where = f"line {error.lineno + line - 1}, column {error.colno}"
-        message = f"{error.msg} at {where}; expected one object a line, or one array of objects"
+        message = f"{error.msg} at {where}; expected one object per line, or one array of objects"
     except UnicodeError as error:
         message = f"{error}; expected UTF-8 text"
     except RecursionError:
-        message = "nests too deep; expected at most a few hundred levels"
+        message = "is nested too deeply; expected at most a few hundred levels"
     except ValueError as error:
         message = f"{error}; expected shorter numbers"
     else:
@@ -256,8 +260,8 @@ def _parsed_slowly(text: bytes, line: int) -> Any:
 
 
 def _table_rows(file: BinaryIO, path: Path, ending: str) -> Iterator[NumberedRow]:
-    """Rows of text, by the names in the first line; the line of a row is the one on which it begins."""
-    csv.field_size_limit(sys.maxsize)  # responses are longer than the 128 kB that Python allows a cell
+    """Rows of a delimited text file with a header line. A row is numbered by the line on which it begins."""
+    csv.field_size_limit(sys.maxsize)  # Python's default of 128 kB per cell is too small for responses
     try:
         text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
         first = text.readline()
@@ -271,11 +275,11 @@ def _table_rows(file: BinaryIO, path: Path, ending: str) -> Iterator[NumberedRow
     except UnicodeDecodeError as error:
         raise FathomError(f"{path}: {error}; expected UTF-8 text") from error
     except csv.Error as error:
-        raise FathomError(f"{path}: cannot be read as a table: {error}; look for a quote that is not closed") from error
+        raise FathomError(f"{path}: cannot be read as a table: {error}; check for an unclosed quote") from error
 
 
 def _delimiter(first: str, ending: str) -> str:
-    """Tabs in .tsv; commas in .csv, or the semicolons that spreadsheets write where commas are decimal points."""
+    """A tab in .tsv. In .csv a comma, or the semicolon that spreadsheets write in locales with decimal commas."""
     if ending == ".tsv":
         return "\t"
     names = first.strip()
@@ -286,19 +290,23 @@ def _header(cells: Sequence[Any], path: Path) -> list[str]:
     header = ["" if cell is None else str(cell).strip() for cell in cells]
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
-        raise FathomError(f"{path}: the column {twice[0]!r} is there twice; expected a name of its own for each")
+        raise FathomError(f"{path}: the column {twice[0]!r} occurs twice; expected unique column names")
     return header
 
 
 def _table_row(header: Sequence[str], cells: Sequence[Any]) -> Any:
-    """The row, or a BadRowError where its cells are not those of the header."""
+    """The row, or a BadRowError if the number of cells is not that of the header."""
     if len(cells) != len(header):
         return BadRowError("row", f"has {len(cells)} cells, expected {len(header)}: {', '.join(header)}")
     return dict(zip(header, cells, strict=True))
 
 
 def _sheet_rows(path: Path) -> Iterator[NumberedRow]:
-    """The rows of a spreadsheet's only sheet. A formula counts as the value that was saved with it."""
+    """The rows of a spreadsheet's only sheet. Formulas are read as their saved values.
+
+    The file is loaded twice, because openpyxl returns either values or formulas. A formula without a saved value is an
+    error instead of an empty cell.
+    """
     from openpyxl import load_workbook
     from openpyxl.utils.exceptions import InvalidFileException
 
@@ -323,7 +331,7 @@ def _sheet_rows(path: Path) -> Iterator[NumberedRow]:
                 column = header[unsaved] if unsaved < len(header) else f"column {unsaved + 1}"
                 yield (
                     number,
-                    BadRowError(column, "holds a formula without its value; save the file in a spreadsheet program"),
+                    BadRowError(column, "holds a formula without a value; save the file in a spreadsheet program"),
                 )
                 continue
             yield number, _table_row(header, _filled(_trimmed(cells), len(header)))
@@ -333,7 +341,7 @@ def _sheet_rows(path: Path) -> Iterator[NumberedRow]:
 
 
 def _trimmed(cells: Sequence[Any]) -> list[Any]:
-    """Without the empty cells at the end, of which spreadsheets have any number."""
+    """The cells without trailing empty ones, of which spreadsheets have arbitrarily many."""
     last = max((place for place, cell in enumerate(cells) if cell is not None), default=-1)
     return list(cells[: last + 1])
 
@@ -348,7 +356,7 @@ _ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")
 
 
 def for_sheet(text: str) -> str:
-    """The text as XLSX has it, where characters that XML cannot hold are `_x0007_`: the inverse of `from_sheet`."""
+    """Escape characters that XML cannot hold as XLSX does (`_x0007_`). The inverse of `from_sheet`."""
     return _UNWRITABLE.sub(lambda match: f"_x{ord(match[0]):04X}_", text)
 
 
@@ -363,7 +371,9 @@ def _is_formula(cell: Any) -> bool:
 def _only_sheet(workbook: Any, path: Path) -> str:
     filled = [sheet.title for sheet in workbook.worksheets if any(any(c is not None for c in r) for r in sheet.values)]
     if len(filled) > 1:
-        raise FathomError(f"{path}: has the sheets {', '.join(filled)}; expected one that is not empty: save it alone")
+        raise FathomError(
+            f"{path}: has the sheets {', '.join(filled)}; expected a single non-empty sheet: save that one alone"
+        )
     return filled[0] if filled else str(workbook.worksheets[0].title)
 
 
@@ -380,9 +390,12 @@ def _parquet_rows(path: Path) -> Iterator[NumberedRow]:
 
 
 def _frame(source: Any) -> Callable[[], Iterator[Mapping[str, Any]]] | None:
-    """The rows of a data frame or of an Arrow table; None for what is neither. None of their libraries is imported."""
+    """The rows of a data frame or an Arrow table; None for other objects.
+
+    Types are recognised by their attributes, so that none of these libraries has to be imported.
+    """
     if hasattr(source, "collect") and hasattr(source, "lazy"):
-        raise FathomError("got a lazy frame; give its .collect()")
+        raise FathomError("got a lazy frame, expected a data frame; call its .collect()")
     if hasattr(source, "iter_rows") and hasattr(source, "columns"):  # polars
         return lambda: cast(Iterator[Mapping[str, Any]], source.iter_rows(named=True))
     if hasattr(source, "to_batches") and hasattr(source, "schema"):  # pyarrow
@@ -393,13 +406,13 @@ def _frame(source: Any) -> Callable[[], Iterator[Mapping[str, Any]]] | None:
 
 
 def _pandas_rows(frame: Any) -> Iterator[Mapping[str, Any]]:
-    """With the index, where that has a name. Arrays in cells become lists, and what pandas takes for missing None."""
+    """The rows of a pandas frame, with the index if it is named. Arrays become lists, missing values None."""
     if any(name is not None for name in frame.index.names):
         frame = frame.reset_index()
     names = [str(name) for name in frame.columns]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise FathomError(f"rows: the column {twice[0]!r} is there twice; expected a name of its own for each")
+        raise FathomError(f"rows: the column {twice[0]!r} occurs twice; expected unique column names")
     for cells in frame.itertuples(index=False, name=None):
         yield {name: _as_python(cell) for name, cell in zip(names, cells, strict=True)}
 
@@ -422,11 +435,12 @@ def _as_python(cell: Any) -> Any:
 def _folder(path: Path) -> OpenSource:
     if (path / "dataset_dict.json").exists():
         splits = json.loads((path / "dataset_dict.json").read_bytes())["splits"]
-        raise FathomError(f"{path}: holds several splits; give one: {', '.join(str(path / split) for split in splits)}")
+        choices = ", ".join(str(path / split) for split in splits)
+        raise FathomError(f"{path}: holds several splits; expected one of {choices}")
     if not (path / "state.json").exists():
         raise FathomError(
-            f"{path}: a folder is read when datasets' save_to_disk wrote it; give a file in it instead, or "
-            f"{HUB}{path}:SPLIT where it is laid out as on the hub"
+            f"{path}: is a folder, expected a file or the output of datasets' save_to_disk; give a file in it, or "
+            f"{HUB}{path}:SPLIT if the folder is laid out like a data set on the hub"
         )
     return OpenSource(
         str(path), lambda: enumerate(require("datasets", "train").load_from_disk(str(path)), 1), files=(path,)
@@ -434,7 +448,7 @@ def _folder(path: Path) -> OpenSource:
 
 
 def _hub(name: str) -> OpenSource:
-    """A split of a data set on the hub, in the cache, or in a folder laid out like one."""
+    """A split of a data set from the hub, from the cache, or from a folder that is laid out like one."""
     where, *parts = name.removeprefix(HUB).split(":")
     if not where or len(parts) not in {1, 2} or not all(parts):
         raise FathomError(
@@ -448,7 +462,7 @@ def _hub(name: str) -> OpenSource:
     except Exception as error:
         first = str(error).strip().split("\n")[0] or type(error).__name__
         raise FathomError(
-            f"{name}: cannot be loaded: {first} (the name, the split and the network are what to check; offline, a "
-            "data set must be in the cache)"
+            f"{name}: cannot be loaded: {first} (check the name, the split and the network; offline, the data set must "
+            "be in the cache)"
         ) from error
     return OpenSource(name, lambda: enumerate(table, 1))

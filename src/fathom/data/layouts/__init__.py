@@ -1,17 +1,21 @@
-"""How sources lay out a comparison, recognised by their columns.
+"""Detection of layouts: how the columns of a source spell comparisons.
 
     schema = Schema()
     schema.add({"question": "2 + 2?", "response_A": "4", "response_B": "5", "label": "A>B"})
     layout, unused = detect(schema, {})
     comparison, = layout.read(row, id="1", seed=0)
 
-There are four kinds: `responses` in a list (Fathom's own files are of this kind), in numbered columns, or one in each
-row; two responses with a label; `chosen` beside `rejected`: texts, lists of texts or conversations, with or without a
-prompt, as TRL has them; and conversations whose last turn is the response. In the third kind the columns give the label
-away, so their order never fixes the order of the responses: `placement` draws it.
+There are four kinds of layouts:
 
-A layout is a pure function of the schema of all rows and of the mapping. What would have to be guessed is refused, with
-the mapping that settles it. A column that no field needs is kept in `metadata`, and `unused` names it.
+- `responses` in a list (as in Fathom's own files), in numbered columns, or one per row;
+- a pair of responses with a label;
+- `chosen` and `rejected`, as in TRL: texts, lists of texts or conversations, with or without a prompt column;
+- a conversation whose last turn is the response.
+
+In the third kind the columns reveal the label, so the order of the responses is drawn by `placement`.
+
+A layout is a pure function of the schema of all rows and the mapping. Ambiguous sources are refused with a message that
+shows the mappings that resolve them. Columns that no field uses are kept in `metadata` and returned as `unused`.
 """
 
 from __future__ import annotations
@@ -34,15 +38,15 @@ from fathom.plugins import Kind as PlugInKind
 __all__ = ["FIELDS", "LAYOUTS", "Layout", "Row", "Schema", "detect", "is_empty"]
 
 LAYOUTS = PlugInKind("layout", package="fathom.data.layouts", group="fathom.layouts", attribute="comparison")
-"""Functions that make comparisons of a row, of one's own."""
+"""User-defined layouts: functions that convert a row to comparisons."""
 
 
 def detect(schema: Schema, mapping: Mapping[str, str | Sequence[str]]) -> tuple[Layout, tuple[str, ...]]:
-    """The layout of a source, and the columns that it does not use.
+    """The layout of a source and the columns that it does not use.
 
-    `mapping` says which column has which field where its name does not. Raises FathomError where nothing fits, where
-    more than one reading is possible, where a mapping changes nothing, and where a column would be left out that may
-    matter to a verdict; the message has the mapping that settles it.
+    `mapping` assigns columns to fields where their names are not recognised. Raises FathomError if no layout fits, if
+    several do, if a mapping has no effect, or if a column that may matter to a verdict would be ignored. The message
+    shows the mapping that resolves the problem.
     """
     mapped, seen = split_mapping(mapping, schema)
     responses = find_responses(seen, mapped)
@@ -77,7 +81,7 @@ def _unlabelled(schema: Schema, rule: Rule | None) -> Schema:
 def _further(
     schema: Schema, mapped: Mapped, responses: Responses, paths: Mapping[str, tuple[Path, ...]]
 ) -> dict[str, tuple[Path, ...]]:
-    """The columns of the fields that say more about a comparison."""
+    """The columns of the fields id, reference, domain, placement, metadata and annotations."""
     taken = {path.column for field in paths.values() for path in field}
     free = schema.without(taken)
     found: dict[str, tuple[Path, ...]] = {}
@@ -100,14 +104,14 @@ def _further(
 
 
 def _domains(schema: Schema, mapped: Mapped, paths: Mapping[str, tuple[Path, ...]]) -> Mapping[str, Domain]:
-    """What the values of the domain's column mean; empty where they are the domains' own names.
+    """The domain that each value of the domain column stands for; empty if the values are the domain names.
 
-    Raises FathomError for values that no row has, and for a column that was named and has none of those names.
+    Raises FathomError for values that occur in no row, and for a mapped column without any domain name.
     """
     given = next((map_option(f"domain.{meant}", *words) for meant, words in mapped.domains.items()), "")
     if "domain" not in paths:
         if given:
-            raise FathomError(f"domain: {given} goes with --map domain=COLUMN: give both")
+            raise FathomError(f"domain: {given} needs --map domain=COLUMN as well; give both")
         return {}
     path = paths["domain"][0]
     shape = shape_at(path, schema) or Shape()
@@ -115,8 +119,8 @@ def _domains(schema: Schema, mapped: Mapped, paths: Mapping[str, tuple[Path, ...
     if not given:
         if values and not values & CONSTANTS:
             raise FathomError(
-                f"domain: {path} holds {names.listing(sorted(values))}, expected preference and correctness; say what "
-                "they mean with --map domain.preference=VALUE,VALUE --map domain.correctness=VALUE,VALUE"
+                f"domain: {path} holds {names.listing(sorted(values))}, expected preference and correctness; map them "
+                "with --map domain.preference=VALUE,VALUE --map domain.correctness=VALUE,VALUE"
             )
         return {}
     domains: dict[str, Domain] = {}
@@ -124,23 +128,25 @@ def _domains(schema: Schema, mapped: Mapped, paths: Mapping[str, tuple[Path, ...
         for word in (word for text in texts for word in ([text] if text in values else text.split(","))):
             if values and word not in values:
                 option = map_option(f"domain.{meant}", *texts)
-                raise FathomError(f"domain: {option}: {path} holds no {word!r}, but {', '.join(sorted(values))}")
+                raise FathomError(
+                    f"domain: {option}: {path} does not contain {word!r}; its values are {', '.join(sorted(values))}"
+                )
             if domains.setdefault(word, meant) != meant:
-                raise FathomError(f"domain: {word!r} is given for preference and for correctness; give it once")
+                raise FathomError(f"domain: {word!r} is mapped to both preference and correctness; map it to one")
     return domains
 
 
 def _is_domain(shape: Shape) -> bool:
-    """Other words there are some other kind of domain."""
+    """Whether all values are domain names. Other values mean that the column holds another kind of domain."""
     words = {value for _, value in shape.spellings or ()}
     return not shape.kinds or (shape.kinds == {"text"} and bool(words) and words <= set(get_args(Domain)))
 
 
 def _are_labels(shape: Shape) -> bool:
-    """Whether these are objects of labels by annotator, as Fathom writes them."""
+    """Whether the values map annotators to label objects, as in Fathom's own files."""
     ways = {"best", "ranking", "scores"}
     return shape.kinds <= {"object"} and all(
-        said.kinds <= {"object"} and said.keys.keys() <= ways for said in shape.keys.values()
+        label.kinds <= {"object"} and label.keys.keys() <= ways for label in shape.keys.values()
     )
 
 
@@ -150,17 +156,17 @@ def _refuse_idle(
     paths: Mapping[str, tuple[Path, ...]],
     rule: Rule | None,
 ) -> None:
-    """Raises FathomError for a mapping that would change nothing."""
+    """Raise FathomError for a mapping without effect."""
     for name, given in mapping.items():
         spelling = name in OUTCOMES and getattr(rule, "code", None) is None
         if given and (spelling or (name in mapped.paths and paths.get(name) != mapped.paths[name])):
             text = given if isinstance(given, str) else ",".join(given)
-            why = "no column of labels is read" if spelling else "the layout has no place for it"
-            raise FathomError(f"--map {name}={text} changes nothing: {why}; leave it out")
+            why = "no label column is read" if spelling else "this layout does not use it"
+            raise FathomError(f"--map {name}={text} has no effect: {why}; leave it out")
 
 
 def _lists_in_text(schema: Schema, paths: Mapping[str, tuple[Path, ...]], responses: Responses) -> frozenset[str]:
-    """Columns of text that hold lists: responses, conversations, lists of turns; those of labels decode themselves."""
+    """Text columns that hold lists as JSON: responses, conversations, turns. Label rules decode their own columns."""
     found = set()
     for name in ("responses", "conversation", "prompt", "chosen", "rejected", "response_a", "response_b"):
         for path in paths.get(name, ()):
@@ -177,7 +183,7 @@ def _lists_in_text(schema: Schema, paths: Mapping[str, tuple[Path, ...]], respon
 
 
 def _are_turns(schema: Schema, paths: Mapping[str, tuple[Path, ...]], responses: Responses) -> bool:
-    """Whether prompt and both responses are lists of texts: the turns of two conversations (Chatbot Arena's table)."""
+    """Whether prompt and responses are lists of texts, the turns of two conversations (Chatbot Arena's table)."""
     return responses.kind == "pair" and _are_lists(schema, paths, ("prompt", "response_a", "response_b"))
 
 

@@ -1,7 +1,7 @@
-"""Columns that are evidence of a label: flags and scores in columns of their own, and what looks like a label.
+"""Columns that indicate labels: flags and scores per response, and columns that look like labels.
 
 flag_columns(schema, responses)         # ["winner_model_a", "winner_model_b", "winner_tie"]
-refuse_lookalikes(schema, responses)    # FathomError where a column may hold labels
+refuse_lookalikes(schema, responses)    # FathomError if a column may hold labels
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _STEM = r"(?P<stem>[a-z][a-z_]*?)"
 _SCORE_NAMES = tuple(
     re.compile(pattern) for pattern in (rf"{_NOUN}?{_MARK}_{_STEM}", rf"{_STEM}_{_NOUN}{_MARK}", rf"{_STEM}_?{_MARK}")
 )
-"""score_1, model_a_score, score_response_a; the stem says what kind of number it is."""
+"""Names such as score_1, model_a_score, score_response_a. The stem says what the number is."""
 ANNOTATOR = re.compile(r"(?:annotator|rater|labell?er)_?\d+(?:_(?:label|preference))?")
 
 
 def flag_columns(schema: Schema, responses: Responses) -> list[str]:
-    """The columns of `Flags`: those of the responses in their order, then those of ties; empty where one is missing."""
+    """The columns of `Flags`: one per response, in order, then those of ties. Empty if a response has none."""
     by_mark: dict[str, str] = {}
     for column, shape in schema.columns.items():
         plain = names.plain(column)
@@ -48,12 +48,12 @@ def flag_columns(schema: Schema, responses: Responses) -> list[str]:
 
 
 def score_columns(schema: Schema, responses: Responses) -> list[tuple[str, ...]]:
-    """Groups of columns with a score for each of the numbered responses, like score_1 and score_2."""
+    """Groups of columns with a score for each numbered response, such as score_1 and score_2."""
     return [columns for stem, columns in _numbered(schema, responses).items() if stem in names.SCORES]
 
 
 def _numbered(schema: Schema, responses: Responses) -> dict[str, tuple[str, ...]]:
-    """Groups of columns with a number for each of the numbered responses, by what they have in common."""
+    """Groups of columns with a number for each numbered response, by the stem of their names."""
     groups: dict[str, dict[str, str]] = {}
     for column, shape in schema.columns.items():
         match = next((match for pattern in _SCORE_NAMES if (match := pattern.fullmatch(names.plain(column)))), None)
@@ -69,7 +69,7 @@ def is_numbers(shape: Shape) -> bool:
 
 
 def refuse_lookalikes(schema: Schema, responses: Responses) -> None:
-    """Raises FathomError for columns that look like labels where none is read, with the mappings that read them."""
+    """Raise FathomError for unread columns that look like labels. The message shows the mappings that read them."""
     found = [column for column, shape in schema.columns.items() if _looks_like_label(column, shape)]
     found += [f"{column}.{key}" for column, shape in schema.columns.items() for key in _inside(column, shape)]
     if not found:
@@ -77,13 +77,13 @@ def refuse_lookalikes(schema: Schema, responses: Responses) -> None:
     numbered = {column: group for group in _numbered(schema, responses).values() for column in group}
     ways = list(dict.fromkeys(_way(place, schema, responses, numbered) for place in found))[:4]
     raise FathomError(
-        f"columns: {names.listing(found)} may hold labels, and none is read; read one with {' or '.join(ways)}, or "
-        "judge without labels with --map label="
+        f"columns: {names.listing(found)} may hold labels, but no label is read; read one with {' or '.join(ways)}, or "
+        "judge without labels: --map label="
     )
 
 
 def _looks_like_label(column: str, shape: Shape) -> bool:
-    """Whether a column may hold labels: it is called so, and its values are few words, numbers or flags."""
+    """Whether a column may hold labels: by its name, and because its values are short texts, numbers or flags."""
     if not names.words(column) & names.LABEL_WORDS or "answer" in names.words(column):
         return False
     inside = names.items(shape)
@@ -99,7 +99,7 @@ def _of_numbers(shape: Shape) -> bool:
 
 
 def _inside(column: str, shape: Shape) -> list[str]:
-    """The keys of a column of objects that look like labels, unless the column itself does."""
+    """Keys of a column of objects that look like labels; none if the column itself does."""
     if _looks_like_label(column, shape) or column == "metadata":
         return []
     return [key for key, nested in shape.keys.items() if _looks_like_label(key, nested)]

@@ -1,10 +1,10 @@
-"""Where the label of a comparison is: the rule for a source, found from its schema.
+"""Detection of the label: infers the rule that reads it from the schema of a source.
 
     rule = find_label(schema, mapped, responses)
-    rule.read(row, [0, 1])      # Label(best=1), or what pydantic makes a label of, or None
+    rule.read(row, [0, 1])      # Label(best=1), or a mapping that pydantic converts to a label, or None
 
-Nothing is guessed. Where two columns could be the label, where numbers could mean either response, or where a column
-looks like a label and is none that is understood, the source is refused, with the mappings that settle it.
+Ambiguous sources are refused: two columns that could be the label, numbers that could mean either response, or a column
+that looks like a label and is not recognised. The message shows the mappings that resolve them.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ from fathom.errors import FathomError, map_option
 
 
 def find_annotators(schema: Schema, mapped: Mapped, responses: Responses) -> Annotators | None:
-    """The columns of annotators of two responses, which say 1, 2 or 0 for a tie (PandaLM), or spell it as labels do.
+    """Find the columns of the annotators of two responses: 1, 2 or 0 for a tie (PandaLM), or any spelling of labels.
 
-    Raises FathomError for numbers that could mean either response.
+    Raises FathomError for ambiguous numbers.
     """
     if responses.kind != "pair" or "annotators" in mapped.empty:
         return None
@@ -58,21 +58,20 @@ def find_annotators(schema: Schema, mapped: Mapped, responses: Responses) -> Ann
     try:
         return Annotators(paths, labels.infer_code(values, (marks[0], marks[1])))
     except ValueError as error:
-        told = names.listing(map(str, paths))
-        ways = f"{_ways(values, schema, responses)}, or leave them out with {map_option('ignore', *paths)}"
-        raise FathomError(f"columns: {told}: {error}; {ways}") from None
+        ways = f"{_ways(values, schema, responses)}, or ignore them with {map_option('ignore', *paths)}"
+        raise FathomError(f"columns: {names.listing(map(str, paths))}: {error}; {ways}") from None
 
 
 def find_label(schema: Schema, mapped: Mapped, responses: Responses, annotators: Annotators | None) -> Rule | None:
-    """The rule for the rows of a source; None where they have no labels, or the responses' columns tell them.
+    """The rule that reads labels; None if there are none, or if the response columns imply them (chosen, rejected).
 
-    Where no column is the label, it is what most `annotators` say. Raises FathomError.
+    Without a label column, it is the majority of the `annotators`. Raises FathomError.
     """
     if responses.kind == "chosen":
         return None
     named = [name for name in ("label", "scores", "ranks", "ranking") if name in mapped.paths]
     if len(named) > 1 and not set(named) <= {"label", "scores", "ranking"}:
-        raise FathomError(f"label: --map has {names.listing(named)}; give one of them")
+        raise FathomError(f"label: --map has {names.listing(named)}; expected one of them")
     if named:
         return _asked(named, schema, mapped, responses)
     if "label" in mapped.empty:
@@ -86,7 +85,7 @@ def find_label(schema: Schema, mapped: Mapped, responses: Responses, annotators:
 
 
 def _asked(named: Sequence[str], schema: Schema, mapped: Mapped, responses: Responses) -> Rule:
-    """The rule of a mapping that names a column of labels."""
+    """The rule for a mapping that names label columns."""
     several = responses.kind == "responses" and not responses.single
     if named == ["scores"] and not several:
         return Scores(mapped.paths["scores"])
@@ -96,14 +95,15 @@ def _asked(named: Sequence[str], schema: Schema, mapped: Mapped, responses: Resp
         return Ranks(mapped.paths["ranks"])
     if not several and named != ["label"]:
         raise FathomError(
-            f"label: {map_option(named[-1], mapped.paths[named[-1]][0])} goes with a list of responses; one or two "
-            "responses in columns of their own take label or scores"
+            f"label: {map_option(named[-1], mapped.paths[named[-1]][0])} needs a list of responses; for one or two "
+            "responses in their own columns, map label or scores instead"
         )
     path = mapped.paths["label"][0] if "label" in named else None
     if "ranking" in named and mapped.paths["ranking"][0].each:
         text = mapped.paths["ranking"][0]
         raise FathomError(
-            f"label: a ranking is a list of indices, best first; one rank a response is {map_option('ranks', text)}"
+            f"label: a ranking is a list of indices, best first; for one rank per response, use "
+            f"{map_option('ranks', text)}"
         )
     if path is not None and (responses.kind == "pair" or responses.marks or mapped.spellings):
         return _spelled(path, schema, mapped, responses)
@@ -115,21 +115,21 @@ def _asked(named: Sequence[str], schema: Schema, mapped: Mapped, responses: Resp
 
 
 def _refuse_counted_from_one(path: Path, schema: Schema, responses: Responses) -> None:
-    """Raises FathomError where indices begin at 1, as one that equals the number of responses shows."""
+    """Raise FathomError if indices begin at 1, which an index equal to the number of responses reveals."""
     shape, lists = (shape_at(path, schema) or Shape()), schema.columns[responses.paths["responses"][0].column].lengths
     if shape.kinds == {"number"} and shape.low >= 1 and lists and shape.high >= max(lists):
-        ways = f"; {map_option('label', path)} --map label.a=1 --map label.b=2 reads them" if lists == {2} else ""
+        ways = f"; read it with {map_option('label', path)} --map label.a=1 --map label.b=2" if lists == {2} else ""
         raise FathomError(f"label: {path} counts from 1, expected indices from 0{ways}")
 
 
 def _spelled(path: Path, schema: Schema, mapped: Mapped, responses: Responses) -> Rule:
-    """The rule of a column with labels as letters, words or numbers."""
+    """The rule for a column whose labels are letters, words or numbers."""
     shape = shape_at(path, schema) or Shape()
     flags = flag_columns(schema, responses)
     if path.column in flags:
-        told = names.listing(flags)
         raise FathomError(
-            f"label: {path} is one of {told}, which are read together: leave {map_option('label', path)} out"
+            f"label: {path} is one of {names.listing(flags)}, which are read together; leave "
+            f"{map_option('label', path)} out"
         )
     if mapped.spellings:
         return Spelled(path, labels.explicit_code(mapped.spellings), responses.single)
@@ -162,11 +162,11 @@ def _ways(values: Sequence[Any], schema: Schema, responses: Responses) -> str:
         ways = [f"{map_option('label.a', a)} {map_option('label.b', b)}" for a, b in ((low, high), (high, low))]
     scored = score_columns(schema, responses)
     ways += [map_option("scores", *columns) for columns in scored]
-    return f"say what they mean with {names.listing(ways, 'or')}"
+    return f"declare their meaning with {names.listing(ways, 'or')}"
 
 
 def _is_degree(path: Path, shape: Shape, schema: Schema, marks: Sequence[str]) -> bool:
-    """Whether these are AlpacaEval's preferences: fractions from 1 to 2, or numbers beside its `generator_1`, `_2`."""
+    """Whether the column is AlpacaEval's `preference`: fractions from 1 to 2, or next to `generator_1` and `_2`."""
     if marks != ("1", "2") or names.plain(path.column) != "preference" or not shape.numeric:
         return False
     known = {"generator_1", "generator_2"} <= schema.columns.keys()
@@ -177,7 +177,7 @@ _MODEL = re.compile(r"(?:model|generator|llm|system|assistant)_?([ab012])(?:_nam
 
 
 def _models(schema: Schema, path: Path, values: Sequence[Any]) -> tuple[Path, Path] | None:
-    """The columns with the names of both models, where the labels are such names."""
+    """The columns with the names of the two models, if the labels are model names."""
     many = schema.columns[path.column].spellings is None
     if all(labels.normalise(value) in labels.LETTERS for value in values) and not many:
         return None
@@ -198,7 +198,7 @@ def _is_score(shape: Shape) -> bool:
 
 @dataclass(frozen=True)
 class _Finder:
-    """Looks for the label among the columns `free`, which no other field has."""
+    """Finds the label among the columns `free` that no other field uses."""
 
     schema: Schema
     free: Schema
@@ -213,12 +213,12 @@ class _Finder:
         return self._of_numbered(annotators) or self._empty(names.LABELS)
 
     def _empty(self, known: Sequence[str]) -> Rule | None:
-        """A column that is for labels, and has none in any row."""
+        """A rule for a label column without values in any row."""
         columns = [column for column in names.named(self.free, known) if not self.free.filled(column)]
         return Listed({"label": Path(columns[0])}) if columns else None
 
     def _of_one(self) -> Rule | None:
-        """Of a single response: a flag, or a score."""
+        """The label of a single response: a flag or a score."""
         flags = [
             column
             for column in names.filled(self.free, names.FLAGS)
@@ -230,7 +230,7 @@ class _Finder:
         return self._only([Scores((Path(column),)) for column in (*flags, *scores)])
 
     def _is_flag(self, column: str, shape: Shape) -> bool:
-        """0 and 1 under `label` may mean anything; true and false, and 0 and 1 under `correct`, do not."""
+        """Whether a column holds flags. 0 and 1 count, except under `label`, where their meaning is ambiguous."""
         spelled = {labels.normalise(value) for _, value in shape.spellings or ()}
         if "flag" in shape.kinds or (spelled and spelled <= labels.WORTH.keys()):
             return True
@@ -241,7 +241,7 @@ class _Finder:
         return shape.numeric or (is_numbers(shape) and shape.lengths == {1})
 
     def _of_list(self) -> Rule | None:
-        """Of a list: Fathom's own columns, columns of numbers, or keys of the responses' objects."""
+        """The label of a list of responses: Fathom's own columns, lists of numbers, or keys of objects in the list."""
         own = {
             name: columns[0] for name in ("label", "ranking", "scores") if (columns := names.named(self.free, (name,)))
         }
@@ -262,11 +262,11 @@ class _Finder:
         return self._only(choices or self._inside())
 
     def _is_index(self, shape: Shape) -> bool:
-        """Whether these are indices from 0: there is a 0 among them, so that they do not begin at 1."""
+        """Whether the values are indices from 0. At least one must be 0; otherwise they may count from 1."""
         return shape.kinds == {"number"} and shape.whole and shape.low == 0
 
     def _inside(self) -> list[Rule]:
-        """Scores and ranks that the responses' own objects have."""
+        """Rules for scores and ranks inside the objects of a list of responses."""
         path = self.responses.paths["responses"][0]
         inside = names.items(self.schema.columns[path.column])
         if inside is None:
@@ -283,7 +283,7 @@ class _Finder:
         return found
 
     def _of_numbered(self, annotators: Annotators | None) -> Rule | None:
-        """Of responses in columns of their own."""
+        """The label of responses in their own columns."""
         columns = [
             column for column in names.filled(self.free, (*names.LABELS, *names.SIGNED)) if self._is_label(column)
         ]
@@ -309,7 +309,7 @@ class _Finder:
         return self._only(choices)
 
     def _beside_texts(self) -> list[Rule]:
-        """Scores and ranks that responses in columns of their own have in their objects, beside the texts."""
+        """Rules for scores and ranks inside the objects of responses in their own columns."""
         paths = [path for field in self.responses.paths.values() for path in field]
         shapes = [self.schema.columns[path.column] for path in paths]
         found: list[Rule] = []
@@ -328,12 +328,12 @@ class _Finder:
         return own or (bool(shape.kinds & {"text", "number", "flag"}) and shape.longest <= MAX_LABEL)
 
     def _only(self, choices: Sequence[Rule]) -> Rule | None:
-        """The one rule, None where there is none. Raises FathomError that names the mapping of each of several."""
+        """The only rule, or None. Raises FathomError for several, with the mapping of each."""
         if len(choices) < 2:
             return choices[0] if choices else None
         fields = [(name, paths) for rule in choices for name, paths in rule.paths.items()]
         ways = [map_option(name, *paths) for name, paths in fields if name in FIELDS]
-        told = names.listing(" and ".join(map(str, paths)) for _, paths in fields)
+        candidates = names.listing(" and ".join(map(str, paths)) for _, paths in fields)
         raise FathomError(
-            f"columns: {told} could each be the label; choose with {' or '.join(ways)}, or --map ignore=COLUMN"
+            f"columns: {candidates} could each be the label; choose with {' or '.join(ways)}, or --map ignore=COLUMN"
         )

@@ -1,4 +1,4 @@
-"""Where one source keeps the fields of a comparison, and how a row of it becomes comparisons."""
+"""A detected layout, and the conversion of its rows to comparisons."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ from fathom.errors import map_option
 
 _NOT_COMPARED = ("id", "domain", "placement", "metadata", "annotators", "annotations", "flags")
 KEPT = ("annotators",)
-"""Fields whose columns stay in `metadata`: what each annotator said is more than their majority."""
+"""Fields whose columns are also kept in `metadata`: individual annotations hold more than their majority."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How the rows of one source are read. `paths` are the places of each field; fields of several are lists."""
+    """How to read the rows of one source. `paths` maps each field to its places; several places form a list."""
 
     kind: Kind
     paths: Mapping[str, tuple[Path, ...]]
@@ -50,31 +50,31 @@ class Layout:
     annotators: Annotators | None = None
     domain: Domain | None = None
     domains: Mapping[str, Domain] = field(default_factory=dict)
-    """What the values of the domain's column mean, where they are not the domains' own names. Others mean nothing."""
+    """The domain of each value of the domain column, if these are not domain names. Other values mean no domain."""
     single: bool = False
-    """Whether a row has one response, so that a list of messages is one conversation."""
+    """Whether a row has one response. A list of messages is then one conversation."""
     in_text: frozenset[str] = field(default=frozenset())
-    """Columns whose texts are lists in JSON, as tables hold them."""
+    """Text columns that hold lists as JSON, as in tables."""
     turns: bool = False
-    """Whether prompt and responses are lists of turns: what the user said in each, and what was answered."""
+    """Whether prompt and responses are parallel lists of the user's turns and the answers to them."""
 
     def id(self, row: Row) -> str | None:
-        """The id that the row brings along."""
+        """The row's own id."""
         value = self._value(row, "id")
         return None if value is None else str(value)
 
     def name(self, field: str) -> str:
-        """The column of a field, as messages call it."""
+        """The column of a field, for messages."""
         return self._names.get(field, field)
 
     def digest(self, row: Row) -> str:
-        """An id made of what is compared: neither the place in the file nor further columns have a part in it."""
+        """A hash of the compared content, used as id. It ignores the position in the file and other columns."""
         content = {name: self._value(row, name, decode=False) for name in self.paths if name not in _NOT_COMPARED}
         content = {name: value for name, value in content.items() if value is not None}
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
     def read(self, row: Row, id: str, seed: int) -> list[Comparison]:
-        """The comparisons of a row: one, or as many as there are pairs of a chosen and a rejected response.
+        """The comparisons of a row: one, or one per pair of a chosen and a rejected response.
 
         Raises BadRowError.
         """
@@ -98,28 +98,28 @@ class Layout:
         return self._comparison(row, id, (0,), prompt=self._around(row, prompt), responses=(answer,))
 
     def _list(self, row: Row, id: str) -> Comparison:
-        found = self._listed(row)
-        kept = [place for place, response in enumerate(found) if response is not None]
+        responses = self._listed(row)
+        kept = [place for place, response in enumerate(responses) if response is not None]
         if not kept:
-            raise BadRowError(self.name("responses"), f"got {shortened(found)}, expected at least one response")
+            raise BadRowError(self.name("responses"), f"got {shortened(responses)}, expected at least one response")
         name = self.name("responses")
-        if all(self._is_whole(found[place]) for place in kept):
-            shared, answers = self._common([found[place] for place in kept], name)
+        if all(self._is_whole(responses[place]) for place in kept):
+            shared, answers = self._common([responses[place] for place in kept], name)
             return self._comparison(
                 row, id, kept, prompt=self._joined(row, self._prompt(row), shared), responses=answers
             )
-        texts = [as_response(found[place], f"{name}.{place}" if len(found) > 1 else name) for place in kept]
+        texts = [as_response(responses[place], f"{name}.{place}" if len(responses) > 1 else name) for place in kept]
         return self._comparison(row, id, kept, prompt=self._required_prompt(row), responses=texts)
 
     def _common(self, conversations: Sequence[Any], name: str) -> tuple[tuple[Message, ...], list[str]]:
-        """The prompt that several conversations share, and their last answers. Raises BadRowError where they differ."""
+        """The common prompt of several conversations and their last answers. Raises BadRowError if prompts differ."""
         parts = [without_answer(as_turns(turns, name), name) for turns in conversations]
         if any(prompt != parts[0][0] for prompt, _ in parts):
             raise BadRowError(name, "holds conversations with different prompts, expected answers to one prompt")
         return parts[0][0], [answer for _, answer in parts]
 
     def _listed(self, row: Row) -> list[Any]:
-        """The responses as the source has them; in columns of their own, None for those that a row lacks."""
+        """The raw responses. With one column per response, None stands for a missing one."""
         value = self._value(row, "responses")
         if len(self.paths["responses"]) > 1:
             return list(value)
@@ -150,7 +150,7 @@ class Layout:
             yield self._comparison(row, f"{id}/{i}-{j}" if several else id, (0, 1), more, **pair)
 
     def _candidates(self, row: Row, name: str) -> list[Any]:
-        """One response, or the several of a list; a list of messages is one response."""
+        """The responses in a cell: one, or the elements of a list. A list of messages is one response."""
         value = self._value(row, name)
         if not isinstance(value, list | tuple) or (value and isinstance(value[0], Mapping)):
             return [value]
@@ -159,7 +159,7 @@ class Layout:
         return list(value)
 
     def _split(self, row: Row, first: Any, second: Any) -> tuple[Prompt, tuple[str, str]]:
-        """The prompt and the two responses, whether the prompt has a column, or is in the responses' conversations."""
+        """The prompt and two responses. The prompt comes from its column, or from the responses' conversations."""
         names = [self.name(name) for name in KINDS[self.kind]]
         if self.turns:
             return self._split_turns(row, first, second, names)
@@ -177,11 +177,13 @@ class Layout:
             return self._joined(row, prompt, shared), (answer, other) if whole[0] else (other, answer)
         shared, responses = split(first, second, names)
         if not shared and prompt is None:
-            raise BadRowError(names[0], f"shares no turn with {names[1]}, and there is no prompt column")
+            raise BadRowError(
+                names[0], f"shares no turn with {names[1]}, expected conversations with one prompt, or a prompt column"
+            )
         return self._joined(row, prompt, shared), responses
 
     def _is_whole(self, value: Any) -> bool:
-        """Whether a response is a conversation that has the prompt within it, or begins with."""
+        """Whether a response is a conversation that includes the prompt."""
         if isinstance(value, list | tuple) and value and is_message(value[0]):
             role = value[0].get("role")
             if isinstance(role, str) and role in PLAIN_ROLES:
@@ -206,7 +208,7 @@ class Layout:
     # The prompt -------------------------------------------------------------------------------------------------------
 
     def _prompt(self, row: Row) -> Prompt | None:
-        """The prompt of its own column, and what goes on with it."""
+        """The prompt from its own column, with the `input` column appended."""
         value, more = self._value(row, "prompt"), self._value(row, "input")
         if value is None:
             return None
@@ -214,7 +216,7 @@ class Layout:
         return prompt if not more else _extended(prompt, more, self.name("input"), below=True)
 
     def _open(self, prompt: Prompt, responses: Sequence[str]) -> Prompt:
-        """The prompt, without a last answer that is one of the responses. Raises BadRowError for any other answer."""
+        """Drop a final answer from the prompt if it is one of the responses. Raises BadRowError for another answer."""
         if isinstance(prompt, str) or prompt[-1].role != "assistant":
             return prompt
         if prompt[-1].content not in responses or len(prompt) == 1:
@@ -228,7 +230,7 @@ class Layout:
         return self._around(row, prompt)
 
     def _joined(self, row: Row, prompt: Prompt | None, shared: tuple[Message, ...]) -> Prompt:
-        """The prompt of its column and the turns that responses have within them, which may hold it again."""
+        """Combine the prompt column with the turns shared by the responses, which may repeat the prompt."""
         if prompt is None:
             return self._around(row, shared)
         if isinstance(prompt, tuple):
@@ -237,11 +239,11 @@ class Layout:
             return self._around(row, prompt)
         if not any(turn.content.strip() == prompt.strip() for turn in shared):
             turns = f"the turns that {' and '.join(self.name(name) for name in KINDS[self.kind])} share"
-            raise BadRowError(self.name("prompt"), f"is none of {turns}; leave it out with --map prompt=")
+            raise BadRowError(self.name("prompt"), f"is not among {turns}; leave it out with --map prompt=")
         return self._around(row, shared)
 
     def _around(self, row: Row, prompt: Prompt) -> Prompt:
-        """The prompt with its passage above it, and after the system prompt and the earlier turns."""
+        """Add the context passage above the prompt, and the system prompt and history before it."""
         context, history, system = (self._value(row, name) for name in ("context", "history", "system"))
         if context:
             prompt = _extended(prompt, context, self.name("context"), below=False)
@@ -281,7 +283,7 @@ class Layout:
 
     @cached_property
     def _used(self) -> Mapping[str, list[Path]]:
-        """The places that are read, by column."""
+        """The places that are read, by column. Everything else goes to `metadata`."""
         used: dict[str, list[Path]] = {}
         for name, paths in self.paths.items():
             for path in paths if not (name in KEPT or (name == "domain" and self.domains)) else ():
@@ -325,39 +327,40 @@ class Layout:
 
 
 def _extended(prompt: Prompt, more: Any, column: str, *, below: bool) -> Prompt:
-    """The prompt with a text below or above it; of a conversation, the last turn of the user."""
+    """Add a text below or above the prompt; in a conversation, to the last turn of the user."""
     text = "\n\n".join(more) if isinstance(more, list) and all(isinstance(part, str) for part in more) else more
     if not isinstance(text, str):
-        raise BadRowError(column, f"got {shortened(more)}, expected text that goes on with a text")
+        raise BadRowError(column, f"got {shortened(more)}, expected text to add to the prompt")
     if isinstance(prompt, str):
         return f"{prompt}\n\n{text}" if below else f"{text}\n\n{prompt}"
     last = max((place for place, turn in enumerate(prompt) if turn.role == "user"), default=None)
     if last is None:
-        raise BadRowError(column, "belongs to a turn of the user, and the prompt has none")
+        raise BadRowError(column, "belongs to a turn of the user, expected a prompt that has one")
     content = _extended(prompt[last].content, text, column, below=below)
     return (*prompt[:last], Message(role="user", content=str(content)), *prompt[last + 1 :])
 
 
 def _history(value: Any, column: str) -> tuple[Message, ...]:
-    """Earlier turns: messages, or pairs of what the user and the assistant said."""
+    """Parse earlier turns: messages, or pairs of a user turn and its answer."""
     value = list_in(value) or value if isinstance(value, str) else value
     if not isinstance(value, list | tuple):
         raise BadRowError(
-            column, f"got {shortened(value)}, expected turns; text is read with {map_option('context', column)}"
+            column,
+            f"got {shortened(value)}, expected a list of turns; to read text, use {map_option('context', column)}",
         )
     pairs = [_turn(turn) for turn in value]
     if any(pair is None for pair in pairs):
         return as_messages(value, column)
-    told = [
+    turns = [
         {"role": role, "content": text or ""}
         for pair in pairs
         for role, text in zip(("user", "assistant"), pair or (), strict=True)
     ]
-    return as_messages(told, column)
+    return as_messages(turns, column)
 
 
 def _turn(turn: Any) -> Sequence[Any] | None:
-    """What the user said and what was answered; None for what is no such pair."""
+    """A user turn and its answer; None for values of another form."""
     if isinstance(turn, Mapping):
         keys = next((keys for keys in TURN_KEYS if set(keys) <= turn.keys()), None)
         return None if keys is None else [turn[key] for key in keys]
@@ -365,7 +368,7 @@ def _turn(turn: Any) -> Sequence[Any] | None:
 
 
 def _with_history(history: tuple[Message, ...], turns: tuple[Message, ...]) -> tuple[Message, ...]:
-    """The earlier turns before the others, after the system's; once, where a conversation begins with them."""
+    """Insert earlier turns after the system turn, unless the conversation already begins with them."""
     system = tuple(turn for turn in turns[:1] if turn.role in {"system", "developer"})
     rest = turns[len(system) :]
     return turns if rest[: len(history)] == history else (*system, *history, *rest)
@@ -377,5 +380,5 @@ def _with_system(system: Any, turns: tuple[Message, ...], column: str) -> tuple[
     if turns[0].role not in {"system", "developer"}:
         return (Message(role="system", content=system), *turns)
     if turns[0].content.strip() != system.strip():
-        raise BadRowError(column, "differs from the system's turn in the conversation; leave it out with --map system=")
+        raise BadRowError(column, "differs from the system turn of the conversation; leave it out with --map system=")
     return turns

@@ -1,10 +1,10 @@
-"""What `--map` says: which column, or which place inside a column, has which field of a comparison.
+"""The `--map` option: assigns columns, or places inside columns, to fields of a comparison.
 
     path = resolve("completions[].score", schema)
     path.value({"completions": [{"score": 3}, {"score": 5}]})    # [3, 5]
 
-A path is a column, `.key` into an object, `[]` for every element of a list, `[0]` or `[-1]` for one of them. A column
-whose name has such signs in it goes before a path.
+A path is a column, followed by `.key` for a key of an object, `[]` for every element of a list, or `[0]` or `[-1]` for
+one element. A column whose name contains such characters takes precedence over a path.
 """
 
 from __future__ import annotations
@@ -22,45 +22,45 @@ from fathom.errors import FathomError
 
 Row = Mapping[str, Any]
 Step = str | int | None
-"""A key, a place in a list, or None for every element."""
+"""A key, an index into a list, or None for every element."""
 
 FIELDS: Mapping[str, str] = {
-    "id": "names the comparison; with an empty column, ids are made of the content",
+    "id": "the id of the comparison; with an empty column, ids are hashes of the content",
     "prompt": "text, or a list of messages",
     "system": "the system prompt, put before the prompt",
     "history": "earlier turns, put before the prompt: pairs of texts, or messages",
-    "context": "a passage that the prompt speaks of, put above it",
-    "input": "text that goes on with the prompt, put below it",
+    "context": "a passage that the prompt refers to, put above it",
+    "input": "text that continues the prompt, put below it",
     "responses": "a list of responses, several columns, or one column with one response",
     "response_a": "the first of two responses",
     "response_b": "the second of two responses",
     "chosen": "the better response, or a list of them",
     "rejected": "the worse response, or a list of them",
-    "label": "which response is better; with an empty column, labels are left out",
-    "label.a": "the label's value where the first of two responses is better, or a single one right",
-    "label.b": "the label's value where the second is better, or a single response wrong",
+    "label": "which response is better; with an empty column, labels are ignored",
+    "label.a": "the label's value if the first of two responses is better, or a single response is right",
+    "label.b": "the label's value if the second of two responses is better, or a single response is wrong",
     "label.tie": "the label's value for a tie",
-    "annotators": "one column for each annotator of two responses, which say what labels say",
+    "annotators": "one column per annotator of two responses, with values like those of labels",
     "ranking": "indices into `responses`, best first",
-    "ranks": "one rank for each response, the lowest is the best",
-    "scores": "one number for each response, higher is better",
+    "ranks": "one rank per response, lowest is best",
+    "scores": "one number per response, higher is better",
     "reference": "a reference answer",
     "domain": "a column; or preference or correctness, for every row",
-    "domain.preference": "the domain column's values for rows where one response is liked better",
-    "domain.correctness": "the domain column's values for rows where one response is right",
-    "ignore": "columns to leave out: they are not read, and nobody asks about them",
-    "layout": "FILE.py:FUNCTION or MODULE:FUNCTION that makes comparisons of a row",
+    "domain.preference": "values of the domain column that mean preference",
+    "domain.correctness": "values of the domain column that mean correctness",
+    "ignore": "columns to ignore: they are not read, and no check asks about them",
+    "layout": "FILE.py:FUNCTION or MODULE:FUNCTION that converts a row to comparisons",
 }
-"""What a mapping can name. A field mapped to an empty column is left out."""
+"""The fields of a mapping. A field mapped to an empty column is ignored."""
 
 OUTCOMES: Mapping[str, int | None] = {"label.a": 0, "label.b": 1, "label.tie": None}
-"""The fields that give spellings of labels, and what those mean."""
+"""The fields that declare spellings of labels: the index of the better response, or None for a tie."""
 DOMAINS: Mapping[str, Domain] = {"domain.preference": "preference", "domain.correctness": "correctness"}
-"""The fields that give values of the domain's column, and what those mean."""
+"""The fields that declare values of the domain column."""
 SEVERAL = ("responses", "annotators", "ranks", "scores", "ignore")
 """Fields that take several columns, separated by commas."""
 CONSTANTS = frozenset(get_args(Domain))
-"""Words that stand for themselves as `domain`, unless a column is called so."""
+"""Values of `domain` that are constants, unless a column has that name."""
 
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(-?\d*)\]")
 
@@ -72,18 +72,18 @@ class Path:
     column: str
     steps: tuple[Step, ...] = ()
     text: str = field(default="", compare=False)
-    """As somebody spelled it."""
+    """The original spelling, for messages."""
 
     def __str__(self) -> str:
         return self.text or self.column
 
     @property
     def each(self) -> bool:
-        """Whether it names one value for every element of a list."""
+        """Whether the path gives one value per element of a list."""
         return None in self.steps
 
     def value(self, row: Row) -> Any:
-        """What is there, None where nothing is. Raises BadRowError where the row has another shape."""
+        """The value at this place, or None. Raises BadRowError if the row has another structure."""
         value = cell(row, self.column)
         if not self.steps:
             return value
@@ -104,29 +104,29 @@ class Path:
         if step is None:
             return [self._below(element, rest) for element in value]
         if not -len(value) <= step < len(value):
-            raise BadRowError(str(self), f"there are {len(value)} elements, expected one at {step}")
+            raise BadRowError(str(self), f"got {len(value)} elements, expected one at index {step}")
         return self._below(value[step], rest)
 
 
 def cell(row: Row, column: str) -> Any:
-    """The value, `None` where there is none: tables have NaN in place of a missing text."""
+    """The value of a cell, or None. NaN counts as None, since tables store it in place of a missing text."""
     value = row.get(column)
     return None if isinstance(value, float) and value != value else value
 
 
 @dataclass(frozen=True)
 class Mapped:
-    """A mapping whose columns have been found in the schema."""
+    """A mapping whose columns were resolved against the schema."""
 
     paths: Mapping[str, tuple[Path, ...]]
-    """For each field that a column was given for, its places."""
+    """The places of each mapped field."""
     empty: frozenset[str] = frozenset()
-    """Fields that are to be left out."""
+    """Fields to ignore."""
     spellings: Mapping[int | None, tuple[str, ...]] = field(default_factory=dict)
-    """Of labels: for the first response, the second and a tie."""
+    """Spellings of labels: for the first response, the second and a tie."""
     domain: Domain | None = None
     domains: Mapping[Domain, tuple[str, ...]] = field(default_factory=dict)
-    """Values of the domain's column, by what they mean."""
+    """Values of the domain column, by domain."""
 
     def one(self, name: str) -> Path | None:
         paths = self.paths.get(name)
@@ -134,13 +134,13 @@ class Mapped:
 
 
 def split_mapping(mapping: Mapping[str, str | Sequence[str]], schema: Schema) -> tuple[Mapped, Schema]:
-    """What the mapping says, and the schema without the columns that it ignores.
+    """Resolve a mapping, and drop the columns that it ignores from the schema.
 
-    Raises FathomError for a field or a column that is not there.
+    Raises FathomError for an unknown field or column.
     """
     unknown = [name for name in mapping if name not in FIELDS]
     if unknown:
-        raise FathomError(f"--map {unknown[0]}=...: there is no such field; there are {', '.join(FIELDS)}")
+        raise FathomError(f"--map {unknown[0]}=...: unknown field, expected one of {', '.join(FIELDS)}")
     empty = frozenset(name for name, given in mapping.items() if not given)
     spellings = {outcome: _words(mapping[name]) for name, outcome in OUTCOMES.items() if mapping.get(name)}
     domains = {meant: _texts(mapping[name]) for name, meant in DOMAINS.items() if mapping.get(name)}
@@ -158,7 +158,7 @@ def split_mapping(mapping: Mapping[str, str | Sequence[str]], schema: Schema) ->
 
 
 def _words(given: str | Sequence[str]) -> tuple[str, ...]:
-    """Spellings of a label: text has them separated by commas, and may itself be one that has a comma in it."""
+    """Spellings of a label. A text is split at commas; the whole text is a spelling too, since it may have commas."""
     if not isinstance(given, str):
         return tuple(given)
     return tuple(dict.fromkeys((given, *given.split(","))))
@@ -177,7 +177,7 @@ def _columns(name: str, given: str | Sequence[str], schema: Schema) -> Sequence[
 
 
 def resolve(text: str, schema: Schema, name: str = "FIELD") -> Path:
-    """The path that `text` spells. Raises FathomError, with what comes close, where no row has that place."""
+    """Parse a path. Raises FathomError with close matches if it occurs in no row."""
     if text in schema.columns:
         return Path(text, (), text)
     column, steps = _parsed(text, schema)
@@ -185,13 +185,13 @@ def resolve(text: str, schema: Schema, name: str = "FIELD") -> Path:
     if shape_at(path, schema) is None:
         there = places(schema)
         close = get_close_matches(text, there, n=3)
-        meant = f"did you mean {' or '.join(close)}? There are" if close else "there are"
-        raise FathomError(f"--map {name}={text} names no column of the rows; {meant} {', '.join(there)}")
+        hint = f" (did you mean {' or '.join(close)}?)" if close else ""
+        raise FathomError(f"--map {name}={text} names no column of the rows{hint}; expected one of {', '.join(there)}")
     return path
 
 
 def shape_at(path: Path, schema: Schema) -> Shape | None:
-    """What the values at a place are; None where no row has it."""
+    """The shape of the values at a place; None if no row has it."""
     shape = schema.columns.get(path.column)
     for step in path.steps:
         shape = _inside(shape, step)
@@ -199,7 +199,7 @@ def shape_at(path: Path, schema: Schema) -> Shape | None:
 
 
 def _parsed(text: str, schema: Schema) -> tuple[str, tuple[Step, ...]]:
-    """The longest column that the text begins with, and the steps that the rest spells."""
+    """Split a path into the longest column name that it begins with, and the steps after it."""
     starts = [match.start() for match in re.finditer(r"[.\[]", text)]
     for start in reversed(starts):
         column, rest = text[:start], text[start:]
@@ -218,7 +218,7 @@ def _inside(shape: Shape | None, step: Step) -> Shape | None:
 
 
 def places(schema: Schema) -> list[str]:
-    """The paths of all columns, and of what is one or two levels inside them."""
+    """The paths of all columns and of the values up to two levels inside them."""
     found = []
     for column, shape in schema.columns.items():
         nested = _nested(column, shape)
@@ -233,7 +233,7 @@ def _nested(place: str, shape: Shape) -> dict[str, Shape]:
 
 
 def remainder(row: Row, column: str, paths: Sequence[Path]) -> Any:
-    """What a column holds beside these places in it; None where that is nothing."""
+    """The value of a column without these places; None if nothing remains."""
     return _rest(cell(row, column), [path.steps for path in paths])
 
 

@@ -1,6 +1,6 @@
-"""Names of columns: what they are compared by, and tables of those that are understood.
+"""Column names: normalisation, and tables of the recognised ones.
 
-Case, spaces and hyphens do not matter, so `Response A`, `response-a` and `responseA` are one name.
+Case, spaces and hyphens do not matter: `Response A`, `response-a` and `responseA` are the same name.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PROMPTS = (
     "user_query", "user_message", "question_body", "prompt_text", "prompt_messages", "conversation_input",
     "conversations", "conversation", "dialogue", "dialog", "messages", "history",
 )  # fmt: skip
-"""Each of them alone is the prompt. Two of them are refused until a mapping chooses one."""
+"""Each of these alone is the prompt. If a source has two of them, a mapping must choose."""
 SYSTEMS = (
     "system", "system_prompt", "system_message", "system_msg", "system_text", "system_content", "system_instruction",
     "system_instructions", "sys_prompt",
@@ -27,32 +27,32 @@ SYSTEMS = (
 HISTORY_WORDS = frozenset(("history", "histories"))
 EARLIER_WORDS = (frozenset(("previous", "prior", "past", "earlier", "preceding")),
                  frozenset(("turn", "turns", "messages", "conversation", "dialogue", "dialog", "chat")))  # fmt: skip
-"""A word of each makes a name of earlier turns."""
+"""A name with a word of each set means earlier turns, such as `previous_messages`."""
 CONTEXT_WORDS = frozenset((
     "context", "contexts", "passage", "passages", "document", "documents", "article", "articles", "background", "ctx",
     "paragraph", "paragraphs", "story", "evidence", "knowledge", "facts", "excerpt", "excerpts", "snippet", "snippets",
     "transcript", "abstract",
 ))  # fmt: skip
-"""Words for text that a prompt may speak of."""
+"""Words for a passage that the prompt may refer to."""
 ABOUT_WORDS = frozenset(("id", "ids", "url", "urls", "type", "name", "title", "length", "len", "count", "index", "hash",
                          "source", "lang", "language"))  # fmt: skip
-"""Words for what is said about such a text, instead of the text."""
+"""Words for properties of a passage; such a column does not hold the passage itself."""
 
 CHOSEN = (
     ("chosen", "rejected"), ("chosen", "reject"), ("preferred", "rejected"), ("preferred", "dispreferred"),
     ("preferred", "non_preferred"), ("preferred", "nonpreferred"), ("preferred", "unpreferred"),
     ("accepted", "rejected"), ("better", "worse"), ("winning", "losing"), ("winner", "loser"), ("best", "worst"),
 )  # fmt: skip
-"""What the better and the worse of two responses are called, alone or beside one of `RESPONSE_WORDS`."""
+"""Names of the better and the worse response, alone or combined with one of `RESPONSE_WORDS`."""
 RESPONSE_WORDS = (*NOUNS.split("|"), "text", "message", "messages", "content", "responses", "answers", "completions")
 CONVERSATIONS = ("messages", "conversations", "conversation")
 LISTS = ("completions", "candidates", "generations", "outputs", "summaries", "answers", "solutions", "replies")
-"""Lists of responses beside `responses`."""
+"""Lists of responses, besides `responses`."""
 OF_OBJECTS = {"answers", "solutions"}
-"""Lists that are responses only where something is said of each: as often they are the right answers."""
+"""Lists that count as responses only if their elements have scores or models. They may be reference answers."""
 SINGLE = ("response", "completion", "output", "generation", "model_response", "model_answer", "model_output",
           "generated_text", "prediction", "assistant_response", "reply")  # fmt: skip
-"""One response a row. `answer` and `solution` are as often the right answer."""
+"""One response per row. `answer` and `solution` are missing, because they are often reference answers."""
 
 LABELS = (
     "label", "labels", "winner", "preferred", "preference", "choice", "better", "better_response", "preferred_response",
@@ -60,11 +60,11 @@ LABELS = (
     "human_preference", "human_label", "gold", "gold_label", "verdict",
 )  # fmt: skip
 SIGNED = ("overall_preference", "preference_strength")
-"""Below 0 the first response is better, above 0 the second (HelpSteer)."""
+"""Signed labels: below 0 the first response is better, above 0 the second (HelpSteer)."""
 SCORES = ("score", "scores", "rating", "ratings", "reward", "rewards")
 RANKS = ("rank", "ranks")
 FLAGS = ("correct", "is_correct", "passed", "desirable", "kto_tag", "label")
-"""Of single responses: true where it is right or wanted."""
+"""Flags of a single response: true if it is correct or desirable."""
 IDS = ("id", "pair_id", "uid", "uuid", "idx")
 REFERENCES = ("reference", "reference_answer")
 
@@ -82,7 +82,7 @@ NO_IMAGE_WORDS = frozenset(("caption", "captions", "description", "id", "ids", "
 
 @lru_cache(maxsize=4096)
 def plain(name: str) -> str:
-    """The name in lower case, its words joined by `_`."""
+    """Normalise a name to lower-case words joined by `_`."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z0-9]$)", "_", name)
     return re.sub(r"[^0-9a-z]+", "_", words.lower()).strip("_")
 
@@ -92,7 +92,7 @@ def words(name: str) -> frozenset[str]:
 
 
 def named(schema: Schema, names: Sequence[str]) -> list[str]:
-    """The columns of these names, in the order of the names."""
+    """The columns with these names, in the order of `names`."""
     there: dict[str, list[str]] = {}
     for column in schema.columns:
         there.setdefault(plain(column), []).append(column)
@@ -100,12 +100,12 @@ def named(schema: Schema, names: Sequence[str]) -> list[str]:
 
 
 def filled(schema: Schema, names: Sequence[str]) -> list[str]:
-    """Those of the columns that have a value in some row."""
+    """Like `named`, restricted to columns that have a value in some row."""
     return [column for column in named(schema, names) if schema.filled(column)]
 
 
 def histories(schema: Schema) -> list[str]:
-    """Columns that are called earlier turns and have some."""
+    """Columns that are named like earlier turns and have values."""
     return [column for column in schema.columns if _is_history(words(column)) and schema.filled(column)]
 
 
@@ -115,7 +115,7 @@ def _is_history(words: frozenset[str]) -> bool:
 
 
 def contexts(schema: Schema) -> list[str]:
-    """Columns that are called a passage, or text that goes on with a prompt, and hold one."""
+    """Columns that are named like a passage, or like an input that continues the prompt, and hold text."""
     return [
         column
         for column, shape in schema.columns.items()
@@ -132,9 +132,9 @@ def listing(names: Iterable[str], word: str = "and") -> str:
 
 
 def text_inside(schema: Schema, column: str, keys: Sequence[str]) -> Path:
-    """The column, or where it holds objects that are no messages, the one of `keys` that has the text in them.
+    """The place of the text in a column: the column itself or, for objects that are not messages, one of `keys`.
 
-    Where several of the keys could have it, the column: its rows are refused with their paths.
+    If several of the keys occur, it is the column itself. Its rows are then refused, and the message shows the paths.
     """
     shape = schema.columns[column]
     inside = items(shape) or shape
@@ -146,14 +146,14 @@ def text_inside(schema: Schema, column: str, keys: Sequence[str]) -> Path:
 
 
 def items(shape: Shape) -> Shape | None:
-    """What the elements of lists are, also of lists that a table holds in text."""
+    """The shape of list elements, including lists that a table holds as JSON text."""
     if shape.items is not None:
         return shape.items
     return shape.decoded.items if shape.decoded is not None and shape.lists_in_text else None
 
 
 def holds_messages(shape: Shape) -> bool:
-    """Whether this is a column of conversations, or of single messages."""
+    """Whether a column holds conversations or single messages."""
     inside = items(shape) or shape
     return any(key in inside.keys for key in ROLE_KEYS) and any(key in inside.keys for key in _MESSAGE_KEYS)
 

@@ -1,7 +1,7 @@
-"""Which columns make the prompt: the question itself, and what belongs before or above it.
+"""Detection of the columns that form the prompt: the question, system prompt, history and context.
 
-What could change the meaning of a prompt is never left out unasked. It is read where its name and its kind say how;
-else the source is refused, with the mapping that reads it and the one that leaves it out.
+A column that could change the meaning of the prompt is never ignored silently. It is read if its name and type say how.
+Otherwise the source is refused, and the message shows the mappings that read the column or ignore it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FIELDS = ("prompt", "input", "system", "history", "context")
 
 
 def find_prompt(schema: Schema, mapped: Mapped, responses: Responses) -> dict[str, tuple[Path, ...]]:
-    """The paths of `FIELDS`. Raises FathomError where columns could be read in more than one way."""
+    """The paths of `FIELDS`. Raises FathomError if columns can be read in more than one way."""
     taken = {path.column for paths in (*responses.paths.values(), *mapped.paths.values()) for path in paths}
     free = schema.without(taken)
     found = {name: mapped.paths[name] for name in FIELDS if name in mapped.paths}
@@ -43,12 +43,12 @@ def _question(schema: Schema, whole: Schema, mapped: Mapped, responses: Response
         return {"prompt": (names.text_inside(schema, candidates[0], PROMPT_KEYS),)}
     empty = [column for column in names.named(schema, names.PROMPTS) if not schema.filled(column)]
     if not empty and not _has_its_own(responses, whole):
-        raise FathomError(f"columns: no column is the prompt; say it with {_suggested(schema)}")
+        raise FathomError(f"columns: found no prompt; name its column with {_suggested(schema)}")
     return {"prompt": (Path(empty[0]),)} if empty else {}
 
 
 def _candidates(schema: Schema) -> list[str]:
-    """Columns that could each be the prompt. `messages` beside another is a copy of a conversation (UltraFeedback)."""
+    """Columns that could each be the prompt. `messages` next to another one is a copy (UltraFeedback), not a prompt."""
     found = names.filled(schema, names.PROMPTS)
     others = [column for column in found if names.plain(column) not in {"messages", "history"}]
     if not others:
@@ -62,20 +62,20 @@ def _candidates(schema: Schema) -> list[str]:
 
 
 def _several(candidates: Sequence[str]) -> str:
-    """The mappings that settle which column is the prompt and what the others are."""
+    """The error message for several possible prompts, with the mappings that choose between them."""
     first = candidates[0]
     ways = []
     for column in candidates[1:]:
         name = "input" if names.plain(column) == "input" else "context"
         ways.append(f"{map_option('prompt', first)} {map_option(name, column)} puts both into the prompt")
     return (
-        f"{names.listing(candidates)} could each be the prompt, or a part of it: {'; '.join(ways)}; "
-        f"--map prompt=COLUMN takes one alone"
+        f"{names.listing(candidates)} could each be the prompt or a part of it: {'; '.join(ways)}; "
+        f"--map prompt=COLUMN takes only one"
     )
 
 
 def _has_its_own(responses: Responses, schema: Schema) -> bool:
-    """Whether the responses may hold the prompt within them, or it is a matter of rows whether they do."""
+    """Whether the responses may be conversations that include the prompt, in some rows at least."""
     columns = [path.column for paths in responses.paths.values() for path in paths]
     shapes = [schema.columns[column] for column in columns]
     return responses.kind in {"chosen", "pair"} and any(
@@ -97,7 +97,7 @@ def _suggested(schema: Schema) -> str:
 
 
 def _before(schema: Schema, mapped: Mapped, found: Mapping[str, tuple[Path, ...]]) -> dict[str, tuple[Path, ...]]:
-    """System prompt and history; passages and images are refused until somebody says what they are."""
+    """The paths of system prompt and history. Raises FathomError for passages that no mapping assigns."""
     more: dict[str, tuple[Path, ...]] = {}
     settled = mapped.empty | found.keys()
     systems = names.filled(schema, names.SYSTEMS)
@@ -107,15 +107,15 @@ def _before(schema: Schema, mapped: Mapped, found: Mapping[str, tuple[Path, ...]
                 f"columns: {names.listing(systems)} could each be the system prompt; {_choose('system', systems)}"
             )
         if _are_names(schema.columns[systems[0]]):
-            told = f"{systems[0]} holds single words, which may be names of models and no prompts"
-            raise FathomError(f"columns: {told}; {_choose('system', systems)}")
+            reason = f"{systems[0]} holds single words, which may be model names instead of system prompts"
+            raise FathomError(f"columns: {reason}; {_choose('system', systems)}")
         more["system"] = (Path(systems[0]),)
     histories = names.histories(schema) if "history" not in settled else []
     if histories:
         turns = [column for column in histories if _is_turns(schema.columns[column])]
         if len(histories) > 1 or not turns:
-            told = f"{names.listing(histories)} may be earlier turns, which belong to the prompt"
-            raise FathomError(f"columns: {told}; {_choose('history' if turns else 'context', turns or histories)}")
+            reason = f"{names.listing(histories)} may be earlier turns, which belong to the prompt"
+            raise FathomError(f"columns: {reason}; {_choose('history' if turns else 'context', turns or histories)}")
         more["history"] = (Path(histories[0]),)
     if "context" not in settled:
         _refuse_contexts(schema, mapped, found)
@@ -123,7 +123,7 @@ def _before(schema: Schema, mapped: Mapped, found: Mapping[str, tuple[Path, ...]
 
 
 def _are_names(shape: Shape) -> bool:
-    """Whether all texts are single words: `system` is also what is called a model."""
+    """Whether all texts are single words, since a column `system` may hold model names."""
     return shape.spellings is not None and all(" " not in str(value) for _, value in shape.spellings)
 
 
@@ -133,7 +133,7 @@ def _choose(name: str, columns: Sequence[str]) -> str:
 
 
 def _is_turns(shape: Shape) -> bool:
-    """Whether these are earlier turns: messages, or pairs of what the user and the assistant said."""
+    """Whether the values are earlier turns: messages, or pairs of a user turn and its answer."""
     inside = names.items(shape)
     pairs = inside is not None and "list" in inside.kinds and inside.lengths == {2}
     objects = inside is not None and any(set(keys) <= inside.keys.keys() for keys in TURN_KEYS)
@@ -143,7 +143,7 @@ def _is_turns(shape: Shape) -> bool:
 def _refuse_contexts(schema: Schema, mapped: Mapped, found: Mapping[str, tuple[Path, ...]]) -> None:
     contexts = names.contexts(schema)
     if "prompt" in mapped.paths and names.plain(mapped.paths["prompt"][0].column) in names.PROMPTS:
-        # Whoever says which of several possible prompts it is has settled the others too.
+        # A mapping that chooses one of several possible prompts has decided about the others too.
         contexts = [column for column in contexts if names.plain(column) not in names.PROMPTS]
     if not contexts or "prompt" not in found:
         return
@@ -152,7 +152,7 @@ def _refuse_contexts(schema: Schema, mapped: Mapped, found: Mapping[str, tuple[P
 
 
 def refuse_images(schema: Schema) -> None:
-    """Raises FathomError for columns with images, audio or video, of which a judge would see nothing."""
+    """Raise FathomError for columns with images, audio or video, which judges would not see."""
     for column, shape in schema.columns.items():
         words = names.words(column)
         called = words & names.IMAGE_WORDS and not words & names.NO_IMAGE_WORDS
@@ -164,7 +164,7 @@ def refuse_images(schema: Schema) -> None:
 
 
 def _is_image(shape: Shape) -> bool:
-    """Whether these are images of PIL, or files as `datasets` writes them: an object with `bytes` and `path`."""
+    """Whether the values are PIL images, or files as `datasets` stores them: objects with `bytes` and `path`."""
     inside = names.items(shape) or shape
     if "image" in inside.kinds:
         return True

@@ -1,4 +1,4 @@
-"""Which columns hold the responses, and how they belong together."""
+"""Detection of the columns that hold the responses, and of the kind of layout that they form."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KINDS: Mapping[Kind, tuple[str, ...]] = {
     "pair": ("response_a", "response_b"),
     "chosen": ("chosen", "rejected"),
 }
-"""The fields that tell the kinds apart. In a `conversation` the one response is its last turn."""
+"""The fields that characterise each kind. In a `conversation`, the only response is the last turn."""
 
 _MARK = r"(?P<mark>[a-h]|\d{1,2})"
 _NOUN = rf"(?P<noun>{NOUNS})"
@@ -32,39 +32,40 @@ _SIDES = (
     re.compile(rf"(?P<start>model|assistant|llm|ai|bot|system)_?{_MARK}_{_NOUN}(?P<end>)"),
     re.compile(rf"(?P<start>){_MARK}_{_NOUN}(?P<end>)"),
 )
-"""Names like response_A, output 1, answer0, answer1_body, model_a_response."""
+"""Names of numbered columns: response_A, output 1, answer0, answer1_body, model_a_response."""
 
 _UNSURE = (
     ("j", "k"), ("w", "l"), ("win", "lose"), ("good", "bad"), ("positive", "negative"), ("pos", "neg"),
     ("correct", "incorrect"), ("right", "wrong"),
 )  # fmt: skip
-"""Words that probably tell a better response from a worse one, which a mapping has to confirm."""
+"""Word pairs that probably mark a better and a worse response. They are suggested; a mapping has to confirm them."""
 _NO_RESPONSES = {"model", "generator", "annotator", "rater", "id", "score", "rating", "explanation"}
 _ORDERED = (("left", "right"), ("first", "second"), ("x", "y"), ("one", "two"), ("ours", "theirs"))
-"""Words that probably tell two responses of equal standing apart."""
+"""Word pairs that probably mark two responses without saying which is better."""
 
 
 @dataclass(frozen=True)
 class Responses:
-    """Where the responses are. `marks` tell numbered columns apart: ("a", "b"), ("1", "2", "3")."""
+    """The places of the responses. `marks` distinguish numbered columns: ("a", "b"), ("1", "2", "3")."""
 
     kind: Kind
     paths: Mapping[str, tuple[Path, ...]]
     marks: tuple[str, ...] = ()
     single: bool = field(default=False)
-    """Whether a row has one response, so that a list of messages is one conversation."""
+    """Whether a row has one response. A list of messages is then one conversation."""
 
 
 def find_responses(schema: Schema, mapped: Mapped) -> Responses:
-    """The responses of a source. Raises FathomError, with the mappings that may be meant, for none or several."""
+    """Find the responses of a source. Raises FathomError with suggested mappings if there is no single candidate."""
     if _is_by_column(schema):
         raise FathomError(f"columns: the source {describe_object(schema.columns)}; its columns hold one list each")
     asked = [kind for kind, fields in KINDS.items() if any(name in mapped.paths for name in fields)]
     if len(asked) > 1:
         fields = names.listing(name for kind in asked for name in KINDS[kind] if name in mapped.paths)
-        raise FathomError(f"columns: --map has {fields}, which belong to different layouts: give one of them")
+        raise FathomError(f"columns: --map has {fields}, which belong to different layouts; expected one of them")
     if asked:
         return _asked(asked[0], schema, mapped)
+    # From the clearest names to the least clear ones: a list called `outputs` counts only if nothing is `responses`.
     for choices in (_certain(schema), list(_lists(schema)), list(_singles(schema))):
         if len(choices) == 1:
             return choices[0]
@@ -77,7 +78,7 @@ def find_responses(schema: Schema, mapped: Mapped) -> Responses:
 
 
 def _way(choice: Responses, schema: Schema) -> str:
-    """The mapping that chooses this layout, and where its columns begin, if that is not in the first row."""
+    """The mapping that selects this layout, with the row in which its columns first appear, if not the first."""
     columns = [path.column for paths in choice.paths.values() for path in paths]
     line = max(schema.first[column] for column in columns)
     since = f" (first in row {line})" if line > min(schema.first.values()) else ""
@@ -91,7 +92,7 @@ def _asked(kind: Kind, schema: Schema, mapped: Mapped) -> Responses:
             if name not in schema.columns:
                 given = next(iter(paths))
                 raise FathomError(
-                    f"columns: {map_option(given, paths[given][0])} goes with --map {name}=COLUMN: give both"
+                    f"columns: {map_option(given, paths[given][0])} needs --map {name}=COLUMN as well; give both"
                 )
             paths[name] = (Path(name),)
     columns = [path.column for name in KINDS[kind] for path in paths[name]]
@@ -103,7 +104,7 @@ def _asked(kind: Kind, schema: Schema, mapped: Mapped) -> Responses:
 
 
 def _certain(schema: Schema) -> list[Responses]:
-    """Layouts whose columns say what they are."""
+    """Layouts whose column names are unambiguous."""
     found = []
     for column in names.named(schema, ("responses",)):
         path = names.text_inside(schema, column, TEXT_KEYS)
@@ -127,7 +128,7 @@ def _is_list(path: Path, schema: Schema) -> bool:
 
 
 def _side(column: str) -> tuple[str, str] | None:
-    """What numbered columns of one kind share, and the mark that tells this one apart."""
+    """Split the name of a numbered column into what the columns of its group share, and its mark."""
     for number, pattern in enumerate(_SIDES):
         if match := pattern.fullmatch(names.plain(column)):
             letters = match["mark"].isalpha()
@@ -136,12 +137,14 @@ def _side(column: str) -> tuple[str, str] | None:
 
 
 def _groups(schema: Schema) -> Iterator[dict[str, str]]:
-    """Columns like response_A and response_B, or answer_1 to answer_4: by mark, in the order of the marks."""
+    """Groups of columns such as response_A and response_B, or answer_1 to answer_4: column by mark, in order."""
     sides: dict[str, dict[str, str]] = {}
     for column in schema.columns:
         if (side := _side(column)) is not None:
             if side[1] in sides.setdefault(side[0], {}):
-                raise FathomError(f"columns: {sides[side[0]][side[1]]} and {column} are the same name; rename one")
+                raise FathomError(
+                    f"columns: {sides[side[0]][side[1]]} and {column} are spellings of one name; rename one of them"
+                )
             sides[side[0]][side[1]] = column
     for group in sides.values():
         if run := _run(group):
@@ -149,7 +152,7 @@ def _groups(schema: Schema) -> Iterator[dict[str, str]]:
 
 
 def _run(marks: Mapping[str, str]) -> list[str]:
-    """The marks in their order, if they are all letters from a, or all numbers from 0 or 1, without a gap."""
+    """The marks in order, if they are consecutive letters from a, or consecutive numbers from 0 or 1."""
     for runs in (
         [chr(ord("a") + place) for place in range(8)],
         list(map(str, range(100))),
@@ -165,7 +168,7 @@ def _run(marks: Mapping[str, str]) -> list[str]:
 
 
 def _chosen(schema: Schema) -> Iterator[Responses]:
-    """Columns of the better and of the worse response: `chosen` and `rejected`, else all that are called so."""
+    """Columns of the better and the worse response: `chosen` and `rejected`, otherwise all similar pairs of names."""
     bare = names.named(schema, ("chosen", "rejected"))
     if len(bare) == 2 and names.plain(bare[0]) != names.plain(bare[1]):
         pairs = [(bare[0], bare[1])]
@@ -177,7 +180,7 @@ def _chosen(schema: Schema) -> Iterator[Responses]:
 
 
 def _called(schema: Schema, pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """Pairs of columns that differ by one of these pairs of words, alone or beside a word for a response."""
+    """Column pairs named by one of these word pairs, alone or combined with a word for a response."""
     there: dict[str, str] = {}
     for column in schema.columns:
         there.setdefault(names.plain(column), column)
@@ -201,7 +204,7 @@ def _may_respond(shape: Shape) -> bool:
 
 
 def _beside_messages(schema: Schema) -> Iterator[tuple[str, str]]:
-    """`messages`, whose last turn is the better response, and `rejected_response` or `rejected_messages` (ms-swift)."""
+    """`messages`, which end with the better response, and `rejected_response` or `rejected_messages` (ms-swift)."""
     whole = [
         column for column in names.named(schema, names.CONVERSATIONS) if names.holds_messages(schema.columns[column])
     ]
@@ -216,18 +219,18 @@ def _beside_messages(schema: Schema) -> Iterator[tuple[str, str]]:
 
 
 def _lists(schema: Schema) -> Iterator[Responses]:
-    """Lists of texts or of objects with a text each; the text is one of the keys of `TEXT_KEYS`."""
+    """Lists of texts, or of objects that hold the text under one of `TEXT_KEYS`."""
     for column in names.filled(schema, names.LISTS):
         inside = names.items(schema.columns[column])
         if inside is None or not inside.kinds & {"text", "list", "object"}:
             continue
-        told = {word for key in inside.keys for word in names.words(key)}  # by which model they are, or how good
-        if told & (names.LABEL_WORDS | {"model"}) or names.plain(column) not in names.OF_OBJECTS:
+        properties = {word for key in inside.keys for word in names.words(key)}  # of each element: its model, a score
+        if properties & (names.LABEL_WORDS | {"model"}) or names.plain(column) not in names.OF_OBJECTS:
             yield Responses("responses", {"responses": (names.text_inside(schema, column, TEXT_KEYS),)})
 
 
 def _singles(schema: Schema) -> Iterator[Responses]:
-    """One response a row: in a column of its own, or as the last turn of a conversation."""
+    """One response per row: in its own column, or as the last turn of a conversation."""
     found = [column for column in names.filled(schema, names.SINGLE) if schema.columns[column].kinds - {"flag"}]
     for column in found:
         yield Responses("responses", {"responses": (names.text_inside(schema, column, TEXT_KEYS),)}, single=True)
@@ -241,30 +244,31 @@ def _singles(schema: Schema) -> Iterator[Responses]:
 
 
 def _advice(schema: Schema) -> str:
-    """What to say where no layout fits: the mapping for columns that look like responses, or what there is to say."""
+    """The end of the error message if no layout fits: mappings for columns that look like responses."""
     if what := _described(schema):
         return what
     better = next(_differing(schema, _UNSURE), None)
     if better:
         return (
-            f"if {better[0]} is the better one: {map_option('chosen', better[0])} {map_option('rejected', better[1])}"
+            f"if {better[0]} is the better response, use {map_option('chosen', better[0])} "
+            f"{map_option('rejected', better[1])}"
         )
     ordered = next(_differing(schema, _ORDERED), None) or next(_alike(schema), None)
     if ordered:
         first, second = map_option("response_a", ordered[0]), map_option("response_b", ordered[1])
-        return f"for two responses of equal standing: {first} {second}"
+        return f"if these are two responses, use {first} {second}"
     alone = names.filled(schema, ("answer", "solution", "answers", "solutions", "text"))
     if alone:
-        return f"if {alone[0]} holds what is to be judged: {map_option('responses', alone[0])}"
+        return f"if {alone[0]} holds the response to judge, use {map_option('responses', alone[0])}"
     return (
-        "say which columns hold the responses: --map chosen=COLUMN --map rejected=COLUMN for a better and a worse one, "
+        "name the columns of the responses: --map chosen=COLUMN --map rejected=COLUMN for a better and a worse one, "
         "--map response_a=COLUMN --map response_b=COLUMN for two with a label, --map responses=COLUMN for a list or "
-        "for one response a row"
+        "for one response per row"
     )
 
 
 def _differing(schema: Schema, pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """Two columns that may hold texts, whose names differ in one of these pairs of words alone."""
+    """Pairs of columns that may hold texts and whose names differ only by one of these word pairs."""
     there = {tuple(names.plain(column).split("_")): column for column in schema.columns}
     for (better, worse), (words, column) in product(pairs, there.items()):
         other = there.get(tuple(worse if word == better else word for word in words))
@@ -273,7 +277,7 @@ def _differing(schema: Schema, pairs: Sequence[tuple[str, str]]) -> Iterator[tup
 
 
 def _alike(schema: Schema) -> Iterator[tuple[str, str]]:
-    """Two columns of text whose names differ in the last word alone."""
+    """Pairs of text columns whose names differ only in a short last word."""
     ends: dict[str, list[str]] = {}
     for column, shape in schema.columns.items():
         start, _, end = names.plain(column).rpartition("_")
@@ -285,7 +289,7 @@ def _alike(schema: Schema) -> Iterator[tuple[str, str]]:
 
 
 def _is_by_column(schema: Schema) -> bool:
-    """Whether the one row is a table by columns: lists of equal lengths, or objects by number as pandas writes them."""
+    """Whether the only row is a column-oriented table: lists of equal lengths, or objects keyed by number (pandas)."""
     shapes = [shape for shape in schema.columns.values() if shape.kinds]
     if schema.rows != 1 or len(shapes) < 2:
         return False
@@ -296,7 +300,7 @@ def _is_by_column(schema: Schema) -> bool:
 
 
 def _described(schema: Schema) -> str | None:
-    """What a source is whose single row holds the rows."""
+    """A description of a source whose only row is a container of rows; None for other sources."""
     shapes = schema.columns.values()
     if schema.rows == 1 and shapes and all(shape.kinds <= {"list", "object"} for shape in shapes):
         return f"the source {describe_object(schema.columns)}"

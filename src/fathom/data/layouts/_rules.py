@@ -1,8 +1,8 @@
-"""How a label is read from one row: a rule for each way in which sources tell which response is better.
+"""Rules that read the label of one row: one class per way in which sources say which response is better.
 
     Spelled(Path("winner"), labels.LETTERS).read({"winner": "model_b"}, kept=(0, 1))      # Label(best=1)
 
-A rule is a value: two sources with the same rule are read alike.
+Rules are values: sources with equal rules are read in the same way.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from fathom.data.records import Label
 class Rule(Protocol):
     @property
     def paths(self) -> Mapping[str, tuple[Path, ...]]:
-        """The fields that it reads, by name; `flags` is no field that a mapping can name."""
+        """The places that the rule reads, by field. `flags` is not a field of mappings."""
         ...
 
     def read(self, row: Row, kept: Sequence[int]) -> Label | Row | None:
-        """The label of the responses `kept`, which are indices of the source's; None where the row has none.
+        """The label of the responses `kept` (their indices in the source); None if the row has no label.
 
         Raises BadRowError.
         """
@@ -36,12 +36,12 @@ class Rule(Protocol):
 
 @dataclass(frozen=True)
 class Spelled:
-    """A column that names the better response in some spelling, or says that it is a tie."""
+    """A column that names the better response, or a tie, in some spelling."""
 
     path: Path
     code: labels.Code = field(hash=False)
     single: bool = False
-    """Whether it speaks of a single response: 0 is that it is right, 1 that it is wrong."""
+    """Whether the label is about a single response: outcome 0 is right, 1 is wrong."""
 
     @property
     def paths(self) -> Mapping[str, tuple[Path, ...]]:
@@ -57,7 +57,7 @@ class Spelled:
         if outcome is None and len(kept) != 2:
             raise BadRowError(str(self.path), f"got {value!r}, a tie of {len(kept)} responses; expected one of them")
         if outcome is not None and outcome not in kept:
-            raise BadRowError(str(self.path), f"got {value!r}, and there is no such response in this row")
+            raise BadRowError(str(self.path), f"got {value!r}, expected a response that this row has")
         return _tie_or(None if outcome is None else kept.index(outcome))
 
 
@@ -88,7 +88,7 @@ class ByModel:
 
 @dataclass(frozen=True)
 class Flags:
-    """A column for each response, and perhaps some for ties, of which one is 1 (Chatbot Arena's table)."""
+    """One column per response, and optional ones for ties; exactly one of them is 1 (Chatbot Arena's table)."""
 
     responses: tuple[Path, ...]
     ties: tuple[Path, ...]
@@ -104,15 +104,15 @@ class Flags:
             return None
         numbers = [as_number(value) for value in values]
         if sorted(number for number in numbers if number is not None) != [*[0.0] * (len(values) - 1), 1.0]:
-            told = ", ".join(f"{path}={value}" for path, value in zip(columns, values, strict=True))
-            raise BadRowError(str(columns[0]), f"got {told}, expected that one of them is 1 and the others are 0")
+            got = ", ".join(f"{path}={value}" for path, value in zip(columns, values, strict=True))
+            raise BadRowError(str(columns[0]), f"got {got}, expected 1 in one of them and 0 in the others")
         place = numbers.index(1.0)
         return _tie_or(place if place < len(kept) else None)
 
 
 @dataclass(frozen=True)
 class Signed:
-    """A number, below 0 where the first response is better, above 0 where the second is (HelpSteer)."""
+    """A number that is negative if the first response is better, positive if the second is (HelpSteer)."""
 
     path: Path
 
@@ -133,7 +133,7 @@ class Signed:
 
 @dataclass(frozen=True)
 class Degree:
-    """A number from 1 for the first response to 2 for the second; 1.5 is a tie, as is 0 in older files (AlpacaEval)."""
+    """A number from 1 (first response) to 2 (second). 1.5 is a tie; in older files, 0 is one too (AlpacaEval)."""
 
     path: Path
 
@@ -155,13 +155,13 @@ class Degree:
 
 @dataclass(frozen=True)
 class Annotators:
-    """A column for each annotator of two responses, and how they spell what they say."""
+    """One column per annotator of two responses, and the code of their labels."""
 
     paths: tuple[Path, ...]
     code: labels.Code = field(hash=False)
 
     def read(self, row: Row) -> dict[str, Label]:
-        """What each of them said who said something. Raises BadRowError."""
+        """The label of each annotator who gave one. Raises BadRowError."""
         values = {path: path.value(row) for path in self.paths}
         return {
             str(path): _tie_or(_outcome(value, path, self.code))
@@ -172,7 +172,7 @@ class Annotators:
 
 @dataclass(frozen=True)
 class Majority:
-    """What more than half of the annotators say."""
+    """The outcome that more than half of the annotators named."""
 
     annotators: Annotators
 
@@ -181,16 +181,16 @@ class Majority:
         return {"annotators": self.annotators.paths}
 
     def read(self, row: Row, kept: Sequence[int]) -> Label | None:
-        said = Counter(label.winner for label in self.annotators.read(row).values())
-        if not said:
+        outcomes = Counter(label.winner for label in self.annotators.read(row).values())
+        if not outcomes:
             return None
-        outcome, votes = said.most_common(1)[0]
-        return _tie_or(outcome) if 2 * votes > said.total() else None
+        outcome, votes = outcomes.most_common(1)[0]
+        return _tie_or(outcome) if 2 * votes > outcomes.total() else None
 
 
 @dataclass(frozen=True)
 class Scores:
-    """A number for each response, in a column each, in one list, or within the responses' objects."""
+    """One number per response: in one column each, in one list, or inside the responses' objects."""
 
     columns: tuple[Path, ...]
 
@@ -199,13 +199,13 @@ class Scores:
         return {"scores": self.columns}
 
     def read(self, row: Row, kept: Sequence[int]) -> Label | None:
-        found = _numbers(row, self.columns, kept)
-        return None if found is None else Label(scores=tuple(found))
+        scores = _numbers(row, self.columns, kept)
+        return None if scores is None else Label(scores=tuple(scores))
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """A rank for each response, the lowest the best; equal ranks are equal scores."""
+    """One rank per response, lowest is best. Equal ranks become equal scores."""
 
     columns: tuple[Path, ...]
 
@@ -214,17 +214,17 @@ class Ranks:
         return {"ranks": self.columns}
 
     def read(self, row: Row, kept: Sequence[int]) -> Label | None:
-        found = _numbers(row, self.columns, kept)
-        if found is None:
+        ranks = _numbers(row, self.columns, kept)
+        if ranks is None:
             return None
-        if len(set(found)) < len(found):
-            return Label(scores=tuple(-rank for rank in found))
-        return Label(ranking=tuple(sorted(range(len(found)), key=found.__getitem__)))
+        if len(set(ranks)) < len(ranks):
+            return Label(scores=tuple(-rank for rank in ranks))
+        return Label(ranking=tuple(sorted(range(len(ranks)), key=ranks.__getitem__)))
 
 
 @dataclass(frozen=True)
 class Listed:
-    """Fathom's own columns: `label` (an object, an index or a letter), `ranking` and `scores`, one of them in a row."""
+    """Fathom's own columns, one of them per row: `label` (an object, an index or a letter), `ranking` or `scores`."""
 
     columns: Mapping[str, Path] = field(hash=False)
 
@@ -234,17 +234,18 @@ class Listed:
 
     def read(self, row: Row, kept: Sequence[int]) -> Label | Row | None:
         given = {name: _decoded(path.value(row)) for name, path in self.columns.items()}
-        told = {name: value for name, value in given.items() if value is not None}
-        label = told.pop("label", None)
-        if isinstance(label, Mapping) and not told:
+        others = {name: value for name, value in given.items() if value is not None}
+        label = others.pop("label", None)
+        if isinstance(label, Mapping) and not others:
             return {kind: value for kind, value in label.items() if value is not None}
-        if isinstance(label, str) and (code := _letters(len(kept))).keys() & {labels.normalise(label)} and not told:
+        if isinstance(label, str) and (code := _letters(len(kept))).keys() & {labels.normalise(label)} and not others:
             return _tie_or(code[labels.normalise(label)])
-        return {**told, "best": label} if label is not None else told or None
+        # `Label` refuses rows that have several of the columns.
+        return {**others, "best": label} if label is not None else others or None
 
 
 def _decoded(value: Any) -> Any:
-    """A list or an object that a table holds as JSON."""
+    """Decode a list or an object that a table holds as JSON text."""
     if not isinstance(value, str) or value[:1] not in {"[", "{"}:
         return value
     try:
@@ -254,7 +255,7 @@ def _decoded(value: Any) -> Any:
 
 
 def _letters(n: int) -> labels.Code:
-    """The letters of n responses in a list; ties where there are two."""
+    """The code of letters for a list of n responses. For n = 2 it includes ties."""
     return labels.LETTERS if n == 2 else {chr(ord("a") + place): place for place in range(min(n, 26))}
 
 
@@ -270,12 +271,12 @@ def _tie_or(best: int | None) -> Label:
 
 
 def _numbers(row: Row, columns: Sequence[Path], kept: Sequence[int]) -> list[float] | None:
-    """The numbers of the responses that are there; None where the row has none at all. Raises BadRowError."""
+    """The numbers of the responses `kept`; None if the row has no number at all. Raises BadRowError."""
     several = len(columns) > 1
     values = [path.value(row) for path in columns] if several else columns[0].value(row)
     values = (list_in(values) or values) if isinstance(values, str) else values
     values = list(values) if isinstance(values, list | tuple) else [values]
-    if len(values) != len(kept) and len(values) > max(kept):  # of all numbered columns, some of which the row lacks
+    if len(values) != len(kept) and len(values) > max(kept):  # numbers of all columns, of which this row lacks some
         values = [values[place] for place in kept]
     if all(value is None or value == "" for value in values):
         return None

@@ -1,12 +1,12 @@
-"""What the rows of a source hold, over all of its rows: which columns, of what kinds, with which few values.
+"""The schema of a source over all of its rows: columns, their types, and their values if these are few.
 
     schema = Schema()
     for row in rows:
         schema.add(row)
     schema.columns["label"].spellings     # {("text", "A"), ("text", "B")}
 
-A layout is recognised from this and nothing else, so neither the order of rows or columns nor what the first row
-happens to lack can change how a source is read. Memory is bounded: values are kept while they are few.
+Layouts are inferred from the schema only. So neither the order of rows and columns nor a value that the first row
+lacks can change how a source is read. Memory is bounded, because values are kept only while they are few and short.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from typing import Any, Literal
 Kind = Literal["text", "number", "flag", "list", "object", "image", "other"]
 
 MAX_SPELLINGS = 24
-"""Columns with more different values are no labels."""
+"""Columns with more distinct values are not labels."""
 MAX_SPELLING = 40
-"""Characters of the values that are kept."""
+"""Maximum length in characters of the values that are kept."""
 MAX_LABEL = 120
-"""Characters of a label, such as a model's name: columns with longer texts hold prose."""
+"""Maximum length in characters of a label, such as a model name. Columns with longer texts hold prose."""
 MAX_KEYS = 200
-"""Keys of nested objects that are kept: objects whose keys are data (token ids, say) have any number of them."""
+"""Maximum number of keys that are kept of nested objects. Objects whose keys are data may have any number."""
 MAX_DEPTH = 5
 
 _KINDS: Mapping[type, Kind] = {
@@ -42,7 +42,7 @@ _KINDS: Mapping[type, Kind] = {
 
 
 class Shape:
-    """What the values of a column, or of a key inside it, have in common. Empty values (`is_empty`) leave no trace."""
+    """Summary of the values of a column, or of a key inside it. Empty values (`is_empty`) are not counted."""
 
     __slots__ = (
         "_depth", "decoded", "dialogues", "high", "in_text", "items", "keys", "kinds", "lengths", "longest", "low",
@@ -53,35 +53,35 @@ class Shape:
         self._depth = depth
         self.kinds: set[Kind] = set()
         self.spellings: set[tuple[Kind, Any]] | None = set()
-        """The different short values with their kinds; None once they are many, or long."""
+        """The distinct values with their kinds; None once there are too many, or a long one."""
         self.numerals = True
-        """Whether every text is a number in text."""
+        """Whether every text spells a number."""
         self.low, self.high, self.whole = math.inf, -math.inf, True
-        """Of the numbers, also of those in text."""
+        """Range of the numbers, including those spelled as text, and whether all are integers."""
         self.keys: dict[str, Shape] = {}
-        """Of objects."""
+        """Shapes of the values of objects, by key."""
         self.items: Shape | None = None
-        """Of the elements of all lists."""
+        """Shape of the elements of all lists."""
         self.lengths: set[int] = set()
-        """Of lists."""
+        """Lengths of lists."""
         self.texts = 0
         self.dialogues = False
         """Whether some text is a dialogue of Human and Assistant."""
         self.longest = 0
-        """Characters of the longest text."""
+        """Length in characters of the longest text."""
         self.in_text = 0
-        """How many texts are lists in JSON."""
+        """Number of texts that are JSON lists."""
         self.decoded: Shape | None = None
-        """Of the lists in those texts."""
+        """Shape of the lists in those texts."""
 
     @property
     def lists_in_text(self) -> bool:
-        """Whether this is a column of lists that a table holds as JSON: at least half of its texts are."""
+        """Whether the column holds lists as JSON text, as in tables: at least half of its texts are lists."""
         return self.decoded is not None and 2 * self.in_text >= self.texts
 
     @property
     def numeric(self) -> bool:
-        """Whether every value is a number, or a number in text."""
+        """Whether every value is a number, or a text that spells one."""
         return bool(self.kinds) and self.kinds <= {"number", "text"} and self.numerals
 
     def add(self, value: Any) -> None:
@@ -153,12 +153,12 @@ class Shape:
 
 
 class Schema:
-    """The shapes of all columns."""
+    """The shapes of all columns, built up row by row."""
 
     def __init__(self) -> None:
         self.columns: dict[str, Shape] = {}
         self.first: dict[str, int] = {}
-        """The line of the first row that has the column."""
+        """The line of the first row that has each column."""
         self.rows = 0
 
     def add(self, row: Mapping[str, Any], line: int = 0) -> None:
@@ -171,7 +171,7 @@ class Schema:
             shape.add(value)
 
     def without(self, names: set[str]) -> Schema:
-        """The same schema as if these columns were not there."""
+        """The schema without these columns."""
         rest = Schema()
         rest.rows, rest.first = self.rows, self.first
         rest.columns = {name: shape for name, shape in self.columns.items() if name not in names}
@@ -191,7 +191,7 @@ def _kind(value: Any) -> Kind:
 
 
 def is_empty(value: Any) -> bool:
-    """Whether there is nothing in a cell: no value, the NaN that tables have in place of one, an empty text or list."""
+    """Whether a cell is empty: None, NaN (which tables store in place of a missing text), an empty text or list."""
     if isinstance(value, str | list | tuple | dict):
         return not value
     return value is None or (isinstance(value, float) and math.isnan(value))
@@ -201,7 +201,7 @@ _NUMERAL = re.compile(r" *[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)? 
 
 
 def as_number(value: Any) -> float | None:
-    """The number that a value is, or that a text spells as tables do; None where it is neither. True is 1, False 0."""
+    """The value as a number, including numbers spelled as text; otherwise None. True is 1, False is 0."""
     if isinstance(value, str):
         lowered = value.strip().lower()
         if lowered in {"true", "false"}:
@@ -211,7 +211,7 @@ def as_number(value: Any) -> float | None:
 
 
 def list_in(text: str) -> list[Any] | None:
-    """The list that a text is, in JSON or as Python writes it (tables made by pandas); None where it is none."""
+    """Parse a list from text, in JSON or in Python's notation (tables written by pandas); None for other texts."""
     if not text.startswith("[") or not text.rstrip().endswith("]"):
         return None
     try:
