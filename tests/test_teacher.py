@@ -16,7 +16,7 @@ from fathom.judges.mix import MixJudge, Style
 from fathom.lab import world
 from fathom.lab.teacher import Teacher
 from fathom.rationale import parse, render
-from fathom.synth.merging import plain
+from fathom.synth.merging import normalise
 
 ITEMS = world.items(40, seed=1)
 
@@ -50,7 +50,9 @@ def test_messy_answers_say_the_same_in_another_form() -> None:
     assert 0 < sum(bool(rationale.units) for rationale in readings) < len(ITEMS)  # prose holds none
     for item, rationale in zip(ITEMS, readings, strict=True):
         for unit in rationale.units:
-            assert replace(unit, principle=plain(unit.principle)) == world.unit_at_sight(item, plain(unit.principle))
+            assert replace(unit, principle=normalise(unit.principle)) == world.unit_at_sight(
+                item, normalise(unit.principle)
+            )
 
 
 def is_canonical(text: str) -> bool:

@@ -30,7 +30,8 @@ BINARY = range(2)
 _PRINCIPLE = re.compile(r"^Principle \d+: *(\S.*)$(?:\n^Definition: *(.*)$)?", re.MULTILINE)
 _BOXED = re.compile(
     r"[\s*_`$(\[\\]*\\boxed\s*\{([^{}]*)\}[\s*_`$})\].\\]*"
-    r"(?:, one number a response, in their order\.?)?"  # the prompt's own words, which models repeat
+    # Models repeat the prompt's own words after the box, also those of prompts of earlier versions.
+    r"(?:, one number (?:per response, in order|a response, in their order)\.?)?"
 )
 
 

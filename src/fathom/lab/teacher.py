@@ -105,7 +105,7 @@ _ANSWERS: dict[str, Callable[[Teacher, Fences, random.Random], str]] = {
     "three to five principles": Teacher.vanilla,
     "from many sides": Teacher.breadth,
     "what kind of task": Teacher.mix,
-    "Say which response is right": Teacher.depth,
+    "Decide which response is correct": Teacher.depth,
 }
 """Words of a prompt outside its fences, and what answers it. The first that stands there counts."""
 

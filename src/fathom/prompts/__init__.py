@@ -1,10 +1,13 @@
-"""Prompts: one Jinja template a file. Text that others wrote goes in through the `fenced` filter, and nothing else.
+"""Prompt templates: one Jinja template per file. Untrusted text must go through the `fenced` filter.
 
     {{ response | fenced }}
 
-A fence is longer than any run of backticks in the text it holds, so no text can close it and pose as the prompt.
-Control tokens of chat templates inside it are broken by a space (`fathom.engines.control`), so no text can end the
-turn either.
+The fence is longer than any run of backticks in the text, so the text cannot close it and pose as part of the prompt.
+Control tokens of chat templates in the text are broken by a space (`fathom.engines.control`), so the text cannot end
+the turn either.
+
+Templates named `*trained*` are the training prompts of models. Changing one changes the task of every model trained
+on it.
 """
 
 from __future__ import annotations
@@ -21,23 +24,22 @@ from fathom.engines.control import broken
 
 
 def fenced(text: str) -> str:
+    """The text in a code fence that it cannot close, with control tokens of chat templates broken."""
     longest = max(map(len, re.findall("`+", text)), default=0) if "`" in text else 0
     fence = "`" * max(3, longest + 1)
     return f"{fence}\n{broken(text)}\n{fence}"
 
 
 def render(template: str | Path, **values: Any) -> str:
-    """The text of `template` (a path under `prompts/`, without `.jinja`). A missing value is an error, never blank.
+    """Fill in `template`: the name of a template under `prompts/`, without `.jinja`, or the path of a user's template.
 
-    A `Path` is a template of the user's, which may leave out the fences, to repeat a published prompt to the letter.
-    Control tokens are broken all the same. Raises OSError and jinja2's TemplateError for what cannot be read or filled.
+    A user's template may omit the fences, to reproduce a published prompt verbatim, so control tokens are broken in all
+    of its values. Raises OSError for a file that cannot be read, and jinja2's TemplateError for a syntax error or a
+    missing value.
     """
     if isinstance(template, Path):
-        return (
-            _of_user(template.read_text(encoding="utf-8"))
-            .render({name: _broken(value) for name, value in values.items()})
-            .strip()
-        )
+        safe = {name: _broken(value) for name, value in values.items()}
+        return _user_template(template.read_text(encoding="utf-8")).render(safe).strip()
     return _template(template).render(values).strip()
 
 
@@ -48,8 +50,8 @@ def _broken(value: Any) -> Any:
 
 
 @cache
-def _of_user(text: str) -> Template:
-    # In a sandbox, because settings may come with a checkpoint that somebody else made.
+def _user_template(text: str) -> Template:
+    # Sandboxed, because a checkpoint's fathom.json can name a template, and checkpoints come from anyone.
     environment = SandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["fenced"] = fenced
     return environment.from_string(text)
