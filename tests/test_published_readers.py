@@ -236,7 +236,7 @@ def test_a_template_of_the_user_is_asked_to_the_letter(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("template", "problem"),
     [
-        ("{{ question }}", "'question' is undefined; it is given instruction, responses, reference"),
+        ("{{ question }}", "'question' is undefined; its variables are instruction, responses, reference"),
         ("{% if %}", "Expected an expression"),
         ("{{ instruction.__class__.__mro__ }}", "unsafe"),
     ],

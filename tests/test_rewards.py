@@ -149,7 +149,7 @@ def test_a_share_is_paid_by_the_word_that_it_is_a_share_of(share: float, label: 
 
 @pytest.mark.parametrize("scores", [(9.0, 2.0), (0.5, 0.0), (4.5, 3.0)])
 def test_a_strength_that_no_verdict_can_name_is_refused(scores: tuple[float, float]) -> None:
-    with pytest.raises(ValueError, match=rf"differ by {scores[0] - scores[1]:g}; allowed are 1, 2 and 3"):
+    with pytest.raises(ValueError, match=rf"differ by {scores[0] - scores[1]:g}; expected a difference of 1, 2 or 3"):
         strength_reward(Vote(Status.OK, winner=0, scores=(3.0, 0.0)), Label(scores=scores))
 
 

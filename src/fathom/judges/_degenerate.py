@@ -1,11 +1,11 @@
-"""Responses that say nothing: blanks, punctuation, openers after which no answer comes.
+"""Detect responses without content: blank texts, bare punctuation, and reasoning openers without an answer.
 
     degenerate("Thought process:")                                                   # "opener"
-    degenerate("Paris,", reference="Paris")                                          # None: it holds the answer
+    degenerate("Paris,", reference="Paris")                                          # None: it contains the answer
 
-Verifiers with a reference have been fooled by these ("One token to fool LLM-as-a-judge", arXiv 2507.08794), so a judge
-may call them wrong without a model. Not promised: that every text without content is told. The openers are those of a
-few languages, and an answer in other words than the reference's is taken for one where it breaks off like one.
+Such responses fool verifiers with a reference answer ("One token to fool LLM-as-a-judge", arXiv 2507.08794), so a judge
+may reject them without asking a model. Detection is incomplete: it knows openers in a few languages. It also mistakes a
+short line that breaks off for an opener, even if it states the answer in other words than the reference.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Literal
 
 Kind = Literal["empty", "punctuation", "opener"]
 MAX_WORDS = 8
-"""A line that breaks off after more words has content."""
+"""A text that breaks off ("Let us see:") counts as an opener only up to this many words; longer ones have content."""
 _OPENERS = re.compile(
     r"(?:the |my |final |here is )*(?:solution|answer|explanation|thought process|reasoning|step \d+)(?: is)?"
     r"|let(?: ?s| us| me)? (?:solve|think|work|go|answer|start|begin)\b.{0,60}(?:step by step|this|problem|question|it)"
@@ -26,7 +26,7 @@ _OPENERS = re.compile(
 
 
 def degenerate(response: str, reference: str | None = None) -> Kind | None:
-    """Why a response says nothing; None where it says something, and always where it holds the reference answer."""
+    """Why a response has no content; None if it has, and always if it contains the reference answer."""
     if not response.strip():
         return "empty"
     if reference is not None and contains_answer(response, reference):
@@ -36,27 +36,27 @@ def degenerate(response: str, reference: str | None = None) -> Kind | None:
     breaks_off = response.rstrip().endswith((":", "：", ",", "，", "、"))
     if breaks_off and len(response.split()) <= MAX_WORDS and not any(map(str.isdecimal, response)):
         return "opener"
-    return "opener" if _OPENERS.fullmatch(_heard(response)) else None
+    return "opener" if _OPENERS.fullmatch(_words_only(response)) else None
 
 
 def contains_answer(text: str, reference: str) -> bool:
-    """Whether a text has the reference answer in it: as it is spelt, or word for word without the signs between.
+    """Whether a text contains the reference answer, verbatim or as the same sequence of words.
 
-    Case, width and space do not count. A number is not in a longer one, nor a single letter in a word. An empty
-    reference is in no text.
+    Case, character width, whitespace and, between words, punctuation are ignored. A number does not match inside a
+    longer number, nor a single letter inside a word. An empty reference matches no text.
     """
-    spelt, heard = _flat(reference), _heard(reference)
-    before = r"(?<!\d)" if spelt[:1].isdecimal() else ""
-    after = r"(?!\d)" if spelt[-1:].isdecimal() else ""
-    if re.fullmatch("[a-z]", spelt):
+    spelling, words = _folded(reference), _words_only(reference)
+    before = r"(?<!\d)" if spelling[:1].isdecimal() else ""
+    after = r"(?!\d)" if spelling[-1:].isdecimal() else ""
+    if re.fullmatch("[a-z]", spelling):
         before, after = r"(?<![^\W\d_])", r"(?![^\W\d_])"
-    literally = bool(spelt) and re.search(before + re.escape(spelt) + after, _flat(text)) is not None
-    return literally or (bool(heard) and f" {heard} " in f" {_heard(text)} ")
+    verbatim = bool(spelling) and re.search(before + re.escape(spelling) + after, _folded(text)) is not None
+    return verbatim or (bool(words) and f" {words} " in f" {_words_only(text)} ")
 
 
-def _flat(text: str) -> str:
+def _folded(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
-def _heard(text: str) -> str:
+def _words_only(text: str) -> str:
     return " ".join(re.sub(r"[\W_]+", " ", text).casefold().split())

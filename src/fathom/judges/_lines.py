@@ -1,9 +1,9 @@
-"""The line that a judge is told to close with: a name, a colon, and a value.
+"""Parse labelled lines (`Score: 7`) and tags (`<answer>A</answer>`), the forms in which judges state a verdict.
 
     document = Document.of("Step 3 fails.\\n**Score:** 2")
-    [strip_markup(line.value) for line in closing(document, "score")]                            # ["2"]
+    [strip_markup(match.value) for match in labelled_values(document, "score")]                  # ["2"]
 
-`fathom.rationale.transcript` says which part of a text counts and what is only quoted, as for every other verdict.
+As for every other verdict, `fathom.rationale.transcript` decides which parts of a text count and which are only quoted.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from fathom.rationale.transcript.withdrawals import taken_back
 Value = TypeVar("Value", bound=Hashable)
 
 MAX_PLACES = 64
-"""A text with more such lines or tags is a model that loops: none of them counts."""
+"""More matches than this mean that the model is looping, and none of them counts."""
 
 _MARKUP = r"(?:[^\w\n\\]|_){0,12}"
 _LINK = r"[ \t*_~`\"')\]]{0,6}(?:[:=]|(?=\n|$))"
@@ -33,7 +33,7 @@ _AROUND = " \t\n*_`$\"'“”‘’«»「」『』【】《》()[]{}"
 
 
 class Match(NamedTuple):
-    """What stands on the line or in the tag, in lower case, and where that starts and ends on the page."""
+    """The value on a line or in a tag, in lower case, with its start and end in the folded text."""
 
     value: str
     start: int
@@ -41,7 +41,10 @@ class Match(NamedTuple):
 
 
 def labelled_values(document: Document, name: str) -> list[Match]:
-    """The lines `name: value` that are given and not quoted or struck out; a heading has its value on the next line."""
+    """Find the lines `name: value` that are not quoted, struck out, denied or reported.
+
+    `name` is a regular expression. If nothing follows the name, as in a heading, the value is the next non-empty line.
+    """
     pattern = re.compile(
         rf"\n({_MARKUP}(?:\d{{1,2}}[.)]{_MARKUP})?)(?:(?:the|my|our) )?(?:(?:final|overall) )?({name}){_LINK}"
     )
@@ -49,9 +52,9 @@ def labelled_values(document: Document, name: str) -> list[Match]:
 
 
 def tag_values(document: Document, tag: str) -> list[Match]:
-    """What stands in `<tag>...</tag>` where it is given, and not quoted, denied or imagined.
+    """Find the contents of `<tag>...</tag>` that are not quoted, denied or hypothetical.
 
-    What closes the text is given whatever leads up to it: "rather than B: <answer>A</answer>".
+    A tag at the very end of the text counts even after hypothetical words, as in "rather than B: <answer>A</answer>".
     """
     pattern = re.compile(rf"<{tag}>([^<]{{0,80}})</{tag}>")
     return [
@@ -88,25 +91,26 @@ def _line(document: Document, start: int) -> Match:
 
 
 def strip_markup(value: str) -> str:
-    """A value without the markup, quotation marks and brackets around it, and without a stop or comma after it."""
+    """Remove markup, quotation marks and brackets around a value, and punctuation after it."""
     return _WRAPPED.sub("", value).lstrip(_AROUND).rstrip(_AROUND + ".,!。")
 
 
 def unanimous(
     document: Document,
-    said: Sequence[Match],
+    matches: Sequence[Match],
     read: Callable[[str], Value | None],
     claim: Callable[[Value], Claim],
     *,
     finished: bool = True,
 ) -> Value | Status:
-    """What all that is said amounts to, or why that is nothing: it cannot be read, it differs, the text takes it back.
+    """The value that all matches agree on, or the Status that explains why there is none.
 
-    `claim` puts a value into the form in which the opposite can be recognised. In a text that was cut off it must be
-    the very end.
+    `read` parses a match and returns None for an invalid value. `claim` converts a value to the form in which a later
+    withdrawal is recognized. In a truncated text (`finished=False`) the value must be at the very end, because later
+    text could contradict it.
     """
-    values = {read(each.value) for each in said}
-    if not finished and (len(values) != 1 or None in values or text_after(document, said).strip()):
+    values = {read(match.value) for match in matches}
+    if not finished and (len(values) != 1 or None in values or text_after(document, matches).strip()):
         return Status.TRUNCATED
     if not values:
         return Status.MISSING
@@ -115,11 +119,11 @@ def unanimous(
     value = values.pop()
     if value is None:
         return Status.INVALID
-    repeated = (said[0].end, said[-1].start) if len(said) > 1 else None
-    is_taken_back = taken_back(document, said[-1].end, claim(value), repeated=repeated)
+    repeated = (matches[0].end, matches[-1].start) if len(matches) > 1 else None
+    is_taken_back = taken_back(document, matches[-1].end, claim(value), repeated=repeated)
     return Status.CONTRADICTORY if is_taken_back else value
 
 
-def text_after(document: Document, said: Sequence[Match]) -> str:
-    """What stands after the last of it, in lower case."""
-    return document.folded[said[-1].end :] if said else ""
+def text_after(document: Document, matches: Sequence[Match]) -> str:
+    """The folded text after the last match; empty if there is none."""
+    return document.folded[matches[-1].end :] if matches else ""

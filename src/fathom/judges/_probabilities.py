@@ -1,14 +1,14 @@
-"""How probable each choice was where a judge named its verdict.
+"""The probability of each choice at the verdict's token.
 
-    told = [TokenLogprob("[[", -0.0), TokenLogprob("A", -0.2, (("A", -0.2), ("B", -1.8))), TokenLogprob("]]", -0.0)]
-    verdict_probabilities(told, "[[A]]", {"A": 0, "B": 1}, vote, read)          # (0.82, 0.17): exp(-0.2), exp(-1.8)
+    tokens = [TokenLogprob("[[", -0.0), TokenLogprob("A", -0.2, (("A", -0.2), ("B", -1.8))), TokenLogprob("]]", -0.0)]
+    verdict_probabilities(tokens, "[[A]]", {"A": 0, "B": 1}, vote, read)          # (0.82, 0.17): exp(-0.2), exp(-1.8)
 
-The verdict's token is found by asking the judge's own reader: the last token that names a choice such that, with the
-choices exchanged from there on, another verdict is read. So whatever `read` takes for the verdict is meant, and not
-an A in the prose before it.
+The judge's own parser identifies the verdict's token. Candidates are tokens that spell a choice. Going backwards, the
+first candidate wins for which swapping two choices from there to the end changes the parsed verdict. So `read` depends
+on that token, and not on an "A" in the prose before it.
 
-Not promised: an answer. Tokens that do not spell the text, a choice that is written as several tokens or together with
-other words, and choices that begin alike ("1" and "10") give None and never a guess.
+The result is None, never a guess, if the tokens do not spell the text, if a choice spans several tokens or shares a
+token with other words, and if one choice is a prefix of another ("1" and "10").
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from fathom.judges._verdict import Vote
 from fathom.rationale import Status
 
 Choices = Mapping[str, int | None]
-"""How a judge spells its verdicts: a choice, and the place of the response that it names; None for a tie."""
+"""How a judge spells its verdicts: each choice with the position of the response it names, or None for a tie."""
 
 MAX_TRIED = 24
-"""A text that names choices more often than that after its verdict is not searched further."""
+"""Candidate tokens tried, from the end. Each try parses the text up to once per choice."""
 
 MAX_TOKEN_LENGTH = 64
-"""A longer one spells more than a choice."""
+"""Characters. A longer token cannot be a choice alone."""
 
 _AROUND = re.compile(r"^[\W_]+|[\W_]+$")
 
 
-class _Named(NamedTuple):
-    """A token that spells a choice and no more, and the place of the choice in the text."""
+class _Candidate(NamedTuple):
+    """A token that spells a choice and nothing else, and the position of the choice in the text."""
 
     token: TokenLogprob
     choice: str
@@ -51,31 +51,32 @@ def verdict_probabilities(
     *,
     stops: Sequence[str] = (),
 ) -> tuple[float, ...] | None:
-    """For each response the probability that the verdict's token named it: the masses as they are, at most 1 together.
+    """The probability of each response at the verdict's token, not normalized: the sum is at most 1.
 
-    `text` is what `tokens` spell and `read` made `vote` of. There may be more tokens than text: a thought before it,
-    an end token or one of the stop strings `stops` after it. None where the token cannot be told for certain, where it
-    came without the most likely tokens in its place, and where scores of several responses decide instead of a token.
+    `vote` is what `read` parsed from `text`, and `tokens` spell `text`. More tokens are allowed: reasoning before it,
+    and an end token or one of the stop strings `stops` after it. Returns None if the verdict's token is not certain, if
+    it came without top log-probabilities, and if the vote scores several responses, so that no single token decides.
     """
     if vote.scores is not None and len(vote.scores) > 1:
         return None
     spans = _spans(tokens, text, stops)
     if vote.status is not Status.OK or spans is None or _begin_alike(choices):
         return None
-    found = _deciding(_named(tokens, text, spans, choices), text, choices, vote, read)
+    found = _deciding(_candidates(tokens, text, spans, choices), text, choices, vote, read)
     return None if found is None or not found.top else _masses(found, choices)
 
 
 def choice_probabilities_at(
     tokens: Sequence[TokenLogprob], text: str, place: int, choices: Choices, *, stops: Sequence[str] = ()
 ) -> tuple[float, ...] | None:
-    """As `verdict_probabilities`, of the token that stands in a place of the text, whatever it says."""
+    """As `verdict_probabilities`, at the token that covers position `place` of the text, whatever that token says."""
     spans = _spans(tokens, text, stops) or {}
     found = [tokens[k] for k, (start, end) in spans.items() if start <= place < end]
     return _masses(found[0], choices) if found and found[0].top else None
 
 
 def _masses(token: TokenLogprob, choices: Choices) -> tuple[float, ...]:
+    """The probability mass per response over the top tokens and, if it is not among them, the sampled token."""
     masses = [0.0] * (1 + max(index for index in choices.values() if index is not None))
     drawn_too = () if any(name == token.token for name, _ in token.top) else ((token.token, token.logprob),)
     for name, logprob in (*token.top, *drawn_too):
@@ -96,35 +97,38 @@ def _begin_alike(choices: Choices) -> bool:
 # Which token decides --------------------------------------------------------------------------------------------------
 
 
-def _named(
+def _candidates(
     tokens: Sequence[TokenLogprob], text: str, spans: Mapping[int, tuple[int, int]], choices: Choices
-) -> list[_Named]:
-    named = []
+) -> list[_Candidate]:
+    candidates = []
     for index, (start, end) in spans.items():
         choice = _bare(tokens[index].token)
         if choice in choices and (at := text.find(choice, start, end)) >= 0:
-            named.append(_Named(tokens[index], choice, at))
-    return named
+            candidates.append(_Candidate(tokens[index], choice, at))
+    return candidates
 
 
 def _deciding(
-    named: Sequence[_Named], text: str, choices: Choices, vote: Vote, read: Callable[[str], Vote]
+    candidates: Sequence[_Candidate], text: str, choices: Choices, vote: Vote, read: Callable[[str], Vote]
 ) -> TokenLogprob | None:
-    one_each = {index: choice for choice, index in choices.items()}
-    for k in reversed(range(max(0, len(named) - MAX_TRIED), len(named))):
-        for index, other in one_each.items():
-            if index == choices[named[k].choice]:
+    """The token on which the parsed verdict depends; None if there is none among the last `MAX_TRIED` candidates."""
+    one_choice_per_outcome = {index: choice for choice, index in choices.items()}
+    for k in reversed(range(max(0, len(candidates) - MAX_TRIED), len(candidates))):
+        choice = candidates[k].choice
+        for index, other in one_choice_per_outcome.items():
+            if index == choices[choice]:
                 continue
-            told = read(_exchanged(text, named[k:], {named[k].choice: other, other: named[k].choice}))
-            if told.status is Status.OK and _outcome(told) != _outcome(vote) and told.winner in (None, index):
-                return named[k].token
+            # Later candidates are swapped too: a text may repeat its verdict, and half a swap would contradict it.
+            swapped = read(_swapped(text, candidates[k:], {choice: other, other: choice}))
+            if swapped.status is Status.OK and _outcome(swapped) != _outcome(vote) and swapped.winner in (None, index):
+                return candidates[k].token
     return None
 
 
-def _exchanged(text: str, named: Sequence[_Named], other: Mapping[str, str]) -> str:
+def _swapped(text: str, candidates: Sequence[_Candidate], replacements: Mapping[str, str]) -> str:
     pieces, end = [], 0
-    for _, choice, start in named:
-        pieces += [text[end:start], other.get(choice, choice)]
+    for _, choice, start in candidates:
+        pieces += [text[end:start], replacements.get(choice, choice)]
         end = start + len(choice)
     return "".join([*pieces, text[end:]])
 
@@ -133,14 +137,15 @@ def _outcome(vote: Vote) -> tuple[int | None, tuple[float, ...] | None]:
     return vote.winner, vote.scores
 
 
-# Where tokens stand in a text -----------------------------------------------------------------------------------------
+# Aligning tokens with a text -----------------------------------------------------------------------------------------
 
 
 def _spans(tokens: Sequence[TokenLogprob], text: str, stops: Sequence[str]) -> dict[int, tuple[int, int]] | None:
-    """Where in the text each token stands, by its index and without the spaces around it; None where that is not sure.
+    """Map token indices to their spans in the text, without surrounding whitespace; None if the alignment is ambiguous.
 
-    Spaces are no evidence, because some tokenizers leave them out of a token that is decoded alone. Both are compared
-    from their ends, as far as the first half of a character, which decodes to a mark that is not in the text.
+    Algorithm: compare the characters of the tokens and of the text from their ends, for each possible end of the text
+    (`_ends`). Whitespace is ignored, because some tokenizers drop it from a token that is decoded alone. The comparison
+    may stop at U+FFFD: a token with part of a multi-byte character decodes to it, so earlier tokens get no span.
     """
     written = [(letter, k) for k, token in enumerate(tokens) for letter in token.token if not letter.isspace()]
     places = [place for place, letter in enumerate(text) if not letter.isspace()]
@@ -157,7 +162,7 @@ def _spans(tokens: Sequence[TokenLogprob], text: str, stops: Sequence[str]) -> d
 
 
 def _ends(written: Sequence[tuple[str, int]], stops: Sequence[str]) -> set[int]:
-    """Where the text may end: after all that was written, before the last token, or before a stop string."""
+    """Candidate ends of the text, in characters: after all tokens, before the last token, or before a stop string."""
     letters = "".join(letter for letter, _ in written)
     last = next((k for k, (_, token) in enumerate(written) if token == written[-1][1]), 0)
     stopped = (letters.rfind("".join(stop.split())) for stop in stops)
@@ -165,7 +170,7 @@ def _ends(written: Sequence[tuple[str, int]], stops: Sequence[str]) -> set[int]:
 
 
 def _agreeing(written: Sequence[tuple[str, int]], text: str, places: Sequence[int]) -> int:
-    """How many letters agree from the end; 0 where the first other one is no half of a character."""
+    """The number of characters that agree from the end; 0 if the first mismatch is not a partial character (U+FFFD)."""
     same = 0
     for (letter, _), place in zip(reversed(written), reversed(places), strict=False):
         if letter != text[place]:

@@ -1,7 +1,7 @@
-"""What judges share that read by a published rule.
+"""Base class of judges that parse by a published rule.
 
-The rule finds the verdict in the text without its thoughts and without a code fence around all of it. What surrounds
-the verdict can then only take it away, so that nothing is read that a text denies, reports or takes back.
+The rule is applied to the text without its reasoning and without a code fence around the whole text. The context of the
+verdict can only disqualify it: a verdict that the text denies, reports as somebody else's or takes back does not count.
 """
 
 from __future__ import annotations
@@ -19,46 +19,47 @@ from fathom.rationale.transcript.rivals import Claim
 from fathom.rationale.transcript.withdrawals import taken_back
 
 MAX_PLACES = 64
-"""Of the places where a verdict stands only the last ones are examined: more are a model that loops."""
+"""Only the last occurrences of a verdict are checked, which bounds the time on texts of a looping model."""
 
 Span = tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedJudge(TemplatedJudge):
-    """`as_published` counts what the rule finds, whatever surrounds it: published figures were computed so."""
+    """A judge with a published parser. `as_published` skips the check of context, to reproduce published figures."""
 
     as_published: bool = False
 
-    def taken_away(
+    def disqualification(
         self, document: Document, spans: Sequence[Span], claim: Claim, *, reasons: bool = True
     ) -> Status | None:
-        """Why a verdict does not count that the rule found in `spans` of the page's text; None where it does.
+        """The status that replaces a verdict found at `spans` of the document; None if the verdict counts.
 
-        With `reasons=False` a reason follows every such verdict, and praise of another response is no change of mind.
+        `reasons=False` is for formats with an explanation after the verdict: praise of another response in it is then
+        no change of mind.
         """
         if self.as_published:
             return None
-        given = [span for span in spans[-MAX_PLACES:] if not is_mentioned(document, *span)]
-        if not given:
+        stated = [span for span in spans[-MAX_PLACES:] if not is_mentioned(document, *span)]
+        if not stated:
             return Status.MISSING
-        (_, first), (last, end) = given[0], given[-1]
+        (_, first), (last, end) = stated[0], stated[-1]
         repeated = (first, last) if first < last else None
         return Status.CONTRADICTORY if taken_back(document, end, claim, repeated=repeated, reasons=reasons) else None
 
 
 def pair_claim(winner: int | None) -> Claim:
-    """The claim of a verdict for the response shown in that place, or for a tie."""
+    """The claim of a verdict for the response at this position in the prompt, or for a tie (None)."""
     return Claim("pair", "tie" if winner is None else ("A", "B")[winner])
 
 
-def spoken(text: str) -> str | None:
-    """The reply without its thoughts and a fence around it; None when a thought is never closed."""
+def visible_text(text: str) -> str | None:
+    """The reply without its reasoning and without a fence around all of it; None if the reasoning never ends."""
     document = Document.of(text)
     return None if document is None else document.text.strip()
 
 
-def said_after(table: Mapping[str, Any], key: str) -> str:
-    """The texts of a JSON object that stand behind a key, which can take back what it holds."""
+def strings_after(table: Mapping[str, Any], key: str) -> str:
+    """The string values after a key in a JSON object, in lower case: they can take back the value of the key."""
     _, *later = dropwhile(lambda entry: entry[0] != key, table.items())
     return "\n".join(value.lower() for _, value in later if isinstance(value, str))

@@ -1,4 +1,4 @@
-"""Rewards for reinforcement learning, as pure functions of a vote and what is known to be right.
+"""Rewards for reinforcement learning: pure functions of a vote and a label.
 
     verdict_reward(vote, comparison.label)          # +1.0 or -1.0
 
@@ -16,59 +16,57 @@ from fathom.judges._verdict import Vote
 from fathom.rationale import Status
 
 STRENGTHS = (1, 2, 3)
-"""How much better a response can be, in the words of Think-RM: slightly, better, much."""
+"""Preference strengths of Think-RM: slightly better, better, much better."""
 
 
 def verdict_reward(vote: Vote, label: Label) -> float:
-    """+1.0 when the vote names the label's winner; -1.0 for wrong, tied, unreadable and missing verdicts alike.
+    """+1.0 if the vote names the label's winner; -1.0 for wrong, tied, unreadable and missing verdicts.
 
     Sources: arXiv 2603.01571, section on RLVR; arXiv 2505.02387, equation 8. Raises ValueError for a label without a
-    winner: nothing could be right.
+    winner.
     """
     if label.winner is None:
-        raise ValueError("a label without a winner rewards nothing; leave such comparisons out")
+        raise ValueError("a label without a winner cannot reward a verdict; leave such comparisons out")
     return 1.0 if vote.status is Status.OK and vote.winner == label.winner else -1.0
 
 
 def unique_best_reward(vote: Vote, label: Label) -> float:
-    """+1.0 when the vote is right about all responses, -1.0 otherwise: the reward of SPCT.
+    """The reward of SPCT: +1.0 if the labelled best response alone has the highest score, -1.0 otherwise.
 
-    Of several responses the labelled best must have the highest score alone: a tie is wrong. The score of a single one
-    must be the label's, which is 0 or 1. Source: arXiv 2504.02495, equations 10 and 11. Raises ValueError for a label
-    that names no best of several, or another score of one.
+    A tie for the best is wrong. For a single response, the score must equal the label's score, which is 0 or 1. Source:
+    arXiv 2504.02495, equations 10 and 11. Raises ValueError for a label that names no best of several responses, and
+    for a score of a single response other than 0 and 1.
     """
     if label.scores is not None and len(label.scores) == 1:
         if label.scores[0] not in (0.0, 1.0):
-            raise ValueError(f"the label scores a single response {label.scores[0]:g}; allowed are 0 and 1")
+            raise ValueError(f"the label scores a single response {label.scores[0]:g}; expected 0 or 1")
         return 1.0 if vote.scores == label.scores else -1.0
     return verdict_reward(vote, label)
 
 
 def accuracy_reward(vote: Vote, label: Label) -> float:
-    """1.0 where `unique_best_reward` is +1.0, else 0.0: the same order, another scale.
+    """`unique_best_reward` on the scale 0.0 or 1.0.
 
     Sources: arXiv 2505.16265 (Think-RM, binary); arXiv 2507.21645 (Libra-RM), without its length penalty, whose formula
-    we do not know.
+    is unknown to us.
     """
     return float(unique_best_reward(vote, label) > 0)
 
 
 def strength_reward(vote: Vote, label: Label) -> float:
-    """1.0 for the labelled winner and strength, 0.5 for the winner alone, 0.0 for all else.
+    """1.0 for the labelled winner and strength, 0.5 for the winner with another strength, 0.0 otherwise.
 
-    The strength is the difference of the two scores, in the vote and in the label. Source: arXiv 2505.16265, multiclass
-    Think-RM. Raises ValueError for a label without two different scores, and for a strength that is none of
-    `STRENGTHS`, which no verdict can name.
+    The strength is the difference between the two scores, in the vote and in the label. Source: arXiv 2505.16265,
+    multiclass Think-RM. Raises ValueError for a label without two different scores, and for a strength outside
+    `STRENGTHS`, which no verdict can express.
     """
     if label.scores is None or len(label.scores) != 2 or label.winner is None:
-        raise ValueError(
-            "a strength is rewarded by a label with two different scores, whose difference is the strength"
-        )
+        raise ValueError("expected a label with two different scores, whose difference is the strength")
     strength = label.scores[0] - label.scores[1]
     if abs(strength) not in STRENGTHS:
         raise ValueError(
-            f"the label's scores {label.scores[0]:g} and {label.scores[1]:g} differ by {abs(strength):g}; allowed are "
-            "1, 2 and 3, which a verdict can name (the judge's labels=binary takes any label with a winner)"
+            f"the label's scores {label.scores[0]:g} and {label.scores[1]:g} differ by {abs(strength):g}; expected a "
+            "difference of 1, 2 or 3 (labels=binary accepts any label with a winner)"
         )
     if vote.scores is None or vote.winner != label.winner:
         return 0.0
@@ -76,31 +74,33 @@ def strength_reward(vote: Vote, label: Label) -> float:
 
 
 def solving_reward(vote: Vote, label: Label, solved: bool | None, weight: float) -> float:
-    """`verdict_reward` plus `weight` where the judge's own solution is right: both of one text.
+    """`verdict_reward`, plus `weight` if the judge's own solution in the same text is right.
 
-    `solved` is None where nobody can tell, which pays nothing. The weights of S2J (arXiv 2509.22099) are unknown to us:
-    `weight` is ours, 0 to below 1, so that no solution makes up for a wrong verdict. Raises ValueError for another one.
+    `solved` is None if the solution could not be checked, which adds nothing. The weights of S2J (arXiv 2509.22099) are
+    unknown to us. A `weight` below 1 ensures that a right solution never makes up for a wrong verdict. Raises
+    ValueError for a weight outside [0, 1).
     """
     if not 0 <= weight < 1:
-        raise ValueError(f"the weight of solving is {weight}; allowed is 0 or more, and below 1")
+        raise ValueError(f"the weight of solving is {weight}; expected at least 0 and below 1")
     return verdict_reward(vote, label) + weight * (solved is True)
 
 
 def difference_advantages(differences: Sequence[Sequence[float]], *, epsilon: float = 0.0) -> list[float]:
-    """The advantages of G >= 2 samples of one prompt, from how much better each is than each: no rewards in between.
+    """Pairwise advantages for GRPO: A_i = mean_j d_ij / s, one per sample.
 
-    `differences[i][j]` is how much better sample i is than j, and minus `differences[j][i]`; 0 where a judgement could
-    not be read. Where it is r_i - r_j these are the z-scores of r with the variance of n - 1; preferences in a circle
-    give exactly 0. `epsilon` is added to the variance. Source: arXiv 2505.16265, pairwise RLHF. Raises ValueError for a
-    matrix that is not skew-symmetric or not finite.
+    `differences[i][j]` = d_ij = -d_ji is how much better sample i of a prompt is than sample j of its G >= 2 samples,
+    and 0 for an unreadable judgment. The scale is s^2 = sum_ij d_ij^2 / (2 G (G - 1)) + `epsilon`. If d_ij = r_i - r_j
+    for rewards r, then s^2 is their sample variance (plus `epsilon`) and the A_i are their z-scores. Circular
+    preferences of equal size give advantages of 0. Source: arXiv 2505.16265, pairwise RLHF. Raises ValueError for a
+    matrix that is not square, finite and skew-symmetric.
     """
     count = len(differences)
     pairs = [(i, j) for i in range(count) for j in range(count)]
     if count < 2 or any(len(row) != count for row in differences):
-        raise ValueError(f"differences must be square, of 2 samples or more; got {count} rows")
+        raise ValueError(f"differences must be a square matrix of at least 2 samples; got {count} rows")
     if not all(isfinite(differences[i][j]) for i, j in pairs):
         raise ValueError("differences must be finite numbers; leave samples with infinite scores out")
     if any(differences[i][j] != -differences[j][i] for i, j in pairs):
-        raise ValueError("differences must be skew-symmetric: what i is better than j, j is worse than i")
+        raise ValueError("differences must be skew-symmetric: differences[i][j] == -differences[j][i]")
     variance = fsum(differences[i][j] ** 2 for i, j in pairs) / (2 * count * (count - 1)) + epsilon
     return [fsum(row) / count / sqrt(variance) if variance else 0.0 for row in differences]

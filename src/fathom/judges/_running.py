@@ -1,4 +1,4 @@
-"""Many comparisons at once: bounded concurrency, results in order, and a bridge for code that is not asynchronous."""
+"""Judge many comparisons concurrently, in order, also from synchronous code."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ Result = TypeVar("Result")
 Waited = TypeVar("Waited")
 
 ResultOrder = Literal["input", "completion"]
-"""In which order results come: that of their comparisons, or as they finish."""
+"""The order of results: that of the comparisons, or as they finish."""
 MAX_PENDING = 8192
-"""Results, finished or not, that wait for an earlier one to be yielded: some 50 MB of usual rationales."""
+"""Results that may wait for an earlier one to be yielded: about 50 MB of typical rationales."""
 MAX_CALLS = 64
-"""Calls for one comparison that are in flight at once. Many comparisons are judged at once, so more would only take
-memory: a million votes would be a million tasks before the first call, even where a bound ends the run soon."""
+"""Calls in flight for one comparison. Comparisons run concurrently anyway, so more calls only take memory: a million
+votes would be a million tasks before the first call, even if a bound soon ends the run."""
 
 
 async def bounded_gather(call: Callable[[Item], Awaitable[Result]], items: Sequence[Item]) -> list[Result]:
-    """The results of `call` for each item, in their order, with at most `MAX_CALLS` in flight."""
-    if len(items) == 1:  # without a task, which costs more than all else here
+    """The results of `call` for each item, in the order of the items, with at most `MAX_CALLS` in flight."""
+    if len(items) == 1:  # skip the task: its overhead dominates for fast calls
         return [await call(items[0])]
     results: list[Result] = []
     for start in range(0, len(items), MAX_CALLS):
@@ -51,11 +51,11 @@ async def judge_all(
     concurrency: int = 64,
     order: ResultOrder = "input",
 ) -> AsyncGenerator[tuple[Comparison, Result], None]:
-    """Judges with up to `concurrency` comparisons in flight.
+    """Yield each comparison with its result, with up to `concurrency` comparisons in flight.
 
-    `judge` is a `RewardModel`, or any other function that is awaited, such as one that returns rankings.
-    In the order of input, one that takes long holds up what is yielded, but not the others, until `MAX_PENDING` of them
-    wait behind it.
+    `judge` is a `RewardModel` or any other async function of a comparison, such as one that returns rankings. With
+    `order="input"`, a slow comparison delays the results behind it but not their computation, until `MAX_PENDING`
+    results wait.
     """
     if order == "completion":
         async with aclosing(_as_completed(judge, comparisons, concurrency)) as results:
@@ -101,12 +101,15 @@ async def _as_completed(
 async def _cancelled(tasks: Collection[asyncio.Task[Any]]) -> None:
     for task in tasks:
         task.cancel()
-    # They end here, and not after the engine that they use was closed.
+    # Wait until they end: the caller may close the engine they use next.
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def iterate(results: AsyncGenerator[Item, None]) -> Generator[Item, None, None]:
-    """Drives `results` in a thread of its own, because the caller's may already run an event loop."""
+    """Iterate over an async generator from synchronous code.
+
+    It runs in a separate thread, because the caller's thread may already run an event loop, as in a notebook.
+    """
     loop = asyncio.new_event_loop()
     thread = Thread(target=loop.run_forever, name="judging", daemon=True)
     thread.start()
@@ -128,7 +131,7 @@ def iterate(results: AsyncGenerator[Item, None]) -> Generator[Item, None, None]:
 
 
 async def _ended(results: AsyncGenerator[Item, None]) -> None:
-    """Leaves nothing behind in the loop, as `asyncio.run` does not: no call that a journal waits for, no connection."""
+    """Close the generator and cancel all other tasks, as `asyncio.run` does: no journal write or connection remains."""
     await results.aclose()
     await _cancelled(asyncio.all_tasks() - {asyncio.current_task()})
     await asyncio.get_running_loop().shutdown_asyncgens()

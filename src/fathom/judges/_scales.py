@@ -1,10 +1,10 @@
-"""A number on the scale that was asked for.
+"""Parse a score on the scale that the prompt asked for.
 
     >>> on_scale("4/5", 0, 1, 5), on_scale("4/10", 0, 1, 5)
     (Found(score=4.0, end=3), None)
 
-What says that another scale was used is never converted: `4/10`, `80%`, `2 (on a scale of 1 to 10)`, a range, a
-fraction of a point. The scale that was asked for says nothing new: `4/5`, `4 out of 5`.
+A score on another scale is rejected and never converted: `4/10`, `80%`, `2 (on a scale of 1 to 10)`, and also a range
+or a fraction of a point. Naming the expected scale is fine: `4/5`, `4 out of 5`.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ _STATED = re.compile(
 
 
 class Found(NamedTuple):
-    """A score, and where it ends, with what is said of its scale."""
+    """A score and its end in the folded text, including any mention of the scale after it."""
 
     score: float
     end: int
 
 
 def on_scale(folded: str, start: int, least: int, most: int) -> Found | None:
-    """The whole number that stands at `start` of a folded text, if it is on the scale; None where it is not."""
+    """The integer at `start` of a folded text if it is on the scale from `least` to `most`, else None."""
     match = _SCORE.match(folded, start)
     if match is None or not least <= int(match["score"]) <= most or _ANOTHER.match(match["rest"]):
         return None
@@ -60,6 +60,6 @@ def on_scale(folded: str, start: int, least: int, most: int) -> Found | None:
 
 
 def is_of_another_scale(before: str, most: int) -> bool:
-    """Whether the words that lead up to a score, in folded text, speak of a scale that ends elsewhere."""
+    """Whether the folded text before a score mentions a scale whose maximum is not `most`."""
     tops = (match["most"] or match["of"] or match["points"] for match in _STATED.finditer(before))
     return any(str(_NUMBER_WORDS.get(top, top)) != str(most) for top in tops if top.isdigit() or top in _NUMBER_WORDS)

@@ -1,11 +1,9 @@
-"""What judges share whose verdicts are written in a form that others published.
+"""Base class of judges that build their prompt from a template, which users can replace.
 
-Such a judge asks in words of its own, so its figures are not those of the published prompt. Who needs these gives the
-prompt as a Jinja template in a file, which sees `instruction`, `responses` and `reference`:
+The shipped prompts use Fathom's own wording, so they do not reproduce figures obtained with a published prompt. To do
+so, pass the published prompt as a Jinja template with the variables `instruction`, `responses` and `reference`:
 
     judge = find("arena_hard")(engine=engine, template="arena_hard.jinja")
-
-`read` follows the published rule; `fathom.judges._published` says what may take a verdict away.
 """
 
 from __future__ import annotations
@@ -29,17 +27,17 @@ from fathom.rationale import Status
 
 @dataclass(frozen=True, kw_only=True)
 class TemplatedJudge(Judge):
-    """`template` is a file to ask with instead of Fathom's own words; it makes one message of the user."""
+    """A judge whose prompt is one user message. `template` is a file that replaces the shipped template."""
 
     template: str | Path | None = None
 
     @property
     @abstractmethod
     def template_name(self) -> str:
-        """The name of Fathom's own, under `prompts/`."""
+        """The name of the shipped template under `prompts/`, without `.jinja`."""
 
     def ask(self, comparison: Comparison) -> list[ChatMessage]:
-        """Raises FathomError for a template that cannot be read or filled in."""
+        """The prompt. Raises FathomError for a template that cannot be read or filled in."""
         self.check(comparison)
         values = {
             "instruction": comparison.prompt_text,
@@ -49,27 +47,27 @@ class TemplatedJudge(Judge):
         try:
             text = prompts.render(Path(self.template) if self.template else self.template_name, **values)
         except (OSError, UnicodeDecodeError, TemplateError) as error:
-            raise FathomError(f"the template {self.template}: {error}; it is given {', '.join(values)}") from error
+            raise FathomError(f"template {self.template}: {error}; its variables are {', '.join(values)}") from error
         return [{"role": "user", "content": text}]
 
 
 def choice_vote(winner: int | None, scores: tuple[float, ...] | None = None) -> Vote:
-    """A vote for the response shown in that place, or for a tie."""
+    """A vote for the response at this position in the prompt, or for a tie (None)."""
     return Vote(Status.OK, winner=winner, scores=scores)
 
 
 def score_vote(score: float) -> Vote:
-    """A vote on one response alone."""
+    """A vote on a single response."""
     return Vote(Status.OK, scores=(score,))
 
 
 def unreadable_vote(*, finished: bool) -> Vote:
-    """A vote of a text that holds no verdict."""
+    """The vote of a text without a verdict."""
     return Vote(Status.MISSING if finished else Status.TRUNCATED)
 
 
 def json_object(text: str) -> dict[str, Any] | None:
-    """The JSON object that the text is, spaces around it aside; None where it is none."""
+    """The text parsed as a JSON object; None if the whole text is not one."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):

@@ -1,11 +1,11 @@
-"""Reading judges that think first and end in one word of a few.
+"""Parse verdicts that are one word out of a few, such as YES or NO, after optional reasoning.
 
     word("... so it holds.\\nVerdict: YES", {"yes": 1.0, "no": 0.0})                  # 1.0
 
-The word is the whole answer, or stands alone on a line after `Verdict:`, or else `Judgment:`, or else `Answer:`, in
-letters of any case and with any markup. All such lines count: two that differ are two verdicts, and never the last one.
-So are such a line and a later clause that ends in the other word. A text that was cut off has a verdict only where the
-word is all of it.
+The word must be the whole answer, or the only word on a line after `Verdict:` (else `Judgment:`, else `Answer:`), in
+any letter case and with any markup. All such lines count. Two lines that differ are contradictory; the last one does
+not win. A later clause that ends in the other word also makes the text contradictory. In a truncated text, the word
+must be the whole answer.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _AROUND = " *_\"'()"
 
 
 def word(text: str, words: Mapping[str, float], *, finished: bool = True) -> float | Status:
-    """What the word stands for that an answer names as its verdict, or why there is none."""
+    """The value in `words` of the verdict's word, or the Status that explains why there is none."""
     document = Document.of(text)
     if document is None:
         return Status.TRUNCATED
@@ -42,40 +42,45 @@ def word(text: str, words: Mapping[str, float], *, finished: bool = True) -> flo
     if not finished:
         return Status.TRUNCATED
     lines = next((lines for name in _NAMES if (lines := labelled_values(document, name))), [])
-    said = unanimous(document, lines, lambda value: words.get(strip_markup(value)), _claim)
-    if said is Status.MISSING:
-        return _first_line(document, words)
-    if isinstance(said, Status):
-        return said
-    return said if _later(text_after(document, lines), words) <= {said} else Status.CONTRADICTORY
+    value = unanimous(document, lines, lambda text: words.get(strip_markup(text)), _claim)
+    if value is Status.MISSING:
+        return _without_label(document, words)
+    if isinstance(value, Status):
+        return value
+    return value if _later_values(text_after(document, lines), words) <= {value} else Status.CONTRADICTORY
 
 
 def _claim(value: float) -> Claim:
     return Claim("word", value)
 
 
-def _first_line(document: Document, words: Mapping[str, float]) -> Status:
-    """A word that more follows is no verdict; whether it is taken back tells which kind of none."""
+def _without_label(document: Document, words: Mapping[str, float]) -> Status:
+    """The status of a text without a labelled line. A word on the first line that later text takes back is
+    contradictory; otherwise there is no verdict, because the word must be the whole answer.
+    """
     end = document.line_end(1)
     first = words.get(strip_markup(document.folded[:end]))
     return Status.CONTRADICTORY if first is not None and taken_back(document, end, _claim(first)) else Status.MISSING
 
 
-def _later(text: str, words: Mapping[str, float]) -> set[float]:
-    """What clauses that end in one of the words say: what it stands for, or the opposite where they deny it."""
+def _later_values(text: str, words: Mapping[str, float]) -> set[float]:
+    """The values of clauses that end in one of the words, inverted for denials such as "this is not correct"."""
     clauses = (clause.rstrip(_AROUND).rpartition(" ") for clause in _CLAUSE_ENDS.split(text))
-    found = (
+    # Clauses about a part ("the first step is correct") say nothing about the whole. The slice bounds the search.
+    values = (
         (before[-300:], words.get(last.lstrip(_AROUND))) for before, _, last in clauses if not _OF_PART.search(before)
     )
-    return {1 - value if is_denied(f"{before} ") else value for before, value in found if value is not None}
+    return {1 - value if is_denied(f"{before} ") else value for before, value in values if value is not None}
 
 
 def vote_of_word(text: str, words: Mapping[str, float], *, finished: bool) -> Vote:
-    """A vote on one response: what the one word stands for that the text ends in."""
-    said = word(text, words, finished=finished)
-    return Vote(said) if isinstance(said, Status) else score_vote(said)
+    """The vote on one response from the single verdict word of the text."""
+    value = word(text, words, finished=finished)
+    return Vote(value) if isinstance(value, Status) else score_vote(value)
 
 
 def spellings(choices: Choices) -> Choices:
-    """The choices in small letters, in capitals and with a capital, as `word` reads them all."""
-    return {form: place for each, place in choices.items() for form in (each.lower(), each.upper(), each.title())}
+    """The choices in lower case, upper case and title case: `word` accepts all of them."""
+    return {
+        form: index for choice, index in choices.items() for form in (choice.lower(), choice.upper(), choice.title())
+    }

@@ -18,7 +18,7 @@ from typing import ClassVar
 from fathom.data.records import Comparison
 from fathom.engines import Completion
 from fathom.judges._probabilities import Choices
-from fathom.judges._published import spoken
+from fathom.judges._published import visible_text
 from fathom.judges._templated import TemplatedJudge, choice_vote, unreadable_vote
 from fathom.judges._verdict import Rule, Vote
 from fathom.rationale import Status
@@ -43,7 +43,7 @@ class AlpacaEvalJudge(TemplatedJudge):
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
         """The text must be the name of an output; one token is cut off by its limit as a rule."""
-        said = spoken(text)
+        said = visible_text(text)
         if said in NAMES:
             return choice_vote(NAMES.index(said))
         return Vote(Status.INVALID) if said else unreadable_vote(finished=finished and said is not None)

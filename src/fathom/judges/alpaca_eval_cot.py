@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from fathom.data.records import Comparison
 from fathom.judges._probabilities import Choices
-from fathom.judges._published import said_after, spoken
+from fathom.judges._published import strings_after, visible_text
 from fathom.judges._templated import TemplatedJudge, choice_vote, json_object, unreadable_vote
 from fathom.judges._verdict import Vote
 from fathom.judges.alpaca_eval import NAMES
@@ -34,14 +34,14 @@ class AlpacaEvalCoTJudge(TemplatedJudge):
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
         """The output ranked first wins. Where both are first there is no rule, and the vote is contradictory."""
-        said = spoken(text)
+        said = visible_text(text)
         if not said:
             return unreadable_vote(finished=finished and said is not None)
         table = json_object(said) or {}
         ranks = _ranks(table.get("ordered_models"))
         if ranks is None:
             return Vote(Status.INVALID if finished else Status.TRUNCATED)
-        if ranks == (1, 1) or takes_back(said_after(table, "ordered_models"), Claim("other")):
+        if ranks == (1, 1) or takes_back(strings_after(table, "ordered_models"), Claim("other")):
             return Vote(Status.CONTRADICTORY)
         return choice_vote(ranks.index(1))
 

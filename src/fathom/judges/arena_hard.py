@@ -55,8 +55,8 @@ class ArenaHardJudge(PublishedJudge):
         if scores is None:
             return Vote(Status.INVALID)
         winner = None if scores[0] == scores[1] else int(scores[1] > scores[0])
-        away = self.taken_away(document, [match.span() for match in found], pair_claim(winner))
-        return choice_vote(winner, scores) if away is None else Vote(away)
+        problem = self.disqualification(document, [match.span() for match in found], pair_claim(winner))
+        return choice_vote(winner, scores) if problem is None else Vote(problem)
 
 
 JUDGE = ArenaHardJudge

@@ -47,8 +47,8 @@ class AutoJJudge(PublishedJudge):
             return Vote(Status.INVALID)
         winner = DECISIONS[decisions[0]]
         end = document.folded.index(decisions[0], start) + len(decisions[0])
-        away = self.taken_away(document, [(at, end)], pair_claim(winner))
-        return choice_vote(winner) if away is None else Vote(away)
+        problem = self.disqualification(document, [(at, end)], pair_claim(winner))
+        return choice_vote(winner) if problem is None else Vote(problem)
 
 
 JUDGE = AutoJJudge

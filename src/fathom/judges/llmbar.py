@@ -52,8 +52,8 @@ class LLMBarJudge(PublishedJudge):
             if spans := [
                 (document.text.index("O", match.start()), match.end()) for match in pattern.finditer(document.text)
             ]:
-                away = self.taken_away(document, spans, pair_claim(winner), reasons=False)
-                return choice_vote(winner) if away is None else Vote(away)
+                problem = self.disqualification(document, spans, pair_claim(winner), reasons=False)
+                return choice_vote(winner) if problem is None else Vote(problem)
         return unreadable_vote(finished=finished)
 
 

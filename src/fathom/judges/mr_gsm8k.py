@@ -62,9 +62,9 @@ class MRGSM8KJudge(PublishedJudge):
         number = _step(found["step"]) if wrong else None
         if not right and not number:
             return Vote(Status.INVALID)
-        away = self.taken_away(document, [found.span()], Claim("word", float(right)), reasons=False)
-        if away is not None:
-            return Vote(away)
+        problem = self.disqualification(document, [found.span()], Claim("word", float(right)), reasons=False)
+        if problem is not None:
+            return Vote(problem)
         lines = sum(bool(line.strip()) for line in comparison.responses[0].splitlines())
         return first_error_vote(None if number is None else number - 1, comparison, lines)
 

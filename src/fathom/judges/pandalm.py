@@ -45,10 +45,10 @@ class PandaLMJudge(PublishedJudge):
         if verdict not in VERDICTS:
             return Vote(Status.INVALID)
         winner, start = VERDICTS[verdict], document.text.index(line)
-        away = self.taken_away(
+        problem = self.disqualification(
             _without_reference(document), [(start, start + len(line))], pair_claim(winner), reasons=False
         )
-        return choice_vote(winner) if away is None else Vote(away)
+        return choice_vote(winner) if problem is None else Vote(problem)
 
 
 def _without_reference(document: Document) -> Document:

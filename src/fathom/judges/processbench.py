@@ -58,9 +58,9 @@ class ProcessBenchJudge(PublishedJudge):
         if not self.as_published and _OF_TASK.search(before):
             return unreadable_vote(finished=finished)
         match = _INDEX.fullmatch(boxes[-1][1])
-        away = self.taken_away(document, [boxes[-1].span()], Claim("other"))
-        if match is None or away is not None:
-            return Vote(away or Status.INVALID)
+        problem = self.disqualification(document, [boxes[-1].span()], Claim("other"))
+        if match is None or problem is not None:
+            return Vote(problem or Status.INVALID)
         index = int(match[1])
         paragraphs = len(re.split(r"\n\s*\n", comparison.responses[0].strip()))
         return first_error_vote(None if index < 0 else index, comparison, paragraphs)

@@ -52,8 +52,8 @@ class PrometheusJudge(PublishedJudge):
         before, _ = around(document.folded, at, at + len(MARK))
         if found is None or is_of_another_scale(before, SCALE[1]):
             return Vote(Status.INVALID)
-        away = self.taken_away(document, [(at, found.end)], Claim("score", found.score))
-        return score_vote(found.score) if away is None else Vote(away)
+        problem = self.disqualification(document, [(at, found.end)], Claim("score", found.score))
+        return score_vote(found.score) if problem is None else Vote(problem)
 
 
 JUDGE = PrometheusJudge

@@ -42,8 +42,8 @@ class RewardBenchJudge(PublishedJudge):
             return unreadable_vote(finished=False)
         for verdict, winner in VERDICTS.items():
             if spans := [match.span() for match in re.finditer(re.escape(verdict), document.text)]:
-                away = self.taken_away(document, spans, pair_claim(winner))
-                return choice_vote(winner) if away is None else Vote(away)
+                problem = self.disqualification(document, spans, pair_claim(winner))
+                return choice_vote(winner) if problem is None else Vote(problem)
         return unreadable_vote(finished=finished)
 
 

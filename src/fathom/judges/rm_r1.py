@@ -56,9 +56,9 @@ class RMR1Judge(PublishedJudge):
         if not there:
             return unreadable_vote(finished=finished)
         start = spoken.rindex(ANSWERS[there[0]])
-        away = self.taken_away(document, [(start, start + len(ANSWERS[0]))], pair_claim(there[0]))
-        if away is not None:
-            return Vote(away, rationale=_rationale(spoken))
+        problem = self.disqualification(document, [(start, start + len(ANSWERS[0]))], pair_claim(there[0]))
+        if problem is not None:
+            return Vote(problem, rationale=_rationale(spoken))
         return Vote(Status.OK, winner=there[0], rationale=_rationale(spoken, there[0]))
 
 

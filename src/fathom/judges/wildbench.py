@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from fathom.data.records import Comparison
 from fathom.judges import Pattern
-from fathom.judges._published import said_after, spoken
+from fathom.judges._published import strings_after, visible_text
 from fathom.judges._templated import TemplatedJudge, json_object, score_vote, unreadable_vote
 from fathom.judges._verdict import Vote
 from fathom.rationale import Status
@@ -35,7 +35,7 @@ class WildBenchJudge(TemplatedJudge):
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
         """The whole reply must be the object. Invalid where the score is not on the scale."""
-        said = spoken(text)
+        said = visible_text(text)
         if not said:
             return unreadable_vote(finished=finished and said is not None)
         table = json_object(said)
@@ -44,7 +44,7 @@ class WildBenchJudge(TemplatedJudge):
         score = _number(table.get("score"))
         if score is None or not SCALE[0] <= score <= SCALE[1]:
             return Vote(Status.INVALID)
-        is_taken_back = takes_back(said_after(table, "score"), Claim("score", score))
+        is_taken_back = takes_back(strings_after(table, "score"), Claim("score", score))
         return Vote(Status.CONTRADICTORY) if is_taken_back else score_vote(score)
 
 
