@@ -23,7 +23,7 @@ def main(url: str, model: str, journal: str = "runs/server.journal") -> None:
             # A call that failed or a text that cannot be read has a status that says so, and never a winner.
             print(comparison.id, verdict.status, "winner:", verdict.winner, "flip rate:", verdict.flip_rate)
             usage += verdict.usage
-        print(f"{usage.prompt_tokens} tokens read, {usage.completion_tokens} written, {engine.asked} calls")
+        print(f"{usage.prompt_tokens} tokens read, {usage.completion_tokens} written, {engine.misses} calls")
 
 
 if __name__ == "__main__":

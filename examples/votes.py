@@ -23,7 +23,7 @@ async def main(journal: Path) -> None:
             print(
                 f"{comparison.id}: {verdict.status} winner={verdict.winner} votes={says} agreement={verdict.agreement}"
             )
-        print(f"asked the model {engine.asked} times")
+        print(f"asked the model {engine.misses} times")
 
 
 if __name__ == "__main__":

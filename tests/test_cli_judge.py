@@ -200,7 +200,7 @@ def test_a_run_stops_at_its_bound_and_goes_on_from_there(pairs: Path, says_a: Pa
     assert by_all["prompt_tokens"] + by_all["completion_tokens"] == sum(row_tokens)
     assert (by_all["runs"], by_all["cost"]) == (2, 0)
     assert spent["cost"] == 0
-    assert 0 < spent["shareable"] < 1
+    assert 0 < spent["prefix_cache_share"] < 1
 
 
 def test_the_summary_can_be_computed_again_from_the_verdicts(pairs: Path, says_a: Path, tmp_path: Path) -> None:

@@ -76,14 +76,14 @@ CONTENTS = {
 @pytest.mark.parametrize("name", CONTENTS)
 def test_content_is_read_whatever_its_form_and_a_thought_is_never_the_answer(name: str) -> None:
     message, text, thought = CONTENTS[name]
-    completion = dialect.read(answer(message))
+    completion = dialect.parse(answer(message))
     assert (completion.text, completion.reasoning) == (text, thought)
 
 
 @pytest.mark.parametrize("content", [5, True, [5], [{"type": "image_url"}], {"type": "text"}, [[{"type": "table"}]]])
 def test_content_that_is_not_understood_whole_is_not_read_in_part(content: Any) -> None:
     with pytest.raises(ValueError, match="content"):
-        dialect.read(answer({"content": content}))
+        dialect.parse(answer({"content": content}))
 
 
 REASONS = {
@@ -110,7 +110,7 @@ def test_why_a_text_ended_is_read_in_any_spelling(kept: str, told: str | None) -
 )
 def test_a_text_that_broke_off_is_no_completion(told: str) -> None:
     with pytest.raises(ValueError, match="finish_reason"):
-        dialect.read(answer({"content": A}, told))
+        dialect.parse(answer({"content": A}, told))
 
 
 def test_a_text_cut_at_its_limit_has_no_verdict_however_the_limit_is_spelled() -> None:
@@ -142,7 +142,7 @@ def test_what_was_declined_is_refused_whatever_the_words_are(reply: Reply) -> No
 
 
 def test_a_refusal_part_of_the_content_is_a_refusal() -> None:
-    completion = dialect.read(answer({"content": [{"type": "refusal", "refusal": "No."}]}))
+    completion = dialect.parse(answer({"content": [{"type": "refusal", "refusal": "No."}]}))
     assert (completion.finish_reason, completion.text) == ("refusal", "No.")
 
 
@@ -179,7 +179,7 @@ def test_a_prompt_that_a_service_filters_is_a_refusal_that_says_why_and_gives_no
      {"content": [{"token": "A"}]}, {"content": [{"token": "A", "logprob": None}]}],
 )  # fmt: skip
 def test_log_probabilities_in_no_known_form_are_none_and_cost_nothing_that_was_not_asked_for(told: Any) -> None:
-    assert dialect.read(answer({"content": A}, logprobs=told)).logprobs is None
+    assert dialect.parse(answer({"content": A}, logprobs=told)).logprobs is None
     assert judged(Reply(body=json.dumps(answer({"content": A}, logprobs=told)).encode()))["winner"] == 0
 
 

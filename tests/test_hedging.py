@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fathom.engines import Request, Sampling
-from fathom.engines.hedging import FEWEST, MULTIPLE, REMEMBERED, SHARE, SHORTEST, Hedging
+from fathom.engines.hedging import MAX_SHARE, MIN_CALLS, MIN_SECONDS, MULTIPLE, REMEMBERED, Hedging
 from fathom.engines.metering import Metered, SpentError
 from fathom.engines.openai import OpenAIEngine
 from fathom.engines.usage import Usage
@@ -43,7 +43,7 @@ def served(
     return asyncio.run(run())
 
 
-async def warmed(metered: Metered, calls: int = FEWEST) -> None:
+async def warmed(metered: Metered, calls: int = MIN_CALLS) -> None:
     await asyncio.gather(*(metered.complete(ask(f"call {n}")) for n in range(calls)))
 
 
@@ -59,7 +59,7 @@ def test_a_call_that_hangs_is_made_again_and_the_first_answer_wins() -> None:
     assert metered.usage == Usage(51 * 7, 51 * 3, unknown_calls=1), "the other one is given up, and may be billed"
     assert metered.estimated.completion_tokens == 51 * 3 + 40
     assert metered.calls == len(server.calls) == 52
-    assert engine.limit.flying == 0
+    assert engine.limit.in_flight == 0
 
 
 def test_the_first_call_wins_where_it_answers_before_its_twin() -> None:
@@ -100,8 +100,8 @@ def test_a_twin_that_is_refused_changes_nothing_and_is_sent_again() -> None:
 @pytest.mark.parametrize(
     ("calls", "settings"),
     [
-        pytest.param(FEWEST - 1, {}, id="before enough calls went well"),
-        pytest.param(3 * FEWEST, {"hedge": False}, id="switched off"),
+        pytest.param(MIN_CALLS - 1, {}, id="before enough calls went well"),
+        pytest.param(3 * MIN_CALLS, {"hedge": False}, id="switched off"),
     ],
 )
 def test_no_call_is_made_twice(calls: int, settings: dict[str, Any]) -> None:
@@ -123,7 +123,7 @@ def test_of_many_calls_that_hang_at_most_two_in_a_hundred_are_made_twice() -> No
     server, engine, _, _ = served(hanging, use, timeout=2, first_backoff=0.001)
     hedging = engine.endpoint.hedging
     assert hedging is not None
-    assert 1 <= hedging.hedged <= SHARE * len(server.calls)
+    assert 1 <= hedging.hedged <= MAX_SHARE * len(server.calls)
 
 
 def test_a_bound_leaves_no_room_for_a_second_call() -> None:
@@ -153,13 +153,13 @@ def test_the_share_of_hedged_calls_and_the_percentile_hold_whatever_happens(even
         else:
             hedging.finished(event)
             finished.append(event)
-        assert hedging.hedged <= SHARE * hedging.calls
+        assert hedging.hedged <= MAX_SHARE * hedging.calls
     last = sorted(finished[-REMEMBERED:])
-    if len(last) < FEWEST:
+    if len(last) < MIN_CALLS:
         assert hedging.after is None
     else:
         assert hedging.after is not None
-        assert hedging.after >= SHORTEST
+        assert hedging.after >= MIN_SECONDS
         slower = sum(seconds > hedging.after / MULTIPLE for seconds in last)
         assert slower <= 0.01 * len(last)
 

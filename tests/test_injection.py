@@ -28,7 +28,7 @@ from fathom import prompts
 from fathom.data.reading import read
 from fathom.data.records import Comparison, Message
 from fathom.engines import ChatMessage
-from fathom.engines.control import KNOWN, broken, pattern
+from fathom.engines.control import KNOWN, defuse, pattern
 from fathom.errors import FathomError
 from fathom.judges import Judge
 from fathom.rationale import Rationale, Status, Unit, parse, render
@@ -74,7 +74,7 @@ def assert_only_filled(skeleton: str, prompt: str, values: dict[str, str]) -> No
         assert full.fenced == empty.fenced
         assert full.fenced or not slot.search(empty.text), "text of others stands outside of a fence"
         filled = slot.sub(lambda name: values[name[0]], empty.text)
-        assert full.text == (broken(filled) if full.fenced else filled)
+        assert full.text == (defuse(filled) if full.fenced else filled)
 
 
 # Judges --------------------------------------------------------------------------------------------------------------
@@ -323,21 +323,21 @@ def test_text_without_control_tokens_is_fenced_as_it_is(text: str) -> None:
 
 @pytest.mark.parametrize("text", ORDINARY)
 def test_what_people_write_is_no_control_token(text: str) -> None:
-    assert broken(text) == text
+    assert defuse(text) == text
 
 
 @given(HOSTILE)
 def test_what_is_broken_holds_no_control_token_and_says_what_it_said(text: str) -> None:
-    once = broken(text)
+    once = defuse(text)
     assert not KNOWN.search(once)
-    assert broken(once) == once
+    assert defuse(once) == once
     assert once.replace(" ", "") == text.replace(" ", "")
 
 
 def test_tokens_that_hold_each_other_are_all_broken() -> None:
     tokens = pattern(["<s>", "< s>", "<|a|>", "<|a|>b", "x"])
-    assert not tokens.search(broken("<s> <|a|>b <<s>s> < s>", tokens))
-    assert broken("nothing", pattern([])) == "nothing"
+    assert not tokens.search(defuse("<s> <|a|>b <<s>s> < s>", tokens))
+    assert defuse("nothing", pattern([])) == "nothing"
 
 
 def test_ordinary_responses_are_shown_as_they_are() -> None:
@@ -345,7 +345,7 @@ def test_ordinary_responses_are_shown_as_they_are() -> None:
     if data is None:
         pytest.skip("set FATHOM_DATA to the folder that holds the evaluation data")
     texts = [text for pair in read(Path(data) / "judgebench/pairs_gpt.jsonl.gz") for text in pair.responses]
-    assert [text for text in texts if broken(text) != text] == []
+    assert [text for text in texts if defuse(text) != text] == []
 
 
 # Real tokenizers and templates ---------------------------------------------------------------------------------------

@@ -189,10 +189,10 @@ def test_what_it_learned_is_told_by_its_scores(trained: Path) -> None:
 
 def test_scores_do_not_depend_on_what_else_is_in_the_batch(trained: Path) -> None:
     turns = [(JUDGE.ask(item(0)), text("care" * (k % 5), k % 10, 1)) for k in range(23)]
-    together = Scorer(trained).scored(turns)
-    alone = [Scorer(trained, max_batch_tokens=1).scored([turn])[0] for turn in turns[:3]]
+    together = Scorer(trained).score_sync(turns)
+    alone = [Scorer(trained, max_batch_tokens=1).score_sync([turn])[0] for turn in turns[:3]]
     assert together[:3] == pytest.approx(alone, abs=1e-5)
-    assert Scorer(trained, max_batch_tokens=300).scored(turns) == pytest.approx(together, abs=1e-5)
+    assert Scorer(trained, max_batch_tokens=300).score_sync(turns) == pytest.approx(together, abs=1e-5)
 
 
 def test_a_text_longer_than_it_reads_has_no_score(trained: Path) -> None:
@@ -346,7 +346,7 @@ def test_an_adapter_scores_as_it_did_in_training_beside_a_base_that_stays(
     base = base if padding else without_padding(base, tmp_path / "bare")
     before = contents(base)
     folder, model = adapted(base)
-    scores = meta_reward_model(folder).scorer.scored(TURNS)
+    scores = meta_reward_model(folder).scorer.score_sync(TURNS)
     assert scores == pytest.approx(in_memory(model, folder), abs=1e-5)
     assert len({round(score, 3) for score in scores}) > 1
     assert contents(base) == before
@@ -378,7 +378,7 @@ def test_a_judges_adapter_is_trained_on_as_a_meta_reward_model(base: Path, tmp_p
     of_judge = load_file(judge / "adapter_model.safetensors")
     assert all(torch.equal(begun[name], weight) for name, weight in of_judge.items())
     folder, model = adapted(judge, lora=None)
-    assert meta_reward_model(folder).scorer.scored(TURNS) == pytest.approx(in_memory(model, folder), abs=1e-5)
+    assert meta_reward_model(folder).scorer.score_sync(TURNS) == pytest.approx(in_memory(model, folder), abs=1e-5)
     with pytest.raises(FathomError, match="leave `lora` out"):
         adapted(judge)
     with pytest.raises(FathomError, match="without the last layer of a classifier"):

@@ -104,12 +104,12 @@ def test_a_failed_call_is_not_counted() -> None:
 
 def test_the_share_of_prompts_that_a_prefix_cache_saves_is_told() -> None:
     metered = Metered(Ten())
-    assert metered.shareable is None
+    assert metered.prefix_cache_share is None
     for end in ("A" * 64, "A" * 64, "B" * 64):
         text = "x" * (3 * 64 - len("user: ")) + end
         asyncio.run(metered.complete(Request(({"role": "user", "content": text},))))
     # Of three prompts of 4 blocks the second shares 4 and the third 3.
-    assert metered.shareable == 7 / 12
+    assert metered.prefix_cache_share == 7 / 12
 
 
 def test_the_shipped_prices_are_a_table() -> None:

@@ -98,9 +98,9 @@ def test_a_request_carries_model_messages_and_sampling() -> None:
 
 
 def test_every_sample_and_every_seed_draws_anew_and_the_same_one_the_same() -> None:
-    seeds = {(seed, n): dialect.body(ask("x", n, seed=seed), "m")["seed"] for seed in range(20) for n in range(20)}
+    seeds = {(seed, n): dialect.payload(ask("x", n, seed=seed), "m")["seed"] for seed in range(20) for n in range(20)}
     assert len(set(seeds.values())) == 400
-    assert dialect.body(ask("y", 3, seed=4), "m")["seed"] == seeds[4, 3]
+    assert dialect.payload(ask("y", 3, seed=4), "m")["seed"] == seeds[4, 3]
 
 
 def test_extra_body_adds_fields_and_none_leaves_a_field_out() -> None:
@@ -360,7 +360,7 @@ def test_neither_a_failure_nor_giving_up_holds_a_place() -> None:
         given_up = [asyncio.wait_for(engine.complete(ask("3")), 0.01 * n) for n in range(1, 9)]
         outcomes = await asyncio.gather(*failed, *given_up, return_exceptions=True)
         assert all(isinstance(outcome, EngineError | TimeoutError) for outcome in outcomes)
-        return engine.limit.flying
+        return engine.limit.in_flight
 
     def answer(call: Call) -> Reply:
         return bad[int(call.fields["messages"][0]["content"])]
@@ -383,7 +383,7 @@ def test_nobody_calls_before_retry_after_has_passed(status: int) -> None:
 
     async def use(engine: OpenAIEngine) -> list[Completion]:
         refused = asyncio.create_task(engine.complete(ask("first")))
-        while not engine.limit.held and not refused.done():
+        while not engine.limit.paused_for and not refused.done():
             await asyncio.sleep(0.001)
         others = [engine.complete(ask(str(n))) for n in range(20)]
         return await asyncio.gather(refused, *others)
@@ -478,17 +478,17 @@ def test_whoever_was_let_in_before_the_door_closed_and_wakes_up_after_waits_outs
         through: list[float] = []
 
         async def call() -> None:
-            await limit.enter()
+            await limit.acquire()
             through.append(time.monotonic())
             if len(through) == 1:
-                limit.hold(0.05)
+                limit.pause(0.05)
                 closed.append(time.monotonic())
 
         closed: list[float] = []
         # All are let in at once; the first to run is refused before the others have run.
         await asyncio.gather(*(call() for _ in range(8)))
         assert all(later >= closed[0] + 0.05 for later in through[1:])
-        assert limit.flying == 8
+        assert limit.in_flight == 8
 
     asyncio.run(run())
 
@@ -513,17 +513,17 @@ def test_the_wait_doubles_while_the_server_answers_nobody_and_else_grows_with_th
 def test_one_burst_of_refusals_halves_the_limit_once_and_an_unused_limit_does_not_grow() -> None:
     async def run() -> None:
         limit = Limit(64)
-        limit.grow()
+        limit.increase()
         assert limit.allowed == START
         sent = []
         for _ in range(START):
-            await limit.enter()
+            await limit.acquire()
             sent.append(time.monotonic())
         for moment in sent:
-            limit.cut(moment)
+            limit.decrease(moment)
         assert limit.allowed == START / 2
         for _ in range(START):
-            limit.grow()
+            limit.increase()
         # Quick up to 0.9 * 16 = 14.4, then at most one more for a round of 16 calls.
         assert 15 <= limit.allowed <= 16
 
@@ -538,26 +538,26 @@ def test_the_limit_holds_whatever_happens(events: list[str], most: int) -> None:
         inside = 0
         for event in events:
             if event == "enter":
-                tasks.append(asyncio.create_task(limit.enter()))
+                tasks.append(asyncio.create_task(limit.acquire()))
             elif event == "cancel" and tasks:
                 tasks.pop().cancel()
             elif event == "cut":
-                limit.cut(time.monotonic())
+                limit.decrease(time.monotonic())
             elif event == "leave" and inside:
                 inside -= 1
-                limit.leave()
+                limit.release()
             await asyncio.sleep(0)
             entered = [task for task in tasks if task.done()]
             inside += len(entered)
             tasks = [task for task in tasks if not task.done()]
-            assert limit.flying <= most
+            assert limit.in_flight <= most
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for _ in range(limit.flying):
-            limit.leave()
-        await asyncio.wait_for(limit.enter(), 5)
-        assert limit.flying == 1
+        for _ in range(limit.in_flight):
+            limit.release()
+        await asyncio.wait_for(limit.acquire(), 5)
+        assert limit.in_flight == 1
 
     asyncio.run(run())
 

@@ -460,7 +460,7 @@ class Breaks(BaseEngine):
 def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path, after: int) -> None:
     async def run(engine: Engine) -> tuple[Result, int]:
         async with CachedEngine(engine, tmp_path / "journal.sqlite") as cached:
-            return await synthesise(comparisons(10), cached, Settings(concurrency=4)), cached.asked
+            return await synthesise(comparisons(10), cached, Settings(concurrency=4)), cached.misses
 
     broken, whole = Breaks(after), Scripted(teacher=Teacher())
     with pytest.raises(KeyboardInterrupt):

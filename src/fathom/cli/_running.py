@@ -48,9 +48,9 @@ def spent_in_words(metered: Metered, journal: Path | None) -> str:
     """The last line of a run: what it spent, and what all runs on its journal did, where it is not the only one."""
     by_all = _by_all(journal)
     more = f"; by all {by_all.runs} runs on {journal}: {_in_words(by_all)}" if by_all and by_all.runs > 1 else ""
-    if metered.shareable is None:
+    if metered.prefix_cache_share is None:
         return f"spent by this run: nothing, all completions were in the journal{more}"
-    shared = f"{metered.shareable:.0%} of the prompts' text can be cached as prefixes"
+    shared = f"{metered.prefix_cache_share:.0%} of the prompts' text can be cached as prefixes"
     return f"spent by this run: {metered}; {shared}{more}"
 
 
@@ -84,7 +84,7 @@ def spending(metered: Metered, journal: Path | None) -> dict[str, Any]:
             **reported(metered.usage),
             "cost": metered.cost,
             **(estimated if metered.usage.unknown_calls else {}),
-            "shareable": metered.shareable,
+            "prefix_cache_share": metered.prefix_cache_share,
         },
         "all_runs": by_all and {"runs": by_all.runs, **reported(by_all.usage), "cost": by_all.cost},
     }

@@ -33,7 +33,7 @@ class ChatMessage(TypedDict):
     content: str
 
 
-MOST_TOP_LOGPROBS = 20
+MAX_TOP_LOGPROBS = 20
 """As many as OpenAI's interface gives, and what servers take that follow it."""
 
 
@@ -41,7 +41,7 @@ MOST_TOP_LOGPROBS = 20
 class Sampling:
     """How to draw text. `temperature` 0 is greedy; `max_tokens` bounds one completion.
 
-    Raises ValueError for more `top_logprobs` than `MOST_TOP_LOGPROBS`.
+    Raises ValueError for more `top_logprobs` than `MAX_TOP_LOGPROBS`.
     """
 
     temperature: float = 0.0
@@ -55,8 +55,8 @@ class Sampling:
     """How many of the most likely tokens to return beside each one written, whose log-probability comes then too."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.top_logprobs <= MOST_TOP_LOGPROBS:
-            raise ValueError(f"top_logprobs={self.top_logprobs}: allowed are 0 to {MOST_TOP_LOGPROBS}")
+        if not 0 <= self.top_logprobs <= MAX_TOP_LOGPROBS:
+            raise ValueError(f"top_logprobs={self.top_logprobs}: allowed are 0 to {MAX_TOP_LOGPROBS}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +193,7 @@ the server failed at every try. `fathom.engines.failures.Breaker` ends a run by 
 class EngineError(Exception):
     """A completion failed. `retryable` says whether asking again can help, `hint` what a user can do about it.
 
-    `message` is without the hint, the text of the error with it. `written` is what the model wrote before the failure,
+    `message` is without the hint, the text of the error with it. `partial` is what the model wrote before the failure,
     where that is not the answer: a text that met its token limit, when the longer try failed. `usage` counts all calls
     that were made for the completion.
     """
@@ -205,7 +205,7 @@ class EngineError(Exception):
         retryable: bool = False,
         hint: str = "",
         kind: FailureKind = "call",
-        written: Completion | None = None,
+        partial: Completion | None = None,
         usage: Usage | None = None,
     ) -> None:
         super().__init__(f"{message} ({hint})" if hint else message)
@@ -213,10 +213,10 @@ class EngineError(Exception):
         self.retryable = retryable
         self.hint = hint
         self.kind = kind
-        self.written = written
-        self.held = False
+        self.partial = partial
+        self.server_set_wait = False
         """Whether the server said how long to wait before the next try."""
-        self.usage = usage or (written.usage if written else Usage())
+        self.usage = usage or (partial.usage if partial else Usage())
 
 
 class RunStoppedError(FathomError):

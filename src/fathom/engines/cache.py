@@ -44,7 +44,7 @@ LANDING_SECONDS = 1.0
 
 
 class CachedEngine(EngineWrapper):
-    """An engine that remembers. `asked` counts the requests that went through to `engine`.
+    """An engine that remembers. `misses` counts the requests that went through to `engine`.
 
     `journal` is a file of SQLite, ":memory:", or any other `fathom.engines.journal.Journal`; it is closed with the
     engine. Raises FathomError for a file that cannot be used; it is made with the first completion. Close the engine,
@@ -57,7 +57,7 @@ class CachedEngine(EngineWrapper):
     def __init__(self, engine: Engine, journal: str | Path | Journal) -> None:
         super().__init__(engine)
         self.journal = SQLiteJournal(journal, engine) if isinstance(journal, str | Path) else journal
-        self.asked = 0
+        self.misses = 0
         self._stopped = False
         self._incomplete: Completion | None = None
         self._flying: dict[str, asyncio.Task[Completion]] = {}
@@ -93,7 +93,7 @@ class CachedEngine(EngineWrapper):
             raise IncompleteAnswerError(self._incomplete)
         if self._stopped:
             raise EngineError("stopped before this was asked", retryable=True)
-        self.asked += 1
+        self.misses += 1
         try:
             completion = await self.engine.complete(request)
         except IncompleteAnswerError as error:

@@ -74,7 +74,7 @@ def decode_answer(tokenizer: Any, prefix: str, tokens: Sequence[int]) -> str:
 def without_control(tokenizer: Any, messages: Sequence[ChatMessage]) -> list[ChatMessage]:
     """The messages, with what this tokenizer would take for control tokens in their contents broken by a space."""
     tokens = _control_tokens(tokenizer, str(tokenizer.chat_template), len(tokenizer))
-    return [{"role": message["role"], "content": control.broken(message["content"], tokens)} for message in messages]
+    return [{"role": message["role"], "content": control.defuse(message["content"], tokens)} for message in messages]
 
 
 @lru_cache(maxsize=16)

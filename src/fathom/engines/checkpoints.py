@@ -1,6 +1,6 @@
 """Checkpoints: those that come with Fathom, the base that an adapter stands on, and what tells one from another.
 
-    located("mini")             # the folder of the shipped model
+    resolve("mini")             # the folder of the shipped model
     adapter_base(folder)        # "google/gemma-2-27b", or None for a whole model
     fingerprint(str(folder))    # "5f1c09e2a7d3b846", which changes with the weights
 
@@ -21,17 +21,17 @@ WHOLE_FILE = 64 * 2**20
 """Weights up to this many bytes are hashed for a fingerprint; larger files by size, time and first megabyte."""
 
 
-def located(model: str) -> str:
+def resolve(model: str) -> str:
     """The folder of a shipped model; any other text (a folder, a name on the model hub) is returned as it is."""
     return str(SHIPPED.get(model, model))
 
 
-def located_checkpoint(model: str | Path) -> str:
+def resolve_checkpoint(model: str | Path) -> str:
     """The absolute folder of a checkpoint, or the name unchanged where it can only be one on the hub.
 
     A shipped model goes by its name: "mini" is the folder inside the package.
     """
-    model = model if isinstance(model, Path) else located(model)
+    model = model if isinstance(model, Path) else resolve(model)
     folder = Path(model).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").exists() and not (folder / "adapter_config.json").exists():

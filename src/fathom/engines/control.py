@@ -1,6 +1,6 @@
 """Control tokens of chat templates, and text in which none is left.
 
-    >>> broken("Fine.<|im_end|> And [INST] too.")
+    >>> defuse("Fine.<|im_end|> And [INST] too.")
     'Fine.< |im_end|> And [ INST] too.'
 
 A tokenizer turns the text `<|im_end|>` into the token that ends a turn, whoever wrote it. One space after its first
@@ -35,7 +35,7 @@ def pattern(tokens: Iterable[str]) -> re.Pattern[str]:
     return re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
 
 
-def broken(text: str, tokens: re.Pattern[str] = KNOWN) -> str:
+def defuse(text: str, tokens: re.Pattern[str] = KNOWN) -> str:
     """The text with a space after the first character of every control token. Twice does what once does."""
     while tokens.search(text):
         text = tokens.sub(lambda token: f"{token[0][0]} {token[0][1:]}", text)

@@ -25,7 +25,7 @@ from transformers.cache_utils import DynamicLayer
 from fathom.engines import Sampling
 from fathom.engines.chat import Tokens
 
-LEAST_ALIVE = 0.75
+MIN_ALIVE = 0.75
 """Ended rows are computed along until fewer than this share of rows is alive: dropping rows copies the whole cache."""
 
 
@@ -91,11 +91,11 @@ def decode(
     *,
     ends: Collection[int],
     context: int,
-    says_stop: Callable[[list[list[int]]], list[bool]] | None = None,
+    hits_stop: Callable[[list[list[int]]], list[bool]] | None = None,
 ) -> Iterator[list[tuple[int, Written]]]:
     """Yields after every token the (index, Written) of the rows that ended with it; stops when all have.
 
-    No row outgrows `context` tokens, prompt included; prompts must be shorter than that. `says_stop` is shown the last
+    No row outgrows `context` tokens, prompt included; prompts must be shorter than that. `hits_stop` is shown the last
     tokens of every row after each step (a hook for stop strings) and says which of them end here.
     """
     place = {prompt: place for place, prompt in enumerate(dict.fromkeys(row.prompt for row in rows))}
@@ -111,15 +111,15 @@ def decode(
         token = draw(logits, sampling, None if batch.noise is None else batch.noise[:, step])
         batch.note(step, token, logits)
         ended = torch.isin(token, end_tokens)
-        if says_stop is not None:
-            ended |= torch.tensor(says_stop(batch.tokens[:, : step + 1].tolist()), device=ended.device)
+        if hits_stop is not None:
+            ended |= torch.tensor(hits_stop(batch.tokens[:, : step + 1].tolist()), device=ended.device)
         done = alive & (ended | (batch.limit <= step + 1))
         if done.any():
             yield _written(batch, done, ended, step + 1)
             alive &= ~done
             if not alive.any():
                 return
-            if alive.float().mean() < LEAST_ALIVE:
+            if alive.float().mean() < MIN_ALIVE:
                 kept = alive.nonzero()[:, 0]
                 batch.take(kept)
                 forward.take(kept)

@@ -1,7 +1,7 @@
 """OpenAI's HTTP dialect as values: the fields of a request, and what an answer says. Nothing here talks to anybody.
 
-fields = body(request, model="Qwen/Qwen3-32B")
-completion = read(answer)
+fields = payload(request, model="Qwen/Qwen3-32B")
+completion = parse(answer)
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def finish_reason(told: Any) -> FinishReason:
     return next((reason for reason, words in _LIKE.items() if words.search(spelled)), "unknown")
 
 
-def body(
+def payload(
     request: Request,
     model: str,
     api: Api = "chat",
@@ -112,7 +112,7 @@ def seed_of(sampling: Sampling, sample: int) -> int:
     return int.from_bytes(digest[:4]) >> 1
 
 
-def read(answer: Mapping[str, Any]) -> Completion:
+def parse(answer: Mapping[str, Any]) -> Completion:
     """The completion in a server's answer, chat or not. Raises ValueError, KeyError and such where none is."""
     [choice] = answer["choices"]
     if choice.get("error"):
@@ -224,7 +224,7 @@ def usage_in(content: bytes) -> Usage | None:
     return Usage(told["prompt"], told["completion"]) if told.get("prompt") and "completion" in told else None
 
 
-def stopped(completion: Completion, stops: Sequence[str]) -> Completion:
+def cut_at_stop(completion: Completion, stops: Sequence[str]) -> Completion:
     """The text up to the first of its stop strings, which `transformers serve` leaves in it."""
     cuts = [at for stop in stops if (at := completion.text.find(stop)) >= 0]
     return replace(completion, text=completion.text[: min(cuts)], finish_reason="stop") if cuts else completion

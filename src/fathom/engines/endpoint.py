@@ -1,7 +1,7 @@
 """One endpoint of a server: calls in flight, the connections they use, and what is learnt from their outcomes.
 
     endpoint = Endpoint(address(None, "chat/completions"), Limit(64), timeout=600)
-    await endpoint.enter(request)                         # waits for its turn; RunStoppedError where none will come
+    await endpoint.acquire(request)                         # waits for its turn; RunStoppedError where none will come
     completion = await endpoint.call(request, body)       # one call; EngineError where nothing came of it
 
 `fathom.engines.openai` makes completions of calls: what is asked, and what is asked again. How many calls there may be
@@ -35,7 +35,7 @@ CONNECT_SECONDS = 10.0
 """The longest that making a connection may take."""
 LOOKS = 10
 """How often it is looked for calls that hang, in the time after which one may be hedged."""
-LONGEST_MESSAGE = 300
+MAX_MESSAGE = 300
 """Characters of what a server said that an error repeats."""
 
 NO_CONNECTION = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
@@ -66,16 +66,16 @@ class Endpoint:
         self._watched_by: asyncio.AbstractEventLoop | None = None
         self._open: _Open | None = None
 
-    async def enter(self, request: Request, *, first: bool = False) -> None:
+    async def acquire(self, request: Request, *, first: bool = False) -> None:
         """Waits for room under the bounds, and for a place among the calls in flight, before all others or behind."""
         self.breaker.check()
         await self.meter.admit(request)
         try:
-            await self.limit.enter(first=first)
+            await self.limit.acquire(first=first)
             try:
                 self._check_going_on()
             except (EngineError, RunStoppedError):
-                self.limit.leave()
+                self.limit.release()
                 raise
         except BaseException:
             self.meter.withdraw()
@@ -107,8 +107,8 @@ class Endpoint:
     def stop(self) -> None:
         """No more calls are wanted until `close`: whoever waits for one fails, and calls in flight go on."""
         self.stopped = True
-        self.gate.dismiss()
-        self.limit.dismiss()
+        self.gate.reject_waiting()
+        self.limit.reject_waiting()
         for rested in self._resting:
             _wake(rested)
 
@@ -129,7 +129,7 @@ class Endpoint:
                 raise
             return call.answer
         finally:
-            self.limit.leave()
+            self.limit.release()
             del self._in_flight[call]
             if call.twin is not None:
                 call.twin.cancel()
@@ -154,7 +154,7 @@ class Endpoint:
         late = list(takewhile(lambda call: call.sent <= started_before, self._in_flight))  # from the oldest on
         # The newest first: where not all can be hedged, an older one is nearer to its timeout, and gains less.
         for call in reversed(late):
-            may_send = call.twin is None and not self.stopped and not self.limit.held
+            may_send = call.twin is None and not self.stopped and not self.limit.paused_for
             if may_send and (call.hedged or hedging.take(idle=not self.limit.waiting)):
                 call.hedged = True
                 call.twin = asyncio.get_running_loop().create_task(self._twin(call))
@@ -188,7 +188,7 @@ class Endpoint:
             self.meter.charge(call.request, told.usage, told.text)
         if told.completion is None:
             assert told.error is not None
-            told.error.usage, told.error.held = told.usage, told.wait is not None
+            told.error.usage, told.error.server_set_wait = told.usage, told.wait is not None
             if told.usage != Usage():
                 self.breaker.wasted(told.error)
             raise told.error
@@ -224,18 +224,18 @@ class Endpoint:
         if told.answered:
             self.breaker.answered()
         if told.completion is not None:
-            self.limit.grow()
+            self.limit.increase()
             if self.hedging is not None:
                 self.hedging.finished(time.monotonic() - sent)
         if told.overloaded:
-            self.limit.cut(sent)
+            self.limit.decrease(sent)
         if told.wait is not None:
-            self.limit.hold(told.wait)
+            self.limit.pause(told.wait)
 
     def shown(self, text: str) -> str:
         """What others wrote, fit for a log or a result: one short line without secrets."""
         text = " ".join(self.address.without_secrets(text).split())
-        return text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]}..."
+        return text if len(text) <= MAX_MESSAGE else f"{text[:MAX_MESSAGE]}..."
 
     # Connections ------------------------------------------------------------------------------------------------------
 

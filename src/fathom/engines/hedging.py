@@ -15,13 +15,13 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import deque
 
-FEWEST = 50
+MIN_CALLS = 50
 """Calls that must have gone well before any is hedged."""
 MULTIPLE = 1.5
 """Of the 99th percentile of their seconds, after which a call is hedged."""
-SHORTEST = 0.05
+MIN_SECONDS = 0.05
 """Seconds: below it a call is late because this machine is busy, and not because the server hangs."""
-SHARE = 0.02
+MAX_SHARE = 0.02
 """The most calls that are hedged, of all that were made."""
 RESERVE = 5
 """How many of these are kept for when no other call waits: at its end, one call that hangs holds up the whole run."""
@@ -50,12 +50,12 @@ class Hedging:
     def after(self) -> float | None:
         """Seconds after which a call is far slower than most."""
         count = len(self._sorted)
-        if count < FEWEST:
+        if count < MIN_CALLS:
             return None
-        return max(MULTIPLE * self._sorted[min(count - 1, (99 * count) // 100)], SHORTEST)
+        return max(MULTIPLE * self._sorted[min(count - 1, (99 * count) // 100)], MIN_SECONDS)
 
     def take(self, *, idle: bool = True) -> bool:
         """Whether one more call may be made a second time; if so, it is counted. `idle`: nothing waits for a place."""
-        allowed = self.hedged + 1 <= SHARE * self.calls - (0 if idle else RESERVE)
+        allowed = self.hedged + 1 <= MAX_SHARE * self.calls - (0 if idle else RESERVE)
         self.hedged += allowed
         return allowed

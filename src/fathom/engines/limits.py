@@ -1,10 +1,10 @@
 """How many calls an endpoint gets at once, which is found out by trying, and when it gets none at all.
 
     limit = Limit(most=64)
-    await limit.enter()                 # waits for its turn; then call, and tell the limit how it went:
-    limit.grow()                        # ... the server kept up
-    limit.cut(sent), limit.hold(1.5)    # ... it was overloaded, and wants no call for 1.5 seconds
-    limit.leave()
+    await limit.acquire()                 # waits for its turn; then call, and tell the limit how it went:
+    limit.increase()                        # ... the server kept up
+    limit.decrease(sent), limit.pause(1.5)    # ... it was overloaded, and wants no call for 1.5 seconds
+    limit.release()
 
 Like TCP: from a few calls the number doubles a round until the server complains, which halves it. From then on it
 doubles only to near where the last complaint came, and goes on by one call a round. A complaint that comes there, where
@@ -31,31 +31,31 @@ START = 16
 NEAR = 0.9
 """Of the number that was too many, the share up to which growth is quick again."""
 
-LONGEST_BACKOFF = 30.0
+MAX_BACKOFF = 30.0
 """Seconds."""
 
 
 class Limit:
-    """At most `most` calls in flight. `enter` raises EngineError while the server wants no call for over `patience`.
+    """At most `most` calls in flight. `acquire` raises EngineError while the server wants no call for over `patience`.
 
-    `flying`: calls in flight; `allowed`: how many there may be now; `answered`: calls that went well.
+    `in_flight`: calls in flight; `allowed`: how many there may be now; `answered`: calls that went well.
     """
 
     def __init__(self, most: int, *, patience: float = 3600) -> None:
         self.most = most
         self.patience = patience
         self.allowed = float(min(START, most))
-        self.flying = 0
+        self.in_flight = 0
         self.answered = 0
         self._quick_up_to = float(most)
         self._last_cut = self._held_until = 0.0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
-    async def enter(self, *, first: bool = False) -> None:
-        """Waits for a turn, in the order of asking, or before all others. Whoever enters must `leave`."""
+    async def acquire(self, *, first: bool = False) -> None:
+        """Waits for a turn, in the order of asking, or before all others. Whoever enters must `release`."""
         await self._turn(self._waiting.appendleft if first else self._waiting.append)
-        while self.held:  # the door closed after this turn was given, and before it was taken
-            self.leave()
+        while self.paused_for:  # the door closed after this turn was given, and before it was taken
+            self.release()
             await self._turn(self._waiting.appendleft)
 
     async def _turn(self, queue: Callable[[asyncio.Future[None]], None]) -> None:
@@ -68,7 +68,7 @@ class Limit:
             await turn
         except asyncio.CancelledError:
             if not turn.cancelled() and turn.exception() is None:
-                self.leave()  # the turn came in the moment of giving up
+                self.release()  # the turn came in the moment of giving up
             raise
 
     @property
@@ -77,22 +77,22 @@ class Limit:
         return len(self._waiting)
 
     @property
-    def held(self) -> float:
+    def paused_for(self) -> float:
         """Seconds for which nobody is let in."""
         return max(0.0, self._held_until - time.monotonic())
 
-    def leave(self) -> None:
-        self.flying -= 1
+    def release(self) -> None:
+        self.in_flight -= 1
         self._admit()
 
-    def grow(self) -> None:
+    def increase(self) -> None:
         """The server kept up. Says nothing where fewer calls were in flight than allowed."""
         self.answered += 1
-        if self.flying >= int(self.allowed):
+        if self.in_flight >= int(self.allowed):
             step = 1.0 if self.allowed < self._quick_up_to else 1.0 / self.allowed
             self.allowed = min(self.allowed + step, self.most)
 
-    def cut(self, sent: float) -> None:
+    def decrease(self, sent: float) -> None:
         """The server was overloaded by a call sent at `sent` (monotonic). Cuts once for all sent before a cut."""
         if sent > self._last_cut:
             self._last_cut = time.monotonic()
@@ -101,13 +101,13 @@ class Limit:
             self._quick_up_to = NEAR * self.allowed
             self.allowed = max(1.0, share * self.allowed)
 
-    def hold(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> None:
         """No call for so long, counted from now."""
         self._held_until = max(self._held_until, time.monotonic() + seconds)
         self._admit()
         self._admit_later()
 
-    def dismiss(self) -> None:
+    def reject_waiting(self) -> None:
         """Whoever waits for a turn fails: no more calls are wanted."""
         while self._waiting:
             turn = self._waiting.popleft()
@@ -115,25 +115,25 @@ class Limit:
                 turn.set_exception(stopped())
 
     def _admit(self) -> None:
-        held = self.held
-        while self._waiting and (held > self.patience or (not held and self.flying < int(self.allowed))):
+        held = self.paused_for
+        while self._waiting and (held > self.patience or (not held and self.in_flight < int(self.allowed))):
             turn = self._waiting.popleft()
             if turn.done():
                 continue
             if held > self.patience:
                 turn.set_exception(_stays_away(held, self.patience))
             else:
-                self.flying += 1
+                self.in_flight += 1
                 turn.set_result(None)
 
     def _admit_later(self) -> None:
-        if self.held:
+        if self.paused_for:
             # A millisecond late, because a timer may be a clock tick early and would then find the door closed.
-            asyncio.get_running_loop().call_later(self.held + 0.001, self._admit)
+            asyncio.get_running_loop().call_later(self.paused_for + 0.001, self._admit)
 
 
 class Gate:
-    """Lets `few` in until it was opened, and then everybody. Whoever enters must `leave`.
+    """Lets `few` in until it was opened, and then everybody. Whoever enters must `release`.
 
     It keeps the number of calls small that a server gets, and may bill, of which nobody knows that it works.
     """
@@ -143,7 +143,7 @@ class Gate:
         self.is_open = False
         self._waiting: deque[asyncio.Future[None]] = deque()
 
-    async def enter(self) -> None:
+    async def acquire(self) -> None:
         """Raises EngineError for those who wait at a `dismiss`."""
         if self.is_open or self.free > 0:
             self.free -= 1
@@ -154,10 +154,10 @@ class Gate:
             await turn
         except asyncio.CancelledError:
             if not turn.cancelled() and turn.exception() is None:
-                self.leave()  # the turn came in the moment of giving up
+                self.release()  # the turn came in the moment of giving up
             raise
 
-    def leave(self) -> None:
+    def release(self) -> None:
         self.free += 1
         self._admit()
 
@@ -165,7 +165,7 @@ class Gate:
         self.is_open = True
         self._admit()
 
-    def dismiss(self) -> None:
+    def reject_waiting(self) -> None:
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
@@ -226,5 +226,5 @@ def backoff(failures: int, unanswered: int, first: float) -> float:
     wait is `first` at the beginning, and grows with the square of the failures, which leaves time for what takes longer
     to pass. It doubles with each of the last `unanswered` failures, since which nobody had an answer.
     """
-    longest: float = min(first * max(1.0, failures**2 / 6, 2.0 ** min(unanswered - 1, 30)), LONGEST_BACKOFF)
+    longest: float = min(first * max(1.0, failures**2 / 6, 2.0 ** min(unanswered - 1, 30)), MAX_BACKOFF)
     return longest * random.uniform(0.5, 1.0)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from fathom.engines import BaseEngine, Completion, EngineError, Request, Sampling, TokenLogprob
 from fathom.engines.batching import Batcher, Job
 from fathom.engines.chat import Tokens, decode_answer, prompt_tokens
-from fathom.engines.checkpoints import fingerprint, located_checkpoint
+from fathom.engines.checkpoints import fingerprint, resolve_checkpoint
 from fathom.engines.loading import CAUSAL, load
 from fathom.engines.usage import Usage
 
@@ -68,7 +68,7 @@ class LocalEngine(BaseEngine):
         trust_remote_code: bool = False,
         revision: str | None = None,
     ) -> None:
-        self.name = located_checkpoint(model)
+        self.name = resolve_checkpoint(model)
         self.revision = revision
         self.max_batch = max_batch
         self.max_batch_tokens = max_batch_tokens
@@ -106,8 +106,8 @@ class LocalEngine(BaseEngine):
 
         sampling = batch[0].request.sampling
         rows = [Row(each.prompt, f"{sampling.seed}:{each.request.sample}".encode()) for each in batch]
-        says_stop = partial(self._says_stop, sampling.stop) if sampling.stop else None
-        for finished in decode(self.model, rows, sampling, ends=self.ends, context=self.context, says_stop=says_stop):
+        hits_stop = partial(self._hits_stop, sampling.stop) if sampling.stop else None
+        for finished in decode(self.model, rows, sampling, ends=self.ends, context=self.context, hits_stop=hits_stop):
             for index, written in finished:
                 batch[index].job.settle(self._completion(batch[index], written))
             if all(each.job.cancelled for each in batch):
@@ -146,7 +146,7 @@ class LocalEngine(BaseEngine):
                 batch.append(each)
             yield batch
 
-    def _says_stop(self, stops: tuple[str, ...], rows: list[list[int]]) -> list[bool]:
+    def _hits_stop(self, stops: tuple[str, ...], rows: list[list[int]]) -> list[bool]:
         # Every token is a byte or more, but special ones are skipped: a few more than the longest stop string has.
         tail = max(len(stop.encode()) for stop in stops) + 8
         texts = self.tokenizer.batch_decode([row[-tail:] for row in rows], skip_special_tokens=True)

@@ -3,7 +3,7 @@
     metered = Metered(engine, price=Price(prompt=0.15, completion=0.60), max_cost=5.0)
     metered.usage, metered.cost            # tokens of all calls so far; US dollars, None where they are not known
     metered.estimated                      # the same with an estimate for calls whose usage was not reported
-    metered.shareable                      # share of the prompts' text with which an earlier prompt began
+    metered.prefix_cache_share                      # share of the prompts' text with which an earlier prompt began
 
 Put it inside the journal: what is found there costs nothing, and is not counted. Every call counts, whatever its answer
 was good for: tries that failed and were tried again, answers that could not be read, calls that were given up while
@@ -144,7 +144,7 @@ class Metered(EngineWrapper):
         return self.price.of(self.estimated) if self.price else None
 
     @property
-    def shareable(self) -> float | None:
+    def prefix_cache_share(self) -> float | None:
         """The share of the text asked that a cache of prefixes need not compute again, 0 to 1; None before any call.
 
         Counted in blocks of characters, for a cache that remembers the last `REMEMBERED` of them.

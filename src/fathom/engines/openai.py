@@ -41,7 +41,7 @@ from fathom.engines import (
 )
 from fathom.engines.address import address
 from fathom.engines.chat import prompt_tokens
-from fathom.engines.checkpoints import located_checkpoint
+from fathom.engines.checkpoints import resolve_checkpoint
 from fathom.engines.endpoint import Endpoint
 from fathom.engines.limits import Limit, backoff
 from fathom.engines.loading import load_tokenizer
@@ -130,7 +130,7 @@ class OpenAIEngine(BaseEngine):
         self.max_tokens_field = max_tokens_field
         self.headers = dict(headers or {})
         self.extra_body = dict(extra_body or {})
-        self.tokenizer_name = None if tokenizer is None else located_checkpoint(tokenizer)
+        self.tokenizer_name = None if tokenizer is None else resolve_checkpoint(tokenizer)
         continues = continue_final_message or api == "completions"
         self.provides = frozenset({"text", "logprobs", "prefix"} if continues else {"text", "logprobs"})
         self._warned = self._gave_logprobs = False
@@ -179,7 +179,7 @@ class OpenAIEngine(BaseEngine):
                 f"{limits} failed: {error.message}",
                 retryable=error.retryable,
                 hint=error.hint,
-                written=cut,
+                partial=cut,
                 usage=cut.usage + error.usage,
             ) from error
         return replace(again, usage=cut.usage + again.usage, extended_to=self.longer)
@@ -189,7 +189,7 @@ class OpenAIEngine(BaseEngine):
         sampling = request.sampling
         if sampling.logprobs or sampling.top_logprobs:
             self._check_logprobs(completion, tops=sampling.top_logprobs > 0)
-        return dialect.stopped(completion, sampling.stop) if sampling.stop else completion
+        return dialect.cut_at_stop(completion, sampling.stop) if sampling.stop else completion
 
     def _check_logprobs(self, completion: Completion, *, tops: bool) -> None:
         """Raises an error where they were asked for and did not come; with `tops` also the likely tokens."""
@@ -202,19 +202,19 @@ class OpenAIEngine(BaseEngine):
                 self.endpoint.breaker.stop(str(stopped))
                 raise stopped
             # A router asks several servers, of which only some give them.
-            raise EngineError("the server gave no log-probabilities this time", written=lacking)
+            raise EngineError("the server gave no log-probabilities this time", partial=lacking)
 
     async def _completed(self, request: Request) -> Completion:
         prompt = prompt_tokens(self.tokenizer, request, name=self.model) if self.tokenizer_name else None
-        fields = dialect.body(request, self.model, self.api, self.max_tokens_field, prompt) | self.extra_body
+        fields = dialect.payload(request, self.model, self.api, self.max_tokens_field, prompt) | self.extra_body
         body = to_json({name: value for name, value in fields.items() if value is not None})
         if self.endpoint.gate.is_open:
             return await self._tried(request, body)
-        await self.endpoint.gate.enter()
+        await self.endpoint.gate.acquire()
         try:
             return await self._tried(request, body)
         finally:
-            self.endpoint.gate.leave()
+            self.endpoint.gate.release()
 
     async def _tried(self, request: Request, body: bytes) -> Completion:
         """As `_first_good`; the endpoint hears how it went."""
@@ -232,7 +232,7 @@ class OpenAIEngine(BaseEngine):
     async def _first_good(self, request: Request, body: bytes, failures: list[EngineError]) -> Completion:
         """What comes of the first try that goes well. Those that did not are added to `failures`."""
         unanswered, answered = 0, self.limit.answered
-        await self.endpoint.enter(request)
+        await self.endpoint.acquire(request)
         latest = time.monotonic() + self.deadline
         while True:
             try:
@@ -246,7 +246,7 @@ class OpenAIEngine(BaseEngine):
                 async with asyncio.timeout(latest - time.monotonic()):
                     await self.endpoint.rest(self._pause(failures, unanswered))
                     # Before those that were not asked yet, whose rows began later: a run is as long as its last row.
-                    await self.endpoint.enter(request, first=True)
+                    await self.endpoint.acquire(request, first=True)
             except TimeoutError:
                 raise EngineError(
                     f"no completion within the deadline of {self.deadline:g} s, after {_tries(failures)}",
@@ -268,9 +268,9 @@ class OpenAIEngine(BaseEngine):
         self.endpoint.breaker.check()
         if last.kind == "unreachable":
             self.endpoint.breaker.no_connection(last)
-        if last.held:
+        if last.server_set_wait:
             return 0.0  # the limit lets nobody in before Retry-After has passed
-        counted = [failure for failure in failures if not failure.held]
+        counted = [failure for failure in failures if not failure.server_set_wait]
         if len(counted) > self.retries:
             message = f"gave up after {_tries(failures)}"
             raise EngineError(message, retryable=True, hint=last.hint, kind=last.kind) from last

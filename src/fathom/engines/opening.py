@@ -14,7 +14,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from fathom import engines
 from fathom.engines import Engine
 from fathom.engines.address import is_openai
-from fathom.engines.checkpoints import located
+from fathom.engines.checkpoints import resolve
 from fathom.engines.metering import Metered, Price, prices
 from fathom.errors import FathomError
 from fathom.settings import BoundSettings, EngineSettings
@@ -30,7 +30,7 @@ def open_engine(settings: EngineSettings) -> Engine:
     """The engine that the settings name. Raises FathomError for one that cannot be had, or does not take a setting."""
     require_model(settings)
     _check_options(settings)
-    return engines.open(settings.name, settings.model and located(settings.model), **settings.arguments)
+    return engines.open(settings.name, settings.model and resolve(settings.model), **settings.arguments)
 
 
 def _check_options(settings: EngineSettings) -> None:

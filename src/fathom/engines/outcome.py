@@ -45,7 +45,7 @@ def outcome(status: int, reason: str, headers: Mapping[str, str], content: bytes
     try:
         answer = json.loads(content)
         problem_told = problem_in(answer)
-        completion = None if problem_told else dialect.read(answer)
+        completion = None if problem_told else dialect.parse(answer)
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as error:
         return _unreadable(error, content, shown)
     if problem_told is not None or completion is None:

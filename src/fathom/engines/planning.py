@@ -28,7 +28,7 @@ from fathom.engines import (
 )
 from fathom.engines.cache import request_key
 from fathom.engines.chat import encode_chat
-from fathom.engines.checkpoints import fingerprint, located, located_checkpoint
+from fathom.engines.checkpoints import fingerprint, resolve, resolve_checkpoint
 from fathom.engines.journal import find, read_only
 from fathom.engines.loading import load_tokenizer, placed
 from fathom.engines.opening import open_engine, require_model
@@ -186,7 +186,7 @@ def _declared(settings: EngineSettings) -> tuple[str | None, frozenset[Capabilit
 def _local_identity(settings: EngineSettings) -> str | None:
     """As `LocalEngine` makes it of the loaded model."""
     require_model(settings)
-    name = located_checkpoint(located(settings.model or ""))
+    name = resolve_checkpoint(resolve(settings.model or ""))
     dtype = _dtype(settings, name)
     revision = settings.arguments.get("revision")
     try:
@@ -212,7 +212,7 @@ def _tokenizer(settings: EngineSettings) -> Any | None:
     if settings.name not in ("local", "vllm") or settings.model is None:
         return None
     try:
-        return load_tokenizer(located(settings.model), local_files_only=True)
+        return load_tokenizer(resolve(settings.model), local_files_only=True)
     except FathomError:
         return None
 

@@ -20,7 +20,7 @@ from typing import Any
 from fathom.engines import ChatMessage
 from fathom.engines.batching import Batcher, Job
 from fathom.engines.chat import encode_answer, encode_chat
-from fathom.engines.checkpoints import adapter_base, fingerprint, located_checkpoint
+from fathom.engines.checkpoints import adapter_base, fingerprint, resolve_checkpoint
 from fathom.engines.loading import CLASSIFIER, load
 from fathom.errors import FathomError
 
@@ -40,7 +40,7 @@ class Scorer:
     def __init__(
         self, model: str | Path, *, device: str = "auto", dtype: str = "auto", max_batch_tokens: int = 2**16
     ) -> None:
-        self.name = located_checkpoint(model)
+        self.name = resolve_checkpoint(model)
         self.max_batch_tokens = max_batch_tokens
         self.model, self.tokenizer, missing = load(
             self.name, CLASSIFIER, device=device, dtype=dtype, head=partial(_head, self.name)
@@ -58,10 +58,10 @@ class Scorer:
         return await self._batcher(turns)
 
     def _work(self, jobs: Sequence[Job[Sequence[Turn], list[float | None]]]) -> list[list[float | None]]:
-        scores = iter(self.scored([turn for job in jobs for turn in job.item]))
+        scores = iter(self.score_sync([turn for job in jobs for turn in job.item]))
         return [list(islice(scores, len(job.item))) for job in jobs]
 
-    def scored(self, turns: Sequence[Turn]) -> list[float | None]:
+    def score_sync(self, turns: Sequence[Turn]) -> list[float | None]:
         """As `score`, at once."""
         encoded = self._encoded(turns)
         scores: list[float | None] = [None] * len(turns)

@@ -25,7 +25,7 @@ from typing import Any, Self
 
 from fathom.engines import BaseEngine, Completion, EngineError, Request, TokenLogprob
 from fathom.engines.chat import prompt_tokens
-from fathom.engines.checkpoints import fingerprint, located_checkpoint
+from fathom.engines.checkpoints import fingerprint, resolve_checkpoint
 from fathom.engines.dialect import FINISH_REASONS, seed_of
 from fathom.engines.loading import load_tokenizer
 from fathom.engines.usage import Usage
@@ -56,7 +56,7 @@ class VLLMEngine(BaseEngine):
         **settings: Any,
     ) -> None:
         vllm = require("vllm", "vllm")
-        self.name = located_checkpoint(model)
+        self.name = resolve_checkpoint(model)
         self.revision = revision
         self.settings = settings
         given = {"revision": revision, "trust_remote_code": trust_remote_code}

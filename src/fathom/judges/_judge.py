@@ -310,14 +310,14 @@ def _declined(completion: Completion) -> Vote:
 
 def failed_vote(error: EngineError) -> Vote:
     """The vote of a call that failed. Nothing is read from what was written before."""
-    written = error.written or Completion("")
+    partial = error.partial or Completion("")
     return Vote(
         Status.FAILED,
-        text=written.text,
+        text=partial.text,
         usage=error.usage,
         error=str(error),
-        reasoning=written.reasoning,
-        extended_to=written.extended_to,
+        reasoning=partial.reasoning,
+        extended_to=partial.extended_to,
     )
 
 

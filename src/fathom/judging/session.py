@@ -23,7 +23,7 @@ from typing import Self
 from fathom.data.records import Comparison
 from fathom.engines import Engine, EngineWrapper
 from fathom.engines.cache import CachedEngine
-from fathom.engines.checkpoints import located
+from fathom.engines.checkpoints import resolve
 from fathom.engines.opening import meter, open_engine
 from fathom.errors import FathomError
 from fathom.judges import Judge, RewardModel, Rule, Verdict
@@ -100,7 +100,7 @@ def judge_of(settings: JudgingSettings) -> Judge:
     or that cannot be counted so.
     """
     model = settings.engine.model
-    judge = as_trained(Path(located(model)) if model else None, **settings.judge.arguments)
+    judge = as_trained(Path(resolve(model)) if model else None, **settings.judge.arguments)
     given = settings.sampling.model_dump(exclude_none=True)
     judge = replace(judge, sampling=replace(judge.sampling, **given))
     _check_votes(judge, settings.voting)

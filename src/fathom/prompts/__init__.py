@@ -20,14 +20,14 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from jinja2.sandbox import SandboxedEnvironment
 
-from fathom.engines.control import broken
+from fathom.engines.control import defuse
 
 
 def fenced(text: str) -> str:
     """The text in a code fence that it cannot close, with control tokens of chat templates broken."""
     longest = max(map(len, re.findall("`+", text)), default=0) if "`" in text else 0
     fence = "`" * max(3, longest + 1)
-    return f"{fence}\n{broken(text)}\n{fence}"
+    return f"{fence}\n{defuse(text)}\n{fence}"
 
 
 def render(template: str | Path, **values: Any) -> str:
@@ -38,15 +38,15 @@ def render(template: str | Path, **values: Any) -> str:
     missing value.
     """
     if isinstance(template, Path):
-        safe = {name: _broken(value) for name, value in values.items()}
+        safe = {name: _defused(value) for name, value in values.items()}
         return _user_template(template.read_text(encoding="utf-8")).render(safe).strip()
     return _template(template).render(values).strip()
 
 
-def _broken(value: Any) -> Any:
+def _defused(value: Any) -> Any:
     if isinstance(value, str):
-        return broken(value)
-    return tuple(map(broken, value)) if isinstance(value, tuple) else value
+        return defuse(value)
+    return tuple(map(_defused, value)) if isinstance(value, tuple) else value
 
 
 @cache

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fathom.data.sources import HUB
-from fathom.engines.checkpoints import located, located_checkpoint
+from fathom.engines.checkpoints import resolve, resolve_checkpoint
 from fathom.errors import FathomError
 
 HUB_SECONDS = 10
@@ -85,7 +85,7 @@ def _no_model(model: Any, dry_run: bool) -> list[str]:
     if not isinstance(model, str):
         return []
     try:
-        name = located_checkpoint(located(model))
+        name = resolve_checkpoint(resolve(model))
     except FathomError as error:
         return [f"model: {error}"]
     return [] if Path(name).is_dir() else _not_on_hub(name, dry_run)

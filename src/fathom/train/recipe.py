@@ -33,7 +33,7 @@ from pydantic import (
     model_validator,
 )
 
-from fathom.engines.checkpoints import located
+from fathom.engines.checkpoints import resolve
 from fathom.errors import FathomError, require
 from fathom.judging import META
 from fathom.judging.choice import JudgeChoice, judge_choice
@@ -88,7 +88,7 @@ class Recipe(Strict):
     @field_validator("model")
     @classmethod
     def _located(cls, model: str) -> str:
-        return located(model)
+        return resolve(model)
 
     @field_validator("lora")
     @classmethod
