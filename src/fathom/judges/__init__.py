@@ -1,10 +1,10 @@
-"""A judge is two pure functions: `ask` makes a prompt of a comparison, `read` makes a vote of a completion.
+"""Judges: `ask` turns a comparison into a prompt, `read` parses a completion into a vote. Both are pure functions.
 
-Training uses the same two (`ask` makes the training prompt, `read` the reward), so a model is trained on exactly the
-text that it is later asked, and rewarded by exactly the reader that later reads it.
+Training uses the same two functions: `ask` makes the training prompts, and the reward is computed from what `read`
+returns. So training and inference never differ in prompt or parser.
 
-A new judge is one file here with a subclass of `Judge` named `JUDGE`, a template in `prompts/` and a test; the file's
-name is how the command line finds it.
+To add a judge, add a file here that binds a subclass of `Judge` to the name `JUDGE`, a template in `prompts/` and a
+test. The command line finds the judge by the file's name.
 """
 
 from __future__ import annotations
@@ -59,10 +59,9 @@ JUDGES = Kind("judge", package=__name__, group="fathom.judges", attribute="JUDGE
 
 
 def find(name: str, *, installed: bool = False) -> type[Judge]:
-    """The class of a judge: a file in this package, an entry point in `fathom.judges`, FILE.py or MODULE:NAME.
+    """Find a judge class: a file in this package, an entry point in `fathom.judges`, FILE.py or MODULE:NAME.
 
-    With `installed`, code outside the installed packages is refused. Raises FathomError for a name that stands for no
-    judge, with the names of all judges.
+    With `installed`, only installed packages are searched. Raises FathomError for an unknown name, listing all judges.
     """
     judge = JUDGES.find(name, installed=installed)
     if not (isinstance(judge, type) and issubclass(judge, Judge)):

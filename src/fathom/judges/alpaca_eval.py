@@ -1,12 +1,12 @@
-"""AlpacaEval 2's weighted preference: how probable the first token makes the output `M` over the output `m`.
+"""AlpacaEval 2's weighted preference: the probability of `M` over `m` at the first token.
 
 Rule: AlpacaEval (arXiv 2404.04475), weighted_alpaca_eval_gpt4_turbo of its repository.
 
     vote = AlpacaEvalJudge().read_completion(completion, comparison)
     vote.scores                                                                      # (0.04, 0.96): m, M
 
-The preference of AlpacaEval is 1 plus the second score. It needs log-probabilities, so the rule counts probabilities,
-for which `fathom judge` asks engines; without them a vote names a response and weighs nothing.
+AlpacaEval's preference is 1 plus the second score. The judge needs log-probabilities, which `fathom judge` requests
+because its rule aggregates probabilities. Without them a vote only names a winner.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from fathom.judges._verdict import Rule, Vote
 from fathom.rationale import Status
 
 NAMES = ("m", "M")
-"""Of the outputs, in the order in which they are shown."""
+"""Names of the two outputs, in the order shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AlpacaEvalJudge(TemplatedJudge):
-    """Judges pairs by one token."""
+    """Judges pairs by the probabilities of a single token."""
 
     choices: ClassVar[Choices] = {"m": 0, "M": 1}
 
@@ -42,16 +42,20 @@ class AlpacaEvalJudge(TemplatedJudge):
         return "alpaca_eval/weighted"
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
-        """The text must be the name of an output; one token is cut off by its limit as a rule."""
-        said = visible_text(text)
-        if said in NAMES:
-            return choice_vote(NAMES.index(said))
-        return Vote(Status.INVALID) if said else unreadable_vote(finished=finished and said is not None)
+        """The whole text must be the name of an output.
+
+        A name counts even if `finished` is False, because the one-token limit truncates almost every completion.
+        """
+        answer = visible_text(text)
+        if answer in NAMES:
+            return choice_vote(NAMES.index(answer))
+        return Vote(Status.INVALID) if answer else unreadable_vote(finished=finished and answer is not None)
 
     def read_completion(self, completion: Completion, comparison: Comparison) -> Vote:
-        """The likely tokens in the first place decide, whichever was drawn; what is not among them has no probability.
+        """The top tokens at the first position decide, whichever token was sampled.
 
-        Scores are shares of what the two names have together, probabilities are what each has.
+        `probabilities` are the masses of the two names, 0 for a name outside the top tokens; `scores` are the masses
+        normalized to sum to 1.
         """
         vote = super().read_completion(completion, comparison)
         top = completion.logprobs[0].top if completion.logprobs else ()

@@ -1,4 +1,4 @@
-"""AlpacaEval's ranking with an explanation: a JSON object that gives the outputs `m` and `M` their ranks.
+"""AlpacaEval's ranking with an explanation: a JSON object that ranks the outputs `m` and `M`.
 
 Rule: AlpacaEval (arXiv 2404.04475), alpaca_eval_cot_gpt4_turbo_fn of its repository.
 
@@ -33,11 +33,11 @@ class AlpacaEvalCoTJudge(TemplatedJudge):
         return "alpaca_eval/cot"
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
-        """The output ranked first wins. Where both are first there is no rule, and the vote is contradictory."""
-        said = visible_text(text)
-        if not said:
-            return unreadable_vote(finished=finished and said is not None)
-        table = json_object(said) or {}
+        """The output with rank 1 wins. The published rule does not cover two outputs with rank 1: contradictory."""
+        reply = visible_text(text)
+        if not reply:
+            return unreadable_vote(finished=finished and reply is not None)
+        table = json_object(reply) or {}
         ranks = _ranks(table.get("ordered_models"))
         if ranks is None:
             return Vote(Status.INVALID if finished else Status.TRUNCATED)
@@ -47,11 +47,11 @@ class AlpacaEvalCoTJudge(TemplatedJudge):
 
 
 def _ranks(ordered: Any) -> tuple[int, int] | None:
-    """Of m and M; None where either has none, another than 1 and 2, or neither is first."""
+    """The ranks of m and M; None unless both have rank 1 or 2 and at least one has rank 1."""
     if not isinstance(ordered, list) or not all(isinstance(entry, dict) for entry in ordered):
         return None
-    told = tuple(next((entry.get("rank") for entry in ordered if entry.get("model") == name), None) for name in NAMES)
-    return next((ranks for ranks in ((1, 2), (2, 1), (1, 1)) if told == ranks), None)
+    found = tuple(next((entry.get("rank") for entry in ordered if entry.get("model") == name), None) for name in NAMES)
+    return next((ranks for ranks in ((1, 2), (2, 1), (1, 1)) if found == ranks), None)
 
 
 JUDGE = AlpacaEvalCoTJudge

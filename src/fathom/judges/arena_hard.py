@@ -1,10 +1,10 @@
-"""Verdicts of five levels, as Arena-Hard asks for them and JudgeBench reads them: `[[A>>B]]`, `[[A>B]]`, `[[A=B]]`, ...
+"""Arena-Hard's five-level verdicts, parsed as JudgeBench does: `[[A>>B]]`, `[[A>B]]`, `[[A=B]]`, `[[B>A]]`, `[[B>>A]]`.
 
-Rule: JudgeBench (arXiv 2410.12784), utils of its repository; form: Arena-Hard (arXiv 2406.11939).
+Rule: JudgeBench (arXiv 2410.12784), utils of its repository; format: Arena-Hard (arXiv 2406.11939).
 
     ArenaHardJudge().read("My final verdict is: [[A>>B]]", comparison).scores        # (2.0, 0.0)
 
-Scores say how much better: 2 for significantly, 1 for slightly, 0 for a tie. `--aggregate sum` adds these up.
+The winner's score is 2 for significantly better and 1 for slightly better; all other scores are 0.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _VERDICT = re.compile(r"\[\[([AB<>=]+)\]\]")
 
 @dataclass(frozen=True, kw_only=True)
 class ArenaHardJudge(PublishedJudge):
-    """Judges pairs, after an answer of its own."""
+    """Judges pairs after writing its own answer."""
 
     choices: ClassVar[Choices] = {"A>>B": 0, "A>B": 0, "A=B": None, "B>A": 1, "B>>A": 1}
 
@@ -43,7 +43,7 @@ class ArenaHardJudge(PublishedJudge):
         return "arena_hard"
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
-        """All verdicts in the text must be the same, to the letter: `[[A>>B]]` and `[[A>B]]` contradict each other."""
+        """All verdicts in the text must be identical: `[[A>>B]]` and `[[A>B]]` are contradictory."""
         document = Document.of(text)
         found = [] if document is None else list(_VERDICT.finditer(document.text))
         verdicts = {match[1] for match in found}

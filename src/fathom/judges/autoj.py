@@ -1,4 +1,4 @@
-"""A critique that ends with "So, the final decision is Response 1", 2, or a tie, as Auto-J writes it.
+"""Auto-J's critique, which ends with "So, the final decision is Response 1", "Response 2" or "Tie".
 
 Rule: Auto-J (arXiv 2310.05470), the pairwise reader of its repository.
 
@@ -35,14 +35,14 @@ class AutoJJudge(PublishedJudge):
         return "autoj"
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
-        """What the last `final decision is ` is followed by begins with a decision, in letters of any case."""
+        """The text after the last `final decision is ` must begin with a decision, in any letter case."""
         document = Document.of(text)
         at = -1 if document is None else document.text.rfind(BEFORE)
         if document is None or at < 0:
             return unreadable_vote(finished=finished and document is not None)
         start = at + len(BEFORE)
-        said = document.text[start:].strip().lower()
-        decisions = [decision for decision in DECISIONS if said.startswith(decision)]
+        rest = document.text[start:].strip().lower()
+        decisions = [decision for decision in DECISIONS if rest.startswith(decision)]
         if not decisions:
             return Vote(Status.INVALID)
         winner = DECISIONS[decisions[0]]

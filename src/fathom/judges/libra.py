@@ -1,10 +1,10 @@
-"""Libra: whether a response is correct, found out by thinking, without a reference answer.
+"""Libra: decides by reasoning, without a reference answer, whether a response is correct.
 
-Method: Libra-RM (arXiv 2507.21645). Known to us are the task and the kind of reward, not the wording of its prompts.
+Method: Libra-RM (arXiv 2507.21645). We know its task and type of reward, but not the wording of its prompts.
 
-    (await LibraJudge(engine=engine)(comparison)).scores                   # one a response: 1.0 correct, 0.0 incorrect
+    (await LibraJudge(engine=engine)(comparison)).scores                   # per response: 1.0 correct, 0.0 incorrect
 
-The paper's reward has a length penalty whose formula we do not know. It is left out.
+The paper's reward includes a length penalty. Its formula is unknown to us, so it is left out.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ WORDS = {"correct": 1.0, "incorrect": 0.0}
 
 @dataclass(frozen=True, kw_only=True)
 class LibraJudge(TemplatedJudge):
-    """Scores responses, each alone. `trained` asks for nothing but the form. The reference answer is not shown."""
+    """Scores each response alone, without showing the reference answer.
+
+    `trained` selects the short prompt for a model that was trained on the task.
+    """
 
     pattern: ClassVar[Pattern] = "pointwise"
     threshold: ClassVar[float | None] = 0.5
@@ -37,11 +40,11 @@ class LibraJudge(TemplatedJudge):
         return "libra/trained" if self.trained else "libra/instruct"
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
-        """What is thought is no verdict: the word counts after the thought."""
+        """The verdict word must come after the reasoning."""
         return vote_of_word(text, WORDS, finished=finished)
 
     def vote_reward(self, vote: Vote, comparison: Comparison) -> float:
-        """1 where the score is the label's, else 0."""
+        """1 if the score equals the label's, else 0."""
         if comparison.label is None:
             raise ValueError(f"comparison {comparison.id!r} has no label to reward a verdict by")
         return accuracy_reward(vote, comparison.label)

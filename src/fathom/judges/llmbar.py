@@ -1,4 +1,4 @@
-"""Verdicts `Output (a)` and `Output (b)`, as LLMBar's evaluators give them.
+"""LLMBar's pairwise evaluators, with the verdicts `Output (a)` and `Output (b)`.
 
 Rule: LLMBar (arXiv 2310.07641), the configurations of its evaluators.
 
@@ -23,14 +23,14 @@ from fathom.rationale.transcript.document import Document
 Style = Literal["plain", "cot"]
 _PATTERNS: Mapping[Style, tuple[re.Pattern[str], re.Pattern[str]]] = {
     "plain": (re.compile(r"(?:^|\n) ?Output \(a\)"), re.compile(r"(?:^|\n) ?Output \(b\)")),
-    # The dot is any character, as published.
+    # The unescaped dot matches any character, as in the published code.
     "cot": (re.compile(r"Output \(a\) is better."), re.compile(r"Output \(b\) is better.")),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class LLMBarJudge(PublishedJudge):
-    """Judges pairs: `plain` wants nothing but the name of the output, `cot` an explanation that ends with it."""
+    """Judges pairs. `plain` asks for the name of the better output only, `cot` for an explanation that ends with it."""
 
     style: Style = "plain"
     gives_scores: ClassVar[bool] = False
@@ -41,9 +41,9 @@ class LLMBarJudge(PublishedJudge):
         return f"llmbar/{self.style}"
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
-        """The first output whose pattern is found anywhere wins, (a) before (b): a text that has both counts for (a).
+        """The first output whose pattern matches anywhere wins. (a) is tried first, so a text with both counts for (a).
 
-        Plain: at the start of a line. CoT: "Output (a) is better" and one more character.
+        The pattern is the name at the start of a line for `plain`, and "Output (a) is better." for `cot`.
         """
         document = Document.of(text)
         if document is None:

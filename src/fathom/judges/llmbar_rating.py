@@ -1,11 +1,11 @@
-"""Ratings of one response alone by a whole number and nothing else, as LLMBar's rating evaluators give them.
+"""LLMBar's rating evaluators: a single response is rated by an integer and nothing else.
 
-Rule: LLMBar (arXiv 2310.07641), its rating evaluators: the completion must be a number to Python's `int`.
+Rule: LLMBar (arXiv 2310.07641): Python's `int` must accept the completion.
 
     LLMBarRatingJudge().read("7", comparison).scores                                 # (7.0,)
 
-Published figures count a tie for the response in the second place and a pair of which one rating cannot be read for the
-one in the first, in both orders. Here these are a tie and no verdict.
+In the published figures, equal ratings count for the second response, and a pair with an unreadable rating counts for
+the first, in both orders. Here these cases are a tie and no verdict.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SCORES = range(11)
 
 @dataclass(frozen=True, kw_only=True)
 class LLMBarRatingJudge(TemplatedJudge):
-    """Rates responses from 0 to 10, each alone."""
+    """Rates each response alone, from 0 to 10."""
 
     pattern: ClassVar[Pattern] = "pointwise"
 
@@ -34,13 +34,13 @@ class LLMBarRatingJudge(TemplatedJudge):
         return "llmbar/rating"
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
-        """Invalid where it is another than those from 0 to 10."""
+        """The whole text must be an integer; anything but 0 to 10 is invalid."""
         document = Document.of(text)
-        said = "" if document is None else document.text.strip()
-        if not said:
+        reply = "" if document is None else document.text.strip()
+        if not reply:
             return unreadable_vote(finished=finished and document is not None)
         try:
-            score = int(said)
+            score = int(reply)
         except ValueError:
             return Vote(Status.INVALID)
         return score_vote(float(score)) if score in SCORES else Vote(Status.INVALID)

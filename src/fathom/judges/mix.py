@@ -1,9 +1,9 @@
-"""The Mix judge: principles side by side for matters of preference, a solution first for matters of correctness.
+"""The Mix judge: many principles (breadth) for preference tasks, its own solution first (depth) for correctness tasks.
 
 Method: "Beyond Length Scaling: Synergizing Breadth and Depth for Generative Reward Models" (arXiv 2603.01571).
 
-    judge = MixJudge(engine=engine)                    # any LLM, told how to judge
-    judge = MixJudge(engine=engine, trained=True)      # a model trained by `fathom train`, which picks by itself
+    judge = MixJudge(engine=engine)                    # any LLM, with full instructions in the prompt
+    judge = MixJudge(engine=engine, trained=True)      # a model trained by `fathom train`, which picks the structure
     verdict = await judge(comparison)
 """
 
@@ -24,10 +24,10 @@ Style = Literal["vanilla", "breadth", "depth", "mix", "hybrid"]
 
 @dataclass(frozen=True, kw_only=True)
 class MixJudge(Judge):
-    """Judges pairs. `style` is the structure asked for; `mix` leaves the choice between breadth and depth to the model.
+    """Judges pairs. `style` is the structure of the rationale; with `mix` the model chooses between breadth and depth.
 
-    A prompted model is instructed in the style and the format. A `trained` one gets the plain prompt of its training
-    data, where `mix` adds nothing and any other style is only named.
+    The prompt explains the style and the format. `trained` selects the short prompt of the training data instead, which
+    only names the style, and does not mention `mix`.
     """
 
     gives_scores: ClassVar[bool] = False

@@ -1,11 +1,11 @@
-"""A critic of solutions by steps: whether a solution is right, and which step is the first that is not.
+"""MR-GSM8K's critic of step-by-step solutions: is the solution correct, and which step is the first wrong one?
 
 Rule: MR-GSM8K (arXiv 2312.17080), the fields of its evaluation.
 
     vote = MRGSM8KJudge().read("Final Judgement: wrong\\nFirst Error Step: 3\\nError Analysis: ...", comparison)
     vote.step_scores                                                                 # ((1.0, 1.0, 0.0),)
 
-Steps are those of the comparison; where it gives none, the lines of the response that are not empty.
+Steps are those of the comparison or, if it has none, the non-empty lines of the response.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from fathom.rationale.transcript.document import Document
 from fathom.rationale.transcript.rivals import Claim
 
 _FIELDS = re.compile(
-    r"Final Judgement:(?P<judgement>(?:(?!First Error Step:).)*)First Error Step:"
+    r"Final Judgement:(?P<judgment>(?:(?!First Error Step:).)*)First Error Step:"
     r"(?P<step>(?:(?!Error Analysis:).)*)Error Analysis:(?:\s*(?:[Nn]one|[Nn]o|N/A)\b)?",
     re.DOTALL,
 )
@@ -35,7 +35,7 @@ _MAX_DIGITS = 6
 
 @dataclass(frozen=True, kw_only=True)
 class MRGSM8KJudge(PublishedJudge):
-    """Scores solutions, each alone."""
+    """Scores the steps of each solution alone."""
 
     pattern: ClassVar[Pattern] = "pointwise"
     threshold: ClassVar[float | None] = 0.5
@@ -46,17 +46,18 @@ class MRGSM8KJudge(PublishedJudge):
         return "mr_gsm8k"
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
-        """The judgement is what stands before `First Error Step:`, the step the first number after it.
+        """The judgment is the text between `Final Judgement:` and `First Error Step:`, the step the first number after.
 
-        A solution that is called wrong without a step is invalid: which steps are right is unknown. So is "incorrect"
-        with more words, which the published code takes for "correct".
+        "Wrong" without a step is invalid, because nothing is known about the steps then. So is "incorrect" followed by
+        more words, which the published code mistakes for "correct".
         """
         document = Document.of(text)
         found = None if document is None else _FIELDS.search(document.text)
         if document is None or found is None:
             return unreadable_vote(finished=finished and document is not None)
-        said = found["judgement"].strip().lower()
-        wrong, right = "wrong" in said or said == "incorrect", "correct" in said.replace("incorrect", "")
+        judgment = found["judgment"].strip().lower()
+        wrong = "wrong" in judgment or judgment == "incorrect"
+        right = "correct" in judgment.replace("incorrect", "")
         if wrong and right:
             return Vote(Status.CONTRADICTORY)
         number = _step(found["step"]) if wrong else None
@@ -70,7 +71,7 @@ class MRGSM8KJudge(PublishedJudge):
 
 
 def _step(text: str) -> int | None:
-    """The number of a step, counted from 1."""
+    """The first number in the text, a 1-based step index; None for no number, 0, and absurdly long numbers."""
     number = _NUMBER.search(text)
     return int(number[0]) or None if number and len(number[0]) <= _MAX_DIGITS else None
 

@@ -1,10 +1,11 @@
-"""Verdicts on the first line, `1`, `2` or `Tie`, then a reason and a reference, as PandaLM writes them.
+"""PandaLM's verdicts: `1`, `2` or `Tie` on the first line, then a reason and a reference response.
 
 Rule: PandaLM (arXiv 2306.05087), the parser of its repository.
 
     PandaLMJudge().read("2\\n\\n### Reason: ...\\n\\n### Reference: ...", comparison).winner          # 1
 
-Published figures count what cannot be read as a tie; here it has a status of its own, and `bench.pandalm` counts it so.
+The published figures count an unreadable verdict as a tie. Here it has its own status, and `bench.pandalm` counts it as
+a tie.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class PandaLMJudge(PublishedJudge):
         return "pandalm"
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
-        """The first line of the text without the spaces around it."""
+        """The first non-blank line must be the verdict and nothing else; `Tie` in any letter case."""
         document = Document.of(text)
         line = "" if document is None else document.text.strip().split("\n")[0]
         if document is None or not line:
@@ -52,7 +53,7 @@ class PandaLMJudge(PublishedJudge):
 
 
 def _without_reference(document: Document) -> Document:
-    """The page up to the answer of its own that the judge writes last, which speaks of nothing before it."""
+    """The document up to the judge\'s own reference response, which cannot take back the verdict."""
     end = document.text.find("### Reference")
     return document if end < 0 else replace(document, text=document.text[:end], folded=document.folded[:end])
 

@@ -1,11 +1,12 @@
-"""A critic of solutions by paragraphs: the index of the first that is wrong, in a box, or -1.
+"""ProcessBench's critic of solutions: the index of the first wrong paragraph in a box, or -1 if none is wrong.
 
-Rule: ProcessBench (arXiv 2412.06559), its critics.
+Rule: ProcessBench (arXiv 2412.06559), its critic models.
 
     vote = ProcessBenchJudge().read("Paragraph 2 adds wrongly. \\\\boxed{2}", comparison)
     vote.step_scores                                                                 # ((1.0, 1.0, 0.0, None),)
 
-Paragraphs are the steps of the comparison; where it gives none, empty lines separate them.
+Paragraphs are the steps of the comparison or, if it has none, the parts of the response between blank lines. The first
+has index 0.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from fathom.rationale.transcript.rivals import Claim
 from fathom.rationale.transcript.sentences import around
 
 _BOXED = re.compile(r"\\boxed\{([^{}]*)\}")
-_OF_TASK = re.compile(  # what a box holds that is the answer to the task, and no index
+_TASK_ANSWER = re.compile(  # text before a box that contains the answer to the task instead of an index
     r"\b(?:correct|right|true|actual|real|expected|proper) (?:final )?(?:answer|result|value|sum|solution|number"
     r"|total)\b[^.]{0,30}$"
     r"|\b(?:sum|value|product|total|difference|quotient|probability|area|volume|length|answer to the (?:task|question"
@@ -38,7 +39,7 @@ _INDEX = re.compile(r"\s*(-1|\d{1,6})\s*", re.ASCII)
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessBenchJudge(PublishedJudge):
-    """Scores solutions, each alone."""
+    """Scores the paragraphs of each solution alone."""
 
     pattern: ClassVar[Pattern] = "pointwise"
     threshold: ClassVar[float | None] = 0.5
@@ -49,13 +50,13 @@ class ProcessBenchJudge(PublishedJudge):
         return "processbench"
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
-        """The last box must hold a whole number from -1."""
+        """The last box must contain an integer of at least -1, and must not be introduced as the answer to the task."""
         document = Document.of(text)
         boxes = [] if document is None else list(_BOXED.finditer(document.text))
         if document is None or not boxes:
             return unreadable_vote(finished=finished and document is not None)
         before, _ = around(document.folded, *boxes[-1].span())
-        if not self.as_published and _OF_TASK.search(before):
+        if not self.as_published and _TASK_ANSWER.search(before):
             return unreadable_vote(finished=finished)
         match = _INDEX.fullmatch(boxes[-1][1])
         problem = self.disqualification(document, [boxes[-1].span()], Claim("other"))

@@ -1,13 +1,13 @@
-"""Feedback and a score from 1 to 5, as Prometheus writes them: `Feedback: ... [RESULT] 4`.
+"""Prometheus' absolute grading: feedback, then a score from 1 to 5, as in `Feedback: ... [RESULT] 4`.
 
-Form: Prometheus 2 (arXiv 2405.01535), its absolute grading.
+Format: Prometheus 2 (arXiv 2405.01535), absolute grading.
 
     PrometheusJudge().read("Feedback: it is brief. [RESULT] 4", comparison).scores   # (4.0,)
 
-The parser of its library also takes numbers after words such as "score of", and the first of all: of 960 feedbacks by
-GPT-4 that mention scores it would read 2 wrongly. Here the form that was asked for counts alone.
+The parser of the Prometheus library also accepts a number after words such as "score of", and takes the first match. It
+misreads 2 of 960 feedbacks by GPT-4 that mention scores. Here only the requested format counts.
 
-Without a rubric of your own it asks for correctness and helpfulness; a template of yours can hold any rubric.
+The shipped prompt has a rubric for correctness and completeness; your own template can have any rubric.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SCALE = (1, 5)
 
 @dataclass(frozen=True, kw_only=True)
 class PrometheusJudge(PublishedJudge):
-    """Scores responses, each alone."""
+    """Scores each response alone, from 1 to 5."""
 
     pattern: ClassVar[Pattern] = "pointwise"
 
@@ -41,14 +41,14 @@ class PrometheusJudge(PublishedJudge):
         return "prometheus"
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
-        """What follows the last `[RESULT]` must be a whole number from 1 to 5, on no other scale than that."""
+        """The last `[RESULT]` must be followed by an integer from 1 to 5, not stated to be on another scale."""
         document = Document.of(text)
         at = -1 if document is None else document.text.rfind(MARK)
         if document is None or at < 0:
             return unreadable_vote(finished=finished and document is not None)
         found = on_scale(document.folded, at + len(MARK), *SCALE)
         if not finished and not document.folded[found.end if found else at + len(MARK) :].strip():
-            return unreadable_vote(finished=False)  # the number may go on
+            return unreadable_vote(finished=False)  # more digits may have been cut off
         before, _ = around(document.folded, at, at + len(MARK))
         if found is None or is_of_another_scale(before, SCALE[1]):
             return Vote(Status.INVALID)

@@ -1,4 +1,4 @@
-"""Verdicts `[[A]]`, `[[B]]` and `[[C]]` for a tie, as MT-Bench asks for them and RewardBench reads them.
+"""MT-Bench's verdicts `[[A]]`, `[[B]]` and, for a tie, `[[C]]`, parsed as RewardBench does.
 
 Rule: RewardBench (arXiv 2403.13787), generative judges of its repository; ties: MT-Bench (arXiv 2306.05685).
 
@@ -32,10 +32,10 @@ class RewardBenchJudge(PublishedJudge):
         return "rewardbench"
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
-        """The first of `[[A]]`, `[[B]]`, `[[C]]`, in this order, that occurs anywhere.
+        """The first of `[[A]]`, `[[B]]` and `[[C]]`, in this order, that occurs anywhere in the text.
 
-        So a text that names both A and B counts for A, as in the published figures; the Mix judge's reader tells such
-        texts apart.
+        A text with both `[[A]]` and `[[B]]` counts for A, as in the published figures. The Mix judge treats such texts
+        as contradictory.
         """
         document = Document.of(text)
         if document is None:

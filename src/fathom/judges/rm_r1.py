@@ -1,11 +1,11 @@
-"""RM-R1: the type of the task, then a rubric or a solution, an evaluation, and a tagged answer.
+"""RM-R1: classifies the task, writes a rubric (Chat) or a solution (Reasoning), evaluates, and answers in a tag.
 
 Method: "RM-R1: Reward Modeling as Reasoning" (arXiv 2505.02387); rule: the reward of its repository.
 
     RMR1Judge().read("... <answer>[[A]]</answer>", comparison).winner                # 0
 
-For a Chat task the rationale has the items of the rubric as principles, for a Reasoning task the judge's own solution
-as its trace. What stands in `<eval>` is of all of them together and stays in the text.
+In the rationale, the items of a Chat rubric become principles, and the solution of a Reasoning task becomes the trace.
+The content of `<eval>` covers all principles at once, so it is not parsed and stays in the text.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from fathom.rationale import MAX_UNITS, Rationale, Status, Unit
 from fathom.rationale.transcript.document import Document
 
 TAIL = 80
-"""Characters at the end in which the answer is looked for."""
+"""Number of characters at the end of the text that are searched for the answer."""
 ANSWERS = ("<answer>[[A]]</answer>", "<answer>[[B]]</answer>")
 _RUBRIC = re.compile(r"<rubric>(.*?)(?:<justify>|</rubric>)", re.DOTALL)
 _ITEM = re.compile(r"^([ \t]*)(?:\d+[.)]|[-*•])[ \t]+([^:\n]+)(?::[ \t]*(.*))?$", re.MULTILINE)
@@ -31,7 +31,7 @@ _SOLUTION = re.compile(r"<solution>(.*?)</solution>", re.DOTALL)
 
 @dataclass(frozen=True, kw_only=True)
 class RMR1Judge(PublishedJudge):
-    """Judges pairs. `trained` asks for nothing but the answer, as the models that reason by themselves are asked."""
+    """Judges pairs. `trained` selects the prompt for reasoning models, which asks for the answer only."""
 
     gives_scores: ClassVar[bool] = False
     trained: bool = False
@@ -41,9 +41,9 @@ class RMR1Judge(PublishedJudge):
         return "rm_r1/trained" if self.trained else "rm_r1/instruct"
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
-        """One of the two answers, whole and in the last 80 characters; both there contradict each other.
+        """Exactly one of the two answers must occur in the last 80 characters; both are contradictory.
 
-        A thought is not read, nor are blanks at the end. In a text that was cut off the answer must be the very end.
+        Reasoning and trailing whitespace are ignored. In a truncated text the answer must be at the very end.
         """
         document = Document.of(text)
         if document is None:
@@ -69,8 +69,8 @@ def _rationale(text: str, winner: int | None = None) -> Rationale:
 
 
 def _principles(rubric: str) -> tuple[Unit, ...]:
-    """Its outermost items: what is indented further says more of one of them. Without the marks of bold letters."""
-    items = [(len(indent), Unit(*told)) for indent, *told in _ITEM.findall(rubric.replace("**", "").expandtabs())]
+    """The outermost list items of a rubric, without bold markup; nested items only elaborate on them."""
+    items = [(len(indent), Unit(*fields)) for indent, *fields in _ITEM.findall(rubric.replace("**", "").expandtabs())]
     outermost = min((indent for indent, _ in items), default=0)
     return tuple(unit for indent, unit in items if indent == outermost)[:MAX_UNITS]
 

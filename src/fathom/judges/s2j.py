@@ -1,13 +1,14 @@
-"""Solve-to-Judge: one text in which a judge first solves the task itself and then says which response is better.
+"""Solve-to-Judge: the judge first solves the task itself, then says which response is better, in one text.
 
-Method: "S2J" (arXiv 2509.22099). A model that can solve a task often judges it wrongly all the same; reinforcement
-learning pays for both parts of the same text. The wording of the prompts is ours.
+Method: "S2J" (arXiv 2509.22099). Models often misjudge tasks that they can solve, so reinforcement learning rewards
+both the solution and the verdict. The wording of the prompts is ours.
 
     judge = S2JJudge(engine=engine)                                        # to judge
     with fathom.metrics.answers.checking(S2JJudge()) as judge: ...         # to train: with math-verify for solutions
 
-The paper's weights of the two rewards are unknown to us: `solving_weight` is ours. Where there is no reference answer
-it pays with a scalar reward model, which is not here: such comparisons are paid by their verdict alone.
+The paper's weights for the two rewards are unknown to us; the default of `solving_weight` is ours. Without a reference
+answer, the paper scores the solution with a scalar reward model. That is not implemented: such comparisons are rewarded
+by their verdict only.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ from fathom.judges._verdict import Vote
 from fathom.rationale import parse
 
 Solved = Callable[[str, str], bool | None]
-"""Whether a solution arrives at the reference answer; None where there is no telling."""
+"""`solved(solution, reference)`: whether the solution reaches the reference answer; None if that is undecidable."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class S2JJudge(TemplatedJudge):
     """Judges pairs. `solved` checks the judge's own solution in training, as `fathom.metrics.answers.Verifier` does.
 
-    The reference answer is not shown: whoever sees it need not solve.
+    The prompt never shows the reference answer, because the judge must solve the task itself.
     """
 
     gives_scores: ClassVar[bool] = False
@@ -53,9 +54,9 @@ class S2JJudge(TemplatedJudge):
         return Vote(reading.status, winner=winner, rationale=reading.rationale)
 
     def vote_reward(self, vote: Vote, comparison: Comparison) -> float:
-        """+1 or -1 for the verdict, and `solving_weight` more where the solution arrives at the reference answer.
+        """+1 or -1 for the verdict, plus `solving_weight` if the solution reaches the reference answer.
 
-        Raises FathomError where there is a reference and nothing to check it with.
+        Raises FathomError if there is a reference answer but no `solved` to check the solution.
         """
         if comparison.label is None:
             raise ValueError(f"comparison {comparison.id!r} has no label to reward a verdict by")
@@ -66,7 +67,7 @@ class S2JJudge(TemplatedJudge):
         if reference is None or not self.solving_weight:
             return None
         if self.solved is None:
-            raise FathomError("S2J needs solved=, a function that checks solutions, or solving_weight=0")
+            raise FathomError("S2J has no function to check solutions; pass solved=... or solving_weight=0")
         return self.solved(solution, reference) if solution else False
 
 

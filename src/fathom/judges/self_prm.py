@@ -1,12 +1,12 @@
-"""Self-PRM: a model scores its own solutions, so that the best of several can be taken (self-rerank).
+"""Self-PRM: a model scores its own solutions, to select the best of n (self-reranking).
 
 Method: "Is PRM Necessary?" (arXiv 2505.11227). The scale and the wording of the prompt are ours.
 
-    verdict = await SelfPRMJudge(engine=policy)(comparison)                # all n solutions, each scored alone
-    best_of(scores_alone(verdict.votes), answers)                          # fathom.ranking.best_of; ties by majority
+    verdict = await SelfPRMJudge(engine=policy)(comparison)                # scores each of n solutions alone
+    best_of(scores_alone(verdict.votes), answers)                          # from fathom.ranking.best_of
 
-The engine is the model that wrote the solutions. Such scores are no proof: on hard problems the paper found most
-solutions that a model calls right to be wrong.
+The engine must be the model that wrote the solutions. The scores are unreliable on hard problems: the paper found that
+most solutions which a model there calls right are wrong.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _UNIT = re.compile(r"[)\]. ]*(?:points?|pts)?[)\]. ]*")
 
 @dataclass(frozen=True, kw_only=True)
 class SelfPRMJudge(TemplatedJudge):
-    """Scores solutions from 0 to 10, each alone. The reference answer is not shown: no policy has it."""
+    """Scores each solution alone, from 0 to 10, without the reference answer, which a policy does not have either."""
 
     pattern: ClassVar[Pattern] = "pointwise"
     threshold: ClassVar[float | None] = SCORES[-1] / 2
@@ -42,10 +42,10 @@ class SelfPRMJudge(TemplatedJudge):
         return "self_prm/instruct"
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
-        """The number on the line `Score:`, because solutions have boxes of their own.
+        """The number on the line `Score:`. Boxes are not parsed, because solutions contain boxes themselves.
 
-        Invalid where it is no whole number of the scale; contradictory where two such lines differ, or a score is
-        spoken of after them. A text that was cut off has none: the number may go on.
+        Anything but an integer on the scale is invalid. Different `Score:` lines, or another score mentioned after
+        them, are contradictory. A truncated text has no score, because more digits may have been cut off.
         """
         document = Document.of(text)
         if document is None or not finished:
@@ -54,13 +54,13 @@ class SelfPRMJudge(TemplatedJudge):
         return Vote(score) if isinstance(score, Status) else score_vote(score)
 
     def vote_reward(self, vote: Vote, comparison: Comparison) -> float:
-        """Raises FathomError: the paper trains solving alone, and pays nothing for a score."""
-        raise FathomError("Self-PRM is not trained to judge: its model is trained to solve; take libra for that")
+        """Raises FathomError: the paper trains the model to solve, not to score."""
+        raise FathomError("Self-PRM has no reward for judging: its model is trained to solve; use libra instead")
 
 
 def _score(value: str) -> float | None:
-    found = on_scale(said := strip_markup(value), 0, SCORES[0], SCORES[-1])
-    return found.score if found and _UNIT.fullmatch(said, found.end) else None
+    found = on_scale(text := strip_markup(value), 0, SCORES[0], SCORES[-1])
+    return found.score if found and _UNIT.fullmatch(text, found.end) else None
 
 
 JUDGE = SelfPRMJudge

@@ -1,11 +1,12 @@
-"""The SPCT judge of DeepSeek-GRM: principles of its own, a critique, and a score for each of n responses in one prompt.
+"""The SPCT judge of DeepSeek-GRM: writes principles and a critique, then scores n responses in one prompt.
 
 Method: "Inference-Time Scaling for Generalist Reward Modeling" (arXiv 2504.02495), section 3 and appendix G.
 
     judge = SPCTJudge(engine=engine, sampling=Sampling(temperature=0.5))
-    verdict = await Repeated(Shuffled(judge), 8)(comparison)       # sums of 8 scores, of 8 orders of the responses
+    verdict = await Repeated(Shuffled(judge), 8)(comparison)       # sums of 8 scores, in 8 orders of the responses
 
-The weights of the principles are text for the model: nothing computes with them. The wording of the prompts is ours.
+The weights of the principles only guide the model; they are not used in any computation. The wording of the prompts is
+ours.
 """
 
 from __future__ import annotations
@@ -37,10 +38,10 @@ _BOXED = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class SPCTJudge(Judge):
-    """Scores any number of responses, 1 to 10 each; votes are summed.
+    """Scores any number of responses from 1 to 10; scores are summed over votes.
 
-    `trained` asks for nothing but the form, which a model trained by SPCT knows. `binary` scores one response 0 or 1,
-    as in training on questions whose answers can be checked; more than one are scored as ever.
+    `trained` selects the short prompt for a model trained by SPCT. With `binary`, a single response is scored 0 or 1,
+    as in training on questions with verifiable answers; several responses are still scored from 1 to 10.
     """
 
     pattern: ClassVar[Pattern] = "listwise"
@@ -62,10 +63,10 @@ class SPCTJudge(Judge):
         return [{"role": "user", "content": text}]
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
-        """The line of scores counts, and no box anywhere else: a critique tries scores, and quotes answers in boxes.
+        """Only the box on the `Scores:` line counts, because a critique may contain tentative scores and boxed answers.
 
-        Missing where there is none; invalid where it holds anything but as many scores of the scale as there are
-        responses, in a box; contradictory where two such lines differ, or a box follows.
+        No such line is missing. Anything but a box with one score on the scale per response is invalid. Lines that
+        differ, and a box after the last line, are contradictory.
         """
         document = Document.of(text)
         if document is None:
@@ -88,11 +89,11 @@ class SPCTJudge(Judge):
         return Vote(Status.OK, winner=highest(scores), scores=scores, rationale=rationale)
 
     def vote_reward(self, vote: Vote, comparison: Comparison) -> float:
-        """Equation 11 of the paper."""
+        """+1 or -1 by equation 11 of the paper (`unique_best_reward`)."""
         if comparison.label is None:
             raise ValueError(f"comparison {comparison.id!r} has no label to reward a verdict by")
         if len(comparison.responses) == 1 and not (self.binary and comparison.label.scores):
-            raise ValueError("a single response needs a label that scores it 0 or 1, and a judge with binary=true")
+            raise ValueError("expected a label that scores the single response 0 or 1, and a judge with binary=true")
         return unique_best_reward(vote, comparison.label)
 
     def _binary(self, comparison: Comparison) -> bool:
@@ -100,18 +101,18 @@ class SPCTJudge(Judge):
 
 
 def _principles(text: str) -> Rationale:
-    """The principles that it states; the critique, which is of all of them together, stays in the text."""
+    """The stated principles. The critique covers all of them at once, so it is not parsed and stays in the text."""
     units = [Unit(name, definition) for name, definition in _PRINCIPLE.findall(text)[:MAX_UNITS]]
     return Rationale(tuple(units))
 
 
 def _scores(line: str, scale: range, count: int) -> tuple[float, ...] | None:
-    """The whole numbers of the scale that stand in the box, between commas; None where any is another."""
+    """The comma-separated scores in the box; None unless there are `count` and all are integers on the scale."""
     boxed = _BOXED.fullmatch(line)
     known = {str(score): float(score) for score in scale}
     scores = [known.get(entry.strip()) for entry in boxed[1].split(",")] if boxed else []
-    told = tuple(score for score in scores if score is not None)
-    return told if len(told) == len(scores) == count else None
+    valid = tuple(score for score in scores if score is not None)
+    return valid if len(valid) == len(scores) == count else None
 
 
 JUDGE = SPCTJudge

@@ -1,13 +1,12 @@
-"""Think-RM: a long thought, then which of two responses is better, or by how much.
+"""Think-RM: long reasoning, then which of two responses is better, or by how much.
 
-Method: "Think-RM" (arXiv 2505.16265); form and scale: its repository. The wording of the prompts is ours.
+Method: "Think-RM" (arXiv 2505.16265); format and scale: its repository. The wording of the prompts is ours.
 
     vote = ThinkRMJudge(labels="strength").read("<think>...</think><answer>-2</answer>", comparison)
-    vote.winner, vote.scores                                               # 0, (2.0, 0.0): the first, and by how much
+    vote.winner, vote.scores                                               # 0, (2.0, 0.0): the first is better by 2
 
-The thought is kept in `Vote.reasoning`, whether the engine tells it apart or the text has it in a think block. Several
-thoughts and the majority of their votes are `Repeated(judge, m)`. All pairs of a group, for reinforcement learning
-without rewards of single samples, are `fathom.ranking.differences`.
+The reasoning is kept in `Vote.reasoning`, whether the engine returns it separately or the text has a think block. For
+the paper's majority over m samples use `Repeated(judge, m)`; for its pairwise RLHF see `fathom.ranking.differences`.
 """
 
 from __future__ import annotations
@@ -27,14 +26,14 @@ from fathom.rationale.transcript.rivals import Claim
 from fathom.rationale.transcript.thoughts import split_reasoning
 
 STRENGTHS = (-3, -2, -1, 1, 2, 3)
-"""Below 0 the first response is better, above 0 the second; 1 is slightly, 3 is much."""
+"""Negative if the first response is better, positive if the second is; 1 is slightly better, 3 is much better."""
 _LETTERS = {"a": 0, "b": 1}
 _NUMBERS = {form: strength for strength in STRENGTHS for form in (str(strength), f"{strength:+d}")}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ThinkRMJudge(TemplatedJudge):
-    """Judges pairs. `labels` says what the answer is: `binary` a letter, `strength` a number of `STRENGTHS`."""
+    """Judges pairs. The answer is a letter with `labels="binary"`, and one of `STRENGTHS` with `labels="strength"`."""
 
     choices: ClassVar[Choices] = {"A": 0, "B": 1}
     labels: Literal["binary", "strength"] = "binary"
@@ -49,9 +48,10 @@ class ThinkRMJudge(TemplatedJudge):
         return f"think_rm/{'trained_' if self.trained else ''}{self.labels}"
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
-        """The `<answer>` after the thought. Invalid where it is not one of the answers, whole.
+        """The `<answer>` after the reasoning. Anything but one of the valid answers is invalid.
 
-        The authors take the last of several; here two that differ are contradictory. One that is quoted is none.
+        The authors take the last of several answers; here answers that differ are contradictory. Quoted answers do not
+        count.
         """
         thought, _ = split_reasoning(text)
         vote = self._vote(text, finished)
@@ -78,7 +78,7 @@ class ThinkRMJudge(TemplatedJudge):
         return Vote(Status.OK, winner=int(answer > 0), scores=scores)
 
     def vote_reward(self, vote: Vote, comparison: Comparison) -> float:
-        """1 or 0; with strengths 1 where winner and strength are the label's, 0.5 for the winner alone, else 0."""
+        """Binary: 1 if right, else 0. Strength: 1 for winner and strength, 0.5 for the winner only, else 0."""
         if comparison.label is None:
             raise ValueError(f"comparison {comparison.id!r} has no label to reward a verdict by")
         return (accuracy_reward if self.labels == "binary" else strength_reward)(vote, comparison.label)

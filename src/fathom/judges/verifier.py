@@ -1,10 +1,11 @@
-"""A verifier: whether a response gives the reference answer, YES or NO.
+"""A verifier: does a response give the reference answer, YES or NO?
 
-Method: "One token to fool LLM-as-a-judge" (arXiv 2507.08794), the form of Master-RM. Its defence is in training data:
-`fathom synth --arm verifier` (`fathom.synth.verifying`). The wording of the prompts is ours.
+Method: "One token to fool LLM-as-a-judge" (arXiv 2507.08794), the format of Master-RM. Its defense against degenerate
+responses is training data, which `fathom synth --arm verifier` makes (`fathom.synth.verifying`). The wording of the
+prompts is ours.
 
     judge = VerifierJudge(engine=engine)
-    (await judge(comparison)).scores                                       # one a response: 1.0 is YES, 0.0 is NO
+    (await judge(comparison)).scores                                       # per response: 1.0 for YES, 0.0 for NO
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ WORDS = {"yes": 1.0, "no": 0.0}
 
 @dataclass(frozen=True, kw_only=True)
 class VerifierJudge(TemplatedJudge):
-    """Scores responses, each alone, against the comparison's reference answer.
+    """Scores each response alone against the comparison's reference answer.
 
-    `guard` says what becomes of a response that says nothing (see `degenerate`): `refuse` calls it NO without asking
-    the model, and the vote's rationale says so; `ask` asks about it as about any other. A response that holds the
-    reference answer is always asked about.
+    `guard` decides how a response without content is handled (see `degenerate`). With `refuse` it is NO without asking
+    the model, and the vote's rationale records that. With `ask` the model is asked as usual. The model is always asked
+    about a response that contains the reference answer.
     """
 
     pattern: ClassVar[Pattern] = "pointwise"
@@ -46,19 +47,19 @@ class VerifierJudge(TemplatedJudge):
         return "verifier/trained" if self.trained else "verifier/instruct"
 
     def check(self, comparison: Comparison) -> None:
-        """Raises FathomError for several responses, and for a comparison without a reference answer."""
+        """Raise FathomError for several responses and for a comparison without a reference answer."""
         super().check(comparison)
         if comparison.reference is None:
             raise FathomError(
-                f"comparison {comparison.id!r} has no reference answer to verify by; name its column with "
-                "--map reference=COLUMN, or take a judge that needs none, such as libra"
+                f"comparison {comparison.id!r} has no reference answer to verify against; name its column with "
+                "--map reference=COLUMN, or use a judge that needs none, such as libra"
             )
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
         return vote_of_word(text, WORDS, finished=finished)
 
     def vote_reward(self, vote: Vote, comparison: Comparison) -> float:
-        """+1 where the score is the label's, else -1. The paper trains by fine-tuning alone."""
+        """+1 if the score equals the label's, else -1. The paper itself only uses supervised fine-tuning."""
         if comparison.label is None:
             raise ValueError(f"comparison {comparison.id!r} has no label to reward a verdict by")
         return unique_best_reward(vote, comparison.label)
@@ -70,7 +71,7 @@ class VerifierJudge(TemplatedJudge):
 
 
 def _refused(kind: str) -> Vote:
-    unit = Unit("Content", judgment=f"The response says nothing ({kind}): NO, without asking the model.")
+    unit = Unit("Content", judgment=f"The response has no content ({kind}): NO, without asking the model.")
     return Vote(Status.OK, scores=(0.0,), rationale=Rationale((unit,)))
 
 

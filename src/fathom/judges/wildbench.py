@@ -1,6 +1,6 @@
-"""Scores from 1 to 10 in a JSON object, after strengths and weaknesses, as WildBench asks for them.
+"""WildBench's individual scores: a JSON object with strengths, weaknesses and a score from 1 to 10.
 
-Rule: WildBench (arXiv 2406.04770), its individual score: the number in `score`.
+Rule: WildBench (arXiv 2406.04770), individual score: the number in `score`.
 
     WildBenchJudge().read('{"strengths": "", "weaknesses": "", "score": "7"}', comparison).scores      # (7.0,)
 """
@@ -25,7 +25,7 @@ SCALE = (1, 10)
 
 @dataclass(frozen=True, kw_only=True)
 class WildBenchJudge(TemplatedJudge):
-    """Scores responses, each alone."""
+    """Scores each response alone, from 1 to 10."""
 
     pattern: ClassVar[Pattern] = "pointwise"
 
@@ -34,11 +34,11 @@ class WildBenchJudge(TemplatedJudge):
         return "wildbench"
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
-        """The whole reply must be the object. Invalid where the score is not on the scale."""
-        said = visible_text(text)
-        if not said:
-            return unreadable_vote(finished=finished and said is not None)
-        table = json_object(said)
+        """The whole reply must be the JSON object. A score off the scale is invalid."""
+        reply = visible_text(text)
+        if not reply:
+            return unreadable_vote(finished=finished and reply is not None)
+        table = json_object(reply)
         if table is None:
             return Vote(Status.INVALID if finished else Status.TRUNCATED)
         score = _number(table.get("score"))
@@ -49,7 +49,7 @@ class WildBenchJudge(TemplatedJudge):
 
 
 def _number(value: Any) -> float | None:
-    """A finite number, or a text that is one."""
+    """A finite number, or a string that contains one; None for anything else, including booleans."""
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):

@@ -1,13 +1,13 @@
-"""Yes or No by one token: how probable a model makes Yes over No, as generative verifiers are read.
+"""A generative verifier: the score is the probability of the token Yes relative to No.
 
-Methods: "Generative Verifiers" (arXiv 2408.15240); the share of both, "Multi-RM" (arXiv 2510.00492).
+Methods: "Generative Verifiers" (arXiv 2408.15240); normalization by both words: "Multi-RM" (arXiv 2510.00492).
 
     vote = YesNoJudge(engine=engine).read_completion(completion, comparison)
     vote.scores, vote.missing_mass                 # P(Yes) / (P(Yes) + P(No)); the probability that went to neither
 
-It needs an engine with log-probabilities. `probabilities` holds the masses as they are, `scores` shares of what the two
-words have together. With `pairs` the question is whether the first of two responses is better; `Swapped(judge)` asks in
-both orders, as `fathom judge` does.
+The engine must provide log-probabilities. `probabilities` are the masses of the two words, and `scores` are the masses
+normalized to sum to 1. With `pairs` the question is whether the first of two responses is better; `Swapped(judge)` asks
+in both orders, as `fathom judge` does.
 """
 
 from __future__ import annotations
@@ -32,17 +32,18 @@ from fathom.rationale.transcript.thoughts import split_reasoning
 
 WORDS = {"yes": 1.0, "no": 0.0}
 SPELLINGS = spellings({"yes": 0, "no": 1})
-"""`yes` and its like are the first of two masses, `no` and its like the second."""
+"""Spellings of yes add to the first of two masses, spellings of no to the second."""
 TOP = 20
-"""Of the most likely tokens: as many as servers give, so that little mass is missing."""
+"""Top tokens to request: the maximum that servers return, so that little mass is missed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class YesNoJudge(TemplatedJudge):
-    """Scores responses, each alone, or judges pairs with `pairs`.
+    """Scores each response alone or, with `pairs`, judges pairs.
 
-    The reference answer is not shown: in both papers a verifier has the question and the solution alone. A vote with
-    less than `least` of the probability on the two words is invalid: the model answers something else.
+    The prompt does not show the reference answer: in both papers the verifier sees only the question and the solution.
+    A vote with less than `least` of the probability on the two words is invalid, because the model then answers
+    something else.
     """
 
     choices: ClassVar[Choices] = SPELLINGS
@@ -69,15 +70,16 @@ class YesNoJudge(TemplatedJudge):
         return f"yes_no/{'pair' if self.pairs else 'single'}{'_trained' if self.trained else ''}"
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
-        """What the word says without its probability, which is what training is paid for."""
+        """The verdict of the word itself, without its probability. Training rewards this verdict."""
         yes = word(text, WORDS, finished=finished)
         if isinstance(yes, Status):
             return Vote(yes)
         return Vote(Status.OK, winner=int(yes == 0)) if self.pairs else score_vote(yes)
 
     def vote_reward(self, vote: Vote, comparison: Comparison) -> float:
-        """+1 where the word is the label's, else -1. A share of one half or more is Yes; a pair with equal shares is a
-        tie, which is wrong.
+        """+1 if the verdict agrees with the label, else -1.
+
+        For a single response, a score of at least 0.5 is Yes. A pair with equal scores is a tie, which is wrong.
         """
         if comparison.label is None:
             raise ValueError(f"comparison {comparison.id!r} has no label to reward a verdict by")
@@ -86,9 +88,10 @@ class YesNoJudge(TemplatedJudge):
         return unique_best_reward(vote, comparison.label)
 
     def read_completion(self, completion: Completion, comparison: Comparison) -> Vote:
-        """What the text says; where that is no verdict, the masses in the place of its first word, whichever was drawn.
+        """The verdict of the text or, if there is none, of the masses at its first word, whichever word was sampled.
 
-        So `Yes, it is good.` is read, and a `Well` that was drawn where both words were likelier.
+        This covers answers with more words ("Yes, it is good.") and samples of another word although Yes and No were
+        likelier.
         """
         vote, place = super().read_completion(completion, comparison), _first_word(completion.text)
         if vote.status not in (Status.MISSING, Status.TRUNCATED) or place is None:
@@ -97,23 +100,23 @@ class YesNoJudge(TemplatedJudge):
         masses = choice_probabilities_at(tokens, completion.text, place, self.choices, stops=stops)
         if masses is None:
             return vote
-        told = self._weighed(replace(vote, status=Status.OK), masses)
-        unread = replace(vote, error=told.error, missing_mass=told.missing_mass)
-        return told if told.status is Status.OK else unread
+        weighed = self._weighed(replace(vote, status=Status.OK), masses)
+        unread = replace(vote, error=weighed.error, missing_mass=weighed.missing_mass)
+        return weighed if weighed.status is Status.OK else unread
 
     def _with_probabilities(self, vote: Vote, completion: Completion, read: Callable[[str], Vote], count: int) -> Vote:
-        """The vote by both masses; invalid where they cannot be told, or are too small to mean anything."""
-        told = super()._with_probabilities(vote, completion, read, len(WORDS))
-        if told.probabilities is None:
-            return Vote(Status.INVALID, text=vote.text, error=told.error)
-        return self._weighed(vote, told.probabilities)
+        """The vote from the masses of both words; invalid if they are unknown or too small to mean anything."""
+        known = super()._with_probabilities(vote, completion, read, len(WORDS))
+        if known.probabilities is None:
+            return Vote(Status.INVALID, text=vote.text, error=known.error)
+        return self._weighed(vote, known.probabilities)
 
     def _weighed(self, vote: Vote, masses: tuple[float, ...]) -> Vote:
         yes, no = masses
         elsewhere = max(0.0, 1 - yes - no)
         if yes + no < self.least or not yes + no:
-            said = f"Yes and No have {yes + no:.3f} of the probability; a verdict takes some, and least={self.least}"
-            return Vote(Status.INVALID, text=vote.text, error=said, missing_mass=elsewhere)
+            error = f"Yes and No have {yes + no:.3f} of the probability; expected more than 0 and least={self.least}"
+            return Vote(Status.INVALID, text=vote.text, error=error, missing_mass=elsewhere)
         share = yes / (yes + no)
         if not self.pairs:
             return replace(vote, scores=(share,), probabilities=(yes,), missing_mass=elsewhere)
@@ -122,9 +125,9 @@ class YesNoJudge(TemplatedJudge):
 
 
 def _first_word(text: str) -> int | None:
-    """Where the first word of an answer begins, after the thought; None where the thought never ends."""
+    """The position of the first word after the reasoning; None if the reasoning never ends."""
     found = re.search(r"\w.*", split_reasoning(text)[1] or "", re.DOTALL)
-    # A thought may also stand amid an answer, which has no one place then.
+    # If the reasoning is in the middle of the answer, the answer is no suffix of the text and has no such position.
     return len(text) - len(found[0]) if found and text.endswith(found[0]) else None
 
 
