@@ -65,8 +65,8 @@ def tag_values(document: Document, tag: str) -> list[Match]:
 
 
 def _found(pattern: re.Pattern[str], document: Document) -> list[re.Match[str]]:
-    found = [] if document.loops else list(islice(pattern.finditer(document.folded), MAX_PLACES + 1))
-    return found if len(found) <= MAX_PLACES else []
+    matches = [] if document.loops else list(islice(pattern.finditer(document.folded), MAX_PLACES + 1))
+    return matches if len(matches) <= MAX_PLACES else []
 
 
 def _is_mentioned(document: Document, match: re.Match[str]) -> bool:

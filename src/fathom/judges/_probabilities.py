@@ -62,8 +62,8 @@ def verdict_probabilities(
     spans = _spans(tokens, text, stops)
     if vote.status is not Status.OK or spans is None or _begin_alike(choices):
         return None
-    found = _deciding(_candidates(tokens, text, spans, choices), text, choices, vote, read)
-    return None if found is None or not found.top else _masses(found, choices)
+    token = _deciding(_candidates(tokens, text, spans, choices), text, choices, vote, read)
+    return None if token is None or not token.top else _masses(token, choices)
 
 
 def choice_probabilities_at(
@@ -71,8 +71,8 @@ def choice_probabilities_at(
 ) -> tuple[float, ...] | None:
     """As `verdict_probabilities`, at the token that covers position `place` of the text, whatever that token says."""
     spans = _spans(tokens, text, stops) or {}
-    found = [tokens[k] for k, (start, end) in spans.items() if start <= place < end]
-    return _masses(found[0], choices) if found and found[0].top else None
+    covering = [tokens[k] for k, (start, end) in spans.items() if start <= place < end]
+    return _masses(covering[0], choices) if covering and covering[0].top else None
 
 
 def _masses(token: TokenLogprob, choices: Choices) -> tuple[float, ...]:

@@ -1,7 +1,7 @@
 """Parse a score on the scale that the prompt asked for.
 
     >>> on_scale("4/5", 0, 1, 5), on_scale("4/10", 0, 1, 5)
-    (Found(score=4.0, end=3), None)
+    (ScoreMatch(score=4.0, end=3), None)
 
 A score on another scale is rejected and never converted: `4/10`, `80%`, `2 (on a scale of 1 to 10)`, and also a range
 or a fraction of a point. Naming the expected scale is fine: `4/5`, `4 out of 5`.
@@ -35,14 +35,14 @@ _STATED = re.compile(
 )
 
 
-class Found(NamedTuple):
+class ScoreMatch(NamedTuple):
     """A score and its end in the folded text, including any mention of the scale after it."""
 
     score: float
     end: int
 
 
-def on_scale(folded: str, start: int, least: int, most: int) -> Found | None:
+def on_scale(folded: str, start: int, least: int, most: int) -> ScoreMatch | None:
     """The integer at `start` of a folded text if it is on the scale from `least` to `most`, else None."""
     match = _SCORE.match(folded, start)
     if match is None or not least <= int(match["score"]) <= most or _ANOTHER.match(match["rest"]):
@@ -56,7 +56,7 @@ def on_scale(folded: str, start: int, least: int, most: int) -> Found | None:
         if str(most) != (scale["most"] or scale["points"]):
             return None
         end = scale.end()
-    return Found(float(match["score"]), end)
+    return ScoreMatch(float(match["score"]), end)
 
 
 def is_of_another_scale(before: str, most: int) -> bool:

@@ -45,8 +45,8 @@ class ArenaHardJudge(PublishedJudge):
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
         """All verdicts in the text must be identical: `[[A>>B]]` and `[[A>B]]` are contradictory."""
         document = Document.of(text)
-        found = [] if document is None else list(_VERDICT.finditer(document.text))
-        verdicts = {match[1] for match in found}
+        matches = [] if document is None else list(_VERDICT.finditer(document.text))
+        verdicts = {match[1] for match in matches}
         if document is None or not verdicts:
             return unreadable_vote(finished=finished and document is not None)
         if len(verdicts) > 1:
@@ -55,7 +55,7 @@ class ArenaHardJudge(PublishedJudge):
         if scores is None:
             return Vote(Status.INVALID)
         winner = None if scores[0] == scores[1] else int(scores[1] > scores[0])
-        problem = self.disqualification(document, [match.span() for match in found], pair_claim(winner))
+        problem = self.disqualification(document, [match.span() for match in matches], pair_claim(winner))
         return choice_vote(winner, scores) if problem is None else Vote(problem)
 
 

@@ -52,18 +52,18 @@ class MRGSM8KJudge(PublishedJudge):
         more words, which the published code mistakes for "correct".
         """
         document = Document.of(text)
-        found = None if document is None else _FIELDS.search(document.text)
-        if document is None or found is None:
+        fields = None if document is None else _FIELDS.search(document.text)
+        if document is None or fields is None:
             return unreadable_vote(finished=finished and document is not None)
-        judgment = found["judgment"].strip().lower()
+        judgment = fields["judgment"].strip().lower()
         wrong = "wrong" in judgment or judgment == "incorrect"
         right = "correct" in judgment.replace("incorrect", "")
         if wrong and right:
             return Vote(Status.CONTRADICTORY)
-        number = _step(found["step"]) if wrong else None
+        number = _step(fields["step"]) if wrong else None
         if not right and not number:
             return Vote(Status.INVALID)
-        problem = self.disqualification(document, [found.span()], Claim("word", float(right)), reasons=False)
+        problem = self.disqualification(document, [fields.span()], Claim("word", float(right)), reasons=False)
         if problem is not None:
             return Vote(problem)
         lines = sum(bool(line.strip()) for line in comparison.responses[0].splitlines())

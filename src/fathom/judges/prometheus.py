@@ -46,14 +46,14 @@ class PrometheusJudge(PublishedJudge):
         at = -1 if document is None else document.text.rfind(MARK)
         if document is None or at < 0:
             return unreadable_vote(finished=finished and document is not None)
-        found = on_scale(document.folded, at + len(MARK), *SCALE)
-        if not finished and not document.folded[found.end if found else at + len(MARK) :].strip():
+        match = on_scale(document.folded, at + len(MARK), *SCALE)
+        if not finished and not document.folded[match.end if match else at + len(MARK) :].strip():
             return unreadable_vote(finished=False)  # more digits may have been cut off
         before, _ = around(document.folded, at, at + len(MARK))
-        if found is None or is_of_another_scale(before, SCALE[1]):
+        if match is None or is_of_another_scale(before, SCALE[1]):
             return Vote(Status.INVALID)
-        problem = self.disqualification(document, [(at, found.end)], Claim("score", found.score))
-        return score_vote(found.score) if problem is None else Vote(problem)
+        problem = self.disqualification(document, [(at, match.end)], Claim("score", match.score))
+        return score_vote(match.score) if problem is None else Vote(problem)
 
 
 JUDGE = PrometheusJudge

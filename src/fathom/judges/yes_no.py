@@ -126,9 +126,9 @@ class YesNoJudge(TemplatedJudge):
 
 def _first_word(text: str) -> int | None:
     """The position of the first word after the reasoning; None if the reasoning never ends."""
-    found = re.search(r"\w.*", split_reasoning(text)[1] or "", re.DOTALL)
+    rest = re.search(r"\w.*", split_reasoning(text)[1] or "", re.DOTALL)
     # If the reasoning is in the middle of the answer, the answer is no suffix of the text and has no such position.
-    return len(text) - len(found[0]) if found and text.endswith(found[0]) else None
+    return len(text) - len(rest[0]) if rest and text.endswith(rest[0]) else None
 
 
 JUDGE = YesNoJudge
