@@ -58,7 +58,7 @@ def test_every_rationale_is_read_back_as_it_was(rationale: Rationale, finished: 
 def test_a_rationale_of_the_most_units_is_read_back_and_a_longer_one_refused() -> None:
     units = tuple(Unit(f"principle {n}", "d", "j", "A") for n in range(MAX_UNITS))
     assert parse(render(Rationale(units, "a trace", "B"))).rationale == Rationale(units, "a trace", "B")
-    with pytest.raises(ValueError, match="at most 64 units, got 65"):
+    with pytest.raises(ValueError, match="got 65 units, expected at most 64"):
         Rationale((*units, units[0]))
 
 

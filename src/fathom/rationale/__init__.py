@@ -1,13 +1,13 @@
-"""Rationales as values: what a judge wrote before its verdict, unit by unit.
+"""Rationales as values: the text that a judge writes before its verdict, split into units.
 
     >>> from fathom.rationale import Rationale, Unit, parse, render
     >>> r = Rationale((Unit("Clarity", "Easy to follow.", "A is plain, B rambles.", "A"),), trace="", verdict="A")
     >>> parse(render(r)).rationale == r
     True
 
-`render` writes the one canonical text, `parse` reads it back exactly and is tolerant of what models write instead:
-markdown, other quotes and brackets, think blocks, other punctuation, text cut off in the middle. It never guesses. A
-text whose verdict is absent, contradictory, only quoted or cut off has a `Status` that says so and no verdict.
+`render` writes the canonical text, and `parse` inverts it exactly. `parse` also accepts what models write instead:
+markdown, other quotes, brackets and punctuation, reasoning blocks, truncated text. It never guesses: if the verdict is
+missing, contradictory, only quoted or cut off, the result has a `Status` that says so, and no verdict.
 """
 
 import re
@@ -33,15 +33,15 @@ MAX_DEPTH_PRINCIPLES = 3
 
 
 MAX_UNITS = 64
-"""A rationale has at most this many units. A text with more is a model that loops, and the rest is not read."""
+"""Maximum number of units. A text with more is treated as degenerate repetition, and the rest is not read."""
 
 
 class Status(StrEnum):
-    """Why there is, or is not, a verdict. Only `OK` carries one; the others never become a number."""
+    """Whether a text has a verdict, or why not. Only `OK` comes with a verdict; the others never become a number."""
 
     OK = "ok"
     MISSING = "missing"
-    """The text ends in good order and names no verdict (or only quotes one)."""
+    """The text is complete and states no verdict, or only quotes one."""
     CONTRADICTORY = "contradictory"
     """Verdicts of equal standing disagree."""
     TRUNCATED = "truncated"
@@ -49,17 +49,17 @@ class Status(StrEnum):
     REFUSED = "refused"
     """The model declined to judge."""
     INVALID = "invalid"
-    """A verdict was given that the task does not offer, such as [[D]] or a score where a choice was asked for."""
+    """The verdict is not one of the task's choices, such as [[D]], or a score instead of a choice."""
     FAILED = "failed"
-    """The engine failed. Nothing is read, whatever it wrote before."""
+    """The engine failed. Partial text is not read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One principle and what was judged under it: the (p, j, v) of the paper, with p split into name and definition.
+    """One principle and its judgment: the triple (p, j, v) of the paper, with p split into name and definition.
 
-    Texts are normalised when a unit is made (see `clean`): principle and definition are single lines. So every unit
-    that exists can be rendered and read back unchanged.
+    The constructor normalises texts (see `clean`) and makes principle and definition single lines. So every unit can be
+    rendered and parsed back unchanged.
     """
 
     principle: str
@@ -75,7 +75,7 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Rationale:
-    """Units side by side (breadth), a solving trace (depth), or both; then the verdict, `None` where there is none.
+    """Units (breadth), a solution trace (depth), or both, and the verdict (None if there is none).
 
     Raises ValueError for more than `MAX_UNITS` units.
     """
@@ -86,21 +86,21 @@ class Rationale:
 
     def __post_init__(self) -> None:
         if len(self.units) > MAX_UNITS:
-            raise ValueError(f"a rationale has at most {MAX_UNITS} units, got {len(self.units)}")
+            raise ValueError(f"got {len(self.units)} units, expected at most {MAX_UNITS}")
         object.__setattr__(self, "trace", clean(self.trace))
 
     @property
     def structure(self) -> Structure:
-        """What the text shows, whatever it was meant to be: a trace makes depth, many principles make breadth."""
+        """The structure that the content shows: a trace means depth, more than three principles mean breadth."""
         many = len(self.units) > MAX_DEPTH_PRINCIPLES
         if self.trace:
             return "hybrid" if many else "depth"
         return "breadth" if many else "vanilla"
 
     def tokens_per_judgment(self, count: Callable[[str], int] = lambda text: len(text.split())) -> float:
-        """Mean length of a judgment, the trace counted with the first one, as it is written there.
+        """Mean length of a judgment. The trace counts as part of the first one, where it is rendered.
 
-        `count` measures a text; by default in words. Returns 0.0 for a rationale without units.
+        `count` returns the length of a text, by default in words. Returns 0.0 without units.
         """
         lengths = [count(unit.judgment) for unit in self.units]
         return fmean([lengths[0] + count(self.trace), *lengths[1:]]) if lengths else 0.0
@@ -108,25 +108,25 @@ class Rationale:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What `parse` made of a text. `rationale.verdict` is set exactly when `status` is `OK`."""
+    """Result of `parse`. `rationale.verdict` is set if and only if `status` is `OK`."""
 
     rationale: Rationale
     status: Status
 
 
 def clean(text: str) -> str:
-    """Unix line ends, no invisible marks, no surrounding space. Idempotent."""
+    """Normalise line ends, and remove invisible characters and surrounding space. Idempotent."""
     text = unix_lines(text)
     return text.strip() if text.isascii() else _STRAY_JOINERS.sub("", _INVISIBLE.sub("", text)).strip()
 
 
 _INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u2060\ufeff]+")
-# Joiners are part of the spelling between non-ASCII letters and emoji, and only ever noise beside ASCII.
+# Joiners are part of the spelling between non-ASCII letters and emoji. Next to ASCII characters they are noise.
 _STRAY_JOINERS = re.compile("(?<=[\x00-\x7f])[\u200c\u200d]+|[\u200c\u200d]+(?=[\x00-\x7f])")
 
 
 def _one_line(text: str) -> str:
-    """Split first, so that every space is an ASCII one before `clean` looks at what stands beside it."""
+    """Join lines with spaces, before `clean` looks at the neighbours of joiners: they must be ASCII spaces by then."""
     text = " ".join(text.split())
     return text if text.isascii() else " ".join(clean(text).split())
 
@@ -137,7 +137,7 @@ def _one_line(text: str) -> str:
 def render(rationale: Rationale) -> str:
     """The canonical text: `parse(render(r)).rationale == r` for every rationale `r`.
 
-    The trace stands inside the first unit, before its judgment (arXiv 2603.01571, section on D-CoT).
+    The trace is part of the first unit, before its judgment (arXiv 2603.01571, section on D-CoT).
     """
     blocks = [
         _render_unit(number, unit, rationale.trace if number == 1 else "")
@@ -162,7 +162,7 @@ def _render_unit(number: int, unit: Unit, trace: str) -> str:
 
 
 def _field(name: str, text: str) -> str:
-    """A content line that looks like a field is marked with a backslash, so that no text can pose as structure."""
+    """Escape content lines that look like a field with a backslash, so that content cannot be read as structure."""
     if ":" not in text:
         return f"{name}: {text}"
     return f"{name}: " + _POSING.sub(r"\n\\\1", "\n" + text)[1:]
@@ -178,10 +178,12 @@ _FIELD_START = re.compile(rf"\n({_FIELDS}): ?")
 
 
 def parse(text: str, *, finished: bool = True) -> Reading:
-    """What `text` says, by the rules of docs/reading-rules.md. Never raises, never guesses.
+    """Parse a text by the rules of docs/reading-rules.md. Never raises, never guesses.
 
-    `finished` is False when the engine cut the text off at its token limit.
+    `finished` is False if the engine cut the text off at its token limit.
     """
+    # The canonical form first: it is exact and fast. If the text has special tokens or reasoning around the canonical
+    # form, the stripped text is tried as well. Everything else goes to the tolerant parser.
     text = unix_lines(text).strip()
     document = None
     rationale = _read_canonical(text)
@@ -200,10 +202,11 @@ def parse(text: str, *, finished: bool = True) -> Reading:
 
 def _read_tolerantly(document: Document, finished: bool) -> Reading:
     found_blocks = blocks(document, MAX_UNITS)
-    found = final_verdicts(document, unit_spans(document, found_blocks), finished=finished)
-    outcomes = {each.outcome for each in found}
+    mentions = final_verdicts(document, unit_spans(document, found_blocks), finished=finished)
+    outcomes = {mention.outcome for mention in mentions}
     status, verdict = _decide(document, outcomes, finished)
-    stop = min((each.start for each in found), default=len(document.text))
+    # Fields end where the final verdict begins, which may be in the same paragraph.
+    stop = min((mention.start for mention in mentions), default=len(document.text))
     return Reading(_rationale(document, found_blocks, stop, verdict), status)
 
 
@@ -237,7 +240,7 @@ def _rationale(document: Document, found: list[Block], stop: int, verdict: Choic
 
 
 def _read_canonical(text: str) -> Rationale | None:
-    """The rationale that `render` writes as `text`, or None where there is none."""
+    """The inverse of `render`; None for any other text."""
     if text and not text.startswith(("Principle 1:", "Solution: ", "Final verdict: ")):
         return None
     _, *pieces = _FIELD_START.split("\n" + text, maxsplit=_MAX_FIELDS)
@@ -264,7 +267,7 @@ def _canonical_unit(fields: dict[str, str]) -> Unit:
 
 
 def _content(fields: dict[str, str], name: str) -> str:
-    """Stripped before it is cleaned, since what stands beside a joiner decides whether it is part of the text."""
+    """The value of a field, stripped before `clean` sees it: the neighbours of a joiner decide whether it is kept."""
     return _unescaped(fields.get(name, "").strip())
 
 

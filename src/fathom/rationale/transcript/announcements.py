@@ -1,4 +1,4 @@
-"""Lines and sentences that announce a final verdict, and what each announces.
+"""Lines, sentences and tags that announce a final verdict, and the verdict that each announces.
 
 >>> document = Document.of("## Final verdict\\n\\n**B**")
 >>> [given.outcome for given in announced(document, [], [], 0, finished=True).verdicts]
@@ -21,9 +21,9 @@ from fathom.rationale.transcript.sentences import around
 
 
 class Announced(NamedTuple):
-    """The announced verdicts, the announced answers, and the places of marks whose announcement does not count.
+    """Announced verdicts, announced answers, and the positions of marks whose announcement does not count.
 
-    Each answer tells whether it names a response: `Answer: Assistant B` and not `Answer: B`.
+    The flag of an answer says whether it names a response: `Answer: Assistant B`, unlike `Answer: B`.
     """
 
     verdicts: list[VerdictMention]
@@ -32,10 +32,10 @@ class Announced(NamedTuple):
 
 
 class _Announcement(NamedTuple):
-    """Words that announce a final verdict, and the place right after their link (`:`, `is`).
+    """Words that announce a final verdict, and the position right after their link (`:`, `is`).
 
-    `of` says what they announce: the verdict, an answer (which may be the judge's own to the task), or a verdict on
-    a part of the question only.
+    `of` is what they announce: the verdict, an answer (which may be the judge's own solution of the task), or a verdict
+    on only a part of the question.
     """
 
     start: int
@@ -44,6 +44,7 @@ class _Announcement(NamedTuple):
 
 
 _PART = re.compile(r"[\s*_]{0,4}(?:for|on|under|regarding|in terms of|by|of) ")
+# Between announcement and verdict: closing markup, an aside in brackets, then `:`, `is`, `goes to`, an arrow or a dash.
 _LINK = re.compile(
     r"[\s*_~`\"')\]]{0,6}(?:\((?P<aside>[^()\n]{0,40})\))?[\s*_]{0,4}"
     r"(?:(?:(?:is|goes to)(?![a-z])|是|为)[\s*_]{0,3}:?|[:=|>]|->|=>|→|[-–—]{1,2}(?= ))"
@@ -60,6 +61,7 @@ _TAGS = (
     *(f"{prefix}{noun}" for prefix in ("", "final_", "overall_") for noun in _TAG_NOUNS),
     *("better", "better_response", "best_response", "preferred", "preferred_response", "selection"),
 )
+# Announcements of an answer, as opposed to the better answer: `answer`, but not `better answer`.
 _ANSWER = re.compile(
     r"(?!.*(?:better|best|preferred|superior|stronger|bessere|meilleure|mejor|melhor|migliore|lepsza|лучший|tốt hơn"
     r"|更))"
@@ -69,6 +71,7 @@ _NAMES_RESPONSE = re.compile(
     rf"[^a-z0-9\n]{{0,16}}(?:(?:is|the|it['’]?s) )?(?:{NOUN}[ #:]{{0,2}}[a-z1-9](?![a-z0-9])|(?:the )?(?:first"
     rf"|second) {NOUN})"
 )
+# The text of an option after its letter: `Answer: B. Carbon dioxide`. Words that begin a reason are excluded.
 _CONTENT = re.compile(
     r"[\s*_)\]]{0,4}[.,:–—-]{1,2}[ \t*_]*(?!because\b|since\b|as\b|due\b|for\b|it\b|its\b|this\b|that\b|the (?:first"
     r"|second|other|response)\b"
@@ -81,8 +84,12 @@ _BLANK = re.compile(r"[\s*_\"'`:>~$#-]*")
 def announced(
     document: Document, unit_spans: Spans, marks: list[Mark], first_unit: int, *, finished: bool
 ) -> Announced | None:
-    """What the announcements outside of `owned` amount to; None when there are too many to be a judgement."""
-    told = Announced([], [], set())
+    """Collect the announcements outside of `unit_spans`; None for degenerate repetition.
+
+    Before `first_unit`, the start of the first unit, only labels that say "final" count. Repetitions with equal
+    surroundings reuse the first result.
+    """
+    result = Announced([], [], set())
     seen: dict[tuple[str, str], list[VerdictMention] | None] = {}
     for n, words in enumerate(_announcements(document, unit_spans, first_unit)):
         if n > MAX_PLACES or len(seen) > MAX_CLOSE_LOOKS:
@@ -95,18 +102,18 @@ def announced(
             here = seen[near] = _announced(document, words, marks, finished)
         if here is None:
             end = document.line_end(words.place)
-            told.withheld.update(mark.start for mark in marks if words.start < mark.start < end)
+            result.withheld.update(mark.start for mark in marks if words.start < mark.start < end)
         elif words.of == "answer":
-            told.answers.extend(
+            result.answers.extend(
                 (given, _names_response(document, words.place)) for given in here if not _gives_content(document, given)
             )
         else:
-            told.verdicts.extend(here)
-    return told
+            result.verdicts.extend(here)
+    return result
 
 
 def _gives_content(document: Document, given: VerdictMention) -> bool:
-    """Whether the letter of an answer is followed by what an option says: `Answer: B, carbon dioxide`."""
+    """Whether the letter of an answer is followed by the text of an option: `Answer: B, carbon dioxide`."""
     return _CONTENT.match(document.folded, given.end) is not None
 
 
@@ -115,7 +122,7 @@ def _names_response(document: Document, place: int) -> bool:
 
 
 def _announcements(document: Document, unit_spans: Spans, first_unit: int) -> Iterator[_Announcement]:
-    told = {label.end for label in document.labels}
+    labelled = {label.end for label in document.labels}
     for label in document.labels:
         words = document.folded[label.words : label.end]
         if label.kind not in ("final", "verdict") or is_within(label.start + 1, unit_spans):
@@ -132,7 +139,7 @@ def _announcements(document: Document, unit_spans: Spans, first_unit: int) -> It
         for at in islice(_places(document.folded, start), 2 * MAX_PLACES):
             match = _SENTENCE_START.match(document.folded, at)
             link = match and _LINK.match(document.folded, match.end())
-            if match and link and match.end() not in told and not is_within(at, unit_spans):
+            if match and link and match.end() not in labelled and not is_within(at, unit_spans):
                 yield _Announcement(at, link.end(), "part" if _is_aside(link) else _object(match[0]))
     for tag in _TAGS if "</" in document.folded else ():
         if f"</{tag}>" in document.folded:
@@ -142,7 +149,7 @@ def _announcements(document: Document, unit_spans: Spans, first_unit: int) -> It
 
 
 def _is_aside(link: re.Match[str]) -> bool:
-    """Whether a verdict is said in brackets to be somebody's, or on a part: `Verdict (according to B):`."""
+    """Whether an aside attributes the verdict to somebody or limits it to a part: `Verdict (according to B):`."""
     return bool(link["aside"]) and _ASIDE.search(link["aside"]) is not None
 
 
@@ -160,7 +167,7 @@ def _places(text: str, words: str) -> Iterator[int]:
 def _announced(
     document: Document, words: _Announcement, marks: list[Mark], finished: bool
 ) -> list[VerdictMention] | None:
-    """What is announced: the marks on that line, else the bare choice there. None when the words do not announce."""
+    """The announced verdicts: marks on that line, else the bare choice there. None if the words do not announce one."""
     start, place = words.start, words.place
     before, _ = around(document.folded, start, place)
     if words.of == "part" or is_denied(before) or is_reported(before) or is_imagined(before):
@@ -184,14 +191,14 @@ def _announced(
 
 
 def _line_below(document: Document, end: int) -> tuple[int, int]:
-    """Where the next line that is not empty starts and ends."""
+    """Start and end of the next line that is not empty."""
     words = _WORDS.search(document.folded, end)
     start = words.start() if words else len(document.folded)
     return start, document.line_end(start)
 
 
 def _bare(document: Document, start: int, place: int, end: int, finished: bool, heading: bool) -> list[VerdictMention]:
-    """What a line states without double brackets, and what the line below states, if both are nothing but a choice."""
+    """The choice on a line, without double brackets. If that is all, a choice on the next line counts too."""
     line = document.folded[place : min(end, place + 400)]
     statement = stated(line, complete=finished or end < len(document.folded), alone=heading)
     outcomes = statement.outcomes
@@ -207,7 +214,7 @@ def _bare(document: Document, start: int, place: int, end: int, finished: bool, 
 
 
 def _marked(document: Document, start: int, place: int, there: list[Mark], heading: bool) -> list[VerdictMention]:
-    """What the marks on an announced line amount to. Under a heading the line must hold one and nothing else."""
+    """The verdicts of the marks on an announced line. Below a heading, the line must hold one mark and nothing else."""
     if heading:
         there = [
             mark
@@ -222,7 +229,7 @@ def _marked(document: Document, start: int, place: int, there: list[Mark], headi
 
 
 def _is_direct(document: Document, place: int, mark: Mark) -> bool:
-    """Whether only the announcement's own quotation marks stand around a mark."""
+    """Whether a mark follows the announcement directly, possibly in quotation marks."""
     between = document.folded[place : mark.start]
     opening = between.strip(" *_:")[:1]
     return _BLANK.fullmatch(between) is not None or (opening in ('"', "“", "「") and between.count(opening) == 1)

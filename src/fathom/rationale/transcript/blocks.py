@@ -1,4 +1,4 @@
-"""The units of a transcript: blocks that start with a principle and hold a judgment.
+"""The units of a transcript: blocks that begin with a principle and contain a judgment.
 
 >>> [block.principle for block in blocks(Document.of("**Clarity**\\nJudgment: A is plain.\\nVerdict: A"), 64)]
 ['Clarity']
@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 from fathom.rationale.transcript.document import Document, Label
 
+# A line that may be a heading: a bullet, hashes, bold print or a number before a name of at most 200 characters.
+# `_heading` requires at least one of hashes, bold print and number.
 _HEADING = re.compile(
     r"[ \t>]{0,4}(?:[-*+•] )?(?P<hashes>#{1,6})?[ \t]{0,4}(?P<bold>\*\*|__)?[ \t]{0,4}"
     r"(?P<number>\(?\d{1,3}[.):][ \t]{0,4})?(?P<bold2>\*\*|__)?(?P<name>[^\s#*].{0,200})"
@@ -27,7 +29,10 @@ _RULE = re.compile(r"\n\s*[-*_=]{3,}\s*$")
 
 @dataclass(slots=True)
 class Block:
-    """A unit as it stands in the text. `places` has each field's kind, where its value starts, where its line does."""
+    """A unit as positions in the text. `places` lists the fields: kind, start of the value, start of the line.
+
+    `explicit` blocks begin with a label such as `Principle 1:`, others with a heading above a field.
+    """
 
     principle: str
     definition: str
@@ -40,7 +45,7 @@ class Block:
         return any(name == kind for name, _, _ in self.places)
 
     def text(self, document: Document, kind: str, stop: int) -> str:
-        """The text of its fields of that kind, up to `stop`; empty where there is none."""
+        """The text of the fields of this kind, up to `stop`; empty if there are none."""
         ends = [line for _, _, line in self.places[1:]] + [self.end]
         return "\n\n".join(
             _unmarked(document.text[start : min(end, stop)])
@@ -50,9 +55,12 @@ class Block:
 
 
 def blocks(document: Document, most: int) -> list[Block]:
-    """The blocks in order, also incomplete ones. A solution before the first principle is a block of its own.
+    """The blocks in order, incomplete ones too. A solution before the first principle is a separate block.
 
-    After `most` blocks there is one more, which has no fields and stands for all the others.
+    If there are more than `most` blocks, one more without fields covers the rest of the text.
+
+    One pass over the labels: a principle opens a block, a field belongs to the open block (or opens one, if a heading
+    is above it), and a final verdict closes the block.
     """
     found: list[Block] = []
     labels = document.labels
@@ -83,7 +91,10 @@ def _close(found: list[Block], end: int, closed: bool) -> bool:
 
 
 def _take_field(document: Document, found: list[Block], label: Label, value: int, closed: bool) -> bool:
-    """Gives the field to the open block, or to a new one where a heading stands above it."""
+    """Add a field to the open block, or to a new block if a heading is above the field.
+
+    A block is full if it has a verdict or a field of the same kind, or if a definition would follow its judgment.
+    """
     kind = label.kind.removeprefix("sub-")
     current = None if closed else found[-1]
     full = (
@@ -107,7 +118,7 @@ def _take_field(document: Document, found: list[Block], label: Label, value: int
 
 
 def _is_part_of_solution(document: Document, block: Block, labels: list[Label], k: int) -> bool:
-    """Whether `Final answer: 42` closes the solution of the task, since the judgment comes only after it."""
+    """Whether a final answer is the end of the solution (`Final answer: 42`), because the judgment follows it."""
     solving = bool(block.places) and block.places[-1][0] == "solution"
     judging = ("judgment", "verdict", "sub-verdict", "final")
     return (
@@ -118,7 +129,7 @@ def _is_part_of_solution(document: Document, block: Block, labels: list[Label], 
 
 
 def _explicit(document: Document, label: Label) -> Block | None:
-    """The block that a line such as `Principle 3: Clarity` starts."""
+    """The block that begins with a line such as `Principle 3: Clarity`; None if the line is not a principle."""
     end = document.line_end(label.end)
     value = label.value
     if value is None or value > end:
@@ -134,13 +145,13 @@ def _explicit(document: Document, label: Label) -> Block | None:
 
 
 def _line_below(document: Document, end: int) -> str:
-    """The principle, where it stands under its heading and not beside it."""
+    """The principle on the line below its heading."""
     following = next((label.start for label in document.labels if label.start >= end), len(document.text))
     return document.text[end : min(following, end + 200)].strip().partition("\n")[0].strip(" *_#")
 
 
 def _heading_above(document: Document, floor: int, line_start: int) -> Block | None:
-    """The block that is headed by the line above `line_start`, or by the one above that."""
+    """The block whose heading is one of the two lines above `line_start`."""
     end = line_start
     for _ in range(2):
         while end > floor and document.text[end - 1].isspace():
@@ -166,7 +177,7 @@ def _heading(line: str, start: int) -> Block | None:
 
 
 def _split_name(line: str, *, colons: bool) -> tuple[str, str]:
-    """The name, and the definition that follows it after bold print, a colon or a dash."""
+    """Split a heading into the name and the definition after bold print, a colon or a dash."""
     cut = _NAME_END.search(line)
     if cut is None or (not colons and cut[0] not in ("**", "__")):
         return line.strip(" *_#:："), ""
@@ -174,7 +185,7 @@ def _split_name(line: str, *, colons: bool) -> tuple[str, str]:
 
 
 def _unmarked(text: str) -> str:
-    """Without the bold print that was opened or closed outside of it, and without a rule below it."""
+    """Remove unbalanced bold marks and a horizontal rule at the end."""
     text = _RULE.sub("", text.strip())
     for mark in ("**", "__"):
         if text.count(mark) % 2:
@@ -183,7 +194,7 @@ def _unmarked(text: str) -> str:
 
 
 def unit_spans(document: Document, found: list[Block]) -> list[tuple[int, int]]:
-    """The spans of text that belong to units, in order: what stands there is no final verdict."""
+    """The spans of text that belong to units, in order. Verdicts inside of them are not final."""
     spans = [(block.start, _own_end(document, block, block is found[-1])) for block in found]
     return sorted(
         spans
@@ -192,7 +203,10 @@ def unit_spans(document: Document, found: list[Block]) -> list[tuple[int, int]]:
 
 
 def _own_end(document: Document, block: Block, last: bool) -> int:
-    """Where a block ends for certain: after its sub-verdict, else where the next begins, else after one paragraph."""
+    """The certain end of a block: its sub-verdict, else the next block, else the end of its last paragraph.
+
+    The last block has to end early: the text after it may state the final verdict.
+    """
     if block.has("verdict"):
         return document.line_end(next(start for kind, start, _ in block.places if kind == "verdict"))
     if last and block.has("judgment"):
@@ -202,7 +216,7 @@ def _own_end(document: Document, block: Block, last: bool) -> int:
 
 
 def _is_headed(document: Document, label: Label) -> bool:
-    """Whether a verdict line closes a paragraph under a principle's heading, though no judgment is named there."""
+    """Whether a verdict line ends a paragraph below a heading; it is a sub-verdict even without a judgment label."""
     if label.kind != "verdict":
         return False
     blank = document.text.rfind("\n\n", max(0, label.start - 2000), label.start)

@@ -1,4 +1,4 @@
-"""Characters made alike, so that patterns need know one form of each: line ends, letter case, full-width punctuation.
+"""Normalisation of characters, so that patterns need only one form: line ends, letter case, full-width punctuation.
 
 >>> fold("Ｖerdict：［［A］］"), visible("[[\\u200bA]]"), unix_lines("a\\r\\nb")
 ('verdict:[[a]]', '[[A]]', 'a\\nb')
@@ -21,9 +21,10 @@ def visible(text: str) -> str:
 
 
 def fold(text: str) -> str:
-    """Lower case and ASCII punctuation, of the same length."""
+    """Convert to lower case and ASCII punctuation. The length stays the same, so positions in both texts agree."""
     if text.isascii():
         return text.lower()
+    # The lower case of İ has two characters, which would shift all positions after it.
     folded = text.replace("İ", "i").lower()
     for wide in set(_FULL_WIDTH.findall(folded)):
         folded = folded.replace(wide, chr(ord(wide) - 0xFEE0))

@@ -1,4 +1,4 @@
-"""The ways to write a choice.
+"""Spellings of a choice between A, B and tie.
 
 >>> inside_mark("response a"), stated("**b**, because a rambles").outcomes, sub_verdict("slightly A")
 ('A', ('B',), None)
@@ -17,7 +17,7 @@ from fathom.rationale.transcript.names import FOREIGN_NOUN, NOUN
 Outcome = Literal["A", "B", "tie", "invalid"]
 
 MARK = re.compile(r"\[ ?\\?\[([^\[\]\n]{1,32})\] ?\\?\]")
-"""A bracketed mark in folded text; what stands inside is the first group."""
+"""A bracketed mark in folded text; the first group is its content."""
 
 _OPENERS = (
     r"""(?:[\s*_~`"'“‘«「『【《〈<(\[{$:>|-]"""
@@ -30,6 +30,7 @@ _PLACE = (
 )
 _TIE = r"(?:tied?|draw|equal(?:ly good)?|平局|平手|持平)"
 _BETTER = r"(?:better|best|superior|stronger|winner|preferred|preferable|right one|correct one)"
+# Adverbs between a copula and `better`.
 _HOW_MUCH = (
     r"(?:(?:clearly|significantly|slightly|much|far|by|definitely|the|a|overall|marginally|somewhat|simply) ){0,4}"
 )
@@ -37,6 +38,9 @@ _WINS = (
     rf"(?:(?:is|was) {_HOW_MUCH}{_BETTER}|wins|prevails|performs better|does better"
     r"|(?:明显)?更好|更优|更佳|胜出|获胜)"
 )
+# A choice at the start of a line: opening markup (also LaTeX), `it is` and an article, a noun, then a letter, an
+# ordinal, a tie or another answer (`neither`, `7/10`), closing markup, and what must follow: the end, punctuation, a
+# reason (`because`) or a predicate (`is better`). Without such an end, `a` is the article: `Verdict: a close call`.
 _CHOICE = re.compile(
     rf"{_OPENERS}(?:(?:(?:it'?s|it is|is|that is|for|the) |是"
     rf"|为){_OPENERS})?(?:an? (?=[a-z]{{2}}))?(?P<noun>{_NOUN})?{_OPENERS}"
@@ -46,10 +50,12 @@ _CHOICE = re.compile(
     r"(?P<after>$|\n|</|[.!](?!\w)|[。！，；：,;:|(]|[-–—]{1,2}(?=\s)|\\[)\]]"
     rf"|(?:because|since|due to|as it|between|over|rather than|instead of|ahead of|{_WINS})(?![a-z]))"
 )
+# A second choice right after the first makes a menu, not a choice: `A or B`, `A/B`.
 _SECOND_CHOICE = re.compile(
     r"[\s,;/|&(]{0,4}(?:(?:or|and|vs\.?|versus|或者?|和) ?|(?<=[/|,;&]) ?)"
     rf"{_OPENERS}{_NOUN}?{_OPENERS}(?:[abc]|{_TIE})(?![a-z'’])(?:{_CLOSERS}(?:$|[\n,./|)]|or\b))"
 )
+# A comparison by signs: `A > B`, `B >> A`, `A = B`.
 _COMPARED = re.compile(
     rf"[\s*_`]{{0,6}}{_NOUN}?(?P<left>[ab])[\s*_]{{0,3}}(?P<sign>[<>=≻≺≥≤≈~]{{1,3}})[\s*_]{{0,3}}{_NOUN}?(?P<right>[ab])(?![a-z0-9])"
 )
@@ -72,11 +78,11 @@ _PLACEHOLDER = re.compile(r"\s*(?:verdict|choice|answer|letter|winner|your.*|x|\
 
 
 MAX_LINE_LENGTH = 400
-"""No more of a line is read for what it states."""
+"""Only this many characters of a line are parsed for a choice."""
 
 
 class VerdictMention(NamedTuple):
-    """A verdict, and where it starts and ends."""
+    """A verdict and its position in the text."""
 
     outcome: Outcome
     start: int
@@ -89,7 +95,7 @@ class Statement(NamedTuple):
     outcomes: tuple[Outcome, ...]
     end: int
     rest: int
-    """Where what follows begins: after the reason or the predicate that belongs to the choice."""
+    """Start of the text after the choice and the reason or predicate that belongs to it."""
 
 
 _NOTHING = Statement((), 0, 0)
@@ -97,7 +103,7 @@ _NOTHING = Statement((), 0, 0)
 
 @lru_cache(maxsize=512)
 def inside_mark(content: str) -> Outcome | None:
-    """The outcome that `[[content]]` stands for; None where it stands for none, as a menu or a placeholder does."""
+    """The outcome of `[[content]]`; None if it is not an outcome, such as a menu or a placeholder."""
     if match := _INSIDE.fullmatch(content):
         return "A" if match["a"] else "B" if match["b"] else "tie"
     if _PLACEHOLDER.fullmatch(content) or not _INVALID_INSIDE.fullmatch(content):
@@ -106,7 +112,7 @@ def inside_mark(content: str) -> Outcome | None:
 
 
 def choice_alone(folded: str) -> Outcome | None:
-    """The choice that a folded text is and nothing else: `response_a`, `the second`, `tie`; None for anything else."""
+    """The choice, if a folded text is nothing else: `response_a`, `the second`, `tie`. None for other texts."""
     match = _ALONE.fullmatch(folded)
     if match is None:
         return None
@@ -114,10 +120,10 @@ def choice_alone(folded: str) -> Outcome | None:
 
 
 def stated(line: str, *, complete: bool = True, alone: bool = False) -> Statement:
-    """What the start of a folded line states.
+    """Parse the choice at the start of a folded line.
 
-    `complete` is False when the text was cut off at the end of `line`: `A` may then be the start of a word. With
-    `alone` the line must hold nothing else.
+    `complete` is False if the text was cut off at the end of `line`; `A` may then be the start of a word. With `alone`
+    the line must not hold anything else.
     """
     line = line[:MAX_LINE_LENGTH]
     if (compared := _COMPARED.match(line)) and compared["left"] != compared["right"]:
@@ -139,7 +145,7 @@ def stated(line: str, *, complete: bool = True, alone: bool = False) -> Statemen
 
 
 def _compared(match: re.Match[str]) -> Outcome:
-    """The outcome of `A > B`; a sign that says neither better nor worse nor equal is none of the menu."""
+    """The outcome of a comparison by signs, such as `A > B`. Unknown signs are invalid."""
     better = (
         match["left"] if set(match["sign"]) <= set(">≻") else match["right"] if set(match["sign"]) <= set("<≺") else ""
     )
@@ -149,7 +155,7 @@ def _compared(match: re.Match[str]) -> Outcome:
 
 
 def _related(line: str, complete: bool) -> Statement:
-    """What the first sentence of a line says in words. It must have ended."""
+    """The outcomes that the first sentence of a line states in words. The sentence must be complete."""
     end = len(line) if (found := _SENTENCE_END.search(line)) is None else found.start()
     if not complete and end == len(line):
         return _NOTHING
@@ -162,7 +168,7 @@ def holds_nothing_else(text: str, end: int) -> bool:
 
 
 def _is_left_open(match: re.Match[str]) -> bool:
-    """Whether a bracket or quotation mark before the choice is not closed after it: `[[A` is a text cut off."""
+    """Whether a bracket or quotation mark before the choice is not closed after it: `[[A` is truncated."""
     before, after = match[0][: match.start("closers") - match.start()], match["closers"]
     pairs = [("[", "]"), ("(", ")"), ("{", "}"), ("“", "”"), ("「", "」"), ("【", "】")]
     return "[[" in before or any(left in before and right not in after for left, right in pairs)
@@ -183,19 +189,19 @@ def _named(match: re.Match[str], after: str) -> tuple[Outcome, ...]:
 
 
 def _praises(rival: str, after: str) -> bool:
-    """Whether the reason for a choice goes on to prefer the other: `A is better at tone, B at accuracy`."""
+    """Whether the reason after a choice also prefers the other response: `A is better at tone, B at accuracy`."""
     if re.search(rf"\b{rival}\b[\s*_]{{1,4}}(?:{_WINS}|(?:at|in|on|for)\b)", after):
         return True
     return re.match(rf"[ :(]{{0,3}}\d.*\b{rival}\b\W{{0,4}}\d", after) is not None
 
 
 def sub_verdict(text: str) -> Literal["A", "B", "MIXED"] | None:
-    """What a unit's verdict field says; None where that cannot be told."""
+    """The sub-verdict in a unit's verdict field; None if it is unclear."""
     line = visible(fold(text.strip())).partition("\n")[0]
     marks = {outcome for match in MARK.finditer(line) if (outcome := inside_mark(match[1]))}
-    said = marks or set(stated(line).outcomes)
-    if said == {"A"}:
+    outcomes = marks or set(stated(line).outcomes)
+    if outcomes == {"A"}:
         return "A"
-    if said == {"B"}:
+    if outcomes == {"B"}:
         return "B"
-    return "MIXED" if said == {"tie"} or _MIXED.match(line) else None
+    return "MIXED" if outcomes == {"tie"} or _MIXED.match(line) else None

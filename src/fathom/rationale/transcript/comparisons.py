@@ -1,4 +1,4 @@
-"""Verdicts in words: a relation between the two responses.
+"""Verdicts in words: a sentence that states a relation between the two responses.
 
 >>> related("response b outperforms response a"), related("a and b are equally good"), related("a has more words")
 (('B',), ('tie',), ())
@@ -53,7 +53,7 @@ _BY_NAME = {
     )
     for letter, number in _LETTERS
 }
-_GENITIVE = {  # what belongs to a response is not the response: `the second half of response a`
+_GENITIVE = {  # a part of a response is not the response: `the second half of response a`
     letter: re.compile(rf"\b(?!favou?r\b)\w+ (?:of|in|from) (?:the )?{name.pattern}")
     for letter, name in _BY_NAME.items()
 }
@@ -62,14 +62,14 @@ _IN_PAIR = re.compile(
     rf"|since|as|and"
     r"|overall)\b)"
 )
-# Without a noun, letters name responses only in pairs: `overall, a is better than b`, and not `plan a is better`.
+# Letters without a noun name responses only in pairs: `overall, a is better than b`, but not `plan a is better`.
 _BARE_PAIR = re.compile(
     r"(?:^|, |: |\b(?:that|so|thus|therefore|hence|overall|and|conclude|in conclusion"
     r"|in summary) )(?P<winner>[ab]) (?:is (?:\w+ )?(?:better|superior|stronger|preferable)|wins|beats|outperforms)"
     r"(?: than| to| over| against)? (?P<loser>[ab])(?![a-z0-9])(?! (?:in|at|on|for|regarding|when)\b)"
 )
 MAX_CLOSING_LENGTH = 800
-"""Characters at the end in which a closing comparison is looked for, with the sentence before it."""
+"""Characters at the end of a text that are searched for a closing comparison and the sentence before it."""
 _COMPARING = (
     *(
         "better",
@@ -120,7 +120,7 @@ _COMPARING = (
         "더 ",
     ),
 )
-"""A closing comparison has one of these words. It is cheaper to look for them than for a comparison."""
+"""Substrings, one of which occurs in every closing comparison. Checking them first is cheaper."""
 _PRAISES_TOO = re.compile(
     r"\b(?:but|although|though|however|while|whereas|yet|even if|except|aber|jedoch|mais|pero|mas)\b"
     r"|但|不过|然而"
@@ -136,7 +136,7 @@ _OF_BOTH = re.compile(
 
 
 def related(line: str) -> tuple[Winner, ...]:
-    """The outcomes that the first sentence of a folded line gives as a relation; two contradict each other."""
+    """The outcomes that the first sentence of a folded line states as a relation. Two of them contradict each other."""
     ended = _SENTENCE_END.search(line)
     sentence = plain(line[: ended.start()] if ended else line)
     if ended and ended[0] in "?？":
@@ -150,7 +150,11 @@ def related(line: str) -> tuple[Winner, ...]:
 
 
 def closing_comparison(folded: str) -> Literal["A", "B"] | None:
-    """The winner that the last sentence of a folded text names, if it compares overall, firmly, in its own name."""
+    """The winner named by the last sentence of a folded text.
+
+    None unless the sentence compares the responses overall, without hedging, and as the judge's own opinion, and the
+    sentence before it does not praise the loser.
+    """
     text = folded.rstrip(" \t\n*_")
     if text.endswith(("?", "？", ":", "…", "...")):
         return None
@@ -179,7 +183,10 @@ def _sentence_start(text: str) -> int:
 
 
 def _named_winner(sentence: str) -> Literal["A", "B"] | None:
-    """The one response that a closing sentence calls better by its name, beside the other's or after a conclusion."""
+    """The only response that a closing sentence calls better.
+
+    The sentence has to name both responses or begin with a conclusion; otherwise it may be about a single criterion.
+    """
     if (pair := _BARE_PAIR.search(sentence)) and pair["winner"] != pair["loser"]:
         return "A" if pair["winner"] == "a" else "B"
     named_there = [letter for letter, _ in _NAMES if _BY_NAME[letter].search(sentence)]

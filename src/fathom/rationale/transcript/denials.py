@@ -1,18 +1,20 @@
-"""Whether the words around a verdict deny it, in the languages that judges write.
+"""Whether the words around a verdict deny it, in the languages that judges write in.
 
     >>> denies("man kann keineswegs sagen, das urteil sei "), denies("response a cites nothing, so ")
     (True, False)
     >>> denied_after(" would be wrong"), denied_after("ではありません")
     (True, True)
 
-The words are folded. A denial must have the verdict as its object, so a comma or a colon ends its reach, unless a verb
-of saying carries it on: `I cannot say that it is`.
+The words are folded. A denial must have the verdict as its object, so a comma or a colon ends its scope, unless a verb
+of saying extends it: `I cannot say that it is`. The windows in the patterns (`[^,;:]{0,100}`) express this scope: they
+stop at punctuation, and their bound keeps the search linear.
 """
 
 from __future__ import annotations
 
 import re
 
+# Negations that deny nothing: `no doubt`, `not only`, `cannot help but`. They are removed first.
 _IDIOMS = re.compile(
     r"\b(?:no (?:doubt|question|hesitation|surprise|matter|wonder)|not (?:only|just|merely|simply|surprisingly|least"
     r"|in doubt)|(?:with|beyond|without)(?: an?)?(?: \w+)? (?:doubt|hesitation|question)"
@@ -34,6 +36,10 @@ _SAY = (
     r"|accept|endorse|recommend|justify|support|defend|sign|mark|label|report|state|claim|be|is|was|name|crown|deem"
     r"|rule|rate|judge|consider|pass|pronounce|reward|arrive|that|sustain|sustained|reach)"
 )
+# Alternatives, in order: a negation up to three words before the verdict (`not really `); a negation and a verb of
+# saying (`i would never write`, `it is wrong to say`); a condemnation (`it would be unfair that`); an impossibility
+# (`there is no way`); a first person with a negation that reaches a final verb (`i cannot, after all this, write`);
+# verbs of rejection (`i rule out`); an adjective of the losing side (`the wrong answer is`); strikethrough.
 _DENIED = re.compile(
     r"(?:\b(?:not|never|nor|neither|cannot|without|rather than|instead of|over|against|hardly|scarcely|barely)\b"
     r"|n['’]t\b)"
@@ -49,7 +55,7 @@ _DENIED = re.compile(
     r"|loser|rejected|unfair) ?(?:verdict|one|answer|choice|mark|response|reply|call)?(?: (?:is|was|would be"
     r"|here))?[^a-z]{1,6}$|~~\W*$"
 )
-# Other languages. An adverb or a verb that denies reaches up to the next comma; a verb of saying carries it further.
+# Other languages: the scope of a denying adverb or verb ends at the next comma; a verb of saying extends it.
 _NOT = (
     r"(?:nicht|nichts|niemand|rien ne|personne ne|nada|nadie|nulla|niente|nessun\w*|ninguém|niets|nic|nikt|ничто"
     r"|ничего|никто|kein\w*|nie|niemals|keineswegs|keinesfalls|mitnichten|unmöglich|schwerlich|kaum|auf keinen fall"
@@ -85,6 +91,8 @@ _DENIED_ELSEWHERE = re.compile(
     r"|断不|不足以|没有理由)[^，。,;]{0,20}$"
     r"|(?:不能|不可|不应|不会|不该|无法|并不|不宜|难以)(?:说|认为|给出|判定|判为|选|写|输出|得出|断定|称)[^，。,;]{0,14}$"
 )
+# A predicate after a verdict denies it unless it is known to praise it: `[[A]] would be wrong`, but `[[A]] is my final
+# answer`. Listing praise instead of denials is safe, because an unknown predicate then only withholds a verdict.
 _PREDICATE = re.compile(
     r"[\s*_`\"'”’\])}.-]{0,8}(?:\([^()\n]{0,40}\) ?)?(?P<verb>(?:is|was|were|would|could|can|cannot|should|shall|must"
     r"|may|might|will|does|did|do|has|had|seems|looks|appears|ought|needs|sounds|feels|won['’]t|can['’]t|\w+n['’]t"
@@ -119,13 +127,13 @@ _DENIED_AFTER_ELSEWHERE = re.compile(
 
 
 def denies(clause: str) -> bool:
-    """Whether the clause that leads up to a verdict denies it."""
+    """Whether the clause before a verdict denies it."""
     plain = _IDIOMS.sub(" ", clause)
     return _DENIED.search(plain) is not None or _DENIED_ELSEWHERE.search(plain) is not None
 
 
 def denied_after(rest: str) -> bool:
-    """Whether a sentence that goes on with the verdict as its subject denies it: `[[A]] would be wrong`."""
+    """Whether a sentence that continues with the verdict as its subject denies it: `[[A]] would be wrong`."""
     if rest.startswith("~~") or _DENIED_AFTER_ELSEWHERE.match(rest):
         return True
     match = _PREDICATE.match(rest)

@@ -1,10 +1,10 @@
-"""What a judge wrote, made ready for reading: only what counts, with its labelled lines found.
+"""A transcript prepared for parsing: reasoning and special tokens removed, labelled lines found.
 
     >>> document = Document.of("<think>[[B]]?</think>**Verdict**: A")
     >>> document.text, [label.kind for label in document.labels]
     ('\\n**Verdict**: A', ['verdict'])
 
-Which rules this follows is written in docs/reading-rules.md. It finds lines; it does not judge what they mean.
+docs/reading-rules.md states the rules. This module finds labelled lines; it does not interpret them.
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ from fathom.rationale.transcript.thoughts import SECOND_THOUGHT, divided
 MAX_LABELS = 768
 MIN_LOOP_LENGTH = 32_000
 MIN_MEAN_LINE = 24
-"""A text longer than that, of lines shorter than this on average, or with more labels, is a model that loops."""
+"""A text counts as degenerate repetition if it has more than MAX_LABELS labels, or is longer than MIN_LOOP_LENGTH with
+lines (or brackets) closer than MIN_MEAN_LINE characters on average."""
 
 _SPECIAL_TOKEN = re.compile(r"<\|[^|<>\n]{1,32}\|>|</s>")
 _BLANK_LINES = re.compile(r"\n{3,}")
 
-# What may stand around words without meaning anything: markdown, quotes, brackets, bullets, emoji. No backslash.
+# Characters without meaning around a label: markdown, quotes, brackets, bullets, emoji. Written as a complement: not a
+# letter of any script, a digit, a line break or a backslash (which marks escaped lines, see `rationale._field`).
 _MARKUP = r"[^a-z0-9\n\\\u00aa\u00b5\u00ba\u00c0-\u1fff\u2c00-\u2dff\u3005-\u3007\u3040-\ud7ff\uf900-\ufaff]"
 _NOUN = r"(?:verdict|judge?ment|decision|answer|choice|conclusion|winner|ruling|preference|selection)"
 _FINAL = rf"(?:final|overall|ultimate)[ _-]{_NOUN}"
@@ -37,7 +39,7 @@ _PLAIN = (
     r"verdict|winner|answer|conclusion|decision|choice|(?:better|best|preferred|chosen|superior|stronger)"
     r" (?:response|answer|assistant|output|reply|candidate|model|one)"
 )
-# Verdict anchors in other languages, with those that say "final" first.
+# Verdict labels in other languages. Alternation takes the first match, so longer labels ("final ...") come first.
 _ELSEWHERE = (
     r"(?:endgültiges|abschließendes|finales) (?:urteil|verdikt)|endgültige (?:entscheidung|antwort)|urteil"
     r"|gewinner(?:in)?|sieger|bessere antwort|verdict (?:final|définitif)|décision finale|jugement final"
@@ -51,7 +53,8 @@ _ELSEWHERE = (
     r"|الحكم النهائي|القرار النهائي|الفائز|最終判定|最終評価|総合判定|判定|勝者|より良い(?:回答|応答)|최종 ?(?:판정"
     r"|판결|결정|결론)|판정|승자|더 나은 (?:응답|답변)"
 )
-# Every alternative starts with a letter, so that a line that starts otherwise costs next to nothing.
+# Names of fields, such as `Final verdict`, `Principle 3`. Every alternative starts with a letter, so that the engine
+# rejects other lines after one character.
 _NAME = (
     rf"verdict (?:final|définitif)|the (?:{_FINAL}|{_PLAIN})|my (?:{_FINAL}|{_PLAIN}|solution)|our (?:{_FINAL}"
     rf"|{_PLAIN})|{_FINAL}|{_PLAIN}"
@@ -63,6 +66,8 @@ _NAME = (
     r"|裁[决決]|判决|判定|结论|結論|胜者|获胜者|答案|更好的?(?:回答|回复|答案)|更佳回答"
     rf"|{_ELSEWHERE}"
 )
+# A labelled line: markup and an optional number, a name, then an optional colon, possibly after closing markup or an
+# aside in brackets, or a dash: `\n**2. Final verdict** (overall): A`.
 _LABEL = re.compile(
     rf"\n({_MARKUP}{{0,12}}(?:\d{{1,3}}[.):]{_MARKUP}{{0,6}})?)({_NAME})(?![a-zà-ÿа-я])"
     r"((?:[\s*_~`\"')\]>]|\([^()\n]{0,40}\)){0,6}[:=|]|[*_ ]{0,4}[-–—] )?"
@@ -100,27 +105,27 @@ _KINDS = (
 
 
 Spans = Sequence[tuple[int, int]]
-"""Places from and to, in order and apart."""
+"""Half-open intervals of positions, sorted and disjoint."""
 
 
 class Label(NamedTuple):
-    """A line that starts with a field's name. `start` is its line break; the name goes from `words` to `end`."""
+    """A line that starts with the name of a field. `start` is its line break; the name spans `words` to `end`."""
 
     kind: str
     start: int
     words: int
     end: int
     value: int | None
-    """Where the value starts, if a colon or its like follows the name."""
+    """Start of the value, if a colon or a similar sign follows the name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """`text` starts with a line break; `folded` is the same in lower case and ASCII punctuation, place by place.
+    """The text that counts. `text` starts with a line break, so that every line does.
 
-    `fences` are the places of its code fences; `second_thoughts` are thoughts that interrupted or followed it, folded,
-    with the place where each stood. `loops` says that this is a model gone round in circles: thousands of
-    tiny lines, of brackets, of labels. No labels are looked for there.
+    `folded` is `text` in lower case with ASCII punctuation; positions in both are the same. `fences` are the positions
+    of code fences. `second_thoughts` are reasoning blocks in the middle or at the end, folded, with their positions.
+    `loops` marks degenerate repetition: thousands of tiny lines, brackets or labels. It has no labels.
     """
 
     text: str
@@ -132,7 +137,7 @@ class Document:
 
     @classmethod
     def of(cls, text: str) -> Document | None:
-        """The page that `text` makes; None when it ends in a thought that is never closed."""
+        """The document of `text`; None if it ends inside an unclosed reasoning block."""
         thoughts, spoken = divided(unix_lines(text))
         if spoken is None:
             return None
@@ -168,7 +173,10 @@ def _kind(name: str) -> str:
 
 
 def _second_thoughts(spoken: str, thoughts: list[str]) -> list[tuple[int, str]]:
-    """Thoughts with their places. There may be more thoughts than places: what stood before a lone closing tag."""
+    """Pair reasoning blocks with their positions, from the end.
+
+    There may be more blocks than positions, since the text before a lone closing tag is a block without a position.
+    """
     places = [match.start() for match in re.finditer(SECOND_THOUGHT, spoken)]
     return [(place, fold(thought)) for place, thought in zip(places[::-1], thoughts[::-1], strict=False)][::-1]
 
@@ -179,7 +187,7 @@ def is_within(place: int, spans: Spans) -> bool:
 
 
 def merged(one: Spans, other: Spans) -> Spans:
-    """The places of both, in order and apart."""
+    """The union of two sequences of spans."""
     if not one or not other:
         return one or other
     spans: list[tuple[int, int]] = []

@@ -1,4 +1,4 @@
-"""How a transcript without a verdict ends: cut off inside something, or with a refusal to judge."""
+"""How a transcript without a verdict ends: truncated inside a structure, or with a refusal to judge."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from fathom.rationale.transcript.document import Document
 _OPEN_MARK = re.compile(r"\[ ?\[[^\[\]\n]{0,20}\]?$|\\boxed\{[^{}\n]{0,20}$")
 _OPEN_TAG = re.compile(r"<(verdict|answer|final_verdict|final_answer|winner|decision|choice)>(?!.*</\1>)", re.DOTALL)
 _REACH = 600
+"""Characters at the start and at the end that are searched for a refusal; a refusal in the middle is about the task."""
+# Cheap substrings that are checked first: every refusal contains one of them.
 _DECLINING = (
     *("n't", "n’t", "not", "decline", "refuse", "unable", "nicht", "ne p", "no p", "não", "non ", "не "),
     *("无法", "不能", "拒绝", "できません", "いたしかねます"),
@@ -25,6 +27,8 @@ _TO_JUDGE = (
     r"(?:judg|compar|evaluat|assess|choos|decid|pick|rank|rat|determin|provid|assist|help|complet|comply|continu"
     r"|do (?:this|that)|offer|giv|say which|engag|fulfil|participat|declar|mak|select|tak)"
 )
+# A first person that declines an act of judging, after optional regret, at the start of a sentence: `I'm sorry, but I
+# cannot compare these`; then the same in other languages. The object is required: `I cannot find a flaw` is no refusal.
 _REFUSAL = re.compile(
     rf"(?:^|[.!?\n]\s{{0,4}})[\W_]{{0,4}}{_REGRET}{{0,3}}(?:i|we)(?: really| simply| just|) ?{_DECLINES}"
     rf"(?:(?: to| with)?(?: \w+){{0,3}}? ?{_TO_JUDGE}|(?<=decline|.refuse) (?:this|the|your) (?:request|task))"
@@ -40,7 +44,7 @@ _REFUSAL = re.compile(
 
 
 def ends_open(document: Document) -> bool:
-    """Whether the text stops inside a code fence, a mark, a tag, a JSON object, or right after a field's name."""
+    """Whether the text ends inside a code fence, a mark, a tag or a JSON object, or right after the name of a field."""
     text = document.text.rstrip()
     last = document.labels[-1] if document.labels else None
     if last is not None and last.value is not None and not document.text[last.value :].strip(" \t\n*_"):
@@ -54,7 +58,7 @@ def ends_open(document: Document) -> bool:
 
 
 def refuses(document: Document) -> bool:
-    """Whether the model says, in its own name at the start or the end, that it does not judge."""
+    """Whether the model declines to judge, in the first person, at the start or the end of the text."""
     folded = document.folded
     ends = (folded,) if len(folded) <= 2 * _REACH else (folded[:_REACH], folded[-_REACH:])
     return any(any(word in end for word in _DECLINING) and _REFUSAL.search(end) for end in ends)

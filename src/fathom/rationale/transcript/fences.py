@@ -1,4 +1,4 @@
-"""Code fences: where they stand, and the one that wraps a whole reply.
+"""Code fences: their positions, and removal of a fence around the whole reply.
 
 >>> unwrapped("```json\\n{}\\n```"), fences("\\n```\\nx\\n```")
 ('{}', [0, 6])
@@ -14,7 +14,10 @@ _FENCE = re.compile(r"\n[ \t]{0,3}(`{3,}|~{3,})([^\n`]*)(?![^\n])")
 
 
 def fences(text: str) -> list[int]:
-    """Where code fences open and close in turn. A fence is closed by one at least as long, of the same character."""
+    """Positions at which code fences open and close, alternately.
+
+    As in CommonMark, a fence is closed by a run of the same character that is at least as long.
+    """
     places: list[int] = []
     opened = ""
     for match in islice(_FENCE.finditer(text), MAX_FENCES) if "`" in text or "~" in text else ():
@@ -29,7 +32,7 @@ def fences(text: str) -> list[int]:
 
 
 def unwrapped(text: str) -> str:
-    """The text without the code fence that wraps all of it."""
+    """Remove a code fence that encloses the whole text."""
     if not text.startswith(("```", "~~~")):
         return text
     first, _, rest = text.partition("\n")

@@ -1,11 +1,12 @@
-"""Whether the words before a mark lead up to a verdict of the judge's own.
+"""Whether the words before a mark introduce the judge's own verdict.
 
     >>> leads("therefore my verdict is "), leads("response b signs its text with "), leads("")
     (True, False, True)
 
-There are more ways to mention a mark than to give it. So a mark that ends a sentence counts only after words that give
-verdicts: a word of conclusion, a noun for the verdict, a first person that chooses, a comparison, a colon after any of
-these or after a statement. In other languages than English every mention that is not known to be one counts as given.
+There are more ways to mention a mark than to give it, so mentions cannot be listed. A mark that ends a sentence
+therefore counts only after words that give a verdict: a conclusion, a noun for the verdict, a first person that
+chooses, a comparison, or a colon after one of these or after a statement. In languages other than English, a mark
+counts unless `mentions` recognises it as a mere mention.
 """
 
 from __future__ import annotations
@@ -29,12 +30,13 @@ _NOUNS = (
     rf"(?:{_VERDICT}|winning (?:response|answer|one)|better|best|(?:better|best|stronger|superior|preferred|preferable"
     rf"|right|correct) (?:(?:{NOUN})|one|choice|call|verdict|mark|of (?:the )?(?:two|both)))"
 )
-_OTHERS = (  # what makes a verdict another's, an earlier or a mere possible one
+_OTHERS = (  # adjectives of a verdict that is somebody else's, an earlier or a hypothetical one
     r"(?:previous|initial|first|earlier|original|possible|alternative|so-called|alleged\w*|supposed\w*|claimed|user"
     r"|task|key|gold|reference|expected|official|human|"
     r"annotat\w+|rater\w*|another|other|their|its|his|her|hidden|fake|injected|requested|desired|draft|tempting|naive"
     r"|lazy|easy|default|opposite|wrong|losing|worse|own|example|sample|correct option|option)"
 )
+# Nothing but words of conclusion: `so, all things considered: `.
 _CONNECTIVES = re.compile(
     r"[\W_]*(?:(?:so|then|and|thus|therefore|hence|overall|ultimately|finally|clearly|consequently|accordingly"
     r"|in (?:conclusion|summary|sum|short|the end|total|all)|all in all|on balance|on the whole|to conclude|to sum up"
@@ -43,6 +45,7 @@ _CONNECTIVES = re.compile(
     r"|certainly|simply|it(?:['’]s| is)|that(?:['’]s| is)|this is|it (?:must|has to|can only) be"
     r"|verdict|answer|final|winner|better|result|decision|a|an|the|is|clear|yes|ok|okay)[\W_]*)*"
 )
+# A noun for the verdict as subject: `the overall winner is`, `my final verdict must therefore be`.
 _VERDICT_IS = re.compile(
     rf"\b(?:the|my|our|this|clear|overall|final"
     rf"|and)(?: (?!{_OTHERS}\b)[a-z-]+){{0,3}} {_NOUNS}(?: (?!{_OTHERS}\b)[a-z,]+){{0,6}}?,? (?:is|goes to|go to"
@@ -51,6 +54,7 @@ _VERDICT_IS = re.compile(
     rf"|overall )?(?:verdict|winner|decision|judge?ment|better (?:response|one|answer)|preferred (?:response"
     rf"|answer))(?: is)?[\W_]*$"
 )
+# A first person that chooses: `i would go with`, `we give the win to`. Up to five words may follow the verb.
 _I_CHOOSE = re.compile(
     r"\b(?:i|we)(?:['’](?:d|ll|m))?(?: (?:would|will|shall|must|have to|can only|can|now|therefore|thus|hence|then"
     r"|clearly|still|do|am|also|finally))*"
@@ -62,10 +66,12 @@ _I_CHOOSE = re.compile(
     r"|come down on|mark it|writ(?:e|ing))"
     r"(?: (?!not\b|never\b)[a-z-]+){0,5}[\W_]*$"
 )
+# Words that turn such a choice into a thought: `i almost chose`, `i was tempted to write`.
 _NEARLY = re.compile(
     r"\b(?:almost|nearly|about to|used to|tempted|wanted|first|initially|at first|once|might|could|may|had|was|were"
     r"|refuse|decline|hesitate|never|not|cannot|neither)\b|n['’]t\b"
 )
+# A comparison of the responses: `response b is clearly better`, `the first one prevails`.
 _COMPARES = re.compile(
     rf"(?:\b(?:{NOUN}) [ab]|\b(?:the )?(?:first|second|former|latter)(?: (?:{NOUN}|one))?"
     rf"|(?<![a-z])[ab])(?:['’]s \w+)? (?:(?:is|was|has|does) (?!not\b|n['’]t)(?:[a-z-]+ ){{0,4}}?(?:better|best"
@@ -76,10 +82,12 @@ _COMPARES = re.compile(
 )
 _HEARSAY = re.compile(r"\b(?:allegedly|supposedly|reportedly|apparently|presumably|so-called|rumou?red)\b")
 _INTRODUCES = re.compile(r"(?P<head>.*?)[\s*_]*(?::|[-–—]{1,2}|→|=>|->|⇒)[\s*_`\"'“‘(\[]*$", re.DOTALL)
+# An adverbial clause before the mark: `after weighing both, `, `given the errors in b, `.
 _AFTER_ALL = re.compile(
     r"[\W_]*(?:after|given|considering|in (?:view|light) of|taking|weighing|overall|having|based on|despite"
     r"|in spite of|although|though|while|since|as|because|on|all|with|for|by|judging|both)\b[^:]*,[\s*_`\"'(]*$"
 )
+# Words that only mention a mark: as rejected, as an example, as part of a text, as somebody else's verdict.
 _MENTIONS = re.compile(
     r"^[\W_]*(?:rejected|not (?!only|just|merely)|loser|worse|worst|runner|discarded|excluded|for the sake|expected"
     r"|example|sample|output|input|from|quote|quoting|quoted|format|template|form|syntax|possible|alternative"
@@ -93,7 +101,7 @@ _MENTIONS = re.compile(
 
 
 def leads(before: str) -> bool:
-    """Whether the sentence before a mark, which neither denies nor reports it, leads up to a verdict."""
+    """Whether the sentence before a mark introduces a verdict. It is known not to deny or report the mark."""
     if _CONNECTIVES.fullmatch(before) or _OTHER_SCRIPT.search(before) or _FOREIGN.search(before):
         return True
     last = after_turn(before)
@@ -107,7 +115,7 @@ def leads(before: str) -> bool:
 
 
 def _gives(words: str) -> bool:
-    """Whether words end in giving a verdict: by its noun, by a first person that chooses, by a comparison."""
+    """Whether words end by giving a verdict: by a noun for it, a first person that chooses, or a comparison."""
     if _VERDICT_IS.search(words):
         return _HEARSAY.search(words) is None
     if _I_CHOOSE.search(words) and not _NEARLY.search(words):

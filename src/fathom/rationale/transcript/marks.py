@@ -1,4 +1,4 @@
-"""The bracketed marks of a text, `[[A]]` and the like, and how each stands there.
+"""The bracketed marks of a text, such as `[[A]]`, classified by their context.
 
 >>> [(mark.outcome, mark.standing) for mark in marks(Document.of("It is not [[B]].\\n\\n[[A]]"), []) or ()]
 [('B', 'denied'), ('A', 'closing')]
@@ -19,12 +19,12 @@ from fathom.rationale.transcript.sentences import around
 
 MAX_PLACES = 512
 MAX_CLOSE_LOOKS = 64
-"""More marks or announcements than those, or more of either that each need a look of their own, are a model that loops:
-none of them counts."""
+"""Above either limit (on all marks or announcements; on those with distinct surroundings) the text is treated as
+degenerate repetition and yields no verdict."""
 
 
 class Mark(NamedTuple):
-    """A bracketed mark. `closing` is given alone or at the end of its sentence, `passing` in the midst of one."""
+    """A bracketed mark. `closing` marks stand alone or at the end of a sentence, `passing` ones inside of one."""
 
     outcome: Outcome
     start: int
@@ -36,10 +36,12 @@ class Mark(NamedTuple):
         return self.standing in ("closing", "passing")
 
 
+# What stands between two marks that are alternatives of a menu: `[[A]] or [[B]]`, `[[A]], [[B]]`, `"[[A]]"/"[[B]]"`.
 _OFFERED_NEXT = re.compile(
     r"""[\s*_`"'”’.,;)]{0,6}(?:(?:(?:or|and|vs\.?|versus)(?![a-z])|[/|,<>=&、，]|或者?|和|以及)[\s*_`"'“‘(]{0,6}){1,2}"""
     r"(?:(?:the )?(?:final|overall) \w{1,10}\W{1,6}|(?:verdict|output|write|winner)\W{1,6})?"
 )
+# After a mark: the end of the sentence, or a reason (`[[A]] because ...`, `[[A]] is my verdict`).
 _ENDS_SENTENCE = re.compile(
     rf"(?:[\s*_~]{{0,6}}{MARK.pattern}){{0,4}}"  # marks side by side end it together
     r"""(?:</[a-z_]{1,20}>|[\s*_~)}\]>$|]|\\[)\]]){0,20}(?:[.!。！]+(?:[\s*_)"”'’<]|$)|$)"""
@@ -53,7 +55,7 @@ _BARE = re.compile(r"[^\w?？:：;,\"“”'‘’`]*")
 
 
 def marks(document: Document, unit_spans: Spans) -> list[Mark] | None:
-    """Every mark that looks like an outcome and stands outside of `owned`; None when there are too many to judge."""
+    """All marks that look like an outcome, outside of `unit_spans`; None for degenerate repetition."""
     if "[" not in document.folded:
         return []
     matches = list(islice(MARK.finditer(document.folded), MAX_PLACES + 1))
@@ -88,12 +90,12 @@ def marks(document: Document, unit_spans: Spans) -> list[Mark] | None:
 
 
 def surroundings(document: Document, start: int, end: int) -> tuple[str, str]:
-    """What tells a verdict from another."""
+    """The text around a place, which decides how it is classified. Equal surroundings need one closer look only."""
     return document.folded[max(0, start - 60) : start], document.folded[start : end + 60]
 
 
 def may_go_on(document: Document, mark: Mark) -> bool:
-    """Whether the text was cut off right after a mark in mid-sentence."""
+    """Whether a truncated text ends right after a mark in the middle of a sentence."""
     before, _ = around(document.folded, mark.start, mark.end)
     return not document.folded[mark.end :].strip() and not _BARE.fullmatch(before)
 

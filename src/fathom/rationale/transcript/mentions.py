@@ -1,12 +1,12 @@
-"""Whether a verdict at some place is given, or only mentioned: quoted, denied, reported, imagined.
+"""Whether a verdict at some place is given, or only mentioned: quoted, denied, reported or imagined.
 
     >>> document = Document.of("Response B claims that its verdict is [[B]].")
     >>> start, end = document.text.index("["), document.text.index("]") + 2
     >>> standing(document, start, end, *around(document.folded, start, end))
     'reported'
 
-A denial or a report must have the verdict as its object. So only the clause that leads up to the verdict is searched
-for one: `B claims to be right, so [[A]]` gives A, and `B claims that it is [[B]]` gives nothing.
+A denial or a report must have the verdict as its object, so only the clause before the verdict is searched for one:
+`B claims to be right, so [[A]]` gives A, and `B claims that it is [[B]]` gives no verdict.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from fathom.rationale.transcript.sentences import around, rest_of_sentence
 Standing = Literal["given", "quoted", "denied", "reported", "imagined"]
 
 REACH = 600
-"""Quotation marks further away than this many characters belong to something else."""
+"""Quotation marks further away than this many characters are ignored."""
 
 
 _ANCHOR = re.compile(
@@ -33,11 +33,11 @@ _ANCHOR = re.compile(
 
 
 def standing(document: Document, start: int, end: int, before: str, after: str) -> Standing:
-    """How what stands from `start` to `end` is said, by the words `around` it."""
+    """Classify the text from `start` to `end` by the words `before` and `after` it (see `sentences.around`)."""
     if is_quoted(document, start, end):
         return "quoted"
     if _ANCHOR.fullmatch(before):
-        before = ""  # the usual words, which are known to say nothing else
+        before = ""  # a plain announcement; skipping the patterns saves time
     if is_denied(before) or is_denied_after(after):
         return "denied"
     if is_reported(before) or is_reported_after(after):
@@ -46,7 +46,7 @@ def standing(document: Document, start: int, end: int, before: str, after: str) 
 
 
 def is_mentioned(document: Document, start: int, end: int) -> bool:
-    """Whether what stands there is denied or reported by its sentence, or by the line above."""
+    """Whether the text from `start` to `end` is denied or reported by its sentence, or by the line above."""
     before, after = around(document.folded, start, end)
     line_start = document.text.rfind("\n", max(0, start - REACH), start) + 1
     return (
@@ -60,18 +60,20 @@ def is_mentioned(document: Document, start: int, end: int) -> bool:
 
 # The words before ----------------------------------------------------------------------------------------------------
 
-# Where one thought ends and the next begins: what is denied or claimed before it is not the verdict after it.
+# Boundaries between clauses: `so`, `but`, `because`, semicolons. A denial or a claim before one does not reach past it.
 _TURN = re.compile(
     r"[;；]|\b(?:so(?! far)|therefore|thus|hence|(?<!anything )(?<!nothing )(?<!all )but|because|consequently"
     r"|accordingly|yet"
     r"|whereas|which is why|that is why|and(?= (?:i|my|the (?:final |better |best )?(?:verdict|winner|response"
     r"|one))\b))\b|\bhowever\b(?! (?:much|many|good|long|well))|因此|所以|但"
-    # Elsewhere only at the head of a clause: these words also stand within one.
+    # In other languages only at the head of a clause, since these words also occur inside of one.
     r"|(?:^|[,،] ?|\b(?:und|et|y|e|en|i|и) )(?:daher|deshalb|darum|somit|folglich|deswegen|denn|weil|donc"
     r"|par conséquent|parce que|por (?:lo )?tanto|así que|por eso|porque|portanto|por isso|quindi|pertanto|perciò"
     r"|perché|dus|daarom|omdat|więc|dlatego|zatem|ponieważ|поэтому|следовательно|так что|потому|bu nedenle"
     r"|vì vậy|do đó|इसलिए)\b|したがって|よって|따라서|그러므로"
 )
+# Words before a colon that continue to the verdict after it: `the verdict:`, `response b ends with:`. After other words
+# a colon begins a new clause.
 _LEADS_ON = re.compile(
     r"\b(?:verdict|decision|judge?ment|winner|choice|answer|mark|conclusion|score|scores|rating|is|was|be|say|says"
     r"|said|write|writes|wrote|output|outputs|with|line|lines|following|this|so|follows|reads?|that|ends?|claims?"
@@ -81,6 +83,7 @@ _LEADS_ON = re.compile(
     r"|riga|parole|è|scrive|zin|regel|woorden|zegt|zdanie\w*|linia|строк\w+|слов\w+|пишет)(?: final[ei]?)?\W*$"
     r"|[裁判结][决断论]\W*$"
 )
+# Conditions, first impressions, possibilities and instructions: `at first i leaned towards`, `if a were better`.
 _IMAGINED = re.compile(
     r"\b(?:if|unless|when|whenever|whether|either|suppos\w+|assum(?:e|ing)|imagine|had (?:i|it|response|assistant)"
     r"|at first|initially|originally|previously|first (?:thought|impression|instinct|glance)|at a glance"
@@ -88,6 +91,7 @@ _IMAGINED = re.compile(
     r"|(?:could|might|may|would|must) be|options?|choices? are|format|between|please"
     r"|(?:output|respond|answer|reply) with|e\.g|for example|such as)\b|如果|假如|本来|起初|倾向于"
 )
+# Verbs of saying and writing, with somebody else as the subject: `response b claims that`, `the footer reads`.
 _SPOKEN = re.compile(
     r"\b(?:says?|said|saying|writes?|wrote|writing|written|end(?:s|ed|ing)|claim(?:s|ed|ing)?|stat(?:es|ed|ing)"
     r"|contain(?:s|ed|ing)?|includ(?:es|ed|ing)|ask(?:s|ed|ing)?|tells?|told|telling|instruct\w*|insists?|demand(?:s"
@@ -105,6 +109,7 @@ _SPOKEN = re.compile(
     r"|verlangt|prétend|affirme|se termine|termine|écrit|demande|exige|afirma|termina|dice|escribe|pide|exige"
     r"|sostiene|afferma|scrive|chiede|утверждает|пишет|заканчивается)\b|写道|写着|声称|要求|说|称"
 )
+# Somebody else who places a mark: `response b puts its own verdict at the end`, `the annotators chose`.
 _PLACED = re.compile(
     rf"\b(?:{NOUN}|annotators?|raters?|judges?|reviewers?|evaluators?|users?|students?|authors?|people|experts?"
     rf"|humans?|crowd\w*|gpt\S*|claude|page|document|block|footer|comment|message|key|rubric|reference|others?|some"
@@ -115,6 +120,7 @@ _PLACED = re.compile(
     r"(?:\W+(?:a|an|the|its|their|own|itself|only|verdict|mark|label|tag|score|answer|line|words?|final|closing|last"
     r"|this|pair|in|on|at|end|bottom|top|of|for|with|itself|themselves)\b){0,7}\W*$"
 )
+# A verdict with another owner: `the reference answer is`, `its own verdict:`, `response b's claim that`.
 _WHOSE = re.compile(
     rf"\b(?:reference|gold(?: standard)?|ground[- ]truth|expected|official|human|majority|consensus|annotat\w+"
     rf"|user['’]s|previous|earlier|another judge['’]s|other judge['’]s|their|its|his|her|(?:student|solution|author"
@@ -131,7 +137,7 @@ _BY_OTHERS = re.compile(
     rf"|title|header|last line|text) of)\b"
     r"|\blaut\b|\bselon\b|\bsegún\b|\bsecondo\b|\bvolgens\b|\bсогласно\b|根据(?:回答|参考)|按照(?:回答|参考)"
 )
-# What is said to be a piece of somebody's text, or to stand in it: `the last line of response b is`.
+# A piece of somebody else's text, or a place in it: `the last line of response b is`.
 _PIECE = (
     r"(?:lines?|words?|sentences?|paragraphs?|remarks?|phrases?|comments?|foot(?:er|note)s?|headers?|headings?|titles?"
     r"|captions?|postscript|p\.s|signature|sign-?off|ending|end|close|closing|opening|beginning|top|bottom|foot|margin"
@@ -167,7 +173,7 @@ _OF_A_TEXT_ELSEWHERE = re.compile(
     rf"(?:{FOREIGN_NOUN}|odpowiedzi) ?[ab](?![a-z0-9])[^.;,]{{0,60}}$"
     r"|(?:回答|助手|回复) ?[ab](?:的|の)[^，。,]{0,10}(?:行|句|话|字|段|结尾|末尾|落款|标题)[^，。,]{0,40}$"
 )
-_SAYS_THAT_ELSEWHERE = re.compile(  # third persons: `ich sage, dass` is the judge's own
+_SAYS_THAT_ELSEWHERE = re.compile(  # third person only: `ich sage, dass` is the judge itself
     r"\b(?:behauptet|sagt|schreibt|meint|erklärt|fordert|verlangt|утверждает|говорит|пишет|считает|заявляет|просит"
     r"|требует|twierdzi|pisze|mówi|żąda|beweert|zegt|schrijft|eist|prétend|dice que|afirma|asegura|sostiene|scrive|diz"
     r"|escreve|cho rằng|khẳng định|nói rằng|yêu cầu),? ?(?:[^\s,;:]+ ){0,8}?[^a-zа-я,;:]*$"
@@ -187,17 +193,17 @@ _GOES_ON = re.compile(r"\W*(?:with|and|in|as|to|by|at|after|before|for|on)\b")
 
 
 def is_denied(before: str) -> bool:
-    """Whether the clause that leads up to a verdict denies it."""
+    """Whether the clause before a verdict denies it."""
     return bool(before) and denies(_clause(before))
 
 
 def is_imagined(before: str) -> bool:
-    """Whether the sentence that leads up to a verdict only considers it."""
+    """Whether the sentence before a verdict only considers it."""
     return bool(before) and _IMAGINED.search(before) is not None
 
 
 def is_reported(before: str) -> bool:
-    """Whether the clause that leads up to a verdict has somebody else say it."""
+    """Whether the clause before a verdict attributes it to somebody else."""
     if not before:
         return False
     last = after_turn(before)
@@ -216,7 +222,7 @@ def is_reported(before: str) -> bool:
 
 
 def after_turn(before: str) -> str:
-    """What follows the last `so`, `but`, `because` and the like of a sentence."""
+    """The rest of a sentence after its last `so`, `but`, `because` or similar word."""
     start = 0
     for turn in _TURN.finditer(before):
         start = turn.end()
@@ -224,7 +230,7 @@ def after_turn(before: str) -> str:
 
 
 def _clause(before: str) -> str:
-    """The last clause of a sentence. A colon begins another, unless the words before it lead on to what follows."""
+    """The last clause of a sentence. A colon begins a new clause, unless the words before it introduce what follows."""
     clause = after_turn(before)
     head, colon, tail = clause.rpartition(":")
     return tail if colon and not _LEADS_ON.search(head) else clause
@@ -233,6 +239,7 @@ def _clause(before: str) -> str:
 # The words after -----------------------------------------------------------------------------------------------------
 
 _ASKED = re.compile(r"[^\w?？]{0,8}[?？]")
+# An attribution after the verdict: `[[B]], says Response B`, `[[B]] is what the user asked for`.
 _SAID_AFTER = re.compile(
     r"[\s*_`\"'”’\])}.,–—-]{0,8}\(?(?:to quote |quoting |(?:copied|taken|quoted) from |(?:so |as )?(?:says?|said"
     r"|claims?|claimed|writes?|wrote|asserts?|insists?"
@@ -249,12 +256,12 @@ _SAID_AFTER = re.compile(
 
 
 def is_denied_after(after: str) -> bool:
-    """Whether a sentence that goes on with the verdict as its subject denies it: `[[A]] would be wrong`."""
+    """Whether a sentence that continues with the verdict as its subject denies it: `[[A]] would be wrong`."""
     return denied_after(rest_of_sentence(after))
 
 
 def is_reported_after(after: str) -> bool:
-    """Whether the words behind a verdict say that it is somebody else's: `[[B]], says Response B`."""
+    """Whether the words after a verdict attribute it to somebody else: `[[B]], says Response B`."""
     return _SAID_AFTER.match(rest_of_sentence(after)) is not None
 
 
@@ -287,7 +294,7 @@ _OPEN_INTRODUCTION = re.compile(
 
 
 def is_quoted(document: Document, start: int, end: int) -> bool:
-    """Whether a place stands in quotation marks, in code, in a longer block quote, or is escaped."""
+    """Whether a place is in quotation marks, in code, in a longer block quote, or escaped."""
     text = document.text
     if document.fences and bisect(document.fences, start) % 2:
         return True
@@ -318,13 +325,13 @@ def _is_in_quotation_marks(text: str, start: int, end: int) -> bool:
 
 
 def _is_longer_block_quote(text: str, line_start: int, line_end: int) -> bool:
-    """Whether a block quote holds, or is followed by, anything else."""
+    """Whether a block quote has other lines, or is followed by text. Otherwise the quote is the judge's formatting."""
     above = text[max(0, line_start - 200) : max(0, line_start - 1)].rpartition("\n")[2].lstrip()
     return bool(above.startswith(">") and above.strip("> \t")) or bool(text[line_end:].strip("> \n\t"))
 
 
 def is_introduced(document: Document, line_start: int, before: str = "") -> bool:
-    """Whether the line above says that somebody else speaks, or that this is an example: `Response B ends with:`."""
+    """Whether the line above introduces somebody else's words or an example: `Response B ends with:`."""
     gap = document.folded[max(0, line_start - 300) : max(0, line_start - 1)]
     above = gap.rstrip().rpartition("\n")[2].rstrip("*_ ")
     if not (_NO_WORDS.fullmatch(before) or ":" in before):

@@ -1,5 +1,6 @@
-"""How a text names the responses that it compares: by letter, by place, by number, in several languages.
+"""Patterns for the names of responses: by letter, ordinal or number, in several languages.
 
+>>> import re
 >>> re.compile(named(1)).search("so the second one wins")[0], re.compile(named(0)).search("antwort a ist besser")[0]
 ('the second one', 'antwort a')
 """
@@ -12,7 +13,7 @@ NOUN = (
     r"(?:responses?|assistants?|answers?|models?|outputs?|candidates?|repl(?:y|ies)|chatbots?|completions?|versions?"
     r"|texts?|drafts?|solutions?|systems?|agents?|bots?|submissions?)"
 )
-"""What a response is called before its letter."""
+"""Nouns for a response, before its letter."""
 FOREIGN_NOUN = (
     r"(?:antwort(?:en)?|réponse|reponse|respuesta|resposta|risposta|antwoord|odpowiedź|ответ\w{0,2}|yanıt|cevap"
     r"|câu trả lời|phản hồi|उत्तर|الإجابة|응답|답변|回答|回复|回覆|答案|助手|応答)"
@@ -32,7 +33,7 @@ _ORDINALS = (
     (r"fifth|5th", r"第五(?:个|份|篇)?"),
 )
 _NUMBERS = ("one", "two", "three", "four", "five")
-# A lone letter is no name of its own where it belongs to a noun, as in `assistant a`.
+# A letter after a noun is part of that name, as in `assistant a`; alone it must not match a second time.
 _ALONE = "".join(
     f"(?<!{noun} )"
     for noun in (
@@ -54,14 +55,14 @@ OTHER = (
     r"|side))|(?:die|der) andere(?: antwort)?|l['’ ]autre(?: réponse)?|la otra(?: respuesta)?|a outra(?: resposta)?"
     r"|l['’ ]altra(?: risposta)?|de(?: |t )andere?(?: antwoord)?|друг\w{2}(?: ответ)?|另一(?:个|份|篇)?|다른|もう一方)"
 ).replace("NOUN", NOUN)
-"""The other of two, whichever was named before."""
+"""Expressions for the other of two responses, whichever was named before."""
 
 
 @lru_cache(maxsize=32)
 def named(place: int) -> str:
-    """The pattern, for folded text without markup, of what names the response in that place, counted from 0.
+    """The pattern of names of the response with this index (from 0), for folded text without markup.
 
-    A lone `a` is taken too; what surrounds the pattern must tell it from the article.
+    It also matches a lone `a`. The surrounding pattern has to exclude the article.
     """
     letter, number = chr(ord("a") + place), place + 1
     latin, other = _ORDINALS[place] if place < len(_ORDINALS) else (rf"{number}th", rf"第{number}(?:个|份)")

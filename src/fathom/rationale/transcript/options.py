@@ -1,13 +1,13 @@
-"""Whether the letters in a text are options of the task and not the names of responses.
+"""Whether letters in a text are options of a multiple-choice task instead of names of responses.
 
     >>> has_options(Document.of("Response A picks C. Final answer: B"))
     True
     >>> has_options(Document.of("A is brief. Answer: A"))
     False
 
-The judge's own solution of a multiple-choice question ends in `Answer: B`. A text shows that its task is one by a list
-of options, by speaking of options, by a letter that no response has, by saying which letter a response answered, or by
-naming two things of the task by letters (`plan A` and `plan B`).
+A judge may solve a multiple-choice question itself, and its solution ends in `Answer: B`. Signs of such a task: a list
+of options, words for options, a letter that no response has, a statement of which letter a response chose, or two
+things of the task that are named by letters (`plan A` and `plan B`).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from itertools import islice
 from fathom.rationale.transcript.document import Document
 from fathom.rationale.transcript.names import FOREIGN_NOUN, NOUN
 
+# Words for options in several languages, and statements such as `A means ... and B means ...`, `the formula gives B`.
 _SPEAKS_OF_OPTIONS = re.compile(
     r"\b(?:(?:question|task|prompt|quiz|exam|exercise|problem|puzzle)\b[^.\n]{0,40}\b(?:two|three|four|five|six|several|lettered)"
     r" (?:possible |given )?(?:answers|choices|letters|possibilities)|(?:pick|choos|want|nam|giv|tick|mark"
@@ -86,7 +87,7 @@ _WORDS = (
     ),
     *("विकल्प", "方案", "计划", "路线", "产品", "公司", "情景", "场景", "策略", "套餐", "プラン", "계획", "방안"),
 )
-"""Whatever speaks of options has one of these."""
+"""Substrings, one of which occurs in every match of `_SPEAKS_OF_OPTIONS`. Checking them first is cheaper."""
 _RESPONSE = rf"(?:(?:{NOUN}) [ab12]|(?:the )?(?:first|second)(?: \w+)?|both(?: \w+)?|neither(?: \w+)?|回答 ?[ab])"
 _PICKED = (
     r"(?:picks?|picked|chose|chooses|chosen|selects?|selected|answers?|answered|says?|said|gets?|got|gives?|gave"
@@ -99,14 +100,16 @@ _ANSWERED = re.compile(
     rf"{_RESPONSE}(?: (?:also|rightly|wrongly|correctly|incorrectly|simply|just|then|too))?(?: {_PICKED} |{_PICKED}"
     rf"|: ?)[\"“'(\[*]{{0,4}}$"
 )
-# Letters that stand alone. Each pattern starts with the letter and looks back from it, which is many times faster.
+# Single letters, such as `C` in `picks C.`. Each pattern starts with the letter and checks what precedes it by a
+# look-behind, which is much faster than the reverse.
 _LETTER = re.compile(r"[A-E](?<![\w°'’.+#/\[-].)(?![\w°'’+#/\]-])(?!\.[A-Za-z])")
 _NO_OPTION = re.compile(r"(?:vitamins?|grade|in|language|type|class|level|section|appendix|figure) $")
 _LISTED = re.compile(r"([a-e])(?<![\w].)\) ?\S|([a-e])(?<=[\s,;:(，：；、?？.*>-].)[.、．](?= ?[^\s.])")
 _LISTS = re.compile(r"(?:^|[\n,;:，：；、?？.]) {0,4}[(>*-]{0,2} ?$")
 _BRACKETED = re.compile(r"\(([a-e])\)")
 _OF_RESPONSE = re.compile(rf"{NOUN} ?\(?$")
-# Things of the task that have letters: `plan A and plan B`, `cars A and B`. Nouns for a text may mean the responses.
+# Things of the task that are named by letters: `plan A and plan B`, `cars A and B`. `_NO_THING` excludes nouns for a
+# text, which may mean the responses, and words that precede a letter in ordinary prose.
 _THING = re.compile(r"(?<![^\W_])([^\W\d_]{3,})[ -]\(?$")
 _AND_ANOTHER = re.compile(r"\)?(?:,? (?:and|or|und|oder|et|ou|y|o|e|en|of|i|и|или) | ?[&/,] ?)\(?[A-E](?![\w'’+])")
 _NO_THING = re.compile(
@@ -129,7 +132,7 @@ MAX_LETTERS = 256
 
 
 def has_options(document: Document) -> bool:
-    """Whether the task of the text is a multiple-choice question, for all that can be seen."""
+    """Whether the text shows signs of a multiple-choice task."""
     folded = document.folded
     if any(word in folded for word in _WORDS) and _SPEAKS_OF_OPTIONS.search(folded):
         return True
@@ -145,7 +148,7 @@ def has_options(document: Document) -> bool:
 
 
 def _things(text: str, letter: re.Match[str], before: str) -> Iterator[tuple[str, str]]:
-    """The thing that a letter names, and the letter; both letters where a plural stands before two: `cars A and B`."""
+    """The thing that a letter names, and the letter. After a plural, both letters: `cars A and B`."""
     thing = _THING.search(before)
     if thing is None:
         return
@@ -156,7 +159,7 @@ def _things(text: str, letter: re.Match[str], before: str) -> Iterator[tuple[str
 
 
 def _listed(folded: str) -> Iterator[str]:
-    """The letters that head the items of a list, in brackets or before a point."""
+    """The letters of list items, in brackets or followed by a full stop."""
     for match in islice(_BRACKETED.finditer(folded), MAX_LETTERS):
         if not _OF_RESPONSE.search(folded, max(0, match.start() - 20), match.start()):
             yield match[1]

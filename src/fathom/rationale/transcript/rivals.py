@@ -1,9 +1,9 @@
-"""What a verdict says, and whether a sentence says the opposite: another winner, the other word, another score.
+"""Claims of verdicts, and whether a sentence states a rival: another winner, the opposite word, another score.
 
 >>> replaces("the second one deserves it", Claim("pair", "A")), replaces("a 3 would be fairer", Claim("score", 4.0))
 (True, True)
 
-Sentences are folded and without markup, as `sentences` makes them.
+Sentences are folded and without markup, as `sentences` returns them.
 """
 
 from __future__ import annotations
@@ -24,11 +24,10 @@ from fathom.rationale.transcript.winners import (
 
 
 class Claim(NamedTuple):
-    """What a verdict says.
+    """The content of a verdict.
 
-    `pair`: "A", "B" or "tie". `place`: of several `responses`, the place of the best, counted from 0; None for a tie of
-    the best. `word`: 1.0 for yes or correct, 0.0 for the opposite. `score`: a number. `other`: nothing of which the
-    opposite could be recognised.
+    `pair`: "A", "B" or "tie". `place`: the index of the best of several `responses`; None for a tie. `word`: 1.0 for
+    yes or correct, 0.0 for the opposite. `score`: a number. `other`: a verdict whose opposite cannot be recognised.
     """
 
     kind: Literal["pair", "place", "word", "score", "other"]
@@ -37,7 +36,7 @@ class Claim(NamedTuple):
 
     @property
     def names(self) -> bool:
-        """Whether it names a response."""
+        """Whether the verdict names a response."""
         return self.kind in ("pair", "place")
 
 
@@ -58,13 +57,13 @@ def replaces(sentence: str, claim: Claim) -> bool:
 
 
 def confirms(sentence: str, claim: Claim) -> bool:
-    """Whether a sentence names the winner of the claim once more."""
+    """Whether a sentence names the winner of the claim again."""
     same, _ = _names(claim)
     return same is not None and not is_conditional(sentence) and names_winner(sentence, same, loosely=True)
 
 
 def equates(sentence: str, claim: Claim) -> bool:
-    """Whether a sentence says that the winner's name stands for another response: `what i call a is b`."""
+    """Whether a sentence says that the winner's name means another response: `what i call a is b`."""
     same, other = _names(claim)
     if same is None:
         return False
@@ -81,7 +80,7 @@ def equates(sentence: str, claim: Claim) -> bool:
 
 
 def names_same(words: str, claim: Claim) -> bool:
-    """Whether the first response that some words name is the winner; also where the claim names none."""
+    """Whether the first response that these words name is the winner. True if the claim names no response."""
     same, other = _names(claim)
     if not claim.names:
         return True
@@ -96,21 +95,21 @@ _STANDS_FOR = (
 
 
 def _names(claim: Claim) -> tuple[str | None, str]:
-    """The patterns of the winner's names, and of the others'. A tie has no winner, and any name is another."""
+    """The patterns for the winner's names and for all other names. A tie has no winner, so every name is another."""
     if not claim.names:
         return None, ""
     winner = {"A": 0, "B": 1, "tie": None}[claim.value] if isinstance(claim.value, str) else claim.value
     others = [named(place) for place in range(claim.responses) if place != winner]
     if winner is None:
         return None, rf"(?:{'|'.join(others)})"
-    # `The other one` is clear only of two.
+    # `The other one` is unambiguous only between two responses.
     others += [OTHER] if claim.responses == 2 else []
     return named(int(winner)), rf"(?:{'|'.join(others)})"
 
 
 # Pairs of scores -----------------------------------------------------------------------------------------------------
 
-_NO_RATING = re.compile(  # where the lower number is the better one, or the letters are options
+_NO_RATING = re.compile(  # the lower number may be the better one, or the letters may be options
     r"\b(?:options?|choices|alternatives|statements|[c-e] ?[=:]? ?\d|rank\w*|plac\w+|position|errors?|mistakes?"
     r"|bugs?|penalt\w+|deduct\w*|perplexity|loss)\b"
 )
@@ -118,6 +117,7 @@ _NO_RATING = re.compile(  # where the lower number is the better one, or the let
 
 @lru_cache(maxsize=64)
 def _scored(names: str) -> re.Pattern[str]:
+    """A name with a score: `b scores 9/10`, `response a: 6`."""
     return re.compile(
         rf"(?<![a-z0-9'’]){names}(?:['’]s)?(?: (?:gets?|got|scores?|scored|has|with|at|score|rating|total)){{0,2}}"
         r"(?: (?:of|is|a))?[ :=(-]{1,3}(\d{1,3}(?:\.\d+)?)(?: ?/ ?\d+| ?points?| out of \d+| ?%)?"
@@ -126,7 +126,7 @@ def _scored(names: str) -> re.Pattern[str]:
 
 
 def _scores_higher(sentence: str, other: str, same: str) -> bool:
-    """Whether a sentence gives both responses a score, and the other one the higher: `a 6, b 9`."""
+    """Whether a sentence scores both responses, and the other one higher: `a 6, b 9`."""
     theirs = _scored(other).search(sentence)
     ours = _scored(same).search(sentence) if theirs else None
     if not (theirs and ours) or _NO_RATING.search(sentence):
@@ -136,6 +136,8 @@ def _scores_higher(sentence: str, other: str, same: str) -> bool:
 
 # Words ---------------------------------------------------------------------------------------------------------------
 
+# For verdicts in words (correct, incorrect): a fault, a mild fault that does not count, and a statement that all is
+# right. A fault after a negation (`no errors`) does not count either.
 _FAULT = re.compile(
     r"\b(?:wrong|incorrect|false|fails?|failed|invalid|fatal|errors?|mistakes?|mistaken|flaw(?:ed)?|mismatch\w*"
     r"|differs? from|(?:values|numbers|results|answers|they) differ|different (?:value|answer|number|result|sum)"
@@ -167,7 +169,7 @@ _DENIED = re.compile(
     r"\b(?:not|no|never|nor|neither|without|free of|cannot|hardly|nothing|any|none|nobody|lack\w*|kein\w*|nicht|pas"
     r"|sin|sem|senza|не)\b|n['’]t\b|不|没"
 )
-_ATTRIBUTIVE = re.compile(  # what is right there is not what was judged
+_ATTRIBUTIVE = re.compile(  # speaks of the right answer, not of the judged one
     r"\b(?:correct|right) (?:answer|value|result|solution|number|sum|one|way|approach|formula|method|step|reading)\b"
 )
 _IN_PART = re.compile(
@@ -177,14 +179,14 @@ _IN_PART = re.compile(
 
 
 def _finds_fault(sentence: str) -> bool:
-    """Whether a sentence finds more than a mild fault with what was called right."""
+    """Whether a sentence finds more than a mild fault in a response that was called right."""
     faults = _FAULT.finditer(sentence)
-    said = any(not _DENIED.search(sentence, max(0, fault.start() - 40), fault.start()) for fault in faults)
-    return said and not _MILD.search(sentence)
+    found = any(not _DENIED.search(sentence, max(0, fault.start() - 40), fault.start()) for fault in faults)
+    return found and not _MILD.search(sentence)
 
 
 def _calls_right(sentence: str) -> bool:
-    """Whether a sentence calls right, as a whole, what was called wrong."""
+    """Whether a sentence calls a response right as a whole that was called wrong."""
     plain = _ATTRIBUTIVE.sub(" ", sentence)
     limits = (_DENIED, _IN_PART, _FAULT)
     return _SOUND.search(plain) is not None and not any(limit.search(plain) for limit in limits)
@@ -194,7 +196,7 @@ def _calls_right(sentence: str) -> bool:
 
 _NUMBER = re.compile(r"(?<![\w.,/-])(\d{1,3}(?:\.\d+)?)(?![\w]|[.,]\d)")
 _DENOMINATOR = re.compile(r"(?:/|out of) ?\d+\b")
-_NUMBERED = re.compile(  # places in a text are no scores: `step 4`
+_NUMBERED = re.compile(  # numbers of steps, lines and the like are not scores: `step 4`
     r"\b(?:steps?|lines?|parts?|paragraphs?|equations?|items?|points?|cases?|problems?|sections?|sentences?|examples?"
     r"|pages?|questions?|lemmas?|theorems?|chapters?|figures?|tables?|rows?|tests?|bullets?|no\.?|response|answer"
     r"|criteri\w+|principles?|requirements?|constraints?)(?: #| )\d+(?:(?:,| and|,? or| to|[-–])? ?\d+)*\b"

@@ -1,10 +1,10 @@
-"""Sentences of a text that may be wrapped, listed, marked up and full of quotations.
+"""Sentence splitting for text that may be wrapped, marked up, and full of lists and quotations.
 
     >>> list(sentences('**wait**, b says "no". so a.'))
-    ['wait, b says', 'so a']
+    ['wait , b says', 'so a']
 
-Everything here works on folded text. A line break ends a sentence, unless the line is long and breaks off in
-mid-sentence: such a text was wrapped at some width.
+All functions expect folded text. A line break ends a sentence, unless the line is long and does not end with
+punctuation: then the text was wrapped at some width.
 """
 
 from __future__ import annotations
@@ -14,22 +14,26 @@ from collections.abc import Iterator
 
 MAX_LINE_LENGTH = 4000
 MAX_SENTENCE_LENGTH = 800
-"""What is longer is read in pieces of this length."""
+"""Longer lines and sentences are processed in pieces of this length."""
 
 REACH = 300
-"""Characters on either side of a place that are looked at, at most."""
+"""Maximum number of characters on either side of a place that are considered."""
 
-# The look behind follows the line break, because a pattern that starts with a literal is searched many times faster.
+# A line break inside a sentence: at least 48 characters before it, no closing punctuation, and no list item, heading,
+# table or quote after it. The look-behind follows the line break because a literal prefix makes the search much faster.
 _WRAPPED = re.compile(r"\n(?<=[^\n]{48}[^\s.!?:;。！？：；|>`…)\]\"”*-]\n)[ \t]{0,8}(?=[^\s#>|`~•*+-])(?!\d{1,2}[.)] )")
 _ENDS = re.compile(r"[.!?…]+[\"'”’)\]*_]*(?=\s|$)|[。！？；;]|[-–—](?:(?<=\s.)-?\s|(?<=—))")
 _BREAK = re.compile(r"[.!?](?:[\"'”’)\]*_]*(?=\s|$)|(?=[*_]))|[。！？]|\n")
 _ABBREVIATED = re.compile(r"\b(?:e\.g|i\.e|vs|cf|resp|approx|z\.b|p\. ?ex|p\.ej)$")
+# Text in quotation marks of several languages. Single quotes need a boundary outside and no space inside, so that
+# apostrophes (`don't`) do not open one.
 _QUOTED = re.compile(
     r'"[^"\n]{0,400}"|“[^”\n]{0,400}”|「[^」\n]{0,400}」|『[^』\n]{0,400}』|«[^»\n]{0,400}»|„[^“”\n]{0,400}[“”]'
     r"|`[^`\n]{0,400}`|(?<![a-z0-9])'(?=\S)[^'\n]{2,400}(?<=\S)'(?![a-z0-9])|‘[^’\n]{2,400}’(?![a-z])"
 )
 _QUOTATION_MARKS = "\"“「『«„`'‘"
 _MARKUP = str.maketrans(dict.fromkeys('*_~#|<>[]{}()$\\"“”`', " "))
+# A conjunction before a clause in which the judge speaks about itself or the verdict: `b is short, but i misread it`.
 _CLAUSE = re.compile(
     r",? (?:but|however|yet),? (?=i\b|my\b|on second|wait\b|actually\b|that (?:was|is)\b|the verdict\b|it should\b"
     r"|the other\b)"
@@ -37,12 +41,12 @@ _CLAUSE = re.compile(
 
 
 def joined(folded: str) -> str:
-    """The text with wrapped lines joined, place by place."""
+    """Join wrapped lines. Positions stay the same."""
     return _WRAPPED.sub(lambda match: " " * len(match[0]), folded) if "\n" in folded else folded
 
 
 def sentences(folded: str) -> Iterator[str]:
-    """The sentences in plain letters, without code, block quotes, and what is quoted in them."""
+    """The sentences without markup, code, block quotes and quotations."""
     fenced = False
     for line in joined(folded).split("\n"):
         stripped = line.lstrip()
@@ -64,13 +68,13 @@ def _of_line(line: str) -> Iterator[str]:
 
 
 def _clauses(sentence: str) -> list[str]:
-    """The sentence, split before a clause in which the judge turns back. Most have no such word: to look is cheaper."""
+    """Split before a clause in which the judge turns back. The substring check skips the pattern for most sentences."""
     turns = " but " in sentence or " however" in sentence or " yet" in sentence
     return _CLAUSE.split(sentence) if turns else [sentence]
 
 
 def plain(words: str) -> str:
-    """Words without markup, brackets and what surrounds a sentence, with single spaces."""
+    """Remove markup, brackets and surrounding punctuation, and collapse spaces."""
     return " ".join(words.translate(_MARKUP).split()).strip(" ,:-–—.!·•=→⇒")
 
 
@@ -84,7 +88,7 @@ def around(folded: str, start: int, end: int) -> tuple[str, str]:
 
 
 def _line_before(folded: str, place: int) -> str:
-    """The line up to a place, with lines before it that were wrapped there."""
+    """The line up to a position, including earlier lines that were wrapped."""
     floor = max(0, place - REACH)
     start = folded.rfind("\n", floor, place)
     while start > floor and _WRAPPED.match(folded, start):
@@ -101,6 +105,6 @@ def _line_after(folded: str, place: int) -> str:
 
 
 def rest_of_sentence(after: str) -> str:
-    """As much of a line as still belongs to the sentence that it continues."""
+    """The part of a line that belongs to the sentence it continues."""
     found = _BREAK.search(after)
     return after[: found.start()] if found else after

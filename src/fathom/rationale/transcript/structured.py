@@ -1,10 +1,10 @@
-"""Verdicts that stand in data: JSON objects, tool calls, tables.
+"""Verdicts in structured data: JSON objects, tool calls and tables.
 
     >>> [each.outcome for each in structured(Document.of('{"scores": [7, 8], "preferred_response": "B"}')).given]
     ['B']
 
-A key or a row must name the overall outcome. Keys of parts (`accuracy_winner`, a `winner` in a list of criteria) and
-rows of criteria are sub-verdicts. What stands in data is not read as lines of prose.
+The key or the row must name the overall outcome. Keys of parts (`accuracy_winner`, `winner` in a list of criteria) and
+rows of criteria are sub-verdicts. The spans of data are excluded from the parsing of prose.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ MAX_DEPTH = 8
 
 
 class Structured(NamedTuple):
-    """The verdicts in data, the answers in it (which may be to the task), where data stands, whether it breaks off."""
+    """Verdicts and answers in data, the spans of data, and whether the text ends inside of an object.
+
+    An answer may be the judge's own solution of the task.
+    """
 
     given: list[VerdictMention]
     answers: list[VerdictMention]
@@ -39,7 +42,7 @@ class Structured(NamedTuple):
 
 
 def structured(document: Document) -> Structured:
-    """All that the data of a page says of the outcome. What is quoted or reported there says nothing."""
+    """Find the verdicts in the data of a document. Quoted and reported data does not count."""
     found = Structured([], [], [], False)
     if document.loops:
         return found
@@ -67,6 +70,8 @@ _OUTCOME = (
     r"(?:verdict|winner|winning|better|best|preferred|preference|prefer|choice|chosen|decision|judge?ment|selected"
     r"|selection|pick|picked|result|conclusion|ruling|outcome|superior|stronger|favou?red|vote)"
 )
+# Keys (folded, words joined by `_`): of the outcome (`final_verdict`, `preferred_response`), of an answer, of a wrapper
+# whose members are read (`evaluation`, `arguments`); names of functions that report a verdict (`submit_judgment`).
 _KEY = re.compile(
     rf"(?:(?:the|my|final|overall|ultimate|model|judge|pairwise)_)*{_OUTCOME}(?:_(?:response|answer|assistant|model"
     rf"|output|one|candidate|reply|label|letter|id|name|is|value|verdict|choice|decision|winner|overall))*"
@@ -88,7 +93,7 @@ _RIVAL: dict[Outcome, Outcome] = {"A": "B", "B": "A", "tie": "A"}
 
 
 class _Object(list[tuple[str, Any]]):
-    """The members of a JSON object in order, also where a key occurs twice."""
+    """The members of a JSON object in order, including duplicate keys."""
 
 
 def _objects(document: Document) -> Structured:
@@ -97,7 +102,7 @@ def _objects(document: Document) -> Structured:
     for match in islice(_OBJECT_START.finditer(document.text), MAX_OBJECTS):
         start = match.start()
         if start < end:
-            continue  # inside of the object before it
+            continue  # inside of the previous object
         try:
             value, end = _DECODER.raw_decode(document.text, start)
         except RecursionError:
@@ -114,7 +119,7 @@ def _objects(document: Document) -> Structured:
 
 
 def _is_mentioned(document: Document, start: int, end: int) -> bool:
-    """Whether an object is quoted or reported. One in a fence is neither if nothing follows the fence."""
+    """Whether an object is quoted or reported. An object in a code fence counts if no text follows the fence."""
     fence = bisect(document.fences, start)
     if fence % 2 == 0:
         line_start = document.text.rfind("\n", 0, start) + 1
@@ -126,36 +131,36 @@ def _is_mentioned(document: Document, start: int, end: int) -> bool:
 
 
 def _read(value: Any, start: int, end: int, found: Structured) -> None:
-    """Adds what an object says to what was found, and the opposite where its later members take that back."""
+    """Add the verdicts of an object to `found`, and the opposite outcome if its later members take a verdict back."""
     outcomes: list[Outcome] = []
-    for key, told, later in _members(value, MAX_DEPTH):
+    for key, content, later in _members(value, MAX_DEPTH):
         if _KEY.fullmatch(key):
-            named = _outcomes(told, strict=True)
+            named = _outcomes(content, strict=True)
             outcomes += named
             if len(named) == 1 and named[0] in _RIVAL and takes_back(later, Claim("pair", named[0])):
                 outcomes.append(_RIVAL[named[0]])
         elif _ANSWER_KEY.fullmatch(key):
-            found.answers.extend(VerdictMention(outcome, start, end) for outcome in _outcomes(told, strict=True))
+            found.answers.extend(VerdictMention(outcome, start, end) for outcome in _outcomes(content, strict=True))
     if not outcomes:
         outcomes = _of_call(value)
     found.given.extend(VerdictMention(outcome, start, end) for outcome in outcomes)
 
 
 def _members(value: Any, depth: int) -> Iterator[tuple[str, Any, str]]:
-    """The members that may name the overall outcome, their folded keys, and what is said in those behind them."""
+    """Members that may name the overall outcome: folded key, value, and the prose in the members after it."""
     if not isinstance(value, _Object) or depth == 0:
         return
-    for n, (key, told) in enumerate(value):
+    for n, (key, content) in enumerate(value):
         name = _WRAPPED.sub("_", fold(_CAMEL.sub("_", key.strip())))
-        if isinstance(told, str) and _WRAPPER.fullmatch(name) and told.lstrip().startswith("{"):
-            told = _decoded(told)  # arguments as a text
-        if isinstance(told, _Object):
+        if isinstance(content, str) and _WRAPPER.fullmatch(name) and content.lstrip().startswith("{"):
+            content = _decoded(content)  # arguments as JSON text
+        if isinstance(content, _Object):
             if _WRAPPER.fullmatch(name) or _KEY.fullmatch(name):
-                yield from _members(told, depth - 1)
+                yield from _members(content, depth - 1)
         else:
             yield (
                 name,
-                told,
+                content,
                 "\n".join(fold(text) for _, text in value[n + 1 :] if isinstance(text, str) and text.count(" ") > 1),
             )
 
@@ -167,11 +172,11 @@ def _decoded(text: str) -> Any:
         return None
 
 
-def _outcomes(told: Any, *, strict: bool) -> list[Outcome]:
-    """What the value of a key says: a choice, a sentence, or with `strict` something that is not on offer."""
-    if told is None or told == "" or isinstance(told, bool | list | float):
+def _outcomes(content: Any, *, strict: bool) -> list[Outcome]:
+    """The outcomes in the value of a key: a choice or a sentence; with `strict`, another short word is invalid."""
+    if content is None or content == "" or isinstance(content, bool | list | float):
         return []
-    folded = fold(str(told)).strip()
+    folded = fold(str(content)).strip()
     if choice := choice_alone(folded):
         return [choice]
     if mark := MARK.fullmatch(folded):
@@ -191,7 +196,7 @@ _PENDING = re.compile(
 
 
 def _of_call(value: Any) -> list[Outcome]:
-    """The choice that is the only one among the arguments of a function whose name is a word for verdicts."""
+    """The only choice among the arguments of a function whose name is a word for verdicts."""
     table = dict(value) if isinstance(value, _Object) else {}
     if isinstance(inner := table.get("function"), _Object):
         table = dict(inner)
@@ -200,7 +205,7 @@ def _of_call(value: Any) -> list[Outcome]:
         arguments = _decoded(arguments) if arguments.lstrip().startswith("{") else [("value", arguments)]
     if not isinstance(name, str) or not _FUNCTION.search(fold(name)) or not isinstance(arguments, list):
         return []
-    return _only_choice([str(told) for _, told in arguments if isinstance(told, str)])
+    return _only_choice([text for _, text in arguments if isinstance(text, str)])
 
 
 _ARGUMENTS = ("arguments", "parameters", "params", "args", "input")
@@ -217,32 +222,35 @@ _ARGUMENT = re.compile(
 
 
 def _calls(document: Document) -> Iterator[tuple[int, int, Outcome | None]]:
-    """Calls in tags and in Python: where they stand, and the outcome that they name."""
+    """Calls in tags and in Python notation: their spans and the outcomes that they name."""
     if "<parameter" in document.folded:
         for tag in islice(_CALL_TAG.finditer(document.folded), MAX_OBJECTS):
             end = min(
                 (at for close in ("</invoke>", "</function>") if (at := document.folded.find(close, tag.end())) >= 0),
                 default=len(document.folded),
             )
-            told = [(match["key"], match["value"]) for match in _PARAMETER.finditer(document.folded, tag.end(), end)]
-            yield tag.start(), end, _named_by(tag["name"], told)
+            matches = _PARAMETER.finditer(document.folded, tag.end(), end)
+            yield tag.start(), end, _named_by(tag["name"], [(match["key"], match["value"]) for match in matches])
     if "(" in document.folded:
         for call in islice(_PYTHON.finditer(document.folded), MAX_OBJECTS):
             if _FUNCTION.search(call["name"]):
-                told = [
+                arguments = [
                     (match["key"] or "value", match["double"] or match["single"] or match["bare"] or "")
                     for match in _ARGUMENT.finditer(call["arguments"])
                 ]
-                yield (*call.span(), _named_by(call["name"], told))
+                yield (*call.span(), _named_by(call["name"], arguments))
 
 
-def _named_by(function: str, told: list[tuple[str, str]]) -> Outcome | None:
-    """The outcome that the arguments of a call name, by a key for it or as the only choice of a fitting function."""
+def _named_by(function: str, arguments: list[tuple[str, str]]) -> Outcome | None:
+    """The outcome in the arguments of a call: under a key for it, or as the only choice of a function for verdicts."""
     named = [
-        each for key, value in told if _KEY.fullmatch(_WRAPPED.sub("_", key)) for each in _outcomes(value, strict=True)
+        each
+        for key, value in arguments
+        if _KEY.fullmatch(_WRAPPED.sub("_", key))
+        for each in _outcomes(value, strict=True)
     ]
     if not named and _FUNCTION.search(function):
-        named = _only_choice([value for _, value in told])
+        named = _only_choice([value for _, value in arguments])
     return named[0] if len(set(named)) == 1 else None
 
 

@@ -1,4 +1,4 @@
-"""Markdown tables whose last word is a verdict: a row for the overall outcome.
+"""Markdown tables with a row for the overall outcome, which is a verdict.
 
 >>> document = Document.of("| Aspect | Winner |\\n|---|---|\\n| Tone | B |\\n| **Overall** | **A** |")
 >>> [row.outcome for row in tables(document)]
@@ -16,6 +16,7 @@ from fathom.rationale.transcript.document import Document
 from fathom.rationale.transcript.sentences import plain
 
 MAX_ROWS = 512
+# Titles of a row or a column that names the better response, and of a row that sums up.
 _WINNER = re.compile(
     r"(?:(?:final|overall|ultimate|my|the) )*(?:verdict|winner|winning response|better|best|better response"
     r"|better answer|preferred|preferred response|preference|decision|judge?ment|choice|ruling)"
@@ -32,7 +33,7 @@ _RULE = re.compile(r"[|\s:+-]+")
 
 
 class Row(NamedTuple):
-    """A row of a table, where it stands, and the overall outcome that it names, if any."""
+    """A row of a table, its position, and the overall outcome that it states, if any."""
 
     start: int
     end: int
@@ -40,7 +41,7 @@ class Row(NamedTuple):
 
 
 def tables(document: Document) -> Iterator[Row]:
-    """The rows of all tables on a page, in order."""
+    """The rows of all tables of a document, in order."""
     if "|" not in document.folded:
         return
     start, header, rows = 1, [], 0
@@ -67,10 +68,10 @@ def _names_winner(cells: list[str]) -> bool:
 
 
 def _outcome(cells: list[str], header: list[str]) -> Outcome | None:
-    """The choice in a row for the overall outcome: in a column for winners, or the only other cell that is filled."""
+    """The choice in a row for the overall outcome: in a winner column, or in the only other non-empty cell."""
     name, rest = cells[0], cells[1:]
     columns = [cell for cell, title in zip(cells[1:], header[1:], strict=False) if _WINNER.fullmatch(title)]
-    told = columns if _OVERALL.fullmatch(name) or (columns and _WINNER.fullmatch(name)) else []
-    if not told and _WINNER.fullmatch(name):
-        told = [cell for cell in rest if cell]
-    return choice_alone(told[0]) if len(told) == 1 else None
+    choices = columns if _OVERALL.fullmatch(name) or (columns and _WINNER.fullmatch(name)) else []
+    if not choices and _WINNER.fullmatch(name):
+        choices = [cell for cell in rest if cell]
+    return choice_alone(choices[0]) if len(choices) == 1 else None

@@ -1,12 +1,13 @@
-"""Thoughts that stand in a text, and what the text says outside of them.
+"""Reasoning blocks: splits a text into the reasoning in it and the text outside.
 
     >>> split_reasoning("<think>[[B]]?</think>Final verdict: [[A]]")
     ('[[B]]?', 'Final verdict: [[A]]')
     >>> split_reasoning("analysisPerhaps [[B]].assistantfinalFinal verdict: [[A]]")
     ('Perhaps [[B]].', 'Final verdict: [[A]]')
 
-Model families mark their thoughts in many ways. Every mark becomes a `_Tag` that opens or closes a thought of a family,
-and one loop over the tags takes the text apart: a new way to mark thoughts is one more pattern here.
+Model families mark reasoning in many ways: tags, special tokens, channels, fences, fixed phrases. Every mark becomes a
+`_Tag` that opens or closes a block of a family, and one loop over the tags splits the text. To support another mark,
+add a pattern here.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from fathom.rationale.transcript.fences import fences, unwrapped
 
 MAX_TAGS = 512
 MAX_TAG_CANDIDATES = 2048
-"""A text with more tags, or more brackets that look like one, is a model that loops: nothing of it counts."""
+"""Above either limit the text is treated as degenerate repetition, and nothing in it counts."""
 
 SECOND_THOUGHT = "\ue000"
-"""Stands for a thought that follows something said, so that a verdict before it can be held against that thought."""
+"""Placeholder for a reasoning block, which may take back a verdict before it."""
 
-# What families call a thought: `think`, `seed:think`, `antThinking`, `START_THINKING`, `begin_of_thought`. A name is
-# one of these words, alone or joined to others by `_`, `:` and the like.
+# Names of reasoning blocks: `think`, `seed:think`, `antThinking`, `START_THINKING`, `begin_of_thought`. A name is one
+# of these words, alone or joined to others by `_`, `:` and similar separators.
 _STEMS = {
     **dict.fromkeys(("think", "thought", "思考", "思维"), "think"),
     **{
@@ -39,7 +40,7 @@ _STEMS = {
         )
     },
 }
-"""Parts of names, and the family that each belongs to: the first that occurs in a name decides."""
+"""Stems of names, and their families. The first stem that occurs in a name decides."""
 _WORDS = (
     r"(?:think(?:ing)?|thoughts?|reason(?:s|ing)?|reflect(?:ions?|ing)?|scratch[_-]?pad|monologue"
     r"|deliberat(?:e|ing|ions?)|cot|brainstorm(?:ing)?|introspect(?:ion|ing)?|ruminat(?:e|ing|ions?)"
@@ -56,16 +57,16 @@ _TAG = re.compile(
     rf"|[◁【](?P<slash4>/?)(?P<name4>{_NAME})[▷】]"
 )
 _ENDING_NAME = re.compile(rf"{_END}(?:of)?(?=[:_.▁ -]|{_WORDS}|$)|.*[:_.▁ -]{_END}$")
-# Where a stem may stand in a tag: after a bracket or a separator, or glued to `ant`, `inner`, `self`. The look behind
-# follows the literal, since a pattern that starts with a literal is searched many times faster.
+# A stem in a tag follows a bracket or a separator, or is joined to `ant`, `inner` or `self`. The look-behind follows
+# the literal, because patterns with a literal prefix are searched many times faster.
 _PLACES = {stem: re.compile(rf"{stem}(?<=[</\[|:_.▁ ◁【tfr-]{stem})") for stem in _STEMS}
 _BRACKETS = "<[◁【"
 _FEW = 64
 _FAR = 80
-"""Characters from the start of a tag to its stem, at most."""
+"""Maximum number of characters from the start of a tag to its stem."""
 
 # gpt-oss: `<|channel|>analysis<|message|>...<|end|><|start|>assistant<|channel|>final<|message|>...`. A decoder that
-# drops special tokens leaves the names alone, glued to the text: `analysisWe need ...assistantfinalThe verdict`.
+# drops special tokens leaves only the names, joined to the text: `analysisWe need ...assistantfinalThe verdict`.
 _CHANNEL = re.compile(
     r"<\|?channel\|?> ?(?P<name>[a-z]{0,16})(?:[^<\n]{0,60}(?:<\|constrain\|>[^<\n]{0,20})?<\|message\|>)?"
 )
@@ -76,7 +77,7 @@ _DROPPED_FIRST = re.compile(
 )
 _BARE = re.compile(r"(?<![\w|<])(?P<marker>START|BEGIN|END)_(?:OF_)?(?:THINKING|THOUGHT|REASONING)(?![a-z_|>])")
 
-_FORMULAS = tuple(  # what begins the text, and what ends the thought
+_FORMULAS = tuple(  # phrases that begin the text, and those that end the reasoning
     (re.compile(rf"[\s*_#]{{0,8}}{start}"), re.compile(end))
     for start, end in (
         (r"here(?:['’]s| is) my thought process:", r"here(?:['’]s| is) my response:"),  # Granite
@@ -96,7 +97,7 @@ _MENTIONED = "`\"'“‘「『«"
 
 
 class _Tag(NamedTuple):
-    """A mark that opens or closes a thought of a family, and where it starts and ends."""
+    """A mark that opens or closes a reasoning block of a family, and its position."""
 
     start: int
     end: int
@@ -105,18 +106,18 @@ class _Tag(NamedTuple):
 
 
 def split_reasoning(text: str) -> tuple[str, str | None]:
-    """The thoughts in a text, and what it says outside of them; None when a thought is never closed."""
+    """Split a text into its reasoning and the rest. The rest is None if a reasoning block is never closed."""
     thoughts, spoken = divided(text)
-    said = None if spoken is None else spoken.replace(SECOND_THOUGHT, "\n").lstrip("\n" if thoughts else "")
-    return "\n\n".join(thought for thought in thoughts if thought), said
+    rest = None if spoken is None else spoken.replace(SECOND_THOUGHT, "\n").lstrip("\n" if thoughts else "")
+    return "\n\n".join(thought for thought in thoughts if thought), rest
 
 
 def divided(text: str) -> tuple[list[str], str | None]:
-    """The thoughts in order, and what is said outside of them, with a `SECOND_THOUGHT` in place of each.
+    """The reasoning blocks in order, and the text outside with a `SECOND_THOUGHT` in place of each.
 
-    A thought ends at the first tag that closes its family; tags of others in it are part of it. What stands before a
-    tag that closes and was never opened is a thought as well: the opening one stood in the prompt, or was lost. When a
-    thought is never closed, None stands for what is said.
+    A block ends at the first closing tag of its family; tags of other families inside are part of it. The text before a
+    closing tag without an opening one is a block too, because the opening tag may have been in the prompt. If a block
+    is never closed, the text outside is None.
     """
     if text.lstrip()[:3] in ("```", "~~~") and not _FENCED.match(fold(text.lstrip())):
         text = unwrapped(text.strip())
@@ -131,7 +132,7 @@ def divided(text: str) -> tuple[list[str], str | None]:
     start, family = 0, ""
     for tag in tags:
         if tag.start < start:
-            continue  # inside of the tag before it
+            continue  # inside of the previous tag
         if tag.closes and not family:
             thoughts = [*thoughts, "".join([*spoken, text[start : tag.start]]).replace(SECOND_THOUGHT, "\n").strip()]
             spoken, start = [SECOND_THOUGHT], tag.end
@@ -146,7 +147,7 @@ def divided(text: str) -> tuple[list[str], str | None]:
 
 
 def _tags(text: str) -> Iterator[_Tag]:
-    """The marks of every form, in no order."""
+    """All marks, unordered. Substring checks skip the patterns of families that cannot occur."""
     start = text[:60].lstrip(" \t\n*_#").lower()
     if start.startswith(("here", "thinking")):
         yield from _formulas(fold(text))
@@ -168,7 +169,7 @@ def _tags(text: str) -> Iterator[_Tag]:
 
 
 def _marked(text: str, folded: str) -> Iterator[_Tag]:
-    """The marks that are tags, tokens, channels and fences."""
+    """Marks that are tags, special tokens or channels. Too many candidates give more tags than `MAX_TAGS`."""
     for n, start in enumerate(_starts(folded)):
         if n > MAX_TAG_CANDIDATES:
             yield from repeat(_Tag(start, start, False, "loop"), MAX_TAGS + 1)
@@ -180,7 +181,7 @@ def _marked(text: str, folded: str) -> Iterator[_Tag]:
     if "channel" in folded:
         for match in _CHANNEL.finditer(folded):
             yield _Tag(*match.span(), match["name"] in ("final", ""), "channel")
-    # What ends these may end something else, so that it counts only where a thought of this kind begins.
+    # The ends of these may end other elements, so they count only if a block of this kind begins in the text.
     for pattern, mark in ((_DETAILS, "<details"), (_COMMENT, "<!--")):
         found = list(pattern.finditer(folded)) if mark in folded else []
         if any(match["opens"] for match in found):
@@ -189,7 +190,10 @@ def _marked(text: str, folded: str) -> Iterator[_Tag]:
 
 
 def _starts(folded: str) -> Iterator[int]:
-    """Where a tag may start: at each of a few brackets, or else at the bracket before each stem of a name."""
+    """Positions at which a tag may start.
+
+    With few brackets, these are all brackets. In texts with many (code, XML), only brackets before a stem are tried.
+    """
     if sum(map(folded.count, _BRACKETS)) <= _FEW:
         for bracket in _BRACKETS:
             at = folded.find(bracket)
@@ -216,7 +220,7 @@ def _tag(text: str, folded: str, start: int) -> _Tag | None:
     name = match["name" + n]
     closes = bool(match["slash" + n]) or _ENDING_NAME.match(name) is not None
     if n == "3" and not closes and text[start : match.end()].islower() and f"[/{name}]" not in folded:
-        return None  # `[reasoning]` is a place to fill in
+        return None  # `[reasoning]` is a placeholder
     family = next(family for stem, family in _STEMS.items() if stem in name)
     return _Tag(start, match.end(), closes, family)
 
@@ -232,7 +236,7 @@ def _dropped_channels(text: str) -> Iterator[_Tag]:
 
 
 def _formulas(folded: str) -> Iterator[_Tag]:
-    """The formula that begins the text, with the first that ends it."""
+    """A phrase that begins the text as reasoning, and the first phrase that ends it."""
     for starts, ends in _FORMULAS:
         if opening := starts.match(folded):
             yield _Tag(*opening.span(), False, "formula")
@@ -241,7 +245,7 @@ def _formulas(folded: str) -> Iterator[_Tag]:
 
 
 def _fenced(folded: str) -> Iterator[_Tag]:
-    """Code fences that are named a thought, with their ends."""
+    """Code fences that are named like reasoning, with their ends."""
     for opening in _FENCED.finditer(folded):
         yield _Tag(*opening.span(), False, "fence")
         if (end := folded.find("\n" + opening["fence"], opening.end())) >= 0:
@@ -249,7 +253,7 @@ def _fenced(folded: str) -> Iterator[_Tag]:
 
 
 def _is_mentioned(folded: str, tag: _Tag) -> bool:
-    """Whether a tag stands in quotation marks or in inline code: `the literal `<think>` in Response B`."""
+    """Whether a tag is in quotation marks or in inline code: `the literal `<think>` in Response B`."""
     if tag.start and folded[tag.start - 1] in _MENTIONED:
         return True
     line = folded[folded.rfind("\n", max(0, tag.start - 300), tag.start) + 1 : tag.start]

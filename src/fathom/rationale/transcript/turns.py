@@ -1,9 +1,10 @@
-"""Words by which a text turns back on what it said, in the languages that judges write.
+"""Words by which a text turns back on an earlier statement, in the languages that judges write in.
 
     >>> turns_back("wait, b has a source"), turns_back("b has to wait"), admits_slip("confundí las dos respuestas")
     (True, False, True)
 
-Sentences are folded and without markup, as `sentences` makes them.
+Sentences are folded and without markup, as `sentences` returns them. Each family of patterns has one part per group of
+languages: `_ENGLISH` and `_EUROPEAN` only at the start of a sentence, `_..._PHRASES` anywhere in it.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ _EUROPEAN = (
 )
 _OTHERS = r"不对|不,|不是,|いや|아니|माफ़|रुकिए|क्षमा|सुधार|عذر|تصحيح|انتظر|لحظة"
 _TURNS = re.compile(rf"(?:(?:and|but|so|well|now|then|oh|ah|ok|okay|yet|also),? )*(?:{_ENGLISH}|{_EUROPEAN}|{_OTHERS})")
-# The same anywhere in a sentence: phrases that mean nothing else, and scripts without spaces, which have no first word.
+# Phrases that count anywhere in a sentence: unambiguous ones, and those of scripts without spaces between words.
 _PHRASES = (
     r"\b(?:scratch that|strike that|there goes|so much for|i (?:only )?(?:now|do now) (?:\w+ )?(?:see|notice"
     r"|reali[sz]e|find|feel|think|believe|know|understand)|on second thou?ght|come to think of it|i mean(?:t)?\b"
@@ -64,7 +65,7 @@ _JAPANESE_KOREAN_PHRASES = (
 )
 _ANYWHERE = re.compile(rf"{_PHRASES}|{_EUROPEAN_PHRASES}|{_CHINESE_PHRASES}|{_JAPANESE_KOREAN_PHRASES}")
 
-# Verbs in the first person of languages that need no pronoun for it.
+# First-person verbs of languages that drop the pronoun.
 _EUROPEAN_SLIPS = (
     r"\b(?:me equivoqu\w+|me he equivocado|confundí|leí mal|olvidé|pasé por alto|calculé mal|invertí|quise decir"
     r"|corrijo|retiro|rectifico|confundi|enganei|errei|li mal|esqueci|troquei|quis dizer|mi sono sbagliat\w|intendevo"
@@ -77,14 +78,14 @@ _CHINESE_SLIPS = (
     r"|颠倒|反了)"
 )
 _JAPANESE_KOREAN_SLIPS = r"見落と|読み間違|勘違い|間違えました|놓쳤|잘못 (?:읽|봤|계산)|실수"
-_LETTER_SLIPS = (  # of the letter itself: `that a slipped in`
+_LETTER_SLIPS = (  # the letter itself as subject: `that a slipped in`
     r"^(?:that|the|this) (?:[ab12]|letter|mark) (?:\w+ )?(?:slipped|crept|sneaked|came from|got (?:in|there)|is what)\b"
 )
 _SLIPS = re.compile(rf"{_LETTER_SLIPS}|{_EUROPEAN_SLIPS}|{_CHINESE_SLIPS}|{_JAPANESE_KOREAN_SLIPS}")
 
 
-# Slips of the hand. The strong words say by themselves that a wrong letter was typed; the weak ones must speak of the
-# verdict, as texts that are judged have typos of their own.
+# Typing errors. The strong patterns alone say that a wrong letter was typed. The weak ones must refer to the verdict,
+# because the judged texts may have typos too.
 _DEVICE = (
     r"(?:keyboards?|keys?|keystrokes?|fingers?|pen|hand|tongue|mouse|thumbs?|cursor|wrist|clipboard|muscle memory)"
 )
@@ -124,7 +125,7 @@ _IN_RESPONSE = re.compile(
     r"|responses?\b|solution\b|student\b|its\b|their\b|both\b)|\b[ab]['’]s\b"
 )
 
-# Courtesies: an apology for the manner of the review says nothing about the verdict.
+# Courtesies: an apology for the manner of the review (`sorry for the length`) does not concern the verdict.
 _SORRY = (
     r"(?:(?:i|we|am|are|i['’]m|do|must|my|please|with|many|once|again|and|also) )*(?:sorry"
     r"|apolog\w+|pardon|forgive"
@@ -152,7 +153,7 @@ _COURTESY = re.compile(
 
 
 def without_courtesy(sentence: str) -> str:
-    """A sentence without an apology for length and the like at its beginning: `sorry for the long review, i ...`."""
+    """Remove an apology for the manner of the review from the start: `sorry for the long review, i ...`."""
     match = _COURTESY.match(sentence)
     return sentence[match.end() :].strip() if match else sentence
 
@@ -169,10 +170,10 @@ def is_slip_of_hand(sentence: str) -> bool:
 
 
 def turns_back(sentence: str) -> bool:
-    """Whether a sentence begins by turning back: `wait`, `sorry`, `correction`, `on second thought`."""
+    """Whether a sentence turns back on an earlier statement: `wait`, `sorry`, `correction`, `on second thought`."""
     return _TURNS.match(sentence) is not None or _ANYWHERE.search(sentence) is not None
 
 
 def admits_slip(sentence: str) -> bool:
-    """Whether a verb that needs no pronoun says that the judge erred: `confundí`, `mi sono sbagliato`, `我看错了`."""
+    """Whether a verb without a pronoun says that the judge erred: `confundí`, `mi sono sbagliato`, `我看错了`."""
     return _SLIPS.search(sentence) is not None

@@ -1,11 +1,14 @@
-"""Whether a sentence calls one of several responses the better one, overall and on its own account.
+"""Whether a sentence calls one of several responses the better one, overall and as the judge's own opinion.
 
     >>> from fathom.rationale.transcript.names import named
     >>> names_winner("the second one deserves it", named(1)), names_winner("b is better in tone", named(1))
     (True, False)
 
-Sentences are folded and without markup, as `sentences` makes them; names are patterns, as `named` makes them. What is
-limited to a part (`in tone`), negated, said under a condition or by somebody else names no winner.
+Sentences are folded and without markup, as `sentences` returns them; names are patterns, as `named` returns them. A
+statement that is limited to a part (`in tone`), negated, conditional or attributed to somebody else names no winner.
+
+The patterns combine a name with a predicate (`_IS_WINNER`, `_WINS`, `_LEANS`: `b is better`, `b wins`) or with a verb
+that has it as object (`_CHOOSES`: `i prefer b`). They are compiled once per set of names.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from typing import NamedTuple
 
 from fathom.rationale.transcript.names import NOUN
 
-# A name is followed by one of these predicates ...
+# Predicates after a name. At most three adverbs may stand in between.
 _ADVERBS = (
     r"(?:,? ?\b(?:actually|in fact|after all|indeed|really|clearly|therefore|thus|then|however|now|still|by far|far"
     r"|much|definitely|overall|simply|also|just|even|slightly|marginally|somewhat|significantly|obviously|surely"
@@ -29,13 +32,14 @@ _IS = (
     r"|should have been|would have been|has been|feels?)(?:n['’]t| not)?)"
 )
 _BETTER = r"(?:better|best|superior|stronger|strongest|preferable|preferred|ahead)"
-# `Better` alone is overall. Before another word it is not (`better structured`), unless that is a noun for a response.
+# `Better` alone is an overall statement. Before another word it is not (`better structured`), except before a noun for
+# a response.
 _AFTER_BETTER = (
     r"(?=$|[,:;)]| (?:because|since|as|and|so|here|now|after all|overall|too|than|by|on balance|of (?:the )?(?:two"
     r"|both)"
     rf"|{NOUN}\b|ones?\b|choice|pick|option|in|at|on|for|with|even|although|though|but|when|if|to)\b)"
 )
-# Only where a verdict was given before is this said of the comparison: two responses may both be right.
+# Weaker praise, which counts only after a verdict (`loosely`): without one, both responses may be right.
 _IS_RIGHT = (
     rf"{_IS}{_ADVERBS} (?:the )?(?:right|correct)(?=$|[;:)]|, (?!but|though|although|just|only)"
     r"| (?:and|because|since|here|after all|all along)\b)"
@@ -81,7 +85,7 @@ _IS_ELSEWHERE = (
     r"|बेहतर)\b)| ?(?:明显|显然|其实|才|确实|反而|应该)?(?:更好|更优|更佳|更胜一筹|胜出|获胜|优于|较好|更合适"
     r"|是更好的|才是|のほうが(?:良い|優れ)|の方が(?:良い|優れ|よい)|이 더 (?:낫|좋)|가 더 (?:낫|좋)))"
 )
-# ... or follows one of these.
+# Verbs and phrases before a name, as their object.
 _CHOOSES = (
     r"(?:prefer|choose|pick|select|take|confirms?|vindicates?|going with|go with|went with|favou?r|vote for|opt for"
     r"|settle (?:on|for)"
@@ -114,7 +118,7 @@ _AFTER_CHOICE = (
     r"|here|overall|by|on balance|with|for|who|which|that|even|although|though|despite|in the end|anyway|qui|que|die"
     r"|der)\b)"
 )
-# A letter after one of these is the name of something else than a response.
+# After one of these nouns a letter names something other than a response.
 _OF_OTHER_THINGS = "".join(
     f"(?<!{noun} )" for noun in ("option", "choice", "statement", "plan", "method", "step", "part", "type")
 )
@@ -141,7 +145,7 @@ class _Patterns(NamedTuple):
 
 @lru_cache(maxsize=64)
 def _patterns(names: str) -> _Patterns:
-    """The patterns of a winner, of one that is praised, of one that is chosen, of a name alone, and of a loser."""
+    """The patterns for a name: as winner, with weaker praise, as the object of a choice, alone, and as loser."""
     aside = r"(?:, (?:however|though|in fact|actually|after all),)?"
     return _Patterns(
         re.compile(
@@ -170,6 +174,7 @@ def _patterns(names: str) -> _Patterns:
     )
 
 
+# Statements that the responses are equal, or that neither is better.
 _EQUAL = re.compile(
     r"\b(?:equally (?:good|strong|helpful|valid|well|correct|right|capable|useful|matched|deserving)"
     r"|(?:are|were|is|come out|rate|judge|call) (?:\w+ ){0,3}?(?:equal|even|the same|tied|level|on a par"
@@ -182,7 +187,8 @@ _EQUAL = re.compile(
     r"|동점|비슷하게"
 )
 
-# What limits a comparison to a part, and the phrases that look the same and limit nothing.
+# Prepositions that limit a comparison to a part (`in tone`). The look-ahead lists phrases that look the same and do not
+# limit anything (`in fact`, `on balance`).
 _PART = (
     r"(?:in|at|on|for|regarding|concerning|with (?:regard|respect) to|when it comes to|as far as|as regards"
     r"|stylistically|under) (?!balance|other words|the whole|every|all\b|each|my |the end|fact|general|any|both"
@@ -203,6 +209,7 @@ _NEGATED = re.compile(
     r"|nie|не)"
     r"\b|n['’]t\b|不|没|並非|并非|ない"
 )
+# Conditions (`if`, `had b cited`), and statements about some readers (`some users may prefer b`).
 _CONDITIONS = re.compile(
     r"\b(?:if (?!i (?:had|were|have|must)|anything|not\b|so\b)|unless|whether|in case|provided|assuming|suppose"
     r"|(?:some|others|other (?:readers|users|judges|people)|those who|many|people|you|readers|users|one|anyone who"
@@ -222,25 +229,26 @@ _REPORTED = re.compile(
 
 
 def is_conditional(sentence: str) -> bool:
-    """Whether what a sentence says holds under a condition, or for some readers."""
+    """Whether a sentence holds only under a condition, or only for some readers."""
     return _CONDITIONS.search(sentence) is not None
 
 
 def is_reported(sentence: str) -> bool:
-    """Whether somebody else says it."""
+    """Whether a sentence is attributed to somebody else."""
     return _REPORTED.search(sentence) is not None
 
 
 def names_winner(sentence: str, names: str, *, partial: bool = False, loosely: bool = False) -> bool:
-    """Whether a sentence calls what has one of these names the better one; with `partial` also in part.
+    """Whether a sentence calls the response with one of these names the better one.
 
-    With `loosely` it does so too with what leans to a response after a verdict and is no verdict by itself: praise that
-    two responses may share (`b is right`), and nothing but the name (`so, b`).
+    With `partial`, a comparison of a part counts too. With `loosely`, so do statements that mean a winner only after a
+    verdict: praise that both responses may deserve (`b is right`), and a name alone (`so, b`).
     """
     patterns = _patterns(names)
     if loosely and patterns.alone.fullmatch(sentence) and not _HEADING.fullmatch(sentence):
         return True
-    # A negation before the name denies what is chosen. Within the predicate it denies that it wins.
+    # For `chosen`, a negation counts up to the start of the match (`not prefer b`). For the others it also counts
+    # inside of the predicate (`b is not better`).
     found = [(match, match.end()) for match in patterns.wins.finditer(sentence)]
     found += [(match, match.end()) for match in patterns.leans.finditer(sentence)] if loosely else []
     found += [(match, match.start()) for match in patterns.chosen.finditer(sentence)]
@@ -252,7 +260,7 @@ def names_winner(sentence: str, names: str, *, partial: bool = False, loosely: b
 
 
 def names_loser(sentence: str, names: str) -> bool:
-    """Whether a sentence calls what has one of these names the worse one overall."""
+    """Whether a sentence calls the response with one of these names the worse one overall."""
     return any(not _is_partial(sentence, match) for match in _patterns(names).loses.finditer(sentence))
 
 
@@ -265,7 +273,7 @@ def calls_equal(sentence: str) -> bool:
 
 
 def _is_partial(sentence: str, match: re.Match[str]) -> bool:
-    """Whether what is said is limited to a part: `in tone b is better`, `b is better at rhymes`."""
+    """Whether a statement is limited to a part: `in tone b is better`, `b is better at rhymes`."""
     return (
         _PART_BEHIND.match(sentence, match.end()) is not None
         or _PART_BEFORE.search(sentence[: match.start()]) is not None
@@ -275,12 +283,12 @@ def _is_partial(sentence: str, match: re.Match[str]) -> bool:
 # Corrections ---------------------------------------------------------------------------------------------------------
 
 _SHORT = 60
-"""Characters of a sentence that may be nothing but a correction."""
+"""Maximum length of a sentence that counts as a correction without a verb."""
 _SAYS_MORE = re.compile(
     r"\b(?:than|if|when|while|although|though|both|only|see|like[ds]?|thank\w*|also|compar\w+|about|read(?:ing)?"
     r"|enjoy|prefer|value|same|similar\w*|just)\b"
 )
-_JOINED = "".join(  # before a name after one of these, something is said of something else
+_JOINED = "".join(  # a name after one of these words is not the object of the correction
     f"(?<!{word} )"
     for word in (
         *("and", "or", "in", "of", "with", "from", "by", "as", "at", "on", "about", "for", "plus", "unlike", "over"),
@@ -289,7 +297,7 @@ _JOINED = "".join(  # before a name after one of these, something is said of som
 )
 
 
-_LABELLED = re.compile(  # `style: b` tells of a part
+_LABELLED = re.compile(  # `style: b` is a statement about a part
     r"(?:\w+ )?(?:accuracy|correctness|style|tone|clarity|depth|detail|structure|format\w*|length|brevity|concision"
     r"|conciseness|coverage|completeness|helpfulness|harmlessness|safety|honesty|relevance|creativity|originality"
     r"|grammar|fluency|language|readability|coherence|complexity|verbosity|instructions?|factuality|facts|reasoning"
@@ -304,7 +312,7 @@ def _ending_in(names: str) -> re.Pattern[str]:
 
 
 def amends(sentence: str, names: str) -> bool:
-    """Whether a short sentence ends in one of these names and says nothing about it: `should read b`, `sorry, b`."""
+    """Whether a short sentence ends with one of these names, as a correction does: `should read b`, `sorry, b`."""
     return (
         len(sentence) <= _SHORT
         and not _HEADING.fullmatch(sentence)

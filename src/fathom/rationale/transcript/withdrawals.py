@@ -1,16 +1,18 @@
-"""Whether what follows a verdict takes it back, in whatever words.
+"""Whether the text after a verdict takes it back.
 
     >>> document = Document.of("Final verdict: [[A]]\\n\\nSorry, I misread B.")
     >>> taken_back(document, 21, Claim("pair", "A"))
     True
 
-No list of phrases is ever complete. So the sentences that follow are sorted by who speaks of what. A sentence about a
-response (`B mixes up two laws`) leaves the verdict alone, unless it calls another response the better one. A sentence
-in which the judge speaks of itself or of its verdict counts against the verdict, unless its verb is known to be
-harmless (`I stand by this`, `I checked the dates`). What confirms the verdict afterwards settles such a doubt, but not
-the naming of another winner.
+A list of withdrawal phrases would never be complete, so sentences are classified by their subject instead. A sentence
+about a response (`B mixes up two laws`) does not affect the verdict, unless it names another winner. A sentence in
+which the judge speaks about itself or its verdict counts against the verdict, unless its verb is known to be harmless
+(`I stand by this`, `I checked the dates`).
 
-The words by which a text turns back on itself are in `turns`; what counts as another winner, word or score in `rivals`.
+Each sentence is classified as one of four kinds. `replaces` (another winner) is final. `doubts` holds until a later
+sentence `confirms` the verdict. Everything else says `nothing`.
+
+Phrases by which a text turns back are in `turns`; rival winners, words and scores are in `rivals`.
 """
 
 from __future__ import annotations
@@ -27,22 +29,23 @@ from fathom.rationale.transcript.sentences import sentences
 from fathom.rationale.transcript.turns import admits_slip, is_slip_of_hand, turns_back, without_courtesy
 
 MAX_SENTENCES = 256
-"""A verdict that more different sentences follow is not the last word of anything: it counts as taken back."""
+"""A verdict that is followed by more distinct sentences is not a final one and counts as taken back."""
 
-Said = Literal["doubts", "replaces", "confirms", "nothing"]
+Effect = Literal["doubts", "replaces", "confirms", "nothing"]
+"""The effect of a later sentence on the verdict."""
 
 
 def taken_back(
     document: Document, end: int, claim: Claim, *, repeated: tuple[int, int] | None = None, reasons: bool = True
 ) -> bool:
-    """Whether the rest of the page after `end` takes the verdict back, or a thought that stands in it does.
+    """Whether the document after `end`, or a reasoning block in it, takes the verdict back.
 
-    `repeated` is what stands between the first and the last time that the verdict is given: there only another winner
-    counts. With `reasons=False` a reason follows every verdict of its kind, and only what is said of the verdict itself
-    counts against it.
+    `repeated` is the span between the first and the last statement of the verdict. There, only another winner counts,
+    because the last statement settles any doubt. `reasons=False` is for formats in which a reason always follows the
+    verdict: then only sentences about the verdict itself count.
     """
     between = document.folded[slice(*repeated)] if repeated else ""
-    if any(_said(each, claim, reasons, False) == "replaces" for each in islice(sentences(between), MAX_SENTENCES)):
+    if any(_effect(each, claim, reasons, False) == "replaces" for each in islice(sentences(between), MAX_SENTENCES)):
         return True
     thoughts = [thought for place, thought in document.second_thoughts if place >= end]
     return takes_back(document.folded[end:], claim, reasons) or any(takes_back(thought, claim) for thought in thoughts)
@@ -53,15 +56,15 @@ def takes_back(rest: str, claim: Claim, reasons: bool = True) -> bool:
     doubted = False
     seen: set[str] = set()
     for sentence in sentences(rest):
-        if sentence in seen:  # a model that loops says nothing new
+        if sentence in seen:  # repetition is cheap, and keeps the count of distinct sentences low
             continue
-        said = _said(sentence, claim, reasons, not seen)
+        effect = _effect(sentence, claim, reasons, not seen)
         seen.add(sentence)
         if len(seen) > MAX_SENTENCES:
             return True
-        if said == "replaces":
+        if effect == "replaces":
             return True
-        doubted = said == "doubts" or (doubted and said != "confirms")
+        doubted = effect == "doubts" or (doubted and effect != "confirms")
     return doubted
 
 
@@ -71,8 +74,8 @@ _LABEL = re.compile(
 
 
 @lru_cache(maxsize=4096)
-def _said(sentence: str, claim: Claim, reasons: bool, first: bool) -> Said:
-    """What a sentence says about the verdict before it; `first` tells that it follows the verdict directly."""
+def _effect(sentence: str, claim: Claim, reasons: bool, first: bool) -> Effect:
+    """The effect of a sentence on the verdict before it. `first` means that it follows the verdict directly."""
     sentence = without_courtesy(_LABEL.sub("", sentence))
     turns = turns_back(sentence)
     if replaces(sentence, claim) and (reasons or turns):
@@ -92,6 +95,7 @@ def _said(sentence: str, claim: Claim, reasons: bool, first: bool) -> Said:
 # Confirmations -------------------------------------------------------------------------------------------------------
 
 _VERDICT = r"(?:verdict|decision|judge?ment|ruling|outcome|result|scores?|rating|conclusion|choice|winner|ranking|mark)"
+# The verdict stands, or a finding does not change it: `I stand by this`, `this changes nothing`.
 _CONFIRMS = re.compile(
     r"\b(?:stands?|stood|holds?|held|sticks?|sticking|standing) (?:by|with|to|up|firm|true|anyway|regardless"
     r"|nonetheless)\b"
@@ -109,7 +113,7 @@ _CONFIRMS = re.compile(
     r"|mi)|不影响|不改变|没有改变|维持(?:原)?|不变|仍然成立|依然成立|変わりません|変わらない|바뀌지 않|변함없|그대로"
 )
 _SAME = re.compile(rf"\b(?:the same {_VERDICT})\b")
-# A check of the judge's own: `running both again`. What a response or a source confirms is no matter of the verdict.
+# A check by the judge: `running both again`. If a response or a source confirms something, it is not the verdict.
 _CHECK = (
     r"(?:(?:yes|and|but|so|well|ok|okay|actually|again|still|indeed),? )*(?:re-?\w+ing|double-?\w+ing|running|checking"
     r"|testing|executing|compiling|looking|reading|computing|counting|trying|going (?:over|through|back)|weighing"
@@ -128,6 +132,7 @@ _BEARS_OUT = re.compile(
     r"|\b(?:same|identical) (?:conclusion|outcome|result|verdict|picture|winner|ranking)\b(?! as (?:b"
     r"|the other))(?!.*\b(?:so|but)\b))"
 )
+# A negation, or an exception that brings in the judge or an error, cancels a confirmation: `I no longer stand by this`.
 _CONFIRMS_NOT = re.compile(
     r"(?:n['’]t|\b(?:no longer|not|cannot|never|nor|hardly|neither|nicht mehr|ne (?:\w+ )?plus|ya no|já não|non più"
     r"|niet meer|больше не))"
@@ -141,6 +146,8 @@ _CONFIRMS_NOT = re.compile(
 
 # The judge about itself ----------------------------------------------------------------------------------------------
 
+# `I`, its auxiliaries and adverbs, the main verb, and up to 80 characters after it: `I should really have read b`. The
+# look-around excludes the numeral (`option I`, `I and II`).
 _FIRST_PERSON = re.compile(
     r"(?<!option )(?<!options )\bi(?:['’](?:m|ve|d|ll))?(?= )(?! (?:is|are|has|does|as|and|or|in|of|to|with) )"
     r"(?P<helpers>(?: (?:am|was|were|be|been|being|have|had|do|did|will|would|shall|should|can|could|may|might|must"
@@ -157,7 +164,7 @@ _REPORTING = re.compile(
 _CHOOSING = re.compile(
     r"(?:prefer(?:red)?|choose|chose|pick(?:ed)?|go|went|voted?|sided?|favou?r(?:ed)?|select(?:ed)?|rank(?:ed)?|rated?)"
 )
-_WEIGHING = re.compile(  # what judges do without a word against their verdict
+_WEIGHING = re.compile(  # verbs of ordinary judging, which do not affect the verdict
     r"(?:lik(?:e|ed)|lov(?:e|ed)|appreciated?|enjoy(?:ed)?|admired?|listed|described|outlined|summari[sz]ed|discussed"
     r"|noted|mentioned|weigh(?:ed|ted)?|valued?|pay|paid|(?:double-|cross-|spot-)?check(?:ed)?|verif(?:y|ied)"
     r"|test(?:ed)?|run|ran|look(?:ed)?|read|compared?|consider(?:ed)?|focus(?:s?ed)?|based?|recommend(?:ed)?"
@@ -168,7 +175,7 @@ _WEIGHING = re.compile(  # what judges do without a word against their verdict
     r"|fine|confident|sure|certain|aware|content|comfortable|convinced|satisfied|impressed|pleased|grateful|open)"
 )
 _REGRETS = re.compile(r"\b(?:should|ought|must)\b.* (?:have|be|been)\b|\bno longer\b")
-# Denied, these take a verdict back: `I cannot stand behind this`.
+# Verbs that take a verdict back if they are negated: `I cannot stand behind this`.
 _SURE = re.compile(
     r"(?:sure|certain|confident|convinced|comfortable|satisfied|stand|stick|trust|keep|maintain(?:ed)?|uphold|confirm"
     r"|recommend)"
@@ -184,6 +191,8 @@ _UNSEEN = (
     r"(?:notice\w*|noticing|see|seen|reali[sz]\w+|spot\w*|account\w*|consider\w*|read|taken?|looked?|apply|count\w*"
     r"|what)"
 )
+# Words for an error of the judge: misreading, confusion, haste, omission. `mis\w{3,}` covers `misread`, `misjudged`;
+# the look-ahead excludes `missing`, `misleading`, `misspelled` and the like, which are said of responses.
 _ERROR = re.compile(
     r"\b(?:mis(?!s\b|sing\b|ter\b|leading\b|sion|spell)\w{3,}|wrong\w*|mistake\w*|errors?|erred|incorrect\w*"
     r"|overlook\w*|forg[eo]t\w*|fail(?:ed)? to|neglect\w*|without (?:see|look|read|check|notic|open|runn|the|its)\w*"
@@ -211,9 +220,9 @@ _HARMLESS_ELSEWHERE = re.compile(
 
 
 def _speaks_of_own_error(sentence: str, claim: Claim, reasons: bool) -> bool:
-    """Whether the judge speaks of what it did or thinks now, and that is not known to be harmless.
+    """Whether the judge speaks about its actions or thoughts in a way that is not known to be harmless.
 
-    Where reasons follow a verdict as a rule, it must call what it did an error.
+    In formats in which reasons follow the verdict (`reasons=False`), it has to call its action an error.
     """
     if _MY_ERROR.search(sentence) or ((own := _MY_WORK.search(sentence)) and _PROBLEM.search(sentence, own.start())):
         return True
@@ -226,7 +235,7 @@ def _speaks_of_own_error(sentence: str, claim: Claim, reasons: bool) -> bool:
 
 
 def _is_harmless(match: re.Match[str], claim: Claim) -> bool:
-    """Whether what the judge says that it does or thinks leaves its verdict alone."""
+    """Whether a first-person statement does not affect the verdict."""
     helpers, verb, rest = match["helpers"], match["verb"], match["rest"]
     negated = _NEGATED.search(helpers) is not None
     if _REGRETS.search(helpers) or (verb == "no" and rest.startswith(" longer")):
@@ -235,7 +244,7 @@ def _is_harmless(match: re.Match[str], claim: Claim) -> bool:
         return True
     if _TAKES_ACCOUNT.match(f"{verb}{rest}") and not _ERROR.search(rest):
         return not negated or not verb.startswith(("g", "t", "put"))
-    if _DETERMINER.fullmatch(verb):  # the helper was the verb: `I had the labels swapped`, `I have no preference`
+    if _DETERMINER.fullmatch(verb):  # the auxiliary was the verb: `I had the labels swapped`, `I have no preference`
         return not (_ERROR.search(rest) or _EXCHANGED.search(rest) or " again" in rest)
     if _CHOOSING.fullmatch(verb):
         return names_same(rest, claim) and not negated
@@ -250,6 +259,8 @@ def _is_harmless(match: re.Match[str], claim: Claim) -> bool:
 
 # The judge about its verdict -----------------------------------------------------------------------------------------
 
+# A sentence whose subject is a response, the task or its author. The look-ahead excludes `a closer look`, `a typo` and
+# the like, in which `a` is the article.
 _ABOUT_RESPONSE = re.compile(
     r"(?:(?:and|but|while|whereas|although|though|because|since|as|that|here|also|what|how|where|then|there),? )*"
     rf"(?:(?:in|of|as for|for|with|both) )?(?!a (?:closer|second|fresh|new|careful|quick|re\w+|check|look|count"
@@ -259,6 +270,7 @@ _ABOUT_RESPONSE = re.compile(
     r"|the (?:student|solution|response|author|user|prompt|question|task)\b)(?:['’]s)?"
     r"(?! ?(?:and|or|vs|versus|&|with|for|und|et|y|e|en|oder|ou|o|和|与|or) )"
 )
+# What may be wrong with a verdict, after a noun for it: `the verdict above is premature`, `my score should be lower`.
 _PROBLEM = re.compile(
     r"\b(?:wrong\w*|mistake\w*|errors?|erroneous|incorrect\w*|typo|slip|void|invalid\w*|withdrawn|retract\w*|rescind\w*"
     r"|revers\w+|revis\w+|chang(?:ed?|ing)|correct(?:ed|ion)|premature|hasty|hastily|unfair|mis(?:read|understood"
@@ -270,7 +282,8 @@ _PROBLEM = re.compile(
     r"|unreliable|untenable|indefensible|unsound)\b|n['’]t (?:\w+ )?(?:stand|hold|count|reflect|valid|right|final"
     r"|mine|what|correct|fair)\b"
 )
-# Nouns that mean the judge's verdict by themselves, and those that do so only when they are placed or owned.
+# Nouns for the judge's verdict: some by themselves (`the verdict`), others only with a place (`the letter above`) or an
+# owner (`my letter`).
 _PLACED_NOUN = (
     r"(?:mark|grade|letter|choice|pick|winner|label|line|box|number|vote|answer|tag|conclusion|assessment|evaluation"
     r"|comparison|table|order|row|field|word|statement|result|figure)s?"
@@ -283,6 +296,7 @@ _JUDGE_NOUN = re.compile(
     rf"|{_PLACED_NOUN} (?:above|given above|i (?:gave|wrote|said|put|chose|named|typed|entered)|before this)\b)"
     rf"|\bthe above\b|\b(?:above|previous|earlier|preceding) {_PLACED_NOUN}\b|\bmy (?:\w+ )?{_PLACED_NOUN}\b"
 )
+# An imperative to discard or change the verdict, after polite words: `please ignore that`, `make it B`, `read B for A`.
 _COMMANDS = re.compile(
     r"(?:(?:please|kindly|so|and|but|then|instead|now|just|sorry|no|ok|okay|therefore|rather|better|or|also|let us"
     r"|let['’]s|let me|to be safe|(?:we|i|you|it|this|that|one) (?:should|must|can|may|has to|have to|needs? to"
@@ -300,6 +314,7 @@ _COMMANDS = re.compile(
 _OF_THE_VERDICT = re.compile(
     r"\b(?:above|verdict|line|letter|this|that|it|number|mark|answer|score|the other|[ab12])\b"
 )
+# The labels or the responses were exchanged: `I mixed up the two`, `the other way round`.
 _EXCHANGED = re.compile(
     r"\b(?:mix(?:ed|ing)?[- ]up|mix(?:ed|ing) (?:\w+ ){1,5}up|swapp?(?:ed|ing)?|switched|interchang\w+|exchanged"
     r"|transposed|reversed|inverted|flipped|backwards?|back to front|wrong way|other way (?:a?round|about)|vice versa"
@@ -317,7 +332,8 @@ _OPPOSITE = re.compile(
     r"|quite )?(?:the )?(?:opposite|reverse|contrary|other way a?round)$"
 )
 _ALONE = 24
-"""Characters of a sentence that may say nothing but that things are exchanged: `the other way round`."""
+"""Maximum length of a sentence that counts as an exchange without naming the labels: `the other way round`."""
+# A finding that reverses the result, or an error or a contradiction in the judge's own text.
 _OVERTURNS = re.compile(
     r"\b(?:turns?|turned|flips?|flipped|reverses?|reversed|changes?|changed|upends?|overturns?|tips?"
     r"|inverts?) (?:\w+ )?(?:(?:the|my|our) (?:result|ranking|verdict|outcome|picture|balance|scales?|comparison"
@@ -330,12 +346,13 @@ _OVERTURNS = re.compile(
     r"|at odds) with|does not (?:match|fit|follow from)) (?:\w+ ){0,2}(?:my|the|our) (?:\w+ )?(?:analysis|reasoning"
     r"|findings?|comparison|assessment|evaluation|notes|thinking)\b"
 )
-# A check of the judge's own that does not bear the verdict out: `running both again does not confirm it`.
+# A check by the judge that refutes the verdict: `running both again does not confirm it`.
 _REFUTES = re.compile(
     rf"{_CHECK}.* (?:(?:not|n['’]t|never|hardly) (?:confirm|bear|support|agree|back|justify|warrant)"
     r"|(?:refute|disprove|contradict|undermine|overturn)s? (?:it|this|that|the (?:above|verdict|line|letter)|my)"
     r"|(?:says|shows|tells|suggests|proves) (?:otherwise|another|a different|the opposite))\b"
 )
+# The verdict was a placeholder, cannot be given, or belongs to another item.
 _WITHHOLDS = re.compile(
     r"\b(?:placeholder|boilerplate|(?:the|a|an|from the) template|(?:example|sample|illustration) (?:of the|of how"
     r"|of what|output|verdict|only)|(?:only|just|merely) (?:an?|the) (?:example|sample|illustration|template|draft"
@@ -381,7 +398,7 @@ _PROBLEM_ELSEWHERE = re.compile(
 
 
 def _is_withdrawal(sentence: str, claim: Claim, first: bool, reasons: bool) -> bool:
-    """Whether a sentence rejects what was said, or says that names were exchanged, without speaking of `I`."""
+    """Whether a sentence rejects the verdict, or says that names were exchanged, without the first person."""
     if _COMMANDS.match(sentence) and (reasons or _OF_THE_VERDICT.search(sentence)):
         return True
     if equates(sentence, claim):
@@ -397,7 +414,7 @@ def _is_withdrawal(sentence: str, claim: Claim, first: bool, reasons: bool) -> b
         return True
     if _VERDICT_ELSEWHERE.search(sentence) and _PROBLEM_ELSEWHERE.search(sentence):
         return True
-    # After "incorrect" or a score, `it is wrong` is said of the response; so it is where reasons follow a verdict.
+    # After a word verdict or a score, and in formats with a reason, `it is wrong` refers to the response.
     names = claim.kind in ("pair", "place", "other")
     if not reasons or not _PRONOUN.match(sentence):
         return names and _SHOULD_BE_OTHER.fullmatch(sentence) is not None
