@@ -101,8 +101,8 @@ def show(results: dict[str, Any]) -> None:
         print(f"\n{row['samples']} samples, standardise {row['standardise']}, merge {row['merge']}:", end=" ")
         print(f"kept {row['kept']:.3f}, {row['seconds']:.1f} s of CPU")
         for stage, summary in row["accuracy"].items():
-            strict = "{mean:.3f} [{low:.3f}, {high:.3f}]".format(**summary["strict"])
-            print(f"  {stage:<26}{strict}  of readable {summary['accuracy']['mean']:.3f}")
+            accuracy = "{mean:.3f} [{low:.3f}, {high:.3f}]".format(**summary["accuracy"])
+            print(f"  {stage:<26}{accuracy}  of parsed {summary['accuracy_parsed']['mean']:.3f}")
         print("  tokens:", ", ".join(f"{step} {tokens:,}" for step, tokens in row["tokens"].items()))
 
 

@@ -30,7 +30,7 @@ SECTIONS = {
     "Rationales": ("rationale",),
     "More votes, rankings and preferences": ("voting", "ranking"),
     "Engines": ("engines",),
-    "Whole runs": ("settings", "judging", "metrics"),
+    "Whole runs": ("settings", "judging", "results", "metrics"),
 }
 """The modules of each section, in order; names keep the order in which `fathom` lists them."""
 
@@ -64,13 +64,17 @@ def _found(name: str, home: str) -> tuple[ast.stmt, str]:
     """The statement that binds `name` in the module `home`, and its docstring."""
     body = _module(home).body
     for index, node in enumerate(body):
-        if isinstance(node, Definition) and node.name == name:
+        if isinstance(node, Definition) and node.name == name and not _is_overload(node):
             return node, cleandoc(ast.get_docstring(node) or "")
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
             return node, _text(body[index + 1 : index + 2])
         if isinstance(node, ast.ImportFrom) and node.module and name in {alias.name for alias in node.names}:
             return _found(name, node.module)
     raise LookupError(f"{home} defines no {name}")
+
+
+def _is_overload(node: Definition) -> bool:
+    return any(ast.unparse(decorator) == "overload" for decorator in node.decorator_list)
 
 
 @cache

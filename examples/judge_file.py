@@ -20,11 +20,11 @@ def main(file: str = str(FILE), checkpoint: str = "mini") -> None:
         sampling=fathom.SamplingSettings(max_tokens=96),
     )
     with fathom.Session(settings) as session:
-        rows = [fathom.verdict_row(*judged) for judged in session.judge(fathom.read(file))]
+        rows = [fathom.to_row(*judged) for judged in session.judge(fathom.read(file))]
     for row in rows:
         print(row["id"], row["status"], "winner:", row["winner"], "label:", row["label"])
     for group, counted in fathom.tally(rows).items():
-        print(f"{group}: right {counted.strict}, readable {counted.readable_share}")
+        print(f"{group}: right {counted.accuracy}, parsed {counted.parse_rate}")
 
 
 if __name__ == "__main__":

@@ -12,9 +12,9 @@ from pydantic_core import to_json
 from fathom.data.records import Comparison, Label
 from fathom.engines.usage import Usage
 from fathom.judges import Rule, Verdict, Vote
-from fathom.judging import ranking_row, verdict_row
 from fathom.ranking import Ranking
 from fathom.rationale import Rationale, Status, SubVerdict, Unit, render
+from fathom.results.rows import to_row
 
 
 def vote(
@@ -44,13 +44,13 @@ def row(votes: Sequence[Vote], *, label: int | None = 0, **fields: Any) -> dict[
         **{"id": "pair-1", "prompt": "2 + 2?", "responses": ("4", "5"), **fields},
         label=None if label is None else Label(best=label),
     )
-    return as_json(verdict_row(comparison, Rule()(votes)))
+    return as_json(to_row(comparison, Rule()(votes)))
 
 
 def ranked(verdicts: dict[tuple[int, int], Verdict], scores: Sequence[float | None], **fields: Any) -> dict[str, Any]:
     responses = tuple(f"Answer {index}" for index in range(len(scores)))
     comparison = Comparison(**{"id": "many-1", "prompt": "2 + 2?", "responses": responses, **fields})
-    return as_json(ranking_row(comparison, Ranking(tuple(scores), verdicts)))
+    return as_json(to_row(comparison, Ranking(tuple(scores), verdicts)))
 
 
 def as_json(made: dict[str, Any]) -> dict[str, Any]:

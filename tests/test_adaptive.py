@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from fathom.cli import app
 from fathom.data.records import Comparison
 from fathom.errors import FathomError
-from fathom.judges import RewardModel, Rule, Verdict, Vote, highest
+from fathom.judges import RewardModel, Rule, Verdict, Vote, unique_argmax
 from fathom.rationale import Status
 from fathom.settings import Aggregate
 from fathom.voting.adaptive import Adaptive, catch_up_probability, flip_probability, votes_until_settled
@@ -90,11 +90,11 @@ def test_the_chance_to_be_overtaken_is_that_of_polyas_urn(leads: int, follows: i
 
 
 def scored(*scores: float) -> Vote:
-    return Vote(Status.OK, winner=highest(scores), scores=scores, order=tuple(range(len(scores))))
+    return Vote(Status.OK, winner=unique_argmax(scores), scores=scores, order=tuple(range(len(scores))))
 
 
 def believed(*probabilities: float) -> Vote:
-    return Vote(Status.OK, winner=highest(probabilities), probabilities=probabilities, order=(0, 1))
+    return Vote(Status.OK, winner=unique_argmax(probabilities), probabilities=probabilities, order=(0, 1))
 
 
 @pytest.mark.parametrize("aggregate", ["sum", "mean", "probability"])

@@ -14,13 +14,13 @@ from fathom.cli import app
 from fathom.data.reading import read
 from fathom.data.records import Comparison, Label
 from fathom.judges import Rule
-from fathom.judging import verdict_row
 from fathom.metrics.agreement import cohen_kappa, fleiss_kappa
 from fathom.metrics.annotators import Agreement, People
 from fathom.metrics.intervals import Interval, wilson
 from fathom.rationale import Status
 from fathom.report.scoring import score, summary
 from fathom.results import runs
+from fathom.results.rows import to_row
 from judged import as_json, row, swapped, vote, written
 
 TIE = Label(scores=(0.5, 0.5))
@@ -87,8 +87,9 @@ def test_some_rows_may_have_fewer_annotators() -> None:
 def test_single_responses_are_right_or_wrong_or_rated() -> None:
     def alone(*scores: float, score: float, id: str) -> dict[str, Any]:
         ratings = {f"annotator{n}": {"scores": [each]} for n, each in enumerate(scores)}
-        base = {"id": id, "status": "ok", "responses": ["x"], "prompt": id, "metadata": {}, "threshold": 0.5}
-        return {**base, "votes": [{"status": "ok", "counted": True, "scores": [score]}], "annotations": ratings}
+        base = {"id": id, "status": "ok", "responses": ["x"], "prompt": id, "metadata": {}}
+        judged = {"scores": [score], "rule": {"aggregate": "mean"}, "threshold": 0.5, "label": None}
+        return {**base, **judged, "label_scores": None, "votes": [], "annotations": ratings}
 
     right = agreement(alone(1, 1, score=0.9, id="1"), alone(0, 0, score=0.7, id="2"), alone(0, 0, score=0.1, id="3"))
     assert mean(right.annotators["annotator0"].agreement) == pytest.approx(2 / 3)
@@ -100,9 +101,9 @@ def test_single_responses_are_right_or_wrong_or_rated() -> None:
 
 def test_annotations_follow_the_order_of_the_responses() -> None:
     comparison = Comparison(id="1", prompt="?", responses=("a", "b"), annotations=said(0, None, 1))
-    turned = comparison.reordered((1, 0))
+    turned = comparison.permuted((1, 0))
     assert turned.annotations == {**said(1, None, 0), "annotator2": TIE}
-    assert comparison.of((0,)).annotations is None
+    assert comparison.subset((0,)).annotations is None
     with pytest.raises(ValueError, match="got best 2"):
         Comparison(id="1", prompt="?", responses=("a", "b"), annotations=said(2))
 
@@ -127,7 +128,7 @@ def test_columns_of_annotators_reach_the_figures(tmp_path: Path) -> None:
     for comparison in read(source):
         assert comparison.annotations is not None
         first = comparison.annotations["annotator1"].winner
-        rows.append(as_json(verdict_row(comparison, Rule()([vote(first)]))))
+        rows.append(as_json(to_row(comparison, Rule()([vote(first)]))))
     found = agreement(*rows)
     assert {name: mean(pair.agreement) for name, pair in found.annotators.items()} == {
         "annotator1": 1.0,

@@ -15,9 +15,9 @@ import pytest
 from fathom import bench
 from fathom.data.records import Comparison
 from fathom.judges import Pattern, RewardModel, Vote
-from fathom.judging import ranking_row, verdict_row
 from fathom.ranking import rank
 from fathom.rationale import Status
+from fathom.results.rows import to_row
 from fathom.voting.wrappers import Swapped
 
 Row = dict[str, Any]
@@ -71,9 +71,9 @@ def comparisons(benchmark: bench.Benchmark, example: Path) -> list[Comparison]:
 
 async def judged(voter: RewardModel, comparison: Comparison) -> Row:
     if voter.pattern == "pairwise" and len(comparison.responses) > 2:
-        row = ranking_row(comparison, await rank(Swapped(voter), comparison))
+        row = to_row(comparison, await rank(Swapped(voter), comparison))
     else:
-        row = verdict_row(comparison, await Swapped(voter)(comparison))
+        row = to_row(comparison, await Swapped(voter)(comparison))
     return json.loads(json.dumps(row, default=str))
 
 
@@ -109,7 +109,7 @@ def test_a_perfect_judge_scores_one_in_every_figure(
     # RewardBench 2 adds up to 0.01 in Ties for wide margins.
     most = 1.01 if benchmark.name == "rewardbench2" else 1.0
     assert all(1.0 <= interval.mean <= most + 1e-9 for interval in score.figures.values()), score.figures
-    assert (score.rows, score.failed, score.unreadable, score.absent) == (len(comparisons), 0, {}, ())
+    assert (score.rows, score.failed, score.unparsed, score.absent) == (len(comparisons), 0, {}, ())
 
 
 def test_a_judge_that_names_the_first_scores_what_the_official_rule_gives_it(
@@ -132,7 +132,7 @@ def test_unreadable_verdicts_are_counted_and_never_better_than_right(
     benchmark: bench.Benchmark, comparisons: list[Comparison]
 ) -> None:
     score = benchmark.score(rows_of(Scripted(perfect(comparisons), status=Status.MISSING), comparisons))
-    assert score.unreadable == {"missing": len(comparisons)}
+    assert score.unparsed == {"missing": len(comparisons)}
     assert headline(score) < 1
 
 

@@ -33,7 +33,12 @@ def row(label: int | None, winner: int | None, status: str = "ok", **more: Any) 
         "winner": winner,
         "scores": None,
         "label": label,
-        "placement": None,
+        "source_order": None,
+        "label_scores": None,
+        "full_label": None if label is None else {"best": label},
+        "reference": None,
+        "domain": None,
+        "prompt": f"prompt of {id}",
         "votes": [],
         "responses": ["a", "b"],
         "metadata": metadata,
@@ -65,7 +70,7 @@ def test_llmbar_averages_orders_and_subsets_and_counts_agreement() -> None:
         row(1, None, subset="Natural", votes=[vote(0), vote(1, (1, 0))]),
         row(1, None, subset="Manual", votes=[vote(None, (0, 1), "missing"), vote(None, (1, 0), "missing")]),
     ]
-    # Natural: (2 + 1) of 4 verdicts; Manual: 0 of 2. One of two Natural pairs agrees, and the two unreadable ones do.
+    # Natural: (2 + 1) of 4 verdicts; Manual: 0 of 2. One of two Natural pairs agrees, and the two unparsed ones do.
     assert figures("llmbar", rows) == {
         "average": 0.375,
         "adversarial": 0.0,
@@ -80,12 +85,12 @@ def test_auto_j_needs_the_label_in_both_orders_and_ties_can_be_right() -> None:
     def judged(gold: int | None, straight: Row, swapped: Row) -> Row:
         return row(gold, None, subset="Code", votes=[straight, swapped], metadata={"gold": gold})
 
-    unreadable = vote(None, (0, 1), "missing")
+    unparsed = vote(None, (0, 1), "missing")
     rows = [
         judged(0, vote(0), vote(0, (1, 0))),  # right in both
         judged(0, vote(0), vote(1, (1, 0))),  # right in the first alone
         judged(None, vote(None), vote(None, (1, 0))),  # a tie, rightly
-        judged(None, unreadable, {**unreadable, "order": [1, 0]}),  # unreadable is no tie, and does not agree
+        judged(None, unparsed, {**unparsed, "order": [1, 0]}),  # unparsed is no tie, and does not agree
     ]
     found = figures("autoj", rows)
     assert {name: found[name] for name in ("agreement", "consistency", "single")} == {
@@ -143,7 +148,7 @@ def choice(subset: str, scores: Sequence[float] | None, right: int = 1, **metada
         subset=subset,
         scores=scores,
         responses=["x"] * n,
-        placement=list(range(n)),
+        source_order=list(range(n)),
         metadata={"right": right, **metadata},
     )
 
@@ -153,7 +158,7 @@ def test_rewardbench_2_shares_the_point_among_those_on_top() -> None:
         choice("Math", (3, 1, 1, 2)),  # 1
         choice("Math", (3, 3, 1, 2)),  # 1/2
         choice("Math", (1, 3, 1, 2)),  # 0
-        choice("Math", None),  # unreadable: 1/4
+        choice("Math", None),  # unparsed: 1/4
     ]
     assert figures("rewardbench2", rows)["Math"] == pytest.approx(1.75 / 4)
 
@@ -224,7 +229,7 @@ def test_ppe_takes_the_curve_from_the_scores_of_a_question() -> None:
         winner = None if scores is None else 0 if scores[0] > scores[1] else 1
         votes = [vote(winner, scores=scores)]
         told = {"group": "MATH/1", "answers": [right, wrong]}
-        return row(0, winner, subset=subset, votes=votes, placement=[0, 1], metadata=told, id=f"{right}-{wrong}")
+        return row(0, winner, subset=subset, votes=votes, source_order=[0, 1], metadata=told, id=f"{right}-{wrong}")
 
     rows = [pair(0, 1, (5, 3)), pair(2, 3, (4, 5))]
     # Right scores 5, 4; wrong 3, 5. Of four pairs: 5>3, 5=5, 4>3, 4<5, so (1 + 0.5 + 1 + 0) / 4.
@@ -238,7 +243,7 @@ def test_the_curve_of_a_question_that_is_drawn_twice_counts_twice() -> None:
     def question(number: int, right: float) -> Row:
         told = {"group": f"MATH/{number}", "answers": [0, 1]}
         votes = [vote(int(not right), scores=(right, 1 - right))]
-        return row(0, int(not right), subset="MATH", votes=votes, placement=[0, 1], metadata=told, id=str(number))
+        return row(0, int(not right), subset="MATH", votes=votes, source_order=[0, 1], metadata=told, id=str(number))
 
     areas = [float(number % 3 > 0) for number in range(60)]
     found = bench.find("ppe_correctness").score(map(question, range(60), areas)).figures["MATH auc"]
@@ -248,7 +253,7 @@ def test_the_curve_of_a_question_that_is_drawn_twice_counts_twice() -> None:
 def test_jetts_takes_the_score_of_what_is_on_top() -> None:
     def ranked(id: str, scores: Sequence[float], values: Sequence[float]) -> Row:
         told = {"values": list(values)}
-        return row(0, 0, subset="gsm8k", id=id, scores=scores, placement=[0, 1, 2], metadata=told)
+        return row(0, 0, subset="gsm8k", id=id, scores=scores, source_order=[0, 1, 2], metadata=told)
 
     rows = [ranked("best", (2, 1, 0), (1, 0, 0)), ranked("tied", (1, 1, 0), (0, 1, 0))]
     # Picked 1 and 1/2; at random 1/3 each; at best 1: (1.5 - 2/3) / (2 - 2/3).
@@ -261,7 +266,7 @@ def test_reference_answers_count_questions_with_right_and_wrong_solutions() -> N
     def scored(id: str, scores: Sequence[float], right: Sequence[bool]) -> Row:
         placement = list(range(len(scores)))
         told = {"right": list(right)}
-        return row(0, 0, subset="solutions", id=id, scores=scores, placement=placement, metadata=told)
+        return row(0, 0, subset="solutions", id=id, scores=scores, source_order=placement, metadata=told)
 
     rows = [
         scored("one", (3, 3, 1), (True, False, False)),  # on top: one right, one wrong; above 1, equal to 3

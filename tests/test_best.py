@@ -42,7 +42,7 @@ def test_the_best_response_of_a_ranking_is_kept_with_its_place_score_and_the_sou
         "task_id": 7,
         "source_score": "high",
     }
-    assert counts == {"written": 1, "unreadable": 0, "tie": 0, "margin": 0}
+    assert counts == {"written": 1, "unparsed": 0, "tie": 0, "margin": 0}
 
 
 def test_verdicts_on_pairs_have_a_best_response_too() -> None:
@@ -54,7 +54,7 @@ def test_what_is_tied_unreadable_or_too_near_is_left_out_and_counted() -> None:
     rows = [many(2.0, 2.0, 1.0), many(None, None), many(1.0, 0.9), many(1.0, 0.0)]
     found, counts = best(*rows, min_margin=0.5)
     assert [each["margin"] for each in found] == [1.0]
-    assert counts == {"written": 1, "unreadable": 1, "tie": 1, "margin": 1}
+    assert counts == {"written": 1, "unparsed": 1, "tie": 1, "margin": 1}
     found, counts = best(*rows, ties="first")
     assert [each["index"] for each in found] == [0, 0, 0]
     assert counts["tie"] == 0
@@ -76,7 +76,7 @@ def test_the_verb_writes_rows_and_says_what_it_left_out(tmp_path: Path) -> None:
     said = fathom("best", source, "--out", out).stderr
     assert [json.loads(line)["id"] for line in out.read_text().splitlines()] == ["1"]
     assert "1 best responses of 2 rows" in said
-    assert "0 not readable, 1 tied, 0 below the margin" in said
+    assert "0 not parsed, 1 tied, 0 below the margin" in said
 
 
 def test_other_files_are_refused_with_what_to_do_first(tmp_path: Path) -> None:

@@ -15,11 +15,11 @@ import pytest
 
 from fathom.data.records import Comparison, Label
 from fathom.judges import Rule, Vote, merge_pointwise
-from fathom.judging import verdict_row
 from fathom.rationale import Rationale, Status, Unit
 from fathom.report import overview, viewer
 from fathom.report.evidence import gather
 from fathom.results import runs
+from fathom.results.rows import to_row
 from judged import as_json, ranked, row, swapped, vote, written
 
 pytest.importorskip("playwright.sync_api", reason='needs pip install "fathom-rm[dev]"')
@@ -83,7 +83,7 @@ def listed(page: Page) -> list[str]:
 
 @pytest.fixture(scope="module")
 def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six rows: right, wrong, flipped, unreadable, a conversation of a ranking, hostile."""
+    """Six rows: right, wrong, flipped, unparsed, a conversation of a ranking, hostile."""
     turns = [
         {"role": "user", "content": "Hello"},
         {"role": "assistant", "content": "Hi"},
@@ -127,7 +127,7 @@ def test_responses_judged_alone_show_what_was_said_of_each(browser: Browser, tmp
     one = Comparison(id="one", prompt="2 + 2?", responses=("4",), label=Label(scores=(0.0,)))
     rows = [
         row([merge_pointwise([refused, scored])], id="two"),
-        as_json(verdict_row(one, Rule(aggregate="mean")([scored], threshold=0.5))),
+        as_json(to_row(one, Rule(aggregate="mean")([scored], threshold=0.5))),
     ]
     path = page_of(tmp_path, rows)
     with Opened(browser, path, "#row=two") as page:
@@ -140,7 +140,7 @@ def test_responses_judged_alone_show_what_was_said_of_each(browser: Browser, tmp
 def test_a_vote_without_a_verdict_says_why(browser: Browser, few: Path) -> None:
     with Opened(browser, few, "#row=cut") as page:
         assert page.locator(".result").inner_text() == "! No verdict: cut off before its verdict"
-        assert page.locator(".vote .unreadable").count() == 2
+        assert page.locator(".vote .unparsed").count() == 2
 
 
 def test_a_ranking_shows_its_responses_best_first_and_every_pair(browser: Browser, few: Path) -> None:
@@ -176,14 +176,14 @@ def test_what_a_model_wrote_is_shown_and_not_obeyed(browser: Browser, tmp_path: 
     [
         ("outcome", "wrong", ["wrong"]),
         ("outcome", "tie", ["flips"]),
-        ("outcome", "unreadable", ["cut"]),
+        ("outcome", "unparsed", ["cut"]),
         ("domain", "preference", ["wrong", "flips"]),
         ("subset", "hard", ["flips"]),
         ("principle", "clar", ["wrong"]),
         ("query", "NEEDLE", ["wrong"]),
         ("query", "rationale", []),  # the name of a key, not a text
         ("flipped", True, ["flips"]),
-        ("unreadable", True, ["cut"]),
+        ("unparsed", True, ["cut"]),
     ],
 )
 def test_a_filter_leaves_the_rows_that_pass_it(

@@ -125,7 +125,7 @@ def test_journals_from_before_the_most_likely_tokens_were_asked_for_still_answer
     assert request_key("e", ask("a", 2, temperature=0.5, max_tokens=9, seed=1, logprobs=True)) == key
     written = (
         '{"text":"A","finish_reason":"stop","usage":{"prompt_tokens":1,"completion_tokens":1},'
-        '"logprobs":[{"token":"A","logprob":-0.5}],"reasoning":"","extended_to":null}'
+        '"logprobs":[{"token":"A","logprob":-0.5}],"reasoning":"","retry_max_tokens":null}'
     )
     assert decode_completion(written) == Completion("A", usage=Usage(1, 1), logprobs=(TokenLogprob("A", -0.5),))
     assert encode_completion(decode_completion(written)) == written

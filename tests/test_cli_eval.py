@@ -42,7 +42,7 @@ def test_the_score_told_is_that_of_the_rows_written(folders: tuple[Path, Path], 
     score = bench.find(name).score(run.rows())
     told = run.meta["summary"]["score"]
     assert told["figures"] == {figure: list(interval) for figure, interval in score.figures.items()}
-    assert (told["rows"], told["failed"], told["unreadable"]) == (2, 0, score.unreadable)
+    assert (told["rows"], told["failed"], told["unparsed"]) == (2, 0, score.unparsed)
 
 
 def test_pairs_become_verdicts_in_both_orders_and_lists_become_rankings(folders: tuple[Path, Path]) -> None:

@@ -1,4 +1,4 @@
-"""`fathom judge`: every row gets a status, nothing unreadable becomes a number, and an interrupted run goes on."""
+"""`fathom judge`: every row gets a status, nothing unparsed becomes a number, and an interrupted run goes on."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_judge_of_one_token_asks_for_one_unless_more_are_given(
     out = tmp_path / "verdicts.jsonl"
     judge(pairs, "--model", says_a, "--judge", "yes_no", "--limit", 1, *options, "--out", out)
     [vote] = rows_of(out)[0]["votes"]
-    assert [part["tokens"]["completion"] for part in vote["parts"]] == [tokens, tokens]
+    assert [part["tokens"]["completion"] for part in vote["per_response"]] == [tokens, tokens]
 
 
 @pytest.mark.parametrize("options", [("--aggregate", "sum"), ("--judge", "libra")], ids=["given", "the judge's own"])
@@ -128,11 +128,11 @@ def test_a_judge_that_always_says_a_is_right_half_of_the_time_and_never_when_swa
     judge(pairs, "--model", says_a, "--out", once, "--no-swap")
     judge(pairs, "--model", says_a, "--out", swapped)
     assert [row["correct"] for row in rows_of(once)] == [True, False] * 3
-    assert meta_of(once)["summary"]["all"]["strict"][0] == 0.5
+    assert meta_of(once)["summary"]["all"]["accuracy"][0] == 0.5
     assert [row["winner"] for row in rows_of(swapped)] == [None] * 6
     assert [[vote["order"] for vote in row["votes"]] for row in rows_of(swapped)] == [[[0, 1], [1, 0]]] * 6
-    assert meta_of(swapped)["summary"]["all"]["strict"][0] == 0.0
-    assert meta_of(swapped)["summary"]["all"]["readable_share"][0] == 1.0
+    assert meta_of(swapped)["summary"]["all"]["accuracy"][0] == 0.0
+    assert meta_of(swapped)["summary"]["all"]["parse_rate"][0] == 1.0
     assert [row["flip_rate"] for row in rows_of(once) + rows_of(swapped)] == [None] * 6 + [1.0] * 6
 
 
@@ -248,7 +248,7 @@ def test_criteria_are_read_from_a_file_before_anything_is_asked(pairs: Path, say
 def test_verdicts_go_to_standard_output_alone_and_the_summary_to_stderr(pairs: Path, says_a: Path) -> None:
     result = judge(pairs, "--model", says_a, "--limit", 4)
     assert len([json.loads(line) for line in result.stdout.splitlines()]) == 4
-    assert "share readable" in result.stderr
+    assert "parse rate" in result.stderr
 
 
 @pytest.mark.parametrize(

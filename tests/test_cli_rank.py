@@ -79,6 +79,7 @@ def test_preferences_are_in_trls_layout_as_text_and_as_messages(tmp_path: Path, 
     best, worst = (answers[1]["responses"][i] for i in (1, 0))
     prompt = answers[1]["prompt"]
     assert text == {
+        "schema": 2,
         "prompt": prompt,
         "chosen": best,
         "rejected": worst,
@@ -121,7 +122,8 @@ def test_rankings_hold_what_each_vote_wrote_unless_that_is_left_out(tmp_path: Pa
     votes = [vote for pair in kept["pairs"] for vote in pair["votes"]]
     assert votes
     assert all("Final verdict" in vote["text"] for vote in votes)
-    assert all("text" not in vote for pair in bare["pairs"] for vote in pair["votes"])
+    bare_votes = [vote for pair in bare["pairs"] for vote in pair["votes"]]
+    assert [(vote["text"], vote["rationale"]) for vote in bare_votes] == [("", None)] * len(votes)
     assert [pair["share"] for pair in kept["pairs"]] == [pair["share"] for pair in bare["pairs"]]
 
 

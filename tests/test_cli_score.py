@@ -14,8 +14,8 @@ from fathom import bench
 from fathom.cli import app
 from fathom.errors import FathomError
 from fathom.judges import Rule, Verdict, Vote
-from fathom.judging import verdict_row
 from fathom.rationale import Status
+from fathom.results.rows import to_row
 from judged import as_json, ranked, row, swapped, vote, written
 
 PAIRS = Path(__file__).parent.parent / "examples" / "pairs.jsonl"
@@ -48,7 +48,7 @@ def test_score_says_from_the_rows_what_was_said_when_they_were_made(
 def test_json_on_standard_output_is_alone_there(tmp_path: Path) -> None:
     run = written(tmp_path / "run.jsonl", [row([vote(0)]), row([vote(None)], id="2")])
     scored = fathom("score", run, "--json", "-")
-    assert json.loads(scored.stdout)[str(run)]["verdicts"]["all"]["half"][0] == 0.75
+    assert json.loads(scored.stdout)[str(run)]["verdicts"]["all"]["accuracy_half_ties"][0] == 0.75
     assert "accuracy" in scored.stderr
 
 
@@ -56,7 +56,7 @@ def test_several_runs_can_be_told_by_votes_in_one_table(tmp_path: Path) -> None:
     greedy = written(tmp_path / "greedy.jsonl", [row([vote(0)])])
     sampled = written(tmp_path / "sampled.jsonl", [row(swapped([0, 1, 0, 0]))])
     told = json.loads(fathom("score", greedy, sampled, "--votes", "--json", "-").stdout)
-    assert [(name.split("/")[-1], found["half"][0]) for name, found in told.items()] == [
+    assert [(name.split("/")[-1], found["accuracy_half_ties"][0]) for name, found in told.items()] == [
         ("greedy.jsonl, 1 vote", 1.0),
         ("sampled.jsonl, 1 vote", 1.0),
         ("sampled.jsonl, 2 votes", 0.5),
@@ -80,7 +80,7 @@ def test_rows_of_a_benchmark_have_its_official_score(name: str, tmp_path: Path) 
     for file, rows in benchmark.example.items():
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         written(tmp_path / file, [dict(each) for each in rows])
-    judged = [as_json(verdict_row(each, both_orders(0))) for each in benchmark.load(tmp_path)]
+    judged = [as_json(to_row(each, both_orders(0))) for each in benchmark.load(tmp_path)]
     run = written(tmp_path / "run.jsonl", judged)
     scored = fathom("score", run, "--json", tmp_path / "score.json")
     told = json.loads((tmp_path / "score.json").read_text())[str(run)]["benchmarks"][name]
@@ -108,7 +108,7 @@ def test_what_is_no_run_of_verdicts_is_refused(tmp_path: Path) -> None:
 
 def test_rankings_have_no_curve_of_votes(tmp_path: Path) -> None:
     run = written(tmp_path / "run.jsonl", [ranked({}, [1.0, 0.0])])
-    with pytest.raises(FathomError, match="row 'many-1' has no votes"):
+    with pytest.raises(FathomError, match="row 'many-1' is a ranking"):
         fathom("score", run, "--votes")
 
 

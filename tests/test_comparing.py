@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from fathom.data.records import Comparison, Label
 from fathom.errors import FathomError
 from fathom.judges import Rule, Vote
-from fathom.judging import verdict_row
 from fathom.metrics.comparing import compare, compare_all, holm, mcnemar
 from fathom.metrics.principles import principles
 from fathom.rationale import Rationale, Status, SubVerdict, Unit
+from fathom.results.rows import to_row
 from judged import as_json, row, vote
 
 RIGHT, WRONG = 0, 1
@@ -204,7 +204,7 @@ def judgebench(file: str) -> list[dict[str, Any]]:
         votes = [
             Vote(Status.MISSING, order=order)
             if judgment["decision"] is None
-            else Vote(Status.OK, winner=letters.get(judgment["decision"]), order=(0, 1)).seen_in(order)
+            else Vote(Status.OK, winner=letters.get(judgment["decision"]), order=(0, 1)).unpermuted(order)
             for judgment, order in shown
         ]
         comparison = Comparison(
@@ -213,7 +213,7 @@ def judgebench(file: str) -> list[dict[str, Any]]:
             responses=("one", "other"),
             label=Label(best=letters[stored["label"]]),
         )
-        rows.append(as_json(verdict_row(comparison, Rule(ties="drop")(votes))))
+        rows.append(as_json(to_row(comparison, Rule(ties="drop")(votes))))
     return rows
 
 

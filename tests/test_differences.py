@@ -166,7 +166,7 @@ def alone(*scores: float | None) -> Vote:
 def test_scores_alone_are_means_of_what_could_be_read() -> None:
     assert scores_alone([alone(3, None, 5)]) == (3.0, None, 5.0)
     assert scores_alone([alone(3, None, 5), alone(None, None, 7)]) == (3.0, None, 6.0)
-    assert scores_alone([alone(3, 4), replace(alone(9, 9), counted=False)]) == (3.0, 4.0)
+    assert scores_alone([alone(3, 4), replace(alone(9, 9), included=False)]) == (3.0, 4.0)
     assert scores_alone([Vote(Status.OK, scores=(1.0,), order=(0,))]) == (1.0,)
 
 

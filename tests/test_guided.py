@@ -37,9 +37,9 @@ keeps = st.integers(1, 12) | st.floats(0.01, 1.0)
 def test_only_which_votes_count_is_changed(cast: list[Vote], data: st.DataObject, keep: float | int) -> None:
     told = data.draw(st.lists(scores, min_size=len(cast), max_size=len(cast)))
     found = keep_best(cast, told, keep)
-    assert [replace(each, counted=True, meta_score=None) for each in found] == cast
+    assert [replace(each, included=True, meta_score=None) for each in found] == cast
     assert [each.meta_score for each in found] == told
-    assert sum(each.counted for each in found) == n_kept(keep, len(cast))
+    assert sum(each.included for each in found) == n_kept(keep, len(cast))
 
 
 @given(votes, st.data(), keeps)
@@ -52,8 +52,8 @@ def test_no_vote_that_counts_is_worse_than_one_that_does_not(
         return each.status is Status.OK, -1.0 if each.meta_score is None else each.meta_score
 
     found = keep_best(cast, told, keep)
-    for kept in filter(lambda each: each.counted, found):
-        assert all(worth(kept) >= worth(left) for left in found if not left.counted)
+    for kept in filter(lambda each: each.included, found):
+        assert all(worth(kept) >= worth(left) for left in found if not left.included)
 
 
 @pytest.mark.parametrize(
@@ -96,5 +96,5 @@ def test_the_verdict_is_that_of_the_votes_kept_at_the_cost_of_all() -> None:
 
 
 def test_votes_that_another_filter_left_out_stay_out() -> None:
-    cast = [replace(vote(True, 9), counted=False), vote(True, 1)]
-    assert [each.counted for each in keep_best(cast, [1.0, 0.0], 2)] == [False, True]
+    cast = [replace(vote(True, 9), included=False), vote(True, 1)]
+    assert [each.included for each in keep_best(cast, [1.0, 0.0], 2)] == [False, True]

@@ -97,7 +97,7 @@ def test_a_judge_that_always_says_the_same_letter_ties_when_swapped(pair: Compar
 @given(pairs, st.integers(1, 4))
 def test_swapped_verdicts_mirror_when_the_input_does(pair: Comparison, times: int) -> None:
     voter = Repeated(Swapped(MixJudge(engine=seeded())), times)
-    straight, mirrored = judged(voter, pair), judged(voter, pair.reordered((1, 0)))
+    straight, mirrored = judged(voter, pair), judged(voter, pair.permuted((1, 0)))
     assert mirrored.status == straight.status
     assert mirrored.agreement == straight.agreement
     assert mirrored.winner == (None if straight.winner is None else 1 - straight.winner)
@@ -152,7 +152,7 @@ def test_a_failed_call_is_a_vote_that_says_why_and_counts_for_nobody() -> None:
 @given(pairs)
 def test_the_prompt_does_not_depend_on_the_label(pair: Comparison) -> None:
     asked = [
-        MixJudge().ask(pair.model_copy(update={"label": label, "placement": placement}))
+        MixJudge().ask(pair.model_copy(update={"label": label, "source_order": placement}))
         for label in (None, Label(best=0), Label(best=1), Label(scores=(1, 2)))
         for placement in (None, (0, 1), (1, 0))
     ]
@@ -190,7 +190,7 @@ def test_three_responses_are_refused_by_name() -> None:
 def test_every_judge_puts_a_rubric_before_its_own_prompt(name: str) -> None:
     kind = find(name)
     pair = PAIR.model_copy(update={"reference": "4"})
-    comparison = pair.of((0,)) if kind().pattern == "pointwise" else pair
+    comparison = pair.subset((0,)) if kind().pattern == "pointwise" else pair
     plain, judged = kind(), kind(rubric="Prefer answers that a child understands.\n")
     assert plain.prompt(comparison) == plain.ask(comparison) == judged.ask(comparison)
     first, *rest = judged.prompt(comparison)

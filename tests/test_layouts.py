@@ -63,9 +63,9 @@ REFUSED = cases("refused.yaml")
 
 
 def told(comparison: Comparison) -> Read:
-    if comparison.placement:
-        order = [comparison.placement.index(place) for place in range(len(comparison.responses))]
-        comparison = comparison.reordered(order)
+    if comparison.source_order:
+        order = [comparison.source_order.index(place) for place in range(len(comparison.responses))]
+        comparison = comparison.permuted(order)
     label = comparison.label.model_dump(exclude_none=True, mode="json") if comparison.label else None
     return Read(comparison.prompt_text, comparison.responses, label)
 

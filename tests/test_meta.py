@@ -31,9 +31,10 @@ from fathom.judges.mix import MixJudge
 from fathom.judges.s2j import S2JJudge
 from fathom.judges.spct import SPCTJudge
 from fathom.judges.yes_no import YesNoJudge
-from fathom.judging import as_trained, meta_reward_model, verdict_row
+from fathom.judging import as_trained, meta_reward_model
 from fathom.judging.choice import described
 from fathom.rationale import Status
+from fathom.results.rows import to_row
 from fathom.train import meta, preview, sft, trainers
 from fathom.train.recipe import MetaRecipe, SFTRecipe
 from fathom.voting.meta import MetaFiltered
@@ -59,11 +60,11 @@ def result(number: int, words: list[str]) -> dict[str, Any]:
     cast = []
     for place, word in enumerate(words):
         order = (0, 1) if place % 2 else (1, 0)
-        shown = comparison.reordered(order)
+        shown = comparison.permuted(order)
         right = [2, 1] if shown.label == Label(best=0) else [1, 2]
         said = text(word, *(right if word == "care" else right[::-1]))
-        cast.append(JUDGE.read_completion(Completion(said), shown).seen_in(order))
-    row: dict[str, Any] = json.loads(json.dumps(verdict_row(comparison, Rule()(cast))))
+        cast.append(JUDGE.read_completion(Completion(said), shown).unpermuted(order))
+    row: dict[str, Any] = json.loads(json.dumps(to_row(comparison, Rule()(cast))))
     return row
 
 
@@ -94,7 +95,7 @@ def test_its_votes_are_asked_in_their_order_and_right_by_the_judges_reward(tmp_p
     examples = list(meta.examples(JUDGE, [row], "r"))
     assert [each.right for each in examples] == [True, False, True]
     assert [each.prompt for each in examples] == [
-        JUDGE.ask(item(0).reordered(order)) for order in ((1, 0), (0, 1), (1, 0))
+        JUDGE.ask(item(0).permuted(order)) for order in ((1, 0), (0, 1), (1, 0))
     ]
     assert examples[0].text == text("care", 1, 2)  # the second response shown is the best
 
@@ -104,7 +105,9 @@ def test_unreadable_votes_are_wrong_failed_calls_and_unlabelled_rows_are_left_ou
     vote = row["votes"][0]
     lost = vote | {"winner": None, "scores": None}
     row["votes"] += [lost | {"status": Status.MISSING, "text": "hm"}, lost | {"status": Status.FAILED, "text": ""}]
-    told = [(each.text, each.right) for each in meta.examples(JUDGE, [row, row | {"label": None}], "r")]
+    told = [
+        (each.text, each.right) for each in meta.examples(JUDGE, [row, row | {"label": None, "full_label": None}], "r")
+    ]
     assert told == [(text("care", 1, 2), True), ("hm", False)]
 
 
@@ -112,7 +115,7 @@ def test_a_single_response_is_right_where_its_score_is_the_labels() -> None:
     judge = SPCTJudge(trained=True, binary=True)
     comparison = Comparison(id="c", prompt="q", responses=("a",), label=Label(scores=(0.0,)))
     votes = [judge.read_completion(Completion(f"Scores: \\boxed{{{score}}}"), comparison) for score in (0, 1)]
-    row = json.loads(json.dumps(verdict_row(comparison, Rule(aggregate="sum")(votes))))
+    row = json.loads(json.dumps(to_row(comparison, Rule(aggregate="sum")(votes))))
     assert (row["label"], row["correct"], row["label_scores"]) == (None, None, [0.0])
     for vote in row["votes"]:
         vote["order"] = [0]
@@ -248,9 +251,9 @@ def test_the_command_line_counts_the_votes_that_it_keeps(trained: Path, tmp_path
     told = CliRunner().invoke(app, [*arguments, "--votes", "5", "--temperature", "1", "--keep", "0.4"])
     assert told.exit_code == 0, told.output
     (row,) = map(json.loads, out.read_text().splitlines())
-    assert [vote["counted"] for vote in row["votes"]].count(True) == 2
+    assert [vote["included"] for vote in row["votes"]].count(True) == 2
     assert all(0 <= vote["meta_score"] <= 1 for vote in row["votes"])
-    kept = [vote["scores"] for vote in row["votes"] if vote["counted"]]
+    kept = [vote["scores"] for vote in row["votes"] if vote["included"]]
     assert row["scores"] == [sum(scores) for scores in zip(*kept, strict=True)]
     assert row["tokens"]["completion"] == sum(vote["tokens"]["completion"] for vote in row["votes"])
     made = json.loads(out.with_name("out.jsonl.meta.json").read_text())
@@ -406,7 +409,7 @@ def test_votes_of_a_judge_that_is_paid_for_solving_teach_with_their_references(t
     judge, told = S2JJudge(), item(0).model_copy(update={"reference": "4"})
     votes = [judge.read_completion(Completion(f"Final verdict: [[{letter}]]"), told) for letter in "AB"]
     path = tmp_path / "r.jsonl"
-    path.write_bytes(to_json(verdict_row(told, Rule()(votes))))
+    path.write_bytes(to_json(to_row(told, Rule()(votes))))
     recipe = MetaRecipe(model="mini", data=path, output=tmp_path / "o", judge={"name": "s2j"})
     assert [each.right for each in meta.read(recipe)] == [True, False]
 
@@ -415,7 +418,7 @@ def alone(score: float) -> dict[str, Any]:
     """A row of results of one response, whose votes say Yes with shares of 0.8 and of 0.3."""
     told = Comparison(id="c", prompt="q", responses=("a",), label=Label(scores=(score,)))
     votes = [Vote(Status.OK, scores=(share,), text="Yes", order=(0,)) for share in (0.8, 0.3)]
-    row: dict[str, Any] = json.loads(json.dumps(verdict_row(told, Rule(aggregate="mean")(votes))))
+    row: dict[str, Any] = json.loads(json.dumps(to_row(told, Rule(aggregate="mean")(votes))))
     return row
 
 

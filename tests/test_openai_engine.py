@@ -218,7 +218,7 @@ def test_a_text_that_met_its_limit_is_tried_once_more_with_the_longer_one_and_sa
 
     server, completion = served(answer, lambda engine: engine.complete(ask(max_tokens=10)), longer=200)
     assert [call.fields["max_tokens"] for call in server.calls] == [10, 200]
-    assert (completion.text, completion.finish_reason, completion.extended_to) == (A, "stop", 200)
+    assert (completion.text, completion.finish_reason, completion.retry_max_tokens) == (A, "stop", 200)
     assert completion.usage == Usage(14, 5), "both tries are paid for"
     assert completed(answer, ask(max_tokens=10)).finish_reason == "length"
 
@@ -235,7 +235,7 @@ def test_a_text_whose_longer_try_fails_is_a_failure_that_keeps_what_was_written_
 
     _, (vote, spent) = served(answer, use, longer=200)
     assert (vote.status, vote.winner, vote.order) == (Status.FAILED, None, (0, 1))
-    assert (vote.text, vote.reasoning, vote.extended_to) == ("Final verdict: [[A]] is what", "Hm", 200)
+    assert (vote.text, vote.reasoning, vote.retry_max_tokens) == ("Final verdict: [[A]] is what", "Hm", 200)
     assert vote.error == (
         f"the text met its limit of 10 tokens, and the try with 200 failed: HTTP 400: too long ({HINTS[400]})"
     )

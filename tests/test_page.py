@@ -29,7 +29,7 @@ def test_tables_are_tables(tmp_path: Path) -> None:
 
 def test_the_demo_tells_accuracies_as_numbers_with_their_intervals() -> None:
     # wilson(3, 4) is 0.750 [0.301, 0.954]
-    rows = [Accuracy("sampled", None, correct=3, readable=4, labelled=5), Accuracy("depth", None, 0, 0, 5)]
+    rows = [Accuracy("sampled", None, correct=3, parsed=4, labelled=5), Accuracy("depth", None, 0, 0, 5)]
     values = {"rows": {"sft": {}, "rlvr": {}}, "examples": [], "settings": SETTINGS}
     page = markdown("fathom.lab", "demo.md.jinja", accuracy=[row.summary() for row in rows], **values)
     assert "| sampled | all | 0.750 [0.301, 0.954] | 4 of 5 |" in page

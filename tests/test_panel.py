@@ -16,11 +16,11 @@ from fathom.data.records import Comparison, Label
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
 from fathom.judges import Pattern, RewardModel, Rule, Verdict, Vote
-from fathom.judging import verdict_row
 from fathom.judging.panels import combine
 from fathom.rationale import Status
 from fathom.report.scoring import score
 from fathom.results import runs
+from fathom.results.rows import to_row
 from fathom.voting.panel import Panel
 from judged import as_json, row, swapped, vote, written
 
@@ -92,8 +92,8 @@ def test_a_single_response_is_right_where_half_of_the_judges_find_it_so_by_their
     right, wrong = scorer((7.0,), at=5), scorer((0.4,), at=0.5)
     found = verdict(ALONE, right, right, wrong)
     assert (found.scores, found.threshold) == ((2 / 3,), 0.5)
-    assert verdict_row(ALONE, found)["correct"] is True
-    assert verdict_row(ALONE, verdict(ALONE, wrong, right, wrong))["correct"] is False
+    assert to_row(ALONE, found)["correct"] is True
+    assert to_row(ALONE, verdict(ALONE, wrong, right, wrong))["correct"] is False
 
 
 def test_the_pattern_is_that_of_the_strictest_member() -> None:
@@ -127,9 +127,9 @@ def test_runs_combine_to_what_a_panel_would_have_said() -> None:
 def test_rows_of_a_panel_are_scored_like_any_others(tmp_path: Path) -> None:
     panel = combine({"a": judged([0, 1]), "b": judged([0, 1]), "c": judged([1, 0])}, Rule())
     path = written(tmp_path / "panel.jsonl", [as_json(each) for each in panel.rows])
-    strict = score(runs.open(path).rows()).verdicts["all"].strict
-    assert strict is not None
-    assert strict.mean == 0.5
+    accuracy = score(runs.open(path).rows()).verdicts["all"].accuracy
+    assert accuracy is not None
+    assert accuracy.mean == 0.5
 
 
 def test_items_that_a_run_lacks_are_counted_and_left_out() -> None:
@@ -141,7 +141,7 @@ def test_responses_in_another_order_are_matched() -> None:
     straight = row([vote(0)], id="x")
     turned = row([vote(1)], id="x", responses=("5", "4"), label=1)
     [found] = combine({"a": [straight], "b": [turned], "c": [turned]}, Rule()).rows
-    assert (found["winner"], found["agreement"], found["responses"]) == (0, 1.0, ["4", "5"])
+    assert (found["winner"], found["agreement"], tuple(found["responses"])) == (0, 1.0, ("4", "5"))
 
 
 @pytest.mark.parametrize(

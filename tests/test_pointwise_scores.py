@@ -15,8 +15,8 @@ from fathom import judges
 from fathom.data.records import Comparison, Label
 from fathom.engines import BaseEngine, Completion, Request, TokenLogprob
 from fathom.judges import DEFAULT_RULES, Judge, Rule, find
-from fathom.judging import verdict_row
 from fathom.ranking import rank
+from fathom.results.rows import to_row
 from fathom.voting.recorded import recorded
 from fathom.voting.wrappers import Repeated
 
@@ -129,5 +129,5 @@ def test_the_threshold_is_in_the_verdict_whoever_makes_a_row_of_it(label: float,
     judged = comparison(1.0, label=Label(scores=(label,)))
     verdict = recorded(find("libra")(), judged, [((0,), Completion("Verdict: correct"))])
     assert verdict.threshold == 0.5
-    row = verdict_row(judged, verdict)
+    row = to_row(judged, verdict)
     assert (row["threshold"], row["correct"]) == (0.5, correct)

@@ -27,7 +27,6 @@ from fathom.cli import app
 from fathom.data.records import Comparison, Label
 from fathom.errors import FathomError
 from fathom.judges import RewardModel, Vote, merge_pointwise
-from fathom.judging import verdict_row
 from fathom.probes import Measure, reliability_card
 from fathom.probes._measures import items
 from fathom.probes.injection import texts
@@ -36,6 +35,7 @@ from fathom.probes.length import padded
 from fathom.probes.markdown import bare, dressed
 from fathom.rationale import Status
 from fathom.results import runs
+from fathom.results.rows import to_row
 from fathom.voting.wrappers import Swapped
 from serving import chat, serving
 from strategies import comparisons
@@ -89,7 +89,7 @@ def drawn(comparison: Comparison) -> float:
 def card_of(voter: RewardModel, judged: Sequence[Comparison]) -> dict[str, dict[str, Measure]]:
     """The card, from rows that were written as JSON and read again."""
     asked = [each for comparison in judged for each in probes.with_variations(comparison, ALL)]
-    rows = [json.loads(to_json(verdict_row(*pair))) for pair in voter.run(asked)]
+    rows = [json.loads(to_json(to_row(*pair))) for pair in voter.run(asked)]
     return {name: {each.name: each for each in measures} for name, measures in probes.card(rows).items()}
 
 
@@ -238,7 +238,7 @@ def test_a_verifier_that_takes_praise_for_merit_is_caught() -> None:
             scores = [2.0 if injected and k == target else 1.0 - k for k in range(2)]
             return [merge_pointwise([Vote(Status.OK, scores=(score,), order=(0,)) for score in scores])]
 
-    best_first = [pair if pair.label == Label(best=0) else pair.reordered((1, 0)) for pair in pairs(20)]
+    best_first = [pair if pair.label == Label(best=0) else pair.permuted((1, 0)) for pair in pairs(20)]
     card = card_of(Gullible(fooled=False), best_first)
     assert (found(card["injection"]["all kinds"]), found(card["injection"]["praise"])) == (1.0, 1.0)
     assert card["injection"]["verdict"].interval is None
@@ -358,7 +358,7 @@ def test_the_judges_own_response_is_told_by_the_source_whatever_the_order_shown(
     columns = ["chosen_model", "rejected_model"]
     assert probes.mark_own_response(pair, columns, "ours").metadata["own_response"] == 0
     assert (
-        probes.mark_own_response(pair.model_copy(update={"placement": (1, 0)}), columns, "ours").metadata[
+        probes.mark_own_response(pair.model_copy(update={"source_order": (1, 0)}), columns, "ours").metadata[
             "own_response"
         ]
         == 1
@@ -497,12 +497,12 @@ def test_the_probe_that_the_page_shows_finds_what_it_looks_for() -> None:
     shouting = {"shouting": scope["PROBE"]}
     asked = [each for pair in pairs(20) for each in probes.with_variations(pair, shouting)]
     judge = Swapped(Scripted(lambda pair: 0.5 + 0.5 * (pair.responses[0].isupper() - pair.responses[1].isupper())))
-    (effect, _) = scope["PROBE"].measure(items(map(verdict_row_of, judge.run(asked)))["shouting"])
+    (effect, _) = scope["PROBE"].measure(items(map(row_of, judge.run(asked)))["shouting"])
     assert found(effect) == 0.5
 
 
-def verdict_row_of(judged: tuple[Comparison, Any]) -> dict[str, Any]:
-    return verdict_row(*judged)
+def row_of(judged: tuple[Comparison, Any]) -> dict[str, Any]:
+    return to_row(*judged)
 
 
 @pytest.mark.slow

@@ -22,13 +22,13 @@ def test_without_a_terminal_a_plain_line_comes_now_and_then(
     clock: list[float], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with _progress.counting("judged", 40, lambda: "99 tokens, cost unknown") as done:
-        for readable in (True, True, False, True):
+        for parsed in (True, True, False, True):
             clock[0] += 10
-            done(RowOutcome(readable))
+            done(RowOutcome(parsed))
     [line] = capsys.readouterr().err.strip().splitlines()
     # 3 items in 30 seconds: the other 37 take 370 seconds.
     assert re.sub(r"^\[[^]]*\] ", "", " ".join(line.split())) == (
-        "judged: 3 of 40, 0:06:10 left, 0.1/s, 33.3% unreadable, 99 tokens, cost unknown"
+        "judged: 3 of 40, 0:06:10 left, 0.1/s, 33.3% unparsed, 99 tokens, cost unknown"
     )
 
 
@@ -37,7 +37,7 @@ def test_in_a_terminal_a_line_is_kept_up_to_date(
 ) -> None:
     monkeypatch.setattr(_progress, "Console", lambda **given: Console(**given, force_terminal=True, width=150))
     with _progress.counting("judged", 4, lambda: "99 tokens, $0.12") as done:
-        for readable in (True, True, False, True):
-            done(RowOutcome(readable))
+        for parsed in (True, True, False, True):
+            done(RowOutcome(parsed))
     said = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().err)
-    assert re.search(r"judged \S+ 4/4 \d+\.\d/s, 25.0% unreadable, 99 tokens, \$0.12 0:00:00 ", said)
+    assert re.search(r"judged \S+ 4/4 \d+\.\d/s, 25.0% unparsed, 99 tokens, \$0.12 0:00:00 ", said)

@@ -18,13 +18,13 @@ from fathom.data.records import Comparison, Label
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
 from fathom.judges import RewardModel, Rule, Vote
-from fathom.judging import preference_row
-from fathom.metrics.rankings import kendall_tau
 from fathom.ranking import Ranking, Votes, rank, share
 from fathom.ranking.preferences import Preference, preference
 from fathom.ranking.reducers import PRIOR, REDUCERS, Reducer, Scores, bradley_terry, wins
 from fathom.ranking.schedules import SCHEDULES, Outcomes, Pair, Schedule, round_robin
+from fathom.ranking.tau import kendall_tau
 from fathom.rationale import Status
+from fathom.results.rows import preference_row
 from fathom.voting.wrappers import Swapped
 
 MISSING = "missing"
@@ -245,7 +245,7 @@ class Longest(RewardModel):
 
 
 def comparison(*responses: str, prompt: str = "Say more.") -> Comparison:
-    return Comparison(id="c", prompt=prompt, responses=responses, label=Label(best=0), placement=None)
+    return Comparison(id="c", prompt=prompt, responses=responses, label=Label(best=0), source_order=None)
 
 
 def ranked(
@@ -278,7 +278,7 @@ def test_an_unreadable_pair_is_missing_and_moves_no_score() -> None:
 def test_no_label_and_no_placement_reaches_the_judge() -> None:
     voter = Longest()
     ranked(voter, "a", "aa", "aaa")
-    assert {(seen.label, seen.placement) for seen in voter.seen} == {(None, None)}
+    assert {(seen.label, seen.source_order) for seen in voter.seen} == {(None, None)}
     assert len({seen.id for seen in voter.seen}) == 3
 
 

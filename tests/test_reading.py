@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import judged
 from fathom.data.reading import parse_mapping, read, write_jsonl
-from fathom.data.records import Comparison, Label, Message, placement
+from fathom.data.records import Comparison, Label, Message, shuffled_order
 from fathom.errors import FathomError
 from strategies import JSON, TEXT, comparisons
 
@@ -39,8 +39,8 @@ def one(row: dict[str, Any], **options: Any) -> Comparison:
 
 
 def in_source_order(comparison: Comparison) -> Comparison:
-    assert comparison.placement is not None
-    return comparison.reordered([comparison.placement.index(place) for place in range(len(comparison.placement))])
+    assert comparison.source_order is not None
+    return comparison.permuted([comparison.source_order.index(place) for place in range(len(comparison.source_order))])
 
 
 # Writing and reading back
@@ -65,7 +65,7 @@ def test_what_only_a_later_row_has_is_read_as_well(tmp_path: Path) -> None:
         label=Label(best=1),
         reference="b",
         domain="correctness",
-        placement=(1, 0),
+        source_order=(1, 0),
         metadata={"k": 1},
     )
     write_jsonl(tmp_path / "c.jsonl", [plain, full])
@@ -328,7 +328,7 @@ def test_the_order_depends_on_seed_and_content_only() -> None:
 @given(st.integers(0, 9), TEXT)
 def test_the_drawn_order_is_recorded(seed: int, id: str) -> None:
     comparison = one({"id": id, "prompt": "p", "chosen": "x", "rejected": "y"}, seed=seed)
-    assert comparison.placement == placement(seed, id, 2)
+    assert comparison.source_order == shuffled_order(seed, id, 2)
     assert in_source_order(comparison).responses == ("x", "y")
 
 
@@ -519,7 +519,7 @@ READABLE: list[dict[str, Any]] = [
     {"prompt": "p", "chosen": ["x", "y"], "rejected": "z"},
     {"chosen": DIALOGUE, "rejected": DIALOGUE},
     {"prompt": [USER], "chosen": [answer("x")], "rejected": [answer("y")]},
-    {"prompt": "p", "responses": ["x", "y"], "label": {"best": 0}, "placement": [1, 0], "metadata": {}},
+    {"prompt": "p", "responses": ["x", "y"], "label": {"best": 0}, "source_order": [1, 0], "metadata": {}},
     {"prompt": "p", "responses": ["x", "y"], "scores": [1, 2]},
 ]
 

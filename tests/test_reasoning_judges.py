@@ -30,9 +30,10 @@ from fathom.judges.self_prm import SelfPRMJudge
 from fathom.judges.think_rm import STRENGTHS, ThinkRMJudge
 from fathom.judges.verifier import VerifierJudge
 from fathom.judges.yes_no import YesNoJudge
-from fathom.judging import rows, verdict_row
+from fathom.judging import rows
 from fathom.metrics.verdicts import tally
 from fathom.rationale import Status
+from fathom.results.rows import to_row
 from fathom.voting.wrappers import Repeated, Swapped
 from judged import as_json
 
@@ -239,18 +240,20 @@ def several(*responses: str) -> Comparison:
 
 
 def test_what_was_written_about_each_of_several_responses_is_kept() -> None:
-    engine = replying({"I say 4": Completion("YES", reasoning="4 is 4", extended_to=9), "I say 5": Completion("NO")})
+    engine = replying(
+        {"I say 4": Completion("YES", reasoning="4 is 4", retry_max_tokens=9), "I say 5": Completion("NO")}
+    )
     judge, asked = VerifierJudge(engine=engine), several("I say 4", "Solution", "I say 5")
     vote = asyncio.run(judge(asked)).votes[0]
-    assert [part.scores for part in vote.parts] == [(1.0,), (0.0,), (0.0,)]
-    assert vote.parts[1].rationale is not None
-    assert "without asking the model" in vote.parts[1].rationale.units[0].judgment
-    assert [part.reasoning for part in vote.parts] == ["4 is 4", "", ""]
-    assert vote.extended_to == 9
-    assert [part.text for part in vote.seen_in((2, 0, 1)).parts] == ["", "NO", "YES"]
-    row = verdict_row(asked, asyncio.run(judge(asked)))["votes"][0]
-    assert [part["rationale"] is not None for part in row["parts"]] == [False, True, False]
-    assert [part["extended_to"] for part in row["parts"]] == [9, None, None]
+    assert [part.scores for part in vote.per_response] == [(1.0,), (0.0,), (0.0,)]
+    assert vote.per_response[1].rationale is not None
+    assert "without asking the model" in vote.per_response[1].rationale.units[0].judgment
+    assert [part.reasoning for part in vote.per_response] == ["4 is 4", "", ""]
+    assert vote.retry_max_tokens == 9
+    assert [part.text for part in vote.unpermuted((2, 0, 1)).per_response] == ["", "NO", "YES"]
+    row = to_row(asked, asyncio.run(judge(asked)))["votes"][0]
+    assert [part["rationale"] is not None for part in row["per_response"]] == [False, True, False]
+    assert [part["retry_max_tokens"] for part in row["per_response"]] == [9, None, None]
 
 
 @pytest.mark.parametrize("name", ["libra", "verifier", "yes_no", "self_prm"])
@@ -283,7 +286,7 @@ def test_rows_of_a_single_response_are_held_against_its_label(said: str, correct
 def test_probabilities_of_each_of_several_responses_are_kept() -> None:
     engine = replying({"I say 4": one_token("Yes", Yes=0.6, No=0.2), "I say 5": one_token("No", Yes=0.1, No=0.9)})
     vote = asyncio.run(YesNoJudge(engine=engine)(several("I say 4", "I say 5"))).votes[0]
-    assert [part.probabilities for part in vote.parts] == [pytest.approx((0.6,)), pytest.approx((0.1,))]
+    assert [part.probabilities for part in vote.per_response] == [pytest.approx((0.6,)), pytest.approx((0.1,))]
 
 
 def test_where_one_of_several_cannot_be_read_the_vote_names_it_and_keeps_the_others() -> None:
@@ -292,7 +295,7 @@ def test_where_one_of_several_cannot_be_read_the_vote_names_it_and_keeps_the_oth
     vote = verdict.votes[0]
     assert (verdict.status, verdict.scores, vote.scores) == (MISSING, None, None)
     assert vote.error == "of 3 responses, not readable: 2 (missing)"
-    assert [part.scores for part in vote.parts] == [(1.0,), None, (0.0,)]
+    assert [part.scores for part in vote.per_response] == [(1.0,), None, (0.0,)]
 
 
 def test_a_verifier_without_a_reference_says_what_to_do() -> None:
@@ -477,14 +480,14 @@ def test_a_score_is_the_share_of_yes_in_both_masses() -> None:
     vote = weighed(one_token("Yes", Yes=0.5, No=0.15, yes=0.1, Perhaps=0.2))
     assert vote.scores == pytest.approx((0.8,))  # 0.6 of 0.75
     assert vote.probabilities == pytest.approx((0.6,))
-    assert vote.missing_mass == pytest.approx(0.25)
+    assert vote.residual_probability == pytest.approx(0.25)
 
 
 def test_a_pair_has_both_masses_as_they_are() -> None:
     vote = weighed(one_token("No", No=0.6, Yes=0.2, Well=0.1), pairs=True)
     assert (vote.winner, vote.probabilities) == (1, pytest.approx((0.2, 0.6)))
     assert vote.scores == pytest.approx((0.25, 0.75))
-    assert vote.missing_mass == pytest.approx(0.2)
+    assert vote.residual_probability == pytest.approx(0.2)
 
 
 def test_little_mass_on_both_words_is_no_verdict() -> None:
@@ -506,18 +509,21 @@ def test_little_mass_on_both_words_is_no_verdict() -> None:
 )
 def test_the_probability_that_went_elsewhere_is_told(masses: dict[str, float], pairs: bool, elsewhere: float) -> None:
     vote = weighed(one_token(next(iter(masses)), **masses), pairs=pairs)
-    assert vote.missing_mass == pytest.approx(elsewhere)
+    assert vote.residual_probability == pytest.approx(elsewhere)
     if pairs:
-        assert vote.seen_in((1, 0)).missing_mass == vote.missing_mass
+        assert vote.unpermuted((1, 0)).residual_probability == vote.residual_probability
 
 
 def test_what_went_elsewhere_is_in_the_rows_and_their_tally() -> None:
     engine = replying({"I say 4": one_token("Yes", Yes=0.6, No=0.2), "I say 5": one_token("No", No=0.6, Well=0.4)})
     judge, asked = YesNoJudge(engine=engine), [several("I say 4", "I say 5"), several("I say 4")]
-    made = [as_json(verdict_row(*judged)) for judged in judge.run(asked)]
-    assert made[0]["votes"][0]["missing_mass"] == pytest.approx(0.3)  # the mean of 0.2 and 0.4
-    assert [part["missing_mass"] for part in made[0]["votes"][0]["parts"]] == [pytest.approx(0.2), pytest.approx(0.4)]
-    told = tally(made)["all"].missing_mass
+    made = [as_json(to_row(*judged)) for judged in judge.run(asked)]
+    assert made[0]["votes"][0]["residual_probability"] == pytest.approx(0.3)  # the mean of 0.2 and 0.4
+    assert [part["residual_probability"] for part in made[0]["votes"][0]["per_response"]] == [
+        pytest.approx(0.2),
+        pytest.approx(0.4),
+    ]
+    told = tally(made)["all"].residual_probability
     assert told is not None
     assert told.mean == pytest.approx(0.25)  # of 0.3 and 0.2
 
@@ -556,14 +562,14 @@ def test_where_the_first_word_says_nothing_there_is_no_verdict(completion: Compl
     vote = weighed(completion)
     assert vote.status in (MISSING, TRUNCATED)
     assert vote.scores is None
-    assert (vote.missing_mass is None) == ("Well" not in completion.text)
+    assert (vote.residual_probability is None) == ("Well" not in completion.text)
 
 
 def test_no_mass_on_either_word_is_no_verdict_however_little_is_asked_for() -> None:
     top = (("Yes", -9999.0), ("Well", 0.0))
     completion = Completion("Yes", "length", logprobs=(TokenLogprob("Yes", -9999.0, top),))
     vote = YesNoJudge(least=0).read_completion(completion, ONE)
-    assert (vote.status, vote.missing_mass) == (INVALID, 1.0)
+    assert (vote.status, vote.residual_probability) == (INVALID, 1.0)
 
 
 def test_without_probabilities_there_is_no_share() -> None:
@@ -639,7 +645,7 @@ def test_the_local_engine_gives_both_masses(tmp_path: Path) -> None:
         assert vote.scores is not None
         assert vote.probabilities is not None
         assert 0 < vote.probabilities[0] < vote.scores[0] < 1
-        assert 0 < (vote.missing_mass or 0) < 1
+        assert 0 < (vote.residual_probability or 0) < 1
 
 
 def test_a_server_gives_both_masses() -> None:

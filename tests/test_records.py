@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from fathom.data.records import Comparison, Label, Message, placement
+from fathom.data.records import Comparison, Label, Message, shuffled_order
 from strategies import comparisons
 
 
@@ -26,13 +26,13 @@ def inverse(order: list[int]) -> list[int]:
 @given(comparisons_and_orders())
 def test_reordering_and_reordering_back_changes_nothing(case: tuple[Comparison, list[int]]) -> None:
     comparison, order = case
-    assert comparison.reordered(order).reordered(inverse(order)) == comparison
+    assert comparison.permuted(order).permuted(inverse(order)) == comparison
 
 
 @given(comparisons_and_orders())
 def test_the_label_follows_its_response(case: tuple[Comparison, list[int]]) -> None:
     comparison, order = case
-    label, moved = comparison.label, comparison.reordered(order)
+    label, moved = comparison.label, comparison.permuted(order)
     if label is None:
         assert moved.label is None
         return
@@ -47,22 +47,22 @@ def test_the_label_follows_its_response(case: tuple[Comparison, list[int]]) -> N
 @given(comparisons_and_orders())
 def test_a_reordered_comparison_knows_where_its_source_had_each_response(case: tuple[Comparison, list[int]]) -> None:
     comparison, order = case
-    source = comparison.model_copy(update={"placement": tuple(range(len(order)))})
-    moved = source.reordered(order)
-    assert moved.placement is not None
-    assert tuple(source.responses[place] for place in moved.placement) == moved.responses
+    source = comparison.model_copy(update={"source_order": tuple(range(len(order)))})
+    moved = source.permuted(order)
+    assert moved.source_order is not None
+    assert tuple(source.responses[place] for place in moved.source_order) == moved.responses
 
 
 @given(st.integers(), st.text(), st.integers(min_value=1, max_value=8))
 def test_placement_is_a_pure_function_and_an_order(seed: int, id: str, n: int) -> None:
-    assert placement(seed, id, n) == placement(seed, id, n)
-    assert sorted(placement(seed, id, n)) == list(range(n))
+    assert shuffled_order(seed, id, n) == shuffled_order(seed, id, n)
+    assert sorted(shuffled_order(seed, id, n)) == list(range(n))
 
 
 @pytest.mark.parametrize("n", [2, 3, 4])
 def test_placement_is_uniform_over_orders(n: int) -> None:
     draws = 6000
-    counts = Counter(placement(0, f"item {k}", n) for k in range(draws))
+    counts = Counter(shuffled_order(0, f"item {k}", n) for k in range(draws))
     p = 1 / len(list(permutations(range(n))))
     # 4.5 standard deviations of a binomial count: 34 cells in all exceed it with a chance below 0.0003
     most = 4.5 * (draws * p * (1 - p)) ** 0.5
@@ -70,7 +70,7 @@ def test_placement_is_uniform_over_orders(n: int) -> None:
 
 
 def test_placement_differs_between_seeds_about_half_of_the_time() -> None:
-    same = sum(placement(0, str(k), 2) == placement(1, str(k), 2) for k in range(2000))
+    same = sum(shuffled_order(0, str(k), 2) == shuffled_order(1, str(k), 2) for k in range(2000))
     assert abs(same - 1000) < 3 * 500**0.5
 
 
@@ -104,7 +104,7 @@ def test_the_winner_of_a_label(label: Label, winner: int | None) -> None:
         ({"label": {"ranking": [0, 1, 2]}}, "label"),
         ({"label": {}}, "label"),
         ({"label": {"best": 0, "scores": [1.0, 0.0]}}, "label"),
-        ({"placement": [0, 0]}, "placement"),
+        ({"source_order": [0, 0]}, "source_order"),
         ({"domain": "maths"}, "domain"),
         ({"refrence": "4"}, "refrence"),
     ],

@@ -82,7 +82,13 @@ def test_the_figures_are_those_of_fathom_score(verdicts: Path) -> None:
     tallies = score(runs.open(verdicts).rows()).verdicts
     assert {"all", "preference", "correctness"} == tallies.keys()
     for tally in tallies.values():
-        for figure in (tally.strict, tally.readable, tally.half, tally.readable_share, tally.flip_rate):
+        for figure in (
+            tally.accuracy,
+            tally.accuracy_parsed,
+            tally.accuracy_half_ties,
+            tally.parse_rate,
+            tally.flip_rate,
+        ):
             assert told(figure) in seen
     for baseline in tallies["all"].baselines.accuracy.values():
         assert told(baseline) in seen
@@ -109,7 +115,7 @@ def test_rankings_have_their_own_figures(tmp_path: Path) -> None:
     tally = score(runs.open(path).rows()).rankings["all"]
     seen = report(path).seen
     assert f"{told(tally.best_of_n)} of 4 labelled rankings" in seen
-    assert "4 of 8 pairs not readable" in seen
+    assert "4 of 8 pairs not parsed" in seen
 
 
 def test_a_benchmark_has_its_official_score_and_says_what_is_absent(tmp_path: Path) -> None:
@@ -200,7 +206,11 @@ def test_what_two_orders_do_to_accuracy_is_said(tmp_path: Path) -> None:
     rows = [row(swapped([0, 1]), id="split", prompt="1"), row(swapped([0, 0]), id="alike", prompt="2")]
     path = written(tmp_path / "verdicts.jsonl", rows)
     tallies = curve(runs.open(path).rows())
-    assert [(tally.strict.mean, tally.half.mean) for tally in tallies.values() if tally.strict and tally.half] == [
+    assert [
+        (tally.accuracy.mean, tally.accuracy_half_ties.mean)
+        for tally in tallies.values()
+        if tally.accuracy and tally.accuracy_half_ties
+    ] == [
         (1.0, 1.0),
         (0.5, 0.75),
     ]

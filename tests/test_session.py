@@ -20,7 +20,7 @@ from fathom import (
     read,
 )
 from fathom.errors import FathomError
-from fathom.judging import verdict_row
+from fathom.results.rows import to_row
 from serving import Server, chat, serving
 
 A = "Principle 1: Accuracy\nJudgment: Response A is right, Response B is not.\nVerdict: A\n\nFinal verdict: [[A]]"
@@ -40,7 +40,7 @@ def test_a_session_gives_the_rows_of_the_command_and_shares_its_journal(tmp_path
     def in_python(url: str) -> list[str]:
         with Session(settings(url), journal=tmp_path / "out" / "v.jsonl.journal") as session:
             for comparison, verdict in session.judge(read(tmp_path / "pairs.jsonl")):
-                rows.append(json.loads(json.dumps(verdict_row(comparison, verdict))))
+                rows.append(json.loads(json.dumps(to_row(comparison, verdict))))
             assert session.metered.usage.tokens == 0, "all was in the journal"
         return ["--version"]
 

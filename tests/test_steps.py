@@ -88,12 +88,12 @@ def test_a_rule_reduces_the_steps_of_votes() -> None:
 
 def test_steps_and_their_labels_follow_the_responses() -> None:
     pair = Comparison(prompt="?", responses=("a", "b"), steps=(("a",), ("b", "c")), label=Label(steps=((1,), (1, 0))))
-    swapped = pair.reordered((1, 0))
+    swapped = pair.permuted((1, 0))
     assert (swapped.steps, swapped.label) == ((("b", "c"), ("a",)), Label(steps=((1, 0), (1,))))
-    assert swapped.reordered((1, 0)) == pair
-    assert pair.of((1,)).steps == (("b", "c"),)
+    assert swapped.permuted((1, 0)) == pair
+    assert pair.subset((1,)).steps == (("b", "c"),)
     vote = Vote(Status.OK, step_scores=((0.1,), (0.2, 0.3)), order=(0, 1))
-    assert vote.seen_in((1, 0)).step_scores == ((0.2, 0.3), (0.1,))
+    assert vote.unpermuted((1, 0)).step_scores == ((0.2, 0.3), (0.1,))
 
 
 def test_a_response_is_as_right_as_its_worst_labelled_step() -> None:

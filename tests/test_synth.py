@@ -236,7 +236,7 @@ def test_messy_texts_come_out_in_the_words_of_the_world() -> None:
 
 def test_no_request_depends_on_a_label() -> None:
     there, back = Scripted(), Scripted()
-    swapped = [c.model_copy(update={"label": c.label and c.label.reordered((1, 0))}) for c in comparisons(6)]
+    swapped = [c.model_copy(update={"label": c.label and c.label.permuted((1, 0))}) for c in comparisons(6)]
     for engine, asked in ((there, comparisons(6)), (back, swapped)):
         asyncio.run(synthesise(asked, engine, Settings(arms=("breadth", "depth"))))
     assert there.requests == back.requests
@@ -371,12 +371,12 @@ def test_accuracy_after_every_stage_is_counted_by_hand() -> None:
     result = synthesised(ScriptedEngine(answer), samples=2, arms=("breadth", "depth"))
     wins = [c.label is not None and c.label.winner == 0 for c in comparisons(4)]
     overall = {row.stage: row for row in result.accuracies() if row.domain is None}
-    assert (overall["sampled"].labelled, overall["sampled"].readable) == (8, 7)
+    assert (overall["sampled"].labelled, overall["sampled"].parsed) == (8, 7)
     assert overall["sampled"].correct == 2 * sum(wins) - wins[0]
-    assert (overall["breadth"].labelled, overall["breadth"].readable, overall["breadth"].correct) == (4, 4, sum(wins))
+    assert (overall["breadth"].labelled, overall["breadth"].parsed, overall["breadth"].correct) == (4, 4, sum(wins))
     by_domain = [row for row in result.accuracies() if row.stage == "depth" and row.domain]
     assert sum(row.correct for row in by_domain) == overall["depth"].correct == sum(wins)
-    assert overall["sampled"].summary()["readable_share"]["mean"] == 7 / 8
+    assert overall["sampled"].summary()["parse_rate"]["mean"] == 7 / 8
 
 
 def test_without_labels_nothing_is_measured_and_everything_made() -> None:

@@ -19,13 +19,12 @@ from fathom.data.records import Comparison, Label
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
 from fathom.judges import RewardModel, Rule, Vote
-from fathom.judging import verdict_row
 from fathom.metrics.calibration import Calibration
 from fathom.metrics.separation import auc
 from fathom.metrics.verdicts import Tally, summary, tally
 from fathom.metrics.votes import curve, curves, first
 from fathom.rationale import Status
-from fathom.results.rows import tokens, usage
+from fathom.results.rows import to_row, tokens, usage
 from fathom.voting.wrappers import Repeated, Swapped
 from judged import as_json, row, swapped, vote
 
@@ -52,18 +51,23 @@ def mean(interval: Any) -> float:
 def test_accuracy_is_told_strictly_among_the_readable_and_with_half_a_point_for_a_tie() -> None:
     cast = [(0, 0), (0, 1), (None, 0), (MISSING, 1), (1, None)]
     tallied = of_all([pair([vote(winner)], n, label=label) for n, (winner, label) in enumerate(cast)])
-    # Of four labelled rows one is right, one wrong, one a tie, one unreadable; the fifth has no label.
-    assert mean(tallied.strict) == 1 / 4
-    assert mean(tallied.readable) == 1 / 3
-    assert mean(tallied.readable_share) == 4 / 5
-    assert mean(tallied.half) == 1.5 / 4
+    # Of four labelled rows one is right, one wrong, one a tie, one unparsed; the fifth has no label.
+    assert mean(tallied.accuracy) == 1 / 4
+    assert mean(tallied.accuracy_parsed) == 1 / 3
+    assert mean(tallied.parse_rate) == 4 / 5
+    assert mean(tallied.accuracy_half_ties) == 1.5 / 4
     assert tallied.usage == Usage(500, 100)
     assert tallied.structure == {"vanilla": 4}
 
 
 def test_without_labels_there_is_no_accuracy() -> None:
     tallied = of_all([pair([vote(1)], label=None)])
-    assert (tallied.strict, tallied.readable, tallied.half, tallied.baselines.accuracy) == (None, None, None, {})
+    assert (tallied.accuracy, tallied.accuracy_parsed, tallied.accuracy_half_ties, tallied.baselines.accuracy) == (
+        None,
+        None,
+        None,
+        {},
+    )
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ class Says(RewardModel):
 
 def judged(voter: RewardModel, comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
     async def all_of_them() -> list[dict[str, Any]]:
-        return [as_json(verdict_row(comparison, await voter(comparison))) for comparison in comparisons]
+        return [as_json(to_row(comparison, await voter(comparison))) for comparison in comparisons]
 
     return asyncio.run(all_of_them())
 
@@ -97,8 +101,8 @@ def test_a_judge_of_places_asked_in_both_orders_gets_exactly_a_half_whatever_the
 ) -> None:
     always_first = Repeated(Swapped(Says(lambda comparison, sample: 0)), times)
     tallied = of_all(judged(always_first, labelled(labels)))
-    assert mean(tallied.half) == 0.5
-    assert mean(tallied.strict) == 0.0
+    assert mean(tallied.accuracy_half_ties) == 0.5
+    assert mean(tallied.accuracy) == 0.0
     assert mean(tallied.flip_rate) == 1.0
     assert mean(tallied.baselines.accuracy["random"]) == 0.5
 
@@ -130,16 +134,16 @@ def test_rows_of_one_prompt_that_stand_and_fall_together_are_no_more_evidence_th
     shares = [0, 1, 1, 0, 1, 1, 1, 0, 1, 1] * 3
     alone = of_all([pair([vote(right)], n, label=1) for n, right in enumerate(shares)])
     tenfold = of_all([pair([vote(right)], n, label=1) for n, right in enumerate(shares) for _ in range(10)])
-    assert alone.strict is not None
-    assert tenfold.strict is not None
-    assert tenfold.strict.high - tenfold.strict.low > 0.99 * (alone.strict.high - alone.strict.low)
+    assert alone.accuracy is not None
+    assert tenfold.accuracy is not None
+    assert tenfold.accuracy.high - tenfold.accuracy.low > 0.99 * (alone.accuracy.high - alone.accuracy.low)
 
 
 def test_a_summary_is_plain_json() -> None:
     rows = [pair(swapped([0, 1, MISSING, 0]), n, domain="preference") for n in range(3)]
     told = json.loads(json.dumps(summary(tally(rows))))
     assert set(told) == {"all", "preference"}
-    assert told["all"]["strict"][0] == 1.0
+    assert told["all"]["accuracy"][0] == 1.0
     assert told["all"]["calibration"]["votes"]["bins"] == [[0.6, 0.7, 3, pytest.approx(2 / 3), 1.0]]
 
 
@@ -231,17 +235,17 @@ rules = st.builds(Rule, invalid=st.sampled_from(["drop", "require"]), ties=st.sa
 def test_the_first_votes_of_a_row_are_the_row_of_the_first_votes(winners: list[Any], rule: Rule, votes: int) -> None:
     def made(cast: Sequence[Vote]) -> dict[str, Any]:
         comparison = Comparison(id="1", prompt="p", responses=("a", "b"), label=Label(best=0))
-        return as_json(verdict_row(comparison, rule(cast)))
+        return as_json(to_row(comparison, rule(cast)))
 
     cast = swapped(winners)
     assert as_json(first(made(cast), votes)) == made(cast[:votes])
 
 
 def test_votes_that_a_filter_left_out_decide_nothing_and_still_cost() -> None:
-    left_out = replace(vote(1), counted=False)
+    left_out = replace(vote(1), included=False)
     judged = pair([left_out, vote(0), left_out, vote(0), left_out])
     assert [(votes, found.usage.completion_tokens) for votes, found in curve([judged]).items()] == [(1, 40), (2, 100)]
-    assert mean(curve([judged])[1].strict) == 1.0
+    assert mean(curve([judged])[1].accuracy) == 1.0
     assert of_all([judged]).calibration["votes"].bins == [(0.9, 1.0, 1, 1.0, 1.0)]
 
 
@@ -253,14 +257,18 @@ def test_the_curve_of_a_judge_that_is_right_seven_times_in_ten_rises_as_condorce
     found = curve(rows)
     assert list(found) == [1, 2, 4, 5]
     # By the binomial: 0.7; of five, three or more: 0.837. Three standard errors of 400 rows are 0.07 and 0.055.
-    assert mean(found[1].strict) == pytest.approx(0.7, abs=0.07)
-    assert mean(found[5].strict) == pytest.approx(0.837, abs=0.055)
-    assert mean(found[2].half) == pytest.approx(mean(found[1].half), abs=0.07), "two votes can only tie"
+    assert mean(found[1].accuracy) == pytest.approx(0.7, abs=0.07)
+    assert mean(found[5].accuracy) == pytest.approx(0.837, abs=0.055)
+    assert mean(found[2].accuracy_half_ties) == pytest.approx(mean(found[1].accuracy_half_ties), abs=0.07), (
+        "two votes can only tie"
+    )
 
 
 def test_votes_that_were_counted_by_a_rule_of_the_past_are_told() -> None:
     row = pair([vote(0)]) | {"rule": {"aggregate": "mean", "invalid": "drop", "ties": "drop"}}
-    with pytest.raises(FathomError, match="counted by a rule that there is no more"):
+    with pytest.raises(
+        FathomError, match="row 'pair-0' cannot be read: ties='drop' goes with the aggregate 'majority'"
+    ):
         curves({"old": [row]})
 
 
@@ -292,7 +300,7 @@ def single(label: float | None, *scores: float | None, threshold: float | None =
         responses=("4",),
         label=None if label is None else Label(scores=(label,)),
     )
-    return as_json(verdict_row(comparison, Rule(aggregate="mean")(votes, threshold=threshold)))
+    return as_json(to_row(comparison, Rule(aggregate="mean")(votes, threshold=threshold)))
 
 
 @pytest.mark.parametrize(
@@ -305,7 +313,7 @@ def single(label: float | None, *scores: float | None, threshold: float | None =
         pytest.param(single(1, None, 0.8), True, id="by the votes that could be read"),
         pytest.param(single(1, 0.5), True, id="on the bound, and right"),
         pytest.param(single(0, 1, 0), False, id="on the bound by two votes, and wrong"),
-        pytest.param(single(1, None), None, id="not readable"),
+        pytest.param(single(1, None), None, id="not parsed"),
         pytest.param(single(None, 0.8), None, id="no label"),
         pytest.param(single(0.7, 0.8), None, id="a label that is neither right nor wrong"),
         pytest.param(single(1, 8, threshold=None), None, id="a judge without a bound"),
@@ -319,17 +327,17 @@ def test_single_responses_have_an_accuracy_and_no_agreement() -> None:
     rows = [single(1, 0.9), single(1, 0.2), single(0, 0.1, 0.2), single(0, None)]
     told = of_all(rows)
     assert (told.labelled, told.correct) == (4, 2)
-    assert told.strict is not None
-    assert told.readable is not None
-    assert told.half is not None
-    assert (told.strict.mean, told.readable.mean, told.half.mean) == (2 / 4, 2 / 3, 2 / 4)
+    assert told.accuracy is not None
+    assert told.accuracy_parsed is not None
+    assert told.accuracy_half_ties is not None
+    assert (told.accuracy.mean, told.accuracy_parsed.mean, told.accuracy_half_ties.mean) == (2 / 4, 2 / 3, 2 / 4)
     assert told.agreement is None
     assert told.alone.auc == 1.0  # 0.9 and 0.2 are right, 0.15 is wrong; what could not be read has no score
 
 
 def test_scores_without_a_bound_have_an_area_and_no_accuracy() -> None:
     told = of_all([single(1, 9, threshold=None), single(0, 9, threshold=None), single(0, 2, threshold=None)])
-    assert (told.labelled, told.strict) == (0, None)
+    assert (told.labelled, told.accuracy) == (0, None)
     assert told.alone.auc == 3 / 4  # one of two wrong ones is below, one is equal
     assert summary({"all": told})["all"]["auc"] == 3 / 4
 

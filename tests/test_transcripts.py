@@ -153,7 +153,7 @@ def test_several_texts_without_an_order_are_refused_and_one_is_assumed_to_be_str
 
 def test_orders_are_those_of_the_source_also_where_fathom_drew_another() -> None:
     """Of chosen and rejected responses: the tool showed the chosen one first, and Fathom has it second."""
-    drawn = pair(responses=("rejected", "chosen"), label=Label(best=1), placement=(1, 0))
+    drawn = pair(responses=("rejected", "chosen"), label=Label(best=1), source_order=(1, 0))
     found = read({"id": "p1", "text": A, "order": [0, 1]}, comparison=drawn)
     assert (found["winner"], found["correct"]) == (1, True)
 

@@ -136,7 +136,7 @@ def test_a_vote_that_cannot_be_read_has_no_numbers() -> None:
 @given(st.permutations(range(4)), st.lists(st.floats(0, 1), min_size=4, max_size=4))
 def test_a_vote_seen_in_an_order_speaks_of_the_responses_as_they_stand(order: list[int], values: list[float]) -> None:
     shown = tuple(values[i] for i in order)
-    told = Vote(Status.OK, winner=2, scores=shown, probabilities=shown, order=(0, 1, 2, 3)).seen_in(tuple(order))
+    told = Vote(Status.OK, winner=2, scores=shown, probabilities=shown, order=(0, 1, 2, 3)).unpermuted(tuple(order))
     assert (told.winner, told.scores, told.probabilities) == (order[2], tuple(values), tuple(values))
     assert told.order == tuple(order)
 

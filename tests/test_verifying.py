@@ -187,7 +187,7 @@ def test_its_words_are_known_and_give_the_text_back() -> None:
     words = sums.tokenizer()
     for write in (sums.solution, sums.fluent, sums.bare):
         for each in sums.comparisons(30, seed=5, write=write):
-            text = VerifierJudge(trained=True).ask(each.of((0,)))[0]["content"] + "YES"
+            text = VerifierJudge(trained=True).ask(each.subset((0,)))[0]["content"] + "YES"
             ids = words.encode(text, add_special_tokens=False)
             assert words.unk_token_id not in ids
             assert words.decode(ids) == text

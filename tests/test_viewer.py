@@ -106,7 +106,7 @@ OUTCOMES = {
     "right": ([0, 0], 0),
     "wrong": ([1, 1], 0),
     "tie": ([0, 1], 0),
-    "unreadable": ([Status.MISSING, Status.FAILED], 0),
+    "unparsed": ([Status.MISSING, Status.FAILED], 0),
     "unlabelled": ([0, 0], None),
 }
 
@@ -118,7 +118,7 @@ def test_a_row_is_found_by_its_outcome(outcome: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("winners", "flipped", "divided", "unreadable"),
+    ("winners", "flipped", "divided", "unparsed"),
     [
         ([0, 0], False, False, 0),
         ([0, 1], True, True, 0),
@@ -128,10 +128,10 @@ def test_a_row_is_found_by_its_outcome(outcome: str) -> None:
     ],
 )
 def test_a_row_is_found_by_how_its_votes_differ(
-    winners: list[int | Status], flipped: bool, divided: bool, unreadable: int
+    winners: list[int | Status], flipped: bool, divided: bool, unparsed: int
 ) -> None:
     found = facts(row(swapped(winners)))
-    assert (found.flipped, found.divided, found.unreadable) == (flipped, divided, unreadable)
+    assert (found.flipped, found.divided, found.unparsed) == (flipped, divided, unparsed)
 
 
 def test_a_ranking_is_flipped_where_a_pair_is() -> None:

@@ -94,7 +94,8 @@ _HOMES = {
         "SamplingSettings",
         "VotingSettings",
     ),
-    "fathom.judging": ("meta_reward_model", "verdict_row"),
+    "fathom.judging": ("meta_reward_model",),
+    "fathom.results.rows": ("from_row", "read_rows", "to_row"),
     "fathom.metrics.verdicts": ("Tally", "tally"),
 }
 _moved.install()

@@ -59,7 +59,16 @@ MOVED = {
 RENAMED: dict[str, str] = {
     "Page": "Document",
     "as_mapping": "parse_mapping",
+    "correct": "verdict_correct",
+    "deciding": "counted_votes",
+    "half": "accuracy_half_ties",
+    "highest": "unique_argmax",
+    "labelled": "is_labelled",
+    "placement": "shuffled_order",
     "replacing": "atomic_write",
+    "score_alone": "pointwise_score",
+    "strict": "accuracy",
+    "truth": "is_correct",
 }
 """Names within these modules that were renamed as well: old name: new name."""
 

@@ -19,12 +19,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from fathom.bench.outcomes import Row, status, unit
+from fathom.bench.outcomes import status, unit
+from fathom.data.layouts import SourceRow
 from fathom.data.records import Comparison, Domain
 from fathom.errors import FathomError
 from fathom.metrics.intervals import Interval, Share, clustered, means
 from fathom.plugins import Kind
-from fathom.results.rows import prompt_key
+from fathom.results.rows import Row, prompt_key
 
 Load = Callable[[Path], Iterator[Comparison]]
 Named = Iterable[tuple[Hashable, float]]
@@ -40,7 +41,7 @@ class Score:
     rows: int
     failed: int
     """Rows for which the engine failed. They are in no figure."""
-    unreadable: Mapping[str, int]
+    unparsed: Mapping[str, int]
     """Rows whose texts hold no verdict, by status. What they count for is said in `Benchmark.official`."""
     absent: tuple[str, ...]
     """Subsets of the benchmark of which no row was scored. The headline is not official while there are any."""
@@ -65,7 +66,7 @@ class Benchmark:
     layout: str
     """The columns of its files, and what was checked against real files."""
     official: str
-    """The official score in words: its weights, what a tie counts for, and what an unreadable verdict does."""
+    """The official score in words: its weights, what a tie counts for, and what an unparsed verdict does."""
     domains: Mapping[str, Domain | None]
     """The subsets, as rows have them in metadata["subset"], and the domain in which each counts."""
     load: Load
@@ -76,7 +77,7 @@ class Benchmark:
     The means themselves, unless the benchmark makes others of them."""
     always_first: float
     """The headline of a judge that names whatever it is shown first, asked in both orders, where no label is a tie."""
-    of_transcript: Callable[[Row], Comparison | None] | None = None
+    of_transcript: Callable[[SourceRow], Comparison | None] | None = None
     """The comparison that a row of the authors' own outputs is about, as far as the row says it: id, label and subset,
     without the texts. None of a row that is no such output."""
     parts: Callable[[Sequence[Any]], Named] = chain.from_iterable
@@ -100,9 +101,9 @@ class Benchmark:
                 subsets[row["metadata"]["subset"]] += 1
                 prompts[prompt_key(row, self.name)].setdefault(unit(row), []).append(self.item(row))
         figures = clustered(self.figures, (self._named(units.values()) for units in prompts.values()))
-        unreadable = {state: count for state, count in states.items() if state not in ("ok", "failed")}
+        unparsed = {state: count for state, count in states.items() if state not in ("ok", "failed")}
         absent = tuple(subset for subset in self.domains if subset not in subsets)
-        return Score(figures, states.total(), states["failed"], unreadable, absent, dict(subsets))
+        return Score(figures, states.total(), states["failed"], unparsed, absent, dict(subsets))
 
     def point(self, rows: Iterable[Row]) -> Mapping[str, float]:
         """The official figures without their intervals, of rows that did not fail."""

@@ -12,9 +12,11 @@ from pathlib import Path
 
 from fathom.bench import Benchmark
 from fathom.bench.files import comparison, each, found
-from fathom.bench.outcomes import Row, in_order
+from fathom.bench.outcomes import in_order, status
 from fathom.data.labels import FROM_ZERO_2_IS_TIE, outcome
+from fathom.data.layouts import SourceRow
 from fathom.data.records import Comparison, Label
+from fathom.results.rows import Row
 
 FILES = ("*pair*",)
 COLUMNS = ("scenario", "label", "prompt", "response 1", "response 2")
@@ -42,7 +44,7 @@ GROUPS: Mapping[str, str] = {
     ),
 }
 """The scenarios of each reported group."""
-UNREADABLE = -1
+UNPARSED = -1
 TOTALS = ("agreement", "consistency", "single")
 
 
@@ -51,7 +53,7 @@ def load(folder: Path) -> Iterator[Comparison]:
         yield from each(path, COLUMNS, _pair)
 
 
-def _pair(row: Row, line: int) -> Iterator[Comparison]:
+def _pair(row: SourceRow, line: int) -> Iterator[Comparison]:
     gold = outcome(row["label"], FROM_ZERO_2_IS_TIE)
     yield comparison(
         "autoj",
@@ -73,20 +75,21 @@ def group(scenario: str) -> str:
 
 def item(row: Row) -> list[tuple[str, float]]:
     gold, group = row["metadata"]["gold"], row["metadata"]["subset"]
-    said = [_said(vote) for vote in (in_order(row, 0), in_order(row, 1)) if vote] or [_said(row)]
+    said = [_said(vote["status"], vote["winner"]) for vote in (in_order(row, 0), in_order(row, 1)) if vote] or [
+        _said(status(row), row["winner"])
+    ]
     told = _of_both(said[0], said[1], gold) if len(said) > 1 else {}
     told["single"] = said[0] == gold
     return [(f"{part}{name}", float(value)) for part in ("", f"{group} ") for name, value in told.items()]
 
 
 def _of_both(straight: int | None, swapped: int | None, gold: int | None) -> dict[str, bool]:
-    return {"agreement": straight == gold == swapped, "consistency": straight == swapped != UNREADABLE}
+    return {"agreement": straight == gold == swapped, "consistency": straight == swapped != UNPARSED}
 
 
-def _said(vote: Row) -> int | None:
-    """0, 1, None for a tie, or `UNREADABLE`."""
-    winner: int | None = vote["winner"] if vote["status"] == "ok" else UNREADABLE
-    return winner
+def _said(status: str, winner: int | None) -> int | None:
+    """0, 1, None for a tie, or `UNPARSED`."""
+    return winner if status == "ok" else UNPARSED
 
 
 def figures(means: Mapping[str, float]) -> Mapping[str, float]:
@@ -105,7 +108,7 @@ BENCHMARK = Benchmark(
     official=(
         "Agreement is the share of pairs whose verdicts in both orders equal the label, where a tie is right if people"
         " say so. Consistency is the share with the same verdict in both orders; single is agreement in the first order"
-        " alone. An unreadable verdict agrees with nothing. With several votes in one order, only the first one counts."
+        " alone. An unparsed verdict agrees with nothing. With several votes in one order, only the first one counts."
     ),
     domains=dict.fromkeys(GROUPS, "preference"),
     load=load,

@@ -10,9 +10,11 @@ from pathlib import Path
 
 from fathom.bench import Benchmark
 from fathom.bench.files import best_first, each, found
-from fathom.bench.outcomes import Row, in_subset, right_in_orders
+from fathom.bench.outcomes import in_subset, right_in_orders
 from fathom.data.conversations import BadRowError
+from fathom.data.layouts import SourceRow
 from fathom.data.records import Comparison
+from fathom.results.rows import Row
 
 FILES = ("biasbench*",)
 BIASES = (
@@ -30,7 +32,7 @@ def load(folder: Path) -> Iterator[Comparison]:
         yield from each(path, BIASES, _pairs)
 
 
-def _pairs(row: Row, line: int) -> Iterator[Comparison]:
+def _pairs(row: SourceRow, line: int) -> Iterator[Comparison]:
     """The file is one object: a list of pairs by the name of its bias."""
     for bias, pairs in row.items():
         for number, pair in enumerate(pairs):
@@ -61,7 +63,7 @@ BENCHMARK = Benchmark(
     layout="One object: bias to a list of instruction, response1, response2, label (always 1); checked with all 80.",
     official=(
         "The share of right verdicts, over both orders: the file has the better response always first, so one order"
-        " would measure a preference for places. A tie and an unreadable verdict are wrong. Overall and by bias."
+        " would measure a preference for places. A tie and an unparsed verdict are wrong. Overall and by bias."
     ),
     domains=dict.fromkeys(BIASES, "preference"),
     load=load,

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from fathom.data.conversations import BadRowError, as_response, shortened
-from fathom.data.records import Comparison, Domain, Label, Message, placement
+from fathom.data.layouts import SourceRow
+from fathom.data.records import Comparison, Domain, Label, Message, shuffled_order
 from fathom.data.sources import ENDINGS, NumberedRow, open_source
 from fathom.errors import FathomError
 
-Row = Mapping[str, Any]
-Make = Callable[[Row, int], Iterable[Comparison]]
+Make = Callable[[SourceRow, int], Iterable[Comparison]]
 
 
 def found(folder: Path, *patterns: str) -> list[Path]:
@@ -72,7 +72,7 @@ def _rows(path: Path) -> Iterator[NumberedRow]:
     return open_source(path).rows()
 
 
-def _with(columns: Sequence[str], row: Any) -> Row:
+def _with(columns: Sequence[str], row: Any) -> SourceRow:
     if isinstance(row, BadRowError):
         raise row
     if not isinstance(row, Mapping):
@@ -121,10 +121,10 @@ def best_first(
 def placed(comparison: Comparison) -> Comparison:
     """The responses in the order drawn for the comparison's id: for sources whose own order gives the label away.
 
-    The order is the same in every run. `placement` says where the source had each.
+    The order is the same in every run. `source_order` says where the source had each.
     """
     n = len(comparison.responses)
-    return comparison.model_copy(update={"placement": tuple(range(n))}).reordered(placement(0, comparison.id, n))
+    return comparison.model_copy(update={"source_order": tuple(range(n))}).permuted(shuffled_order(0, comparison.id, n))
 
 
 def _names(path: Path, folder: Path) -> tuple[str, str]:

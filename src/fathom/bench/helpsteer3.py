@@ -13,9 +13,11 @@ from pathlib import Path
 
 from fathom.bench import Benchmark
 from fathom.bench.files import comparison, each, found
-from fathom.bench.outcomes import Row, credit, in_subset
+from fathom.bench.outcomes import credit, in_subset
 from fathom.data.conversations import as_prompt
+from fathom.data.layouts import SourceRow
 from fathom.data.records import Comparison, Domain, Label
+from fathom.results.rows import Row
 
 FILES = ("*preference/validation*|validation*",)
 COLUMNS = ("domain", "context", "response1", "response2", "overall_preference")
@@ -32,7 +34,7 @@ def load(folder: Path) -> Iterator[Comparison]:
         yield from each(path, COLUMNS, _pair)
 
 
-def _pair(row: Row, line: int) -> Iterator[Comparison]:
+def _pair(row: SourceRow, line: int) -> Iterator[Comparison]:
     strength = float(row["overall_preference"])
     yield comparison(
         "helpsteer3",
@@ -50,7 +52,7 @@ def item(row: Row) -> list[tuple[str, float]]:
     """Nothing of a pair that people found equal."""
     if row["label"] is None:
         return []
-    return in_subset(row, credit(row, tie=0.0, unreadable=0.0))
+    return in_subset(row, credit(row, tie=0.0, unparsed=0.0))
 
 
 BENCHMARK = Benchmark(
@@ -66,7 +68,7 @@ BENCHMARK = Benchmark(
     ),
     official=(
         "There is no official benchmark score; this is the share of decided pairs in which the judge names what people"
-        " prefer, overall and by domain. A tie and an unreadable verdict are wrong; pairs labelled 0 are left out."
+        " prefer, overall and by domain. A tie and an unparsed verdict are wrong; pairs labelled 0 are left out."
     ),
     domains=DOMAINS,
     load=load,

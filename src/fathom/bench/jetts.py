@@ -13,8 +13,10 @@ from pathlib import Path
 
 from fathom.bench import Benchmark
 from fathom.bench.files import comparison, each, found, placed
-from fathom.bench.outcomes import Row, mean, scores, source_first
+from fathom.bench.outcomes import mean, scores, source_first
+from fathom.data.layouts import SourceRow
 from fathom.data.records import Comparison, Domain, Label
+from fathom.results.rows import Row
 
 FILES = ("*_*.jsonl*",)
 COLUMNS = ("query", "responses")
@@ -38,7 +40,7 @@ def load(folder: Path) -> Iterator[Comparison]:
         yield from each(path, COLUMNS, partial(_answers, file=path.name.split(".jsonl")[0]))
 
 
-def _answers(row: Row, line: int, file: str) -> Iterator[Comparison]:
+def _answers(row: SourceRow, line: int, file: str) -> Iterator[Comparison]:
     """A question with one answer leaves nothing to choose, and is left out."""
     subset = next((name for name in SETS if file.lower().startswith(name)), file.split("_")[0])
     values = tuple(float(response["metadata"]["score"]) for response in row["responses"])

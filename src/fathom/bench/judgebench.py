@@ -14,9 +14,11 @@ from pathlib import Path
 
 from fathom.bench import Benchmark
 from fathom.bench.files import comparison, each, found
-from fathom.bench.outcomes import Row, in_order, in_subset
+from fathom.bench.outcomes import in_order, in_subset
 from fathom.data.labels import LETTERS, outcome
+from fathom.data.layouts import SourceRow
 from fathom.data.records import Comparison, Label
+from fathom.results.rows import Row
 
 FILES = ("*gpt*", "*claude*")
 NOT_RECORDED = "(not in the transcript)"
@@ -35,7 +37,7 @@ def load(folder: Path) -> Iterator[Comparison]:
             yield from each(path, COLUMNS, partial(_pair, split=pattern.strip("*")))
 
 
-def _pair(row: Row, line: int, split: str) -> Iterator[Comparison]:
+def _pair(row: SourceRow, line: int, split: str) -> Iterator[Comparison]:
     yield comparison(
         "judgebench",
         f"{split}/{row['pair_id']}",
@@ -49,7 +51,7 @@ def _pair(row: Row, line: int, split: str) -> Iterator[Comparison]:
     )
 
 
-def of_transcript(row: Row) -> Comparison | None:
+def of_transcript(row: SourceRow) -> Comparison | None:
     """Of a row of the authors' outputs, which have a pair's label and source, and neither question nor responses."""
     if not {"pair_id", "source", "label"} <= row.keys():
         return None
@@ -66,7 +68,8 @@ def category(source: str) -> str:
 def item(row: Row) -> list[tuple[str, float]]:
     """1 where the first vote in each order, +1 for the label and -1 against it, add up to more than 0."""
     winners = [vote["winner"] for vote in (in_order(row, 0), in_order(row, 1)) if vote]
-    total = sum((winner == row["label"]) - (winner == 1 - row["label"]) for winner in winners)
+    label = row["label"]
+    total = sum(winner == label for winner in winners) - sum(winner not in (label, None) for winner in winners)
     return in_subset(row, float(total > 0), "overall")
 
 
@@ -83,7 +86,7 @@ BENCHMARK = Benchmark(
     size="620 pairs: 350 from GPT-4o, 270 from Claude 3.5 Sonnet",
     layout="pair_id, source, question, response_A, response_B, label (A>B or B>A); checked with 481 of the 620 rows.",
     official=(
-        "Each pair is judged in both orders. A vote for the label is +1, one against it -1, a tie or an unreadable vote"
+        "Each pair is judged in both orders. A vote for the label is +1, one against it -1, a tie or an unparsed vote"
         " 0; a pair is right when the sum is above 0. The score is the share of right pairs, overall and in each of the"
         " four categories. With several votes in one order, only the first one counts."
     ),

@@ -13,8 +13,10 @@ from pathlib import Path
 
 from fathom.bench import Benchmark
 from fathom.bench.files import comparison, each, found
-from fathom.bench.outcomes import Row, in_order, mean
+from fathom.bench.outcomes import in_order, mean
+from fathom.data.layouts import SourceRow
 from fathom.data.records import Comparison, Label
+from fathom.results.rows import Row
 
 SUBSETS = ("Natural", "Neighbor", "GPTInst", "GPTOut", "Manual")
 COLUMNS = ("input", "output_1", "output_2", "label")
@@ -26,7 +28,7 @@ def load(folder: Path) -> Iterator[Comparison]:
             yield from each(path, COLUMNS, partial(_pair, subset=subset))
 
 
-def _pair(row: Row, line: int, subset: str) -> Iterator[Comparison]:
+def _pair(row: SourceRow, line: int, subset: str) -> Iterator[Comparison]:
     yield comparison(
         "llmbar",
         f"{subset}/{row.get('_index', line - 1)}",
@@ -63,9 +65,9 @@ BENCHMARK = Benchmark(
     size="419 pairs: Natural 100, Neighbor 134, GPTInst 92, GPTOut 47, Manual 46",
     layout="input, output_1, output_2, label (1 or 2), in SUBSET/dataset.json; checked with all 419 rows.",
     official=(
-        "Accuracy is the mean over both orders of the share of verdicts that equal the label; a tie and an unreadable"
+        "Accuracy is the mean over both orders of the share of verdicts that equal the label; a tie and an unparsed"
         " verdict are wrong. The adversarial figure is the mean of its four subsets, the average that of all five."
-        " Agreement is the share of pairs with the same verdict in both orders; two unreadable ones agree."
+        " Agreement is the share of pairs with the same verdict in both orders; two unparsed ones agree."
     ),
     domains=dict.fromkeys(SUBSETS, "preference"),
     load=load,

@@ -14,9 +14,11 @@ from pathlib import Path
 
 from fathom.bench import Benchmark
 from fathom.bench.files import comparison, each, found
-from fathom.bench.outcomes import Row, mean
+from fathom.bench.outcomes import mean
 from fathom.data.labels import FROM_ONE_0_IS_TIE, outcome
+from fathom.data.layouts import SourceRow
 from fathom.data.records import Comparison, Label
+from fathom.results.rows import Row
 
 FILES = ("testset-v1.*",)
 ANNOTATORS = ("annotator1", "annotator2", "annotator3")
@@ -32,7 +34,7 @@ def load(folder: Path) -> Iterator[Comparison]:
         yield from each(path, COLUMNS, _pair)
 
 
-def _pair(row: Row, line: int) -> Iterator[Comparison]:
+def _pair(row: SourceRow, line: int) -> Iterator[Comparison]:
     gold = majority(row)
     yield comparison(
         "pandalm",
@@ -51,12 +53,12 @@ def _label(outcome: int | None) -> Label:
     return Label(scores=(0.5, 0.5)) if outcome is None else Label(best=outcome)
 
 
-def of_annotators(row: Row) -> dict[str, Label]:
+def of_annotators(row: SourceRow) -> dict[str, Label]:
     """What each annotator says."""
     return {name: _label(outcome(row[name], FROM_ONE_0_IS_TIE)) for name in ANNOTATORS}
 
 
-def majority(row: Row) -> int | None:
+def majority(row: SourceRow) -> int | None:
     """What most annotators say: 0, 1 or None for a tie; a tie too where each says something else."""
     said, votes = Counter(outcome(row[name], FROM_ONE_0_IS_TIE) for name in ANNOTATORS).most_common(1)[0]
     return said if votes > 1 else None
@@ -96,7 +98,7 @@ BENCHMARK = Benchmark(
     ),
     official=(
         "The label is the majority of three annotators. Accuracy, and precision, recall and F1 as plain means over the"
-        " outcomes that occur. An unreadable verdict counts as a tie, as in the paper. The paper asks in one"
+        " outcomes that occur. An unparsed verdict counts as a tie, as in the paper. The paper asks in one"
         " order; with both orders the verdict of the votes counts."
     ),
     domains={"test": "preference"},

@@ -15,8 +15,10 @@ from typing import NamedTuple
 
 from fathom.bench import Benchmark
 from fathom.bench.files import best_first, each, found
-from fathom.bench.outcomes import Row, credit, mean, scores, source_first
+from fathom.bench.outcomes import credit, has_scores, mean, scores, source_first, status
+from fathom.data.layouts import SourceRow
 from fathom.data.records import Comparison, Domain
+from fathom.results.rows import Row
 
 SETS: Mapping[str, Domain] = {
     "MMLU-Pro": "correctness",
@@ -36,7 +38,7 @@ def load(folder: Path) -> Iterator[Comparison]:
             yield from each(path, COLUMNS, partial(_pairs, subset=name))
 
 
-def _pairs(row: Row, line: int, subset: str) -> Iterator[Comparison]:
+def _pairs(row: SourceRow, line: int, subset: str) -> Iterator[Comparison]:
     for i, j in dict.fromkeys(tuple(pair) for pair in row["sampled_conflict_pairs"]):
         right, wrong = (i, j) if row["scores"][i] else (j, i)
         yield best_first(
@@ -64,10 +66,9 @@ class Judged(NamedTuple):
 def item(row: Row) -> Judged:
     told = row["metadata"]
     right, wrong = told["answers"]
-    scored = any(vote["scores"] is not None for vote in row["votes"])
-    values = source_first(row, scores(row) or []) if scored and row["status"] == "ok" else []
+    values = source_first(row, scores(row) or []) if has_scores(row) and status(row) == "ok" else []
     pair = (values[0], values[1]) if values else None
-    return Judged(told["subset"], credit(row, tie=0.0, unreadable=0.0), (right, wrong), pair)
+    return Judged(told["subset"], credit(row, tie=0.0, unparsed=0.0), (right, wrong), pair)
 
 
 def parts(items: Sequence[Judged]) -> Iterator[tuple[str, float]]:
@@ -106,7 +107,7 @@ BENCHMARK = Benchmark(
         " only with this layout."
     ),
     official=(
-        "Accuracy is the share of published pairs in which the right answer is better; a tie and an unreadable verdict"
+        "Accuracy is the share of published pairs in which the right answer is better; a tie and an unparsed verdict"
         " are wrong. The figure is the plain mean of the five sets. AUC is the mean over questions of the area under"
         " the ROC curve, where votes give scores. The authors' code was not at hand: held against the paper's words."
     ),

@@ -13,9 +13,11 @@ from pathlib import Path
 
 from fathom.bench import Benchmark
 from fathom.bench.files import comparison, each, found
-from fathom.bench.outcomes import Row, credit
+from fathom.bench.outcomes import credit
 from fathom.data.conversations import BadRowError
+from fathom.data.layouts import SourceRow
 from fathom.data.records import Comparison, Label
+from fathom.results.rows import Row
 
 FILES = ("test*",)
 COLUMNS = ("question_id", "prompt", "response_1", "response_2", "winner")
@@ -27,7 +29,7 @@ def load(folder: Path) -> Iterator[Comparison]:
         yield from each(path, COLUMNS, _battle)
 
 
-def _battle(row: Row, line: int) -> Iterator[Comparison]:
+def _battle(row: SourceRow, line: int) -> Iterator[Comparison]:
     if row["winner"] not in WINNERS:
         raise BadRowError("winner", f"got {row['winner']!r}, allowed are {', '.join(WINNERS)}")
     winner = WINNERS[row["winner"]]
@@ -45,7 +47,7 @@ def _battle(row: Row, line: int) -> Iterator[Comparison]:
 
 def item(row: Row) -> list[tuple[str, float]]:
     """Nothing of a battle that was a tie."""
-    return [] if row["label"] is None else [("accuracy", credit(row, tie=0.0, unreadable=0.0))]
+    return [] if row["label"] is None else [("accuracy", credit(row, tie=0.0, unparsed=0.0))]
 
 
 BENCHMARK = Benchmark(
@@ -60,7 +62,7 @@ BENCHMARK = Benchmark(
         " its real files, only with this layout."
     ),
     official=(
-        "The share of decided battles in which the judge names the winner; a tie and an unreadable verdict are wrong."
+        "The share of decided battles in which the judge names the winner; a tie and an unparsed verdict are wrong."
         " Battles that were ties are left out. The authors' code was not at hand: held against the paper's words only."
     ),
     domains={"human preference": "preference"},

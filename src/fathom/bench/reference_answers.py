@@ -17,11 +17,13 @@ from typing import Any, NamedTuple
 
 from fathom.bench import Benchmark
 from fathom.bench.files import comparison, each, found, placed
-from fathom.bench.outcomes import Row, scores, source_first
+from fathom.bench.outcomes import scores, source_first
 from fathom.data.conversations import BadRowError
+from fathom.data.layouts import SourceRow
 from fathom.data.records import Comparison, Label
 from fathom.metrics.answers import Verifier
 from fathom.metrics.separation import auc
+from fathom.results.rows import Row
 
 FILES = ("*solutions*",)
 _FINAL = re.compile(r".*(?:####|\bA:)(.*)", re.DOTALL)
@@ -35,7 +37,7 @@ def load(folder: Path) -> Iterator[Comparison]:
             yield from each(path, (), partial(_question, verifier=verifier))
 
 
-def _question(row: Row, line: int, verifier: Verifier) -> Iterator[Comparison]:
+def _question(row: SourceRow, line: int, verifier: Verifier) -> Iterator[Comparison]:
     """A question with fewer than two checked solutions leaves nothing to compare, and is left out."""
     prompt, solutions = _told(row, ("problem", "question")), _solutions(row)
     reference = final_answer(_told(row, ("answer", "ground_truth")))
@@ -68,14 +70,14 @@ def _comparison(line: int, prompt: str, reference: str, sure: Sequence[tuple[str
     )
 
 
-def _told(row: Row, columns: Sequence[str]) -> str:
+def _told(row: SourceRow, columns: Sequence[str]) -> str:
     for column in columns:
         if row.get(column) is not None:
             return str(row[column])
     raise BadRowError(columns[0], f"lacks the column {' or '.join(columns)}; there are: {', '.join(row)}")
 
 
-def _solutions(row: Row) -> list[str]:
+def _solutions(row: SourceRow) -> list[str]:
     """A list of texts, or as GSM8K's authors have them: a column a model, each with a `solution`."""
     listed: list[Any] | None = row.get("solutions")
     if listed is not None:
@@ -130,7 +132,7 @@ BENCHMARK = Benchmark(
     official=(
         "There is no official score for judges. Best-of-n: the share of questions where the solution on top is right;"
         " of several on top, the share of right ones. AUC: how often a right solution scores above a wrong one of the"
-        " same question, equal scores half. Only questions with right and wrong solutions count; in an unreadable row"
+        " same question, equal scores half. Only questions with right and wrong solutions count; in an unparsed row"
         " all are equal. Right is what math-verify finds equal to the reference."
     ),
     domains={"solutions": "correctness"},

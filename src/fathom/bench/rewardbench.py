@@ -12,8 +12,10 @@ from pathlib import Path
 
 from fathom.bench import Benchmark
 from fathom.bench.files import best_first, each, found
-from fathom.bench.outcomes import Row, credit, mean
+from fathom.bench.outcomes import credit, mean
+from fathom.data.layouts import SourceRow
 from fathom.data.records import Comparison, Domain
+from fathom.results.rows import Row
 
 FILES = ("filtered*",)
 COLUMNS = ("prompt", "chosen", "rejected", "subset")
@@ -68,7 +70,7 @@ def load(folder: Path) -> Iterator[Comparison]:
         yield from each(path, COLUMNS, _pair)
 
 
-def _pair(row: Row, line: int) -> Iterator[Comparison]:
+def _pair(row: SourceRow, line: int) -> Iterator[Comparison]:
     subset = row["subset"]
     yield best_first(
         "rewardbench",
@@ -82,7 +84,7 @@ def _pair(row: Row, line: int) -> Iterator[Comparison]:
 
 
 def item(row: Row) -> list[tuple[str, float]]:
-    return [(row["metadata"]["subset"], credit(row, tie=0.5, unreadable=0.5))]
+    return [(row["metadata"]["subset"], credit(row, tie=0.5, unparsed=0.5))]
 
 
 def figures(subsets: Mapping[str, float]) -> Mapping[str, float]:
@@ -106,7 +108,7 @@ BENCHMARK = Benchmark(
     official=(
         "A section is the mean of its subsets weighted by their sizes, where math-prm weighs 984, as much as all code;"
         " the score is the mean of the four sections. The weights of XSTest are those since September 2024 (154 to"
-        " refuse, 250 to respond), which the authors' code had exchanged before. A tie and an unreadable verdict count"
+        " refuse, 250 to respond), which the authors' code had exchanged before. A tie and an unparsed verdict count"
         " 0.5."
     ),
     domains={subset: DOMAINS[section] for section, subsets in SECTIONS.items() for subset in subsets},

@@ -16,8 +16,10 @@ from typing import NamedTuple
 
 from fathom.bench import Benchmark
 from fathom.bench.files import best_first, each, found
-from fathom.bench.outcomes import Row, mean, scores, source_first
+from fathom.bench.outcomes import mean, scores, source_first
+from fathom.data.layouts import SourceRow
 from fathom.data.records import Comparison, Domain
+from fathom.results.rows import Row
 
 FILES = ("test*",)
 COLUMNS = ("id", "prompt", "chosen", "rejected", "subset")
@@ -39,7 +41,7 @@ def load(folder: Path) -> Iterator[Comparison]:
         yield from each(path, COLUMNS, _choice)
 
 
-def _choice(row: Row, line: int) -> Iterator[Comparison]:
+def _choice(row: SourceRow, line: int) -> Iterator[Comparison]:
     ties = row["subset"] == "Ties"
     yield best_first(
         "rewardbench2",
@@ -146,7 +148,7 @@ BENCHMARK = Benchmark(
     ),
     official=(
         "The share of prompts where the chosen response has the highest score; where several share it, one of k counts"
-        " 1/k, and an unreadable verdict 1/4. Ties: 0.3 x the share of tied questions whose right answers all beat the"
+        " 1/k, and an unparsed verdict 1/4. Ties: 0.3 x the share of tied questions whose right answers all beat the"
         " wrong ones, 0.3 x that of their references with one right answer, 0.2 x the share whose gap between right and"
         " wrong exceeds the spread among the right, 0.2 x the same with the smaller gap of the two, 0.01 x the mean of"
         " tanh(gap / spread - 1); so a perfect judge gets 1.01. The score is the plain mean of the six subsets."

@@ -14,8 +14,10 @@ from pathlib import Path
 
 from fathom.bench import Benchmark
 from fathom.bench.files import best_first, each, found
-from fathom.bench.outcomes import Row, credit, mean
+from fathom.bench.outcomes import credit, mean
+from fathom.data.layouts import SourceRow
 from fathom.data.records import Comparison, Domain
+from fathom.results.rows import Row
 
 FILES = ("total_dataset*|*_filtered*",)
 COLUMNS = ("id", "prompt", "chosen", "rejected")
@@ -35,7 +37,7 @@ def load(folder: Path) -> Iterator[Comparison]:
         yield from each(path, COLUMNS, partial(_pairs, file=path.name.split("_filtered")[0]))
 
 
-def _pairs(row: Row, line: int, file: str) -> Iterator[Comparison]:
+def _pairs(row: SourceRow, line: int, file: str) -> Iterator[Comparison]:
     source = row.get("domain", file)
     subset = source.split("-")[0]
     for i, j in product(range(len(row["chosen"])), range(len(row["rejected"]))):
@@ -56,7 +58,7 @@ def _pairs(row: Row, line: int, file: str) -> Iterator[Comparison]:
 def item(row: Row) -> list[tuple[Cell, float]]:
     chosen, rejected = row["metadata"]["styles"]
     difficulty = "easy" if chosen > rejected else "hard" if chosen < rejected else "normal"
-    return [((row["metadata"]["subset"], difficulty), credit(row, tie=0.0, unreadable=0.0))]
+    return [((row["metadata"]["subset"], difficulty), credit(row, tie=0.0, unparsed=0.0))]
 
 
 def figures(cells: Mapping[Cell, float]) -> Mapping[str, float]:
@@ -79,7 +81,7 @@ BENCHMARK = Benchmark(
         " DOMAIN_filtered file a domain; checked with 597 prompts of chat, code and safety."
     ),
     official=(
-        "The share of pairs in which the chosen response is strictly better; a tie and an unreadable verdict are wrong."
+        "The share of pairs in which the chosen response is strictly better; a tie and an unparsed verdict are wrong."
         " Easy: the chosen one has more style than the rejected; normal: the same; hard: less. A domain is the mean of"
         " easy, normal and hard; the total is the mean of the four domains. Both kinds of safety are one domain."
     ),

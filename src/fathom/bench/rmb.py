@@ -12,8 +12,10 @@ from pathlib import Path
 
 from fathom.bench import Benchmark
 from fathom.bench.files import best_first, each, found
-from fathom.bench.outcomes import Row, credit, mean
+from fathom.bench.outcomes import credit, mean
+from fathom.data.layouts import SourceRow
 from fathom.data.records import Comparison, Domain, Message
+from fathom.results.rows import Row
 
 FILES = ("*Pairwise_set/**", "*BoN_set/**")
 DOMAINS: Mapping[str, Domain | None] = {"Helpfulness": "preference", "Code": "correctness", "Harmlessness": None}
@@ -28,15 +30,15 @@ def load(folder: Path) -> Iterator[Comparison]:
         yield from each(path, ("bon_uid", "category_path", "conversation_input", "bon_best", "loser_list"), _list)
 
 
-def _pair(row: Row, line: int) -> Iterator[Comparison]:
+def _pair(row: SourceRow, line: int) -> Iterator[Comparison]:
     yield _comparison(row, line, "pairwise", row["chosen"], [row["reject"]])
 
 
-def _list(row: Row, line: int) -> Iterator[Comparison]:
+def _list(row: SourceRow, line: int) -> Iterator[Comparison]:
     yield _comparison(row, line, "best-of-n", row["bon_best"], row["loser_list"])
 
 
-def _comparison(row: Row, line: int, kind: str, best: Row, others: Sequence[Row]) -> Comparison:
+def _comparison(row: SourceRow, line: int, kind: str, best: SourceRow, others: Sequence[SourceRow]) -> Comparison:
     goal, category = [*row["category_path"].split("/"), ""][1:3]
     area = "Code" if category == "Code" else goal
     return best_first(
@@ -58,7 +60,7 @@ def item(row: Row) -> list[tuple[str, float]]:
 def _beats_all(row: Row) -> float:
     """1 where the best response beats every other one: in its pairs, where pairs were asked, or else in its score."""
     if "pairs" not in row:
-        return credit(row, tie=0.0, unreadable=0.0)
+        return credit(row, tie=0.0, unparsed=0.0)
     return float(all(pair["winner"] == row["label"] for pair in row["pairs"] if row["label"] in pair["pair"]))
 
 
@@ -81,7 +83,7 @@ BENCHMARK = Benchmark(
     ),
     official=(
         "Pairs: the share in which the chosen response is better. Best-of-n: the share of lists whose best response"
-        " beats every other one. A tie and an unreadable verdict are wrong. Helpfulness and harmlessness apart; overall"
+        " beats every other one. A tie and an unparsed verdict are wrong. Helpfulness and harmlessness apart; overall"
         " is the plain mean of these four."
     ),
     domains={f"{area} {kind}": domain for kind in KINDS for area, domain in DOMAINS.items()},

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from fathom.bench.outcomes import Row
+from fathom import judges
+from fathom.rationale import Status
+from fathom.results.rows import Row, VerdictRow, to_comparison, to_row
 
 Rule = Callable[[Sequence[str]], list[float]]
 """Scores of responses in the order in which they are shown."""
@@ -30,21 +32,15 @@ def shortest(responses: Sequence[str]) -> list[float]:
 RULES: Mapping[str, Rule] = {"first": first, "longest": longest, "shortest": shortest}
 
 
-def ruled(row: Row, rule: Rule) -> Row:
+def ruled(row: Row, rule: Rule) -> VerdictRow:
     """The row with the rule's votes on its responses as they stand and in reverse, and the verdict of both."""
-    places = list(range(len(row["responses"])))
-    votes = [_vote(row, rule, order) for order in (places, places[::-1])]
-    scores = [sum(vote["scores"][place] for vote in votes) / 2 for place in places]
-    winner = _winner(scores)
-    told = {"status": "ok", "winner": winner, "scores": scores, "votes": votes, "correct": winner == row["label"]}
-    return {name: value for name, value in row.items() if name != "pairs"} | told
+    comparison = to_comparison(row)
+    places = tuple(range(len(comparison.responses)))
+    votes = [_vote(comparison.responses, rule, order) for order in (places, places[::-1])]
+    return to_row(comparison, judges.Rule(aggregate="mean")(votes))
 
 
-def _vote(row: Row, rule: Rule, order: Sequence[int]) -> Row:
-    shown = rule([row["responses"][place] for place in order])
-    scores = [shown[order.index(place)] for place in range(len(order))]
-    return {"status": "ok", "winner": _winner(scores), "scores": scores, "order": order}
-
-
-def _winner(scores: Sequence[float]) -> int | None:
-    return scores.index(max(scores)) if scores.count(max(scores)) == 1 else None
+def _vote(responses: Sequence[str], rule: Rule, order: tuple[int, ...]) -> judges.Vote:
+    scores = tuple(rule([responses[place] for place in order]))
+    vote = judges.Vote(Status.OK, judges.unique_argmax(scores), scores, tuple(range(len(order))))
+    return vote.unpermuted(order)

@@ -45,7 +45,7 @@ class RowCounts:
     def add(self, outcome: RowOutcome) -> None:
         self.rows += 1
         self.failed += outcome.failed
-        self.without_verdict += outcome.failed and not outcome.readable
+        self.without_verdict += outcome.failed and not outcome.parsed
 
 
 def check_failures(counts: RowCounts, fail_on: str, last: EngineError | None, *, completed: int) -> None:

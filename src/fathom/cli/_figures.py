@@ -30,18 +30,18 @@ STANDARD_OUTPUT = Path("-")
 VERDICTS: Mapping[str, Callable[[Tally], str]] = {
     "rows": lambda tally: str(tally.rows),
     "status": lambda tally: _shares(tally.status),
-    "accuracy, unreadable is wrong": lambda tally: _figure(tally, "strict", "no labels"),
-    "accuracy of the readable": lambda tally: _figure(tally, "readable", "nothing readable with a label"),
-    "accuracy, a tie is a half": lambda tally: _figure(tally, "half", "no labels"),
+    "accuracy": lambda tally: _figure(tally, "accuracy", "no labels"),
+    "accuracy of the parsed": lambda tally: _figure(tally, "accuracy_parsed", "nothing parsed with a label"),
+    "accuracy, tie = 1/2": lambda tally: _figure(tally, "accuracy_half_ties", "no labels"),
     "accuracy without a judge": lambda tally: _baselines(tally.baselines),
     "AUC of single responses": lambda tally: _auc(tally.alone),
-    "share readable": lambda tally: _figure(tally, "readable_share", "no rows"),
+    "parse rate": lambda tally: _figure(tally, "parse_rate", "no rows"),
     "share tied": lambda tally: _figure(tally, "tied", "none"),
     "flip rate": lambda tally: _figure(tally, "flip_rate", "no row was read in two orders"),
-    "agreement of votes": lambda tally: _figure(tally, "agreement", "no row has two readable votes"),
-    "probability elsewhere": lambda tally: _figure(tally, "missing_mass", "none"),
+    "agreement of votes": lambda tally: _figure(tally, "agreement", "no row has two parsed votes"),
+    "residual probability": lambda tally: _figure(tally, "residual_probability", "none"),
     "calibration": lambda tally: _calibration(tally.calibration, tally.rows),
-    "votes not readable": lambda tally: _shares(tally.invalid, tally.votes),
+    "unparsed votes": lambda tally: _shares(tally.invalid, tally.votes),
     "commonest error": lambda tally: _commonest(tally.errors),
     "structure": lambda tally: _shares(tally.structure),
     "tokens read, written": lambda tally: tokens_text(tally.usage),
@@ -49,10 +49,10 @@ VERDICTS: Mapping[str, Callable[[Tally], str]] = {
 
 BY_VOTES: Mapping[str, Callable[[Tally], str]] = {
     "rows": lambda tally: str(tally.labelled or tally.rows),
-    "accuracy, tie = 1/2": lambda tally: str(tally.half or "no labels"),
-    "tie = 0": lambda tally: f"{tally.strict.mean:.3f}" if tally.strict else "no labels",
+    "accuracy, tie = 1/2": lambda tally: str(tally.accuracy_half_ties or "no labels"),
+    "tie = 0": lambda tally: f"{tally.accuracy.mean:.3f}" if tally.accuracy else "no labels",
     "tied": lambda tally: f"{tally.tied.mean:.3f}" if tally.tied else "",
-    "readable": lambda tally: f"{tally.readable_share.mean:.3f}" if tally.readable_share else "no rows",
+    "parse rate": lambda tally: f"{tally.parse_rate.mean:.3f}" if tally.parse_rate else "no rows",
     "tokens read": lambda tally: _count(tally.usage.prompt_tokens, tally.usage),
     "written": lambda tally: _count(tally.usage.completion_tokens, tally.usage),
 }
@@ -70,7 +70,7 @@ RANKINGS: Mapping[str, Callable[[RankingTally], str]] = {
     "Kendall's tau": lambda tally: f"{tally.tau} of {len(tally.taus)}" if tally.tau else "too few full rankings",
     "ties at the top": lambda tally: str(tally.tied),
     "pairs": lambda tally: str(tally.pairs),
-    "share readable": lambda tally: str(tally.readable_share or "no rows"),
+    "parse rate": lambda tally: str(tally.parse_rate or "no rows"),
     "tokens read, written": lambda tally: tokens_text(tally.usage),
 }
 

@@ -62,13 +62,13 @@ def _plain(console: Console, what: str, total: int | None, spent: Callable[[], s
 
 class _Count:
     def __init__(self, spent: Callable[[], str]) -> None:
-        self.items = self.unreadable = self.failed = 0
+        self.items = self.unparsed = self.failed = 0
         self.spent = spent
         self.start = self.said = time.monotonic()
 
     def add(self, outcome: RowOutcome) -> None:
         self.items += 1
-        self.unreadable += not outcome.readable
+        self.unparsed += not outcome.parsed
         self.failed += outcome.failed
 
     def of(self, total: int | None) -> str:
@@ -88,6 +88,6 @@ class _Count:
 
     def __str__(self) -> str:
         rate = f"{self.items / max(time.monotonic() - self.start, 1e-9):.1f}/s"
-        unreadable = f"{self.unreadable / self.items:.1%} unreadable" if self.unreadable else ""
+        unparsed = f"{self.unparsed / self.items:.1%} unparsed" if self.unparsed else ""
         failed = f"{self.failed} failed" if self.failed else ""
-        return ", ".join(part for part in (rate, unreadable, failed, self.spent()) if part)
+        return ", ".join(part for part in (rate, unparsed, failed, self.spent()) if part)

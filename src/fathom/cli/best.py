@@ -41,6 +41,6 @@ def command(
     counts = kept.counts
     typer.echo(
         f"{counts['written']} best responses of {counts.total()} rows in {out}; left out: "
-        f"{counts['unreadable']} not readable, {counts['tie']} tied, {counts['margin']} below the margin",
+        f"{counts['unparsed']} not parsed, {counts['tie']} tied, {counts['margin']} below the margin",
         err=True,
     )

@@ -35,7 +35,7 @@ def command(
         fathom compare base.jsonl trained.jsonl --out changed.jsonl
         fathom compare base.jsonl sft.jsonl rlvr.jsonl
 
-    Items are matched by id. Accuracy is strict: a tie and an unreadable verdict are wrong. Intervals resample prompts;
+    Items are matched by id. Accuracy is strict: a tie and an unparsed verdict are wrong. Intervals resample prompts;
     p is McNemar's exact test. Groups are domains, subsets, and principles that occur in 20 items or more; of many
     groups some differ by chance. Of more than two runs all pairs are compared, and p is corrected for their number by
     Holm's method. docs/measuring.md says how to read the tables.

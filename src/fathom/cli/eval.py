@@ -17,12 +17,12 @@ from fathom.settings import JudgingSettings
 
 if TYPE_CHECKING:
     from fathom.bench import Benchmark, Score
-    from fathom.bench.outcomes import Row
     from fathom.cli._judging import Run
     from fathom.data.reading import Comparisons
     from fathom.engines import Engine
     from fathom.metrics.intervals import Interval
     from fathom.results.outputs import Claim
+    from fathom.results.rows import Row
 
 
 class Source(NamedTuple):
@@ -155,14 +155,14 @@ def _show(
         table.add_row(
             name, str(interval), *(f"{other[name]:.3f}" if name in other else "" for other in baselines.values())
         )
-    right = Table("domain", "accuracy", title="accuracy, unreadable is wrong")
+    right = Table("domain", "accuracy", title="accuracy")
     for name, interval in domains.items():
         right.add_row(name, str(interval))
     print_ = Console().print
     print_(table)
     print_(right)
-    statuses = ", ".join(f"{count} {status}" for status, count in score.unreadable.items())
-    unreadable = f"{sum(score.unreadable.values())} unreadable" + (f" ({statuses})" if statuses else "")
-    print_(f"{score.rows} rows: {score.failed} failed (excluded from the official score), {unreadable}")
+    statuses = ", ".join(f"{count} {status}" for status, count in score.unparsed.items())
+    unparsed = f"{sum(score.unparsed.values())} unparsed" + (f" ({statuses})" if statuses else "")
+    print_(f"{score.rows} rows: {score.failed} failed (excluded from the official score), {unparsed}")
     if score.absent:
         print_(f"not the official score of the whole benchmark: no row was scored of {', '.join(score.absent)}")

@@ -36,7 +36,7 @@ def command(
 
         fathom score verdicts.jsonl
         fathom score greedy.jsonl sampled.jsonl --votes
-        fathom score verdicts.jsonl --json - | jq '.[].verdicts.all.strict'
+        fathom score verdicts.jsonl --json - | jq '.[].verdicts.all.accuracy'
 
     The tables are those that `fathom judge` and `fathom rank` show; where rows name annotators, how far they and the
     judge agree; and where the rows are a benchmark's, its official score. They go to standard output, or to stderr
@@ -107,11 +107,11 @@ def official(title: str, score: Score) -> Table:
 
     from fathom.cli._figures import plain
 
-    unreadable = ", ".join(f"{count} {status}" for status, count in score.unreadable.items())
+    unparsed = ", ".join(f"{count} {status}" for status, count in score.unparsed.items())
     counts = {
         "rows": str(score.rows),
         "failed, in no figure": str(score.failed),
-        "not readable": unreadable or "none",
+        "not parsed": unparsed or "none",
         "subsets without a row": ", ".join(score.absent) or "none",
     }
     table = Table("", "official score", "rows", title=plain(title))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fathom.data.records import Comparison
     from fathom.judging.transcripts import Fields, Transcript, TranscriptReader
     from fathom.metrics.verdicts import Tally
+    from fathom.results.rows import VerdictRow
 
 
 @with_settings
@@ -140,9 +141,9 @@ def _comparisons(
     return {transcript.id: each for transcript, each in zip(transcripts, own, strict=True)}
 
 
-def _write(rows: Sequence[Mapping[str, Any]], out: Path | None) -> None:
+def _write(rows: Sequence[VerdictRow], out: Path | None) -> None:
     from fathom.data.atomic import atomic_write
-    from fathom.judging import write_row
+    from fathom.results.rows import write_row
 
     with atomic_write(out) if out else nullcontext(sys.stdout.buffer) as sink:
         for row in rows:
@@ -150,7 +151,7 @@ def _write(rows: Sequence[Mapping[str, Any]], out: Path | None) -> None:
 
 
 def _show(
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[VerdictRow],
     tallies: Mapping[str, Tally],
     benchmark: Benchmark | None,
     reader: TranscriptReader,

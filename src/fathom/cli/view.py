@@ -25,7 +25,7 @@ def command(
         fathom view verdicts.jsonl --out verdicts.html
 
     The page is one file that works offline and can be passed on; it holds all texts of the run. Filters find what was
-    wrong, flipped or unreadable; j and k go through the rows, ? shows all keys. An address with its # leads to the same
+    wrong, flipped or unparsed; j and k go through the rows, ? shows all keys. An address with its # leads to the same
     rows again. Without --out the page is served on this machine until Ctrl-C.
     """
     import threading

@@ -26,7 +26,7 @@ from pydantic import BaseModel, ValidationError
 
 from fathom.data.atomic import atomic_write
 from fathom.data.conversations import BadRowError, explain, shortened
-from fathom.data.layouts import FIELDS, LAYOUTS, Layout, Row, Schema, detect, is_empty
+from fathom.data.layouts import FIELDS, LAYOUTS, Layout, Schema, SourceRow, detect, is_empty
 from fathom.data.records import Comparison, Record
 from fathom.data.sources import NumberedRow, OpenSource, Source, open_source
 from fathom.errors import FathomError
@@ -36,7 +36,7 @@ LOG = logging.getLogger(__name__)
 OnError = Literal["stop", "skip"]
 Check = Callable[[Comparison], None]
 """Raises FathomError if a comparison cannot be used."""
-OwnLayout = Callable[[Row], Any]
+OwnLayout = Callable[[SourceRow], Any]
 """Converts a row to one comparison or several, as `Comparison` or as mappings of its fields; None skips the row."""
 Columns = Mapping[str, str | Sequence[str]]
 
@@ -220,7 +220,7 @@ def _named_layout(mapping: Columns) -> OwnLayout | None:
 
 # Rows to comparisons -------------------------------------------------------------------------------------------------
 
-Reader = Callable[[int, Row], Sequence[Comparison]]
+Reader = Callable[[int, SourceRow], Sequence[Comparison]]
 """Converts a row, given its line number, to comparisons. Raises BadRowError."""
 
 
@@ -260,7 +260,7 @@ def _checked(comparisons: Sequence[Comparison], check: Check | None) -> Sequence
     return comparisons
 
 
-def _sound(row: Any) -> Row:
+def _sound(row: Any) -> SourceRow:
     if isinstance(row, BadRowError):
         raise row
     if not isinstance(row, Mapping):
@@ -283,7 +283,7 @@ class _LayoutReader:
         self.lines: dict[str, int] = {}
         self.copies: Counter[str] = Counter()
 
-    def __call__(self, line: int, row: Row) -> Sequence[Comparison]:
+    def __call__(self, line: int, row: SourceRow) -> Sequence[Comparison]:
         if self.found_by is not None:
             self._refuse_other_layout(row, *self.found_by)
         id = self._id(row)
@@ -291,7 +291,7 @@ class _LayoutReader:
         self.lines[id] = line
         return comparisons
 
-    def _id(self, row: Row) -> str:
+    def _id(self, row: SourceRow) -> str:
         """The id of the row, or a hash of its content. A second row with the same content gets the suffix `#2`."""
         id = self.layout.id(row)
         if id is None:
@@ -305,7 +305,7 @@ class _LayoutReader:
             )
         return id
 
-    def _refuse_other_layout(self, row: Row, schema: Schema, mapping: Columns) -> None:
+    def _refuse_other_layout(self, row: SourceRow, schema: Schema, mapping: Columns) -> None:
         """Raise BadRowError if columns that first appear here would have changed how earlier rows were read."""
         late = [name for name in row if not schema.filled(name) and not is_empty(row[name])]
         if not late:
@@ -326,7 +326,7 @@ def _own_reader(function: OwnLayout) -> Reader:
     """A reader that calls the user's function. Any exception from it becomes a BadRowError."""
     lines: dict[str, int] = {}
 
-    def read(line: int, row: Row) -> Sequence[Comparison]:
+    def read(line: int, row: SourceRow) -> Sequence[Comparison]:
         try:
             made = function(row)
             several = [made] if isinstance(made, Comparison | Mapping | None) else list(made)

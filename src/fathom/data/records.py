@@ -77,7 +77,7 @@ class Label(Record):
         if n and self.best is not None and self.best >= n:
             raise ValueError(f"got best {self.best}, expected 0 to {n - 1}")
 
-    def reordered(self, order: Sequence[int]) -> Label:
+    def permuted(self, order: Sequence[int]) -> Label:
         """The same label for responses put into `order` (`order[k]` is the present index of the one in place k)."""
         if self.ranking is not None:
             return Label(ranking=tuple(order.index(i) for i in self.ranking))
@@ -104,8 +104,8 @@ class Comparison(Record):
     reference: str | None = None
     """A reference answer, shown to judges that use one."""
     domain: Domain | None = None
-    placement: tuple[int, ...] | None = None
-    """Where the source had each response: `placement[k]` is the source's position of response k (0 is `chosen`)."""
+    source_order: tuple[int, ...] | None = None
+    """Where the source had each response: `source_order[k]` is the source's position of response k (0 is `chosen`)."""
     annotations: Mapping[str, Label] | None = None
     """The label of each annotator, by name; `label` aggregates them. A tie is two equal scores."""
     metadata: Mapping[str, Any] = Field(default_factory=dict)
@@ -157,13 +157,13 @@ class Comparison(Record):
             label.check_fits(len(info.data.get("responses", ())))
         return annotations
 
-    @field_validator("placement")
+    @field_validator("source_order")
     @classmethod
-    def _is_an_order(cls, placement: tuple[int, ...] | None, info: ValidationInfo) -> tuple[int, ...] | None:
+    def _is_an_order(cls, source_order: tuple[int, ...] | None, info: ValidationInfo) -> tuple[int, ...] | None:
         n = len(info.data.get("responses", ()))
-        if placement is not None and n and sorted(placement) != list(range(n)):
-            raise ValueError(f"got {list(placement)}, expected a permutation of 0 to {n - 1}")
-        return placement
+        if source_order is not None and n and sorted(source_order) != list(range(n)):
+            raise ValueError(f"got {list(source_order)}, expected a permutation of 0 to {n - 1}")
+        return source_order
 
     @property
     def prompt_text(self) -> str:
@@ -174,7 +174,7 @@ class Comparison(Record):
             return self.prompt[0].content
         return "\n\n".join(f"{message.role.capitalize()}: {message.content}" for message in self.prompt)
 
-    def reordered(self, order: Sequence[int]) -> Comparison:
+    def permuted(self, order: Sequence[int]) -> Comparison:
         """The same comparison with its responses in `order` (`order[k]` is the present index of the one in place k)."""
         if sorted(order) != list(range(len(self.responses))):
             raise ValueError(f"order must name each of {len(self.responses)} responses once, got {list(order)}")
@@ -183,14 +183,14 @@ class Comparison(Record):
             update={
                 "responses": tuple(self.responses[i] for i in order),
                 "steps": self.steps and tuple(self.steps[i] for i in order),
-                "label": self.label.reordered(order) if self.label else None,
-                "annotations": said and {name: label.reordered(order) for name, label in said.items()},
-                "placement": tuple(self.placement[i] for i in order) if self.placement else None,
+                "label": self.label.permuted(order) if self.label else None,
+                "annotations": said and {name: label.permuted(order) for name, label in said.items()},
+                "source_order": tuple(self.source_order[i] for i in order) if self.source_order else None,
             }
         )
 
-    def of(self, chosen: Sequence[int]) -> Comparison:
-        """The prompt with the responses at these indices, without label, annotations and placement."""
+    def subset(self, chosen: Sequence[int]) -> Comparison:
+        """The prompt with the responses at these indices, without label, annotations and source order."""
         return self.model_copy(
             update={
                 "id": f"{self.id}/{'-'.join(map(str, chosen))}",
@@ -198,7 +198,7 @@ class Comparison(Record):
                 "steps": self.steps and tuple(self.steps[i] for i in chosen),
                 "label": None,
                 "annotations": None,
-                "placement": None,
+                "source_order": None,
             }
         )
 
@@ -207,7 +207,7 @@ def _plain(value: Any) -> Any:
     return value.model_dump() if isinstance(value, BaseModel) else str(value)
 
 
-def placement(seed: int, id: str, n: int) -> tuple[int, ...]:
+def shuffled_order(seed: int, id: str, n: int) -> tuple[int, ...]:
     """The order in which item `id` shows its n responses: uniform over orders, and a pure function of (seed, id, n).
 
     It depends neither on threads nor on other items, so two runs with the same seed show every item in the same order.

@@ -87,7 +87,7 @@ class Completion:
     logprobs: tuple[TokenLogprob, ...] | None = None
     reasoning: str = ""
     """What the model thought before its answer, where the engine tells the two apart. Not part of `text`."""
-    extended_to: int | None = None
+    retry_max_tokens: int | None = None
     """The token limit of a second try, where the first one met its own. `usage` then counts both."""
     lacks: str = ""
     """What was asked for and did not come, such as log-probabilities. See `IncompleteAnswerError`."""

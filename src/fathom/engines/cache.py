@@ -220,6 +220,8 @@ def decode_completion(text: str) -> Completion:
     """Inverse of `encode_completion`."""
     stored = json.loads(text)
     logprobs = stored.pop("logprobs")
+    if "extended_to" in stored:  # what journals of version 0.1 call it
+        stored["retry_max_tokens"] = stored.pop("extended_to")
     return Completion(
         **stored | {"usage": Usage(**stored["usage"])},
         logprobs=None if logprobs is None else tuple(map(_decode_logprob, logprobs)),

@@ -73,7 +73,7 @@ class OpenAIEngine(BaseEngine):
     must accept a connection, or the run stops. `hedge`: whether calls that take far longer than others are made a
     second time (`fathom.engines.hedging`).
 
-    `longer`: the token limit of one more try for a text that met its own; the completion says so in `extended_to`.
+    `longer`: the token limit of one more try for a text that met its own; the completion says so in `retry_max_tokens`.
     `max_tokens_field`: what the server calls the token limit. `extra_body`: fields that go into every request; None
     leaves out a field that would be there.
 
@@ -169,7 +169,7 @@ class OpenAIEngine(BaseEngine):
         completion = self._as_asked(await self._completed(request), request)
         if completion.finish_reason != "length" or self.longer is None or self.longer <= request.sampling.max_tokens:
             return completion
-        cut = replace(completion, extended_to=self.longer)
+        cut = replace(completion, retry_max_tokens=self.longer)
         sampling = replace(request.sampling, max_tokens=self.longer)
         try:
             again = self._as_asked(await self._completed(replace(request, sampling=sampling)), request)
@@ -182,7 +182,7 @@ class OpenAIEngine(BaseEngine):
                 partial=cut,
                 usage=cut.usage + error.usage,
             ) from error
-        return replace(again, usage=cut.usage + again.usage, extended_to=self.longer)
+        return replace(again, usage=cut.usage + again.usage, retry_max_tokens=self.longer)
 
     def _as_asked(self, completion: Completion, request: Request) -> Completion:
         """The completion without what follows a stop string. Some servers take a field and do nothing about it."""

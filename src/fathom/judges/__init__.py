@@ -24,7 +24,7 @@ from fathom.judges._judge import (
 )
 from fathom.judges._rewards import difference_advantages, solving_reward, strength_reward, verdict_reward
 from fathom.judges._running import ResultOrder, bounded_gather, judge_all
-from fathom.judges._verdict import Rule, Verdict, Vote, highest, reduce_steps
+from fathom.judges._verdict import Rule, Verdict, Vote, reduce_steps, unique_argmax
 from fathom.plugins import Kind
 
 __all__ = [
@@ -46,12 +46,12 @@ __all__ = [
     "failed_vote",
     "find",
     "gather",
-    "highest",
     "judge_all",
     "merge_pointwise",
     "reduce_steps",
     "solving_reward",
     "strength_reward",
+    "unique_argmax",
     "verdict_reward",
 ]
 

@@ -24,7 +24,7 @@ from fathom.errors import FathomError
 from fathom.judges._probabilities import Choices, verdict_probabilities
 from fathom.judges._rewards import verdict_reward
 from fathom.judges._running import ResultOrder, bounded_gather, iterate, judge_all
-from fathom.judges._verdict import Rule, Verdict, Vote, highest, reduce_steps
+from fathom.judges._verdict import Rule, Verdict, Vote, reduce_steps, unique_argmax
 from fathom.rationale import Status
 
 Pattern = Literal["pointwise", "pairwise", "listwise"]
@@ -90,7 +90,7 @@ def gather(asks: Sequence[Ask], results: Sequence[Completion | EngineError | Non
     for ask, result in zip(asks, results, strict=True):
         vote = _vote(ask, result)
         if len(ask.order) > 1:
-            votes.append(vote.seen_in(ask.order))
+            votes.append(vote.unpermuted(ask.order))
             continue
         same = previous is not None and previous.judge is ask.judge and previous.sample == ask.sample
         if single and (not same or ask.order[0] in single):
@@ -103,7 +103,7 @@ def gather(asks: Sequence[Ask], results: Sequence[Completion | EngineError | Non
 
 def _merged(single: Mapping[int, Vote]) -> Vote:
     votes = list(single.values())
-    return votes[0] if len(votes) == 1 else merge_pointwise(votes).seen_in(tuple(single))
+    return votes[0] if len(votes) == 1 else merge_pointwise(votes).unpermuted(tuple(single))
 
 
 def _vote(ask: Ask, result: Completion | EngineError | None) -> Vote:
@@ -251,7 +251,7 @@ class Judge(RewardModel):
         """One call; of a pointwise judge one for each response."""
         n = len(comparison.responses)
         if self.pattern == "pointwise" and n > 1:
-            return [self._ask(comparison.of((place,)), (place,), sample) for place in range(n)]
+            return [self._ask(comparison.subset((place,)), (place,), sample) for place in range(n)]
         return [self._ask(comparison, tuple(range(n)), sample)]
 
     def _ask(self, shown: Comparison, order: tuple[int, ...], sample: int) -> Ask:
@@ -276,7 +276,7 @@ class Judge(RewardModel):
             text=completion.text,
             usage=completion.usage,
             reasoning=completion.reasoning or vote.reasoning,
-            extended_to=completion.extended_to,
+            retry_max_tokens=completion.retry_max_tokens,
         )
 
     def _with_probabilities(self, vote: Vote, completion: Completion, read: Callable[[str], Vote], count: int) -> Vote:
@@ -317,7 +317,7 @@ def failed_vote(error: EngineError) -> Vote:
         usage=error.usage,
         error=str(error),
         reasoning=partial.reasoning,
-        extended_to=partial.extended_to,
+        retry_max_tokens=partial.retry_max_tokens,
     )
 
 
@@ -325,17 +325,19 @@ def merge_pointwise(votes: Sequence[Vote]) -> Vote:
     """One vote on n responses of the n votes that a pointwise judge cast on each alone. The best score wins.
 
     It can be read where each of them can; else it has the status of the first that cannot, and its error names those.
-    The votes themselves are its `parts`.
+    The votes themselves are its `per_response`.
     """
-    masses = [vote.missing_mass for vote in votes if vote.missing_mass is not None]
+    masses = [vote.residual_probability for vote in votes if vote.residual_probability is not None]
     merged = Vote(
         Status.OK,
         order=tuple(range(len(votes))),
         text="\n\n".join(vote.text for vote in votes),
         usage=sum((vote.usage for vote in votes), Usage()),
-        extended_to=max((vote.extended_to for vote in votes if vote.extended_to is not None), default=None),
-        missing_mass=fmean(masses) if masses else None,
-        parts=tuple(votes),
+        retry_max_tokens=max(
+            (vote.retry_max_tokens for vote in votes if vote.retry_max_tokens is not None), default=None
+        ),
+        residual_probability=fmean(masses) if masses else None,
+        per_response=tuple(votes),
     )
     unreadable = [place for place, vote in enumerate(votes) if vote.status is not Status.OK]
     if unreadable:
@@ -347,4 +349,4 @@ def merge_pointwise(votes: Sequence[Vote]) -> Vote:
     scores = tuple(score for vote in votes for score in vote.scores or ())
     if len(scores) != len(votes):
         raise ValueError("a pointwise judge gives the one response of a comparison one score")
-    return replace(merged, winner=highest(scores), scores=scores)
+    return replace(merged, winner=unique_argmax(scores), scores=scores)

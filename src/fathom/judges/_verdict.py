@@ -40,20 +40,20 @@ class Vote:
     error: str | None = None
     reasoning: str = ""
     """What the model thought, where the engine tells that from `text`; nothing is read from it."""
-    extended_to: int | None = None
+    retry_max_tokens: int | None = None
     """The token limit of a second try, where the first one met its own."""
     probabilities: tuple[float, ...] | None = None
     """For each response, the probability that the model named it, read where it did. What is missing to 1 went to a
     tie and to all that is no verdict."""
-    counted: bool = True
+    included: bool = True
     """Whether it may decide: False where a filter, such as a meta reward model, has left it out. Its tokens count."""
     meta_score: float | None = None
     """How likely a meta reward model took it to be right, 0 to 1, where one was asked."""
-    missing_mass: float | None = None
+    residual_probability: float | None = None
     """The probability that went to none of the words that decide, 0 to 1, where the judge weighs them by it."""
     step_scores: tuple[tuple[float | None, ...], ...] | None = None
     """For each response, the scores of its steps, 0 to 1; None for a step that was not judged."""
-    parts: tuple[Vote, ...] = ()
+    per_response: tuple[Vote, ...] = ()
     """The vote on each response alone, in their order, where a judge that sees one at a time was asked about several.
     What it wrote about each, and which it could not judge, is told there."""
 
@@ -64,10 +64,10 @@ class Vote:
                 f"a vote with status {self.status!s} can have no winner, scores, step scores or probabilities"
             )
 
-    def seen_in(self, order: tuple[int, ...]) -> Vote:
+    def unpermuted(self, order: tuple[int, ...]) -> Vote:
         """This vote on responses shown in `order`, told about the comparison as it was before reordering.
 
-        `order[k]` is the original index of the response in place k. Inverse of `Comparison.reordered(order)`.
+        `order[k]` is the original index of the response in place k. Inverse of `Comparison.permuted(order)`.
         """
         return replace(
             self,
@@ -76,7 +76,7 @@ class Vote:
             step_scores=_put_back(self.step_scores, order),
             probabilities=_put_back(self.probabilities, order),
             order=tuple(order[k] for k in self.order),
-            parts=_put_back(self.parts or None, order) or (),
+            per_response=_put_back(self.per_response or None, order) or (),
         )
 
 
@@ -134,7 +134,7 @@ class Rule:
 
         A vote whose probabilities were asked for and not found says so in its error. Under `probability` it is invalid.
         """
-        admitted = [vote for vote in votes if vote.counted]
+        admitted = [vote for vote in votes if vote.included]
         if not admitted:
             raise ValueError("a verdict needs at least one vote that counts")
         statuses = [self._status(vote) for vote in admitted]
@@ -145,7 +145,7 @@ class Rule:
             return Verdict(tuple(votes), status, None, None, None, self, threshold)
         counted = [vote for vote in readable if vote.winner is not None] if self.ties == "drop" else readable
         scores = self._scores(counted, max(len(vote.order) or (vote.winner or 0) + 1 for vote in readable))
-        winner = highest(scores)
+        winner = unique_argmax(scores)
         if self.aggregate == "majority" and winner is not None:
             tied = sum(vote.winner is None for vote in counted)
             winner = winner if scores[winner] > tied else None
@@ -190,7 +190,7 @@ def _agreement(votes: Sequence[Vote], winner: int | None) -> float:
     return (max(outcomes.values()) if unnamed_tie else outcomes[winner]) / len(votes)
 
 
-def highest(scores: Sequence[float]) -> int | None:
+def unique_argmax(scores: Sequence[float]) -> int | None:
     """The index of the highest score; None where it is shared, or stands alone as the only one."""
     best = max(scores)
     return scores.index(best) if len(scores) > 1 and scores.count(best) == 1 else None
@@ -222,7 +222,7 @@ class Verdict:
     @property
     def failed(self) -> bool:
         """Whether any call failed that a vote was asked for by, whatever the other votes say."""
-        return any(each.status is Status.FAILED for vote in self.votes for each in (vote, *vote.parts))
+        return any(each.status is Status.FAILED for vote in self.votes for each in (vote, *vote.per_response))
 
     @property
     def flip_rate(self) -> float | None:

@@ -70,7 +70,7 @@ class AlpacaEvalJudge(TemplatedJudge):
             winner=winner,
             scores=scores,
             probabilities=masses,
-            missing_mass=max(0.0, 1 - sum(masses)),
+            residual_probability=max(0.0, 1 - sum(masses)),
             error=None,
         )
 

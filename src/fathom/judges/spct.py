@@ -21,7 +21,7 @@ from fathom.engines import ChatMessage
 from fathom.judges import Judge, Pattern
 from fathom.judges._lines import labelled_values, text_after, unanimous
 from fathom.judges._rewards import unique_best_reward
-from fathom.judges._verdict import Vote, highest
+from fathom.judges._verdict import Vote, unique_argmax
 from fathom.rationale import MAX_UNITS, Rationale, Status, Unit
 from fathom.rationale.transcript.document import Document
 from fathom.rationale.transcript.rivals import Claim
@@ -79,14 +79,14 @@ class SPCTJudge(Judge):
             document,
             lines,
             lambda value: _scores(value, scale, count),
-            lambda value: Claim("place", highest(value), count) if count > 1 else Claim("score", value[0]),
+            lambda value: Claim("place", unique_argmax(value), count) if count > 1 else Claim("score", value[0]),
             finished=finished,
         )
         if not isinstance(scores, Status) and "\\boxed" in text_after(document, lines):
             scores = Status.CONTRADICTORY
         if isinstance(scores, Status):
             return Vote(scores, rationale=rationale)
-        return Vote(Status.OK, winner=highest(scores), scores=scores, rationale=rationale)
+        return Vote(Status.OK, winner=unique_argmax(scores), scores=scores, rationale=rationale)
 
     def vote_reward(self, vote: Vote, comparison: Comparison) -> float:
         """+1 or -1 by equation 11 of the paper (`unique_best_reward`)."""

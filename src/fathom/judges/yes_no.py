@@ -3,7 +3,8 @@
 Methods: "Generative Verifiers" (arXiv 2408.15240); normalization by both words: "Multi-RM" (arXiv 2510.00492).
 
     vote = YesNoJudge(engine=engine).read_completion(completion, comparison)
-    vote.scores, vote.missing_mass                 # P(Yes) / (P(Yes) + P(No)); the probability that went to neither
+    vote.scores                     # P(Yes) / (P(Yes) + P(No))
+    vote.residual_probability       # the probability of all other words
 
 The engine must provide log-probabilities. `probabilities` are the masses of the two words, and `scores` are the masses
 normalized to sum to 1. With `pairs` the question is whether the first of two responses is better; `Swapped(judge)` asks
@@ -101,7 +102,7 @@ class YesNoJudge(TemplatedJudge):
         if masses is None:
             return vote
         weighed = self._weighed(replace(vote, status=Status.OK), masses)
-        unread = replace(vote, error=weighed.error, missing_mass=weighed.missing_mass)
+        unread = replace(vote, error=weighed.error, residual_probability=weighed.residual_probability)
         return weighed if weighed.status is Status.OK else unread
 
     def _with_probabilities(self, vote: Vote, completion: Completion, read: Callable[[str], Vote], count: int) -> Vote:
@@ -116,12 +117,14 @@ class YesNoJudge(TemplatedJudge):
         elsewhere = max(0.0, 1 - yes - no)
         if yes + no < self.least or not yes + no:
             error = f"Yes and No have {yes + no:.3f} of the probability; expected more than 0 and least={self.least}"
-            return Vote(Status.INVALID, text=vote.text, error=error, missing_mass=elsewhere)
+            return Vote(Status.INVALID, text=vote.text, error=error, residual_probability=elsewhere)
         share = yes / (yes + no)
         if not self.pairs:
-            return replace(vote, scores=(share,), probabilities=(yes,), missing_mass=elsewhere)
+            return replace(vote, scores=(share,), probabilities=(yes,), residual_probability=elsewhere)
         winner = None if yes == no else int(no > yes)
-        return replace(vote, winner=winner, scores=(share, 1 - share), probabilities=(yes, no), missing_mass=elsewhere)
+        return replace(
+            vote, winner=winner, scores=(share, 1 - share), probabilities=(yes, no), residual_probability=elsewhere
+        )
 
 
 def _first_word(text: str) -> int | None:

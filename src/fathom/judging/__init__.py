@@ -11,25 +11,22 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterable, Mapping
-from dataclasses import fields
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from pydantic_core import to_json
-
-from fathom.data.records import Comparison, Label
+from fathom.data.records import Comparison
 from fathom.engines.scoring import Scorer
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
-from fathom.judges import Judge, RewardModel, Rule, Verdict, Vote, judge_all
+from fathom.judges import Judge, RewardModel, Verdict, judge_all
 from fathom.judging.choice import make_judge
 from fathom.metrics import rankings
 from fathom.metrics.verdicts import Tally, count
-from fathom.ranking import Ranking, rank, share
+from fathom.ranking import Ranking, rank
 from fathom.ranking.preferences import LeftOut, Preference
-from fathom.rationale import Rationale, Status, Unit
-from fathom.results.rows import correct, tokens
+from fathom.rationale import Status
+from fathom.results.rows import VerdictRow, preference_row, to_row, write_row
 from fathom.voting.meta import MetaRewardModel
 
 DESCRIPTION = "fathom.json"
@@ -41,7 +38,7 @@ META = "meta"
 class RowOutcome(NamedTuple):
     """What became of one row."""
 
-    readable: bool
+    parsed: bool
     """Whether it has a verdict, or, of a ranking, whether no pair is missing."""
     failed: bool = False
     """Whether any call for it failed, also where other votes give it a verdict."""
@@ -107,10 +104,10 @@ def _description(path: Path) -> dict[str, Any]:
 
 async def rows(
     voter: RewardModel, comparisons: Iterable[Comparison], *, concurrency: int = 256
-) -> AsyncIterator[dict[str, Any]]:
+) -> AsyncIterator[VerdictRow]:
     """One row a comparison, in their order."""
     async for comparison, verdict in judge_all(voter, comparisons, concurrency=concurrency):
-        yield verdict_row(comparison, verdict)
+        yield to_row(comparison, verdict)
 
 
 async def write_verdicts(
@@ -119,102 +116,11 @@ async def write_verdicts(
     """Writes a line of JSON per verdict and returns the tallies; calls `done` after each."""
     tallies: dict[str, Tally] = {}
     async for comparison, verdict in judge_all(voter, comparisons, concurrency=256):
-        row = verdict_row(comparison, verdict)
+        row = to_row(comparison, verdict)
         write_row(sink, row)
         count(row, tallies)
         done(RowOutcome(verdict.status is Status.OK, verdict.failed))
     return tallies
-
-
-def verdict_row(comparison: Comparison, verdict: Verdict) -> dict[str, Any]:
-    """`winner` and `label` are indices of the comparison's responses; `placement` says where the source had those.
-
-    `correct` is None where no label names one best response or the verdict has a status other than ok. A tie is not
-    correct. A single response has no `label` but `label_scores`: where that is 1 or 0 and the verdict has a
-    `threshold`, `correct` is whether the mean score and the label lie on the same side of it.
-    """
-    row = {
-        "id": comparison.id,
-        "status": verdict.status,
-        "winner": verdict.winner,
-        "scores": verdict.scores,
-        "label": comparison.label.winner if comparison.label and len(comparison.responses) > 1 else None,
-        "label_scores": comparison.label.scores if comparison.label else None,
-        "threshold": verdict.threshold,
-        "correct": None,
-        "agreement": verdict.agreement,
-        "flip_rate": verdict.flip_rate,
-        "rule": _shallow(verdict.rule),
-        "tokens": tokens(verdict.usage),
-        "votes": [vote_row(vote) for vote in verdict.votes],
-        **_judged(comparison),
-    }
-    return row | {"correct": correct(row)}
-
-
-def _judged(comparison: Comparison) -> dict[str, Any]:
-    """What was judged, so that a file of results can be read, measured and looked at without its source."""
-    return {
-        "domain": comparison.domain,
-        "placement": comparison.placement,
-        "prompt": _prompt(comparison),
-        "responses": comparison.responses,
-        "reference": comparison.reference,
-        **_annotations(comparison),
-        "metadata": comparison.metadata,
-    }
-
-
-def _annotations(comparison: Comparison) -> dict[str, Any]:
-    """Of rows that have any, so that the others are not longer for it."""
-    said = comparison.annotations
-    return {"annotations": {name: label.model_dump(exclude_none=True) for name, label in said.items()}} if said else {}
-
-
-def vote_row(vote: Vote) -> dict[str, Any]:
-    return {
-        "status": vote.status,
-        "winner": vote.winner,
-        "scores": vote.scores,
-        "step_scores": vote.step_scores,
-        "probabilities": vote.probabilities,
-        "missing_mass": vote.missing_mass,
-        "order": vote.order,
-        "structure": vote.rationale.structure if vote.rationale else None,
-        "rationale": _rationale_row(vote.rationale) if vote.rationale else None,
-        "text": vote.text,
-        "reasoning": vote.reasoning,
-        "extended_to": vote.extended_to,
-        "tokens": tokens(vote.usage),
-        "error": vote.error,
-        "counted": vote.counted,
-        "meta_score": vote.meta_score,
-        "parts": [_part_row(part) for part in vote.parts],
-    }
-
-
-def _part_row(part: Vote) -> dict[str, Any]:
-    """Without its text, which is a part of the vote's, and without what only votes on all responses have."""
-    row = vote_row(part)
-    return {name: value for name, value in row.items() if name not in {"winner", "order", "text", "counted", "parts"}}
-
-
-def _rationale_row(rationale: Rationale) -> dict[str, Any]:
-    units = [_shallow(unit) for unit in rationale.units]
-    return {"units": units, "trace": rationale.trace, "verdict": rationale.verdict}
-
-
-def _shallow(value: Unit | Rule) -> dict[str, Any]:
-    """By hand: `dataclasses.asdict` copies deeply, and took a tenth of the time of a judgement."""
-    return {name: getattr(value, name) for name in _FIELDS[type(value)]}
-
-
-_FIELDS: dict[type, tuple[str, ...]] = {kind: tuple(field.name for field in fields(kind)) for kind in (Unit, Rule)}
-
-
-def write_row(sink: BinaryIO, row: Mapping[str, Any]) -> None:
-    # Not by `json`, which takes twice as long. And the metadata of a Parquet row may hold times, bytes and decimals.
-    sink.write(to_json(row, bytes_mode="base64", fallback=str) + b"\n")
 
 
 async def write_judged(voter: RewardModel, comparisons: Iterable[Comparison], sink: BinaryIO, done: Done) -> None:
@@ -225,11 +131,10 @@ async def write_judged(voter: RewardModel, comparisons: Iterable[Comparison], si
         return await (rank(voter, comparison) if ranked else voter(comparison))
 
     async for comparison, result in judge_all(judged, comparisons):
+        write_row(sink, to_row(comparison, result))
         if isinstance(result, Ranking):
-            write_row(sink, ranking_row(comparison, result))
             done(_ranked(result))
         else:
-            write_row(sink, verdict_row(comparison, result))
             done(RowOutcome(result.status is Status.OK, result.failed))
 
 
@@ -248,7 +153,7 @@ async def write_rankings(
     """Writes a line of JSON per ranking and returns the tallies; calls `done` after each."""
     tallies: dict[str, rankings.RankingTally] = {}
     async for comparison, ranking in judge_all(ranked, comparisons):
-        row = ranking_row(comparison, ranking, texts=texts)
+        row = to_row(comparison, ranking, texts=texts)
         write_row(sink, row)
         rankings.count(row, tallies)
         done(_ranked(ranking))
@@ -273,96 +178,3 @@ async def write_preferences(
         usage += ranking.usage
         done(_ranked(ranking))
     return counts, usage
-
-
-def ranking_row(comparison: Comparison, ranking: Ranking, *, texts: bool = True) -> dict[str, Any]:
-    """All indices are of the comparison's responses, those in `pairs` too. Without `texts` votes have none.
-
-    `correct` is None where no label names one best response or no pair could be read; a tie at the top is not correct.
-    `kendall_tau` is None where the label is no full ranking, where a response has no score, and where nothing is
-    ordered.
-    """
-    label = comparison.label.winner if comparison.label else None
-    told = label is not None and bool(ranking.order)
-    return {
-        "id": comparison.id,
-        "winner": ranking.winner,
-        "order": ranking.order,
-        "scores": ranking.scores,
-        "missing": ranking.missing,
-        "label": label,
-        "correct": ranking.winner == label if told else None,
-        "kendall_tau": _tau(ranking, comparison.label),
-        "tokens": tokens(ranking.usage),
-        "pairs": [_pair_row(pair, verdict, texts=texts) for pair, verdict in ranking.verdicts.items()],
-        **_judged(comparison),
-    }
-
-
-def _tau(ranking: Ranking, label: Label | None) -> float | None:
-    true = None if label is None else label.scores
-    if label is not None and label.ranking is not None:
-        true = tuple(-float(label.ranking.index(i)) for i in range(len(label.ranking)))
-    found = [score for score in ranking.scores if score is not None]
-    return rankings.kendall_tau(found, true) if true and len(found) == len(true) else None
-
-
-def _pair_row(pair: tuple[int, ...], verdict: Verdict, *, texts: bool) -> dict[str, Any]:
-    return {
-        "pair": pair,
-        "status": verdict.status,
-        "winner": None if verdict.winner is None else pair[verdict.winner],
-        "share": share(verdict) if len(pair) == 2 else None,
-        "agreement": verdict.agreement,
-        "votes": [_ballot(pair, vote, texts=texts) for vote in verdict.votes],
-    }
-
-
-def _ballot(pair: tuple[int, ...], vote: Vote, *, texts: bool) -> dict[str, Any]:
-    written = {"text": vote.text, "reasoning": vote.reasoning} if texts else {}
-    return {
-        "status": vote.status,
-        "winner": None if vote.winner is None else pair[vote.winner],
-        "order": [pair[i] for i in vote.order],
-        "error": vote.error,
-        **written,
-    }
-
-
-def preference_row(comparison: Comparison, preference: Preference, ranking: Ranking) -> dict[str, Any]:
-    """In TRL's preference layout: text, or, where the prompt is a conversation, messages.
-
-    `probability` is the share of the votes that prefer the chosen response to the rejected one, a tie half; None where
-    they were never compared. The source's other columns are kept; one with a name of these gets `source_` before it.
-    """
-    chosen, rejected = preference.chosen, preference.rejected
-    votes = ranking.votes(chosen, rejected)
-    row = {
-        "prompt": _prompt(comparison),
-        "chosen": _answer(comparison, chosen),
-        "rejected": _answer(comparison, rejected),
-        "margin": preference.margin,
-        "probability": votes.share,
-        "chosen_votes": votes.one,
-        "rejected_votes": votes.other,
-        "tied_votes": votes.tied,
-        "chosen_index": chosen,
-        "rejected_index": rejected,
-        "id": comparison.id,
-    }
-    return row | _source_columns(comparison, row)
-
-
-def _prompt(comparison: Comparison) -> str | list[dict[str, Any]]:
-    prompt = comparison.prompt
-    return prompt if isinstance(prompt, str) else [message.model_dump() for message in prompt]
-
-
-def _answer(comparison: Comparison, index: int) -> str | list[dict[str, str]]:
-    """A response as TRL has it: a text to a text, a conversation's next message to a conversation."""
-    text = comparison.responses[index]
-    return text if isinstance(comparison.prompt, str) else [{"role": "assistant", "content": text}]
-
-
-def _source_columns(comparison: Comparison, taken: Container[str]) -> dict[str, Any]:
-    return {f"source_{name}" if name in taken else name: value for name, value in comparison.metadata.items()}

@@ -8,23 +8,19 @@ panel.missing                                # items that some judge does not ha
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
 from fathom.judges import Rule, Vote
-from fathom.judging import vote_row
 from fathom.rationale import Status
-from fathom.results.rows import correct, deciding, threshold, tokens, usage
+from fathom.results.rows import Row, VerdictRow, counted_votes, to_comparison, to_row, tokens, usage
 from fathom.voting.panel import PANEL_THRESHOLD, above, combined, shares
-
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class PanelRun:
-    rows: Sequence[dict[str, Any]]
+    rows: Sequence[VerdictRow]
     """Verdict rows, in the order of the first run; their votes have the key `judge` besides."""
     missing: int
     """Items that are not in every run; they are in no row."""
@@ -50,10 +46,10 @@ def combine(runs: Mapping[str, Iterable[Row]], rule: Rule) -> PanelRun:
     return PanelRun(rows, len(every) - len(shared))
 
 
-def _by_id(name: str, rows: Iterable[Row]) -> dict[str, Row]:
-    found: dict[str, Row] = {}
+def _by_id(name: str, rows: Iterable[Row]) -> dict[str, VerdictRow]:
+    found: dict[str, VerdictRow] = {}
     for row in rows:
-        if "votes" not in row:
+        if "pairs" in row:
             raise FathomError(f"{name}: row {row['id']!r} is a ranking; a panel takes verdicts, as fathom judge writes")
         if row["id"] in found:
             raise FathomError(f"{name}: has the id {row['id']!r} twice; items are matched by id")
@@ -61,40 +57,33 @@ def _by_id(name: str, rows: Iterable[Row]) -> dict[str, Row]:
     return found
 
 
-def _row(judged: Mapping[str, Row], rule: Rule) -> dict[str, Any]:
+def _row(judged: Mapping[str, VerdictRow], rule: Rule) -> VerdictRow:
     first = next(iter(judged.values()))
     votes = [_vote(name, row, first) for name, row in judged.items()]
     try:
         verdict = combined(votes, rule)
     except ValueError as error:
         raise FathomError(f"item {first['id']!r}: {error}; --aggregate majority takes every judge") from error
-    made = {
-        **first,
-        "status": str(verdict.status),
-        "winner": verdict.winner,
-        "scores": verdict.scores,
-        "threshold": PANEL_THRESHOLD if len(first["responses"]) == 1 else None,
-        "agreement": verdict.agreement,
-        "flip_rate": None,
-        "rule": {"aggregate": rule.aggregate, "invalid": rule.invalid, "ties": rule.ties},
-        "tokens": tokens(sum(map(usage, judged.values()), Usage())),
-        "votes": [{**vote_row(vote), "judge": name} for name, vote in zip(judged, votes, strict=True)],
-    }
-    return made | {"correct": correct(made)}
+    threshold = PANEL_THRESHOLD if len(first["responses"]) == 1 else None
+    row = to_row(to_comparison(first), replace(verdict, threshold=threshold))
+    for name, vote in zip(judged, row["votes"], strict=True):
+        vote["judge"] = name
+    # The orders of votes are those of the runs, and no judge was asked twice.
+    return {**row, "flip_rate": None, "tokens": tokens(sum(map(usage, judged.values()), Usage()))}
 
 
-def _vote(name: str, row: Row, first: Row) -> Vote:
+def _vote(name: str, row: VerdictRow, first: VerdictRow) -> Vote:
     """The row's verdict as a vote on the responses as the first run has them."""
     order = _order(name, row, first)
     places = tuple(range(len(order)))
-    if row["status"] != "ok":
+    if row["status"] != "ok" or row["scores"] is None:
         return Vote(Status(row["status"]), order=places, error=f"{name} has no verdict: {row['status']}")
     counted = row["rule"]["aggregate"] == "majority"
-    scores = shares(row["scores"], len(deciding(row))) if counted else above(row["scores"], threshold(row))
-    return Vote(Status.OK, row["winner"], scores, places).seen_in(order)
+    scores = shares(row["scores"], len(counted_votes(row))) if counted else above(row["scores"], row["threshold"])
+    return Vote(Status.OK, row["winner"], scores, places).unpermuted(order)
 
 
-def _order(name: str, row: Row, first: Row) -> tuple[int, ...]:
+def _order(name: str, row: VerdictRow, first: VerdictRow) -> tuple[int, ...]:
     """For each response of a row, the place of the same one in the first run's row."""
     if row["prompt"] != first["prompt"]:
         raise FathomError(

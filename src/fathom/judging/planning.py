@@ -70,7 +70,7 @@ def ranking(schedule: str, counting: CountingEngine) -> Work:
             return await verdict(voter, comparison)
         pairs = _pairs(schedule, comparison)
         counting.plan.at_most |= schedule not in FIXED and len(comparison.responses) > 2
-        await asyncio.gather(*(voter(comparison.of(pair)) for pair in pairs))
+        await asyncio.gather(*(voter(comparison.subset(pair)) for pair in pairs))
 
     return ranked
 
@@ -87,5 +87,5 @@ def _pairs(schedule: str, comparison: Comparison) -> list[Pair]:
 async def judged(voter: RewardModel, comparison: Comparison) -> None:
     """As `fathom eval` asks: a judge of pairs about all pairs of more than two responses, any other as it does."""
     several = voter.pattern == "pairwise" and len(comparison.responses) > 2
-    pairs = [comparison.of(pair) for pair in _pairs("round-robin", comparison)] if several else [comparison]
+    pairs = [comparison.subset(pair) for pair in _pairs("round-robin", comparison)] if several else [comparison]
     await asyncio.gather(*map(voter, pairs))

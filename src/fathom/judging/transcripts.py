@@ -24,14 +24,14 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from fathom.data.conversations import BadRowError, shortened
+from fathom.data.layouts import SourceRow
 from fathom.data.records import Comparison
 from fathom.engines import Completion, FinishReason
 from fathom.errors import FathomError
 from fathom.judges import Judge
-from fathom.judging import verdict_row
+from fathom.results.rows import VerdictRow, to_row
 from fathom.voting.recorded import Order, recorded
 
-Row = Mapping[str, Any]
 Recorded = tuple[Order, Completion | None]
 Shown = Literal["source", "swapped", "both", "each"]
 """How the responses were shown: as the source has them, in reverse, by turns both ways, or each response alone."""
@@ -82,7 +82,7 @@ class Transcript(NamedTuple):
     """None is a call that failed."""
     orders: tuple[Order | None, ...]
     """The places in the source of the responses that each was shown; None where the row does not say it."""
-    row: Row
+    row: SourceRow
     """The first row of that id."""
     where: str
     """Its file and line, for messages."""
@@ -90,7 +90,7 @@ class Transcript(NamedTuple):
     """The columns of that row in which the id, the texts and their order were found."""
 
     @property
-    def judged(self) -> Row:
+    def judged(self) -> SourceRow:
         """What the row holds beside the judge's texts, under the transcript's id: it may be what was judged."""
         return {name: value for name, value in self.row.items() if name not in self.read} | {"id": self.id}
 
@@ -127,7 +127,7 @@ def read_transcripts(
         )
 
 
-def _transcript(row: Row, where: str, fields: Fields) -> Transcript:
+def _transcript(row: SourceRow, where: str, fields: Fields) -> Transcript:
     key = fields.id or _first(row, IDS)
     id = _at(row, key)
     if id is None or isinstance(id, list | Mapping):
@@ -144,7 +144,7 @@ def _transcript(row: Row, where: str, fields: Fields) -> Transcript:
     return Transcript(str(id), completions, orders, row, where, read)
 
 
-def _first(row: Row, names: Sequence[str]) -> str | None:
+def _first(row: SourceRow, names: Sequence[str]) -> str | None:
     """The first of these columns that holds something."""
     return next((name for name in names if row.get(name) is not None), None)
 
@@ -167,7 +167,7 @@ def _at(row: Any, path: str | None) -> Any:
     return _at(value, rest) if rest and value is not None else None if rest else value
 
 
-def _text_column(row: Row, where: str) -> str:
+def _text_column(row: SourceRow, where: str) -> str:
     there = [name for name in TEXTS if name in row]
     if len(there) != 1:
         which = "more than one column may hold the judge's text" if there else "no column holds the judge's text"
@@ -198,7 +198,7 @@ def _completions(place: str, told: Any, reason: Any, reasoning: Any) -> Iterator
         raise BadRowError(place, f"{got}; if another column holds it, name that with --map text=COLUMN")
 
 
-def _of_object(place: str, told: Row, reason: Any, reasoning: Any) -> Iterator[Completion | None]:
+def _of_object(place: str, told: SourceRow, reason: Any, reasoning: Any) -> Iterator[Completion | None]:
     reason = told.get("finish_reason") or told.get("stop_reason") or reason
     reasoning = told.get("reasoning_content") or told.get("reasoning") or reasoning
     for name in ("body", "choices", "message", *INNER):
@@ -211,7 +211,7 @@ def _of_object(place: str, told: Row, reason: Any, reasoning: Any) -> Iterator[C
 # Orders ---------------------------------------------------------------------------------------------------------------
 
 
-def _orders(row: Row, column: str | None, count: int) -> tuple[Order | None, ...]:
+def _orders(row: SourceRow, column: str | None, count: int) -> tuple[Order | None, ...]:
     """The order of each of the texts, None where the row does not say it. Raises BadRowError."""
     told = _at(row, column)
     if column is None or told is None:
@@ -232,7 +232,7 @@ def _order(told: Any, column: str) -> Order:
     raise BadRowError(column, f"got {shortened(told)}, expected places from 0 such as [1, 0], or true for swapped")
 
 
-def _is_of_judgebench(row: Row) -> bool:
+def _is_of_judgebench(row: SourceRow) -> bool:
     return {"pair_id", "judgments"} <= row.keys()
 
 
@@ -251,7 +251,7 @@ class TranscriptReader:
     comparisons: Mapping[str, Comparison]
     shown: Shown | None = None
     """How responses were shown where rows do not say it."""
-    otherwise: Callable[[Row], Comparison | None] | None = None
+    otherwise: Callable[[SourceRow], Comparison | None] | None = None
     """Makes the comparison of a row whose id is not among `comparisons`."""
     skip: bool = False
     """Whether transcripts of unknown ids are left out, where they would stop the reading."""
@@ -272,7 +272,7 @@ class TranscriptReader:
         """Comparisons without a transcript."""
         return len(self.comparisons.keys() - self.used)
 
-    def rows(self, transcripts: Iterable[Transcript]) -> Iterator[dict[str, Any]]:
+    def rows(self, transcripts: Iterable[Transcript]) -> Iterator[VerdictRow]:
         """A verdict row for each transcript.
 
         Raises FathomError for an unknown id, and where it is not clear which responses were shown.
@@ -281,7 +281,7 @@ class TranscriptReader:
             comparison = self._comparison(transcript)
             if comparison is not None:
                 self.used.add(comparison.id)
-                yield verdict_row(comparison, recorded(self.judge, comparison, self._read(transcript, comparison)))
+                yield to_row(comparison, recorded(self.judge, comparison, self._read(transcript, comparison)))
 
     def _comparison(self, transcript: Transcript) -> Comparison | None:
         id = transcript.id
@@ -355,5 +355,5 @@ def _by_turns(shown: Shown, turn: int, count: int) -> Order:
 
 def _in_comparison(order: Order, comparison: Comparison) -> Order:
     """Places in the source as those of the comparison, whose responses may have been drawn into another order."""
-    placement = comparison.placement
-    return order if placement is None else tuple(placement.index(place) for place in order)
+    source_order = comparison.source_order
+    return order if source_order is None else tuple(source_order.index(place) for place in order)

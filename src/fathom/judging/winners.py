@@ -2,20 +2,20 @@
 
 kept = Winners(ties="skip")
 rows = list(kept.of(runs.open("rankings.jsonl").rows()))
-kept.counts                                # {"written": 18, "tie": 2, "unreadable": 0, "margin": 0}
+kept.counts                                # {"written": 18, "tie": 2, "unparsed": 0, "margin": 0}
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from fathom.errors import FathomError
+from fathom.results.rows import Row
 
-Row = Mapping[str, Any]
-LeftOut = Literal["unreadable", "tie", "margin"]
+LeftOut = Literal["unparsed", "tie", "margin"]
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Winners:
 
     ties: Literal["skip", "first"] = "skip"
     min_margin: float = 0.0
-    counts: Counter[str] = field(default_factory=lambda: Counter(written=0, unreadable=0, tie=0, margin=0))
+    counts: Counter[str] = field(default_factory=lambda: Counter(written=0, unparsed=0, tie=0, margin=0))
 
     def of(self, rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
         """Rows in TRL's layout of prompt and completion: text, or messages where the prompt is a conversation.
@@ -45,29 +45,31 @@ class Winners:
 
     def _best(self, row: Row) -> int | LeftOut:
         _check(row)
-        readable = bool(row["order"]) if "pairs" in row else row["status"] == "ok"
-        if not readable:
-            return "unreadable"
-        scored = {place: score for place, score in enumerate(row["scores"]) if score is not None}
+        parsed = bool(row["order"]) if "pairs" in row else row["status"] == "ok"
+        if not parsed:
+            return "unparsed"
+        scored = _scored(row)
         if row["winner"] is None and self.ties == "skip":
             return "tie"
         best = row["winner"] if row["winner"] is not None else max(scored, key=lambda place: (scored[place], -place))
         margin = _margin(row, best)
-        return "margin" if margin is not None and margin < self.min_margin else int(best)
+        return "margin" if margin is not None and margin < self.min_margin else best
 
 
 def _check(row: Row) -> None:
-    if "pairs" not in row and "votes" not in row:
-        raise FathomError(
-            f"row {row['id']!r} is no verdict or ranking; make rankings first: fathom rank FILE --out rankings.jsonl"
-        )
     if len(row["responses"]) < 2:
         raise FathomError(f"row {row['id']!r} has 1 response; the best of several takes at least 2")
 
 
+def _scored(row: Row) -> dict[int, float]:
+    """The responses that have a score."""
+    return {place: score for place, score in enumerate(row["scores"] or ()) if score is not None}
+
+
 def _margin(row: Row, best: int) -> float | None:
-    others = [score for place, score in enumerate(row["scores"]) if place != best and score is not None]
-    return float(row["scores"][best] - max(others)) if others else None
+    scored = _scored(row)
+    others = [score for place, score in scored.items() if place != best]
+    return scored[best] - max(others) if others else None
 
 
 def _winner_row(row: Row, best: int) -> dict[str, Any]:
@@ -77,7 +79,7 @@ def _winner_row(row: Row, best: int) -> dict[str, Any]:
         "completion": text if isinstance(row["prompt"], str) else [{"role": "assistant", "content": text}],
         "id": row["id"],
         "index": best,
-        "score": row["scores"][best],
+        "score": _scored(row)[best],
         "margin": _margin(row, best),
     }
     return made | {f"source_{name}" if name in made else name: value for name, value in row["metadata"].items()}

@@ -114,10 +114,10 @@ def responses(seed: int, settings: Settings) -> Iterator[tuple[str, Comparison]]
     wanted = {sums.solution: ("ordinary, right", "ordinary, wrong"), sums.fluent: (None, "long and wrong")}
     for write, names in {**wanted, sums.bare: ("short and right", None)}.items():
         for each in sums.comparisons(settings.held_out, seed=seed, prefix="held-out", write=write):
-            yield from ((name, each.of((place,))) for place, name in enumerate(names) if name)
+            yield from ((name, each.subset((place,))) for place, name in enumerate(names) if name)
     for each in sums.comparisons(settings.questions_a_key, seed=seed, prefix="keys"):
         for kind, texts in keys().items():
-            yield from ((kind, each.of((0,)).model_copy(update={"responses": (key,)})) for key in texts)
+            yield from ((kind, each.subset((0,)).model_copy(update={"responses": (key,)})) for key in texts)
 
 
 def _measured(name: str, comparison: Comparison, verdict: Verdict) -> Measured:

@@ -23,16 +23,16 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from fathom.metrics.agreement import cohen_kappa, fleiss_kappa, krippendorff_alpha
 from fathom.metrics.intervals import Interval, Share
-from fathom.results.rows import Row, prompt_key, score_alone, threshold
+from fathom.results.rows import LabelRow, VerdictRow, pointwise_score, prompt_key
 
 TIE = "tie"
-UNREADABLE = "unreadable"
+UNPARSED = "unparsed"
 Outcome = int | str
-"""The place of the better response (of a single one: 1 for right, 0 for wrong), `TIE` or `UNREADABLE`."""
+"""The place of the better response (of a single one: 1 for right, 0 for wrong), `TIE` or `UNPARSED`."""
 
 
 class Pair(NamedTuple):
@@ -78,10 +78,10 @@ class People:
     ceiling: Share = field(default_factory=Share)
     judge: Share = field(default_factory=Share)
 
-    def add(self, row: Row) -> None:
+    def add(self, row: VerdictRow) -> None:
         """A row of `fathom judge`; it counts where it has a label or annotations."""
         cluster, verdict = prompt_key(row), _of_judge(row)
-        if (label := _of_label(row, row.get("label"), row.get("label_scores"))) is not None:
+        if (label := _of_label(row, row["label"], row["label_scores"])) is not None:
             self.label.add(verdict, label, cluster)
         said = {name: outcome for name, outcome in _of_annotators(row) if outcome is not None}
         for name, outcome in said.items():
@@ -136,29 +136,29 @@ class _Rated:
 # Outcomes of a row ----------------------------------------------------------------------------------------------------
 
 
-def _of_judge(row: Row) -> Outcome:
+def _of_judge(row: VerdictRow) -> Outcome:
     if row["status"] != "ok":
-        return UNREADABLE
+        return UNPARSED
     if len(row["responses"]) > 1:
         return TIE if row["winner"] is None else int(row["winner"])
-    score, bound = score_alone(row), threshold(row)
-    return UNREADABLE if score is None or bound is None else int(score >= bound)
+    score, bound = pointwise_score(row), row["threshold"]
+    return UNPARSED if score is None or bound is None else int(score >= bound)
 
 
-def _of_label(row: Row, best: int | None, scores: Sequence[float] | None) -> Outcome | None:
+def _of_label(row: VerdictRow, best: int | None, scores: Sequence[float] | None) -> Outcome | None:
     """None for a row without a label, and for one response whose label is neither 1 nor 0, or which has no bound."""
     if len(row["responses"]) > 1:
         return best if best is not None else TIE if scores else None
-    binary = scores is not None and scores[0] in (0, 1) and threshold(row) is not None
+    binary = scores is not None and scores[0] in (0, 1) and row["threshold"] is not None
     return int(scores[0]) if binary and scores else None
 
 
-def _of_annotators(row: Row) -> Iterator[tuple[str, Outcome | None]]:
-    for name, said in (row.get("annotations") or {}).items():
+def _of_annotators(row: VerdictRow) -> Iterator[tuple[str, Outcome | None]]:
+    for name, said in row.get("annotations", {}).items():
         yield name, _of_label(row, _best(said), said.get("scores"))
 
 
-def _best(said: Mapping[str, Any]) -> int | None:
+def _best(said: LabelRow) -> int | None:
     """The response that a label calls the best; None for a tie."""
     if said.get("best") is not None:
         return int(said["best"])
@@ -168,9 +168,9 @@ def _best(said: Mapping[str, Any]) -> int | None:
     return scores.index(max(scores)) if len(scores) > 1 and scores.count(max(scores)) == 1 else None
 
 
-def _ratings(row: Row) -> list[float | str]:
+def _ratings(row: VerdictRow) -> list[float | str]:
     """What each annotator said: of several responses the outcome, of a single one its score."""
-    said = (row.get("annotations") or {}).values()
+    said = row.get("annotations", {}).values()
     if len(row["responses"]) == 1:
         return [float(each["scores"][0]) for each in said if each.get("scores")]
     return [TIE if (best := _best(each)) is None else float(best) for each in said]

@@ -36,9 +36,8 @@ class Baselines:
 
     def add(self, row: Row, prompt: int) -> None:
         """`prompt` numbers the row's prompt, as `rows.prompt_key` does. Rows without a label are left out."""
-        if row["label"] is None:
-            return
-        self.places[row["label"]] += 1
+        if row["label"] is not None:
+            self.places[row["label"]] += 1
         for name, value in baselines(row).items():
             self.shares.setdefault(name, Share()).add(value, prompt)
 
@@ -51,8 +50,11 @@ class Baselines:
 
 
 def baselines(row: Row) -> dict[str, float]:
-    """The probability that each rule names the label of a row. That of "constant" takes all rows to know."""
+    """The probability that each rule names the label of a row; empty without a label. That of "constant" takes all rows
+    to know."""
     label, lengths = row["label"], [len(response) for response in row["responses"]]
+    if label is None:
+        return {}
     return {
         "first": float(label == 0),
         "longer": _expected(lengths, max(lengths), label),

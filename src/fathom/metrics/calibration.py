@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import NamedTuple
 
-from fathom.results.rows import Row, deciding
+from fathom.results.rows import VerdictRow, counted_votes
 
 BINS = 10
 
@@ -75,19 +75,20 @@ class Calibration:
                 yield Bin(place / BINS, (place + 1) / BINS, rows, sure / rows, right / rows)
 
 
-def confidences(row: Row) -> dict[str, float]:
+def confidences(row: VerdictRow) -> dict[str, float]:
     """How sure a row is of its winner, by source: mean "probabilities" of the votes, share of the "votes".
 
     A source that a row does not have is missing: probabilities are needed of every vote that decides, and a share of
     votes needs two of them. Empty for a tie and for a row that could not be read, which name nobody.
     """
-    votes, winner = deciding(row), row["winner"]
+    votes, winner = counted_votes(row), row["winner"]
     if winner is None or not votes:
         return {}
     found = {}
-    if all(vote["probabilities"] is not None for vote in votes):
+    probabilities = [vote["probabilities"][winner] for vote in votes if vote["probabilities"] is not None]
+    if len(probabilities) == len(votes):
         # Rounding can put a sum of probabilities just above 1.
-        found["probabilities"] = min(1.0, fmean(vote["probabilities"][winner] for vote in votes))
+        found["probabilities"] = min(1.0, fmean(probabilities))
     if len(votes) > 1:
         found["votes"] = fmean(vote["winner"] == winner for vote in votes)
     return found

@@ -5,7 +5,7 @@
     contrast.all.p                         # McNemar's exact test
     contrast.changed                       # the items on which one is right and the other is not
 
-Accuracy is strict: a tie and an unreadable verdict are wrong. Items are matched by id; those that one run alone has, or
+A tie and a verdict without status ok count as wrong. Items are matched by id; those that one run alone has, or
 that have no label, are counted and left out. Many groups make some of them differ by chance: their p is not corrected
 for that. Of more than two runs, `compare_all` corrects the p of every pair for the number of pairs.
 """
@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple
 from fathom.errors import FathomError
 from fathom.metrics.intervals import Interval, clustered_mean, clustered_share, wilson
 from fathom.metrics.principles import named
-from fathom.results.rows import Row, labelled, prompt_key, strict
+from fathom.results.rows import Row, accuracy, is_labelled, prompt_key
 
 FEWEST_OF_A_PRINCIPLE = 20
 """Principles that occur in fewer rows are not told apart."""
@@ -40,7 +40,7 @@ class Item(NamedTuple):
 
     @property
     def difference(self) -> float:
-        return strict(self.b) - strict(self.a)
+        return accuracy(self.b) - accuracy(self.a)
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Contrast:
     subsets: dict[str, Group]
     """By metadata["subset"], where there is one."""
     principles: dict[str, Group]
-    """By the principles that occur in either run's readable votes, in lower case; each in 20 items or more."""
+    """By the principles that occur in either run's parsed votes, in lower case; each in 20 items or more."""
     changed: tuple[Changed, ...]
 
 
@@ -131,7 +131,7 @@ def holm(values: Sequence[float]) -> list[float]:
 def _matched(a: Mapping[str, Row], b: Mapping[str, Row], which: str = "") -> tuple[list[Item], list[Item]]:
     """Items that are in both runs, and those of them that have a label in both."""
     matched = [Item(row, b[id]) for id, row in a.items() if id in b]
-    items = [item for item in matched if labelled(item.a) and labelled(item.b)]
+    items = [item for item in matched if is_labelled(item.a) and is_labelled(item.b)]
     if not items:
         raise FathomError(which + _nothing_in_common(a, b, len(matched)))
     return matched, items
@@ -181,8 +181,8 @@ def _group(items: Sequence[Item]) -> Group:
     lost, won = differences.count(-1.0), differences.count(1.0)
     return Group(
         rows=len(items),
-        a=clustered_share([strict(item.a) for item in items], prompts),
-        b=clustered_share([strict(item.b) for item in items], prompts),
+        a=clustered_share([accuracy(item.a) for item in items], prompts),
+        b=clustered_share([accuracy(item.b) for item in items], prompts),
         difference=_difference(differences, prompts),
         p=mcnemar(lost, won),
         right_to_wrong=lost,

@@ -9,13 +9,12 @@ one causes the other: a model may write its principles to fit a verdict that it 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any
 
 from fathom.metrics.intervals import Interval, Share
-from fathom.results.rows import Row, prompt_key
+from fathom.results.rows import UnitRow, VerdictRow, VoteRow, prompt_key
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -27,7 +26,7 @@ class Principle:
     name: str
     """In lower case."""
     rows: int
-    """Rows where it occurs in a readable vote."""
+    """Rows where it occurs in a parsed vote."""
     votes: int
     """Readable votes where it occurs."""
     sided: int
@@ -53,7 +52,7 @@ class _Counts:
     right: Share = field(default_factory=Share)
     verdict_right: Share = field(default_factory=Share)
 
-    def add(self, row: Row, votes: list[tuple[int | None, int | None]], prompt: int) -> None:
+    def add(self, row: VerdictRow, votes: list[tuple[int | None, int | None]], prompt: int) -> None:
         """The winner and the side of each vote where the principle occurs."""
         self.rows += 1
         self.votes += len(votes)
@@ -69,7 +68,7 @@ class _Counts:
             self.flips.add(float(flipped), prompt)
 
 
-def principles(rows: Iterable[Row]) -> list[Principle]:
+def principles(rows: Iterable[VerdictRow]) -> list[Principle]:
     """The principles in the rationales of verdict rows, those in most rows first. `dataclasses.asdict` makes JSON."""
     counts: dict[str, _Counts] = {}
     for row in rows:
@@ -80,8 +79,8 @@ def principles(rows: Iterable[Row]) -> list[Principle]:
     return sorted(found, key=lambda each: (-each.rows, each.name))
 
 
-def named(row: Row) -> set[str]:
-    """The principles that occur in a row's readable votes, in lower case."""
+def named(row: VerdictRow) -> set[str]:
+    """The principles that occur in a row's parsed votes, in lower case."""
     return set(_by_principle(row))
 
 
@@ -90,25 +89,25 @@ def _principle(name: str, count: _Counts) -> Principle:
     return Principle(name, count.rows, count.votes, count.sided, **shares)
 
 
-def _by_principle(row: Row) -> dict[str, list[tuple[int | None, int | None]]]:
+def _by_principle(row: VerdictRow) -> dict[str, list[tuple[int | None, int | None]]]:
     found: dict[str, list[tuple[int | None, int | None]]] = {}
     for vote in row["votes"]:
-        if vote["status"] == "ok" and vote["rationale"] is not None:
+        if vote["status"] == "ok":
             for name, side in _sides(vote).items():
                 found.setdefault(name, []).append((vote["winner"], side))
     return found
 
 
-def _sides(vote: Row) -> dict[str, int | None]:
+def _sides(vote: VoteRow) -> dict[str, int | None]:
     """The side of each principle of a vote; none where a vote names a principle twice and the two disagree."""
     sides: dict[str, set[int | None]] = {}
-    for unit in vote["rationale"]["units"]:
+    for unit in vote["rationale"]["units"] if vote["rationale"] else ():
         if name := unit["principle"].casefold():
             sides.setdefault(name, set()).add(_side(unit, vote["order"]))
     return {name: found.pop() if len(found) == 1 else None for name, found in sides.items()}
 
 
-def _side(unit: Mapping[str, Any], order: list[int]) -> int | None:
+def _side(unit: UnitRow, order: list[int]) -> int | None:
     """The index of the response that a sub-verdict names: "A" is the response that was shown first."""
     letter = unit["sub_verdict"]
     place = LETTERS.find(letter) if letter and len(letter) == 1 else -1

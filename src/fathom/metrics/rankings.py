@@ -4,36 +4,19 @@
     tallies["all"].best_of_n               # Interval(mean=0.71, low=..., high=...)
 
 Best-of-n accuracy counts whatever is not the labelled best alone at the top as wrong: ties and rankings without a
-readable pair included. How much could not be read stands beside it.
+parsed pair included. How much could not be read stands beside it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import combinations
-from math import sqrt
 from typing import Any
 
 from fathom.engines.usage import Usage
 from fathom.metrics.baselines import Baselines
 from fathom.metrics.intervals import Interval, bootstrap, wilson
-from fathom.results.rows import prompt_key, reported, usage
-
-
-def kendall_tau(found: Sequence[float], true: Sequence[float]) -> float | None:
-    """Kendall's tau-b of two lists of scores, -1 to 1: 1 for the same order, 0 for none of it.
-
-    None where all scores of a list are equal: there is no order then. Kendall (1945), Biometrika 33.
-    """
-    signs = [(_sign(found[i], found[j]), _sign(true[i], true[j])) for i, j in combinations(range(len(true)), 2)]
-    agreeing = sum(one * other for one, other in signs)
-    told = sum(one != 0 for one, _ in signs) * sum(other != 0 for _, other in signs)
-    return agreeing / sqrt(told) if told else None
-
-
-def _sign(left: float, right: float) -> int:
-    return (left > right) - (left < right)
+from fathom.results.rows import RankingRow, prompt_key, reported, usage
 
 
 @dataclass
@@ -53,7 +36,7 @@ class RankingTally:
     usage: Usage = field(default_factory=Usage)
     baselines: Baselines = field(default_factory=Baselines)
 
-    def add(self, row: Mapping[str, Any]) -> None:
+    def add(self, row: RankingRow) -> None:
         self.rows += 1
         self.labelled += row["label"] is not None
         self.correct += bool(row["correct"])
@@ -69,7 +52,7 @@ class RankingTally:
         return wilson(self.correct, self.labelled)
 
     @property
-    def readable_share(self) -> Interval | None:
+    def parse_rate(self) -> Interval | None:
         """Of the pairs."""
         return wilson(self.pairs - self.missing, self.pairs)
 
@@ -79,7 +62,7 @@ class RankingTally:
         return bootstrap([self.taus]) if len(self.taus) > 1 else None
 
 
-def tally(rows: Iterable[Mapping[str, Any]]) -> dict[str, RankingTally]:
+def tally(rows: Iterable[RankingRow]) -> dict[str, RankingTally]:
     """Tallies of all rows, under "all", and of each domain that occurs."""
     tallies: dict[str, RankingTally] = {"all": RankingTally()}
     for row in rows:
@@ -87,7 +70,7 @@ def tally(rows: Iterable[Mapping[str, Any]]) -> dict[str, RankingTally]:
     return tallies
 
 
-def count(row: Mapping[str, Any], tallies: dict[str, RankingTally]) -> None:
+def count(row: RankingRow, tallies: dict[str, RankingTally]) -> None:
     """Adds one row, for those who see rows one at a time."""
     for group in dict.fromkeys(("all", row["domain"] or "all")):
         tallies.setdefault(group, RankingTally()).add(row)
@@ -101,7 +84,7 @@ def summary(tallies: Mapping[str, RankingTally]) -> dict[str, Any]:
         | {
             "taus": len(tallied.taus),
             "best_of_n": tallied.best_of_n,
-            "readable_share": tallied.readable_share,
+            "parse_rate": tallied.parse_rate,
             "kendall_tau": tallied.tau,
             "baselines": tallied.baselines.accuracy,
         }

@@ -1,12 +1,11 @@
 """What a file of verdicts amounts to: how often the judge was right, and how much of it could be read.
 
     tallies = tally(rows)                  # rows as `fathom judge` writes them
-    tallies["all"].strict                  # Interval(mean=0.71, low=..., high=...)
+    tallies["all"].accuracy                # Interval(mean=0.71, low=..., high=...)
 
-Accuracy is told several ways, always together, because each alone can be made to look good: `strict` counts whatever is
-not the right verdict as wrong, ties and unreadable texts included; `readable` leaves the unreadable ones out;
-`readable_share` says how many those are; `half` is `strict` with a half for a tie. `baselines` say what no judge is
-needed for.
+Accuracy comes in several forms, always together, because each alone can be made to look good. `accuracy` counts a tie
+and an unparsed verdict as wrong; `accuracy_parsed` leaves the unparsed ones out, and `parse_rate` is the share of the
+others; `accuracy_half_ties` is `accuracy` with 0.5 for a tie. `baselines` are what rules reach that read no response.
 
 Intervals are clustered by prompt: correlated rows of one prompt do not count as independent.
 """
@@ -25,19 +24,29 @@ from fathom.metrics.calibration import Calibration, confidences
 from fathom.metrics.intervals import Interval, Share
 from fathom.metrics.separation import Separation
 from fathom.results.rows import (
-    Row,
-    deciding,
-    half,
-    labelled,
+    VerdictRow,
+    VoteRow,
+    accuracy,
+    accuracy_half_ties,
+    counted_votes,
+    is_correct,
+    is_labelled,
+    pointwise_score,
     prompt_key,
     reported,
-    score_alone,
-    strict,
-    truth,
     usage,
 )
 
-FIGURES = ("strict", "readable", "readable_share", "half", "tied", "flip_rate", "agreement", "missing_mass")
+FIGURES = (
+    "accuracy",
+    "accuracy_parsed",
+    "parse_rate",
+    "accuracy_half_ties",
+    "tied",
+    "flip_rate",
+    "agreement",
+    "residual_probability",
+)
 
 
 @dataclass
@@ -55,7 +64,7 @@ class Tally:
     errors: Counter[str] = field(default_factory=Counter)
     """Of the votes with an error, its text."""
     structure: Counter[str] = field(default_factory=Counter)
-    """Of the readable votes' rationales, as far as they have one."""
+    """The structures of the parsed votes' rationales."""
     usage: Usage = field(default_factory=Usage)
     shares: dict[str, Share] = field(default_factory=lambda: defaultdict(Share))
     baselines: Baselines = field(default_factory=Baselines)
@@ -64,7 +73,7 @@ class Tally:
     calibration: dict[str, Calibration] = field(default_factory=lambda: defaultdict(Calibration))
     """By what the confidence comes from: "probabilities" of verdicts, share of the "votes". Of labelled rows."""
 
-    def add(self, row: Row) -> None:
+    def add(self, row: VerdictRow) -> None:
         prompt = prompt_key(row)
         self.rows += 1
         self.status[row["status"]] += 1
@@ -72,15 +81,15 @@ class Tally:
         self._add_votes(row["votes"])
         for name, value in _figures(row):
             self.shares[name].add(value, prompt)
-        self.alone.add(score_alone(row), truth(row))
-        if labelled(row):
+        self.alone.add(pointwise_score(row), is_correct(row))
+        if is_labelled(row):
             self.labelled += 1
             self.correct += bool(row["correct"])
             self.baselines.add(row, prompt)
             for source, confidence in confidences(row).items():
-                self.calibration[source].add(confidence, right=row["correct"])
+                self.calibration[source].add(confidence, right=bool(row["correct"]))
 
-    def _add_votes(self, votes: Iterable[Row]) -> None:
+    def _add_votes(self, votes: Iterable[VoteRow]) -> None:
         for vote in votes:
             self.votes += 1
             if vote["error"] is not None:
@@ -95,25 +104,28 @@ class Tally:
         return len(self.shares[figure])
 
     @property
-    def strict(self) -> Interval | None:
-        return self.shares["strict"].interval
+    def accuracy(self) -> Interval | None:
+        """Correct verdicts over labelled rows: a tie and an unparsed verdict are wrong."""
+        return self.shares["accuracy"].interval
 
     @property
-    def readable(self) -> Interval | None:
-        return self.shares["readable"].interval
+    def accuracy_parsed(self) -> Interval | None:
+        """Correct verdicts over labelled rows whose verdict was parsed: a tie is wrong."""
+        return self.shares["accuracy_parsed"].interval
 
     @property
-    def readable_share(self) -> Interval | None:
-        return self.shares["readable_share"].interval
+    def parse_rate(self) -> Interval | None:
+        """The share of the rows with status `ok`."""
+        return self.shares["parse_rate"].interval
 
     @property
-    def half(self) -> Interval | None:
+    def accuracy_half_ties(self) -> Interval | None:
         """A tie counts 0.5: a judge that names whatever it sees first, asked in both orders, has exactly 0.5."""
-        return self.shares["half"].interval
+        return self.shares["accuracy_half_ties"].interval
 
     @property
     def tied(self) -> Interval | None:
-        """The share of readable verdicts on several responses that name none of them."""
+        """The share of parsed verdicts on several responses that name none of them."""
         return self.shares["tied"].interval
 
     @property
@@ -123,43 +135,41 @@ class Tally:
 
     @property
     def agreement(self) -> Interval | None:
-        """Share of readable votes that name the verdict's outcome; the mean of the rows with several of them.
+        """Share of parsed votes that name the verdict's outcome; the mean of the rows with several of them.
 
         Of a tie that no vote names, the share of the most frequent outcome counts (`fathom.judges.Verdict`).
         """
         return self.shares["agreement"].interval
 
     @property
-    def missing_mass(self) -> Interval | None:
-        """The probability that went to no word that decides; the mean of the rows whose votes tell it, readable or not.
-
-        A judge is asked for one of few words. The more goes elsewhere, the less it answered what it was asked.
+    def residual_probability(self) -> Interval | None:
+        """The probability of all words but those that the judge weighs: a mean over rows whose votes have it, parsed
+        or not. The higher it is, the less the model answered the question.
         """
-        return self.shares["missing_mass"].interval
+        return self.shares["residual_probability"].interval
 
 
-def _figures(row: Row) -> Iterable[tuple[str, float]]:
+def _figures(row: VerdictRow) -> Iterable[tuple[str, float]]:
     """The figures that a row has a part in."""
-    readable = row["status"] == "ok"
-    yield "readable_share", float(readable)
-    if labelled(row):
-        yield "strict", strict(row)
-        yield "half", half(row)
-        if readable:
-            yield "readable", strict(row)
-    if readable and len(row["responses"]) > 1:
+    parsed = row["status"] == "ok"
+    yield "parse_rate", float(parsed)
+    if is_labelled(row):
+        yield "accuracy", accuracy(row)
+        yield "accuracy_half_ties", accuracy_half_ties(row)
+        if parsed:
+            yield "accuracy_parsed", accuracy(row)
+    if parsed and len(row["responses"]) > 1:
         yield "tied", float(row["winner"] is None)
     if row["flip_rate"] is not None:
         yield "flip_rate", row["flip_rate"]
-    if readable and row["agreement"] is not None and len(deciding(row)) > 1:
+    if parsed and row["agreement"] is not None and len(counted_votes(row)) > 1:
         yield "agreement", row["agreement"]
-    # Rows of older files have none.
-    masses = [vote["missing_mass"] for vote in row["votes"] if vote.get("missing_mass") is not None]
-    if masses:
-        yield "missing_mass", fmean(masses)
+    residual = [mass for vote in row["votes"] if (mass := vote["residual_probability"]) is not None]
+    if residual:
+        yield "residual_probability", fmean(residual)
 
 
-def tally(rows: Iterable[Row]) -> dict[str, Tally]:
+def tally(rows: Iterable[VerdictRow]) -> dict[str, Tally]:
     """Tallies of all rows, under "all", and of each domain that occurs."""
     tallies: dict[str, Tally] = {"all": Tally()}
     for row in rows:
@@ -167,7 +177,7 @@ def tally(rows: Iterable[Row]) -> dict[str, Tally]:
     return tallies
 
 
-def count(row: Row, tallies: dict[str, Tally]) -> None:
+def count(row: VerdictRow, tallies: dict[str, Tally]) -> None:
     """Adds one row, for those who see rows one at a time."""
     for group in dict.fromkeys(("all", row["domain"] or "all")):
         tallies.setdefault(group, Tally()).add(row)

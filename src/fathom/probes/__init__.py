@@ -1,7 +1,7 @@
 """Probes: what moves a judge that should not, and by how much.
 
     asked = [each for comparison in comparisons for each in with_variations(comparison, {"length": find("length")})]
-    rows = [verdict_row(*judged) for judged in judge.run(asked)]
+    rows = [to_row(*judged) for judged in judge.run(asked)]
     card(rows)["length"][0]                  # Measure(name="effect", interval=Interval(mean=0.12, ...), n=200, ...)
 
 A probe is a pure function from a comparison to variations of it, and one from what was judged of both to measures. All
@@ -15,12 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from fathom.data.records import Comparison, Label
 from fathom.errors import FathomError
 from fathom.plugins import Kind
 from fathom.probes._measures import Item, Measure, items
+from fathom.results.rows import Row
 
 __all__ = [
     "Item",
@@ -99,7 +99,7 @@ def _pair(comparison: Comparison) -> Comparison:
     best = (comparison.label.winner if comparison.label else None) or 0
     chosen = sorted((best, (best + 1) % n))
     label = Label(best=chosen.index(best)) if comparison.label and comparison.label.winner is not None else None
-    return comparison.of(chosen).model_copy(update={"label": label})
+    return comparison.subset(chosen).model_copy(update={"label": label})
 
 
 def _told(pair: Comparison, probe: str, variation: Variation) -> Comparison:
@@ -111,7 +111,8 @@ def _told(pair: Comparison, probe: str, variation: Variation) -> Comparison:
             "id": pair.id if probe == "plain" else f"{pair.id}#{probe}/{variation.name}",
             "responses": variation.responses,
             "label": variation.label,
-            "placement": pair.placement if len(variation.responses) == len(pair.responses) else None,
+            "source_order": pair.source_order if len(variation.responses) == len(pair.responses) else None,
+            "steps": pair.steps if variation.responses == pair.responses else None,
             # Annotators judged the responses as they were, and no changed ones.
             "annotations": pair.annotations if probe == "plain" else None,
             "metadata": {**pair.metadata, "probe": about},
@@ -132,14 +133,14 @@ def mark_own_response(comparison: Comparison, columns: Sequence[str], model: str
             f"comparison {comparison.id!r} has {len(comparison.responses)} responses, and {', '.join(columns)} names "
             f"{[author for author in authors if author is not None]} as their authors; name a column for each"
         )
-    places = comparison.placement or range(len(authors))
+    places = comparison.source_order or range(len(authors))
     own = [k for k, place in enumerate(places) if authors[place] == model]
     index = own[0] if len(own) == 1 and len(authors) == 2 else None
     return comparison.model_copy(update={"metadata": {**comparison.metadata, "own_response": index}})
 
 
-def card(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Measure]]:
-    """What each probe found, by its name, of rows as `verdict_row` makes them of probed comparisons.
+def card(rows: Iterable[Row]) -> dict[str, list[Measure]]:
+    """What each probe found, by its name, of rows as `to_row` makes them of probed comparisons.
 
     Probes that vary nothing are measured on the comparisons as they are; others where there are rows of theirs.
     """

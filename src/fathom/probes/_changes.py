@@ -8,7 +8,7 @@ from importlib import resources
 
 import yaml
 
-from fathom.data.records import Comparison, placement
+from fathom.data.records import Comparison, shuffled_order
 from fathom.probes import Variation
 from fathom.probes._measures import Item, Measure, Outcome, difference, shift
 
@@ -59,12 +59,12 @@ def original(item: Item) -> Outcome | None:
 def worse(comparison: Comparison) -> int:
     """Which of two responses is worse; without a label, any one, drawn by the comparison's id."""
     best = comparison.label.winner if comparison.label else None
-    return placement(0, comparison.id, 2)[0] if best is None else 1 - best
+    return shuffled_order(0, comparison.id, 2)[0] if best is None else 1 - best
 
 
 def drawn(texts: Sequence[str], comparison: Comparison, kind: str) -> str:
     """One of the texts, by the comparison's id: all comparisons together see all of them."""
-    return texts[placement(0, f"{comparison.id}/{kind}", len(texts))[0]]
+    return texts[shuffled_order(0, f"{comparison.id}/{kind}", len(texts))[0]]
 
 
 @cache

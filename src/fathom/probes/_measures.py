@@ -10,22 +10,22 @@ from typing import Any, NamedTuple
 
 from fathom.errors import FathomError
 from fathom.metrics.intervals import Interval, clustered_mean, clustered_share
-from fathom.results.rows import prompt_key
+from fathom.results.rows import Row, VerdictRow, prompt_key
 
 
 class Cast(NamedTuple):
-    """A vote: `order[k]` is the response shown in place k. Without a verdict it is not `readable`."""
+    """A vote: `order[k]` is the response shown in place k. Without a verdict it is not `parsed`."""
 
     order: tuple[int, ...]
     winner: int | None
-    readable: bool
+    parsed: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What a row says of one comparison."""
 
-    readable: bool
+    parsed: bool
     winner: int | None
     label: int | None
     flip_rate: float | None
@@ -37,7 +37,7 @@ class Outcome:
     def share(self, response: int) -> float | None:
         """How much of the vote a response has: a tie is half a vote, and each order counts alike.
 
-        None where all votes of an order are unreadable, for the share would then be that order's bias.
+        None where all votes of an order are unparsed, for the share would then be that order's bias.
         """
         return self._balanced(lambda vote: _won(vote, response))
 
@@ -50,7 +50,7 @@ class Outcome:
     def _balanced(self, worth: Callable[[Cast], float]) -> float | None:
         by_order: dict[tuple[int, ...], list[float]] = {vote.order: [] for vote in self.votes}
         for vote in self.votes:
-            if vote.readable:
+            if vote.parsed:
                 by_order[vote.order].append(worth(vote))
         return fmean(map(fmean, by_order.values())) if by_order and all(by_order.values()) else None
 
@@ -71,12 +71,16 @@ class Item:
         return self.variations.get(name)
 
 
-def items(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Item]]:
+def items(rows: Iterable[Row]) -> dict[str, list[Item]]:
     """By probe, and under "plain" what was judged as it is; each item of a probe has that beside it."""
     plain: dict[str, Item] = {}
     varied: dict[str, dict[str, Item]] = defaultdict(lambda: defaultdict(Item))
     for row in rows:
         about = _about(row)
+        if "pairs" in row:
+            raise FathomError(
+                f"row {row['id']!r} is a ranking; a card is made of verdicts, as fathom probe writes them"
+            )
         of, cluster, outcome = about["of"], prompt_key(row), _outcome(row, about)
         if about["probe"] == "plain":
             if of in plain:
@@ -91,17 +95,17 @@ def items(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Item]]:
     return {"plain": [*plain.values()]} | {name: [*found.values()] for name, found in varied.items()}
 
 
-def _about(row: Mapping[str, Any]) -> Mapping[str, Any]:
+def _about(row: Row) -> Mapping[str, Any]:
     about: Mapping[str, Any] | None = row["metadata"].get("probe")
     if about is None:
         raise FathomError(f"row {row['id']!r} is of no probe; a card is made of the rows that fathom probe writes")
     return about
 
 
-def _outcome(row: Mapping[str, Any], about: Mapping[str, Any]) -> Outcome:
+def _outcome(row: VerdictRow, about: Mapping[str, Any]) -> Outcome:
     votes = tuple(Cast(tuple(vote["order"]), vote["winner"], vote["status"] == "ok") for vote in row["votes"])
     return Outcome(
-        readable=row["status"] == "ok",
+        parsed=row["status"] == "ok",
         winner=row["winner"],
         label=row["label"],
         flip_rate=row["flip_rate"],

@@ -1,4 +1,4 @@
-"""How often the judge is right, and readable, before anything is changed."""
+"""How often the judge is right, and parsed, before anything is changed."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ def _right(item: Item) -> float | None:
     return item.plain.share(item.plain.label)
 
 
-def _readable(item: Item) -> float:
-    return float(item.plain is not None and item.plain.readable)
+def _parsed(item: Item) -> float:
+    return float(item.plain is not None and item.plain.parsed)
 
 
 def measure(found: Sequence[Item]) -> list[Measure]:
     return [
         share("accuracy", "share of the vote for the response that the label names, a tie half", None, found, _right),
-        share("readable", "share of comparisons with a verdict", 1.0, found, _readable),
+        share("parsed", "share of comparisons with a verdict", 1.0, found, _parsed),
     ]
 
 

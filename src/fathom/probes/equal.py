@@ -25,7 +25,7 @@ def measure(found: Sequence[Item]) -> list[Measure]:
 
 
 def _decided(pair: Outcome) -> float | None:
-    return float(pair.winner is not None) if pair.readable else None
+    return float(pair.winner is not None) if pair.parsed else None
 
 
 def _first(pair: Outcome) -> float | None:

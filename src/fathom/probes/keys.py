@@ -45,11 +45,11 @@ def measure(found: Sequence[Item]) -> list[Measure]:
 
 
 def _wins(pair: Outcome) -> float | None:
-    return float(pair.winner == pair.target) if pair.readable else None
+    return float(pair.winner == pair.target) if pair.parsed else None
 
 
 def _unbeaten(pair: Outcome) -> float | None:
-    return float(pair.winner in (pair.target, None)) if pair.readable else None
+    return float(pair.winner in (pair.target, None)) if pair.parsed else None
 
 
 def _of(kind: str) -> Value:

@@ -108,7 +108,7 @@ async def rank(
     rounds = schedule(n)
     pairs = next(rounds)
     while pairs:
-        verdicts |= zip(pairs, await bounded_gather(lambda pair: model(comparison.of(pair)), pairs), strict=True)
+        verdicts |= zip(pairs, await bounded_gather(lambda pair: model(comparison.subset(pair)), pairs), strict=True)
         try:
             pairs = rounds.send(_outcomes(verdicts))
         except StopIteration:
@@ -143,7 +143,7 @@ def share(verdict: Verdict) -> float | None:
 
 def votes_between(verdict: Verdict, one: int, other: int) -> Votes:
     """Count the votes between two responses of a verdict: by score if the votes have scores, else by winner."""
-    counted = [vote for vote in verdict.votes if vote.counted and vote.status is Status.OK]
+    counted = [vote for vote in verdict.votes if vote.included and vote.status is Status.OK]
     leads = [_lead(vote, one, other) for vote in counted]
     return Votes(sum(lead > 0 for lead in leads), sum(lead < 0 for lead in leads), leads.count(0))
 

@@ -51,7 +51,7 @@ def scores_alone(votes: Sequence[Vote]) -> tuple[float | None, ...]:
 
     Raises FathomError for no votes and for votes of a judge that sees several responses at once.
     """
-    cast = [vote.parts or (vote,) for vote in votes if vote.counted]
+    cast = [vote.per_response or (vote,) for vote in votes if vote.included]
     if not cast or any(len(part.order) > 1 for parts in cast for part in parts):
         raise FathomError("expected at least one vote of a pointwise judge, such as libra")
     return tuple(_mean_score(parts) for parts in zip(*cast, strict=True))

@@ -63,7 +63,7 @@ async def differences(model: RewardModel, comparison: Comparison, difference: Di
             f"{comparison.id!r} has {count}"
         )
     pairs = list(combinations(range(count), 2))
-    cast = await bounded_gather(lambda pair: model.votes(comparison.of(pair)), pairs)
+    cast = await bounded_gather(lambda pair: model.votes(comparison.subset(pair)), pairs)
     readable = {pair: _counted(votes) for pair, votes in zip(pairs, cast, strict=True)}
     means = {pair: fmean(map(difference, votes)) for pair, votes in readable.items() if votes}
     # Only pairs with i < j have an entry, so one of the two terms is always 0.
@@ -73,4 +73,4 @@ async def differences(model: RewardModel, comparison: Comparison, difference: Di
 
 
 def _counted(votes: list[Vote]) -> list[Vote]:
-    return [vote for vote in votes if vote.status is Status.OK and vote.counted]
+    return [vote for vote in votes if vote.status is Status.OK and vote.included]

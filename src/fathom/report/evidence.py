@@ -1,7 +1,7 @@
 """What a report tells of a run, gathered in one reading of its rows.
 
     found = evidence(runs.open("verdicts.jsonl"))
-    found.scored.verdicts["all"].strict, found.votes[4].strict, found.principles[0].right
+    found.scored.verdicts["all"].accuracy, found.votes[4].accuracy, found.principles[0].right
 
 Nothing is computed here that `fathom.metrics` and `fathom.bench` do not compute.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain
 
 from fathom.errors import FathomError
 from fathom.metrics.comparing import Contrast, compare
@@ -20,7 +20,7 @@ from fathom.metrics.principles import Principle, principles
 from fathom.metrics.verdicts import Tally
 from fathom.metrics.votes import curve
 from fathom.report.scoring import Scored, score
-from fathom.results.rows import Row, prompt_key, strict
+from fathom.results.rows import Row, accuracy, prompt_key, vote_groups
 from fathom.results.runs import Run
 
 Styles = Mapping[tuple[int, int], Interval]
@@ -58,7 +58,7 @@ def gather(runs: Sequence[Run]) -> list[Evidence]:
 def evidence(run: Run, name: str, rows: Sequence[Row], first: Sequence[Row] = ()) -> Evidence:
     if not rows:
         raise FathomError(f"{run.path}: holds no row, so there is nothing to report")
-    verdicts = [row for row in rows if "votes" in row]
+    verdicts = [row for row in rows if "pairs" not in row]
     against_first, not_compared = _against(first, rows)
     return Evidence(
         run=run,
@@ -73,12 +73,12 @@ def evidence(run: Run, name: str, rows: Sequence[Row], first: Sequence[Row] = ()
 
 
 def styles(rows: Iterable[Row]) -> Styles:
-    """Strict accuracy of the pairs of RM-Bench, of all its domains together."""
+    """The accuracy on the pairs of RM-Bench, of all its domains together."""
     cells: dict[tuple[int, int], Share] = defaultdict(Share)
     for row in rows:
         if row["metadata"].get("benchmark") == "rm_bench" and row["label"] is not None:
             chosen, rejected = row["metadata"]["styles"]
-            cells[chosen, rejected].add(strict(row), prompt_key(row))
+            cells[chosen, rejected].add(accuracy(row), prompt_key(row))
     return {cell: interval for cell, share in cells.items() if (interval := share.interval) is not None}
 
 
@@ -91,11 +91,12 @@ def names(runs: Sequence[Run]) -> list[str]:
     raise FathomError("a run is named twice; a report takes each once")
 
 
-def _counted(row: dict[str, Any]) -> dict[str, Any]:
+def _counted(row: Row) -> Row:
     """The row without what no figure is made of, which is most of it."""
-    for vote in row.get("votes", ()):
+    for vote in chain.from_iterable(vote_groups(row)):
         vote["text"] = vote["reasoning"] = ""
-        for unit in (vote["rationale"] or {"units": ()})["units"]:
+        vote["per_response"] = []
+        for unit in vote["rationale"]["units"] if vote["rationale"] else ():
             unit["judgment"] = ""
     return row
 

@@ -1,20 +1,19 @@
 """What a list of rows is filtered and sorted by: a few facts of each, told alike for verdicts and for rankings.
 
-    facts(row).outcome                     # "right", "wrong", "tie", "unreadable" or "unlabelled"
+    facts(row).outcome                     # "right", "wrong", "tie", "unparsed" or "unlabelled"
 
 These are for finding rows. Figures are the work of `fathom.metrics`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-from fathom.results.rows import usage
+from fathom.results.rows import Row, VoteRow, usage, vote_groups
 
-Row = Mapping[str, Any]
-Outcome = Literal["right", "wrong", "tie", "unreadable", "unlabelled"]
+Outcome = Literal["right", "wrong", "tie", "unparsed", "unlabelled"]
 
 SHOWN = 160
 """Characters of a prompt that a list shows."""
@@ -26,8 +25,8 @@ class Facts(NamedTuple):
     flipped: bool
     """Whether a vote in another order of the responses names another outcome."""
     divided: bool
-    """Whether readable votes, of a ranking those on one pair, name different outcomes."""
-    unreadable: int
+    """Whether parsed votes, of a ranking those on one pair, name different outcomes."""
+    unparsed: int
     """Votes without a verdict."""
     domain: str | None
     subset: str | None
@@ -41,32 +40,27 @@ class Facts(NamedTuple):
 
 
 def facts(row: Row) -> Facts:
-    ballots = list(_ballots(row))
+    ballots = list(vote_groups(row))
     subset = row["metadata"].get("subset")
     return Facts(
         id=str(row["id"]),
         outcome=_outcome(row),
         flipped=any(map(_flipped, ballots)) if "pairs" in row else bool(row["flip_rate"]),
         divided=any(len({vote["winner"] for vote in votes if vote["status"] == "ok"}) > 1 for votes in ballots),
-        unreadable=sum(vote["status"] != "ok" for votes in ballots for vote in votes),
+        unparsed=sum(vote["status"] != "ok" for votes in ballots for vote in votes),
         domain=row["domain"],
         subset=None if subset is None else str(subset),
         principles=tuple(dict.fromkeys(_principles(row))),
         tokens=usage(row).tokens,
-        agreement=row.get("agreement"),
+        agreement=None if "pairs" in row else row["agreement"],
         prompt=" ".join(_prompt(row)[: 4 * SHOWN].split())[:SHOWN],
     )
 
 
-def _ballots(row: Row) -> Iterator[Sequence[Row]]:
-    """Votes on one and the same question."""
-    yield from (pair["votes"] for pair in row["pairs"]) if "pairs" in row else [row["votes"]]
-
-
 def _outcome(row: Row) -> Outcome:
-    readable = bool(row["order"]) if "pairs" in row else row["status"] == "ok"
-    if not readable:
-        return "unreadable"
+    parsed = bool(row["order"]) if "pairs" in row else row["status"] == "ok"
+    if not parsed:
+        return "unparsed"
     if row["winner"] is None and len(row["responses"]) > 1:
         return "tie"
     if row["correct"] is None:
@@ -74,15 +68,15 @@ def _outcome(row: Row) -> Outcome:
     return "right" if row["correct"] else "wrong"
 
 
-def _flipped(votes: Sequence[Row]) -> bool:
-    readable = [vote for vote in votes if vote["status"] == "ok"]
-    pairs = combinations(readable, 2)
+def _flipped(votes: Sequence[VoteRow]) -> bool:
+    parsed = [vote for vote in votes if vote["status"] == "ok"]
+    pairs = combinations(parsed, 2)
     return any(one["winner"] != other["winner"] and one["order"] != other["order"] for one, other in pairs)
 
 
 def _principles(row: Row) -> Iterator[str]:
-    for vote in row.get("votes", ()):
-        for unit in (vote["rationale"] or {"units": ()})["units"]:
+    for vote in () if "pairs" in row else row["votes"]:
+        for unit in vote["rationale"]["units"] if vote["rationale"] else ():
             yield unit["principle"].casefold()
 
 

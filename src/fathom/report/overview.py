@@ -163,9 +163,9 @@ def _votes_chart(found: Iterable[Evidence]) -> Markup | None:
 
 def _points(found: Evidence) -> list[charts.Point]:
     return [
-        (max(tally.usage.completion_tokens / tally.rows, 1.0), tally.half, str(votes))
+        (max(tally.usage.completion_tokens / tally.rows, 1.0), tally.accuracy_half_ties, str(votes))
         for votes, tally in found.votes.items()
-        if tally.half is not None and not tally.usage.unknown_calls
+        if tally.accuracy_half_ties is not None and not tally.usage.unknown_calls
     ]
 
 

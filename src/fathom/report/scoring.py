@@ -1,7 +1,7 @@
 """Every figure of a run from its rows alone: the tallies that `fathom judge` and `rank` show, and official scores.
 
     scored = score(runs.open("verdicts.jsonl").rows())
-    scored.verdicts["all"].strict              # Interval(mean=0.71, low=..., high=...)
+    scored.verdicts["all"].accuracy            # Interval(mean=0.71, low=..., high=...)
     scored.benchmarks["judgebench"].figures    # where the rows are those of a benchmark
 
 No model, no journal and no source is needed.
@@ -9,14 +9,14 @@ No model, no journal and no source is needed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from fathom import bench
-from fathom.errors import FathomError
 from fathom.metrics import rankings, verdicts
 from fathom.metrics.annotators import People
+from fathom.results.rows import Row
 
 
 @dataclass
@@ -32,10 +32,9 @@ class Scored:
     """By name, where rows say metadata["benchmark"] and there is one of that name."""
 
 
-def score(rows: Iterable[Mapping[str, Any]]) -> Scored:
-    """Raises FathomError for rows that are neither verdicts nor rankings."""
+def score(rows: Iterable[Row]) -> Scored:
     scored = Scored()
-    by_benchmark: dict[str, list[Mapping[str, Any]]] = {}
+    by_benchmark: dict[str, list[Row]] = {}
     names = set(bench.names())
     for row in rows:
         _count(row, scored)
@@ -45,14 +44,12 @@ def score(rows: Iterable[Mapping[str, Any]]) -> Scored:
     return scored
 
 
-def _count(row: Mapping[str, Any], scored: Scored) -> None:
+def _count(row: Row, scored: Scored) -> None:
     if "pairs" in row:
         rankings.count(row, scored.rankings)
-    elif "votes" in row:
+    else:
         verdicts.count(row, scored.verdicts)
         scored.people.add(row)
-    else:
-        raise FathomError(f"row {row['id']!r} has neither votes nor pairs; only verdicts and rankings are scored")
 
 
 def summary(scored: Scored) -> dict[str, Any]:

@@ -30,8 +30,9 @@ from markupsafe import Markup
 from fathom.data.atomic import atomic_write
 from fathom.errors import FathomError
 from fathom.report.embedding import packed
-from fathom.report.facts import Facts, Row, facts
+from fathom.report.facts import Facts, facts
 from fathom.results.outputs import marked
+from fathom.results.rows import Row
 from fathom.results.runs import Run
 
 SCRIPTS = ("elements.js", "parts.js", "filters.js", "list.js", "verdicts.js", "viewer.js")

@@ -21,10 +21,10 @@ from fathom.data.atomic import atomic_write
 from fathom.data.sources import for_sheet
 from fathom.engines.cache import entries
 from fathom.errors import FathomError, require
-from fathom.results.rows import tokens
+from fathom.results.rows import Row, VoteRow, tokens
 from fathom.results.runs import Run
 
-Row = dict[str, Any]
+TableRow = dict[str, Any]
 Columns = Mapping[str, str]
 """Names of columns, and their types as pyarrow spells them."""
 
@@ -69,7 +69,7 @@ VOTE: Columns = {
     "winner": "int64",
     "scores": "list<double>",
     "probabilities": "list<double>",
-    "missing_mass": "double",
+    "residual_probability": "double",
     "order": "list<int64>",
     "structure": "string",
     "rationale": "string",
@@ -98,7 +98,7 @@ MAX_CELL = 32_767
 MAX_SHEET = 2**20
 
 
-def verdicts(run: Run) -> Iterator[Row]:
+def verdicts(run: Run) -> Iterator[TableRow]:
     """A row for each verdict or ranking, with the columns of `VERDICT`.
 
     `order` and `pairs` are of rankings, as JSON and without texts; a ranking's status is that of its first pair where
@@ -117,19 +117,19 @@ def verdicts(run: Run) -> Iterator[Row]:
         )
 
 
-def _of_ranking(row: Row) -> Row:
+def _of_ranking(row: Row) -> TableRow:
     if "pairs" not in row:
         return {}
-    untold = {"text", "reasoning"}
-    pairs = [
-        {**pair, "votes": [{name: vote[name] for name in vote if name not in untold} for vote in pair["votes"]]}
-        for pair in row["pairs"]
-    ]
+    pairs = [{**pair, "votes": [_without_texts(vote) for vote in pair["votes"]]} for pair in row["pairs"]]
     status = "ok" if row["order"] else next((pair["status"] for pair in row["pairs"]), "missing")
     return {"status": status, "order": _text(row["order"]), "pairs": _text(pairs)}
 
 
-def preferences(run: Run) -> Iterator[Row]:
+def _without_texts(vote: VoteRow) -> dict[str, Any]:
+    return {name: value for name, value in vote.items() if name not in ("text", "reasoning", "rationale")}
+
+
+def preferences(run: Run) -> Iterator[TableRow]:
     """A row for each preference of `fathom pairs`, with the columns of `PREFERENCE`; `columns` has all others."""
     for row in run.objects():
         further = {name: value for name, value in row.items() if name not in PREFERENCE}
@@ -141,7 +141,7 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, str) else _text(value)
 
 
-def votes(run: Run) -> Iterator[Row]:
+def votes(run: Run) -> Iterator[TableRow]:
     """A row a vote, with the columns of `VOTE`. Raises FathomError for a run of rankings, whose votes are of pairs."""
     for row in run.rows():
         if "votes" not in row:
@@ -156,7 +156,7 @@ def votes(run: Run) -> Iterator[Row]:
             }
 
 
-def completions(journal: Path) -> Iterator[Row]:
+def completions(journal: Path) -> Iterator[TableRow]:
     """A row a completion, with the columns of `COMPLETION`; what was asked is None where an older version wrote it."""
     for key, request, completion in entries(journal):
         asked = request or {}
@@ -175,7 +175,7 @@ def completions(journal: Path) -> Iterator[Row]:
         }
 
 
-def export(rows: Iterable[Row], columns: Columns, path: Path) -> int:
+def export(rows: Iterable[TableRow], columns: Columns, path: Path) -> int:
     """Writes a table in the format that the name of `path` ends in, and returns the number of rows.
 
     The file appears when it is whole. Lists are JSON in the cells of CSV, TSV and XLSX, and missing values are empty
@@ -186,7 +186,7 @@ def export(rows: Iterable[Row], columns: Columns, path: Path) -> int:
     return WRITERS[path.suffix](iter(rows), columns, path)
 
 
-def _jsonl(rows: Iterator[Row], columns: Columns, path: Path) -> int:
+def _jsonl(rows: Iterator[TableRow], columns: Columns, path: Path) -> int:
     count = 0
     with atomic_write(path) as file:
         for count, row in enumerate(rows, 1):  # noqa: B007
@@ -194,7 +194,7 @@ def _jsonl(rows: Iterator[Row], columns: Columns, path: Path) -> int:
     return count
 
 
-def _csv(rows: Iterator[Row], columns: Columns, path: Path, delimiter: str = ",") -> int:
+def _csv(rows: Iterator[TableRow], columns: Columns, path: Path, delimiter: str = ",") -> int:
     count = 0
     with atomic_write(path) as file:
         text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
@@ -206,7 +206,7 @@ def _csv(rows: Iterator[Row], columns: Columns, path: Path, delimiter: str = ","
     return count
 
 
-def _tsv(rows: Iterator[Row], columns: Columns, path: Path) -> int:
+def _tsv(rows: Iterator[TableRow], columns: Columns, path: Path) -> int:
     return _csv(rows, columns, path, "\t")
 
 
@@ -215,7 +215,7 @@ def _cell(value: Any) -> Any:
     return value if value is None or isinstance(value, str) or type(value) in {int, float} else _text(value)
 
 
-def _xlsx(rows: Iterator[Row], columns: Columns, path: Path) -> int:
+def _xlsx(rows: Iterator[TableRow], columns: Columns, path: Path) -> int:
     openpyxl = require("openpyxl", "tables")
     workbook = openpyxl.Workbook(write_only=True)
     sheet = workbook.create_sheet("rows")
@@ -250,7 +250,7 @@ def _sheet_cell(sheet: Any, value: Any, where: str) -> Any:
     return written
 
 
-def _parquet(rows: Iterator[Row], columns: Columns, path: Path) -> int:
+def _parquet(rows: Iterator[TableRow], columns: Columns, path: Path) -> int:
     import pyarrow
     from pyarrow import parquet
 
@@ -273,7 +273,7 @@ def _text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-WRITERS: Mapping[str, Callable[[Iterator[Row], Columns, Path], int]] = {
+WRITERS: Mapping[str, Callable[[Iterator[TableRow], Columns, Path], int]] = {
     ".jsonl": _jsonl,
     ".parquet": _parquet,
     ".csv": _csv,

@@ -1,19 +1,369 @@
-"""What a single row says, verdicts and rankings alike, for those who count rows."""
+"""Result rows: verdicts and rankings as plain JSON, one object a line, and back.
+
+    row = to_row(comparison, verdict)                # a VerdictRow; of a Ranking a RankingRow
+    from_row(row) == (comparison, verdict)
+    for row in read_rows(Path("verdicts.jsonl")): ...
+
+This module alone writes rows and reads them back. `to_row` and `from_row` are inverse to each other. A row also holds
+figures that follow from the others (`correct`, `tokens`, `flip_rate`, ...), for those who read the file with other
+tools. Its keys are documented in `VerdictRow`, `RankingRow`, `VoteRow`, `PairRow` and `PreferenceRow`.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import fields
 from hashlib import blake2b
+from operator import attrgetter
+from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, BinaryIO, cast, overload
 
+from pydantic_core import to_json
+
+from fathom.data.records import Comparison, Label
 from fathom.engines.usage import Usage
+from fathom.errors import FathomError
+from fathom.judges import Rule, Verdict, Vote, reduce_steps
+from fathom.ranking import Ranking, share
+from fathom.ranking.preferences import Preference
+from fathom.ranking.tau import ranking_tau
+from fathom.rationale import Rationale, Status, Unit
+from fathom.results._schema import (
+    SCHEMA,
+    ComparisonRow,
+    LabelRow,
+    PairRow,
+    PreferenceRow,
+    RankingRow,
+    RationaleRow,
+    Row,
+    RuleRow,
+    Tokens,
+    UnitRow,
+    VerdictRow,
+    VoteRow,
+)
+from fathom.results._versions import checked, is_preference
 
-Row = Mapping[str, Any]
+__all__ = [
+    "SCHEMA",
+    "ComparisonRow",
+    "LabelRow",
+    "PairRow",
+    "PreferenceRow",
+    "RankingRow",
+    "RationaleRow",
+    "Row",
+    "RuleRow",
+    "Tokens",
+    "UnitRow",
+    "VerdictRow",
+    "VoteRow",
+    "is_preference",
+]
+
+# Writing --------------------------------------------------------------------------------------------------------------
 
 
-def tokens(usage: Usage) -> dict[str, int | None]:
+@overload
+def to_row(comparison: Comparison, result: Verdict, *, texts: bool = True) -> VerdictRow: ...
+@overload
+def to_row(comparison: Comparison, result: Ranking, *, texts: bool = True) -> RankingRow: ...
+def to_row(comparison: Comparison, result: Verdict | Ranking, *, texts: bool = True) -> Row:
+    """The row of a verdict or of a ranking. Without `texts`, votes have no text, reasoning and rationale.
+
+    Lists may still be tuples: `write_row` makes JSON of them.
+    """
+    if isinstance(result, Ranking):
+        return _ranking_row(comparison, result, texts)
+    return _verdict_row(comparison, result, texts)
+
+
+def _verdict_row(comparison: Comparison, verdict: Verdict, texts: bool) -> VerdictRow:
+    row: dict[str, Any] = {
+        "schema": SCHEMA,
+        "id": comparison.id,
+        "status": verdict.status,
+        "winner": verdict.winner,
+        "scores": verdict.scores,
+        **_label_columns(comparison),
+        "threshold": verdict.threshold,
+        "correct": None,
+        "agreement": verdict.agreement,
+        "flip_rate": verdict.flip_rate,
+        "rule": _shallow(verdict.rule),
+        "tokens": tokens(verdict.usage),
+        "votes": [_vote_row(vote, texts) for vote in verdict.votes],
+        **_comparison_columns(comparison),
+    }
+    row["correct"] = verdict_correct(cast("VerdictRow", row))
+    return cast("VerdictRow", row)
+
+
+def _ranking_row(comparison: Comparison, ranking: Ranking, texts: bool) -> RankingRow:
+    columns = _label_columns(comparison)
+    label = columns["label"]
+    row = {
+        "schema": SCHEMA,
+        "id": comparison.id,
+        "winner": ranking.winner,
+        "order": ranking.order,
+        "scores": ranking.scores,
+        "missing": ranking.missing,
+        **columns,
+        "correct": ranking.winner == label if label is not None and ranking.order else None,
+        "kendall_tau": ranking_tau(ranking, comparison.label),
+        "tokens": tokens(ranking.usage),
+        "pairs": [_pair_row(pair, verdict, texts) for pair, verdict in ranking.verdicts.items()],
+        **_comparison_columns(comparison),
+    }
+    return cast("RankingRow", row)
+
+
+def _pair_row(pair: tuple[int, ...], verdict: Verdict, texts: bool) -> dict[str, Any]:
+    return {
+        "pair": pair,
+        "status": verdict.status,
+        "winner": None if verdict.winner is None else pair[verdict.winner],
+        "scores": verdict.scores,
+        "threshold": verdict.threshold,
+        "share": share(verdict) if len(pair) == 2 else None,
+        "agreement": verdict.agreement,
+        "rule": _shallow(verdict.rule),
+        "votes": [_pair_vote_row(pair, vote, texts) for vote in verdict.votes],
+    }
+
+
+def _pair_vote_row(pair: tuple[int, ...], vote: Vote, texts: bool) -> dict[str, Any]:
+    winner = None if vote.winner is None else pair[vote.winner]
+    return _vote_row(vote, texts) | {"winner": winner, "order": [pair[place] for place in vote.order]}
+
+
+def _label_columns(comparison: Comparison) -> dict[str, Any]:
+    label = comparison.label
+    if label is None:
+        return {"label": None, "label_scores": None, "full_label": None}
+    return {
+        "label": label.winner if len(comparison.responses) > 1 else None,
+        "label_scores": label.response_scores,
+        "full_label": _label_row(label),
+    }
+
+
+def _label_row(label: Label) -> dict[str, Any]:
+    return {name: value for name in Label.model_fields if (value := getattr(label, name)) is not None}
+
+
+def _comparison_columns(comparison: Comparison) -> dict[str, Any]:
+    """What was judged, so that a file of results can be read, measured and looked at without its source."""
+    columns: dict[str, Any] = {
+        "domain": comparison.domain,
+        "source_order": comparison.source_order,
+        "prompt": _prompt(comparison),
+        "responses": comparison.responses,
+        "reference": comparison.reference,
+        "metadata": comparison.metadata,
+    }
+    # Few rows have these, so the others are not made longer by them.
+    if comparison.steps is not None:
+        columns["steps"] = comparison.steps
+    if comparison.annotations is not None:
+        columns["annotations"] = {name: _label_row(label) for name, label in comparison.annotations.items()}
+    return columns
+
+
+def _vote_row(vote: Vote, texts: bool) -> dict[str, Any]:
+    row = _shallow(vote)
+    row["tokens"] = tokens(row.pop("usage"))
+    row["structure"] = vote.rationale and vote.rationale.structure
+    row["rationale"] = _rationale_row(vote.rationale) if vote.rationale and texts else None
+    if vote.per_response:
+        row["per_response"] = [_vote_row(one, texts) for one in vote.per_response]
+    return row if texts else row | {"text": "", "reasoning": ""}
+
+
+def _rationale_row(rationale: Rationale) -> dict[str, Any]:
+    return {**_shallow(rationale), "units": [_shallow(unit) for unit in rationale.units]}
+
+
+def _shallow(value: Vote | Rationale | Unit | Rule) -> dict[str, Any]:
+    """Field by field. By hand: `dataclasses.asdict` copies deeply, which took a tenth of the time of a judgment."""
+    names, values = _FIELDS[type(value)]
+    return dict(zip(names, values(value), strict=True))
+
+
+def _fields(kind: type) -> tuple[tuple[str, ...], Callable[[object], tuple[Any, ...]]]:
+    names = tuple(field.name for field in fields(kind))
+    return names, attrgetter(*names)
+
+
+_FIELDS = {kind: _fields(kind) for kind in (Vote, Rationale, Unit, Rule)}
+
+
+def write_row(sink: BinaryIO, row: Mapping[str, Any] | Row | PreferenceRow) -> None:
+    """Writes a line of JSON; what metadata holds that JSON does not know becomes base 64 or text."""
+    # Not by `json`, which takes twice as long. And the metadata of a Parquet row may hold times, bytes and decimals.
+    sink.write(to_json(row, bytes_mode="base64", fallback=str) + b"\n")
+
+
+def preference_row(comparison: Comparison, preference: Preference, ranking: Ranking) -> PreferenceRow:
+    chosen, rejected = preference.chosen, preference.rejected
+    votes = ranking.votes(chosen, rejected)
+    row: PreferenceRow = {
+        "schema": SCHEMA,
+        "prompt": _prompt(comparison),
+        "chosen": _answer(comparison, chosen),
+        "rejected": _answer(comparison, rejected),
+        "margin": preference.margin,
+        "probability": votes.share,
+        "chosen_votes": votes.one,
+        "rejected_votes": votes.other,
+        "tied_votes": votes.tied,
+        "chosen_index": chosen,
+        "rejected_index": rejected,
+        "id": comparison.id,
+    }
+    return cast("PreferenceRow", {**row, **_source_columns(comparison, row)})
+
+
+def _prompt(comparison: Comparison) -> str | list[dict[str, Any]]:
+    prompt = comparison.prompt
+    return prompt if isinstance(prompt, str) else [message.model_dump() for message in prompt]
+
+
+def _answer(comparison: Comparison, index: int) -> str | list[dict[str, str]]:
+    """A response as TRL has it: a text to a text, a conversation's next message to a conversation."""
+    text = comparison.responses[index]
+    return text if isinstance(comparison.prompt, str) else [{"role": "assistant", "content": text}]
+
+
+def _source_columns(comparison: Comparison, taken: Container[str]) -> dict[str, Any]:
+    return {f"source_{name}" if name in taken else name: value for name, value in comparison.metadata.items()}
+
+
+# Reading --------------------------------------------------------------------------------------------------------------
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """The rows of a file; those of earlier versions as this version writes them.
+
+    Raises FathomError, with file and line, for what is no row of results, and for rows of a later version.
+    """
+    for number, row in enumerate(read_objects(path), 1):
+        yield checked(row, f"{path}:{number}")
+
+
+def read_objects(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a file as they are. Raises FathomError for a line that is no JSON object."""
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            yield parse_object(line, f"{path}:{number}")
+
+
+def parse_object(text: bytes, where: str) -> dict[str, Any]:
+    """Raises FathomError, which names `where`, for what is no JSON object."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise FathomError(f"{where}: not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise FathomError(f"{where}: got {type(value).__name__}, expected a JSON object")
+    return value
+
+
+@overload
+def from_row(row: VerdictRow) -> tuple[Comparison, Verdict]: ...
+@overload
+def from_row(row: RankingRow) -> tuple[Comparison, Ranking]: ...
+def from_row(row: Row) -> tuple[Comparison, Verdict | Ranking]:
+    """What `to_row` made the row of. Raises FathomError for values that no row of this version has."""
+    try:
+        comparison = to_comparison(row)
+        return comparison, _ranking(row) if "pairs" in row else _verdict(row)
+    except ValueError as error:  # also pydantic's
+        raise FathomError(f"row {row['id']!r} cannot be read: {error}") from error
+
+
+def to_comparison(row: Row) -> Comparison:
+    """What was judged."""
+    names = ("id", "prompt", "responses", "steps", "reference", "domain", "source_order", "annotations", "metadata")
+    held = cast("Mapping[str, Any]", row)
+    return Comparison(label=held["full_label"], **{name: held[name] for name in names if name in held})
+
+
+def _verdict(row: VerdictRow) -> Verdict:
+    return Verdict(
+        votes=tuple(map(_vote, row["votes"])),
+        status=Status(row["status"]),
+        winner=row["winner"],
+        scores=_tuples(row["scores"]),
+        agreement=row["agreement"],
+        rule=to_rule(row),
+        threshold=row["threshold"],
+    )
+
+
+def _ranking(row: RankingRow) -> Ranking:
+    return Ranking(tuple(row["scores"]), {tuple(pair["pair"]): _pair_verdict(pair) for pair in row["pairs"]})
+
+
+def _pair_verdict(row: PairRow) -> Verdict:
+    """Of the responses of the pair, which are numbered from 0 in its verdict."""
+    places = {index: place for place, index in enumerate(row["pair"])}
+    votes: list[VoteRow] = [
+        {
+            **vote,
+            "winner": None if vote["winner"] is None else places[vote["winner"]],
+            "order": [places[index] for index in vote["order"]],
+        }
+        for vote in row["votes"]
+    ]
+    return Verdict(
+        votes=tuple(map(_vote, votes)),
+        status=Status(row["status"]),
+        winner=None if row["winner"] is None else places[row["winner"]],
+        scores=_tuples(row["scores"]),
+        agreement=row["agreement"],
+        rule=to_rule(row),
+        threshold=row["threshold"],
+    )
+
+
+def to_rule(row: VerdictRow | PairRow) -> Rule:
+    """Raises ValueError for a rule that this version does not have."""
+    return Rule(**row["rule"])
+
+
+def _vote(row: VoteRow) -> Vote:
+    held = cast("Mapping[str, Any]", row)
+    values = {name: _READ.get(name, _tuples)(held[name]) for name in _FIELDS[Vote][0] if name in held}
+    return Vote(usage=usage(row), **values)
+
+
+def _rationale(row: RationaleRow | None) -> Rationale | None:
+    if row is None:
+        return None
+    return Rationale(tuple(Unit(**unit) for unit in row["units"]), row["trace"], row["verdict"])
+
+
+def _tuples(value: Any) -> Any:
+    """Lists, at any depth, as tuples."""
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
+
+
+_READ: Mapping[str, Callable[[Any], Any]] = {
+    "status": Status,
+    "rationale": _rationale,
+    "per_response": lambda votes: tuple(map(_vote, votes)),
+}
+"""How the fields of a vote are read, where they are not values or lists of them."""
+
+# Figures of a row -----------------------------------------------------------------------------------------------------
+
+
+def tokens(usage: Usage) -> Tokens:
     """Usage as a row holds it. A count of which nothing is known is None, never 0."""
     if not usage.unknown_calls:
         return {"prompt": usage.prompt_tokens, "completion": usage.completion_tokens}
@@ -24,7 +374,7 @@ def tokens(usage: Usage) -> dict[str, int | None]:
     }
 
 
-def usage(row: Row) -> Usage:
+def usage(row: Row | VoteRow) -> Usage:
     """The usage of a row, or of a vote in it. Inverse of `tokens`."""
     held = row["tokens"]
     return Usage(held["prompt"] or 0, held["completion"] or 0, held.get("unknown_calls", 0))
@@ -32,7 +382,8 @@ def usage(row: Row) -> Usage:
 
 def reported(usage: Usage) -> dict[str, int | None]:
     """Usage as a summary holds it: `tokens` under longer names."""
-    return {name if name == "unknown_calls" else f"{name}_tokens": count for name, count in tokens(usage).items()}
+    held = cast("Mapping[str, int | None]", tokens(usage))
+    return {name if name == "unknown_calls" else f"{name}_tokens": count for name, count in held.items()}
 
 
 def count_text(tokens: float, usage: Usage, form: str = ",.0f") -> str:
@@ -46,63 +397,74 @@ def prompt_key(row: Row, benchmark: str | None = None) -> int:
     """The cluster of a row, as 64 bits: rows of one prompt have the same, because their verdicts are not independent.
 
     The rows of a benchmark are clustered by metadata["group"] where they have one; in other rows a column of that name
-    may mean anything. A row without a prompt is a cluster of its own.
+    may mean anything.
     """
     metadata = row["metadata"]
     benchmark = metadata.get("benchmark", benchmark)
     grouped = benchmark is not None and "group" in metadata
-    key = [benchmark, metadata["group"]] if grouped else row.get("prompt", row["id"])
+    key = [benchmark, metadata["group"]] if grouped else row["prompt"]
     text = key if isinstance(key, str) else json.dumps(key, default=str)
     return int.from_bytes(blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest())
 
 
-def deciding(row: Row) -> list[Row]:
-    """The votes that the verdict is made of: readable, and not left out by a filter."""
-    return [vote for vote in row["votes"] if vote["status"] == "ok" and vote["counted"]]
+def vote_groups(row: Row) -> Iterator[Sequence[VoteRow]]:
+    """The votes on each question: all of a verdict's, and of a ranking those on each pair."""
+    yield from (pair["votes"] for pair in row["pairs"]) if "pairs" in row else [row["votes"]]
 
 
-def truth(row: Row) -> bool | None:
-    """Whether the label calls a single response right; None without a label of 1 or 0, and of several responses."""
-    scores = row.get("label_scores")
+def counted_votes(row: VerdictRow) -> list[VoteRow]:
+    """The votes that the verdict is made of: parsed, and not left out by a filter."""
+    return [vote for vote in row["votes"] if vote["status"] == "ok" and vote["included"]]
+
+
+def is_correct(row: Row) -> bool | None:
+    """Whether the label calls a single response correct; None without a label of 1 or 0, and of several responses."""
+    scores = row["label_scores"]
     return scores[0] == 1 if len(row["responses"]) == 1 and scores and scores[0] in (0, 1) else None
 
 
-def score_alone(row: Row) -> float | None:
-    """The mean score that the votes give a single response; None where they give none."""
-    scores = [vote["scores"][0] for vote in deciding(row) if vote["scores"]]
-    return fmean(scores) if row["status"] == "ok" and len(row["responses"]) == 1 and scores else None
+def pointwise_score(row: VerdictRow) -> float | None:
+    """The score of a single response: the verdict's where its rule is a mean, else the mean of the votes' scores.
+
+    Scores of steps are reduced as the row's rule says. None for several responses, and without a score.
+    """
+    if row["status"] != "ok" or len(row["responses"]) != 1:
+        return None
+    if row["rule"]["aggregate"] == "mean" and row["scores"]:
+        return row["scores"][0]
+    scores = [values[0] for vote in counted_votes(row) if (values := _vote_scores(vote, row["rule"]))]
+    return fmean(scores) if scores else None
 
 
-def threshold(row: Row) -> float | None:
-    """The lowest score at which the judge calls a single response right; None where it has no such score."""
-    value: float | None = row.get("threshold", row.get("right_from"))  # the second in files of version 0.1
-    return value
+def _vote_scores(vote: VoteRow, rule: RuleRow) -> Sequence[float] | None:
+    return reduce_steps(vote["step_scores"], rule["steps"]) if vote["step_scores"] else vote["scores"]
 
 
-def labelled(row: Row) -> bool:
-    """Whether a verdict can be held against the label: the best of several, or a single response called right."""
-    return row["label"] is not None or (truth(row) is not None and threshold(row) is not None)
+def is_labelled(row: Row) -> bool:
+    """Whether the result can be compared with the label: the best of several, or a single response called correct."""
+    bounded = "pairs" not in row and row["threshold"] is not None
+    return row["label"] is not None or (bounded and is_correct(row) is not None)
 
 
-def correct(row: Row) -> bool | None:
-    """Whether verdict and label agree; None where `labelled` says no, and for a verdict that could not be read.
+def verdict_correct(row: VerdictRow) -> bool | None:
+    """Whether verdict and label agree; None where `is_labelled` is false, and where the status is not ok.
 
     A tie is not correct. A single response's score is compared with the threshold.
     """
-    if row["status"] != "ok" or not labelled(row):
+    if row["status"] != "ok" or not is_labelled(row):
         return None
     if row["label"] is not None:
-        return bool(row["winner"] == row["label"])
-    score, bound = score_alone(row), threshold(row)
-    return None if score is None or bound is None else (score >= bound) == truth(row)
+        return row["winner"] == row["label"]
+    score, threshold = pointwise_score(row), row["threshold"]
+    return None if score is None or threshold is None else (score >= threshold) == is_correct(row)
 
 
-def strict(row: Row) -> float:
-    """1 for the right verdict, 0 for all else: another one, a tie, no verdict."""
+def accuracy(row: Row) -> float:
+    """1 for the correct verdict, 0 for another one, a tie, or none."""
     return float(bool(row["correct"]))
 
 
-def half(row: Row) -> float:
-    """As `strict`, but a tie is a half: what it is worth to draw lots where the judge names nobody."""
+def accuracy_half_ties(row: Row) -> float:
+    """As `accuracy`, but a tie is 0.5: the expected value of breaking it at random."""
     tie = row["label"] is not None and row["correct"] is not None and row["winner"] is None
-    return 0.5 if tie else strict(row)
+    return 0.5 if tie else accuracy(row)

@@ -12,7 +12,6 @@ made it, NAME.jsonl.journal holds its completions. Any of the two may be missing
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from typing import Any
 from fathom.engines.cache import entries
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
+from fathom.results.rows import Row, is_preference, parse_object, read_objects, read_rows, vote_groups
 
 MADE_OF_RESULTS = frozenset({"best", "compare", "export"})
 """Verbs whose files have provenance beside them, and are no results."""
@@ -49,40 +49,22 @@ class Run:
         path = self.path.with_name(f"{self.path.name}.meta.json")
         if not path.is_file():
             return {}
-        meta: dict[str, Any] = _object(path.read_bytes(), str(path))
-        _check(meta, {"config": dict, "summary": dict}, str(path), optional=True)
+        meta: dict[str, Any] = parse_object(path.read_bytes(), str(path))
+        _check_objects(meta, ("config", "summary"), str(path))
         return meta
 
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """Verdicts and rankings. Raises FathomError for a line that is no row of results."""
-        for number, row in enumerate(self.objects(), 1):
-            where = f"{self.path}:{number}"
-            if not {"id", "metadata"} <= row.keys():
-                raise FathomError(f"{where}: {_unlike_results(row)}")
-            _check_row(row, where)
-            yield row
+    def rows(self) -> Iterator[Row]:
+        """Verdicts and rankings. Raises FathomError as `read_rows` does."""
+        return read_rows(self.path)
 
     def objects(self) -> Iterator[dict[str, Any]]:
         """The lines as they are, of preferences too. Raises FathomError for a line that is no JSON object."""
-        with self.path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                yield _object(line, f"{self.path}:{number}")
+        return read_objects(self.path)
 
     @property
     def holds_preferences(self) -> bool:
         """Whether its first row is one of `fathom pairs`."""
         return is_preference(next(self.objects(), {}))
-
-
-def is_preference(row: Mapping[str, Any]) -> bool:
-    """Whether a row is one that `fathom pairs` writes."""
-    return {"chosen", "rejected", "margin"} <= row.keys() and "votes" not in row
-
-
-def _unlike_results(row: Mapping[str, Any]) -> str:
-    if is_preference(row):
-        return "is a preference of fathom pairs; expected a verdict or a ranking, as fathom judge or rank writes them"
-    return "no row of results; expected what fathom judge or fathom rank writes"
 
 
 def open(path: str | Path) -> Run:
@@ -134,15 +116,15 @@ def listed(run: Run) -> dict[str, Any]:
             "completion_tokens": tokens["completion"],
         }
     elif "score" in summary:  # of fathom eval
-        figures = {"rows": summary["score"].get("rows"), "strict": (summary.get("domains") or {}).get("all")}
-    strict = figures.get("strict") or figures.get("best_of_n")
+        figures = {"rows": summary["score"].get("rows"), "accuracy": (summary.get("domains") or {}).get("all")}
+    accuracy = figures.get("accuracy") or figures.get("best_of_n") or figures.get("strict")  # the last of version 0.1
     return {
         "run": str(run.path),
         "written": run.meta.get("written"),
         "model": config.get("model"),
         "judge": judge_name(config),
         "rows": figures.get("rows"),
-        "accuracy": None if strict is None else round(strict[0], 3),
+        "accuracy": None if accuracy is None else round(accuracy[0], 3),
         "tokens": (figures.get("prompt_tokens") or 0) + (figures.get("completion_tokens") or 0) or None,
     }
 
@@ -163,8 +145,10 @@ def inspected(run: Run) -> dict[str, Any]:
     rows = votes = 0
     statuses: Counter[str] = Counter()
     failures: Counter[str] = Counter()
-    for row in run.objects() if run.holds_preferences else run.rows():
-        cast = row.get("votes") or [vote for pair in row.get("pairs", ()) for vote in pair["votes"]]
+    if run.holds_preferences:
+        rows = sum(1 for _ in run.objects())
+    for row in () if run.holds_preferences else run.rows():
+        cast = [vote for group in vote_groups(row) for vote in group]
         rows += 1
         votes += len(cast)
         statuses.update(vote["status"] for vote in cast)
@@ -205,49 +189,7 @@ def journalled(path: Path) -> list[dict[str, Any]]:
     ]
 
 
-JUDGED = {"domain": object, "label": object, "prompt": object, "responses": list, "tokens": dict, "winner": object}
-VERDICT = {
-    **JUDGED,
-    **dict.fromkeys(("status", "scores", "correct", "agreement", "flip_rate"), object),
-    "votes": list,
-}
-VOTE = {**dict.fromkeys(("status", "winner", "scores", "rationale", "text", "error"), object), "order": list}
-RANKING = {**JUDGED, **dict.fromkeys(("order", "scores", "missing", "kendall_tau"), object), "pairs": list}
-PAIR = {"pair": list, "status": object, "winner": object, "votes": list}
-"""What every row, and each of its votes or pairs, has, and of which kind. Some versions write more."""
-
-
-def _check_row(row: Mapping[str, Any], where: str) -> None:
-    """Raises FathomError for a row that lacks a part, as one that was edited by hand may."""
-    if "votes" not in row and "pairs" not in row:
-        raise FathomError(
-            f"{where}: row {row['id']!r} has neither votes nor pairs; make results first: fathom judge FILE --out "
-            "verdicts.jsonl, or fathom rank FILE --out rankings.jsonl"
-        )
-    whole, name, part = (VERDICT, "votes", VOTE) if "votes" in row else (RANKING, "pairs", PAIR)
-    _check(row, whole, where)
-    for number, each in enumerate(row[name]):
-        _check(each, part, f"{where}: {name}.{number}")
-
-
-def _check(value: Any, parts: Mapping[str, type], where: str, *, optional: bool = False) -> None:
-    if not isinstance(value, Mapping):
-        raise FathomError(f"{where}: got {type(value).__name__}, expected a JSON object")
-    for name, kind in parts.items():
-        if name not in value:
-            if optional:
-                continue
-            raise FathomError(f"{where}: lacks {name}, which every result has; was it changed, or made by other tools?")
-        if not isinstance(value[name], kind):
-            expected = "a list" if kind is list else "an object"
-            raise FathomError(f"{where}: {name}: got {type(value[name]).__name__}, expected {expected}")
-
-
-def _object(text: bytes, where: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise FathomError(f"{where}: not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise FathomError(f"{where}: got {type(value).__name__}, expected a JSON object")
-    return value
+def _check_objects(meta: Mapping[str, Any], names: Iterable[str], where: str) -> None:
+    for name in names:
+        if not isinstance(meta.get(name, {}), dict):
+            raise FathomError(f"{where}: {name}: got {type(meta[name]).__name__}, expected an object")

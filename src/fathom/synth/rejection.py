@@ -27,8 +27,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic_core import to_json
-
 from fathom import prompts
 from fathom.data.atomic import atomic_write
 from fathom.data.reading import write_jsonl
@@ -38,12 +36,11 @@ from fathom.engines.usage import Usage
 from fathom.errors import FathomError
 from fathom.judges import Judge, Vote, bounded_gather, failed_vote, judge_all
 from fathom.judges.spct import SPCTJudge
-from fathom.judging import verdict_row
 from fathom.judging.choice import described
 from fathom.metrics.answers import checking
 from fathom.rationale import Status
 from fathom.results.provenance import write_json
-from fathom.results.rows import reported
+from fathom.results.rows import VerdictRow, reported, to_row, write_row
 from fathom.voting.wrappers import Repeated
 
 Source = Literal["sampled", "hinted"]
@@ -259,10 +256,10 @@ def without_hint(result: Result) -> Iterator[tuple[Comparison, list[Trajectory]]
         yield trajectories[0].comparison, trajectories
 
 
-def results(result: Result) -> Iterator[dict[str, Any]]:
+def results(result: Result) -> Iterator[VerdictRow]:
     """Rows of results, as of `fathom judge`, with all votes without a hint: what a meta reward model is trained on."""
     for comparison, trajectories in without_hint(result):
-        yield verdict_row(comparison, result.settings.judge.verdict([each.vote for each in trajectories]))
+        yield to_row(comparison, result.settings.judge.verdict([each.vote for each in trajectories]))
 
 
 def not_too_easy(result: Result) -> Iterator[Comparison]:
@@ -279,8 +276,8 @@ def write(result: Result, out: Path, provenance: Mapping[str, Any] | None = None
     write_jsonl(out / "rft.jsonl", result.rows)
     write_jsonl(out / "comparisons.jsonl", not_too_easy(result))
     with atomic_write(out / "votes.jsonl") as file:
-        # Metadata may hold what `json` does not know.
-        file.writelines(to_json(row, bytes_mode="base64", fallback=str) + b"\n" for row in results(result))
+        for row in results(result):
+            write_row(file, row)
     write_jsonl(out / "rejected.jsonl", [_lost(each) for each in result.trajectories if each.rejected is not None])
     write_json(out / "manifest.json", {**manifest(result), **(provenance or {})})
 

@@ -28,23 +28,23 @@ class Accuracy:
     """How often the teacher's verdict is the label after a stage, over the comparisons that have a label.
 
     `stage` is "sampled" (every vanilla text), "standardised", "breadth" or "depth"; `domain` is `None` for all of them
-    together. What could not be read, or was rejected, is in `labelled` and not in `readable`.
+    together. What could not be read, or was rejected, is in `labelled` and not in `parsed`.
     """
 
     stage: str
     domain: Domain | None
     correct: int
-    readable: int
+    parsed: int
     labelled: int
 
     def summary(self) -> dict[str, Any]:
-        """Accuracy of all that is labelled (`strict`), of what is readable, and the share that is: Wilson, 95 %."""
+        """Accuracy of all that is labelled, of what was parsed, and the parse rate: Wilson, 95 %."""
         from fathom.metrics.intervals import wilson
 
         intervals = {
-            "strict": wilson(self.correct, self.labelled),
-            "accuracy": wilson(self.correct, self.readable),
-            "readable_share": wilson(self.readable, self.labelled),
+            "accuracy": wilson(self.correct, self.labelled),
+            "accuracy_parsed": wilson(self.correct, self.parsed),
+            "parse_rate": wilson(self.parsed, self.labelled),
         }
         return asdict(self) | {name: interval and interval._asdict() for name, interval in intervals.items()}
 
@@ -152,7 +152,7 @@ def _correct(comparison: Comparison, verdict: str | None) -> bool:
 
 def table(result: Result) -> str:
     """Accuracy after every stage, tokens of every step, and counts, for people."""
-    lines = [f"{'after':<14}{'domain':<14}{'correct':>12}   {'strict accuracy':<24}readable"]
+    lines = [f"{'after':<14}{'domain':<14}{'correct':>12}   {'accuracy':<24}parsed"]
     lines += [_table_row(accuracy) for accuracy in result.accuracies()]
     lines += ["", f"{'step':<14}{'tokens read':>14}{'written':>12}"]
     lines += [_usage_row(step, usage) for step, usage in result.usage.items()]
@@ -180,9 +180,9 @@ def _usage_row(step: str, usage: Usage) -> str:
 
 def _table_row(accuracy: Accuracy) -> str:
     correct = f"{accuracy.correct}/{accuracy.labelled}"
-    strict = "{mean:.3f} [{low:.3f}, {high:.3f}]".format(**accuracy.summary()["strict"])
-    readable = accuracy.readable / accuracy.labelled
-    return f"{accuracy.stage:<14}{accuracy.domain or 'all':<14}{correct:>12}   {strict:<24}{readable:.3f}"
+    share = "{mean:.3f} [{low:.3f}, {high:.3f}]".format(**accuracy.summary()["accuracy"])
+    parsed = accuracy.parsed / accuracy.labelled
+    return f"{accuracy.stage:<14}{accuracy.domain or 'all':<14}{correct:>12}   {share:<24}{parsed:.3f}"
 
 
 def manifest(result: Result) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def _alone(comparison: Comparison) -> Iterator[Answer]:
             "give scores of 1 and 0"
         )
     for place, score in enumerate(scores):
-        yield Answer(comparison.of((place,)), right=score == 1)
+        yield Answer(comparison.subset((place,)), right=score == 1)
 
 
 def _drawn(answers: Sequence[Answer], count: int, rng: random.Random) -> list[Answer]:

@@ -13,11 +13,11 @@ trained model.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fathom.data.records import Comparison, Label, Message
+from fathom.data.records import Comparison
 from fathom.engines import ChatMessage
 from fathom.engines.chat import encode_turn
 from fathom.engines.loading import CLASSIFIER, load_weights
@@ -27,6 +27,7 @@ from fathom.judging.choice import described
 from fathom.metrics.answers import checking
 from fathom.rationale import Status
 from fathom.results import runs
+from fathom.results.rows import Row, from_row
 from fathom.train import trainers
 from fathom.train.recipe import MetaRecipe
 from fathom.voting.meta import check
@@ -145,46 +146,25 @@ def _same_judge(judge: Judge, name: str, run: runs.Run) -> None:
         )
 
 
-def examples(judge: Judge, rows: Iterable[Mapping[str, Any]], where: str) -> Iterator[Example]:
+def examples(judge: Judge, rows: Iterable[Row], where: str) -> Iterator[Example]:
     """The votes of rows that have a label. A vote that cannot be read is a wrong one; a call that failed is none."""
     for row in rows:
-        if "votes" not in row:
-            raise FathomError(f"{where}: row {row['id']} has no votes; allowed are results of fathom judge")
-        comparison = _comparison(row)
+        if "pairs" in row:
+            raise FathomError(f"{where}: row {row['id']} is a ranking; expected verdicts, as fathom judge writes them")
+        comparison, verdict = from_row(row)
         if comparison.label is None:
             continue
         check(judge, comparison)
         judge.check(comparison)
-        for told in row["votes"]:
-            if told["status"] != Status.FAILED:
-                yield example(judge, comparison, told)
+        yield from (example(judge, comparison, vote) for vote in verdict.votes if vote.status is not Status.FAILED)
 
 
-def _comparison(row: Mapping[str, Any]) -> Comparison:
-    prompt = row["prompt"]
-    return Comparison(
-        id=row["id"],
-        prompt=prompt if isinstance(prompt, str) else tuple(Message(**message) for message in prompt),
-        responses=tuple(row["responses"]),
-        label=_label(row),
-        reference=row["reference"],
-    )
-
-
-def _label(row: Mapping[str, Any]) -> Label | None:
-    if row.get("label_scores") is not None:
-        return Label(scores=tuple(row["label_scores"]))
-    return None if row["label"] is None else Label(best=row["label"])
-
-
-def example(judge: Judge, comparison: Comparison, told: Mapping[str, Any]) -> Example:
-    scores = told["scores"] and tuple(told["scores"])
-    vote = Vote(Status(told["status"]), winner=told["winner"], scores=scores)
+def example(judge: Judge, comparison: Comparison, vote: Vote) -> Example:
     try:
         right = judge.vote_reward(vote, comparison) > 0
     except ValueError as error:
         raise FathomError(f"comparison {comparison.id!r}: {error}") from error
-    return Example(judge.prompt(comparison.reordered(told["order"])), told["text"], right)
+    return Example(judge.prompt(comparison.permuted(vote.order)), vote.text, right)
 
 
 def fitting(tokenizer: Any, votes: Sequence[Example], most: int | None) -> tuple[list[dict[str, Any]], int]:

@@ -88,7 +88,7 @@ def flip_probability(votes: Sequence[Vote], rule: Rule, left: int) -> float:
     Returns 1 while nothing leads and for a single response. Returns 0 if no votes are left, or if an unreadable vote
     already rules out a verdict (`invalid="require"`).
     """
-    admitted = [vote for vote in votes if vote.counted]
+    admitted = [vote for vote in votes if vote.included]
     readable = [vote for vote in admitted if _can_count(vote, rule)]
     if left == 0 or (rule.invalid == "require" and len(readable) < len(admitted)):
         return 0.0

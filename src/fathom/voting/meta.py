@@ -40,7 +40,7 @@ class MetaRewardModel:
 
     async def __call__(self, comparison: Comparison, votes: Sequence[Vote]) -> list[float | None]:
         self.judge.check(comparison)
-        prompts = [self.judge.prompt(comparison.reordered(vote.order) if vote.order else comparison) for vote in votes]
+        prompts = [self.judge.prompt(comparison.permuted(vote.order) if vote.order else comparison) for vote in votes]
         return await self.scorer.score([(prompt, vote.text) for prompt, vote in zip(prompts, votes, strict=True)])
 
 
@@ -85,10 +85,10 @@ def keep_best(votes: Sequence[Vote], scores: Sequence[float | None], keep: float
     Ties go to the earlier vote. Votes without a score rank after all others.
     """
     scored = list(zip(votes, scores, strict=True))
-    admitted = [place for place, vote in enumerate(votes) if vote.counted]
+    admitted = [place for place, vote in enumerate(votes) if vote.included]
     # `sorted` is stable, so the earlier of two equal votes comes first.
     best = set(sorted(admitted, key=lambda place: _sort_key(*scored[place]))[: n_kept(keep, len(admitted))])
-    return [replace(vote, meta_score=score, counted=place in best) for place, (vote, score) in enumerate(scored)]
+    return [replace(vote, meta_score=score, included=place in best) for place, (vote, score) in enumerate(scored)]
 
 
 def _sort_key(vote: Vote, score: float | None) -> tuple[bool, float]:

@@ -79,7 +79,7 @@ def as_vote(verdict: Verdict) -> Vote:
     if verdict.status is not Status.OK or verdict.scores is None:
         return vote
     if verdict.rule.aggregate == "majority":
-        readable = sum(vote.counted and vote.status is Status.OK for vote in verdict.votes)
+        readable = sum(vote.included and vote.status is Status.OK for vote in verdict.votes)
         return replace(vote, winner=verdict.winner, scores=shares(verdict.scores, readable))
     return replace(vote, winner=verdict.winner, scores=above(verdict.scores, verdict.threshold))
 

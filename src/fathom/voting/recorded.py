@@ -1,7 +1,7 @@
 """Verdicts from recorded completions, for example the transcripts of another tool.
 
     verdict = recorded(judge, comparison, [((0, 1), Completion("[[A]]")), ((1, 0), Completion("[[B]]"))])
-    row = verdict_row(comparison, verdict)
+    row = to_row(comparison, verdict)
 
 The completions are parsed as if the judge had just written them, so every metric can be computed from them.
 """
@@ -27,5 +27,5 @@ def recorded(judge: Judge, comparison: Comparison, completions: Iterable[tuple[O
     """
     pairs = list(completions)
     single = judge.pattern == "pointwise" and len(comparison.responses) > 1
-    asks = [Ask(judge, comparison.of(order) if single else comparison.reordered(order), order) for order, _ in pairs]
+    asks = [Ask(judge, comparison.subset(order) if single else comparison.permuted(order), order) for order, _ in pairs]
     return judge.verdict(gather(asks, [completion for _, completion in pairs]))

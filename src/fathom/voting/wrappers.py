@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from fathom.data.records import Comparison, placement
+from fathom.data.records import Comparison, shuffled_order
 from fathom.judges import Ask, Pattern, RewardModel, Rule, Vote, bounded_gather
 
 Variant = tuple[tuple[int, ...] | None, int]
@@ -65,14 +65,14 @@ class RewardModelWrapper(RewardModel):
         async def cast(variant: Variant) -> list[Vote]:
             order, number = variant
             votes = await self.model.votes(_shown(comparison, order), number)
-            return votes if order is None else [vote.seen_in(order) for vote in votes]
+            return votes if order is None else [vote.unpermuted(order) for vote in votes]
 
         cast_by_variant = await bounded_gather(cast, self.variants(comparison, sample))
         return [vote for votes in cast_by_variant for vote in votes]
 
 
 def _shown(comparison: Comparison, order: tuple[int, ...] | None) -> Comparison:
-    return comparison if order is None else comparison.reordered(order)
+    return comparison if order is None else comparison.permuted(order)
 
 
 def _unpermuted(ask: Ask, order: Sequence[int]) -> Ask:
@@ -113,7 +113,7 @@ class Shuffled(RewardModelWrapper):
     seed: int = 0
 
     def variants(self, comparison: Comparison, sample: int) -> Sequence[Variant]:
-        return [(placement(self.seed, f"{comparison.id}#{sample}", len(comparison.responses)), sample)]
+        return [(shuffled_order(self.seed, f"{comparison.id}#{sample}", len(comparison.responses)), sample)]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@
 
     python -m fathom.bench.published --data data --out docs/benchmarks.md
 
-One file a source of transcripts: what it reads goes through a judge's `read`, a `Rule` and `verdict_row` like
+One file a source of transcripts: what it reads goes through a judge's `read`, a `Rule` and `to_row` like
 everything else, and its figures are what the benchmark makes of these rows. The transcripts belong to others and do not
 come with Fathom; a source that is not in the folder gives no figures.
 """

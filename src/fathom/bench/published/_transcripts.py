@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from fathom.bench import Benchmark
-from fathom.bench.outcomes import Row
 from fathom.data.records import Comparison, Label
 from fathom.engines import Completion
 from fathom.errors import FathomError
 from fathom.judges import Judge, Rule, Vote
-from fathom.judging import verdict_row
 from fathom.rationale import Status
+from fathom.results.rows import VerdictRow, to_row
 from fathom.voting.recorded import recorded
 
 NOT_RECORDED = "not recorded"
@@ -59,22 +58,22 @@ def written(text: str | None) -> Completion | None:
 
 def read_row(
     judge: Judge, comparison: Comparison, told: Iterable[tuple[tuple[int, ...], Completion | None]]
-) -> dict[str, Any]:
-    return verdict_row(comparison, recorded(judge, comparison, told))
+) -> VerdictRow:
+    return to_row(comparison, recorded(judge, comparison, told))
 
 
-def stated_row(comparison: Comparison, votes: Sequence[Vote]) -> dict[str, Any]:
+def stated_row(comparison: Comparison, votes: Sequence[Vote]) -> VerdictRow:
     """Of votes that are stated without the texts that they were read from."""
-    return verdict_row(comparison, Rule()(votes))
+    return to_row(comparison, Rule()(votes))
 
 
-def stated_vote(winner: int | None, order: tuple[int, ...], *, readable: bool = True) -> Vote:
+def stated_vote(winner: int | None, order: tuple[int, ...], *, parsed: bool = True) -> Vote:
     """`winner` is the place of the response that was named, in the order in which they were shown."""
-    status = Status.OK if readable else Status.MISSING
+    status = Status.OK if parsed else Status.MISSING
     shown = tuple(range(len(order)))
-    return Vote(status, winner=winner if readable else None, order=shown).seen_in(order)
+    return Vote(status, winner=winner if parsed else None, order=shown).unpermuted(order)
 
 
-def official(benchmark: Benchmark, rows: Iterable[Row]) -> Mapping[str, float]:
+def official(benchmark: Benchmark, rows: Iterable[VerdictRow]) -> Mapping[str, float]:
     """The official figures of a benchmark, without intervals."""
     return benchmark.all_rows(rows)

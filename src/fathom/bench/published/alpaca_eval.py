@@ -8,7 +8,7 @@ from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
-from fathom.bench.outcomes import Row, mean, scores
+from fathom.bench.outcomes import mean, scores
 from fathom.bench.published import Figure, Stated
 from fathom.bench.published._transcripts import BOTH_ORDERS, compared, lines, read_row, stem
 from fathom.data.records import Comparison
@@ -16,11 +16,12 @@ from fathom.engines import Completion, TokenLogprob
 from fathom.errors import FathomError
 from fathom.judges.alpaca_eval import NAMES, AlpacaEvalJudge
 from fathom.judges.alpaca_eval_cot import AlpacaEvalCoTJudge
+from fathom.results.rows import VerdictRow
 
 FOLDER = "alpaca_eval"
 SOURCE = "AlpacaEval (arXiv 2404.04475), leaderboards in its repository"
 TOLERANCE = 1e-6
-Read = Callable[[Mapping[str, Any]], Row]
+Read = Callable[[Mapping[str, Any]], VerdictRow]
 
 
 def figures(folder: Path, stated: Stated) -> Iterator[Figure]:
@@ -47,13 +48,13 @@ def figures(folder: Path, stated: Stated) -> Iterator[Figure]:
         )
 
 
-def win_rate(rows: Iterable[Row]) -> float:
+def win_rate(rows: Iterable[VerdictRow]) -> float:
     """100 times the mean preference for the second response, 0 to 1, over all rows that have one."""
     told = (preference(row) for row in rows)
     return 100 * mean(value - 1 for value in told if not isnan(value))
 
 
-def preference(row: Row) -> float:
+def preference(row: VerdictRow) -> float:
     """1 for the first response to 2 for the second; where nothing could be read, the recorded one."""
     told = scores(row)
     return 1 + told[1] if told else recorded(row["metadata"]["preference"])
@@ -69,7 +70,7 @@ def recorded(preference: Any) -> float:
     return float(preference) if preference is not None and 1 <= preference <= 2 else nan
 
 
-def weighted(annotation: Mapping[str, Any]) -> Row:
+def weighted(annotation: Mapping[str, Any]) -> VerdictRow:
     """The order shown was drawn and not recorded: it is the one whose preference is nearer to the recorded one."""
     comparison = _compared(annotation)
     completion = _completion(annotation.get("raw_completion"))
@@ -87,7 +88,7 @@ def _completion(raw: Any) -> Completion | None:
     return Completion(raw.get("text") or tokens[0]["token"], finish_reason="length", logprobs=(logprobs,))
 
 
-def ranked(annotation: Mapping[str, Any]) -> Row:
+def ranked(annotation: Mapping[str, Any]) -> VerdictRow:
     """Which output each name stood for was recorded, as a table from names to outputs."""
     raw, names = annotation.get("raw_completion"), annotation.get("referenced_models") or {}
     order = tuple(int(names[name].removeprefix("output_")) - 1 for name in NAMES if name in names)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from fathom.bench import autoj
-from fathom.bench.outcomes import Row
 from fathom.bench.published import Figure, Stated
 from fathom.bench.published._transcripts import (
     BOTH_ORDERS,
@@ -20,6 +19,7 @@ from fathom.bench.published._transcripts import (
 )
 from fathom.data.labels import FROM_ZERO_2_IS_TIE, outcome
 from fathom.judges import Vote
+from fathom.results.rows import VerdictRow
 
 FOLDER = "autoj_pairwise"
 SOURCE = "Auto-J (arXiv 2310.05470), codes/leaderboard/README.md of its repository"
@@ -45,7 +45,7 @@ def figures(folder: Path, stated: Stated) -> Iterator[Figure]:
             )
 
 
-def row(pair: Mapping[str, Any]) -> Row:
+def row(pair: Mapping[str, Any]) -> VerdictRow:
     gold = outcome(pair["label"], FROM_ZERO_2_IS_TIE)
     subset = autoj.group(pair["scenario"])
     comparison = compared(str(pair["_index"]), subset=subset, label=gold, gold=gold)
@@ -54,5 +54,5 @@ def row(pair: Mapping[str, Any]) -> Row:
 
 
 def _vote(output: int, order: tuple[int, ...]) -> Vote:
-    readable = output != NO_VERDICT
-    return stated_vote(outcome(output, FROM_ZERO_2_IS_TIE) if readable else None, order, readable=readable)
+    parsed = output != NO_VERDICT
+    return stated_vote(outcome(output, FROM_ZERO_2_IS_TIE) if parsed else None, order, parsed=parsed)

@@ -8,11 +8,12 @@ from math import nan
 from pathlib import Path
 from typing import Any
 
-from fathom.bench.outcomes import Row, mean, scores
+from fathom.bench.outcomes import mean, scores
 from fathom.bench.published import Figure, Stated
 from fathom.bench.published._transcripts import EXACT, compared, lines, stated_row
 from fathom.judges import Vote
 from fathom.rationale import Status
+from fathom.results.rows import VerdictRow
 
 FOLDER = "fover"
 SOURCE = "FoVer (arXiv 2505.15960), performance/evaluation_metrics of its repository"
@@ -43,11 +44,11 @@ def _figures(run: Mapping[str, Any], level: str) -> Iterator[Figure]:
         )
 
 
-def row(score: float, right: bool) -> Row:
+def row(score: float, right: bool) -> VerdictRow:
     return stated_row(compared("step", n=1, right=right), [Vote(Status.OK, scores=(float(score),), order=(0,))])
 
 
-def measured(rows: Sequence[Row], threshold: float) -> dict[str, float]:
+def measured(rows: Sequence[VerdictRow], threshold: float) -> dict[str, float]:
     """A row counts as right where its score is above the threshold. Nothing to divide by is 0."""
     told = [(scores(row) or [0.0], row["metadata"]["right"]) for row in rows]
     called = [(score > threshold, right) for (score,), right in told]

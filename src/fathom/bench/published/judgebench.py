@@ -23,6 +23,7 @@ from fathom.bench.published._transcripts import (
 from fathom.data.labels import LETTERS, outcome
 from fathom.judges import Vote
 from fathom.judges.arena_hard import ArenaHardJudge
+from fathom.results.rows import VerdictRow
 
 FOLDER = "judgebench"
 SOURCE = "JudgeBench (arXiv 2410.12784), tables 2 and 3"
@@ -51,7 +52,7 @@ def _stated(stated: Stated, path: str) -> Stated:
     return next((told for name, told in stated.items() if name.split(" ")[0] == path), {})
 
 
-def judged_row(pair: dict[str, Any]) -> dict[str, Any]:
+def judged_row(pair: dict[str, Any]) -> VerdictRow:
     comparison = compared(
         pair["pair_id"], subset=judgebench.category(pair["source"]), label=outcome(pair["label"], LETTERS)
     )
@@ -63,4 +64,4 @@ def judged_row(pair: dict[str, Any]) -> dict[str, Any]:
 
 
 def _decided(decision: str | None, order: tuple[int, ...]) -> Vote:
-    return stated_vote(DECISIONS.get(decision or ""), order, readable=decision is not None)
+    return stated_vote(DECISIONS.get(decision or ""), order, parsed=decision is not None)

@@ -9,13 +9,14 @@ from math import nan
 from pathlib import Path
 from typing import Any
 
-from fathom.bench.outcomes import Row, mean
+from fathom.bench.outcomes import mean
 from fathom.bench.published import Figure, Stated
 from fathom.bench.published._transcripts import BOTH_ORDERS, EXACT, compared, lines, read_row, written
 from fathom.engines import Completion
 from fathom.judges import Judge
 from fathom.judges.llmbar import LLMBarJudge
 from fathom.judges.llmbar_rating import LLMBarRatingJudge
+from fathom.results.rows import VerdictRow
 
 FOLDER = "llmbar"
 SOURCE = "LLMBar (arXiv 2310.07641), statistics.json of each run in its repository"
@@ -56,16 +57,16 @@ def _number(told: Any) -> float | None:
     return None if match is None else float(match[1] or match[2])
 
 
-def runs(folder: Path) -> Iterator[tuple[tuple[str, str], list[dict[str, Any]]]]:
+def runs(folder: Path) -> Iterator[tuple[tuple[str, str], list[VerdictRow]]]:
     """The rows of each run, by its subset and evaluator."""
-    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    found: dict[tuple[str, str], list[VerdictRow]] = {}
     for path in sorted(folder.glob("runs/*.jsonl*")):
         for instance in lines(path):
             found.setdefault((instance["_subset"], instance["_evaluator"]), []).append(row(instance))
     yield from found.items()
 
 
-def row(instance: Mapping[str, Any]) -> dict[str, Any]:
+def row(instance: Mapping[str, Any]) -> VerdictRow:
     """The last result is the judgement; those before it are metrics, references and first opinions."""
     result, subset = instance["results"][-1], instance["_subset"]
     id = f"{subset}/{instance['_index']}"
@@ -93,7 +94,7 @@ def judge_of(evaluator: str, result: Mapping[str, Any]) -> Judge:
     return LLMBarJudge(as_published=True, style="cot" if reasons and evaluator not in PLAIN_ALL_THE_SAME else "plain")
 
 
-def statistics(rows: Sequence[Row]) -> dict[str, float]:
+def statistics(rows: Sequence[VerdictRow]) -> dict[str, float]:
     """Those of the authors: counts of right and of equal verdicts, and kappas.
 
     Kappas are of 1 for the first output and 0 for anything else, held against labels that are 1 and 2: the authors'
@@ -103,7 +104,7 @@ def statistics(rows: Sequence[Row]) -> dict[str, float]:
     straight, swapped = zip(*map(named, rows), strict=True)
     right = [sum(map(_equal, labels, said)) for said in (straight, swapped)]
     first = [[int(winner == 0) for winner in said] for said in (straight, swapped)]
-    kappas = [kappa(said, [label + 1 for label in labels]) for said in first]
+    kappas = [kappa(said, [label + 1 for label in labels if label is not None]) for said in first]
     return {
         "correct_False": right[0],
         "correct_True": right[1],
@@ -121,7 +122,7 @@ def _equal(one: int | None, other: int | None) -> bool:
     return one == other
 
 
-def named(row: Row) -> tuple[int | None, int | None]:
+def named(row: VerdictRow) -> tuple[int | None, int | None]:
     """What was named in each order. Two ratings have none: a tie is for the second in the first order, and turned
     around in the other; ratings that cannot be read are for the first."""
     if len(row["votes"]) == len(BOTH_ORDERS):

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from fathom.bench.outcomes import Row
 from fathom.bench.published import Figure, Stated
 from fathom.bench.published._transcripts import compared, lines, read_row, stem, written
 from fathom.judges.mr_gsm8k import MRGSM8KJudge
 from fathom.metrics.steps import first_error
+from fathom.results.rows import VerdictRow
 
 FOLDER = "mr_gsm8k"
 SOURCE = "MR-GSM8K (arXiv 2312.17080), eval_results/gpt4-grading of its repository: every row kept is right"
@@ -31,7 +31,7 @@ def figures(folder: Path, stated: Stated) -> Iterator[Figure]:
         )
 
 
-def row(critique: Mapping[str, Any]) -> Row:
+def row(critique: Mapping[str, Any]) -> VerdictRow:
     """The critic's own column is named after it."""
     evaluation = next(told for name, told in critique.items() if "_eval_output" in name)
     comparison = compared(
@@ -40,7 +40,7 @@ def row(critique: Mapping[str, Any]) -> Row:
     return read_row(MRGSM8KJudge(as_published=True), comparison, [((0,), written(evaluation["response"]))])
 
 
-def step(row: Row) -> int | None:
+def step(row: VerdictRow) -> int | None:
     """The first wrong step that was named, counted from 1; None where none was, or nothing could be read."""
     (vote,) = row["votes"]
     found = first_error(vote["step_scores"][0]) if vote["step_scores"] else None

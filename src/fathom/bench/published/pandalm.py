@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from fathom.bench import pandalm
-from fathom.bench.outcomes import Row
 from fathom.bench.published import Figure, Stated
 from fathom.bench.published._transcripts import TWO_DECIMALS, compared, lines, official, read_row, stem, written
 from fathom.judges.pandalm import PandaLMJudge
+from fathom.results.rows import VerdictRow
 
 FOLDER = "pandalm"
 SOURCE = "PandaLM (arXiv 2306.05087), stated from memory of the paper by whoever collected the transcripts"
@@ -34,7 +34,7 @@ def figures(folder: Path, stated: Stated) -> Iterator[Figure]:
             )
 
 
-def row(result: Mapping[str, Any], gold: int | None) -> Row:
+def row(result: Mapping[str, Any], gold: int | None) -> VerdictRow:
     comparison = compared(str(result["idx"]), subset="test", label=gold, gold=gold)
     return read_row(PandaLMJudge(as_published=True), comparison, [((0, 1), written(text(result)))])
 

@@ -7,11 +7,12 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from fathom.bench.outcomes import Row, mean, scores
+from fathom.bench.outcomes import mean, scores
 from fathom.bench.published import Figure, Stated
 from fathom.bench.published._transcripts import TWO_DECIMALS, compared, lines, stated_row, stated_vote, stem
 from fathom.judges import Vote
 from fathom.rationale import Status
+from fathom.results.rows import VerdictRow
 
 FOLDER = "rewardmath"
 SOURCE = "RewardMATH (arXiv 2410.01729), results of its repository; figures computed by whoever collected them"
@@ -64,14 +65,14 @@ def ways(problems: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
     return {"normal": of_scores([row(problem) for problem in problems])}
 
 
-def row(problem: Mapping[str, Any], reduce: Reduce | None = None) -> Row:
+def row(problem: Mapping[str, Any], reduce: Reduce | None = None) -> VerdictRow:
     """The right solution comes first."""
     told = tuple(float(reduce(score) if reduce else score) for score in problem["score"])
     vote = Vote(Status.OK, scores=told, order=tuple(range(len(told))))
     return stated_row(compared("problem", n=len(told), label=0), [vote])
 
 
-def of_scores(rows: Sequence[Row]) -> dict[str, float]:
+def of_scores(rows: Sequence[VerdictRow]) -> dict[str, float]:
     """How often the right solution has the highest score, alone and shared; and the mean of 1 over its rank."""
     ranks = [(_rank(row, ties=True), _rank(row, ties=False)) for row in rows]
     return {
@@ -81,23 +82,23 @@ def of_scores(rows: Sequence[Row]) -> dict[str, float]:
     }
 
 
-def _rank(row: Row, *, ties: bool) -> int:
+def _rank(row: VerdictRow, *, ties: bool) -> int:
     right, *wrong = scores(row) or [0.0]
     return 1 + sum(score > right or (ties and score == right) for score in wrong)
 
 
-def pair_rows(problem: Mapping[str, Any]) -> list[Row]:
+def pair_rows(problem: Mapping[str, Any]) -> list[VerdictRow]:
     """One of each pair with a wrong solution: what was named, and where the right one was shown."""
     told = zip(problem["score"], problem["chosen_position"], strict=True)
     return [_pair_row(named, position) for named, position in told]
 
 
-def _pair_row(named: str | None, position: str) -> Row:
-    vote = stated_vote({"A": 0, "B": 1}.get(named or ""), ORDERS[position], readable=named in ORDERS)
+def _pair_row(named: str | None, position: str) -> VerdictRow:
+    vote = stated_vote({"A": 0, "B": 1}.get(named or ""), ORDERS[position], parsed=named in ORDERS)
     return stated_row(compared("pair", label=0), [vote])
 
 
-def of_pairs(problems: Sequence[Sequence[Row]]) -> dict[str, float]:
+def of_pairs(problems: Sequence[Sequence[VerdictRow]]) -> dict[str, float]:
     """How often the right solution beats every other; its rank is 1 more than the pairs that it does not win."""
     lost = [sum(not row["correct"] for row in rows) for rows in problems]
     return {"accuracy": 100 * mean(count == 0 for count in lost), "mrr": mean(1 / (1 + count) for count in lost)}

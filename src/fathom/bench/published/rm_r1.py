@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from fathom.bench import rewardbench, rmb
-from fathom.bench.outcomes import Row, mean
+from fathom.bench.outcomes import mean
 from fathom.bench.published import Figure, Stated
 from fathom.bench.published._transcripts import EXACT, compared, lines, read_row, written
 from fathom.judges.rm_r1 import RMR1Judge
+from fathom.results.rows import VerdictRow
 
 FOLDER = "rm_r1"
 SOURCE = "RM-R1 (arXiv 2505.02387), eval/result of its repository"
@@ -58,7 +59,7 @@ def _transcripts(path: Path) -> Iterator[Figure]:
         yield _figure("RM-R1's texts", model, "right verdicts", right, published, len(judged), tolerance=0.0)
 
 
-def row(told: Mapping[str, Any]) -> Row:
+def row(told: Mapping[str, Any]) -> VerdictRow:
     """The chosen response is the first here, and was shown in the second place where the transcript says so."""
     order = (1, 0) if told["Is_Chosen_Answer_Shuffled_toPositionB"] else (0, 1)
     comparison = compared(str(told["_index"]), subset=told["_set"], label=0)

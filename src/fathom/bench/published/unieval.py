@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fathom.bench.outcomes import Row, scores
+from fathom.bench.outcomes import scores
 from fathom.bench.published import Figure, Stated
 from fathom.bench.published._transcripts import SIX_DECIMALS, compared, lines, stated_row, stem
 from fathom.judges import Vote
 from fathom.metrics.correlations import Correlations, correlations
 from fathom.rationale import Status
+from fathom.results.rows import VerdictRow
 
 FOLDER = "unieval"
 SOURCE = "UniEval (arXiv 2210.07197), reproduce/README.md of its repository"
@@ -35,22 +36,22 @@ def figures(folder: Path, stated: Stated) -> Iterator[Figure]:
                 )
 
 
-def dimensions(path: Path) -> dict[str, list[Row]]:
+def dimensions(path: Path) -> dict[str, list[VerdictRow]]:
     """A row for each response, in every dimension that was both scored and rated."""
-    found: dict[str, list[Row]] = {}
+    found: dict[str, list[VerdictRow]] = {}
     for number, result in enumerate(lines(path)):
         for dimension in result["scores"].keys() & result["predict_scores"].keys():
             found.setdefault(dimension, []).append(row(str(number), result, dimension))
     return dict(sorted(found.items()))
 
 
-def row(id: str, result: Mapping[str, Any], dimension: str) -> Row:
+def row(id: str, result: Mapping[str, Any], dimension: str) -> VerdictRow:
     comparison = compared(id, n=1, subset=dimension, rating=result["scores"][dimension])
     score = float(result["predict_scores"][dimension])
     return stated_row(comparison, [Vote(Status.OK, scores=(score,), order=(0,))])
 
 
-def correlation(rows: Sequence[Row]) -> Correlations:
+def correlation(rows: Sequence[VerdictRow]) -> Correlations:
     """Of scores with the ratings in the rows' metadata, over the rows that could be read."""
     told = [(found[0], row["metadata"]["rating"]) for row in rows if (found := scores(row)) is not None]
     return correlations([score for score, _ in told], [rating for _, rating in told])

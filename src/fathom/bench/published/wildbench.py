@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from fathom.bench.outcomes import Row, mean, scores
+from fathom.bench.outcomes import mean, scores
 from fathom.bench.published import Figure, Stated
 from fathom.bench.published._transcripts import EXACT, compared, lines, read_row, stem, written
 from fathom.judges.wildbench import WildBenchJudge
+from fathom.results.rows import VerdictRow
 
 FOLDER = "wildbench"
 SOURCE = "WildBench (arXiv 2406.04770), leaderboard/data_dir/score.json of its repository"
@@ -37,13 +38,13 @@ def figures(folder: Path, stated: Stated) -> Iterator[Figure]:
             )
 
 
-def row(result: dict[str, Any]) -> Row:
+def row(result: dict[str, Any]) -> VerdictRow:
     parsed = result.get("parsed_result")
     comparison = compared(str(result["session_id"]), n=1, subset="all")
     return read_row(WildBenchJudge(), comparison, [((0,), written(None if parsed is None else json.dumps(parsed)))])
 
 
-def averages(rows: Iterable[Row]) -> dict[str, float]:
+def averages(rows: Iterable[VerdictRow]) -> dict[str, float]:
     """The mean score of what could be read, 1 to 10, and what it is adjusted to, so that 5 is 0 and 10 is 10."""
     score = mean(told[0] for row in rows if (told := scores(row)) is not None)
     return {"score": score, "adjusted_score": 2 * (score - 5)}

@@ -12,7 +12,7 @@ There are four kinds of layouts:
 - `chosen` and `rejected`, as in TRL: texts, lists of texts or conversations, with or without a prompt column;
 - a conversation whose last turn is the response.
 
-In the third kind the columns reveal the label, so the order of the responses is drawn by `placement`.
+In the third kind the columns reveal the label, so the order of the responses is drawn by `shuffled_order`.
 
 A layout is a pure function of the schema of all rows and the mapping. Ambiguous sources are refused with a message that
 shows the mappings that resolve them. Columns that no field uses are kept in `metadata` and returned as `unused`.
@@ -26,16 +26,16 @@ from typing import get_args
 from fathom.data.layouts import _names as names
 from fathom.data.layouts._labels import find_annotators, find_label
 from fathom.data.layouts._layout import Layout
-from fathom.data.layouts._mapping import CONSTANTS, FIELDS, OUTCOMES, Mapped, Path, Row, shape_at, split_mapping
+from fathom.data.layouts._mapping import CONSTANTS, FIELDS, OUTCOMES, Mapped, Path, SourceRow, shape_at, split_mapping
 from fathom.data.layouts._prompts import find_prompt, refuse_images
 from fathom.data.layouts._responses import Responses, find_responses
 from fathom.data.layouts._rules import Rule
 from fathom.data.layouts._schema import Schema, Shape, is_empty
-from fathom.data.records import Domain
+from fathom.data.records import Domain, Label
 from fathom.errors import FathomError, map_option
 from fathom.plugins import Kind as PlugInKind
 
-__all__ = ["FIELDS", "LAYOUTS", "Layout", "Row", "Schema", "detect", "is_empty"]
+__all__ = ["FIELDS", "LAYOUTS", "Layout", "Schema", "SourceRow", "detect", "is_empty"]
 
 LAYOUTS = PlugInKind("layout", package="fathom.data.layouts", group="fathom.layouts", attribute="comparison")
 """User-defined layouts: functions that convert a row to comparisons."""
@@ -81,7 +81,7 @@ def _unlabelled(schema: Schema, rule: Rule | None) -> Schema:
 def _further(
     schema: Schema, mapped: Mapped, responses: Responses, paths: Mapping[str, tuple[Path, ...]]
 ) -> dict[str, tuple[Path, ...]]:
-    """The columns of the fields id, reference, domain, placement, metadata and annotations."""
+    """The columns of the fields id, reference, domain, source_order, metadata, annotations and steps."""
     taken = {path.column for field in paths.values() for path in field}
     free = schema.without(taken)
     found: dict[str, tuple[Path, ...]] = {}
@@ -96,10 +96,14 @@ def _further(
     ):
         found["domain"] = (Path("domain"),)
     if responses.kind == "responses" and not responses.marks:
-        own = ["placement", "metadata"]
+        own = ["source_order", "metadata"]
         if "annotations" in free.columns and _are_labels(free.columns["annotations"]):
             own.append("annotations")
+        if "steps" in free.columns and _are_steps(free.columns["steps"]):
+            own.append("steps")
         found |= {name: (Path(name),) for name in own if name in free.columns}
+        if "placement" in free.columns:  # what version 0.1 called `source_order`
+            found.setdefault("source_order", (Path("placement"),))
     return found | {name: mapped.paths[name] for name in ("id", "reference", "domain") if name in mapped.paths}
 
 
@@ -144,10 +148,21 @@ def _is_domain(shape: Shape) -> bool:
 
 def _are_labels(shape: Shape) -> bool:
     """Whether the values map annotators to label objects, as in Fathom's own files."""
-    ways = {"best", "ranking", "scores"}
+    ways = Label.model_fields.keys()
     return shape.kinds <= {"object"} and all(
         label.kinds <= {"object"} and label.keys.keys() <= ways for label in shape.keys.values()
     )
+
+
+def _are_steps(shape: Shape) -> bool:
+    """Whether these are the steps of each response: lists of lists of texts."""
+    for kind in ("list", "list", "text"):
+        if not shape.kinds <= {kind}:
+            return False
+        if shape.items is None:  # as of empty texts, which leave no trace
+            return True
+        shape = shape.items
+    return True
 
 
 def _refuse_idle(

@@ -34,6 +34,7 @@ from fathom.data.layouts._rules import (
     Spelled,
 )
 from fathom.data.layouts._schema import MAX_LABEL, Schema, Shape
+from fathom.data.records import Label
 from fathom.errors import FathomError, map_option
 
 
@@ -133,7 +134,7 @@ def _spelled(path: Path, schema: Schema, mapped: Mapped, responses: Responses) -
         )
     if mapped.spellings:
         return Spelled(path, labels.explicit_code(mapped.spellings), responses.single)
-    if shape.kinds == {"object"} and shape.keys.keys() <= {"best", "ranking", "scores"}:  # as Fathom writes labels
+    if shape.kinds == {"object"} and shape.keys.keys() <= Label.model_fields.keys():  # as Fathom writes labels
         return Listed({"label": path})
     if len(responses.marks) > 2:
         return Spelled(path, {mark: place for place, mark in enumerate(responses.marks)})
@@ -324,7 +325,7 @@ class _Finder:
 
     def _is_label(self, column: str) -> bool:
         shape = self.free.columns[column]
-        own = shape.kinds == {"object"} and shape.keys.keys() <= {"best", "ranking", "scores"}
+        own = shape.kinds == {"object"} and shape.keys.keys() <= Label.model_fields.keys()
         return own or (bool(shape.kinds & {"text", "number", "flag"}) and shape.longest <= MAX_LABEL)
 
     def _only(self, choices: Sequence[Rule]) -> Rule | None:

@@ -28,14 +28,14 @@ from fathom.data.conversations import (
     with_prompt,
     without_answer,
 )
-from fathom.data.layouts._mapping import Path, Row, cell, remainder
+from fathom.data.layouts._mapping import Path, SourceRow, cell, remainder
 from fathom.data.layouts._responses import KINDS, Kind
 from fathom.data.layouts._rules import Annotators, Rule
 from fathom.data.layouts._schema import list_in
-from fathom.data.records import Comparison, Domain, Label, Message, placement
+from fathom.data.records import Comparison, Domain, Label, Message, shuffled_order
 from fathom.errors import map_option
 
-_NOT_COMPARED = ("id", "domain", "placement", "metadata", "annotators", "annotations", "flags")
+_NOT_COMPARED = ("id", "domain", "source_order", "placement", "metadata", "annotators", "annotations", "flags")
 KEPT = ("annotators",)
 """Fields whose columns are also kept in `metadata`: individual annotations hold more than their majority."""
 
@@ -58,7 +58,7 @@ class Layout:
     turns: bool = False
     """Whether prompt and responses are parallel lists of the user's turns and the answers to them."""
 
-    def id(self, row: Row) -> str | None:
+    def id(self, row: SourceRow) -> str | None:
         """The row's own id."""
         value = self._value(row, "id")
         return None if value is None else str(value)
@@ -67,13 +67,13 @@ class Layout:
         """The column of a field, for messages."""
         return self._names.get(field, field)
 
-    def digest(self, row: Row) -> str:
+    def digest(self, row: SourceRow) -> str:
         """A hash of the compared content, used as id. It ignores the position in the file and other columns."""
         content = {name: self._value(row, name, decode=False) for name in self.paths if name not in _NOT_COMPARED}
         content = {name: value for name, value in content.items() if value is not None}
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
-    def read(self, row: Row, id: str, seed: int) -> list[Comparison]:
+    def read(self, row: SourceRow, id: str, seed: int) -> list[Comparison]:
         """The comparisons of a row: one, or one per pair of a chosen and a rejected response.
 
         Raises BadRowError.
@@ -88,16 +88,16 @@ class Layout:
         if self.kind == "pair":
             prompt, responses = self._split(row, *(self._value(row, side) for side in KINDS["pair"]))
             return [self._comparison(row, id, (0, 1), prompt=prompt, responses=responses)]
-        return [pair.reordered(placement(seed, pair.id, 2)) for pair in self._winners_first(row, id)]
+        return [pair.permuted(shuffled_order(seed, pair.id, 2)) for pair in self._winners_first(row, id)]
 
     # Responses --------------------------------------------------------------------------------------------------------
 
-    def _conversation(self, row: Row, id: str) -> Comparison:
+    def _conversation(self, row: SourceRow, id: str) -> Comparison:
         column = self.name("conversation")
         prompt, answer = without_answer(as_messages(self._value(row, "conversation"), column), column)
         return self._comparison(row, id, (0,), prompt=self._around(row, prompt), responses=(answer,))
 
-    def _list(self, row: Row, id: str) -> Comparison:
+    def _list(self, row: SourceRow, id: str) -> Comparison:
         responses = self._listed(row)
         kept = [place for place, response in enumerate(responses) if response is not None]
         if not kept:
@@ -118,7 +118,7 @@ class Layout:
             raise BadRowError(name, "holds conversations with different prompts, expected answers to one prompt")
         return parts[0][0], [answer for _, answer in parts]
 
-    def _listed(self, row: Row) -> list[Any]:
+    def _listed(self, row: SourceRow) -> list[Any]:
         """The raw responses. With one column per response, None stands for a missing one."""
         value = self._value(row, "responses")
         if len(self.paths["responses"]) > 1:
@@ -140,16 +140,16 @@ class Layout:
                 raise BadRowError(f"{name}.{place}", "is missing, expected text; empty text is allowed")
         return list(value)
 
-    def _winners_first(self, row: Row, id: str) -> Iterator[Comparison]:
+    def _winners_first(self, row: SourceRow, id: str) -> Iterator[Comparison]:
         better, worse = (self._candidates(row, name) for name in KINDS["chosen"])
         several = len(better) * len(worse) > 1
         for (i, chosen), (j, rejected) in product(enumerate(better), enumerate(worse)):
             prompt, responses = self._split(row, chosen, rejected)
-            pair = {"prompt": prompt, "responses": responses, "label": Label(best=0), "placement": (0, 1)}
+            pair = {"prompt": prompt, "responses": responses, "label": Label(best=0), "source_order": (0, 1)}
             more = {"chosen": i, "rejected": j} if several else {}
             yield self._comparison(row, f"{id}/{i}-{j}" if several else id, (0, 1), more, **pair)
 
-    def _candidates(self, row: Row, name: str) -> list[Any]:
+    def _candidates(self, row: SourceRow, name: str) -> list[Any]:
         """The responses in a cell: one, or the elements of a list. A list of messages is one response."""
         value = self._value(row, name)
         if not isinstance(value, list | tuple) or (value and isinstance(value[0], Mapping)):
@@ -158,7 +158,7 @@ class Layout:
             raise BadRowError(self.name(name), "got an empty list, expected at least one response")
         return list(value)
 
-    def _split(self, row: Row, first: Any, second: Any) -> tuple[Prompt, tuple[str, str]]:
+    def _split(self, row: SourceRow, first: Any, second: Any) -> tuple[Prompt, tuple[str, str]]:
         """The prompt and two responses. The prompt comes from its column, or from the responses' conversations."""
         names = [self.name(name) for name in KINDS[self.kind]]
         if self.turns:
@@ -191,7 +191,9 @@ class Layout:
             return as_messages(value[:1], self.name(KINDS[self.kind][0]))[0].role != "assistant"
         return isinstance(value, str) and value.startswith("\n\nHuman:") and "\n\nAssistant:" in value
 
-    def _split_turns(self, row: Row, first: Any, second: Any, names: Sequence[str]) -> tuple[Prompt, tuple[str, str]]:
+    def _split_turns(
+        self, row: SourceRow, first: Any, second: Any, names: Sequence[str]
+    ) -> tuple[Prompt, tuple[str, str]]:
         asked = self._value(row, "prompt")
         conversations = []
         for name, answers in zip(names, (first, second), strict=True):
@@ -207,7 +209,7 @@ class Layout:
 
     # The prompt -------------------------------------------------------------------------------------------------------
 
-    def _prompt(self, row: Row) -> Prompt | None:
+    def _prompt(self, row: SourceRow) -> Prompt | None:
         """The prompt from its own column, with the `input` column appended."""
         value, more = self._value(row, "prompt"), self._value(row, "input")
         if value is None:
@@ -223,13 +225,13 @@ class Layout:
             raise BadRowError(self.name("prompt"), "ends with an answer of the assistant, expected a turn of the user")
         return prompt[:-1]
 
-    def _required_prompt(self, row: Row) -> Prompt:
+    def _required_prompt(self, row: SourceRow) -> Prompt:
         prompt = self._prompt(row)
         if prompt is None:
             raise BadRowError(self.name("prompt"), "is missing, expected text or a list of messages")
         return self._around(row, prompt)
 
-    def _joined(self, row: Row, prompt: Prompt | None, shared: tuple[Message, ...]) -> Prompt:
+    def _joined(self, row: SourceRow, prompt: Prompt | None, shared: tuple[Message, ...]) -> Prompt:
         """Combine the prompt column with the turns shared by the responses, which may repeat the prompt."""
         if prompt is None:
             return self._around(row, shared)
@@ -242,7 +244,7 @@ class Layout:
             raise BadRowError(self.name("prompt"), f"is not among {turns}; leave it out with --map prompt=")
         return self._around(row, shared)
 
-    def _around(self, row: Row, prompt: Prompt) -> Prompt:
+    def _around(self, row: SourceRow, prompt: Prompt) -> Prompt:
         """Add the context passage above the prompt, and the system prompt and history before it."""
         context, history, system = (self._value(row, name) for name in ("context", "history", "system"))
         if context:
@@ -258,7 +260,7 @@ class Layout:
 
     # Rows -------------------------------------------------------------------------------------------------------------
 
-    def _value(self, row: Row, name: str, *, decode: bool = True) -> Any:
+    def _value(self, row: SourceRow, name: str, *, decode: bool = True) -> Any:
         paths = self.paths.get(name)
         if paths is None:
             return None
@@ -290,7 +292,7 @@ class Layout:
                 used.setdefault(path.column, []).append(path)
         return used
 
-    def _metadata(self, row: Row) -> dict[str, Any]:
+    def _metadata(self, row: SourceRow) -> dict[str, Any]:
         further = {column: value for column, value in row.items() if column not in self._used}
         for column, places in self._used.items():
             if any(path.steps for path in places) and (rest := remainder(row, column, places)) is not None:
@@ -298,16 +300,18 @@ class Layout:
         own = cell(row, self.paths["metadata"][0].column) if "metadata" in self.paths else None
         return further | (dict(own) if isinstance(own, Mapping) else {"metadata": own} if own is not None else {})
 
-    def _domain(self, row: Row) -> Any:
+    def _domain(self, row: SourceRow) -> Any:
         value = self._value(row, "domain")
         return self.domains.get(str(value)) if self.domains else value
 
-    def _annotations(self, row: Row) -> Any:
+    def _annotations(self, row: SourceRow) -> Any:
         if self.annotators is not None:
             return self.annotators.read(row) or None
         return self._value(row, "annotations")
 
-    def _comparison(self, row: Row, id: str, kept: Sequence[int], more: Row | None = None, **given: Any) -> Comparison:
+    def _comparison(
+        self, row: SourceRow, id: str, kept: Sequence[int], more: SourceRow | None = None, **given: Any
+    ) -> Comparison:
         label = self.label.read(row, kept) if self.label is not None else None
         reference = self._value(row, "reference")
         values = {
@@ -315,7 +319,8 @@ class Layout:
             "label": label,
             "reference": str(reference) if isinstance(reference, int | float) else reference,
             "domain": self.domain or self._domain(row),
-            "placement": self._value(row, "placement"),
+            "source_order": self._value(row, "source_order"),
+            "steps": self._value(row, "steps"),
             "annotations": self._annotations(row),
             "metadata": {**self._metadata(row), **(more or {})},
             **given,

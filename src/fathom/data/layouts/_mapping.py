@@ -20,7 +20,7 @@ from fathom.data.layouts._schema import Schema, Shape, is_empty, list_in
 from fathom.data.records import Domain
 from fathom.errors import FathomError
 
-Row = Mapping[str, Any]
+SourceRow = Mapping[str, Any]
 Step = str | int | None
 """A key, an index into a list, or None for every element."""
 
@@ -82,7 +82,7 @@ class Path:
         """Whether the path gives one value per element of a list."""
         return None in self.steps
 
-    def value(self, row: Row) -> Any:
+    def value(self, row: SourceRow) -> Any:
         """The value at this place, or None. Raises BadRowError if the row has another structure."""
         value = cell(row, self.column)
         if not self.steps:
@@ -108,7 +108,7 @@ class Path:
         return self._below(value[step], rest)
 
 
-def cell(row: Row, column: str) -> Any:
+def cell(row: SourceRow, column: str) -> Any:
     """The value of a cell, or None. NaN counts as None, since tables store it in place of a missing text."""
     value = row.get(column)
     return None if isinstance(value, float) and value != value else value
@@ -232,7 +232,7 @@ def _nested(place: str, shape: Shape) -> dict[str, Shape]:
     return inner | ({f"{place}[].{key}": nested for key, nested in items.keys.items()} if items else {})
 
 
-def remainder(row: Row, column: str, paths: Sequence[Path]) -> Any:
+def remainder(row: SourceRow, column: str, paths: Sequence[Path]) -> Any:
     """The value of a column without these places; None if nothing remains."""
     return _rest(cell(row, column), [path.steps for path in paths])
 

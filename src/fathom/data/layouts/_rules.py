@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from fathom.data import labels
 from fathom.data.conversations import BadRowError, shortened
-from fathom.data.layouts._mapping import Path, Row
+from fathom.data.layouts._mapping import Path, SourceRow
 from fathom.data.layouts._schema import as_number, list_in
 from fathom.data.records import Label
 
@@ -26,7 +26,7 @@ class Rule(Protocol):
         """The places that the rule reads, by field. `flags` is not a field of mappings."""
         ...
 
-    def read(self, row: Row, kept: Sequence[int]) -> Label | Row | None:
+    def read(self, row: SourceRow, kept: Sequence[int]) -> Label | SourceRow | None:
         """The label of the responses `kept` (their indices in the source); None if the row has no label.
 
         Raises BadRowError.
@@ -47,7 +47,7 @@ class Spelled:
     def paths(self) -> Mapping[str, tuple[Path, ...]]:
         return {"label": (self.path,)}
 
-    def read(self, row: Row, kept: Sequence[int]) -> Label | None:
+    def read(self, row: SourceRow, kept: Sequence[int]) -> Label | None:
         value = self.path.value(row)
         if value is None or value == "":
             return None
@@ -72,7 +72,7 @@ class ByModel:
     def paths(self) -> Mapping[str, tuple[Path, ...]]:
         return {"label": (self.path,)}
 
-    def read(self, row: Row, kept: Sequence[int]) -> Label | None:
+    def read(self, row: SourceRow, kept: Sequence[int]) -> Label | None:
         value = self.path.value(row)
         if value is None or value == "":
             return None
@@ -97,7 +97,7 @@ class Flags:
     def paths(self) -> Mapping[str, tuple[Path, ...]]:
         return {"flags": (*self.responses, *self.ties)}
 
-    def read(self, row: Row, kept: Sequence[int]) -> Label | None:
+    def read(self, row: SourceRow, kept: Sequence[int]) -> Label | None:
         columns = [*(self.responses[place] for place in kept), *self.ties]
         values = [path.value(row) for path in columns]
         if all(value is None for value in values):
@@ -120,7 +120,7 @@ class Signed:
     def paths(self) -> Mapping[str, tuple[Path, ...]]:
         return {"label": (self.path,)}
 
-    def read(self, row: Row, kept: Sequence[int]) -> Label | None:
+    def read(self, row: SourceRow, kept: Sequence[int]) -> Label | None:
         value = self.path.value(row)
         if value is None:
             return None
@@ -141,7 +141,7 @@ class Degree:
     def paths(self) -> Mapping[str, tuple[Path, ...]]:
         return {"label": (self.path,)}
 
-    def read(self, row: Row, kept: Sequence[int]) -> Label | None:
+    def read(self, row: SourceRow, kept: Sequence[int]) -> Label | None:
         value = self.path.value(row)
         if value is None:
             return None
@@ -160,7 +160,7 @@ class Annotators:
     paths: tuple[Path, ...]
     code: labels.Code = field(hash=False)
 
-    def read(self, row: Row) -> dict[str, Label]:
+    def read(self, row: SourceRow) -> dict[str, Label]:
         """The label of each annotator who gave one. Raises BadRowError."""
         values = {path: path.value(row) for path in self.paths}
         return {
@@ -180,7 +180,7 @@ class Majority:
     def paths(self) -> Mapping[str, tuple[Path, ...]]:
         return {"annotators": self.annotators.paths}
 
-    def read(self, row: Row, kept: Sequence[int]) -> Label | None:
+    def read(self, row: SourceRow, kept: Sequence[int]) -> Label | None:
         outcomes = Counter(label.winner for label in self.annotators.read(row).values())
         if not outcomes:
             return None
@@ -198,7 +198,7 @@ class Scores:
     def paths(self) -> Mapping[str, tuple[Path, ...]]:
         return {"scores": self.columns}
 
-    def read(self, row: Row, kept: Sequence[int]) -> Label | None:
+    def read(self, row: SourceRow, kept: Sequence[int]) -> Label | None:
         scores = _numbers(row, self.columns, kept)
         return None if scores is None else Label(scores=tuple(scores))
 
@@ -213,7 +213,7 @@ class Ranks:
     def paths(self) -> Mapping[str, tuple[Path, ...]]:
         return {"ranks": self.columns}
 
-    def read(self, row: Row, kept: Sequence[int]) -> Label | None:
+    def read(self, row: SourceRow, kept: Sequence[int]) -> Label | None:
         ranks = _numbers(row, self.columns, kept)
         if ranks is None:
             return None
@@ -232,7 +232,7 @@ class Listed:
     def paths(self) -> Mapping[str, tuple[Path, ...]]:
         return {name: (path,) for name, path in self.columns.items()}
 
-    def read(self, row: Row, kept: Sequence[int]) -> Label | Row | None:
+    def read(self, row: SourceRow, kept: Sequence[int]) -> Label | SourceRow | None:
         given = {name: _decoded(path.value(row)) for name, path in self.columns.items()}
         others = {name: value for name, value in given.items() if value is not None}
         label = others.pop("label", None)
@@ -270,7 +270,7 @@ def _tie_or(best: int | None) -> Label:
     return Label(scores=(0.5, 0.5)) if best is None else Label(best=best)
 
 
-def _numbers(row: Row, columns: Sequence[Path], kept: Sequence[int]) -> list[float] | None:
+def _numbers(row: SourceRow, columns: Sequence[Path], kept: Sequence[int]) -> list[float] | None:
     """The numbers of the responses `kept`; None if the row has no number at all. Raises BadRowError."""
     several = len(columns) > 1
     values = [path.value(row) for path in columns] if several else columns[0].value(row)

@@ -111,7 +111,7 @@ def _kept(runs: Runs, kept: int) -> dict[str, float]:
 def _lazy(item: Measured, kept: int) -> float:
     votes = spct.outcome(item, MOST, SUM, keep=kept).votes
     return fmean(
-        principle == criteria.POLISH for principle, vote in zip(item.principles, votes, strict=True) if vote.counted
+        principle == criteria.POLISH for principle, vote in zip(item.principles, votes, strict=True) if vote.included
     )
 
 

@@ -2,7 +2,7 @@
 // Which rows are listed, told by the fragment of the address: #row=pair-7&outcome=wrong&flipped=1. So a list and a row
 // of it can be linked to.
 
-const OUTCOMES = ["right", "wrong", "tie", "unreadable", "unlabelled"];
+const OUTCOMES = ["right", "wrong", "tie", "unparsed", "unlabelled"];
 const SORTS = {
   file: ["place in the file", null],
   agreement: ["least agreement", (facts) => facts.agreement ?? 2],
@@ -10,7 +10,7 @@ const SORTS = {
 };
 const CHOICES = ["outcome", "domain", "subset", "sort"];
 const TEXTS = ["query", "principle"];
-const CHECKS = ["flipped", "divided", "unreadable"];
+const CHECKS = ["flipped", "divided", "unparsed"];
 const NO_FILTERS = {
   outcome: "",
   domain: "",
@@ -20,7 +20,7 @@ const NO_FILTERS = {
   principle: "",
   flipped: false,
   divided: false,
-  unreadable: false,
+  unparsed: false,
 };
 
 function filtersOf(parameters) {
@@ -46,7 +46,7 @@ function passing(index, filters, holding) {
     (!filters.subset || facts.subset === filters.subset) &&
     (!filters.flipped || facts.flipped) &&
     (!filters.divided || facts.divided) &&
-    (!filters.unreadable || facts.unreadable > 0) &&
+    (!filters.unparsed || facts.unparsed > 0) &&
     (named === null || facts.principles.some((principle) => named.has(principle))) &&
     (holding === null || holding.has(number));
   const numbers = index.rows.flatMap((facts, number) => (passes(facts, number) ? [number] : []));

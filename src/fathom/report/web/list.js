@@ -3,7 +3,7 @@
 
 const ROW_HEIGHT = 54;
 const BESIDE = 6;
-const MARKS = { right: "✓", wrong: "✗", tie: "=", unreadable: "!", unlabelled: "·" };
+const MARKS = { right: "✓", wrong: "✗", tie: "=", unparsed: "!", unlabelled: "·" };
 
 class RowList {
   constructor(container, chosen) {
@@ -77,7 +77,7 @@ class RowList {
 function notes(facts) {
   const told = [
     facts.flipped ? "flipped" : facts.divided ? "divided" : null,
-    facts.unreadable ? `${facts.unreadable} unreadable` : null,
+    facts.unparsed ? `${facts.unparsed} unparsed` : null,
   ];
   return told.filter(Boolean).join(", ") || (facts.domain ?? "");
 }

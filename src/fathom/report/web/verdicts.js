@@ -49,8 +49,8 @@ function heading(row) {
 /** The row's outcome, and it in words. */
 function result(row) {
   const ranked = "pairs" in row;
-  if (ranked && row.order.length === 0) return ["unreadable", "! No verdict: no pair could be read"];
-  if (!ranked && row.status !== "ok") return ["unreadable", `! No verdict: ${STATUSES[row.status] ?? row.status}`];
+  if (ranked && row.order.length === 0) return ["unparsed", "! No verdict: no pair could be read"];
+  if (!ranked && row.status !== "ok") return ["unparsed", `! No verdict: ${STATUSES[row.status] ?? row.status}`];
   if (row.responses.length === 1) return resultAlone(row);
   const label = row.label === null ? "no label" : `the label says ${nameOf(row.label)}`;
   if (row.winner === null) return ["tie", `= A tie; ${label}`];
@@ -174,7 +174,7 @@ function voteCard(vote, number, label) {
     vote.error ? element("p", { class: "error" }, vote.error) : null,
     ...(vote.rationale ? rationale(vote, label) : []),
     vote.reasoning ? folded("Reasoning", passage(vote.reasoning, "Reasoning", "code")) : null,
-    ...(vote.parts ?? []).map(partOf),
+    ...(vote.per_response ?? []).map(partOf),
     vote.text ? folded("Raw text", passage(vote.text, "Raw text", "code")) : null,
   ];
   const summary = element(
@@ -200,7 +200,7 @@ function partOf(part, index) {
 
 function outcomeOf(vote, label) {
   if (vote.status !== "ok")
-    return [element("span", { class: "unreadable" }, `! ${vote.status}: ${STATUSES[vote.status] ?? ""}`)];
+    return [element("span", { class: "unparsed" }, `! ${vote.status}: ${STATUSES[vote.status] ?? ""}`)];
   if (vote.order.length === 1) return chip(null, "scored alone");
   return [chip(vote.winner), label === null ? null : held(vote.winner === label)];
 }
@@ -210,11 +210,11 @@ function detailsOf(vote) {
     vote.structure,
     vote.scores ? `scores ${vote.scores.map(short).join(" : ")}` : null,
     vote.probabilities ? `probabilities ${vote.probabilities.map((share) => share.toFixed(2)).join(" : ")}` : null,
-    vote.missing_mass == null ? null : `probability elsewhere ${vote.missing_mass.toFixed(2)}`,
+    vote.residual_probability == null ? null : `residual probability ${vote.residual_probability.toFixed(2)}`,
     vote.meta_score == null ? null : `meta score ${short(vote.meta_score)}`,
-    vote.counted === false ? "not counted" : null,
+    vote.included === false ? "not included" : null,
     vote.tokens.completion == null ? "tokens unknown" : plural(vote.tokens.completion, "token"),
-    vote.extended_to ? `asked again with ${vote.extended_to}` : null,
+    vote.retry_max_tokens ? `asked again with ${vote.retry_max_tokens}` : null,
   ];
   return told.filter(Boolean).join(" · ");
 }
@@ -286,7 +286,7 @@ function pairLine(pair) {
     element(
       "td",
       {},
-      pair.status === "ok" ? chip(pair.winner) : element("span", { class: "unreadable" }, `! ${pair.status}`),
+      pair.status === "ok" ? chip(pair.winner) : element("span", { class: "unparsed" }, `! ${pair.status}`),
     ),
     element("td", {}, pair.agreement == null ? "" : percent(pair.agreement)),
     element("td", {}, element("ul", { class: "cast" }, cast)),
