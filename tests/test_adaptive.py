@@ -159,7 +159,9 @@ def test_what_must_be_readable_is_settled_by_the_first_unreadable_vote(
 
 
 def test_a_vote_without_the_probabilities_that_must_be_there_settles_that_there_is_no_verdict() -> None:
-    lacking = Vote(Status.OK, winner=0, order=(0, 1), error="no probabilities: the engine returned no likely tokens")
+    lacking = Vote(
+        Status.OK, winner=0, order=(0, 1), error="no probabilities: the engine returned no top log-probabilities"
+    )
     rule = Rule(aggregate="probability", invalid="require")
     verdict = judged(Adaptive(WithRule(Listed((lacking, *[believed(0.9, 0.1)] * 3)), rule), 4))
     assert (verdict.status, len(verdict.votes)) == (Status.INVALID, 1)

@@ -173,7 +173,7 @@ def test_the_verb_writes_the_panels_verdicts_and_their_figures(tmp_path: Path) -
     assert "3 verdicts of 3 judges; left out: 0 not in every run" in said
     assert "0.667" in said
     assert fathom("score", out).exit_code == 0
-    with pytest.raises(FathomError, match="--tie-votes drop: ties='drop' goes with the aggregate 'majority'"):
+    with pytest.raises(FathomError, match="--tie-votes drop: ties='drop' requires the aggregate 'majority'"):
         fathom("panel", *paths, "--out", out, "--aggregate", "mean", "--tie-votes", "drop")
     with pytest.raises(FathomError, match="named twice"):
         fathom("panel", paths[0], paths[0], "--out", out)

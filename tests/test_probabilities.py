@@ -269,7 +269,7 @@ def test_votes_without_probabilities_are_invalid_where_these_are_counted_and_say
     judge = MixJudge(engine=engine, sampling=Sampling(top_logprobs=5))
     verdict, majority = asyncio.run(WithRule(judge, Rule("probability"))(PAIR)), asyncio.run(judge(PAIR))
     assert (verdict.status, verdict.winner) == (Status.INVALID, None)
-    assert verdict.votes[0].error == "no probabilities: the engine returned no likely tokens"
+    assert verdict.votes[0].error == "no probabilities: the engine returned no top log-probabilities"
     assert (majority.status, majority.winner) == (Status.OK, 0)
 
 

@@ -117,7 +117,7 @@ def test_probabilities_are_averaged_as_they_are() -> None:
 def test_ties_are_dropped_from_majorities_alone(aggregate) -> None:  # type: ignore[no-untyped-def]
     assert Rule(aggregate="sum")([scored(7)]).scores == (7,)
     assert Rule(aggregate="sum")([scored(7, 7)]).scores == (7, 7)
-    with pytest.raises(ValueError, match="goes with the aggregate 'majority'"):
+    with pytest.raises(ValueError, match="requires the aggregate 'majority'"):
         Rule(aggregate=aggregate, ties="drop")
 
 

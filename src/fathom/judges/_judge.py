@@ -1,11 +1,11 @@
-"""Reward models that vote: `plan` says what must be asked, `gather` makes votes of the answers.
+"""Reward models: `plan` lists the calls to make for a comparison, `gather` turns their results into votes.
 
-    asks = model.plan(comparison)                        # pure: which prompts, of which responses in which order
-    votes = gather(asks, await complete(asks))           # pure, but for the calls between
+    asks = model.plan(comparison)                        # pure: the prompts, each with its responses and their order
+    votes = gather(asks, await complete(asks))           # `complete` makes the calls; `gather` is pure
     verdict = model.verdict(votes)
 
-Because both are pure, the same reward model runs in this process, against a server, or on transcripts that somebody
-else recorded. A generative judge writes neither: it writes `ask` and `read`, and both follow from these.
+Because `plan` and `gather` are pure, a reward model works the same with a local model, a server or recorded
+transcripts. A generative judge implements only `ask` and `read`, from which both follow.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ DEFAULT_RULES: Mapping[Pattern, Rule] = {
     "listwise": Rule(aggregate="sum"),
     "pairwise": Rule(aggregate="majority"),
 }
-"""How votes become a verdict unless the judge says otherwise: ratings of a response are averaged, points that one text
-gives to all responses are added up, and winners are counted."""
+"""The default rule by pattern: ratings of single responses are averaged, scores of a list are summed, and winners of
+pairs are counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One call of a judge's engine. The prompt is made when it is needed: plans of thousands of votes stay small."""
+    """One planned call. The prompt is rendered when `request` is read, so plans of thousands of votes stay small."""
 
     judge: Judge
     comparison: Comparison
-    """As it is shown: with the responses of this call alone, in the order of this call."""
+    """The comparison as the prompt shows it: only the responses of this call, in the order of this call."""
     order: tuple[int, ...]
-    """`order[k]` is the index, in the comparison that was planned, of the response shown in place k."""
+    """`order[k]` is the index, in the planned comparison, of the response shown at position k."""
     sample: int = 0
-    """Fixes the random draws of the call, together with the seed."""
+    """Sample number, which determines the random draws together with the seed."""
     vote: Vote | None = None
-    """The vote, where it is known without a call."""
+    """The vote, if it is known without a call."""
 
     @property
     def request(self) -> Request:
@@ -59,7 +59,7 @@ class Ask:
 
 
 async def complete(asks: Sequence[Ask]) -> list[Completion | EngineError | None]:
-    """The completion of each ask by its judge's engine; the error of a call that failed; None where no call is needed.
+    """Run each ask on its judge's engine. The result is an EngineError for a failed call, None if no call is needed.
 
     Raises ValueError for a judge without an engine.
     """
@@ -70,7 +70,7 @@ async def _completed(ask: Ask) -> Completion | EngineError | None:
     if ask.vote is not None:
         return None
     if ask.judge.engine is None:
-        raise ValueError(f"{type(ask.judge).__name__} has no engine to ask; make it with engine=...")
+        raise ValueError(f"{type(ask.judge).__name__} has no engine; pass engine=...")
     try:
         return await ask.judge.engine.complete(ask.request)
     except EngineError as error:
@@ -78,14 +78,14 @@ async def _completed(ask: Ask) -> Completion | EngineError | None:
 
 
 def gather(asks: Sequence[Ask], results: Sequence[Completion | EngineError | None]) -> list[Vote]:
-    """The votes of a plan, about the responses in the order of the comparison that was planned.
+    """Turn the results of a plan into votes, with indices that refer to the planned comparison.
 
-    Calls that each show a single response of the same sample make one vote together (`merge_pointwise`). A failed call
-    is a vote with status `failed`, never an exception.
+    Consecutive calls of one judge and sample that each show a single response become one vote (`merge_pointwise`). A
+    failed call is a vote with status `failed`, never an exception.
     """
     votes: list[Vote] = []
+    # Votes on single responses that wait to be merged, by response index. A repeated index starts the next vote.
     single: dict[int, Vote] = {}
-    """The votes on single responses that are to be merged, by the index of the response, as they were asked for."""
     previous: Ask | None = None
     for ask, result in zip(asks, results, strict=True):
         vote = _vote(ask, result)
@@ -107,7 +107,7 @@ def _merged(single: Mapping[int, Vote]) -> Vote:
 
 
 def _vote(ask: Ask, result: Completion | EngineError | None) -> Vote:
-    """The vote of one call, about the responses as they were shown."""
+    """The vote of one call, with indices that refer to the responses as shown."""
     shown = tuple(range(len(ask.order)))
     if ask.vote is not None:
         return replace(ask.vote, order=shown)
@@ -119,9 +119,9 @@ def _vote(ask: Ask, result: Completion | EngineError | None) -> Vote:
 
 
 class RewardModel:
-    """What judges by votes: a `Judge`, or a wrapper of `fathom.voting`. `verdict = await model(comparison)`.
+    """Anything that casts votes on comparisons: a `Judge` or a wrapper of `fathom.voting`.
 
-    Subclasses write `plan`, or `votes`.
+    `verdict = await model(comparison)`. Subclasses implement `plan` or override `votes`.
     """
 
     @property
@@ -130,48 +130,48 @@ class RewardModel:
 
     @property
     def rule(self) -> Rule:
-        """How its votes become a verdict."""
+        """How the votes are aggregated to a verdict."""
         return DEFAULT_RULES[self.pattern]
 
     @property
     def threshold(self) -> float | None:
-        """The lowest score at which it calls a single response right; a lower one calls it wrong.
+        """Decision threshold for a single response: a score at or above it means correct, a lower one incorrect.
 
-        None where its scores only say which response is better.
+        None if scores only compare responses.
         """
         return None
 
     @property
     def gives_scores(self) -> bool:
-        """Whether its votes have scores; False where they only name a winner."""
+        """Whether the votes have scores; False if they only name a winner."""
         return True
 
     @property
     def scores_steps(self) -> bool:
-        """Whether its votes score the steps of each response."""
+        """Whether the votes score the steps of each response."""
         return False
 
     @property
     def needs(self) -> frozenset[str]:
-        """What its engine must provide: `text`, `logprobs`, ..."""
+        """Capabilities that the engine must have: `text`, `logprobs`, ..."""
         return frozenset({"text"})
 
     def plan(self, comparison: Comparison, sample: int = 0) -> list[Ask]:
-        """All calls that it may make about a comparison. Another `sample` gives other random draws, the same one the
-        same. Raises FathomError for a comparison that it cannot judge.
+        """All calls for one comparison. Equal values of `sample` give equal random draws, different ones independent
+        draws. Raises FathomError for a comparison that this model cannot judge.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not list its calls")
+        raise NotImplementedError(f"{type(self).__name__} has no plan: its calls depend on earlier answers")
 
     async def votes(self, comparison: Comparison, sample: int = 0) -> list[Vote]:
-        """The votes on a comparison, of the calls that `plan` lists.
+        """The votes on a comparison, from the calls of `plan`.
 
-        Overridden where later calls depend on the answers to earlier ones, or where not all votes are included.
+        Override this if later calls depend on earlier answers, or if votes are filtered.
         """
         asks = self.plan(comparison, sample)
         return gather(asks, await complete(asks))
 
     async def __call__(self, comparison: Comparison) -> Verdict:
-        """Raises FathomError for votes without the scores or probabilities that the rule counts."""
+        """The verdict. Raises FathomError for votes without the scores or probabilities to aggregate."""
         votes = await self.votes(comparison)
         try:
             return self.verdict(votes)
@@ -181,48 +181,48 @@ class RewardModel:
             ) from error
 
     def verdict(self, votes: Sequence[Vote]) -> Verdict:
-        """The verdict on one comparison by this model's rule and threshold. Raises ValueError, as `Rule` does."""
+        """Aggregate votes by this model's rule and threshold. Raises ValueError as `Rule` does."""
         return self.rule(votes, threshold=self.threshold)
 
     def run(
         self, comparisons: Iterable[Comparison], *, concurrency: int = 64, order: ResultOrder = "input"
     ) -> Iterator[tuple[Comparison, Verdict]]:
-        """Judges from code that is not asynchronous, also in a notebook: `for comparison, verdict in judge.run(...)`.
+        """Judge from synchronous code, including notebooks: `for comparison, verdict in judge.run(...)`.
 
-        Verdicts come while others are still being made. To leave the loop early cancels what is in flight. A journal
-        goes around the loop: `with CachedEngine(engine, "run.journal") as cached: ...`.
+        Yields verdicts while other comparisons are in flight. Leaving the loop early cancels these. To use a journal,
+        open it around the loop: `with CachedEngine(engine, "run.journal") as cached: ...`.
         """
         return iterate(judge_all(self, comparisons, concurrency=concurrency, order=order))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judge(RewardModel):
-    """Subclasses write `ask` and `read`, and say how many responses `ask` takes; with an engine it casts one vote."""
+    """A generative judge: implements `ask` (prompt) and `read` (parser), and sets `pattern`. Casts one vote."""
 
     engine: Engine | None = None
     sampling: Sampling = field(default_factory=Sampling)
     rubric: str | None = None
-    """Criteria to judge by, in the user's own words; they go before the prompt of `ask`."""
+    """The user's criteria, which are placed before the prompt of `ask`."""
     pattern: ClassVar[Pattern] = "pairwise"
     threshold: ClassVar[float | None] = None
     gives_scores: ClassVar[bool] = True
     scores_steps: ClassVar[bool] = False
     choices: ClassVar[Choices] = {"A": 0, "B": 1, "C": None, "tie": None, "Tie": None}
-    """How it spells its verdicts, for the probabilities of a vote: choices, and the response that each names."""
+    """The spellings of verdicts, with the response that each names (None: a tie), used to find their probabilities."""
 
     @abstractmethod
     def ask(self, comparison: Comparison) -> list[ChatMessage]:
-        """The prompt. Never depends on the comparison's label."""
+        """The prompt. Must not depend on the comparison's label."""
 
     @abstractmethod
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
-        """What a completion says. `finished` is False when the engine cut the text off at its token limit.
+        """Parse a completion. `finished` is False if the text was cut off at the token limit.
 
-        Text, usage and the order of the responses are added to the vote by `read_completion`.
+        `read_completion` adds text, usage and order to the vote.
         """
 
     def vote_reward(self, vote: Vote, comparison: Comparison) -> float:
-        """What reinforcement learning pays for the vote, given the comparison's label: +1 or -1, unless overridden."""
+        """The reward of a vote in reinforcement learning, by the comparison's label: +1 or -1 unless overridden."""
         if comparison.label is None:
             raise ValueError(f"comparison {comparison.id!r} has no label to reward a verdict by")
         return verdict_reward(vote, comparison.label)
@@ -232,11 +232,11 @@ class Judge(RewardModel):
         return frozenset({"text", "logprobs"} if self.sampling.top_logprobs or self.sampling.logprobs else {"text"})
 
     def prompt(self, comparison: Comparison) -> list[ChatMessage]:
-        """The messages that the engine gets: those of `ask`, with the rubric at the beginning where there is one."""
+        """The messages sent to the engine: those of `ask`, with the rubric in front if there is one."""
         messages = self.ask(comparison)
         if not self.rubric:
             return messages
-        # First, because a prompt ends with the format of the verdict, and so that all rows share the prefix.
+        # In front, because a prompt ends with the format of the verdict, and because all rows then share the prefix.
         first = f"Judge by these criteria and by no others:\n\n{self.rubric.strip()}\n\n{messages[0]['content']}"
         return [{**messages[0], "content": first}, *messages[1:]]
 
@@ -244,11 +244,11 @@ class Judge(RewardModel):
         return Request(tuple(self.prompt(comparison)), self.sampling, sample)
 
     def decided(self, comparison: Comparison) -> Vote | None:
-        """The vote on a comparison that needs no model, such as an empty answer; None where the engine is asked."""
+        """The vote on a comparison that needs no model call, such as an empty response; None otherwise."""
         return None
 
     def plan(self, comparison: Comparison, sample: int = 0) -> list[Ask]:
-        """One call; of a pointwise judge one for each response."""
+        """One call; for a pointwise judge, one call per response."""
         n = len(comparison.responses)
         if self.pattern == "pointwise" and n > 1:
             return [self._ask(comparison.subset((place,)), (place,), sample) for place in range(n)]
@@ -259,9 +259,9 @@ class Judge(RewardModel):
         return Ask(self, shown, order, sample, self.decided(shown))
 
     def read_completion(self, completion: Completion, comparison: Comparison) -> Vote:
-        """The vote of a completion about the responses as they were shown: what `read` returns, with text and usage.
+        """Parse a completion into a complete vote, with indices that refer to the responses as shown.
 
-        A text that the model or its service declined to write is refused, whatever its words are.
+        A completion that the model or its service declined to write is `refused`, whatever its text.
         """
         read = partial(self.read, comparison=comparison, finished=completion.finish_reason == "stop")
         declined = completion.finish_reason in ("refusal", "content_filter")
@@ -280,36 +280,35 @@ class Judge(RewardModel):
         )
 
     def _with_probabilities(self, vote: Vote, completion: Completion, read: Callable[[str], Vote], count: int) -> Vote:
-        """The vote, with an error where it has no probabilities."""
+        """The vote with its probabilities, or with an error that explains why there are none."""
         if not any(token.top for token in completion.logprobs or ()):
-            return replace(vote, error="no probabilities: the engine returned no likely tokens")
+            return replace(vote, error="no probabilities: the engine returned no top log-probabilities")
         choices = {choice: index for choice, index in self.choices.items() if index is None or index < count}
-        found = verdict_probabilities(
+        probabilities = verdict_probabilities(
             completion.logprobs or (), completion.text, choices, vote, read, stops=self.sampling.stop
         )
-        error = None if found else "no probabilities: no single token could be identified as the verdict's"
-        return replace(vote, probabilities=found, error=error)
+        error = None if probabilities else "no probabilities: no single token could be identified as the verdict's"
+        return replace(vote, probabilities=probabilities, error=error)
 
     def check(self, comparison: Comparison) -> None:
-        """Raises FathomError for a comparison with another number of responses than the prompt shows."""
-        count, takes = len(comparison.responses), {"pointwise": 1, "pairwise": 2}.get(self.pattern)
-        if takes is not None and count != takes:
+        """Raise FathomError for a comparison whose number of responses does not fit the pattern."""
+        count, expected = len(comparison.responses), {"pointwise": 1, "pairwise": 2}.get(self.pattern)
+        if expected is not None and count != expected:
             raise FathomError(
-                f"{type(self).__name__} judges {takes} at a time; comparison {comparison.id!r} has {count} "
+                f"{type(self).__name__} judges {expected} at a time; comparison {comparison.id!r} has {count} "
                 + ("response" if count == 1 else "responses")
-                + (" (fathom rank compares more than 2)" if takes == 2 and count > 2 else "")
-                + (" (libra, verifier, yes_no and spct, say, judge a single one)" if count == 1 else "")
+                + (" (fathom rank compares more than 2)" if expected == 2 and count > 2 else "")
+                + (" (for example libra, verifier, yes_no and spct judge a single one)" if count == 1 else "")
             )
 
 
 def _declined(completion: Completion) -> Vote:
-    who = "the model declined" if completion.finish_reason == "refusal" else "the service filtered the content"
-    said = f": {completion.text[:300]}" if completion.text else ""
-    return Vote(Status.REFUSED, error=f"{who}{said}")
+    reason = "the model declined" if completion.finish_reason == "refusal" else "the service filtered the content"
+    return Vote(Status.REFUSED, error=f"{reason}: {completion.text[:300]}" if completion.text else reason)
 
 
 def failed_vote(error: EngineError) -> Vote:
-    """The vote of a call that failed. Nothing is read from what was written before."""
+    """The vote of a failed call. Partial text is kept but never parsed."""
     partial = error.partial or Completion("")
     return Vote(
         Status.FAILED,
@@ -322,10 +321,10 @@ def failed_vote(error: EngineError) -> Vote:
 
 
 def merge_pointwise(votes: Sequence[Vote]) -> Vote:
-    """One vote on n responses of the n votes that a pointwise judge cast on each alone. The best score wins.
+    """Merge the n votes of a pointwise judge, each on a single response, into one vote. The highest score wins.
 
-    It can be read where each of them can; else it has the status of the first that cannot, and its error names those.
-    The votes themselves are its `per_response`.
+    If some of them are unreadable, the merged vote has the status of the first of these, and its error names them all.
+    The merged vote keeps the single votes in `per_response`.
     """
     masses = [vote.residual_probability for vote in votes if vote.residual_probability is not None]
     merged = Vote(
@@ -342,11 +341,11 @@ def merge_pointwise(votes: Sequence[Vote]) -> Vote:
     unreadable = [place for place, vote in enumerate(votes) if vote.status is not Status.OK]
     if unreadable:
         first = votes[unreadable[0]]
-        named = f"of {len(votes)} responses, not readable: {', '.join(str(place + 1) for place in unreadable)}"
-        return replace(merged, status=first.status, error=f"{named} ({first.error or first.status})")
+        which = f"of {len(votes)} responses, not readable: {', '.join(str(place + 1) for place in unreadable)}"
+        return replace(merged, status=first.status, error=f"{which} ({first.error or first.status})")
     if any(vote.step_scores for vote in votes):
         merged = replace(merged, step_scores=tuple(steps for vote in votes for steps in vote.step_scores or ((),)))
     scores = tuple(score for vote in votes for score in vote.scores or ())
     if len(scores) != len(votes):
-        raise ValueError("a pointwise judge gives the one response of a comparison one score")
+        raise ValueError("expected exactly one score per vote of a pointwise judge")
     return replace(merged, winner=unique_argmax(scores), scores=scores)

@@ -1,7 +1,7 @@
-"""Votes and verdicts: what one sampled judgement said, and what several of them amount to.
+"""Votes and verdicts: the outcome of one sampled judgment, and the aggregate of several.
 
-A vote is evidence, not a score: what the model wrote, what could be read from it, in which order it saw the responses.
-A verdict counts votes under policies that are named in it. Neither turns a failure into a number.
+A vote records evidence: the text, the parsed outcome, and the order of the responses in the prompt. A verdict
+aggregates votes by a rule with named policies. Neither ever turns a failure into a number.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """One sampled judgement of one comparison.
+    """One sampled judgment of one comparison.
 
-    `winner` and `scores` speak of the comparison's responses by their index; `order[k]` is the index of the response
-    that the model was shown in place k. With status `OK` a `winner` of `None` is a tie; with any other status
-    `winner` and `scores` are `None`.
+    `winner` and `scores` refer to the comparison's responses by index. `order[k]` is the index of the response shown at
+    position k of the prompt. With status `OK`, a `winner` of None is a tie; with any other status, `winner` and
+    `scores` are None.
     """
 
     status: Status
@@ -39,35 +39,34 @@ class Vote:
     usage: Usage = NO_USAGE
     error: str | None = None
     reasoning: str = ""
-    """What the model thought, where the engine tells that from `text`; nothing is read from it."""
+    """The model's reasoning, if the engine returns it separately from `text`. It is never parsed."""
     retry_max_tokens: int | None = None
-    """The token limit of a second try, where the first one met its own."""
+    """The token limit of the second call, if the first one hit its limit."""
     probabilities: tuple[float, ...] | None = None
-    """For each response, the probability that the model named it, read where it did. What is missing to 1 went to a
-    tie and to all that is no verdict."""
+    """For each response, the probability that the model names it at the verdict's token. The remainder to 1 belongs to
+    ties and to tokens that are no verdict."""
     included: bool = True
-    """Whether it may decide: False where a filter, such as a meta reward model, has left it out. Its tokens count."""
+    """Whether the vote counts towards the verdict: False if a filter excluded it. Its tokens always count."""
     meta_score: float | None = None
-    """How likely a meta reward model took it to be right, 0 to 1, where one was asked."""
+    """The probability, 0 to 1, that the vote is right, as estimated by a meta reward model."""
     residual_probability: float | None = None
-    """The probability that went to none of the words that decide, 0 to 1, where the judge weighs them by it."""
+    """The probability, 0 to 1, of all tokens but the verdict words, for judges that score by token probabilities."""
     step_scores: tuple[tuple[float | None, ...], ...] | None = None
     """For each response, the scores of its steps, 0 to 1; None for a step that was not judged."""
     per_response: tuple[Vote, ...] = ()
-    """The vote on each response alone, in their order, where a judge that sees one at a time was asked about several.
-    What it wrote about each, and which it could not judge, is told there."""
+    """The votes of a pointwise judge on each of several responses, from which this vote was merged."""
 
     def __post_init__(self) -> None:
-        told = (self.winner, self.scores, self.probabilities, self.step_scores)
-        if self.status is not Status.OK and any(value is not None for value in told):
+        outcome = (self.winner, self.scores, self.probabilities, self.step_scores)
+        if self.status is not Status.OK and any(value is not None for value in outcome):
             raise ValueError(
                 f"a vote with status {self.status!s} can have no winner, scores, step scores or probabilities"
             )
 
     def unpermuted(self, order: tuple[int, ...]) -> Vote:
-        """This vote on responses shown in `order`, told about the comparison as it was before reordering.
+        """This vote on permuted responses, with indices that refer to the original comparison.
 
-        `order[k]` is the original index of the response in place k. Inverse of `Comparison.permuted(order)`.
+        `order[k]` is the original index of the response at position k. Inverse of `Comparison.permuted(order)`.
         """
         return replace(
             self,
@@ -85,7 +84,7 @@ def _put_back(values: tuple[Value, ...] | None, order: tuple[int, ...]) -> tuple
 
 
 def reduce_steps(step_scores: Sequence[Sequence[float | None]], reduction: StepReduction) -> tuple[float, ...]:
-    """One score for each response, of the scores of its steps; a response of which no step was judged scores 0.
+    """Reduce step scores to one score per response. A response without a judged step scores 0.
 
     >>> reduce_steps([(1.0, 0.5, None)], "prod")
     (0.5,)
@@ -100,39 +99,38 @@ _REDUCTIONS: Mapping[StepReduction, Callable[[Sequence[float]], float]] = {
     "prod": prod,
     "last": lambda scores: scores[-1],
     "mean": fmean,
-    # Of logarithms, because the product of many small scores would be 0.
+    # By logarithms, because the product of many small scores underflows.
     "geometric_mean": lambda scores: exp(fmean(map(log, scores))) if min(scores) > 0 else 0.0,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How votes become a verdict, each policy by its name. `Rule()(votes)` is the majority of what could be read.
+    """How votes are aggregated to a verdict. `Rule()(votes)` is the majority of the readable votes.
 
-    Under `majority` the responses' scores are their votes, under the other aggregates what these add up to. The
-    highest score wins; a tie between the leading responses is a tie, never a coin. Raises ValueError for ties that are
-    to be dropped under another aggregate than `majority`.
+    The scores of a verdict are vote counts under `majority`, and sums or means under the other aggregates. The highest
+    score wins; a shared highest score is a tie and is never broken at random. Raises ValueError for `ties="drop"` with
+    another aggregate than `majority`.
     """
 
     aggregate: Aggregate = "majority"
     invalid: Invalid = "drop"
     ties: Ties = "count"
     steps: StepReduction = "min"
-    """How the scores of its steps become the score of a response, in votes that score steps."""
+    """How step scores are reduced to the score of a response, in votes that score steps."""
 
     def __post_init__(self) -> None:
         if self.ties == "drop" and self.aggregate != "majority":
             raise ValueError(
-                f"ties='drop' goes with the aggregate 'majority', not {self.aggregate!r}: equal scores are scores, and "
-                "so is the only one of a single response"
+                f"ties='drop' requires the aggregate 'majority'; got {self.aggregate!r}, under which a vote has scores "
+                "even if they tie"
             )
 
     def __call__(self, votes: Sequence[Vote], *, threshold: float | None = None) -> Verdict:
-        """The verdict; `threshold` is the score at which a single response counts as right, where there is one.
+        """Aggregate votes. `threshold` is the decision threshold of a single response, if there is one.
 
-        Raises ValueError where there are no votes, or votes without the scores or probabilities to aggregate.
-
-        A vote whose probabilities were asked for and not found says so in its error. Under `probability` it is invalid.
+        Under `probability`, a vote whose error says that its probabilities are unknown counts as invalid. Raises
+        ValueError if no vote is included, or if votes lack the scores or probabilities to aggregate.
         """
         admitted = [vote for vote in votes if vote.included]
         if not admitted:
@@ -164,7 +162,7 @@ class Rule:
         return tuple(totals if self.aggregate == "sum" else [total / max(len(votes), 1) for total in totals])
 
     def values(self, vote: Vote) -> tuple[float, ...] | None:
-        """What the rule adds up of a vote: for each response its probability or its score; None where it has none."""
+        """The values of a vote that the rule aggregates, one per response; None if the vote has none."""
         if self.aggregate == "probability":
             return vote.probabilities
         return vote.scores if vote.step_scores is None else reduce_steps(vote.step_scores, self.steps)
@@ -180,10 +178,10 @@ class Rule:
 
 
 def _agreement(votes: Sequence[Vote], winner: int | None) -> float:
-    """The share of the votes that name the outcome of the verdict.
+    """The share of the votes that name the verdict's outcome.
 
-    Votes may tie without one of them naming a tie: one for each response. Then no vote can name the outcome, and 0
-    would say less than is known; the share of the most frequent outcome says how united they are.
+    A tie may result from votes none of which names a tie, for example one vote for each response. The share would be 0
+    although the votes partly agree, so the share of the most frequent outcome is used instead.
     """
     outcomes = Counter(vote.winner for vote in votes)
     unnamed_tie = winner is None and None not in outcomes
@@ -191,19 +189,19 @@ def _agreement(votes: Sequence[Vote], winner: int | None) -> float:
 
 
 def unique_argmax(scores: Sequence[float]) -> int | None:
-    """The index of the highest score; None where it is shared, or stands alone as the only one."""
+    """The index of the highest score; None if several share it or there is only one score."""
     best = max(scores)
     return scores.index(best) if len(scores) > 1 and scores.count(best) == 1 else None
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the votes on one comparison amount to: `winner` is a response's index, or `None` for a tie or no verdict.
+    """The aggregate of the votes on one comparison.
 
-    `status` is `OK` when a winner or a tie was found, and otherwise the status most of the unreadable votes had; then
-    `scores`, one a response, and `agreement` are `None`. `agreement` is the share of the readable votes that name the
-    verdict's outcome; of a tie that no vote names, the share of the most frequent outcome. It is `None` for a single
-    response, which has no rival.
+    `winner` is the index of a response, or None for a tie or no verdict. `status` is `OK` for a winner or a tie, and
+    otherwise the most frequent status of the unreadable votes; then `scores` (one per response) and `agreement` are
+    None. `agreement` is the share of the readable votes that name the verdict's outcome or, for a tie that no vote
+    names, the most frequent outcome. It is None for a single response.
     """
 
     votes: tuple[Vote, ...]
@@ -213,7 +211,7 @@ class Verdict:
     agreement: float | None
     rule: Rule
     threshold: float | None = None
-    """The lowest score at which the judge calls a single response right; None where its scores only compare."""
+    """Decision threshold of a single response: at or above is correct. None if scores only compare responses."""
 
     @property
     def usage(self) -> Usage:
@@ -221,22 +219,22 @@ class Verdict:
 
     @property
     def failed(self) -> bool:
-        """Whether any call failed that a vote was asked for by, whatever the other votes say."""
+        """Whether any call for a vote failed, even if the other votes give a verdict."""
         return any(each.status is Status.FAILED for vote in self.votes for each in (vote, *vote.per_response))
 
     @property
     def flip_rate(self) -> float | None:
-        """How often a vote names another outcome when the responses are shown in another order, 0 to 1.
+        """The share, 0 to 1, of pairs of votes in different orders of the responses that name different outcomes.
 
-        The first vote in one order is held against the first in each other order, the second against the second, and
-        so on. None where no two readable votes can be held against each other.
+        The i-th vote in one order is paired with the i-th vote in every other order. None if there is no pair of
+        readable votes.
         """
         flips = [one.winner != other.winner for one, other in _reordered(self.votes)]
         return sum(flips) / len(flips) if flips else None
 
 
 def _reordered(votes: Sequence[Vote]) -> Iterator[tuple[Vote, Vote]]:
-    """Pairs of readable votes that saw the responses in different orders and were cast at the same turn."""
+    """Pairs of readable votes that saw the responses in different orders, matched by their number within the order."""
     by_order: dict[tuple[int, ...], list[Vote]] = {}
     for vote in votes:
         by_order.setdefault(vote.order, []).append(vote)
