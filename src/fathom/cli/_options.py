@@ -20,6 +20,7 @@ import typer
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
+from fathom.cli._config import loader
 from fathom.errors import FathomError
 from fathom.settings import MAX_COUNT, Settings, first_problem, flag_of
 
@@ -42,12 +43,13 @@ DryRun = Annotated[
 ]
 
 Kind = TypeVar("Kind", bound=Settings)
+CONFIG = "Take settings from a YAML file, whose keys are those of fathom.settings; options here take precedence."
 PLAIN = (str, int, float, bool, Path)
 """Types that Typer reads by itself. What is written in another form is read by the settings."""
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives `command` an option for every field of the settings among its parameters.
+    """Gives `command` an option for every field of the settings among its parameters, and --config for a file of them.
 
     A parameter's default, where it has one, holds the defaults of its options.
     """
@@ -60,6 +62,9 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
             shown += _options(default)
         else:
             shown.append(each.replace(kind=each.KEYWORD_ONLY, annotation=hints[each.name]))
+    config = typer.Option(help=CONFIG, is_eager=True, callback=loader(kinds), exists=True, dir_okay=False)
+    annotation = Annotated[Path | None, config]
+    shown.append(inspect.Parameter("config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation))
 
     @functools.wraps(command)
     def called(**values: Any) -> None:

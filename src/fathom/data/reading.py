@@ -16,7 +16,6 @@ from __future__ import annotations
 import gzip
 import json
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
@@ -25,6 +24,7 @@ from typing import Any, BinaryIO, Literal, cast
 from pydantic import BaseModel, ValidationError
 
 from fathom.data.atomic import atomic_write
+from fathom.data.compact import CompactIndex
 from fathom.data.conversations import BadRowError, explain, shortened
 from fathom.data.layouts import FIELDS, LAYOUTS, Layout, Schema, SourceRow, detect, is_empty
 from fathom.data.records import Comparison, Record
@@ -280,8 +280,9 @@ class _LayoutReader:
         self.layout = layout
         self.seed = seed
         self.found_by = found_by
-        self.lines: dict[str, int] = {}
-        self.copies: Counter[str] = Counter()
+        self.lines = CompactIndex()
+        self.copies = CompactIndex()
+        """How many rows had the same content, by its hash."""
 
     def __call__(self, line: int, row: SourceRow) -> Sequence[Comparison]:
         if self.found_by is not None:
@@ -296,12 +297,13 @@ class _LayoutReader:
         id = self.layout.id(row)
         if id is None:
             digest = self.layout.digest(row)
-            self.copies[digest] += 1
-            id = digest if self.copies[digest] == 1 else f"{digest}#{self.copies[digest]}"
-        if id in self.lines:
+            copies = (self.copies.get(digest) or 0) + 1
+            self.copies[digest] = copies
+            id = digest if copies == 1 else f"{digest}#{copies}"
+        if (first := self.lines.get(id)) is not None:
             expected = "unique ids (--map id= makes ids from the content)"
             raise BadRowError(
-                self.layout.name("id"), f"got {id!r} again, first seen on line {self.lines[id]}; expected {expected}"
+                self.layout.name("id"), f"got {id!r} again, first seen on line {first}; expected {expected}"
             )
         return id
 
@@ -324,7 +326,7 @@ class _LayoutReader:
 
 def _own_reader(function: OwnLayout) -> Reader:
     """A reader that calls the user's function. Any exception from it becomes a BadRowError."""
-    lines: dict[str, int] = {}
+    lines = CompactIndex()
 
     def read(line: int, row: SourceRow) -> Sequence[Comparison]:
         try:
@@ -336,8 +338,7 @@ def _own_reader(function: OwnLayout) -> Reader:
         except Exception as error:
             raise BadRowError("layout", f"{type(error).__name__}: {error}") from error
         for comparison in comparisons:
-            if comparison.id in lines:
-                first = lines[comparison.id]
+            if (first := lines.get(comparison.id)) is not None:
                 raise BadRowError("id", f"got {comparison.id!r} again, first seen on line {first}; expected unique ids")
             lines[comparison.id] = line
         return comparisons

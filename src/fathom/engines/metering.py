@@ -48,8 +48,9 @@ BYTES_PER_TOKEN = 3
 """Of UTF-8, in an estimate. English has some 4.2 and code some 3.2 by today's vocabularies, Chinese some 4."""
 BLOCK = 64
 """Characters that are shared as a whole or not at all: servers cache prefixes in blocks of some 16 tokens."""
-REMEMBERED = 100_000
-"""Blocks that are remembered at least, and twice as many at most: some 20 MB."""
+REMEMBERED = 25_000
+"""Blocks that are remembered at least, and twice as many at most: some 5 MB. 25,000 are some 400,000 tokens, as many as
+the cache of a server with one large GPU holds."""
 
 
 class Price(BaseModel):

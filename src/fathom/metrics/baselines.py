@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from fathom.metrics.intervals import Interval, Share, wilson
+from fathom.metrics.intervals import Interval, Shares, wilson
 from fathom.results.rows import Row
 
 RULES = {
@@ -30,7 +30,7 @@ RULES = {
 class Baselines:
     """Counts over labelled rows."""
 
-    shares: dict[str, Share] = field(default_factory=dict)
+    shares: Shares = field(default_factory=Shares)
     places: Counter[int] = field(default_factory=Counter)
     """How often the label names the response in each place."""
 
@@ -38,13 +38,12 @@ class Baselines:
         """`prompt` numbers the row's prompt, as `rows.prompt_key` does. Rows without a label are left out."""
         if row["label"] is not None:
             self.places[row["label"]] += 1
-        for name, value in baselines(row).items():
-            self.shares.setdefault(name, Share()).add(value, prompt)
+            self.shares.add(baselines(row), prompt)
 
     @property
     def accuracy(self) -> dict[str, Interval]:
         """By the names in `RULES`; empty where no row has a label."""
-        found = {name: share.interval for name, share in self.shares.items()}
+        found = {name: self.shares.interval(name) for name in self.shares.columns}
         constant = wilson(max(self.places.values(), default=0), self.places.total())
         return {name: value for name in RULES if (value := (found | {"constant": constant}).get(name)) is not None}
 

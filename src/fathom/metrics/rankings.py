@@ -9,6 +9,7 @@ parsed pair included. How much could not be read stands beside it.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,7 +33,7 @@ class RankingTally:
     pairs: int = 0
     missing: int = 0
     """Pairs that were asked and could not be read."""
-    taus: list[float] = field(default_factory=list)
+    taus: array[float] = field(default_factory=lambda: array("d"))
     usage: Usage = field(default_factory=Usage)
     baselines: Baselines = field(default_factory=Baselines)
 
@@ -43,7 +44,8 @@ class RankingTally:
         self.tied += bool(row["order"]) and row["winner"] is None
         self.pairs += len(row["pairs"])
         self.missing += len(row["missing"])
-        self.taus += [] if row["kendall_tau"] is None else [row["kendall_tau"]]
+        if row["kendall_tau"] is not None:
+            self.taus.append(row["kendall_tau"])
         self.usage += usage(row)
         self.baselines.add(row, prompt_key(row))
 

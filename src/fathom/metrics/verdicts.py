@@ -21,7 +21,7 @@ from typing import Any
 from fathom.engines.usage import Usage
 from fathom.metrics.baselines import Baselines
 from fathom.metrics.calibration import Calibration, confidences
-from fathom.metrics.intervals import Interval, Share
+from fathom.metrics.intervals import Interval, Shares
 from fathom.metrics.separation import Separation
 from fathom.results.rows import (
     VerdictRow,
@@ -66,7 +66,8 @@ class Tally:
     structure: Counter[str] = field(default_factory=Counter)
     """The structures of the parsed votes' rationales."""
     usage: Usage = field(default_factory=Usage)
-    shares: dict[str, Share] = field(default_factory=lambda: defaultdict(Share))
+    shares: Shares = field(default_factory=Shares)
+    """Those of `FIGURES`."""
     baselines: Baselines = field(default_factory=Baselines)
     alone: Separation = field(default_factory=Separation)
     """Scores of single responses that a label calls right or wrong."""
@@ -79,8 +80,7 @@ class Tally:
         self.status[row["status"]] += 1
         self.usage += usage(row)
         self._add_votes(row["votes"])
-        for name, value in _figures(row):
-            self.shares[name].add(value, prompt)
+        self.shares.add(dict(_figures(row)), prompt)
         self.alone.add(pointwise_score(row), is_correct(row))
         if is_labelled(row):
             self.labelled += 1
@@ -101,37 +101,37 @@ class Tally:
 
     def count(self, figure: str) -> int:
         """The number of rows that a figure of `FIGURES` is the mean of."""
-        return len(self.shares[figure])
+        return self.shares.count(figure)
 
     @property
     def accuracy(self) -> Interval | None:
         """Correct verdicts over labelled rows: a tie and an unparsed verdict are wrong."""
-        return self.shares["accuracy"].interval
+        return self.shares.interval("accuracy")
 
     @property
     def accuracy_parsed(self) -> Interval | None:
         """Correct verdicts over labelled rows whose verdict was parsed: a tie is wrong."""
-        return self.shares["accuracy_parsed"].interval
+        return self.shares.interval("accuracy_parsed")
 
     @property
     def parse_rate(self) -> Interval | None:
         """The share of the rows with status `ok`."""
-        return self.shares["parse_rate"].interval
+        return self.shares.interval("parse_rate")
 
     @property
     def accuracy_half_ties(self) -> Interval | None:
         """A tie counts 0.5: a judge that names whatever it sees first, asked in both orders, has exactly 0.5."""
-        return self.shares["accuracy_half_ties"].interval
+        return self.shares.interval("accuracy_half_ties")
 
     @property
     def tied(self) -> Interval | None:
         """The share of parsed verdicts on several responses that name none of them."""
-        return self.shares["tied"].interval
+        return self.shares.interval("tied")
 
     @property
     def flip_rate(self) -> Interval | None:
         """How often a vote names another outcome in another order; the mean of the rows that have several orders."""
-        return self.shares["flip_rate"].interval
+        return self.shares.interval("flip_rate")
 
     @property
     def agreement(self) -> Interval | None:
@@ -139,14 +139,14 @@ class Tally:
 
         Of a tie that no vote names, the share of the most frequent outcome counts (`fathom.judges.Verdict`).
         """
-        return self.shares["agreement"].interval
+        return self.shares.interval("agreement")
 
     @property
     def residual_probability(self) -> Interval | None:
         """The probability of all words but those that the judge weighs: a mean over rows whose votes have it, parsed
         or not. The higher it is, the less the model answered the question.
         """
-        return self.shares["residual_probability"].interval
+        return self.shares.interval("residual_probability")
 
 
 def _figures(row: VerdictRow) -> Iterable[tuple[str, float]]:
