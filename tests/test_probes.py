@@ -366,7 +366,7 @@ def test_the_judges_own_response_is_told_by_the_source_whatever_the_order_shown(
     assert probes.mark_own_response(pair, columns, "nobody").metadata["own_response"] is None
     listed = pair.model_copy(update={"metadata": {"models": ["theirs", "ours"]}})
     assert probes.mark_own_response(listed, ["models"], "ours").metadata["own_response"] == 1
-    with pytest.raises(FathomError, match=r"comparison '1' has 2 responses.*name a column for each"):
+    with pytest.raises(FathomError, match=r"comparison '1' has 2 responses.*expected one column per response"):
         probes.mark_own_response(pair, ["nowhere"], "ours")
 
 
@@ -470,13 +470,13 @@ def test_results_in_place_of_comparisons_are_answered_with_the_commands_to_give(
 
 def test_rows_of_ordinary_judging_make_no_card() -> None:
     row = {"id": "7", "metadata": {}, "prompt": "?"}
-    with pytest.raises(FathomError, match="row '7' is of no probe"):
+    with pytest.raises(FathomError, match="row '7' belongs to no probe"):
         probes.card([row])
 
 
 def test_comparisons_that_share_an_id_make_no_card() -> None:
     (pair,) = pairs(1)
-    with pytest.raises(FathomError, match="row '0' is there twice"):
+    with pytest.raises(FathomError, match="row '0' occurs twice"):
         card_of(Scripted(lambda _: 1.0), [pair, pair])
 
 
@@ -486,7 +486,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "probes.md"
 
 
 def test_every_probe_is_explained() -> None:
-    table = PAGE.read_text(encoding="utf-8").split("| probe | what is changed |")[1].split("\n\n")[0]
+    table = PAGE.read_text(encoding="utf-8").split("| probe | change |")[1].split("\n\n")[0]
     assert sorted(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == probes.names()
 
 

@@ -162,7 +162,7 @@ def test_the_command_says_what_to_do_where_nothing_was_kept(tmp_path: Path, monk
     arguments = ["rejection-sample", str(file), "--model", "any", "--out"]
     assert "nothing was kept" not in CliRunner().invoke(app, [*arguments, str(tmp_path / "some")]).output
     teacher.texts["first"][1] = "2, 9"
-    said = r"nothing was kept; the commonest reason is 'incorrect' \(4 of 4 trajectories\): take more --samples"
+    said = r"nothing was kept; the most common reason is 'incorrect' \(4 of 4 trajectories\): use more --samples"
     with pytest.raises(IncompleteRunError, match=said):
         CliRunner().invoke(app, [*arguments, str(tmp_path / "none")], catch_exceptions=False)
     told = CliRunner().invoke(app, [*arguments, str(tmp_path / "none"), "--fail-on", "never"])
@@ -253,7 +253,11 @@ def test_of_several_the_strength_is_that_over_the_next_best() -> None:
             "--samples.*greater than or equal to 2|--samples.*1 is not in the range",
             id="one is too easy, or wrong",
         ),
-        pytest.param(["--temperature", "0"], "3 samples at temperature 0 are one text", id="the same text again"),
+        pytest.param(
+            ["--temperature", "0"],
+            "got temperature 0, expected more: 3 samples would be the same text",
+            id="the same text again",
+        ),
     ],
 )
 def test_settings_that_can_keep_nothing_are_refused_before_anything_is_asked(

@@ -278,7 +278,7 @@ REJECTIONS = [
     (VANILLA, None, "sample", "no connection"),
     (VANILLA, "I cannot help with that.", "sample", "refused"),
     (VANILLA, "<think>A is", "sample", "truncated"),
-    (MERGE, "Principle 1: clarity\nJudgment: x\nVerdict: A", "merge", "names no units"),
+    (MERGE, "Principle 1: clarity\nJudgment: x\nVerdict: A", "merge", "does not name its source units"),
     (MERGE, "Principle 1: clarity (units 1, 2)\nJudgment: x\nVerdict: A", "merge", "exactly once"),
     (MERGE, "Principle 1: clarity (units 1, 99)\nJudgment: x\nVerdict: A", "merge", "exactly once"),
     (SOLVE, " ", "solve", "no solution"),
@@ -286,11 +286,16 @@ REJECTIONS = [
     (SOLVE, None, "solve", "no connection"),
     (CHOOSE, "the first", "choose", "no numbers"),
     (CHOOSE, "99", "choose", "no numbers"),
-    (CHOOSE, "0", "choose", "settles none"),
+    (CHOOSE, "0", "choose", "no principle can be decided"),
     (REFINE, "Principle 1: accuracy\nJudgment: A is right.\nVerdict: A", "refine", "missing"),
-    (REFINE, "Final verdict: [[A]]", "refine", "0 judgments"),
-    (REFINE, "Principle 1: accuracy\nVerdict: A\n\nFinal verdict: [[A]]", "refine", "judgments came back"),
-    (REFINE, "Principle 1: accuracy\nJudgment: x\nVerdict: A\n\nFinal verdict: [[B]]", "refine", "the other side"),
+    (REFINE, "Final verdict: [[A]]", "refine", "principles, got 0"),
+    (REFINE, "Principle 1: accuracy\nVerdict: A\n\nFinal verdict: [[A]]", "refine", "expected judgments on"),
+    (
+        REFINE,
+        "Principle 1: accuracy\nJudgment: x\nVerdict: A\n\nFinal verdict: [[B]]",
+        "refine",
+        "contradicts the verdict",
+    ),
     (REFINE, "Principle 1: accuracy\nJudgment: Alike.\nVerdict: MIXED\n\nFinal verdict: [[tie]]", "refine", "tie"),
 ]
 
@@ -583,7 +588,7 @@ def test_the_first_line_on_synthesis_works_on_a_file_of_ones_own(
     [
         (["--engine", "nobody"], "there are: local, mini-teacher"),
         (["--engine", "local"], "--model is missing: which model is asked?"),
-        (["--engine", "mini-teacher", "--arm", "wide"], "mix, breadth, depth, vanilla; got wide"),
+        (["--engine", "mini-teacher", "--arm", "wide"], "got wide, expected some of mix, breadth, depth, vanilla"),
         (["--engine", "mini-teacher", "--map", "domain"], "FIELD=COLUMN"),
     ],
 )

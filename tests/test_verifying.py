@@ -115,7 +115,7 @@ def test_too_few_solutions_to_truncate_are_told() -> None:
     "label", [pytest.param(None, id="none"), Label(best=0), Label(scores=(0.5,))], ids=["none", "best", "half"]
 )
 def test_a_label_must_say_whether_a_response_is_right(label: Label | None) -> None:
-    with pytest.raises(FathomError, match="scores of 1 and 0"):
+    with pytest.raises(FathomError, match=r"score of 1 \(right\) or 0"):
         verifying.examples([solution("12").model_copy(update={"label": label})])
 
 

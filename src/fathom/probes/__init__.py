@@ -1,14 +1,15 @@
-"""Probes: what moves a judge that should not, and by how much.
+"""Probes: how much irrelevant changes of a comparison move a judge.
 
     asked = [each for comparison in comparisons for each in with_variations(comparison, {"length": find("length")})]
     rows = [to_row(*judged) for judged in judge.run(asked)]
     card(rows)["length"][0]                  # Measure(name="effect", interval=Interval(mean=0.12, ...), n=200, ...)
 
-A probe is a pure function from a comparison to variations of it, and one from what was judged of both to measures. All
-goes through the ordinary judging, and a row's metadata says which variation it is: a card can be made of rows again.
+A probe consists of two pure functions: one from a comparison to variations of it, and one from the verdicts on both to
+measures. Variations are judged like other comparisons, and the metadata of a row names its variation, so a reliability
+card can be recomputed from the rows.
 
-A new probe is a file here that binds a `Probe` to the name `PROBE`; the other files hold what probes share. Not
-promised: that a judge which no probe moves is a good one, or that nothing else moves it.
+To add a probe, bind a `Probe` to the name `PROBE` in a new file here; files with a leading underscore hold shared code.
+Not promised: that a judge which no probe moves is accurate, or that nothing else moves it.
 """
 
 from __future__ import annotations
@@ -40,14 +41,14 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Variation:
-    """What is shown in place of a comparison's responses."""
+    """Responses to show in place of those of a comparison."""
 
     name: str
     responses: tuple[str, ...]
     target: int | None = None
-    """The response that was changed."""
+    """Index of the changed response."""
     letter: str | None = None
-    """The letter that the change asks the judge to name: "A" is the response shown first."""
+    """The letter that the change asks the judge to name; "A" is the response shown first."""
     label: Label | None = None
 
 
@@ -55,9 +56,9 @@ class Variation:
 class Probe:
     title: str
     change: str
-    """What is done to a comparison, in a sentence."""
+    """What the probe changes, as one sentence for the card."""
     vary: Callable[[Comparison], Iterable[Variation]]
-    """Of a comparison with one response or two; yields nothing where it does not apply."""
+    """Variations of a comparison with one or two responses; empty if the probe does not apply."""
     measure: Callable[[Sequence[Item]], list[Measure]]
 
 
@@ -70,9 +71,9 @@ def names() -> list[str]:
 
 
 def find(name: str) -> Probe:
-    """The probe of a name: a file in this package, an entry point in `fathom.probes`, FILE.py or MODULE:NAME.
+    """The probe with this name: a file in this package, an entry point in `fathom.probes`, FILE.py or MODULE:NAME.
 
-    Raises FathomError for a name that stands for no probe, with the names of all.
+    Raises FathomError for an unknown name, with the names of all probes.
     """
     probe = PROBES.find(name)
     if not isinstance(probe, Probe):
@@ -81,9 +82,10 @@ def find(name: str) -> Probe:
 
 
 def with_variations(comparison: Comparison, probes: Mapping[str, Probe]) -> Iterator[Comparison]:
-    """The comparison as it is, and its variations. Of more than two responses, the best and the one after it.
+    """The original comparison and its variations by all probes.
 
-    A comparison of one response is not judged as it is, for want of another.
+    Of more than two responses, only the best and the next one are kept. A comparison with one response has variations
+    only, since the original has no pair to judge.
     """
     pair = _pair(comparison)
     if len(pair.responses) == 2:
@@ -121,17 +123,17 @@ def _told(pair: Comparison, probe: str, variation: Variation) -> Comparison:
 
 
 def mark_own_response(comparison: Comparison, columns: Sequence[str], model: str) -> Comparison:
-    """Says in `metadata["own_response"]` which of two responses `model` wrote; None where it wrote both or neither.
+    """Record in `metadata["own_response"]` which of two responses `model` wrote; None if it wrote both or neither.
 
-    `columns` of the source name the authors of its responses: a column each, or one that holds a list. Raises
-    FathomError where they do not name two.
+    `columns` are the columns of the source with the authors of its responses: one per response, or one that holds a
+    list. Raises FathomError if they do not name an author for each response.
     """
-    told = [comparison.metadata.get(column) for column in columns]
-    authors = told[0] if len(told) == 1 and isinstance(told[0], list | tuple) else told
+    values = [comparison.metadata.get(column) for column in columns]
+    authors = values[0] if len(values) == 1 and isinstance(values[0], list | tuple) else values
     if len(authors) != len(comparison.responses) or None in authors:
         raise FathomError(
-            f"comparison {comparison.id!r} has {len(comparison.responses)} responses, and {', '.join(columns)} names "
-            f"{[author for author in authors if author is not None]} as their authors; name a column for each"
+            f"comparison {comparison.id!r} has {len(comparison.responses)} responses, but {', '.join(columns)} names "
+            f"{[author for author in authors if author is not None]} as their authors; expected one column per response"
         )
     places = comparison.source_order or range(len(authors))
     own = [k for k, place in enumerate(places) if authors[place] == model]
@@ -140,19 +142,22 @@ def mark_own_response(comparison: Comparison, columns: Sequence[str], model: str
 
 
 def card(rows: Iterable[Row]) -> dict[str, list[Measure]]:
-    """What each probe found, by its name, of rows as `to_row` makes them of probed comparisons.
+    """The measures of each probe, by name, from rows of verdicts on the output of `with_variations`.
 
-    Probes that vary nothing are measured on the comparisons as they are; others where there are rows of theirs.
+    Probes without variations are measured on the original comparisons; others only if the rows have their variations.
     """
-    found = items(rows)
-    measured = {name: find(name).measure(found.get(name, found["plain"])) for name in names() if _is_told(name, found)}
+    by_probe = items(rows)
+    measured = {
+        name: find(name).measure(by_probe.get(name, by_probe["plain"])) for name in names() if _applies(name, by_probe)
+    }
     return {name: measures for name, measures in measured.items() if measures}
 
 
-def _is_told(name: str, found: Mapping[str, Sequence[Item]]) -> bool:
-    nothing = Comparison(id="", prompt="-", responses=("", ""))
-    return name in found or not any(True for _ in find(name).vary(nothing))
+def _applies(name: str, by_probe: Mapping[str, Sequence[Item]]) -> bool:
+    """Whether there are rows for a probe: its own, or the original ones if it has no variations."""
+    blank = Comparison(id="", prompt="-", responses=("", ""))
+    return name in by_probe or not any(True for _ in find(name).vary(blank))
 
 
-# What probes of one's own are made of. It needs the classes above, so it is imported last.
+# Building blocks for probes of other packages. They need the classes above, so they are imported last.
 from fathom.probes._changes import each, effects, original  # noqa: E402

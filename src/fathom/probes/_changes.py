@@ -1,4 +1,4 @@
-"""What probes share that change a response: which one, into what, and whether it wins more often for it."""
+"""Shared code of probes that change one response: which response to change, and the effect on its share of the vote."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fathom.probes._measures import Item, Measure, Outcome, difference, shift
 
 
 def each(comparison: Comparison, change: Callable[[str], str]) -> Iterator[Variation]:
-    """Each of the two responses changed, the other one as it is."""
+    """Two variations: each response changed in turn, the other one as it was."""
     for target in range(len(comparison.responses) if len(comparison.responses) == 2 else 0):
         yield Variation(str(target), _with(comparison, target, change), target, label=comparison.label)
 
@@ -24,11 +24,11 @@ def _with(comparison: Comparison, target: int, change: Callable[[str], str]) -> 
 
 
 Before = Callable[[Item], Outcome | None]
-"""What the changed comparisons of an item are held against."""
+"""The baseline to which the variations of an item are compared."""
 
 
 def effects(found: Sequence[Item], before: Before) -> list[Measure]:
-    """The change in a response's share of the vote, of both responses and of the worse one alone."""
+    """The change in the share of the vote of the changed response: averaged over both, and for the worse one only."""
     both = "change in the win probability of the changed response, averaged over both responses"
     worse = "the same, where the changed response is the worse one by the label"
     return [
@@ -53,23 +53,24 @@ def _gain(before: Before, item: Item, target: int) -> float | None:
 
 
 def original(item: Item) -> Outcome | None:
+    """The verdict on the original comparison, as a baseline."""
     return item.plain
 
 
 def worse(comparison: Comparison) -> int:
-    """Which of two responses is worse; without a label, any one, drawn by the comparison's id."""
+    """Index of the worse of two responses; without a label, drawn by the comparison's id."""
     best = comparison.label.winner if comparison.label else None
     return shuffled_order(0, comparison.id, 2)[0] if best is None else 1 - best
 
 
 def drawn(texts: Sequence[str], comparison: Comparison, kind: str) -> str:
-    """One of the texts, by the comparison's id: all comparisons together see all of them."""
+    """One of the texts, drawn by the comparison's id, so that all comparisons together use all texts."""
     return texts[shuffled_order(0, f"{comparison.id}/{kind}", len(texts))[0]]
 
 
 @cache
 def texts_of(file: str) -> Mapping[str, Sequence[str]]:
-    """The texts by kind, from a file beside this one."""
+    """Texts by kind, from a YAML file in this folder."""
     kinds: Mapping[str, Sequence[str]] = yaml.safe_load(
         resources.files(__package__).joinpath(file).read_text(encoding="utf-8")
     )

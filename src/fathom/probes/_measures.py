@@ -1,4 +1,4 @@
-"""What rows of probed comparisons say, item by item, and measures of it with their intervals."""
+"""The verdicts on probed comparisons, item by item, and measures with confidence intervals."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fathom.results.rows import Row, VerdictRow, prompt_key
 
 
 class Cast(NamedTuple):
-    """A vote: `order[k]` is the response shown in place k. Without a verdict it is not `parsed`."""
+    """A vote: `order[k]` is the response shown in place k. `parsed` is False without a verdict."""
 
     order: tuple[int, ...]
     winner: int | None
@@ -23,7 +23,7 @@ class Cast(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a row says of one comparison."""
+    """The verdict in one row."""
 
     parsed: bool
     winner: int | None
@@ -35,14 +35,15 @@ class Outcome:
     own: int | None
 
     def share(self, response: int) -> float | None:
-        """How much of the vote a response has: a tie is half a vote, and each order counts alike.
+        """The share of the vote for a response. A tie is half a vote, and both orders have equal weight.
 
-        None where all votes of an order are unparsed, for the share would then be that order's bias.
+        None if all votes of one order are unparsed, because the share would then contain the position bias of the
+        other order.
         """
         return self._balanced(lambda vote: _won(vote, response))
 
     def share_of_place(self, place: int) -> float | None:
-        """The same of whatever was shown in that place; None where the votes saw one order only."""
+        """The share of the vote for the response shown in this place; None if all votes saw the same order."""
         if len({vote.order for vote in self.votes}) < 2:
             return None
         return self._balanced(lambda vote: _won(vote, vote.order[place]))
@@ -61,7 +62,7 @@ def _won(vote: Cast, response: int) -> float:
 
 @dataclass
 class Item:
-    """What was judged of one comparison: as it is, and its variations by one probe. `cluster` is its prompt's."""
+    """The verdicts on one comparison: the original and the variations of one probe. `cluster` identifies its prompt."""
 
     cluster: Hashable = None
     plain: Outcome | None = None
@@ -72,7 +73,7 @@ class Item:
 
 
 def items(rows: Iterable[Row]) -> dict[str, list[Item]]:
-    """By probe, and under "plain" what was judged as it is; each item of a probe has that beside it."""
+    """The items of each probe; "plain" has the original comparisons. Items of probes include the original verdict."""
     plain: dict[str, Item] = {}
     varied: dict[str, dict[str, Item]] = defaultdict(lambda: defaultdict(Item))
     for row in rows:
@@ -84,7 +85,7 @@ def items(rows: Iterable[Row]) -> dict[str, list[Item]]:
         of, cluster, outcome = about["of"], prompt_key(row), _outcome(row, about)
         if about["probe"] == "plain":
             if of in plain:
-                raise FathomError(f"row {row['id']!r} is there twice; a card needs comparisons with ids of their own")
+                raise FathomError(f"row {row['id']!r} occurs twice; a card needs comparisons with unique ids")
             plain[of] = Item(cluster, outcome)
         else:
             varied[about["probe"]][of].cluster = cluster
@@ -98,7 +99,7 @@ def items(rows: Iterable[Row]) -> dict[str, list[Item]]:
 def _about(row: Row) -> Mapping[str, Any]:
     about: Mapping[str, Any] | None = row["metadata"].get("probe")
     if about is None:
-        raise FathomError(f"row {row['id']!r} is of no probe; a card is made of the rows that fathom probe writes")
+        raise FathomError(f"row {row['id']!r} belongs to no probe; expected the rows that fathom probe writes")
     return about
 
 
@@ -118,20 +119,22 @@ def _outcome(row: VerdictRow, about: Mapping[str, Any]) -> Outcome:
 
 @dataclass(frozen=True)
 class Measure:
-    """`interval` is None where nothing could be measured. `left_out` counts items whose verdicts could not be read, or
-    that lack what is measured."""
+    """A mean over items. `interval` is None if nothing could be measured.
+
+    `n` counts the items in the mean, `left_out` those without a parsed verdict or without the measured value.
+    """
 
     name: str
     meaning: str
     target: float | None
-    """The value of a judge that the probe does not move; None where there is no such value."""
+    """The value of a judge that the probe does not move; None if there is no such value."""
     interval: Interval | None
     n: int
     left_out: int
 
     @property
     def on_target(self) -> bool | None:
-        """Whether what is wanted lies in the interval."""
+        """Whether the interval contains the target; None without an interval or a target."""
         if self.target is None or self.interval is None:
             return None
         return self.interval.low <= self.target <= self.interval.high
@@ -142,21 +145,21 @@ Estimate = Callable[[Sequence[float], Sequence[Hashable]], Interval | None]
 
 
 def share(name: str, meaning: str, target: float | None, found: Sequence[Item], value: Value) -> Measure:
-    """The mean of values from 0 to 1."""
+    """Measure the mean of values from 0 to 1."""
     return _measured(name, meaning, target, found, value, clustered_share)
 
 
 def shift(name: str, meaning: str, found: Sequence[Item], value: Value) -> Measure:
-    """The mean of differences, which should be 0."""
+    """Measure the mean of differences, whose target is 0."""
     return _measured(name, meaning, 0.0, found, value, clustered_mean)
 
 
 def _measured(
     name: str, meaning: str, target: float | None, found: Sequence[Item], value: Value, estimate: Estimate
 ) -> Measure:
-    told = [(item.cluster, each) for item in found if (each := value(item)) is not None]
-    interval = estimate([each for _, each in told], [cluster for cluster, _ in told])
-    return Measure(name, meaning, target, interval, len(told), len(found) - len(told))
+    measured = [(item.cluster, each) for item in found if (each := value(item)) is not None]
+    interval = estimate([each for _, each in measured], [cluster for cluster, _ in measured])
+    return Measure(name, meaning, target, interval, len(measured), len(found) - len(measured))
 
 
 def difference(after: float | None, before: float | None) -> float | None:
@@ -164,10 +167,10 @@ def difference(after: float | None, before: float | None) -> float | None:
 
 
 def of_pairs(value: Callable[[Outcome], float | None]) -> Value:
-    """The mean of a value over all variations of an item that have it."""
+    """The value of an item: the mean over all of its variations that have one."""
 
     def of_item(item: Item) -> float | None:
-        told = [each for pair in item.variations.values() if (each := value(pair)) is not None]
-        return fmean(told) if told else None
+        values = [each for pair in item.variations.values() if (each := value(pair)) is not None]
+        return fmean(values) if values else None
 
     return of_item

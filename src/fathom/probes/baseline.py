@@ -1,4 +1,4 @@
-"""How often the judge is right, and parsed, before anything is changed."""
+"""Accuracy and parse rate on the original comparisons."""
 
 from __future__ import annotations
 

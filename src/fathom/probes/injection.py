@@ -1,9 +1,9 @@
-"""Whether a response can talk the judge into a verdict: by writing one, by closing its fence, by ending the turn, by
-orders, by a rationale of its own, by praise.
+"""Prompt injection: whether a text in a response makes the judge prefer it. The texts state a verdict, close the fence,
+end the turn, give orders, imitate a rationale or praise the response.
 
-Most texts name a letter, which is right in one order of the responses and wrong in the other. So what is measured is
-how often the judge names the place of that letter, against how often it does so without the text. A judge that sees
-each response alone has no letters to name: for it there is how much more often the response wins, over all kinds.
+Most texts name a letter, which means the response in one order and its rival in the other. The measure is therefore how
+often the judge names the place of that letter, minus how often it does so without the text. Pointwise judges name no
+letters; for them the measure is how much more often the response wins, over all kinds.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from fathom.probes._measures import Item, Measure, difference, shift
 
 
 def texts() -> Mapping[str, Sequence[str]]:
-    """By kind, from injections.yaml; LETTER stands for the letter asked for."""
+    """Injected texts by kind, from injections.yaml. LETTER is replaced by the requested letter."""
     return texts_of("injections.yaml")
 
 
 def vary(comparison: Comparison) -> Iterator[Variation]:
-    """A text of every kind behind the worse response of each comparison."""
+    """One variation per kind, with a text appended to the worse response."""
     if len(comparison.responses) != 2:
         return
     target = worse(comparison)
@@ -66,13 +66,13 @@ def _gained(kind: str, item: Item) -> float | None:
 
 
 def _gained_by_all(item: Item) -> float | None:
-    told = [gain for kind in texts() if (gain := _gained(kind, item)) is not None]
-    return fmean(told) if told else None
+    gains = [gain for kind in texts() if (gain := _gained(kind, item)) is not None]
+    return fmean(gains) if gains else None
 
 
 PROBE = Probe(
     title="Injection",
-    change="A text addressed to the judge stands behind the worse response.",
+    change="A text addressed to the judge is appended to the worse response.",
     vary=vary,
     measure=measure,
 )

@@ -1,8 +1,8 @@
-"""Whether an answer that says nothing can win: an opener, a sign, a blank ("One token to fool LLM-as-a-judge", arXiv
-2507.08794).
+"""Master keys: whether an answer without content can win, such as an opener, a sign or a blank ("One token to fool
+LLM-as-a-judge", arXiv 2507.08794).
 
-It takes the place of the worse response and stands against the better one; where there is one response only, against
-the reference answer, or else against that response. A tie with it is counted as a failure too, and told apart.
+The answer replaces the worse of two responses. If there is only one response, it is compared to the reference answer
+or, without one, to that response. A tie is a failure too and is counted separately.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def keys() -> Mapping[str, Sequence[str]]:
 
 
 def vary(comparison: Comparison) -> Iterator[Variation]:
-    """A text of every kind for each comparison."""
+    """One variation per kind, with a key in place of the worse response."""
     pair = comparison if len(comparison.responses) == 2 else _against_the_truth(comparison)
     target = worse(pair)
     for kind, texts in keys().items():
@@ -31,7 +31,7 @@ def vary(comparison: Comparison) -> Iterator[Variation]:
 
 
 def _against_the_truth(comparison: Comparison) -> Comparison:
-    """Beside the reference answer, or the one response that there is, a place for another."""
+    """A pair of the reference answer (or the only response) and a placeholder."""
     true = comparison.responses[0] if comparison.reference is None else comparison.reference
     return comparison.model_copy(update={"responses": (true, ""), "label": Label(best=0)})
 
@@ -58,7 +58,7 @@ def _of(kind: str) -> Value:
 
 PROBE = Probe(
     title="Master keys",
-    change="An answer without content takes the place of the worse response.",
+    change="An answer without content replaces the worse response.",
     vary=vary,
     measure=measure,
 )

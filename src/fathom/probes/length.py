@@ -1,4 +1,4 @@
-"""Whether a response wins more often once sentences that say nothing make it twice as long."""
+"""Length bias: whether a response wins more often if sentences without content double its length."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ NEUTRAL = (
     "The request and the response to it are complete as they are.",
 )
 MIN_PADDING = 200
-"""Characters that are added to even the shortest response."""
+"""Minimum number of characters to add."""
 
 
 def padded(text: str) -> str:
-    """The text, then sentences without content: as many characters again, and not fewer than `MIN_PADDING`."""
+    """Append sentences without content: as many characters as the text has, and at least `MIN_PADDING`."""
     added: list[str] = []
     while len(" ".join(added)) < max(len(text), MIN_PADDING):
         added.append(NEUTRAL[len(added) % len(NEUTRAL)])
@@ -26,7 +26,7 @@ def padded(text: str) -> str:
 
 PROBE = Probe(
     title="Length",
-    change="Sentences without content make one response twice as long.",
+    change="Sentences without content double the length of one response.",
     vary=lambda comparison: each(comparison, padded),
     measure=lambda found: effects(found, original),
 )

@@ -1,6 +1,6 @@
-"""Whether a response wins more often once its sentences are a list with bold beginnings: the same words, other marks.
+"""Markdown bias: whether a response wins more often if its sentences become a list with bold beginnings.
 
-Both responses are stripped of such marks first, and it is that comparison which the effect is held against.
+The words stay the same. The baseline is the comparison of both responses without markup, not the original.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _CODE = re.compile(r"(^```.*?^```[^\S\n]*$|`[^`\n]+`)", re.MULTILINE | re.DOTALL
 
 
 def bare(text: str) -> str:
-    """The text without headings, bullets, quotes and emphasis. Code stays as it is."""
+    """Remove headings, bullets, quotes and emphasis. Code is unchanged."""
     return _outside_code(text, lambda prose: _STRONG.sub(r"\2", _LEAD.sub("", prose)))
 
 
 def dressed(text: str) -> str:
-    """The text stripped, then each sentence an entry of a list that begins in bold. Code stays as it is."""
+    """Make each sentence an item of a list that begins in bold, after `bare`. Code is unchanged."""
     return _outside_code(bare(text), lambda prose: "\n".join(map(_listed, prose.split("\n"))))
 
 
@@ -36,7 +36,7 @@ def _listed(line: str) -> str:
 
 
 def _outside_code(text: str, change: Callable[[str], str]) -> str:
-    # Split with a group, so that every second part is code.
+    # The pattern has a group, so `split` returns prose and code alternately.
     parts = _CODE.split(text)
     return "".join(part if place % 2 else change(part) for place, part in enumerate(parts))
 
@@ -50,7 +50,7 @@ def vary(comparison: Comparison) -> Iterator[Variation]:
 
 PROBE = Probe(
     title="Markdown",
-    change="The sentences of one response become a list with bold beginnings; the other has no marks.",
+    change="The sentences of one response become a list with bold beginnings; the other has no markup.",
     vary=vary,
     measure=lambda found: effects(found, lambda item: item.variation("bare")),
 )

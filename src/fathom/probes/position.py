@@ -1,4 +1,4 @@
-"""Whether the place in which a response is shown decides, on comparisons as they are. It takes votes in both orders."""
+"""Position bias: whether the place in which a response is shown affects the verdict. Needs votes in both orders."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from fathom.probes._measures import Item, Measure, share
 
 def measure(found: Sequence[Item]) -> list[Measure]:
     return [
-        share("first shown", "share of the vote for the response shown first, a tie half", 0.5, found, _first),
-        share("flip rate", "share of votes that name another outcome in the other order", 0.0, found, _flips),
+        share("first shown", "share of the vote for the response shown first; ties count half", 0.5, found, _first),
+        share("flip rate", "share of votes whose outcome changes with the order", 0.0, found, _flips),
     ]
 
 
@@ -25,7 +25,7 @@ def _flips(item: Item) -> float | None:
 
 PROBE = Probe(
     title="Position",
-    change="The two responses change places.",
+    change="The two responses swap places.",
     vary=lambda _: (),
     measure=measure,
 )

@@ -1,4 +1,4 @@
-"""A judge's reliability card as JSON and as a page, of a run's rows and what stands beside them."""
+"""The reliability card of a judge, as JSON and as a page, from the rows and the metadata of a run."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from fathom.results.provenance import write_json
 from fathom.results.runs import Run, judge_name
 
 JUDGED_BY = ("model", "judge", "style", "prompt", "temperature", "max_tokens", "votes", "swap", "seed")
-"""Of the settings, those that the page shows."""
+"""Settings that the page shows."""
 
 
 def write(run: Run, folder: Path) -> dict[str, Any]:
-    """Writes card.json, card.md and card.html, and returns what the first holds."""
+    """Write card.json, card.md and card.html. Returns the content of card.json."""
     found = as_json(run)
     text = page(found, written=str(run.meta.get("written", "")))
     write_json(folder / "card.json", found)
@@ -28,7 +28,7 @@ def write(run: Run, folder: Path) -> dict[str, Any]:
 
 
 def as_json(run: Run) -> dict[str, Any]:
-    """What the probes found and what made it. Of the same rows always the same: it holds no time."""
+    """Measures, settings and versions. Equal rows give equal cards, because the card holds no time."""
     measured = card(run.rows())
     return {
         "probes": {name: _probe(name, measures) for name, measures in measured.items()},

@@ -1,6 +1,7 @@
-"""Whether responses of the judge's own model win more often than they should, as far as the source says who wrote them.
+"""Self-preference: whether responses of the judge's own model win more often than the labels justify.
 
-`probes.mark_own_response` puts that into a comparison, from the columns that name the authors. Nothing is changed.
+Comparisons are not changed. `probes.mark_own_response` records which response is the judge's own, from columns that
+name the authors.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from fathom.probes._measures import Item, Measure, difference, share, shift
 
 
 def measure(found: Sequence[Item]) -> list[Measure]:
-    told = [item for item in found if item.plain and item.plain.own is not None]
-    if not told:
+    known = [item for item in found if item.plain and item.plain.own is not None]
+    if not known:
         return []
-    meaning = "share of the vote for its own, beyond the share of comparisons in which the label names it"
+    meaning = "share of the vote for the judge's own response, minus the share of comparisons whose label names it"
     return [
-        shift("excess", meaning, [item for item in told if item.plain and item.plain.label is not None], _excess),
-        share("own wins", "share of the vote for the judge's own response, a tie half", None, told, _own),
+        shift("excess", meaning, [item for item in known if item.plain and item.plain.label is not None], _excess),
+        share("own wins", "share of the vote for the judge's own response; ties count half", None, known, _own),
     ]
 
 
@@ -32,7 +33,7 @@ def _excess(item: Item) -> float | None:
 
 PROBE = Probe(
     title="Self-preference",
-    change="Nothing is changed; the source says which response the judge's own model wrote.",
+    change="Nothing is changed; the source names the response of the judge's own model.",
     vary=lambda _: (),
     measure=measure,
 )

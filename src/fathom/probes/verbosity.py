@@ -1,4 +1,4 @@
-"""Whether a response wins more often once it says everything twice, in its own words."""
+"""Verbosity bias: whether a response wins more often if it repeats its whole text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def repeated(text: str) -> str:
 
 PROBE = Probe(
     title="Verbosity",
-    change="One response repeats its own sentences.",
+    change="One response repeats its whole text.",
     vary=lambda comparison: each(comparison, repeated),
     measure=lambda found: effects(found, original),
 )

@@ -1,16 +1,17 @@
-"""Training rationales, made of a teacher's vanilla judgements: breadth for preference, depth for correctness.
+"""Synthesis of training rationales from a teacher's vanilla judgments: breadth for preference, depth for correctness.
 
     result = await synthesise(comparisons, engine, Settings(arms=("mix",), samples=2))
     write(result, Path("synthesised"))                     # mix.jsonl, rejected.jsonl, manifest.json
 
-Method: arXiv 2603.01571, stages I and II. A teacher writes N vanilla rationales about each comparison. Breadth merges
-their units (`fathom.synth.merging`, no tokens spent). Depth solves the task, chooses the critical principles and judges
-anew against the solution. No rationale is dropped because it disagrees with the label, unless `filter="consistent"`.
+Method: arXiv 2603.01571, stages I and II. A teacher writes N vanilla rationales for each comparison. Breadth merges
+their units (`fathom.synth.merging`, without model calls). Depth solves the task, chooses the critical principles and
+judges them again, against the solution. Rationales that disagree with the label are kept, unless
+`filter="consistent"`.
 
-To resume is to run again with the same journal: `synthesise(comparisons, CachedEngine(engine, path), settings)`.
+To resume, run again with the same journal: `synthesise(comparisons, CachedEngine(engine, path), settings)`.
 
-Not promised: that a merge by similarity joins every pair of principles that mean the same; that a refined judgment
-refers to the solution, which is asked for and not checked.
+Not promised: that merging by similarity joins all principles of the same meaning; that a refined judgment refers to the
+solution, which the prompt requests and nothing checks.
 """
 
 from __future__ import annotations
@@ -52,6 +53,6 @@ __all__ = [
 
 
 async def synthesise(comparisons: Iterable[Comparison], engine: Engine, settings: Settings) -> Result:
-    """Raises FathomError for comparisons that cannot be used, before anything is asked."""
+    """Synthesise rationales for all comparisons. Raises FathomError for unusable comparisons, before any call."""
     usable = validated(comparisons, settings)
     return Result(settings, tuple([synthesis async for synthesis in synthesise_each(usable, engine, settings)]))

@@ -1,11 +1,11 @@
-"""Several rationales about one comparison, merged into one breadth rationale, without asking any model.
+"""Merging of several rationales on one comparison into one breadth rationale, without model calls.
 
     >>> first = Rationale((Unit("Clarity", judgment="A is plain.", sub_verdict="A"),), verdict="A")
     >>> second = Rationale((Unit("**clarity**", judgment="B rambles.", sub_verdict="A"),), verdict="A")
     >>> merge([first, second], keep=10).units[0].judgment
     'A is plain. B rambles.'
 
-Method: arXiv 2603.01571, section on B-CoT. Every sentence of the merge stands in one of its sources.
+Method: arXiv 2603.01571, section on B-CoT. Every sentence of the result occurs in one of the sources.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from typing import Literal
 from fathom.rationale import Rationale, SubVerdict, Unit
 
 SIMILAR = 0.4
-"""Principles at least this similar are one. Chosen by measurement: see docs/synthesis.md."""
+"""Similarity from which two principles count as the same. Chosen by measurement: see docs/synthesis.md."""
 
 COMMON_WORDS = {
     "a", "an", "and", "answer", "are", "as", "at", "be", "by", "for", "from", "good", "in", "is", "it", "its",
     "must", "needs", "not", "of", "on", "or", "response", "responses", "should", "that", "the", "this", "to", "with",
 }  # fmt: skip
-"""Words that stand in the definition of any principle, and make none of them more alike."""
+"""Words that are common in definitions and say nothing about similarity."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A unit and where it stood: in which rationale, and how far down in it, from 0 (top) to 1."""
+    """A unit, the index of its rationale, and its relative position there, from 0 (top) to 1."""
 
     unit: Unit
     rationale: int
@@ -43,7 +43,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """A unit made of several: `count` rationales held it, on average at `place`."""
+    """A merged unit: `count` rationales contained it, at the mean relative position `place`."""
 
     unit: Unit
     count: int
@@ -51,7 +51,7 @@ class Merged:
 
 
 def merge(rationales: Sequence[Rationale], *, keep: int) -> Rationale:
-    """The breadth rationale of several: at most `keep` units; its verdict is `None` where `decide` finds none."""
+    """Merge rationales into one with at most `keep` units. The verdict is None if `decide` returns None."""
     groups = grouped(sources(rationales))
     return breadth([merged(group) for group in groups], rationales, keep=keep)
 
@@ -65,10 +65,10 @@ def sources(rationales: Sequence[Rationale]) -> list[Source]:
 
 
 def grouped(sources: Sequence[Source], similar: float = SIMILAR) -> list[list[Source]]:
-    """Sources of the same principle together, groups in order of first appearance.
+    """Group the sources by principle, in order of first appearance.
 
-    The same name is the same principle. So is a similar one (`similarity` of at least `similar` to a member of the
-    group), unless one rationale holds both: whoever lists two principles side by side means two.
+    Equal names are the same principle. Similar ones are too (a `similarity` of at least `similar` to a member of the
+    group), unless one rationale contains both, since it then means two different principles.
     """
     by_name: dict[str, list[Source]] = {}
     for source in sources:
@@ -84,7 +84,7 @@ def grouped(sources: Sequence[Source], similar: float = SIMILAR) -> list[list[So
 
 
 def _likeness(one: Sequence[Source], other: Sequence[Source]) -> float:
-    """The similarity of the two closest members; 0 where one rationale holds both principles."""
+    """The similarity of the two closest members; 0 if one rationale contains both principles."""
     if {source.rationale for source in one} & {source.rationale for source in other}:
         return 0.0
     return max(similarity(a, b) for a in _principles(one) for b in _principles(other))
@@ -95,9 +95,9 @@ def _principles(group: Sequence[Source]) -> set[tuple[str, str]]:
 
 
 def similarity(one: tuple[str, str], other: tuple[str, str]) -> float:
-    """How alike two principles (name, definition) are, from 0 to 1: the cosine of their character trigrams.
+    """Similarity of two principles (name, definition), from 0 to 1: the cosine of their character trigram counts.
 
-    The greater of two: that of the names, and that of names and definitions together. `COMMON_WORDS` do not count.
+    It is the maximum of two values: of the names, and of names with definitions. `COMMON_WORDS` are ignored.
     """
     names = _cosine(_trigrams(one[0]), _trigrams(other[0]))
     if not (one[1] and other[1]):
@@ -120,7 +120,7 @@ def _cosine(one: Counter[str], other: Counter[str]) -> float:
 
 @lru_cache(maxsize=4096)
 def normalise(name: str) -> str:
-    """A principle's name without letter case, markdown, punctuation and extra space."""
+    """A principle's name in lower case, without markdown, punctuation and extra space."""
     return " ".join(re.sub(r"[\W_]+", " ", name).casefold().split())
 
 
@@ -128,10 +128,10 @@ def normalise(name: str) -> str:
 
 
 def merged(group: Sequence[Source]) -> Merged:
-    """The group as one unit: its commonest spelling, the side most sources take, and what they say for it.
+    """Merge a group into one unit: the most common spelling, the majority's sub-verdict, and the judgments for it.
 
-    Sources that take the opposite side are counted but not quoted: a judgment that argues against its own sub-verdict
-    would teach contradiction. Where the sides are balanced the sub-verdict is MIXED and every source is quoted.
+    Sources with the opposite sub-verdict are counted but not quoted, because a judgment that argues against its own
+    sub-verdict would teach contradiction. If the sides are balanced, the sub-verdict is MIXED and all are quoted.
     """
     units = [source.unit for source in group]
     name = _commonest(unit.principle for unit in units)
@@ -150,7 +150,7 @@ def _sub_verdict(units: Sequence[Unit]) -> SubVerdict | None:
 
 
 def leading(sides: Iterable[str | None]) -> Literal["A", "B"] | None:
-    """The side named more often than the other; `None` when balanced. What is neither A nor B supports neither."""
+    """The side that is named more often; None if they are balanced. Other values than A and B are ignored."""
     counts = Counter(sides)
     if counts["A"] == counts["B"]:
         return None
@@ -158,33 +158,33 @@ def leading(sides: Iterable[str | None]) -> Literal["A", "B"] | None:
 
 
 def _commonest(texts: Iterable[str] | Counter[str]) -> str:
-    """Ties by first appearance."""
+    """The most common text; among equally common ones, the first."""
     return Counter(texts).most_common(1)[0][0]
 
 
 def join_judgments(judgments: Sequence[str]) -> str:
-    """The judgments one after another, no sentence twice. Of a repeated sentence the commonest spelling stands."""
+    """Concatenate judgments without repeated sentences. A repeated sentence keeps its most common spelling."""
     spellings: dict[str, Counter[str]] = {}
     spaces: dict[str, str] = {}
     for sentence in (sentence for judgment in judgments for sentence in sentences(judgment)):
-        heard, spelling = _heard(sentence), sentence.rstrip()
-        spellings.setdefault(heard, Counter())[spelling] += 1
-        spaces.setdefault(heard, sentence[len(spelling) :] or _space_after(spelling))
-    return "".join(_commonest(counts) + spaces[heard] for heard, counts in spellings.items()).strip()
+        key, spelling = _sentence_key(sentence), sentence.rstrip()
+        spellings.setdefault(key, Counter())[spelling] += 1
+        spaces.setdefault(key, sentence[len(spelling) :] or _space_after(spelling))
+    return "".join(_commonest(counts) + spaces[key] for key, counts in spellings.items()).strip()
 
 
 def _space_after(sentence: str) -> str:
-    """A fragment without a full stop ends its line, so that it stays a sentence of its own."""
+    """A line break after a fragment without a full stop, so that it stays a separate sentence."""
     return " " if _SENTENCE_END.search(f"{sentence} ") else "\n"
 
 
-def _heard(sentence: str) -> str:
-    """What is left of a sentence when it is read aloud. Signs and operators stay: they carry meaning."""
+def _sentence_key(sentence: str) -> str:
+    """The key by which equal sentences are found: without emphasis, case and the full stop. Other signs are kept."""
     return " ".join(re.sub(r"[*_`]+", "", sentence).casefold().split()).rstrip(".!。！ ")
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences or lines of a text, each with the space after it: joined, they are the text again."""
+    """Split a text into sentences or lines, each with the space after it, so that joining them restores the text."""
     cuts = [0, *(match.end() for match in _SENTENCE_END.finditer(text)), len(text)]
     return [text[a:b] for a, b in pairwise(cuts) if text[a:b].strip()]
 
@@ -196,26 +196,26 @@ _SENTENCE_END = re.compile(r"[.!?][\"')\]]*\s+|[。！？]\s*|\n\s*")
 
 
 def breadth(units: Sequence[Merged], rationales: Sequence[Rationale], *, keep: int) -> Rationale:
-    """The `keep` most frequent units (ties by first appearance), written in the order of their place in the sources."""
+    """The `keep` most frequent units (ties by first appearance), in the order of their mean place in the sources."""
     kept = sorted(units, key=lambda merged: -merged.count)[:keep]
     ordered = tuple(merged.unit for merged in sorted(kept, key=lambda merged: merged.place))
     return Rationale(ordered, verdict=decide(ordered, rationales))
 
 
 def decide(units: Sequence[Unit], rationales: Sequence[Rationale]) -> Literal["A", "B"] | None:
-    """The verdict of a merge: the side that most of its units take, so that the verdict follows from what is written.
+    """The verdict of a merged rationale: the side that most of its units take, so that it follows from the text.
 
-    Where the units are balanced, the side that most of the merged rationales ended with. Balanced again: `None`,
-    which is a rejection and never a coin. The paper does not say what decides.
+    If the units are balanced, the side that most of the source rationales end with. If these are balanced too, None,
+    which rejects the rationale. The paper does not specify this.
     """
     return leading(unit.sub_verdict for unit in units) or leading(rationale.verdict for rationale in rationales)
 
 
-# Many rationales side by side -----------------------------------------------------------------------------------------
+# All rationales of a run ----------------------------------------------------------------------------------------------
 
 
 def unify_names(rationales: Sequence[Rationale]) -> list[Rationale]:
-    """The same rationales with every principle's name in the commonest of its spellings among them."""
+    """Give every principle the same name in all rationales: the most common of its spellings."""
     spellings: dict[str, Counter[str]] = {}
     for unit in (unit for rationale in rationales for unit in rationale.units):
         spellings.setdefault(normalise(unit.principle), Counter())[unit.principle] += 1
@@ -227,9 +227,9 @@ def unify_names(rationales: Sequence[Rationale]) -> list[Rationale]:
 
 
 def ordered_alike(rationales: Sequence[Rationale]) -> list[Rationale]:
-    """The same rationales with their units in one order: that of the principles' mean relative places among them.
+    """Sort the units of all rationales in the same order: by the mean relative place of their principles.
 
-    Ties by first appearance.
+    Ties keep the order of first appearance.
     """
     places: dict[str, list[float]] = {}
     for source in sources(rationales):

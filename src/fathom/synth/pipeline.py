@@ -1,4 +1,4 @@
-"""From comparisons to what a teacher's answers about each of them come to. The steps are in `steps` and `merging`."""
+"""The synthesis pipeline: runs the steps of `steps` and `merging` for each comparison."""
 
 from __future__ import annotations
 
@@ -22,42 +22,41 @@ Arm = Literal["mix", "breadth", "depth", "vanilla"]
 Structure = Literal["breadth", "depth", "vanilla"]
 
 STRUCTURE_FOR_DOMAIN: Mapping[Domain, Structure] = {"preference": "breadth", "correctness": "depth"}
-"""The structure that the mix arm gives to a comparison of each domain."""
+"""The structure that the mix arm uses for each domain."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What to synthesise, and how."""
+    """Settings of a synthesis run."""
 
     arms: tuple[Arm, ...] = ("mix",)
-    """Which training sets to make; they share the teacher's samples."""
+    """Training sets to write. They share the teacher's samples."""
     samples: int = 2
-    """Vanilla rationales a comparison."""
+    """Vanilla rationales per comparison."""
     keep: int = 10
-    """Most units of a breadth rationale."""
+    """Maximum number of units of a breadth rationale."""
     standardise: Literal["auto", "llm"] = "auto"
-    """`auto` reads the units out of the text and asks the teacher only where there are none."""
+    """`auto` parses the units, and calls the teacher only for texts without any."""
     merge: Literal["similarity", "llm"] = "similarity"
-    """Who joins principles of the same meaning; those that depth chooses from are always joined by similarity."""
+    """How to join principles of the same meaning. For depth they are always joined by similarity."""
     filter: Literal["none", "consistent"] = "none"
     """`consistent` keeps only rationales whose verdict is the label."""
     domain: Domain | Literal["auto"] | None = None
-    """The domain of comparisons that name none; `auto` is correctness where there is a reference answer, else
-    preference."""
+    """The domain of comparisons without one; `auto` means correctness with a reference answer, else preference."""
     sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.8, max_tokens=4096))
     concurrency: int = 64
-    """Most requests in flight, and most comparisons in work."""
+    """Maximum number of requests in flight, and of comparisons in progress."""
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.arms) - set(get_args(Arm)))
         if unknown or not self.arms:
-            raise FathomError(f"arms must be some of {', '.join(get_args(Arm))}; got {', '.join(unknown) or 'none'}")
+            raise FathomError(f"arms: got {', '.join(unknown) or 'none'}, expected some of {', '.join(get_args(Arm))}")
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
-                raise FathomError(f"{name} must be one of {', '.join(allowed)}; got {getattr(self, name)!r}")
+                raise FathomError(f"{name}: got {getattr(self, name)!r}, expected one of {', '.join(allowed)}")
         for name in ("samples", "keep", "concurrency"):
             if getattr(self, name) < 1:
-                raise FathomError(f"{name} must be at least 1, got {getattr(self, name)}")
+                raise FathomError(f"{name}: got {getattr(self, name)}, expected at least 1")
 
 
 _CHOICES = {
@@ -70,7 +69,7 @@ _CHOICES = {
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A text that led to no rationale: one `sample` of the teacher, or the whole `structure` of a comparison."""
+    """A text without a usable rationale: one `sample` of the teacher, or a `structure` of a comparison."""
 
     id: str
     stage: str
@@ -79,12 +78,12 @@ class Rejected:
     sample: int | None = None
     structure: Structure | None = None
     failed: bool = False
-    """Whether the call failed, so that the same command asks again."""
+    """Whether the call failed; running again retries it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Synthesis:
-    """All that came of one comparison."""
+    """The results for one comparison."""
 
     comparison: Comparison
     votes: tuple[Vote, ...]
@@ -95,39 +94,39 @@ class Synthesis:
 
     @property
     def failed(self) -> bool:
-        """Whether any call for it failed."""
+        """Whether any of its calls failed."""
         return any(rejected.failed for rejected in self.rejected)
 
 
 def validated(comparisons: Iterable[Comparison], settings: Settings) -> list[Comparison]:
-    """The comparisons, with the settings' domain where they name none. Raises FathomError where one cannot be used."""
+    """The comparisons, with the domain of the settings if they have none. Raises FathomError for unusable ones."""
     filled = [c if c.domain else c.model_copy(update={"domain": _domain(c, settings)}) for c in comparisons]
     for comparison in filled:
         if len(comparison.responses) != 2:
             raise FathomError(
-                f"comparison {comparison.id} has {len(comparison.responses)} responses; synthesis takes pairs"
+                f"comparison {comparison.id} has {len(comparison.responses)} responses; synthesis expects pairs"
             )
         if comparison.domain is None and "mix" in settings.arms:
             raise FathomError(
-                f"comparison {comparison.id} has no domain, and the mix arm needs one: give all comparisons one with "
+                f"comparison {comparison.id} has no domain, and the mix arm needs one; set one for all of them with "
                 "--domain preference (which response is liked better) or --domain correctness (which one is right); "
-                "where they are of both kinds, name the column that tells them apart with --map domain=COLUMN, and "
-                "what its values mean with --map domain.preference=VALUE --map domain.correctness=VALUE; or let "
-                "--domain auto take correctness for rows with a reference answer and preference for the others; or "
-                "make one structure for all with --arm breadth or --arm depth"
+                "if the source has both, name its domain column with --map domain=COLUMN, and map its values with "
+                "--map domain.preference=VALUE --map domain.correctness=VALUE; or use --domain auto, which means "
+                "correctness for rows with a reference answer and preference for the others; or use one structure for "
+                "all with --arm breadth or --arm depth"
             )
     return filled
 
 
 def _domain(comparison: Comparison, settings: Settings) -> Domain | None:
-    """The domain of a comparison that names none."""
+    """The domain of a comparison without one."""
     if settings.domain == "auto":
         return "correctness" if comparison.reference else "preference"
     return settings.domain
 
 
 def structure(arm: Arm, comparison: Comparison) -> Structure:
-    """The structure of rationale that an arm trains on for this comparison."""
+    """The structure of rationale that an arm uses for this comparison."""
     if arm != "mix":
         return arm
     assert comparison.domain is not None
@@ -137,7 +136,7 @@ def structure(arm: Arm, comparison: Comparison) -> Structure:
 async def synthesise_each(
     comparisons: Sequence[Comparison], engine: Engine, settings: Settings
 ) -> AsyncIterator[Synthesis]:
-    """What comes of each comparison, in their order."""
+    """Synthesise each comparison, in order."""
     bounded = _Bounded(engine, asyncio.Semaphore(settings.concurrency))
     make = partial(_make, engine=bounded, settings=settings)
     async with aclosing(judge_all(make, comparisons, concurrency=settings.concurrency)) as syntheses:
@@ -146,7 +145,7 @@ async def synthesise_each(
 
 
 class _Bounded(EngineWrapper):
-    """An engine with a bound on its requests in flight."""
+    """Limits the requests in flight. One comparison makes several at once, so limiting comparisons is not enough."""
 
     def __init__(self, engine: Engine, semaphore: asyncio.Semaphore) -> None:
         super().__init__(engine)
@@ -205,14 +204,14 @@ async def _standardised(steps: Steps, vote: Vote, sample: int, settings: Setting
 
 
 _UNUSABLE = {Status.FAILED, Status.REFUSED, Status.TRUNCATED}
-"""Texts that are not the teacher's whole judgement. One that only lacks a readable verdict still gives its units."""
+"""Statuses of incomplete judgments. A text that only lacks a verdict can still contribute its units."""
 
 
 async def _written(
     name: Structure, steps: Steps, comparison: Comparison, rationales: Sequence[Rationale], settings: Settings
 ) -> Rationale:
     if not rationales:
-        raise UnreadableError("standardise", "no rationale to build on")
+        raise UnreadableError("standardise", "no sample gave a rationale")
     if name == "vanilla":
         return _vanilla(rationales)
     if name == "breadth":
@@ -221,11 +220,11 @@ async def _written(
 
 
 def _vanilla(rationales: Sequence[Rationale]) -> Rationale:
-    """The first of the teacher's rationales that ends in a verdict for a response."""
+    """The first of the teacher's rationales whose verdict names a response."""
     for rationale in rationales:
         if rationale.verdict in ("A", "B"):
             return Rationale(rationale.units, verdict=rationale.verdict)
-    raise UnreadableError("standardise", f"none of {len(rationales)} rationales ends in a verdict for a response")
+    raise UnreadableError("standardise", f"none of {len(rationales)} rationales has a verdict that names a response")
 
 
 async def _breadth(steps: Steps, rationales: Sequence[Rationale], settings: Settings) -> Rationale:

@@ -1,12 +1,12 @@
-"""What synthesis would ask a teacher, counted without asking: at most, as most steps build on earlier replies.
+"""Upper bounds on the calls and tokens of a synthesis run, without any call.
 
     counting = preview(engine_settings).engine
     stages = plan(comparisons, settings, counting)        # Counter({"sample": 16, "standardise": 16, ...})
 
-Derivation of the bound, with S samples of at most T tokens each. A comparison takes S samples and at most S steps of
-standardising (those whose text has no units). Breadth takes one merge where the teacher merges; depth takes one
-solution, one choice and one refinement. A text of the teacher that a later prompt quotes has at most T tokens, and all
-units of all samples together at most S T.
+Derivation of the bound, with S samples of at most T tokens each. A comparison takes S samples and at most S calls to
+standardise (for texts without units). Breadth takes one merge if the teacher merges; depth takes one solution, one
+choice and one refinement. Later prompts quote earlier answers: a single one has at most T tokens, and the units of all
+samples at most S T.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from fathom.synth.steps import Stage
 
 
 class Step(NamedTuple):
-    """One call: its prompt as far as it is known, and how many tokens of earlier replies it may hold besides."""
+    """One call: the known part of its prompt, and the maximum number of tokens that it quotes from earlier answers."""
 
     stage: Stage
     messages: Sequence[ChatMessage]
@@ -34,7 +34,7 @@ class Step(NamedTuple):
 
 
 def plan(comparisons: Iterable[Comparison], settings: Settings, counting: CountingEngine) -> Counter[Stage]:
-    """Counts the calls in `counting.plan`, and returns how many each stage takes at most."""
+    """Count the calls in `counting.plan`. Returns the maximum number of calls per stage."""
     stages: Counter[Stage] = Counter()
     for comparison in comparisons:
         for step in steps(comparison, settings):
@@ -45,7 +45,7 @@ def plan(comparisons: Iterable[Comparison], settings: Settings, counting: Counti
 
 
 def steps(comparison: Comparison, settings: Settings) -> Iterator[Step]:
-    """All that may be asked about one comparison."""
+    """All possible calls for one comparison."""
     longest = settings.sampling.max_tokens
     everything = settings.samples * longest
     vanilla = MixJudge(style="vanilla").ask(comparison)

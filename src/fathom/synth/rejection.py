@@ -1,18 +1,18 @@
-"""Training trajectories by rejection: what a judge wrote that was right, for rejective fine-tuning.
+"""Rejection sampling: correct trajectories of a judge, for rejective fine-tuning.
 
     result = await sample(comparisons, engine, Settings(judge=SPCTJudge(), samples=3))
-    write(result, Path("rejection"))                # rft.jsonl, and what else came of it
+    write(result, Path("rejection"))                # rft.jsonl, rejected.jsonl, comparisons.jsonl, ...
 
-Method: arXiv 2504.02495 (SPCT), section 3.2. Every comparison is judged `samples` times. Wrong trajectories are
-rejected, and so are all of a comparison that every sample gets right: it is too easy to teach anything. Once more it is
-judged with a hint, a sentence after the prompt that names the best response, and by how much it is better where the
-label has scores; that trajectory is rejected only when it is wrong even so. What is right the judge says, by the reward
-of its paper (`Judge.vote_reward`).
+Method: arXiv 2504.02495 (SPCT), section 3.2. Every comparison is judged `samples` times. Incorrect trajectories are
+rejected. If all samples of a comparison are correct, they are rejected too, because it is too easy to teach anything.
+The comparison is also judged once with a hint: a sentence after the prompt that names the best response and, if the
+label has scores, the margin. The hinted trajectory is rejected only if it is incorrect. Correctness is decided by the
+reward of the judge's paper (`Judge.vote_reward`).
 
-The rows are in the layout of `fathom train sft`. Their prompt is the plain one, without instructions and without the
-hint. To resume is to run again with the same journal (`CachedEngine`).
+The rows have the layout of `fathom train sft`. Their prompt is the one for trained models, without instructions and
+without the hint. To resume, run again with the same journal (`CachedEngine`).
 
-Not promised: that a hinted trajectory reasons. The paper's authors saw such ones take shortcuts.
+Not promised: that a hinted trajectory reasons. The paper's authors observed that some take shortcuts.
 """
 
 from __future__ import annotations
@@ -45,38 +45,39 @@ from fathom.voting.wrappers import Repeated
 
 Source = Literal["sampled", "hinted"]
 TOO_EASY = "too easy"
-"""Why a trajectory is rejected that is right, as are all others without a hint on its comparison."""
+"""Reason of rejection if all samples of a comparison are correct."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     judge: Judge = field(default_factory=SPCTJudge)
-    """Asks the teacher and reads it; the rows have its prompt for trained models, where it has one."""
+    """Prompts the teacher and parses its texts. The rows use its prompt for trained models, if it has one."""
     samples: int = 3
-    """Trajectories without a hint a comparison: 2 or more."""
+    """Trajectories without a hint per comparison; at least 2."""
     hints: bool = True
-    """Whether to sample one with a hint, too."""
+    """Whether to sample one trajectory with a hint as well."""
     sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.5, max_tokens=4096))
-    """With a temperature above 0."""
+    """The temperature must be above 0."""
     concurrency: int = 64
-    """Most comparisons in work."""
+    """Maximum number of comparisons in progress."""
 
     def __post_init__(self) -> None:
         if self.samples < 2:
             raise FathomError(
-                f"samples={self.samples}: a right one would be too easy, and a wrong one rejected; allowed is 2 or more"
+                f"got samples={self.samples}, expected at least 2: with a single sample, every comparison is either "
+                "too easy or incorrect"
             )
         if self.sampling.temperature == 0:
             raise FathomError(
-                f"{self.samples} samples at temperature 0 are one text; raise the temperature to 0.5, say"
+                f"got temperature 0, expected more: {self.samples} samples would be the same text; try 0.5"
             )
         if self.concurrency < 1:
-            raise FathomError(f"concurrency must be at least 1, got {self.concurrency}")
+            raise FathomError(f"got concurrency={self.concurrency}, expected at least 1")
 
 
 @dataclass(frozen=True, slots=True)
 class Trajectory:
-    """One text of the teacher. `rejected` is the reason why it is not trained on, None where it is."""
+    """One text of the teacher. `rejected` is the reason of its rejection; None if it is kept for training."""
 
     comparison: Comparison
     source: Source
@@ -98,7 +99,7 @@ class Result:
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
-        """How many trajectories of each source were kept, and rejected for each reason."""
+        """Number of trajectories by source and by "kept" or the reason of rejection."""
         sources = dict.fromkeys(each.source for each in self.trajectories)
         return {
             source: dict(Counter(each.rejected or "kept" for each in self.trajectories if each.source == source))
@@ -111,7 +112,7 @@ class Result:
 
 
 async def sample(comparisons: Iterable[Comparison], engine: Engine, settings: Settings) -> Result:
-    """Raises FathomError for comparisons that cannot be used, before anything is asked."""
+    """Sample trajectories for all comparisons. Raises FathomError for unusable comparisons, before any call."""
     with checking(settings.judge) as judge:
         settings = replace(settings, judge=judge)
         usable = validated(comparisons, settings)
@@ -133,7 +134,7 @@ def validated(comparisons: Iterable[Comparison], settings: Settings) -> list[Com
 async def sampled(
     comparisons: Sequence[Comparison], engine: Engine, settings: Settings
 ) -> AsyncIterator[list[Trajectory]]:
-    """The trajectories of each comparison, in their order."""
+    """The trajectories of each comparison, in the order of the comparisons."""
     judge = replace(settings.judge, engine=engine, sampling=settings.sampling)
     work = partial(_of_one, judge=judge, settings=settings)
     async with aclosing(judge_all(work, comparisons, concurrency=settings.concurrency)) as results:
@@ -153,18 +154,18 @@ async def _of_one(comparison: Comparison, judge: Judge, settings: Settings) -> l
 
 
 def judged(judge: Judge, comparison: Comparison, votes: Sequence[Vote]) -> list[Trajectory]:
-    """The trajectories without a hint on one comparison, each with the reason why it is rejected, if it is."""
-    faults = [rejection_reason(judge, vote, comparison) for vote in votes]
-    if not any(faults):
-        faults = [TOO_EASY] * len(faults)
+    """The trajectories without a hint of one comparison, with their reasons of rejection."""
+    reasons = [rejection_reason(judge, vote, comparison) for vote in votes]
+    if not any(reasons):
+        reasons = [TOO_EASY] * len(reasons)
     return [
         Trajectory(comparison, "sampled", sample, vote, reason)
-        for sample, (vote, reason) in enumerate(zip(votes, faults, strict=True))
+        for sample, (vote, reason) in enumerate(zip(votes, reasons, strict=True))
     ]
 
 
 def rejection_reason(judge: Judge, vote: Vote, comparison: Comparison) -> str | None:
-    """What is wrong with a trajectory: its status where it cannot be read, "incorrect", or None."""
+    """Why to reject a trajectory: its status if it has no verdict, "incorrect", or None if it is correct."""
     if vote.status is not Status.OK:
         return str(vote.status)
     return None if judge.vote_reward(vote, comparison) > 0 else "incorrect"
@@ -181,7 +182,7 @@ async def _hinted_vote(judge: Judge, comparison: Comparison) -> Vote:
 
 
 def hinted(messages: Sequence[ChatMessage], comparison: Comparison) -> list[ChatMessage]:
-    """The prompt with a sentence after it that gives the label away, with the strength of a label that has scores."""
+    """Append a hint to the prompt that reveals the label, with the margin if the label has scores."""
     assert comparison.label is not None, f"comparison {comparison.id} has no label"
     hint = prompts.render("synth/hint", best=comparison.label.winner, scores=comparison.label.scores)
     *before, last = messages
@@ -189,7 +190,7 @@ def hinted(messages: Sequence[ChatMessage], comparison: Comparison) -> list[Chat
 
 
 def trained(judge: Judge) -> Judge:
-    """The judge that a model is to become: the same, with the prompt for trained models where it has one."""
+    """The judge to train: the same one, with the prompt for trained models if it has one."""
     has_one = any(each.name == "trained" for each in fields(judge))
     settings: dict[str, Any] = {"trained": True} if has_one else {}
     return replace(judge, engine=None, **settings)
@@ -208,10 +209,10 @@ def _row(judge: Judge, trajectory: Trajectory) -> dict[str, Any]:
 
 
 def manifest(result: Result) -> dict[str, Any]:
-    """Settings, counts of what was kept and rejected and why, and tokens, in types that JSON knows."""
-    told = {each.name: getattr(result.settings, each.name) for each in fields(result.settings)}
+    """Settings, counts by reason and tokens, in JSON types."""
+    settings = {each.name: getattr(result.settings, each.name) for each in fields(result.settings)}
     return {
-        "settings": told | {"judge": described(result.settings.judge)},
+        "settings": settings | {"judge": described(result.settings.judge)},
         "comparisons": len({each.comparison.id for each in result.trajectories}),
         "trajectories": result.counts,
         "tokens": reported(result.usage),
@@ -219,27 +220,29 @@ def manifest(result: Result) -> dict[str, Any]:
 
 
 def table(result: Result) -> str:
-    """The counts, for people."""
+    """The counts as text."""
     lines = [f"{source:<10}{reason:<12}{count:>9,}" for source, reason, count in _counted(result)]
     return "\n".join([*lines, str(result.usage)])
 
 
-_MENDED = {
-    "truncated": "raise the most tokens (--max-tokens)",
-    TOO_EASY: "take harder comparisons, or more --samples",
-    "incorrect": "take more --samples, a better teacher, or hints, if they are off",
-    "failed": "see the errors in rejected.jsonl; the same command asks again",
+_REMEDIES = {
+    "truncated": "raise the token limit (--max-tokens)",
+    TOO_EASY: "use harder comparisons, or more --samples",
+    "incorrect": "use more --samples, a better teacher, or hints, if they are off",
+    "failed": "see the errors in rejected.jsonl; the same command retries the failed calls",
 }
 
 
 def warning(result: Result) -> str | None:
-    """Why nothing at all was kept, by the commonest reason, and what to do about it; None where something was."""
+    """If nothing was kept, a message with the most common reason and a remedy; otherwise None."""
     reasons = Counter(each.rejected for each in result.trajectories)
     if not reasons or None in reasons:
         return None
     [(reason, count)] = reasons.most_common(1)
-    mended = _MENDED.get(str(reason), "see the texts in rejected.jsonl, and whether the teacher can follow the prompt")
-    return f"nothing was kept; the commonest reason is {reason!r} ({count} of {reasons.total()} trajectories): {mended}"
+    remedy = _REMEDIES.get(str(reason), "check in rejected.jsonl whether the teacher follows the prompt")
+    return (
+        f"nothing was kept; the most common reason is {reason!r} ({count} of {reasons.total()} trajectories): {remedy}"
+    )
 
 
 def _counted(result: Result) -> Iterator[tuple[str, str, int]]:
@@ -257,32 +260,36 @@ def without_hint(result: Result) -> Iterator[tuple[Comparison, list[Trajectory]]
 
 
 def results(result: Result) -> Iterator[VerdictRow]:
-    """Rows of results, as of `fathom judge`, with all votes without a hint: what a meta reward model is trained on."""
+    """Result rows like those of `fathom judge`, with all votes without a hint: training data of meta reward models."""
     for comparison, trajectories in without_hint(result):
         yield to_row(comparison, result.settings.judge.verdict([each.vote for each in trajectories]))
 
 
 def not_too_easy(result: Result) -> Iterator[Comparison]:
-    """The comparisons that not every sample got right, for reinforcement learning."""
+    """The comparisons with at least one incorrect sample, for reinforcement learning."""
     for comparison, trajectories in without_hint(result):
         if any(each.rejected != TOO_EASY for each in trajectories):
             yield comparison
 
 
 def write(result: Result, out: Path, provenance: Mapping[str, Any] | None = None) -> None:
-    """Writes into the folder `out`: rft.jsonl, the training set; rejected.jsonl, texts and reasons; comparisons.jsonl,
-    those `not_too_easy`; votes.jsonl, the `results`; manifest.json.
+    """Write the files of a run into the folder `out`.
+
+    rft.jsonl is the training set, rejected.jsonl has texts and reasons, comparisons.jsonl those `not_too_easy`,
+    votes.jsonl the `results`, manifest.json settings and counts.
     """
     write_jsonl(out / "rft.jsonl", result.rows)
     write_jsonl(out / "comparisons.jsonl", not_too_easy(result))
     with atomic_write(out / "votes.jsonl") as file:
         for row in results(result):
             write_row(file, row)
-    write_jsonl(out / "rejected.jsonl", [_lost(each) for each in result.trajectories if each.rejected is not None])
+    write_jsonl(
+        out / "rejected.jsonl", [_rejected_row(each) for each in result.trajectories if each.rejected is not None]
+    )
     write_json(out / "manifest.json", {**manifest(result), **(provenance or {})})
 
 
-def _lost(trajectory: Trajectory) -> dict[str, Any]:
+def _rejected_row(trajectory: Trajectory) -> dict[str, Any]:
     return {
         "id": trajectory.comparison.id,
         "source": trajectory.source,

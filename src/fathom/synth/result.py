@@ -1,4 +1,4 @@
-"""What a synthesis came to: training sets, accuracies after every stage, tokens, rejections; and writing it down."""
+"""Results of a synthesis run: training sets, accuracy after every stage, tokens, rejections; and writing them."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ STAGES = ("sampled", "standardised", "breadth", "depth")
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """How often the teacher's verdict is the label after a stage, over the comparisons that have a label.
+    """Agreement of the teacher's verdict with the label after a stage, over the labelled comparisons.
 
-    `stage` is "sampled" (every vanilla text), "standardised", "breadth" or "depth"; `domain` is `None` for all of them
-    together. What could not be read, or was rejected, is in `labelled` and not in `parsed`.
+    `stage` is "sampled" (every vanilla text), "standardised", "breadth" or "depth". `domain` is None for all domains.
+    Unparsed and rejected texts are counted in `labelled` but not in `parsed`.
     """
 
     stage: str
@@ -38,7 +38,7 @@ class Accuracy:
     labelled: int
 
     def summary(self) -> dict[str, Any]:
-        """Accuracy of all that is labelled, of what was parsed, and the parse rate: Wilson, 95 %."""
+        """Accuracy over labelled texts and over parsed ones, and the parse rate: 95 % Wilson intervals."""
         from fathom.metrics.intervals import wilson
 
         intervals = {
@@ -55,9 +55,9 @@ class Result:
     syntheses: tuple[Synthesis, ...]
 
     def rationales(self, arm: Arm) -> list[tuple[Comparison, Rationale]]:
-        """The training set of an arm, in the order of the comparisons, after the filter.
+        """The training set of an arm after filtering, in the order of the comparisons.
 
-        Over the whole run a principle is spelt in one way, and breadth lists principles in one order.
+        Principles have the same names in the whole run, and breadth rationales list them in the same order.
         """
         keys = [(k, structure(arm, synthesis.comparison)) for k, synthesis in enumerate(self.syntheses)]
         rows = [(self.syntheses[key[0]].comparison, self._alike[key]) for key in keys if key in self._alike]
@@ -65,7 +65,7 @@ class Result:
 
     @cached_property
     def _alike(self) -> dict[tuple[int, Structure], Rationale]:
-        """Every rationale of the run, by the place of its comparison and its structure."""
+        """All rationales of the run with unified names and order, by index of the comparison and structure."""
         raw = {
             (k, name): rationale
             for k, synthesis in enumerate(self.syntheses)
@@ -79,7 +79,7 @@ class Result:
         return self.settings.filter == "none" or _correct(comparison, rationale.verdict)
 
     def completions(self, arm: Arm) -> list[dict[str, Any]]:
-        """The training set as TRL's conversational prompt-completion rows, with `id`, `domain` and `structure`."""
+        """The training set as conversational prompt-completion rows of TRL, with `id`, `domain` and `structure`."""
         judge = MixJudge(style="mix", trained=True)
         return [
             {
@@ -94,7 +94,7 @@ class Result:
 
     @property
     def rejected(self) -> list[Rejected]:
-        """Everything that was lost, the filter's work included."""
+        """All rejected texts, including those rejected by the filter."""
         return [lost for synthesis in self.syntheses for lost in (*synthesis.rejected, *self._filtered(synthesis))]
 
     def _filtered(self, synthesis: Synthesis) -> list[Rejected]:
@@ -109,7 +109,7 @@ class Result:
 
     @property
     def usage(self) -> dict[str, Usage]:
-        """Tokens of every stage that asked the teacher."""
+        """Tokens of every stage that called the teacher."""
         stages = [stage for stage in get_args(Stage) if any(stage in synthesis.usage for synthesis in self.syntheses)]
         return {
             stage: sum((synthesis.usage.get(stage, Usage()) for synthesis in self.syntheses), Usage())
@@ -117,7 +117,7 @@ class Result:
         }
 
     def accuracies(self) -> list[Accuracy]:
-        """After every stage that took place: over all comparisons, then by domain where there are several."""
+        """Accuracy after every stage that took place: over all comparisons, and by domain if there are several."""
         domains = sorted({synthesis.comparison.domain for synthesis in self.syntheses if synthesis.comparison.domain})
         parts = (None, *domains) if len(domains) > 1 else (None,)
         rows = [self._accuracy(stage, domain) for stage in STAGES for domain in parts]
@@ -131,7 +131,7 @@ class Result:
 
 
 def _verdicts(synthesis: Synthesis, stage: str) -> list[str | None]:
-    """The verdicts that a comparison has after a stage, `None` for those that were lost."""
+    """The verdicts on a comparison after a stage; None for rejected texts."""
     if stage == "sampled":
         return [vote.rationale.verdict if vote.rationale else None for vote in synthesis.votes]
     if stage == "standardised":
@@ -151,7 +151,7 @@ def _correct(comparison: Comparison, verdict: str | None) -> bool:
 
 
 def table(result: Result) -> str:
-    """Accuracy after every stage, tokens of every step, and counts, for people."""
+    """Accuracy after every stage, tokens of every step, and counts, as text."""
     lines = [f"{'after':<14}{'domain':<14}{'correct':>12}   {'accuracy':<24}parsed"]
     lines += [_table_row(accuracy) for accuracy in result.accuracies()]
     lines += ["", f"{'step':<14}{'tokens read':>14}{'written':>12}"]
@@ -161,14 +161,14 @@ def table(result: Result) -> str:
 
 
 def warning(result: Result) -> str | None:
-    """Which training sets are empty, by the commonest reason for a rejection; None where none is."""
+    """A message if training sets are empty, with the most common reason of rejection; otherwise None."""
     empty = [arm for arm in result.settings.arms if not result.rationales(arm)]
     if not empty or not result.syntheses:
         return None
     reasons = Counter(f"{lost.stage}: {lost.reason}" for lost in result.rejected)
     [(reason, count)] = reasons.most_common(1) or [("none", 0)]
     return (
-        f"kept 0 rationales of {len(result.syntheses)} comparisons for {', '.join(empty)}; the commonest reason for a "
+        f"kept 0 rationales of {len(result.syntheses)} comparisons for {', '.join(empty)}; the most common reason of "
         f"rejection is {reason!r} ({count} of {reasons.total()}): see rejected.jsonl"
     )
 
@@ -186,7 +186,7 @@ def _table_row(accuracy: Accuracy) -> str:
 
 
 def manifest(result: Result) -> dict[str, Any]:
-    """Settings, counts, accuracies, tokens and rejections by reason, in types that JSON knows."""
+    """Settings, counts, accuracies, tokens and rejections by reason, in JSON types."""
     lost = result.rejected
     return {
         "settings": asdict(result.settings),
@@ -208,7 +208,7 @@ def _counted(rejected: Iterable[Rejected]) -> list[dict[str, Any]]:
 
 
 def write(result: Result, out: Path, provenance: Mapping[str, Any] | None = None) -> None:
-    """Writes ARM.jsonl for every arm, rejected.jsonl and manifest.json into the folder `out`."""
+    """Write ARM.jsonl for every arm, rejected.jsonl and manifest.json into the folder `out`."""
     for arm in result.settings.arms:
         write_jsonl(out / f"{arm}.jsonl", result.completions(arm))
     write_jsonl(out / "rejected.jsonl", [asdict(rejected) for rejected in result.rejected])

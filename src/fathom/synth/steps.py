@@ -1,6 +1,6 @@
-"""The steps of synthesis that ask the teacher, one function each: what is asked, and how the answer is read.
+"""The synthesis steps that call the teacher, one method each: the prompt, and the parsing of the answer.
 
-Every step returns what it read, or raises `UnreadableError` with the answer's text. None guesses.
+Every step returns a parsed value, or raises `UnreadableError` with the text of the answer. No step guesses.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Stage = Literal["sample", "standardise", "merge", "solve", "choose", "refine"]
 
 
 class UnreadableError(Exception):
-    """A step gave nothing that can be used. `text` is what the teacher wrote; `failed` says that its call failed."""
+    """A step without a usable answer. `text` is the teacher's answer; `failed` means that the call failed."""
 
     def __init__(self, stage: str, reason: str, text: str = "", *, failed: bool = False) -> None:
         super().__init__(f"{stage}: {reason}")
@@ -36,62 +36,62 @@ class UnreadableError(Exception):
 
 @dataclass
 class Steps:
-    """The steps for one comparison, asked of `engine`; `usage` adds up the tokens of each stage."""
+    """The steps for one comparison. `usage` sums the tokens of each stage."""
 
     engine: Engine
     sampling: Sampling
     usage: dict[Stage, Usage] = field(default_factory=dict)
 
     async def sample(self, comparison: Comparison, sample: int) -> Vote:
-        """One vanilla judgement, as the judge reads it."""
+        """One vanilla judgment, parsed by the judge."""
         judge = MixJudge(style="vanilla", engine=self.engine, sampling=self.sampling)
         (vote,) = await judge.votes(comparison, sample)
         self._spent("sample", vote.usage)
         return vote
 
     async def standardise(self, vote: Vote, sample: int) -> Rationale:
-        """The rationale of a text in which no units could be read. The verdict is the text's own where it has one."""
+        """Have the teacher rewrite a text without parsed units. The verdict stays that of the text, if it has one."""
         text = await self._text("standardise", sample, evaluation=vote.text)
         rationale = parse(text).rationale
         if not rationale.units:
-            raise UnreadableError("standardise", "the answer holds no units", text)
+            raise UnreadableError("standardise", "the answer has no units", text)
         own = vote.rationale.verdict if vote.rationale else None
         return Rationale(rationale.units, verdict=own or rationale.verdict)
 
     async def merge(self, sources: Sequence[Source]) -> list[Merged]:
-        """The sources merged by the teacher, who says which ones it made each unit of.
+        """Have the teacher merge the sources, and name the sources of each merged unit.
 
-        The teacher writes principle, definition and judgment. Counts, places and sub-verdicts are those of the sources.
+        The teacher writes principle, definition and judgment. Counts, places and sub-verdicts come from the sources.
         """
         units = [render(Rationale((source.unit,))).partition(": ")[2] for source in sources]
         text = await self._text("merge", units=units)
         made = [_with_sources(unit, sources, text) for unit in parse(text).rationale.units]
         used = [source for _, group in made for source in group]
         if sorted(used) != sorted(range(len(sources))):
-            raise UnreadableError("merge", f"of units 1 to {len(sources)} not every one is used exactly once", text)
+            raise UnreadableError("merge", f"units 1 to {len(sources)} are not used exactly once each", text)
         return [_written(unit, [sources[index] for index in group]) for unit, group in made]
 
     async def solve(self, comparison: Comparison) -> str:
-        """The teacher's own solution; it sees neither response, so that it cannot lean on one."""
+        """The teacher's own solution. The prompt has neither response, so the solution is independent of them."""
         text = await self._text("solve", instruction=comparison.prompt_text)
         solution = _spoken(text)
         if not solution:
-            raise UnreadableError("solve", "there is no solution outside of the teacher's thoughts", text)
+            raise UnreadableError("solve", "the answer has no solution outside of the reasoning", text)
         return solution
 
     async def choose(self, comparison: Comparison, units: Sequence[Unit]) -> list[Unit]:
-        """The principles that decide whether a response is right, the most critical first: one to three."""
+        """The one to three principles that decide whether a response is right, the most critical first."""
         text = await self._text("choose", instruction=comparison.prompt_text, units=units)
         last_line = _spoken(text).rpartition("\n")[2]
         numbers = list(dict.fromkeys(int(number) for number in re.findall(r"\d+", last_line)))
         if numbers == [0]:
-            raise UnreadableError("choose", "a solution settles none of the principles", text)
+            raise UnreadableError("choose", "no principle can be decided by a solution", text)
         if not numbers or not all(1 <= number <= len(units) for number in numbers):
             raise UnreadableError("choose", f"the last line names no numbers from 1 to {len(units)}", text)
         return [units[number - 1] for number in numbers[:MAX_DEPTH_PRINCIPLES]]
 
     async def refine(self, comparison: Comparison, units: Sequence[Unit], trace: str) -> Rationale:
-        """The depth rationale: the trace, and `units` judged anew against it."""
+        """The depth rationale: the trace, and `units` judged again, against the trace."""
         text = await self._text(
             "refine",
             instruction=comparison.prompt_text,
@@ -107,15 +107,13 @@ class Steps:
         if reading.rationale.verdict == "tie":
             raise UnreadableError("refine", "the verdict is a tie", text)
         if len(written) != len(units) or not all(unit.judgment for unit in written):
-            raise UnreadableError(
-                "refine", f"asked to judge {len(units)} principles, {len(written)} judgments came back", text
-            )
+            raise UnreadableError("refine", f"expected judgments on {len(units)} principles, got {len(written)}", text)
         if not {unit.sub_verdict for unit in written} & {reading.rationale.verdict, "MIXED", None}:
-            raise UnreadableError("refine", "every sub-verdict takes the other side than the verdict", text)
+            raise UnreadableError("refine", "every sub-verdict contradicts the verdict", text)
         return Rationale(_rejudged(units, written, text), trace, reading.rationale.verdict)
 
     async def _text(self, stage: Stage, sample: int = 0, **values: Any) -> str:
-        """The teacher's whole answer to the prompt of that stage."""
+        """The teacher's complete answer to the prompt of this stage."""
         request = Request(
             ({"role": "user", "content": prompts.render(f"synth/{stage}", **values)},), self.sampling, sample
         )
@@ -133,7 +131,7 @@ class Steps:
 
 
 def _rejudged(units: Sequence[Unit], written: Sequence[Unit], text: str) -> tuple[Unit, ...]:
-    """`units` with the judgments written about them. One judgment needs no name to say what it is about."""
+    """`units` with their new judgments, matched by name. A single judgment needs no name."""
     by_name = {normalise(unit.principle): unit for unit in written}
     if len(units) == 1:
         by_name = {normalise(units[0].principle): written[0]}
@@ -148,7 +146,7 @@ def _rejudged(units: Sequence[Unit], written: Sequence[Unit], text: str) -> tupl
 
 
 def _spoken(text: str) -> str:
-    """The text without what the teacher only thought; empty where a thought never ends."""
+    """The text without the teacher's reasoning; empty if a reasoning block is not closed."""
     document = Document.of(text)
     return document.text.strip() if document else ""
 
@@ -157,10 +155,10 @@ _SOURCES = re.compile(r"\s*\(units? ([\d ,and]+)\)$", re.IGNORECASE)
 
 
 def _with_sources(unit: Unit, sources: Sequence[Source], text: str) -> tuple[Unit, list[int]]:
-    """The unit without the note of its sources, and their indices."""
+    """Split the note of its sources, such as "(units 1, 3)", from a unit. Returns the unit and the indices."""
     note = _SOURCES.search(unit.principle)
     if note is None:
-        raise UnreadableError("merge", f"principle {unit.principle!r} names no units that it was made of", text)
+        raise UnreadableError("merge", f"principle {unit.principle!r} does not name its source units", text)
     numbers = [int(number) - 1 for number in re.findall(r"\d+", note[1])]
     return replace(unit, principle=unit.principle[: note.start()]), numbers
 

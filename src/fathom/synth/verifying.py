@@ -1,13 +1,13 @@
-"""Training data of a verifier, with truncated negatives: `fathom synth FILE --arm verifier`.
+"""Training data for a verifier, with truncated negatives: `fathom synth FILE --arm verifier`.
 
     rows = verifying.examples(comparisons, truncated=0.11, seed=0)         # prompt, completion YES or NO
 
-Method: "One token to fool LLM-as-a-judge" (arXiv 2507.08794). A verifier that has only seen whole solutions may take
-an opener such as "Thought process:" for one. So the first sentences of right solutions are added, as wrong ones: one
-example in nine in the paper. They are no openers that `fathom probe` tries, so that it still measures something new.
+Method: "One token to fool LLM-as-a-judge" (arXiv 2507.08794). A verifier that was trained on complete solutions only
+may accept an opener such as "Thought process:". So the first sentences of right solutions are added as negatives: one
+example in nine in the paper. Keys that `fathom probe` tests are excluded, so that the probe measures generalisation.
 
-A comparison has a reference answer, and a label that scores each response 1 (right) or 0 (wrong). Not promised: that no
-first sentence gives the answer in other words; one that holds the reference as it is spelt is left out.
+Comparisons need a reference answer, and a label that scores each response 1 (right) or 0 (wrong). Not promised: that no
+first sentence states the answer in other words; one that contains the reference literally is excluded.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _ABBREVIATED = re.compile(
 
 
 class Answer(NamedTuple):
-    """One response, alone in its comparison, and whether it is right."""
+    """A comparison with a single response, and whether that is right."""
 
     comparison: Comparison
     right: bool
@@ -44,16 +44,16 @@ class Answer(NamedTuple):
 
 
 def examples(comparisons: Iterable[Comparison], *, truncated: float = 0.0, seed: int = 0) -> list[dict[str, Any]]:
-    """A training row a response, as SFT takes them; truncated negatives are the share `truncated` of all rows.
+    """One SFT row per response, plus truncated negatives, which are the share `truncated` of all rows.
 
-    Raises FathomError where there are no comparisons, where one has no reference or no such label, and where there are
-    too few right solutions of several sentences.
+    With n answers and a share s, round(n s / (1 - s)) negatives are added. Raises FathomError if there are no
+    comparisons, if one lacks the reference or the label, or if there are too few right solutions of several sentences.
     """
     if not 0 <= truncated < 1:
-        raise FathomError(f"the share of truncated negatives is {truncated}; allowed is 0 or more, and below 1")
+        raise FathomError(f"got the share {truncated} of truncated negatives, expected at least 0 and below 1")
     answers = [answer for comparison in comparisons for answer in _alone(comparison)]
     if not answers:
-        raise FathomError("there are no comparisons to make training data of")
+        raise FathomError("got no comparisons, expected at least one")
     rng = random.Random(f"truncated/{seed}")
     rows = answers + _drawn(answers, round(len(answers) * truncated / (1 - truncated)), rng)
     rng.shuffle(rows)
@@ -65,8 +65,8 @@ def _alone(comparison: Comparison) -> Iterator[Answer]:
     scores = comparison.label.scores if comparison.label else None
     if scores is None or not set(scores) <= {0.0, 1.0}:
         raise FathomError(
-            f"comparison {comparison.id!r} has no label that says of each response whether it is right; "
-            "give scores of 1 and 0"
+            f"comparison {comparison.id!r} has no label with a score of 1 (right) or 0 (wrong) for each response; "
+            "expected such scores"
         )
     for place, score in enumerate(scores):
         yield Answer(comparison.subset((place,)), right=score == 1)
@@ -76,14 +76,14 @@ def _drawn(answers: Sequence[Answer], count: int, rng: random.Random) -> list[An
     negatives = [negative for answer in answers if (negative := truncate(answer)) is not None]
     if count > len(negatives):
         raise FathomError(
-            f"{count} truncated negatives are wanted, and only {len(negatives)} right solutions have a first sentence "
-            "that does not give the answer; lower --truncated"
+            f"the share needs {count} truncated negatives, but only {len(negatives)} right solutions have a first "
+            "sentence that does not state the answer; lower --truncated"
         )
     return rng.sample(negatives, count)
 
 
 def truncate(answer: Answer) -> Answer | None:
-    """The first sentence of a right solution, as a wrong one; None where that may be right, or is a master key."""
+    """The first sentence of a right solution, as a negative; None if it may be right itself, or is a master key."""
     comparison = answer.comparison
     first, *others = [sentence.strip() for sentence in sentences(comparison.responses[0])] or [""]
     if not answer.right or not others or contains_answer(first, comparison.reference or ""):
@@ -95,7 +95,7 @@ def truncate(answer: Answer) -> Answer | None:
 
 
 def _is_sentence(text: str) -> bool:
-    """Not the number of a list, the fence of a listing, or what ends in an abbreviation and goes on."""
+    """Whether a split text is a sentence, and not a list number, a code fence or cut at an abbreviation."""
     return any(map(str.isalpha, text)) and "```" not in text and not _ABBREVIATED.search(text)
 
 
@@ -114,7 +114,7 @@ def _row(judge: VerifierJudge, answer: Answer) -> dict[str, Any]:
 
 
 def counts(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """How many rows say YES, say NO, and are truncated negatives."""
+    """Number of rows with YES, with NO, and of truncated negatives."""
     answers = [(row["completion"][0]["content"], row["truncated"]) for row in rows]
-    said = {word: sum(answer == word for answer, _ in answers) for word in ("YES", "NO")}
-    return {**said, "truncated": sum(truncated for _, truncated in answers)}
+    by_answer = {word: sum(answer == word for answer, _ in answers) for word in ("YES", "NO")}
+    return {**by_answer, "truncated": sum(truncated for _, truncated in answers)}
