@@ -116,8 +116,12 @@ def test_a_single_response_is_judged_by_its_score() -> None:
         pytest.param(SPCTJudge(), Comparison(id="c", prompt="q", responses=("a", "b")), "no label", id="no label"),
         pytest.param(SPCTJudge(), comparison("c", 2, Label(scores=(1.0, 1.0))), "winner", id="no winner"),
         pytest.param(SPCTJudge(), comparison("c", 1, Label(scores=(1.0,))), "binary=true", id="not scored 0 or 1"),
-        pytest.param(SPCTJudge(binary=True), comparison("c", 1), "scores it 0 or 1", id="a label without a score"),
-        pytest.param(SPCTJudge(binary=True), comparison("c", 1, Label(scores=(0.5,))), "0 and 1", id="half right"),
+        pytest.param(
+            SPCTJudge(binary=True), comparison("c", 1), "single response 0 or 1", id="a label without a score"
+        ),
+        pytest.param(
+            SPCTJudge(binary=True), comparison("c", 1, Label(scores=(0.5,))), "expected 0 or 1", id="half right"
+        ),
         pytest.param(MixJudge(), comparison("c", 3), "judges 2 at a time", id="too many for the judge"),
     ],
 )
