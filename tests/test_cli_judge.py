@@ -280,7 +280,7 @@ def test_rows_with_more_or_fewer_responses_can_be_skipped_by_a_judge_of_pairs(sa
 def test_a_judge_of_pairs_names_judges_of_single_responses(says_a: Path, tmp_path: Path) -> None:
     single = tmp_path / "single.jsonl"
     single.write_text(json.dumps({"id": "r1", "prompt": "Task", "responses": ["a"]}))
-    with pytest.raises(FathomError, match=r"has 1 response \(libra, verifier, yes_no and spct"):
+    with pytest.raises(FathomError, match=r"has 1 response \(for example libra, verifier, yes_no and spct"):
         judge(single, "--model", says_a)
 
 

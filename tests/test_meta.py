@@ -437,5 +437,5 @@ def test_such_a_judge_is_refused_before_its_votes_are_paid_for() -> None:
         raise AssertionError("the votes were cast")
 
     voter = MetaFiltered(Repeated(YesNoJudge(), 2), scored)  # without an engine: to ask would be another error
-    with pytest.raises(FathomError, match="writes one on each of 2"):
+    with pytest.raises(FathomError, match="writes a separate text for each of 2"):
         asyncio.run(voter(item(0)))

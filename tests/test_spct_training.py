@@ -106,7 +106,9 @@ def test_a_dry_run_tells_the_label_of_any_number_of_responses(tuned: Path, tmp_p
     ("judge", "item", "reason"),
     [
         pytest.param({"binary": False}, comparison(0), "a judge with binary=true", id="scored from 1 to 10"),
-        pytest.param({}, comparison(0).model_copy(update={"label": Label(best=0)}), "scores it 0 or 1", id="no score"),
+        pytest.param(
+            {}, comparison(0).model_copy(update={"label": Label(best=0)}), "single response 0 or 1", id="no score"
+        ),
         pytest.param(
             {"name": "mix", "binary": ...}, comparison(2), "judges 2 at a time", id="three for a judge of two"
         ),

@@ -57,16 +57,22 @@ MOVED = {
 }
 """Old name: new name, both within `fathom`."""
 RENAMED: dict[str, str] = {
+    "Counted": "WithRule",
+    "Guided": "MetaFiltered",
     "Page": "Document",
     "as_mapping": "parse_mapping",
+    "chance_of_another": "flip_probability",
     "correct": "verdict_correct",
     "deciding": "counted_votes",
     "half": "accuracy_half_ties",
     "highest": "unique_argmax",
+    "is_caught": "score_catch_up_probability",
     "labelled": "is_labelled",
+    "overtakes": "catch_up_probability",
     "placement": "shuffled_order",
     "replacing": "atomic_write",
     "score_alone": "pointwise_score",
+    "settled_after": "votes_until_settled",
     "strict": "accuracy",
     "truth": "is_correct",
 }
