@@ -178,13 +178,13 @@ class Comparison(Record):
         """The same comparison with its responses in `order` (`order[k]` is the present index of the one in place k)."""
         if sorted(order) != list(range(len(self.responses))):
             raise ValueError(f"order must name each of {len(self.responses)} responses once, got {list(order)}")
-        said = self.annotations
+        annotations = self.annotations
         return self.model_copy(
             update={
                 "responses": tuple(self.responses[i] for i in order),
                 "steps": self.steps and tuple(self.steps[i] for i in order),
                 "label": self.label.permuted(order) if self.label else None,
-                "annotations": said and {name: label.permuted(order) for name, label in said.items()},
+                "annotations": annotations and {name: label.permuted(order) for name, label in annotations.items()},
                 "source_order": tuple(self.source_order[i] for i in order) if self.source_order else None,
             }
         )

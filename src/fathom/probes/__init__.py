@@ -89,9 +89,9 @@ def with_variations(comparison: Comparison, probes: Mapping[str, Probe]) -> Iter
     """
     pair = _pair(comparison)
     if len(pair.responses) == 2:
-        yield _told(pair, "plain", Variation("plain", pair.responses, label=pair.label))
+        yield _tagged(pair, "plain", Variation("plain", pair.responses, label=pair.label))
     for name, probe in probes.items():
-        yield from (_told(pair, name, variation) for variation in probe.vary(pair))
+        yield from (_tagged(pair, name, variation) for variation in probe.vary(pair))
 
 
 def _pair(comparison: Comparison) -> Comparison:
@@ -104,8 +104,8 @@ def _pair(comparison: Comparison) -> Comparison:
     return comparison.subset(chosen).model_copy(update={"label": label})
 
 
-def _told(pair: Comparison, probe: str, variation: Variation) -> Comparison:
-    """`metadata["probe"]` is all that measures need beside the verdict."""
+def _tagged(pair: Comparison, probe: str, variation: Variation) -> Comparison:
+    """The variation as a comparison. Measures need only `metadata["probe"]` and the verdict."""
     of = {"probe": probe, "variation": variation.name, "of": pair.id}
     about = of | {"target": variation.target, "letter": variation.letter}
     return pair.model_copy(
