@@ -87,7 +87,8 @@ def again(folder: Path, url: str, out: Path) -> tuple[float, float]:
         engine = OpenAIEngine("m", base_url=url)
         async with CachedEngine(engine, out.with_name(f"{out.name}.journal")) as cached:
             judge = MixJudge(engine=cached, sampling=Sampling(max_tokens=2048))
-            await write_verdicts(judge, read(folder / "pairs.jsonl"), sink, lambda _: None)
+            async for _ in write_verdicts(judge, read(folder / "pairs.jsonl"), sink, {}):
+                pass
 
     gc.freeze()  # as `fathom judge` does
     wall, cpu = time.perf_counter(), time.process_time()

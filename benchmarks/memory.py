@@ -73,7 +73,7 @@ def judge(source: Path, out: Path, rows: int) -> None:
     from fathom.cli._judging import describe, opened, read, write
     from fathom.engines.scripted import ScriptedEngine
     from fathom.judging import write_verdicts
-    from fathom.metrics.verdicts import summary
+    from fathom.metrics.verdicts import Tally, summary
     from fathom.settings import JudgingSettings, SourceSettings
 
     settings = JudgingSettings()
@@ -81,7 +81,8 @@ def judge(source: Path, out: Path, rows: int) -> None:
     engine.requests = deque(maxlen=0)  # it would keep every request
     comparisons, inputs = read(str(source), settings, SourceSettings())
     run = opened(settings, comparisons, inputs, out, {}, claim=None, total=rows, engine=engine)
-    tallies = write(run, "judged", partial(write_verdicts, run.session.voter, comparisons))
+    tallies: dict[str, Tally] = {}
+    write(run, "judged", partial(write_verdicts, run.session.voter, comparisons, tallies=tallies))
     describe(run, summary(tallies))
 
 

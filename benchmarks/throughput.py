@@ -97,7 +97,8 @@ def client(url: str, rows: int, concurrency: int, patience: Mapping[str, float])
         async with CachedEngine(engine, folder / "journal") as cached:
             judge = MixJudge(engine=cached, sampling=Sampling(max_tokens=1024))
             with (folder / "verdicts.jsonl").open("wb") as sink:
-                await write_verdicts(judge, items, sink, lambda _: None)
+                async for _ in write_verdicts(judge, items, sink, {}):
+                    pass
 
     gc.freeze()  # as `fathom judge` does
     with tempfile.TemporaryDirectory() as folder:

@@ -22,7 +22,7 @@ from fathom.engines.usage import Usage
 from fathom.errors import FathomError
 from fathom.judges import JUDGES, RewardModel, find, judge_all
 from fathom.judges.mix import MixJudge
-from fathom.judging import write_verdicts
+from fathom.judging import RowOutcome, write_verdicts
 from fathom.rationale import Status
 from fathom.voting.wrappers import Repeated, Swapped
 
@@ -221,7 +221,11 @@ def test_a_row_is_written_whatever_its_source_keeps_in_other_columns(tmp_path: P
     pyarrow.parquet.write_table(pa.table(columns | others), tmp_path / "pairs.parquet")
     (comparison,) = read(tmp_path / "pairs.parquet")
     sink = io.BytesIO()
-    asyncio.run(write_verdicts(MixJudge(engine=always("A")), [comparison], sink, lambda _: None))
+
+    async def written() -> list[RowOutcome]:
+        return [each async for each in write_verdicts(MixJudge(engine=always("A")), [comparison], sink, tallies={})]
+
+    assert asyncio.run(written()) == [RowOutcome(parsed=True)]
     metadata = json.loads(sink.getvalue())["metadata"]
     assert metadata["asked"].startswith("2026-01-02")
     assert metadata["payload"] == "_w=="  # base64 in its URL-safe alphabet, as records write bytes

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,15 +17,14 @@ if TYPE_CHECKING:
     from fathom.data.reading import Comparisons
     from fathom.data.records import Comparison
     from fathom.engines import Engine
-    from fathom.judging import Done, RowOutcome
+    from fathom.judging import RowOutcome
     from fathom.judging.session import Session
     from fathom.results.outputs import Claim
     from fathom.settings import JudgingSettings, SourceSettings
 
-Result = TypeVar("Result")
 Counted = TypeVar("Counted")
-Write = Callable[[BinaryIO, "Done"], Awaitable[Result]]
-"""Writes rows, and calls the function after each."""
+Write = Callable[[BinaryIO], "AsyncGenerator[RowOutcome, None]"]
+"""Writes rows, and yields the outcome of each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,8 +148,8 @@ def rows_of(file: str, limit: int | None) -> int | None:
         return min(sum(1 for _ in lines), limit or sys.maxsize)
 
 
-def write(run: Run, what: str, rows: Write[Result]) -> Result:
-    """Lets `rows` write to the run's file, or to standard output; shows progress; closes the engine."""
+def write(run: Run, what: str, rows: Write) -> None:
+    """Have `rows` write to the run's file or to standard output; show progress; close the engine."""
     import asyncio
     import gc
 
@@ -161,23 +160,20 @@ def write(run: Run, what: str, rows: Write[Result]) -> Result:
     gc.freeze()  # so that the collector does not walk through all that is loaded by now, again and again
     session = run.session
 
-    async def closing(sink: BinaryIO, done: Done) -> Result:
-        def counted(outcome: RowOutcome) -> None:
-            run.counts.add(outcome)
-            done(outcome)
-
-        async with session:
-            return await rows(sink, counted)
+    async def closing(sink: BinaryIO, progress: Callable[[RowOutcome], None]) -> None:
+        async with session, aclosing(rows(sink)) as outcomes:
+            async for outcome in outcomes:
+                run.counts.add(outcome)
+                progress(outcome)
 
     with (
         resumable(session.journal, run.out),
         atomic_write(run.out) if run.out else nullcontext(sys.stdout.buffer) as sink,
-        counting(what, run.total, partial(str, session.metered)) as done,
+        counting(what, run.total, partial(str, session.metered)) as progress,
     ):
-        result = asyncio.run(closing(sink, done))
+        asyncio.run(closing(sink, progress))
     if run.claim:
         run.claim.seal()
-    return result
 
 
 def show(title: str, tallies: Mapping[str, Counted], lines: Mapping[str, Callable[[Counted], str]]) -> None:

@@ -33,7 +33,7 @@ def command(
     from fathom.cli._dry_run import judged
     from fathom.cli._judging import claim_rows, describe, finish, opened, read, rows_of, show, space_of, write
     from fathom.judging import write_verdicts
-    from fathom.metrics.verdicts import summary
+    from fathom.metrics.verdicts import Tally, summary
 
     claim = claim_rows(out, settings.engine.journal, space=space_of(file, source.limit))
     comparisons, inputs = read(file, settings, source)
@@ -41,7 +41,8 @@ def command(
         return judged(settings, comparisons, out)
     config = source.model_dump() | {"file": file}
     run = opened(settings, comparisons, inputs, out, config, claim=claim, total=rows_of(file, source.limit))
-    tallies = write(run, "judged", partial(write_verdicts, run.session.voter, comparisons))
+    tallies: dict[str, Tally] = {}
+    write(run, "judged", partial(write_verdicts, run.session.voter, comparisons, tallies=tallies))
     show("verdicts", tallies, VERDICTS)
     describe(run, summary(tallies))
     finish(run, fail_on)

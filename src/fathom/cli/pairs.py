@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -11,6 +11,9 @@ from fathom.cli._failures import FailOn
 from fathom.cli._options import DryRun, File, Out, PairOutcome, with_settings
 from fathom.cli._verb import Force
 from fathom.settings import JudgingSettings, SourceSettings
+
+if TYPE_CHECKING:
+    from fathom.ranking.preferences import LeftOut
 
 
 @with_settings
@@ -46,7 +49,7 @@ def command(
     from fathom.cli._dry_run import ranked as planned
     from fathom.cli._figures import tokens_text
     from fathom.cli._judging import claim_rows, describe, finish, opened, read, rows_of, space_of, write
-    from fathom.judging import write_preferences
+    from fathom.judging import PreferenceCounts, write_preferences
     from fathom.ranking import check, rank
     from fathom.ranking.preferences import preference
     from fathom.ranking.reducers import wins
@@ -62,14 +65,22 @@ def command(
     run = opened(settings, comparisons, inputs, out, config, claim=claim, total=rows_of(file, source.limit))
     ranked = partial(rank, run.session.voter, schedule=round_robin, reduce=wins, tells=pair_outcome)
     prefer = partial(preference, ties=ties, min_margin=min_margin, min_probability=min_probability)
-    counts, usage = write(run, "comparisons", partial(write_preferences, ranked, prefer, comparisons))
+    counts = PreferenceCounts()
+    write(run, "comparisons", partial(write_preferences, ranked, prefer, comparisons, counts=counts))
     reasons = _REASONS | ({"probability": "below the probability"} if min_probability else {})
-    left_out = ", ".join(f"{counts[reason]} {words}" for reason, words in reasons.items())
-    typer.echo(f"{counts['written']} preferences of {counts.total()} comparisons; left out: {left_out}", err=True)
-    typer.echo(f"tokens read, written: {tokens_text(usage)}", err=True)
-    describe(run, {"counts": dict(counts), "tokens": tokens(usage)})
+    left_out = ", ".join(f"{counts.left_out[reason]} {words}" for reason, words in reasons.items())
+    total = counts.written + counts.left_out.total()
+    typer.echo(f"{counts.written} preferences of {total} comparisons; left out: {left_out}", err=True)
+    typer.echo(f"tokens read, written: {tokens_text(counts.usage)}", err=True)
+    describe(
+        run, {"counts": {"written": counts.written} | dict[str, int](counts.left_out), "tokens": tokens(counts.usage)}
+    )
     finish(run, fail_on)
 
 
-_REASONS = {"missing": "with a pair that could not be read", "tie": "tied", "margin": "below the margin"}
-"""By reason; those below --min-probability are told where that is given."""
+_REASONS: dict[LeftOut, str] = {
+    "missing": "with a pair that could not be read",
+    "tie": "tied",
+    "margin": "below the margin",
+}
+"""By reason; rankings below --min-probability are listed only where that option is given."""

@@ -49,7 +49,7 @@ def command(
     from fathom.cli._dry_run import judged
     from fathom.cli._judging import claim_rows, describe, finish, opened, read, write
     from fathom.judging import write_verdicts
-    from fathom.metrics.verdicts import summary
+    from fathom.metrics.verdicts import Tally, summary
     from fathom.probes.reliability_card import write as write_card
     from fathom.results import runs
 
@@ -69,7 +69,8 @@ def command(
         return judged(settings, asked, rows, pairs_alone=True)
     config = source.model_dump() | {"file": file, "probe": list(chosen), "authors": authors, "own": own}
     run = opened(settings, comparisons, inputs, rows, config, claim=claim, total=len(asked))
-    tallies = write(run, "judged", partial(write_verdicts, run.session.in_both_orders, asked))
+    tallies: dict[str, Tally] = {}
+    write(run, "judged", partial(write_verdicts, run.session.in_both_orders, asked, tallies=tallies))
     describe(run, summary(tallies))
     _show(write_card(runs.open(rows), out))
     typer.echo(out / "card.html")

@@ -45,7 +45,7 @@ def command(
     from fathom.cli._dry_run import ranked as planned
     from fathom.cli._judging import claim_rows, describe, finish, opened, read, rows_of, show, space_of, write
     from fathom.judging import write_rankings
-    from fathom.metrics.rankings import summary
+    from fathom.metrics.rankings import RankingTally, summary
     from fathom.ranking import check, rank
     from fathom.ranking.reducers import REDUCERS
     from fathom.ranking.schedules import SCHEDULES
@@ -63,7 +63,8 @@ def command(
     }
     run = opened(settings, comparisons, inputs, out, config, claim=claim, total=rows_of(file, source.limit))
     ranked = partial(rank, run.session.voter, schedule=SCHEDULES[schedule], reduce=REDUCERS[reduce], tells=pair_outcome)
-    tallies = write(run, "ranked", partial(write_rankings, ranked, comparisons, texts=texts))
+    tallies: dict[str, RankingTally] = {}
+    write(run, "ranked", partial(write_rankings, ranked, comparisons, tallies=tallies, texts=texts))
     show("rankings", tallies, RANKINGS)
     describe(run, summary(tallies))
     finish(run, fail_on)

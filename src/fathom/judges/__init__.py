@@ -25,6 +25,7 @@ from fathom.judges._judge import (
 from fathom.judges._rewards import difference_advantages, solving_reward, strength_reward, verdict_reward
 from fathom.judges._running import ResultOrder, bounded_gather, judge_all
 from fathom.judges._verdict import Rule, Verdict, Vote, reduce_steps, unique_argmax
+from fathom.judges._wrapper import RewardModelWrapper, Variant
 from fathom.plugins import Kind
 
 __all__ = [
@@ -35,7 +36,9 @@ __all__ = [
     "Pattern",
     "ResultOrder",
     "RewardModel",
+    "RewardModelWrapper",
     "Rule",
+    "Variant",
     "Verdict",
     "Vote",
     "bounded_gather",

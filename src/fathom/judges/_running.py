@@ -87,13 +87,23 @@ async def _as_completed(
         return comparison, await judge(comparison)
 
     waiting = iter(comparisons)
-    flying = {asyncio.ensure_future(judged(comparison)) for comparison in islice(waiting, concurrency)}
+    # A queue keeps the order in which tasks finish, also while the caller does something else; `asyncio.wait` does not.
+    finished: asyncio.Queue[asyncio.Task[tuple[Comparison, Result]]] = asyncio.Queue()
+    flying: set[asyncio.Task[tuple[Comparison, Result]]] = set()
+
+    def start(count: int) -> None:
+        for comparison in islice(waiting, count):
+            task = asyncio.ensure_future(judged(comparison))
+            task.add_done_callback(finished.put_nowait)
+            flying.add(task)
+
     try:
+        start(concurrency)
         while flying:
-            finished, flying = await asyncio.wait(flying, return_when=asyncio.FIRST_COMPLETED)
-            flying |= {asyncio.ensure_future(judged(comparison)) for comparison in islice(waiting, len(finished))}
-            for task in finished:
-                yield task.result()
+            task = await finished.get()
+            flying.remove(task)
+            start(1)
+            yield task.result()
     finally:
         await _cancelled(flying)
 

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import aclosing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -42,10 +44,6 @@ class RowOutcome(NamedTuple):
     """Whether it has a verdict, or, of a ranking, whether no pair is missing."""
     failed: bool = False
     """Whether any call for it failed, also where other votes give it a verdict."""
-
-
-Done = Callable[[RowOutcome], None]
-"""Called after each row that was written."""
 
 
 def as_trained(checkpoint: Path | None, **settings: Any) -> Judge:
@@ -111,31 +109,33 @@ async def rows(
 
 
 async def write_verdicts(
-    voter: RewardModel, comparisons: Iterable[Comparison], sink: BinaryIO, done: Done
-) -> dict[str, Tally]:
-    """Writes a line of JSON per verdict and returns the tallies; calls `done` after each."""
-    tallies: dict[str, Tally] = {}
-    async for comparison, verdict in judge_all(voter, comparisons, concurrency=256):
-        row = to_row(comparison, verdict)
-        write_row(sink, row)
-        count(row, tallies)
-        done(RowOutcome(verdict.status is Status.OK, verdict.failed))
-    return tallies
+    model: RewardModel, comparisons: Iterable[Comparison], sink: BinaryIO, tallies: dict[str, Tally]
+) -> AsyncGenerator[RowOutcome, None]:
+    """Write one line of JSON per verdict, count it in `tallies`, and yield its outcome."""
+    async with aclosing(judge_all(model, comparisons, concurrency=256)) as judged:
+        async for comparison, verdict in judged:
+            row = to_row(comparison, verdict)
+            write_row(sink, row)
+            count(row, tallies)
+            yield RowOutcome(verdict.status is Status.OK, verdict.failed)
 
 
-async def write_judged(voter: RewardModel, comparisons: Iterable[Comparison], sink: BinaryIO, done: Done) -> None:
-    """Writes a line of JSON for each comparison: a verdict, or the ranking by a judge of pairs of more than two."""
+async def write_judged(
+    model: RewardModel, comparisons: Iterable[Comparison], sink: BinaryIO
+) -> AsyncGenerator[RowOutcome, None]:
+    """Write one line of JSON per comparison: a verdict, or a pairwise judge's ranking of more than two responses."""
 
-    async def judged(comparison: Comparison) -> Verdict | Ranking:
-        ranked = voter.pattern == "pairwise" and len(comparison.responses) > 2
-        return await (rank(voter, comparison) if ranked else voter(comparison))
+    async def judge(comparison: Comparison) -> Verdict | Ranking:
+        ranked = model.pattern == "pairwise" and len(comparison.responses) > 2
+        return await (rank(model, comparison) if ranked else model(comparison))
 
-    async for comparison, result in judge_all(judged, comparisons):
-        write_row(sink, to_row(comparison, result))
-        if isinstance(result, Ranking):
-            done(_ranked(result))
-        else:
-            done(RowOutcome(result.status is Status.OK, result.failed))
+    async with aclosing(judge_all(judge, comparisons)) as judged:
+        async for comparison, result in judged:
+            write_row(sink, to_row(comparison, result))
+            if isinstance(result, Ranking):
+                yield _ranked(result)
+            else:
+                yield RowOutcome(result.status is Status.OK, result.failed)
 
 
 # Rankings and preferences ---------------------------------------------------------------------------------------------
@@ -148,16 +148,29 @@ def _ranked(ranking: Ranking) -> RowOutcome:
 
 
 async def write_rankings(
-    ranked: Ranked, comparisons: Iterable[Comparison], sink: BinaryIO, done: Done, *, texts: bool = True
-) -> dict[str, rankings.RankingTally]:
-    """Writes a line of JSON per ranking and returns the tallies; calls `done` after each."""
-    tallies: dict[str, rankings.RankingTally] = {}
-    async for comparison, ranking in judge_all(ranked, comparisons):
-        row = to_row(comparison, ranking, texts=texts)
-        write_row(sink, row)
-        rankings.count(row, tallies)
-        done(_ranked(ranking))
-    return tallies
+    ranked: Ranked,
+    comparisons: Iterable[Comparison],
+    sink: BinaryIO,
+    tallies: dict[str, rankings.RankingTally],
+    *,
+    texts: bool = True,
+) -> AsyncGenerator[RowOutcome, None]:
+    """Write one line of JSON per ranking, count it in `tallies`, and yield its outcome."""
+    async with aclosing(judge_all(ranked, comparisons)) as results:
+        async for comparison, ranking in results:
+            row = to_row(comparison, ranking, texts=texts)
+            write_row(sink, row)
+            rankings.count(row, tallies)
+            yield _ranked(ranking)
+
+
+@dataclass
+class PreferenceCounts:
+    """What became of the rankings of a run."""
+
+    written: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+    usage: Usage = field(default_factory=Usage)
 
 
 async def write_preferences(
@@ -165,16 +178,16 @@ async def write_preferences(
     prefer: Callable[[Ranking], Preference | LeftOut],
     comparisons: Iterable[Comparison],
     sink: BinaryIO,
-    done: Done,
-) -> tuple[Counter[str], Usage]:
-    """Writes a line of JSON a preference. Returns how many were "written" and left out, by reason, and the tokens."""
-    counts: Counter[str] = Counter(written=0)
-    usage = Usage()
-    async for comparison, ranking in judge_all(ranked, comparisons):
-        preference = prefer(ranking)
-        if isinstance(preference, Preference):
-            write_row(sink, preference_row(comparison, preference, ranking))
-        counts["written" if isinstance(preference, Preference) else preference] += 1
-        usage += ranking.usage
-        done(_ranked(ranking))
-    return counts, usage
+    counts: PreferenceCounts,
+) -> AsyncGenerator[RowOutcome, None]:
+    """Write one line of JSON per preference, count it in `counts`, and yield the outcome of each ranking."""
+    async with aclosing(judge_all(ranked, comparisons)) as results:
+        async for comparison, ranking in results:
+            preference = prefer(ranking)
+            if isinstance(preference, Preference):
+                write_row(sink, preference_row(comparison, preference, ranking))
+                counts.written += 1
+            else:
+                counts.left_out[preference] += 1
+            counts.usage += ranking.usage
+            yield _ranked(ranking)

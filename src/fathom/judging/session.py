@@ -142,8 +142,11 @@ def voter_of(judge: Judge, voting: VotingSettings, seed: int, meta: MetaRewardMo
     )
     if voting.votes == "adaptive":
         return Adaptive(WithRule(voter, rule), voting.most, voting.error)
-    voter = Repeated(voter, voting.votes)
-    return WithRule(voter if meta is None else MetaFiltered(voter, meta, voting.kept), rule)
+    if voting.votes > 1:
+        voter = Repeated(voter, voting.votes)
+    if meta is not None:
+        voter = MetaFiltered(voter, meta, voting.kept)
+    return voter if rule == voter.rule else WithRule(voter, rule)
 
 
 def in_both_orders(judge: Judge, voting: VotingSettings, seed: int, meta: MetaRewardModel | None = None) -> RewardModel:

@@ -143,7 +143,8 @@ def guide(settings: Settings, seed: int, model: Path, out: Path) -> Path:
 
     async def write() -> None:
         with atomic_write(data) as sink:
-            await write_verdicts(voter, _comparisons(settings, seed, "meta"), sink, lambda _: None)
+            async for _ in write_verdicts(voter, _comparisons(settings, seed, "meta"), sink, {}):
+                pass
 
     asyncio.run(write())
     return meta.train(load(*_told("mini_spct_meta", MetaRecipe, settings, seed, model, data, out)))

@@ -29,9 +29,8 @@ from math import erfc, exp, inf, lgamma, sqrt
 from statistics import fmean
 
 from fathom.data.records import Comparison
-from fathom.judges import Rule, Vote
+from fathom.judges import RewardModelWrapper, Rule, Vote
 from fathom.rationale import Status
-from fathom.voting.wrappers import RewardModelWrapper
 
 UNIFORM = 1.0
 """Both parameters of the Beta prior on the probability that a vote goes to the leader rather than to a given rival."""

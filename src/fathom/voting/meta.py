@@ -20,9 +20,8 @@ from typing import Protocol
 from fathom.data.records import Comparison
 from fathom.engines.scoring import Scorer
 from fathom.errors import FathomError
-from fathom.judges import Judge, RewardModel, Vote
+from fathom.judges import Judge, RewardModel, RewardModelWrapper, Vote
 from fathom.rationale import Status
-from fathom.voting.wrappers import RewardModelWrapper
 
 
 class Meta(Protocol):

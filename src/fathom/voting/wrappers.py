@@ -5,79 +5,17 @@
 `Swapped` cancels position bias: a judge that always prefers the first response ties, and reversing the responses
 reverses the verdict. It does not remove other biases, such as length bias.
 
-A wrapper defines only `variants`: the orders and samples for which the inner model votes. `plan` and `votes` follow.
+A wrapper defines only `variants`: the orders and samples for which the inner model votes. `plan` and `votes` follow
+(`fathom.judges.RewardModelWrapper`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from fathom.data.records import Comparison, shuffled_order
-from fathom.judges import Ask, Pattern, RewardModel, Rule, Vote, bounded_gather
-
-Variant = tuple[tuple[int, ...] | None, int]
-"""The order in which the responses are shown (None: unchanged), and the sample number."""
-
-
-@dataclass(frozen=True)
-class RewardModelWrapper(RewardModel):
-    """A reward model that wraps another and inherits its traits. Subclasses override `variants` or `votes`."""
-
-    model: RewardModel
-
-    @property
-    def pattern(self) -> Pattern:
-        return self.model.pattern
-
-    @property
-    def rule(self) -> Rule:
-        return self.model.rule
-
-    @property
-    def threshold(self) -> float | None:
-        return self.model.threshold
-
-    @property
-    def gives_scores(self) -> bool:
-        return self.model.gives_scores
-
-    @property
-    def scores_steps(self) -> bool:
-        return self.model.scores_steps
-
-    @property
-    def needs(self) -> frozenset[str]:
-        return self.model.needs
-
-    def variants(self, comparison: Comparison, sample: int) -> Sequence[Variant]:
-        """The orders and samples for which the inner model votes on a comparison."""
-        return [(None, sample)]
-
-    def plan(self, comparison: Comparison, sample: int = 0) -> list[Ask]:
-        asks: list[Ask] = []
-        for order, number in self.variants(comparison, sample):
-            shown = self.model.plan(_shown(comparison, order), number)
-            asks += shown if order is None else [_unpermuted(ask, order) for ask in shown]
-        return asks
-
-    async def votes(self, comparison: Comparison, sample: int = 0) -> list[Vote]:
-        async def cast(variant: Variant) -> list[Vote]:
-            order, number = variant
-            votes = await self.model.votes(_shown(comparison, order), number)
-            return votes if order is None else [vote.unpermuted(order) for vote in votes]
-
-        cast_by_variant = await bounded_gather(cast, self.variants(comparison, sample))
-        return [vote for votes in cast_by_variant for vote in votes]
-
-
-def _shown(comparison: Comparison, order: tuple[int, ...] | None) -> Comparison:
-    return comparison if order is None else comparison.permuted(order)
-
-
-def _unpermuted(ask: Ask, order: Sequence[int]) -> Ask:
-    """An ask planned on responses in `order`, with its own order in terms of the original comparison."""
-    return replace(ask, order=tuple(order[place] for place in ask.order))
+from fathom.judges import RewardModelWrapper, Rule, Variant
 
 
 @dataclass(frozen=True)

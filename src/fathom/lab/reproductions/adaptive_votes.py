@@ -124,7 +124,8 @@ async def _vote(model: Path, seed: int, settings: Settings, comparisons: Sequenc
             path = out / f"{name}.jsonl"
             if not path.exists():
                 with atomic_write(path) as sink:
-                    await write_verdicts(voter, comparisons, sink, lambda _: None)
+                    async for _ in write_verdicts(voter, comparisons, sink, {}):
+                        pass
 
 
 # Votes in any order ---------------------------------------------------------------------------------------------------
