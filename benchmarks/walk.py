@@ -5,8 +5,8 @@
 
 Rules. A file with one pair is judged by the shipped model, with default settings. Counted is what runs between the
 construction of the comparison and the end of the command, in all threads, but for the import of modules. A package is a
-module or folder directly below `fathom`. It is entered when one of its functions runs. A call goes from the nearest frame
-of Fathom's on the stack to the function that starts. A climb is a call into a package of a higher layer, that is, one
+module or folder directly below `fathom`. It is entered when one of its functions runs. A call goes from the nearest
+frame of Fathom on the stack to the function that starts. A climb is a call into a package of a higher layer, one
 which stands further down in the table of docs/architecture.md: a callback, a method of a wrapped object, a protocol.
 Each pair of caller and called function counts once, however often it is called.
 """
