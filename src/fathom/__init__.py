@@ -13,7 +13,7 @@ TYPE_CHECKING = False  # of `typing`, whose import takes longer than all else he
 if TYPE_CHECKING:
     from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     # Comparisons, in and out
