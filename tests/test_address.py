@@ -156,7 +156,7 @@ def test_a_server_of_the_environment_needs_no_key(environment: pytest.MonkeyPatc
     environment.setenv("OPENAI_BASE_URL", "http://localhost:8123/v1")
     assert authorization() is None
     environment.delenv("OPENAI_BASE_URL")
-    with pytest.raises(FathomError, match="the environment has no OPENAI_API_KEY"):
+    with pytest.raises(FathomError, match="the environment has no variable OPENAI_API_KEY"):
         authorization()
 
 

@@ -339,7 +339,7 @@ def test_a_database_of_somebody_else_is_refused_and_not_touched(table: str, tmp_
     with sqlite3.connect(path) as database:
         database.execute(f"CREATE TABLE {table}")
     before = path.read_bytes()
-    with pytest.raises(FathomError, match="is a database that Fathom did not make"):
+    with pytest.raises(FathomError, match="is a database of another program"):
         CachedEngine(Counting(), path)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["journal"]

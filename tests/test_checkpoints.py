@@ -104,13 +104,13 @@ def test_a_journal_does_not_answer_for_an_adapter_whose_base_has_changed(
 @pytest.mark.parametrize("there", ["folder", "hub"])
 def test_a_base_that_is_not_there_is_said(adapter: Path, tmp_path: Path, there: str) -> None:
     gone = of_base(adapter, str(tmp_path / "gone") if there == "folder" else "nobody/nothing")
-    with pytest.raises(FathomError, match=r"cannot tell which weights .*(gone|nothing) has"):
+    with pytest.raises(FathomError, match=r"cannot identify the weights of .*(gone|nothing)"):
         fingerprint(str(gone))
 
 
 @pytest.mark.parametrize("named", [None, 3])
 def test_an_adapter_that_names_no_base_is_said(adapter: Path, named: Any) -> None:
-    with pytest.raises(FathomError, match="names no model under base_model_name_or_path"):
+    with pytest.raises(FathomError, match="has no base_model_name_or_path"):
         adapter_base(of_base(adapter, named))
 
 

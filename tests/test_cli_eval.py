@@ -117,7 +117,7 @@ def test_what_is_to_be_spent_at_most_is_for_all_benchmarks_together(folders: tup
     fathom("judgebench", "--out", tmp_path / "one", *options)
     (row,) = runs.open(tmp_path / "one" / "judgebench.jsonl").rows()
     spent = sum(row["tokens"].values())
-    with pytest.raises(FathomError, match="tokens are spent of the"):
+    with pytest.raises(FathomError, match="tokens of the allowed"):
         fathom("judgebench", "jetts", "--out", tmp_path / "all", *options, "--max-total-tokens", spent + spent // 4)
     assert (tmp_path / "all" / "judgebench.jsonl").exists()
     assert not (tmp_path / "all" / "jetts.jsonl").exists()

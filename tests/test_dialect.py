@@ -203,7 +203,7 @@ def test_log_probabilities_in_no_known_form_are_none_and_cost_nothing_that_was_n
     ],
 )
 def test_usage_is_what_a_server_says_and_what_it_does_not_say_is_unknown(told: Any, usage: Usage) -> None:
-    assert dialect.usage({"usage": told}, written=True) == usage
+    assert dialect.usage({"usage": told}, generated=True) == usage
 
 
 @given(st.recursive(

@@ -53,7 +53,7 @@ def test_training_into_a_folder_with_checkpoints_is_refused_without_resume(tmp_p
     [
         ("runs/nothere", "there is no folder runs/nothere here, nor is it in the hub's cache"),
         ("./nothere", "there is no folder nothere"),
-        (".", "is no checkpoint: it holds neither config.json nor adapter_config.json"),
+        (".", "is not a checkpoint: it has neither config.json nor adapter_config.json"),
     ],
 )
 def test_training_of_a_model_that_is_no_folder_is_refused(model: str, why: str, tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def test_a_bound_leaves_no_room_for_a_second_call() -> None:
             # Each call takes 10 tokens: there is room for 51, and not for one more beside the last of them.
             metered = Metered(engine, max_tokens=51 * 10 + 5)
             await warmed(metered)
-            with pytest.raises(SpentError, match="by estimate, are spent of"):
+            with pytest.raises(SpentError, match=r"\(estimated\) of the allowed"):
                 await metered.complete(ask("hang"))
             await engine.close()
             return [call.turn for call in server.calls if b"hang" in call.content]

@@ -129,7 +129,7 @@ def test_asking_for_the_most_likely_tokens_changes_no_text(engine: LocalEngine) 
 
 @pytest.mark.parametrize("count", [-1, 21])
 def test_more_likely_tokens_than_servers_give_are_refused(count: int) -> None:
-    with pytest.raises(ValueError, match="allowed are 0 to 20"):
+    with pytest.raises(ValueError, match="expected 0 to 20"):
         Sampling(top_logprobs=count)
 
 

@@ -384,7 +384,7 @@ def test_a_judges_adapter_is_trained_on_as_a_meta_reward_model(base: Path, tmp_p
     assert meta_reward_model(folder).scorer.score_sync(TURNS) == pytest.approx(in_memory(model, folder), abs=1e-5)
     with pytest.raises(FathomError, match="leave `lora` out"):
         adapted(judge)
-    with pytest.raises(FathomError, match="without the last layer of a classifier"):
+    with pytest.raises(FathomError, match="without a classification layer"):
         Scorer(judge)
 
 
@@ -392,7 +392,7 @@ def test_an_adapter_without_its_last_layer_is_refused(adapted: Any) -> None:
     folder, _ = adapted()
     file = folder / "adapter_model.safetensors"
     save_file({name: weight for name, weight in load_file(file).items() if "score" not in name}, file)
-    with pytest.raises(FathomError, match=r"is no trained classifier: it has no score\."):
+    with pytest.raises(FathomError, match=r"is not a trained classifier: it has no score\."):
         meta_reward_model(folder)
 
 

@@ -120,5 +120,5 @@ def test_the_shipped_prices_are_a_table() -> None:
 def test_a_table_that_is_none_is_named(tmp_path: Path, text: str) -> None:
     table = tmp_path / "prices.yaml"
     table.write_text(text)
-    with pytest.raises(FathomError, match=r"prices.yaml: no table of prices; allowed are lines of MODEL"):
+    with pytest.raises(FathomError, match=r"prices.yaml is not a table of prices; expected lines such as MODEL"):
         prices(table)

@@ -68,8 +68,8 @@ JUDGE = ("judge", "pairs.jsonl", "--model", "m", "--base-url", "http://127.0.0.1
         pytest.param(["reproduce", "mix-grm", "--seeds", "0,-1"], 1, "--seeds 0,-1: expected", id="one of several"),
         pytest.param([*JUDGE, "--max-tokens", "0"], 2, "greater than or equal to 1", id="no tokens"),
         pytest.param(["view", "run.jsonl", "--port", "99999"], 2, "65535", id="a port that cannot be"),
-        pytest.param([*JUDGE, "--prices", "latin-prices.yaml"], 1, "no table of prices", id="prices not in UTF-8"),
-        pytest.param([*JUDGE, "--prices", "folder.jsonl"], 1, "no table of prices", id="a folder of prices"),
+        pytest.param([*JUDGE, "--prices", "latin-prices.yaml"], 1, "not a table of prices", id="prices not in UTF-8"),
+        pytest.param([*JUDGE, "--prices", "folder.jsonl"], 1, "not a table of prices", id="a folder of prices"),
         pytest.param([*JUDGE, "--judge-option", "sampling=3"], 2, "sampling is set by --temperature", id="sampling"),
         pytest.param([*JUDGE, "--engine-option", "api_key_file=latin-key"], 1, "cannot read the key", id="a key"),
         pytest.param(

@@ -219,7 +219,14 @@ def test_an_estimate_under_a_bound_is_announced_once(caplog: pytest.LogCaptureFi
     drilled(Till(chat(A), COUNTED), max_tokens=5000)
     drilled(Till(NO_USAGE, COUNTED))
     assert (
-        len([text for text in caplog.messages if "reported no token usage; the bound counts an estimate" in text]) == 1
+        len(
+            [
+                text
+                for text in caplog.messages
+                if "reported no token usage; for such calls the bound counts an estimate" in text
+            ]
+        )
+        == 1
     )
 
 
@@ -274,7 +281,7 @@ def test_one_answer_without_log_probabilities_among_many_with_them_costs_its_own
     assert isinstance(judged, list)
     failed = [row for row in judged if row["status"] == "failed"]
     assert [row["id"] for row in failed] == ["7"]
-    assert failed[0]["votes"][0]["error"] == "the server gave no log-probabilities this time"
+    assert failed[0]["votes"][0]["error"] == "the server returned no log-probabilities this time"
     assert metered.usage == Usage(60 * READ, 60 * WRITTEN)
 
 
@@ -418,7 +425,7 @@ def by_command(answer: Callable[[Call], Reply], folder: Path, *options: str) -> 
 def test_a_command_tells_unknown_spending_as_unknown(tmp_path: Path) -> None:
     _, result = by_command(Till(NO_USAGE, COUNTED), tmp_path, "--prices", str(tmp_path / "prices.yaml"))
     assert result.exit_code == 0
-    assert "unknown in all (40 of 40 calls reported no token usage; estimated: " in result.stderr
+    assert "total unknown (40 of 40 calls reported no token usage; estimated: " in result.stderr
     spent = json.loads((tmp_path / "out.jsonl.meta.json").read_text())["spent"]["this_run"]
     assert (spent["prompt_tokens"], spent["completion_tokens"], spent["cost"]) == (None, None, None)
     assert spent["unknown_calls"] == 40

@@ -237,7 +237,7 @@ def test_a_text_whose_longer_try_fails_is_a_failure_that_keeps_what_was_written_
     assert (vote.status, vote.winner, vote.order) == (Status.FAILED, None, (0, 1))
     assert (vote.text, vote.reasoning, vote.retry_max_tokens) == ("Final verdict: [[A]] is what", "Hm", 200)
     assert vote.error == (
-        f"the text met its limit of 10 tokens, and the try with 200 failed: HTTP 400: too long ({HINTS[400]})"
+        f"the text reached its limit of 10 tokens, and the try with 200 failed: HTTP 400: too long ({HINTS[400]})"
     )
     assert vote.usage == spent == Usage(7, 5)
 
@@ -411,7 +411,7 @@ def test_when_the_server_stays_away_for_longer_than_the_deadline_all_are_told_at
 
     server, outcomes = served(lambda _: error(429, retry_after="3600"), use, deadline=60, concurrency=4)
     assert len(server.calls) <= 4
-    assert all("wants no call for another 3600 s" in str(outcome) for outcome in outcomes)
+    assert all("asks for a pause of 3600 s" in str(outcome) for outcome in outcomes)
 
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -613,24 +613,24 @@ def test_only_the_address_it_belongs_to_gets_the_key_of_openai(monkeypatch: pyte
     ("settings", "message"),
     [
         pytest.param({"base_url": "localhost:8000"}, "http://localhost:8000/v1", id="no scheme"),
-        pytest.param({"base_url": "http://me:s3cr3t@host/v1"}, "holds a user", id="a password in the address"),
+        pytest.param({"base_url": "http://me:s3cr3t@host/v1"}, "contains a user", id="a password in the address"),
         pytest.param({"base_url": "http://host/v1?key=s3cr3t"}, "looks like a secret", id="a key in the address"),
         pytest.param({"headers": {"api-key": "s3cr3t"}}, "looks like a secret", id="a key in a header"),
         pytest.param(
-            {"headers": {"x": "$NO_SUCH_NAME"}}, "has no NO_SUCH_NAME", id="a header's name that is not there"
+            {"headers": {"x": "$NO_SUCH_NAME"}}, "has no variable NO_SUCH_NAME", id="a header's name that is not there"
         ),
         pytest.param({"headers": ["x"]}, "headers=.*expected a mapping", id="headers"),
-        pytest.param({"headers": {"a b": "c"}}, "not the name of a header", id="a header's name"),
+        pytest.param({"headers": {"a b": "c"}}, "not a header name", id="a header's name"),
         pytest.param({"headers": {"x": "a\nb: c"}}, "not one line", id="a header in a header"),
         pytest.param({"base_url": "http://host/v1", "proxy": "socks5://host:1"}, "only http and", id="a kind of proxy"),
         pytest.param(
             {"base_url": "http://host/v1", "proxy": "http://me:s3cr3t@host:1"},
-            "proxy holds a password",
+            "proxy contains a password",
             id="a password of a proxy",
         ),
         pytest.param({"hedge": "no"}, "hedge='no'", id="hedge"),
-        pytest.param({}, "the environment has no OPENAI_API_KEY", id="no key"),
-        pytest.param({"api_key_env": "NO_SUCH_NAME"}, "has no NO_SUCH_NAME", id="no such name"),
+        pytest.param({}, "the environment has no variable OPENAI_API_KEY", id="no key"),
+        pytest.param({"api_key_env": "NO_SUCH_NAME"}, "has no variable NO_SUCH_NAME", id="no such name"),
         pytest.param({"api_key_file": "/no/such/file"}, "cannot read the key", id="no such file"),
         pytest.param({"base_url": "http://host/v1", "concurrency": 0}, "concurrency=0", id="concurrency"),
         pytest.param({"base_url": "http://host/v1", "timeout": "long"}, "timeout='long'", id="timeout"),

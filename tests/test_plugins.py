@@ -180,8 +180,8 @@ def test_an_engine_of_a_file_is_opened_with_model_and_options(shouting: Path) ->
     [
         ("", {"volume": "loud"}, r"--engine-option volume='loud' of the engine .*must be a valid integer"),
         ("", {"pitch": 1}, r"unexpected keyword argument 'pitch'; it takes model, volume"),
-        (":Silent", {}, "object of Silent, which has no provides, report_calls_to, stop, close; derive the class from"),
-        (":NUMBER", {}, "is 3, expected a class of engines, or a function that makes one"),
+        (":Silent", {}, "object of type Silent, which has no provides, report_calls_to, stop, close; derive its class"),
+        (":NUMBER", {}, "is 3, expected an engine class or a function that returns one"),
         (":Nothing", {}, "does not bind the name Nothing"),
     ],
 )

@@ -170,8 +170,8 @@ def test_a_server_that_is_not_said_to_continue_is_never_asked() -> None:
     ("options", "message"),
     [
         ({"continue_final_message": "yes"}, "continue_final_message='yes': expected true or false"),
-        ({"continue_final_message": True, "api": "completions"}, "goes with api=chat"),
-        ({"tokenizer": "some/model"}, "tokenizer='some/model' goes with api=completions"),
+        ({"continue_final_message": True, "api": "completions"}, "needs api=chat"),
+        ({"tokenizer": "some/model"}, "tokenizer='some/model' needs api=completions"),
         ({"tokenizer": "/nowhere", "api": "completions"}, "there is no folder /nowhere"),
     ],
 )

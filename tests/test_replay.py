@@ -63,7 +63,7 @@ def test_what_was_not_recorded_fails_for_good_and_says_what_to_do(tmp_path: Path
     record(tmp_path / "journal", "echo:1", "a")
     engine = ReplayEngine(tmp_path / "journal")
     for request in (ask("b"), ask("a", sample=1)):
-        with pytest.raises(EngineError, match="holds no answer") as raised:
+        with pytest.raises(EngineError, match="has no answer") as raised:
             asyncio.run(engine.complete(request))
         assert not raised.value.retryable
         assert raised.value.hint
@@ -73,9 +73,9 @@ def test_of_several_engines_in_a_journal_one_must_be_named(tmp_path: Path) -> No
     path = tmp_path / "journal"
     record(path, "echo:1", "a")
     [second] = record(path, "echo:2", "a")
-    with pytest.raises(FathomError, match=r"name it with identity=\.\.\.: echo:1, echo:2"):
+    with pytest.raises(FathomError, match=r"choose one with identity=\.\.\.: echo:1, echo:2"):
         ReplayEngine(path)
-    with pytest.raises(FathomError, match="nothing of identity='echo:3'"):
+    with pytest.raises(FathomError, match="no completions of identity='echo:3'"):
         ReplayEngine(path, identity="echo:3")
     assert replayed(ReplayEngine(path, identity="echo:2"), "a") == [second]
 

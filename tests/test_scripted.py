@@ -30,7 +30,7 @@ def test_a_list_is_replied_from_in_order_and_is_not_repeated() -> None:
     engine = ScriptedEngine([A, B, EngineError("overloaded"), Completion(A, finish_reason="length")])
     statuses = [vote.status for vote in judge(engine, 4).votes]
     assert statuses == [Status.OK, Status.OK, Status.FAILED, Status.OK]
-    with pytest.raises(FathomError, match="the script has 4 replies, and one more was asked for"):
+    with pytest.raises(FathomError, match="the script has 4 replies, and one more was requested"):
         judge(engine)
 
 

@@ -64,7 +64,7 @@ def test_a_session_can_be_awaited_and_bounded(tmp_path: Path) -> None:
                     await session.voter(comparison)
             return server
 
-    with pytest.raises(FathomError, match="tokens are spent of the 60"):
+    with pytest.raises(FathomError, match="tokens of the allowed 60"):
         asyncio.run(judging())
 
 

@@ -110,7 +110,7 @@ def test_a_bound_in_tokens_stops_every_verb(verb: str, folder: Path) -> None:
 
     server, [result] = run(answer, lambda url: [*COMMANDS[verb](folder, url), "--max-total-tokens", "30"])  # type: ignore[arg-type]
     assert isinstance(result.exception, FathomError), result.output
-    assert "tokens are spent of the 30" in str(result.exception)
+    assert "tokens of the allowed 30" in str(result.exception)
     assert "what is finished is in" in str(result.exception)
     assert 0 < len(server.calls) <= 4
 
@@ -118,7 +118,7 @@ def test_a_bound_in_tokens_stops_every_verb(verb: str, folder: Path) -> None:
 def test_a_bound_stops_a_comparison_with_thousands_of_votes_after_a_few(folder: Path) -> None:
     more = ["--votes", "10000", "--temperature", "1", "--max-total-tokens", "200", "--limit", "1"]
     server, [result] = run(lambda _: chat(A), lambda url: [*COMMANDS["judge"](folder, url), *more])
-    assert "tokens are spent of the 200" in str(result.exception)
+    assert "tokens of the allowed 200" in str(result.exception)
     assert 0 < len(server.calls) < 20
 
 

@@ -131,7 +131,7 @@ def test_a_request_that_nobody_waits_for_is_aborted(engine: VLLMEngine) -> None:
 @pytest.mark.parametrize("reason", ["abort", "error", "repetition", None])
 def test_a_text_that_vllm_breaks_off_is_a_failure(engine: VLLMEngine, reason: str | None) -> None:
     engine.engine._output = lambda *_: vllm_standin.CompletionOutput(0, "A", [1], 0.0, None, reason)
-    with pytest.raises(EngineError, match="broke the text off"):
+    with pytest.raises(EngineError, match="aborted the request"):
         together(engine, [ask("hi")])
 
 

@@ -1,14 +1,13 @@
-"""Engines complete text. They know nothing of judging.
+"""Engines complete text. They are independent of judging.
 
     async def complete(self, request: Request) -> Completion
 
-One request is one sample: `sample` numbers the samples of a prompt, and together with `sampling.seed` it fixes the
-random stream, so a completion does not depend on what else is in flight. Engines that run in this process batch
-concurrent requests themselves, and compute a prompt that several requests share once.
+One request is one sample: `sample` numbers the samples of a prompt. Together with `sampling.seed` it fixes the random
+stream, so a completion does not depend on concurrent requests. Engines that run in this process batch concurrent
+requests themselves, and compute a shared prompt once.
 
-An engine derives from `BaseEngine`, which leaves `identity` and `complete` to write; `EngineWrapper` is an engine
-around another one. `provides` says what an engine can do, and `check_capabilities` compares it with what a judge needs
-before anything is asked.
+To write an engine, derive from `BaseEngine` and define `identity` and `complete`. `EngineWrapper` wraps another engine.
+`provides` lists an engine's capabilities, and `check_capabilities` compares them with a judge's needs before any call.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ from fathom.errors import FathomError
 from fathom.plugins import Kind
 
 FinishReason = Literal["stop", "length", "content_filter", "refusal", "unknown"]
-"""Why a text ends: the model ended it, it met its token limit, the service filtered it, the model declined to answer,
-or the server did not say, so that nobody knows whether it is whole."""
+"""Why a text ends: the model ended it ("stop"), it reached its token limit, a content filter cut it, the model refused
+to answer, or the server gave no reason, so the text may be incomplete ("unknown")."""
 
 
 class ChatMessage(TypedDict):
@@ -34,12 +33,12 @@ class ChatMessage(TypedDict):
 
 
 MAX_TOP_LOGPROBS = 20
-"""As many as OpenAI's interface gives, and what servers take that follow it."""
+"""The limit of OpenAI's API, which compatible servers share."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How to draw text. `temperature` 0 is greedy; `max_tokens` bounds one completion.
+    """Sampling settings of one completion. `temperature` 0 is greedy; `max_tokens` bounds the completion.
 
     Raises ValueError for more `top_logprobs` than `MAX_TOP_LOGPROBS`.
     """
@@ -50,13 +49,13 @@ class Sampling:
     stop: tuple[str, ...] = ()
     seed: int = 0
     logprobs: bool = False
-    """Whether to return the log-probability of every token written."""
+    """Whether to return the log-probability of every generated token."""
     top_logprobs: int = 0
-    """How many of the most likely tokens to return beside each one written, whose log-probability comes then too."""
+    """How many of the most likely tokens to return at each position, 0 to 20. Above 0, it implies `logprobs`."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.top_logprobs <= MAX_TOP_LOGPROBS:
-            raise ValueError(f"top_logprobs={self.top_logprobs}: allowed are 0 to {MAX_TOP_LOGPROBS}")
+            raise ValueError(f"top_logprobs={self.top_logprobs}: expected 0 to {MAX_TOP_LOGPROBS}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +64,8 @@ class Request:
     sampling: Sampling = Sampling()
     sample: int = 0
     prefix: str = ""
-    """The beginning of the answer, which the model continues. `Completion.text` does not repeat it, and
-    `Sampling.max_tokens` does not count it. It takes an engine that provides "prefix"."""
+    """The beginning of the answer, which the model continues. It is not part of `Completion.text`, and does not count
+    towards `Sampling.max_tokens`. It requires an engine that provides "prefix"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,7 @@ class TokenLogprob:
     token: str
     logprob: float
     top: tuple[tuple[str, float], ...] = ()
-    """The most likely tokens in its place with their log-probabilities, best first: `Sampling.top_logprobs` of them."""
+    """The `Sampling.top_logprobs` most likely tokens at this position with their log-probabilities, best first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,54 +85,54 @@ class Completion:
     usage: Usage = field(default_factory=Usage)
     logprobs: tuple[TokenLogprob, ...] | None = None
     reasoning: str = ""
-    """What the model thought before its answer, where the engine tells the two apart. Not part of `text`."""
+    """The model's reasoning before its answer, where the engine separates the two. Not part of `text`."""
     retry_max_tokens: int | None = None
-    """The token limit of a second try, where the first one met its own. `usage` then counts both."""
+    """The token limit of the second try, made because the first one reached its limit. `usage` then counts both."""
     lacks: str = ""
-    """What was asked for and did not come, such as log-probabilities. See `IncompleteAnswerError`."""
+    """What was requested and is missing, such as log-probabilities. See `IncompleteAnswerError`."""
 
 
 Capability = Literal["text", "logprobs", "prefix", "likelihood", "classification", "hidden_states", "images"]
-"""What an engine can do: write text, return the log-probabilities of what it writes, continue a `Request.prefix`, score
-a given text by its likelihood, classify, return hidden states, read images."""
+"""What an engine can do: generate text, return log-probabilities of generated tokens, continue a `Request.prefix`,
+compute the likelihood of a given text, classify, return hidden states, read images."""
 
 TEXT_ONLY: frozenset[Capability] = frozenset({"text"})
 PREFIX: frozenset[Capability] = frozenset({"prefix"})
 
 
 class Engine(Protocol):
-    """What judges and wrappers ask of an engine. `BaseEngine` has all of it but `identity` and `complete`."""
+    """The interface that judges and wrappers use. `BaseEngine` implements all of it but `identity` and `complete`."""
 
     @property
     def identity(self) -> str:
-        """What distinguishes this engine's completions from another's: kind, model, weights. Part of the cache key."""
+        """Identifies the source of completions: kind of engine, model, weights. Part of every key in the journal."""
         ...
 
     @property
     def provides(self) -> frozenset[Capability]: ...
 
     async def complete(self, request: Request) -> Completion:
-        """Raises EngineError when there is no text to return."""
+        """Complete one request. Raises EngineError when there is no text to return."""
         ...
 
     def report_calls_to(self, meter: Meter) -> bool:
-        """Asks `meter` before every call from now on, and reports what each call used.
+        """Request admission from `meter` before every call from now on, and report the usage of each call to it.
 
-        False where this engine does not: then one completion is one call, and whoever measures counts completions.
+        Returns False if the engine does not report its calls. The caller then counts each completion as one call.
         """
         ...
 
     def stop(self) -> None:
-        """Starts no further call until `close`: requests that wait fail, and those in flight are completed."""
+        """Start no further call until `close`: waiting requests fail, and requests in flight are completed."""
         ...
 
     async def close(self) -> None:
-        """Releases connections, files, memory."""
+        """Release connections, files and memory."""
         ...
 
 
 class BaseEngine(ABC):
-    """An engine that writes text, holds nothing that must be released, and makes one call for one completion.
+    """Base class of engines. By default an engine generates text, makes one call per completion, and needs no cleanup.
 
     class Shouting(BaseEngine):
         identity = "shouting"
@@ -146,7 +145,7 @@ class BaseEngine(ABC):
 
     @abstractmethod
     async def complete(self, request: Request) -> Completion:
-        """Raises EngineError when there is no text to return."""
+        """Complete one request. Raises EngineError when there is no text to return."""
 
     def report_calls_to(self, meter: Meter) -> bool:
         return False
@@ -163,17 +162,17 @@ REMEDIES: Mapping[Capability, str] = {
     "prefix": "local models and vLLM continue a prefix; for a server give the engine the option "
     "continue_final_message=true (vLLM, SGLang), or api=completions with tokenizer=MODEL",
 }
-"""What to change where a capability is missing."""
+"""How to get a missing capability."""
 
 
 def check_prefix(engine: Engine, request: Request) -> None:
-    """Raises FathomError for a request with a prefix where the engine would ignore it."""
+    """Raise FathomError if the request has a prefix and the engine cannot continue one."""
     if request.prefix:
         check_capabilities(engine, PREFIX, f"a request with the prefix {request.prefix[:40]!r}")
 
 
 def check_capabilities(engine: Engine, needs: Collection[Capability], who: str) -> None:
-    """Raises FathomError where `who`, such as "the judge yes_no", needs what the engine does not provide."""
+    """Raise FathomError if `who`, such as "the judge yes_no", needs capabilities that the engine lacks."""
     missing = sorted(set(needs) - engine.provides)
     if not missing:
         return
@@ -185,17 +184,18 @@ def check_capabilities(engine: Engine, needs: Collection[Capability], who: str) 
 
 
 FailureKind = Literal["call", "request", "access", "forbidden", "credit", "unreachable", "exhausted"]
-"""What a failure says about other calls: nothing ("call"); that the server does not take such requests; that key, model
-or address are wrong; that something is not allowed; that the account cannot pay; that no connection can be made; that
-the server failed at every try. `fathom.engines.failures.Breaker` ends a run by these."""
+"""What a failure implies for other calls.
+
+"call": nothing. "request": the server rejects requests like this one. "access": the key, the model or the address is
+wrong. "forbidden": the key lacks a permission. "credit": the account has no credit left. "unreachable": no connection
+can be made. "exhausted": every try failed. `fathom.engines.failures.Breaker` decides by these when to end a run."""
 
 
 class EngineError(Exception):
-    """A completion failed. `retryable` says whether asking again can help, `hint` what a user can do about it.
+    """A completion failed. `retryable`: whether another try can succeed. `hint`: what a user can do about it.
 
-    `message` is without the hint, the text of the error with it. `partial` is what the model wrote before the failure,
-    where that is not the answer: a text that met its token limit, when the longer try failed. `usage` counts all calls
-    that were made for the completion.
+    `message` excludes the hint; `str(error)` includes it. `partial` is a completion that is not a valid answer, such as
+    a text cut at its token limit whose longer retry failed. `usage` counts all calls made for the completion.
     """
 
     def __init__(
@@ -215,62 +215,62 @@ class EngineError(Exception):
         self.kind = kind
         self.partial = partial
         self.server_set_wait = False
-        """Whether the server said how long to wait before the next try."""
+        """Whether the server sent Retry-After: the wait before the next try is then not ours to choose."""
         self.usage = usage or (partial.usage if partial else Usage())
 
 
 class RunStoppedError(FathomError):
-    """No further call is made: a bound is reached, or the server would refuse this one as it refused those before.
+    """The run makes no further call: it reached a bound, or the server would refuse every call.
 
-    Unlike `EngineError` it is not about one completion, and no judge turns it into a failed vote. Whoever runs the
-    whole says it in one line; completions that are finished stay in the journal.
+    Unlike `EngineError`, it concerns the whole run: judges do not turn it into a failed vote, and the command reports
+    it in one line. Finished completions stay in the journal.
     """
 
     def __init__(self, message: str, *, landing_seconds: float = 60.0) -> None:
         super().__init__(message)
         self.landing_seconds = landing_seconds
-        """How long calls in flight, which are paid for, may take to be stored before the run ends."""
+        """How long to wait for calls in flight before the run ends: they are billed, so their results are stored."""
 
 
 class IncompleteAnswerError(RunStoppedError):
-    """The first answer lacks what was asked for, as all others would.
+    """The first answer lacks what was requested, and further answers would lack it too.
 
-    `completion` is that answer. A journal stores it, so that the same run refuses again and does not pay again.
+    `completion` is that answer. The journal stores it, so the same run fails again without paying again.
     """
 
     def __init__(self, completion: Completion) -> None:
         super().__init__(
-            f"the server gave no {completion.lacks}, which this run needs: use --aggregate majority or another judge "
-            "that needs none, or a server that gives them (where this one has learned to, give another --journal)"
+            f"the server returned no {completion.lacks}, which this run needs: use --aggregate majority, a judge that "
+            "needs none, or a server that returns them (if this server does now, give another --journal)"
         )
         self.completion = completion
 
 
 class Meter(Protocol):
-    """Counts the calls of an engine that makes several for one completion."""
+    """Counts and limits the calls of an engine, which may make several per completion."""
 
     async def admit(self, request: Request) -> None:
-        """Waits until the call fits the bounds. Every call that was admitted is charged or withdrawn.
+        """Wait until the call fits the bounds. Each admitted call must be charged or withdrawn.
 
-        Raises RunStoppedError where a bound leaves no room for it.
+        Raises RunStoppedError if the bounds leave no room for it.
         """
         ...
 
     def admit_at_once(self, request: Request) -> bool:
-        """As `admit` for a call that need not be made: says whether it fits now."""
+        """Admit an optional call if it fits now, without waiting. Returns whether it was admitted."""
         ...
 
     def charge(self, request: Request, usage: Usage, text: str | None = None) -> None:
-        """The call ended. `text` is what came of it, None for nothing at all: tokens are estimated by it if unknown."""
+        """Record a finished call. Unknown usage is estimated from `text`; None means that no answer arrived."""
         ...
 
     def withdraw(self) -> None:
-        """The call was admitted and not made."""
+        """Undo the admission of a call that was not made."""
         ...
 
 
 class UnmeteredCalls:
-    """A meter that admits every call and counts nothing: what an engine reports to before `report_calls_to`."""
+    """A meter that admits every call and counts nothing: the default until `report_calls_to` is called."""
 
     async def admit(self, request: Request) -> None: ...
 
@@ -283,7 +283,7 @@ class UnmeteredCalls:
 
 
 class EngineWrapper:
-    """An engine around `engine`. Subclasses change `complete`."""
+    """An engine that forwards to `engine`. Subclasses override `complete`."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -321,20 +321,20 @@ ENGINES = Kind(
         "mini-teacher": "fathom.lab.teacher:Teacher",
     },
 )
-"""Engines by name: classes, or functions that make one. Nothing is imported before it is opened."""
+"""Engines by name: classes or factory functions. An engine's module is imported when the engine is opened."""
 
 
 INTERFACE = ("complete", "provides", "report_calls_to", "stop", "close")
 
 
 def open(name: str, model: str | None = None, **options: Any) -> Engine:
-    """The engine of that name, for `model` where it takes one.
+    """Open the engine `name` with `model`, where it takes one, and `options`.
 
-    Raises FathomError for a name that stands for no engine, and for arguments that it does not take.
+    Raises FathomError for an unknown name, and for arguments that the engine does not take.
     """
     make = ENGINES.find(name)
     if not callable(make):
-        raise FathomError(f"the engine {name!r} is {make!r}, expected a class of engines, or a function that makes one")
+        raise FathomError(f"the engine {name!r} is {make!r}, expected an engine class or a function that returns one")
     models = () if model is None else (model,)
     signature = inspect.signature(make)
     try:
@@ -344,6 +344,6 @@ def open(name: str, model: str | None = None, **options: Any) -> Engine:
     engine: Engine = make(*models, **options)
     lacking = [each for each in INTERFACE if not hasattr(engine, each)]
     if lacking:
-        what = f"the engine {name!r} makes an object of {type(engine).__name__}"
-        raise FathomError(f"{what}, which has no {', '.join(lacking)}; derive the class from fathom.BaseEngine")
+        what = f"the engine {name!r} is an object of type {type(engine).__name__}"
+        raise FathomError(f"{what}, which has no {', '.join(lacking)}; derive its class from fathom.BaseEngine")
     return engine

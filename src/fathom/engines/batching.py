@@ -1,7 +1,7 @@
-"""Items that wait at the same time, worked on together in a thread.
+"""Batches concurrent items and processes each batch in a thread.
 
 batcher = Batcher(lambda jobs: scores([job.item for job in jobs]))
-score = await batcher(text)         # with all other texts that are waiting when the thread is free
+score = await batcher(text)         # in one batch with all other texts that wait when the thread becomes free
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Outcome = TypeVar("Outcome")
 
 @dataclass(eq=False, slots=True)
 class Job(Generic[Item, Outcome]):
-    """An item, and the future of whoever waits for its outcome."""
+    """An item, and the future that its caller awaits."""
 
     item: Item
     future: asyncio.Future[Outcome]
@@ -28,20 +28,20 @@ class Job(Generic[Item, Outcome]):
         return self.future.cancelled()
 
     def settle(self, outcome: Outcome | BaseException) -> None:
-        """Hands the outcome over from the working thread, before the rest of its batch is finished."""
+        """Set the outcome from the worker thread, before the rest of the batch is finished."""
         self.future.get_loop().call_soon_threadsafe(_settle, self.future, outcome)
 
 
 class Batcher(Generic[Item, Outcome]):
-    """Calls `work` in a thread with all jobs that came while it was busy with the jobs before.
+    """Calls `work` in a thread with all jobs that arrived during its previous call.
 
-    `work` returns the outcomes in the order of its jobs, or None where it settled every job itself. An exception that
-    it raises is the outcome of all its jobs that are not settled. Jobs whose waiters gave up are worked on like others
-    unless `work` looks at `Job.cancelled`: a completion that is paid for is stored although nobody waits for it.
+    `work` returns the outcomes in the order of its jobs, or None if it settled every job itself. If it raises, the
+    exception becomes the outcome of all its unsettled jobs. Cancelled jobs are still processed unless `work` checks
+    `Job.cancelled`: a completion that was billed must be stored even if its caller was cancelled.
 
-    `executor`: where the work is done; None for the event loop's own threads. `max_wait`: seconds without a new item
-    after which a batch of fewer than `full` items starts; None starts at once. Several event loops may use a batcher
-    one after another, but not at the same time.
+    `executor`: runs `work`; None for the event loop's default executor. `max_wait`: a batch of fewer than `full` items
+    starts after this many seconds without a new item; None starts it at once. Several event loops may use a batcher one
+    after another, but not at the same time.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Batcher(Generic[Item, Outcome]):
         loop = asyncio.get_running_loop()
         job: Job[Item, Outcome] = Job(item, loop.create_future())
         self._waiting.append(job)
-        # An event loop that was closed has left its runner behind, which will never be done.
+        # A closed event loop leaves behind a runner that never finishes.
         if self._runner is None or self._runner.done() or self._runner.get_loop() is not loop:
             self._runner = loop.create_task(self._run(loop))
         return await job.future
@@ -76,7 +76,7 @@ class Batcher(Generic[Item, Outcome]):
             try:
                 outcomes = await loop.run_in_executor(self._executor, self._work, jobs)
                 settled = list(zip(jobs, outcomes, strict=True)) if outcomes is not None else []
-            except Exception as error:  # noqa: BLE001 - whatever it is, all who wait must hear of it
+            except Exception as error:  # noqa: BLE001 - every waiting caller must receive the error, whatever it is
                 for job in jobs:
                     _settle(job.future, error)
             else:
@@ -84,7 +84,7 @@ class Batcher(Generic[Item, Outcome]):
                     _settle(job.future, outcome)
 
     async def _gathered(self, max_wait: float) -> None:
-        """Waits until items stop arriving or fill a batch."""
+        """Wait until no more items arrive, or they fill a batch."""
         count = 0
         while count < len(self._waiting) < self._full:
             count = len(self._waiting)

@@ -1,15 +1,16 @@
-"""The completion journal: every finished completion is on disk before anyone uses it.
+"""The completion journal: every finished completion is on disk before it is returned.
 
     async with CachedEngine(engine, "run.journal") as cached:
-        completion = await cached.complete(request)     # asks `engine` once, ever
+        completion = await cached.complete(request)     # calls `engine` at most once per request, across runs
 
-To resume a run is to run it again: what is done is found here, and costs no call. The key of a completion is a hash of
-the engine's identity, the messages, the sampling, the sample number and the prefix of the answer. Those stand beside it
-for people to read, and the identities in a table of their own, for `fathom.engines.replay`. Failures are not stored, so
-they are asked again.
-An answer that lacks what was asked for is stored and raised as an error, now and whenever it is asked for again: the
-same run refuses again, and does not pay for the same text twice.
-Several processes may share one file; a request that two of them make at the same moment is asked by both.
+To resume a run, run it again: finished completions are read from the journal and cost no call. The key of a completion
+is a hash of the engine's identity, the messages, the sampling settings, the sample number and the prefix of the answer.
+The journal also stores these values in readable form, and lists the identities in a table of their own, for
+`fathom.engines.replay`. Failures are not stored, so they are tried again.
+
+An answer without the requested log-probabilities is stored and raised as an error, now and on every later request: the
+same run fails again without paying twice for the same text. Several processes may share one file; if two of them make
+the same request at the same time, both call the engine.
 """
 
 from __future__ import annotations
@@ -40,18 +41,19 @@ from fathom.engines.journal import Journal, Row, SQLiteJournal, read_only
 from fathom.engines.usage import Usage
 
 LANDING_SECONDS = 1.0
-"""How long to wait for what is in flight when a run is broken off."""
+"""How long to wait for calls in flight when a run is interrupted."""
 
 
 class CachedEngine(EngineWrapper):
-    """An engine that remembers. `misses` counts the requests that went through to `engine`.
+    """Caches the completions of `engine` in a journal. `misses` counts the requests that were passed on to `engine`.
 
-    `journal` is a file of SQLite, ":memory:", or any other `fathom.engines.journal.Journal`; it is closed with the
-    engine. Raises FathomError for a file that cannot be used; it is made with the first completion. Close the engine,
-    or use it as a context manager. Left by an exception, Ctrl-C among them, `async with` asks nothing more, and what is
-    in flight has `LANDING_SECONDS` to be stored, or as long as a RunStoppedError says. `with` is for `RewardModel.run`,
-    which has nothing in flight any more when its loop is left. What a metered engine has spent is kept with the
-    completions (`fathom.engines.ledger`).
+    `journal` is the path of an SQLite file, ":memory:", or any other `fathom.engines.journal.Journal`; it is closed
+    with the engine. The file is created with the first completion. Raises FathomError for a file that cannot be used.
+
+    Close the engine, or use it as a context manager. If an exception, including Ctrl-C, leaves `async with`, no further
+    call is made, and calls in flight get `LANDING_SECONDS` to be stored, or the time that a RunStoppedError states.
+    Plain `with` is for `RewardModel.run`, which leaves no call in flight. The journal also records what a metered
+    engine has spent (`fathom.engines.ledger`).
     """
 
     def __init__(self, engine: Engine, journal: str | Path | Journal) -> None:
@@ -60,62 +62,62 @@ class CachedEngine(EngineWrapper):
         self.misses = 0
         self._stopped = False
         self._incomplete: Completion | None = None
-        self._flying: dict[str, asyncio.Task[Completion]] = {}
-        # One thread uses the journal, so the event loop never waits for the disk.
+        self._in_flight: dict[str, asyncio.Task[Completion]] = {}
+        # One thread does all journal access, so the event loop never waits for the disk.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
-        self._find = Batcher(self._found, executor=self._thread)
-        self._write = Batcher(self._written, executor=self._thread)
+        self._find = Batcher(self._find_batch, executor=self._thread)
+        self._write = Batcher(self._write_batch, executor=self._thread)
 
-    def _found(self, jobs: Sequence[Job[str, str | None]]) -> Sequence[str | None]:
+    def _find_batch(self, jobs: Sequence[Job[str, str | None]]) -> Sequence[str | None]:
         return self.journal.find([job.item for job in jobs])
 
-    def _written(self, jobs: Sequence[Job[Row, None]]) -> Sequence[None]:
+    def _write_batch(self, jobs: Sequence[Job[Row, None]]) -> Sequence[None]:
         self.journal.write([job.item for job in jobs])
         return [None] * len(jobs)
 
     async def complete(self, request: Request) -> Completion:
-        """The stored completion, or a new one, returned after it was stored. Raises errors as `engine` does."""
+        """Return the stored completion, or a new one after storing it. Raises the errors of `engine`."""
         check_prefix(self, request)
-        asked = request_text(self.identity, request)
-        key = _key(asked)
-        task = self._flying.get(key)
+        text = request_text(self.identity, request)
+        key = _key(text)
+        task = self._in_flight.get(key)
         if task is None or task.cancelled():
-            task = self._flying[key] = asyncio.create_task(self._complete(key, asked, request))
+            task = self._in_flight[key] = asyncio.create_task(self._complete(key, text, request))
             task.add_done_callback(lambda done: self._landed(key, done))
-        # Shielded, because another caller may wait for the same request after this one has been cancelled.
+        # Shielded: if this caller is cancelled, another one may still await the same request.
         return await asyncio.shield(task)
 
-    async def _complete(self, key: str, asked: str, request: Request) -> Completion:
+    async def _complete(self, key: str, text: str, request: Request) -> Completion:
         stored = await self._find(key)
         if stored is not None:
-            return self._whole(decode_completion(stored))
+            return self._check_complete(decode_completion(stored))
         if self._incomplete is not None:
             raise IncompleteAnswerError(self._incomplete)
         if self._stopped:
-            raise EngineError("stopped before this was asked", retryable=True)
+            raise EngineError("the run stopped before this call was made", retryable=True)
         self.misses += 1
         try:
             completion = await self.engine.complete(request)
         except IncompleteAnswerError as error:
             completion = error.completion
-        await self._write(Row(key, asked, encode_completion(completion)))
-        return self._whole(completion)
+        await self._write(Row(key, text, encode_completion(completion)))
+        return self._check_complete(completion)
 
-    def _whole(self, completion: Completion) -> Completion:
-        """Raises IncompleteAnswerError where it is not, and from then on for all that would have to be asked."""
+    def _check_complete(self, completion: Completion) -> Completion:
+        """Raise IncompleteAnswerError for an incomplete answer, and from then on for every request not yet stored."""
         if completion.lacks:
             self._incomplete = completion
             raise IncompleteAnswerError(completion)
         return completion
 
     def _landed(self, key: str, task: asyncio.Task[Completion]) -> None:
-        if self._flying.get(key) is task:
-            del self._flying[key]
+        if self._in_flight.get(key) is task:
+            del self._in_flight[key]
         if not task.cancelled():
-            task.exception()  # read, so that a failure nobody waits for any more is not reported as lost
+            task.exception()  # marks it as retrieved: asyncio logs unretrieved exceptions, though no caller is left
 
     async def close(self) -> None:
-        """Closes the journal, and the engine where that has something to close."""
+        """Close the engine and the journal."""
         await super().close()
         self._thread.submit(self.journal.close).result()
         self._thread.shutdown()
@@ -124,7 +126,7 @@ class CachedEngine(EngineWrapper):
         return self
 
     def __exit__(self, *_: object) -> None:
-        # In a thread of its own, because this one may run an event loop, as a notebook's does.
+        # In a new thread, because this one may already run an event loop, as in a notebook.
         with ThreadPoolExecutor(1) as thread:
             thread.submit(asyncio.run, self.close()).result()
 
@@ -144,42 +146,42 @@ class CachedEngine(EngineWrapper):
 
     async def _land(self, seconds: float) -> None:
         self.stop()
-        if self._flying:
+        if self._in_flight:
             seconds = seconds if self.journal.lasts else 0.0
-            _, late = await asyncio.wait(list(self._flying.values()), timeout=seconds)
+            _, late = await asyncio.wait(list(self._in_flight.values()), timeout=seconds)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
 
 def request_key(identity: str, request: Request) -> str:
-    """SHA-256 over everything that decides a completion, as `request_text` has it."""
+    """The journal key of a request: SHA-256 of its `request_text`."""
     return _key(request_text(identity, request))
 
 
 def request_text(identity: str, request: Request) -> str:
-    """Everything that decides a completion as canonical JSON: engine, messages, sampling, sample, prefix if any."""
-    asked = {
+    """All that determines a completion, as canonical JSON: engine, messages, sampling, sample, and prefix if any."""
+    parts = {
         "engine": identity,
         "messages": request.messages,
         "sampling": _shallow(request.sampling),
         "sample": request.sample,
     }
-    if request.prefix:  # left out where there is none, so that the keys of older journals stay valid
-        asked["prefix"] = request.prefix
-    return _CANONICAL.encode(asked)
+    if request.prefix:  # omitted if empty, so the keys of older journals stay valid
+        parts["prefix"] = request.prefix
+    return _CANONICAL.encode(parts)
 
 
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
-def _key(asked: str) -> str:
-    return hashlib.sha256(asked.encode()).hexdigest()
+def _key(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class Entry(NamedTuple):
-    """A line of a journal. `request` has the keys engine, messages, sampling, sample, and prefix where there was one;
-    older versions wrote none."""
+    """A row of a journal. `request` has the keys engine, messages, sampling, sample, and prefix if there was one; it is
+    None in journals of older versions."""
 
     key: str
     request: dict[str, Any] | None
@@ -187,13 +189,13 @@ class Entry(NamedTuple):
 
 
 def entries(path: str | Path) -> Iterator[Entry]:
-    """What a journal holds, in the order of writing. It is only read. Raises FathomError for a file that is none."""
+    """Read a journal's entries in the order in which they were written. Raises FathomError for any other file."""
     connection = read_only(Path(path))
     try:
         columns = {column[1] for column in connection.execute("PRAGMA table_info(completions)")}
         request = "request" if "request" in columns else "NULL"
-        for key, asked, stored in connection.execute(f"SELECT key, {request}, completion FROM completions"):
-            yield Entry(key, asked and json.loads(asked), decode_completion(stored))
+        for key, text, stored in connection.execute(f"SELECT key, {request}, completion FROM completions"):
+            yield Entry(key, text and json.loads(text), decode_completion(stored))
     finally:
         connection.close()
 
@@ -203,15 +205,15 @@ def encode_completion(completion: Completion) -> str:
 
 
 def _shallow(value: Any) -> dict[str, Any]:
-    """Like `dataclasses.asdict`, without its deep copies."""
-    told = {name: getattr(value, name) for name in _FIELDS[type(value)]}
-    return {name: entry for name, entry in told.items() if entry or name not in _LATER}
+    """Like `dataclasses.asdict`, without its deep copies, which take most of the time of encoding."""
+    values = {name: getattr(value, name) for name in _FIELDS[type(value)]}
+    return {name: entry for name, entry in values.items() if entry or name not in _LATER}
 
 
 _COMPLETION = json.JSONEncoder(default=_shallow, separators=(",", ":"))
 
 _LATER = frozenset({"top_logprobs", "top", "unknown_calls", "lacks"})
-"""Fields that journals of older versions do not know. Left out where they are empty, so that those still answer."""
+"""Fields that older journals do not have. They are omitted if empty, so the keys of those journals stay valid."""
 
 _FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in (Sampling, Completion, Usage, TokenLogprob)}
 
@@ -220,8 +222,8 @@ def decode_completion(text: str) -> Completion:
     """Inverse of `encode_completion`."""
     stored = json.loads(text)
     logprobs = stored.pop("logprobs")
-    if "extended_to" in stored:  # what journals of version 0.1 call it
-        stored["retry_max_tokens"] = stored.pop("extended_to")
+    if "retry_max_tokens" in stored:  # what journals of version 0.1 call it
+        stored["retry_max_tokens"] = stored.pop("retry_max_tokens")
     return Completion(
         **stored | {"usage": Usage(**stored["usage"])},
         logprobs=None if logprobs is None else tuple(map(_decode_logprob, logprobs)),

@@ -1,7 +1,7 @@
-"""Messages as the tokens of a model, by its tokenizer and its own chat template.
+"""Encodes messages as tokens, by the model's own tokenizer and chat template.
 
 encode_chat(tokenizer, messages)                # up to where the answer begins
-encode_turn(tokenizer, messages, "Paris.")      # with the answer and the end token, as training reads them
+encode_turn(tokenizer, messages, "Paris.")      # with the answer and the end token, as in training
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ Tokens = tuple[int, ...]
 
 
 def prompt_tokens(tokenizer: Any, request: Request, *, name: str, context: int = 2**31) -> Tokens:
-    """The messages and the prefix for the model `name`, which reads `context` tokens.
+    """The tokens of the messages and the prefix, for the model `name` with a context length of `context` tokens.
 
-    Raises EngineError for a prompt that does not fit.
+    Raises EngineError for an empty prompt, one that does not fit, and messages that the chat template refuses.
     """
     from jinja2 import TemplateError
 
@@ -30,17 +30,17 @@ def prompt_tokens(tokenizer: Any, request: Request, *, name: str, context: int =
     if not prompt:
         raise EngineError("the prompt is empty")
     if len(prompt) >= context:
-        message = f"the prompt has {len(prompt)} tokens; {name} reads {context}, answer included"
-        raise EngineError(message, hint="shorten the responses or take a model with a longer context")
+        message = f"the prompt has {len(prompt)} tokens; {name} has a context of {context}, answer included"
+        raise EngineError(message, hint="shorten the responses or use a model with a longer context")
     return prompt
 
 
 def encode_chat(tokenizer: Any, messages: Sequence[ChatMessage]) -> list[int]:
-    """The tokens of a prompt, ready for the answer.
+    """The tokens of a prompt, up to the start of the answer.
 
-    Rendering and tokenising are one step, so that the begin token the template writes is not added again. A tokenizer
-    without a chat template (a base model's) gets the contents, an empty line after each, and its own begin token.
-    Control tokens are the template's alone: those in a message's content stay text.
+    One call renders and tokenizes, so the begin token that the template writes is not added twice. A tokenizer without
+    a chat template (a base model's) encodes the contents, each followed by an empty line, after its own begin token.
+    Only the template can produce control tokens: those in a message's content are encoded as text.
     """
     messages = without_control(tokenizer, messages)
     if tokenizer.chat_template is None:
@@ -51,17 +51,17 @@ def encode_chat(tokenizer: Any, messages: Sequence[ChatMessage]) -> list[int]:
 
 
 def encode_prefix(tokenizer: Any, prefix: str) -> list[int]:
-    """The tokens of an answer's beginning, as training encodes an answer. Special tokens' names in it stay text.
+    """The tokens of the beginning of an answer, encoded as in training. Names of special tokens in it stay text.
 
-    The prompt and the prefix are encoded apart, as the model itself writes an answer: no token spans both. Where the
-    prefix ends within a token that the model would have written whole, it has to continue from shorter tokens.
+    Prompt and prefix are encoded separately, because a generated answer never shares a token with the prompt. A prefix
+    that ends inside a word may be tokenized differently than the model would have generated it.
     """
     tokens: list[int] = tokenizer.encode(prefix, add_special_tokens=False, split_special_tokens=True) if prefix else []
     return tokens
 
 
 def decode_answer(tokenizer: Any, prefix: str, tokens: Sequence[int]) -> str:
-    """The text of `tokens` behind `prefix`. They are decoded together: alone, some tokenizers drop a leading space."""
+    """The text of `tokens` after `prefix`. Both are decoded together: some tokenizers drop a leading space."""
     alone: str = tokenizer.decode(tokens, skip_special_tokens=True)
     if not prefix:
         return alone
@@ -72,14 +72,14 @@ def decode_answer(tokenizer: Any, prefix: str, tokens: Sequence[int]) -> str:
 
 
 def without_control(tokenizer: Any, messages: Sequence[ChatMessage]) -> list[ChatMessage]:
-    """The messages, with what this tokenizer would take for control tokens in their contents broken by a space."""
+    """The messages, with a space inserted into each control token of this tokenizer that occurs in their contents."""
     tokens = _control_tokens(tokenizer, str(tokenizer.chat_template), len(tokenizer))
     return [{"role": message["role"], "content": control.defuse(message["content"], tokens)} for message in messages]
 
 
 @lru_cache(maxsize=16)
 def _control_tokens(tokenizer: Any, template: str, _size: int) -> re.Pattern[str]:
-    """Special tokens, and marks such as `<tool_call>` that the chat template writes but that are not called special.
+    """Matches special tokens, and marks such as `<tool_call>` that the template uses and that are not flagged special.
 
     Other added tokens, such as runs of spaces and Gemma's HTML tags, are ordinary text.
     """
@@ -89,7 +89,7 @@ def _control_tokens(tokenizer: Any, template: str, _size: int) -> re.Pattern[str
 
 
 def encode_turn(tokenizer: Any, messages: Sequence[ChatMessage], text: str) -> list[int]:
-    """The tokens of a prompt, of the answer to it, and the end token."""
+    """The tokens of a prompt, its answer and the end token."""
     return encode_chat(tokenizer, messages) + encode_answer(tokenizer, text)
 
 

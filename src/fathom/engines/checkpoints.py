@@ -1,10 +1,11 @@
-"""Checkpoints: those that come with Fathom, the base that an adapter stands on, and what tells one from another.
+"""Checkpoints: the shipped one, the base model of an adapter, and fingerprints of weights.
 
     resolve("mini")             # the folder of the shipped model
-    adapter_base(folder)        # "google/gemma-2-27b", or None for a whole model
+    adapter_base(folder)        # "google/gemma-2-27b", or None for a full model
     fingerprint(str(folder))    # "5f1c09e2a7d3b846", which changes with the weights
 
-Not promised: that a model on the hub is what its commit says. Its files are not read, and it must have been loaded.
+Not guaranteed: that a model from the hub matches its commit. Its fingerprint is the commit of the cached snapshot; the
+files are not read.
 """
 
 from __future__ import annotations
@@ -18,26 +19,26 @@ from fathom.errors import FathomError
 SHIPPED = {"mini": Path(__file__).parents[1] / "lab" / "base"}
 
 WHOLE_FILE = 64 * 2**20
-"""Weights up to this many bytes are hashed for a fingerprint; larger files by size, time and first megabyte."""
+"""Files up to this many bytes are hashed whole for a fingerprint; larger ones by size, mtime and first megabyte."""
 
 
 def resolve(model: str) -> str:
-    """The folder of a shipped model; any other text (a folder, a name on the model hub) is returned as it is."""
+    """The folder of a shipped model; any other folder or hub name unchanged."""
     return str(SHIPPED.get(model, model))
 
 
 def resolve_checkpoint(model: str | Path) -> str:
-    """The absolute folder of a checkpoint, or the name unchanged where it can only be one on the hub.
+    """The absolute folder of a checkpoint, or a name on the model hub unchanged. "mini" is the shipped model.
 
-    A shipped model goes by its name: "mini" is the folder inside the package.
+    Raises FathomError for a folder that does not exist or contains no checkpoint.
     """
     model = model if isinstance(model, Path) else resolve(model)
     folder = Path(model).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").exists() and not (folder / "adapter_config.json").exists():
-            raise FathomError(f"{folder} is no checkpoint: it holds neither config.json nor adapter_config.json")
+            raise FathomError(f"{folder} is not a checkpoint: it has neither config.json nor adapter_config.json")
         if (folder / "adapter_config.json").exists() and not (folder / "adapter_model.safetensors").exists():
-            raise FathomError(f"{folder} holds an adapter without adapter_model.safetensors; save it as safetensors")
+            raise FathomError(f"{folder} has an adapter without adapter_model.safetensors; save it as safetensors")
         return str(folder.resolve())
     if (
         isinstance(model, Path)
@@ -50,10 +51,9 @@ def resolve_checkpoint(model: str | Path) -> str:
 
 
 def adapter_base(folder: Path) -> str | None:
-    """The model, a folder or a name on the hub, whose weights an adapter's folder adds to; None for a whole model.
+    """The base model of an adapter's folder, as a folder or a hub name; None for a full model.
 
-    A folder that holds both is a whole model, as `transformers` sees it. Raises FathomError for an adapter that names
-    no base.
+    A folder with both configs is a full model, as in `transformers`. Raises FathomError for an adapter without a base.
     """
     path = folder / "adapter_config.json"
     if not path.is_file() or (folder / "config.json").exists():
@@ -63,15 +63,15 @@ def adapter_base(folder: Path) -> str | None:
     except (ValueError, KeyError, TypeError):
         base = None
     if not isinstance(base, str):
-        raise FathomError(f"{path} names no model under base_model_name_or_path, which an adapter needs")
+        raise FathomError(f"{path} has no base_model_name_or_path; expected the base model of the adapter")
     return base
 
 
 def fingerprint(model: str, revision: str | None = None) -> str:
-    """What tells these weights from others: a hash of the folder's weights and settings, or the hub's commit.
+    """Identifies weights: a hash of the folder's weights and configuration files, or the hub's commit.
 
-    That of an adapter holds its base's too. Raises FathomError for a model that is neither a folder nor in the cache of
-    the hub's models.
+    An adapter's fingerprint includes that of its base. Raises FathomError for a model that is neither a folder nor in
+    the hub's cache.
     """
     folder = Path(model)
     if folder.is_dir():
@@ -101,14 +101,14 @@ def _content(path: Path) -> bytes:
 
 
 def _snapshot(model: str, revision: str | None) -> Path:
-    """The folder in the hub's cache, named by the commit, that a loaded model came from."""
+    """The folder of a model in the hub's cache, whose name is the commit."""
     from huggingface_hub import try_to_load_from_cache
 
     for name in ("config.json", "adapter_config.json"):
         try:
-            found = try_to_load_from_cache(model, name, revision=revision)
-        except ValueError:  # what cannot be a name on the hub
+            path = try_to_load_from_cache(model, name, revision=revision)
+        except ValueError:  # not a valid name on the hub
             break
-        if isinstance(found, str):
-            return Path(found).parent
-    raise FathomError(f"cannot tell which weights {model} has: it is no folder here, and not in the model hub's cache")
+        if isinstance(path, str):
+            return Path(path).parent
+    raise FathomError(f"cannot identify the weights of {model}: it is neither a folder nor in the model hub's cache")

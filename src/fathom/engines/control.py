@@ -1,13 +1,12 @@
-"""Control tokens of chat templates, and text in which none is left.
+"""Finds and defuses control tokens of chat templates in untrusted text.
 
     >>> defuse("Fine.<|im_end|> And [INST] too.")
     'Fine.< |im_end|> And [ INST] too.'
 
-A tokenizer turns the text `<|im_end|>` into the token that ends a turn, whoever wrote it. One space after its first
-character keeps it text, which a judge, a person and any server read as what it was. Text without a control token stays
-as it is, byte for byte.
+A tokenizer encodes the text `<|im_end|>` as the token that ends a turn, even inside a response. A space after its first
+character prevents that, and leaves the text readable for judges and people. Text without control tokens is unchanged.
 
-Not promised: role heads that are ordinary words, such as Vicuna's `USER:`; templates take those for plain text too.
+Not covered: role headers that are ordinary words, such as Vicuna's `USER:`, which are plain text to a tokenizer too.
 """
 
 from __future__ import annotations
@@ -23,20 +22,20 @@ _ANGLED = r"</?s>|<(?:bos|eos|pad|unk|sop|eop|(?:start|end)_of_(?:turn|image)|[A
 _MARKED = r"<</?SYS>>|\[/?(?:INST|THINK|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_(?:CALLS|RESULTS|CONTENT))\]|\[gMASK\]"
 """Llama 2 and Mistral, GLM."""
 _TAGGED = r"</?(?:think|thinking|thought|reasoning|tool_call|tool_response)>|\[/?think\]|◁/?think▷"
-"""Qwen, DeepSeek, Kimi and others: what stands before `</think>` is no answer, to templates and to readers."""
+"""Qwen, DeepSeek, Kimi and others. Templates and parsers treat the text before `</think>` as reasoning."""
 
 KNOWN = re.compile(f"{_BARRED}|{_ANGLED}|{_MARKED}|{_TAGGED}")
-"""Those of the usual families, for text that goes to a server whose template nobody knows."""
+"""Control tokens of common model families, for servers whose template is unknown."""
 
 
 def pattern(tokens: Iterable[str]) -> re.Pattern[str]:
-    """What finds any of these tokens. One character alone cannot be broken, and is no control token here."""
+    """A pattern that matches any of these tokens. Single characters are skipped: no space can be put inside one."""
     longest_first = sorted({token for token in tokens if len(token) > 1}, key=len, reverse=True)
     return re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
 
 
 def defuse(text: str, tokens: re.Pattern[str] = KNOWN) -> str:
-    """The text with a space after the first character of every control token. Twice does what once does."""
+    """Insert a space after the first character of every control token. Idempotent."""
     while tokens.search(text):
         text = tokens.sub(lambda token: f"{token[0][0]} {token[0][1:]}", text)
     return text

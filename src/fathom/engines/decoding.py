@@ -1,12 +1,12 @@
-"""Sampling from a causal language model, many rows at once: the loop inside `fathom.engines.local`.
+"""Batched sampling from a causal language model: the loop inside `fathom.engines.local`.
 
     for finished in decode(model, [Row(prompt=(1, 5, 9), stream=b"0")], Sampling(max_tokens=8), ends={2}, context=512):
-        ...                                  # after every token: the rows that ended with it, as (index, Written)
+        ...                                  # after every token: the rows that it ended, as (index, Written)
 
-Rows with the same prompt share one computation of it. A row that ends leaves the batch. Every row draws from its own
-random stream, so what it writes does not depend on its neighbours, up to floating point.
+Rows with the same prompt share one prefill. A finished row leaves the batch. Every row draws from its own random
+stream, so its text does not depend on the other rows, up to floating-point rounding.
 
-Left out: speculative decoding, paged memory, rows that join a running batch. A serving engine has those.
+Left out: speculative decoding, paged memory and continuous batching. Serving engines have these.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from fathom.engines import Sampling
 from fathom.engines.chat import Tokens
 
 MIN_ALIVE = 0.75
-"""Ended rows are computed along until fewer than this share of rows is alive: dropping rows copies the whole cache."""
+"""Finished rows stay in the batch until the share of live rows falls below this: dropping rows copies the cache."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One text to write: the prompt's tokens, and whatever else names its random stream beside them."""
+    """One text to generate. Its random stream is seeded by the prompt's tokens and `stream`."""
 
     prompt: Tokens
     stream: bytes = b""
@@ -39,36 +39,41 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """`ended` is False when the row met its token limit. `tokens` holds the end token, where there is one."""
+    """A generated text. `ended` is False if it reached its token limit. `tokens` includes the end token, if any."""
 
     tokens: list[int]
     ended: bool
     logprobs: list[float] | None = None
     top: list[list[tuple[int, float]]] | None = None
-    """For every token the most likely ones in its place with their log-probabilities, best first."""
+    """At each position, the most likely tokens with their log-probabilities, best first."""
 
 
 @dataclass
 class _Batch:
-    """The rows still computed. First dimension of every tensor: the row."""
+    """The state of the rows still in the batch. The first dimension of every tensor is the row.
+
+    In the shapes below, `steps` is the largest number of tokens that any row may generate.
+    """
 
     index: torch.Tensor
     length: torch.Tensor
-    """Tokens of the prompt."""
+    """Number of prompt tokens."""
     limit: torch.Tensor
-    """Tokens it may write."""
+    """Maximum number of tokens to generate."""
     mask: torch.Tensor
-    """(rows, padded prompt + most tokens written): 0 where padded, left of the prompt."""
+    """(rows, padded prompt + steps): 0 at the left padding of the prompt, else 1."""
     noise: torch.Tensor | None
-    """(rows, most tokens written), uniform in [0, 1)."""
+    """(rows, steps), uniform in [0, 1)."""
     tokens: torch.Tensor
+    """(rows, steps)."""
     logprobs: torch.Tensor | None
+    """(rows, steps)."""
     top: torch.Tensor | None
-    """(rows, most tokens written, top_logprobs): tokens."""
+    """(rows, steps, top_logprobs): tokens."""
     top_logprobs: torch.Tensor | None
 
-    def note(self, step: int, token: torch.Tensor, logits: torch.Tensor) -> None:
-        """Keeps what was drawn, and what could have been."""
+    def record(self, step: int, token: torch.Tensor, logits: torch.Tensor) -> None:
+        """Store the drawn tokens (rows,) and, if requested, their log-probabilities and alternatives."""
         self.tokens[:, step] = token
         if self.logprobs is None:
             return
@@ -93,10 +98,10 @@ def decode(
     context: int,
     hits_stop: Callable[[list[list[int]]], list[bool]] | None = None,
 ) -> Iterator[list[tuple[int, Written]]]:
-    """Yields after every token the (index, Written) of the rows that ended with it; stops when all have.
+    """Yield after every step the (index, Written) of the rows that finished in it, until all have.
 
-    No row outgrows `context` tokens, prompt included; prompts must be shorter than that. `hits_stop` is shown the last
-    tokens of every row after each step (a hook for stop strings) and says which of them end here.
+    `ends`: end tokens. `context`: maximum length of prompt and answer; every prompt must be shorter. `hits_stop` gets
+    the generated tokens of each row after each step, and returns which rows end (a hook for stop strings).
     """
     place = {prompt: place for place, prompt in enumerate(dict.fromkeys(row.prompt for row in rows))}
     forward = _Forward(model)
@@ -109,7 +114,7 @@ def decode(
     alive = torch.ones(len(rows), dtype=torch.bool, device=mask.device)
     for step in range(int(batch.limit.max())):
         token = draw(logits, sampling, None if batch.noise is None else batch.noise[:, step])
-        batch.note(step, token, logits)
+        batch.record(step, token, logits)
         ended = torch.isin(token, end_tokens)
         if hits_stop is not None:
             ended |= torch.tensor(hits_stop(batch.tokens[:, : step + 1].tolist()), device=ended.device)
@@ -130,15 +135,15 @@ def decode(
 
 
 def draw(logits: torch.Tensor, sampling: Sampling, uniform: torch.Tensor | None) -> torch.Tensor:
-    """One token a row, by inversion: the row's uniform number says where in the cumulative distribution it falls.
+    """Draw one token per row by inverse transform sampling. Returns tokens of shape (rows,).
 
-    `logits` is (rows, vocabulary), `uniform` (rows,) in [0, 1); it is not needed at temperature 0. Top-p keeps the
-    fewest most probable tokens whose mass reaches `sampling.top_p`.
+    `logits`: (rows, vocabulary). `uniform`: (rows,) in [0, 1), unused at temperature 0. Top-p keeps the smallest set of
+    most probable tokens whose total probability reaches `sampling.top_p`.
     """
     if sampling.temperature == 0:
         return logits.argmax(-1)
     assert uniform is not None
-    # Double, so that a sum over a large vocabulary does not shift the last tokens' share.
+    # float64: in float32, rounding errors of a cumulative sum over a large vocabulary distort the last tokens.
     mass = (logits / sampling.temperature).softmax(-1, dtype=torch.float64)
     if sampling.top_p >= 1:
         return _invert(mass.cumsum(-1), uniform)
@@ -151,7 +156,7 @@ def draw(logits: torch.Tensor, sampling: Sampling, uniform: torch.Tensor | None)
 
 def _invert(cumulative: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
     threshold = (uniform * cumulative[:, -1])[:, None]
-    # Strictly above, so a token without mass is never drawn.
+    # right=True finds the first cumulative value strictly above the threshold, so a token of mass 0 is never drawn.
     token: torch.Tensor = torch.searchsorted(cumulative, threshold, right=True)[:, 0]
     return token.clamp(max=cumulative.shape[1] - 1)
 
@@ -177,8 +182,8 @@ def _start(rows: Sequence[Row], sampling: Sampling, context: int, mask: torch.Te
 
 
 def _stream(row: Row) -> numpy.random.Generator:
-    named = row.stream + b"\x1f" + numpy.array(row.prompt, dtype=numpy.int64).tobytes()
-    return numpy.random.Generator(numpy.random.Philox(key=int.from_bytes(hashlib.sha256(named).digest()[:16])))
+    seed = row.stream + b"\x1f" + numpy.array(row.prompt, dtype=numpy.int64).tobytes()
+    return numpy.random.Generator(numpy.random.Philox(key=int.from_bytes(hashlib.sha256(seed).digest()[:16])))
 
 
 def _written(batch: _Batch, done: torch.Tensor, ended: torch.Tensor, count: int) -> list[tuple[int, Written]]:
@@ -199,17 +204,17 @@ def _tops(batch: _Batch, rows: torch.Tensor, count: int) -> list[Any]:
 
 
 class _Forward:
-    """The model with its cache. Logits are those of the next token: (rows, vocabulary), float32."""
+    """The model with its key-value cache. Returns logits of the next token: (rows, vocabulary), float32."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
         self.cache = _roomy_cache(model.config)
-        # An adapter's own `forward` names no arguments; it hands them to its base model.
+        # The `forward` of an adapter takes **kwargs; the base model's signature shows which arguments it accepts.
         base = model.get_base_model() if hasattr(model, "get_base_model") else model
         self.accepted = inspect.signature(base.forward).parameters
 
     def prefill(self, prompts: Sequence[Tokens]) -> tuple[torch.Tensor, torch.Tensor]:
-        """The logits, and the mask (prompts, longest prompt) of the left-padded batch."""
+        """The logits after each prompt, and the mask (prompts, longest prompt) of the left-padded batch."""
         longest = max(map(len, prompts))
         padded = [(0,) * (longest - len(prompt)) + prompt for prompt in prompts]
         mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])
@@ -240,7 +245,7 @@ class _Forward:
 
 
 class _RoomyLayer(DynamicLayer):  # type: ignore[misc]
-    """Writes new keys and values into buffers with room ahead; the parent copies all it holds for every token."""
+    """Appends keys and values to preallocated buffers; the parent class copies its whole cache for every token."""
 
     room = 0
 
@@ -252,7 +257,7 @@ class _RoomyLayer(DynamicLayer):  # type: ignore[misc]
         start, added = self.keys.shape[-2], key_states.shape[-2]
         if self.room < added:
             self.room = added + max(64, start // 4)
-            self.key_buffer, self.value_buffer = (_with_room(held, self.room) for held in (self.keys, self.values))
+            self.key_buffer, self.value_buffer = (_with_room(tensor, self.room) for tensor in (self.keys, self.values))
         self.key_buffer[..., start : start + added, :] = key_states
         self.value_buffer[..., start : start + added, :] = value_states
         self.keys = self.key_buffer[..., : start + added, :]
@@ -265,14 +270,14 @@ class _RoomyLayer(DynamicLayer):  # type: ignore[misc]
         self.room = 0
 
 
-def _with_room(held: torch.Tensor, room: int) -> torch.Tensor:
-    buffer = held.new_empty(*held.shape[:-2], held.shape[-2] + room, held.shape[-1])
-    buffer[..., : held.shape[-2], :] = held
+def _with_room(tensor: torch.Tensor, room: int) -> torch.Tensor:
+    buffer = tensor.new_empty(*tensor.shape[:-2], tensor.shape[-2] + room, tensor.shape[-1])
+    buffer[..., : tensor.shape[-2], :] = tensor
     return buffer
 
 
 def _roomy_cache(config: Any) -> Any:
-    """The cache the model asks for (sliding windows and the like stay what they are), with room where it only grows."""
+    """The model's own cache, with preallocated buffers in plain layers; sliding windows and the like are unchanged."""
     cache = DynamicCache(config=config)
     cache.layers = [_RoomyLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
     return cache

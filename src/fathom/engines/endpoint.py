@@ -1,12 +1,12 @@
-"""One endpoint of a server: calls in flight, the connections they use, and what is learnt from their outcomes.
+"""One endpoint of a server: its calls in flight, its connections, and how outcomes affect later calls.
 
     endpoint = Endpoint(address(None, "chat/completions"), Limit(64), timeout=600)
-    await endpoint.acquire(request)                         # waits for its turn; RunStoppedError where none will come
-    completion = await endpoint.call(request, body)       # one call; EngineError where nothing came of it
+    await endpoint.acquire(request)                       # waits for its turn; RunStoppedError if the run has stopped
+    completion = await endpoint.call(request, body)       # makes one call; EngineError if it fails
 
-`fathom.engines.openai` makes completions of calls: what is asked, and what is asked again. How many calls there may be
-is `limits`' work, which are made twice because they hang `hedging`'s, what an answer is good for `outcome`'s, and when
-no call can help any more `failures`'.
+`fathom.engines.openai` builds completions from calls and retries failed ones. `limits` sets the number of concurrent
+calls, `hedging` decides which calls are duplicated because they hang, `outcome` interprets answers, and `failures`
+decides when to end the run.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from fathom.engines.usage import Usage
 KEEPALIVE_SECONDS = 4.0
 """How long an idle connection is kept: less than the 5 seconds after which uvicorn, and so vLLM, closes it."""
 CONNECT_SECONDS = 10.0
-"""The longest that making a connection may take."""
+"""Timeout for opening a connection."""
 LOOKS = 10
-"""How often it is looked for calls that hang, in the time after which one may be hedged."""
+"""How many times calls in flight are checked within the time after which a call may be hedged."""
 MAX_MESSAGE = 300
-"""Characters of what a server said that an error repeats."""
+"""Characters of a server's message that an error repeats."""
 
 NO_CONNECTION = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
-"""Errors of a call that was not sent."""
+"""Errors raised before a call was sent."""
 
 
 class Endpoint:
-    """Makes single calls to `address`. `meter` hears of each, `breaker` says when there are to be no more.
+    """Makes single calls to `address`. `meter` records each call; `breaker` decides when the run must stop.
 
-    `timeout`: seconds for a call, to the last byte of its answer. `connect_wait`: seconds that a server which never
-    answered has to accept a connection.
+    `timeout`: seconds for a call, to the last byte of its answer. `connect_wait`: seconds within which a server that
+    never answered must accept a connection.
     """
 
     def __init__(
@@ -67,13 +67,13 @@ class Endpoint:
         self._open: _Open | None = None
 
     async def acquire(self, request: Request, *, first: bool = False) -> None:
-        """Waits for room under the bounds, and for a place among the calls in flight, before all others or behind."""
+        """Wait until the bounds and the limit on calls in flight admit another call; `first` jumps the queue."""
         self.breaker.check()
         await self.meter.admit(request)
         try:
             await self.limit.acquire(first=first)
             try:
-                self._check_going_on()
+                self._check_running()
             except (EngineError, RunStoppedError):
                 self.limit.release()
                 raise
@@ -81,19 +81,19 @@ class Endpoint:
             self.meter.withdraw()
             raise
 
-    def _check_going_on(self) -> None:
+    def _check_running(self) -> None:
         self.breaker.check()
         if self.stopped:
             raise stopped()
 
     def succeeded(self) -> None:
-        """A completion went well: the server works."""
+        """Record a successful completion: the server works."""
         self.breaker.success()
         if not self.gate.is_open:
             self.gate.open()
 
     async def rest(self, seconds: float) -> None:
-        """Waits before a further try, but not when no more calls are wanted."""
+        """Wait before another try. `stop` ends the wait."""
         loop = asyncio.get_running_loop()
         rested: asyncio.Future[None] = loop.create_future()
         timer = loop.call_later(seconds, _wake, rested)
@@ -105,7 +105,7 @@ class Endpoint:
             self._resting.discard(rested)
 
     def stop(self) -> None:
-        """No more calls are wanted until `close`: whoever waits for one fails, and calls in flight go on."""
+        """Make no more calls until `close`: waiting requests fail, and calls in flight go on."""
         self.stopped = True
         self.gate.reject_waiting()
         self.limit.reject_waiting()
@@ -113,9 +113,9 @@ class Endpoint:
             _wake(rested)
 
     async def call(self, request: Request, body: bytes, latest: float = inf) -> Completion:
-        """One call, and a second one like it where the first takes far longer than others: the first answer counts.
+        """Make one call, and a duplicate if it takes far longer than others; the first answer counts.
 
-        Enter before; it is left here. `latest` is the moment (monotonic) at which it is given up.
+        Call `acquire` before; the place is released here. `latest`: time (monotonic) at which the call is given up.
         """
         call = _Call(request, body, latest)
         self._in_flight[call] = None
@@ -135,10 +135,10 @@ class Endpoint:
                 call.twin.cancel()
 
     def _watch(self) -> None:
-        """Looks now and then, while calls are in flight, for those that take too long."""
+        """Check calls in flight periodically for those that take too long."""
         loop = asyncio.get_running_loop()
         if self._watched_by is not loop and self.hedging is not None and self.hedging.after is not None:
-            self._watched_by = loop  # also where another loop was closed with calls in flight
+            self._watched_by = loop  # replaces a loop that was closed with calls in flight
             after = self.hedging.after
             due = time.monotonic() + after / LOOKS
             loop.call_later(after / LOOKS, self._look, self.hedging, after, due)
@@ -147,12 +147,12 @@ class Endpoint:
         self._watched_by = None
         now = time.monotonic()
         if now > due + after / 2:
-            # This process was held up, and so it is late itself in seeing answers that are there already.
+            # This process itself was blocked, so answers may have arrived that it has not read yet.
             self._watch()
             return
         started_before = now - after
-        late = list(takewhile(lambda call: call.sent <= started_before, self._in_flight))  # from the oldest on
-        # The newest first: where not all can be hedged, an older one is nearer to its timeout, and gains less.
+        late = list(takewhile(lambda call: call.sent <= started_before, self._in_flight))  # oldest first
+        # Newest first: if not all can be hedged, older calls gain less, because they are closer to their timeout.
         for call in reversed(late):
             may_send = call.twin is None and not self.stopped and not self.limit.paused_for
             if may_send and (call.hedged or hedging.take(idle=not self.limit.waiting)):
@@ -162,10 +162,10 @@ class Endpoint:
             self._watch()
 
     async def _twin(self, call: _Call) -> None:
-        """The same call once more, in the same place among those in flight: its answer ends the first one.
+        """Send a call again, sharing its place among the calls in flight. An answer ends the first call.
 
-        A twin that fails says nothing: the first call goes on, and its own failure tells what is wrong. One that was
-        refused, and cost nothing, is sent again at the next look.
+        A failed twin is ignored: the first call goes on and reports its own failure. A twin that was refused without
+        cost is sent again at the next check.
         """
         if not self.meter.admit_at_once(call.request):
             return
@@ -177,24 +177,24 @@ class Endpoint:
                 call.twin = None
 
     async def _call(self, call: _Call) -> Completion:
-        """One call. Whatever becomes of it, the meter hears what it used."""
-        told = Outcome()
+        """Make one call. Its usage is charged to the meter whether it succeeds, fails or is cancelled."""
+        result = Outcome()
         if self.hedging is not None:
             self.hedging.sent()
         try:
-            told = await self._exchanged(call)
-            self._heed(told, call.sent)
+            result = await self._exchange(call)
+            self._adapt(result, call.sent)
         finally:
-            self.meter.charge(call.request, told.usage, told.text)
-        if told.completion is None:
-            assert told.error is not None
-            told.error.usage, told.error.server_set_wait = told.usage, told.wait is not None
-            if told.usage != Usage():
-                self.breaker.wasted(told.error)
-            raise told.error
-        return told.completion
+            self.meter.charge(call.request, result.usage, result.text)
+        if result.completion is None:
+            assert result.error is not None
+            result.error.usage, result.error.server_set_wait = result.usage, result.wait is not None
+            if result.usage != Usage():
+                self.breaker.wasted(result.error)
+            raise result.error
+        return result.completion
 
-    async def _exchanged(self, call: _Call) -> Outcome:
+    async def _exchange(self, call: _Call) -> Outcome:
         url, proxy = self.address.url, self.address.proxy
         seconds = min(self.timeout, call.latest - call.sent)
         try:
@@ -207,7 +207,7 @@ class Endpoint:
             message, hint = self._lost(error)
             return lost(message, hint=hint, sent=False, kind="unreachable")
         except TimeoutError:
-            message = f"no whole answer within the timeout of {round(seconds, 3):g} s"
+            message = f"no complete answer within the timeout of {round(seconds, 3):g} s"
             return lost(message, hint="raise timeout, or lower concurrency or max_tokens", sent=True)
         except (aiohttp.ClientError, OSError) as error:
             message, hint = self._lost(error)
@@ -219,28 +219,28 @@ class Endpoint:
         message = self.shown(f"the connection failed: {type(error).__name__}: {error}")
         return message, f"is a server running at {self.address.shown}?"
 
-    def _heed(self, told: Outcome, sent: float) -> None:
-        """What an outcome says about how many calls there may be, and when."""
-        if told.answered:
+    def _adapt(self, result: Outcome, sent: float) -> None:
+        """Adjust the number and the timing of later calls to an outcome."""
+        if result.answered:
             self.breaker.answered()
-        if told.completion is not None:
+        if result.completion is not None:
             self.limit.increase()
             if self.hedging is not None:
                 self.hedging.finished(time.monotonic() - sent)
-        if told.overloaded:
+        if result.overloaded:
             self.limit.decrease(sent)
-        if told.wait is not None:
-            self.limit.pause(told.wait)
+        if result.wait is not None:
+            self.limit.pause(result.wait)
 
     def shown(self, text: str) -> str:
-        """What others wrote, fit for a log or a result: one short line without secrets."""
+        """A server's text for logs and results: one short line without secrets."""
         text = " ".join(self.address.without_secrets(text).split())
         return text if len(text) <= MAX_MESSAGE else f"{text[:MAX_MESSAGE]}..."
 
     # Connections ------------------------------------------------------------------------------------------------------
 
     async def _session(self) -> aiohttp.ClientSession:
-        """A session belongs to one event loop, so each `asyncio.run` gets its own."""
+        """The session of the running event loop: aiohttp binds each session to one loop."""
         loop = asyncio.get_running_loop()
         if self._open is None or self._open.loop is not loop or self._open.session.closed:
             keeper = self._kept_open()
@@ -248,10 +248,10 @@ class Endpoint:
         return self._open.session
 
     async def _kept_open(self) -> AsyncGenerator[aiohttp.ClientSession, None]:
-        """One session. A generator, because a loop that shuts down ends those: so nobody has to close an engine."""
+        """One session, in an async generator: an event loop closes its generators when it ends, and so the session."""
         async with aiohttp.ClientSession(
             headers={"Content-Type": "application/json", **self.address.headers},
-            # No limits of its own: `Limit` and `asyncio.timeout` are the only ones.
+            # aiohttp's own limits are off: `Limit` bounds concurrency and `asyncio.timeout` bounds time.
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_SECONDS),
             timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -259,7 +259,7 @@ class Endpoint:
             yield session
 
     async def close(self) -> None:
-        """Closes the connections. A later request opens new ones, and finds out anew whether the server can be used."""
+        """Close the connections. A later request opens new ones and starts with a fresh breaker."""
         self.stopped = False
         self.breaker, self.gate = Breaker(self.connect_wait), Gate()
         if self._open is not None:
@@ -274,7 +274,7 @@ class _Open(NamedTuple):
 
 
 class _Call:
-    """A call in flight, and the second one like it, its twin, where that was made. `answer` is the twin's."""
+    """A call in flight. `twin` is its duplicate, if it was hedged, and `answer` is the twin's completion."""
 
     __slots__ = ("answer", "body", "hedged", "latest", "request", "sent", "timeout", "twin")
 
@@ -290,7 +290,7 @@ class _Call:
 
     def end_by_timeout(self) -> None:
         if self.timeout is not None:
-            with suppress(RuntimeError):  # it ends by itself in this very moment
+            with suppress(RuntimeError):  # the call ends by itself at the same moment
                 self.timeout.reschedule(asyncio.get_running_loop().time())
 
 

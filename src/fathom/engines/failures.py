@@ -1,10 +1,10 @@
-"""What a server's refusal means for its own call and for all others, and when refusals end a run.
+"""Classifies server errors by what they imply for other calls, and decides when errors end a run.
 
     problem = problem_in({"error": {"code": 402, "message": "Insufficient credits."}})
-    refusal(problem, status=200)        # EngineError of kind "credit": no other call can go well either
+    refusal(problem, status=200)        # EngineError of kind "credit": no other call can succeed either
 
-Servers say what is wrong by a status, by a code in the body (also under status 200), by a name, or in words alone;
-where they disagree, what names the reason counts for more than a number.
+Servers report errors by an HTTP status, by a code in the body (even under status 200), by an error name, or only in
+words. If these disagree, a named reason takes precedence over a number.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from fathom.engines import EngineError, FailureKind, RunStoppedError
 
 OVERLOADED = frozenset({429, 503, 529})
 PASSING = frozenset({408, 409, 425, 429})
-"""Beside 5xx, the statuses that another try may change."""
+"""Statuses below 500 after which another try may succeed."""
 NOT_PASSING = frozenset({501, 505})
-"""Of 5xx, those that it will not."""
+"""Statuses from 500 after which another try will not."""
 
 STATUSES: Mapping[str, int] = {
     "invalid_request_error": 400, "invalid_argument": 400, "bad_request": 400, "badrequesterror": 400,
@@ -41,7 +41,7 @@ STATUSES: Mapping[str, int] = {
     "unavailable": 503, "service_unavailable": 503, "overloaded": 503, "engine_overloaded": 503,
     "deadline_exceeded": 504, "overloaded_error": 529,
 }  # fmt: skip
-"""Names that servers give to the statuses of HTTP, for bodies that have no number."""
+"""Error names that servers use, with the HTTP status that each stands for, for bodies without a number."""
 
 _CREDIT = re.compile(
     r"insufficient[_ ](?:quota|balance|credits?|funds)|exceeded_current_quota|credit balance is too low"
@@ -68,30 +68,30 @@ _MODEL = re.compile(
 )
 
 HINTS = {
-    400: "the server does not take this request: lower max_tokens where it is too long, check the model's name, and "
-    "see max_tokens_field, and extra_body to leave out a field",
-    401: "check the key: api_key_env or api_key_file names where it is, headers sends it under another name",
+    400: "the server rejects this request: lower max_tokens if it is too long, check the model's name, and see "
+    "max_tokens_field, and extra_body to omit a field",
+    401: "check the key: api_key_env or api_key_file says where it is, headers sends it under another name",
     402: "the account has no credit left",
     403: "the key may not use this model",
-    404: "check the model's name, and base_url, which mostly ends in /v1",
-    405: "check base_url, which mostly ends in /v1: nothing at this address completes text",
-    407: "the proxy wants a user and a password; proxy='http://$NAME:$PASSWORD@host:port' takes both from variables",
-    422: "the server does not know a field: extra_body can leave it out, as in {'seed': null}",
-    429: "lower concurrency, or run again later: what is finished is kept",
-    500: "the server's log says why; some answer so where they do not know the model's name",
-    501: "check base_url, which mostly ends in /v1: nothing at this address completes text",
+    404: "check the model's name, and base_url, which usually ends in /v1",
+    405: "check base_url, which usually ends in /v1: there is no completion endpoint at this address",
+    407: "the proxy needs a user and a password; proxy='http://$NAME:$PASSWORD@host:port' takes both from variables",
+    422: "the server does not know a field: extra_body can omit it, as in {'seed': null}",
+    429: "lower concurrency, or run again later: finished calls are kept",
+    500: "see the server's log; some servers answer this for an unknown model name",
+    501: "check base_url, which usually ends in /v1: there is no completion endpoint at this address",
 }
 
 
 @dataclass(frozen=True)
 class Problem:
-    """An error as a server's body tells it."""
+    """An error in a server's body."""
 
     message: str
     status: int | None = None
-    """The code that the body gives, where that is a status of HTTP."""
+    """The code in the body, if it is an HTTP status."""
     names: str = ""
-    """Codes, types and reasons, each of one word, joined by spaces."""
+    """Error codes, types and reasons of one word each, joined by spaces."""
 
     @property
     def lacks_credit(self) -> bool:
@@ -99,57 +99,57 @@ class Problem:
 
     @property
     def declined(self) -> bool:
-        """The service did not let the model judge this content."""
+        """Whether a content filter rejected the request."""
         return bool(_DECLINED.search(self.names) or _DECLINED_WORDS.search(self.message))
 
 
 def problem_in(answer: Any) -> Problem | None:
-    """The error in a decoded body; None where it holds none."""
-    if isinstance(answer, list) and len(answer) == 1:  # as Gemini wraps it
+    """The error in a decoded body; None if it has none."""
+    if isinstance(answer, list) and len(answer) == 1:  # as in Gemini's API
         return problem_in(answer[0])
     if not isinstance(answer, Mapping) or answer.get("choices"):
         return None
-    told = answer.get("error")
-    if not told and isinstance(answer.get("errors"), list) and answer["errors"]:
-        told = answer["errors"][0]
-    if not told and not any(name in answer for name in ("message", "detail")):
+    error = answer.get("error")
+    if not error and isinstance(answer.get("errors"), list) and answer["errors"]:
+        error = answer["errors"][0]
+    if not error and not any(name in answer for name in ("message", "detail")):
         return None
-    inner = told if isinstance(told, Mapping) else answer
-    message = _message(told if told else answer)
+    inner = error if isinstance(error, Mapping) else answer
+    message = _message(error if error else answer)
     names = " ".join(name for name in _names(inner) if " " not in name)
     return Problem(message, _status(inner, names), names)
 
 
 def body_problem(content: bytes) -> Problem:
-    """What a refusal says: the error in its body, or the body itself."""
+    """The error in the body of a refusal, or the body itself as the message."""
     try:
-        found = problem_in(json.loads(content))
+        problem = problem_in(json.loads(content))
     except (ValueError, RecursionError):
-        found = None
-    return found or Problem(content.decode(errors="replace"))
+        problem = None
+    return problem or Problem(content.decode(errors="replace"))
 
 
-def _message(told: Any) -> str:
+def _message(error: Any) -> str:
     for name in ("error", "message", "detail", "msg"):
-        if isinstance(told, Mapping) and told.get(name):
-            return _message(told[name])
-    return told if isinstance(told, str) else json.dumps(told, default=str)
+        if isinstance(error, Mapping) and error.get(name):
+            return _message(error[name])
+    return error if isinstance(error, str) else json.dumps(error, default=str)
 
 
-def _names(told: Mapping[str, Any]) -> Iterator[str]:
+def _names(error: Mapping[str, Any]) -> Iterator[str]:
     for name in ("code", "type", "status", "reason", "param"):
-        if isinstance(told.get(name), str):
-            yield told[name]
+        if isinstance(error.get(name), str):
+            yield error[name]
     for name in ("innererror", "metadata", "error"):
-        inner = told.get(name)
+        inner = error.get(name)
         if isinstance(inner, Mapping):
             yield from (key for key, value in inner.items() if value)
             yield from _names(inner)
 
 
-def _status(told: Mapping[str, Any], names: str) -> int | None:
+def _status(error: Mapping[str, Any], names: str) -> int | None:
     for name in ("code", "status", "status_code", "http_status"):
-        code = told.get(name)
+        code = error.get(name)
         if isinstance(code, str) and code.isdecimal():
             code = int(code)
         if isinstance(code, int) and not isinstance(code, bool) and 400 <= code < 600:
@@ -158,39 +158,39 @@ def _status(told: Mapping[str, Any], names: str) -> int | None:
 
 
 def effective_status(problem: Problem, status: int) -> int | None:
-    """A code in the body counts as that status would, where the status itself says that all is well."""
+    """The HTTP status, or the code in the body if the status is 200."""
     return problem.status if status == HTTPStatus.OK else status
 
 
 def refusal(problem: Problem, status: int, message: str, *, moved: str = "") -> EngineError:
-    """The failure of a call that was answered with `status` and this problem.
+    """The error of a call that was answered with `status` and this problem.
 
-    `message` is for people; `moved` is where a redirection points to.
+    `message` is for people; `moved` is the target of a redirection.
     """
-    kind, found = _kind(problem, status)
-    hint = f"base_url moved to {moved}" if 300 <= status < 400 else HINTS.get(found or status, "")
+    kind, code = _kind(problem, status)
+    hint = f"base_url moved to {moved}" if 300 <= status < 400 else HINTS.get(code or status, "")
     return EngineError(message, retryable=kind == "call", hint=hint, kind=kind)
 
 
 def _kind(problem: Problem, status: int) -> tuple[FailureKind, int | None]:
-    """What the failure says about other calls, and the status that it amounts to."""
-    found = effective_status(problem, status)
-    if found == HTTPStatus.PAYMENT_REQUIRED or problem.lacks_credit:
+    """The kind of a failure, and the HTTP status that fits it best."""
+    code = effective_status(problem, status)
+    if code == HTTPStatus.PAYMENT_REQUIRED or problem.lacks_credit:
         return "credit", 402
     words = f"{problem.names} {problem.message}"
-    if found in (None, 400, 403) and _KEY.search(words):
+    if code in (None, 400, 403) and _KEY.search(words):
         return "access", 401
-    if found in (None, 400, 404, 422) and _MODEL.search(words):
+    if code in (None, 400, 404, 422) and _MODEL.search(words):
         return "access", 404
-    if found is None or (found >= 500 and found not in NOT_PASSING) or found in PASSING:
-        return "call", found
-    if found in (400, 422) and _SETTINGS.search(problem.names):
-        return "access", found
-    if found == HTTPStatus.FORBIDDEN:
-        return "forbidden", found
-    if found in (400, 413, 414, 422, 431, 451):
-        return "request", found
-    return "access", found
+    if code is None or (code >= 500 and code not in NOT_PASSING) or code in PASSING:
+        return "call", code
+    if code in (400, 422) and _SETTINGS.search(problem.names):
+        return "access", code
+    if code == HTTPStatus.FORBIDDEN:
+        return "forbidden", code
+    if code in (400, 413, 414, 422, 431, 451):
+        return "request", code
+    return "access", code
 
 
 # When a run ends -----------------------------------------------------------------------------------------------------
@@ -203,29 +203,29 @@ LIMITS: Mapping[FailureKind, tuple[int, int | None]] = {
     "exhausted": (16, 20),
     "unreachable": (1, 20),
 }
-"""How many failed completions of a kind in a row end a run: before any call went well, and after one did.
+"""How many consecutive failed completions of a kind end a run: before the first success, and after it. None: never.
 
-A refusal that is about one prompt (too long a text, words that a service does not allow) must not end a run. So what
-can be about one prompt counts for little before the first success, and what a server said before it ever worked for
-much: with a wrong key nothing else comes."""
+A refusal that concerns one prompt (a text that is too long, or that a policy forbids) must not end a run. Such kinds
+therefore have high limits. Failures that concern every call, such as a wrong key, have low limits before the first
+success."""
 
 WASTED = (32, 64)
-"""How many tries in a row that may be billed and came to nothing end a run, whatever their kind: before and after."""
+"""How many consecutive failed tries that may be billed end a run, of any kind: before and after the first success."""
 
 WHY: Mapping[FailureKind, str] = {
     "credit": "no further call can be paid for",
     "access": "the server would refuse every other call as well",
     "forbidden": "the server would refuse every other call as well",
-    "request": "no call went well, and each was refused",
-    "exhausted": "the server failed again and again, at every try",
+    "request": "no call succeeded, and each was refused",
+    "exhausted": "the server failed repeatedly, at every try",
     "unreachable": "no connection to the server can be made",
 }
 
 
 class Breaker:
-    """Ends a run that cannot go on: one failure, or several in a row, after which no other call is made.
+    """Circuit breaker: ends a run after one failure, or several in a row, that further calls would repeat.
 
-    `connect_wait`: seconds that a server which never answered has to accept a first connection.
+    `connect_wait`: seconds within which a server that never answered must accept a first connection.
     """
 
     def __init__(self, connect_wait: float) -> None:
@@ -238,13 +238,13 @@ class Breaker:
         self._reason: tuple[str, float] | None = None
 
     def check(self) -> None:
-        """Raises RunStoppedError where no further call is to be made."""
+        """Raise RunStoppedError if the run has been ended."""
         if self._reason is not None:
             message, seconds = self._reason
             raise RunStoppedError(message, landing_seconds=seconds)
 
     def answered(self) -> None:
-        """The server said something, if only that it refuses."""
+        """Record that the server answered at all, even with an error."""
         self.reached = True
         self._unreachable_since = None
 
@@ -254,7 +254,7 @@ class Breaker:
         self._in_a_row.clear()
 
     def failure(self, error: EngineError) -> None:
-        """A completion failed for good."""
+        """Record a completion that failed after all its tries."""
         kind: FailureKind = error.kind
         if kind == "call" and error.retryable:
             kind = "exhausted"
@@ -269,13 +269,13 @@ class Breaker:
             self._stop(error, kind)
 
     def wasted(self, error: EngineError) -> None:
-        """A try failed that may be billed, as it was sent and not refused."""
+        """Record a failed try that may be billed, because it was sent and not refused."""
         self._wasted += 1
         if self._wasted >= WASTED[self.succeeded > 0]:
-            self.stop(f"{error}; {self._wasted} calls in a row came to nothing, and may be billed")
+            self.stop(f"{error}; {self._wasted} calls in a row failed, and may be billed")
 
     def no_connection(self, error: EngineError) -> None:
-        """A try that found no server. Raises RunStoppedError where there never was one for `connect_wait` seconds."""
+        """Record a refused connection. Raises RunStoppedError if no server answered for `connect_wait` seconds."""
         if self.reached:
             return
         now = time.monotonic()
@@ -285,7 +285,7 @@ class Breaker:
             self.check()
 
     def stop(self, reason: str, *, landing_seconds: float = 60.0) -> None:
-        """From now on `check` raises. The first reason stays."""
+        """Make `check` raise from now on. The first reason is kept."""
         self._reason = self._reason or (reason, landing_seconds)
 
     def _stop(self, error: EngineError, kind: FailureKind) -> None:

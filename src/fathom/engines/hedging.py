@@ -1,13 +1,13 @@
-"""Which calls are made a second time, because they take far longer than others: the first answer wins.
+"""Decides which calls to hedge: to send again because they take far longer than others. The first answer wins.
 
     hedging = Hedging()
-    hedging.sent(), hedging.finished(1.3)       # every call, and the seconds of each that went well
-    hedging.after                               # seconds after which a call may be hedged; None before 50 went well
-    hedging.take()                              # whether one more may be hedged now
+    hedging.sent(), hedging.finished(1.3)       # for every call, and with the seconds of each successful one
+    hedging.after                               # seconds after which a call may be hedged; None before 50 successes
+    hedging.take()                              # whether one more call may be hedged now
 
-A call that hangs holds up its row and a place among the calls in flight until its timeout, which must be long enough
-for the longest text. Most calls say long before that how long a call takes here ("The Tail at Scale", Dean and
-Barroso, 2013: a second request after the 95th percentile of the first ones' time costs little and cuts the tail).
+A call that hangs blocks its row, and a place among the calls in flight, until its timeout, which must allow for the
+longest text. The latency of earlier calls shows much sooner that it hangs. Dean and Barroso ("The Tail at Scale",
+2013): a second request after the 95th percentile of latency adds little load and cuts the tail.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from bisect import bisect_left, insort
 from collections import deque
 
 MIN_CALLS = 50
-"""Calls that must have gone well before any is hedged."""
+"""Successful calls before any call is hedged."""
 MULTIPLE = 1.5
-"""Of the 99th percentile of their seconds, after which a call is hedged."""
+"""A call is hedged after this multiple of the 99th percentile of latency."""
 MIN_SECONDS = 0.05
-"""Seconds: below it a call is late because this machine is busy, and not because the server hangs."""
+"""Calls are never hedged earlier: shorter delays come from a busy local machine, not from a server that hangs."""
 MAX_SHARE = 0.02
-"""The most calls that are hedged, of all that were made."""
+"""Upper bound on hedged calls, as a share of all calls."""
 RESERVE = 5
-"""How many of these are kept for when no other call waits: at its end, one call that hangs holds up the whole run."""
+"""Hedges reserved for the end of a run, when no call waits and one call that hangs delays the whole run."""
 REMEMBERED = 500
-"""How many of the last calls the percentile is taken of."""
+"""Number of recent calls from which the percentile is computed."""
 
 
 class Hedging:
-    """Counts calls and their seconds. `hedged`: how many were made a second time."""
+    """Tracks the latency of calls. `hedged`: how many calls were sent a second time."""
 
     def __init__(self) -> None:
         self.calls = self.hedged = 0
@@ -48,14 +48,14 @@ class Hedging:
 
     @property
     def after(self) -> float | None:
-        """Seconds after which a call is far slower than most."""
+        """Seconds after which a call may be hedged; None before `MIN_CALLS` successes."""
         count = len(self._sorted)
         if count < MIN_CALLS:
             return None
         return max(MULTIPLE * self._sorted[min(count - 1, (99 * count) // 100)], MIN_SECONDS)
 
     def take(self, *, idle: bool = True) -> bool:
-        """Whether one more call may be made a second time; if so, it is counted. `idle`: nothing waits for a place."""
+        """Whether one more call may be hedged; if so, count it. `idle`: no call waits for a place."""
         allowed = self.hedged + 1 <= MAX_SHARE * self.calls - (0 if idle else RESERVE)
         self.hedged += allowed
         return allowed

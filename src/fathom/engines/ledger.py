@@ -1,11 +1,11 @@
-"""What all runs on one journal have spent together: one line per run, kept in the journal itself.
+"""The total spending of all runs on one journal: a table with one row per run, in the journal itself.
 
     spent = spent_by_all(Path("verdicts.jsonl.journal"))
     spent.runs, spent.usage, spent.cost
 
-The line of a run is written in the transaction that stores its completions, and once more when the journal is closed.
-So it also counts calls that left no completion behind, and of a process that was killed only the calls since its last
-completion are missing.
+A run's row is updated in the transaction that stores its completions, and again when the journal is closed. It
+therefore includes calls without a completion. If a process is killed, only the calls since its last stored completion
+are missing.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Protocol
 from fathom.engines.usage import Usage
 
 EARLIER = "earlier"
-"""The line of the runs before there were lines: the tokens of the completions that they left, at a cost unknown."""
+"""The row of all runs by versions without this table: the tokens of their stored completions, at an unknown cost."""
 
 
 class Spending(Protocol):
-    """What `fathom.engines.metering.Metered` tells of one run."""
+    """The spending of one run, as `fathom.engines.metering.Metered` reports it."""
 
     @property
     def usage(self) -> Usage: ...
@@ -33,7 +33,7 @@ class Spending(Protocol):
 
 @dataclass(frozen=True)
 class Spent:
-    """`cost` is in US dollars; None where that of any run is unknown."""
+    """The spending of `runs` runs. `cost` is in US dollars; None if that of any run is unknown."""
 
     runs: int
     usage: Usage
@@ -41,7 +41,7 @@ class Spent:
 
 
 def prepare(connection: sqlite3.Connection) -> None:
-    """Makes the table where there is none. Completions that are there already were paid by earlier runs."""
+    """Create the table if it is missing. Completions stored before were paid for by earlier runs."""
     known = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'spent'").fetchone()
     if known:
         return
@@ -58,29 +58,29 @@ def prepare(connection: sqlite3.Connection) -> None:
 
 
 def record(connection: sqlite3.Connection, run: str, spending: Spending) -> None:
-    """Writes what a run has spent so far, in place of what was written of it before."""
+    """Write the spending of a run so far, replacing its earlier row."""
     usage = spending.usage
     if usage == Usage():
         return
-    line = run, usage.prompt_tokens, usage.completion_tokens, usage.unknown_calls, spending.cost
-    connection.execute("INSERT OR REPLACE INTO spent VALUES (?, ?, ?, ?, ?)", line)
+    row = run, usage.prompt_tokens, usage.completion_tokens, usage.unknown_calls, spending.cost
+    connection.execute("INSERT OR REPLACE INTO spent VALUES (?, ?, ?, ?, ?)", row)
 
 
 def spent_by_all(journal: Path) -> Spent | None:
-    """What all runs on a journal spent; None where there is no journal, or no run has spent anything."""
+    """The spending of all runs on a journal; None if there is no journal, or no run has spent anything."""
     from fathom.engines.journal import read_only
 
     if not journal.is_file():
         return None
     connection = read_only(journal)
     try:
-        lines = connection.execute("SELECT prompt_tokens, completion_tokens, unknown_calls, cost FROM spent").fetchall()
-    except sqlite3.OperationalError:  # a journal that only an older version has written to
-        lines = []
+        rows = connection.execute("SELECT prompt_tokens, completion_tokens, unknown_calls, cost FROM spent").fetchall()
+    except sqlite3.OperationalError:  # a journal written only by versions without this table
+        rows = []
     finally:
         connection.close()
-    if not lines:
+    if not rows:
         return None
-    usage = sum((Usage(read, written, int(unknown)) for read, written, unknown, _ in lines), Usage())
-    costs = [cost for *_, cost in lines]
-    return Spent(len(lines), usage, None if None in costs else sum(costs))
+    usage = sum((Usage(prompt, completion, int(unknown)) for prompt, completion, unknown, _ in rows), Usage())
+    costs = [cost for *_, cost in rows]
+    return Spent(len(rows), usage, None if None in costs else sum(costs))

@@ -1,16 +1,17 @@
-"""How many calls an endpoint gets at once, which is found out by trying, and when it gets none at all.
+"""Adapts the number of concurrent calls to what the server can handle, and pauses all calls on its request.
 
     limit = Limit(most=64)
-    await limit.acquire()                 # waits for its turn; then call, and tell the limit how it went:
-    limit.increase()                        # ... the server kept up
-    limit.decrease(sent), limit.pause(1.5)    # ... it was overloaded, and wants no call for 1.5 seconds
+    await limit.acquire()                       # waits for a turn; then make the call and report its outcome:
+    limit.increase()                            # ... the server kept up
+    limit.decrease(sent), limit.pause(1.5)      # ... it was overloaded, and asked for a pause of 1.5 seconds
     limit.release()
 
-Like TCP: from a few calls the number doubles a round until the server complains, which halves it. From then on it
-doubles only to near where the last complaint came, and goes on by one call a round. A complaint that comes there, where
-all went well before, takes only a tenth: it says more about the moment than about the number.
+The algorithm is that of TCP congestion control. Slow start: from a few calls, the number doubles per round trip until
+the server reports overload, which halves it. Later, it doubles only up to 90 % of the number at the last overload, and
+then grows by one call per round trip. An overload at a number that worked before cuts it by only a tenth, because the
+cause is more likely a momentary load than the number itself.
 
-Not promised: a rate. A server that allows so many calls a minute says so with Retry-After, and gets what it asks for.
+Not included: a rate limit. Servers that limit calls per minute send Retry-After, which is obeyed.
 """
 
 from __future__ import annotations
@@ -26,19 +27,19 @@ from email.utils import parsedate_to_datetime
 from fathom.engines import EngineError
 
 START = 16
-"""Calls in flight before anything is known about the server."""
+"""Initial number of concurrent calls."""
 
 NEAR = 0.9
-"""Of the number that was too many, the share up to which growth is quick again."""
+"""Growth is exponential up to this share of the number at the last overload, and linear beyond."""
 
 MAX_BACKOFF = 30.0
 """Seconds."""
 
 
 class Limit:
-    """At most `most` calls in flight. `acquire` raises EngineError while the server wants no call for over `patience`.
+    """Allows at most `most` calls in flight. `acquire` raises EngineError during a pause of over `patience` seconds.
 
-    `in_flight`: calls in flight; `allowed`: how many there may be now; `answered`: calls that went well.
+    `in_flight`: calls in flight; `allowed`: the current limit; `answered`: successful calls.
     """
 
     def __init__(self, most: int, *, patience: float = 3600) -> None:
@@ -52,9 +53,9 @@ class Limit:
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def acquire(self, *, first: bool = False) -> None:
-        """Waits for a turn, in the order of asking, or before all others. Whoever enters must `release`."""
+        """Wait for a turn, first come first served, or ahead of all others if `first`. Call `release` afterwards."""
         await self._turn(self._waiting.appendleft if first else self._waiting.append)
-        while self.paused_for:  # the door closed after this turn was given, and before it was taken
+        while self.paused_for:  # a pause began after the turn was granted and before this task resumed
             self.release()
             await self._turn(self._waiting.appendleft)
 
@@ -68,17 +69,17 @@ class Limit:
             await turn
         except asyncio.CancelledError:
             if not turn.cancelled() and turn.exception() is None:
-                self.release()  # the turn came in the moment of giving up
+                self.release()  # the turn was granted at the moment of cancellation
             raise
 
     @property
     def waiting(self) -> int:
-        """How many wait for their turn, and how many have given up waiting for it."""
+        """How many calls wait for a turn, cancelled ones included."""
         return len(self._waiting)
 
     @property
     def paused_for(self) -> float:
-        """Seconds for which nobody is let in."""
+        """Seconds until the end of the current pause, or 0."""
         return max(0.0, self._held_until - time.monotonic())
 
     def release(self) -> None:
@@ -86,56 +87,60 @@ class Limit:
         self._admit()
 
     def increase(self) -> None:
-        """The server kept up. Says nothing where fewer calls were in flight than allowed."""
+        """Record a successful call and raise the limit."""
         self.answered += 1
+        # If fewer calls were in flight than allowed, a success does not show that the server can handle more.
         if self.in_flight >= int(self.allowed):
             step = 1.0 if self.allowed < self._quick_up_to else 1.0 / self.allowed
             self.allowed = min(self.allowed + step, self.most)
 
     def decrease(self, sent: float) -> None:
-        """The server was overloaded by a call sent at `sent` (monotonic). Cuts once for all sent before a cut."""
+        """Lower the limit after an overload of a call sent at time `sent` (monotonic).
+
+        Calls sent before the last cut are ignored, so that one overload that rejects many calls cuts only once.
+        """
         if sent > self._last_cut:
             self._last_cut = time.monotonic()
-            # Back at the number that went well since the last complaint, a little less will do; below it, much less.
+            # Near the number that worked since the last overload, a small cut is enough; during slow start, halve it.
             share = NEAR if self.allowed >= self._quick_up_to else 0.5
             self._quick_up_to = NEAR * self.allowed
             self.allowed = max(1.0, share * self.allowed)
 
     def pause(self, seconds: float) -> None:
-        """No call for so long, counted from now."""
+        """Admit no call for `seconds` from now."""
         self._held_until = max(self._held_until, time.monotonic() + seconds)
         self._admit()
         self._admit_later()
 
     def reject_waiting(self) -> None:
-        """Whoever waits for a turn fails: no more calls are wanted."""
+        """Fail all waiting calls, because the run stops."""
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
                 turn.set_exception(stopped())
 
     def _admit(self) -> None:
-        held = self.paused_for
-        while self._waiting and (held > self.patience or (not held and self.in_flight < int(self.allowed))):
+        pause = self.paused_for
+        while self._waiting and (pause > self.patience or (not pause and self.in_flight < int(self.allowed))):
             turn = self._waiting.popleft()
             if turn.done():
                 continue
-            if held > self.patience:
-                turn.set_exception(_stays_away(held, self.patience))
+            if pause > self.patience:
+                turn.set_exception(_pause_too_long(pause, self.patience))
             else:
                 self.in_flight += 1
                 turn.set_result(None)
 
     def _admit_later(self) -> None:
         if self.paused_for:
-            # A millisecond late, because a timer may be a clock tick early and would then find the door closed.
+            # One millisecond later, because a timer may fire one clock tick early, while the pause still lasts.
             asyncio.get_running_loop().call_later(self.paused_for + 0.001, self._admit)
 
 
 class Gate:
-    """Lets `few` in until it was opened, and then everybody. Whoever enters must `release`.
+    """Admits at most `few` requests at a time until it is opened, and then all. Call `release` after `acquire`.
 
-    It keeps the number of calls small that a server gets, and may bill, of which nobody knows that it works.
+    It limits the calls to a server, and their cost, until a first success shows that the server works.
     """
 
     def __init__(self, few: int = START) -> None:
@@ -144,7 +149,7 @@ class Gate:
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def acquire(self) -> None:
-        """Raises EngineError for those who wait at a `dismiss`."""
+        """Wait for admission. Raises EngineError if `reject_waiting` is called meanwhile."""
         if self.is_open or self.free > 0:
             self.free -= 1
             return
@@ -154,7 +159,7 @@ class Gate:
             await turn
         except asyncio.CancelledError:
             if not turn.cancelled() and turn.exception() is None:
-                self.release()  # the turn came in the moment of giving up
+                self.release()  # the turn was granted at the moment of cancellation
             raise
 
     def release(self) -> None:
@@ -180,21 +185,21 @@ class Gate:
 
 
 def stopped() -> EngineError:
-    return EngineError("stopped before this was asked", retryable=True)
+    return EngineError("the run stopped before this call was made", retryable=True)
 
 
-def _stays_away(seconds: float, patience: float) -> EngineError:
+def _pause_too_long(seconds: float, patience: float) -> EngineError:
     return EngineError(
-        f"the server wants no call for another {seconds:.0f} s, longer than the deadline of {patience:g} s",
+        f"the server asks for a pause of {seconds:.0f} s, longer than the deadline of {patience:g} s",
         retryable=True,
-        hint="run again later: what is finished is kept; or raise deadline",
+        hint="run again later: finished calls are kept; or raise deadline",
     )
 
 
 def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
-    """Seconds to wait, as `retry-after-ms` or `Retry-After` say (RFC 9110: seconds or a date), or None.
+    """Seconds to wait according to `retry-after-ms` or `Retry-After` (RFC 9110: seconds or a date), or None.
 
-    A date counts from the response's own `Date` where it has one, so that a clock that is wrong here does no harm.
+    A date is relative to the response's own `Date` header if present, so a wrong local clock does no harm.
     """
     for name, unit in (("retry-after-ms", 1000), ("retry-after", 1)):
         text = headers.get(name, "")
@@ -220,11 +225,14 @@ def _date(text: str) -> datetime | None:
 
 
 def backoff(failures: int, unanswered: int, first: float) -> float:
-    """Seconds before the next try of a call that failed so often, up to half of it taken off at random.
+    """Seconds before the next try of a call after `failures` failed tries, with jitter.
 
-    While the server answers others it is not down, and to stay away for long would only make this call late: then the
-    wait is `first` at the beginning, and grows with the square of the failures, which leaves time for what takes longer
-    to pass. It doubles with each of the last `unanswered` failures, since which nobody had an answer.
+    `unanswered`: how many of the last failures had no successful call of any request between them.
+
+        wait = min(first * max(1, failures^2 / 6, 2^(unanswered - 1)), MAX_BACKOFF) * U[0.5, 1]
+
+    Only a server that answers nobody is likely to be down, so only then does the wait double. While the server answers
+    other calls, the wait grows quadratically, since a long wait would merely delay this call.
     """
     longest: float = min(first * max(1.0, failures**2 / 6, 2.0 ** min(unanswered - 1, 30)), MAX_BACKOFF)
     return longest * random.uniform(0.5, 1.0)

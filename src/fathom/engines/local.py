@@ -3,12 +3,12 @@
     engine = LocalEngine("path/to/checkpoint")
     completion = await engine.complete(Request(({"role": "user", "content": "Hello"},), Sampling(max_tokens=20)))
 
-Requests that wait at the same time are run together: sorted by length, cut into batches, one prompt shared by all of
-its samples. A request's text depends on the model, the messages, the sampling and the sample number, and not on what
-else is in its batch, up to floating point: where two tokens are equally likely to the last digits, another batch may
-choose the other one.
+Concurrent requests are sorted by length and cut into batches; all samples of a prompt share its prefill. A completion
+depends on the model, the messages, the sampling settings and the sample number. It does not depend on the other
+requests in its batch, up to floating-point rounding: if two tokens are almost equally likely, the choice may change
+with the batch.
 
-Not promised: the throughput of a serving engine with paged memory, or use from several event loops at once.
+Not guaranteed: the throughput of a serving engine with paged memory, or use from several event loops at once.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class _Prompted:
-    """A request with the tokens of its prompt."""
+    """A request and the tokens of its prompt."""
 
     job: Job[Request, Completion]
     prompt: Tokens
@@ -44,14 +44,15 @@ class _Prompted:
 
 
 class LocalEngine(BaseEngine):
-    """Completes text with the checkpoint `model`: a folder, a name on the model hub, or "mini", which is shipped.
+    """Completes text with the checkpoint `model`: a folder, a name on the model hub, or "mini", the shipped model.
 
-    `device`: "auto" is the first GPU where there is one, else the CPU. `dtype`: "auto" is the checkpoint's own on a
-    GPU and float32 on the CPU; otherwise a torch name such as "bfloat16". A batch has at most `max_batch` rows and
-    at most `max_batch_tokens` tokens, prompts and longest completions together, which bounds the memory of its cache;
-    lower it when memory runs out. `max_wait` seconds without a new request start a batch that is not full.
+    `device`: "auto" is the first GPU if there is one, else the CPU. `dtype`: "auto" is the checkpoint's own on a GPU
+    and float32 on the CPU; otherwise the name of a torch type such as "bfloat16". A batch has at most `max_batch` rows
+    and `max_batch_tokens` tokens, counting prompts and the longest possible completions, which bounds the memory of
+    the key-value cache; lower it if memory runs out. A batch that is not full starts after `max_wait` seconds without a
+    new request.
 
-    Weights are read from safetensors only. Raises FathomError when there is no usable checkpoint.
+    Weights are read from safetensors only. Raises FathomError if there is no usable checkpoint.
     """
 
     provides = frozenset({"text", "logprobs", "prefix"})
@@ -85,11 +86,11 @@ class LocalEngine(BaseEngine):
         return f"local:{self.name}:{dtype}:{fingerprint(self.name, self.revision)}"
 
     async def complete(self, request: Request) -> Completion:
-        """Raises EngineError when the prompt does not fit the model, the template refuses it, or memory runs out."""
+        """Complete a request. Raises EngineError if the prompt is refused or too long, or memory runs out."""
         return await self._batcher(request)
 
     def _work(self, jobs: Sequence[Job[Request, Completion]]) -> None:
-        """In the worker thread: everything about a request but its waiting."""
+        """Complete all jobs, in the worker thread."""
         from torch import OutOfMemoryError
 
         for batch in self._batches(list(self._encoded([job for job in jobs if not job.cancelled]))):
@@ -114,7 +115,7 @@ class LocalEngine(BaseEngine):
                 return
 
     def _encoded(self, jobs: list[Job[Request, Completion]]) -> Iterator[_Prompted]:
-        """The jobs with their prompts' tokens; those without a usable prompt get their error instead."""
+        """The jobs with the tokens of their prompts. Jobs without a usable prompt are settled with an error."""
         known: dict[str, Tokens | EngineError] = {}
         for job in jobs:
             key = json.dumps((job.item.messages, job.item.prefix))
@@ -130,7 +131,7 @@ class LocalEngine(BaseEngine):
                 yield _Prompted(job, prompt)
 
     def _batches(self, jobs: list[_Prompted]) -> Iterator[list[_Prompted]]:
-        """Rows of one sampling, of similar length, samples of one prompt side by side."""
+        """Batches of rows with equal sampling settings and similar length; samples of one prompt are adjacent."""
         by_sampling: dict[Sampling, list[_Prompted]] = {}
         for each in jobs:
             by_sampling.setdefault(each.request.sampling, []).append(each)
@@ -147,23 +148,24 @@ class LocalEngine(BaseEngine):
             yield batch
 
     def _hits_stop(self, stops: tuple[str, ...], rows: list[list[int]]) -> list[bool]:
-        # Every token is a byte or more, but special ones are skipped: a few more than the longest stop string has.
+        # Each token is at least one byte, so this many tokens contain any stop string. The 8 more allow for special
+        # tokens, which decode to nothing.
         tail = max(len(stop.encode()) for stop in stops) + 8
         texts = self.tokenizer.batch_decode([row[-tail:] for row in rows], skip_special_tokens=True)
         return [any(stop in text for stop in stops) for text in texts]
 
-    def _completion(self, asked: _Prompted, written: Written) -> Completion:
-        text = decode_answer(self.tokenizer, asked.request.prefix, written.tokens)
-        cuts = [at for stop in asked.request.sampling.stop if (at := text.find(stop)) >= 0]
+    def _completion(self, prompted: _Prompted, written: Written) -> Completion:
+        text = decode_answer(self.tokenizer, prompted.request.prefix, written.tokens)
+        cuts = [at for stop in prompted.request.sampling.stop if (at := text.find(stop)) >= 0]
         return Completion(
             text=text[: min(cuts)] if cuts else text,
             finish_reason="stop" if written.ended else "length",
-            usage=Usage(len(asked.prompt), len(written.tokens)),
+            usage=Usage(len(prompted.prompt), len(written.tokens)),
             logprobs=self._logprobs(written),
         )
 
     def _logprobs(self, written: Written) -> tuple[TokenLogprob, ...] | None:
-        """Of every token written, the end token and the tokens of a stop string included."""
+        """Log-probabilities of all generated tokens, including the end token and those of a stop string."""
         if written.logprobs is None:
             return None
         tops = written.top or [[] for _ in written.tokens]

@@ -1,18 +1,21 @@
-"""What a run spends, and where it stops spending.
+"""Counts the tokens and the cost of a run, and keeps them under bounds.
 
     metered = Metered(engine, price=Price(prompt=0.15, completion=0.60), max_cost=5.0)
-    metered.usage, metered.cost            # tokens of all calls so far; US dollars, None where they are not known
-    metered.estimated                      # the same with an estimate for calls whose usage was not reported
-    metered.prefix_cache_share                      # share of the prompts' text with which an earlier prompt began
+    metered.usage, metered.cost            # tokens of all calls so far; US dollars, None if unknown
+    metered.estimated                      # the same, with an estimate for calls without reported usage
+    metered.prefix_cache_share             # share of the prompts' text that repeats the beginning of an earlier prompt
 
-Put it inside the journal: what is found there costs nothing, and is not counted. Every call counts, whatever its answer
-was good for: tries that failed and were tried again, answers that could not be read, calls that were given up while
-they were in flight. An error that says nothing of usage was not billed. All other calls without reported usage are
-unknown: they are counted as such, never as 0.
+Wrap it in the journal, not around it, so that stored completions are not counted. Every call counts, whatever its
+outcome: failed tries, unreadable answers, and calls cancelled in flight. An error response without usage was not
+billed. Any other call without reported usage counts as unknown, never as 0.
 
-Under a bound a call waits while it and those in flight could overshoot it, were each as large as the largest so far;
-so a bound holds within the calls in flight, and a run overshoots it only by what is larger than the largest so far.
-Calls with unknown usage count with an estimate that is rather too high (`estimate`).
+A call waits while it could exceed a bound, assuming that it and all calls in flight are as large as the largest call
+so far:
+
+    spent + (in flight + 1) * largest <= bound
+
+A run can therefore exceed its bound only by as much as a call in flight is larger than the largest before it. Calls
+with unknown usage count with an estimate that errs on the high side (`estimate`).
 """
 
 from __future__ import annotations
@@ -45,12 +48,12 @@ LOG = logging.getLogger(__name__)
 SHIPPED = Path(__file__).parent / "prices.yaml"
 MILLION = 1_000_000
 BYTES_PER_TOKEN = 3
-"""Of UTF-8, in an estimate. English has some 4.2 and code some 3.2 by today's vocabularies, Chinese some 4."""
+"""UTF-8 bytes per token in estimates. Current tokenizers have about 4.2 for English, 3.2 for code, 4 for Chinese."""
 BLOCK = 64
-"""Characters that are shared as a whole or not at all: servers cache prefixes in blocks of some 16 tokens."""
+"""Characters per block of a prefix: servers cache prefixes in blocks of about 16 tokens."""
 REMEMBERED = 25_000
-"""Blocks that are remembered at least, and twice as many at most: some 5 MB. 25,000 are some 400,000 tokens, as many as
-the cache of a server with one large GPU holds."""
+"""Minimum number of blocks that are remembered; the maximum is twice as many, about 5 MB. 25,000 blocks are about 400,000
+tokens, as many as the prefix cache of a server with one large GPU."""
 
 
 class Price(BaseModel):
@@ -66,24 +69,26 @@ class Price(BaseModel):
 
 
 def prices(path: Path = SHIPPED) -> Mapping[str, Price]:
-    """A table of prices by model. Raises FathomError for a file that is none."""
+    """Read a table of prices by model. Raises FathomError for any other file."""
     try:
         return TypeAdapter(dict[str, Price]).validate_python(yaml.safe_load(path.read_text()))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
         form = "MODEL: {prompt: 2.50, completion: 10.00}, in US dollars per million tokens"
-        raise FathomError(f"{path}: no table of prices; allowed are lines of {form}: {error}") from error
+        raise FathomError(f"{path} is not a table of prices; expected lines such as {form}: {error}") from error
 
 
 def estimate(request: Request, text: str | None) -> Usage:
-    """The tokens that a call took, from its text: one for every 3 bytes of UTF-8, and some for each message's frame.
+    """Estimate a call's tokens from its text: one per 3 bytes of UTF-8, plus 8 per message for its role markers.
 
-    Of an answer that never came, None, the completion is taken to be as long as it was allowed to be.
+    `text`: the answer; None if none arrived, which counts as `max_tokens`.
     """
-    read = sum(len(message["content"].encode(errors="replace")) // BYTES_PER_TOKEN + 8 for message in request.messages)
-    read += -(-len(request.prefix.encode(errors="replace")) // BYTES_PER_TOKEN)
+    prompt = sum(
+        len(message["content"].encode(errors="replace")) // BYTES_PER_TOKEN + 8 for message in request.messages
+    )
+    prompt += -(-len(request.prefix.encode(errors="replace")) // BYTES_PER_TOKEN)
     if text is None:
-        return Usage(read, request.sampling.max_tokens)
-    return Usage(read, -(-len(text.encode(errors="replace")) // BYTES_PER_TOKEN))
+        return Usage(prompt, request.sampling.max_tokens)
+    return Usage(prompt, -(-len(text.encode(errors="replace")) // BYTES_PER_TOKEN))
 
 
 class SpentError(RunStoppedError):
@@ -91,13 +96,13 @@ class SpentError(RunStoppedError):
 
 
 class Metered(EngineWrapper):
-    """Counts what the calls of `engine` use, and makes no more where that could exceed `max_cost` or `max_tokens`.
+    """Counts the usage of `engine`, and stops before it could exceed `max_cost` or `max_tokens`.
 
-    `max_cost` is in US dollars and needs a price; `max_tokens` counts tokens read and written. Raises FathomError for
-    a bound in money without a price. `completed` completions went well; `failure` is the last one that did not.
+    `max_cost` is in US dollars and needs a price; `max_tokens` counts prompt and completion tokens together. Raises
+    FathomError for `max_cost` without a price. `completed`: successful completions; `failure`: the last failed one.
 
-    It is the `fathom.engines.Meter` of an engine that reports its calls; of any other, it counts a completion as one
-    call. It reports its calls itself, to a meter around it.
+    If `engine` reports its calls, this is their `fathom.engines.Meter`; otherwise each completion counts as one call.
+    It reports its own calls to an outer meter.
     """
 
     def __init__(
@@ -110,34 +115,34 @@ class Metered(EngineWrapper):
     ) -> None:
         super().__init__(engine)
         if max_cost is not None and price is None:
-            raise FathomError(f"no price is known for {engine.identity}, so no cost can be bounded: see --prices")
+            raise FathomError(f"no price is known for {engine.identity}, so its cost cannot be bounded: see --prices")
         self.price = price
         self.max_cost = max_cost
         self.max_tokens = max_tokens
         self.usage = Usage()
         self.estimated = Usage()
-        """What was reported, and an estimate of the rest."""
+        """Reported usage, and estimates for calls without it."""
         self.calls = self.completed = 0
         self.failure: EngineError | None = None
         self._largest = Usage()
-        self._flying = 0
+        self._in_flight = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._warned = False
         self._outer: Meter = UnmeteredCalls()
         self._reported = engine.report_calls_to(self)
-        # Two sets, of which the older is dropped when the newer is full: what was asked last is remembered.
+        # Hashes of recent prefixes in two generations: when the newer set is full, the older one is dropped.
         self._prefixes: set[int] = set()
         self._older: set[int] = set()
         self._blocks = self._shared = 0
 
     def report_calls_to(self, meter: Meter) -> bool:
-        """A meter around this one is asked after it, and hears of the same calls."""
+        """Also report the calls to `meter`, which admits each call before this meter does."""
         self._outer = meter
         return True
 
     @property
     def cost(self) -> float | None:
-        """None without a price, and where the usage of a call is unknown: `estimated_cost` is there then."""
+        """US dollars; None without a price, or if the usage of any call is unknown (see `estimated_cost`)."""
         return self.price.of(self.usage) if self.price and not self.usage.unknown_calls else None
 
     @property
@@ -146,23 +151,23 @@ class Metered(EngineWrapper):
 
     @property
     def prefix_cache_share(self) -> float | None:
-        """The share of the text asked that a cache of prefixes need not compute again, 0 to 1; None before any call.
+        """The share of prompt text, 0 to 1, that a prefix cache need not compute again; None before any call.
 
-        Counted in blocks of characters, for a cache that remembers the last `REMEMBERED` of them.
+        Computed over blocks of `BLOCK` characters, for a cache of the last `REMEMBERED` blocks.
         """
         return self._shared / self._blocks if self._blocks else None
 
     def __str__(self) -> str:
-        """`12,345 tokens, $0.03`; what is unknown is said to be, with what is known and what is estimated."""
+        """`12,345 tokens, $0.03`; with unknown usage, the known part and an estimate of the total."""
         known = _amount(self.usage, self.price)
         if not self.usage.unknown_calls:
             return known
         of = f"{self.usage.unknown_calls:,} of {self.calls:,} calls reported no token usage"
         least = f"at least {known}, " if self.usage.tokens else ""
-        return f"{least}unknown in all ({of}; estimated: {_amount(self.estimated, self.price)})"
+        return f"{least}total unknown ({of}; estimated: {_amount(self.estimated, self.price)})"
 
     async def complete(self, request: Request) -> Completion:
-        """Raises SpentError where a bound leaves no room for it, and EngineError as `engine` does."""
+        """Complete a request. Raises SpentError if a bound leaves no room for it, and the errors of `engine`."""
         self._share(request)
         try:
             completion = await (self.engine.complete(request) if self._reported else self._one_call(request))
@@ -188,26 +193,26 @@ class Metered(EngineWrapper):
     # As a meter -------------------------------------------------------------------------------------------------------
 
     async def admit(self, request: Request) -> None:
-        """Waits until another call fits under the bounds. The first goes alone: before it, no size is known."""
+        """Wait until another call fits under the bounds. The first call runs alone, because no size is known before."""
         await self._outer.admit(request)
         if not self._waiting and self._fits():
-            self._flying += 1
+            self._in_flight += 1
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
-        self._let_in()
+        self._admit_waiting()
         try:
             await turn
         except BaseException:
             if not turn.cancelled() and turn.exception() is None:
-                self._land()  # the turn came in the moment of giving up
+                self._call_ended()  # the turn was granted at the moment of cancellation
             self._outer.withdraw()
             raise
 
     def admit_at_once(self, request: Request) -> bool:
         if not self._fits() or not self._outer.admit_at_once(request):
             return False
-        self._flying += 1
+        self._in_flight += 1
         return True
 
     def charge(self, request: Request, usage: Usage, text: str | None = None) -> None:
@@ -222,15 +227,15 @@ class Metered(EngineWrapper):
             self._warn()
         self.estimated += usage
         self._largest = max(self._largest, usage, key=attrgetter("tokens"))
-        self._land()
+        self._call_ended()
 
     def withdraw(self) -> None:
         self._outer.withdraw()
-        self._land()
+        self._call_ended()
 
-    def _land(self) -> None:
-        self._flying -= 1
-        self._let_in()
+    def _call_ended(self) -> None:
+        self._in_flight -= 1
+        self._admit_waiting()
 
     @property
     def _bounded(self) -> bool:
@@ -239,39 +244,39 @@ class Metered(EngineWrapper):
     def _fits(self) -> bool:
         if not self._bounded:
             return True
-        if self._flying and self._largest == Usage():
+        if self._in_flight and self._largest == Usage():
             return False
-        usage = _and_so_many(self.estimated, self._flying + 1, self._largest)
+        usage = _with_calls(self.estimated, self._in_flight + 1, self._largest)
         over_cost = self.max_cost is not None and self.price is not None and self.price.of(usage) > self.max_cost
         return not over_cost and (self.max_tokens is None or usage.tokens <= self.max_tokens)
 
-    def _let_in(self) -> None:
-        """Those that wait, in their order, as many as fit; where none is in flight and none fits, none ever will."""
+    def _admit_waiting(self) -> None:
+        """Admit as many waiting calls as fit, in order. If no call is in flight and none fits, none ever will."""
         while self._waiting:
             fits = self._fits()
-            if not fits and self._flying:
+            if not fits and self._in_flight:
                 return
             turn = self._waiting.popleft()
             if turn.done():
                 continue
             if fits:
-                self._flying += 1
+                self._in_flight += 1
                 turn.set_result(None)
             else:
                 turn.set_exception(SpentError(f"{self._bound()}, and the next completion could exceed that"))
 
     def _bound(self) -> str:
-        estimated = ", by estimate," if self.usage.unknown_calls else ""
+        estimated = " (estimated)" if self.usage.unknown_calls else ""
         if self.max_cost is not None:
-            return f"${self.estimated_cost or 0:.2f}{estimated} are spent of the ${self.max_cost:.2f} that are allowed"
-        return f"{self.estimated.tokens:,} tokens{estimated} are spent of the {self.max_tokens:,} that are allowed"
+            return f"spent ${self.estimated_cost or 0:.2f}{estimated} of the allowed ${self.max_cost:.2f}"
+        return f"spent {self.estimated.tokens:,} tokens{estimated} of the allowed {self.max_tokens:,}"
 
     def _warn(self) -> None:
         if self._bounded and not self._warned:
             self._warned = True
             LOG.warning(
-                "a call reported no token usage; the bound counts an estimate for it and for all others like it: a "
-                "token for every %d bytes of text, max_tokens where no answer came",
+                "a call reported no token usage; for such calls the bound counts an estimate: one token per %d bytes "
+                "of text, and max_tokens if no answer arrived",
                 BYTES_PER_TOKEN,
             )
 
@@ -288,9 +293,10 @@ class Metered(EngineWrapper):
             self._prefixes, self._older = set(), self._prefixes
 
 
-def _and_so_many(usage: Usage, calls: int, each: Usage) -> Usage:
-    read = usage.prompt_tokens + calls * each.prompt_tokens
-    return Usage(read, usage.completion_tokens + calls * each.completion_tokens)
+def _with_calls(usage: Usage, calls: int, each: Usage) -> Usage:
+    """`usage` plus `calls` calls of the size `each`."""
+    prompt = usage.prompt_tokens + calls * each.prompt_tokens
+    return Usage(prompt, usage.completion_tokens + calls * each.completion_tokens)
 
 
 def _amount(usage: Usage, price: Price | None) -> str:
@@ -298,7 +304,7 @@ def _amount(usage: Usage, price: Price | None) -> str:
 
 
 def cost_in_words(cost: float | None) -> str:
-    """US dollars as a run's last line has them: unknown, none and some are told apart."""
+    """A cost in US dollars for people: "cost unknown", "no cost" or "$0.03"."""
     if cost is None:
         return "cost unknown"
     return f"${cost:,.2f}" if cost else "no cost"

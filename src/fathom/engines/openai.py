@@ -1,18 +1,19 @@
-"""Completions from any server that speaks OpenAI's HTTP dialect: vLLM, SGLang, llama.cpp, hosted models.
+"""Completions from any server with OpenAI's HTTP API: vLLM, SGLang, llama.cpp, hosted models.
 
     async with OpenAIEngine("Qwen/Qwen3-32B", base_url="http://localhost:8000/v1") as engine:
         completion = await engine.complete(Request(({"role": "user", "content": "Hello"},)))
 
-A completion is one call or several: `fathom.engines.endpoint` makes each, on pooled connections. Whatever may pass by
-itself is tried again: broken connections, bodies that are late, cut short or no completion, and the statuses 408, 409,
-429 and 5xx but 501. All else fails at once, and says why. Refusals that all other calls would get as well end the run
-(`fathom.engines.failures`).
+A completion takes one or more calls; `fathom.engines.endpoint` makes each of them on pooled connections. Transient
+failures are retried: broken connections, bodies that are late, truncated or not a completion, and the statuses 408,
+409, 425, 429 and 5xx except 501 and 505. Any other failure is reported at once. Errors that every other call would get
+too end the run (`fathom.engines.failures`).
 
-One request stays one sample, and `n` is never asked for: each sample is then seeded, stored and tried again by itself,
-and a failure costs one sample and not all. Servers with a prefix cache compute the shared prompt once all the same;
-one that bills tokens may bill the prompt for every sample.
+Every request is one sample; the API's `n` is not used. So each sample has its own seed, journal entry and retries, and
+a failure costs one sample only. A server with a prefix cache still computes a shared prompt once; a hosted model may
+bill the prompt for every sample.
 
-Not promised: equal text for equal seeds. That is the server's to keep; the journal (`fathom.engines.cache`) does.
+Not guaranteed: equal texts for equal seeds, which depends on the server. The journal (`fathom.engines.cache`) makes
+runs repeatable.
 """
 
 from __future__ import annotations
@@ -54,30 +55,39 @@ LOG = logging.getLogger(__name__)
 class OpenAIEngine(BaseEngine):
     """Completes text with `model` at `base_url`.
 
-    `base_url`: OPENAI_BASE_URL's unless given, and OpenAI's own without that. It may have a query, as Azure's addresses
-    have. `headers` go into every request. `proxy`: an HTTP proxy; unless given, what HTTPS_PROXY, HTTP_PROXY and
-    NO_PROXY say, but none for servers on this machine; "none" for none. In the values of a query, of headers and of a
-    proxy, `$NAME` stands for an environment variable, and a secret can only be given so (`fathom.engines.address`).
-    `api`: "chat", or "completions" for base models, which get the messages' contents with an empty line after each.
-    `tokenizer`: a folder or a name on the model hub, with whose chat template the messages become the tokens that
-    "completions" is asked to continue. `continue_final_message`: whether "chat" of this server continues a last message
-    of the assistant, as vLLM and SGLang do; requests may then have a prefix, as always with "completions".
-    `api_key_env` and `api_key_file` name where the key is. Without either, only OpenAI's own address and that of
-    OPENAI_BASE_URL get one, from OPENAI_API_KEY; an address that is given gets none.
+    Address and authentication:
 
-    `concurrency`: most calls in flight; give `limit` instead to share one among engines at the same endpoint.
-    `timeout`: seconds for one try, to the last byte of its body. `deadline`: seconds for a completion from its first
-    try on, every further try and every wait included. `retries`: tries after the first one; tries that the server
-    answers with Retry-After are not counted, and only the deadline bounds them. `first_backoff`: seconds before the
-    second try; see `limits.backoff` for what follows. `connect_wait`: seconds in which a server that never answered
-    must accept a connection, or the run stops. `hedge`: whether calls that take far longer than others are made a
-    second time (`fathom.engines.hedging`).
+    - `base_url`: defaults to OPENAI_BASE_URL, and else to OpenAI's own. It may have a query, as on Azure.
+    - `headers`: HTTP headers of every request.
+    - `proxy`: an HTTP proxy, or "none". By default HTTPS_PROXY, HTTP_PROXY and NO_PROXY apply, except to servers on
+      this machine.
+    - `api_key_env`, `api_key_file`: the environment variable or the file that holds the key. Without either,
+      OPENAI_API_KEY is sent to OpenAI's own address and to OPENAI_BASE_URL, but not to a given `base_url`.
 
-    `longer`: the token limit of one more try for a text that met its own; the completion says so in `retry_max_tokens`.
-    `max_tokens_field`: what the server calls the token limit. `extra_body`: fields that go into every request; None
-    leaves out a field that would be there.
+    In the values of a query, of headers and of the proxy, `$NAME` is replaced by an environment variable; secrets can
+    only be given this way (`fathom.engines.address`).
 
-    Raises FathomError for settings that cannot work, and a key that is not where it should be.
+    Prompts:
+
+    - `api`: "chat", or "completions" for base models, which get each message's content followed by an empty line.
+    - `tokenizer`: a folder or a hub name, for "completions". Its chat template renders the messages to prompt tokens.
+    - `continue_final_message`: whether the server's "chat" continues a final assistant message, as vLLM and SGLang do.
+      Requests may then have a prefix, which "completions" always supports.
+    - `max_tokens_field`: the server's name for the token limit.
+    - `extra_body`: fields added to every request; a value of None removes a field.
+
+    Calls:
+
+    - `concurrency`: maximum number of calls in flight. Give `limit` instead to share one limit among several engines.
+    - `timeout`: seconds for one try, to the last byte of its body.
+    - `deadline`: seconds for a completion from its first try, including all further tries and waits.
+    - `retries`: tries after the first one. Tries answered with Retry-After do not count; only `deadline` bounds them.
+    - `first_backoff`: seconds before the second try; see `limits.backoff` for later ones.
+    - `connect_wait`: seconds within which a server that never answered must accept a connection, or the run stops.
+    - `hedge`: whether to send calls again that take far longer than others (`fathom.engines.hedging`).
+    - `longer`: retry a text that reached its token limit once with this limit, which `Completion.retry_max_tokens` records.
+
+    Raises FathomError for invalid settings and for a missing key.
     """
 
     def __init__(
@@ -145,36 +155,38 @@ class OpenAIEngine(BaseEngine):
 
     @cached_property
     def identity(self) -> str:
-        # Headers that stand for variables are left out: a new key makes no other engine.
-        deciding = {name: value for name, value in self.headers.items() if "$" not in str(value)}
-        told: dict[str, Any] = {"extra_body": self.extra_body, "longer": self.longer} | (
-            {"headers": deciding} if deciding else {}
+        # Headers with variables are omitted, so a new key does not change the identity, and with it all journal keys.
+        fixed_headers = {name: value for name, value in self.headers.items() if "$" not in str(value)}
+        settings: dict[str, Any] = {"extra_body": self.extra_body, "longer": self.longer} | (
+            {"headers": fixed_headers} if fixed_headers else {}
         )
         if self.tokenizer_name is not None:
-            told["tokenizer"] = self.tokenizer_name
-        return f"openai:{self.base_url}:{self.api}:{self.model}:{json.dumps(told, sort_keys=True)}"
+            settings["tokenizer"] = self.tokenizer_name
+        return f"openai:{self.base_url}:{self.api}:{self.model}:{json.dumps(settings, sort_keys=True)}"
 
     @cached_property
     def tokenizer(self) -> Any:
-        """The one that makes prompts, loaded with the first request."""
+        """The tokenizer that renders prompts, loaded with the first request."""
         return load_tokenizer(self.tokenizer_name or "")
 
     async def complete(self, request: Request) -> Completion:
-        """Raises EngineError that says what the server answered and what was tried.
+        """Complete a request. Raises EngineError with the server's answer and the tries made.
 
-        Raises RunStoppedError where no other call would do better: IncompleteAnswerError of the first answer that has
-        no log-probabilities although they were asked for.
+        Raises RunStoppedError if no other call would succeed either; IncompleteAnswerError if the first answer lacks
+        the requested log-probabilities.
         """
         check_prefix(self, request)
-        completion = self._as_asked(await self._completed(request), request)
+        completion = self._checked(await self._completed(request), request)
         if completion.finish_reason != "length" or self.longer is None or self.longer <= request.sampling.max_tokens:
             return completion
         cut = replace(completion, retry_max_tokens=self.longer)
         sampling = replace(request.sampling, max_tokens=self.longer)
         try:
-            again = self._as_asked(await self._completed(replace(request, sampling=sampling)), request)
+            again = self._checked(await self._completed(replace(request, sampling=sampling)), request)
         except EngineError as error:
-            limits = f"the text met its limit of {request.sampling.max_tokens} tokens, and the try with {self.longer}"
+            limits = (
+                f"the text reached its limit of {request.sampling.max_tokens} tokens, and the try with {self.longer}"
+            )
             raise EngineError(
                 f"{limits} failed: {error.message}",
                 retryable=error.retryable,
@@ -184,15 +196,15 @@ class OpenAIEngine(BaseEngine):
             ) from error
         return replace(again, usage=cut.usage + again.usage, retry_max_tokens=self.longer)
 
-    def _as_asked(self, completion: Completion, request: Request) -> Completion:
-        """The completion without what follows a stop string. Some servers take a field and do nothing about it."""
+    def _checked(self, completion: Completion, request: Request) -> Completion:
+        """Check for log-probabilities and cut at stop strings, because some servers silently ignore these fields."""
         sampling = request.sampling
         if sampling.logprobs or sampling.top_logprobs:
             self._check_logprobs(completion, tops=sampling.top_logprobs > 0)
         return dialect.cut_at_stop(completion, sampling.stop) if sampling.stop else completion
 
     def _check_logprobs(self, completion: Completion, *, tops: bool) -> None:
-        """Raises an error where they were asked for and did not come; with `tops` also the likely tokens."""
+        """Raise an error if log-probabilities are missing or, with `tops`, the most likely tokens."""
         if any(token.top or not tops for token in completion.logprobs or ()):
             self._gave_logprobs = True
         elif completion.text and completion.finish_reason not in ("content_filter", "refusal"):
@@ -201,8 +213,8 @@ class OpenAIEngine(BaseEngine):
                 stopped = IncompleteAnswerError(lacking)
                 self.endpoint.breaker.stop(str(stopped))
                 raise stopped
-            # A router asks several servers, of which only some give them.
-            raise EngineError("the server gave no log-probabilities this time", partial=lacking)
+            # Earlier answers had them: a router distributes calls to several servers, and this one does not return any.
+            raise EngineError("the server returned no log-probabilities this time", partial=lacking)
 
     async def _completed(self, request: Request) -> Completion:
         prompt = prompt_tokens(self.tokenizer, request, name=self.model) if self.tokenizer_name else None
@@ -217,10 +229,10 @@ class OpenAIEngine(BaseEngine):
             self.endpoint.gate.release()
 
     async def _tried(self, request: Request, body: bytes) -> Completion:
-        """As `_first_good`; the endpoint hears how it went."""
+        """Call until a try succeeds, and report the result to the endpoint."""
         failures: list[EngineError] = []
         try:
-            completion = await self._first_good(request, body, failures)
+            completion = await self._first_success(request, body, failures)
         except EngineError as error:
             error.usage = sum((failure.usage for failure in failures), Usage())
             if not self.endpoint.stopped:
@@ -229,8 +241,8 @@ class OpenAIEngine(BaseEngine):
         self.endpoint.succeeded()
         return completion
 
-    async def _first_good(self, request: Request, body: bytes, failures: list[EngineError]) -> Completion:
-        """What comes of the first try that goes well. Those that did not are added to `failures`."""
+    async def _first_success(self, request: Request, body: bytes, failures: list[EngineError]) -> Completion:
+        """The completion of the first successful try. Failed tries are appended to `failures`."""
         unanswered, answered = 0, self.limit.answered
         await self.endpoint.acquire(request)
         latest = time.monotonic() + self.deadline
@@ -245,7 +257,7 @@ class OpenAIEngine(BaseEngine):
             try:
                 async with asyncio.timeout(latest - time.monotonic()):
                     await self.endpoint.rest(self._pause(failures, unanswered))
-                    # Before those that were not asked yet, whose rows began later: a run is as long as its last row.
+                    # Ahead of new requests, whose rows began later: a run lasts as long as its slowest row.
                     await self.endpoint.acquire(request, first=True)
             except TimeoutError:
                 raise EngineError(
@@ -255,13 +267,13 @@ class OpenAIEngine(BaseEngine):
                 ) from None
 
     def _warn(self, failure: EngineError) -> None:
-        """Once, and only before the first answer, so that nobody waits in silence for a server that is not there."""
+        """Log a retry once, and only before the first answer, so that a missing server does not look like a hang."""
         if failure.retryable and not self.limit.answered and not self._warned:
             self._warned = True
             LOG.warning("trying again: %s", failure)
 
     def _pause(self, failures: list[EngineError], unanswered: int) -> float:
-        """Seconds before the next try. Raises the last failure where there is to be none."""
+        """Seconds before the next try. Raises an error if there is to be none."""
         last = failures[-1]
         if not last.retryable:
             raise last
@@ -269,7 +281,7 @@ class OpenAIEngine(BaseEngine):
         if last.kind == "unreachable":
             self.endpoint.breaker.no_connection(last)
         if last.server_set_wait:
-            return 0.0  # the limit lets nobody in before Retry-After has passed
+            return 0.0  # the limit admits no call before Retry-After has passed
         counted = [failure for failure in failures if not failure.server_set_wait]
         if len(counted) > self.retries:
             message = f"gave up after {_tries(failures)}"
@@ -277,11 +289,11 @@ class OpenAIEngine(BaseEngine):
         return backoff(len(counted), unanswered, self.first_backoff)
 
     def stop(self) -> None:
-        """Sends nothing more until it was closed: what waits for its turn fails, what is in flight goes on."""
+        """Make no further call until `close`: waiting requests fail, and calls in flight go on."""
         self.endpoint.stop()
 
     async def close(self) -> None:
-        """Closes the connections. A later request opens new ones, and finds out anew whether the server can be used."""
+        """Close the connections. A later request opens new ones."""
         await self.endpoint.close()
 
     async def __aenter__(self) -> Self:
@@ -313,13 +325,13 @@ def _check_continuing(api: str, tokenizer: object, continue_final_message: objec
     if not isinstance(continue_final_message, bool):
         raise FathomError(f"continue_final_message={continue_final_message!r}: expected true or false")
     if tokenizer is not None and api != "completions":
-        raise FathomError(f"tokenizer={str(tokenizer)!r} goes with api=completions; the chat endpoint has its own")
+        raise FathomError(f"tokenizer={str(tokenizer)!r} needs api=completions; the chat endpoint has its own")
     if continue_final_message and api != "chat":
-        raise FathomError("continue_final_message=true goes with api=chat; api=completions continues every prompt")
+        raise FathomError("continue_final_message=true needs api=chat; api=completions continues every prompt")
 
 
 def _check_extra_body(fields: Any) -> None:
     if not isinstance(fields, Mapping | None):
         raise FathomError(f"extra_body={fields!r}: expected a mapping of fields, such as {{'seed': None}}")
     if fields and (fields.get("stream") or (fields.get("n") or 1) != 1):
-        raise FathomError(f"extra_body={dict(fields)!r}: leave out stream and n; one whole text is read at once")
+        raise FathomError(f"extra_body={dict(fields)!r}: leave out stream and n; each call must return one whole text")

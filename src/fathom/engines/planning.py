@@ -1,11 +1,11 @@
-"""What a run would ask, counted without asking: the requests, their tokens, and how many are answered already.
+"""Dry runs: counts a run's calls and tokens, and the calls that the journal answers, without making any.
 
     engine = CountingEngine(identity, tokens, journal=Path("verdicts.jsonl.journal"))
-    ...                                     # judge with it: every call fails, after it was counted
+    ...                                     # judge with it: every call is counted and then fails
     engine.plan.calls, engine.plan.stored, engine.plan.prompt_tokens
 
-What is asked must not depend on the replies; where it does, a plan is made of the most that can be asked, and says
-`at_most`. Not counted are further tries of calls that fail, and calls that an engine hedges.
+If later requests depend on replies, the plan counts the maximum and sets `at_most`. Retries and hedged calls are not
+counted.
 """
 
 from __future__ import annotations
@@ -36,44 +36,44 @@ from fathom.errors import FathomError, check_installed
 from fathom.settings import EngineSettings
 
 BYTES_A_TOKEN = 4
-"""Of UTF-8, in English text, by the tokenizers of today's models."""
+"""UTF-8 bytes per token of English text, in current tokenizers."""
 
 Tokens = Callable[[Sequence[ChatMessage]], int]
-"""How many tokens a prompt has."""
+"""Counts the tokens of a prompt."""
 
 
 @dataclass
 class Plan:
-    """What a run asks. Tokens are those of calls that are not in the journal, and so have to be paid."""
+    """The calls of a run. Token counts are those of calls that the journal does not answer, and that cost money."""
 
     calls: int = 0
     stored: int = 0
-    """Of the calls, those that the journal answers."""
+    """How many of the calls the journal answers."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    """As many as the limits of the completions allow."""
+    """The maximum that the token limits allow."""
     at_most: bool = False
-    """Whether some of the calls may turn out not to be needed."""
+    """Whether the counts are upper bounds, because some calls may not be needed."""
     first: Request | None = None
     prompts: set[int] = field(default_factory=set, repr=False)
-    """Hashes of the different prompts."""
+    """Hashes of the distinct prompts."""
 
     @property
     def tokens(self) -> int:
         return self.prompt_tokens + self.completion_tokens
 
     def double(self) -> None:
-        """Every call may be made once more."""
+        """Allow for a second call after every call."""
         self.calls, self.at_most = 2 * self.calls, True
         self.prompt_tokens, self.completion_tokens = 2 * self.prompt_tokens, 2 * self.completion_tokens
 
 
 class CountingEngine(BaseEngine):
-    """Counts each request once, as a journal would answer the second time, and completes none.
+    """Counts each distinct request once, since the journal would answer a repetition, and completes none.
 
-    `identity` is that of the engine in whose place it stands; None where that is not known before the engine is
-    loaded, so that nothing is looked up in the `journal`. `provides` is what that engine does. `extra` tokens more may
-    be written by each call.
+    `identity` and `provides` are those of the engine that it replaces. An identity of None is not known before the
+    engine is loaded; the journal is then not consulted. `extra`: tokens that a second, longer try of each call may
+    generate.
     """
 
     def __init__(
@@ -98,13 +98,13 @@ class CountingEngine(BaseEngine):
         return self.known_identity or "not loaded"
 
     async def complete(self, request: Request) -> Completion:
-        """Never returns: raises EngineError, and FathomError for what the engine would refuse."""
+        """Count the request and raise EngineError. Raises FathomError for a request that the engine would refuse."""
         check_prefix(self, request)
         self.count(request)
-        raise EngineError("a dry run asks nothing")
+        raise EngineError("a dry run makes no calls")
 
     def count(self, request: Request, *, quoted: int = 0) -> None:
-        """Counts a request. `quoted` tokens of earlier replies may stand in its prompt beside what is there now."""
+        """Count a request. `quoted`: how many tokens of earlier, still unknown replies its prompt may quote."""
         if not quoted and not self._is_new(request):
             return
         plan = self.plan
@@ -137,23 +137,23 @@ class CountingEngine(BaseEngine):
 
 
 def estimated_tokens(messages: Sequence[ChatMessage]) -> int:
-    """About how many tokens a prompt has, by its length alone."""
+    """Estimate the tokens of a prompt from its length."""
     return sum(-(-len(message["content"].encode()) // BYTES_A_TOKEN) for message in messages)
 
 
 class Preview(NamedTuple):
-    """An engine that only counts, and how: see `preview`."""
+    """A counting engine, and how it counts tokens; see `preview`."""
 
     engine: CountingEngine
     measured: str
-    """How the tokens of prompts are counted, for people."""
+    """How prompt tokens are counted, for people."""
     tokenizer: Any | None
 
 
 def preview(settings: EngineSettings, journal: Path | None = None) -> Preview:
-    """What counts the requests to the engine. No weights are loaded, but the tokenizer of a local model is.
+    """Make an engine that counts requests. It loads the tokenizer of a local model, but no weights.
 
-    Raises FathomError for an engine that cannot be had, as `open_engine` does.
+    Raises FathomError for an engine that is not available, as `open_engine` does.
     """
     tokenizer = _tokenizer(settings)
     tokens, measured = estimated_tokens, f"estimated, one per {BYTES_A_TOKEN} characters"
@@ -167,7 +167,7 @@ def preview(settings: EngineSettings, journal: Path | None = None) -> Preview:
 
 
 def _declared(settings: EngineSettings) -> tuple[str | None, frozenset[Capability]]:
-    """The identity that the engine will have, where that is known without loading a model, and what it provides."""
+    """The identity of the engine, or None if it is known only after loading, and the engine's capabilities."""
     if settings.name == "local":
         from fathom.engines.local import LocalEngine
 
@@ -184,19 +184,19 @@ def _declared(settings: EngineSettings) -> tuple[str | None, frozenset[Capabilit
 
 
 def _local_identity(settings: EngineSettings) -> str | None:
-    """As `LocalEngine` makes it of the loaded model."""
+    """The same as `LocalEngine.identity`, without loading the weights."""
     require_model(settings)
-    name = resolve_checkpoint(resolve(settings.model or ""))
+    name = resolve_checkpoint(settings.model or "")
     dtype = _dtype(settings, name)
     revision = settings.arguments.get("revision")
     try:
         return None if dtype is None else f"local:{name}:{dtype}:{fingerprint(name, revision)}"
-    except FathomError:  # a model that is not here yet has no completions either
+    except FathomError:  # a model that was never loaded has no stored completions
         return None
 
 
 def _dtype(settings: EngineSettings, name: str) -> str | None:
-    """The precision that the local engine will load the weights in; None where the checkpoint does not say it."""
+    """The precision in which the local engine will load the weights; None if the checkpoint does not state it."""
     given = settings.arguments
     _, dtype = placed(given.get("device", "auto"), given.get("dtype", "auto"))
     if dtype != "auto":
@@ -208,7 +208,7 @@ def _dtype(settings: EngineSettings, name: str) -> str | None:
 
 
 def _tokenizer(settings: EngineSettings) -> Any | None:
-    """The tokenizer of a model in this process, where it is on this machine."""
+    """The tokenizer of a local model, if its files are on this machine."""
     if settings.name not in ("local", "vllm") or settings.model is None:
         return None
     try:

@@ -1,11 +1,11 @@
-"""Recorded completions as an engine: an evaluation is computed again, byte for byte, without a model.
+"""Answers requests from a journal, so that an evaluation can be reproduced byte for byte without a model.
 
     engine = ReplayEngine("verdicts.jsonl.journal")
-    completion = await engine.complete(request)     # EngineError where the journal has no answer to it
+    completion = await engine.complete(request)     # EngineError if the journal has no answer to the request
 
-It has the identity of the engine that wrote the journal, because that is part of every key. Prompts are made anew, so
-a judge, style or sampling other than the recorded one asks what nobody has answered. Failed calls were never recorded:
-they fail here too, in other words.
+It takes the identity of the engine that wrote the journal, because that is part of every key. Prompts are rendered
+again, so another judge, style or sampling setting finds no stored answer. Failed calls were not stored, and fail here
+too, with another message.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from fathom.errors import FathomError
 
 
 class ReplayEngine(BaseEngine):
-    """Answers from `journal` alone, which it never writes to.
+    """Answers requests from `journal`, which it opens for reading only.
 
-    `identity` names the engine to replay, where several wrote to the journal. Raises FathomError for a file that is no
-    journal, and for an identity that is not in it or is needed and not given.
+    `identity`: the engine to replay, needed if several engines wrote to the journal. Raises FathomError for a file that
+    is not a journal, for an unknown identity, and if `identity` is needed and missing.
     """
 
     provides = frozenset({"text", "logprobs", "prefix"})
@@ -34,33 +34,33 @@ class ReplayEngine(BaseEngine):
         self.identity = _chosen(self.path, _recorded(self._journal), identity)
 
     async def complete(self, request: Request) -> Completion:
-        # Read here and not in a thread: one look by primary key takes less time than handing it over.
+        # Not in a thread: a lookup by primary key takes less time than the handover.
         key = request_key(self.identity, request)
-        (found,) = find(self._journal, [key])
-        if found is None:
+        (stored,) = find(self._journal, [key])
+        if stored is None:
             hint = "give the file, judge, style, prompt and sampling with which it was written"
-            raise EngineError(f"{self.path} holds no answer to this prompt, sampling and sample", hint=hint)
-        return decode_completion(found)
+            raise EngineError(f"{self.path} has no answer to this prompt, sampling and sample", hint=hint)
+        return decode_completion(stored)
 
     async def close(self) -> None:
         self._journal.close()
 
 
 def _recorded(journal: sqlite3.Connection) -> list[str]:
-    """The engines that wrote to it; none where a version wrote it that did not record them."""
+    """The identities of the engines that wrote the journal; none in journals of older versions."""
     tables = {name for (name,) in journal.execute("SELECT name FROM sqlite_master")}
     rows = journal.execute("SELECT identity FROM engines ORDER BY identity") if "engines" in tables else ()
     return [str(identity) for (identity,) in rows]
 
 
 def _chosen(path: Path, recorded: list[str], identity: str | None) -> str:
-    if not recorded and identity:  # written by a version that did not record engines
+    if not recorded and identity:  # a journal of an older version
         return identity
     if identity is None and len(recorded) == 1:
         return recorded[0]
-    there = ", ".join(recorded) or "none (an older version wrote it)"
+    names = ", ".join(recorded) or "none (an older version wrote it)"
     if identity is None:
-        raise FathomError(f"{path} does not say which engine to replay; name it with identity=...: {there}")
+        raise FathomError(f"{path} has no single engine to replay; choose one with identity=...: {names}")
     if identity not in recorded:
-        raise FathomError(f"{path} holds nothing of identity={identity!r}; it has: {there}")
+        raise FathomError(f"{path} has no completions of identity={identity!r}; expected one of: {names}")
     return identity

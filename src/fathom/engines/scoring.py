@@ -1,11 +1,10 @@
-"""Scores texts with a sequence classifier of the `transformers` library: how likely a turn is to be a right one.
+"""Scores answers with a sequence classifier of the `transformers` library: the probability that an answer is correct.
 
     scorer = Scorer("path/to/checkpoint")
     [probability] = await scorer.score([(({"role": "user", "content": "2 + 2?"},), "4")])
 
-The classifier has one output, whose sigmoid is the probability. It sees the prompt as an engine would be asked it, the
-text as the answer, and the end token: the very tokens that `fathom.train.meta` trains on. Texts that wait at the same
-time are scored together.
+The classifier has one output, whose sigmoid is the probability. Its input is the prompt as an engine would receive it,
+the answer and the end token, exactly the tokens that `fathom.train.meta` trains on. Concurrent requests are batched.
 """
 
 from __future__ import annotations
@@ -29,12 +28,12 @@ Turn = tuple[Sequence[ChatMessage], str]
 
 
 class Scorer:
-    """Scores with the checkpoint `model`: a folder, or a name on the model hub; weights from safetensors only.
+    """Scores with the checkpoint `model`: a folder, or a name on the model hub. Weights are read from safetensors only.
 
-    The folder may hold an adapter (peft's, of task type SEQ_CLS) that has the classifier's last layer in it.
+    The folder may contain a peft adapter of task type SEQ_CLS that includes the classification layer.
 
-    `device` and `dtype` as for `LocalEngine`. A batch has at most `max_batch_tokens` tokens; lower it when memory runs
-    out. Raises FathomError when there is no usable checkpoint.
+    `device` and `dtype` as for `LocalEngine`. A batch has at most `max_batch_tokens` tokens; lower it if memory runs
+    out. Raises FathomError if there is no usable checkpoint.
     """
 
     def __init__(
@@ -54,7 +53,7 @@ class Scorer:
         return f"scorer:{self.name}:{fingerprint(self.name)}"
 
     async def score(self, turns: Sequence[Turn]) -> list[float | None]:
-        """The probability of each; None for one that is longer than the model reads, or whose score is no number."""
+        """The probability of each turn, 0 to 1; None if the turn exceeds the model's context, or its score is NaN."""
         return await self._batcher(turns)
 
     def _work(self, jobs: Sequence[Job[Sequence[Turn], list[float | None]]]) -> list[list[float | None]]:
@@ -62,7 +61,7 @@ class Scorer:
         return [list(islice(scores, len(job.item))) for job in jobs]
 
     def score_sync(self, turns: Sequence[Turn]) -> list[float | None]:
-        """As `score`, at once."""
+        """Blocking version of `score`."""
         encoded = self._encoded(turns)
         scores: list[float | None] = [None] * len(turns)
         fitting = [place for place, tokens in enumerate(encoded) if len(tokens) <= self.context]
@@ -72,7 +71,7 @@ class Scorer:
         return scores
 
     def _encoded(self, turns: Sequence[Turn]) -> list[list[int]]:
-        """As `encode_turn`; votes share their prompts, and each is encoded once."""
+        """The tokens of each turn. Votes share prompts, so each distinct prompt is encoded once."""
         prompts: dict[str, list[int]] = {}
         for messages, _ in turns:
             key = json.dumps(messages)
@@ -83,7 +82,7 @@ class Scorer:
     def _batches(self, places: Sequence[int], encoded: Sequence[Sequence[int]]) -> Iterator[list[int]]:
         batch: list[int] = []
         for place in places:
-            # From short to long, so this row is the longest so far and the others are padded to it.
+            # Rows come in order of length, so this one is the longest so far, and all others are padded to it.
             if batch and (len(batch) + 1) * len(encoded[place]) > self.max_batch_tokens:
                 yield batch
                 batch = []
@@ -105,23 +104,25 @@ class Scorer:
         except torch.OutOfMemoryError:
             hint = f"lower max_batch_tokens={self.max_batch_tokens}"
             raise FathomError(f"{self.name} ran out of memory in a batch of {len(rows)}: {hint}") from None
-        told: list[float] = torch.sigmoid(logits[:, 0].float()).tolist()
-        return [score if score == score else None for score in told]
+        scores: list[float] = torch.sigmoid(logits[:, 0].float()).tolist()
+        return [score if score == score else None for score in scores]  # NaN differs from itself
 
 
 def _head(name: str, tokenizer: Any) -> dict[str, Any]:
-    """What the config of a classifier says, and that of an adapter's base, which is none, does not."""
+    """Options that turn the base model of an adapter into a classifier; the config of a full classifier has them."""
     if adapter_base(Path(name)) is None:
         return {}
     return {"num_labels": 1, "pad_token_id": tokenizer.pad_token_id}
 
 
 def _check_trained(name: str, model: Any, missing: Collection[str]) -> None:
-    """Raises FathomError for another number of outputs, and for a last layer in no file, whose scores were random."""
+    """Raise FathomError unless the model has one output and a trained classification layer (a new one is random)."""
     if model.config.num_labels != 1:
-        raise FathomError(f"{name} has {model.config.num_labels} outputs; a scorer has one (num_labels=1)")
+        raise FathomError(f"{name} has {model.config.num_labels} outputs; expected one (num_labels=1)")
     if missing:
-        raise FathomError(f"{name} is no trained classifier: it has no {', '.join(sorted(missing))}")
-    own = any("modules_to_save" in weight for weight, _ in model.named_parameters())
-    if adapter_base(Path(name)) is not None and not own:
-        raise FathomError(f"{name} is an adapter without the last layer of a classifier, as fathom train meta makes it")
+        raise FathomError(f"{name} is not a trained classifier: it has no {', '.join(sorted(missing))}")
+    has_head = any("modules_to_save" in weight for weight, _ in model.named_parameters())
+    if adapter_base(Path(name)) is not None and not has_head:
+        raise FathomError(
+            f"{name} is an adapter without a classification layer; expected one made by fathom train meta"
+        )

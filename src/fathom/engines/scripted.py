@@ -1,11 +1,11 @@
-"""An engine with given replies, which computes nothing: for tests, examples and trying out a judge.
+"""An engine with scripted replies, for tests, examples and trying out a judge.
 
     ScriptedEngine("Final verdict: [[A]]")                         # the same reply to every request
     ScriptedEngine(["Final verdict: [[A]]", "I cannot say."])      # one reply after another
     ScriptedEngine(lambda request: "[[A]]" if "tea" in request.messages[0]["content"] else "[[B]]")
 
-A reply is a text, a whole `Completion`, or an exception to raise, such as an `EngineError`. `requests` holds what was
-asked. A text costs one token per word.
+A reply is a text, a `Completion`, or an exception to raise, such as an `EngineError`. `requests` lists all requests.
+Usage counts one token per word.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ Script = Reply | Sequence[Reply] | Callable[[Request], Reply]
 
 
 class ScriptedEngine(BaseEngine):
-    """Replies as `script` says. Raises FathomError where a list of replies is used up.
+    """Replies according to `script`. Raises FathomError when a list of replies is used up.
 
-    `provides`: what it declares; log-probabilities are those of a reply that is a `Completion`.
+    `provides`: the capabilities that it declares. Log-probabilities must come from replies that are a `Completion`.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class ScriptedEngine(BaseEngine):
 
     async def complete(self, request: Request) -> Completion:
         self.requests.append(request)
-        await asyncio.sleep(0)  # as a real engine does, so that concurrent requests take turns
+        await asyncio.sleep(0)  # yield control, so concurrent requests interleave as with a real engine
         reply = self._reply(request)
         if isinstance(reply, BaseException):
             raise reply
@@ -50,17 +50,17 @@ class ScriptedEngine(BaseEngine):
 
 
 def choosing(before: str, probabilities: Mapping[str, float], after: str = "") -> Completion:
-    """A completion whose one decisive token has these alternatives; the likeliest one is written.
+    """A completion with these probabilities at the token between `before` and `after`; the most likely one is its text.
 
-    `choosing("Final verdict: [[", {"A": 0.7, "B": 0.2}, "]]")` writes A. Probabilities need not sum to 1: the rest went
-    to tokens that are not listed.
+    `choosing("Final verdict: [[", {"A": 0.7, "B": 0.2}, "]]")` has the text "Final verdict: [[A]]". Probabilities may
+    sum to less than 1: the rest belongs to unlisted tokens.
     """
     ranked = sorted(probabilities.items(), key=lambda choice: -choice[1])
     top = tuple((token, math.log(probability)) for token, probability in ranked if probability > 0)
-    written, logprob = top[0]
+    choice, logprob = top[0]
     first, last = (TokenLogprob(text, 0.0, ((text, 0.0),)) for text in (before, after))
-    tokens = (first, TokenLogprob(written, logprob, top), last)
-    return Completion(before + written + after, logprobs=tuple(token for token in tokens if token.token))
+    tokens = (first, TokenLogprob(choice, logprob, top), last)
+    return Completion(before + choice + after, logprobs=tuple(token for token in tokens if token.token))
 
 
 def _replies(script: Script) -> Callable[[Request], Reply]:
@@ -68,15 +68,15 @@ def _replies(script: Script) -> Callable[[Request], Reply]:
         return lambda request: script
     if callable(script):
         return script
-    left: Iterator[tuple[int, Reply]] = enumerate(script, 1)
+    replies: Iterator[tuple[int, Reply]] = enumerate(script, 1)
 
-    def following(request: Request) -> Reply:
-        number, reply = next(left, (0, ""))
+    def next_reply(request: Request) -> Reply:
+        number, reply = next(replies, (0, ""))
         if not number:
-            raise FathomError(f"the script has {len(script)} replies, and one more was asked for; give a longer list")
+            raise FathomError(f"the script has {len(script)} replies, and one more was requested; give a longer list")
         return reply
 
-    return following
+    return next_reply
 
 
 def _completion(request: Request, text: str) -> Completion:

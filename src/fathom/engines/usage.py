@@ -1,4 +1,4 @@
-"""Tokens that calls of a model took."""
+"""Token usage of model calls."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens read and written by one or more model calls. Adds up.
+    """Prompt and completion tokens of one or more model calls. Supports addition.
 
-    A server need not say how many tokens a call took. Such a call is counted in `unknown_calls`, and the token counts
-    are then a lower bound: they hold what the server did report.
+    Some servers do not report usage. Such calls are counted in `unknown_calls`; the token counts are then lower bounds.
     """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     unknown_calls: int = 0
-    """Calls whose tokens were not reported, or reported in part."""
+    """Calls with missing or incomplete usage."""
 
     @property
     def tokens(self) -> int:
@@ -30,7 +29,7 @@ class Usage:
         )
 
     def __str__(self) -> str:
-        """`1,200 tokens read and 340 written`, with a note where some are unknown."""
+        """`1,200 tokens read and 340 written`, with a note if some are unknown."""
         if not self.unknown_calls:
             return f"{self.prompt_tokens:,} tokens read and {self.completion_tokens:,} written"
         calls = f"{self.unknown_calls:,} {'call' if self.unknown_calls == 1 else 'calls'}"

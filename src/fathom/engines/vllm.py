@@ -1,14 +1,14 @@
-"""Runs a model with vLLM in this process: the `local` engine's work, with paged memory and continuous batching.
+"""Runs a model with vLLM in this process: like the `local` engine, with paged memory and continuous batching.
 
     async with VLLMEngine("Qwen/Qwen3-8B", tensor_parallel_size=2, max_model_len=16384) as engine:
         completion = await engine.complete(Request(({"role": "user", "content": "Hello"},)))
 
-Requests go to vLLM's scheduler as they come, so concurrency is a matter of how many are asked at once. Prompts are made
-by the checkpoint's own chat template, as the `local` engine makes them.
+Requests are passed to vLLM's scheduler as they arrive. Prompts are rendered by the checkpoint's own chat template, as
+in the `local` engine.
 
-Not promised: that it works on your GPU. No run on one stands behind this file: it is written to the source of vLLM
-0.33 and tested with a stand-in that has its signatures. Nor that a text is independent of its batch, since vLLM's
-arithmetic depends on it in the last digits.
+Not tested on a GPU: this module was written against the source of vLLM 0.33 and tested with a fake that has the same
+signatures. Not guaranteed: that a completion is independent of its batch, because vLLM's floating-point rounding
+depends on it.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from fathom.engines.usage import Usage
 from fathom.errors import FathomError, require
 
 DECIDING = ("quantization", "kv_cache_dtype", "hf_overrides", "tokenizer", "speculative_config")
-"""Settings of vLLM that can change what is written, beyond the model and its precision. Part of `identity`."""
+"""Settings of vLLM, beyond the model and its precision, that can change completions. Part of `identity`."""
 
 
 class VLLMEngine(BaseEngine):
     """Completes text with the checkpoint `model`: a folder, or a name on the model hub.
 
-    `settings` are any others of vLLM's `AsyncEngineArgs`, such as `tensor_parallel_size`, `gpu_memory_utilization` or
-    `max_model_len`. Weights are read from safetensors, unless `load_format` says otherwise.
+    `settings`: other fields of vLLM's `AsyncEngineArgs`, such as `tensor_parallel_size`, `gpu_memory_utilization` or
+    `max_model_len`. Weights are read from safetensors, unless `load_format` is set.
 
-    Raises FathomError where vLLM is missing, knows no such setting, or cannot start the model.
+    Raises FathomError if vLLM is not installed, does not know a setting, or cannot start the model.
     """
 
     provides = frozenset({"text", "logprobs", "prefix"})
@@ -63,7 +63,7 @@ class VLLMEngine(BaseEngine):
         self.tokenizer = load_tokenizer(settings.get("tokenizer") or self.name, **given)
         self.engine = _started(vllm, {"load_format": "safetensors"} | settings | given, model=self.name, dtype=dtype)
         self.context: int = self.engine.model_config.max_model_len
-        # vLLM's engine belongs to one event loop for good, and callers may come from several, one after another.
+        # vLLM's engine is bound to one event loop, but callers may use several, so it gets a loop in its own thread.
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever, name="vllm", daemon=True)
         self._thread.start()
@@ -76,7 +76,7 @@ class VLLMEngine(BaseEngine):
         return f"vllm:{self.name}:{self.revision}:{dtype}:{fingerprint(self.name, self.revision)}:{deciding}"
 
     async def complete(self, request: Request) -> Completion:
-        """Raises EngineError when the prompt does not fit the model, the template refuses it, or vLLM fails."""
+        """Complete a request. Raises EngineError if the prompt is refused or too long, or vLLM fails."""
         if not self._thread.is_alive():
             raise EngineError("the engine was closed")
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._complete(request), self._loop))
@@ -85,24 +85,24 @@ class VLLMEngine(BaseEngine):
         prompt = prompt_tokens(self.tokenizer, request, name=self.name, context=self.context)
         params = _params(request, room=self.context - len(prompt))
         try:
-            # vLLM aborts a request whose stream is closed: also when whoever asked has been cancelled.
+            # Closing the stream aborts the request in vLLM, also if the caller was cancelled.
             async with aclosing(
                 self.engine.generate({"prompt_token_ids": list(prompt)}, params, request_id=uuid.uuid4().hex)
             ) as stream:
                 [output] = [output async for output in stream]
-        except Exception as error:  # vLLM's have no class in common
-            hint = "vLLM's log above says more" if getattr(self.engine, "errored", False) else ""
+        except Exception as error:  # vLLM's errors have no common base class
+            hint = "see vLLM's log above" if getattr(self.engine, "errored", False) else ""
             raise EngineError(f"vLLM failed: {type(error).__name__}: {error}", hint=hint) from error
         return _completion(output.outputs[0], len(prompt), request.sampling.top_logprobs)
 
     async def close(self) -> None:
-        """Ends vLLM's processes and gives the memory back."""
+        """End vLLM's processes and free their memory."""
         if self._thread.is_alive():
             await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
         self.engine.shutdown()
-        asyncio.run_coroutine_threadsafe(_others_ended(), self._loop).result()
+        asyncio.run_coroutine_threadsafe(_cancel_other_tasks(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -126,7 +126,7 @@ def _started(vllm: Any, settings: Mapping[str, Any], **model: str) -> Any:
 
 
 def _params(request: Request, room: int) -> Any:
-    """`room`: how many tokens fit behind the prompt."""
+    """vLLM's sampling parameters. `room`: how many tokens the context leaves after the prompt."""
     vllm = require("vllm.sampling_params", "vllm")
     sampling = request.sampling
     return vllm.SamplingParams(
@@ -142,7 +142,7 @@ def _params(request: Request, room: int) -> Any:
 
 def _completion(output: Any, prompt_tokens: int, top: int) -> Completion:
     if output.finish_reason not in ("stop", "length"):
-        raise EngineError(f"vLLM broke the text off: finish_reason {output.finish_reason!r}", retryable=True)
+        raise EngineError(f"vLLM aborted the request: finish_reason {output.finish_reason!r}", retryable=True)
     return Completion(
         text=output.text,
         finish_reason=FINISH_REASONS.get(output.finish_reason, "stop"),
@@ -152,26 +152,26 @@ def _completion(output: Any, prompt_tokens: int, top: int) -> Completion:
 
 
 def _logprobs(
-    tokens: Sequence[int], told: Sequence[Mapping[int, Any]] | None, top: int
+    tokens: Sequence[int], positions: Sequence[Mapping[int, Any]] | None, top: int
 ) -> tuple[TokenLogprob, ...] | None:
-    """`told` has for every place, by token, the one drawn and the `top` most likely ones with their ranks from 1."""
-    if told is None:
+    """`positions`: at each position, the drawn token and the `top` most likely ones, with ranks from 1."""
+    if positions is None:
         return None
     return tuple(
         TokenLogprob(
-            here[token].decoded_token or "",
-            here[token].logprob,
+            candidates[token].decoded_token or "",
+            candidates[token].logprob,
             tuple(
-                (each.decoded_token or "", each.logprob)
-                for each in sorted(here.values(), key=lambda each: each.rank)
-                if each.rank <= top
+                (candidate.decoded_token or "", candidate.logprob)
+                for candidate in sorted(candidates.values(), key=lambda candidate: candidate.rank)
+                if candidate.rank <= top
             ),
         )
-        for token, here in zip(tokens, told, strict=True)
+        for token, candidates in zip(tokens, positions, strict=True)
     )
 
 
-async def _others_ended() -> None:
+async def _cancel_other_tasks() -> None:
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
         task.cancel()
