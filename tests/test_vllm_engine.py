@@ -137,7 +137,7 @@ def test_a_text_that_vllm_breaks_off_is_a_failure(engine: VLLMEngine, reason: st
 
 def test_an_engine_that_died_is_said_in_plain_words(engine: VLLMEngine) -> None:
     engine.engine.errored = True
-    with pytest.raises(EngineError, match=r"vLLM failed: VLLMServerError: .* \(vLLM's log"):
+    with pytest.raises(EngineError, match=r"vLLM failed: VLLMServerError: .* \(see vLLM's log"):
         together(engine, [ask("hi")])
 
 

@@ -52,8 +52,8 @@ BYTES_PER_TOKEN = 3
 BLOCK = 64
 """Characters per block of a prefix: servers cache prefixes in blocks of about 16 tokens."""
 REMEMBERED = 25_000
-"""Minimum number of blocks that are remembered; the maximum is twice as many, about 5 MB. 25,000 blocks are about 400,000
-tokens, as many as the prefix cache of a server with one large GPU."""
+"""Minimum number of blocks that are remembered; the maximum is twice as many, about 5 MB. 25,000 blocks are about
+400,000 tokens, the size of the prefix cache of a server with one large GPU."""
 
 
 class Price(BaseModel):

@@ -85,7 +85,8 @@ class OpenAIEngine(BaseEngine):
     - `first_backoff`: seconds before the second try; see `limits.backoff` for later ones.
     - `connect_wait`: seconds within which a server that never answered must accept a connection, or the run stops.
     - `hedge`: whether to send calls again that take far longer than others (`fathom.engines.hedging`).
-    - `longer`: retry a text that reached its token limit once with this limit, which `Completion.retry_max_tokens` records.
+    - `longer`: retry a text that reached its token limit once with this limit, recorded in
+      `Completion.retry_max_tokens`.
 
     Raises FathomError for invalid settings and for a missing key.
     """
