@@ -304,7 +304,7 @@ def test_identity_names_the_checkpoint_and_its_precision(checkpoint: Path) -> No
 def test_no_checkpoint_is_said_in_plain_words(tmp_path: Path) -> None:
     with pytest.raises(FathomError, match="there is no folder"):
         LocalEngine(tmp_path / "nowhere")
-    with pytest.raises(FathomError, match="no checkpoint"):
+    with pytest.raises(FathomError, match="not a checkpoint"):
         LocalEngine(tmp_path)
 
 
