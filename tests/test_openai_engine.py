@@ -622,7 +622,11 @@ def test_only_the_address_it_belongs_to_gets_the_key_of_openai(monkeypatch: pyte
         pytest.param({"headers": ["x"]}, "headers=.*expected a mapping", id="headers"),
         pytest.param({"headers": {"a b": "c"}}, "not a header name", id="a header's name"),
         pytest.param({"headers": {"x": "a\nb: c"}}, "not one line", id="a header in a header"),
-        pytest.param({"base_url": "http://host/v1", "proxy": "socks5://host:1"}, "expected an http or https proxy", id="a kind of proxy"),
+        pytest.param(
+            {"base_url": "http://host/v1", "proxy": "socks5://host:1"},
+            "expected an http or https proxy",
+            id="a kind of proxy",
+        ),
         pytest.param(
             {"base_url": "http://host/v1", "proxy": "http://me:s3cr3t@host:1"},
             "proxy contains a password",
