@@ -166,7 +166,8 @@ NAMES_NONE = {
 }
 CODE = {"judge", "probe", "names", "benchmark"}
 """Options that can name a file of Python."""
-CODE_REFUSED = ("there is no ", "cannot be imported")
+READ_FIRST = {**dict.fromkeys(CODE, ("there is no ", "cannot be imported")), "config": ("unknown key",)}
+"""What is said of results in the place of files that are read before anything is claimed."""
 
 
 def test_every_verb_is_drilled() -> None:
@@ -256,10 +257,8 @@ def test_no_verb_writes_a_file_that_it_reads(
                     arguments = [*base[:-1], f"{base[-1]} api_key_file={spelling}", "--force"]
                 before = files(folder)
                 result = CliRunner().invoke(app, arguments)
-                # Code is looked for before: no such file is named as outputs are.
-                refused(
-                    result, "is the same file as", *(["there is no ", "cannot be imported"] if name in CODE else [])
-                )
+                # Code and settings are read before: no such file is named as outputs are.
+                refused(result, "is the same file as", *READ_FIRST.get(name, ()))
                 assert files(folder) == before
             shutil.rmtree(folder / "out")
             for link in folder.glob("name-*"):
@@ -533,3 +532,12 @@ def test_an_interrupted_experiment_goes_on_and_its_edited_page_is_kept(
     (folder / "out" / "page.md").write_text("mine")
     refused(CliRunner().invoke(app, arguments), "page.md has changed since Fathom wrote it")
     assert (folder / "out" / "page.md").read_text() == "mine"
+
+
+def test_a_file_of_settings_is_not_overwritten_by_results(folder: Path) -> None:
+    config = folder / "run.yaml"
+    config.write_text("engine: {model: mini}\n")
+    options = ["judge", f"{folder}/pairs.jsonl", "--config", f"{config}", "--out", f"{config}", "--force"]
+    (folder / "pairs.jsonl").write_text('{"prompt": "a", "responses": ["b", "c"]}\n')
+    refused(CliRunner().invoke(app, options), "which is read as --config")
+    assert config.read_text() == "engine: {model: mini}\n"
