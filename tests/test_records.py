@@ -137,3 +137,21 @@ def test_a_comparison_takes_plain_values_and_makes_an_id_of_its_content() -> Non
 def test_a_plain_label_that_could_mean_two_things_is_refused(label: Any) -> None:
     with pytest.raises(ValidationError):
         Comparison(prompt="2 + 2?", responses=("4", "5"), label=label)
+
+
+# Parts ----------------------------------------------------------------------------------------------------------------
+
+
+def test_parts_of_text_are_a_text() -> None:
+    parts = [{"type": "text", "text": "2 +"}, {"type": "text", "text": "2?"}]
+    comparison = Comparison(prompt=[{"role": "user", "content": parts}], responses=[parts, "4"])
+    assert comparison.prompt_text == "2 +\n\n2?"
+    assert comparison.responses == ("2 +\n\n2?", "4")
+
+
+def test_an_image_is_refused_in_one_sentence() -> None:
+    image = [{"type": "text", "text": "What is this?"}, {"type": "image", "image": "cat.png"}]
+    with pytest.raises(ValidationError, match="got an image, which Fathom cannot show to a judge yet"):
+        Message(role="user", content=image)
+    with pytest.raises(ValidationError, match="got an image, which Fathom cannot show to a judge yet"):
+        Comparison(prompt="?", responses=[image])

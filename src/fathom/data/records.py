@@ -13,9 +13,19 @@ import hashlib
 import json
 import random
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    TypeAdapter,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 Domain = Literal["preference", "correctness"]
 
@@ -26,9 +36,38 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_bytes="base64")
 
 
+class TextPart(Record):
+    type: Literal["text"] = "text"
+    text: str
+
+
+class ImagePart(Record):
+    type: Literal["image"] = "image"
+    image: str | bytes
+    """An address, a path, or the image itself."""
+
+
+Part = Annotated[TextPart | ImagePart, Field(discriminator="type")]
+_PARTS: TypeAdapter[tuple[TextPart | ImagePart, ...]] = TypeAdapter(tuple[Part, ...])
+
+
+def _text_of(content: Any) -> Any:
+    """The text of parts. Raises ValueError for an image, because judges are asked with text."""
+    if not isinstance(content, list | tuple):
+        return content
+    parts = _PARTS.validate_python(content)
+    if any(isinstance(part, ImagePart) for part in parts):
+        raise ValueError("got an image, which Fathom cannot show to a judge yet; expected text")
+    return "\n\n".join(part.text for part in parts if isinstance(part, TextPart))
+
+
+Content = Annotated[str, BeforeValidator(_text_of)]
+"""A text, given as text or as parts: `[{"type": "text", "text": "..."}]`. Images are refused."""
+
+
 class Message(Record):
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str
+    content: Content
 
 
 class Label(Record):
@@ -97,7 +136,7 @@ class Comparison(Record):
 
     id: str = ""
     prompt: str | tuple[Message, ...]
-    responses: tuple[str, ...] = Field(min_length=1)
+    responses: tuple[Content, ...] = Field(min_length=1)
     steps: tuple[tuple[str, ...], ...] | None = None
     """For each response, the steps that it consists of."""
     label: Label | None = None

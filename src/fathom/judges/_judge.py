@@ -18,7 +18,7 @@ from statistics import fmean
 from typing import ClassVar, Literal
 
 from fathom.data.records import Comparison
-from fathom.engines import ChatMessage, Completion, Engine, EngineError, Request, Sampling
+from fathom.engines import Capability, ChatMessage, Completion, Engine, EngineError, Request, Sampling
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
 from fathom.judges._probabilities import Choices, verdict_probabilities
@@ -152,7 +152,7 @@ class RewardModel:
         return False
 
     @property
-    def needs(self) -> frozenset[str]:
+    def needs(self) -> frozenset[Capability]:
         """Capabilities that the engine must have: `text`, `logprobs`, ..."""
         return frozenset({"text"})
 
@@ -228,7 +228,7 @@ class Judge(RewardModel):
         return verdict_reward(vote, comparison.label)
 
     @property
-    def needs(self) -> frozenset[str]:
+    def needs(self) -> frozenset[Capability]:
         return frozenset({"text", "logprobs"} if self.sampling.top_logprobs or self.sampling.logprobs else {"text"})
 
     def prompt(self, comparison: Comparison) -> list[ChatMessage]:

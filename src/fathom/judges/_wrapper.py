@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from fathom.data.records import Comparison
+from fathom.engines import Capability
 from fathom.judges._judge import Ask, Pattern, RewardModel
 from fathom.judges._running import bounded_gather
 from fathom.judges._verdict import Rule, Vote
@@ -41,7 +42,7 @@ class RewardModelWrapper(RewardModel):
         return self.model.scores_steps
 
     @property
-    def needs(self) -> frozenset[str]:
+    def needs(self) -> frozenset[Capability]:
         return self.model.needs
 
     def variants(self, comparison: Comparison, sample: int) -> Sequence[Variant]:

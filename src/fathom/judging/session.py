@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Self
 
 from fathom.data.records import Comparison
-from fathom.engines import Engine, EngineWrapper
+from fathom.engines import Engine, EngineWrapper, check_capabilities
 from fathom.engines.cache import CachedEngine
 from fathom.engines.checkpoints import resolve
 from fathom.engines.opening import meter, open_engine
@@ -53,6 +53,7 @@ class Session:
         self.journal = Path(settings.engine.journal or journal or ":memory:")
         self.cached = CachedEngine(self.metered, self.journal)
         self.reward_model = replace(judge, engine=self.cached)
+        check_capabilities(self.metered, self.reward_model.needs, f"the judge {type(judge).__name__}")
 
     @cached_property
     def meta(self) -> MetaRewardModel | None:
