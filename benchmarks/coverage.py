@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fathom.metrics.intervals import Interval, clustered, clustered_mean, clustered_share, wilson
+from fathom.metrics.intervals import Interval, cluster_bootstrap_mean, clustered, clustered_share, wilson
 
 Rng = np.random.Generator
 Found = tuple[Interval | None, float]
@@ -59,12 +59,12 @@ def by_share(rng: Rng, accuracy: float, prompts: int, size: int, shared: float) 
 
 def by_mean(rng: Rng, accuracy: float, prompts: int, size: int, shared: float, replicates: int) -> Found:
     items = one_judge(rng, accuracy, prompts, size, shared)
-    return clustered_mean(*map(list, items), replicates=replicates, seed=int(rng.integers(2**32))), accuracy
+    return cluster_bootstrap_mean(*map(list, items), replicates=replicates, seed=int(rng.integers(2**32))), accuracy
 
 
 def paired(rng: Rng, a: float, b: float, prompts: int, size: int, shared: float, replicates: int) -> Found:
     items = two_judges(rng, a, b, prompts, size, shared)
-    return clustered_mean(*map(list, items), replicates=replicates, seed=int(rng.integers(2**32))), b - a
+    return cluster_bootstrap_mean(*map(list, items), replicates=replicates, seed=int(rng.integers(2**32))), b - a
 
 
 def of_any_figure(rng: Rng, accuracy: float, prompts: int, size: int, replicates: int) -> Found:

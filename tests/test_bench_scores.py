@@ -14,7 +14,7 @@ import pytest
 
 from fathom import bench
 from fathom.bench.rules import RULES, ruled
-from fathom.metrics.intervals import clustered_mean, wilson
+from fathom.metrics.intervals import cluster_bootstrap_mean, wilson
 
 Row = dict[str, Any]
 
@@ -247,7 +247,7 @@ def test_the_curve_of_a_question_that_is_drawn_twice_counts_twice() -> None:
 
     areas = [float(number % 3 > 0) for number in range(60)]
     found = bench.find("ppe_correctness").score(map(question, range(60), areas)).figures["MATH auc"]
-    assert found == pytest.approx(clustered_mean(areas, range(60)), abs=0.02)
+    assert found == pytest.approx(cluster_bootstrap_mean(areas, range(60)), abs=0.02)
 
 
 def test_jetts_takes_the_score_of_what_is_on_top() -> None:

@@ -15,10 +15,10 @@ from fathom import ScriptedEngine
 from fathom.data.records import Comparison
 from fathom.engines import Completion, Request
 from fathom.errors import FathomError
-from fathom.judges import Vote, difference_advantages, merge_pointwise
+from fathom.judges import Vote, merge_pointwise, pairwise_advantages
 from fathom.judges.think_rm import ThinkRMJudge
 from fathom.judges.verifier import VerifierJudge
-from fathom.ranking.best_of import best_of, scores_alone
+from fathom.ranking.best_of import best_of, pointwise_scores
 from fathom.ranking.differences import by_length, differences
 from fathom.rationale import Status
 from fathom.voting.wrappers import Swapped
@@ -35,24 +35,24 @@ def test_differences_of_rewards_give_the_z_scores_of_the_rewards(rewards: list[f
     assume(len(set(rewards)) > 1)
     mean, deviation = statistics.fmean(rewards), statistics.stdev(rewards)  # with the variance of n - 1
     matrix = [[one - other for other in rewards] for one in rewards]
-    assert difference_advantages(matrix) == pytest.approx([(r - mean) / deviation for r in rewards], abs=1e-12)
+    assert pairwise_advantages(matrix) == pytest.approx([(r - mean) / deviation for r in rewards], abs=1e-12)
 
 
 @given(st.integers(1, 4), st.floats(0.01, 100))
 def test_preferences_in_a_circle_give_exactly_nothing(half: int, size: float) -> None:
     count = 2 * half + 1  # each is better than the next `half`, and worse than the others
     circle = {(i, (i + step) % count): size for i in range(count) for step in range(1, half + 1)}
-    assert difference_advantages(skew(count, circle)) == [0.0] * count
+    assert pairwise_advantages(skew(count, circle)) == [0.0] * count
 
 
 def test_advantages_by_hand() -> None:
     # Of three, the first beats both, the other pair could not be read: sums 2, -1, -1, over 3; squares add up to 4,
     # over 2 * 3 * 2 = 12, so the deviation is 0.577.
-    assert difference_advantages(skew(3, {(0, 1): 1.0, (0, 2): 1.0})) == pytest.approx([1.1547, -0.57735, -0.57735])
+    assert pairwise_advantages(skew(3, {(0, 1): 1.0, (0, 2): 1.0})) == pytest.approx([1.1547, -0.57735, -0.57735])
 
 
 def test_where_nothing_is_told_apart_nobody_gains() -> None:
-    assert difference_advantages([[0.0, 0.0], [0.0, 0.0]]) == [0.0, 0.0]
+    assert pairwise_advantages([[0.0, 0.0], [0.0, 0.0]]) == [0.0, 0.0]
 
 
 INF = float("inf")
@@ -64,7 +64,7 @@ INF = float("inf")
 )
 def test_what_is_no_finite_skew_symmetric_matrix_is_refused(matrix: list[list[float]]) -> None:
     with pytest.raises(ValueError, match="differences must be"):
-        difference_advantages(matrix)
+        pairwise_advantages(matrix)
 
 
 def strength(request: Request) -> str:
@@ -88,7 +88,7 @@ def test_strengths_of_all_pairs_are_the_differences() -> None:
     # The sign of a strength is the second's; what is larger is better here.
     assert told.matrix == ((0.0, 2.0, 1.0), (-2.0, 0.0, -1.0), (-1.0, 1.0, 0.0))
     assert told.missing == ()
-    assert difference_advantages(told.matrix) == pytest.approx([1.0, -1.0, 0.0])
+    assert pairwise_advantages(told.matrix) == pytest.approx([1.0, -1.0, 0.0])
 
 
 def test_a_pair_that_cannot_be_read_has_0_and_is_named() -> None:
@@ -148,7 +148,7 @@ def test_a_score_without_an_answer_is_refused() -> None:
 
 
 def test_scores_that_are_missing_are_told_and_never_chosen() -> None:
-    with pytest.raises(FathomError, match="scores_alone"):
+    with pytest.raises(FathomError, match="pointwise_scores"):
         best_of(None, ["a"])
     with pytest.raises(FathomError, match="none of the 2 solutions"):
         best_of((None, None), ["a", "b"])
@@ -164,10 +164,10 @@ def alone(*scores: float | None) -> Vote:
 
 
 def test_scores_alone_are_means_of_what_could_be_read() -> None:
-    assert scores_alone([alone(3, None, 5)]) == (3.0, None, 5.0)
-    assert scores_alone([alone(3, None, 5), alone(None, None, 7)]) == (3.0, None, 6.0)
-    assert scores_alone([alone(3, 4), replace(alone(9, 9), included=False)]) == (3.0, 4.0)
-    assert scores_alone([Vote(Status.OK, scores=(1.0,), order=(0,))]) == (1.0,)
+    assert pointwise_scores([alone(3, None, 5)]) == (3.0, None, 5.0)
+    assert pointwise_scores([alone(3, None, 5), alone(None, None, 7)]) == (3.0, None, 6.0)
+    assert pointwise_scores([alone(3, 4), replace(alone(9, 9), included=False)]) == (3.0, 4.0)
+    assert pointwise_scores([Vote(Status.OK, scores=(1.0,), order=(0,))]) == (1.0,)
 
 
 @pytest.mark.parametrize(
@@ -175,4 +175,4 @@ def test_scores_alone_are_means_of_what_could_be_read() -> None:
 )
 def test_scores_alone_are_told_by_judges_of_one_response(votes: list[Vote]) -> None:
     with pytest.raises(FathomError, match="a pointwise judge"):
-        scores_alone(votes)
+        pointwise_scores(votes)

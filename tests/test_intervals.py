@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fathom.metrics.intervals import _student, bootstrap, clustered, clustered_mean, clustered_share, wilson
+from fathom.metrics.intervals import _student, bootstrap, cluster_bootstrap_mean, clustered, clustered_share, wilson
 from fathom.report.figures import grouped_bars
 
 
@@ -98,12 +98,12 @@ def test_any_figure_has_the_bounds_that_the_mean_has() -> None:
     rng = np.random.default_rng(0)
     clusters = [list(rng.normal(shift, 1, 4)) for shift in rng.normal(0, 1, 40)]
     flat = [(value, number) for number, cluster in enumerate(clusters) for value in cluster]
-    by_mean = clustered_mean(*map(list, zip(*flat, strict=True)))
+    by_mean = cluster_bootstrap_mean(*map(list, zip(*flat, strict=True)))
     named = [[("mean", value) for value in cluster] for cluster in clusters]
     by_figure = clustered(dict, named, replicates=4000)["mean"]
     assert by_mean is not None
     assert by_figure == pytest.approx(by_mean, abs=0.03)
-    assert by_mean == clustered_mean(*map(list, zip(*flat, strict=True))), "seeded"
+    assert by_mean == cluster_bootstrap_mean(*map(list, zip(*flat, strict=True))), "seeded"
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
@@ -122,11 +122,11 @@ def test_students_quantile_is_scipys() -> None:
 
 
 def test_one_cluster_tells_no_spread() -> None:
-    assert clustered_mean([0.0, 1.0], ["one", "one"]) is None
-    assert clustered_mean([], []) is None
+    assert cluster_bootstrap_mean([0.0, 1.0], ["one", "one"]) is None
+    assert cluster_bootstrap_mean([], []) is None
     assert clustered_share([], []) is None
     with pytest.raises(ValueError, match="2 values, 1 clusters"):
-        clustered_mean([0.0, 1.0], ["one"])
+        cluster_bootstrap_mean([0.0, 1.0], ["one"])
 
 
 def test_runs_that_disagree_widen_the_interval() -> None:

@@ -29,7 +29,7 @@ _HOMES = {
         "Verdict",
         "Vote",
         "RewardModel",
-        "difference_advantages",
+        "pairwise_advantages",
         "judge_all",
     ),
     "fathom.rationale": ("Rationale", "Status", "Unit", "parse", "render"),
@@ -64,7 +64,7 @@ _HOMES = {
     "fathom.ranking.schedules": ("circular", "knock_out", "pivot", "round_robin", "swiss"),
     "fathom.ranking.reducers": ("borda", "bradley_terry", "wins"),
     "fathom.ranking.preferences": ("Preference", "preference"),
-    "fathom.ranking.best_of": ("best_of", "scores_alone"),
+    "fathom.ranking.best_of": ("best_of", "pointwise_scores"),
     "fathom.ranking.differences": ("differences",),
     "fathom.voting.recorded": ("recorded",),
     # Engines

@@ -22,7 +22,7 @@ from fathom.judges._judge import (
     gather,
     merge_pointwise,
 )
-from fathom.judges._rewards import difference_advantages, solving_reward, strength_reward, verdict_reward
+from fathom.judges._rewards import pairwise_advantages, solving_reward, strength_reward, verdict_reward
 from fathom.judges._running import ResultOrder, bounded_gather, judge_all
 from fathom.judges._verdict import Rule, Verdict, Vote, reduce_steps, unique_argmax
 from fathom.judges._wrapper import RewardModelWrapper, Variant
@@ -45,12 +45,12 @@ __all__ = [
     "complete",
     "contains_answer",
     "degenerate",
-    "difference_advantages",
     "failed_vote",
     "find",
     "gather",
     "judge_all",
     "merge_pointwise",
+    "pairwise_advantages",
     "reduce_steps",
     "solving_reward",
     "strength_reward",

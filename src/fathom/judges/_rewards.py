@@ -85,7 +85,7 @@ def solving_reward(vote: Vote, label: Label, solved: bool | None, weight: float)
     return verdict_reward(vote, label) + weight * (solved is True)
 
 
-def difference_advantages(differences: Sequence[Sequence[float]], *, epsilon: float = 0.0) -> list[float]:
+def pairwise_advantages(differences: Sequence[Sequence[float]], *, epsilon: float = 0.0) -> list[float]:
     """Pairwise advantages for GRPO: A_i = mean_j d_ij / s, one per sample.
 
     `differences[i][j]` = d_ij = -d_ji is how much better sample i of a prompt is than sample j of its G >= 2 samples,

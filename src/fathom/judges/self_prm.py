@@ -3,7 +3,7 @@
 Method: "Is PRM Necessary?" (arXiv 2505.11227). The scale and the wording of the prompt are ours.
 
     verdict = await SelfPRMJudge(engine=policy)(comparison)                # scores each of n solutions alone
-    best_of(scores_alone(verdict.votes), answers)                          # from fathom.ranking.best_of
+    best_of(pointwise_scores(verdict.votes), answers)                          # from fathom.ranking.best_of
 
 The engine must be the model that wrote the solutions. The scores are unreliable on hard problems: the paper found that
 most solutions which a model there calls right are wrong.

@@ -26,7 +26,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from fathom.metrics.intervals import Interval, resampled, wilson
+from fathom.metrics.intervals import Interval, cluster_bootstrap, wilson
 
 Array = npt.NDArray[np.float64]
 Weights = Literal["none", "linear", "quadratic"]
@@ -159,7 +159,7 @@ def _coefficient(disagreement: Disagreement, items: int, clusters: Clusters) -> 
         return None if found is None or found[1] < 1e-12 else 1 - found[0] / found[1]
 
     keys: Sequence[Hashable] = range(items) if clusters is None else clusters
-    interval = resampled(statistic, keys)
+    interval = cluster_bootstrap(statistic, keys)
     if interval is None or interval.low < interval.high or len(set(keys)) < 2:
         return interval
     # Resamples of nothing but agreement agree. Items that were not seen may do no better than chance: as many of them

@@ -18,7 +18,7 @@ from itertools import combinations
 from typing import Any, Literal, NamedTuple
 
 from fathom.errors import FathomError
-from fathom.metrics.intervals import Interval, clustered_mean, clustered_share, wilson
+from fathom.metrics.intervals import Interval, cluster_bootstrap_mean, clustered_share, wilson
 from fathom.metrics.principles import named
 from fathom.results.rows import Row, accuracy, is_labelled, prompt_key
 
@@ -192,7 +192,7 @@ def _group(items: Sequence[Item]) -> Group:
 
 def _difference(differences: Sequence[float], prompts: Sequence[int]) -> Interval | None:
     """Where all differences are equal, a bootstrap has no doubt; others are then allowed for by Wilson's bound of 0."""
-    found = clustered_mean(differences, prompts)
+    found = cluster_bootstrap_mean(differences, prompts)
     others = wilson(0, len(set(prompts)))
     if found is None or others is None or found.low != found.high:
         return found

@@ -4,7 +4,7 @@
     Interval(mean=0.82, low=0.69..., high=0.90...)
 
 Which one: `wilson` for a count of independent items, `clustered_share` for values between 0 and 1 of which several
-belong to one prompt, `clustered_mean` for other values, such as differences of two judges, `clustered` for any figure
+belong to one prompt, `cluster_bootstrap_mean` for other values, such as differences of two judges, `clustered` for any figure
 made of means.
 
 All intervals are two-sided at 95 %. benchmarks/coverage.py measures how often they hold the truth; with fewer than
@@ -75,7 +75,7 @@ def clustered_share(values: Sequence[float] | Array, clusters: Sequence[Hashable
     return _wilson(share, worth, _Z if alone else _student(count - 1))
 
 
-def clustered_mean(
+def cluster_bootstrap_mean(
     values: Sequence[float], clusters: Sequence[Hashable], *, replicates: int = 4000, seed: int = 0
 ) -> Interval | None:
     """The mean of any values, `clusters[i]` being the cluster of value i; a bootstrap over clusters, as in `clustered`.
@@ -221,7 +221,7 @@ def clustered(
     }
 
 
-def resampled(
+def cluster_bootstrap(
     statistic: Callable[[Array], float | None],
     clusters: Sequence[Hashable],
     *,

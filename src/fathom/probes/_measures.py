@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from fathom.errors import FathomError
-from fathom.metrics.intervals import Interval, clustered_mean, clustered_share
+from fathom.metrics.intervals import Interval, cluster_bootstrap_mean, clustered_share
 from fathom.results.rows import Row, VerdictRow, prompt_key
 
 
@@ -151,7 +151,7 @@ def share(name: str, meaning: str, target: float | None, found: Sequence[Item], 
 
 def shift(name: str, meaning: str, found: Sequence[Item], value: Value) -> Measure:
     """Measure the mean of differences, whose target is 0."""
-    return _measured(name, meaning, 0.0, found, value, clustered_mean)
+    return _measured(name, meaning, 0.0, found, value, cluster_bootstrap_mean)
 
 
 def _measured(

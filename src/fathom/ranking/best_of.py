@@ -2,10 +2,10 @@
 
     best_of((9.0, 9.0, 4.0), ("12", "15", "15"))                           # 1
     verdict = await SelfPRMJudge(engine=policy)(comparison)
-    best_of(scores_alone(verdict.votes), answers)                          # the best solution with a readable score
+    best_of(pointwise_scores(verdict.votes), answers)                          # the best solution with a readable score
 
 Method: Self-PRM ("Is PRM Necessary?", arXiv 2505.11227). A verdict has no scores if the text on any solution is
-unreadable. `scores_alone` keeps the other scores and has None for that solution, which cannot be chosen.
+unreadable. `pointwise_scores` keeps the other scores and has None for that solution, which cannot be chosen.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def best_of(scores: Sequence[float | None] | None, answers: Sequence[Hashable]) 
     if scores is None:
         raise FathomError(
             "the verdict has no scores because the text on at least one solution is unreadable; pass "
-            "scores_alone(verdict.votes), which has None for each such solution"
+            "pointwise_scores(verdict.votes), which has None for each such solution"
         )
     if len(scores) != len(answers) or not scores:
         raise ValueError(
@@ -46,7 +46,7 @@ def best_of(scores: Sequence[float | None] | None, answers: Sequence[Hashable]) 
     return leading[0] if len({answers[i] for i in leading}) == 1 else None
 
 
-def scores_alone(votes: Sequence[Vote]) -> tuple[float | None, ...]:
+def pointwise_scores(votes: Sequence[Vote]) -> tuple[float | None, ...]:
     """Each response's mean score over the votes of a pointwise judge that count; None if none could be read.
 
     Raises FathomError for no votes and for votes of a judge that sees several responses at once.

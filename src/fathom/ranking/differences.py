@@ -1,7 +1,7 @@
 """Pairwise differences within a group of responses, from which GRPO takes advantages without pointwise rewards.
 
     result = await differences(judge, comparison)
-    advantages = difference_advantages(result.matrix)                      # from fathom.judges; one per response
+    advantages = pairwise_advantages(result.matrix)                      # from fathom.judges; one per response
 
 Method: Think-RM (arXiv 2505.16265), pairwise RLHF. All G (G - 1) / 2 pairs are judged, and the outcomes are not reduced
 to scores of single responses. The paper judges each pair in one order; `Swapped(judge)` also cancels position bias.
