@@ -4,8 +4,8 @@
     Interval(mean=0.82, low=0.69..., high=0.90...)
 
 Which one: `wilson` for a count of independent items, `clustered_share` for values between 0 and 1 of which several
-belong to one prompt, `cluster_bootstrap_mean` for other values, such as differences of two judges, `clustered` for any figure
-made of means.
+belong to one prompt, `cluster_bootstrap_mean` for other values, such as differences of two judges, `clustered` for any
+figure made of means.
 
 All intervals are two-sided at 95 %. benchmarks/coverage.py measures how often they hold the truth; with fewer than
 about twenty clusters nothing here promises that they do.
