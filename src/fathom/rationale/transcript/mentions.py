@@ -180,7 +180,34 @@ _SAYS_THAT_ELSEWHERE = re.compile(  # third person only: `ich sage, dass` is the
     r"|\b(?:behauptet|sagt|schreibt|meint|утверждает|говорит|пишет|twierdzi|pisze|mówi|beweert|zegt|schrijft),"
     r" (?:das|dass|der|что|że|dat|het)\b[^;:,]{0,60}$"
 )
-_ATTRIBUTED = (_OF_A_TEXT, _OF_A_TEXT_ELSEWHERE, _SAYS_THAT_ELSEWHERE)
+# Indirect speech in a subordinate clause: after a conjunction (`prétend à la fin que`), or in German after a comma with
+# a verb in the subjunctive (`behauptet am Ende, das Urteil sei`). The judge's own words (`mein Urteil`) end the report.
+_OWN_ELSEWHERE = (
+    r"(?:ich|mein\w*|je|mon|ma|mes|mi|mis|eu|meu|minha|mio|mia|ik|mijn|moim|mój|moja|я|мой|моя|мо[её]|aber|mais|pero"
+    r"|mas|ma|maar|ale|но)"
+)
+_UP_TO_VERDICT = rf"(?:(?!\b{_OWN_ELSEWHERE}\b)[^;:.]){{0,160}}$"
+_INDIRECT_SPEECH = re.compile(
+    r"(?<!j['’])(?<!je )\b(?:prétend|affirme|déclare|assure|soutient|dit|écrit|conclut|insiste|répète|afirma|dice"
+    r"|sostiene|asegura|declara|escribe|concluye|insiste|pretende|diz|escreve|garante|conclui|afferma|scrive|dichiara|assicura"
+    r"|conclude|beweert|zegt|schrijft|stelt|verklaart|concludeert|twierdzi|pisze|mówi|utrzymuje|утверждает|пишет"
+    r"|говорит|заявляет|заключает|behauptet|sagt|schreibt|meint|erklärt|versichert|beteuert)\b"
+    rf"[^;:.]{{0,60}}?\b(?:que|qu['’]|che|dat|dass|że|iż|что|wonach)(?:\b|(?<=['’])){_UP_TO_VERDICT}"
+    r"|\b(?:behaupte|sag|schreib|mein|erklär|versicher|beteuer|verkünde|insistier|findet|fordert)\w*t\b[^;:.,]{0,60},"
+    r"(?=[^;:.]{0,120}\b(?:sei|seien|wäre|laute|heiße|gewinne|verdiene|gehe|müsse|solle|habe|werde|gebühre|falle|stehe)\b)"
+    rf"{_UP_TO_VERDICT}"
+)
+# A piece of a response beside its name, as in the cells of a table: `Response B | last line:`, `B (footer):`.
+_PLACE_IN_TEXT = (
+    r"(?:(?:last|first|final|closing|opening|very last|bottom|top) (?:lines?|words?|sentences?|paragraphs?|remarks?"
+    r"|notes?|statements?|rows?)|foot(?:er|note)|header|heading|title|caption|postscript|signature|sign-?off|ending|end"
+    r"|docstring|tail)"
+)
+_BESIDE_NAME = re.compile(
+    rf"{_WRITER}(?: ?[|/>→»,;:(\[–—-]+ ?(?:its |the |own )*|(?<=\w \w) ){_PLACE_IN_TEXT} ?[|:=)\]–—>→-]\W*$"
+    rf"|\b{_PLACE_IN_TEXT} ?[|/>→»,(\[–—-]+ ?{_WRITER} ?[|:=)\]–—>→-]\W*$"
+)
+_ATTRIBUTED = (_OF_A_TEXT, _OF_A_TEXT_ELSEWHERE, _SAYS_THAT_ELSEWHERE, _INDIRECT_SPEECH, _BESIDE_NAME)
 _SPEAKER = re.compile(rf"\W*(?:{NOUN}) [ab]\W{{0,6}}:\W*$")
 _OWN = re.compile(r"\b(?:i|we|my|our)\b|我")
 _OWN_WORD = re.compile(r"\b(?:i|we)\b(?:['’]\w+)?(?: \w+){0,4}\W*$|\b(?:my|our) (?:\w+ ){0,2}$|我[^,，。]{0,4}$")

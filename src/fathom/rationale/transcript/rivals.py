@@ -16,6 +16,7 @@ from fathom.rationale.transcript.names import NOUN, OTHER, named
 from fathom.rationale.transcript.winners import (
     amends,
     calls_equal,
+    concludes,
     is_conditional,
     is_reported,
     names_loser,
@@ -42,7 +43,11 @@ class Claim(NamedTuple):
 
 def replaces(sentence: str, claim: Claim) -> bool:
     """Whether a sentence names another outcome than the claim."""
-    if claim.kind == "other" or is_reported(sentence) or is_conditional(sentence):
+    if claim.kind == "other" or is_conditional(sentence):
+        return False
+    if claim.names and concludes(sentence, _names(claim)[1]):
+        return True
+    if is_reported(sentence):
         return False
     if claim.kind == "word":
         return _finds_fault(sentence) if claim.value == 1.0 else _calls_right(sentence)

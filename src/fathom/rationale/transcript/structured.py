@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from fathom.rationale.transcript.characters import fold
 from fathom.rationale.transcript.choices import MARK, Outcome, VerdictMention, choice_alone, inside_mark, stated
 from fathom.rationale.transcript.document import Document
-from fathom.rationale.transcript.mentions import is_introduced, is_quoted, standing
+from fathom.rationale.transcript.mentions import is_introduced, is_mentioned, is_quoted, standing
 from fathom.rationale.transcript.rivals import Claim
 from fathom.rationale.transcript.sentences import around
 from fathom.rationale.transcript.tables import tables
@@ -50,7 +50,7 @@ def structured(document: Document) -> Structured:
         found = _objects(document)
     for start, end, outcome in _calls(document):
         found.spans.append((start, end))
-        if outcome and not is_quoted(document, start, start + 1):
+        if outcome and not is_quoted(document, start, start + 1) and not is_mentioned(document, start, end):
             found.given.append(VerdictMention(outcome, start, end))
     for row in tables(document):
         found.spans.append((row.start, row.end))
@@ -223,14 +223,13 @@ _ARGUMENT = re.compile(
 
 def _calls(document: Document) -> Iterator[tuple[int, int, Outcome | None]]:
     """Calls in tags and in Python notation: their spans and the outcomes that they name."""
-    if "<parameter" in document.folded:
+    if "<invoke " in document.folded or "<function=" in document.folded:
         for tag in islice(_CALL_TAG.finditer(document.folded), MAX_OBJECTS):
             end = min(
                 (at for close in ("</invoke>", "</function>") if (at := document.folded.find(close, tag.end())) >= 0),
                 default=len(document.folded),
             )
-            matches = _PARAMETER.finditer(document.folded, tag.end(), end)
-            yield tag.start(), end, _named_by(tag["name"], [(match["key"], match["value"]) for match in matches])
+            yield tag.start(), end, _named_by(tag["name"], _tagged(document.folded[tag.end() : end].strip()))
     if "(" in document.folded:
         for call in islice(_PYTHON.finditer(document.folded), MAX_OBJECTS):
             if _FUNCTION.search(call["name"]):
@@ -239,6 +238,13 @@ def _calls(document: Document) -> Iterator[tuple[int, int, Outcome | None]]:
                     for match in _ARGUMENT.finditer(call["arguments"])
                 ]
                 yield (*call.span(), _named_by(call["name"], arguments))
+
+
+def _tagged(body: str) -> list[tuple[str, str]]:
+    """The arguments between the tags of a call: a JSON object, or parameters in tags of their own."""
+    if body.startswith("{"):
+        return [(key, value) for key, value in _decoded(body) or () if isinstance(value, str)]
+    return [(match["key"], match["value"]) for match in _PARAMETER.finditer(body)]
 
 
 def _named_by(function: str, arguments: list[tuple[str, str]]) -> Outcome | None:

@@ -89,10 +89,21 @@ _SLIPS = re.compile(rf"{_LETTER_SLIPS}|{_EUROPEAN_SLIPS}|{_CHINESE_SLIPS}|{_JAPA
 _DEVICE = (
     r"(?:keyboards?|keys?|keystrokes?|fingers?|pen|hand|tongue|mouse|thumbs?|cursor|wrist|clipboard|muscle memory)"
 )
+# Somebody or something else at the judge's keyboard: `my cat walked over the keyboard`, `someone typed that for me`.
+_TYPED_BY_OTHERS = (
+    r"^(?:(?:and|but|so|well|oh|sorry|wait|also|note|then|just now|meanwhile|actually|unfortunately),? )*"
+    r"(?:(?:my|our|the|a|an|this) (?:\w+ ){1,2}|(?:someone|somebody|something)(?: else)? )(?:just |has |had |have "
+    r"|must have |may have |might have |was |is |accidentally |then )*(?:(?:walk|step|jump|sat|sit|lean"
+    r"|run|ran|roll|brush|fell|fall|land|trampl|climb|lying|lay|danc|play|bang|press|tap|tapp|stomp|sleep|slept|hit|bump|touch|grabb?|t[oa]ke?|took"
+    r"|push|mash|got hold of|jostl|knock|using|used|spill)\w*(?: \w+){0,3}? (?:the|my|our|this|a|an)"
+    r" (?:\w+ )?(?:keyboard|keys?|keypad|laptop|trackpad|touchpad|mouse|space ?bar|computer)"
+    r"|(?:typed|wrote|entered|pressed|hit|put) (?:that|this|it|the (?:letter|verdict|line|mark|above))\b)"
+)
 _STRONG_SLIP = (
     rf"\bslips? of (?:the |my |a )?(?:\w+ )?{_DEVICE}\b|\b{_DEVICE} (?:\w+ )?slip(?:s|ped)?\b|\bslipped (?:out of"
     rf"|from|off)"
-    rf" (?:the|my) \w+|\bfat[- ]?finger\w*|\b(?:wrong|stray|neighbou?ring|adjacent) {_DEVICE}\b|\bauto-?correct\w*"
+    rf" (?:the|my) \w+|{_TYPED_BY_OTHERS}|\bfat[- ]?finger\w*|\b(?:wrong|stray|neighbou?ring|adjacent) {_DEVICE}\b"
+    r"|\bauto-?correct\w*"
     r"|falsche taste|mauvaise touche|tecla (?:equivocada|errada)|tasto sbagliato|verkeerde toets|не та клавиша|按错"
     r"|打ち間違"
 )

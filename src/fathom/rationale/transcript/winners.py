@@ -90,7 +90,9 @@ _CHOOSES = (
     r"(?:prefer|choose|pick|select|take|confirms?|vindicates?|going with|go with|went with|favou?r|vote for|opt for"
     r"|settle (?:on|for)"
     r"|side with|switch(?:ing)? to|(?:chang|revis|correct)(?:e|ed|ing)? (?:it |that |this |(?:my"
-    r"|the) (?:\w+ ){1,2})?to|goes? to|go to|belongs? to|make (?:that|it)|should (?:be|have been|read|say|go to)"
+    r"|the) (?:\w+ ){1,2})?to|goes? to|go to|belongs? to|make (?:that|it)|(?:should|ought to|must|has to|needs? to"
+    r"|(?:was|is) (?:supposed|meant|intended) to) (?:be|have (?:been|read|said|named|shown)|read|say|name|show|state"
+    r"|list|point to|go to)"
     r"|has to be|must be|would be|ought to be|meant(?: to (?:say|write|put|give|type))?|mean|rule for|decide for"
     r"|award(?:ed)? (?:it |this )?to|(?:winner|verdict|decision|choice|pick|preference|ruling|outcome"
     r"|answer|better (?:one|response|answer|of the two)|(?:correct|right) (?:one|verdict|answer"
@@ -132,6 +134,14 @@ _AFTER_ALONE = (
     r"|now|over [a-z]|actually|rather|sorry|of course|obviously|definitely|surely|please|i mean(?:t)?|not [a-z]"
     r"|on reflection|on second thought),?){0,3}"
 )
+# A name as the conclusion of a sentence: `b has better code, so b`.
+_HENCE = (
+    r"(?:[,;:)] ?| and | [-–—]+ ?)(?:and )?(?:so|hence|thus|therefore|ergo|consequently|accordingly|that makes it"
+    r"|(?:which|this) (?:makes it|means|leaves)|daher|deshalb|darum|somit|also|donc|por (?:lo )?tanto|así que|luego"
+    r"|portanto|por isso|logo|quindi|perciò|dus|więc|поэтому|значит)"
+    r"(?: again| now| then| rather| really| clearly)?:?,? "
+)
+_AFTER_HENCE = r"(?:,? (?:it is|then|after all|instead|in the end|overall|on balance|not [a-z1-9]|really))?$"
 _HEADING = re.compile(rf"(?:the )?(?:a|one|{NOUN} [a-z1-9]|(?:first|second) {NOUN})")
 
 
@@ -140,6 +150,7 @@ class _Patterns(NamedTuple):
     leans: re.Pattern[str]
     chosen: re.Pattern[str]
     alone: re.Pattern[str]
+    concluded: re.Pattern[str]
     loses: re.Pattern[str]
 
 
@@ -162,6 +173,7 @@ def _patterns(names: str) -> _Patterns:
             rf"|\blet {names} (?:win|be (?:recorded|chosen|the|preferred))\b"
         ),
         re.compile(rf"{_BEFORE_ALONE}{names}{_AFTER_ALONE}"),
+        re.compile(rf"{_HENCE}{names}{_AFTER_HENCE}"),
         re.compile(
             rf"(?<![a-z0-9'’]){names} (?:(?:is|was|gets|got) disqualified|{_IS}{_ADVERBS} (?:the )?(?:worse|worst"
             rf"|weaker|inferior|lesser|loser|losing \w+"
@@ -238,6 +250,11 @@ def is_reported(sentence: str) -> bool:
     return _REPORTED.search(sentence) is not None
 
 
+def concludes(sentence: str, names: str) -> bool:
+    """Whether a sentence ends by concluding for one of these names, whatever comes before: `a does not run, so b`."""
+    return _patterns(names).concluded.search(sentence) is not None
+
+
 def names_winner(sentence: str, names: str, *, partial: bool = False, loosely: bool = False) -> bool:
     """Whether a sentence calls the response with one of these names the better one.
 
@@ -247,16 +264,30 @@ def names_winner(sentence: str, names: str, *, partial: bool = False, loosely: b
     patterns = _patterns(names)
     if loosely and patterns.alone.fullmatch(sentence) and not _HEADING.fullmatch(sentence):
         return True
+    if loosely and concludes(sentence, names):
+        return True
     # For `chosen`, a negation counts up to the start of the match (`not prefer b`). For the others it also counts
     # inside of the predicate (`b is not better`).
     found = [(match, match.end()) for match in patterns.wins.finditer(sentence)]
     found += [(match, match.end()) for match in patterns.leans.finditer(sentence)] if loosely else []
     found += [(match, match.start()) for match in patterns.chosen.finditer(sentence)]
     return any(
-        not _NEGATED.search(sentence, max(0, match.start() - 40), reach)
+        not _NEGATED.search(sentence, _clause_start(sentence, match.start()), reach)
         and (partial or not _is_partial(sentence, match))
         for match, reach in found
     )
+
+
+def _clause_start(sentence: str, place: int) -> int:
+    """Where a negation of the predicate at `place` may begin: not before a comma that ends a clause of its own."""
+    start = max(0, place - 40)
+    clause = sentence[:place]
+    comma = max(clause.rfind(", "), clause.rfind("; "), clause.rfind(": "))
+    if comma < 0 or clause[comma + 2 :] not in ("", "and ", "so ", "but ", "then "):
+        return start
+    previous = max(clause.rfind(mark, 0, comma) for mark in ",;:")
+    is_aside = previous >= 0 and clause.count(" ", previous + 2, comma) < 3  # `not, in my view, b is better`
+    return start if is_aside else max(start, comma + 2)
 
 
 def names_loser(sentence: str, names: str) -> bool:
@@ -267,7 +298,9 @@ def names_loser(sentence: str, names: str) -> bool:
 def calls_equal(sentence: str) -> bool:
     """Whether a sentence calls the responses equal overall."""
     return any(
-        not _NEGATED.search(sentence, max(0, match.start() - 25), match.start()) and not _is_partial(sentence, match)
+        not _NEGATED.search(sentence, max(0, match.start() - 25), match.start())
+        and not _is_partial(sentence, match)
+        and not _ASPECT_AS_SUBJECT.match(sentence[: match.start()].strip())
         for match in _EQUAL.finditer(sentence)
     )
 
@@ -297,13 +330,16 @@ _JOINED = "".join(  # a name after one of these words is not the object of the c
 )
 
 
-_LABELLED = re.compile(  # `style: b` is a statement about a part
-    r"(?:\w+ )?(?:accuracy|correctness|style|tone|clarity|depth|detail|structure|format\w*|length|brevity|concision"
+_ASPECT = (
+    r"(?:accuracy|correctness|style|tone|clarity|depth|detail|structure|format\w*|length|brevity|concision"
     r"|conciseness|coverage|completeness|helpfulness|harmlessness|safety|honesty|relevance|creativity|originality"
     r"|grammar|fluency|language|readability|coherence|complexity|verbosity|instructions?|factuality|facts|reasoning"
     r"|logic|code|efficiency|tests?|sources|examples?|humou?r|rhymes?|politeness|empathy|usefulness"
-    r"|harder|easier|longer|shorter|winner (?:in|on) \w+): "
+    r"|harder|easier|longer|shorter|winner (?:in|on) \w+|word counts?|lengths|tones|prices?|costs?|speed"
+    r"|runtimes?|vocabulary|spelling|layouts?)"
 )
+_LABELLED = re.compile(rf"(?:\w+ )?{_ASPECT}: ")  # `style: b` is a statement about a part
+_ASPECT_AS_SUBJECT = re.compile(rf"(?:(?:(?:the|their|in|both) )*(?:\w+ )?{_ASPECT}(?: and |, |$))+ ?$")
 
 
 @lru_cache(maxsize=64)

@@ -211,6 +211,27 @@ _MY_WORK = re.compile(
     r"\b(?:my|our)(?: own)? (?:\w+ ){0,2}?\w+ (?:was|were|is|are|has|had|contains?|contained|relie[sd]|used|assumed"
     r"|went|got|did)\b"
 )
+_BY_ME = re.compile(
+    r"\b(?:is|are|was|were|been|being|got) (?:\w+ ){0,3}?(?P<verb>[a-z-]+) (?:\w+ )?by (?:me|us|myself|this judge)\b"
+)
+# One response was credited with what the other did: `a was credited with b's table`, `i put b's errors down to a`.
+_CREDITED = (
+    r"(?:credited|attributed|ascribed|assigned|rewarded|praised|penali[sz]ed|blamed|faulted|charged|marked(?: down)?"
+    r"|counted|awarded)"
+)
+
+
+def _credits_to(to: str, of: str, letter: str) -> str:
+    of = rf"(?:{of}|(?<![a-z0-9'’.]){letter})"  # a lone letter with `'s` is not among the names
+    passive = rf"(?:was|were|is|are|got|has been|had been) (?:\w+ )?{_CREDITED}"
+    return (
+        rf"(?:{to} {passive}|\b(?:i|we)(?: \w+)? {_CREDITED} {to})(?: \w+){{0,3}}? (?:with|for) {of}['’]s\b"
+        rf"|{of}['’]s (?:\w+ ){{1,3}}{passive}(?: by me)? to {to}"
+        rf"|\b(?:i|we)(?: \w+)? {_CREDITED} {of}['’]s (?:\w+ ){{1,3}}to {to}"
+    )
+
+
+_CREDITS_WRONG = re.compile(rf"{_credits_to(named(0), named(1), 'b')}|{_credits_to(named(1), named(0), 'a')}")
 _I_ELSEWHERE = re.compile(r"\b(?:ich|je|j['’]\w+|yo|eu|io|ik|ja|я|jag|jeg|tôi)\b|我|私|제가|저는|मैं|أنا")
 _HARMLESS_ELSEWHERE = re.compile(
     r"\b(?:hoffe|mag|mochte|gefällt|finde|dabei|stehe zu|denke|meine|reste|maintiens|espère|j['’]aime|j['’]ai aimé"
@@ -224,7 +245,9 @@ def _speaks_of_own_error(sentence: str, claim: Claim, reasons: bool) -> bool:
 
     In formats in which reasons follow the verdict (`reasons=False`), it has to call its action an error.
     """
-    if _MY_ERROR.search(sentence) or ((own := _MY_WORK.search(sentence)) and _PROBLEM.search(sentence, own.start())):
+    if _MY_ERROR.search(sentence) or _CREDITS_WRONG.search(sentence) or _erred_in_passive(sentence):
+        return True
+    if (own := _MY_WORK.search(sentence)) and _PROBLEM.search(sentence, own.start()):
         return True
     if reasons and _I_ELSEWHERE.search(sentence) and not _HARMLESS_ELSEWHERE.search(sentence):
         return True
@@ -232,6 +255,15 @@ def _speaks_of_own_error(sentence: str, claim: Claim, reasons: bool) -> bool:
     if not reasons:
         return any(_ERROR.search(match["verb"] + match["rest"][:40]) for match in spoken)
     return any(not _is_harmless(match, claim) for match in spoken)
+
+
+def _erred_in_passive(sentence: str) -> bool:
+    """Whether the judge is the agent of a passive that is not known to be harmless: `b was misread by me`."""
+    match = _BY_ME.search(sentence)
+    if match is None:
+        return False
+    known = any(verbs.fullmatch(match["verb"]) for verbs in (_WEIGHING, _REPORTING, _CHOOSING))
+    return not known or _ERROR.search(sentence) is not None
 
 
 def _is_harmless(match: re.Match[str], claim: Claim) -> bool:
@@ -294,6 +326,8 @@ _JUDGE_NOUN = re.compile(
     r" (?:(?:verdict|judge?ment|ruling|decision|outcome|scores?|rating|ranking)s?\b(?! (?:of|in|by|from|that|response"
     r"|assistant|output) )"
     rf"|{_PLACED_NOUN} (?:above|given above|i (?:gave|wrote|said|put|chose|named|typed|entered)|before this)\b)"
+    r"|\b(?:the|this|that) (?:last|bottom|final|overall|total|winner|verdict) (?:row|cell|entry|column)\b"
+    r"(?! (?:of|in|by|from) (?!my|the table))"
     rf"|\bthe above\b|\b(?:above|previous|earlier|preceding) {_PLACED_NOUN}\b|\bmy (?:\w+ )?{_PLACED_NOUN}\b"
 )
 # An imperative to discard or change the verdict, after polite words: `please ignore that`, `make it B`, `read B for A`.
@@ -326,7 +360,9 @@ _EXCHANGED = re.compile(
 _OPPOSITE = re.compile(
     r"\bnot (?:the (?:one|letter|mark|word|answer|verdict|choice)|what|how) (?:that )?(?:i|we) (?:\w+ )?(?:wanted"
     r"|meant|mean"
-    r"|intend\w*|typed|chose|decided|had in mind|would have)\b|\bwhere (?:it|i|the (?:line|verdict|mark)) (?:says?|said"
+    r"|intend\w*|typed|chose|decided|had in mind|would have)\b|\bthe (?:letter|mark|verdict|choice|box|line) (?:\w+ )?"
+    r"(?:is|was)(?: not|n['’]t) (?:\w+ )?(?:mine|ours|my own)\b"
+    r"|\bwhere (?:it|i|the (?:line|verdict|mark)) (?:says?|said"
     r"|reads?|wrote|put|gave) .{1,16}\b(?:should|read|must|ought|put|write|take)\b|\b(?:opposite|reverse|contrary"
     r"|converse) (?:is|was|holds|applies|of what)\b|^(?:just "
     r"|quite )?(?:the )?(?:opposite|reverse|contrary|other way a?round)$"
