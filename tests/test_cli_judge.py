@@ -188,7 +188,7 @@ def test_running_again_asks_nothing_and_writes_the_same_bytes(
 
 def test_a_run_stops_at_its_bound_and_goes_on_from_there(pairs: Path, says_a: Path, tmp_path: Path) -> None:
     out = tmp_path / "verdicts.jsonl"
-    with pytest.raises(FathomError, match=r"tokens of the allowed 2,000, .*give the same command again.* higher bound"):
+    with pytest.raises(FathomError, match=r"tokens of the allowed 2,000, .*repeat the command to resume.* higher bound"):
         judge(pairs, "--model", says_a, "--out", out, "--max-total-tokens", 2000)
     assert not out.exists()
     judge(pairs, "--model", says_a, "--out", out)
@@ -314,7 +314,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_keeps_what_is_finished(checkpo
         run.send_signal(signal.SIGINT)
         _, stderr = run.communicate()
     assert run.returncode == 130
-    assert f"{journal}: give the same command again" in " ".join(stderr.split())
+    assert f"{journal}: repeat the command" in " ".join(stderr.split())
     assert "Traceback" not in stderr
     assert 0 < _stored(journal) < 3000
     assert not out.exists()

@@ -121,7 +121,7 @@ def test_whatever_ends_a_run_says_how_to_go_on_and_leaves_nothing_half_written(
         await until(lambda: len(server.calls) >= 16, run)
         run.send_signal(number)
         _, stderr = await run.communicate()
-        assert " ".join(stderr.decode().split()).endswith(f"{out}.journal: give the same command again to go on")
+        assert " ".join(stderr.decode().split()).endswith(f"{out}.journal: repeat the command to resume")
         assert "Traceback" not in stderr.decode()
         assert run.returncode == 128 + number
         assert 16 <= stored(tmp_path / "verdicts.jsonl.journal") == len(server.calls) < rows

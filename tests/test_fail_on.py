@@ -63,7 +63,7 @@ def test_the_exit_code_is_that_of_the_share_of_failed_rows(
         assert "every call failed, the last one so: HTTP 400: no such luck" in said
     else:
         assert (f"{len(failed)} of 3 rows failed" in said) == bool(failed)
-    assert ("the same command asks again" in said) == bool(failed)
+    assert ("repeat the command to retry" in said) == bool(failed)
 
 
 @pytest.mark.parametrize("verb", [verb for verb in COMMANDS if verb != "compare-engines"])
@@ -123,7 +123,7 @@ def test_a_key_that_is_refused_stops_every_verb_with_one_line_and_keeps_what_is_
     assert result.exception.exit_code == 1
     said = str(result.exception)
     assert "401" in said
-    assert "what is finished is in" in said
+    assert "finished completions are in" in said
     assert "\n" not in said
     assert len(server.calls) <= 60  # those in flight, of 80 or more; two engines have as many each
     [journal] = [path for path in (folder / "out").rglob("*journal*") if path.suffix in (".journal", ".sqlite")]

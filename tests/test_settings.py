@@ -111,7 +111,7 @@ def test_a_bound_in_tokens_stops_every_verb(verb: str, folder: Path) -> None:
     server, [result] = run(answer, lambda url: [*COMMANDS[verb](folder, url), "--max-total-tokens", "30"])  # type: ignore[arg-type]
     assert isinstance(result.exception, FathomError), result.output
     assert "tokens of the allowed 30" in str(result.exception)
-    assert "what is finished is in" in str(result.exception)
+    assert "finished completions are in" in str(result.exception)
     assert 0 < len(server.calls) <= 4
 
 

@@ -531,7 +531,7 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(tmp_path: Path, monkeypatch: 
     command = ["synth", str(tmp_path / "pairs.jsonl"), "--engine", "mini-teacher", "--out", str(tmp_path)]
     outcome = CliRunner().invoke(app, command)
     assert isinstance(outcome.exception, RunInterruptedError)
-    assert "journal.sqlite: give the same command again" in str(outcome.exception)
+    assert "journal.sqlite: repeat the command" in str(outcome.exception)
 
 
 ROOT = Path(__file__).parent.parent

@@ -47,14 +47,14 @@ MAX_COUNT = 2**31 - 1
 
 
 class Settings(BaseModel):
-    """What all settings share: they cannot be changed, and unknown names and numbers that are none are refused."""
+    """Base class of settings: frozen; unknown names, infinity and NaN are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     panel: ClassVar[str] = ""
-    """The heading under which `--help` lists the options."""
+    """The heading of the options in `--help`."""
     flags: ClassVar[Mapping[str, str]] = {}
-    """Options whose name differs from that of their field."""
+    """Option names that differ from their field's name, by field."""
 
 
 def _votes(value: Any) -> Any:
@@ -67,7 +67,7 @@ def _votes(value: Any) -> Any:
 
 
 def _keep(value: Any) -> Any:
-    """A whole number is a number of votes, one with a decimal point a share: `1` keeps one vote, `1.0` all of them."""
+    """An integer is a number of votes, a decimal a share: `1` keeps one vote, `1.0` keeps all."""
     if value is None:
         return None
     try:
@@ -81,80 +81,80 @@ def _keep(value: Any) -> Any:
 
 
 class EngineSettings(Settings):
-    """Which model is asked, and by which engine."""
+    """The model, and the engine that runs it."""
 
     panel = "Engine"
     flags = {"options": "engine_option"}
 
     model: str | None = None
-    """A checkpoint's folder, a name on the hub or the server, mini, or a journal to replay."""
+    """The model: a checkpoint's folder, a name on the hub or the server, mini, or a journal to replay."""
     engine: str | None = None
-    """What runs the model: local, openai for a server, vllm, replay for a journal, or one of your own as MODULE:NAME or
-    FILE.py. Default: local, or openai with --base-url."""
+    """The engine: local, openai for a server, vllm, replay for a journal, or your own as MODULE:NAME or FILE.py.
+    Default: local, or openai with --base-url."""
     base_url: str | None = None
     """(openai) The server's address, as in http://localhost:8000/v1."""
     options: dict[str, Any] = {}
-    """NAME=VALUE in YAML, any other setting of the engine: concurrency=256, timeout=60, ..."""
+    """Any other setting of the engine, as NAME=VALUE in YAML: concurrency=256, timeout=60, ..."""
     hedge: bool | None = None
-    """(openai) Send a call that takes far longer than most a second time, at most 2 % of the calls. Default: yes."""
+    """(openai) Send calls that take far longer than most a second time, at most 2 % of the calls. Default: yes."""
     device: str | None = None
-    """(local) auto, cpu, cuda, cuda:1, ..."""
+    """(local) The device: auto, cpu, cuda, cuda:1, ..."""
     dtype: str | None = None
-    """(local) auto, float32, bfloat16, ..."""
+    """(local) The precision: auto, float32, bfloat16, ..."""
     max_batch_tokens: int | None = Field(default=None, ge=1, le=MAX_COUNT)
-    """(local) Tokens in one batch; lower it if memory runs out."""
+    """(local) Maximum tokens per batch; lower it if memory runs out."""
     journal: Path | None = None
-    """Where finished completions are kept. Default: a file beside the output."""
+    """Store finished completions in this file. Default: a file beside the output."""
 
     @model_validator(mode="after")
     def _one_address(self) -> Self:
         if self.base_url is not None and self.engine not in (None, "openai"):
             raise ValueError(
-                f"--engine {self.engine} asks no server, and --base-url names one; leave --engine out, or give "
+                f"--engine {self.engine} calls no server, and --base-url names one; leave --engine out, or give "
                 "--engine openai"
             )
         return self
 
     @property
     def name(self) -> str:
-        """The engine: the one that is named, else openai where there is a `base_url`, else local."""
+        """The engine's name: `engine` if set, else openai with a `base_url`, else local."""
         return self.engine or ("local" if self.base_url is None else "openai")
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What the engine is made with beside the model: what was given, and nothing else."""
+        """The engine's arguments besides the model: only those that were set."""
         named = {name: getattr(self, name) for name in ("base_url", "hedge", "device", "dtype", "max_batch_tokens")}
         return {name: value for name, value in named.items() if value is not None} | self.options
 
 
 class BoundSettings(Settings):
-    """What a run may spend. It stops before a completion that could exceed a bound; what is finished is kept."""
+    """Limits on spending. A run stops before a call that could exceed a bound; finished completions are kept."""
 
     panel = "Bounds"
 
     max_cost: float | None = Field(default=None, ge=0)
-    """Stop before more US dollars than this are spent."""
+    """Stop before the cost exceeds this many US dollars."""
     max_total_tokens: int | None = Field(default=None, ge=0, le=MAX_COUNT)
-    """Stop before more tokens than this are read and written, in all."""
+    """Stop before prompt and completion tokens exceed this total."""
     prices: Path | None = None
-    """YAML, MODEL: {prompt: 2.50, completion: 10.00} in US dollars per million tokens."""
+    """YAML file of prices, MODEL: {prompt: 2.50, completion: 10.00}, in US dollars per million tokens."""
 
 
 class SamplingSettings(Settings):
-    """How completions are drawn."""
+    """How completions are sampled."""
 
     panel = "Sampling"
 
     temperature: float = Field(default=0.0, ge=0, le=2)
-    """0 is greedy decoding."""
+    """Sampling temperature; 0 is greedy decoding."""
     max_tokens: int | None = Field(default=None, ge=1, le=MAX_COUNT)
-    """The longest completion. Default: the judge's own, 1 for yes_no and 2048 for most."""
+    """Maximum tokens per completion. Default: the judge's own, 1 for yes_no and 2048 for most."""
     seed: int = Field(default=0, ge=-(2**63), lt=2**63)
-    """Seed of the random draws, and of the order of chosen and rejected."""
+    """Seed of sampling, and of the order of chosen and rejected."""
 
 
 class JudgeSettings(Settings):
-    """Which judge asks, where the checkpoint does not say it or another one is wanted."""
+    """The judge, if it is not set by the checkpoint or another one is wanted."""
 
     panel = "Judge"
     flags = {"options": "judge_option"}
@@ -164,11 +164,11 @@ class JudgeSettings(Settings):
     style: Literal["vanilla", "breadth", "depth", "mix", "hybrid"] | None = None
     """The structure of the rationale. Default: the checkpoint's own, or mix."""
     prompt: Literal["trained", "instruct"] | None = None
-    """The plain prompt of training, or full instructions. Default: what the checkpoint needs."""
+    """The short prompt of training, or full instructions. Default: the one that the checkpoint was trained with."""
     rubric: Path | None = None
-    """A text file with criteria of your own, which go before the judge's prompt."""
+    """A text file with your own criteria, placed before the judge's prompt."""
     options: dict[str, Any] = {}
-    """NAME=VALUE in YAML, any other setting of the judge, such as binary=true."""
+    """Any other setting of the judge, as NAME=VALUE in YAML, such as binary=true."""
 
     @field_validator("options")
     @classmethod
@@ -210,7 +210,7 @@ def _criteria(path: Path) -> str:
 
 
 class VotingSettings(Settings):
-    """How many votes are cast on a comparison, and how they become a verdict."""
+    """The number of votes per comparison, and how they become a verdict."""
 
     panel = "Votes"
 
@@ -219,27 +219,27 @@ class VotingSettings(Settings):
         BeforeValidator(_votes),
         Field(json_schema_extra={"metavar": "NUMBER|adaptive"}),
     ] = 1
-    """Votes on each comparison or pair, in each order; adaptive asks until the outcome is settled."""
+    """Votes per comparison or pair, in each order; adaptive votes until the outcome is settled."""
     max_votes: int | None = Field(default=None, ge=1, le=MAX_VOTES)
-    """(adaptive) The most votes, in each order. Default: 32."""
+    """(adaptive) Maximum votes in each order. Default: 32."""
     vote_error: float | None = Field(default=None, ge=0, lt=1)
-    """(adaptive) The accepted probability of another verdict than all votes would give, below 1. Default: 0.03."""
+    """(adaptive) Accepted probability that the maximum number of votes would give another verdict. Default: 0.03."""
     meta: Path | None = None
-    """A meta reward model (fathom train meta), which chooses the votes that count."""
+    """A meta reward model (fathom train meta) that selects the votes that count."""
     keep: Annotated[
         int | float | None, BeforeValidator(_keep), Field(json_schema_extra={"metavar": "SHARE|NUMBER"})
     ] = None
-    """(meta) How many votes count: a share, or a number. Default: 0.5."""
+    """(meta) The share or the number of votes that count. Default: 0.5."""
     swap: bool = True
-    """Vote in both orders of a pair; show a list in another order for every vote."""
+    """Vote in both orders of a pair; shuffle a list for every vote."""
     aggregate: Aggregate | None = None
-    """What is counted: votes, scores, or the probability of the verdict. Default: the judge's own."""
+    """Combine votes by majority, by their scores, or by the probability of the verdict. Default: the judge's own."""
     step_reduction: StepReduction = "min"
-    """(judges of steps) How the scores of its steps become the score of a response."""
+    """(judges of steps) How the scores of the steps become the score of a response."""
     invalid_votes: Invalid = "drop"
-    """Votes that cannot be read: drop counts the others, require gives no verdict then."""
+    """If votes cannot be parsed: drop counts the others, require gives no verdict."""
     tie_votes: Ties = "count"
-    """(majority) Votes for a tie: count lets a tie win, drop takes them as abstentions."""
+    """(majority) Votes for a tie: count lets ties win, drop treats them as abstentions."""
 
     @model_validator(mode="after")
     def _all_in_use(self) -> Self:
@@ -276,15 +276,15 @@ class SourceSettings(Settings):
     panel = "Source"
 
     map: list[str] = []
-    """FIELD=COLUMN, where a column's name does not say it."""
+    """FIELD=COLUMN, for columns that are not recognized by name."""
     on_error: Literal["stop", "skip"] = "stop"
-    """What happens at a row that cannot be read."""
+    """Stop at a row that cannot be read, or skip it."""
     limit: int | None = Field(default=None, ge=1, le=MAX_COUNT)
     """Read at most this many rows."""
 
 
 class JudgingSettings(Settings):
-    """Everything that decides the verdicts of a run beside the comparisons themselves."""
+    """All settings that determine the verdicts of a run."""
 
     judge: JudgeSettings = JudgeSettings()
     sampling: SamplingSettings = SamplingSettings()

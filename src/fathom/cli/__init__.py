@@ -1,9 +1,9 @@
 """The command line: `fathom VERB`.
 
-A verb is one file here that turns arguments into calls, and nothing else. The file's name is the verb's (`_` becomes
-`-`); it defines `command`, a function with Typer's annotations, or a `typer.Typer` with verbs of its own. Files whose
-name starts with `_` are not verbs. Every file is imported for `fathom --help`: heavy libraries belong inside functions.
-Other packages add verbs by entry points in the group `fathom.verbs`, which are imported only to run (`_plugged`).
+A verb is one file here that only turns arguments into calls. The file's name is the verb's (`_` becomes `-`); it
+defines `command`, a function with Typer's annotations, or a `typer.Typer` with subcommands. Files whose name starts
+with `_` are not verbs. `fathom --help` imports every file, so heavy libraries must be imported inside functions. Other
+packages add verbs by entry points in the group `fathom.verbs`, which are imported only to run (`_plugged`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from fathom.errors import FathomError, RunInterruptedError
 app = typer.Typer(
     name="fathom",
     cls=Verbs,
-    help="Generative reward models: judge, synthesise rationales, train, measure.",
+    help="Generative reward models: judge, synthesize rationales, train, measure.",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
     rich_markup_mode="markdown",

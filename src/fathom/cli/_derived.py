@@ -1,4 +1,4 @@
-"""What stands beside results that were made without asking a model."""
+"""Provenance of results that were made without calling a model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def describe(out: Path, config: Mapping[str, Any], inputs: Iterable[Path], summary: Mapping[str, Any]) -> None:
-    """Writes OUT.meta.json, as the verbs that judge write it, but for what was spent."""
+    """Write OUT.meta.json as the verbs that judge do, but without spending."""
     from fathom.results.outputs import beside, is_replaceable
     from fathom.results.provenance import provenance, write_json
 

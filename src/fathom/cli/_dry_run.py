@@ -1,4 +1,4 @@
-"""`--dry-run`: what a verb would ask, how much of it, and what it can cost. Nothing is sent and no file is written."""
+"""`--dry-run`: shows a verb's calls, tokens and maximum cost. Nothing is sent and no file is written."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def compared(
     comparisons: Iterable[Comparison],
     journal: Path | None,
 ) -> None:
-    """The plan of `fathom compare-engines`: each engine is asked everything, and once more where texts differ."""
+    """The plan of `fathom compare-engines`: all calls for each engine, and a second call for each text that differs."""
     from fathom.engines.planning import preview
     from fathom.judging.planning import counted
 
@@ -88,7 +88,7 @@ def synthesised(
     settings: Settings,
     journal: Path | None,
 ) -> None:
-    """The plan of `fathom synth`: the most that each step can ask."""
+    """The plan of `fathom synth`: the maximum number of calls of each step."""
     from fathom.engines.planning import preview
     from fathom.synth.planning import plan
 
@@ -129,7 +129,7 @@ def show(
     journal: Path | None,
     more: Mapping[str, str] | None = None,
 ) -> None:
-    """The plan as lines on standard output, `more` among them, with one prompt."""
+    """Print the plan on standard output, with the lines of `more` and one prompt."""
     plan = previewed.engine.plan
     for name, told in (_lines(rows, previewed, engine, bounds, journal) | dict(more or {})).items():
         typer.echo(f"{name:<19}{told}")
@@ -168,7 +168,7 @@ def _cost(plan: Plan, engine: EngineSettings, bounds: BoundSettings) -> str:
             f"no price is known for {engine.model}; give it as a line of --prices FILE: {price_line(engine.model)} "
             "(US dollars per million tokens)"
         )
-    rounded = ceil(most * 100) / 100  # upwards, as it is the most
+    rounded = ceil(most * 100) / 100  # rounded up, because it is an upper bound
     per_million = f"per million tokens: ${known.prompt:g} of prompts, ${known.completion:g} of completions"
     return f"at most ${rounded:,.2f} ({per_million})"
 
@@ -182,7 +182,7 @@ def _most_cost(plan: Plan, engine: EngineSettings, bounds: BoundSettings) -> flo
 
 
 def _bounded(plan: Plan, engine: EngineSettings, bounds: BoundSettings) -> dict[str, str]:
-    """Which bounds the most that can be spent exceeds."""
+    """The bounds that the maximum spending exceeds."""
     most = {"--max-total-tokens": plan.tokens, "--max-cost": _most_cost(plan, engine, bounds)}
     given = {"--max-total-tokens": bounds.max_total_tokens, "--max-cost": bounds.max_cost}
     met = [
@@ -194,7 +194,7 @@ def _bounded(plan: Plan, engine: EngineSettings, bounds: BoundSettings) -> dict[
 
 
 def _prompt(request: Request, tokenizer: Any) -> str:
-    """A prompt as the model gets it: in the form of its chat template where that is known, else turn by turn."""
+    """A prompt as the model receives it: rendered by its chat template if known, else turn by turn."""
     sampling = request.sampling
     head = f"\none prompt, as it is sent (temperature {sampling.temperature:g}, max_tokens {sampling.max_tokens:,}):"
     if tokenizer is not None and tokenizer.chat_template is not None:

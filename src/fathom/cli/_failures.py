@@ -1,4 +1,4 @@
-"""What a run says and which exit code it has where rows failed: --fail-on."""
+"""`--fail-on`: the message and the exit code of a run with failed rows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _fail_on(text: str) -> str:
 FailOn = Annotated[
     str,
     typer.Option(
-        help="With how many failed rows the exit code is 3: any, all, never, or more than this share of them.",
+        help="When failed rows set the exit code to 3: any, all, never, or more than this share of rows.",
         parser=_fail_on,
         metavar="any|all|never|SHARE",
     ),
@@ -36,7 +36,7 @@ FailOn = Annotated[
 
 @dataclass
 class RowCounts:
-    """How many rows were written so far, and in how many of them a call failed."""
+    """The number of rows written so far, and of those with a failed call."""
 
     rows: int = 0
     failed: int = 0
@@ -49,22 +49,22 @@ class RowCounts:
 
 
 def check_failures(counts: RowCounts, fail_on: str, last: EngineError | None, *, completed: int) -> None:
-    """Says on stderr how many rows failed, if any. `last` is the last failed call, `completed` counts the others.
+    """Report failed rows on stderr. `last`: the last failed call; `completed`: the number of successful calls.
 
-    Raises FathomError where no call succeeded, and IncompleteRunError where more rows failed than --fail-on allows.
+    Raises FathomError if no call succeeded, and IncompleteRunError if more rows failed than --fail-on allows.
     """
     if not counts.failed:
         return
     nothing = not completed and counts.failed == counts.rows
     what = "every call failed" if nothing else _how_many(counts)
-    message = f"{what}{f', the last one so: {last}' if last else ''}; the same command asks again"
+    message = f"{what}{f'; last error: {last}' if last else ''}; repeat the command to retry"
     if _too_many(counts, fail_on):
         raise (FathomError if nothing else IncompleteRunError)(message)
     typer.secho(f"fathom: {message}", err=True, fg="yellow")
 
 
 def check_kept(warning: str | None, fail_on: str) -> None:
-    """Says a warning that nothing was kept. Raises IncompleteRunError with it, unless --fail-on is never."""
+    """Print a warning that nothing was kept. Raises IncompleteRunError with it instead, unless --fail-on is never."""
     if warning and fail_on != "never":
         raise IncompleteRunError(warning)
     if warning:

@@ -1,4 +1,4 @@
-"""How figures are told in tables: which lines there are, in which words. All verbs tell them alike."""
+"""The lines of the tables that verbs print, shared by all verbs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fathom.metrics.verdicts import Tally
 
 Counted = TypeVar("Counted")
-Json = Annotated[Path | None, typer.Option(help="Where the figures go as JSON; - for standard output.")]
+Json = Annotated[Path | None, typer.Option(help="Write the metrics as JSON to this file; - for standard output.")]
 STANDARD_OUTPUT = Path("-")
 
 VERDICTS: Mapping[str, Callable[[Tally], str]] = {
@@ -61,7 +61,7 @@ TIES_OF_ORDERS = (
     "A pair whose two orders name different responses is a tie. One vote sees one order and cannot tie so: compare "
     "different numbers of votes where a tie is a half."
 )
-"""Stands below tables by the number of votes."""
+"""A note below tables by number of votes."""
 
 RANKINGS: Mapping[str, Callable[[RankingTally], str]] = {
     "rows": lambda tally: str(tally.rows),
@@ -76,7 +76,7 @@ RANKINGS: Mapping[str, Callable[[RankingTally], str]] = {
 
 
 def table(title: str, tallies: Mapping[str, Counted], lines: Mapping[str, Callable[[Counted], str]]) -> Table:
-    """A column a group of rows, a line a figure. Lines that say "none" of every group are left out."""
+    """A table with a column per group of rows and a line per metric. Lines with "none" in every group are left out."""
     from rich.table import Table
 
     made = Table("", *map(plain, tallies), title=plain(title))
@@ -90,10 +90,10 @@ def table(title: str, tallies: Mapping[str, Counted], lines: Mapping[str, Callab
 def across(
     title: str, tallies: Mapping[str, Counted], columns: Mapping[str, Callable[[Counted], str]], note: str | None = None
 ) -> Table:
-    """A row for each group, a column for each figure, and a note below."""
+    """A table with a row per group, a column per metric, and a note below."""
     from rich.table import Column, Table
 
-    # Folded, not cut: runs in one folder begin alike.
+    # Long names are folded, not cut, because runs in one folder share the beginning of their names.
     made = Table(Column(overflow="fold"), *columns, title=plain(title), caption=note, caption_justify="left")
     for name, tallied in tallies.items():
         made.add_row(plain(name), *(cell(tallied) for cell in columns.values()))
@@ -101,20 +101,20 @@ def across(
 
 
 def plain(text: str) -> str:
-    """Text of others as a table can show it: a line, without markup and control characters."""
+    """Untrusted text as one line for a table, without markup and control characters."""
     from rich.markup import escape
 
     return escape("".join(each if each.isprintable() else " " for each in text))
 
 
 def claim_json(out: Path | None) -> None:
-    """Claims the file of `--json`, where there is one."""
+    """Claim the file of `--json`, if given."""
     if out and out != STANDARD_OUTPUT:
         claim(file_outputs("--json", out), costly=False)
 
 
 def written(figures: Mapping[str, Any], out: Path | None) -> None:
-    """Figures as JSON to a file, or to standard output where that is "-"; nowhere without one."""
+    """Write metrics as JSON to a file, or to standard output if it is "-". None writes nothing."""
     from fathom.results.provenance import write_json
 
     if out == STANDARD_OUTPUT:
@@ -128,7 +128,7 @@ def _figure(tally: Tally, name: str, without: str) -> str:
 
 
 def _of(interval: Interval | None, count: int, total: int, without: str) -> str:
-    """A figure with its interval, and the number of rows that it is of where that is not all."""
+    """A metric with its interval, and the number of rows it covers unless that is all rows."""
     return without if interval is None else f"{interval}{_part(count, total)}"
 
 
@@ -171,6 +171,6 @@ def _calibration(calibration: Mapping[str, Calibration], rows: int) -> str:
 
 
 def _commonest(errors: Counter[str]) -> str:
-    """Its first line, whole: what to do about it stands at the end."""
-    told = (f"{count} times: {plain(text.splitlines()[0])}" for text, count in errors.most_common(1) if text)
-    return next(told, "none")
+    """The most common error and its count. Its first line is not shortened, because it ends with what to do."""
+    lines = (f"{count} times: {plain(text.splitlines()[0])}" for text, count in errors.most_common(1) if text)
+    return next(lines, "none")

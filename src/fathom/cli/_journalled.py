@@ -1,4 +1,4 @@
-"""Asking a teacher about all comparisons, with a journal and progress: what `synth` and `rejection-sample` share."""
+"""Calls a teacher for all comparisons, with a journal and progress. Shared by `synth` and `rejection-sample`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def made(
     each: Callable[[Engine], AsyncIterator[Item]],
     outcome: Callable[[Item], RowOutcome],
 ) -> tuple[list[Item], RowCounts]:
-    """All that `each` makes with the teacher behind its journal, and what became of the comparisons."""
+    """Collect all items that `each` yields with the journaled teacher, and count the failed comparisons."""
     import asyncio
 
     from fathom.cli._progress import counting

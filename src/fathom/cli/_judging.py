@@ -1,4 +1,4 @@
-"""What the verbs that judge share: open a source and a session, write rows as they come, say what made them."""
+"""Shared by the verbs that judge: opens the source and the session, writes rows, and records the provenance."""
 
 from __future__ import annotations
 
@@ -37,23 +37,23 @@ class Run:
     session: Session
     out: Path | None
     config: Mapping[str, Any]
-    """What OUT.meta.json records of the arguments, by the names of the options."""
+    """The arguments that OUT.meta.json records, by option name."""
     total: int | None = None
-    """How many rows there are, where that is known."""
+    """The number of rows, if known."""
     claim: Claim | None = None
-    """On `out` and what stands beside it."""
+    """The claim on `out` and its companion files."""
     counts: RowCounts = field(default_factory=RowCounts)
 
 
 def read(
     file: str, settings: JudgingSettings, source: SourceSettings, check: Callable[[Comparison], None] | None = None
 ) -> tuple[Comparisons, Sequence[Path]]:
-    """The comparisons of a file and the files they come from, checked by the judge where no other `check` is given."""
+    """The comparisons of a file, and the files they come from. By default the judge checks each comparison."""
     from fathom.data import reading
     from fathom.judging.session import judge_of
 
     judge = judge_of(settings)
-    # A judge of one response is asked about several one by one.
+    # Pointwise judges accept any number of responses, because they are called once per response.
     check = check or (judge.check if judge.pattern == "pairwise" else None)
     comparisons = reading.read(
         file,
@@ -74,9 +74,9 @@ def claim_rows(
     reads: Sequence[Path] = (),
     **settings: Any,
 ) -> Claim | None:
-    """Claims --out, what it brings beside it and `more` files; None where rows go to standard output.
+    """Claim --out, its companion files and `more` files; None if rows go to standard output.
 
-    `space` is the number of bytes that the rows have at least, `reads` are files beside those that the arguments name.
+    `space`: minimum size of the rows in bytes. `reads`: input files that the arguments do not name.
     """
     from fathom.results.outputs import beside
 
@@ -93,7 +93,7 @@ def claim_rows(
 
 
 def journal_of(journal: Path | None, out: Path | None) -> Path | None:
-    """Where finished completions are kept: --journal, or beside --out where that is a file."""
+    """The journal's path: --journal, or a file beside --out if that is a regular file."""
     from fathom.results.outputs import beside, is_replaceable
 
     if journal or out is None or not is_replaceable(out):
@@ -102,9 +102,9 @@ def journal_of(journal: Path | None, out: Path | None) -> Path | None:
 
 
 def space_of(file: str, limit: int | None) -> int:
-    """How many bytes the rows of a whole file have at least.
+    """Minimum size in bytes of the rows of a whole file.
 
-    A row holds what was judged; as JSON it may take less than in the file, where that escapes its characters.
+    A row contains the comparison. It can be smaller than in the source if that escapes characters, hence the factor.
     """
     source = Path(file)
     return source.stat().st_size // 3 if source.is_file() and limit is None else 0
@@ -121,9 +121,9 @@ def opened(
     total: int | None = None,
     engine: Engine | None = None,
 ) -> Run:
-    """A run over comparisons. `engine` takes the place of the one that the settings name, where several runs share it.
+    """Open a run. `engine` replaces the engine of the settings if several runs share one.
 
-    `config` is recorded beside the settings. Raises FathomError for what cannot be opened.
+    `config` is recorded in addition to the settings. Raises FathomError if something cannot be opened.
     """
     from fathom.engines.opening import open_engine
     from fathom.judging.session import Session
@@ -140,7 +140,7 @@ def opened(
 
 
 def rows_of(file: str, limit: int | None) -> int | None:
-    """How many rows a file has, at most `limit`; None where that cannot be told before it is read."""
+    """The number of rows of a file, at most `limit`; None if it is unknown before the file is read."""
     path = Path(file)
     if path.suffix != ".jsonl" or not path.is_file():
         return limit
@@ -157,7 +157,7 @@ def write(run: Run, what: str, rows: Write) -> None:
     from fathom.cli._running import resumable
     from fathom.data.atomic import atomic_write
 
-    gc.freeze()  # so that the collector does not walk through all that is loaded by now, again and again
+    gc.freeze()  # so that collections skip the objects loaded by now, which stay alive for the whole run
     session = run.session
 
     async def closing(sink: BinaryIO, progress: Callable[[RowOutcome], None]) -> None:
@@ -177,7 +177,7 @@ def write(run: Run, what: str, rows: Write) -> None:
 
 
 def show(title: str, tallies: Mapping[str, Counted], lines: Mapping[str, Callable[[Counted], str]]) -> None:
-    """A table on stderr: a column per group of rows, a line per figure."""
+    """Print a table on stderr, with a column per group of rows and a line per metric."""
     from rich.console import Console
 
     from fathom.cli._figures import table
@@ -186,7 +186,7 @@ def show(title: str, tallies: Mapping[str, Counted], lines: Mapping[str, Callabl
 
 
 def describe(run: Run, summary: Mapping[str, Any]) -> None:
-    """Writes OUT.meta.json and OUT.skipped.jsonl, and says on stderr what was spent and skipped."""
+    """Write OUT.meta.json and OUT.skipped.jsonl, and report on stderr what was spent and skipped."""
     import typer
 
     from fathom.cli._running import spending, spent_in_words
@@ -213,6 +213,6 @@ def describe(run: Run, summary: Mapping[str, Any]) -> None:
 
 
 def finish(run: Run, fail_on: str) -> None:
-    """Says how many rows failed. Raises an error with the exit code for it where --fail-on does not allow as many."""
+    """Report failed rows. Raises the error that sets the exit code if there are more than --fail-on allows."""
     metered = run.session.metered
     check_failures(run.counts, fail_on, metered.failure, completed=metered.completed)

@@ -1,10 +1,10 @@
-"""The options of verbs, made of settings: each field of `fathom.settings` is an option with the field's documentation.
+"""Derives command-line options from settings: each field of `fathom.settings` becomes an option; its docs are the help.
 
     @with_settings
     def command(file: File, *, settings: JudgingSettings, source: SourceSettings) -> None: ...
 
-The verb has the options --model, --votes, ... in place of `settings` and `source`, and gets their values as these
-objects, checked. So every verb that takes `EngineSettings` has the same options for its engine, with the same help.
+The verb gets the options --model, --votes, ... in place of `settings` and `source`, and receives validated settings
+objects. So every verb that takes `EngineSettings` has the same engine options with the same help.
 """
 
 from __future__ import annotations
@@ -28,30 +28,30 @@ File = Annotated[
     str,
     typer.Argument(help="JSONL, JSON, CSV, TSV, XLSX, Parquet, a datasets folder or hf:OWNER/NAME:SPLIT; - for stdin."),
 ]
-Out = Annotated[Path | None, typer.Option(help="Where the rows go; without it, to standard output.")]
+Out = Annotated[Path | None, typer.Option(help="Write the rows to this file. Default: standard output.")]
 Limit = Annotated[int | None, typer.Option(min=1, max=MAX_COUNT, help="Read at most this many rows.")]
 PairOutcome = Annotated[
     Literal["verdict", "votes"],
     typer.Option(
         "--pair-outcome",
-        help="What a pair counts as: a win or a tie, as its verdict says, or the share of its votes that each has.",
+        help="Count a pair by its verdict (win or tie), or by the share of votes for each response.",
     ),
 ]
 DryRun = Annotated[
     bool,
-    typer.Option("--dry-run", help="Say what would be asked and what it could cost; send nothing, write no file."),
+    typer.Option("--dry-run", help="Show the calls, tokens, cost and one prompt; send nothing and write no file."),
 ]
 
 Kind = TypeVar("Kind", bound=Settings)
 CONFIG = "Take settings from a YAML file, whose keys are those of fathom.settings; options here take precedence."
 PLAIN = (str, int, float, bool, Path)
-"""Types that Typer reads by itself. What is written in another form is read by the settings."""
+"""Types that Typer parses. Values of other types are passed as text and parsed by the settings."""
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives `command` an option for every field of the settings among its parameters, and --config for a file of them.
+    """Give `command` an option for every field of its settings parameters, and --config for a file of settings.
 
-    A parameter's default, where it has one, holds the defaults of its options.
+    A parameter's default, if any, provides the defaults of its options.
     """
     hints = get_type_hints(command, include_extras=True)
     kinds = {name: hint for name, hint in hints.items() if isinstance(hint, type) and issubclass(hint, Settings)}
@@ -78,7 +78,7 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def fields_of(kind: type[Settings]) -> Iterator[tuple[type[Settings], str, FieldInfo]]:
-    """The fields that are options: those of settings inside the settings, too."""
+    """The fields that become options, including those of nested settings."""
     for name, field in kind.model_fields.items():
         inner = field.annotation
         if isinstance(inner, type) and issubclass(inner, Settings):
@@ -98,7 +98,7 @@ def _options(default: Settings) -> Iterator[inspect.Parameter]:
         annotation, shown = _annotation(field), [] if value == {} else value
         help = " ".join((field.description or "").split())
         if shown is not None:
-            help = help.partition(" Default: ")[0]  # another default holds here, which Typer shows
+            help = help.partition(" Default: ")[0]  # this verb has another default, which Typer shows
         option = typer.Option(help=help, rich_help_panel=kind.panel, **_limits(field, annotation))
         yield inspect.Parameter(
             flag_of(kind, name),
@@ -109,7 +109,7 @@ def _options(default: Settings) -> Iterator[inspect.Parameter]:
 
 
 def _annotation(field: FieldInfo) -> Any:
-    """The type of an option without None: text where Typer does not know the field's type."""
+    """The type of an option without None; str if Typer does not support the field's type."""
     if get_origin(field.annotation) in (dict, list):
         return list[str]
     origin = get_origin(field.annotation)
@@ -120,7 +120,7 @@ def _annotation(field: FieldInfo) -> Any:
 
 
 def _limits(field: FieldInfo, annotation: Any) -> dict[str, Any]:
-    """What the help says of an option's values. Limits that say nothing to a reader are left to the settings."""
+    """The metavar and range in an option's help. Limits that only guard against overflow are not shown."""
     extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
     told: dict[str, Any] = {"metavar": extra["metavar"]} if "metavar" in extra else {}
     if annotation in (int, float):
@@ -132,7 +132,7 @@ def _limits(field: FieldInfo, annotation: Any) -> dict[str, Any]:
 
 
 def _collected(kind: type[Kind], values: Mapping[str, Any]) -> Kind:
-    """Settings of the values that the options have. Raises typer.BadParameter for one that is out of range."""
+    """Build settings from option values. Raises typer.BadParameter for an invalid value."""
     told: dict[str, Any] = {}
     for name, field in kind.model_fields.items():
         inner = field.annotation
@@ -151,7 +151,7 @@ def _collected(kind: type[Kind], values: Mapping[str, Any]) -> Kind:
 
 
 def assignments(arguments: Sequence[str]) -> dict[str, Any]:
-    """NAME=VALUE with the value in YAML. Raises FathomError for any other argument."""
+    """Parse NAME=VALUE arguments with YAML values. Raises FathomError for any other argument."""
     return dict(map(_assignment, arguments))
 
 

@@ -1,9 +1,9 @@
-"""Verbs of other packages, and what holds for theirs and ours alike.
+"""Finds verbs, including those that other packages register.
 
     [project.entry-points."fathom.verbs"]
     audit = "my_package.cli:audit"          # fathom audit: a function with Typer's annotations, or a typer.Typer
 
-The help of `fathom` lists them without importing them, so neither a slow nor a broken package affects other verbs.
+`fathom --help` lists them without importing them, so a slow or broken package does not affect other verbs.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ VERBS = Kind("verb", group="fathom.verbs", package="fathom.cli", attribute="comm
 
 
 class Verbs(TyperGroup):
-    """The verbs of this package, and behind them those that other packages declare under names not yet taken."""
+    """The verbs of this package, followed by those of other packages under names not yet taken."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         own = super().list_commands(ctx)
@@ -45,7 +45,7 @@ class Verbs(TyperGroup):
 
 
 class PluggedVerb(TyperCommand):
-    """Stands for another package's verb until it runs, or its own help is asked for."""
+    """A placeholder for another package's verb, which is imported only to run it or to show its help."""
 
     def __init__(self, point: EntryPoint) -> None:
         package = point.dist.name if point.dist else point.module

@@ -1,4 +1,4 @@
-"""How long work shows itself on stderr: a live line in a terminal, a plain line now and then elsewhere."""
+"""Progress on stderr: a live line in a terminal, and otherwise a plain line from time to time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Done = Callable[["RowOutcome"], None]
 
 @contextmanager
 def counting(what: str, total: int | None = None, spent: Callable[[], str] = str) -> Iterator[Done]:
-    """Yields a function to call after each item. `spent` says what was spent so far, where that is known."""
+    """Yield a function to call after each item. `spent` returns the spending so far, or an empty text."""
     console = Console(stderr=True, log_path=False)
     yield from _live(console, what, total, spent) if console.is_terminal else _plain(console, what, total, spent)
 
@@ -64,7 +64,7 @@ class _Count:
     def __init__(self, spent: Callable[[], str]) -> None:
         self.items = self.unparsed = self.failed = 0
         self.spent = spent
-        self.start = self.said = time.monotonic()
+        self.start = self.updated = time.monotonic()
 
     def add(self, outcome: RowOutcome) -> None:
         self.items += 1
@@ -72,18 +72,18 @@ class _Count:
         self.failed += outcome.failed
 
     def of(self, total: int | None) -> str:
-        """Of how many, and how long they take at the rate so far."""
+        """The total, and the estimated remaining time at the rate so far."""
         if total is None:
             return ""
         left = (total - self.items) * (time.monotonic() - self.start) / self.items
         return f" of {total}, {timedelta(seconds=round(left))} left"
 
     def stale(self, seconds: float) -> bool:
-        """Whether it was last said longer ago than that; from now on it was said now."""
+        """Whether the last update is older than `seconds`; if so, reset the timer."""
         now = time.monotonic()
-        if now - self.said < seconds:
+        if now - self.updated < seconds:
             return False
-        self.said = now
+        self.updated = now
         return True
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""How a verb's long work ends: what is kept and how to go on, in one line, whatever stopped it."""
+"""Ends long runs with one line that says why they stopped, what is kept and how to resume."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def resumable(journal: Path, out: Path | None = None) -> Iterator[None]:
-    """Turns what stops a run into one message that says what is kept in the journal and how to go on.
+    """Turn errors that stop a run into one message with the journal's path and how to resume.
 
-    Raises RunInterruptedError at Ctrl-C, and FathomError where a bound was met, where no further call would go well, or
-    where `out` could not be written.
+    Raises RunInterruptedError for Ctrl-C, and FathomError if a bound was reached, if no further call would succeed, or
+    if `out` could not be written.
     """
     from fathom.engines import RunStoppedError
     from fathom.engines.metering import SpentError
@@ -41,11 +41,11 @@ def resumable(journal: Path, out: Path | None = None) -> Iterator[None]:
 def _how_to_go_on(journal: Path) -> str:
     if journal.name == ":memory:":
         return "nothing was kept: --out or --journal keeps it"
-    return f"what is finished is in {journal}: give the same command again to go on"
+    return f"finished completions are in {journal}: repeat the command to resume"
 
 
 def spent_in_words(metered: Metered, journal: Path | None) -> str:
-    """The last line of a run: what it spent, and what all runs on its journal did, where it is not the only one."""
+    """The last line of a run: its spending, and that of all runs on its journal if there were several."""
     by_all = _by_all(journal)
     more = f"; by all {by_all.runs} runs on {journal}: {_in_words(by_all)}" if by_all and by_all.runs > 1 else ""
     if metered.prefix_cache_share is None:
@@ -70,10 +70,10 @@ def _by_all(journal: Path | None) -> Spent | None:
 
 
 def spending(metered: Metered, journal: Path | None) -> dict[str, Any]:
-    """What a run records of its spending, and of that of all runs on its journal, its own included.
+    """The `spent` record of OUT.meta.json: this run, and all runs on its journal including this one.
 
-    What a run finds in the journal was spent by another. Where calls reported no usage, the counts are a lower bound,
-    or None, and `unknown_calls` says how many those are.
+    Completions found in the journal were paid for by earlier runs. If calls reported no usage, token counts are lower
+    bounds or None, and `unknown_calls` counts those calls.
     """
     from fathom.results.rows import reported
 

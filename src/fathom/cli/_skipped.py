@@ -1,4 +1,4 @@
-"""Rows that `--on-error skip` left out: counted, the first few shown, all of them kept."""
+"""Reports rows that `--on-error skip` left out: counts them, shows the first few, and writes all to a file."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ SHOWN = 5
 
 
 def report(skipped: Sequence[Skipped], path: Path | None) -> None:
-    """Tells on stderr what was skipped; with a `path` the first few, and all of it there, each row with its reason.
+    """Report skipped rows on stderr. With a `path`, show the first few, and write all with their reasons to the file.
 
-    Where nothing was skipped, what an earlier run left at `path` goes.
+    If no row was skipped, a file of an earlier run at `path` is removed.
     """
     if not skipped:
         if path is not None:

@@ -1,4 +1,4 @@
-"""Plain values on standard output: as a table for people, as lines of JSON for programs."""
+"""Prints records on standard output: as a table for people, or as JSON lines for programs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def lines(records: Sequence[Mapping[str, Any]]) -> None:
 
 
 def records(records: Sequence[Mapping[str, Any]]) -> None:
-    """A row each; one alone is shown with a line a value. What is None is left blank."""
+    """Print one row per record; a single record is printed with one line per value. None is left blank."""
     from rich import box
     from rich.console import Console
     from rich.table import Table

@@ -1,12 +1,13 @@
-"""What holds for every verb: which files it reads and writes, and how it ends when it is stopped.
+"""Shared by all verbs: checks which files a verb reads and writes, and how it ends if it is interrupted.
 
     @verb("view")
-    def command(run: Path, out: Path): ...      # `cli/__init__` wraps every verb so
+    def command(run: Path, out: Path): ...      # `cli/__init__` wraps every verb this way
 
-    claim(file_outputs("--out", out))           # in the verb, before it asks, loads or writes anything
+    claim(file_outputs("--out", out))           # in the verb, before it calls, loads or writes anything
 
-What a verb reads is found in its arguments: each value that names something that is there, also behind NAME=. So an
-option that is added later is covered. What it writes, it claims; the claims hold until the verb ends.
+The files that a verb reads are derived from its arguments: every value, also after NAME=, that is an existing path. New
+options are therefore covered without further code. The files that it writes must be claimed; claims hold until the
+verb ends.
 """
 
 from __future__ import annotations
@@ -38,13 +39,13 @@ from fathom.results.outputs import (
 from fathom.settings import BoundSettings, EngineSettings, flag_of
 
 Force = Annotated[
-    bool, typer.Option("--force", help="Replace files that Fathom did not make, and results of other settings.")
+    bool, typer.Option("--force", help="Replace files that Fathom did not write, and results of other settings.")
 ]
 
 WRITTEN = frozenset({"out", "json", "journal", "output"})
-"""Arguments that name what is written. All others that name a file name one that is read."""
+"""Arguments for output files. Any other argument that is a path is an input."""
 COLLECTIONS = frozenset({"run", "path", "data"})
-"""Arguments that may name a folder of which only some files are read; the verb says which."""
+"""Arguments that may be a folder of which only some files are read; the verb lists these."""
 NO_RESULT = frozenset(
     {
         *("force", "dry_run", "fail_on", "on_error", "concurrency", "browser", "port"),
@@ -52,7 +53,7 @@ NO_RESULT = frozenset(
         *(flag_of(kind, name) for kind in (EngineSettings, BoundSettings) for name in kind.model_fields),
     }
 ) - {"model"}
-"""Arguments that change nothing in the results, or only by way of the engine, whose identity is compared instead."""
+"""Arguments that do not change results, or only through the engine, whose identity is compared instead."""
 
 
 @dataclass
@@ -67,7 +68,7 @@ _current: ContextVar[_Invocation] = ContextVar("the verb that runs")
 
 
 def verb(name: str, command: Callable[..., None]) -> Callable[..., None]:
-    """The command, which may claim outputs; stopped or failed by the system, it ends with one line."""
+    """Wrap a command so that it may claim outputs, and ends with one line if interrupted or failed by the system."""
 
     @wraps(command)
     def run(**given: Any) -> None:
@@ -96,7 +97,7 @@ class _Echo(logging.Handler):
 
 @contextmanager
 def _notices() -> Iterator[None]:
-    """What is to be known of a source, such as columns that are not used, is a line of its own on stderr."""
+    """Print notices about the source, such as unused columns, as lines on stderr."""
     log, handler = logging.getLogger("fathom.data.reading"), _Echo()
     before = log.propagate
     log.addHandler(handler)
@@ -109,10 +110,10 @@ def _notices() -> Iterator[None]:
 
 
 def claim(outputs: Outputs, *, reads: Mapping[Path, str] | None = None, costly: bool = True, **settings: Any) -> Claim:
-    """Claims the outputs for the verb that runs, until it ends; a second time it is the same claim.
+    """Claim outputs for the running verb until it ends. Claiming them again returns the same claim.
 
-    `reads` are files beside those that its arguments name, `settings` those beside its arguments. Raises FathomError as
-    `fathom.results.outputs.claimed` does.
+    `reads`: input files that the arguments do not name. `settings`: settings that are not arguments. Raises FathomError
+    as `fathom.results.outputs.claimed` does.
     """
     now = _current.get()
     if outputs.target not in now.claims:
@@ -133,9 +134,9 @@ def claim(outputs: Outputs, *, reads: Mapping[Path, str] | None = None, costly: 
 
 
 def check_journal(journal: Path) -> None:
-    """Raises FathomError where --journal names a file that is read, or written by another option, or no file.
+    """Raise FathomError if --journal is also an input or another output, or is not a file.
 
-    Several processes may share a journal, so it is not claimed.
+    A journal is not claimed, because several processes may share it.
     """
     now = _current.get()
     outputs = Outputs("--journal", journal, (), journal, appended=(journal,))
@@ -156,19 +157,19 @@ def _refuse_twice(outputs: Outputs, claims: Iterable[Claim]) -> None:
 
 
 def file_outputs(option: str, out: Path, *more: Path, journal: Path | None = None, space: int = 0) -> Outputs:
-    """A file, those that it brings beside it, and its record OUT.meta.json."""
+    """A file, its companion files, and its record OUT.meta.json."""
     if not is_replaceable(out):
         return Outputs(option, out, (out,), out)
     return Outputs(option, out, (out, *more), beside(out, "meta.json"), (journal,) if journal else (), space)
 
 
 def page_outputs(out: Path) -> Outputs:
-    """A page in one file, with nothing beside it."""
+    """A page in a single file."""
     return Outputs("--out", out, (out,), out, marked=True)
 
 
 def whole_folder(option: str, out: Path) -> Outputs:
-    """A folder in which the verb writes files under many names: nobody else's may be in it."""
+    """A folder that the verb owns as a whole, because it writes files under many names: it must hold no others."""
     known = tuple(path for path in recorded(out / "manifest.json") if path.is_file())
     return Outputs(option, out, known, out / "manifest.json", is_folder=True, whole=True)
 
@@ -188,7 +189,7 @@ def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _reads(given: Mapping[str, Any]) -> dict[Path, str]:
-    """What the arguments name that is there, each with the argument's name."""
+    """The existing paths among the arguments, each with the name of its argument."""
     found: dict[Path, str] = {}
     for name, value in given.items():
         if name in WRITTEN:
@@ -213,7 +214,7 @@ def _paths(name: str, value: Any) -> Iterator[Path]:
 
 
 def _texts(value: str) -> Iterator[str]:
-    """The value, what stands behind NAME= in it, and the file of FILE.py:NAME."""
+    """The value, the text after NAME= in it, and the file of FILE.py:NAME."""
     yield value
     yield value.rpartition(":")[0]
     if "=" in value:

@@ -14,12 +14,12 @@ def command(
     run: Annotated[
         Path, typer.Argument(help="Rankings (fathom rank), or verdicts on several responses (fathom judge).")
     ],
-    out: Annotated[Path, typer.Option(help="Where the rows go: NAME.jsonl, or NAME.jsonl.gz.")],
+    out: Annotated[Path, typer.Option(help="Write the rows to this file: NAME.jsonl, or NAME.jsonl.gz.")],
     ties: Annotated[
-        Literal["skip", "first"], typer.Option(help="Where several are best: leave out, or take the first of them.")
+        Literal["skip", "first"], typer.Option(help="If several responses are best, skip the row or take the first.")
     ] = "skip",
     min_margin: Annotated[
-        float, typer.Option(min=0, max=1_000_000, help="Leave out where the next best score is nearer than this.")
+        float, typer.Option(min=0, max=1_000_000, help="Skip rows with a smaller margin between the two best scores.")
     ] = 0,
     force: Force = False,
 ) -> None:
@@ -28,8 +28,8 @@ def command(
         fathom rank answers.jsonl --model runs/sft --out rankings.jsonl
         fathom best rankings.jsonl --out best.jsonl
 
-    No model is asked. Rows are written in TRL's layout: prompt and completion; with the id, the response's place and
-    score, the margin to the next best, and the source's other columns. What is left out is counted on stderr.
+    No model is called. Rows have TRL's layout, prompt and completion, with the id, the response's index and score, the
+    margin to the next best, and the source's other columns. Rows left out are counted on stderr.
     """
     from fathom.data.reading import write_jsonl
     from fathom.judging.winners import Winners

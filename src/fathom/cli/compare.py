@@ -21,24 +21,22 @@ if TYPE_CHECKING:
 
 
 def command(
-    run: Annotated[
-        list[Path], typer.Argument(help="Two or more files of results, as fathom judge or rank writes them.")
-    ],
+    run: Annotated[list[Path], typer.Argument(help="Two or more result files, as written by fathom judge or rank.")],
     out: Annotated[
-        Path | None, typer.Option(help="(two runs) Write the changed items, each with both rows, to this file.")
+        Path | None, typer.Option(help="(two runs) Write the items whose verdicts differ in correctness to this file.")
     ] = None,
     json: Json = None,
     force: Force = False,
 ) -> None:
-    """Compare two runs on the same items: by how much B is better than A, and how sure that is. Or more than two.
+    """Compare two or more runs on the same items: the difference in accuracy, with its interval and p value.
 
         fathom compare base.jsonl trained.jsonl --out changed.jsonl
         fathom compare base.jsonl sft.jsonl rlvr.jsonl
 
     Items are matched by id. Accuracy is strict: a tie and an unparsed verdict are wrong. Intervals resample prompts;
-    p is McNemar's exact test. Groups are domains, subsets, and principles that occur in 20 items or more; of many
-    groups some differ by chance. Of more than two runs all pairs are compared, and p is corrected for their number by
-    Holm's method. docs/measuring.md says how to read the tables.
+    p is McNemar's exact test. Groups are domains, subsets, and principles that occur in at least 20 items; with many
+    groups, some differ by chance. With more than two runs, all pairs are compared, and p is corrected by Holm's method.
+    docs/measuring.md explains the tables.
     """
     from rich.console import Console
 

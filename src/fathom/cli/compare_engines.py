@@ -1,4 +1,4 @@
-"""`fathom compare-engines FILE`: the same comparisons judged by two engines, and where their texts part."""
+"""`fathom compare-engines FILE`: judges the same comparisons with two engines, and shows where their texts diverge."""
 
 from __future__ import annotations
 
@@ -33,16 +33,20 @@ def command(
     judge: JudgeSettings,
     bounds: BoundSettings,
     source: SourceSettings,
-    model: Annotated[str, typer.Option(help="What both run, where --engine names no other; the judge is its judge.")],
+    model: Annotated[
+        str, typer.Option(help="The model of both engines, unless --engine names another; sets the judge.")
+    ],
     engine: Annotated[
         list[str],
-        typer.Option(help='Twice: "NAME SETTING=VALUE ...", such as "openai base_url=http://localhost:8000/v1".'),
+        typer.Option(help='Give twice: "NAME SETTING=VALUE ...", as in "openai base_url=http://localhost:8000/v1".'),
     ],
     out: Out = None,
     swap: Annotated[bool, typer.Option(help="Judge a pair in both orders.")] = True,
-    max_tokens: Annotated[int, typer.Option(min=1, max=MAX_COUNT, help="The longest rationale.")] = 2048,
-    seed: Annotated[int, typer.Option(min=0, max=MAX_COUNT, help="Of the order of chosen and rejected.")] = 0,
-    journal: Annotated[Path | None, typer.Option(help="Finished completions. Default: OUT.journal.")] = None,
+    max_tokens: Annotated[int, typer.Option(min=1, max=MAX_COUNT, help="Maximum tokens of a rationale.")] = 2048,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_COUNT, help="Seed of the order of chosen and rejected.")] = 0,
+    journal: Annotated[
+        Path | None, typer.Option(help="Store finished completions in this file. Default: OUT.journal.")
+    ] = None,
     force: Force = False,
     dry_run: DryRun = False,
 ) -> None:
@@ -51,16 +55,16 @@ def command(
         fathom compare-engines pairs.jsonl --model runs/sft --out differences.jsonl \\
             --engine local --engine "openai base_url=http://localhost:8000/v1 model=sft timeout=60"
 
-    Every `--engine` is one text: the engine's name, then its settings, as `--engine-option` of `fathom judge` takes
-    them, with `model=` where it is not `--model`. The judge is that of `--model`, for both. Either may be given twice:
-    `--engine "local dtype=float32" --engine "local dtype=bfloat16"` shows what half precision changes. Bounds hold for
-    each engine by itself.
+    Each `--engine` is one argument: the engine's name, then its settings as for `--engine-option` of `fathom judge`,
+    and `model=` if it differs from `--model`. Both engines use the judge of `--model`. The same engine may be given
+    twice: `--engine "local dtype=float32" --engine "local dtype=bfloat16"` compares bfloat16 with float32. Bounds apply
+    to each engine separately.
 
-    A row per comparison says both verdicts and, for every text, whether it is equal, and otherwise where the two part,
-    what stands before, how each goes on, the log-probabilities of the tokens there (where the engine tells them) and
-    what the figures suggest as the cause. stderr gets the counts and the first divergences.
+    Each row has both verdicts of a comparison. For every text that differs it shows where the texts diverge, the text
+    before, both continuations, the log-probabilities of their tokens (if the engine returns them) and the likely cause.
+    Counts and the first divergences are printed on stderr.
 
-    Exit code: 0 where all verdicts are equal, 1 where any differs or a call failed.
+    The exit code is 0 if all verdicts are equal, and 1 if any differs or a call failed.
     """
     from fathom.cli._dry_run import compared
     from fathom.cli._judging import claim_rows, journal_of, show, space_of

@@ -11,13 +11,13 @@ from fathom.cli._verb import Force, claim, whole_folder
 
 
 def command(
-    out: Annotated[Path, typer.Option(help="The folder for models, figures and the report.")] = Path("runs/demo"),
+    out: Annotated[Path, typer.Option(help="Write models, figures and the report to this folder.")] = Path("runs/demo"),
     seed: Annotated[
         int, typer.Option(min=0, max=2**31 - 1, help="Seed of the data, the training and the sampling.")
     ] = 0,
     force: Force = False,
 ) -> None:
-    """Synthesise, fine-tune, reinforce and judge in the small world, then write a report: a few minutes on two cores.
+    """Run the whole pipeline in the small world and write a report: rationales, SFT, RLVR, evaluation; a few minutes.
 
         fathom demo --out runs/demo
 

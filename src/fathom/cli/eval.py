@@ -36,12 +36,12 @@ class Source(NamedTuple):
 @with_settings
 def command(
     settings: JudgingSettings,
-    names: Annotated[list[str], typer.Argument(help="Benchmarks; without any, all are listed.")] = [],  # noqa: B006
+    names: Annotated[list[str], typer.Argument(help="Benchmarks to run; without any, list all.")] = [],  # noqa: B006
     data: Annotated[
-        Path | None, typer.Option(help="Their files, or a folder NAME for each. Without it, from the hub.")
+        Path | None, typer.Option(help="Folder with their files, or with a folder NAME each. Default: the hub.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="The folder for NAME.jsonl and what made it.")] = Path("runs"),
-    listed: Annotated[bool, typer.Option("--list", help="Say what the benchmarks are.")] = False,
+    out: Annotated[Path, typer.Option(help="Write NAME.jsonl and its settings to this folder.")] = Path("runs"),
+    listed: Annotated[bool, typer.Option("--list", help="Describe the benchmarks.")] = False,
     limit: Limit = None,
     fail_on: FailOn = "any",
     force: Force = False,
@@ -53,9 +53,9 @@ def command(
         fathom eval judgebench rm-bench --data benchmarks/ --model runs/sft --out runs/sft-eval
         fathom eval rewardbench --engine openai --base-url http://localhost:8000/v1 --model Qwen/Qwen3-32B
 
-    Pairs are judged in both orders. Where there are more than two responses, a judge of pairs compares all of them, and
-    other judges read them as they do. OUT/NAME.jsonl holds the rows, and figures can be computed from them again. To go
-    on after an interruption, give the same command again.
+    Pairs are judged in both orders. With more than two responses, a pairwise judge compares all pairs. OUT/NAME.jsonl
+    has the rows, from which `fathom score` computes the metrics again. To resume an interrupted run, repeat the
+    command.
     """
     from fathom import bench
     from fathom.cli._dry_run import evaluated

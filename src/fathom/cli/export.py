@@ -12,9 +12,11 @@ from fathom.errors import FathomError
 
 
 def command(
-    path: Annotated[Path, typer.Argument(help="A run, or a journal.")],
-    out: Annotated[Path, typer.Option(help="NAME.parquet, .jsonl, .csv, .tsv or .xlsx.")],
-    votes: Annotated[bool, typer.Option("--votes", help="A row a vote, with what was written, not a verdict.")] = False,
+    path: Annotated[Path, typer.Argument(help="A result file, or a journal.")],
+    out: Annotated[Path, typer.Option(help="Write to this file: NAME.parquet, .jsonl, .csv, .tsv or .xlsx.")],
+    votes: Annotated[
+        bool, typer.Option("--votes", help="Write one row per vote, with its text, not per verdict.")
+    ] = False,
     force: Force = False,
 ) -> None:
     """Write the verdicts, rankings or preferences of a run, its votes, or a journal's completions as a table.
@@ -24,8 +26,8 @@ def command(
         fathom export verdicts.jsonl --votes --out votes.parquet
         fathom export verdicts.jsonl.journal --out completions.jsonl
 
-    The ending names the format. Columns are the same whatever the table holds; conversations, rationales and metadata
-    are JSON in columns of text, and so are lists in CSV, TSV and XLSX.
+    The file extension sets the format. All runs have the same columns. Conversations, rationales and metadata are JSON
+    in text columns, and so are lists in CSV, TSV and XLSX.
     """
     from fathom.results import export as exporting
     from fathom.results import runs

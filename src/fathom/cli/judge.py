@@ -21,14 +21,14 @@ def command(
     force: Force = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Judge the comparisons of a file: one verdict a line, and a summary on stderr.
+    """Judge the comparisons of a file: one verdict per line, and a summary on stderr.
 
         fathom judge pairs.jsonl --model runs/sft --out verdicts.jsonl
         fathom judge pairs.jsonl --engine openai --base-url http://localhost:8000/v1 --model Qwen/Qwen3-32B
 
-    Every finished completion is kept in a journal beside OUT. To go on after an interruption, give the same command
-    again. OUT.meta.json says what made the file, OUT.skipped.jsonl which rows --on-error skip left out and why. A text
-    that holds no verdict has a status that says so and counts for nobody.
+    Every finished completion is stored in a journal beside OUT. To resume an interrupted run, repeat the command.
+    OUT.meta.json has the settings and versions, OUT.skipped.jsonl the rows that --on-error skip left out. A text
+    without a verdict gets a status that states the reason, and counts for no response.
     """
     from fathom.cli._dry_run import judged
     from fathom.cli._judging import claim_rows, describe, finish, opened, read, rows_of, show, space_of, write

@@ -22,14 +22,14 @@ def command(
     settings: JudgingSettings,
     source: SourceSettings,
     min_margin: Annotated[
-        float, typer.Option(min=0, max=1_000_000, help="Leave out where best and worst are nearer, in points.")
+        float, typer.Option(min=0, max=1_000_000, help="Skip rows with a smaller margin between best and worst.")
     ] = 0,
     ties: Annotated[
-        Literal["skip", "first"], typer.Option(help="Where several are best or worst: leave out, or take the first.")
+        Literal["skip", "first"], typer.Option(help="If several are best or worst, skip the row or take the first.")
     ] = "skip",
     min_probability: Annotated[
         float,
-        typer.Option(min=0, max=1, help="Leave out where a smaller share of the votes prefers the best to the worst."),
+        typer.Option(min=0, max=1, help="Skip rows where a smaller share of votes prefers the best to the worst."),
     ] = 0,
     pair_outcome: PairOutcome = "verdict",
     out: Out = None,
@@ -37,7 +37,7 @@ def command(
     force: Force = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Make data for DPO: all pairs of responses judged, a point a win, the highest total chosen, the lowest rejected.
+    """Make data for DPO: judge all pairs of responses; most wins is chosen, fewest is rejected.
 
         fathom pairs answers.jsonl --model runs/sft --min-margin 2 --out preferences.jsonl
 

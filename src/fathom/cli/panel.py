@@ -1,4 +1,4 @@
-"""`fathom panel RUN RUN...`: the verdicts of several judges as those of one panel."""
+"""`fathom panel RUN RUN...`: combines the verdicts of several judges into those of a panel."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from fathom.settings import Invalid, Ties
 
 
 def command(
-    run: Annotated[list[Path], typer.Argument(help="Files of verdicts on one source, as fathom judge writes them.")],
-    out: Annotated[Path, typer.Option(help="Where the panel's verdicts go: NAME.jsonl.")],
+    run: Annotated[list[Path], typer.Argument(help="Verdicts on one source, as written by fathom judge.")],
+    out: Annotated[Path, typer.Option(help="Write the panel's verdicts to this file: NAME.jsonl.")],
     aggregate: Annotated[
         Literal["majority", "mean", "sum"],
-        typer.Option(help="What is counted: the judges' winners; or their scores, or the shares of their votes."),
+        typer.Option(help="Combine the judges' winners (majority), or their scores or vote shares (mean, sum)."),
     ] = "majority",
     invalid_votes: Annotated[
-        Invalid, typer.Option(help="Judges without a verdict: drop counts the others, require gives no verdict then.")
+        Invalid, typer.Option(help="If a judge has no verdict: drop counts the others, require gives no verdict.")
     ] = "drop",
     tie_votes: Annotated[
-        Ties, typer.Option(help="(majority) Judges that tie: count lets a tie win, drop takes them as abstentions.")
+        Ties, typer.Option(help="(majority) If a judge ties: count lets ties win, drop treats them as abstentions.")
     ] = "count",
     force: Force = False,
 ) -> None:
-    """Let several judges decide together: of finished runs on one source, one verdict for each item by majority.
+    """Combine finished runs of several judges on one source: one verdict per item, by majority.
 
         fathom judge pairs.jsonl --model judge-a --out a.jsonl      # and b.jsonl, c.jsonl
         fathom panel a.jsonl b.jsonl c.jsonl --out panel.jsonl
         fathom compare a.jsonl panel.jsonl
 
-    No model is asked. Each judge has one voice, however many votes it cast. Items are matched by id; those that some
-    run does not have are left out and counted. The rows are verdicts as `fathom judge` writes them, so that they can be
-    scored, compared and viewed; each vote is a judge's.
+    No model is called. Each judge counts once, however many votes it cast. Items are matched by id; those that some run
+    lacks are left out and counted. The rows are verdicts as written by `fathom judge`, with one vote per judge, so they
+    can be scored, compared and viewed.
     """
     from rich.console import Console
 

@@ -1,4 +1,4 @@
-"""`fathom probe FILE`: what moves a judge that should not, as a reliability card."""
+"""`fathom probe FILE`: measures a judge's biases, and writes a reliability card."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ def command(
     file: File,
     settings: JudgingSettings,
     source: SourceSettings,
-    out: Annotated[Path, typer.Option(help="The folder for the card, its rows and what made them.")],
-    probe: Annotated[list[str], typer.Option(help="A probe's name, again for more. Default: all.")] = [],  # noqa: B006
+    out: Annotated[Path, typer.Option(help="Write the card, its rows and settings to this folder.")],
+    probe: Annotated[list[str], typer.Option(help="A probe to run; repeat for more. Default: all.")] = [],  # noqa: B006
     authors: Annotated[
-        str | None, typer.Option(help="Columns that name the responses' models, as in chosen_model,rejected_model.")
+        str | None, typer.Option(help="Columns with the responses' models, such as chosen_model,rejected_model.")
     ] = None,
-    own: Annotated[str | None, typer.Option(help="The judge's own model, as those columns name it.")] = None,
+    own: Annotated[str | None, typer.Option(help="The judge's own model, as named in these columns.")] = None,
     fail_on: FailOn = "any",
     force: Force = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Measure what moves a judge that should not: position, length, marks, empty answers, injected verdicts.
+    """Measure a judge's biases: position, length, formatting, empty answers, injected verdicts.
 
         fathom probe pairs.jsonl --model runs/sft --limit 200 --out cards/sft
         fathom probe pairs.jsonl --engine openai --base-url http://localhost:8000/v1 --model Qwen/Qwen3-32B \\
             --probe keys --probe position --out cards/qwen
 
-    Each comparison is judged as it is and in some twenty variations, in both orders. OUT/card.html shows what was
-    found, OUT/card.json and OUT/card.md hold the same, and all of it can be computed again from OUT/rows.jsonl. To go
-    on after an interruption, give the same command again.
+    Each comparison is judged unchanged and in about twenty variations, in both orders. OUT/card.html shows the results,
+    OUT/card.json and OUT/card.md have the same content, computed from OUT/rows.jsonl. To resume an interrupted run,
+    repeat the command.
     """
     from fathom import probes
     from fathom.cli._dry_run import judged

@@ -21,26 +21,26 @@ def command(
     source: SourceSettings,
     schedule: Annotated[
         Literal["round-robin", "circular", "swiss", "knock-out", "pivot"],
-        typer.Option(help="Which pairs are compared: all, or fewer (docs/ranking.md)."),
+        typer.Option(help="Which pairs to compare: all, or fewer (docs/ranking.md)."),
     ] = "round-robin",
     reduce: Annotated[
-        Literal["bradley-terry", "wins", "borda"], typer.Option(help="How their outcomes become scores.")
+        Literal["bradley-terry", "wins", "borda"], typer.Option(help="How to turn pair outcomes into scores.")
     ] = "bradley-terry",
     pair_outcome: PairOutcome = "verdict",
-    texts: Annotated[bool, typer.Option(help="Keep what each vote wrote in the rows.")] = True,
+    texts: Annotated[bool, typer.Option(help="Keep the text of each vote in the rows.")] = True,
     out: Out = None,
     fail_on: FailOn = "any",
     force: Force = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Rank the responses of every comparison: one ranking a line, and a summary on stderr.
+    """Rank the responses of every comparison: one ranking per line, and a summary on stderr.
 
         fathom rank answers.jsonl --model runs/sft --out rankings.jsonl
         fathom rank answers.jsonl --model runs/sft --schedule knock-out --out best.jsonl
 
-    A row of the file has a prompt and two or more responses. Pairs that cannot be read are named in the line and count
-    for nobody. With several votes on each pair, `--pair-outcome votes` counts 9 votes to 7 for less than 16 to 0. To go
-    on after an interruption, give the same command again. OUT.meta.json says what made the file.
+    A row of the file has a prompt and two or more responses. Pairs without a parsed verdict are listed in the row and
+    count for no response. With several votes per pair, `--pair-outcome votes` gives 9 votes to 7 less weight than 16 to
+    0. To resume an interrupted run, repeat the command. OUT.meta.json has the settings and versions.
     """
     from fathom.cli._dry_run import ranked as planned
     from fathom.cli._judging import claim_rows, describe, finish, opened, read, rows_of, show, space_of, write

@@ -1,4 +1,4 @@
-"""`fathom rejection-sample FILE`: what a judge wrote that was right, to fine-tune on."""
+"""`fathom rejection-sample FILE`: samples a judge's trajectories, and keeps the correct ones for fine-tuning."""
 
 from __future__ import annotations
 
@@ -26,32 +26,32 @@ def command(
     engine: EngineSettings,
     bounds: BoundSettings,
     source: SourceSettings,
-    out: Annotated[Path, typer.Option(help="The folder for the training set, manifest and journal.")],
+    out: Annotated[Path, typer.Option(help="Write the training set, manifest and journal to this folder.")],
     judge: JudgeSettings = JudgeSettings(judge="spct"),  # noqa: B008
     sampling: SamplingSettings = SamplingSettings(temperature=0.5, max_tokens=4096),  # noqa: B008
     samples: Annotated[
-        int, typer.Option(min=2, max=MAX_VOTES, help="Trajectories per comparison, without a hint: 2 or more.")
+        int, typer.Option(min=2, max=MAX_VOTES, help="Trajectories per comparison without a hint, at least 2.")
     ] = 3,
-    hints: Annotated[bool, typer.Option(help="Sample one more, with a hint that names the best response.")] = True,
-    concurrency: Annotated[int, typer.Option(min=1, max=100_000, help="Most comparisons in work.")] = 64,
+    hints: Annotated[bool, typer.Option(help="Sample one more with a hint that names the best response.")] = True,
+    concurrency: Annotated[int, typer.Option(min=1, max=100_000, help="Maximum comparisons in progress.")] = 64,
     fail_on: FailOn = "any",
     force: Force = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Sample a judge's trajectories and keep those that are right: data for rejective fine-tuning (SPCT).
+    """Sample a judge's trajectories and keep the correct ones: data for rejective fine-tuning (SPCT).
 
         fathom rejection-sample pairs.jsonl --judge-option binary=true --model ./teacher --out rejection
         fathom train sft spct_27b_rft data=rejection/rft.jsonl
 
-    Rejected are trajectories that are wrong, and all of a comparison that every sample gets right. OUT gets rft.jsonl
-    (TRL prompt-completion rows), rejected.jsonl (texts and reasons), comparisons.jsonl (those that not every sample got
-    right, for fathom train rlvr), votes.jsonl (all trajectories without a hint, as rows of fathom judge, for fathom
-    train meta) and manifest.json (counts of every reason, tokens).
-    Every comparison needs a label: which response is best, or for a single one its score, 0 or 1
-    (with binary=true, as in the recipes of SPCT).
+    Wrong trajectories are rejected, and so are all trajectories of a comparison that every sample gets right. OUT gets
+    rft.jsonl (TRL prompt-completion rows), rejected.jsonl (texts and reasons), comparisons.jsonl (those that some
+    sample got wrong, for fathom train rlvr), votes.jsonl (all trajectories without a hint, as rows of fathom judge, for
+    fathom train meta) and manifest.json (counts by reason, tokens).
+    Every comparison needs a label: the best response, or for a single response its score, 0 or 1 (with binary=true, as
+    in the recipes of SPCT).
 
-    Every finished completion is kept in OUT/journal.sqlite. To go on after an interruption, give the same command
-    again. The exit code is 3 where nothing was kept, too.
+    Every finished completion is stored in OUT/journal.sqlite. To resume an interrupted run, repeat the command. The
+    exit code is also 3 if nothing was kept.
     """
     from fathom.cli import _dry_run
     from fathom.cli._failures import check_failures, check_kept
@@ -72,7 +72,7 @@ def command(
     claimed = claim(folder_outputs("--out", out, *sets, journal=None if engine.journal else "journal.sqlite"))
     if engine.journal:
         check_journal(engine.journal)
-    # No checkpoint's: nothing is to be taken from what the teacher itself was trained to be.
+    # No checkpoint: the judge must not depend on how the teacher itself was trained.
     chosen = as_trained(None, **judge.arguments)
     rows = read(
         file, mapping=parse_mapping(source.map), seed=sampling.seed, on_error=source.on_error, limit=source.limit

@@ -1,4 +1,4 @@
-"""`fathom report RUN...`: a page on what runs amount to."""
+"""`fathom report RUN...`: a page with the metrics of runs."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from fathom.cli._verb import Force, claim, page_outputs
 
 
 def command(
-    run: Annotated[list[Path], typer.Argument(help="Files of results, or folders of them, as fathom eval writes.")],
-    out: Annotated[Path, typer.Option(help="The page.")] = Path("report.html"),
-    card: Annotated[list[Path], typer.Option(help="A card.json of fathom probe, again for more.")] = [],  # noqa: B006
+    run: Annotated[list[Path], typer.Argument(help="Result files, or folders of them, as written by fathom eval.")],
+    out: Annotated[Path, typer.Option(help="Write the page to this file.")] = Path("report.html"),
+    card: Annotated[list[Path], typer.Option(help="A card.json of fathom probe; repeat for more.")] = [],  # noqa: B006
     texts: Annotated[
         bool,
-        typer.Option("--viewer/--no-viewer", help="Put all rows into the page, to read where it links to them."),
+        typer.Option("--viewer/--no-viewer", help="Include all rows in the page, linked from its metrics."),
     ] = True,
     force: Force = False,
 ) -> None:
-    """Write a page with every figure of one or several runs: accuracy by domain, official scores, votes, principles.
+    """Write a page with all metrics of one or several runs: accuracy by domain, official scores, votes, principles.
 
         fathom report verdicts.jsonl --out report.html
         fathom report greedy.jsonl sampled.jsonl --out report.html
         fathom report runs/sft-eval --out report.html
 
-    Figures are computed from the rows again, with intervals at 95 %. Of several runs, each is held against the first on
-    the items that both have. A card.json beside a run is shown with it. The page is one file that works offline and can
-    be mailed. It holds all texts of the runs, to read them as in fathom view; --no-viewer leaves them out.
+    Metrics are computed from the rows, with 95 % confidence intervals. With several runs, each is compared with the
+    first on the items that both have. A card.json beside a run is included. The page is one file that works offline and
+    can be mailed. It contains all texts of the runs, shown as in fathom view; --no-viewer leaves them out.
     """
     from rich.console import Console
 

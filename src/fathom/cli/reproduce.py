@@ -1,4 +1,4 @@
-"""`fathom reproduce NAME`: a paper's claims, put to the test."""
+"""`fathom reproduce NAME`: tests a paper's claims."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from fathom.errors import FathomError, check_installed
 
 
 def command(
-    name: Annotated[str, typer.Argument(help="Which: mix-grm, spct, adaptive-votes, ...; a wrong name lists all.")],
+    name: Annotated[str, typer.Argument(help="mix-grm, spct, adaptive-votes, ...; an unknown name lists all.")],
     out: Annotated[
         Path | None,
-        typer.Option(help="The folder for models, measurements, results.json and the page. Default: runs/NAME."),
+        typer.Option(help="Write models, results.json and the page to this folder. Default: runs/NAME."),
     ] = None,
     seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0,1,2",
-    quick: Annotated[bool, typer.Option("--quick", help="The first seed alone.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Run the first seed only.")] = False,
     force: Force = False,
 ) -> None:
     """Run a published experiment in the small world and test its claims.
 
     Writes OUT/results.json, figures and a page in Markdown. Claims are computed from intervals and may come out false.
-    An interrupted run goes on where it stopped when the same command is given again.
+    To resume an interrupted run, repeat the command.
 
         fathom reproduce mix-grm
     """

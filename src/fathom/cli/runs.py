@@ -1,4 +1,4 @@
-"""`fathom runs [PATH]`: what has been run, and what a run or a journal holds."""
+"""`fathom runs [PATH]`: lists runs, or shows the contents of a run or a journal."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import typer
 
 def command(
     path: Annotated[Path, typer.Argument(help="A folder to list, or a run or journal to inspect.")] = Path(),
-    json: Annotated[bool, typer.Option("--json", help="A line of JSON each, instead of a table.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one line of JSON per run instead of a table.")] = False,
 ) -> None:
-    """List the runs below a folder, or inspect one: what made it, what came of it, what failed.
+    """List the runs below a folder, or inspect one: its settings, its results and its errors.
 
-        fathom runs                              # every file of results below this folder
+        fathom runs                              # every result file below this folder
         fathom runs results/verdicts.jsonl       # one of them
         fathom runs verdicts.jsonl.journal       # the completions of a journal, by engine
 
-    A run is a file of results that --out of another verb wrote; what made it is read from OUT.meta.json beside it.
+    A run is a result file written by --out of another verb. Its settings are read from OUT.meta.json beside it.
     """
     from fathom.cli._tables import lines, records
     from fathom.errors import FathomError

@@ -1,4 +1,4 @@
-"""`fathom score RUN...`: every figure of finished runs, computed again from their rows."""
+"""`fathom score RUN...`: computes all metrics of finished runs from their rows."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
 
 
 def command(
-    run: Annotated[list[Path], typer.Argument(help="Files of results, as fathom judge or rank writes them.")],
+    run: Annotated[list[Path], typer.Argument(help="Result files, as written by fathom judge or rank.")],
     votes: Annotated[
-        bool, typer.Option("--votes", help="Instead, what the first 1, 2, 4, ... votes would have said.")
+        bool, typer.Option("--votes", help="Show the metrics of the first 1, 2, 4, ... votes instead.")
     ] = False,
     agreement: Annotated[
         bool,
-        typer.Option("--agreement", help="Also Cohen's kappa of verdicts and labels where rows name no annotator."),
+        typer.Option("--agreement", help="Show Cohen's kappa of verdicts and labels even without annotators."),
     ] = False,
     json: Json = None,
     force: Force = False,
 ) -> None:
-    """Compute every figure of a run again, from its file of results alone.
+    """Compute all metrics of a run from its result file.
 
         fathom score verdicts.jsonl
         fathom score greedy.jsonl sampled.jsonl --votes
         fathom score verdicts.jsonl --json - | jq '.[].verdicts.all.accuracy'
 
-    The tables are those that `fathom judge` and `fathom rank` show; where rows name annotators, how far they and the
-    judge agree; and where the rows are a benchmark's, its official score. They go to standard output, or to stderr
-    where the JSON goes there. docs/measuring.md says how to read them.
+    The tables are those of `fathom judge` and `fathom rank`, plus agreement with annotators if rows name them, and the
+    official score if the rows are a benchmark's. They are printed on standard output, or on stderr if the JSON goes to
+    standard output. docs/measuring.md explains them.
     """
     from rich.console import Console
 

@@ -1,4 +1,4 @@
-"""`fathom synth FILE`: training rationales, made of a teacher's judgements."""
+"""`fathom synth FILE`: makes training rationales from a teacher's judgments."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ def command(
     engine: EngineSettings,
     bounds: BoundSettings,
     source: SourceSettings,
-    out: Annotated[Path, typer.Option(help="The folder for training sets, manifest and journal.")],
+    out: Annotated[Path, typer.Option(help="Write training sets, manifest and journal to this folder.")],
     sampling: SamplingSettings = SamplingSettings(temperature=0.8, max_tokens=4096),  # noqa: B008
     arm: Annotated[
         list[str],
         typer.Option(
-            help="mix, breadth, depth or vanilla; several may be given, and share the teacher's samples. Or verifier."
+            help="mix, breadth, depth or vanilla; repeat to share the teacher's samples among several. Or verifier."
         ),
     ] = ["mix"],  # noqa: B006
     samples: Annotated[int, typer.Option(min=1, max=1000, help="Vanilla rationales per comparison.")] = 2,
-    keep: Annotated[int, typer.Option(min=1, max=1000, help="Most principles of a breadth rationale.")] = 10,
+    keep: Annotated[int, typer.Option(min=1, max=1000, help="Maximum principles of a breadth rationale.")] = 10,
     standardise: Annotated[
-        Literal["auto", "llm"], typer.Option(help="auto asks the teacher only where no principles can be read.")
+        Literal["auto", "llm"], typer.Option(help="auto calls the teacher only if no principles can be parsed.")
     ] = "auto",
     merge: Annotated[
-        Literal["similarity", "llm"], typer.Option(help="What joins principles that mean the same.")
+        Literal["similarity", "llm"], typer.Option(help="How to merge principles with the same meaning.")
     ] = "similarity",
     filter: Annotated[
         Literal["none", "consistent"], typer.Option(help="consistent drops rationales whose verdict is not the label.")
@@ -48,15 +48,14 @@ def command(
     domain: Annotated[
         Literal["preference", "correctness", "auto"] | None,
         typer.Option(
-            help="Of comparisons whose row names none: which answer is liked better, or which is right; auto takes "
-            "correctness where there is a reference answer."
+            help="Domain of rows that name none; auto is correctness if there is a reference answer, else preference."
         ),
     ] = None,
-    concurrency: Annotated[int, typer.Option(min=1, max=100_000, help="Most requests in flight.")] = 64,
+    concurrency: Annotated[int, typer.Option(min=1, max=100_000, help="Maximum requests in flight.")] = 64,
     truncated: Annotated[
         float | None,
         typer.Option(
-            min=0, max=0.9, help="(verifier) Share of first sentences of right solutions, as wrong ones. Default: 0."
+            min=0, max=0.9, help="(verifier) Share of solutions cut to their first sentence, as wrong ones. Default: 0."
         ),
     ] = None,
     fail_on: FailOn = "any",
@@ -68,18 +67,18 @@ def command(
         fathom synth pairs.jsonl --model ./teacher --domain preference --out synthesised
         fathom synth pairs.jsonl --model judge-7b --base-url http://localhost:8000/v1 --arm breadth --out synthesised
 
-    A teacher judges each comparison a few times. Breadth merges what it wrote; depth judges anew against the teacher's
-    own solution. The arm mix makes breadth of comparisons whose domain is preference, and depth where it is
-    correctness: --domain names it for all, --map domain=COLUMN names a column that holds it, with --map
-    domain.correctness=math,code where that has other words. OUT gets ARM.jsonl (TRL prompt-completion rows),
-    rejected.jsonl (texts and reasons) and manifest.json (counts, tokens, the teacher's accuracy after every stage);
-    with --on-error skip also skipped.jsonl.
+    A teacher judges each comparison several times. Breadth merges its rationales; depth judges again against the
+    teacher's own solution. The arm mix uses breadth for comparisons of the domain preference and depth for correctness.
+    --domain sets the domain of all rows, --map domain=COLUMN reads it from a column, and --map
+    domain.correctness=math,code translates its values. OUT gets ARM.jsonl (TRL prompt-completion rows), rejected.jsonl
+    (texts and reasons) and manifest.json (counts, tokens, the teacher's accuracy after every stage); with --on-error
+    skip also skipped.jsonl.
 
-    Every finished completion is kept in OUT/journal.sqlite. To go on after an interruption, give the same command
-    again. The exit code is 3 where nothing was kept for an arm, too.
+    Every finished completion is stored in OUT/journal.sqlite. To resume an interrupted run, repeat the command. The
+    exit code is also 3 if nothing was kept for an arm.
 
-    The arm verifier asks no teacher: it makes YES and NO of responses with a reference answer and scores of 1 and 0. It
-    stands alone.
+    The arm verifier calls no teacher: from responses with a reference answer and scores of 1 and 0, it makes the
+    completions YES and NO. It cannot be combined with other arms.
 
         fathom synth solutions.jsonl --arm verifier --truncated 0.11 --out verifier
     """

@@ -1,4 +1,4 @@
-"""`fathom train sft`, `rlvr` and `meta`: a model becomes a judge, or a judge of votes."""
+"""`fathom train sft`, `rlvr` and `meta`: trains a judge or a meta reward model."""
 
 from __future__ import annotations
 
@@ -19,18 +19,16 @@ if TYPE_CHECKING:
 
 command = typer.Typer(
     no_args_is_help=True,
-    help="Train a judge: SFT on rationales first, then RLVR on labels. TRL does the training, recipes say how.",
+    help="Train a judge: SFT on rationales first, then RLVR on labels. TRL trains, with settings from a recipe.",
 )
 
-Recipe = Annotated[
-    str, typer.Argument(help="A recipe's file, or the name of one that comes with Fathom: mini_sft, ...")
-]
+Recipe = Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped recipe: mini_sft, ...")]
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[KEY=VALUE]...", help="Keys to change, dotted: trainer.learning_rate=1e-5"),
+    typer.Argument(metavar="[KEY=VALUE]...", help="Override keys of the recipe: trainer.learning_rate=1e-5"),
 ]
 Kind = TypeVar("Kind", bound="Resolved")
-Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in the output folder.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint in the output folder.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, show ten examples, train nothing.")]
 
 
@@ -53,7 +51,7 @@ def sft(recipe: Recipe, overrides: Overrides = None, resume: Resume = False, dry
 
 @command.command("rlvr")
 def rlvr(recipe: Recipe, overrides: Overrides = None, resume: Resume = False, dry_run: DryRun = False) -> None:
-    """Reinforce a fine-tuned model on labelled comparisons: +1 for the right verdict, -1 otherwise.
+    """Train a fine-tuned model by RLVR on labelled comparisons: reward +1 for the right verdict, -1 otherwise.
 
         fathom train rlvr mini_rlvr model=runs/sft data=comparisons.jsonl output=runs/rlvr
 
@@ -70,7 +68,7 @@ def rlvr(recipe: Recipe, overrides: Overrides = None, resume: Resume = False, dr
 
 @command.command("meta")
 def meta(recipe: Recipe, overrides: Overrides = None, resume: Resume = False, dry_run: DryRun = False) -> None:
-    """Train a meta reward model: a classifier that tells right votes of a judge from wrong ones.
+    """Train a meta reward model: a classifier that separates a judge's correct votes from wrong ones.
 
         fathom judge pairs.jsonl --judge spct --model runs/rft --votes 3 --temperature 0.5 --out votes.jsonl
         fathom train meta spct_27b_meta model=runs/rft data=votes.jsonl output=runs/meta
@@ -88,7 +86,7 @@ def meta(recipe: Recipe, overrides: Overrides = None, resume: Resume = False, dr
 
 
 def _resolved(recipe: str, kind: type[Kind], overrides: Sequence[str], resume: bool, dry_run: bool) -> Kind:
-    """The checked recipe, with its output folder claimed. What can be known to fail without TRL fails at once."""
+    """Check the recipe and claim its output folder. All checks that do not need TRL run before it is imported."""
     from fathom.errors import FathomError
     from fathom.train import recipes
     from fathom.train.early import mistakes
@@ -104,7 +102,7 @@ def _resolved(recipe: str, kind: type[Kind], overrides: Sequence[str], resume: b
 
 
 def _claim(recipe: Resolved, resume: bool) -> None:
-    """The output folder, for one run, where training would replace nothing in it; before anything large is loaded."""
+    """Claim the output folder for this run, before anything large is loaded. Training must not replace files in it."""
     from fathom.train import trainers
 
     if _is_first():
@@ -119,7 +117,7 @@ def _claim(recipe: Resolved, resume: bool) -> None:
 
 
 def _is_first() -> bool:
-    """Where a launcher started several processes."""
+    """Whether a launcher started several processes."""
     return os.environ.get("RANK", "0") == "0"
 
 
@@ -129,7 +127,7 @@ def _print(result: object) -> None:
 
 
 def _log_steps() -> None:
-    """Plain lines on stderr; in a terminal only warnings, because the progress bar shows the steps there."""
+    """Log plain lines to stderr; in a terminal only warnings, because the progress bar shows the steps."""
     level = logging.WARNING if sys.stderr.isatty() else logging.INFO
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("fathom.train").setLevel(level)

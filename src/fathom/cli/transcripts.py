@@ -1,4 +1,4 @@
-"""`fathom transcripts FILE`: completions that another tool recorded, as verdicts and official scores."""
+"""`fathom transcripts FILE`: reads verdicts from completions that another tool recorded, and scores them."""
 
 from __future__ import annotations
 
@@ -26,38 +26,40 @@ if TYPE_CHECKING:
 
 @with_settings
 def command(
-    file: Annotated[str, typer.Argument(help="The recorded texts, in any format that comparisons come in.")],
+    file: Annotated[str, typer.Argument(help="The recorded texts, in any file format that Fathom reads.")],
     settings: JudgeSettings,
     source: Annotated[
-        str | None, typer.Option(help="What was judged, matched by id. Default: the columns of FILE itself.")
+        str | None, typer.Option(help="The judged comparisons, matched by id. Default: the columns of FILE itself.")
     ] = None,
-    benchmark: Annotated[str | None, typer.Option(help="The benchmark that was judged, to have its score.")] = None,
-    data: Annotated[Path | None, typer.Option(help="(benchmark) Its files, or a folder NAME for each.")] = None,
+    benchmark: Annotated[str | None, typer.Option(help="The judged benchmark; shows its official score.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="(benchmark) Folder with its files, or with a folder NAME each.")
+    ] = None,
     shown: Annotated[
         Literal["source", "swapped", "both", "each"] | None,
         typer.Option(
-            help="How the responses were shown where rows do not say it: as the source has them, swapped, by turns "
-            "both ways, or each alone."
+            help="The order in which responses were shown, if rows do not state it: as in the source, swapped, both "
+            "alternately, or each response separately."
         ),
     ] = None,
     map: Annotated[
-        list[str], typer.Option(help="FIELD=COLUMN or a path such as a.b.c: id, text, order, finish_reason.")
+        list[str], typer.Option(help="FIELD=COLUMN, or FIELD=a.b.c, for id, text, order and finish_reason.")
     ] = [],  # noqa: B006
     on_error: Annotated[
-        Literal["stop", "skip"], typer.Option(help="What happens at an id that is not in the source.")
+        Literal["stop", "skip"], typer.Option(help="Stop at an id that is not in the source, or skip it.")
     ] = "stop",
     out: Out = None,
     force: Force = False,
 ) -> None:
-    """Read what a judge wrote elsewhere: verdicts as `fathom judge` writes them, and a benchmark's official score.
+    """Read verdicts from a judge's recorded texts, and compute a benchmark's official score.
 
         fathom transcripts outputs.jsonl --judge arena_hard --source pairs.jsonl --out verdicts.jsonl
         fathom transcripts o1-mini.jsonl --judge arena_hard --benchmark judgebench --out o1-mini-rows.jsonl
 
-    No model is asked: the judge's reader reads texts that are there. A row has an id and a text, or a list of texts;
-    batch files of providers and the outputs of JudgeBench are understood as they are. The rows can be scored, compared,
-    exported and viewed like any others. With --benchmark, texts are read by the judge's published rule alone, unless
-    --judge-option as_published=false. docs/eval.md shows the layouts.
+    No model is called: the judge's parser reads the recorded texts. A row has an id and a text, or a list of texts;
+    batch files of providers and the outputs of JudgeBench are recognized. The rows can be scored, compared, exported
+    and viewed like those of `fathom judge`. With --benchmark, texts are parsed by the judge's published rule only,
+    unless --judge-option as_published=false. docs/eval.md shows the layouts.
     """
     from fathom.cli._derived import describe
     from fathom.data.sources import open_source
@@ -124,7 +126,7 @@ def _fields(given: Sequence[str]) -> Fields:
 def _comparisons(
     transcripts: Sequence[Transcript], source: str | None, benchmark: Benchmark | None, data: Path | None
 ) -> Mapping[str, Comparison]:
-    """What was judged, by id: of the benchmark, of the source, or of the transcripts where these are the source."""
+    """The judged comparisons by id, from the benchmark, the source, or else the transcripts themselves."""
     from fathom.bench.hub import folder
     from fathom.data.reading import read
 

@@ -1,4 +1,4 @@
-"""`fathom view RUN`: the verdicts or rankings of a run, to read in a browser."""
+"""`fathom view RUN`: shows the verdicts or rankings of a run in a browser."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from fathom.cli._verb import Force, claim, page_outputs
 
 
 def command(
-    run: Annotated[Path, typer.Argument(help="A file of results, as fathom judge, rank or eval writes it.")],
-    out: Annotated[Path | None, typer.Option(help="Write the page to this file, and serve nothing.")] = None,
+    run: Annotated[Path, typer.Argument(help="A result file, as written by fathom judge, rank or eval.")],
+    out: Annotated[Path | None, typer.Option(help="Write the page to this file instead of serving it.")] = None,
     port: Annotated[
-        int, typer.Option(help="Serve on this port of 127.0.0.1; 0 is any free one.", min=0, max=65535)
+        int, typer.Option(help="Serve on this port of 127.0.0.1; 0 selects a free one.", min=0, max=65535)
     ] = 0,
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
     force: Force = False,
 ) -> None:
-    """Read a run row by row: responses side by side, every vote and what it says under which principle.
+    """Browse a run row by row: the responses side by side, and every vote principle by principle.
 
         fathom view verdicts.jsonl
         fathom view verdicts.jsonl --out verdicts.html
 
-    The page is one file that works offline and can be passed on; it holds all texts of the run. Filters find what was
-    wrong, flipped or unparsed; j and k go through the rows, ? shows all keys. An address with its # leads to the same
-    rows again. Without --out the page is served on this machine until Ctrl-C.
+    The page is one file that works offline and can be shared; it contains all texts of the run. Filters select wrong,
+    flipped or unparsed rows; j and k move through the rows, ? shows all keys. The address after # stores the filters
+    and the row. Without --out, the page is served on this machine until Ctrl-C.
     """
     import threading
     import webbrowser
