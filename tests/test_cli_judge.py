@@ -188,7 +188,7 @@ def test_running_again_asks_nothing_and_writes_the_same_bytes(
 
 def test_a_run_stops_at_its_bound_and_goes_on_from_there(pairs: Path, says_a: Path, tmp_path: Path) -> None:
     out = tmp_path / "verdicts.jsonl"
-    with pytest.raises(FathomError, match=r"tokens of the allowed 2,000, .*repeat the command to resume.* higher bound"):
+    with pytest.raises(FathomError, match=r"of the allowed 2,000, .*repeat the command to resume.* higher bound"):
         judge(pairs, "--model", says_a, "--out", out, "--max-total-tokens", 2000)
     assert not out.exists()
     judge(pairs, "--model", says_a, "--out", out)

@@ -60,7 +60,7 @@ def test_the_exit_code_is_that_of_the_share_of_failed_rows(
     assert [row["status"] == "failed" for row in rows] == [number in failed for number in range(3)]
     said = f"{result.stderr} {error}"
     if len(failed) == 3:
-        assert "every call failed, the last one so: HTTP 400: no such luck" in said
+        assert "every call failed; last error: HTTP 400: no such luck" in said
     else:
         assert (f"{len(failed)} of 3 rows failed" in said) == bool(failed)
     assert ("repeat the command to retry" in said) == bool(failed)

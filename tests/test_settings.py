@@ -81,7 +81,7 @@ def test_a_number_out_of_range_is_refused_before_any_call_and_named(
         ),
         (("--engine-option", "extra_body=5"), "--engine-option extra_body=5 of the engine 'openai' must be a valid"),
         (("--no-swap", "--votes", "2"), "add --temperature"),
-        (("--engine", "local"), "--engine local asks no server"),
+        (("--engine", "local"), "--engine local calls no server"),
         (("--max-cost", "1"), "no price is known for judge-7b"),
     ],
 )
@@ -154,7 +154,7 @@ def test_settings_are_values_that_refuse_unknown_names() -> None:
         (VotingSettings, {"keep": 0.5}, "--keep 0.5 goes with --meta alone"),
         (VotingSettings, {"votes": "adaptive", "meta": "m"}, "--votes adaptive stops as they come"),
         (SamplingSettings, {"temperature": 3}, "temperature\n  Input should be less than or equal to 2"),
-        (EngineSettings, {"engine": "vllm", "base_url": "http://x/v1"}, "--engine vllm asks no server"),
+        (EngineSettings, {"engine": "vllm", "base_url": "http://x/v1"}, "--engine vllm calls no server"),
     ],
 )
 def test_contradictions_are_refused_in_python_too(kind: type[Settings], values: dict[str, object], said: str) -> None:

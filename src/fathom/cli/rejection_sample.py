@@ -45,10 +45,9 @@ def command(
 
     Wrong trajectories are rejected, and so are all trajectories of a comparison that every sample gets right. OUT gets
     rft.jsonl (TRL prompt-completion rows), rejected.jsonl (texts and reasons), comparisons.jsonl (those that some
-    sample got wrong, for fathom train rlvr), votes.jsonl (all trajectories without a hint, as rows of fathom judge, for
-    fathom train meta) and manifest.json (counts by reason, tokens).
-    Every comparison needs a label: the best response, or for a single response its score, 0 or 1 (with binary=true, as
-    in the recipes of SPCT).
+    sample got wrong, data for fathom train rlvr), votes.jsonl (all trajectories without a hint, as rows of fathom
+    judge, data for fathom train meta) and manifest.json (counts by reason, tokens). Every comparison needs a label: the
+    best response, or for a single response its score, 0 or 1 (with binary=true, as in the recipes of SPCT).
 
     Every finished completion is stored in OUT/journal.sqlite. To resume an interrupted run, repeat the command. The
     exit code is also 3 if nothing was kept.
