@@ -1,11 +1,11 @@
-"""Training files of supervised fine-tuning: a prompt and the completion to learn, in each row.
+"""Reads training files of supervised fine-tuning: a prompt and the completion to learn per row.
 
     for example in read([Path("mix.jsonl")]):
         example.prompt, example.completion
 
-Both of TRL's prompt-completion layouts are read, from any format of `fathom.data.sources`. A text as prompt is what the
-user says: the judge will be asked in a chat. Other columns are ignored. Preference data is refused: it would
-teach the bad answers with the good ones.
+It reads both of TRL's prompt-completion layouts, from any format of `fathom.data.sources`. A prompt that is text
+becomes a user message, because judges are prompted in a chat. Other columns are ignored. Preference data is refused,
+because SFT on it would also teach the rejected answers.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from fathom.data.sources import open_source
 from fathom.errors import FathomError
 
 PREFERENCES = ("chosen", "rejected", "responses", "response_a", "response_b")
-"""Columns of comparisons, of which a row of SFT has none."""
+"""Columns of preference data, which a row of SFT must not have."""
 
 
 class Example(BaseModel):
-    """What is asked, and the one answer to learn."""
+    """A prompt and the answer to learn."""
 
     prompt: list[Message] = Field(min_length=1)
     completion: list[Message] = Field(min_length=1, max_length=1)
 
 
 def read(files: Sequence[Path]) -> Iterator[Example]:
-    """The examples of all files. Raises FathomError that names file and line of a row that is none."""
+    """Yield the examples of all files. Raises FathomError with the file and line of an invalid row."""
     for path in files:
         for line, row in open_source(path).rows():
             try:

@@ -1,9 +1,9 @@
-"""What a recipe's values say that cannot work, found without TRL, whose import alone takes many seconds.
+"""Early checks of a recipe, made without importing TRL, which takes many seconds.
 
     mistakes({"data": "nothere.jsonl", ...})            # ["data: there is no file nothere.jsonl"]
 
-A model that is no folder here is looked for on the model hub, which is asked once and briefly. Everything else about a
-recipe is `fathom.train.recipe`'s to check.
+A model that is not a local folder is looked up on the model hub, once and with a short timeout. All other checks are in
+`fathom.train.recipe`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fathom.engines.checkpoints import resolve, resolve_checkpoint
 from fathom.errors import FathomError
 
 HUB_SECONDS = 10
-"""How long the model hub may take to say whether it has a model."""
+"""Timeout for looking up a model on the hub."""
 
 PACKAGES = {
     "azure_ml": "azureml-mlflow",
@@ -33,22 +33,22 @@ PACKAGES = {
     "trackio": "trackio",
     "wandb": "wandb",
 }
-"""What `trainer.report_to` names, and the package that brings it, for those that one package brings."""
+"""Trackers of `trainer.report_to`, with the package that provides each."""
 MODULES = {"azure_ml": ("azureml",), "tensorboard": ("tensorboard", "tensorboardX")}
-"""The modules of which one must be there, where they are not called as the package."""
+"""Modules of which one must be installed, if their name differs from the tracker's."""
 
 
 def mistakes(values: Mapping[str, Any], *, resume: bool = False, dry_run: bool = False) -> list[str]:
-    """One line for each value that cannot work.
+    """One line per value that cannot work.
 
-    With `resume` the output folder may hold checkpoints. In a `dry_run` it is no mistake that a model cannot be looked
-    for, as the dry run itself names what it could not check.
+    With `resume`, the output folder may contain checkpoints. With `dry_run`, a failed lookup of the model is not a
+    mistake, because the dry run itself lists what it could not check.
     """
-    found = [*_missing_files(values), *_missing_trackers(values)]
+    lines = [*_missing_files(values), *_missing_trackers(values)]
     if not resume:
-        found += _checkpoints(values.get("output"))
-    # Last, as it may ask the hub: not where something else is wrong already.
-    return found or _no_model(values.get("model"), dry_run)
+        lines += _checkpoints(values.get("output"))
+    # The model is checked last, and only if nothing else is wrong, because that may take a request to the hub.
+    return lines or _no_model(values.get("model"), dry_run)
 
 
 def last_checkpoint(output: Path) -> str | None:
@@ -92,9 +92,9 @@ def _no_model(model: Any, dry_run: bool) -> list[str]:
 
 
 def _not_on_hub(name: str, dry_run: bool) -> list[str]:
-    """Why a model that is no folder cannot be had; nothing where it is in the hub's cache, or the hub has it."""
+    """Why a model on the hub is not available; nothing if it is in the hub's cache, or the hub has it."""
     if find_spec("huggingface_hub") is None:
-        return []  # the library that is missing is named by whoever needs it
+        return []  # the code that needs the missing library reports it
     from huggingface_hub import HfApi, constants, try_to_load_from_cache
     from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
 
@@ -106,10 +106,10 @@ def _not_on_hub(name: str, dry_run: bool) -> list[str]:
             return [] if dry_run else [unseen]
         HfApi().model_info(name, timeout=HUB_SECONDS)
     except GatedRepoError:
-        return []  # it is there; whether it may be had is seen when it is loaded
+        return []  # it exists; access is checked when it is loaded
     except (RepositoryNotFoundError, HFValidationError):
         return [f"model: there is no folder {name} here, and the model hub has no model of that name that you may see"]
-    except Exception as error:  # noqa: BLE001 - of whatever library carries the request
+    except Exception as error:  # noqa: BLE001 - errors of whichever HTTP library makes the request
         unseen = f"model: there is no folder {name} here, and the model hub cannot be asked ({type(error).__name__})"
         return [] if dry_run else [unseen]
     return []

@@ -1,14 +1,13 @@
-"""A meta reward model: a classifier of votes, trained to tell right ones from wrong ones.
+"""Trains a meta reward model: a classifier that separates correct votes from wrong ones.
 
     from fathom.train import meta
     from fathom.train.recipe import MetaRecipe
     meta.train(MetaRecipe(model="runs/rft", data="verdicts.jsonl", output="runs/meta", judge={"name": "spct"}))
 
-Method: arXiv 2504.02495, section 4.2: binary cross-entropy on whether a vote is right (Equation 10), which
-`Judge.vote_reward` decides. The data are files of results, as `fathom judge --votes 3` writes them; each vote is an
-example: what was asked, in the order in which the vote saw the responses, and what was written. The paper
-uses votes of the teacher and of the judge that the model will filter, and so should you. `fathom judge --meta` uses the
-trained model.
+Method: arXiv 2504.02495, section 4.2: binary cross-entropy on whether a vote is correct (Equation 10), as decided by
+`Judge.vote_reward`. The data are result files of `fathom judge --votes 3`. Each vote is an example: its prompt, in the
+vote's order of the responses, and its text. Use votes of the teacher and of the judge that the model will filter, as
+the paper does. `fathom judge --meta` uses the trained model.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from fathom.voting.meta import check
 
 
 class Example(NamedTuple):
-    """A vote: what was asked, what was written, whether it is right."""
+    """A vote as a training example: its prompt, its text, and whether it is correct."""
 
     prompt: list[ChatMessage]
     text: str
@@ -42,7 +41,7 @@ class Example(NamedTuple):
 
 
 def train(recipe: MetaRecipe, *, resume: bool = False) -> Path:
-    """Trains and returns the folder of the trained model. Raises FathomError for what the user can mend."""
+    """Train, and return the folder of the trained model. Raises FathomError for errors that the user can fix."""
     require("trl", "train")
     from datasets import Dataset
     from transformers import DataCollatorWithPadding, Trainer, set_seed
@@ -54,7 +53,7 @@ def train(recipe: MetaRecipe, *, resume: bool = False) -> Path:
         tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
         rows = _fitting(tokenizer, read(recipe), config.max_length)
         held_out = _fitting(tokenizer, read(recipe, recipe.eval_data), config.max_length) if recipe.eval_data else None
-        set_seed(recipe.seed)  # before the classifier's last layer is drawn
+        set_seed(recipe.seed)  # before the classification layer is initialized
         trainer = Trainer(
             model=_model(recipe, config, tokenizer),
             args=config,
@@ -64,7 +63,8 @@ def train(recipe: MetaRecipe, *, resume: bool = False) -> Path:
             data_collator=DataCollatorWithPadding(tokenizer),
             processing_class=tokenizer,
         )
-        trainer.model_accepts_loss_kwargs = False  # or the loss, a mean, would grow with gradient_accumulation_steps
+        # Otherwise the trainer would not divide the loss, which is a mean, by gradient_accumulation_steps.
+        trainer.model_accepts_loss_kwargs = False
         return trainers.run(trainer, recipe, last)
 
 
@@ -76,13 +76,13 @@ def _fitting(tokenizer: Any, votes: Iterable[Example], most: int | None) -> list
 
 
 def _accuracy(evaluated: Any) -> dict[str, float]:
-    """Share of the votes on the right side of one half: a log-odds above 0 says that the vote is right."""
-    said, right = evaluated.predictions.reshape(-1) > 0, evaluated.label_ids.reshape(-1) > 0.5
-    return {"accuracy": float((said == right).mean())}
+    """The share of correctly classified votes: a logit above 0, a probability above 0.5, predicts a correct vote."""
+    predicted, right = evaluated.predictions.reshape(-1) > 0, evaluated.label_ids.reshape(-1) > 0.5
+    return {"accuracy": float((predicted == right).mean())}
 
 
 def _model(recipe: MetaRecipe, config: Any, tokenizer: Any) -> Any:
-    """The classifier; where the recipe asks for it, or its model is one, an adapter that has the last layer in it."""
+    """The classifier. With `lora`, or if the model is an adapter, an adapter that includes the classification layer."""
     base = trainers.base_to_adapt(recipe)
     classifier = _classifier(base or recipe.model, config, tokenizer)
     if base is not None:
@@ -93,7 +93,7 @@ def _model(recipe: MetaRecipe, config: Any, tokenizer: Any) -> Any:
 
 
 def _adapted(classifier: Any, adapter: str) -> Any:
-    """A judge's adapter, to be trained on with the last layer of a classifier that its judge did not have."""
+    """A judge's adapter with a new classification layer, to be trained further."""
     peft = require("peft", "train")
     settings = peft.PeftConfig.from_pretrained(adapter)
     settings.task_type, settings.inference_mode = MetaRecipe.task, False
@@ -105,7 +105,7 @@ def _adapted(classifier: Any, adapter: str) -> Any:
 
 def _classifier(model: str, config: Any, tokenizer: Any) -> Any:
     try:
-        # So named, its loss is the binary cross-entropy of the one output.
+        # With this problem type, transformers' loss is the binary cross-entropy of the single output.
         kind = {"num_labels": 1, "problem_type": "multi_label_classification", "pad_token_id": tokenizer.pad_token_id}
         remote = config.trust_remote_code
         return load_weights(
@@ -147,7 +147,7 @@ def _same_judge(judge: Judge, name: str, run: runs.Run) -> None:
 
 
 def examples(judge: Judge, rows: Iterable[Row], where: str) -> Iterator[Example]:
-    """The votes of rows that have a label. A vote that cannot be read is a wrong one; a call that failed is none."""
+    """The votes of labelled rows. An unparsed vote is an example of a wrong one; failed calls are skipped."""
     for row in rows:
         if "pairs" in row:
             raise FathomError(f"{where}: row {row['id']} is a ranking; expected verdicts, as fathom judge writes them")
@@ -168,7 +168,7 @@ def example(judge: Judge, comparison: Comparison, vote: Vote) -> Example:
 
 
 def fitting(tokenizer: Any, votes: Sequence[Example], most: int | None) -> tuple[list[dict[str, Any]], int]:
-    """The votes as tokens and label, without those longer than `most` tokens, and how many those are."""
+    """Tokens and labels of the votes with at most `most` tokens, and the number of longer votes."""
     encoded = [(encode_turn(tokenizer, vote.prompt, vote.text), vote.right) for vote in votes]
     rows = [
         {"input_ids": tokens, "labels": [float(right)]}

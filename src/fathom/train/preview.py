@@ -1,10 +1,9 @@
-"""What a run would do, told without doing it: `fathom train ... --dry-run`.
+"""Dry runs of training: `fathom train ... --dry-run`.
 
     print(preview.sft(recipe))
 
-Everything that training would refuse is refused here too. What cannot be looked at on this machine (a model that is not
-on the disk while the hub cannot be reached, say) is named under "not checked", and the rest is checked all the same.
-No weights are loaded.
+A dry run refuses everything that training would refuse. What cannot be checked on this machine, such as a model that is
+not on disk while the hub cannot be reached, is listed under "not checked". No weights are loaded.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ def sft(recipe: SFTRecipe) -> str:
     """The resolved recipe, its size, ten examples with their tokens, and what could not be checked."""
     examples = list(data.read(recipe.data))
     if not examples:
-        raise FathomError(fine_tuning.EMPTY)  # here and not by `fitting` alone, which needs the model's tokenizer
+        raise FathomError(fine_tuning.EMPTY)  # `fitting` checks this too, but needs the model's tokenizer
     config, tokenizer, unchecked = _resolved(recipe)
     size = [f"{len(examples)} examples; {_batch(config, 'examples')}"]
     if recipe.eval_data:
@@ -59,7 +58,8 @@ def rlvr(recipe: RLVRRecipe) -> str:
         size.append(f"{len(reinforcement.read(recipe, recipe.eval_data))} comparisons held out")
     if tokenizer is not None:
         reinforcement.check_template(recipe, tokenizer)
-        _, too_long = reinforcement.fitting(tokenizer, asked, reinforcement.room(recipe, config.max_completion_length))
+        most = reinforcement.max_prompt_tokens(recipe, config.max_completion_length)
+        _, too_long = reinforcement.fitting(tokenizer, asked, most)
         size.append(f"{too_long} prompts leave no room for a completion and are left out")
     if config.use_vllm and find_spec("vllm") is None:
         unchecked.append("vLLM's settings: vllm is not installed here")
@@ -82,7 +82,7 @@ def _label(item: Comparison) -> str:
 
 
 def meta(recipe: MetaRecipe) -> str:
-    """The resolved recipe, its size, ten votes with their tokens and whether they are right."""
+    """The resolved recipe, its size, ten votes with their token counts and labels, and what could not be checked."""
     votes = list(meta_reward.read(recipe))
     config, tokenizer, unchecked = _resolved(recipe)
     right = sum(vote.right for vote in votes)
@@ -103,13 +103,13 @@ def _turns(vote: meta_reward.Example) -> dict[str, Any]:
 
 
 def _resolved(recipe: Recipe) -> tuple[Any, Any | None, list[str]]:
-    """TRL's config, the tokenizer where it can be had, and what could not be checked."""
+    """TRL's config, the tokenizer if available, and what could not be checked."""
     import torch
 
     unchecked = []
     here: dict[str, Any] = {}
     if not torch.cuda.is_available():
-        here = {"use_cpu": True}  # or a recipe for GPUs (bf16, tf32) would be refused on a machine without one
+        here = {"use_cpu": True}  # otherwise TRL refuses recipes for GPUs (bf16, tf32) on this machine
         unchecked.append("whether the GPUs can do what the recipe asks: there is none here")
     with trainers.quiet():
         config = trainers.settings(recipe, **here)

@@ -1,13 +1,13 @@
-"""Recipes: what a training run is, as a YAML file.
+"""Recipes: all settings of a training run, as a YAML file.
 
     model: mini
     data: sft.jsonl
     output: runs/sft
     trainer: {learning_rate: 1e-3, max_steps: 100}     # TRL's own names, passed through
 
-`load` reads one, applies `key=value` overrides and checks everything before anything is trained. All mistakes are told
-at once, each with its file and key. What TRL has a name for goes by that name under `trainer`; what peft has a name
-for, under `lora`. The keys beside them are only what Fathom itself does.
+`load` reads a recipe, applies `key=value` overrides and checks everything before training. All mistakes are reported at
+once, each with its file and key. Settings of TRL keep their names, under `trainer`, and settings of peft under `lora`.
+The other keys are Fathom's own.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from fathom.errors import FathomError, require
 from fathom.judging import META
 from fathom.judging.choice import JudgeChoice, judge_choice
 
-OURS = {"output_dir": "output", "seed": "seed", "resume_from_checkpoint": "--resume"}
-"""TRL settings that a recipe says once, elsewhere."""
+OWN_KEYS = {"output_dir": "output", "seed": "seed", "resume_from_checkpoint": "--resume"}
+"""TRL settings that a recipe sets by a key of its own."""
 
-NOT_PLAIN = ("use_vllm", "top_k", "min_p", "repetition_penalty", "generation_kwargs", "chat_template_kwargs")
-"""Sampling that only TRL does."""
+TRL_ONLY_SAMPLING = ("use_vllm", "top_k", "min_p", "repetition_penalty", "generation_kwargs", "chat_template_kwargs")
+"""Sampling settings that only TRL supports."""
 
 
 class Strict(BaseModel):
@@ -57,32 +57,32 @@ Files = Annotated[tuple[Path, ...], BeforeValidator(_listed)]
 
 
 class Recipe(Strict):
-    """What SFT and RLVR have in common."""
+    """Keys that all recipes share."""
 
     trl_config: ClassVar[str]
     task: ClassVar[str] = "CAUSAL_LM"
-    """What the model does, by peft's name."""
+    """The task type, by peft's name."""
 
     model: str
     """A checkpoint's folder, a name on the model hub, or `mini` for the shipped small base model."""
     data: Files
     """One file or several."""
     eval_data: Files = ()
-    """Held-out files in the layout of `data`. The model is evaluated on them while it trains, ten times unless
-    `trainer.eval_strategy` and `trainer.eval_steps` say otherwise; what is measured stands in history.jsonl."""
+    """Held-out files in the layout of `data`. The model is evaluated on them ten times during training, unless
+    `trainer.eval_strategy` and `trainer.eval_steps` are set. history.jsonl has the metrics."""
     output: Path
     """The folder for checkpoints, the trained model and the run's records."""
     judge: SerializeAsAny[JudgeChoice] = Field(default={}, validate_default=True)
     lora: dict[str, Any] | None = None
     """Settings of peft's `LoraConfig`. Without them all weights are trained."""
     seed: int = Field(default=0, ge=0, lt=2**32)
-    """Of the weights that are new, the order of the examples and the sampling."""
+    """Seed of new weights, of the order of examples and of sampling."""
     trainer: dict[str, Any] = {}
     """Settings of TRL's config class, by TRL's names."""
 
     @property
     def described(self) -> dict[str, Any]:
-        """What `fathom.json` says beside the weights."""
+        """The contents of `fathom.json`."""
         return self.judge.model_dump(exclude_none=True)
 
     @field_validator("model")
@@ -117,28 +117,28 @@ class SFTRecipe(Recipe):
 
 
 class RLVRRecipe(Recipe):
-    """Reinforcement learning (GRPO) on labelled comparisons, rewarded by the verdict alone."""
+    """Reinforcement learning (GRPO) on labelled comparisons, with a reward for the verdict only."""
 
     trl_config = "GRPOConfig"
 
     mapping: dict[str, str | list[str]] = {}
-    """Which of the file's columns is which field of a comparison, where the layout cannot tell."""
+    """The column of each field of a comparison, if the layout is not detected."""
     rollouts: Literal["trl", "engine"] = "trl"
-    """Who samples: TRL (with vLLM where `trainer.use_vllm` says so), or Fathom's own loop, which is faster for small
-    models, for one process and plain sampling."""
+    """The sampler: TRL (with vLLM if `trainer.use_vllm` is set), or Fathom's own loop, which is faster for small models
+    but supports only one process and plain sampling."""
 
     @model_validator(mode="after")
     def _plain_sampling(self) -> Self:
-        refused = [name for name in NOT_PLAIN if self.trainer.get(name)] if self.rollouts == "engine" else []
+        refused = [name for name in TRL_ONLY_SAMPLING if self.trainer.get(name)] if self.rollouts == "engine" else []
         if refused:
             raise ValueError(f"rollouts: engine samples by temperature and top_p alone; leave out {', '.join(refused)}")
         return self
 
 
 class MetaRecipe(Recipe):
-    """A classifier of votes, on files of results. `model` is any checkpoint: the classifier's last layer is new.
+    """A classifier of votes, trained on result files. `model` is any checkpoint; it gets a new classification layer.
 
-    With `lora`, the adapter that is saved has that layer in it.
+    With `lora`, the saved adapter includes that layer.
     """
 
     trl_config = "RewardConfig"
@@ -160,7 +160,7 @@ def settings_of(library: str, config: str) -> type[BaseModel]:
     fields: dict[str, Any] = {
         field.name: (hints[field.name] | None, None)
         for field in dataclasses.fields(source)
-        if field.init and field.name not in OURS
+        if field.init and field.name not in OWN_KEYS
     }
     return create_model(config, __base__=Strict, **fields)
 
@@ -237,8 +237,8 @@ def _told(problem: Mapping[str, Any], kind: type[Recipe]) -> str:
         given = "" if problem["type"] == "missing" else f", got {problem['input']!r}"
         return f"{problem['msg']}{given}"
     *parents, name = map(str, problem["loc"])
-    if parents == ["trainer"] and name in OURS:
-        return f"set {OURS[name]} instead"
+    if parents == ["trainer"] and name in OWN_KEYS:
+        return f"set {OWN_KEYS[name]} instead"
     meant = _meant(name, parents, kind)
     return f"no such key{f'; did you mean {meant}?' if meant else ''}"
 

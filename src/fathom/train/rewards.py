@@ -1,9 +1,9 @@
-"""A judge's reward as TRL calls it, and what is logged beside it. No reward for format, none for style.
+"""A judge's reward as a TRL reward function, with logged metrics. There is no reward for format or style.
 
     reward = JudgeReward(MixJudge(trained=True), max_completion_length=1024, ends={tokenizer.eos_token_id})
     GRPOTrainer(reward_funcs=reward, ...)
 
-Which reward that is, the judge says (`Judge.vote_reward`).
+`Judge.vote_reward` defines the reward.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ Metric = tuple[str, float]
 
 @dataclass(frozen=True)
 class JudgeReward:
-    """The judge's reward as TRL's GRPOTrainer calls it; what the votes show is logged beside it.
+    """The judge's reward for TRL's GRPOTrainer. It also logs metrics of the votes.
 
-    The training set must have a column `comparison`, the labelled comparison as JSON. A completion of
-    `max_completion_length` tokens whose last one is not in `ends` was cut off, and is read as such.
+    The training set must have a column `comparison` with the labelled comparison as JSON. A completion of
+    `max_completion_length` tokens whose last token is not in `ends` is parsed as truncated.
     """
 
-    # A class, because trainers send rewards to worker processes, and a closure cannot be pickled.
+    # A class, because trainers may send reward functions to worker processes, and closures cannot be pickled.
     judge: Judge
     max_completion_length: int
     ends: Collection[int]
@@ -57,12 +57,12 @@ class JudgeReward:
 
 
 def _text(completion: Any) -> str:
-    """TRL gives a message list for conversations and a text otherwise."""
+    """The text of a completion, which TRL passes as messages for conversations and as text otherwise."""
     return completion if isinstance(completion, str) else str(completion[-1]["content"])
 
 
 def metrics(vote: Vote, comparison: Comparison, tokens: int, reward: float) -> Iterator[Metric]:
-    """What one vote adds to the means that are logged. Shares by domain only where the comparison names its domain."""
+    """The metrics of one vote, whose means are logged. Metrics by domain need a comparison with a domain."""
     yield "accuracy", float(reward > 0)
     yield "invalid", float(vote.status is not Status.OK)
     if comparison.domain is None:

@@ -1,11 +1,11 @@
-"""Reinforcement learning with verifiable rewards: GRPO on labelled comparisons, rewarded by the verdict alone.
+"""Reinforcement learning with verifiable rewards: GRPO on labelled comparisons, with a reward for the verdict only.
 
     from fathom.train import rlvr
     from fathom.train.recipe import RLVRRecipe
     rlvr.train(RLVRRecipe(model="runs/sft", data="comparisons.jsonl", output="runs/rlvr", trainer={"max_steps": 80}))
 
-The prompt is what the judge asks, the reward what it reads (`fathom.train.rewards`). The label reaches the reward and
-never the prompt.
+The judge renders the prompt and parses the reward from the completion (`fathom.train.rewards`). The label is used by
+the reward only, never in the prompt. GRPO itself (loss, advantages, KL divergence) is TRL's.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from fathom.train.rewards import JudgeReward
 
 
 def train(recipe: RLVRRecipe, *, resume: bool = False) -> Path:
-    """Trains and returns the folder of the trained model. Raises FathomError for what the user can mend."""
+    """Train, and return the folder of the trained model. Raises FathomError for errors that the user can fix."""
     require("trl", "train")
     from datasets import Dataset
     from trl import GRPOTrainer
@@ -43,7 +43,7 @@ def train(recipe: RLVRRecipe, *, resume: bool = False) -> Path:
             )
         tokenizer = trainers.load_tokenizer(recipe)
         check_template(recipe, tokenizer)
-        most = room(recipe, config.max_completion_length)
+        most = max_prompt_tokens(recipe, config.max_completion_length)
         asked = _fitting(tokenizer, rows(judge, read(recipe)), most)
         held_out = _fitting(tokenizer, rows(judge, read(recipe, recipe.eval_data)), most) if recipe.eval_data else None
         trainer = GRPOTrainer(
@@ -85,9 +85,9 @@ def read(recipe: RLVRRecipe, files: Sequence[Path] | None = None) -> list[Compar
 
 
 def rows(judge: Judge, items: Iterable[Comparison]) -> list[dict[str, Any]]:
-    """The training set: what is asked, and the comparison for the reward to read the answer by.
+    """The training set: prompts, and comparisons as JSON for the reward.
 
-    Raises FathomError for a comparison that the judge cannot be asked about, or whose label it cannot reward by.
+    Raises FathomError for a comparison that the judge cannot judge, or whose label it cannot use for a reward.
     """
     asked = []
     for item in items:
@@ -101,7 +101,7 @@ def rows(judge: Judge, items: Iterable[Comparison]) -> list[dict[str, Any]]:
 
 
 def check_template(recipe: RLVRRecipe, tokenizer: Any) -> None:
-    """Raises FathomError where TRL is to sample from a model without a chat template: it knows no other prompts."""
+    """Raise FathomError if TRL samples from a model without a chat template, which TRL does not support."""
     if recipe.rollouts == "trl" and tokenizer.chat_template is None:
         raise FathomError(
             f"{recipe.model} has no chat template, and rollouts: trl needs one; fine-tune the model with one "
@@ -110,17 +110,17 @@ def check_template(recipe: RLVRRecipe, tokenizer: Any) -> None:
         )
 
 
-def room(recipe: RLVRRecipe, max_completion_length: int) -> int | None:
-    """The most tokens a prompt may have beside its completion; None where the model names no limit."""
+def max_prompt_tokens(recipe: RLVRRecipe, max_completion_length: int) -> int | None:
+    """Maximum length of a prompt that leaves room for its completion; None if the model has no context limit."""
     from transformers import AutoConfig
 
-    named = recipe.trainer.get("vllm_max_model_length")
-    if named is None:
+    context = recipe.trainer.get("vllm_max_model_length")
+    if context is None:
         remote = recipe.trainer.get("trust_remote_code", False)
         base = adapter_base(Path(recipe.model))
         model = AutoConfig.from_pretrained(base or recipe.model, trust_remote_code=remote)
-        named = getattr(model.get_text_config(), "max_position_embeddings", None)
-    return None if named is None else named - max_completion_length
+        context = getattr(model.get_text_config(), "max_position_embeddings", None)
+    return None if context is None else context - max_completion_length
 
 
 def _fitting(tokenizer: Any, asked: Sequence[dict[str, Any]], most: int | None) -> list[dict[str, Any]]:
@@ -131,9 +131,9 @@ def _fitting(tokenizer: Any, asked: Sequence[dict[str, Any]], most: int | None) 
 
 
 def fitting(tokenizer: Any, asked: Sequence[dict[str, Any]], most: int | None) -> tuple[list[dict[str, Any]], int]:
-    """The rows whose prompts have at most `most` tokens, and how many do not. Raises FathomError when none has.
+    """The rows whose prompts have at most `most` tokens, and the number of others. Raises FathomError if none has.
 
-    TRL renders them by itself where it samples, so their contents are made free of control tokens here.
+    Control tokens in the contents are defused here, because TRL renders the prompts itself when it samples.
     """
     asked = [row | {"prompt": without_control(tokenizer, row["prompt"])} for row in asked]
     if most is None:

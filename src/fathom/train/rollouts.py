@@ -2,8 +2,9 @@
 
     GRPOTrainer(..., rollout_func=engine_rollouts)
 
-The completions of a prompt share one computation of it, and a completion that ends leaves the batch: for small models
-much less work, the more the lengths differ. What is drawn is the same. One process only, and plain sampling only.
+The completions of a prompt share one prefill, and a finished completion leaves the batch. For small models this saves
+much work, the more the lengths differ. The sampling distribution is the same. It supports one process and plain
+sampling only.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from fathom.engines.decoding import Row, decode
 
 
 def engine_rollouts(prompts: Sequence[Sequence[ChatMessage]], trainer: Any) -> dict[str, Any]:
-    """TRL's `rollout_func`: a completion for every entry of `prompts`, which names a prompt once per completion.
+    """TRL's `rollout_func`: one completion per entry of `prompts`, which repeats each prompt once per completion.
 
-    Every completion has a random stream of its own, named by seed, step and place, so a resumed run draws what the
-    uninterrupted one would have drawn.
+    Every completion has its own random stream, seeded by the run's seed, the step and its index, so a resumed run draws
+    the same tokens as an uninterrupted one.
     """
     args, model = trainer.args, trainer.model
     asked = _encoded(trainer.processing_class, prompts)

@@ -4,11 +4,11 @@
     from fathom.train.recipe import SFTRecipe
     sft.train(SFTRecipe(model="mini", data="mix.jsonl", output="runs/sft", trainer={"max_steps": 60}))
 
-`fathom.train.data` reads the rows. The loss is on the completion alone.
+`fathom.train.data` reads the rows. The loss is computed on the completion only.
 
-An example is made of the very tokens that the local engine asks with, then the completion, then the end token. Chat
-templates are not asked to write the completion: some add an empty block of thought or a line after the end, which the
-model would never see when it judges.
+An example consists of the same prompt tokens as in the local engine, the completion and the end token. The completion
+is not rendered by the chat template: some templates add an empty think block, or a line after the end, which the model
+would never see when it judges.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from fathom.train.data import Example, read
 from fathom.train.recipe import SFTRecipe
 
 IGNORED = -100
-"""The label of a token that carries no loss."""
+"""The label of tokens that are excluded from the loss."""
 EMPTY = "the training files hold no examples"
 
 
 def train(recipe: SFTRecipe, *, resume: bool = False) -> Path:
-    """Trains and returns the folder of the trained model. Raises FathomError for what the user can mend."""
+    """Train, and return the folder of the trained model. Raises FathomError for errors that the user can fix."""
     require("trl", "train")
     from datasets import Dataset
     from trl import SFTTrainer
@@ -63,7 +63,7 @@ def _fitting(tokenizer: Any, files: Sequence[Path], max_length: int | None) -> l
 
 
 def remarks(recipe: SFTRecipe, tokenizer: Any) -> list[str]:
-    """What need not be a mistake, and often is."""
+    """Warnings about settings that are often mistakes."""
     if tokenizer.chat_template is not None:
         return []
     return [

@@ -1,11 +1,11 @@
-"""What SFT and RLVR do alike around TRL's trainers: settings, tokenizer, model, checkpoints, records.
+"""Shared by all training stages around TRL's trainers: settings, tokenizer, model, checkpoints, records.
 
-Beside the weights a run leaves in its output folder:
+Besides the weights, the output folder gets:
 
-- `fathom.json`: what the model has become, so that `fathom judge` asks as training did (also in checkpoints);
-- `recipe.yaml`: the recipe as it was resolved, which `fathom train` takes again;
-- `provenance.json`: versions, platform and the hashes of everything read;
-- `history.jsonl`: what was logged, a line a step logged.
+- `fathom.json`: the judge's settings, so that `fathom judge` uses the prompts of training (also in checkpoints);
+- `recipe.yaml`: the resolved recipe, which `fathom train` accepts again;
+- `provenance.json`: versions, platform and the hashes of all inputs;
+- `history.jsonl`: the metrics, one line per logged step.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ log = logging.getLogger("fathom.train")
 
 
 def settings(recipe: Recipe, **changes: Any) -> Any:
-    """TRL's config object for this recipe on this machine. Reports to nobody unless the recipe says so."""
+    """TRL's config object for this recipe on this machine. Reports to no tracker unless the recipe sets one."""
     import torch
 
     config = getattr(require("trl", "train"), recipe.trl_config)
@@ -58,7 +58,7 @@ def settings(recipe: Recipe, **changes: Any) -> Any:
 
 
 def _check_trackers(names: Sequence[str]) -> None:
-    """Raises FathomError for a tracker that the trainer would only refuse once the model is loaded."""
+    """Raise FathomError for an unknown tracker, which the trainer would refuse only after loading the model."""
     from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK as TRACKERS
 
     for name in names:
@@ -71,9 +71,9 @@ def _check_trackers(names: Sequence[str]) -> None:
 
 def load_tokenizer(recipe: Recipe) -> Any:
     """The model's tokenizer, with the chat template of `trainer.chat_template_path` and the end token of
-    `trainer.eos_token`, where these are set.
+    `trainer.eos_token`, if these are set.
 
-    Raises FathomError when it cannot be had, has no token to end a text with, or for a template that is none.
+    Raises FathomError if it cannot be loaded or has no end token, and for an invalid template.
     """
     chosen = recipe.trainer.get("model_init_kwargs") or {}
     remote = recipe.trainer.get("trust_remote_code", False)
@@ -101,9 +101,9 @@ def _template(tokenizer: Any, file: Path) -> str:
 
 
 def model(recipe: Recipe, config: Any) -> Any:
-    """What TRL is given as the model: a name or folder, or an adapter to train on, loaded with its base model.
+    """The model for TRL: a name or folder, or an adapter to train further, loaded with its base model.
 
-    TRL anchors the KL divergence of RLVR at the adapter as it is now.
+    TRL measures the KL divergence of RLVR from the adapter's initial state.
     """
     if base_to_adapt(recipe) is None:
         return recipe.model
@@ -115,9 +115,9 @@ def model(recipe: Recipe, config: Any) -> Any:
 
 
 def base_to_adapt(recipe: Recipe) -> str | None:
-    """The base of the adapter that is trained on; None where the recipe's model is a whole one.
+    """The base of the adapter to train further; None if the recipe's model is a full model.
 
-    Raises FathomError where the recipe wants another adapter on that one.
+    Raises FathomError if the recipe has `lora` too, which would add an adapter to an adapter.
     """
     base = adapter_base(Path(recipe.model))
     if base is not None and recipe.lora is not None:
@@ -134,7 +134,7 @@ def adapter(recipe: Recipe) -> Any:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No progress bars where nobody watches, and no warnings about what only TRL can change."""
+    """Hide progress bars unless stderr is a terminal, and warnings that only TRL could resolve."""
     import datasets
     from transformers.utils import logging as transformers_logging
 
@@ -155,10 +155,10 @@ def quiet() -> Iterator[None]:
 
 
 def start(recipe: Recipe, *, resume: bool) -> str | None:
-    """The checkpoint to go on from: with `resume` the last one in the output folder, None from the beginning.
+    """The checkpoint to continue from: with `resume`, the last one in the output folder; None starts a new run.
 
-    Raises FathomError when there are checkpoints and `resume` is off, and when training would replace what is in the
-    folder; asked first, before anything large is loaded.
+    Call it before anything large is loaded. Raises FathomError if there are checkpoints and `resume` is off, and if
+    training would replace other files in the folder.
     """
     last = last_checkpoint(recipe.output)
     if last is not None and not resume:
@@ -168,10 +168,10 @@ def start(recipe: Recipe, *, resume: bool) -> str | None:
 
 
 def _refuse_to_replace(recipe: Recipe, *, resume: bool) -> None:
-    """Raises FathomError where the output folder holds what this run did not make.
+    """Raise FathomError if the output folder has files that this run did not write.
 
-    A run knows its own folder by recipe.yaml and provenance.json. Training goes on there with `resume`, or begins again
-    with the same recipe on the same data; all else that is there is somebody's, and no file of it is replaced.
+    A run recognizes its own folder by recipe.yaml and provenance.json. It may continue there with `resume`, or start
+    again with the same recipe and the same data. Any other files belong to someone else and are never replaced.
     """
     output = recipe.output
     holds = sorted(path.name for path in output.iterdir() if path.name[0] != ".") if output.is_dir() else []
@@ -192,7 +192,7 @@ def _refuse_to_replace(recipe: Recipe, *, resume: bool) -> None:
 
 
 def _started(output: Path) -> dict[str, Any] | None:
-    """The provenance of the run that began in the folder; None where none did, or its recipe.yaml was edited since."""
+    """The provenance of the run that started in the folder; None if there was none, or its recipe.yaml was edited."""
     try:
         told = json.loads((output / "provenance.json").read_bytes())
         recipe = yaml.safe_load((output / "recipe.yaml").read_bytes())
@@ -203,7 +203,7 @@ def _started(output: Path) -> dict[str, Any] | None:
 
 
 def run(trainer: Any, recipe: Recipe, last: str | None) -> Path:
-    """Trains on from checkpoint `last`, saves and returns the output folder. Raises RunInterruptedError at Ctrl-C."""
+    """Train from checkpoint `last`, save, and return the output folder. Raises RunInterruptedError for Ctrl-C."""
     from transformers.trainer_callback import PrinterCallback
 
     trainer.remove_callback(PrinterCallback)
@@ -216,12 +216,12 @@ def run(trainer: Any, recipe: Recipe, last: str | None) -> Path:
         raise RunInterruptedError(f"training stopped at step {trainer.state.global_step}: {kept_text}") from None
     trainer.save_model(str(recipe.output))
     if trainer.is_world_process_zero():
-        (recipe.output / "training_args.bin").unlink(missing_ok=True)  # a pickle, and recipe.yaml says the same
-        name_judge(recipe, recipe.output)
+        (recipe.output / "training_args.bin").unlink(missing_ok=True)  # a pickle; recipe.yaml has the same settings
+        write_judge_file(recipe, recipe.output)
     return recipe.output
 
 
-def name_judge(recipe: Recipe, folder: Path) -> None:
+def write_judge_file(recipe: Recipe, folder: Path) -> None:
     write_json(folder / DESCRIPTION, recipe.described)
 
 
@@ -246,7 +246,7 @@ def _records(recipe: Recipe) -> Any:
 
         def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             if state.is_world_process_zero:
-                name_judge(recipe, recipe.output / f"checkpoint-{state.global_step}")
+                write_judge_file(recipe, recipe.output / f"checkpoint-{state.global_step}")
 
     return Records()
 
@@ -261,7 +261,7 @@ def write_start(recipe: Recipe) -> None:
 
 
 def _weights(model: str | None) -> list[Path]:
-    """The files of a model that is a folder here."""
+    """The files of a model in a local folder."""
     if model is None or not Path(model).is_dir():
         return []
     return [
