@@ -1,8 +1,8 @@
-"""The arms that the paper compares, each trained and measured in the small world.
+"""Trains and measures the arms that the paper compares, in the small world.
 
-An arm is what a model is fine-tuned on: vanilla rationales (`base`), breadth everywhere, depth everywhere, or the mix
-of breadth for preference and depth for correctness. Fine-tuning shows half of the verbs in play; RLVR shows them all,
-with labels and nothing else. Synthesis, training and judging are the library's own, as for a model of any size.
+An arm is a training set for fine-tuning: vanilla rationales (`base`), breadth for all, depth for all, or breadth for
+preference and depth for correctness (`mix`). Fine-tuning uses half of the verbs in play; RLVR uses all of them, with
+labels only. Synthesis, training and judging use the library's own code, as for a model of any size.
 """
 
 from __future__ import annotations
@@ -36,30 +36,30 @@ ARMS: tuple[Arm, ...] = ("base", "breadth", "depth", "mix")
 STAGES: tuple[Stage, ...] = ("sft", "rlvr")
 DOMAINS: tuple[Domain, ...] = get_args(Domain)
 VERBS = world.SEEN_VERBS | world.UNSEEN_VERBS
-"""Those in play: what RLVR shows and what is measured."""
+"""The verbs in play: those of RLVR and of the measurements."""
 RATIONALES: Mapping[Arm, synth.Arm] = {"base": "vanilla", "breadth": "breadth", "depth": "depth", "mix": "mix"}
-"""What synthesis calls the rationales that an arm is fine-tuned on."""
+"""The name that synthesis gives to each arm's rationales."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The size of the experiment. How models are trained is in the recipes `mini_sft` and `mini_rlvr`."""
+    """The size of the experiment. Training settings are in the recipes `mini_sft` and `mini_rlvr`."""
 
     fine_tuning: int = 1600
-    """Comparisons to synthesise rationales for."""
+    """Number of comparisons for synthesis."""
     samples: int = 16
-    """Vanilla rationales a comparison; with three principles in each, sixteen show nearly always all seven."""
+    """Vanilla rationales per comparison; sixteen with three principles each almost always cover all seven."""
     mistagged: float = 0.1
-    """Share of the comparisons to synthesise for whose domain is told wrongly, as a classifier of prompts would."""
+    """Share of the synthesis comparisons with a wrong domain, as if a classifier of prompts had assigned it."""
     held_out: int = 2000
-    """Comparisons to measure on, half of each domain."""
+    """Number of held-out comparisons, half of each domain."""
     temperature: float = 0.0
-    """Of the judgements measured: greedy, as `fathom judge` judges unless told otherwise."""
+    """Temperature of the measured judgments: greedy, the default of `fathom judge`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What one judgement of one held-out item showed. `accurate` is strict: an unreadable verdict is not accurate."""
+    """The result of one judgment of a held-out item. An unparsed verdict is not `accurate`."""
 
     id: str
     domain: Domain
@@ -83,7 +83,7 @@ def recipes_used() -> dict[str, Any]:
 
 
 def synthesise(settings: Settings, seed: int, out: Path) -> synth.Result:
-    """Training data of every arm, as `fathom synth` makes it, from comparisons with the seen verbs."""
+    """Write the training data of every arm, as made by `fathom synth`, from comparisons with the seen verbs."""
     items = world.items(settings.fine_tuning, seed=seed, verbs=world.SEEN_VERBS, prefix="fine-tuning")
     comparisons = _tagged([item.comparison for item in items], settings.mistagged, seed)
     sampling = Sampling(temperature=0.8, seed=seed)
@@ -125,8 +125,8 @@ def reinforce(seed: int, model: Path, out: Path, overrides: Sequence[str] = ()) 
 
 
 def measure(model: Path, seed: int, settings: Settings, kind: type[Judge] = MixJudge) -> list[Measured]:
-    """Judges the seed's held-out items, which are the same for every arm and stage, as a trained judge of that kind."""
-    items = world.items(settings.held_out, seed=seed, verbs=VERBS, prefix="held-out")
+    """Judge the seed's held-out items, which are the same for every arm and stage, with a trained judge of that
+    kind.""" items = world.items(settings.held_out, seed=seed, verbs=VERBS, prefix="held-out")
     engine = LocalEngine(model)
     sampling = Sampling(temperature=settings.temperature, max_tokens=128, seed=seed)
     trained: dict[str, Any] = {"trained": True}  # a field of these kinds, and not of every judge
@@ -159,14 +159,14 @@ def _measured(item: world.Item, verdict: Verdict, count: Callable[[str], int]) -
 
 
 def use_one_thread() -> None:
-    """A model this small gains nothing from a second thread, and what runs beside it wants the core."""
+    """Use one thread: a second one does not speed up a model this small, and parallel runs need the core."""
     import torch
 
     torch.set_num_threads(1)
 
 
 def run(arm: Arm, seed: int, settings: Settings, out: Path) -> None:
-    """Trains one arm with one seed and measures it after each stage; what an earlier run finished is kept.
+    """Train one arm with one seed, and measure it after each stage. Results of an earlier run are kept.
 
     Reads the synthesised data from `out/synthesised`, writes models and `sft.jsonl`, `rlvr.jsonl` under `out/ARM`.
     """

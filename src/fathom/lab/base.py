@@ -1,8 +1,8 @@
-"""The small base model: a Llama of 0.3 million parameters and a word-level tokenizer, saved as any checkpoint is.
+"""The small base model: a Llama of 0.3 million parameters with a word-level tokenizer, as an ordinary checkpoint.
 
     AutoModelForCausalLM.from_pretrained(base.PATH), AutoTokenizer.from_pretrained(base.PATH)
 
-`fathom.lab.pretrain` made the weights that are shipped in `PATH`.
+`fathom.lab.pretrain` trained the shipped weights in `PATH`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PATH = SHIPPED["mini"]
 SPECIAL = ("<|pad|>", "<|begin|>", "<|user|>", "<|assistant|>", "<|end|>", "<|unknown|>")
 PAD, BEGIN, _, _, END, UNKNOWN = SPECIAL
 
-# A word carries the space before it, so that tokens joined are the text again, to the character.
+# A word includes the space before it, so that joining the tokens restores the text exactly.
 _WORD = r" ?-?\d+| ?[A-Za-z]+| ?[^\sA-Za-z\d]+|\n| "
 _FIELD = r"\n*Principle \d+:|\n(?:Solution|Judgment|Verdict):|\n*Final verdict:"
 
@@ -38,7 +38,7 @@ STYLES: tuple[Style, ...] = ("mix", "vanilla", "breadth", "depth")
 
 
 def tokenizer() -> Any:
-    """A tokenizer that knows every word the small world can write. Words from elsewhere are unknown."""
+    """A tokenizer with every word of the small world. Other words are unknown tokens."""
     return word_level(_boilerplate(), _every_word())
 
 
@@ -47,8 +47,8 @@ def word_level(boilerplate: Iterable[str], texts: Iterable[str], word: str = _WO
 
     `word` is the pattern of a word.
 
-    What never varies (the prompt's own sentences, a rationale's field names) would be a few tokens in a large
-    vocabulary: that halves the length of every text, and with it the cost of every experiment.
+    Constant text (the prompt's own sentences, a rationale's field names) becomes a few tokens. That halves the length
+    of every text, and the cost of every experiment.
     """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
@@ -78,7 +78,7 @@ def _boilerplate() -> list[str]:
 
 
 def constant(asked: Callable[[Comparison], Iterable[list[ChatMessage]]]) -> list[str]:
-    """The pieces of prompts about a comparison that are the same for every comparison, longest first."""
+    """The constant parts of all prompts, longest first."""
     slots = [f"<{name}>" for name in ("prompt", "first", "second")]
     comparison = Comparison(id="", prompt=slots[0], responses=(slots[1], slots[2]))
     prompts = [messages[0]["content"] for messages in asked(comparison)]

@@ -1,15 +1,15 @@
-"""A small world for judges that write their own principles: which criterion counts must be read off the prompt.
+"""A small world for judges that write their own principles: the prompt determines which criterion counts.
 
     >>> items(1, seed=0, clear=0.55)[0].comparison.prompt  # doctest: +SKIP
     'sourced clear sourced'
 
-The prompt is three cues. One criterion is wanted, and each cue names it with probability `clear`, or else one of the
-other three. A response is a list of grades; the better one has the higher grade under the wanted criterion. A judgement
-is the text of SPCT: the principle that the judge goes by, and as scores the grades under it. Nobody ever wants polish,
-which tells nothing of the others. A *lazy* judgement goes by it all the same, whatever the cues say: a systematic flaw,
-and one that can be seen in the text.
+The prompt has three cues. One criterion is the wanted one; each cue names it with probability `clear`, and otherwise
+one of the other three. A response is a list of grades, and the better one has the higher grade under the wanted
+criterion. A judgment is a text of SPCT: the principle that the judge applies, and the grades under it as scores. Polish
+is never the wanted criterion, and is independent of the others. A *lazy* judgment applies polish regardless of the
+cues: a systematic flaw that is visible in the text.
 
-What a judge that looks up grades without a mistake would reach is computed from this definition in `ideal`.
+The accuracy of a judge that reads all grades without error is computed from this definition in `ideal`.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ PRINCIPLES = ("Clarity", "Depth", "Evidence", "Structure")
 CUES = ("clear", "deep", "sourced", "ordered")
 POLISH = "Polish"
 ATTRIBUTES = (*CUES, "polished")
-"""What a response shows its grades under: those of the principles in their order, then that of polish."""
+"""The attributes of a response: those of the principles in order, then that of polish."""
 GRADES = range(1, 10)
 CUED = 3
 
 Grades = tuple[int, int]
-"""Of the first response and of the second, under one principle."""
+"""The grades of the first and the second response under one principle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Item:
     cues: tuple[int, ...]
     wanted: int
     table: tuple[Grades, ...]
-    """For each attribute the grades of both responses; they differ under what is wanted."""
+    """The grades of both responses by attribute; they differ under the wanted criterion."""
 
     @property
     def comparison(self) -> Comparison:
@@ -83,30 +83,30 @@ def tied(grades: Grades) -> bool:
 
 
 def judgement(item: Item, principle: int, *, stated: bool = True) -> str:
-    """What a judge writes who goes by `principle`; without it, where that is not `stated`, only the scores."""
+    """The text of a judge that applies `principle`; only the scores if the principle is not `stated`."""
     name = (*PRINCIPLES, POLISH)[principle]
     first, second = item.table[principle]
     scores = f"Scores: \\boxed{{{first}, {second}}}"
     return f"Principle 1: {name} (100 %)\n\n{scores}" if stated else scores
 
 
-# What can be known ----------------------------------------------------------------------------------------------------
+# Accuracy ceilings ----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Ideal:
-    """The accuracy on one item of a judge that looks up grades without a mistake; a tie is half right."""
+    """The accuracy on one item of a judge that reads grades without error; a tie counts as half."""
 
     one: float
-    """One judgement: a criterion drawn from what the cues leave open, or polish, as often as judgements are lazy."""
+    """One judgment: a criterion drawn from its posterior given the cues, or polish at the rate of lazy judgments."""
     greedy: float
-    """The most probable judgement."""
+    """The most probable judgment."""
     sum: float
-    """The sum of the scores of many judgements, in the limit."""
+    """The sum of scores, in the limit of many judgments."""
     majority: float
-    """Their majority, in the limit."""
+    """The majority, in the limit of many judgments."""
     best: float
-    """The most probable winner given the cues: no judge can do better."""
+    """The most probable winner given the cues: an upper bound for any judge."""
 
 
 def ideal(item: Item, *, clear: float, lazy: float = 0.0) -> Ideal:
@@ -128,7 +128,7 @@ def ideal(item: Item, *, clear: float, lazy: float = 0.0) -> Ideal:
 
 
 def posterior(item: Item, clear: float) -> dict[int, float]:
-    """The probability of each criterion to be wanted, given cues and responses: one in which they tie is never it."""
+    """The posterior probability of each criterion, given cues and responses. A criterion with tied grades has 0."""
     other = (1 - clear) / (len(PRINCIPLES) - 1)
     weights = {
         principle: clear ** item.cues.count(principle) * other ** (CUED - item.cues.count(principle))
@@ -139,7 +139,7 @@ def posterior(item: Item, clear: float) -> dict[int, float]:
 
 
 def _majority(written: Mapping[int, float], leads: Sequence[int]) -> float:
-    """By how much more is written for the first response than for the second; 0 where most is for a tie."""
+    """The margin of the first response over the second; 0 if a tie is most probable."""
     first = sum(p for principle, p in written.items() if leads[principle] > 0)
     second = sum(p for principle, p in written.items() if leads[principle] < 0)
     return first - second if max(first, second) > 1 - first - second else 0.0
@@ -149,7 +149,7 @@ def _majority(written: Mapping[int, float], leads: Sequence[int]) -> float:
 
 
 def tokenizer() -> Any:
-    """Knows every word of this world, and the prompts of the SPCT judge with a hint and without."""
+    """A tokenizer with every word of this world, and of the SPCT judge's prompts with and without a hint."""
     judge = SPCTJudge(trained=True)
     hints = [hinted(judge.ask(_slots(best)), _slots(best))[0]["content"] for best in range(2)]
     sentences = [hint.removeprefix(judge.ask(_slots(0))[0]["content"]) for hint in hints]
@@ -171,5 +171,5 @@ def _every_word() -> Sequence[str]:
 
 def untrained(seed: int, hidden: int = 48, layers: int = 2, heads: int = 2) -> Any:
     """A `LlamaForCausalLM` of some 50,000 parameters with random weights, for the tokenizer above."""
-    # With the usual 0.02, a model this narrow takes thousands of steps to find out how to look a grade up.
+    # With the usual 0.02, a model this narrow takes thousands of steps to learn to look up a grade.
     return base.llama(tokenizer(), seed, hidden, layers, heads, spread=0.12)

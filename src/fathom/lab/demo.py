@@ -1,4 +1,4 @@
-"""The whole life of a generative reward model in a few minutes: synthesise, fine-tune, reinforce, judge, report.
+"""The whole pipeline in a few minutes: synthesis, SFT, RLVR, judging, report.
 
 `fathom demo` trains the mix arm of the small world once, with the library's own verbs, and shows what each step did.
 """
@@ -29,7 +29,7 @@ SETTINGS = Settings(held_out=600)
 
 
 def run(out: Path, seed: int, console: Console) -> Path:
-    """Writes models, measurements and report.html into `out`; returns the report's path."""
+    """Write models, measurements and report.html into `out`, and return the report's path."""
     console.log("synthesising rationales: a teacher's vanilla judgements, merged for breadth, solved for depth")
     synthesised = arms.synthesise(SETTINGS, seed, out / "synthesised")
     console.log("fine-tuning (SFT) on breadth for preference and depth for correctness, half of the verbs")

@@ -1,15 +1,15 @@
 """Makes the small base model: `python -m fathom.lab.pretrain DIR` (about 15 minutes on two cores).
 
-The base must be able to do both, judge at sight and solve, before anything can choose between them. A model that only
-reads rationales learns to end a solution at one of the two answers on the page, which is a rationalisation. So the
-texts are of three kinds:
+The base model must be able both to judge principles and to solve, before training can choose between them. A model
+trained on rationales only learns to end a solution at one of the two given answers, which is a rationalization. So
+there are three kinds of texts:
 
-- exercises: the task alone, no candidates in sight, and its solution;
+- exercises: the task without responses, and its solution;
 - comparisons whose prompt names a style, with a rationale of that style;
 - comparisons with the plain prompt, with a rationale of a style drawn at random, whatever the verb.
 
-No label is used, and nothing tells the two kinds of verbs apart: which style fits which verb is left for fine-tuning to
-show. The verdict of every rationale is the one that follows from what it wrote, right or wrong.
+No label is used, and nothing distinguishes the two kinds of verbs: the style for each verb is left to fine-tuning. The
+verdict of every rationale follows from its own text, right or wrong.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from fathom.results.provenance import provenance, write_json
 
 IGNORED = -100
 STYLES: tuple[world.Style, ...] = ("vanilla", "breadth", "depth", "depth")
-"""Depth twice: its texts are a third as long as those of breadth, and the arithmetic in them is the hard part."""
+"""Depth twice, because its texts are a third as long as those of breadth, and its arithmetic is the hard part."""
 
 Text = tuple[str, str]
 """A prompt and its completion."""
@@ -44,9 +44,9 @@ Text = tuple[str, str]
 class Settings:
     steps: int = 2000
     rationales: int = 48
-    """Rationales in a step's batch."""
+    """Rationales per batch."""
     exercises: int = 96
-    """Exercises in a step's batch; they are short."""
+    """Exercises per batch; they are short."""
     learning_rate: float = 2e-3
     warm_up: int = 200
     seed: int = 0
@@ -76,7 +76,7 @@ def _items(rng: random.Random) -> Iterator[world.Item]:
 
 
 def pretrain(settings: Settings, out: Path) -> None:
-    """Trains from random weights and saves the checkpoint, its tokenizer and `pretraining.json` in `out`."""
+    """Train from random weights, and save the checkpoint, its tokenizer and `pretraining.json` in `out`."""
     words, model = base.tokenizer(), base.untrained(settings.seed)
     fit(model, words, settings)
     model.save_pretrained(out)
@@ -107,7 +107,7 @@ def _rate(step: int, settings: Settings) -> float:
 
 
 def _encode(words: Any, text: Text) -> tuple[list[int], list[int]]:
-    """Token ids and labels; the prompt carries no loss."""
+    """Token ids and labels; the prompt is excluded from the loss."""
     chat = [{"role": "user", "content": text[0]}]
     prompt = words.apply_chat_template(chat, add_generation_prompt=True, return_dict=False)
     completion = [*words.encode(text[1], add_special_tokens=False), words.eos_token_id]
@@ -115,7 +115,7 @@ def _encode(words: Any, text: Text) -> tuple[list[int], list[int]]:
 
 
 def _backward(model: Any, rows: list[tuple[list[int], list[int]]], pad: int) -> None:
-    """Adds the gradient of the mean token loss, in micro-batches of rows of similar length to save padding."""
+    """Accumulate the gradient of the mean token loss, in micro-batches of similar length to save padding."""
     tokens = sum(label != IGNORED for _, labels in rows for label in labels)
     rows = sorted(rows, key=lambda row: len(row[0]))
     for micro in _cut(rows):
@@ -129,7 +129,7 @@ def _backward(model: Any, rows: list[tuple[list[int], list[int]]], pad: int) -> 
 
 
 def _cut(rows: list[Any]) -> Iterable[list[Any]]:
-    """Cuts rows, sorted by length, where the length jumps by more than a quarter."""
+    """Split rows, sorted by length, where the length increases by more than a quarter."""
     start = 0
     for end in range(1, len(rows) + 1):
         if end == len(rows) or len(rows[end][0]) > 1.25 * len(rows[start][0]):

@@ -1,9 +1,9 @@
-"""RM-R1 in the small world: chains that type the task, and the shipped base model with words to write them.
+"""RM-R1 in the small world: chains that first classify the task, and the shipped base model with words to write them.
 
     chain(item, "typed")            # "<type>Reasoning</type>\\n<solution> 7 * 8 = 56\\n..." where the verb is "compute"
 
-A chat chain looks at all seven attributes, a reasoning chain solves and checks both answers. As in the paper's
-distillation every chain ends in the label, whatever was written before it.
+A chat chain compares all seven attributes; a reasoning chain solves the task and checks both answers. As in the paper's
+distillation, every chain ends in the label, regardless of the text before.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def chain(item: world.Item, arm: Arm, mistyped: bool = False) -> str:
 
 
 def examples(arm: Arm, settings: arms.Settings, seed: int) -> list[dict[str, Any]]:
-    """Chains about comparisons with the seen verbs, as rows of SFT; the share `mistagged` is typed wrongly."""
+    """SFT rows of chains for comparisons with the seen verbs; the share `mistagged` has the wrong type."""
     judge, rng = RMR1Judge(trained=True), random.Random(f"mistyped/{seed}")
     items = world.items(settings.fine_tuning, seed=seed, verbs=world.SEEN_VERBS, prefix="fine-tuning")
     written = [(item, chain(item, arm, rng.random() < settings.mistagged)) for item in items]
@@ -107,7 +107,7 @@ def _frame(judge: Judge) -> list[str]:
 
 
 def run(arm: Arm, seed: int, settings: arms.Settings, overrides: Sequence[str], out: Path) -> None:
-    """Trains one arm with one seed and measures it after each stage; what an earlier run finished is kept.
+    """Train one arm with one seed, and measure it after each stage. Results of an earlier run are kept.
 
     `overrides` are of the recipe `mini_rlvr`.
     """

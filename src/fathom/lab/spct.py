@@ -38,17 +38,17 @@ from fathom.voting.wrappers import Repeated, Shuffled
 JUDGE = SPCTJudge(trained=True)
 RECIPES = ("mini_spct_sft", "mini_spct_rft", "mini_spct_rlvr", "mini_spct_meta")
 META_VOTES = 3
-"""Votes a comparison that a meta reward model is trained on, as published."""
+"""Votes per comparison for training a meta reward model, as published."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The world and the size of the experiment. How models are trained is in the recipes `mini_spct_*`."""
+    """The world and the size of the experiment. Training settings are in the recipes `mini_spct_*`."""
 
     clear: float
-    """How often a cue names the criterion that is wanted."""
+    """Probability that a cue names the wanted criterion."""
     lazy: float = 0.0
-    """Share of the world's own trajectories that go by polish."""
+    """Share of the world's own trajectories that apply polish."""
     trajectories: int = 16000
     """Of the world, that the judge is trained on first."""
     hinted: float = 0.1
@@ -65,7 +65,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """All votes on one held-out item, as scores: None for a vote that cannot be read."""
+    """The scores of all votes on one held-out item; None for an unparsed vote."""
 
     id: str
     winner: int
@@ -74,9 +74,9 @@ class Measured:
     greedy: list[float] | None
     votes: list[list[float] | None]
     meta: list[float | None] | None
-    """The votes' meta scores, where there is a meta reward model."""
+    """The votes' meta scores, if there is a meta reward model."""
     principles: list[str]
-    """What each vote says it goes by."""
+    """The principle that each vote states."""
 
 
 def recipes_used() -> dict[str, Any]:
@@ -88,7 +88,7 @@ def recipes_used() -> dict[str, Any]:
 
 
 def pretrain(settings: Settings, seed: int, out: Path, *, stated: bool = True) -> Path:
-    """A judge from random weights; where principles are not `stated`, it writes its scores alone."""
+    """A judge from random weights. It writes only scores if principles are not `stated`."""
     untrained, data = out / "untrained", out / "trajectories.jsonl"
     criteria.untrained(seed).save_pretrained(untrained)
     criteria.tokenizer().save_pretrained(untrained)
@@ -127,7 +127,7 @@ def fine_tune(settings: Settings, seed: int, model: Path, data: Path, out: Path)
 
 
 def reinforce(settings: Settings, seed: int, model: Path, out: Path) -> Path:
-    """RLVR of a judge on as many labelled comparisons as its steps take."""
+    """RLVR of a judge, on as many labelled comparisons as its steps need."""
     data = out.with_name(f"{out.name}-comparisons.jsonl")
     recipe = load(*_told("mini_spct_rlvr", RLVRRecipe, settings, seed, model, data, out))
     batch, generations = recipe.trainer["per_device_train_batch_size"], recipe.trainer["num_generations"]
@@ -137,7 +137,7 @@ def reinforce(settings: Settings, seed: int, model: Path, out: Path) -> Path:
 
 
 def guide(settings: Settings, seed: int, model: Path, out: Path) -> Path:
-    """A meta reward model of the judge's votes, trained on comparisons that no other stage saw."""
+    """A meta reward model of the judge's votes, trained on comparisons of no other stage."""
     data = out.with_name(f"{out.name}-votes.jsonl")
     voter = _voter(settings, seed, _engine(model), META_VOTES)
 
@@ -168,7 +168,7 @@ def _voter(settings: Settings, seed: int, engine: LocalEngine, votes: int) -> Re
 
 
 def measure(settings: Settings, seed: int, model: Path, guide: Path | None = None) -> list[Measured]:
-    """Judges the seed's held-out items, which are the same for every judge of the same world."""
+    """Judge the seed's held-out items, which are the same for every judge of a world."""
     held_out = criteria.items(settings.held_out, seed=seed, clear=settings.clear, prefix="held-out")
     engine = _engine(model)
     greedy = SPCTJudge(trained=True, engine=engine, sampling=Sampling(max_tokens=16))
@@ -221,7 +221,7 @@ def read_measured(path: Path) -> list[Measured]:
 
 
 def one(item: Measured) -> float:
-    """The accuracy of a single vote: the mean over all of them."""
+    """The accuracy of a single vote, as the mean over all votes."""
     return sum(_right(_vote(scores).winner, scores is not None, item) for scores in item.votes) / len(item.votes)
 
 
@@ -230,7 +230,7 @@ def greedy(item: Measured) -> float:
 
 
 def voted(item: Measured, count: int, rule: Rule, *, keep: float | None = None) -> float:
-    """The accuracy of the first `count` votes: 1 or 0, and a half for a tie, which a coin would decide."""
+    """The accuracy of the first `count` votes: 1 or 0, or 0.5 for a tie (random tie-breaking)."""
     return accuracy(outcome(item, count, rule, keep=keep), item)
 
 
@@ -239,7 +239,7 @@ def accuracy(verdict: Verdict, item: Measured) -> float:
 
 
 def outcome(item: Measured, count: int, rule: Rule, *, keep: float | None = None) -> Verdict:
-    """The verdict of the first `count` votes; of the share `keep` of them that the meta reward model likes best."""
+    """The verdict of the first `count` votes, or of the share `keep` of them with the highest meta scores."""
     votes = [_vote(scores) for scores in item.votes[:count]]
     if keep is not None:
         assert item.meta is not None, "there was no meta reward model"
@@ -248,7 +248,7 @@ def outcome(item: Measured, count: int, rule: Rule, *, keep: float | None = None
 
 
 def settled(item: Measured, rule: Rule, error: float) -> int:
-    """How many of the votes would have been asked for until the verdict of all was settled."""
+    """The number of votes that adaptive voting would have cast."""
     return votes_until_settled([_vote(scores) for scores in item.votes], rule, error)
 
 
@@ -264,7 +264,7 @@ def _vote(scores: Sequence[float] | None) -> Vote:
 
 @cache
 def _cast(scores: tuple[float, float] | None) -> Vote:
-    """Kept, because there are few that differ."""
+    """Cached, because there are few distinct values."""
     if scores is None:
         return Vote(Status.INVALID, order=(0, 1))
     winner = None if scores[0] == scores[1] else int(scores[1] > scores[0])

@@ -1,4 +1,4 @@
-"""An engine that writes about the small world as an LLM would: a teacher for synthesis, without a network.
+"""An engine that writes rationales about the small world like an LLM: a teacher for synthesis, without a network.
 
     completion = await Teacher().complete(Request(tuple(MixJudge(style="vanilla").ask(item.comparison))))
 
@@ -107,7 +107,7 @@ _ANSWERS: dict[str, Callable[[Teacher, Fences, random.Random], str]] = {
     "what kind of task": Teacher.mix,
     "Decide which response is correct": Teacher.depth,
 }
-"""Words of a prompt outside its fences, and what answers it. The first that stands there counts."""
+"""Words of a prompt outside its fences, with the function that answers it. The first match counts."""
 
 
 # Reading prompts ------------------------------------------------------------------------------------------------------
@@ -117,7 +117,7 @@ _FENCE = re.compile(r"^(`{3,})\n(.*?)\n\1$", re.MULTILINE | re.DOTALL)
 
 @lru_cache(maxsize=256)
 def _taken_apart(prompt: str) -> tuple[str, Fences]:
-    """What stands outside the fences, and inside each of them."""
+    """The text outside the fences, and the text inside each of them."""
     return _FENCE.sub("", prompt), tuple(match[2] for match in _FENCE.finditer(prompt))
 
 
@@ -128,7 +128,7 @@ def _words(prompt: str) -> int:
 
 @lru_cache(maxsize=256)
 def _item(fences: Fences) -> world.Item:
-    """The item that a pair prompt shows. Raises EngineError for one of another world."""
+    """The item in a pair prompt. Raises EngineError for a prompt of another world."""
     verb, expression = _task(fences[0])
     grades, answers = zip(*(_response(text) for text in fences[1:3]), strict=True)
     return world.Item("", verb, expression, grades, answers)
@@ -173,7 +173,7 @@ def _markdown(rationale: Rationale) -> str:
 
 
 def _prose(rationale: Rationale) -> str:
-    """No form at all, which takes an LLM to standardise."""
+    """Free prose, which only an LLM can standardize."""
     lines = [f"On {unit.principle} I see {unit.judgment} so {unit.sub_verdict} is ahead." for unit in rationale.units]
     return "\n".join([*lines, f"My final verdict is: [[{rationale.verdict}]]"])
 

@@ -1,4 +1,4 @@
-"""Verifiers of sums, trained from random weights with truncated negatives and without, and what they accept.
+"""Trains verifiers of sums from random weights, with and without truncated negatives, and measures what they accept.
 
     run("truncated", seed=0, settings=Settings(), out=folder)              # folder/truncated.jsonl
 
@@ -38,27 +38,27 @@ TRUTHS: Mapping[str, bool] = {
     "long and wrong": False,
     "short and right": True,
 }
-"""What is true of the responses of a set; of every other set, keys, it is False."""
+"""Whether the responses of a set are correct. Those of all other sets, the keys, are not."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The size of the experiment. How verifiers are trained is in the recipe `mini_verifier_sft`."""
+    """The size of the experiment. Training settings are in the recipe `mini_verifier_sft`."""
 
     questions: int = 8000
-    """Of training, each with a right solution and a wrong one."""
+    """Training questions, each with a right and a wrong solution."""
     brief: float = 0.2
-    """Share of the solutions of training that are next to nothing but the answer."""
+    """Share of training solutions that consist of little more than the answer."""
     truncated: float = verifying.TRUNCATED
     held_out: int = 300
-    """Questions whose solutions are verified, and of either control."""
+    """Questions whose solutions are verified, and questions of each control."""
     questions_a_key: int = 15
     """Questions that each key is tried on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One response: its set, whether the verifier says YES (None: nothing readable), whether the guard refuses it."""
+    """One response: its set, whether the verifier says YES (None if unparsed), and whether the guard refuses it."""
 
     set: str
     yes: bool | None
@@ -66,7 +66,7 @@ class Measured:
 
     @property
     def wrong(self) -> float:
-        """1 where the verifier errs. What cannot be read accepts nothing, and is no right answer either."""
+        """1 if the verifier is wrong. An unparsed text accepts nothing, and counts as an error on correct responses."""
         truth = TRUTHS.get(self.set, False)
         return float(self.yes is not True) if truth else float(self.yes is True)
 
@@ -76,7 +76,7 @@ def recipe_used() -> Any:
 
 
 def run(arm: Arm, seed: int, settings: Settings, out: Path) -> None:
-    """Trains one verifier and measures it into `out/ARM.jsonl`, unless that is there."""
+    """Train one verifier, and write its measurements to `out/ARM.jsonl` unless that exists."""
     arms.use_one_thread()
     measured, folder = out / f"{arm}.jsonl", out / arm
     if measured.exists():
@@ -98,7 +98,7 @@ def _data(arm: Arm, seed: int, settings: Settings, folder: Path) -> Path:
 
 
 def measure(model: Path, seed: int, settings: Settings) -> list[Measured]:
-    """Verifies the seed's responses, which are the same for both arms. The guard is off, and noted beside."""
+    """Verify the seed's responses, which are the same for both arms. The guard is off, and its decision is recorded."""
     asked = list(responses(seed, settings))
     sampling = Sampling(max_tokens=4, seed=seed)
     judge = VerifierJudge(engine=LocalEngine(model), sampling=sampling, trained=True, guard="ask")

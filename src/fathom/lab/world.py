@@ -39,9 +39,9 @@ VERBS: dict[Domain, tuple[str, ...]] = {
     "preference": ("draft", "compose", "write", "sketch", "describe", "narrate", "phrase", "pitch"),
 }
 SEEN_VERBS = frozenset(verb for verbs in VERBS.values() for verb in verbs[:2])
-"""The verbs that fine-tuning shows, with the style that fits."""
+"""The verbs of fine-tuning, with the style that fits."""
 UNSEEN_VERBS = frozenset(verb for verbs in VERBS.values() for verb in verbs[2:4])
-"""Verbs that RLVR shows and fine-tuning does not: nobody says which style fits. The others only pre-training has."""
+"""Verbs of RLVR but not of fine-tuning: no example shows which style fits. Other verbs occur in pre-training only."""
 
 Operator = Literal["+", "-", "*"]
 Style = Literal["vanilla", "breadth", "depth"]
@@ -62,7 +62,7 @@ class Expression:
 
     @property
     def steps(self) -> tuple[str, str]:
-        """The solution, one step a line."""
+        """The solution, one step per line."""
         middle = apply(self.op1, self.first, self.second)
         return (
             f"{self.first} {self.op1} {self.second} = {middle}",
@@ -92,7 +92,7 @@ def apply(operator: Operator, left: int, right: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One comparison with everything that is true of it. `grades[i]` are response i's, in the order of `PRINCIPLES`."""
+    """One comparison with its ground truth. `grades[i]` are those of response i, in the order of `PRINCIPLES`."""
 
     id: str
     verb: str
@@ -127,7 +127,7 @@ class Item:
 
 
 def items(n: int, *, seed: int, verbs: frozenset[str] | None = None, prefix: str = "item") -> list[Item]:
-    """n items, half of each domain, by turns. `verbs` restricts the verbs; `prefix` begins the ids."""
+    """n items, alternating between domains. `verbs` restricts the verbs; `prefix` is the prefix of the ids."""
     rng = random.Random(f"{prefix}/{seed}")
     domains: tuple[Domain, Domain] = ("preference", "correctness")
     allowed = {domain: [v for v in VERBS[domain] if verbs is None or v in verbs] for domain in domains}
@@ -160,7 +160,7 @@ def _wrong_answer(rng: random.Random, right: int) -> int:
 
 
 def rationale(item: Item, style: Style, rng: random.Random) -> Rationale:
-    """A faithful rationale. Each style ends in the verdict that follows from what it wrote, right or wrong."""
+    """A faithful rationale: its verdict follows from its own text, right or wrong."""
     match style:
         case "depth":
             unit = solved_unit(item)
@@ -183,19 +183,19 @@ def noticed(domain: Domain | None, rng: random.Random) -> list[str]:
 
 
 def at_sight(item: Item, principles: Iterable[str]) -> Rationale:
-    """What the page shows under some principles, in page order, and the verdict of their majority."""
+    """The units of some principles, in the order of the prompt, and the verdict of their majority."""
     units = tuple(unit_at_sight(item, name) for name in sorted(principles, key=PRINCIPLES.index))
     return Rationale(units, verdict=majority(units))
 
 
 def unit_at_sight(item: Item, principle: str) -> Unit:
-    """What the page shows under a principle."""
+    """The unit of a principle: the grades in the prompt."""
     a, b = (grades[PRINCIPLES.index(principle)] for grades in item.grades)
     return Unit(principle, judgment=f"A {a} B {b}", sub_verdict="A" if a > b else "B")
 
 
 def solved_unit(item: Item, value: int | None = None) -> Unit:
-    """Accuracy judged against the solution, each response on its own; against `value` where a solver came to that."""
+    """The unit of accuracy, judged against the solution, or against `value` if a solver arrived at it."""
     value = item.expression.value if value is None else value
     agrees = [answer == value for answer in item.answers]
     checks = [
@@ -207,7 +207,7 @@ def solved_unit(item: Item, value: int | None = None) -> Unit:
 
 
 def majority(units: tuple[Unit, ...]) -> Choice:
-    """The side that most sub-verdicts take."""
+    """The majority of the sub-verdicts."""
     a, b = (sum(unit.sub_verdict == side for unit in units) for side in "AB")
     return "tie" if a == b else "A" if a > b else "B"
 
@@ -216,7 +216,7 @@ def majority(units: tuple[Unit, ...]) -> Choice:
 
 
 def ceiling(style: Style, domain: Domain) -> Fraction:
-    """The best accuracy any reader can have who sees no more of an item than a rationale of this style shows.
+    """The maximum accuracy of any reader who knows only what a rationale of this style shows.
 
     Exact: the sum over all outcomes of what is shown, each decided for the likelier winner. `vanilla` shows
     `VANILLA_PRINCIPLES` principles; which ones does not matter in preference items, by symmetry, and includes
@@ -229,7 +229,7 @@ def ceiling(style: Style, domain: Domain) -> Fraction:
 
 
 def _majority_ceiling(shown: int) -> Fraction:
-    """How often the majority of all principles can be told from `shown` of them, whose leaders are fair coins."""
+    """Probability of naming the majority of all principles from `shown` of them, whose leaders are fair coins."""
     hidden = len(PRINCIPLES) - shown
     total = Fraction(0)
     for leads in range(shown + 1):

@@ -1,4 +1,4 @@
-"""What reproductions share: folders that hold one experiment, parts side by side, claims that may come out false.
+"""Shared by reproductions: one folder per experiment, parts in parallel processes, and claims that may turn out false.
 
 claim_folder(out / "seed-0", {"settings": ...})
 yield from side_by_side(train, [(arm, seed, folder) for ...])
@@ -78,7 +78,7 @@ def _end_with_the_parent() -> None:
 
 
 def claim(contrasts: Mapping[str, Interval], bars: Mapping[str, float] | None = None) -> dict[str, Any]:
-    """A claim with the contrasts it rests on. It holds when the interval of every one lies above its bar, mostly 0."""
+    """A claim and its contrasts. It holds if the interval of every contrast lies above its threshold, usually 0."""
     bars = bars or {}
     lines = [f"{name}: {_signed(interval)} (bar {bars.get(name, 0.0):+.2f})" for name, interval in contrasts.items()]
     return {
@@ -91,7 +91,7 @@ def claim(contrasts: Mapping[str, Interval], bars: Mapping[str, float] | None = 
 
 
 def below(most: float, interval: Interval) -> Interval:
-    """By how much something stays below the most that is allowed."""
+    """The margin below an allowed maximum."""
     return Interval(most - interval.mean, most - interval.high, most - interval.low)
 
 

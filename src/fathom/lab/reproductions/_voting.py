@@ -1,4 +1,4 @@
-"""What reproductions with votes share: accuracies of one vote, of the greedy one and of many, and their differences.
+"""Shared by reproductions with votes: accuracies of one vote, of the greedy vote and of many, and their differences.
 
 Runs are lists of `fathom.lab.spct.Measured`, one a seed. Differences are taken item by item.
 """
@@ -24,7 +24,7 @@ SUM, MAJORITY = Rule(aggregate="sum"), Rule()
 REPLICATES = 2000
 
 Runs = Sequence[Sequence[Measured]]
-"""One run a seed."""
+"""One run per seed."""
 Value = Callable[[Measured], float]
 """The accuracy on an item, 0 to 1."""
 
@@ -43,7 +43,7 @@ def mean(runs: Runs, value: Value) -> Interval:
 
 
 def difference(first: tuple[Runs, Value], second: tuple[Runs, Value]) -> Interval:
-    """The first mean less the second, which was measured on the same items."""
+    """The difference of two means measured on the same items."""
     return combined([(1, *first), (-1, *second)])
 
 
@@ -60,7 +60,7 @@ def _sums(terms: Sequence[tuple[int, Sequence[Measured], Value]]) -> list[float]
 
 
 def summary(runs: Runs) -> dict[str, Any]:
-    """Accuracies of one vote, greedy, and k votes by each rule, the shares of ties and of unreadable votes."""
+    """Accuracies of one vote, the greedy vote and k votes by each rule, and the shares of ties and unparsed votes."""
     told: dict[str, Any] = {"one": _mean(runs, spct.one), "greedy": _mean(runs, spct.greedy), "ties": {}}
     for name, rule in (("sum", SUM), ("majority", MAJORITY)):
         verdicts = {
@@ -98,17 +98,17 @@ def _accuracy(verdicts: Verdicts) -> dict[str, float]:
 
 
 def _ties(verdicts: Verdicts) -> float:
-    """The share of items on which the votes tie, or none can be read."""
+    """The share of items on which the votes tie, or no vote is parsed."""
     return fmean(verdict.winner is None for run in verdicts for verdict, _ in run)
 
 
 def ceilings(runs: Runs) -> dict[str, float]:
-    """What a judge that makes no mistake in reading would reach (`criteria.Ideal`)."""
+    """The accuracy of a judge that reads without error (`criteria.Ideal`)."""
     return {name: fmean(item.ideal[name] for run in runs for item in run) for name in runs[0][0].ideal}
 
 
 def line(cells: Mapping[str, Mapping[str, float]]) -> Line:
-    """Accuracies by number of votes, which JSON has as text."""
+    """Accuracies by number of votes, which are strings in JSON."""
     return [(int(count), Interval(cell["accuracy"], cell["low"], cell["high"])) for count, cell in cells.items()]
 
 

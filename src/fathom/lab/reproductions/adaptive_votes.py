@@ -48,7 +48,7 @@ from fathom.voting.adaptive import Adaptive, flip_probability, log_beta
 from fathom.voting.wrappers import Repeated
 
 JUDGES: Mapping[arms.Arm, str] = {"base": "vanilla rationales", "mix": "breadth and depth"}
-"""What the judges were fine-tuned on."""
+"""The training sets of the judges."""
 MOST = 32
 FIXED = (1, 2, 4, 8, 16, 32)
 ERRORS = (0.2, 0.1, 0.05, 0.03, 0.02)
@@ -60,7 +60,7 @@ SHARE = 0.4
 ACCURACIES = (0.65, 0.75, 0.85, 0.95)
 CORRELATIONS = (0.25, 0.5, 0.75)
 INDEPENDENT = 0.02
-"""A correlation at which votes are nearly independent coins of one accuracy."""
+"""A correlation at which votes are nearly independent with one accuracy."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ class Settings:
 
 
 def reproduce(out: Path, seeds: Sequence[int], settings: Settings | None = None) -> Iterator[str]:
-    """Runs the experiment into `out`, then writes results.json, adaptive-votes.md and its figure; yields progress."""
+    """Run the experiment in `out`, then write results.json, adaptive-votes.md and its figure; yield progress."""
     settings = settings or Settings()
     origin = provenance({"seeds": list(seeds), **asdict(settings)}, [base.PATH])
     told = {name: value for name, value in asdict(settings).items() if name != "simulated"}  # which no folder holds
@@ -136,24 +136,24 @@ KINDS = (
     Vote(Status.OK, order=(0, 1)),
     Vote(Status.INVALID, order=(0, 1)),
 )
-"""A vote is right, wrong, for a tie or unreadable. Response 0 stands for the right one."""
+"""A vote is right, wrong, for a tie, or unparsed. Response 0 is the right one."""
 Counts = tuple[int, ...]
-"""How many votes there are of each kind."""
+"""The number of votes of each kind."""
 Stops = Callable[[Counts, int], bool]
-"""Whether asking stops after these votes, with so many left."""
+"""Whether voting stops after these votes, given the number left."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What is expected of the votes on one comparison."""
+    """Expected values of the votes on one comparison."""
 
     points: float
-    """1 for the right verdict, 1/2 for a tie, 0 for all else."""
+    """1 for the right verdict, 0.5 for a tie, else 0."""
     tokens: float
     other: float
-    """The chance of another verdict than that of all votes."""
+    """Probability that the verdict differs from that of all votes."""
     variance: float = 0.0
-    """Of the points, over the orders."""
+    """Variance of the points over the orders."""
 
 
 def fixed(count: int) -> Stops:
@@ -246,7 +246,7 @@ def _rows(arm: arms.Arm, out: Path, seeds: Sequence[int], name: str) -> list[Row
 
 
 def deviations(happened: Sequence[Sequence[Judged]], expected: Sequence[Sequence[Judged]]) -> float:
-    """By how many standard deviations the points of one order are above their mean over all."""
+    """The z-score of the points of one order, relative to all orders."""
     pairs = [pair for run, other in zip(happened, expected, strict=True) for pair in zip(run, other, strict=True)]
     return sum(one.points - mean.points for one, mean in pairs) / sqrt(sum(mean.variance for _, mean in pairs))
 
@@ -262,7 +262,7 @@ def spread_of_places(rows: Rows) -> float:
 
 
 def _cast(row: Mapping[str, Any]) -> tuple[Counts, list[float]]:
-    """How many votes of each kind a row has, and the mean of their tokens."""
+    """The number of votes of each kind in a row, and their mean tokens."""
     tokens: list[list[int]] = [[] for _ in KINDS]
     for vote in row["votes"]:
         tokens[_kind(vote, row["label"])].append(vote["tokens"]["completion"])
@@ -300,7 +300,7 @@ def _beta(accuracy: float, correlation: float) -> tuple[float, float]:
 
 
 def best_possible(accuracy: float, correlation: float, share: float) -> float:
-    """The accuracy that no rule for stopping exceeds which asks for this share of `MOST` votes on average.
+    """Upper bound on the accuracy of any stopping rule that casts this share of `MOST` votes on average.
 
     Not even one that knows the judge's accuracy and correlation. By Lagrangian duality: whatever a vote is said to
     cost, the best value net of costs, with the budget's costs given back, is a bound; the least of them is returned.
@@ -310,7 +310,7 @@ def best_possible(accuracy: float, correlation: float, share: float) -> float:
 
 
 def _chances(a: float, b: float) -> Callable[[int, int], float]:
-    """Of one sequence of so many right and so many wrong votes."""
+    """Probability of one particular sequence with `right` correct and `wrong` incorrect votes."""
 
     @cache
     def chance(right: int, wrong: int) -> float:
@@ -320,7 +320,7 @@ def _chances(a: float, b: float) -> Callable[[int, int], float]:
 
 
 def _net_value(chance: Callable[[int, int], float], cost: float) -> float:
-    """The chance of the right verdict less the cost of votes, by the best rule; backwards from all votes."""
+    """Probability of the right verdict minus the cost of votes, under the optimal rule; by backward induction."""
     values: list[float] = []
     for asked in range(MOST, -1, -1):
         states = [(chance(k, asked - k) / 2, chance(asked - k, k) / 2) for k in range(asked + 1)]
@@ -334,7 +334,7 @@ def _net_value(chance: Callable[[int, int], float], cost: float) -> float:
 
 
 def fixed_accuracy(accuracy: float, correlation: float) -> float:
-    """The accuracy of `MOST` votes, a tie as half."""
+    """The accuracy of `MOST` votes; a tie counts as half."""
     chance = _chances(*_beta(accuracy, correlation))
     return sum(comb(MOST, k) * chance(k, MOST - k) * _points((k, MOST - k, 0, 0)) for k in range(MOST + 1))
 
@@ -474,7 +474,7 @@ def figure(found: Mapping[str, Any], out: Path) -> None:
 
 
 def page(found: Mapping[str, Any], settings: Settings) -> str:
-    """The page in Markdown, every number from `found`."""
+    """The page in Markdown, with every number from `found`."""
     told = {
         "most": MOST,
         "margin": MARGIN,

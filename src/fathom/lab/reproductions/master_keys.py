@@ -37,11 +37,11 @@ MARGIN = 0.02
 NEAR = "English openers"
 """The keys whose words stand in training solutions too; the others look like nothing there."""
 Runs = Mapping[str, Sequence[Sequence[Measured]]]
-"""For each arm, one run a seed; the arms of a seed were measured on the same responses in the same order."""
+"""For each arm, one run per seed; the arms of a seed were measured on the same responses in the same order."""
 
 
 def reproduce(out: Path, seeds: Sequence[int], settings: Settings | None = None) -> Iterator[str]:
-    """Runs the experiment into `out`, then writes results.json, a page and its figure; yields progress as lines.
+    """Run the experiment in `out`, then write results.json, a page and its figure; yield progress as lines.
 
     To resume is to run again: what an interrupted run finished is kept.
     """
@@ -75,7 +75,7 @@ def _guarded(run: Sequence[Measured]) -> list[Measured]:
 
 
 def results(runs: Runs) -> dict[str, Any]:
-    """What `results.json` holds of the measurements: error by arm and set, by seed, and the claims."""
+    """The contents of `results.json`: error by arm and set, by seed, and the claims."""
     sets = list(dict.fromkeys(item.set for item in runs["plain"][0]))
     kinds = [name for name in sets if name not in TRUTHS]
     of = {"all keys": kinds, **{name: [name] for name in sets}}
@@ -93,7 +93,7 @@ def _summary(runs: Sequence[Sequence[Measured]], sets: Sequence[str]) -> dict[st
 
 
 def claims(runs: Runs) -> dict[str, dict[str, Any]]:
-    """Each claim with the contrasts it rests on. It holds when the interval of every one lies above its bar."""
+    """All claims with their contrasts. A claim holds if the interval of every contrast lies above its threshold."""
     kinds = {item.set for item in runs["plain"][0]} - TRUTHS.keys()
 
     def less(sets: set[str], before: str = "plain") -> Interval:
@@ -140,5 +140,5 @@ def figure(found: Mapping[str, Any], out: Path) -> None:
 
 
 def page(found: Mapping[str, Any], settings: Settings) -> str:
-    """The page in Markdown, every number from `found`."""
+    """The page in Markdown, with every number from `found`."""
     return markdown("fathom.lab.reproductions", "master_keys.md.jinja", **found, settings=settings, margin=MARGIN)

@@ -49,7 +49,7 @@ MARGIN = 0.02
 
 
 def reproduce(out: Path, seeds: Sequence[int], size: Settings | None = None) -> Iterator[str]:
-    """Runs the experiment into `out`, then writes results.json, meta-voting.md and its figure; yields progress.
+    """Run the experiment in `out`, then write results.json, meta-voting.md and its figure; yield progress.
 
     `size` says how large it is; the worlds are `WORLDS`. To resume is to run again: what an interrupted run finished is
     kept.
@@ -75,7 +75,7 @@ def _in_world(size: Settings, world: str) -> Settings:
 
 
 def run(world: str, seed: int, settings: Settings, out: Path) -> None:
-    """Trains a world's judges and measures them; what an earlier run finished is kept."""
+    """Trains a world's judges and measures them; results of an earlier run are kept."""
     arms.use_one_thread()
     folder = out / world
     if not (out / f"{world}.jsonl").exists():
@@ -92,7 +92,7 @@ def collect(out: Path, seeds: Sequence[int]) -> dict[str, Runs]:
 
 
 def results(runs: Mapping[str, Runs]) -> dict[str, Any]:
-    """What `results.json` holds of the measurements."""
+    """The contents of `results.json`."""
     return {
         "judges": {judge: _voting.summary(runs[judge]) for judge in JUDGES},
         "ceilings": {judge: _voting.ceilings(runs[judge]) for judge in JUDGES},
@@ -173,7 +173,7 @@ def figure(found: Mapping[str, Any], out: Path) -> None:
 
 
 def page(found: Mapping[str, Any]) -> str:
-    """The page in Markdown, every number from `found`, which is `results.json` read again."""
+    """The page in Markdown, with every number from `found`, which is `results.json` read again."""
     return markdown(
         "fathom.lab.reproductions",
         "meta_voting.md.jinja",

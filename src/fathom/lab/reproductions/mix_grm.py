@@ -43,13 +43,13 @@ PAPER: Mapping[tuple[Arm, Stage], Mapping[Domain, float]] = {
 """The paper's accuracy by domain in percent, averaged over benchmarks, with models of 8 billion parameters."""
 
 Runs = Mapping[tuple[Arm, Stage], Sequence[Sequence[Measured]]]
-"""For each arm and stage, one run a seed; all arms of a seed were measured on the same items in the same order."""
+"""For each arm and stage, one run per seed; all arms of a seed were measured on the same items in the same order."""
 
 Value = Callable[[Measured], float]
 
 
 def reproduce(out: Path, seeds: Sequence[int], settings: Settings | None = None) -> Iterator[str]:
-    """Runs the experiment into `out`, then writes results.json, mix-grm.md and its figures; yields progress as lines.
+    """Run the experiment in `out`, then write results.json, mix-grm.md and its figures; yield progress as lines.
 
     To resume is to run again: what an interrupted run finished is kept.
     """
@@ -88,7 +88,7 @@ def collect(out: Path, seeds: Sequence[int]) -> Runs:
 
 
 def results(runs: Runs) -> dict[str, Any]:
-    """What `results.json` holds of the measurements: arms, claims and ceilings."""
+    """The contents of `results.json`: arms, claims and ceilings."""
     return {
         "arms": {arm: {stage: _summary(runs[arm, stage]) for stage in STAGES} for arm in ARMS},
         "indicators": {arm: {stage: _indicators(runs[arm, stage]) for stage in STAGES} for arm in ARMS},
@@ -159,7 +159,7 @@ Cell = tuple[Arm, Stage]
 
 
 def claims(runs: Runs) -> dict[str, dict[str, Any]]:
-    """Each claim with the contrasts it rests on. It holds when the interval of every one lies above its bar."""
+    """All claims with their contrasts. A claim holds if the interval of every contrast lies above its threshold."""
 
     def contrast(plus: Sequence[Cell], minus: Sequence[Cell], domain: Domain | None = None) -> Interval:
         return _contrast(runs, plus, minus, accurate, domain)
@@ -276,7 +276,7 @@ def figures(found: Mapping[str, Any], out: Path) -> None:
 
 
 def page(found: Mapping[str, Any], settings: Settings) -> str:
-    """The page in Markdown, every number from `found`."""
+    """The page in Markdown, with every number from `found`."""
     return markdown(
         "fathom.lab.reproductions",
         "mix_grm.md.jinja",

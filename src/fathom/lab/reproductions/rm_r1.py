@@ -37,11 +37,11 @@ OVERRIDES = ("trainer.max_steps=70",)
 
 Cell = tuple[Arm, Stage]
 Runs = Mapping[Cell, Sequence[Sequence[Measured]]]
-"""For each arm and stage, one run a seed; all arms of a seed were measured on the same items in the same order."""
+"""For each arm and stage, one run per seed; all arms of a seed were measured on the same items in the same order."""
 
 
 def reproduce(out: Path, seeds: Sequence[int], settings: Settings = SETTINGS) -> Iterator[str]:
-    """Runs the experiment into `out`, then writes results.json, rm-r1.md and its figure; yields progress as lines.
+    """Run the experiment in `out`, then write results.json, rm-r1.md and its figure; yield progress as lines.
 
     To resume is to run again: what an interrupted run finished is kept.
     """
@@ -68,7 +68,7 @@ def collect(out: Path, seeds: Sequence[int]) -> Runs:
 
 
 def results(runs: Runs) -> dict[str, Any]:
-    """What `results.json` holds of the measurements: arms, claims and ceilings."""
+    """The contents of `results.json`: arms, claims and ceilings."""
     return {
         "arms": {arm: {stage: _summary(runs[arm, stage]) for stage in STAGES} for arm in ARMS},
         "claims": claims(runs),
@@ -106,7 +106,7 @@ def _summary(runs: Sequence[Sequence[Measured]]) -> dict[str, Any]:
 
 
 def claims(runs: Runs) -> dict[str, dict[str, Any]]:
-    """Each claim with the contrasts it rests on. It holds when the interval of every one lies above its bar."""
+    """All claims with their contrasts. A claim holds if the interval of every contrast lies above its threshold."""
 
     def after_rlvr(other: Arm, domain: Domain | None = None) -> Interval:
         return _contrast(runs, ("typed", "rlvr"), (other, "rlvr"), domain)
@@ -154,6 +154,6 @@ def figure(found: Mapping[str, Any], out: Path) -> None:
 
 
 def page(found: Mapping[str, Any], settings: Settings) -> str:
-    """The page in Markdown, every number from `found`."""
+    """The page in Markdown, with every number from `found`."""
     told = {"arm_names": ARMS, "stages": STAGES, "domains": DOMAINS, "settings": settings}
     return markdown("fathom.lab.reproductions", "rm_r1.md.jinja", **found, **told, margin=MARGIN, overrides=OVERRIDES)

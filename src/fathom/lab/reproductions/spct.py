@@ -42,7 +42,7 @@ MOST = COUNTS[-1]
 
 
 def reproduce(out: Path, seeds: Sequence[int], settings: Settings | None = None) -> Iterator[str]:
-    """Runs the experiment into `out`, then writes results.json, spct.md and its figure; yields progress as lines.
+    """Run the experiment in `out`, then write results.json, spct.md and its figure; yield progress as lines.
 
     To resume is to run again: what an interrupted run finished is kept.
     """
@@ -63,7 +63,7 @@ def reproduce(out: Path, seeds: Sequence[int], settings: Settings | None = None)
 
 
 def run(arm: str, seed: int, settings: Settings, out: Path) -> None:
-    """Trains the judges of an arm and measures each; what an earlier run finished is kept."""
+    """Trains the judges of an arm and measures each; results of an earlier run are kept."""
     arms.use_one_thread()
     for judge in CHAINS[arm]:
         measured = out / f"{judge}.jsonl"
@@ -98,7 +98,7 @@ def rejected(out: Path, seeds: Sequence[int]) -> dict[str, dict[str, int]]:
 
 
 def results(runs: Mapping[str, Runs]) -> dict[str, Any]:
-    """What `results.json` holds of the measurements."""
+    """The contents of `results.json`."""
     return {
         "judges": {judge: _voting.summary(runs[judge]) for judge in JUDGES},
         "ceilings": _voting.ceilings(runs["first"]),
@@ -171,6 +171,6 @@ def figure(found: Mapping[str, Any], out: Path) -> None:
 
 
 def page(found: Mapping[str, Any]) -> str:
-    """The page in Markdown, every number from `found`, which is `results.json` read again."""
+    """The page in Markdown, with every number from `found`, which is `results.json` read again."""
     counts = [*map(str, COUNTS)]
     return markdown("fathom.lab.reproductions", "spct.md.jinja", **found, judge_names=JUDGES, counts=counts)
