@@ -125,8 +125,8 @@ def reinforce(seed: int, model: Path, out: Path, overrides: Sequence[str] = ()) 
 
 
 def measure(model: Path, seed: int, settings: Settings, kind: type[Judge] = MixJudge) -> list[Measured]:
-    """Judge the seed's held-out items, which are the same for every arm and stage, with a trained judge of that
-    kind.""" items = world.items(settings.held_out, seed=seed, verbs=VERBS, prefix="held-out")
+    """Judge the seed's held-out items, which are the same for every arm and stage, by a trained judge of this kind."""
+    items = world.items(settings.held_out, seed=seed, verbs=VERBS, prefix="held-out")
     engine = LocalEngine(model)
     sampling = Sampling(temperature=settings.temperature, max_tokens=128, seed=seed)
     trained: dict[str, Any] = {"trained": True}  # a field of these kinds, and not of every judge
