@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fathom.judges.spct import SPCTJudge
 from fathom.lab import criteria
-from fathom.lab.criteria import PRINCIPLES, Item, ideal, items, judgement, posterior
+from fathom.lab.criteria import PRINCIPLES, Item, ideal, items, judgment, posterior
 from fathom.rationale import Status
 
 JUDGE = SPCTJudge(trained=True)
@@ -31,7 +31,7 @@ def test_items_are_a_pure_function_of_seed_and_have_a_winner() -> None:
 def test_judgements_are_read_as_the_grades_of_their_principle(seed: int, principle: int) -> None:
     (item,) = items(1, seed=seed, clear=0.5)
     for stated in (True, False):
-        vote = JUDGE.read(judgement(item, principle, stated=stated), item.comparison)
+        vote = JUDGE.read(judgment(item, principle, stated=stated), item.comparison)
         assert (vote.status, vote.scores) == (Status.OK, item.table[principle])
         assert vote.rationale is not None
         assert bool(vote.rationale.units) == stated
@@ -97,7 +97,7 @@ def test_every_prompt_and_judgement_is_made_of_words_that_the_tokenizer_knows() 
         assert all(known(ask(item)) for ask in asked)
         for principle in range(len(PRINCIPLES) + 1):
             for stated in (True, False):
-                text = judgement(item, principle, stated=stated)
+                text = judgment(item, principle, stated=stated)
                 tokens = words.encode(text, add_special_tokens=False)
                 assert known(tokens)
                 assert words.decode(tokens) == text

@@ -82,7 +82,7 @@ def tied(grades: Grades) -> bool:
     return grades[0] == grades[1]
 
 
-def judgement(item: Item, principle: int, *, stated: bool = True) -> str:
+def judgment(item: Item, principle: int, *, stated: bool = True) -> str:
     """The text of a judge that applies `principle`; only the scores if the principle is not `stated`."""
     name = (*PRINCIPLES, POLISH)[principle]
     first, second = item.table[principle]

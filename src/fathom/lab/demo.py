@@ -30,7 +30,7 @@ SETTINGS = Settings(held_out=600)
 
 def run(out: Path, seed: int, console: Console) -> Path:
     """Write models, measurements and report.html into `out`, and return the report's path."""
-    console.log("synthesising rationales: a teacher's vanilla judgements, merged for breadth, solved for depth")
+    console.log("synthesising rationales: a teacher's vanilla judgments, merged for breadth, solved for depth")
     synthesised = arms.synthesise(SETTINGS, seed, out / "synthesised")
     console.log("fine-tuning (SFT) on breadth for preference and depth for correctness, half of the verbs")
     models = {"sft": arms.fine_tune("mix", seed, out / "synthesised", out / "model-sft")}

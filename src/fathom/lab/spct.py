@@ -102,7 +102,7 @@ def _trajectories(settings: Settings, seed: int, stated: bool) -> Iterator[dict[
         asked = JUDGE.ask(item.comparison)
         prompt = rejection.hinted(asked, item.comparison) if rng.random() < settings.hinted else asked
         principle = len(criteria.PRINCIPLES) if rng.random() < settings.lazy else item.wanted
-        text = criteria.judgement(item, principle, stated=stated)
+        text = criteria.judgment(item, principle, stated=stated)
         yield {"prompt": prompt, "completion": [{"role": "assistant", "content": text}]}
 
 

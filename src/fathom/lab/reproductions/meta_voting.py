@@ -35,7 +35,7 @@ from fathom.results.provenance import provenance, write_json
 LAZY = 0.55
 """Share of the first judge's trajectories that go by polish, whatever the cues say."""
 WORLDS = {"flawed": {"clear": 1.0, "lazy": LAZY}, "ambiguous": {"clear": 0.55, "lazy": 0.0}}
-"""In the first, errors are lazy judgements; in the second, draws of the wrong principle."""
+"""In the first, errors are lazy judgments; in the second, draws of the wrong principle."""
 JUDGES: Mapping[str, str] = {
     "flawed": "lazy in most votes",
     "flawed-rlvr": "the same after RLVR",
