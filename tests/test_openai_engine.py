@@ -765,7 +765,7 @@ def test_a_run_of_which_every_call_fails_says_why_and_is_no_success(verb: str, t
     async def run() -> None:
         async with serving(lambda _: error(401, "no such key")) as server:
             arguments = [verb, str(pairs), "--engine", "openai", "--model", "m", "--base-url", server.url]
-            with pytest.raises(FathomError, match=r"every call failed, .* HTTP 401: no such key \(check the key"):
+            with pytest.raises(FathomError, match=r"every call failed; .* HTTP 401: no such key \(check the key"):
                 await asyncio.to_thread(
                     CliRunner().invoke, app, [*arguments, "--out", str(out)], catch_exceptions=False
                 )
