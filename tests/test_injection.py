@@ -114,7 +114,7 @@ JUDGES = list(variants())
 judges = pytest.mark.parametrize("judge", JUDGES)
 
 
-MOST_PARTS = 5
+MAX_PARTS = 5
 """Instruction, reference and three responses."""
 
 
@@ -175,7 +175,7 @@ def test_prompts_parse_back_into_what_was_put_in_whatever_that_is(judge: Judge) 
     assert len(CORPUS) >= 150
     for place in range(len(CORPUS)):
         # Every text comes to stand in every part, beside others.
-        assert_keeps_its_structure(judge, (CORPUS[place:] + CORPUS)[:MOST_PARTS])
+        assert_keeps_its_structure(judge, (CORPUS[place:] + CORPUS)[:MAX_PARTS])
 
 
 @settings(max_examples=25)

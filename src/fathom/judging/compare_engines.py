@@ -43,7 +43,7 @@ CLOSE = 0.1
 SAME = 1e-3
 """Scores, and log-probabilities of one engine, within this are equal: they differ in the last digits."""
 
-MOST_FIRST = 5
+MAX_FIRST = 5
 """Differing texts that a tally keeps, to be shown."""
 
 Result = Completion | EngineError
@@ -317,7 +317,7 @@ class Tally:
     """How often prompts had equally many tokens, of those where both engines count them."""
     causes: Counter[Cause] = field(default_factory=Counter)
     first: list[tuple[str, Pair]] = field(default_factory=list)
-    """The first `MOST_FIRST` texts that differ, with the ids of their comparisons."""
+    """The first `MAX_FIRST` texts that differ, with the ids of their comparisons."""
 
     def add(self, comparison: Comparison, compared: Compared) -> None:
         self.comparisons += 1
@@ -333,7 +333,7 @@ class Tally:
             self.prompts[read[0] == read[1]] += 1
         if pair.cause:
             self.causes[pair.cause] += 1
-            if len(self.first) < MOST_FIRST:
+            if len(self.first) < MAX_FIRST:
                 self.first.append((id, pair))
 
     def summary(self) -> dict[str, Any]:

@@ -55,12 +55,12 @@ def run(out: Path, seed: int, console: Console) -> Path:
 
 
 def summary(run: Sequence[Measured]) -> dict[str, Interval | None]:
-    """Strict accuracy by domain, share of fitting structures by seen and unseen verbs, share of readable verdicts."""
+    """Strict accuracy by domain, share of fitting structures by seen and unseen verbs, and parse rate."""
     shares: dict[str, list[bool]] = {
         **{domain: [item.accurate for item in select(run, domain)] for domain in DOMAINS},
         "structure fits, seen verbs": [item.matches for item in select(run, seen=True)],
         "structure fits, unseen verbs": [item.matches for item in select(run, seen=False)],
-        "readable": [item.readable for item in run],
+        "parse rate": [item.readable for item in run],
     }
     return {name: wilson(sum(values), len(values)) for name, values in shares.items()}
 

@@ -22,7 +22,7 @@ from fathom.metrics.intervals import Interval, cluster_bootstrap_mean, clustered
 from fathom.metrics.principles import named
 from fathom.results.rows import Row, accuracy, is_labelled, prompt_key
 
-FEWEST_OF_A_PRINCIPLE = 20
+MIN_OF_A_PRINCIPLE = 20
 """Principles that occur in fewer rows are not told apart."""
 
 
@@ -101,7 +101,7 @@ def compare(rows_a: Iterable[Row], rows_b: Iterable[Row]) -> Contrast:
         all=_group(items),
         domains=_groups(items, lambda item: _told(item.a["domain"])),
         subsets=_groups(items, lambda item: _told(item.a["metadata"].get("subset"))),
-        principles=_groups(items, _principles, fewest=FEWEST_OF_A_PRINCIPLE),
+        principles=_groups(items, _principles, fewest=MIN_OF_A_PRINCIPLE),
         changed=tuple(_changed(item) for item in items if item.difference),
     )
 

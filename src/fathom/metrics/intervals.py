@@ -30,7 +30,7 @@ Numbers = npt.NDArray[np.uint64]
 """Numbers of clusters."""
 _NORMAL = NormalDist()
 _Z = 1.959963984540054
-MOST_LEFT_OUT = 200
+MAX_LEFT_OUT = 200
 """The jackknife of `clustered` leaves out single clusters up to this many, and as many groups of clusters beyond."""
 
 
@@ -292,7 +292,7 @@ class _Values(NamedTuple):
 
 def _without_each(clusters: int) -> Iterator[npt.NDArray[np.int_]]:
     """How often each cluster is there where each of them is left out in turn; many are left out in groups."""
-    groups = min(clusters, MOST_LEFT_OUT)
+    groups = min(clusters, MAX_LEFT_OUT)
     return ((np.arange(clusters) % groups != group).astype(int) for group in range(groups))
 
 

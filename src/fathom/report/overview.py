@@ -41,10 +41,10 @@ FILES = ("common.css", "report.css")
 STRUCTURES = {"breadth": 0, "depth": 1, "hybrid": 2, "vanilla": 3}
 """And the number of its colour."""
 STYLES = ("concise", "detailed", "detailed, Markdown")
-MOST_PRINCIPLES = 15
-FEWEST_ROWS = 5
+MAX_PRINCIPLES = 15
+MIN_ROWS = 5
 """A principle in fewer rows is in no table."""
-MOST_ERRORS = 5
+MAX_ERRORS = 5
 ERROR_SHOWN = 200
 """Characters."""
 
@@ -87,7 +87,7 @@ def _names() -> dict[str, Any]:
         "rules": RULES,
         "structures": STRUCTURES,
         "style_names": STYLES,
-        "most_errors": MOST_ERRORS,
+        "most_errors": MAX_ERRORS,
         "error_shown": ERROR_SHOWN,
         "enumerated": enumerate,
         "groups": _groups,
@@ -137,7 +137,7 @@ def _best_rule(tally: Tally) -> tuple[str, Interval]:
 
 
 def _common(principles: Sequence[Principle]) -> list[Principle]:
-    return [each for each in principles if each.rows >= FEWEST_ROWS][:MOST_PRINCIPLES]
+    return [each for each in principles if each.rows >= MIN_ROWS][:MAX_PRINCIPLES]
 
 
 def _link(viewers: Mapping[str, str], name: str, text: str, **filters: str) -> Markup:

@@ -26,7 +26,7 @@ from fathom.results.rows import Row, is_preference, parse_object, read_objects, 
 
 MADE_OF_RESULTS = frozenset({"best", "compare", "export"})
 """Verbs whose files have provenance beside them, and are no results."""
-MOST_FAILURES = 5
+MAX_FAILURES = 5
 """How many kinds of failure are told."""
 
 
@@ -158,7 +158,7 @@ def inspected(run: Run) -> dict[str, Any]:
         "rows": rows,
         "votes": votes,
         "statuses of votes": dict(statuses.most_common()),
-        "commonest failures": dict(failures.most_common(MOST_FAILURES)),
+        "commonest failures": dict(failures.most_common(MAX_FAILURES)),
         "config": {name: value for name, value in run.meta.get("config", {}).items() if value not in (None, [])},
         "spent": run.meta.get("spent"),
         "inputs": run.meta.get("inputs"),

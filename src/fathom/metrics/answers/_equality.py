@@ -35,9 +35,9 @@ _PYTHON = re.compile(r"[\d\s.+*/()-]*\*\*[\d\s.+*/()-]*")
 _REPEATING = re.compile(r"(\d*)\.(\d*)\\overline\{(\d+)\}")
 _BASE = re.compile(r"([0-9A-Z]+)_\{?\(?(\d{1,2})\)?\}?")
 _EXPLAINS = re.compile(r"(?:because|since|as|for|which|that|is|it|the)\b", re.IGNORECASE)
-MOST_WORDS = 4
+MAX_WORDS = 4
 """A longer text after a letter explains the choice."""
-MOST_DIGITS = 20_000
+MAX_DIGITS = 20_000
 """Decimals that a comparison of small numbers may take. Smaller numbers are not told apart."""
 
 
@@ -64,7 +64,7 @@ def _names_another(answer: str, value: str) -> bool:
     label, said = _final.labelled(answer)
     if label is None or not said or not value or _EXPLAINS.match(said):
         return False
-    comparable = _final.is_mathematics(said) or (_final.is_worded(said) and len(said.split()) <= MOST_WORDS)
+    comparable = _final.is_mathematics(said) or (_final.is_worded(said) and len(said.split()) <= MAX_WORDS)
     return comparable and not same_text(said, value)
 
 
@@ -154,7 +154,7 @@ def _equal(verify: Any, gold: Any, found: Any) -> Said:
     So 1/2006! would equal 1/2004!, and 1.6e-19 would equal 9.1e-31.
     """
     more = max((digits(each) for each in (*gold, *found)), default=0)
-    if more > MOST_DIGITS:
+    if more > MAX_DIGITS:
         return None, "precision"
     equal = verify(gold, found, float_rounding=6 + more, numeric_precision=15 + more, timeout_seconds=None)
     return bool(equal), "read"

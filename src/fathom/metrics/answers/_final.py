@@ -50,7 +50,7 @@ _COMMAND = re.compile(
 )
 _FUNCTIONS = re.compile(r"\b(?:sin|cos|tan|cot|sec|csc|arcsin|arccos|arctan|log|exp|sqrt|max|min|gcd|lcm|mod|inf)\b")
 _WORDS = re.compile(r"[^\W\d_](?:[^\W\d_]|[ '’-])+")
-LONGEST_ANSWER = 400
+MAX_ANSWER = 400
 """A longer text is a solution, also where it has no words."""
 
 
@@ -139,7 +139,7 @@ def _statements(text: str) -> list[str]:
 def is_mathematics(text: str) -> bool:
     """Whether a text is an expression and nothing else, marked as LaTeX or not."""
     bare = _FUNCTIONS.sub("", _COMMAND.sub("", separated(text)))
-    return bool(text) and len(text) <= LONGEST_ANSWER and not _WORD.search(bare)
+    return bool(text) and len(text) <= MAX_ANSWER and not _WORD.search(bare)
 
 
 def separated(text: str) -> str:
@@ -149,7 +149,7 @@ def separated(text: str) -> str:
 
 def is_worded(text: str) -> bool:
     """Whether a text is a few words on one line, such as a name, and nothing that can be calculated."""
-    return len(text) <= LONGEST_ANSWER and _WORDS.fullmatch(text) is not None
+    return len(text) <= MAX_ANSWER and _WORDS.fullmatch(text) is not None
 
 
 # Choices --------------------------------------------------------------------------------------------------------------

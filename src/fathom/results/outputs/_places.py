@@ -13,7 +13,7 @@ from fathom.data.atomic import unfinished
 from fathom.errors import FathomError
 from fathom.results.outputs._plan import Outputs, beside, elsewhere, is_replaceable
 
-LEAST_SPACE = 2**20
+MIN_SPACE = 2**20
 """Bytes that must be free where a run writes: less does not hold a journal."""
 
 
@@ -112,7 +112,7 @@ def _refuse_place(path: Path, outputs: Outputs) -> None:
         raise FathomError(f"{named} cannot be written: {nearest} is no folder; {elsewhere(outputs)}")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise FathomError(f"{named} cannot be written: no permission to write in {nearest}; {elsewhere(outputs)}")
-    disk, needed = shutil.disk_usage(nearest), max(LEAST_SPACE, outputs.space)
+    disk, needed = shutil.disk_usage(nearest), max(MIN_SPACE, outputs.space)
     if disk.total and disk.free < needed:  # file systems that do not count say 0 of 0
         raise FathomError(
             f"{named}: {disk.free / 2**20:,.1f} MiB are free on that disk, and at least {needed / 2**20:,.1f} MiB are "
