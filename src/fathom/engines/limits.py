@@ -114,10 +114,7 @@ class Limit:
 
     def reject_waiting(self) -> None:
         """Fail all waiting calls, because the run stops."""
-        while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_exception(stopped())
+        _reject(self._waiting)
 
     def _admit(self) -> None:
         pause = self.paused_for
@@ -135,6 +132,13 @@ class Limit:
         if self.paused_for:
             # One millisecond later, because a timer may fire one clock tick early, while the pause still lasts.
             asyncio.get_running_loop().call_later(self.paused_for + 0.001, self._admit)
+
+
+def _reject(waiting: deque[asyncio.Future[None]]) -> None:
+    while waiting:
+        turn = waiting.popleft()
+        if not turn.done():
+            turn.set_exception(stopped())
 
 
 class Gate:
@@ -171,10 +175,7 @@ class Gate:
         self._admit()
 
     def reject_waiting(self) -> None:
-        while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_exception(stopped())
+        _reject(self._waiting)
 
     def _admit(self) -> None:
         while self._waiting and (self.is_open or self.free > 0):
