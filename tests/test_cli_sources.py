@@ -1,4 +1,4 @@
-"""Files of other formats and layouts on the command line: what is said before a model is asked, what is protected."""
+"""Input formats and layouts on the command line: messages before the first call, and protected files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where rows come from, and what is said of files that hold something else; tables are also written and read back."""
+"""Sources of rows, the errors for files without rows, and tables that are written and read back."""
 
 from __future__ import annotations
 

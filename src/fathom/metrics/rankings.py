@@ -1,10 +1,10 @@
-"""What a file of rankings amounts to: how often the best response was found, and how near the order comes.
+"""Metrics of rankings: best-of-n accuracy, and the rank correlation with the label.
 
     tallies = tally(rows)                  # rows as `fathom rank` writes them
     tallies["all"].best_of_n               # Interval(mean=0.71, low=..., high=...)
 
-Best-of-n accuracy counts whatever is not the labelled best alone at the top as wrong: ties and rankings without a
-parsed pair included. How much could not be read stands beside it.
+Best-of-n accuracy counts a ranking as right only if the labelled best response is alone at the top. Ties and rankings
+without a parsed pair are wrong. The parse rate is a metric of its own.
 """
 
 from __future__ import annotations

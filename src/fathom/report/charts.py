@@ -2,7 +2,7 @@
 
     strip(Interval(0.71, 0.66, 0.76), marks={"longer": 0.55})
 
-No chart is needed to know a figure: each stands beside its numbers. Text is escaped.
+Every chart repeats numbers that the page also shows as text. Text is escaped.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where a result comes from: what stands beside it so that it can be had again.
+"""Provenance of a result: the settings, versions and inputs that reproduce it.
 
     write_json(out / "votes.meta.json", provenance(recipe, inputs=[Path("pairs.jsonl")]))
 

@@ -1,4 +1,4 @@
-"""Runs: files of results, and what stands beside them.
+"""Runs: files of result rows, and their metadata.
 
     run = runs.open("verdicts.jsonl")
     run.meta["config"]["temperature"], run.meta["summary"]
@@ -105,7 +105,7 @@ def is_journal(path: Path) -> bool:
 
 
 def listed(run: Run) -> dict[str, Any]:
-    """A line about a run, from what stands beside it: its rows are not read."""
+    """One line about a run, from its metadata; the rows are not read."""
     config, summary = run.meta.get("config", {}), run.meta.get("summary", {})
     figures = summary.get("all", summary)
     if "counts" in summary and "tokens" in summary:  # of fathom pairs

@@ -119,7 +119,7 @@ def read(recipe: MetaRecipe, files: Sequence[Path] | None = None) -> Iterator[Ex
     """The votes of `files`, by default the training files.
 
     Raises FathomError where none has a label, or all are right, or all wrong, and for votes of another judge than the
-    recipe's. Rows do not name their judge: what stands beside a file does, where `fathom judge --out` wrote it.
+    recipe's. Rows do not name their judge; the metadata that `fathom judge --out` writes does.
     """
     right = count = 0
     files = recipe.data if files is None else files
