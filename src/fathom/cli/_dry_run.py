@@ -148,7 +148,7 @@ def _lines(
         stored = f" (what {journal} holds of them is known once the model is loaded)"
     return {
         "rows": f"{rows:,}",
-        "prompts": f"{len(plan.prompts):,} different ones",
+        "prompts": f"{len(plan.prompts):,} distinct",
         "calls": f"{most}{plan.calls:,}{stored}",
         "prompt tokens": f"{most}{plan.prompt_tokens:,} ({previewed.measured})",
         "completion tokens": f"at most {plan.completion_tokens:,}",
