@@ -101,5 +101,12 @@ def test_words_inside_a_fence_do_not_change_the_step() -> None:
     assert told(Teacher(), posing_prompt) == told(Teacher(), plain_prompt)
 
 
+def test_another_wording_of_the_prompt_changes_no_draw() -> None:
+    prompts_of = [MixJudge(style="vanilla").ask(item.comparison)[0]["content"] for item in ITEMS]
+    texts = [told(Teacher(messiness=0.5), prompt) for prompt in prompts_of]
+    assert [told(Teacher(messiness=0.5), f"Please read on.\n{prompt}") for prompt in prompts_of] == texts
+    assert [told(Teacher(messiness=0.5), prompt, sample=1) for prompt in prompts_of] != texts
+
+
 def test_it_is_opened_by_name() -> None:
     assert engines.open("mini-teacher", mistakes=0.5) == Teacher(mistakes=0.5)

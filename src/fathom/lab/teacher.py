@@ -3,7 +3,8 @@
     completion = await Teacher().complete(Request(tuple(MixJudge(style="vanilla").ask(item.comparison))))
 
 It sees the prompt and nothing else, never a label: it reads the task and the responses out of the prompt, and knows
-the world's verbs as an LLM knows English. What it writes is a pure function of (seed, sample, prompt).
+the world's verbs as an LLM knows English. What it writes is a pure function of the seed, the sample, the step that the
+prompt asks for and the fenced texts. So the wording of a prompt can change without another random draw.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ class Teacher(BaseEngine):
         answer = next((answer for sign, answer in _ANSWERS.items() if sign in frame), None)
         if answer is None:
             raise EngineError(f"the mini teacher does not know this prompt: {frame[:80]!r}")
-        text = answer(self, fences, random.Random(f"{request.sampling.seed}/{request.sample}/{prompt}"))
+        rng = random.Random(f"{request.sampling.seed}/{request.sample}/{answer.__name__}/{fences}")
+        text = answer(self, fences, rng)
         return Completion(text, usage=Usage(_words(prompt), len(text.split())))
 
     def vanilla(self, fences: Fences, rng: random.Random) -> str:
@@ -98,10 +100,10 @@ class Teacher(BaseEngine):
 
 _ANSWERS: dict[str, Callable[[Teacher, Fences, random.Random], str]] = {
     "Rewrite an evaluation": Teacher.standardise,
-    "Merge the units": Teacher.merge,
+    "Merge units": Teacher.merge,
     "Solve this task yourself": Teacher.solve,
     "Choose the principle": Teacher.choose,
-    "under exactly these principles": Teacher.refine,
+    "by exactly these principles": Teacher.refine,
     "three to five principles": Teacher.vanilla,
     "from many sides": Teacher.breadth,
     "what kind of task": Teacher.mix,
