@@ -233,6 +233,7 @@ def test_a_dry_run_refuses_what_the_run_would_refuse(folder: Path) -> None:
     def answer(_: Call) -> Reply:
         return chat(A)
 
+    probabilities = ["--aggregate", "probability"]
     _, results = run(
         answer,
         lambda url: [*COMMANDS["judge"](folder, url), "--judge", "nobody", "--dry-run"],
@@ -240,6 +241,7 @@ def test_a_dry_run_refuses_what_the_run_would_refuse(folder: Path) -> None:
         lambda url: ["judge", f"{folder}/pairs.jsonl", "--dry-run"],
         lambda url: ["judge", f"{folder}/pairs.jsonl", "--model", "./nowhere", "--dry-run"],
         lambda url: [*COMMANDS["judge"](folder, url), "--meta", f"{folder}", "--dry-run"],
+        lambda _: ["judge", f"{folder}/pairs.jsonl", "--engine", "mini-teacher", *probabilities, "--dry-run"],
     )
     said = [str(result.exception) for result in results]
     assert "nobody" in said[0]
@@ -247,3 +249,4 @@ def test_a_dry_run_refuses_what_the_run_would_refuse(folder: Path) -> None:
     assert "--model is missing" in said[2]
     assert "there is no folder" in said[3]
     assert "is no meta reward model" in said[4]
+    assert "needs an engine with logprobs" in said[5]

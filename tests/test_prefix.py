@@ -19,7 +19,7 @@ from fathom.engines import Completion, Engine, Request, Sampling
 from fathom.engines.cache import CachedEngine, entries, request_key, request_text
 from fathom.engines.chat import encode_chat, encode_prefix
 from fathom.engines.metering import Metered, estimate
-from fathom.engines.planning import CountingEngine, estimated_tokens
+from fathom.engines.planning import CallCounter, estimated_tokens
 from fathom.judges.mix import MixJudge
 from fathom.lab import world
 from fathom.lab.teacher import Teacher
@@ -188,12 +188,16 @@ def test_options_that_do_not_go_together_are_refused(options: dict[str, Any], me
     [
         Teacher(),
         Metered(CachedEngine(ScriptedEngine("A", provides=["text"]), ":memory:")),
-        CountingEngine("c", estimated_tokens),
     ],
 )
 def test_engines_that_cannot_continue_refuse_instead_of_ignoring_it(engine: Engine) -> None:
     with pytest.raises(FathomError, match="needs an engine with prefix"):
         completed(engine, ask("So"))
+
+
+def test_a_dry_run_refuses_a_prefix_that_the_engine_cannot_continue() -> None:
+    with pytest.raises(FathomError, match="needs an engine with prefix"):
+        CallCounter("c", estimated_tokens).count(ask("So"))
 
 
 def test_a_script_sees_the_prefix() -> None:
@@ -229,7 +233,7 @@ def test_a_prefix_is_counted_as_read() -> None:
     assert estimate(ask("x" * 300), "A").prompt_tokens == estimate(ask(), "A").prompt_tokens + 100
     plans = []
     for prefix in ("", "x" * 400):
-        engine = CountingEngine("c", estimated_tokens, provides=["text", "prefix"])
-        engine.count(ask(prefix))
-        plans.append(engine.plan.prompt_tokens)
+        counter = CallCounter("c", estimated_tokens, provides=["text", "prefix"])
+        counter.count(ask(prefix))
+        plans.append(counter.plan.prompt_tokens)
     assert plans[1] == plans[0] + 100

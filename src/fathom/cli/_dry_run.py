@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +12,13 @@ import typer
 if TYPE_CHECKING:
     from fathom.data.reading import Comparisons
     from fathom.data.records import Comparison
-    from fathom.engines import Engine, Request
+    from fathom.engines import Request
     from fathom.engines.planning import Plan, Preview
     from fathom.judges import RewardModel
     from fathom.judging.planning import Work
     from fathom.settings import BoundSettings, EngineSettings, JudgingSettings
     from fathom.synth import Settings
+    from fathom.synth.rejection import Settings as RejectionSettings
 
 
 def judged(
@@ -33,7 +34,7 @@ def ranked(settings: JudgingSettings, comparisons: Comparisons, out: Path | None
     """The plan of `fathom rank` and `fathom pairs`."""
     from fathom.judging.planning import ranking
 
-    _judging(settings, comparisons, out, lambda preview: ranking(schedule, preview.engine))
+    _judging(settings, comparisons, out, lambda preview: ranking(schedule, preview.counter))
 
 
 def evaluated(settings: JudgingSettings, comparisons: Comparisons, out: Path, name: str) -> None:
@@ -41,7 +42,7 @@ def evaluated(settings: JudgingSettings, comparisons: Comparisons, out: Path, na
     from fathom.judging import planning
 
     typer.echo(f"{name}:")
-    _judging(settings, comparisons, out, lambda _: planning.judged)
+    _judging(settings, comparisons, out, lambda _: planning.evaluation)
 
 
 def _judging(
@@ -57,27 +58,27 @@ def _judging(
 
     journal = journal_of(settings.engine.journal, out)
     previewed = preview(settings.engine, journal)
-    rows = plan(settings, comparisons, previewed.engine, work(previewed), **options)
+    rows = plan(settings, comparisons, previewed.counter, work(previewed), **options)
     show(rows, previewed, settings.engine, settings.bounds, journal)
 
 
 def compared(
     engines: Sequence[EngineSettings],
     bounds: BoundSettings,
-    voter_of: Callable[[Engine], RewardModel],
+    model: RewardModel,
     comparisons: Iterable[Comparison],
     journal: Path | None,
 ) -> None:
     """The plan of `fathom compare-engines`: all calls for each engine, and a second call for each text that differs."""
     from fathom.engines.planning import preview
-    from fathom.judging.planning import counted
+    from fathom.judging.planning import count_calls, verdict
 
     listed = list(comparisons)
     for number, settings in enumerate(engines, 1):
         previewed = preview(settings, journal)
-        rows = counted(voter_of(previewed.engine), listed)
+        rows = count_calls(model, listed, previewed.counter, verdict)
         typer.echo(f"engine {number} ({settings.name}), asked again for log-probabilities where texts differ:")
-        previewed.engine.plan.double()
+        previewed.counter.plan.double()
         show(rows, previewed, settings, bounds, journal)
 
 
@@ -93,7 +94,7 @@ def synthesised(
     from fathom.synth.planning import plan
 
     previewed = preview(engine, journal)
-    stages = plan(comparisons, settings, previewed.engine)
+    stages = plan(comparisons, settings, previewed.counter)
     certain = ("sample",)
     told = (f"{stage} {'' if stage in certain else 'at most '}{calls:,}" for stage, calls in stages.items())
     show(len(comparisons), previewed, engine, bounds, journal, {"calls by step": ", ".join(told)})
@@ -102,23 +103,19 @@ def synthesised(
 def sampled(
     engine: EngineSettings,
     bounds: BoundSettings,
-    rows: int,
-    each: Callable[[Engine], AsyncIterator[object]],
+    comparisons: Sequence[Comparison],
+    settings: RejectionSettings,
     journal: Path | None,
 ) -> None:
     """The plan of `fathom rejection-sample`."""
-    import asyncio
-
     from fathom.engines.planning import preview
+    from fathom.synth.rejection import requests
 
     previewed = preview(engine, journal)
-
-    async def counting() -> None:
-        async for _ in each(previewed.engine):
-            pass
-
-    asyncio.run(counting())
-    show(rows, previewed, engine, bounds, journal)
+    for comparison in comparisons:
+        for request in requests(comparison, settings):
+            previewed.counter.count(request)
+    show(len(comparisons), previewed, engine, bounds, journal)
 
 
 def show(
@@ -130,7 +127,7 @@ def show(
     more: Mapping[str, str] | None = None,
 ) -> None:
     """Print the plan on standard output, with the lines of `more` and one prompt."""
-    plan = previewed.engine.plan
+    plan = previewed.counter.plan
     for name, told in (_lines(rows, previewed, engine, bounds, journal) | dict(more or {})).items():
         typer.echo(f"{name:<19}{told}")
     if plan.first is not None:
@@ -141,10 +138,10 @@ def show(
 def _lines(
     rows: int, previewed: Preview, engine: EngineSettings, bounds: BoundSettings, journal: Path | None
 ) -> dict[str, str]:
-    plan = previewed.engine.plan
+    plan = previewed.counter.plan
     most = "at most " if plan.at_most else ""
     stored = f", of which {plan.stored:,} are in {journal}" if plan.stored else ""
-    if previewed.engine.known_identity is None and journal and journal.is_file():
+    if previewed.counter.known_identity is None and journal and journal.is_file():
         stored = f" (what {journal} holds of them is known once the model is loaded)"
     return {
         "rows": f"{rows:,}",

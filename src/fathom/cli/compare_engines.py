@@ -82,13 +82,13 @@ def command(
     asker = judge_of(JudgingSettings(judge=judge, sampling=sampling, engine=EngineSettings(model=model)))
     comparisons = read(file, mapping=parse_mapping(source.map), seed=seed, on_error=source.on_error, limit=source.limit)
     path = journal_of(journal, out)
-    voter_of = _voter_of(asker, swap)
     if dry_run:
-        return compared(engines, bounds, voter_of, comparisons, path)
+        return compared(engines, bounds, _model(asker, swap), comparisons, path)
     metered = [_metered(each, bounds) for each in engines]
     if claim:
         claim.settle(engines=[each.identity for each in metered])
-    tally = _compared(voter_of, metered, comparisons, path or Path(":memory:"), out, source.limit)
+    model_with = partial(_with_engine, asker, swap)
+    tally = _compared(model_with, metered, comparisons, path or Path(":memory:"), out, source.limit)
     if claim:
         claim.seal()
     show("engines", {"both": tally}, _LINES)
@@ -147,12 +147,14 @@ def _compared(
         return asyncio.run(writing())
 
 
-def _voter_of(judge: Judge, swap: bool) -> Callable[[Engine], RewardModel]:
-    """What makes the judge that asks an engine, the same for both."""
+def _model(judge: Judge, swap: bool) -> RewardModel:
     from fathom.voting.wrappers import Swapped
 
-    swapped = swap and judge.pattern == "pairwise"
-    return lambda asked: Swapped(replace(judge, engine=asked)) if swapped else replace(judge, engine=asked)
+    return Swapped(judge) if swap and judge.pattern == "pairwise" else judge
+
+
+def _with_engine(judge: Judge, swap: bool, engine: Engine) -> RewardModel:
+    return _model(replace(judge, engine=engine), swap)
 
 
 def _report(comparisons: Comparisons, metered: Sequence[Metered], out: Path | None, journal: Path | None) -> None:

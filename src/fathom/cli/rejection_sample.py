@@ -88,7 +88,7 @@ def command(
         comparisons = rejection.validated(rows, settings)
         each = partial(rejection.sampled, comparisons, settings=settings)
         if dry_run:
-            return _dry_run.sampled(engine, bounds, len(comparisons), each, journal)
+            return _dry_run.sampled(engine, bounds, comparisons, settings, journal)
         teacher = meter(open_engine(engine), engine, bounds)
         claimed.settle(engine=teacher.identity)
         trajectories, counts = made("comparisons sampled", len(comparisons), teacher, journal, each, _outcome)

@@ -165,13 +165,23 @@ REMEDIES: Mapping[Capability, str] = {
 """How to get a missing capability."""
 
 
-def check_prefix(engine: Engine, request: Request) -> None:
+class EngineTraits(Protocol):
+    """What is known of an engine without calling it."""
+
+    @property
+    def identity(self) -> str: ...
+
+    @property
+    def provides(self) -> frozenset[Capability]: ...
+
+
+def check_prefix(engine: EngineTraits, request: Request) -> None:
     """Raise FathomError if the request has a prefix and the engine cannot continue one."""
     if request.prefix:
         check_capabilities(engine, PREFIX, f"a request with the prefix {request.prefix[:40]!r}")
 
 
-def check_capabilities(engine: Engine, needs: Collection[Capability], who: str) -> None:
+def check_capabilities(engine: EngineTraits, needs: Collection[Capability], who: str) -> None:
     """Raise FathomError if `who`, such as "the judge yes_no", needs capabilities that the engine lacks."""
     missing = sorted(set(needs) - engine.provides)
     if not missing:

@@ -1,8 +1,8 @@
 """Dry runs: counts a run's calls and tokens, and the calls that the journal answers, without making any.
 
-    engine = CountingEngine(identity, tokens, journal=Path("verdicts.jsonl.journal"))
-    ...                                     # judge with it: every call is counted and then fails
-    engine.plan.calls, engine.plan.stored, engine.plan.prompt_tokens
+    counter = CallCounter(identity, tokens, journal=Path("verdicts.jsonl.journal"))
+    counter.count(request)
+    counter.plan.calls, counter.plan.stored, counter.plan.prompt_tokens
 
 If later requests depend on replies, the plan counts the maximum and sets `at_most`. Retries and hedged calls are not
 counted.
@@ -16,16 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fathom.engines import (
-    TEXT_ONLY,
-    BaseEngine,
-    Capability,
-    ChatMessage,
-    Completion,
-    EngineError,
-    Request,
-    check_prefix,
-)
+from fathom.engines import TEXT_ONLY, Capability, ChatMessage, Request, check_prefix
 from fathom.engines.cache import request_key
 from fathom.engines.chat import encode_chat
 from fathom.engines.checkpoints import fingerprint, resolve, resolve_checkpoint
@@ -68,12 +59,11 @@ class Plan:
         self.prompt_tokens, self.completion_tokens = 2 * self.prompt_tokens, 2 * self.completion_tokens
 
 
-class CountingEngine(BaseEngine):
-    """Counts each distinct request once, since the journal would answer a repetition, and completes none.
+class CallCounter:
+    """Counts the requests that an engine would get, each distinct one once, since the journal answers a repetition.
 
-    `identity` and `provides` are those of the engine that it replaces. An identity of None is not known before the
-    engine is loaded; the journal is then not consulted. `extra`: tokens that a second, longer try of each call may
-    generate.
+    `identity` and `provides` are those of the engine. An identity of None is not known before the engine is loaded;
+    the journal is then not consulted. `extra`: tokens that a second, longer try of each call may generate.
     """
 
     def __init__(
@@ -97,14 +87,12 @@ class CountingEngine(BaseEngine):
     def identity(self) -> str:
         return self.known_identity or "not loaded"
 
-    async def complete(self, request: Request) -> Completion:
-        """Count the request and raise EngineError. Raises FathomError for a request that the engine would refuse."""
-        check_prefix(self, request)
-        self.count(request)
-        raise EngineError("a dry run makes no calls")
-
     def count(self, request: Request, *, quoted: int = 0) -> None:
-        """Count a request. `quoted`: how many tokens of earlier, still unknown replies its prompt may quote."""
+        """Count a request. `quoted`: how many tokens of earlier, still unknown replies its prompt may quote.
+
+        Raises FathomError for a request that the engine would refuse.
+        """
+        check_prefix(self, request)
         if not quoted and not self._is_new(request):
             return
         plan = self.plan
@@ -131,10 +119,6 @@ class CountingEngine(BaseEngine):
         key = request_key(str(self.identity), request)
         return find(self._journal, [key]) != [None]
 
-    async def close(self) -> None:
-        if self._journal is not None:
-            self._journal.close()
-
 
 def estimated_tokens(messages: Sequence[ChatMessage]) -> int:
     """Estimate the tokens of a prompt from its length."""
@@ -142,16 +126,16 @@ def estimated_tokens(messages: Sequence[ChatMessage]) -> int:
 
 
 class Preview(NamedTuple):
-    """A counting engine, and how it counts tokens; see `preview`."""
+    """A counter of calls, and how it counts tokens; see `preview`."""
 
-    engine: CountingEngine
+    counter: CallCounter
     measured: str
     """How prompt tokens are counted, for people."""
     tokenizer: Any | None
 
 
 def preview(settings: EngineSettings, journal: Path | None = None) -> Preview:
-    """Make an engine that counts requests. It loads the tokenizer of a local model, but no weights.
+    """Make a counter of the calls to an engine. It loads the tokenizer of a local model, but no weights.
 
     Raises FathomError for an engine that is not available, as `open_engine` does.
     """
@@ -162,8 +146,8 @@ def preview(settings: EngineSettings, journal: Path | None = None) -> Preview:
     extra = settings.arguments.get("longer")
     identity, provides = _declared(settings)
     extra = extra if isinstance(extra, int) else 0
-    engine = CountingEngine(identity, tokens, provides=provides, journal=journal, extra=extra)
-    return Preview(engine, measured, tokenizer)
+    counter = CallCounter(identity, tokens, provides=provides, journal=journal, extra=extra)
+    return Preview(counter, measured, tokenizer)
 
 
 def _declared(settings: EngineSettings) -> tuple[str | None, frozenset[Capability]]:

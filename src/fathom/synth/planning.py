@@ -1,7 +1,7 @@
 """Upper bounds on the calls and tokens of a synthesis run, without any call.
 
-    counting = preview(engine_settings).engine
-    stages = plan(comparisons, settings, counting)        # Counter({"sample": 16, "standardise": 16, ...})
+    counter = preview(engine_settings).counter
+    stages = plan(comparisons, settings, counter)        # Counter({"sample": 16, "standardise": 16, ...})
 
 Derivation of the bound, with S samples of at most T tokens each. A comparison takes S samples and at most S calls to
 standardise (for texts without units). Breadth takes one merge if the teacher merges; depth takes one solution, one
@@ -18,7 +18,7 @@ from typing import NamedTuple
 from fathom import prompts
 from fathom.data.records import Comparison
 from fathom.engines import ChatMessage, Request
-from fathom.engines.planning import CountingEngine
+from fathom.engines.planning import CallCounter
 from fathom.judges.mix import MixJudge
 from fathom.synth.pipeline import Settings, structure
 from fathom.synth.steps import Stage
@@ -33,13 +33,13 @@ class Step(NamedTuple):
     quoted: int = 0
 
 
-def plan(comparisons: Iterable[Comparison], settings: Settings, counting: CountingEngine) -> Counter[Stage]:
-    """Count the calls in `counting.plan`. Returns the maximum number of calls per stage."""
+def plan(comparisons: Iterable[Comparison], settings: Settings, counter: CallCounter) -> Counter[Stage]:
+    """Count the calls in `counter.plan`. Returns the maximum number of calls per stage."""
     stages: Counter[Stage] = Counter()
     for comparison in comparisons:
         for step in steps(comparison, settings):
             request = Request(tuple(step.messages), settings.sampling, step.sample)
-            counting.count(request, quoted=step.quoted)
+            counter.count(request, quoted=step.quoted)
             stages[step.stage] += 1
     return stages
 

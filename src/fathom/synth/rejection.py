@@ -142,6 +142,13 @@ async def sampled(
             yield trajectories
 
 
+def requests(comparison: Comparison, settings: Settings) -> list[Request]:
+    """All calls for one comparison: the samples, and the one with a hint."""
+    judge = replace(settings.judge, sampling=settings.sampling)
+    samples = [ask.request for ask in Repeated(judge, settings.samples).plan(comparison) if ask.vote is None]
+    return [*samples, *([_hinted_request(judge, comparison)] if settings.hints else [])]
+
+
 async def _of_one(comparison: Comparison, judge: Judge, settings: Settings) -> list[Trajectory]:
     plain, with_hint = await asyncio.gather(
         Repeated(judge, settings.samples).votes(comparison),
@@ -173,12 +180,15 @@ def rejection_reason(judge: Judge, vote: Vote, comparison: Comparison) -> str | 
 
 async def _hinted_vote(judge: Judge, comparison: Comparison) -> Vote:
     assert judge.engine is not None
-    messages = hinted(judge.prompt(comparison), comparison)
     try:
-        completion = await judge.engine.complete(Request(tuple(messages), judge.sampling))
+        completion = await judge.engine.complete(_hinted_request(judge, comparison))
     except EngineError as error:
         return failed_vote(error)
     return judge.read_completion(completion, comparison)
+
+
+def _hinted_request(judge: Judge, comparison: Comparison) -> Request:
+    return Request(tuple(hinted(judge.prompt(comparison), comparison)), judge.sampling)
 
 
 def hinted(messages: Sequence[ChatMessage], comparison: Comparison) -> list[ChatMessage]:
