@@ -1,4 +1,4 @@
-"""Which room imports which, held against the table in docs/architecture.md; where heavy libraries may be imported."""
+"""Imports follow the table of packages in docs/architecture.md; heavy libraries are imported only where allowed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NOTHING_ELSE = {
     "prompts": {"engines.control"},
     "judges": {"errors", "plugins", "settings", "data.records", "rationale", "engines", "prompts"},
 }
-"""What rooms and modules may import that must stay independent of most others."""
+"""What packages and modules may import if they must stay independent of most others."""
 HEAVY = {
     "torch": {"engines", "train", "lab"},
     "transformers": {"engines", "train", "lab"},
@@ -38,7 +38,7 @@ HEAVY = {
     "pyarrow": {"data", "results"},
     "aiohttp": {"engines"},
 }
-"""Libraries that the values, the judges and `fathom --help` do without, and the rooms that may import them."""
+"""Libraries that the values, the judges and `fathom --help` do not need, and the packages that may import them."""
 AT_THE_TOP = {
     "engines.decoding": {"torch", "transformers"},
     "engines.endpoint": {"aiohttp"},
@@ -46,7 +46,7 @@ AT_THE_TOP = {
     "lab.pretrain": {"torch"},
     "train": {"torch", "trl"},
 }
-"""Modules, or rooms, that do nothing without them."""
+"""Modules and packages that are useless without these libraries."""
 
 
 class Import(NamedTuple):
@@ -56,12 +56,12 @@ class Import(NamedTuple):
     at_the_top: bool
 
     @property
-    def room(self) -> str:
+    def package(self) -> str:
         return self.module.split(".")[0]
 
     @property
     def into(self) -> str | None:
-        """The room it goes to; None for other packages and for `fathom` itself."""
+        """The imported package of `fathom`; None for other libraries and for `fathom` itself."""
         package, _, rest = self.target.partition(".")
         return (rest.split(".")[0] or None) if package == "fathom" else None
 
@@ -104,26 +104,26 @@ def targets(node: ast.AST) -> list[str]:
 
 
 def layers_of_the_page() -> dict[str, int]:
-    """The layer of each room."""
+    """The layer of each package."""
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    table = page.split("## Rooms")[1].split("\n\nSome rooms")[0]
-    return {room: int(layer) for layer, room in re.findall(r"^\| (\d+) \| `(\w+)` \|", table, re.MULTILINE)}
+    table = page.split("## Packages")[1].split("\n\nSome packages")[0]
+    return {package: int(layer) for layer, package in re.findall(r"^\| (\d+) \| `(\w+)` \|", table, re.MULTILINE)}
 
 
-def test_the_page_names_every_room_and_no_other() -> None:
+def test_the_page_names_every_package_and_no_other() -> None:
     there = {path.stem for path in SOURCE.glob("[!_]*.py")} | {
         path.parent.name for path in SOURCE.glob("*/__init__.py")
     }
     assert sorted(layers_of_the_page()) == sorted(there)
 
 
-def test_imports_go_to_rooms_of_higher_layers() -> None:
+def test_imports_go_to_packages_of_higher_layers() -> None:
     layers = layers_of_the_page()
     upwards = [
         f"{each.module} imports {each.target}"
         for each in imports()
-        if each.room in layers and each.into in layers and each.into != each.room
-        if layers[each.into] >= layers[each.room]
+        if each.package in layers and each.into in layers and each.into != each.package
+        if layers[each.into] >= layers[each.package]
     ]
     assert upwards == []
 
@@ -132,7 +132,7 @@ def test_no_room_imports_a_private_module_of_another() -> None:
     private = [
         f"{each.module} imports {each.target}"
         for each in imports()
-        if each.into not in (None, each.room) and any(part.startswith("_") for part in each.target.split(".")[2:])
+        if each.into not in (None, each.package) and any(part.startswith("_") for part in each.target.split(".")[2:])
     ]
     assert private == []
 
@@ -142,25 +142,25 @@ def test_a_room_that_may_know_little_knows_no_more(module: str) -> None:
     known = {
         each.target.removeprefix("fathom.")
         for each in imports()
-        if is_within(each.module, module) and each.into not in (None, each.room)
+        if is_within(each.module, module) and each.into not in (None, each.package)
     }
     stray = {target for target in known if not any(is_within(target, allowed) for allowed in NOTHING_ELSE[module])}
     assert stray == set()
 
 
-def is_within(module: str, room: str) -> bool:
-    return module == room or module.startswith(f"{room}.")
+def is_within(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
 
 
 def test_nothing_imports_the_command_line() -> None:
-    assert {each.room for each in imports() if each.into == "cli"} <= {"cli", "__main__"}
+    assert {each.package for each in imports() if each.into == "cli"} <= {"cli", "__main__"}
 
 
 def test_heavy_libraries_are_imported_only_where_they_are_used() -> None:
     stray = [
         f"{each.module} imports {each.target}"
         for each in imports()
-        if (library := each.target.split(".")[0]) in HEAVY and each.room not in HEAVY[library]
+        if (library := each.target.split(".")[0]) in HEAVY and each.package not in HEAVY[library]
     ]
     assert stray == []
 
@@ -170,7 +170,7 @@ def test_heavy_libraries_are_imported_inside_functions() -> None:
         f"{each.module} imports {each.target}"
         for each in imports()
         if each.at_the_top and (library := each.target.split(".")[0]) in HEAVY
-        if library not in AT_THE_TOP.get(each.module, AT_THE_TOP.get(each.room, set()))
+        if library not in AT_THE_TOP.get(each.module, AT_THE_TOP.get(each.package, set()))
     ]
     assert stray == []
 
