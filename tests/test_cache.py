@@ -131,6 +131,14 @@ def test_journals_from_before_the_most_likely_tokens_were_asked_for_still_answer
     assert encode_completion(decode_completion(written)) == written
 
 
+def test_a_completion_stored_by_version_0_1_is_read() -> None:
+    written = (
+        '{"text":"A","finish_reason":"stop","usage":{"prompt_tokens":1,"completion_tokens":1},'
+        '"logprobs":null,"reasoning":"","extended_to":64}'
+    )
+    assert decode_completion(written) == Completion("A", usage=Usage(1, 1), retry_max_tokens=64)
+
+
 def test_a_caller_that_gives_up_takes_nothing_from_the_others(tmp_path: Path) -> None:
     async def run() -> Completion:
         async with CachedEngine(Counting(), tmp_path / "journal") as cached:

@@ -222,8 +222,8 @@ def decode_completion(text: str) -> Completion:
     """Inverse of `encode_completion`."""
     stored = json.loads(text)
     logprobs = stored.pop("logprobs")
-    if "retry_max_tokens" in stored:  # what journals of version 0.1 call it
-        stored["retry_max_tokens"] = stored.pop("retry_max_tokens")
+    if "extended_to" in stored:  # the name in journals of version 0.1
+        stored["retry_max_tokens"] = stored.pop("extended_to")
     return Completion(
         **stored | {"usage": Usage(**stored["usage"])},
         logprobs=None if logprobs is None else tuple(map(_decode_logprob, logprobs)),
