@@ -283,6 +283,63 @@ class SourceSettings(Settings):
     """Read at most this many rows."""
 
 
+class SynthesisSettings(Settings):
+    """The training sets of `fathom synth`."""
+
+    panel = "Synthesis"
+    flags = {"arms": "arm"}
+
+    arms: list[str] = ["mix"]
+    """mix, breadth, depth or vanilla; repeat to share the teacher's samples among several. Or verifier."""
+    samples: int = Field(default=2, ge=1, le=1000)
+    """Vanilla rationales per comparison."""
+    keep: int = Field(default=10, ge=1, le=1000)
+    """Maximum principles of a breadth rationale."""
+    standardise: Literal["auto", "llm"] = "auto"
+    """auto calls the teacher only if no principles can be parsed."""
+    merge: Literal["similarity", "llm"] = "similarity"
+    """How to merge principles with the same meaning."""
+    filter: Literal["none", "consistent"] = "none"
+    """consistent drops rationales whose verdict is not the label."""
+    domain: Literal["preference", "correctness", "auto"] | None = None
+    """Domain of rows that name none; auto is correctness if there is a reference answer, else preference."""
+    concurrency: int = Field(default=64, ge=1, le=100_000)
+    """Maximum requests in flight."""
+    truncated: float | None = Field(default=None, ge=0, le=0.9)
+    """(verifier) Share of solutions cut to their first sentence, as wrong ones. Default: 0."""
+
+    @model_validator(mode="after")
+    def _one_kind_of_arm(self) -> Self:
+        if "verifier" in self.arms and not self.for_verifier:
+            raise ValueError(
+                "the arm verifier stands alone, as it asks no teacher; make it and the other arms in two calls, each "
+                "with an --out of its own"
+            )
+        if self.truncated is not None and not self.for_verifier:
+            raise ValueError(
+                f"--truncated {self.truncated} goes with --arm verifier alone, and changes nothing without it"
+            )
+        return self
+
+    @property
+    def for_verifier(self) -> bool:
+        """Whether to make the training set of a verifier, which calls no teacher."""
+        return set(self.arms) == {"verifier"}
+
+
+class RejectionSettings(Settings):
+    """The trajectories of `fathom rejection-sample`."""
+
+    panel = "Rejection sampling"
+
+    samples: int = Field(default=3, ge=2, le=MAX_VOTES)
+    """Trajectories per comparison without a hint, at least 2."""
+    hints: bool = True
+    """Sample one more with a hint that names the best response."""
+    concurrency: int = Field(default=64, ge=1, le=100_000)
+    """Maximum comparisons in progress."""
+
+
 class JudgingSettings(Settings):
     """All settings that determine the verdicts of a run."""
 

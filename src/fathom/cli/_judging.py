@@ -49,20 +49,13 @@ def read(
     file: str, settings: JudgingSettings, source: SourceSettings, check: Callable[[Comparison], None] | None = None
 ) -> tuple[Comparisons, Sequence[Path]]:
     """The comparisons of a file, and the files they come from. By default the judge checks each comparison."""
-    from fathom.data import reading
+    from fathom.cli import _source
     from fathom.judging.session import judge_of
 
     judge = judge_of(settings)
     # Pointwise judges accept any number of responses, because they are called once per response.
     check = check or (judge.check if judge.pattern == "pairwise" else None)
-    comparisons = reading.read(
-        file,
-        mapping=reading.parse_mapping(source.map),
-        check=check,
-        seed=settings.sampling.seed,
-        on_error=source.on_error,
-        limit=source.limit,
-    )
+    comparisons = _source.read(file, source, seed=settings.sampling.seed, check=check)
     return comparisons, comparisons.files
 
 

@@ -69,7 +69,7 @@ def command(
     from fathom.cli._dry_run import compared
     from fathom.cli._judging import claim_rows, journal_of, show, space_of
     from fathom.cli._running import spending
-    from fathom.data.reading import parse_mapping, read
+    from fathom.cli._source import read
     from fathom.judging.choice import described
     from fathom.judging.session import judge_of
     from fathom.results.outputs import beside, is_replaceable
@@ -80,7 +80,7 @@ def command(
     engines = _engines(engine, model)
     claim = claim_rows(out, journal, space=space_of(file, source.limit), engines=engine)
     asker = judge_of(JudgingSettings(judge=judge, sampling=sampling, engine=EngineSettings(model=model)))
-    comparisons = read(file, mapping=parse_mapping(source.map), seed=seed, on_error=source.on_error, limit=source.limit)
+    comparisons = read(file, source, seed=seed)
     path = journal_of(journal, out)
     if dry_run:
         return compared(engines, bounds, _model(asker, swap), comparisons, path)

@@ -12,8 +12,16 @@ import typer
 
 from fathom.cli._failures import FailOn
 from fathom.cli._options import DryRun, File, with_settings
-from fathom.cli._verb import Force, check_journal, claim, folder_outputs
-from fathom.settings import MAX_VOTES, BoundSettings, EngineSettings, JudgeSettings, SamplingSettings, SourceSettings
+from fathom.cli._verb import Force
+from fathom.settings import (
+    BoundSettings,
+    EngineSettings,
+    JudgeSettings,
+    RejectionSettings,
+    SamplingSettings,
+    SourceSettings,
+    flat,
+)
 
 if TYPE_CHECKING:
     from fathom.judging import RowOutcome
@@ -29,11 +37,7 @@ def command(
     out: Annotated[Path, typer.Option(help="Write the training set, manifest and journal to this folder.")],
     judge: JudgeSettings = JudgeSettings(judge="spct"),  # noqa: B008
     sampling: SamplingSettings = SamplingSettings(temperature=0.5, max_tokens=4096),  # noqa: B008
-    samples: Annotated[
-        int, typer.Option(min=2, max=MAX_VOTES, help="Trajectories per comparison without a hint, at least 2.")
-    ] = 3,
-    hints: Annotated[bool, typer.Option(help="Sample one more with a hint that names the best response.")] = True,
-    concurrency: Annotated[int, typer.Option(min=1, max=100_000, help="Maximum comparisons in progress.")] = 64,
+    rejection: RejectionSettings = RejectionSettings(),  # noqa: B008
     fail_on: FailOn = "any",
     force: Force = False,
     dry_run: DryRun = False,
@@ -52,58 +56,32 @@ def command(
     Every finished completion is stored in OUT/journal.sqlite. To resume an interrupted run, repeat the command. The
     exit code is also 3 if nothing was kept.
     """
-    from fathom.cli import _dry_run
-    from fathom.cli._failures import check_failures, check_kept
-    from fathom.cli._journalled import made
-    from fathom.cli._running import spending, spent_in_words
-    from fathom.cli._skipped import report
-    from fathom.data.reading import parse_mapping, read
-    from fathom.engines import Sampling
-    from fathom.engines.opening import meter, open_engine
+    from fathom.cli._dry_run import sampled
+    from fathom.cli._source import read
+    from fathom.cli._teaching import claim_folder, collect, finish, journal_in, opened, recorded
     from fathom.judging import as_trained
     from fathom.judging.choice import described
     from fathom.metrics.answers import checking
-    from fathom.results.provenance import provenance
-    from fathom.settings import flat
-    from fathom.synth import rejection
+    from fathom.synth.rejection import Result, Settings, table, validated, warning, write
+    from fathom.synth.rejection import sampled as sampled_each
 
-    sets = (f"{name}.jsonl" for name in ("rft", "rejected", "comparisons", "votes", "skipped"))
-    claimed = claim(folder_outputs("--out", out, *sets, journal=None if engine.journal else "journal.sqlite"))
-    if engine.journal:
-        check_journal(engine.journal)
+    claimed = claim_folder(out, engine, "rft", "rejected", "comparisons", "votes", "skipped")
     # No checkpoint: the judge must not depend on how the teacher itself was trained.
     chosen = as_trained(None, **judge.arguments)
-    rows = read(
-        file, mapping=parse_mapping(source.map), seed=sampling.seed, on_error=source.on_error, limit=source.limit
-    )
-    journal = engine.journal or out / "journal.sqlite"
+    rows = read(file, source, seed=sampling.seed)
     with checking(chosen) as able:
-        settings = rejection.Settings(
-            judge=able,
-            samples=samples,
-            hints=hints,
-            sampling=Sampling(**sampling.model_dump(exclude_none=True)),
-            concurrency=concurrency,
-        )
-        comparisons = rejection.validated(rows, settings)
-        each = partial(rejection.sampled, comparisons, settings=settings)
+        settings = Settings.of(able, rejection, sampling)
+        comparisons = validated(rows, settings)
         if dry_run:
-            return _dry_run.sampled(engine, bounds, comparisons, settings, journal)
-        teacher = meter(open_engine(engine), engine, bounds)
-        claimed.settle(engine=teacher.identity)
-        trajectories, counts = made("comparisons sampled", len(comparisons), teacher, journal, each, _outcome)
-    report(rows.skipped, out / "skipped.jsonl")
-    result = rejection.Result(settings, tuple(chain.from_iterable(trajectories)))
-    config = flat(engine) | flat(bounds) | flat(judge) | flat(sampling) | source.model_dump()
-    config |= {"file": file, "samples": samples, "hints": hints, "concurrency": concurrency}
-    config |= {"engine": teacher.identity, "judge": described(chosen, judge.judge)}
-    config.pop("journal")
-    told = provenance(config, rows.files) | {"spent": spending(teacher, journal)}
-    rejection.write(result, out, told)
-    typer.echo(rejection.table(result))
-    typer.echo(spent_in_words(teacher, journal), err=True)
-    check_failures(counts, fail_on, teacher.failure, completed=teacher.completed)
-    check_kept(rejection.warning(result), fail_on)
+            return sampled(engine, bounds, comparisons, settings, journal_in(out, engine))
+        config = flat(judge) | flat(sampling) | flat(source) | flat(rejection)
+        config |= {"file": file, "judge": described(chosen, judge.judge)}
+        run = opened(rows, engine, bounds, out, config, claim=claimed)
+        each = partial(sampled_each, comparisons, settings=settings)
+        trajectories = collect(run, "comparisons sampled", len(comparisons), each, _outcome)
+    result = Result(settings, tuple(chain.from_iterable(trajectories)))
+    write(result, out, recorded(run))
+    finish(run, table(result), warning(result), fail_on)
 
 
 def _outcome(trajectories: Sequence[Trajectory]) -> RowOutcome:

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fathom.cli._failures import FailOn
 from fathom.cli._options import DryRun, File, with_settings
-from fathom.cli._verb import Force, check_journal, claim, folder_outputs
-from fathom.errors import FathomError
-from fathom.settings import BoundSettings, EngineSettings, SamplingSettings, SourceSettings
+from fathom.cli._verb import Force, claim, folder_outputs
+from fathom.settings import BoundSettings, EngineSettings, SamplingSettings, SourceSettings, SynthesisSettings, flat
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fathom.data.records import Comparison
     from fathom.judging import RowOutcome
     from fathom.synth import Synthesis
 
@@ -28,36 +30,7 @@ def command(
     source: SourceSettings,
     out: Annotated[Path, typer.Option(help="Write training sets, manifest and journal to this folder.")],
     sampling: SamplingSettings = SamplingSettings(temperature=0.8, max_tokens=4096),  # noqa: B008
-    arm: Annotated[
-        list[str],
-        typer.Option(
-            help="mix, breadth, depth or vanilla; repeat to share the teacher's samples among several. Or verifier."
-        ),
-    ] = ["mix"],  # noqa: B006
-    samples: Annotated[int, typer.Option(min=1, max=1000, help="Vanilla rationales per comparison.")] = 2,
-    keep: Annotated[int, typer.Option(min=1, max=1000, help="Maximum principles of a breadth rationale.")] = 10,
-    standardise: Annotated[
-        Literal["auto", "llm"], typer.Option(help="auto calls the teacher only if no principles can be parsed.")
-    ] = "auto",
-    merge: Annotated[
-        Literal["similarity", "llm"], typer.Option(help="How to merge principles with the same meaning.")
-    ] = "similarity",
-    filter: Annotated[
-        Literal["none", "consistent"], typer.Option(help="consistent drops rationales whose verdict is not the label.")
-    ] = "none",
-    domain: Annotated[
-        Literal["preference", "correctness", "auto"] | None,
-        typer.Option(
-            help="Domain of rows that name none; auto is correctness if there is a reference answer, else preference."
-        ),
-    ] = None,
-    concurrency: Annotated[int, typer.Option(min=1, max=100_000, help="Maximum requests in flight.")] = 64,
-    truncated: Annotated[
-        float | None,
-        typer.Option(
-            min=0, max=0.9, help="(verifier) Share of solutions cut to their first sentence, as wrong ones. Default: 0."
-        ),
-    ] = None,
+    synthesis: SynthesisSettings = SynthesisSettings(),  # noqa: B008
     fail_on: FailOn = "any",
     force: Force = False,
     dry_run: DryRun = False,
@@ -82,78 +55,32 @@ def command(
 
         fathom synth solutions.jsonl --arm verifier --truncated 0.11 --out verifier
     """
-    own = {
-        "file": file,
-        "arm": arm,
-        "samples": samples,
-        "keep": keep,
-        "standardise": standardise,
-        "merge": merge,
-        "filter": filter,
-        "domain": domain,
-        "concurrency": concurrency,
-        "truncated": truncated or 0.0,
-    }
-    if set(arm) == {"verifier"}:
-        return _verifier(own, source, sampling.seed, out, dry_run)
-    if "verifier" in arm:
-        raise FathomError(
-            "the arm verifier stands alone, as it asks no teacher; make it and the other arms in two calls, each with "
-            "an --out of its own"
-        )
-    if truncated is not None:
-        raise FathomError(f"--truncated {truncated} goes with --arm verifier alone, and changes nothing without it")
+    if synthesis.for_verifier:
+        return _verifier(file, synthesis, source, sampling.seed, out, dry_run)
     from fathom import synth
-    from fathom.cli import _dry_run
-    from fathom.cli._failures import check_failures, check_kept
-    from fathom.cli._journalled import made
-    from fathom.cli._running import spending, spent_in_words
-    from fathom.cli._skipped import report
-    from fathom.data.reading import parse_mapping, read
-    from fathom.engines import Sampling
-    from fathom.engines.opening import meter, open_engine
-    from fathom.results.provenance import provenance
-    from fathom.settings import flat
+    from fathom.cli._dry_run import synthesised
+    from fathom.cli._source import read
+    from fathom.cli._teaching import claim_folder, collect, finish, journal_in, opened, recorded
 
-    settings = synth.Settings(
-        arms=tuple(dict.fromkeys(arm)),  # type: ignore[arg-type]
-        samples=samples,
-        keep=keep,
-        standardise=standardise,
-        merge=merge,
-        filter=filter,
-        domain=domain,
-        sampling=Sampling(**sampling.model_dump(exclude_none=True)),
-        concurrency=concurrency,
-    )
-    sets = (f"{name}.jsonl" for name in (*settings.arms, "rejected", "skipped"))
-    claimed = claim(folder_outputs("--out", out, *sets, journal=None if engine.journal else "journal.sqlite"))
-    if engine.journal:
-        check_journal(engine.journal)
-    rows = read(
-        file, mapping=parse_mapping(source.map), seed=sampling.seed, on_error=source.on_error, limit=source.limit
-    )
+    settings = synth.Settings.of(synthesis, sampling)
+    claimed = claim_folder(out, engine, *settings.arms, "rejected", "skipped")
+    rows = read(file, source, seed=sampling.seed)
     comparisons = synth.validated(rows, settings)
-    journal = engine.journal or out / "journal.sqlite"
     if "mix" in settings.arms:
-        counts_of = Counter(comparison.domain for comparison in comparisons)
-        typer.echo(", ".join(f"domain {name}: {count:,}" for name, count in sorted(counts_of.items())), err=True)
+        _show_domains(comparisons)
     if dry_run:
-        return _dry_run.synthesised(engine, bounds, comparisons, settings, journal)
-    teacher = meter(open_engine(engine), engine, bounds)
-    claimed.settle(engine=teacher.identity)
+        return synthesised(engine, bounds, comparisons, settings, journal_in(out, engine))
+    config = flat(sampling) | flat(source) | flat(synthesis) | {"file": file}
+    run = opened(rows, engine, bounds, out, config, claim=claimed)
     each = partial(synth.synthesise_each, comparisons, settings=settings)
-    pieces, counts = made("comparisons synthesised", len(comparisons), teacher, journal, each, _outcome)
-    report(rows.skipped, out / "skipped.jsonl")
-    result = synth.Result(settings, tuple(pieces))
-    config = flat(engine) | flat(bounds) | flat(sampling) | source.model_dump() | own | {"engine": teacher.identity}
-    config.pop("journal")
-    told = provenance(config, rows.files) | {"spent": spending(teacher, journal)}
-    synth.write(result, out, told)
-    typer.echo(synth.table(result))
-    typer.echo(spent_in_words(teacher, journal), err=True)
-    check_failures(counts, fail_on, teacher.failure, completed=teacher.completed)
-    check_kept(synth.warning(result), fail_on)
+    result = synth.Result(settings, tuple(collect(run, "comparisons synthesised", len(comparisons), each, _outcome)))
+    synth.write(result, out, recorded(run))
+    finish(run, synth.table(result), synth.warning(result), fail_on)
+
+
+def _show_domains(comparisons: Sequence[Comparison]) -> None:
+    counts = Counter(comparison.domain for comparison in comparisons)
+    typer.echo(", ".join(f"domain {name}: {count:,}" for name, count in sorted(counts.items())), err=True)
 
 
 def _outcome(made: Synthesis) -> RowOutcome:
@@ -162,22 +89,22 @@ def _outcome(made: Synthesis) -> RowOutcome:
     return RowOutcome(bool(made.rationales), made.failed)
 
 
-def _verifier(own: dict[str, Any], source: SourceSettings, seed: int, out: Path, dry_run: bool) -> None:
+def _verifier(
+    file: str, synthesis: SynthesisSettings, source: SourceSettings, seed: int, out: Path, dry_run: bool
+) -> None:
     from fathom.cli._skipped import report
-    from fathom.data.reading import parse_mapping, read, write_jsonl
-    from fathom.results.provenance import provenance, write_json
+    from fathom.cli._source import read
+    from fathom.results.provenance import provenance
     from fathom.synth import verifying
 
     claim(folder_outputs("--out", out, "verifier.jsonl", "skipped.jsonl"))
-    rows = read(own["file"], mapping=parse_mapping(source.map), seed=seed, on_error=source.on_error, limit=source.limit)
-    examples = verifying.examples(rows, truncated=own["truncated"], seed=seed)
-    counts = verifying.counts(examples)
-    told = f"YES {counts['YES']}, NO {counts['NO']}, of which truncated {counts['truncated']}"
+    rows = read(file, source, seed=seed)
+    examples = verifying.examples(rows, truncated=synthesis.truncated or 0.0, seed=seed)
+    summary = verifying.summary(verifying.counts(examples))
     if dry_run:
-        typer.echo(f"{told}\ndry run: this arm asks no model; no file was written")
+        typer.echo(f"{summary}\ndry run: this arm asks no model; no file was written")
         return
     report(rows.skipped, out / "skipped.jsonl")
-    write_jsonl(out / "verifier.jsonl", examples)
-    config = source.model_dump() | own | {"seed": seed}
-    write_json(out / "manifest.json", provenance(config, rows.files) | {"completions": counts})
-    typer.echo(told)
+    config = flat(source) | flat(synthesis) | {"file": file, "seed": seed}
+    verifying.write(examples, out, provenance(config, rows.files))
+    typer.echo(summary)

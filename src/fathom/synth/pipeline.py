@@ -15,6 +15,7 @@ from fathom.engines.usage import Usage
 from fathom.errors import FathomError
 from fathom.judges import Vote, bounded_gather, judge_all
 from fathom.rationale import Rationale, Status, render
+from fathom.settings import SamplingSettings, SynthesisSettings
 from fathom.synth import merging
 from fathom.synth.steps import Stage, Steps, UnreadableError
 
@@ -46,6 +47,13 @@ class Settings:
     sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.8, max_tokens=4096))
     concurrency: int = 64
     """Maximum number of requests in flight, and of comparisons in progress."""
+
+    @classmethod
+    def of(cls, synthesis: SynthesisSettings, sampling: SamplingSettings) -> Settings:
+        """The settings that the options of `fathom synth` describe."""
+        options = synthesis.model_dump(exclude={"arms", "truncated"})
+        given = Sampling(**sampling.model_dump(exclude_none=True))
+        return cls(arms=tuple(dict.fromkeys(synthesis.arms)), sampling=given, **options)  # type: ignore[arg-type]
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.arms) - set(get_args(Arm)))

@@ -41,6 +41,7 @@ from fathom.metrics.answers import checking
 from fathom.rationale import Status
 from fathom.results.provenance import write_json
 from fathom.results.rows import VerdictRow, reported, to_row, write_row
+from fathom.settings import RejectionSettings, SamplingSettings
 from fathom.voting.wrappers import Repeated
 
 Source = Literal["sampled", "hinted"]
@@ -60,6 +61,12 @@ class Settings:
     """The temperature must be above 0."""
     concurrency: int = 64
     """Maximum number of comparisons in progress."""
+
+    @classmethod
+    def of(cls, judge: Judge, rejection: RejectionSettings, sampling: SamplingSettings) -> Settings:
+        """The settings that the options of `fathom rejection-sample` describe."""
+        given = Sampling(**sampling.model_dump(exclude_none=True))
+        return cls(judge=judge, sampling=given, **rejection.model_dump())
 
     def __post_init__(self) -> None:
         if self.samples < 2:

@@ -16,13 +16,16 @@ import random
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from fathom.data.reading import write_jsonl
 from fathom.data.records import Comparison
 from fathom.errors import FathomError
 from fathom.judges import contains_answer
 from fathom.judges.verifier import VerifierJudge
 from fathom.probes.keys import keys
+from fathom.results.provenance import write_json
 from fathom.synth.merging import normalise, sentences
 
 TRUNCATED = 0.11
@@ -118,3 +121,14 @@ def counts(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     answers = [(row["completion"][0]["content"], row["truncated"]) for row in rows]
     by_answer = {word: sum(answer == word for answer, _ in answers) for word in ("YES", "NO")}
     return {**by_answer, "truncated": sum(truncated for _, truncated in answers)}
+
+
+def summary(counts: Mapping[str, int]) -> str:
+    """The counts as text."""
+    return f"YES {counts['YES']}, NO {counts['NO']}, of which truncated {counts['truncated']}"
+
+
+def write(rows: Sequence[Mapping[str, Any]], out: Path, provenance: Mapping[str, Any] | None = None) -> None:
+    """Write verifier.jsonl and manifest.json into the folder `out`."""
+    write_jsonl(out / "verifier.jsonl", rows)
+    write_json(out / "manifest.json", {**(provenance or {}), "completions": counts(rows)})
