@@ -104,3 +104,11 @@ def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("verb", ["judge", "rank", "pairs", "eval", "probe", "synth", "rejection-sample"])
 def test_every_verb_that_asks_a_model_takes_a_file(verb: str) -> None:
     assert "--config" in CliRunner().invoke(app, [verb, "--help"], env={"COLUMNS": "200"}).stdout
+
+
+def test_the_options_of_synthesis_are_keys_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "pairs.jsonl").write_text('{"prompt": "p", "chosen": "a", "rejected": "b"}\n')
+    (tmp_path / "run.yaml").write_text("synthesis: {arms: [breadth, depth], samples: 3}\n")
+    arguments = ["synth", f"{tmp_path}/pairs.jsonl", "--engine", "mini-teacher", "--out", f"{tmp_path}/out", "--dry-run"]
+    done = CliRunner().invoke(app, [*arguments, "--config", f"{tmp_path}/run.yaml"])
+    assert "sample 3, standardise at most 3, solve at most 1" in done.stdout
