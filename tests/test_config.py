@@ -109,6 +109,6 @@ def test_every_verb_that_asks_a_model_takes_a_file(verb: str) -> None:
 def test_the_options_of_synthesis_are_keys_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "pairs.jsonl").write_text('{"prompt": "p", "chosen": "a", "rejected": "b"}\n')
     (tmp_path / "run.yaml").write_text("synthesis: {arms: [breadth, depth], samples: 3}\n")
-    arguments = ["synth", f"{tmp_path}/pairs.jsonl", "--engine", "mini-teacher", "--out", f"{tmp_path}/out", "--dry-run"]
+    arguments = ["synth", f"{tmp_path}/pairs.jsonl", "--engine", "mini-teacher", "--out", str(tmp_path), "--dry-run"]
     done = CliRunner().invoke(app, [*arguments, "--config", f"{tmp_path}/run.yaml"])
     assert "sample 3, standardise at most 3, solve at most 1" in done.stdout
