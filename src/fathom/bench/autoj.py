@@ -101,14 +101,15 @@ BENCHMARK = Benchmark(
     title="Auto-J pairwise",
     source="Li et al. 2024, Auto-J (arXiv 2310.05470); github.com/GAIR-NLP/auto-j, data/test/testdata_pairwise.jsonl.",
     files=FILES,
-    size="1,392 pairs, 24 of each of 58 scenarios",
+    size="1,392 pairs: 24 for each of 58 scenarios",
     layout=(
         "scenario, label (0, 1, or 2 for a tie), prompt, response 1, response 2; checked with 1,011 of the 1,392 rows."
     ),
     official=(
-        "Agreement is the share of pairs whose verdicts in both orders equal the label, where a tie is right if people"
-        " say so. Consistency is the share with the same verdict in both orders; single is agreement in the first order"
-        " alone. An unparsed verdict agrees with nothing. With several votes in one order, only the first one counts."
+        "Agreement is the share of pairs whose verdicts in both orders equal the label; a tie is right if the label is"
+        " a tie. Consistency is the share of pairs with the same verdict in both orders. Single is the agreement in the"
+        " first order alone. An unparsed verdict is wrong. If there are several votes in one order, only the first one"
+        " counts."
     ),
     domains=dict.fromkeys(GROUPS, "preference"),
     load=load,

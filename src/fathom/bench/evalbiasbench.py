@@ -60,10 +60,14 @@ BENCHMARK = Benchmark(
     source="Park et al. 2024, OffsetBias (arXiv 2407.06551); github.com/ncsoft/offsetbias, data/evalbiasbench/; BSD-3.",
     files=FILES,
     size="80 pairs: 12 to 17 for each of six biases",
-    layout="One object: bias to a list of instruction, response1, response2, label (always 1); checked with all 80.",
+    layout=(
+        "One object that maps each bias to a list of instruction, response1, response2, label (always 1); checked with"
+        " all 80."
+    ),
     official=(
-        "The share of right verdicts, over both orders: the file has the better response always first, so one order"
-        " would measure a preference for places. A tie and an unparsed verdict are wrong. Overall and by bias."
+        "The share of right verdicts over both orders, overall and by bias. Both orders are needed because the file"
+        " always has the better response first, so that one order would only measure position bias. A tie and an"
+        " unparsed verdict are wrong."
     ),
     domains=dict.fromkeys(BIASES, "preference"),
     load=load,

@@ -64,11 +64,12 @@ BENCHMARK = Benchmark(
     size="about 2,000 pairs",
     layout=(
         "domain (general, multilingual, stem, code), language, context (turns), response1, response2,"
-        " overall_preference (below 0: the first is better). Not checked with its real files, only with this layout."
+        " overall_preference (below 0: the first is better). Checked with this layout only, not with the real files."
     ),
     official=(
-        "There is no official benchmark score; this is the share of decided pairs in which the judge names what people"
-        " prefer, overall and by domain. A tie and an unparsed verdict are wrong; pairs labelled 0 are left out."
+        "There is no official benchmark score. The score here is the share of pairs for which the judge names the"
+        " response that people prefer, overall and by domain. Pairs with the preference 0 are left out. A tie and an"
+        " unparsed verdict are wrong."
     ),
     domains=DOMAINS,
     load=load,

@@ -77,11 +77,11 @@ BENCHMARK = Benchmark(
     files=FILES,
     size="221 pairs: helpful 59, honest 61, harmless 58, other 43",
     layout=(
-        "SUBSET/task.json with examples of input and target_scores (not checked with real files); or source,"
-        " chosen_instruction, rejected_instruction as prometheus-eval has them (checked with all 221)."
+        "SUBSET/task.json with examples of input and target_scores (not checked with the real files), or source,"
+        " chosen_instruction and rejected_instruction, as in prometheus-eval (checked with all 221)."
     ),
     official=(
-        "The share of pairs in which the chosen response is strictly better, over all pairs and by subset; a tie and an"
+        "The share of pairs in which the chosen response is strictly better, overall and by subset. A tie and an"
         " unparsed verdict are wrong."
     ),
     domains=DOMAINS,

@@ -88,17 +88,21 @@ def _gain(means: Mapping[str, float], part: str) -> dict[str, float]:
 BENCHMARK = Benchmark(
     name="jetts",
     title="JETTS reranking",
-    source="Zhou et al. 2025, JETTS (arXiv 2504.15253); github.com/SalesforceAIResearch/jetts-benchmark; own storage.",
+    source=(
+        "Zhou et al. 2025, JETTS (arXiv 2504.15253); github.com/SalesforceAIResearch/jetts-benchmark, which names where"
+        " the data are stored."
+    ),
     files=FILES,
-    size="up to 10 answers a question; eight sets times the generators whose files are there",
+    size="up to 10 answers per question; one file for each of eight data sets and each generator",
     layout=(
-        "DATASET_GENERATOR.jsonl: query (content), responses (content, metadata.score from 0 to 1). Not checked with"
-        " its real files, only with this layout, as the authors' code reads it."
+        "DATASET_GENERATOR.jsonl: query (content), responses (content, metadata.score from 0 to 1), as in the authors'"
+        " code. Checked with this layout only, not with the real files."
     ),
     official=(
-        "The mean score of the answers ranked first, by a round robin of pairs for judges of pairs; of several on top"
-        " the mean counts, and so it does where no verdict could be read. The score is the plain mean of the sets that"
-        " are there. Gain is ours: 0 for a random answer, 1 for the best of each question."
+        "The mean quality of the answers that are ranked first. A pairwise judge ranks by a round robin of all pairs."
+        " If several answers share the first rank, or no verdict could be parsed, their mean quality counts. The score"
+        " is the unweighted mean over the data sets that were judged. Gain is Fathom's own figure: 0 for a random"
+        " answer, 1 for the best answer to each question."
     ),
     domains=SETS,
     load=load,

@@ -86,9 +86,9 @@ BENCHMARK = Benchmark(
     size="620 pairs: 350 from GPT-4o, 270 from Claude 3.5 Sonnet",
     layout="pair_id, source, question, response_A, response_B, label (A>B or B>A); checked with 481 of the 620 rows.",
     official=(
-        "Each pair is judged in both orders. A vote for the label is +1, one against it -1, a tie or an unparsed vote"
-        " 0; a pair is right when the sum is above 0. The score is the share of right pairs, overall and in each of the"
-        " four categories. With several votes in one order, only the first one counts."
+        "Each pair is judged in both orders. A vote for the label counts +1, a vote against it -1, and a tie or an"
+        " unparsed vote 0. A pair is right if the sum is above 0. The score is the share of right pairs, overall and in"
+        " each of the four categories. If there are several votes in one order, only the first one counts."
     ),
     domains=dict.fromkeys(("Knowledge", "Reasoning", "Math", "Coding"), "correctness"),
     load=load,

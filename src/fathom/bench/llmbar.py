@@ -65,9 +65,10 @@ BENCHMARK = Benchmark(
     size="419 pairs: Natural 100, Neighbor 134, GPTInst 92, GPTOut 47, Manual 46",
     layout="input, output_1, output_2, label (1 or 2), in SUBSET/dataset.json; checked with all 419 rows.",
     official=(
-        "Accuracy is the mean over both orders of the share of verdicts that equal the label; a tie and an unparsed"
-        " verdict are wrong. The adversarial figure is the mean of its four subsets, the average that of all five."
-        " Agreement is the share of pairs with the same verdict in both orders; two unparsed ones agree."
+        "Accuracy is the share of verdicts that equal the label, averaged over both orders; a tie and an unparsed"
+        " verdict are wrong. The adversarial score is the mean over the four adversarial subsets; the average is the"
+        " mean over all five. Agreement is the share of pairs with the same verdict in both orders; two unparsed"
+        " verdicts agree."
     ),
     domains=dict.fromkeys(SUBSETS, "preference"),
     load=load,

@@ -93,13 +93,13 @@ BENCHMARK = Benchmark(
     files=FILES,
     size="999 pairs",
     layout=(
-        "idx, instruction, input, response1, response2, annotator1 to annotator3 (0 tie, 1, 2); checked with 729 of the"
-        " 999 rows."
+        "idx, instruction, input, response1, response2, annotator1 to annotator3 (1, 2, or 0 for a tie); checked with"
+        " 729 of the 999 rows."
     ),
     official=(
-        "The label is the majority of three annotators. Accuracy, and precision, recall and F1 as plain means over the"
-        " outcomes that occur. An unparsed verdict counts as a tie, as in the paper. The paper asks in one"
-        " order; with both orders the verdict of the votes counts."
+        "The label is the majority of three annotators. The scores are accuracy, and precision, recall and F1 as"
+        " unweighted means over the outcomes that occur. An unparsed verdict counts as a tie, as in the paper. The"
+        " paper judges in one order; with both orders, the verdict over all votes counts."
     ),
     domains={"test": "preference"},
     load=load,

@@ -100,16 +100,17 @@ BENCHMARK = Benchmark(
         " lmarena-ai/PPE-SET-Best-of-K for each of the five sets."
     ),
     files=FILES,
-    size="2,555 questions with 32 answers each; 5 pairs a question are published",
+    size="2,555 questions with 32 answers each, and 5 published pairs per question",
     layout=(
-        "In a file or folder with the set's name: question_id, prompt, scores (32 of true or false),"
-        " sampled_conflict_pairs (pairs of places from 0), response_1 to response_32. Not checked with its real files,"
-        " only with this layout."
+        "In a file or folder with the data set's name: question_id, prompt, scores (32 times true or false),"
+        " sampled_conflict_pairs (pairs of positions, from 0), response_1 to response_32. Checked with this layout"
+        " only, not with the real files."
     ),
     official=(
         "Accuracy is the share of published pairs in which the right answer is better; a tie and an unparsed verdict"
-        " are wrong. The figure is the plain mean of the five sets. AUC is the mean over questions of the area under"
-        " the ROC curve, where votes give scores. The authors' code was not at hand: held against the paper's words."
+        " are wrong. The score is the unweighted mean over the five data sets. If votes have scores, AUC is the area"
+        " under the ROC curve, averaged over questions. The rule follows the paper; it was not compared with the"
+        " authors' code."
     ),
     domains=SETS,
     load=load,

@@ -56,14 +56,14 @@ BENCHMARK = Benchmark(
     source="Frick et al. 2024, Preference Proxy Evaluations (arXiv 2410.14872); github.com/lmarena/PPE.",
     hub="lmarena-ai/PPE-Human-Preference-V1",
     files=FILES,
-    size="16,038 battles, ties among them",
+    size="16,038 battles, some of them ties",
     layout=(
-        "question_id, prompt, response_1, response_2, winner (model_a, model_b, tie, tie (bothbad)); not checked with"
-        " its real files, only with this layout."
+        "question_id, prompt, response_1, response_2, winner (model_a, model_b, tie, tie (bothbad)). Checked with this"
+        " layout only, not with the real files."
     ),
     official=(
-        "The share of decided battles in which the judge names the winner; a tie and an unparsed verdict are wrong."
-        " Battles that were ties are left out. The authors' code was not at hand: held against the paper's words only."
+        "The share of battles in which the judge names the winner; battles that were ties are left out. A tie and an"
+        " unparsed verdict are wrong. The rule follows the paper; it was not compared with the authors' code."
     ),
     domains={"human preference": "preference"},
     load=load,

@@ -124,16 +124,17 @@ BENCHMARK = Benchmark(
         " data/example_model_solutions.jsonl, MIT; or solutions of your own."
     ),
     files=FILES,
-    size="1,319 questions of GSM8K with 4 solutions each; of your own, as many as there are",
+    size="1,319 questions of GSM8K with 4 solutions each, or any number of your own",
     layout=(
-        "problem or question, answer or ground_truth, and solutions (a list of texts) or a column a model with"
-        " {solution}; checked with 953 questions of GSM8K."
+        "problem or question, answer or ground_truth, and either solutions (a list of texts) or one column per model"
+        " with {solution}; checked with 953 questions of GSM8K."
     ),
     official=(
-        "There is no official score for judges. Best-of-n: the share of questions where the solution on top is right;"
-        " of several on top, the share of right ones. AUC: how often a right solution scores above a wrong one of the"
-        " same question, equal scores half. Only questions with right and wrong solutions count; in an unparsed row"
-        " all are equal. Right is what math-verify finds equal to the reference."
+        "There is no official score for judges. Best-of-n is the share of questions whose highest-scored solution is"
+        " right; if several solutions share the highest score, the share of right ones among them counts. AUC is the"
+        " share of pairs of a right and a wrong solution to the same question in which the right one has the higher"
+        " score; equal scores count 1/2. Only questions with both right and wrong solutions count. In a row without a"
+        " verdict, all scores are equal. A solution is right if math-verify finds its answer equal to the reference."
     ),
     domains={"solutions": "correctness"},
     load=load,

@@ -141,17 +141,21 @@ BENCHMARK = Benchmark(
     source="Malik et al. 2025, RewardBench 2 (arXiv 2506.01937); github.com/allenai/reward-bench; ODC-BY.",
     hub="allenai/reward-bench-2",
     files=FILES,
-    size="1,865 prompts with 4 responses each, in Ties with more",
+    size="1,865 prompts, with 4 responses each or, in Ties, more",
     layout=(
-        "id, prompt, chosen (a list), rejected (a list), subset; in Ties ids are ref:N and tied:N. Not checked with its"
-        " real files, only with this layout."
+        "id, prompt, chosen (a list), rejected (a list), subset; ids in Ties are ref:N and tied:N. Checked with this"
+        " layout only, not with the real files."
     ),
     official=(
-        "The share of prompts where the chosen response has the highest score; where several share it, one of k counts"
-        " 1/k, and an unparsed verdict 1/4. Ties: 0.3 x the share of tied questions whose right answers all beat the"
-        " wrong ones, 0.3 x that of their references with one right answer, 0.2 x the share whose gap between right and"
-        " wrong exceeds the spread among the right, 0.2 x the same with the smaller gap of the two, 0.01 x the mean of"
-        " tanh(gap / spread - 1); so a perfect judge gets 1.01. The score is the plain mean of the six subsets."
+        "The score is the unweighted mean of the six subsets. In all subsets but Ties, it is the share of prompts whose"
+        " chosen response has the highest score; if k responses share the highest score, the prompt counts 1/k, and an"
+        " unparsed verdict counts 1/4. In Ties, a tied question has several right answers, and its reference question"
+        " has one. The gap is the lowest score of a right answer minus the highest score of a wrong one; the spread is"
+        " the difference between the highest and the lowest score of the right answers. The score is 0.3 x the share of"
+        " tied questions with a gap above 0, plus 0.3 x the share of reference questions with a gap above 0, plus 0.2 x"
+        " the share of tied questions whose gap exceeds their spread, plus 0.2 x the same share with the smaller of the"
+        " two questions' gaps, plus 0.01 x the mean of tanh(smaller gap / spread - 1). A perfect judge therefore gets"
+        " up to 1.01 in Ties."
     ),
     domains=DOMAINS,
     load=load,

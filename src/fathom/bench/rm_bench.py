@@ -77,13 +77,14 @@ BENCHMARK = Benchmark(
     files=FILES,
     size="1,327 prompts, 11,943 pairs",
     layout=(
-        "id, prompt, chosen and rejected (three texts each: concise, detailed, detailed with Markdown), domain, or one"
-        " DOMAIN_filtered file a domain; checked with 597 prompts of chat, code and safety."
+        "id, prompt, chosen and rejected (three texts each: concise, detailed, detailed with Markdown), domain; or one"
+        " file DOMAIN_filtered per domain. Checked with 597 prompts of chat, code and safety."
     ),
     official=(
         "The share of pairs in which the chosen response is strictly better; a tie and an unparsed verdict are wrong."
-        " Easy: the chosen one has more style than the rejected; normal: the same; hard: less. A domain is the mean of"
-        " easy, normal and hard; the total is the mean of the four domains. Both kinds of safety are one domain."
+        " In easy pairs, the chosen response has more style than the rejected one; in normal pairs, the same; in hard"
+        " pairs, less. The score of a domain is the mean of easy, normal and hard; the total is the mean of the four"
+        " domains. Both kinds of safety form one domain."
     ),
     domains=DOMAINS,
     load=load,

@@ -76,15 +76,16 @@ BENCHMARK = Benchmark(
         " licence stated."
     ),
     files=FILES,
-    size="pairs and 3,786 best-of-n lists of 3 to 7 responses in 49 scenarios",
+    size="pairs, and 3,786 best-of-n lists of 3 to 7 responses, in 49 scenarios",
     layout=(
-        "Pairwise_set: pair_uid, category_path, conversation_input (turns), chosen and reject (with answer); BoN_set:"
-        " bon_uid, bon_best, loser_list instead. Not checked with its files, only with this layout."
+        "Pairwise_set: pair_uid, category_path, conversation_input (turns), chosen and reject (with answer). BoN_set:"
+        " bon_uid, bon_best and loser_list in place of pair_uid, chosen and reject. Checked with this layout only, not"
+        " with the real files."
     ),
     official=(
-        "Pairs: the share in which the chosen response is better. Best-of-n: the share of lists whose best response"
-        " beats every other one. A tie and an unparsed verdict are wrong. Helpfulness and harmlessness apart; overall"
-        " is the plain mean of these four."
+        "For pairs, the share in which the chosen response is better. For best-of-n, the share of lists whose best"
+        " response beats every other one. A tie and an unparsed verdict are wrong. Helpfulness and harmlessness are"
+        " scored separately; overall is the unweighted mean of these four scores."
     ),
     domains={f"{area} {kind}": domain for kind in KINDS for area, domain in DOMAINS.items()},
     load=load,

@@ -13,24 +13,25 @@ from fathom.bench.published import Figure
 HEAD = """\
 # Benchmarks
 
-How to run a benchmark: [eval.md](eval.md). This page has published figures, recomputed from what the judges wrote, and
-below them what each benchmark is. The recorded texts go through `Judge.read`, a `Rule` and a row of results into the
-benchmark's official score, like those of any other judge.
+[eval.md](eval.md) shows how to run a benchmark. This page compares published figures with figures that Fathom computes
+from the recorded texts of the judges, and then describes each benchmark. The texts are parsed by `Judge.read`,
+aggregated by a `Rule`, and scored by the benchmark's official rule, like those of any other judge.
 
-This page is written by
+This command writes the page:
 
 ```
 python -m fathom.bench.published --data DATA --out docs/benchmarks.md
 ```
 
-where `DATA` holds the transcripts, which belong to others and do not come with Fathom. `--lines FILE` writes every
-single figure too. The tests write the page again and compare, where the transcripts are at hand.
+`DATA` is a folder with the transcripts, which others own and which are not distributed with Fathom. `--lines FILE` also
+writes every single figure to a file. If the transcripts are available, the tests check that the page is up to date.
 
 ## Published figures
 
-`difference` is our figure minus the published one, which is usually rounded; 0 means less than 1e-9. `rows` counts
-pairs or responses, as the figure does. For rows "as recorded" the transcripts hold no text, or a text that the
-published rule cannot parse; they enter with the value that the authors recorded.
+`ours` is Fathom's figure, and `difference` is that figure minus the published one, which is usually rounded; 0 means
+less than 1e-9. `rows` is the number of pairs or responses over which the figure is computed. Rows "as recorded" have no
+text in the transcripts, or a text that the published rule cannot parse; for these, the value that the authors recorded
+is used.
 
 | benchmark | run | figure | published | ours | difference | rows | source |
 |---|---|---|---|---|---|---|---|
@@ -42,7 +43,7 @@ def page(figures: Sequence[Figure]) -> str:
     table = "".join(f"{line}\n" for line in _lines(figures, sources))
     notes = "".join(f"{number}. {source}\n" for number, source in enumerate(sources, 1))
     benchmarks = "\n".join(_benchmark(bench.find(name)) for name in bench.names())
-    return f"{HEAD}{table}\nSources:\n\n{notes}\n## What each benchmark is\n\n{benchmarks}"
+    return f"{HEAD}{table}\nSources:\n\n{notes}\n## The benchmarks\n\n{benchmarks}"
 
 
 # Figures --------------------------------------------------------------------------------------------------------------
@@ -104,7 +105,7 @@ def _benchmark(benchmark: Benchmark) -> str:
         "Size": f"{benchmark.size}.",
         "Layout": benchmark.layout,
         "Official score": benchmark.official,
-        "Always naming the first": f"{benchmark.always_first:g}",
+        "Score of always choosing the first": f"{benchmark.always_first:g}",
         "Subsets and their domains": f"{domains}.",
     }
     told = "\n".join(f"- {name}: {fact}" for name, fact in facts.items())

@@ -43,7 +43,7 @@ def figures(folder: Path, stated: Stated) -> Iterator[Figure]:
                 published=told.get(name.capitalize()),
                 tolerance=TWO_DECIMALS,
                 rows=sum(name in ("overall", row["metadata"]["subset"]) for row in judged),
-                source=SOURCE if told.get("kind") == "published" else "computed by whoever collected the transcripts",
+                source=SOURCE if told.get("kind") == "published" else "computed by the collectors of the transcripts",
             )
 
 

@@ -13,7 +13,7 @@ from fathom.metrics.steps import first_error
 from fathom.results.rows import VerdictRow
 
 FOLDER = "mr_gsm8k"
-SOURCE = "MR-GSM8K (arXiv 2312.17080), eval_results/gpt4-grading of its repository: every row kept is right"
+SOURCE = "MR-GSM8K (arXiv 2312.17080), eval_results/gpt4-grading of its repository, which contains only right rows"
 
 
 def figures(folder: Path, stated: Stated) -> Iterator[Figure]:

@@ -13,7 +13,7 @@ from fathom.judges.pandalm import PandaLMJudge
 from fathom.results.rows import VerdictRow
 
 FOLDER = "pandalm"
-SOURCE = "PandaLM (arXiv 2306.05087), stated from memory of the paper by whoever collected the transcripts"
+SOURCE = "PandaLM (arXiv 2306.05087), quoted from memory by the collectors of the transcripts"
 
 
 def figures(folder: Path, stated: Stated) -> Iterator[Figure]:

@@ -15,7 +15,7 @@ from fathom.rationale import Status
 from fathom.results.rows import VerdictRow
 
 FOLDER = "rewardmath"
-SOURCE = "RewardMATH (arXiv 2410.01729), results of its repository; figures computed by whoever collected them"
+SOURCE = "RewardMATH (arXiv 2410.01729), results in its repository; figures computed by the transcripts' collectors"
 FOUR_DECIMALS = 5e-5
 BENCHMARKS = {"RewardMATH": "RewardMATH", "Rewardbench": "RewardBench math-prm"}
 """By folder."""
