@@ -1,4 +1,4 @@
-"""The settings of a run as values: what is asked, how it judges, how votes are counted, what may be spent.
+"""The settings of a run as values: the engine, the judge, sampling, voting, and bounds on spending.
 
     JudgingSettings(
         engine=EngineSettings(model="judge-7b", base_url="http://localhost:8000/v1"),
@@ -7,9 +7,9 @@
         bounds=BoundSettings(max_cost=5.0),
     )
 
-`fathom.judging.session.Session` runs with these. The command line makes its options of the same fields, with their
-documentation as the help, so a run from Python and one from the shell take the same values. Values are only checked
-against each other here; nothing is opened or asked, and no file is read but that of `JudgeSettings.rubric`, at its use.
+`fathom.judging.session.Session` runs with these settings. The command line derives its options from the same fields,
+and their help from the fields' documentation, so runs from Python and from the shell take the same values. This module
+only validates values: it opens no model and reads no file, except that of `JudgeSettings.rubric` when it is used.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ from pydantic import (
 from fathom.errors import FathomError
 
 Aggregate = Literal["majority", "sum", "mean", "probability"]
-"""What is counted for a response: votes, its scores added up, their mean, or the mean probability that it is best."""
+"""What a rule aggregates for a response: its votes, the sum or mean of its scores, or its mean probability."""
 Invalid = Literal["drop", "require"]
-"""Votes without a verdict: `drop` counts the rest, `require` gives no verdict unless every vote could be read."""
+"""How unparsed votes are treated: `drop` ignores them; `require` gives no verdict unless every vote was parsed."""
 StepReduction = Literal["min", "prod", "last", "mean", "geometric_mean"]
-"""How the scores of its steps become the score of a response."""
+"""How step scores become the score of a response."""
 Ties = Literal["count", "drop"]
-"""Votes for a tie in a majority: `count` lets a tie win against the responses, `drop` takes them as abstentions."""
+"""How votes for a tie are treated in a majority: `count` lets a tie win; `drop` treats them as abstentions."""
 
 MAX_VOTES = 10_000
-"""More votes than this on one comparison are taken for a slip of the finger."""
+"""The maximum number of votes on one comparison. A larger number is assumed to be a typing error."""
 MAX_COUNT = 2**31 - 1
-"""The largest number of rows or tokens that a setting takes."""
+"""The maximum number of rows or tokens in a setting."""
 
 
 class Settings(BaseModel):
@@ -96,7 +96,7 @@ class EngineSettings(Settings):
     options: dict[str, Any] = {}
     """Any other setting of the engine, as NAME=VALUE in YAML: concurrency=256, timeout=60, ..."""
     hedge: bool | None = None
-    """(openai) Send calls that take far longer than most a second time, at most 2 % of the calls. Default: yes."""
+    """(openai) Send a second request if a call takes far longer than most; at most 2 % of the calls. Default: yes."""
     device: str | None = None
     """(local) The device: auto, cpu, cuda, cuda:1, ..."""
     dtype: str | None = None
@@ -154,7 +154,7 @@ class SamplingSettings(Settings):
 
 
 class JudgeSettings(Settings):
-    """The judge, if it is not set by the checkpoint or another one is wanted."""
+    """The judge; by default that of the checkpoint."""
 
     panel = "Judge"
     flags = {"options": "judge_option"}
@@ -164,7 +164,7 @@ class JudgeSettings(Settings):
     style: Literal["vanilla", "breadth", "depth", "mix", "hybrid"] | None = None
     """The structure of the rationale. Default: the checkpoint's own, or mix."""
     prompt: Literal["trained", "instruct"] | None = None
-    """The short prompt of training, or full instructions. Default: the one that the checkpoint was trained with."""
+    """Use the short training prompt, or full instructions. Default: the prompt that the checkpoint was trained with."""
     rubric: Path | None = None
     """A text file with your own criteria, placed before the judge's prompt."""
     options: dict[str, Any] = {}
@@ -186,9 +186,9 @@ class JudgeSettings(Settings):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What the judge is made with: what was given, and nothing else.
+        """The judge's arguments: only those that were set.
 
-        Raises FathomError for a file of a rubric that cannot be read, or that is empty.
+        Raises FathomError if the rubric file cannot be read or is empty.
         """
         trained = None if self.prompt is None else self.prompt == "trained"
         rubric = None if self.rubric is None else _criteria(self.rubric)
@@ -229,13 +229,13 @@ class VotingSettings(Settings):
     keep: Annotated[
         int | float | None, BeforeValidator(_keep), Field(json_schema_extra={"metavar": "SHARE|NUMBER"})
     ] = None
-    """(meta) The share or the number of votes that count. Default: 0.5."""
+    """(meta) How many votes count: a share, such as 0.5, or a number, such as 16. Default: 0.5."""
     swap: bool = True
-    """Vote in both orders of a pair; shuffle a list for every vote."""
+    """Judge pairs in both orders, and lists in a new order for every vote."""
     aggregate: Aggregate | None = None
     """Combine votes by majority, by their scores, or by the probability of the verdict. Default: the judge's own."""
     step_reduction: StepReduction = "min"
-    """(judges of steps) How the scores of the steps become the score of a response."""
+    """(judges that score steps) How step scores become the score of a response."""
     invalid_votes: Invalid = "drop"
     """If votes cannot be parsed: drop counts the others, require gives no verdict."""
     tie_votes: Ties = "count"
@@ -256,12 +256,12 @@ class VotingSettings(Settings):
 
     @property
     def most(self) -> int:
-        """The most votes in each order of the responses."""
+        """The maximum number of votes in each order of the responses."""
         return (self.max_votes or 32) if self.votes == "adaptive" else self.votes
 
     @property
     def error(self) -> float:
-        """The accepted probability that adaptive voting stops at another verdict than all votes would give."""
+        """The accepted probability that adaptive voting stops at a verdict that differs from that of all votes."""
         return 0.03 if self.vote_error is None else self.vote_error
 
     @property
@@ -290,23 +290,23 @@ class SynthesisSettings(Settings):
     flags = {"arms": "arm"}
 
     arms: list[str] = ["mix"]
-    """mix, breadth, depth or vanilla; repeat to share the teacher's samples among several. Or verifier."""
+    """mix, breadth, depth or vanilla; repeat for several, which share the samples. Or verifier alone."""
     samples: int = Field(default=2, ge=1, le=1000)
     """Vanilla rationales per comparison."""
     keep: int = Field(default=10, ge=1, le=1000)
     """Maximum principles of a breadth rationale."""
     standardise: Literal["auto", "llm"] = "auto"
-    """auto calls the teacher only if no principles can be parsed."""
+    """How to split rationales into principles: llm calls the teacher, auto only if parsing fails."""
     merge: Literal["similarity", "llm"] = "similarity"
     """How to merge principles with the same meaning."""
     filter: Literal["none", "consistent"] = "none"
-    """consistent drops rationales whose verdict is not the label."""
+    """consistent drops rationales whose verdict differs from the label."""
     domain: Literal["preference", "correctness", "auto"] | None = None
-    """Domain of rows that name none; auto is correctness if there is a reference answer, else preference."""
+    """Domain of rows without one; auto means correctness if there is a reference answer, else preference."""
     concurrency: int = Field(default=64, ge=1, le=100_000)
     """Maximum requests in flight."""
     truncated: float | None = Field(default=None, ge=0, le=0.9)
-    """(verifier) Share of solutions cut to their first sentence, as wrong ones. Default: 0."""
+    """(verifier) Share of rows with a truncated solution, labelled NO. Default: 0."""
 
     @model_validator(mode="after")
     def _one_kind_of_arm(self) -> Self:
@@ -333,9 +333,9 @@ class RejectionSettings(Settings):
     panel = "Rejection sampling"
 
     samples: int = Field(default=3, ge=2, le=MAX_VOTES)
-    """Trajectories per comparison without a hint, at least 2."""
+    """Trajectories without a hint per comparison."""
     hints: bool = True
-    """Sample one more with a hint that names the best response."""
+    """Also sample one trajectory with a hint that names the best response."""
     concurrency: int = Field(default=64, ge=1, le=100_000)
     """Maximum comparisons in progress."""
 
@@ -358,12 +358,12 @@ class JudgingSettings(Settings):
 
 
 def flag_of(kind: type[Settings], field: str) -> str:
-    """The name under which a field is an option of the command line and a key of a run's recorded configuration."""
+    """The field's name as a command-line option, and as a key in the recorded configuration of a run."""
     return kind.flags.get(field, field)
 
 
 def flat(settings: Settings) -> dict[str, Any]:
-    """All settings by the names of their options, those of settings inside them too: what a run records."""
+    """All settings, including nested ones, by option name, as a run records them."""
     told: dict[str, Any] = {}
     for name in type(settings).model_fields:
         value = getattr(settings, name)
@@ -372,7 +372,7 @@ def flat(settings: Settings) -> dict[str, Any]:
 
 
 def first_problem(error: ValidationError) -> tuple[str, str]:
-    """The name of the field that a validation error is about, empty for one about several, and what is wrong."""
+    """The field that caused a validation error (empty if it concerns several fields), and the message."""
     problem = error.errors(include_url=False)[0]
     field = str(problem["loc"][0]) if problem["loc"] else ""
     message = problem["msg"].removeprefix("Value error, ")

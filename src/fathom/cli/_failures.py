@@ -27,7 +27,7 @@ def _fail_on(text: str) -> str:
 FailOn = Annotated[
     str,
     typer.Option(
-        help="When failed rows set the exit code to 3: any, all, never, or more than this share of rows.",
+        help="Exit with code 3 if any row failed, if all did, if more than this share did, or never.",
         parser=_fail_on,
         metavar="any|all|never|SHARE",
     ),

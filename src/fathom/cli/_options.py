@@ -43,7 +43,7 @@ DryRun = Annotated[
 ]
 
 Kind = TypeVar("Kind", bound=Settings)
-CONFIG = "Take settings from a YAML file, whose keys are those of fathom.settings; options here take precedence."
+CONFIG = "Read settings from a YAML file with the keys of fathom.settings; options on the command line take precedence."
 PLAIN = (str, int, float, bool, Path)
 """Types that Typer parses. Values of other types are passed as text and parsed by the settings."""
 

@@ -16,20 +16,21 @@ def command(
     ],
     out: Annotated[Path, typer.Option(help="Write the rows to this file: NAME.jsonl, or NAME.jsonl.gz.")],
     ties: Annotated[
-        Literal["skip", "first"], typer.Option(help="If several responses are best, skip the row or take the first.")
+        Literal["skip", "first"], typer.Option(help="If several share the best score, skip the row or take the first.")
     ] = "skip",
     min_margin: Annotated[
-        float, typer.Option(min=0, max=1_000_000, help="Skip rows with a smaller margin between the two best scores.")
+        float, typer.Option(min=0, max=1_000_000, help="Skip rows whose margin between the two best scores is smaller.")
     ] = 0,
     force: Force = False,
 ) -> None:
-    """Write the best response of every prompt: best-of-n, or data to fine-tune on.
+    """Write the best response to every prompt, for best-of-n or for fine-tuning.
 
         fathom rank answers.jsonl --model runs/sft --out rankings.jsonl
         fathom best rankings.jsonl --out best.jsonl
 
-    No model is called. Rows have TRL's layout, prompt and completion, with the id, the response's index and score, the
-    margin to the next best, and the source's other columns. Rows left out are counted on stderr.
+    No model is called. The output has TRL's layout (prompt, completion), and for each row the id, the response's index
+    and score, the margin to the second best, and the source's other columns. Rows that are left out are counted on
+    stderr.
     """
     from fathom.data.reading import write_jsonl
     from fathom.judging.winners import Winners

@@ -33,10 +33,10 @@ def command(
         fathom compare base.jsonl trained.jsonl --out changed.jsonl
         fathom compare base.jsonl sft.jsonl rlvr.jsonl
 
-    Items are matched by id. Accuracy is strict: a tie and an unparsed verdict are wrong. Intervals resample prompts;
-    p is McNemar's exact test. Groups are domains, subsets, and principles that occur in at least 20 items; with many
-    groups, some differ by chance. With more than two runs, all pairs are compared, and p is corrected by Holm's method.
-    docs/measuring.md explains the tables.
+    Items are matched by id. A tie and an unparsed verdict count as wrong. Intervals are bootstrapped over prompts; p is
+    that of McNemar's exact test. Results are also shown for domains, subsets, and principles that occur in at least 20
+    items; with many such groups, some differ by chance. With more than two runs, all pairs of runs are compared, and p
+    is corrected by Holm's method. docs/measuring.md explains the tables.
     """
     from rich.console import Console
 

@@ -33,16 +33,14 @@ def command(
     judge: JudgeSettings,
     bounds: BoundSettings,
     source: SourceSettings,
-    model: Annotated[
-        str, typer.Option(help="The model of both engines, unless --engine names another; sets the judge.")
-    ],
+    model: Annotated[str, typer.Option(help="The model, for engines without model=NAME; also sets the default judge.")],
     engine: Annotated[
         list[str],
         typer.Option(help='Give twice: "NAME SETTING=VALUE ...", as in "openai base_url=http://localhost:8000/v1".'),
     ],
     out: Out = None,
     swap: Annotated[bool, typer.Option(help="Judge a pair in both orders.")] = True,
-    max_tokens: Annotated[int, typer.Option(min=1, max=MAX_COUNT, help="Maximum tokens of a rationale.")] = 2048,
+    max_tokens: Annotated[int, typer.Option(min=1, max=MAX_COUNT, help="Maximum tokens per completion.")] = 2048,
     seed: Annotated[int, typer.Option(min=0, max=MAX_COUNT, help="Seed of the order of chosen and rejected.")] = 0,
     journal: Annotated[
         Path | None, typer.Option(help="Store finished completions in this file. Default: OUT.journal.")
@@ -55,10 +53,10 @@ def command(
         fathom compare-engines pairs.jsonl --model runs/sft --out differences.jsonl \\
             --engine local --engine "openai base_url=http://localhost:8000/v1 model=sft timeout=60"
 
-    Each `--engine` is one argument: the engine's name, then its settings as for `--engine-option` of `fathom judge`,
-    and `model=` if it differs from `--model`. Both engines use the judge of `--model`. The same engine may be given
-    twice: `--engine "local dtype=float32" --engine "local dtype=bfloat16"` compares bfloat16 with float32. Bounds apply
-    to each engine separately.
+    Each `--engine` is one argument: the engine's name, its options as for `--engine-option` of `fathom judge`, and
+    `model=NAME` if its model differs from `--model`. The judge is the same for both engines; its default depends on
+    `--model`. The same engine may be given twice: `--engine "local dtype=float32" --engine "local dtype=bfloat16"`
+    compares bfloat16 with float32. Bounds apply to each engine separately.
 
     Each row has both verdicts of a comparison. For every text that differs it shows where the texts diverge, the text
     before, both continuations, the log-probabilities of their tokens (if the engine returns them) and the likely cause.

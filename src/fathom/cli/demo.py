@@ -17,7 +17,7 @@ def command(
     ] = 0,
     force: Force = False,
 ) -> None:
-    """Run the whole pipeline in the small world and write a report: rationales, SFT, RLVR, evaluation; a few minutes.
+    """Run rationale synthesis, SFT, RLVR and evaluation on small synthetic tasks, and write a report, in a few minutes.
 
         fathom demo --out runs/demo
 

@@ -36,12 +36,13 @@ class Source(NamedTuple):
 @with_settings
 def command(
     settings: JudgingSettings,
-    names: Annotated[list[str], typer.Argument(help="Benchmarks to run; without any, list all.")] = [],  # noqa: B006
+    names: Annotated[list[str], typer.Argument(help="Benchmarks to run. Default: describe all.")] = [],  # noqa: B006
     data: Annotated[
-        Path | None, typer.Option(help="Folder with their files, or with a folder NAME each. Default: the hub.")
+        Path | None,
+        typer.Option(help="Folder with the files, or with a subfolder NAME per benchmark. Default: the hub."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Write NAME.jsonl and its settings to this folder.")] = Path("runs"),
-    listed: Annotated[bool, typer.Option("--list", help="Describe the benchmarks.")] = False,
+    out: Annotated[Path, typer.Option(help="Write NAME.jsonl and its companion files to this folder.")] = Path("runs"),
+    listed: Annotated[bool, typer.Option("--list", help="Describe the benchmarks instead of running them.")] = False,
     limit: Limit = None,
     fail_on: FailOn = "any",
     force: Force = False,
@@ -53,9 +54,9 @@ def command(
         fathom eval judgebench rm-bench --data benchmarks/ --model runs/sft --out runs/sft-eval
         fathom eval rewardbench --engine openai --base-url http://localhost:8000/v1 --model Qwen/Qwen3-32B
 
-    Pairs are judged in both orders. With more than two responses, a pairwise judge compares all pairs. OUT/NAME.jsonl
-    has the rows, from which `fathom score` computes the metrics again. To resume an interrupted run, repeat the
-    command.
+    Pairs are judged in both orders by default. If a prompt has more than two responses, a pairwise judge compares all
+    pairs of them. OUT/NAME.jsonl has the rows; `fathom score` computes the metrics from them again. To resume an
+    interrupted run, repeat the command.
     """
     from fathom import bench
     from fathom.cli._dry_run import evaluated

@@ -15,7 +15,7 @@ def command(
     path: Annotated[Path, typer.Argument(help="A result file, or a journal.")],
     out: Annotated[Path, typer.Option(help="Write to this file: NAME.parquet, .jsonl, .csv, .tsv or .xlsx.")],
     votes: Annotated[
-        bool, typer.Option("--votes", help="Write one row per vote, with its text, not per verdict.")
+        bool, typer.Option("--votes", help="Write one row per vote, with its text, instead of one per verdict.")
     ] = False,
     force: Force = False,
 ) -> None:

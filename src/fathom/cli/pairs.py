@@ -22,14 +22,17 @@ def command(
     settings: JudgingSettings,
     source: SourceSettings,
     min_margin: Annotated[
-        float, typer.Option(min=0, max=1_000_000, help="Skip rows with a smaller margin between best and worst.")
+        float, typer.Option(min=0, max=1_000_000, help="Skip rows whose margin between best and worst is smaller.")
     ] = 0,
     ties: Annotated[
-        Literal["skip", "first"], typer.Option(help="If several are best or worst, skip the row or take the first.")
+        Literal["skip", "first"],
+        typer.Option(help="If several share the best or worst score, skip the row or take the first."),
     ] = "skip",
     min_probability: Annotated[
         float,
-        typer.Option(min=0, max=1, help="Skip rows where a smaller share of votes prefers the best to the worst."),
+        typer.Option(
+            min=0, max=1, help="Skip rows in which a smaller share of the votes prefers the best response to the worst."
+        ),
     ] = 0,
     pair_outcome: PairOutcome = "verdict",
     out: Out = None,
@@ -37,14 +40,15 @@ def command(
     force: Force = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Make data for DPO: judge all pairs of responses; most wins is chosen, fewest is rejected.
+    """Make preference data for DPO: the response with most wins is chosen, the one with fewest is rejected.
 
         fathom pairs answers.jsonl --model runs/sft --min-margin 2 --out preferences.jsonl
 
-    A row of the file has a prompt and two or more responses. Rows are written in TRL's preference layout: prompt,
-    chosen, rejected; with the margin, the votes, where the two stood, the id, and the source's other columns. Left out,
-    and counted on stderr, are comparisons with a pair that cannot be read, and those where several responses are best
-    or worst: with several votes on each pair, `--pair-outcome votes` leaves fewer of these.
+    Each row of the file has a prompt and two or more responses; all pairs of them are judged. The output has TRL's
+    preference layout (prompt, chosen, rejected), and for each row the margin, the votes, the indices of the two
+    responses, the id, and the source's other columns. A comparison is left out, and counted on stderr, if a pair could
+    not be parsed, or if several responses share the best or the worst score. With several votes per pair,
+    `--pair-outcome votes` makes shared scores rarer.
     """
     from fathom.cli._dry_run import ranked as planned
     from fathom.cli._figures import tokens_text

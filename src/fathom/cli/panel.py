@@ -22,7 +22,8 @@ def command(
         Invalid, typer.Option(help="If a judge has no verdict: drop counts the others, require gives no verdict.")
     ] = "drop",
     tie_votes: Annotated[
-        Ties, typer.Option(help="(majority) If a judge ties: count lets ties win, drop treats them as abstentions.")
+        Ties,
+        typer.Option(help="(majority) If a judge has a tie: count lets ties win, drop treats them as abstentions."),
     ] = "count",
     force: Force = False,
 ) -> None:
@@ -32,9 +33,9 @@ def command(
         fathom panel a.jsonl b.jsonl c.jsonl --out panel.jsonl
         fathom compare a.jsonl panel.jsonl
 
-    No model is called. Each judge counts once, however many votes it cast. Items are matched by id; those that some run
-    lacks are left out and counted. The rows are verdicts as written by `fathom judge`, with one vote per judge, so they
-    can be scored, compared and viewed.
+    No model is called. Each judge counts once, however many votes it cast. Items are matched by id; items that are
+    missing from a run are left out and counted. The rows are verdicts as written by `fathom judge`, with one vote per
+    judge, so they can be scored, compared and viewed.
     """
     from rich.console import Console
 

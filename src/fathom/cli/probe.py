@@ -28,9 +28,11 @@ def command(
     out: Annotated[Path, typer.Option(help="Write the card, its rows and settings to this folder.")],
     probe: Annotated[list[str], typer.Option(help="A probe to run; repeat for more. Default: all.")] = [],  # noqa: B006
     authors: Annotated[
-        str | None, typer.Option(help="Columns with the responses' models, such as chosen_model,rejected_model.")
+        str | None, typer.Option(help="Columns with the authors of the responses, such as chosen_model,rejected_model.")
     ] = None,
-    own: Annotated[str | None, typer.Option(help="The judge's own model, as named in these columns.")] = None,
+    own: Annotated[
+        str | None, typer.Option(help="The name of the judge's own model in the columns of --authors.")
+    ] = None,
     fail_on: FailOn = "any",
     force: Force = False,
     dry_run: DryRun = False,
@@ -41,9 +43,9 @@ def command(
         fathom probe pairs.jsonl --engine openai --base-url http://localhost:8000/v1 --model Qwen/Qwen3-32B \\
             --probe keys --probe position --out cards/qwen
 
-    Each comparison is judged unchanged and in about twenty variations, in both orders. OUT/card.html shows the results,
-    OUT/card.json and OUT/card.md have the same content, computed from OUT/rows.jsonl. To resume an interrupted run,
-    repeat the command.
+    Each comparison is judged unchanged and in about twenty variations, in both orders. OUT/card.html shows the results;
+    OUT/card.json and OUT/card.md have the same content. All are computed from the verdicts in OUT/rows.jsonl. To resume
+    an interrupted run, repeat the command.
     """
     from fathom import probes
     from fathom.cli._dry_run import judged

@@ -21,10 +21,10 @@ def command(
     source: SourceSettings,
     schedule: Annotated[
         Literal["round-robin", "circular", "swiss", "knock-out", "pivot"],
-        typer.Option(help="Which pairs to compare: all, or fewer (docs/ranking.md)."),
+        typer.Option(help="Which pairs to judge; see docs/ranking.md."),
     ] = "round-robin",
     reduce: Annotated[
-        Literal["bradley-terry", "wins", "borda"], typer.Option(help="How to turn pair outcomes into scores.")
+        Literal["bradley-terry", "wins", "borda"], typer.Option(help="How to compute scores from pair outcomes.")
     ] = "bradley-terry",
     pair_outcome: PairOutcome = "verdict",
     texts: Annotated[bool, typer.Option(help="Keep the text of each vote in the rows.")] = True,
@@ -38,9 +38,10 @@ def command(
         fathom rank answers.jsonl --model runs/sft --out rankings.jsonl
         fathom rank answers.jsonl --model runs/sft --schedule knock-out --out best.jsonl
 
-    A row of the file has a prompt and two or more responses. Pairs without a parsed verdict are listed in the row and
-    count for no response. With several votes per pair, `--pair-outcome votes` gives 9 votes to 7 less weight than 16 to
-    0. To resume an interrupted run, repeat the command. OUT.meta.json has the settings and versions.
+    Each row of the file has a prompt and two or more responses. Pairs without a parsed verdict are listed in the result
+    row, and count for neither response. With several votes per pair, `--pair-outcome votes` gives an outcome of 9 votes
+    to 7 less weight than one of 16 to 0. To resume an interrupted run, repeat the command. OUT.meta.json has the
+    settings and versions.
     """
     from fathom.cli._dry_run import ranked as planned
     from fathom.cli._judging import claim_rows, describe, finish, opened, read, rows_of, show, space_of, write

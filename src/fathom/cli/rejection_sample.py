@@ -42,16 +42,17 @@ def command(
     force: Force = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Sample a judge's trajectories and keep the correct ones: data for rejective fine-tuning (SPCT).
+    """Sample a judge's trajectories and keep the correct ones, as data for rejective fine-tuning (SPCT).
 
         fathom rejection-sample pairs.jsonl --judge-option binary=true --model ./teacher --out rejection
         fathom train sft spct_27b_rft data=rejection/rft.jsonl
 
-    Wrong trajectories are rejected, and so are all trajectories of a comparison that every sample gets right. OUT gets
-    rft.jsonl (TRL prompt-completion rows), rejected.jsonl (texts and reasons), comparisons.jsonl (those that some
-    sample got wrong, data for fathom train rlvr), votes.jsonl (all trajectories without a hint, as rows of fathom
-    judge, data for fathom train meta) and manifest.json (counts by reason, tokens). Every comparison needs a label: the
-    best response, or for a single response its score, 0 or 1 (with binary=true, as in the recipes of SPCT).
+    Wrong trajectories are rejected, and so are all trajectories of a comparison that every sample gets right. The
+    folder OUT then contains rft.jsonl (TRL prompt-completion rows), rejected.jsonl (texts and reasons),
+    comparisons.jsonl (comparisons with at least one wrong sample, for `fathom train rlvr`), votes.jsonl (all
+    trajectories without a hint, for `fathom train meta`) and manifest.json (counts by reason, tokens). Every comparison
+    needs a label: the best response or, for a single response, its score of 0 or 1. Single responses also need
+    --judge-option binary=true, as in the recipes of SPCT.
 
     Every finished completion is stored in OUT/journal.sqlite. To resume an interrupted run, repeat the command. The
     exit code is also 3 if nothing was kept.

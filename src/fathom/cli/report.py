@@ -13,7 +13,9 @@ from fathom.cli._verb import Force, claim, page_outputs
 def command(
     run: Annotated[list[Path], typer.Argument(help="Result files, or folders of them, as written by fathom eval.")],
     out: Annotated[Path, typer.Option(help="Write the page to this file.")] = Path("report.html"),
-    card: Annotated[list[Path], typer.Option(help="A card.json of fathom probe; repeat for more.")] = [],  # noqa: B006
+    card: Annotated[
+        list[Path], typer.Option(help="A card.json written by fathom probe; repeat the option for more.")
+    ] = [],  # noqa: B006
     texts: Annotated[
         bool,
         typer.Option("--viewer/--no-viewer", help="Include all rows in the page, linked from its metrics."),

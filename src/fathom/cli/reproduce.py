@@ -12,7 +12,7 @@ from fathom.errors import FathomError, check_installed
 
 
 def command(
-    name: Annotated[str, typer.Argument(help="mix-grm, spct, adaptive-votes, ...; an unknown name lists all.")],
+    name: Annotated[str, typer.Argument(help="The experiment: mix-grm, spct, ...; an unknown name lists all.")],
     out: Annotated[
         Path | None,
         typer.Option(help="Write models, results.json and the page to this folder. Default: runs/NAME."),
@@ -23,8 +23,8 @@ def command(
 ) -> None:
     """Run a published experiment in the small world and test its claims.
 
-    Writes OUT/results.json, figures and a page in Markdown. Claims are computed from intervals and may come out false.
-    To resume an interrupted run, repeat the command.
+    The command writes OUT/results.json, figures and a page in Markdown. It decides each claim by confidence intervals,
+    and a claim may turn out to be false. To resume an interrupted run, repeat the command.
 
         fathom reproduce mix-grm
     """

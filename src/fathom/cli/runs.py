@@ -18,7 +18,7 @@ def command(
         fathom runs results/verdicts.jsonl       # one of them
         fathom runs verdicts.jsonl.journal       # the completions of a journal, by engine
 
-    A run is a result file written by --out of another verb. Its settings are read from OUT.meta.json beside it.
+    A run is a result file that another verb wrote to --out. Its settings are read from OUT.meta.json beside it.
     """
     from fathom.cli._tables import lines, records
     from fathom.errors import FathomError

@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 def command(
     run: Annotated[list[Path], typer.Argument(help="Result files, as written by fathom judge or rank.")],
     votes: Annotated[
-        bool, typer.Option("--votes", help="Show the metrics of the first 1, 2, 4, ... votes instead.")
+        bool, typer.Option("--votes", help="Show the metrics of the first 1, 2, 4, ... votes of each row instead.")
     ] = False,
     agreement: Annotated[
         bool,
-        typer.Option("--agreement", help="Show Cohen's kappa of verdicts and labels even without annotators."),
+        typer.Option(
+            "--agreement", help="Show Cohen's kappa between verdicts and labels, even if rows have no annotators."
+        ),
     ] = False,
     json: Json = None,
     force: Force = False,
@@ -38,9 +40,9 @@ def command(
         fathom score greedy.jsonl sampled.jsonl --votes
         fathom score verdicts.jsonl --json - | jq '.[].verdicts.all.accuracy'
 
-    The tables are those of `fathom judge` and `fathom rank`, plus agreement with annotators if rows name them, and the
-    official score if the rows are a benchmark's. They are printed on standard output, or on stderr if the JSON goes to
-    standard output. docs/measuring.md explains them.
+    The tables are those of `fathom judge` and `fathom rank`, plus the agreement with annotators if rows have their
+    labels, and the official score if the rows are those of a benchmark. They are printed on standard output, or on
+    stderr if the JSON goes to standard output. docs/measuring.md explains them.
     """
     from rich.console import Console
 

@@ -42,10 +42,10 @@ def command(
 
     A teacher judges each comparison several times. Breadth merges its rationales; depth judges again against the
     teacher's own solution. The arm mix uses breadth for comparisons of the domain preference and depth for correctness.
-    --domain sets the domain of all rows, --map domain=COLUMN reads it from a column, and --map
-    domain.correctness=math,code translates its values. OUT gets ARM.jsonl (TRL prompt-completion rows), rejected.jsonl
-    (texts and reasons) and manifest.json (counts, tokens, the teacher's accuracy after every stage); with --on-error
-    skip also skipped.jsonl.
+    `--map domain=COLUMN` reads the domain from a column, `--map domain.correctness=math,code` declares which of its
+    values mean correctness, and --domain sets the domain of rows without one. The folder OUT then contains ARM.jsonl
+    (TRL prompt-completion rows), rejected.jsonl (texts and reasons) and manifest.json (counts, tokens, the teacher's
+    accuracy after every stage); with `--on-error skip`, also skipped.jsonl.
 
     Every finished completion is stored in OUT/journal.sqlite. To resume an interrupted run, repeat the command. The
     exit code is also 3 if nothing was kept for an arm.

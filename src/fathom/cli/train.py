@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 command = typer.Typer(
     no_args_is_help=True,
-    help="Train a judge: SFT on rationales first, then RLVR on labels. TRL trains, with settings from a recipe.",
+    help="Train a judge with TRL, from a recipe: SFT on rationales first, then RLVR on labels.",
 )
 
 Recipe = Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped recipe: mini_sft, ...")]
@@ -38,7 +38,7 @@ def sft(recipe: Recipe, overrides: Overrides = None, resume: Resume = False, dry
 
         fathom train sft mini_sft data=synthesised/mix.jsonl output=runs/sft
 
-    Prints the folder of the trained model.
+    The command prints the folder of the trained model.
     """
     from fathom.train import preview
     from fathom.train.recipe import SFTRecipe
@@ -51,11 +51,11 @@ def sft(recipe: Recipe, overrides: Overrides = None, resume: Resume = False, dry
 
 @command.command("rlvr")
 def rlvr(recipe: Recipe, overrides: Overrides = None, resume: Resume = False, dry_run: DryRun = False) -> None:
-    """Train a fine-tuned model by RLVR on labelled comparisons: reward +1 for the right verdict, -1 otherwise.
+    """Train a fine-tuned model by RLVR on labelled comparisons, with the judge's reward (usually +1 or -1).
 
         fathom train rlvr mini_rlvr model=runs/sft data=comparisons.jsonl output=runs/rlvr
 
-    Prints the folder of the trained model.
+    The command prints the folder of the trained model.
     """
     from fathom.train import preview
     from fathom.train.recipe import RLVRRecipe
@@ -74,7 +74,7 @@ def meta(recipe: Recipe, overrides: Overrides = None, resume: Resume = False, dr
         fathom train meta spct_27b_meta model=runs/rft data=votes.jsonl output=runs/meta
         fathom judge test.jsonl --model runs/rft --votes 32 --temperature 0.5 --meta runs/meta --out verdicts.jsonl
 
-    The data are results of `fathom judge` on labelled comparisons. Prints the folder of the trained model.
+    The data are results of `fathom judge` on labelled comparisons. The command prints the folder of the trained model.
     """
     from fathom.train import preview
     from fathom.train.meta import train

@@ -29,11 +29,14 @@ def command(
     file: Annotated[str, typer.Argument(help="The recorded texts, in any file format that Fathom reads.")],
     settings: JudgeSettings,
     source: Annotated[
-        str | None, typer.Option(help="The judged comparisons, matched by id. Default: the columns of FILE itself.")
+        str | None,
+        typer.Option(help="The comparisons that were judged, matched by id. Default: the columns of FILE itself."),
     ] = None,
-    benchmark: Annotated[str | None, typer.Option(help="The judged benchmark; shows its official score.")] = None,
+    benchmark: Annotated[
+        str | None, typer.Option(help="The benchmark that was judged; shows its official score.")
+    ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="(benchmark) Folder with its files, or with a folder NAME each.")
+        Path | None, typer.Option(help="(benchmark) Folder with its files, or with a subfolder of its name.")
     ] = None,
     shown: Annotated[
         Literal["source", "swapped", "both", "each"] | None,
@@ -51,7 +54,7 @@ def command(
     out: Out = None,
     force: Force = False,
 ) -> None:
-    """Read verdicts from a judge's recorded texts, and compute a benchmark's official score.
+    """Parse verdicts from a judge's recorded texts, and compute a benchmark's official score.
 
         fathom transcripts outputs.jsonl --judge arena_hard --source pairs.jsonl --out verdicts.jsonl
         fathom transcripts o1-mini.jsonl --judge arena_hard --benchmark judgebench --out o1-mini-rows.jsonl

@@ -25,8 +25,8 @@ def command(
         fathom view verdicts.jsonl --out verdicts.html
 
     The page is one file that works offline and can be shared; it contains all texts of the run. Filters select wrong,
-    flipped or unparsed rows; j and k move through the rows, ? shows all keys. The address after # stores the filters
-    and the row. Without --out, the page is served on this machine until Ctrl-C.
+    flipped or unparsed rows. j and k move through the rows, and ? shows all keys. The part of the address after #
+    stores the filters and the selected row. Without --out, the page is served on this machine until Ctrl-C.
     """
     import threading
     import webbrowser
