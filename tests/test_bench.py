@@ -152,7 +152,7 @@ def test_rows_say_their_benchmark_subset_and_domain(benchmark: bench.Benchmark, 
 
 
 def test_a_missing_file_and_a_missing_column_are_named(benchmark: bench.Benchmark, tmp_path: Path) -> None:
-    with pytest.raises(bench.FathomError, match="holds no file"):
+    with pytest.raises(bench.FathomError, match="no file matches"):
         list(benchmark.load(tmp_path))
     for name in benchmark.example:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

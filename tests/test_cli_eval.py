@@ -62,7 +62,7 @@ def test_the_same_command_again_reads_the_journal_and_writes_the_same_bytes(fold
     options = ("--style", "breadth", "--max-tokens", 40, "--limit", 2)
     replay = fathom("judgebench", "--data", data, "--out", out, "--model", "mini", *options)
     assert (out / "judgebench.jsonl").read_bytes() == before
-    assert "no row was scored of Reasoning, Coding" in " ".join(replay.stdout.split())
+    assert "no scored rows in Reasoning, Coding" in " ".join(replay.stdout.split())
 
 
 def test_without_names_every_benchmark_is_described() -> None:
@@ -88,7 +88,7 @@ def test_what_cannot_be_done_is_said(arguments: tuple[str, ...], message: str) -
 
 
 def test_a_folder_without_the_files_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FathomError, match="holds no file"):
+    with pytest.raises(FathomError, match="no file matches"):
         fathom("judgebench", "--data", tmp_path, "--model", "mini")
 
 
@@ -176,7 +176,7 @@ def test_what_is_wrong_with_any_benchmark_or_judge_is_said_before_a_model_is_loa
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     options = ("--data", folders[0] / "judgebench", "--out", tmp_path / "out", "--model", "m")
-    with pytest.raises(FathomError, match=r"holds no file"):
+    with pytest.raises(FathomError, match=r"no file matches"):
         fathom("judgebench", "jetts", "--engine", "oracle", *options)
     with pytest.raises(FathomError, match="add --temperature"):
         fathom("judgebench", "--engine", "oracle", "--votes", 2, *options)

@@ -39,8 +39,8 @@ def found(folder: Path, *patterns: str) -> list[Path]:
         choices = (_matching(readable, folder, choice) for choice in pattern.split("|"))
         matching = next((choice for choice in choices if choice), [])
         if not matching:
-            takes = f"it takes {', '.join(patterns)} ({', '.join(ENDINGS)}, or gzipped)"
-            raise FathomError(f"{folder}: holds no file {pattern}; {takes}; {_there(folder)}")
+            expected = f"expected {', '.join(patterns)} ({', '.join(ENDINGS)}, or gzipped)"
+            raise FathomError(f"{folder}: no file matches {pattern}; {expected}; {_there(folder)}")
         paths += [path for path in matching if path not in paths]
     return paths
 

@@ -166,4 +166,4 @@ def _show(
     unparsed = f"{sum(score.unparsed.values())} unparsed" + (f" ({statuses})" if statuses else "")
     print_(f"{score.rows} rows: {score.failed} failed (excluded from the official score), {unparsed}")
     if score.absent:
-        print_(f"not the official score of the whole benchmark: no row was scored of {', '.join(score.absent)}")
+        print_(f"not the official score of the whole benchmark: no scored rows in {', '.join(score.absent)}")

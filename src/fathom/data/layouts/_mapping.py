@@ -48,7 +48,7 @@ FIELDS: Mapping[str, str] = {
     "domain": "a column; or preference or correctness, for every row",
     "domain.preference": "values of the domain column that mean preference",
     "domain.correctness": "values of the domain column that mean correctness",
-    "ignore": "columns to ignore: they are not read, and no check asks about them",
+    "ignore": "columns to ignore: they are not read, and no error is raised because of them",
     "layout": "FILE.py:FUNCTION or MODULE:FUNCTION that converts a row to comparisons",
 }
 """The fields of a mapping. A field mapped to an empty column is ignored."""
