@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from fathom.data.records import Comparison, Domain, Label
 from fathom.engines import Completion, TokenLogprob
-from fathom.judges import Judge, Vote, solving_reward, strength_reward, verdict_reward
+from fathom.errors import FathomError
+from fathom.judges import JUDGES, Judge, Vote, solving_reward, strength_reward, verdict_reward
 from fathom.judges.mix import MixJudge
 from fathom.judges.yes_no import YesNoJudge
 from fathom.rationale import Rationale, Status, Unit, render
@@ -63,6 +64,21 @@ def test_the_reward_is_plus_one_for_the_right_verdict_and_minus_one_for_all_else
 def test_only_a_readable_vote_for_the_labels_winner_is_rewarded(status: Status, winner: int | None, best: int) -> None:
     vote = Vote(status, winner=winner if status is Status.OK else None)
     assert verdict_reward(vote, Label(best=best)) == (1.0 if status is Status.OK and winner == best else -1.0)
+
+
+@pytest.mark.parametrize("name", sorted(set(JUDGES.names()) - {"self_prm"}))
+def test_every_judge_refuses_to_reward_a_vote_without_a_label(name: str) -> None:
+    judge = JUDGES.find(name)()
+    unlabelled = comparison().model_copy(update={"label": None})
+    with pytest.raises(FathomError, match="comparison '1' has no label"):
+        judge.vote_reward(Vote(Status.OK, winner=0), unlabelled)
+    with pytest.raises(FathomError, match="comparison '1' has no label"):
+        judge.check_label(unlabelled)
+
+
+def test_a_judge_without_an_engine_says_that_it_needs_one() -> None:
+    with pytest.raises(FathomError, match="MixJudge has no engine"):
+        list(MixJudge().run([comparison()]))
 
 
 def test_a_label_without_a_winner_cannot_reward() -> None:

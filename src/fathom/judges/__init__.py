@@ -22,7 +22,7 @@ from fathom.judges._judge import (
     gather,
     merge_pointwise,
 )
-from fathom.judges._rewards import pairwise_advantages, solving_reward, strength_reward, verdict_reward
+from fathom.judges._rewards import pairwise_advantages, required_label, solving_reward, strength_reward, verdict_reward
 from fathom.judges._running import ResultOrder, bounded_gather, judge_all
 from fathom.judges._verdict import Rule, Verdict, Vote, reduce_steps, unique_argmax
 from fathom.judges._wrapper import RewardModelWrapper, Variant
@@ -52,6 +52,7 @@ __all__ = [
     "merge_pointwise",
     "pairwise_advantages",
     "reduce_steps",
+    "required_label",
     "solving_reward",
     "strength_reward",
     "unique_argmax",

@@ -22,7 +22,7 @@ from fathom.engines import Capability, ChatMessage, Completion, Engine, EngineEr
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
 from fathom.judges._probabilities import Choices, verdict_probabilities
-from fathom.judges._rewards import verdict_reward
+from fathom.judges._rewards import required_label, verdict_reward
 from fathom.judges._running import ResultOrder, bounded_gather, iterate, judge_all
 from fathom.judges._verdict import Rule, Verdict, Vote, reduce_steps, unique_argmax
 from fathom.rationale import Status
@@ -61,7 +61,7 @@ class Ask:
 async def complete(asks: Sequence[Ask]) -> list[Completion | EngineError | None]:
     """Run each ask on its judge's engine. The result is an EngineError for a failed call, None if no call is needed.
 
-    Raises ValueError for a judge without an engine.
+    Raises FathomError for a judge without an engine.
     """
     return await bounded_gather(_completed, asks)
 
@@ -70,7 +70,7 @@ async def _completed(ask: Ask) -> Completion | EngineError | None:
     if ask.vote is not None:
         return None
     if ask.judge.engine is None:
-        raise ValueError(f"{type(ask.judge).__name__} has no engine; pass engine=...")
+        raise FathomError(f"{type(ask.judge).__name__} has no engine; pass engine=...")
     try:
         return await ask.judge.engine.complete(ask.request)
     except EngineError as error:
@@ -222,10 +222,18 @@ class Judge(RewardModel):
         """
 
     def vote_reward(self, vote: Vote, comparison: Comparison) -> float:
-        """The reward of a vote in reinforcement learning, by the comparison's label: +1 or -1 unless overridden."""
-        if comparison.label is None:
-            raise ValueError(f"comparison {comparison.id!r} has no label to reward a verdict by")
-        return verdict_reward(vote, comparison.label)
+        """The reward of a vote in reinforcement learning, by the comparison's label: +1 or -1 unless overridden.
+
+        Raises FathomError without a label, and ValueError for a label that cannot reward a vote of this judge.
+        """
+        return verdict_reward(vote, required_label(comparison))
+
+    def check_label(self, comparison: Comparison) -> None:
+        """Raise FathomError for a comparison whose label cannot reward a vote of this judge."""
+        try:
+            self.vote_reward(Vote(Status.MISSING), comparison)
+        except ValueError as error:
+            raise FathomError(f"comparison {comparison.id!r}: {error}") from error
 
     @property
     def needs(self) -> frozenset[Capability]:

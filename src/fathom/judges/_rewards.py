@@ -11,12 +11,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import fsum, isfinite, sqrt
 
-from fathom.data.records import Label
+from fathom.data.records import Comparison, Label
+from fathom.errors import FathomError
 from fathom.judges._verdict import Vote
 from fathom.rationale import Status
 
 STRENGTHS = (1, 2, 3)
 """Preference strengths of Think-RM: slightly better, better, much better."""
+
+
+def required_label(comparison: Comparison) -> Label:
+    """The label. Raises FathomError for a comparison without one."""
+    if comparison.label is None:
+        raise FathomError(f"comparison {comparison.id!r} has no label; expected one to reward a verdict by")
+    return comparison.label
 
 
 def verdict_reward(vote: Vote, label: Label) -> float:

@@ -15,7 +15,7 @@ from typing import ClassVar
 from fathom.data.records import Comparison
 from fathom.judges import Pattern
 from fathom.judges._probabilities import Choices
-from fathom.judges._rewards import accuracy_reward
+from fathom.judges._rewards import accuracy_reward, required_label
 from fathom.judges._templated import TemplatedJudge
 from fathom.judges._verdict import Vote
 from fathom.judges._words import spellings, vote_of_word
@@ -45,9 +45,7 @@ class LibraJudge(TemplatedJudge):
 
     def vote_reward(self, vote: Vote, comparison: Comparison) -> float:
         """1 if the score equals the label's, else 0."""
-        if comparison.label is None:
-            raise ValueError(f"comparison {comparison.id!r} has no label to reward a verdict by")
-        return accuracy_reward(vote, comparison.label)
+        return accuracy_reward(vote, required_label(comparison))
 
 
 JUDGE = LibraJudge

@@ -22,7 +22,7 @@ from pydantic import Field
 from fathom.data.records import Comparison
 from fathom.errors import FathomError
 from fathom.judges._probabilities import Choices
-from fathom.judges._rewards import solving_reward
+from fathom.judges._rewards import required_label, solving_reward
 from fathom.judges._templated import TemplatedJudge
 from fathom.judges._verdict import Vote
 from fathom.rationale import parse
@@ -58,9 +58,8 @@ class S2JJudge(TemplatedJudge):
 
         Raises FathomError if there is a reference answer but no `solved` to check the solution.
         """
-        if comparison.label is None:
-            raise ValueError(f"comparison {comparison.id!r} has no label to reward a verdict by")
-        return solving_reward(vote, comparison.label, self._solved(vote, comparison.reference), self.solving_weight)
+        label = required_label(comparison)
+        return solving_reward(vote, label, self._solved(vote, comparison.reference), self.solving_weight)
 
     def _solved(self, vote: Vote, reference: str | None) -> bool | None:
         solution = vote.rationale.trace if vote.rationale else ""

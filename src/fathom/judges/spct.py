@@ -20,7 +20,7 @@ from fathom.data.records import Comparison
 from fathom.engines import ChatMessage
 from fathom.judges import Judge, Pattern
 from fathom.judges._lines import labelled_values, text_after, unanimous
-from fathom.judges._rewards import unique_best_reward
+from fathom.judges._rewards import required_label, unique_best_reward
 from fathom.judges._verdict import Vote, unique_argmax
 from fathom.rationale import MAX_UNITS, Rationale, Status, Unit
 from fathom.rationale.transcript.document import Document
@@ -90,11 +90,10 @@ class SPCTJudge(Judge):
 
     def vote_reward(self, vote: Vote, comparison: Comparison) -> float:
         """+1 or -1 by equation 11 of the paper (`unique_best_reward`)."""
-        if comparison.label is None:
-            raise ValueError(f"comparison {comparison.id!r} has no label to reward a verdict by")
-        if len(comparison.responses) == 1 and not (self.binary and comparison.label.scores):
+        label = required_label(comparison)
+        if len(comparison.responses) == 1 and not (self.binary and label.scores):
             raise ValueError("expected a label that scores the single response 0 or 1, and a judge with binary=true")
-        return unique_best_reward(vote, comparison.label)
+        return unique_best_reward(vote, label)
 
     def _binary(self, comparison: Comparison) -> bool:
         return self.binary and len(comparison.responses) == 1

@@ -17,7 +17,7 @@ from typing import ClassVar, Literal
 from fathom.data.records import Comparison
 from fathom.judges._lines import strip_markup, tag_values, unanimous
 from fathom.judges._probabilities import Choices
-from fathom.judges._rewards import accuracy_reward, strength_reward
+from fathom.judges._rewards import accuracy_reward, required_label, strength_reward
 from fathom.judges._templated import TemplatedJudge
 from fathom.judges._verdict import Vote
 from fathom.rationale import Status
@@ -79,9 +79,7 @@ class ThinkRMJudge(TemplatedJudge):
 
     def vote_reward(self, vote: Vote, comparison: Comparison) -> float:
         """Binary: 1 if right, else 0. Strength: 1 for winner and strength, 0.5 for the winner only, else 0."""
-        if comparison.label is None:
-            raise ValueError(f"comparison {comparison.id!r} has no label to reward a verdict by")
-        return (accuracy_reward if self.labels == "binary" else strength_reward)(vote, comparison.label)
+        return (accuracy_reward if self.labels == "binary" else strength_reward)(vote, required_label(comparison))
 
 
 JUDGE = ThinkRMJudge

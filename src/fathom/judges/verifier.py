@@ -18,7 +18,7 @@ from fathom.errors import FathomError
 from fathom.judges import Pattern
 from fathom.judges._degenerate import degenerate
 from fathom.judges._probabilities import Choices
-from fathom.judges._rewards import unique_best_reward
+from fathom.judges._rewards import required_label, unique_best_reward
 from fathom.judges._templated import TemplatedJudge
 from fathom.judges._verdict import Vote
 from fathom.judges._words import spellings, vote_of_word
@@ -60,9 +60,7 @@ class VerifierJudge(TemplatedJudge):
 
     def vote_reward(self, vote: Vote, comparison: Comparison) -> float:
         """+1 if the score equals the label's, else -1. The paper itself only uses supervised fine-tuning."""
-        if comparison.label is None:
-            raise ValueError(f"comparison {comparison.id!r} has no label to reward a verdict by")
-        return unique_best_reward(vote, comparison.label)
+        return unique_best_reward(vote, required_label(comparison))
 
     def decided(self, comparison: Comparison) -> Vote | None:
         """NO for a response without content, unless `guard` is `ask`."""

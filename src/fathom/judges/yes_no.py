@@ -24,7 +24,7 @@ from fathom.data.records import Comparison
 from fathom.engines import Completion, Sampling
 from fathom.judges import Pattern
 from fathom.judges._probabilities import Choices, choice_probabilities_at
-from fathom.judges._rewards import unique_best_reward
+from fathom.judges._rewards import required_label, unique_best_reward
 from fathom.judges._templated import TemplatedJudge, score_vote
 from fathom.judges._verdict import Rule, Vote
 from fathom.judges._words import spellings, word
@@ -82,11 +82,9 @@ class YesNoJudge(TemplatedJudge):
 
         For a single response, a score of at least 0.5 is Yes. A pair with equal scores is a tie, which is wrong.
         """
-        if comparison.label is None:
-            raise ValueError(f"comparison {comparison.id!r} has no label to reward a verdict by")
         if vote.scores is not None and len(vote.scores) == 1:
             vote = replace(vote, scores=(float(vote.scores[0] >= 0.5),))
-        return unique_best_reward(vote, comparison.label)
+        return unique_best_reward(vote, required_label(comparison))
 
     def read_completion(self, completion: Completion, comparison: Comparison) -> Vote:
         """The verdict of the text or, if there is none, of the masses at its first word, whichever word was sampled.

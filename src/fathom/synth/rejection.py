@@ -34,7 +34,7 @@ from fathom.data.records import Comparison
 from fathom.engines import ChatMessage, Engine, EngineError, Request, Sampling
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
-from fathom.judges import Judge, Vote, bounded_gather, failed_vote, judge_all
+from fathom.judges import Judge, Vote, bounded_gather, failed_vote, judge_all, required_label
 from fathom.judges.spct import SPCTJudge
 from fathom.judging.choice import described
 from fathom.metrics.answers import checking
@@ -131,10 +131,7 @@ def validated(comparisons: Iterable[Comparison], settings: Settings) -> list[Com
     usable = list(comparisons)
     for comparison in usable:
         settings.judge.check(comparison)
-        try:
-            settings.judge.vote_reward(Vote(Status.MISSING), comparison)
-        except ValueError as error:
-            raise FathomError(f"comparison {comparison.id!r}: {error}") from error
+        settings.judge.check_label(comparison)
     return usable
 
 
@@ -200,8 +197,8 @@ def _hinted_request(judge: Judge, comparison: Comparison) -> Request:
 
 def hinted(messages: Sequence[ChatMessage], comparison: Comparison) -> list[ChatMessage]:
     """Append a hint to the prompt that reveals the label, with the margin if the label has scores."""
-    assert comparison.label is not None, f"comparison {comparison.id} has no label"
-    hint = prompts.render("synth/hint", best=comparison.label.winner, scores=comparison.label.scores)
+    label = required_label(comparison)
+    hint = prompts.render("synth/hint", best=label.winner, scores=label.scores)
     *before, last = messages
     return [*before, {"role": last["role"], "content": f"{last['content']}\n\n{hint}"}]
 

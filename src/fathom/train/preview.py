@@ -19,6 +19,7 @@ import yaml
 from fathom.data.records import Comparison
 from fathom.engines.chat import encode_chat
 from fathom.errors import FathomError
+from fathom.judges import required_label
 from fathom.metrics.answers import checking
 from fathom.train import data, trainers
 from fathom.train import meta as meta_reward
@@ -71,8 +72,7 @@ def rlvr(recipe: RLVRRecipe) -> str:
 
 
 def _label(item: Comparison) -> str:
-    label, count = item.label, len(item.responses)
-    assert label is not None, f"comparison {item.id} has no label"
+    label, count = required_label(item), len(item.responses)
     if count == 1 and label.scores is not None:
         return f"the response is worth {label.scores[0]:g}"
     assert label.winner is not None, f"comparison {item.id} has no winner"

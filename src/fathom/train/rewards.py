@@ -43,7 +43,7 @@ class JudgeReward:
         log_metric: Callable[[str, float], None] | None = None,
         **_: Any,
     ) -> list[float]:
-        """One reward per completion, in [-1, 1]. Raises ValueError for a comparison without a label."""
+        """One reward per completion, in [-1, 1]. Raises FathomError for a comparison without a label."""
         rewards = []
         for completion, tokens, encoded in zip(completions, completion_ids, comparison, strict=True):
             labelled = Comparison.model_validate_json(encoded)

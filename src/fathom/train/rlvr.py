@@ -18,9 +18,8 @@ from fathom.data.records import Comparison
 from fathom.engines.chat import encode_chat, without_control
 from fathom.engines.checkpoints import adapter_base
 from fathom.errors import FathomError, require
-from fathom.judges import Judge, Vote
+from fathom.judges import Judge
 from fathom.metrics.answers import checking
-from fathom.rationale import Status
 from fathom.train import trainers
 from fathom.train.recipe import RLVRRecipe
 from fathom.train.rewards import JudgeReward
@@ -92,11 +91,8 @@ def rows(judge: Judge, items: Iterable[Comparison]) -> list[dict[str, Any]]:
     asked = []
     for item in items:
         judge.check(item)
-        try:
-            judge.vote_reward(Vote(Status.MISSING), item)
-            asked.append({"prompt": judge.prompt(item), "comparison": item.model_dump_json()})
-        except ValueError as error:
-            raise FathomError(f"comparison {item.id!r}: {error}") from error
+        judge.check_label(item)
+        asked.append({"prompt": judge.prompt(item), "comparison": item.model_dump_json()})
     return asked
 
 

@@ -21,16 +21,17 @@ from fathom.data.layouts._evidence import ANNOTATOR, flag_columns, is_numbers, r
 from fathom.data.layouts._mapping import FIELDS, Mapped, Path, shape_at
 from fathom.data.layouts._responses import Responses
 from fathom.data.layouts._rules import (
+    DEGREE,
+    SIGNED,
     Annotators,
     ByModel,
-    Degree,
     Flags,
+    Graded,
     Listed,
     Majority,
     Ranks,
     Rule,
     Scores,
-    Signed,
     Spelled,
 )
 from fathom.data.layouts._schema import MAX_LABEL, Schema, Shape
@@ -139,12 +140,12 @@ def _spelled(path: Path, schema: Schema, mapped: Mapped, responses: Responses) -
     if len(responses.marks) > 2:
         return Spelled(path, {mark: place for place, mark in enumerate(responses.marks)})
     if names.plain(path.column) in names.SIGNED:
-        return Signed(path)
+        return Graded(path, SIGNED)
     if {"scenario", "response 1", "response 2"} <= schema.columns.keys():  # Auto-J
         return Spelled(path, labels.FROM_ZERO_2_IS_TIE)
     marks = (responses.marks or ("a", "b"))[:2]
     if _is_degree(path, shape, schema, marks):
-        return Degree(path)
+        return Graded(path, DEGREE)
     values = [value for _, value in shape.spellings or ()]
     models = _models(schema, path, values)
     if models:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -111,31 +111,36 @@ class Flags:
 
 
 @dataclass(frozen=True)
-class Signed:
-    """A number that is negative if the first response is better, positive if the second is (HelpSteer)."""
+class Scale:
+    """A scale of numbers between the first response and the second."""
 
-    path: Path
+    expected: str
+    """The numbers on the scale, for error messages."""
+    label: Callable[[float], Label | None]
+    """The label that a number stands for; None for one that is not on the scale."""
 
-    @property
-    def paths(self) -> Mapping[str, tuple[Path, ...]]:
-        return {"label": (self.path,)}
 
-    def read(self, row: SourceRow, kept: Sequence[int]) -> Label | None:
-        value = self.path.value(row)
-        if value is None:
-            return None
-        number = as_number(value)
-        if number is None or isinstance(value, bool):
-            expected = "a number, below 0 for the first response and above 0 for the second"
-            raise BadRowError(str(self.path), f"got {value!r}, expected {expected}")
-        return Label(scores=(-number / 2, number / 2))
+def _degree(number: float) -> Label | None:
+    if number == 0:
+        return _tie_or(None)
+    return Label(scores=(2 - number, number - 1)) if 1 <= number <= 2 else None
+
+
+SIGNED = Scale(
+    "a number, below 0 for the first response and above 0 for the second",
+    lambda number: Label(scores=(-number / 2, number / 2)),
+)
+"""HelpSteer's scale; the distance from 0 is the strength of the preference."""
+DEGREE = Scale("1 (the first response) to 2 (the second), or 0 (a tie)", _degree)
+"""AlpacaEval's scale. 1.5 is a tie; in older files, 0 is one too."""
 
 
 @dataclass(frozen=True)
-class Degree:
-    """A number from 1 (first response) to 2 (second). 1.5 is a tie; in older files, 0 is one too (AlpacaEval)."""
+class Graded:
+    """A number that says which of two responses is better, and by how much."""
 
     path: Path
+    scale: Scale
 
     @property
     def paths(self) -> Mapping[str, tuple[Path, ...]]:
@@ -145,12 +150,11 @@ class Degree:
         value = self.path.value(row)
         if value is None:
             return None
-        number = as_number(value)
-        if number is None or not (number == 0 or 1 <= number <= 2):
-            raise BadRowError(
-                str(self.path), f"got {value!r}, expected 1 (the first response) to 2 (the second), or 0 (a tie)"
-            )
-        return _tie_or(None) if number == 0 else Label(scores=(2 - number, number - 1))
+        number = None if isinstance(value, bool) else as_number(value)
+        label = None if number is None else self.scale.label(number)
+        if label is None:
+            raise BadRowError(str(self.path), f"got {value!r}, expected {self.scale.expected}")
+        return label
 
 
 @dataclass(frozen=True)
