@@ -4,6 +4,7 @@ are at hand (FATHOM_DATA)."""
 from __future__ import annotations
 
 import os
+import weakref
 from collections import Counter
 from collections.abc import Sequence
 from math import tanh
@@ -273,6 +274,23 @@ def test_reference_answers_count_questions_with_right_and_wrong_solutions() -> N
         scored("all right", (1, 2, 3), (True, True, True)),  # says nothing
     ]
     assert figures("reference_answers", rows) == {"best-of-n": 0.5, "auc": 0.75}
+
+
+class Held(dict[str, Any]):
+    """A row to which there may be weak references."""
+
+
+def test_a_tally_gives_the_score_of_its_rows_and_keeps_none_of_them() -> None:
+    benchmark = bench.find("judgebench")
+    tally, rows = bench.BenchmarkTally(benchmark), [row(0, k % 2, subset="math", id=str(k)) for k in range(8)]
+    references = []
+    for each in rows:
+        held = Held(each)
+        tally.add(held)  # type: ignore[arg-type]
+        references.append(weakref.ref(held))
+        del held
+    assert [reference() for reference in references] == [None] * 8
+    assert tally.score() == benchmark.score(rows)  # type: ignore[arg-type]
 
 
 def test_intervals_are_over_prompts_and_not_over_pairs() -> None:

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from fathom import ScriptedEngine
 from fathom.data.records import Comparison
-from fathom.engines import Completion, Request
+from fathom.engines import Request
 from fathom.errors import FathomError
 from fathom.judges import Vote, merge_pointwise, pairwise_advantages
 from fathom.judges.think_rm import ThinkRMJudge
 from fathom.judges.verifier import VerifierJudge
 from fathom.ranking.best_of import best_of, pointwise_scores
-from fathom.ranking.differences import by_length, differences
+from fathom.ranking.differences import differences
 from fathom.rationale import Status
 from fathom.voting.wrappers import Swapped
 
@@ -103,20 +103,6 @@ def test_both_orders_say_the_same_of_a_judge_without_a_place_to_prefer(answers: 
     one, both = (asyncio.run(differences(voter, group(*answers))) for voter in (judge, Swapped(judge)))
     assert one.matrix == both.matrix
     assert all(one.matrix[i][j] == answers[i] - answers[j] for i, j in combinations(range(len(answers)), 2))
-
-
-def test_a_binary_vote_may_weigh_less_the_longer_it_was_thought_about() -> None:
-    judge = ThinkRMJudge(engine=ScriptedEngine(Completion("<answer>A</answer>", reasoning="x" * 32)))
-    assert asyncio.run(differences(judge, group(1, 2))).matrix == ((0.0, 1.0), (-1.0, 0.0))
-    assert asyncio.run(differences(judge, group(1, 2), by_length)).matrix == ((0.0, 0.02), (-0.02, 0.0))  # 32 + 18
-
-
-def test_a_thought_in_the_text_is_counted_once() -> None:
-    inside = Completion(f"<think>{'x' * 32}</think><answer>A</answer>")  # 7 + 32 + 8 + 18
-    told_apart = Completion("<answer>A</answer>", reasoning="x" * 32)
-    votes = [ThinkRMJudge().read_completion(each, group(1, 2)) for each in (inside, told_apart)]
-    assert [vote.reasoning for vote in votes] == ["x" * 32] * 2
-    assert [1 / by_length(vote) for vote in votes] == pytest.approx([65, 50])
 
 
 def test_differences_take_a_judge_of_pairs() -> None:

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from fathom.data.records import Comparison, Label
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
-from fathom.judges import Rule, Verdict, Vote
+from fathom.judges import Rule, Verdict, Vote, merge_pointwise
 from fathom.metrics.verdicts import tally
 from fathom.metrics.votes import curve
 from fathom.ranking import Ranking
 from fathom.rationale import Rationale, Status, Unit
 from fathom.results import runs
-from fathom.results.rows import SCHEMA, from_row, pointwise_score, read_rows, to_row, write_row
+from fathom.results.rows import SCHEMA, from_row, pointwise_score, read_rows, to_row, vote_text, write_row
 from judged import row, swapped, vote, written
 from strategies import NUMBERS, SHARES, TEXT, comparisons
 
@@ -99,6 +99,17 @@ def on_disk(made: Any) -> Any:
     sink = io.BytesIO()
     write_row(sink, made)
     return json.loads(sink.getvalue())
+
+
+def test_the_texts_of_a_pointwise_judge_are_in_a_row_once() -> None:
+    comparison = Comparison(id="1", prompt="2 + 2?", responses=("It is 4.", "It is 5."))
+    one, other = (Vote(Status.OK, order=(0,), scores=(score,), text=f"My score is {score}.") for score in (9.0, 2.0))
+    verdict = Rule("mean")([merge_pointwise([one, other])])
+    made = on_disk(to_row(comparison, verdict))
+    assert json.dumps(made).count("My score is 9.0.") == 1
+    assert made["votes"][0]["text"] is None
+    assert vote_text(made["votes"][0]) == "My score is 9.0.\n\nMy score is 2.0."
+    assert from_row(made) == (comparison, verdict)
 
 
 @settings(deadline=None)

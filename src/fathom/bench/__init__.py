@@ -91,19 +91,10 @@ class Benchmark:
         Rows that failed are counted and in no figure. Intervals are bootstrapped over prompts, because the verdicts on
         one prompt are not independent.
         """
-        prompts: dict[int, dict[str, list[Any]]] = defaultdict(dict)
-        states: Counter[str] = Counter()
-        subsets: Counter[str] = Counter()
+        tally = BenchmarkTally(self)
         for row in rows:
-            state = status(row)
-            states[state] += 1
-            if state != "failed":
-                subsets[row["metadata"]["subset"]] += 1
-                prompts[prompt_key(row, self.name)].setdefault(unit(row), []).append(self.item(row))
-        figures = clustered(self.figures, (self._named(units.values()) for units in prompts.values()))
-        unparsed = {state: count for state, count in states.items() if state not in ("ok", "failed")}
-        absent = tuple(subset for subset in self.domains if subset not in subsets)
-        return Score(figures, states.total(), states["failed"], unparsed, absent, dict(subsets))
+            tally.add(row)
+        return tally.score()
 
     def point(self, rows: Iterable[Row]) -> Mapping[str, float]:
         """The official figures without their intervals, of rows that did not fail."""
@@ -114,11 +105,43 @@ class Benchmark:
         units: dict[str, list[Any]] = {}
         for row in rows:
             units.setdefault(unit(row), []).append(self.item(row))
-        found = means([self._named(units.values())])
+        found = means([self.named_values(units.values())])
         return self.figures(found) if found else {}
 
-    def _named(self, units: Iterable[Sequence[Any]]) -> Named:
+    def named_values(self, units: Iterable[Sequence[Any]]) -> Named:
+        """The named values of items, grouped by unit of the score."""
         return chain.from_iterable(map(self.parts, units))
+
+
+@dataclass
+class BenchmarkTally:
+    """Collects what the official score needs of each row, one row at a time, and none of its texts."""
+
+    benchmark: Benchmark
+    items: dict[int, dict[str, list[Any]]] = field(default_factory=lambda: defaultdict(dict))
+    """By prompt and unit of the score."""
+    statuses: Counter[str] = field(default_factory=Counter)
+    subsets: Counter[str] = field(default_factory=Counter)
+
+    def add(self, row: Row) -> None:
+        state = status(row)
+        self.statuses[state] += 1
+        if state != "failed":
+            self.subsets[row["metadata"]["subset"]] += 1
+            units = self.items[prompt_key(row, self.benchmark.name)]
+            units.setdefault(unit(row), []).append(self.benchmark.item(row))
+
+    def score(self) -> Score:
+        """The official figures of the rows so far."""
+        named = (self.benchmark.named_values(units.values()) for units in self.items.values())
+        return Score(
+            figures=clustered(self.benchmark.figures, named),
+            rows=self.statuses.total(),
+            failed=self.statuses["failed"],
+            unparsed={state: count for state, count in self.statuses.items() if state not in ("ok", "failed")},
+            absent=tuple(subset for subset in self.benchmark.domains if subset not in self.subsets),
+            subsets=dict(self.subsets),
+        )
 
 
 def by_domain(rows: Iterable[Row]) -> dict[str, Interval]:

@@ -9,7 +9,6 @@ to scores of single responses. The paper judges each pair in one order; `Swapped
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean
@@ -21,9 +20,6 @@ from fathom.judges import RewardModel, Vote, bounded_gather
 from fathom.ranking.schedules import Pair
 from fathom.rationale import Status
 
-Difference = Callable[[Vote], float]
-"""How much better the first response of a pair is than the second, according to one vote."""
-
 
 @dataclass(frozen=True, slots=True)
 class Differences:
@@ -34,26 +30,10 @@ class Differences:
     usage: Usage
 
 
-def of_scores(vote: Vote) -> float:
-    """The difference of the vote's two scores; for a vote without scores 1 or -1 for the winner, and 0 for a tie."""
-    if vote.scores is not None:
-        return vote.scores[0] - vote.scores[1]
-    return 0.0 if vote.winner is None else (1.0, -1.0)[vote.winner]
+async def differences(model: RewardModel, comparison: Comparison) -> Differences:
+    """Judge every pair, the response with the smaller index first, and average the differences of its readable votes.
 
-
-def by_length(vote: Vote) -> float:
-    """1 or -1 divided by the length of the vote's text and reasoning in characters: longer texts signal less certainty.
-
-    Source: the code of arXiv 2505.16265 for binary Think-RM.
-    """
-    # Reasoning inside the text is in both fields; count it once.
-    separate = "" if vote.reasoning in vote.text else vote.reasoning
-    return 0.0 if vote.winner is None else (1.0, -1.0)[vote.winner] / max(len(separate + vote.text), 1)
-
-
-async def differences(model: RewardModel, comparison: Comparison, difference: Difference = of_scores) -> Differences:
-    """Judge every pair, the response with the smaller index first, and average `difference` over its readable votes.
-
+    The difference of a vote is that of its two scores; of a vote without scores 1 or -1 for the winner, 0 for a tie.
     Raises FathomError for fewer than two responses and for a model that is not pairwise.
     """
     count = len(comparison.responses)
@@ -65,7 +45,7 @@ async def differences(model: RewardModel, comparison: Comparison, difference: Di
     pairs = list(combinations(range(count), 2))
     cast = await bounded_gather(lambda pair: model.votes(comparison.subset(pair)), pairs)
     readable = {pair: _counted(votes) for pair, votes in zip(pairs, cast, strict=True)}
-    means = {pair: fmean(map(difference, votes)) for pair, votes in readable.items() if votes}
+    means = {pair: fmean(map(_difference, votes)) for pair, votes in readable.items() if votes}
     # Only pairs with i < j have an entry, so one of the two terms is always 0.
     matrix = tuple(tuple(means.get((i, j), 0.0) - means.get((j, i), 0.0) for j in range(count)) for i in range(count))
     usage = sum((vote.usage for votes in cast for vote in votes), Usage())
@@ -74,3 +54,10 @@ async def differences(model: RewardModel, comparison: Comparison, difference: Di
 
 def _counted(votes: list[Vote]) -> list[Vote]:
     return [vote for vote in votes if vote.status is Status.OK and vote.included]
+
+
+def _difference(vote: Vote) -> float:
+    """How much better the first response of a pair is than the second."""
+    if vote.scores is not None:
+        return vote.scores[0] - vote.scores[1]
+    return 0.0 if vote.winner is None else (1.0, -1.0)[vote.winner]

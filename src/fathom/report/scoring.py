@@ -34,13 +34,13 @@ class Scored:
 
 def score(rows: Iterable[Row]) -> Scored:
     scored = Scored()
-    by_benchmark: dict[str, list[Row]] = {}
+    tallies: dict[str, bench.BenchmarkTally] = {}
     names = set(bench.names())
     for row in rows:
         _count(row, scored)
         if (name := row["metadata"].get("benchmark")) in names:
-            by_benchmark.setdefault(name, []).append(row)
-    scored.benchmarks = {name: bench.find(name).score(found) for name, found in by_benchmark.items()}
+            tallies.setdefault(name, bench.BenchmarkTally(bench.find(name))).add(row)
+    scored.benchmarks = {name: tally.score() for name, tally in tallies.items()}
     return scored
 
 

@@ -76,8 +76,8 @@ class VoteRow(TypedDict):
     order: list[int]
     """`order[k]` is the index of the response that was shown in place k."""
     rationale: RationaleRow | None
-    text: str
-    """What the model wrote."""
+    text: str | None
+    """What the model wrote; None if the votes in `per_response` have it."""
     error: str | None
     reasoning: str
     """What the model thought, where the engine tells that from `text`."""

@@ -21,7 +21,7 @@ from fathom.data.atomic import atomic_write
 from fathom.data.sources import for_sheet
 from fathom.engines.cache import entries
 from fathom.errors import FathomError, require
-from fathom.results.rows import Row, VoteRow, tokens
+from fathom.results.rows import Row, VoteRow, tokens, vote_text
 from fathom.results.runs import Run
 
 TableRow = dict[str, Any]
@@ -150,6 +150,7 @@ def votes(run: Run) -> Iterator[TableRow]:
             yield {name: vote.get(name) for name in VOTE} | {
                 "id": row["id"],
                 "vote": number,
+                "text": vote_text(vote),
                 "rationale": vote["rationale"] and _text(vote["rationale"]),
                 "prompt_tokens": vote["tokens"]["prompt"],
                 "completion_tokens": vote["tokens"]["completion"],

@@ -12,7 +12,7 @@ tools. Its keys are documented in `VerdictRow`, `RankingRow`, `VoteRow`, `PairRo
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from hashlib import blake2b
 from pathlib import Path
@@ -183,7 +183,13 @@ def _vote_row(vote: Vote, texts: bool) -> dict[str, Any]:
     row["rationale"] = _rationale_row(vote.rationale) if vote.rationale and texts else None
     if vote.per_response:
         row["per_response"] = [_vote_row(one, texts) for one in vote.per_response]
+        # The texts of a pointwise judge are long, and the votes on each response already have them.
+        row["text"] = None if vote.text == _joined(one.text for one in vote.per_response) else vote.text
     return row if texts else row | {"text": "", "reasoning": ""}
+
+
+def _joined(texts: Iterable[str]) -> str:
+    return "\n\n".join(texts)
 
 
 def _rationale_row(rationale: Rationale) -> dict[str, Any]:
@@ -343,7 +349,7 @@ def to_rule(row: VerdictRow | PairRow) -> Rule:
 
 
 def _vote(row: VoteRow) -> Vote:
-    held = cast("Mapping[str, Any]", row)
+    held = {**row, "text": vote_text(row)}
     values = {name: _READ.get(name, _tuples)(held[name]) for name in _VOTE_FIELDS if name in held}
     return Vote(usage=usage(row), **values)
 
@@ -412,6 +418,12 @@ def prompt_key(row: Row, benchmark: str | None = None) -> int:
     key = [benchmark, metadata["group"]] if grouped else row["prompt"]
     text = key if isinstance(key, str) else json.dumps(key, default=str)
     return int.from_bytes(blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest())
+
+
+def vote_text(row: VoteRow) -> str:
+    """What the model wrote: the row's own text, or the texts of the votes on each response."""
+    text = row["text"]
+    return _joined(map(vote_text, row["per_response"])) if text is None else text
 
 
 def vote_groups(row: Row) -> Iterator[Sequence[VoteRow]]:

@@ -175,7 +175,7 @@ function voteCard(vote, number, label) {
     ...(vote.rationale ? rationale(vote, label) : []),
     vote.reasoning ? folded("Reasoning", passage(vote.reasoning, "Reasoning", "code")) : null,
     ...(vote.per_response ?? []).map(partOf),
-    vote.text ? folded("Raw text", passage(vote.text, "Raw text", "code")) : null,
+    textOf(vote) ? folded("Raw text", passage(textOf(vote), "Raw text", "code")) : null,
   ];
   const summary = element(
     "summary",
@@ -267,6 +267,11 @@ function pairsTable(row) {
   );
 }
 
+/** The text of a vote; a vote of a pointwise judge has the texts of the votes on each response. */
+function textOf(vote) {
+  return vote.text ?? (vote.per_response ?? []).map((part) => part.text).join("\n\n");
+}
+
 function pairLine(pair) {
   const cast = pair.votes.map((vote) =>
     element(
@@ -276,7 +281,7 @@ function pairLine(pair) {
       vote.status === "ok" ? chip(vote.winner) : `${vote.status}${vote.error ? `: ${vote.error}` : ""}`,
       // Rankings may be written without texts.
       vote.reasoning ? folded("Reasoning", passage(vote.reasoning, "Reasoning", "code")) : null,
-      vote.text ? folded("Text", passage(vote.text, "Text", "code")) : null,
+      textOf(vote) ? folded("Text", passage(textOf(vote), "Text", "code")) : null,
     ),
   );
   return element(
