@@ -9,7 +9,7 @@ from types import ModuleType
 
 
 class FathomError(Exception):
-    """Bad input, a missing library, an unusable setting: the message says what happened and what is allowed."""
+    """Bad input, a missing library, an unusable setting. The message states what happened and what was expected."""
 
     exit_code = 1
 

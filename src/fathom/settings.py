@@ -164,7 +164,7 @@ class JudgeSettings(Settings):
     style: Literal["vanilla", "breadth", "depth", "mix", "hybrid"] | None = None
     """The structure of the rationale. Default: the checkpoint's own, or mix."""
     prompt: Literal["trained", "instruct"] | None = None
-    """Use the short training prompt, or full instructions. Default: the prompt that the checkpoint was trained with."""
+    """The short prompt of training, or full instructions. Default: trained for checkpoints of fathom train."""
     rubric: Path | None = None
     """A text file with your own criteria, placed before the judge's prompt."""
     options: dict[str, Any] = {}
@@ -219,7 +219,7 @@ class VotingSettings(Settings):
         BeforeValidator(_votes),
         Field(json_schema_extra={"metavar": "NUMBER|adaptive"}),
     ] = 1
-    """Votes per comparison or pair, in each order; adaptive votes until the outcome is settled."""
+    """Votes per comparison or pair, in each order; or adaptive, to vote until the outcome is settled."""
     max_votes: int | None = Field(default=None, ge=1, le=MAX_VOTES)
     """(adaptive) Maximum votes in each order. Default: 32."""
     vote_error: float | None = Field(default=None, ge=0, lt=1)
@@ -300,7 +300,7 @@ class SynthesisSettings(Settings):
     merge: Literal["similarity", "llm"] = "similarity"
     """How to merge principles with the same meaning."""
     filter: Literal["none", "consistent"] = "none"
-    """consistent drops rationales whose verdict differs from the label."""
+    """none keeps all rationales; consistent drops those whose verdict differs from the label."""
     domain: Literal["preference", "correctness", "auto"] | None = None
     """Domain of rows without one; auto means correctness if there is a reference answer, else preference."""
     concurrency: int = Field(default=64, ge=1, le=100_000)

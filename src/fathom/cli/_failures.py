@@ -27,7 +27,7 @@ def _fail_on(text: str) -> str:
 FailOn = Annotated[
     str,
     typer.Option(
-        help="Exit with code 3 if any row failed, if all did, if more than this share did, or never.",
+        help="Exit with code 3 if any row failed, if all failed, never, or if more than this share failed.",
         parser=_fail_on,
         metavar="any|all|never|SHARE",
     ),

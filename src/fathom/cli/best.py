@@ -19,7 +19,8 @@ def command(
         Literal["skip", "first"], typer.Option(help="If several share the best score, skip the row or take the first.")
     ] = "skip",
     min_margin: Annotated[
-        float, typer.Option(min=0, max=1_000_000, help="Skip rows whose margin between the two best scores is smaller.")
+        float,
+        typer.Option(min=0, max=1_000_000, help="Skip rows whose two best scores differ by less than this."),
     ] = 0,
     force: Force = False,
 ) -> None:

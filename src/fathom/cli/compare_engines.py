@@ -58,9 +58,9 @@ def command(
     `--model`. The same engine may be given twice: `--engine "local dtype=float32" --engine "local dtype=bfloat16"`
     compares bfloat16 with float32. Bounds apply to each engine separately.
 
-    Each row has both verdicts of a comparison. For every text that differs it shows where the texts diverge, the text
-    before, both continuations, the log-probabilities of their tokens (if the engine returns them) and the likely cause.
-    Counts and the first divergences are printed on stderr.
+    Each row has both verdicts of a comparison. For every pair of texts that differ, it shows where they diverge, the
+    text before, both continuations, the log-probabilities of their tokens (if the engine returns them) and the likely
+    cause. Counts and the first divergences are printed on stderr.
 
     The exit code is 0 if all verdicts are equal, and 1 if any differs or a call failed.
     """

@@ -27,8 +27,8 @@ def command(
         fathom judge pairs.jsonl --engine openai --base-url http://localhost:8000/v1 --model Qwen/Qwen3-32B
 
     Every finished completion is stored in a journal beside OUT. To resume an interrupted run, repeat the command.
-    OUT.meta.json has the settings and versions, OUT.skipped.jsonl the rows that --on-error skip left out. A text
-    without a verdict gets a status that states the reason, and counts for no response.
+    OUT.meta.json has the settings and versions, and OUT.skipped.jsonl has the rows that --on-error skip left out. A
+    text without a verdict gets a status that states the reason, and counts for no response.
     """
     from fathom.cli._dry_run import judged
     from fathom.cli._judging import claim_rows, describe, finish, opened, read, rows_of, show, space_of, write

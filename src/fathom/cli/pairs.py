@@ -22,7 +22,8 @@ def command(
     settings: JudgingSettings,
     source: SourceSettings,
     min_margin: Annotated[
-        float, typer.Option(min=0, max=1_000_000, help="Skip rows whose margin between best and worst is smaller.")
+        float,
+        typer.Option(min=0, max=1_000_000, help="Skip rows whose margin between best and worst is less than this."),
     ] = 0,
     ties: Annotated[
         Literal["skip", "first"],
@@ -31,7 +32,7 @@ def command(
     min_probability: Annotated[
         float,
         typer.Option(
-            min=0, max=1, help="Skip rows in which a smaller share of the votes prefers the best response to the worst."
+            min=0, max=1, help="Skip rows in which less than this share of the votes prefers the best to the worst."
         ),
     ] = 0,
     pair_outcome: PairOutcome = "verdict",

@@ -21,7 +21,7 @@ def command(
     quick: Annotated[bool, typer.Option("--quick", help="Run the first seed only.")] = False,
     force: Force = False,
 ) -> None:
-    """Run a published experiment in the small world and test its claims.
+    """Repeat a published experiment on small synthetic tasks, and test its claims.
 
     The command writes OUT/results.json, figures and a page in Markdown. It decides each claim by confidence intervals,
     and a claim may turn out to be false. To resume an interrupted run, repeat the command.

@@ -79,7 +79,7 @@ class Label(Record):
     scores: tuple[FiniteFloat, ...] | None = Field(default=None, min_length=1)
 
     steps: tuple[tuple[FiniteFloat | None, ...], ...] | None = Field(default=None, min_length=1)
-    """For each response, the label of each step, 0 (wrong) to 1 (right); None for a step that nobody labelled."""
+    """For each response, the label of each step, 0 (wrong) to 1 (right); None for a step without a label."""
 
     @model_validator(mode="after")
     def _has_one_form(self) -> Label:
@@ -102,7 +102,7 @@ class Label(Record):
 
     @property
     def response_scores(self) -> tuple[float, ...] | None:
-        """`scores`; of labelled steps the lowest of each response, because a solution is as right as its worst step."""
+        """`scores`; with step labels, the lowest of each response, because a solution is as right as its worst step."""
         if self.steps is None:
             return self.scores
         labelled = [[step for step in steps if step is not None] for steps in self.steps]
@@ -117,7 +117,7 @@ class Label(Record):
             raise ValueError(f"got best {self.best}, expected 0 to {n - 1}")
 
     def permuted(self, order: Sequence[int]) -> Label:
-        """The same label for responses put into `order` (`order[k]` is the present index of the one in place k)."""
+        """The same label for permuted responses: `order[k]` is the current index of the response at position k."""
         if self.ranking is not None:
             return Label(ranking=tuple(order.index(i) for i in self.ranking))
         if self.scores is not None:
@@ -144,7 +144,7 @@ class Comparison(Record):
     """A reference answer, shown to judges that use one."""
     domain: Domain | None = None
     source_order: tuple[int, ...] | None = None
-    """Where the source had each response: `source_order[k]` is the source's position of response k (0 is `chosen`)."""
+    """The source's order: `source_order[k]` is the position of response k in the source (0 is `chosen`)."""
     annotations: Mapping[str, Label] | None = None
     """The label of each annotator, by name; `label` aggregates them. A tie is two equal scores."""
     metadata: Mapping[str, Any] = Field(default_factory=dict)
@@ -214,7 +214,7 @@ class Comparison(Record):
         return "\n\n".join(f"{message.role.capitalize()}: {message.content}" for message in self.prompt)
 
     def permuted(self, order: Sequence[int]) -> Comparison:
-        """The same comparison with its responses in `order` (`order[k]` is the present index of the one in place k)."""
+        """The same comparison with permuted responses: `order[k]` is the current index of the response at position k."""
         if sorted(order) != list(range(len(self.responses))):
             raise ValueError(f"order must name each of {len(self.responses)} responses once, got {list(order)}")
         annotations = self.annotations
