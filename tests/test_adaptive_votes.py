@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -14,27 +14,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import fresh
 from fathom.judges import Rule
+from fathom.lab.experiments.results import Measurement, load
+from fathom.lab.experiments.running import reproduce
 from fathom.lab.reproductions import adaptive_votes
 from fathom.lab.reproductions.adaptive_votes import (
-    ALL,
     KINDS,
     MOST,
-    WAYS,
-    Against,
     Judged,
     adaptive,
-    against_all,
     best_possible,
     deviations,
     endings,
+    exactly,
     expected,
     fixed,
-    fixed_accuracy,
-    simulated,
     spread_of_places,
 )
-from fathom.metrics.intervals import Interval
 from fathom.voting.adaptive import votes_until_settled
 
 FREE = (1.0,) * len(KINDS)
@@ -62,18 +59,15 @@ def test_a_fixed_number_of_votes_is_expected_to_be_any_of_that_many() -> None:
 
 
 @pytest.mark.parametrize("accuracy", [0.65, 0.85])
-@pytest.mark.parametrize("correlation", [0.02, 0.25])
+@pytest.mark.parametrize("correlation", [0.0, 0.25])
 @pytest.mark.parametrize("way", ["adaptive 0.03", "fixed 8"])
 def test_no_rule_passes_the_best_possible_one(accuracy: float, correlation: float, way: str) -> None:
-    cast = simulated(accuracy, correlation, 0, 20000)
-    told = [expected(counts, FREE, WAYS[way]) for counts in cast]
-    reached = sum(item.points for item in told) / len(told)
-    share = sum(item.tokens for item in told) / len(told) / MOST
-    assert reached < best_possible(accuracy, correlation, share) + 0.004  # a standard error of 20,000 coins
+    found = exactly(accuracy, correlation, way)
+    assert found.difference <= found.best + 1e-9
 
 
 def test_with_all_votes_the_best_rule_is_their_majority_and_with_none_a_coin() -> None:
-    assert best_possible(0.75, 0.25, 1.0) == pytest.approx(fixed_accuracy(0.75, 0.25), abs=1e-4)
+    assert best_possible(0.75, 0.25, 1.0) == pytest.approx(exactly(0.75, 0.25).every, abs=1e-4)
     assert best_possible(0.75, 0.25, 0.0) == pytest.approx(0.5, abs=1e-4)
     with_one = best_possible(0.75, 0.25, 1 / MOST)
     assert 0.75 - 1e-9 <= with_one < best_possible(0.75, 0.25, 3 / MOST)
@@ -92,54 +86,76 @@ def test_votes_that_get_worse_with_their_place_are_not_exchangeable() -> None:
     assert spread_of_places(rows(lambda place: 0.8 - place / 100)) > 5
 
 
-def test_a_lucky_order_is_told_in_standard_deviations() -> None:
-    told = expected((20, 12, 0, 0), FREE, fixed(1))
-    assert told.variance == pytest.approx(20 * 12 / 32**2)
-    always_right = [[Judged(1.0, 1, 0.0)] * 100]
-    deviation = (1 - 20 / 32) * 100 / (100 * told.variance) ** 0.5
-    assert deviations(always_right, [[told] * 100]) == pytest.approx(deviation)
+def test_a_lucky_order_is_reported_in_standard_deviations() -> None:
+    every = expected((20, 12, 0, 0), FREE, fixed(1))
+    assert every.variance == pytest.approx(20 * 12 / 32**2)
+    always_right = [Judged(1.0, 1, 0.0)] * 100
+    deviation = (1 - 20 / 32) * 100 / (100 * every.variance) ** 0.5
+    assert deviations(always_right, [every] * 100) == pytest.approx(deviation)
 
 
 def test_tokens_are_a_share_of_those_of_all_votes_and_differences_are_paired() -> None:
-    every = [[Judged(1.0, 32, 0.0), Judged(0.0, 32, 0.0)] * 10]
-    some = [[Judged(1.0, 4, 0.0), Judged(0.5, 28, 1.0)] * 10]
-    told = against_all(some, every)
-    assert told.tokens.mean == 0.5
-    assert told.accuracy.mean == 0.25
-    assert told.other.mean == 0.5
+    every = [Judged(1.0, 32, 0.0), Judged(0.0, 32, 0.0)] * 10
+    some = [Judged(1.0, 4, 0.0), Judged(0.5, 28, 1.0)] * 10
+    expected = {"accuracy": 0.75, "difference": 0.25, "tokens": 0.5, "other": 0.5}
+    assert adaptive_votes._summary(some, every) == expected
 
 
-def test_a_claim_is_told_by_whoever_is_nearest_to_failing_it() -> None:
-    good = Against(Interval(0.0, -0.001, 0.001), Interval(0.2, 0.19, 0.21), Interval(0, 0, 0))
-    dear = Against(Interval(0.0, -0.002, 0.001), Interval(0.45, 0.44, 0.46), Interval(0, 0, 0))
-    wrong = Against(Interval(-0.02, -0.03, -0.01), Interval(0.1, 0.09, 0.11), Interval(0, 0, 0))
-    assert adaptive_votes._worst({"good": good})["holds"] is True
-    assert adaptive_votes._worst({"good": good, "dear": dear})["holds"] is False
-    failed = adaptive_votes._worst({"good": good, "wrong": wrong})
-    assert failed["holds"] is False
-    assert "(wrong)" in failed["evidence"]
+@pytest.mark.parametrize(("accuracy", "correlation"), [(0.75, 0.5), (0.65, 0.0)])
+def test_exact_figures_are_those_of_simulated_votes(accuracy: float, correlation: float) -> None:
+    rng = random.Random(0)
+    weight = 1 / correlation - 1 if correlation else 0.0
+    cast = []
+    for _ in range(4000):
+        chance = rng.betavariate(accuracy * weight, (1 - accuracy) * weight) if weight else accuracy
+        cast.append([KINDS[rng.random() > chance] for _ in range(MOST)])
+    asked = [votes_until_settled(votes, Rule(), 0.03) for votes in cast]
+    winners = [(Rule()(votes[:count]).winner, Rule()(votes).winner) for votes, count in zip(cast, asked, strict=True)]
+    found = exactly(accuracy, correlation)
+    # Four standard errors of 4,000 draws, of which the standard deviation is at most 1/2.
+    assert sum(asked) / len(asked) / MOST == pytest.approx(found.tokens, abs=0.03)
+    assert sum(one != other for one, other in winners) / len(cast) == pytest.approx(found.other, abs=0.012)
+    assert sum(other == 0 for _, other in winners) / len(cast) == pytest.approx(found.every, abs=0.05)
 
 
-def test_a_simulated_judge_has_the_accuracy_and_the_correlation_it_is_said_to_have() -> None:
-    cast = [counts for seed in range(2) for counts in simulated(0.75, 0.5, seed, 3000)]
-    points = sum(expected(counts, FREE, WAYS[ALL]).points for counts in cast) / len(cast)
-    # With correlation 1/2 the chance has a Beta(0.75, 0.25) distribution: above 1/2 for 78.1 % of the comparisons.
-    assert points == pytest.approx(0.781, abs=0.02)
-    assert points == pytest.approx(fixed_accuracy(0.75, 0.5), abs=0.02)
-    assert sum(right for right, *_ in cast) / len(cast) / MOST == pytest.approx(0.75, abs=0.02)
-    assert simulated(0.75, 0.5, 0, 50) == simulated(0.75, 0.5, 0, 50)
+def judged(chance: Callable[[int], float], rng: random.Random) -> list[dict[str, Any]]:
+    """Rows with all votes, of which each has ten tokens."""
+    tokens = {"tokens": {"completion": 10}}
+    return [
+        {
+            "label": 0,
+            "votes": [{"status": "ok", "winner": int(rng.random() > chance(k)), **tokens} for _ in range(MOST)],
+        }
+        for k in range(60)
+    ]
+
+
+def measured(seed: int) -> Measurement:
+    every = judged(lambda k: (0.97, 0.9, 0.1)[k % 3], random.Random(seed))
+    until = [{**row, "votes": row["votes"][:5]} for row in every]
+    greedy = [{**row, "votes": row["votes"][:1]} for row in every]
+    return adaptive_votes.measured({arm: [every, greedy, until] for arm in adaptive_votes.JUDGES})
+
+
+def test_results_make_a_page_and_a_figure_and_the_page_names_the_limit(tmp_path: Path) -> None:
+    rows = fresh.rows(map(measured, range(8)))
+    assert fresh.holding(adaptive_votes.EXPERIMENT, rows)["keeps_accuracy"]
+    page = fresh.page(adaptive_votes.EXPERIMENT, rows, tmp_path)
+    assert "| fixed 32 | " in page
+    assert ("above the budget" in page) == any(
+        exactly(accuracy, 0.0).other > adaptive_votes.CLAIMED for accuracy in adaptive_votes.ACCURACIES
+    )
 
 
 @pytest.mark.slow
 def test_the_experiment_runs_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    settings = adaptive_votes.Settings(held_out=20, simulated=50)
-    first = list(adaptive_votes.reproduce(tmp_path, [0], settings))
-    found = json.loads((tmp_path / "results.json").read_text())
-    again = list(adaptive_votes.reproduce(tmp_path, [0], settings))
-    assert len(first) == 4
+    tiny = replace(adaptive_votes.EXPERIMENT, settings=adaptive_votes.Settings(held_out=20, temperature=1.0))
+    first = list(reproduce(tiny, tmp_path, [10]))
+    found = load(tmp_path / "results.json")
+    again = list(reproduce(tiny, tmp_path, [10]))
     assert again[-1] == first[-1]
-    assert json.loads((tmp_path / "results.json").read_text())["ways"] == found["ways"]
-    assert found["ways"]["base"]["fixed 32"]["tokens"]["share"] == 1.0
-    happened, told = (found["ways"]["base"][way] for way in (adaptive_votes.HAPPENED, "adaptive 0.03"))
-    assert happened["tokens"]["share"] == pytest.approx(told["tokens"]["share"], abs=0.1)
+    assert load(tmp_path / "results.json") == found
+    ways = found.rows[0].figures["ways"]["base"]
+    assert ways["fixed 32"]["tokens"] == 1.0
+    assert ways[adaptive_votes.HAPPENED]["tokens"] == pytest.approx(ways["adaptive 0.03"]["tokens"], abs=0.1)
     assert "| adaptive 0.05 |" in (tmp_path / "adaptive-votes.md").read_text()

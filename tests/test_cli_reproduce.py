@@ -26,11 +26,11 @@ def test_without_a_folder_it_goes_into_one_of_its_name(
     monkeypatch.chdir(tmp_path)
     went: list[Path] = []
 
-    def reproduce(out: Path, seeds: Sequence[int]) -> Iterator[str]:
+    def reproduce(experiment: object, out: Path, seeds: Sequence[int]) -> Iterator[str]:
         went.append(out)
         yield "done"
 
-    monkeypatch.setattr("fathom.lab.reproductions.mix_grm.reproduce", reproduce)
+    monkeypatch.setattr("fathom.lab.experiments.running.reproduce", reproduce)
     done = CliRunner().invoke(app, ["reproduce", "mix-grm", *given], catch_exceptions=False)
     assert done.exit_code == 0
     assert went == [Path(out)]

@@ -265,7 +265,7 @@ def work(number):
 
 if __name__ == "__main__":
     from fathom.cli._signals import end_as_interrupted
-    from fathom.lab.reproductions._claims import side_by_side
+    from fathom.lab.experiments.processes import side_by_side
 
     end_as_interrupted()
     try:

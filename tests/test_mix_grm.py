@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from fathom.errors import FathomError
-from fathom.lab.arms import ARMS, STAGES, Arm, Measured, Settings, Stage, recipes_used
+import fresh
+from fathom.lab.arms import ARMS, Arm, Measured, Stage
+from fathom.lab.experiments.claims import decide
+from fathom.lab.experiments.results import Row
 from fathom.lab.reproductions import mix_grm
-from fathom.lab.reproductions._claims import claim_folder
 
 TRUE = {  # accuracy on preference, on correctness, share of fitting structures
     ("base", "sft"): (0.75, 0.62, 0.0),
@@ -27,8 +26,13 @@ TRUE = {  # accuracy on preference, on correctness, share of fitting structures
 }
 
 
-def measurements(truth: Mapping[tuple[Arm, Stage], tuple[float, float, float]], items: int = 800) -> mix_grm.Runs:
-    return {cell: [_run(*truth[cell], items, seed) for seed in range(3)] for cell in truth}
+Truth = Mapping[tuple[Arm, Stage], tuple[float, float, float]]
+
+
+def measurements(truth: Truth, items: int = 800, seeds: int = 10) -> list[Row]:
+    return fresh.rows(
+        mix_grm.measured({cell: _run(*truth[cell], items, seed) for cell in truth}) for seed in range(seeds)
+    )
 
 
 def _run(preference: float, correctness: float, match: float, items: int, seed: int) -> list[Measured]:
@@ -43,8 +47,8 @@ def _run(preference: float, correctness: float, match: float, items: int, seed: 
     return run
 
 
-def holding(truth: Mapping[tuple[Arm, Stage], tuple[float, float, float]]) -> dict[str, bool]:
-    return {name: claim["holds"] for name, claim in mix_grm.claims(measurements(truth)).items()}
+def holding(truth: Truth) -> dict[str, bool]:
+    return fresh.holding(mix_grm.EXPERIMENT, measurements(truth))
 
 
 def test_claims_that_are_true_hold() -> None:
@@ -68,10 +72,12 @@ def test_a_claim_that_is_false_does_not_hold(claim: str, cell: tuple[Arm, Stage]
     assert not found[claim]
 
 
-def test_contrasts_are_paired_by_item() -> None:
-    runs = measurements(TRUE)
-    same = mix_grm._contrast(runs, [("mix", "sft")], [("mix", "sft")], mix_grm.accurate)
-    assert same == (0.0, 0.0, 0.0)
+def test_a_failure_of_training_on_two_seeds_of_ten_leaves_a_counted_claim_undecided() -> None:
+    failed = {**TRUE, ("mix", "rlvr"): (0.75, 0.9, 0.75)}
+    rows = [*measurements(TRUE)[:8], *measurements(failed)[8:]]
+    polarisation = next(claim for claim in mix_grm.EXPERIMENT.register.claims if claim.name == "polarisation")
+    assert str(decide(polarisation, rows)) == "holds on 8 of 10 seeds [0.44, 0.97]"
+    assert not decide(polarisation, rows).holds
 
 
 def test_the_ceiling_of_the_mix_is_the_better_of_its_two_styles() -> None:
@@ -83,44 +89,17 @@ def test_the_ceiling_of_the_mix_is_the_better_of_its_two_styles() -> None:
     }
 
 
-@pytest.fixture(scope="module")
-def found() -> dict[str, Any]:
-    return mix_grm.results(measurements(TRUE, items=100))
-
-
-def test_results_have_the_published_shape_and_survive_json(found: dict[str, Any]) -> None:
-    found = json.loads(json.dumps(found))
-    for arm in ARMS:
-        for stage in STAGES:
-            cell = found["arms"][arm][stage]
-            for domain in mix_grm.DOMAINS:
-                assert cell[domain]["low"] <= cell[domain]["accuracy"] <= cell[domain]["high"]
-            assert {"structural_match", "tokens", "readable"} <= cell.keys()
-    assert all(claim.keys() >= {"holds", "evidence"} for claim in found["claims"].values())
-
-
-def test_a_difference_with_the_other_sign_is_named_on_the_page(tmp_path: Path) -> None:
+def test_a_difference_with_the_other_sign_is_marked_on_the_page(tmp_path: Path) -> None:
     truth = {**TRUE, ("base", "rlvr"): (0.55, 0.66, 0.0)}  # RLVR lowers the base arm, and does not in the paper
-    found = mix_grm.results(measurements(truth, items=200))
-    origin = {"recipes": recipes_used()}
-    page = mix_grm.page({**found, "seeds": [0, 1, 2], "origin": origin}, Settings())
-    assert "base rlvr - base sft on preference (+0.7 in the paper" in page
-    assert "](mix-grm-accuracy.svg)" in page
-    assert "](mix-grm-structure.svg)" in page
+    page = fresh.page(mix_grm.EXPERIMENT, measurements(truth, items=200), tmp_path)
+    [row] = (line for line in page.splitlines() if line.startswith("| base rlvr - base sft, preference | +0.7 |"))
+    assert row.endswith("| **other sign** |")
 
 
-def test_equal_results_make_equal_figures(found: dict[str, Any], tmp_path: Path) -> None:
+def test_equal_results_make_equal_figures(tmp_path: Path) -> None:
     for folder in ("one", "two"):
-        mix_grm.figures(found, tmp_path / folder)
+        fresh.page(mix_grm.EXPERIMENT, measurements(TRUE, items=100), tmp_path / folder)
     for name in ("mix-grm-accuracy", "mix-grm-structure"):
         one, two = ((tmp_path / folder / f"{name}.svg").read_bytes() for folder in ("one", "two"))
         assert one == two
         assert b"<svg" in one
-        assert (tmp_path / "one" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_a_folder_of_another_experiment_is_refused(tmp_path: Path) -> None:
-    claim_folder(tmp_path / "seed-0", {"settings": {"samples": 16}})
-    claim_folder(tmp_path / "seed-0", {"settings": {"samples": 16}})
-    with pytest.raises(FathomError, match="other settings"):
-        claim_folder(tmp_path / "seed-0", {"settings": {"samples": 8}})

@@ -519,12 +519,12 @@ def test_an_experiment_is_not_written_into_a_folder_of_others(verb: str, folder:
 def test_an_interrupted_experiment_goes_on_and_its_edited_page_is_kept(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def reproduce(out: Path, seeds: Sequence[int]) -> Iterator[str]:
+    def reproduce(experiment: object, out: Path, seeds: Sequence[int]) -> Iterator[str]:
         (out / "page.md").write_text("made")
         yield "one"
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("fathom.lab.reproductions.mix_grm.reproduce", reproduce)
+    monkeypatch.setattr("fathom.lab.experiments.running.reproduce", reproduce)
     arguments = ["reproduce", "mix-grm", "--out", f"{folder}/out"]
     for _ in range(2):
         assert isinstance(CliRunner().invoke(app, arguments).exception, RunInterruptedError)

@@ -111,7 +111,7 @@ def test_benchmarks_probes_and_reproductions_are_found_in_the_same_way(tmp_path:
     path.write_text("from fathom.bench.rm_bench import BENCHMARK\nfrom fathom.probes.length import PROBE\n")
     assert bench.find(str(path)) is bench.find("rm-bench") is bench.find("rm_bench")
     assert probes.find(str(path)) is probes.find("length") is probes.find("fathom.probes.length:PROBE")
-    assert REPRODUCTIONS.find("mix-grm").__name__ == "fathom.lab.reproductions.mix_grm"
+    assert REPRODUCTIONS.find("mix-grm").name == "mix-grm"
     with pytest.raises(FathomError, match=r"expected a fathom\.probes\.Probe"):
         probes.find(f"{path}:BENCHMARK")
 

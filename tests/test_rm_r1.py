@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+import fresh
 from fathom.judges.rm_r1 import RMR1Judge
 from fathom.lab import rm_r1, world
 from fathom.lab.arms import Measured, Settings
+from fathom.lab.experiments.results import Row
 from fathom.lab.reproductions import rm_r1 as reproduction
 from fathom.rationale import Status
 
@@ -82,8 +83,18 @@ def test_examples_hold_no_unseen_verb_and_the_share_that_is_mistyped() -> None:
     assert sum(fitting) / len(fitting) == pytest.approx(0.9, abs=0.04)
 
 
-def measurements(truth: Mapping[reproduction.Cell, tuple[float, float]], items: int = 600) -> reproduction.Runs:
-    return {cell: [_run(*truth[cell], items, seed) for seed in range(3)] for cell in truth}
+Truth = Mapping[reproduction.Cell, tuple[float, float]]
+
+
+def measurements(truth: Truth, items: int = 600) -> list[Row]:
+    verbs = {k: ("draft", "compute", "write", "solve")[k % 4] for k in range(items)}
+    return fresh.rows(
+        reproduction.measured(
+            {cell: _run(*truth[cell], items, seed) for cell in truth},
+            {f"{seed}-{k}": verb for k, verb in verbs.items()},
+        )
+        for seed in range(10)
+    )
 
 
 def _run(preference: float, correctness: float, items: int, seed: int) -> list[Measured]:
@@ -96,8 +107,8 @@ def _run(preference: float, correctness: float, items: int, seed: int) -> list[M
     return run
 
 
-def holding(truth: Mapping[reproduction.Cell, tuple[float, float]]) -> dict[str, bool]:
-    return {name: claim["holds"] for name, claim in reproduction.claims(measurements(truth)).items()}
+def holding(truth: Truth) -> dict[str, bool]:
+    return fresh.holding(reproduction.EXPERIMENT, measurements(truth))
 
 
 def test_claims_that_are_true_hold() -> None:
@@ -123,10 +134,6 @@ def test_ceilings_are_those_of_what_a_chain_shows() -> None:
     assert found == {"answer": [1.0, 1.0], "chat": [1.0, 0.75], "reasoning": [0.5, 1.0], "typed": [1.0, 1.0]}
 
 
-def test_results_survive_json_and_make_a_page_and_a_figure(tmp_path: Path) -> None:
-    found = json.loads(json.dumps({**reproduction.results(measurements(TRUE)), "seeds": [0, 1, 2]}))  # type: ignore[arg-type]
-    page = reproduction.page(found, Settings())
-    assert "| routing beats chat | typed - chat, over all | +" in page
-    reproduction.figure(found, tmp_path)
-    assert "<svg" in (tmp_path / "rm-r1.svg").read_text()
-    assert "rm-r1.svg" in page
+def test_results_make_a_page_and_a_figure(tmp_path: Path) -> None:
+    page = fresh.page(reproduction.EXPERIMENT, measurements(TRUE), tmp_path)  # type: ignore[arg-type]
+    assert "| `routing_beats_chat` | typed - chat, over all | +" in page

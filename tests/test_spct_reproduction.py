@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
+import fresh
 from fathom.errors import FathomError
 from fathom.judges import Rule
 from fathom.lab import criteria
-from fathom.lab.reproductions import _voting, meta_voting, spct
-from fathom.lab.reproductions._voting import MAJORITY, SUM, Runs
-from fathom.lab.spct import Measured, Settings, greedy, one, recipes_used, voted
+from fathom.lab.experiments.experiment import Experiment
+from fathom.lab.experiments.results import Row
+from fathom.lab.experiments.running import reproduce
+from fathom.lab.reproductions import meta_voting, spct
+from fathom.lab.reproductions._voting import MAJORITY, SUM, Run
+from fathom.lab.spct import Measured, Settings, greedy, one, voted
 
 RIGHT, WRONG = [9.0, 1.0], [1.0, 9.0]
+SEEDS = 8
 
 
 def item(**changes: object) -> Measured:
@@ -49,21 +53,25 @@ def test_chosen_votes_are_those_of_the_first_that_the_meta_reward_model_likes() 
     assert voted(item(), 3, SUM) == 0.0
     assert voted(item(), 3, SUM, keep=1) == 1.0
     assert voted(item(meta=[0.1, 0.2, 0.9]), 3, SUM, keep=1) == 0.0
-    assert meta_voting._lazy(item(votes=[RIGHT, WRONG], meta=[0.9, 0.2], principles=["Depth", "Polish"]), 1) == 0.0
+    assert meta_voting.lazy(item(votes=[RIGHT, WRONG], meta=[0.9, 0.2], principles=["Depth", "Polish"]), 1) == 0.0
 
 
 # Claims ---------------------------------------------------------------------------------------------------------------
 
 
+Runs = Sequence[Run]
+"""One per seed."""
+
+
 def measurements(greedy: float, chance: tuple[float, float], shared: float, meta: bool = False) -> Runs:
     """`chance`: of a vote to be right, where the item is one of the `shared` share on which all votes lean the wrong
     way, and elsewhere; a meta reward model knows right votes by sight."""
-    return [_run(random.Random(f"{greedy}/{chance}/{seed}"), greedy, chance, shared, meta) for seed in range(3)]
+    return [_run(random.Random(f"{greedy}/{chance}/{seed}"), greedy, chance, shared, meta) for seed in range(SEEDS)]
 
 
 def _run(rng: random.Random, greedy: float, chance: tuple[float, float], shared: float, meta: bool) -> list[Measured]:
     made = []
-    for number, told in enumerate(criteria.items(250, seed=0, clear=0.55)):
+    for number, told in enumerate(criteria.items(120, seed=0, clear=0.55)):
         right = chance[0] if rng.random() < shared else chance[1]
         votes = [RIGHT if rng.random() < right else WRONG for _ in range(32)]
         scores = [rng.random() + (vote == RIGHT) for vote in votes] if meta else None
@@ -81,12 +89,21 @@ TRUE = {
 }
 
 
-def holding(claims: Mapping[str, Mapping[str, bool]]) -> dict[str, bool]:
-    return {name: claim["holds"] for name, claim in claims.items()}
+REJECTION = {"sampled": {"kept": 3, "too easy": 6}, "hinted": {"kept": 2}}
+
+
+def rows_of_spct(runs: Mapping[str, Runs]) -> list[Row]:
+    seeds = ({judge: every[seed] for judge, every in runs.items()} for seed in range(SEEDS))
+    return fresh.rows(spct.measured(each, REJECTION) for each in seeds)
+
+
+def rows_of_meta_voting(runs: Mapping[str, Runs]) -> list[Row]:
+    seeds = ({judge: every[seed] for judge, every in runs.items()} for seed in range(SEEDS))
+    return fresh.rows(meta_voting.measured(each) for each in seeds)
 
 
 def test_claims_of_spct_that_are_true_hold_and_others_do_not() -> None:
-    assert holding(spct.claims(TRUE)) == {
+    assert fresh.holding(spct.EXPERIMENT, rows_of_spct(TRUE)) == {
         "principles_help": True,
         "one_below_greedy_below_votes": True,
         "majority_above_greedy": True,
@@ -95,7 +112,7 @@ def test_claims_of_spct_that_are_true_hold_and_others_do_not() -> None:
     }
     settled, wavering = measurements(0.75, (0.0, 0.85), 0.3), measurements(0.9, (0.57, 0.57), 0.0)
     turned = {"without": TRUE["first"], "first": TRUE["first"], "rft": settled, "rlvr": wavering}
-    assert holding(spct.claims(turned)) == {
+    assert fresh.holding(spct.EXPERIMENT, rows_of_spct(turned)) == {
         "principles_help": False,
         "one_below_greedy_below_votes": False,
         "majority_above_greedy": False,
@@ -112,40 +129,23 @@ FLAWED = {
 
 
 def test_claims_of_meta_voting_that_are_true_hold_and_others_do_not() -> None:
-    assert holding(meta_voting.claims(FLAWED)) == {
+    assert fresh.holding(meta_voting.EXPERIMENT, rows_of_meta_voting(FLAWED)) == {
         "plain_voting_saturates": True,
         "meta_recovers": True,
         "rlvr_repairs": False,  # one vote is better than before, and not as good as the chosen ones
         "meta_without_flaws": False,
     }
     weak = [[replace(each, meta=[0.5] * 32) for each in run] for run in FLAWED["flawed"]]
-    held = holding(meta_voting.claims({**FLAWED, "flawed": weak}))
+    held = fresh.holding(meta_voting.EXPERIMENT, rows_of_meta_voting({**FLAWED, "flawed": weak}))
     assert held["rlvr_repairs"]
     assert not held["meta_recovers"]
 
 
-def test_a_difference_of_something_from_itself_is_nothing() -> None:
-    assert _voting.difference((TRUE["rft"], one), (TRUE["rft"], one)) == (0.0, 0.0, 0.0)
-
-
 def test_pages_and_figures_are_made_of_stored_results_alone(tmp_path: Path) -> None:
-    experiment = {"settings": asdict(Settings(clear=0.55)), "worlds": meta_voting.WORLDS}
-    origin = {"config": experiment, "recipes": recipes_used()}
-    rejection = {"sampled": {"kept": 3, "too easy": 6}, "hinted": {"kept": 2}}
-    for module, name, runs in ((spct, "spct", TRUE), (meta_voting, "meta-voting", FLAWED)):
-        few = {judge: [run[:20] for run in each] for judge, each in runs.items()}
-        found = {**module.results(few), "rejection": rejection, "seeds": [0, 1, 2], "origin": origin}
-        stored = json.loads(json.dumps(found))
-        module.figure(stored, tmp_path / name)
-        text = module.page(stored)
-        figures = [path.name for path in (tmp_path / name).glob("*.svg")]
-        assert all(f"]({figure})" in text for figure in figures)
-        assert figures
-        assert "built-in" not in text
-        table_rows = [line for line in text.splitlines() if line.startswith("|")]
-        assert all(line.endswith("|") for line in table_rows)
-        assert f"{stored['beside_the_paper'][0]['here']:+.1f}" in text
-        assert ("votes add less after RLVR than before" in text) == (name == "spct")
+    page = fresh.page(spct.EXPERIMENT, rows_of_spct(TRUE), tmp_path / "spct")
+    assert "votes were not seen to add more after RLVR" in page
+    assert "| without a hint | 3 | 6 |" in page
+    fresh.page(meta_voting.EXPERIMENT, rows_of_meta_voting(FLAWED), tmp_path / "meta-voting")
 
 
 # Real training --------------------------------------------------------------------------------------------------------
@@ -155,18 +155,18 @@ TINY = Settings(clear=0.55, trajectories=1500, comparisons=40, held_out=30, step
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("module", "page"), [(spct, "spct.md"), (meta_voting, "meta-voting.md")])
+@pytest.mark.parametrize("experiment", [spct.EXPERIMENT, meta_voting.EXPERIMENT], ids=lambda each: each.name)
 def test_a_tiny_reproduction_runs_from_end_to_end_and_again_without_training(
-    module: object, page: str, tmp_path: Path
+    experiment: Experiment[Settings], tmp_path: Path
 ) -> None:
     pytest.importorskip("trl", reason='needs pip install "fathom-rm[train]"')
-    reproduce = module.reproduce  # type: ignore[attr-defined]
-    assert list(reproduce(tmp_path, [0], TINY))[-1].startswith("wrote")
-    first = (tmp_path / page).read_bytes()
+    tiny = replace(experiment, settings=TINY)
+    assert list(reproduce(tiny, tmp_path, [10]))[-1].startswith("wrote")
+    first = (tmp_path / "results.json").read_bytes()
     weights = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")}
     assert weights
-    list(reproduce(tmp_path, [0], TINY))
-    assert (tmp_path / page).read_bytes() == first
+    list(reproduce(tiny, tmp_path, [10]))
+    assert (tmp_path / "results.json").read_bytes() == first
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")} == weights
     with pytest.raises(FathomError, match="other settings"):
-        list(reproduce(tmp_path, [0], replace(TINY, held_out=31)))
+        list(reproduce(replace(experiment, settings=replace(TINY, held_out=31)), tmp_path, [10]))

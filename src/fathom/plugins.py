@@ -92,7 +92,7 @@ class Kind:
         where, _, attribute = (name, "", "") if name.endswith(".py") else name.rpartition(":")
         wanted = attribute or self.attribute
         try:
-            module = _from_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
+            module = from_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
         except FathomError:
             raise
         except Exception as error:
@@ -175,8 +175,11 @@ def _is_own(name: str) -> bool:
     return ":" in name or name.endswith(".py")
 
 
-def _from_file(path: Path) -> ModuleType:
-    """The module in a file, imported once for each path, as dataclasses and pickles look their module up by name."""
+def from_file(path: Path) -> ModuleType:
+    """The module in a file, imported once for each path, as dataclasses and pickles look their module up by name.
+
+    The name is the same in every process. Raises FathomError for a file that is not there.
+    """
     path = path.expanduser().resolve()
     if not path.is_file():
         raise FathomError(f"{path}: no such file")

@@ -1,49 +1,85 @@
-"""`fathom reproduce NAME`: tests a paper's claims."""
+"""`fathom reproduce NAME`: tests claims on fresh seeds."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fathom.cli._verb import Force, claim, whole_folder
 from fathom.errors import FathomError, check_installed
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
 
 def command(
-    name: Annotated[str, typer.Argument(help="The experiment: mix-grm, spct, ...; an unknown name lists all.")],
+    name: Annotated[
+        str | None, typer.Argument(help="mix-grm, spct, adaptive-votes, ...; without a name, list all.")
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Write models, results.json and the page to this folder. Default: runs/NAME."),
     ] = None,
-    seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0,1,2",
-    quick: Annotated[bool, typer.Option("--quick", help="Run the first seed only.")] = False,
+    seeds: Annotated[
+        str | None, typer.Option(help="Seeds, separated by commas. Default: the reported ones of the register.")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Run the first reported seed and show it beside the committed results.")
+    ] = False,
     force: Force = False,
 ) -> None:
-    """Repeat a published experiment on small synthetic tasks, and test its claims.
+    """Run an experiment in a small world, and decide its claims by intervals over seeds.
 
-    The command writes OUT/results.json, figures and a page in Markdown. It decides each claim by confidence intervals,
-    and a claim may turn out to be false. To resume an interrupted run, repeat the command.
+    Writes OUT/results.json, figures and a page in Markdown. What is claimed is fixed in the experiment's register, and
+    may come out false. Each seed is kept as it finishes; to resume an interrupted run, repeat the command.
 
         fathom reproduce mix-grm
     """
     from rich.console import Console
 
-    from fathom.lab import NEEDS
-    from fathom.lab.reproductions import REPRODUCTIONS
+    from fathom.lab import NEEDS, reproductions
 
-    experiment = REPRODUCTIONS.find(name)
-    if experiment.__name__.startswith(f"{REPRODUCTIONS.package}."):  # those of other packages may need less
+    if name is None:
+        Console().print(_listed())
+        return
+    experiment = reproductions.find(name)
+    if experiment.home.parent == Path(reproductions.__file__).parent:  # those of other packages may need less
         check_installed(*NEEDS)
+    chosen = _seeds(seeds) if seeds is not None else list(experiment.register.reported.seeds)
+    if quick and seeds is not None:
+        raise FathomError("--quick runs the first reported seed; leave --seeds out")
+    from fathom.lab.experiments import running
+
+    console = Console(stderr=True, log_path=False)
+    folder = out or Path("runs", experiment.name)
+    claim(whole_folder("--out", folder))
+    lines = running.quick(experiment, folder) if quick else running.reproduce(experiment, folder, chosen)
+    for line in lines:
+        console.log(line, markup=False)
+
+
+def _seeds(text: str) -> list[int]:
     try:
-        chosen = list(dict.fromkeys(int(seed) for seed in seeds.split(",")))  # each once: a seed has one folder
+        chosen = list(dict.fromkeys(int(seed) for seed in text.split(",")))  # each once: a seed has one folder
     except ValueError:
         chosen = []
     if not chosen or not all(0 <= seed < 2**32 for seed in chosen):
-        raise FathomError(f"--seeds {seeds}: expected whole numbers from 0 to {2**32 - 1:,} with commas between them")
-    console = Console(stderr=True, log_path=False)
-    folder = out or Path("runs", name.replace("_", "-"))
-    claim(whole_folder("--out", folder))
-    for line in experiment.reproduce(folder, chosen[:1] if quick else chosen):
-        console.log(line)
+        raise FathomError(f"--seeds {text}: expected whole numbers from 0 to {2**32 - 1:,} with commas between them")
+    return chosen
+
+
+def _listed() -> Table:
+    """All experiments, with the time that each of their reported seeds takes."""
+    from rich.table import Table
+
+    from fathom.lab.reproductions import REPRODUCTIONS, find
+
+    table = Table("name", "title", "seeds", "minutes per seed", "cores")
+    for name in REPRODUCTIONS.names():
+        experiment = find(name)
+        register = experiment.register
+        cells = (len(register.reported.seeds), f"{register.minutes:g}", register.cores)
+        table.add_row(experiment.name, register.title, *map(str, cells))
+    return table

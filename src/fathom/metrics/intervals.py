@@ -160,6 +160,58 @@ class Shares:
         return np.frombuffer(column, dtype=np.float32).astype(float) if column else np.empty(0)
 
 
+def student_mean(values: Sequence[float]) -> Interval | None:
+    """The mean of independent values that vary smoothly, such as one per seed, with Student's t interval.
+
+    mean +- t(n - 1) * s / sqrt(n). None for fewer than two values, and for equal ones: neither shows how much another
+    value would differ. Values that are nearly always the same and sometimes far off have no such interval; count them
+    (`clopper_pearson`).
+    """
+    if len(values) < 2 or max(values) == min(values):
+        return None
+    mean, variance = float(np.mean(values)), float(np.var(values, ddof=1))
+    reach = _student(len(values) - 1) * sqrt(variance / len(values))
+    return Interval(mean, mean - reach, mean + reach)
+
+
+def crossed_mean(values: npt.ArrayLike, strata: Sequence[Hashable] | None = None) -> Interval | None:
+    """The mean of a table of seeds (rows) by clusters (columns) that repeat, such as the same verbs in every seed.
+
+    For value = mean + seed + cluster + residual, the variance of the mean is s2(seed)/S + s2(cluster)/C + s2(rest)/SC.
+    The variance of the S row means, divided by S, estimates the first and the last term; that of the C column means,
+    divided by C, the second and the last. Their sum counts the last one twice, so it errs on the safe side and is never
+    negative (Cameron, Gelbach & Miller 2011 subtract it once). Degrees of freedom by Satterthwaite. The interval is
+    about new seeds and new clusters.
+
+    `strata[c]` is the stratum of cluster c, such as a verb's domain: strata stay the same with other clusters, so that
+    columns vary around their stratum's mean. None where `student_mean` of the rows has none, or a stratum has one
+    cluster.
+    """
+    table = np.asarray(values, dtype=float)
+    rows, columns = table.mean(axis=1), table.mean(axis=0)
+    names = list(strata) if strata is not None else [None] * len(columns)
+    groups = [columns[[name == each for each in names]] for name in dict.fromkeys(names)]
+    if len(rows) < 2 or np.ptp(rows) == 0 or any(len(group) < 2 for group in groups):
+        return None
+    # Each part of the variance of the mean: of the rows, and of the columns of each stratum, by its share of columns.
+    parts = [(1.0, rows), *((len(group) / len(columns), group) for group in groups)]
+    variances = [share**2 * float(np.var(means, ddof=1)) / len(means) for share, means in parts]
+    doubt = sum(part**2 / (len(means) - 1) for part, (_, means) in zip(variances, parts, strict=True))
+    mean, reach = float(table.mean()), _student(sum(variances) ** 2 / doubt) * sqrt(sum(variances))
+    return Interval(mean, mean - reach, mean + reach)
+
+
+def clopper_pearson(successes: int, n: int) -> Interval | None:
+    """The exact interval of a share (Clopper & Pearson 1934): it covers at least 95 %, with any n. None for n = 0."""
+    from scipy.special import betaincinv
+
+    if n == 0:
+        return None
+    low = float(betaincinv(successes, n - successes + 1, 0.025)) if successes else 0.0
+    high = float(betaincinv(successes + 1, n - successes, 0.975)) if successes < n else 1.0
+    return Interval(successes / n, low, high)
+
+
 def bootstrap(runs: Sequence[Sequence[float]], *, replicates: int = 4000, seed: int = 0) -> Interval:
     """Percentile interval of the mean over runs of the mean over items, resampled at both levels.
 
@@ -321,11 +373,8 @@ def _acceleration(left: Array) -> float:
     return float((influence**3).sum()) / (6 * spread) if spread > 1e-30 else 0.0
 
 
-def _student(freedom: int) -> float:
-    """The 97.5 % quantile of Student's t by Cornish and Fisher's expansion: 0.7 % low at 3 degrees of freedom."""
-    if freedom < 1:
-        return _Z
-    z, terms = _Z, (1 / (4 * freedom), 1 / (96 * freedom**2), 1 / (384 * freedom**3))
-    first, second = z**3 + z, 5 * z**5 + 16 * z**3 + 3 * z
-    third = 3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z
-    return z + first * terms[0] + second * terms[1] + third * terms[2]
+def _student(freedom: int | float, chance: float = 0.975) -> float:
+    """The quantile of Student's t; the normal one where there is no degree of freedom."""
+    from scipy.special import stdtrit  # here, because `import fathom` must stay fast
+
+    return float(stdtrit(freedom, chance)) if freedom > 0 else _Z

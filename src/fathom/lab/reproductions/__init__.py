@@ -1,10 +1,22 @@
-"""Tests published claims in the small world. One file per paper, found by name: `fathom reproduce NAME`.
+"""Experiments of published claims in small worlds. One file per paper, found by name: `fathom reproduce NAME`.
 
-A reproduction is a module with `reproduce(out, seeds)`, which runs the experiment, resumes what an interrupted run
-left, writes `results.json`, figures and a page into `out`, and yields its progress as lines. Claims are computed from
-intervals and may come out false; the page then says so.
+An experiment is a module that binds `EXPERIMENT`, a `fathom.lab.experiments.experiment.Experiment`. Beside NAME.py are
+NAME.yaml (its register, written before the first reported seed), NAME.md.jinja (its part of the page) and, once the
+reported seeds have run, NAME.json (its results). Claims are decided by intervals over seeds and may come out false.
 """
 
+from typing import Any
+
+from fathom.errors import FathomError
+from fathom.lab.experiments.experiment import Experiment
 from fathom.plugins import Kind
 
-REPRODUCTIONS = Kind("reproduction", package=__name__, group="fathom.reproductions")
+REPRODUCTIONS = Kind("reproduction", package=__name__, group="fathom.reproductions", attribute="EXPERIMENT")
+
+
+def find(name: str) -> Experiment[Any]:
+    """The experiment of that name. Raises FathomError for an unknown name, and for an object of another type."""
+    found = REPRODUCTIONS.find(name)
+    if not isinstance(found, Experiment):
+        raise FathomError(f"{name}: found a {type(found).__name__}, expected a {Experiment.__module__}.Experiment")
+    return found

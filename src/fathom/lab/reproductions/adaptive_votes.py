@@ -2,31 +2,26 @@
 
 A claim of this library, put to the test where it can fail: in the small world, with one judge whom votes help (it
 thinks of three principles at random) and one whom they hardly do (fine-tuned on the mix of breadth and depth, its votes
-err alike); and on simulated judges, of which accuracy and the correlation of votes are known.
+err alike). adaptive_votes.yaml states the claims, and fixes the budget and the estimand in advance.
 
-- `vanilla rationales`, `breadth and depth`: within half a point of 32 votes, at two fifths of their tokens at most;
-- `simulated`: the same for every simulated judge whose votes on one comparison are correlated.
+Votes on one comparison are exchangeable: any of their orders was as likely as the one they came in. So the estimand is
+the mean over all orders, which `endings` computes exactly; the order that happened is shown beside.
 
-Judges whose votes are independent coins are shown beside, and nothing is claimed of them: where each vote is hardly
-better than a coin, the verdict of many hangs on the last ones, and no rule at all that stops earlier keeps it.
-
-Votes on one comparison are exchangeable: any of their orders was as likely as the one they came in. So where asking
-stops is not read off that one order; `endings` weighs all of them, exactly. The one that happened is told beside.
+Judges of known accuracy and correlation need no experiment: `exactly` computes what adaptive votes do to them.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from math import comb, exp, sqrt
 from operator import mul
 from pathlib import Path
 from statistics import fmean, variance
-from typing import Any
+from typing import Any, NamedTuple
 
 from fathom.data.atomic import atomic_write
 from fathom.data.records import Comparison
@@ -37,12 +32,11 @@ from fathom.judges import RewardModel, Rule, Vote
 from fathom.judges.mix import MixJudge
 from fathom.judging import write_verdicts
 from fathom.lab import arms, base, world
-from fathom.lab.reproductions._claims import below, claim, claim_folder, named, side_by_side
-from fathom.metrics.intervals import Interval, bootstrap
+from fathom.lab.experiments.experiment import Experiment
+from fathom.lab.experiments.register import read
+from fathom.lab.experiments.results import Measurement
 from fathom.rationale import Status
 from fathom.report.figures import Line, lines
-from fathom.report.page import markdown
-from fathom.results.provenance import provenance, write_json
 from fathom.results.runs import open as open_run
 from fathom.voting.adaptive import Adaptive, flip_probability, log_beta
 from fathom.voting.wrappers import Repeated
@@ -55,50 +49,31 @@ ERRORS = (0.2, 0.1, 0.05, 0.03, 0.02)
 """Error budgets of the curve; the claims are about `CLAIMED`."""
 CLAIMED = 0.03
 HAPPENED = f"adaptive {CLAIMED}, as it happened"
-MARGIN = 0.005
 SHARE = 0.4
-ACCURACIES = (0.65, 0.75, 0.85, 0.95)
-CORRELATIONS = (0.25, 0.5, 0.75)
-INDEPENDENT = 0.02
-"""A correlation at which votes are nearly independent with one accuracy."""
+"""The largest share of the tokens of all votes that the claims allow."""
+ACCURACIES = (0.55, 0.60, 0.65, 0.75, 0.85, 0.95)
+CORRELATIONS = (0.0, 0.1, 0.25, 0.5, 0.75)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    held_out: int = 800
-    """Comparisons of the small world to judge, a judge and seed."""
-    simulated: int = 6000
-    """Comparisons for each simulated judge, a seed."""
-    temperature: float = 1.0
-
-
-def reproduce(out: Path, seeds: Sequence[int], settings: Settings | None = None) -> Iterator[str]:
-    """Run the experiment in `out`, then write results.json, adaptive-votes.md and its figure; yield progress."""
-    settings = settings or Settings()
-    origin = provenance({"seeds": list(seeds), **asdict(settings)}, [base.PATH])
-    told = {name: value for name, value in asdict(settings).items() if name != "simulated"}  # which no folder holds
-    for seed in seeds:
-        experiment = {"settings": told, "base": sorted(origin["inputs"].values()), "recipes": arms.recipes_used()}
-        claim_folder(out / f"seed-{seed}", experiment)
-        if not (out / f"seed-{seed}" / "synthesised" / "manifest.json").exists():
-            arms.synthesise(arms.Settings(), seed, out / f"seed-{seed}" / "synthesised")
-            yield f"seed {seed}: synthesised"
-    parts = [(arm, seed, settings, out / f"seed-{seed}") for seed in seeds for arm in JUDGES]
-    for arm, seed, *_ in side_by_side(measure, parts):
-        yield f"seed {seed}: judge of {JUDGES[arm]} fine-tuned, votes cast"
-    found = {**results(out, seeds, settings), "seeds": list(seeds), "origin": origin}
-    write_json(out / "results.json", found)
-    figure(found, out)
-    (out / "adaptive-votes.md").write_text(page(found, settings), encoding="utf-8")
-    yield f"wrote {out / 'results.json'}, {out / 'adaptive-votes.md'} and its figure"
+    held_out: int
+    """Comparisons of the small world to judge, per judge and seed."""
+    temperature: float
 
 
 # The small world ------------------------------------------------------------------------------------------------------
 
 
-def measure(arm: arms.Arm, seed: int, settings: Settings, out: Path) -> None:
-    """Fine-tunes a judge and lets it vote: greedily, `MOST` times, and until settled. What is there is kept."""
+def prepare(part: str, seed: int, settings: Settings, folder: Path) -> None:
+    if not (folder / "synthesised" / "manifest.json").exists():
+        arms.synthesise(arms.Settings(), seed, folder / "synthesised")
+
+
+def run(part: str, seed: int, settings: Settings, out: Path) -> None:
+    """Fine-tune a judge and let it vote: greedily, `MOST` times, and until settled. What is there is kept."""
     arms.use_one_thread()
+    [arm] = (arm for arm in JUDGES if arm == part)
     model = out / arm / "model"
     if not (model / "model.safetensors").exists():
         arms.fine_tune(arm, seed, out / "synthesised", model)
@@ -214,41 +189,78 @@ def _points(counts: Counts) -> float:
     return 0.0 if verdict.status is not Status.OK else 0.5 if verdict.winner is None else float(verdict.winner == 0)
 
 
-Runs = Mapping[str, Sequence[Sequence[Judged]]]
-"""For each way to vote, one run a seed, on the same comparisons in the same order."""
+Run = Sequence[Judged]
+"""One way to vote on one seed: the same comparisons in the same order for every way."""
 WAYS: Mapping[str, Stops] = {
     **{f"fixed {count}": fixed(count) for count in FIXED},
     **{f"adaptive {error}": adaptive(error) for error in ERRORS},
 }
 ALL = f"fixed {MOST}"
 
-
 Rows = Sequence[Mapping[str, Any]]
 
 
-def collect(every: Sequence[Rows], greedy: Sequence[Rows], asked: Sequence[Rows]) -> Runs:
-    """From the rows with all votes, with the greedy one, and with those that were asked for until settled, by seed."""
-    all_votes = [[_cast(row) for row in rows] for rows in every]
-    runs = {
-        way: [[expected(counts, tokens, stops) for counts, tokens in run] for run in all_votes]
-        for way, stops in WAYS.items()
+def measure(seed: int, settings: Settings, folder: Path) -> Measurement:
+    return measured(
+        {
+            arm: [list(open_run(folder / arm / f"{name}.jsonl").rows()) for name in ("fixed", "greedy", "adaptive")]
+            for arm in JUDGES
+        }
+    )
+
+
+def measured(rows: Mapping[arms.Arm, Sequence[Rows]]) -> Measurement:
+    """A pure function of one seed's rows: with all votes, the greedy one, and the votes cast until settled."""
+    ways = {arm: collect(*rows[arm]) for arm in JUDGES}
+    figures = {arm: {way: _summary(run, ways[arm][ALL]) for way, run in ways[arm].items()} for arm in JUDGES}
+    claimed = f"adaptive {CLAIMED}"
+    contrasts = {}
+    for arm, name in JUDGES.items():
+        cell = figures[arm][claimed]
+        contrasts[f"accuracy, adaptive - {MOST} votes, {name}"] = cell["difference"]
+        contrasts[f"{SHARE} - share of the tokens, {name}"] = SHARE - cell["tokens"]
+        contrasts[f"{CLAIMED} - share of other verdicts, {name}"] = CLAIMED - cell["other"]
+    return Measurement(
+        contrasts=contrasts,
+        figures={
+            "ways": figures,
+            "order": {
+                arm: {
+                    "spread_of_places": spread_of_places(rows[arm][0]),
+                    "deviations": deviations(ways[arm][HAPPENED], ways[arm][claimed]),
+                }
+                for arm in JUDGES
+            },
+        },
+    )
+
+
+def collect(every: Rows, greedy: Rows, settled: Rows) -> dict[str, Run]:
+    """From the rows with all votes, with the greedy one, and with those that were cast until settled."""
+    all_votes = [_cast(row) for row in every]
+    runs: dict[str, Run] = {
+        way: [expected(counts, tokens, stops) for counts, tokens in all_votes] for way, stops in WAYS.items()
     }
-    for way, by_seed in {"greedy": greedy, HAPPENED: asked}.items():
+    for way, rows in {"greedy": greedy, HAPPENED: settled}.items():
         runs[way] = [
-            [_happened(*_cast(row), winner=_winner(counts)) for row, (counts, _) in zip(rows, run, strict=True)]
-            for rows, run in zip(by_seed, all_votes, strict=True)
+            _happened(*_cast(row), winner=_winner(counts)) for row, (counts, _) in zip(rows, all_votes, strict=True)
         ]
     return runs
 
 
-def _rows(arm: arms.Arm, out: Path, seeds: Sequence[int], name: str) -> list[Rows]:
-    return [list(open_run(out / f"seed-{seed}" / arm / f"{name}.jsonl").rows()) for seed in seeds]
+def _summary(run: Run, every: Run) -> dict[str, float]:
+    return {
+        "accuracy": fmean(item.points for item in run),
+        "difference": fmean(a.points - b.points for a, b in zip(run, every, strict=True)),
+        "tokens": fmean(item.tokens for item in run) / fmean(item.tokens for item in every),
+        "other": fmean(item.other for item in run),
+    }
 
 
-def deviations(happened: Sequence[Sequence[Judged]], expected: Sequence[Sequence[Judged]]) -> float:
+def deviations(happened: Run, expected: Run) -> float:
     """The z-score of the points of one order, relative to all orders."""
-    pairs = [pair for run, other in zip(happened, expected, strict=True) for pair in zip(run, other, strict=True)]
-    return sum(one.points - mean.points for one, mean in pairs) / sqrt(sum(mean.variance for _, mean in pairs))
+    difference = sum(one.points - mean.points for one, mean in zip(happened, expected, strict=True))
+    return difference / sqrt(sum(mean.variance for mean in expected))
 
 
 def spread_of_places(rows: Rows) -> float:
@@ -280,23 +292,63 @@ def _happened(counts: Counts, tokens: Sequence[float], winner: int | None) -> Ju
     return Judged(told.points, told.tokens, float(_winner(counts) != winner))
 
 
-# Simulated judges -----------------------------------------------------------------------------------------------------
+# Judges of known accuracy and correlation -----------------------------------------------------------------------------
 
 
-def simulated(accuracy: float, correlation: float, seed: int, count: int) -> list[Counts]:
-    """All votes of a judge that is right with a chance of its own on each comparison: Beta distributed.
+class Exact(NamedTuple):
+    """Adaptive votes of one judge, computed without sampling."""
 
-    `accuracy` is its mean, `correlation`, between 0 and 1, that between two votes on one comparison.
+    accuracy: float
+    correlation: float
+    every: float
+    """Accuracy of all votes."""
+    difference: float
+    """Accuracy of adaptive votes less that of all."""
+    tokens: float
+    other: float
+    best: float
+    """Upper bound on the difference at the same number of votes, for any stopping rule."""
+
+
+def exactly(accuracy: float, correlation: float, way: str = f"adaptive {CLAIMED}") -> Exact:
+    """Adaptive votes of a judge whose probability of being right varies from comparison to comparison.
+
+    That probability has a Beta distribution whose mean is `accuracy`; `correlation` is the correlation of two votes on
+    one comparison, 0 for independent votes. The number of right votes of `MOST` is then Beta-binomial, and the votes
+    come in any order with equal probability, so that the sum over `expected` is exact.
     """
-    rng = random.Random(f"{accuracy}/{correlation}/{seed}")
-    chances = (rng.betavariate(*_beta(accuracy, correlation)) for _ in range(count))
-    right = [sum(rng.random() < chance for _ in range(MOST)) for chance in chances]
-    return [(votes, MOST - votes, 0, 0) for votes in right]
+    chance = _chances(accuracy, correlation)
+    every = {counts: comb(MOST, counts[0]) * chance(*counts[:2]) for counts in _splits()}
+    judged = {counts: expected(counts, (1.0,) * len(KINDS), WAYS[way]) for counts in every}
+    all_right = sum(weight * _points(counts) for counts, weight in every.items())
+    tokens = sum(weight * judged[counts].tokens for counts, weight in every.items()) / MOST
+    return Exact(
+        accuracy,
+        correlation,
+        every=all_right,
+        difference=sum(weight * judged[counts].points for counts, weight in every.items()) - all_right,
+        tokens=tokens,
+        other=sum(weight * judged[counts].other for counts, weight in every.items()),
+        best=best_possible(accuracy, correlation, tokens) - all_right,
+    )
 
 
-def _beta(accuracy: float, correlation: float) -> tuple[float, float]:
+def _splits() -> Iterator[Counts]:
+    return ((right, MOST - right, 0, 0) for right in range(MOST + 1))
+
+
+def _chances(accuracy: float, correlation: float) -> Callable[[int, int], float]:
+    """Probability of one particular sequence with `right` correct and `wrong` incorrect votes."""
+    if correlation == 0:
+        return lambda right, wrong: accuracy**right * (1 - accuracy) ** wrong
     weight = 1 / correlation - 1
-    return accuracy * weight, (1 - accuracy) * weight
+    a, b = accuracy * weight, (1 - accuracy) * weight
+
+    @cache
+    def chance(right: int, wrong: int) -> float:
+        return exp(log_beta(a + right, b + wrong) - log_beta(a, b))
+
+    return chance
 
 
 def best_possible(accuracy: float, correlation: float, share: float) -> float:
@@ -305,18 +357,8 @@ def best_possible(accuracy: float, correlation: float, share: float) -> float:
     Not even one that knows the judge's accuracy and correlation. By Lagrangian duality: whatever a vote is said to
     cost, the best value net of costs, with the budget's costs given back, is a bound; the least of them is returned.
     """
-    chance = _chances(*_beta(accuracy, correlation))
+    chance = _chances(accuracy, correlation)
     return min(_net_value(chance, cost) + cost * share * MOST for cost in (10 ** (-k / 20) for k in range(121)))
-
-
-def _chances(a: float, b: float) -> Callable[[int, int], float]:
-    """Probability of one particular sequence with `right` correct and `wrong` incorrect votes."""
-
-    @cache
-    def chance(right: int, wrong: int) -> float:
-        return exp(log_beta(a + right, b + wrong) - log_beta(a, b))
-
-    return chance
 
 
 def _net_value(chance: Callable[[int, int], float], cost: float) -> float:
@@ -333,130 +375,25 @@ def _net_value(chance: Callable[[int, int], float], cost: float) -> float:
     return values[0]
 
 
-def fixed_accuracy(accuracy: float, correlation: float) -> float:
-    """The accuracy of `MOST` votes; a tie counts as half."""
-    chance = _chances(*_beta(accuracy, correlation))
-    return sum(comb(MOST, k) * chance(k, MOST - k) * _points((k, MOST - k, 0, 0)) for k in range(MOST + 1))
-
-
-# Results --------------------------------------------------------------------------------------------------------------
-
-
-def results(out: Path, seeds: Sequence[int], settings: Settings) -> dict[str, Any]:
-    every = {arm: _rows(arm, out, seeds, "fixed") for arm in JUDGES}
-    runs = {
-        arm: collect(every[arm], *(_rows(arm, out, seeds, name) for name in ("greedy", "adaptive"))) for arm in JUDGES
-    }
-    beside = {
-        (accuracy, correlation): _simulated_against(accuracy, correlation, seeds, settings.simulated)
-        for correlation in (*CORRELATIONS, INDEPENDENT)
-        for accuracy in ACCURACIES
-    }
-    return {
-        "ways": {arm: {way: _summary(ways[way], ways[ALL]) for way in ways} for arm, ways in runs.items()},
-        "simulated": [
-            {"accuracy": accuracy, "correlation": correlation, **_row(told), **_bounds(accuracy, correlation, told)}
-            for (accuracy, correlation), told in beside.items()
-        ],
-        "claims": {
-            **{
-                JUDGES[arm]: _worst({JUDGES[arm]: against_all(ways[f"adaptive {CLAIMED}"], ways[ALL])})
-                for arm, ways in runs.items()
-            },
-            "simulated": _worst(
-                {
-                    f"accuracy {accuracy}, correlation {correlation}": told
-                    for (accuracy, correlation), told in beside.items()
-                    if correlation != INDEPENDENT
-                }
-            ),
-        },
-        "order": {
-            arm: {
-                "spread_of_places": fmean(map(spread_of_places, every[arm])),
-                "deviations": deviations(ways[HAPPENED], ways[f"adaptive {CLAIMED}"]),
-            }
-            for arm, ways in runs.items()
-        },
-        "ceiling": 1.0,
-    }
-
-
-@dataclass(frozen=True, slots=True)
-class Against:
-    """Votes against all of them: differences of accuracy, share of the tokens, share of other verdicts."""
-
-    accuracy: Interval
-    tokens: Interval
-    other: Interval
-
-
-def against_all(some: Sequence[Sequence[Judged]], every: Sequence[Sequence[Judged]]) -> Against:
-    def of(value: Callable[[Judged, Judged], float]) -> Interval:
-        return bootstrap(
-            [[value(a, b) for a, b in zip(run, other, strict=True)] for run, other in zip(some, every, strict=True)]
-        )
-
-    mean = fmean(item.tokens for run in every for item in run)
-    return Against(
-        accuracy=of(lambda a, b: a.points - b.points),
-        tokens=of(lambda a, _: a.tokens / mean),
-        other=of(lambda a, _: a.other),
-    )
-
-
-def _simulated_against(accuracy: float, correlation: float, seeds: Sequence[int], count: int) -> Against:
-    cast = [simulated(accuracy, correlation, seed, count) for seed in seeds]
-
-    def judged(way: str) -> list[list[Judged]]:
-        told = {counts: expected(counts, (1.0,) * len(KINDS), WAYS[way]) for counts in {c for run in cast for c in run}}
-        return [[told[counts] for counts in run] for run in cast]
-
-    return against_all(judged(f"adaptive {CLAIMED}"), judged(ALL))
-
-
-def _bounds(accuracy: float, correlation: float, told: Against) -> dict[str, float]:
-    all_votes = fixed_accuracy(accuracy, correlation)
-    return {
-        "fixed": all_votes,
-        "best_at_these_tokens": best_possible(accuracy, correlation, told.tokens.mean) - all_votes,
-        "best_at_share": best_possible(accuracy, correlation, SHARE) - all_votes,
-    }
-
-
-def _summary(runs: Sequence[Sequence[Judged]], every: Sequence[Sequence[Judged]]) -> dict[str, Any]:
-    points = bootstrap([[item.points for item in run] for run in runs])
-    return {**named("accuracy", points), **_row(against_all(runs, every))}
-
-
-def _row(told: Against) -> dict[str, Any]:
-    return {
-        "difference": named("mean", told.accuracy),
-        "tokens": named("share", told.tokens),
-        "other": named("share", told.other),
-    }
-
-
-def _worst(beside: Mapping[str, Against]) -> dict[str, Any]:
-    """The claim for all of them, told by the one that is nearest to failing in accuracy, and the dearest."""
-    lowest = min(beside, key=lambda name: beside[name].accuracy.low)
-    dearest = max(beside, key=lambda name: beside[name].tokens.high)
-    accuracy = f"worst accuracy, adaptive - {MOST} votes ({lowest})"
-    tokens = f"{SHARE} - largest share of their tokens ({dearest})"
-    return claim(
-        {accuracy: beside[lowest].accuracy, tokens: below(SHARE, beside[dearest].tokens)}, bars={accuracy: -MARGIN}
-    )
-
-
 # The page -------------------------------------------------------------------------------------------------------------
 
 
-def figure(found: Mapping[str, Any], out: Path) -> None:
+def tables(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "judges": JUDGES,
+        "happened": HAPPENED,
+        "most": MOST,
+        "claimed": CLAIMED,
+        "exact": [exactly(accuracy, correlation) for correlation in CORRELATIONS for accuracy in ACCURACIES],
+    }
+
+
+def figures(found: Mapping[str, Any], folder: Path) -> None:
     """Accuracy against tokens, as shares of those of 32 votes."""
 
     def line(arm: arms.Arm, names: Sequence[str]) -> Line:
         ways = [found["ways"][arm][name] for name in names]
-        return [(way["tokens"]["share"], Interval(way["accuracy"], way["low"], way["high"])) for way in ways]
+        return [(way["tokens"].mean, way["accuracy"].bar) for way in ways]
 
     lines(
         {
@@ -467,21 +404,21 @@ def figure(found: Mapping[str, Any], out: Path) -> None:
             }
             for arm, name in JUDGES.items()
         },
-        out / "adaptive-votes",
+        folder / "adaptive-votes",
         across=f"tokens written, share of those of {MOST} votes",
         up="accuracy, ties as half",
     )
 
 
-def page(found: Mapping[str, Any], settings: Settings) -> str:
-    """The page in Markdown, with every number from `found`."""
-    told = {
-        "most": MOST,
-        "margin": MARGIN,
-        "share": SHARE,
-        "claimed": CLAIMED,
-        "independent": INDEPENDENT,
-        "judges": JUDGES,
-        "happened": HAPPENED,
-    }
-    return markdown("fathom.lab.reproductions", "adaptive_votes.md.jinja", **found, **told, settings=settings)
+EXPERIMENT = Experiment(
+    home=Path(__file__),
+    settings=Settings(**read(Path(__file__).with_suffix(".yaml")).settings),
+    parts=tuple(JUDGES),
+    prepare=prepare,
+    run=run,
+    measure=measure,
+    tables=tables,
+    figures=figures,
+    recipes=arms.recipes_used,
+    inputs=[base.PATH],
+)

@@ -1,0 +1,67 @@
+"""Whether a claim holds, given one row per seed.
+
+    decision = decide(claim, rows)
+    decision.holds, str(decision)       # True, "holds on 9 of 10 seeds [0.55, 1.00]"
+
+The interval that decides is fixed in the register (`Claim`). Where the mean was to decide but all seeds agree, or there
+is one seed, no interval of the mean exists; the count of successful seeds then decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from fathom.errors import FathomError
+from fathom.lab.experiments.register import Claim
+from fathom.lab.experiments.results import Figure, Row, figure
+from fathom.metrics.intervals import Interval, clopper_pearson
+
+HALF = 0.5
+"""The share of successful seeds above which the interval of a claim that is counted must lie."""
+
+
+class Decision(NamedTuple):
+    claim: Claim
+    holds: bool
+    decided_by: Literal["mean", "count"]
+    contrasts: Mapping[str, Figure]
+    successes: tuple[bool, ...]
+    """For each seed, whether all contrasts lie above their thresholds."""
+    share: Interval
+    """The share of successful seeds, with its Clopper-Pearson interval."""
+
+    def __str__(self) -> str:
+        count = f"{sum(self.successes)} of {len(self.successes)} seeds [{self.share.low:.2f}, {self.share.high:.2f}]"
+        if self.decided_by == "count":
+            return f"holds on {count}"
+        return f"{'holds' if self.holds else 'does not hold'} by its mean; {count} succeed alone"
+
+
+def decide(claim: Claim, rows: Sequence[Row]) -> Decision:
+    """Raises FathomError for a row without one of the claim's contrasts, and for no rows."""
+    contrasts = {words: _over(words, rows, claim) for words in claim.contrasts}
+    successes = tuple(succeeds(claim, row) for row in rows)
+    share = clopper_pearson(sum(successes), len(successes))
+    if share is None:
+        raise FathomError(f"claim {claim.name}: no seed has run")
+    intervals = [(contrasts[words].interval, threshold) for words, threshold in claim.contrasts.items()]
+    above = [interval.low > threshold for interval, threshold in intervals if interval]
+    by_mean = claim.decided_by == "mean" and len(above) == len(intervals)
+    holds = all(above) if by_mean else share.low > HALF
+    return Decision(claim, holds, "mean" if by_mean else "count", contrasts, successes, share)
+
+
+def succeeds(claim: Claim, row: Row) -> bool:
+    """Whether all contrasts of this seed lie above their thresholds."""
+    return all(row.contrasts[words] > threshold for words, threshold in claim.contrasts.items())
+
+
+def _over(words: str, rows: Sequence[Row], claim: Claim) -> Figure:
+    for row in rows:
+        if words not in row.contrasts:
+            raise FathomError(
+                f"claim {claim.name}: seed {row.seed} has no contrast {words!r}; it has {', '.join(row.contrasts)}"
+            )
+    by_cluster = [row.by_cluster[words] for row in rows if words in row.by_cluster]
+    return figure([row.contrasts[words] for row in rows], by_cluster)

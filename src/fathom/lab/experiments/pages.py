@@ -1,0 +1,137 @@
+"""The page of an experiment, the register of all, and the README's table: pure functions of registers and results.
+
+    page(EXPERIMENT, EXPERIMENT.results)        # Markdown
+    plots(EXPERIMENT, EXPERIMENT.results, folder)
+    register([EXPERIMENT, ...]), table([EXPERIMENT, ...])
+
+A page states first what the experiment can and cannot show, then decides the claims, then shows every seed. Only then
+follows the experiment's own part, NAME.md.jinja, in which every number comes from results, register or the definition
+of its world.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from fathom.errors import FathomError
+from fathom.lab.experiments.claims import Decision, decide, succeeds
+from fathom.lab.experiments.experiment import Experiment
+from fathom.lab.experiments.results import Figure, Results, over_seeds
+
+HERE = Path(__file__).parent
+
+
+def page(experiment: Experiment[Any], results: Results | None) -> str:
+    """Without results, the register alone. With only some of the reported seeds, the page says so."""
+    shared = {
+        "name": experiment.name,
+        "register": experiment.register,
+        "decisions": decisions(experiment, results),
+        "rows": results.rows if results else (),
+        "missing": [seed for seed in experiment.register.reported.seeds if not results or seed not in results.seeds],
+        "succeeds": succeeds,
+    }
+    own = ""
+    if results:
+        found = over_seeds(row.figures for row in results.rows)
+        values = {**shared, "results": results, **found, **experiment.tables(found)}
+        own = _render(experiment.template, **values)
+    return _render(HERE / "page.md.jinja", **shared, own=own)
+
+
+def plots(experiment: Experiment[Any], results: Results, folder: Path) -> None:
+    experiment.figures(over_seeds(row.figures for row in results.rows), folder)
+
+
+def register(experiments: Iterable[Experiment[Any]]) -> str:
+    """The registers of all experiments on one page."""
+    return _render(HERE / "register.md.jinja", experiments=list(experiments))
+
+
+def table(experiments: Iterable[Experiment[Any]]) -> str:
+    """One line per experiment: what it asks, and how many claims hold on the reported seeds."""
+    lines = ["| experiment | question | claims that hold | fresh seeds |", "|---|---|---|---|"]
+    for each in experiments:
+        made = decisions(each, each.results)
+        link = f"[{each.name}](docs/reproductions/{each.name}.md)"
+        seeds = str(len(made[0].successes)) if made else "not yet run"
+        lines.append(f"| {link} | {each.register.question} | {holding(made) or 'undecided'} | {seeds} |")
+    return "\n".join(lines) + "\n"
+
+
+def decisions(experiment: Experiment[Any], results: Results | None) -> list[Decision]:
+    return [decide(claim, results.rows) for claim in experiment.register.claims] if results and results.rows else []
+
+
+def holding(made: Sequence[Decision]) -> str:
+    """How many claims hold, those of the paper apart from ours: "3 of 4 of the paper's, 1 of 1 of ours"."""
+    names = {"paper": "of the paper's", "ours": "of ours"}
+    groups = {of: [each.holds for each in made if each.claim.of == of] for of in names}
+    return ", ".join(f"{sum(held)} of {len(held)} {names[of]}" for of, held in groups.items() if held)
+
+
+def between(text: str, name: str, content: str) -> str:
+    """Replace what stands between <!-- NAME --> and <!-- /NAME --> in a page."""
+    begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+    if text.count(begin) != 1 or text.count(end) != 1:
+        raise FathomError(f"expected {begin.strip()} and {end} once each")
+    before, rest = text.split(begin)
+    return before + begin + content + end + rest.split(end)[1]
+
+
+# Templates ------------------------------------------------------------------------------------------------------------
+
+
+def _render(template: Path, **values: Any) -> str:
+    """A missing value is an error, never blank."""
+    environment = Environment(
+        loader=FileSystemLoader(template.parent),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"signed": _signed, "points": _points, "share": _share, "mean": fmean, "minutes": _minutes}
+    return environment.get_template(template.name).render(values)
+
+
+def _signed(figure: Figure, digits: int = 3) -> str:
+    return figure.text(f"+.{digits}f")
+
+
+def _points(figure: Figure) -> str:
+    """In percentage points."""
+    return figure.text("+.1f", times=100)
+
+
+def _share(value: float, digits: int = 0) -> str:
+    return f"{100 * value:.{digits}f} %"
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.1f}"
+
+
+def beside(rows: Iterable[tuple[str, float, Figure]]) -> list[Mapping[str, Any]]:
+    """Differences of a paper's, in percentage points, beside the same ones here.
+
+    The mark is the sign where Student's interval excludes zero after Holm's correction over all rows, or where every
+    seed has the same value; otherwise "not told apart from zero".
+    """
+    from fathom.metrics.multiplicity import holm, student_p
+
+    rows = list(rows)
+    adjusted = holm([student_p(here.values) for *_, here in rows])
+    told: list[Mapping[str, Any]] = []
+    for (name, paper, here), p in zip(rows, adjusted, strict=True):
+        alike = len(here.values) > 1 and here.interval is None and here.mean != 0
+        mark = "not told apart from zero"
+        if p < 0.05 or alike:
+            mark = "same sign" if (here.mean > 0) == (paper > 0) else "**other sign**"
+        told.append({"difference": name, "paper": round(paper, 1), "here": here, "mark": mark})
+    return told

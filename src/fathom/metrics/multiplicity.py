@@ -1,0 +1,33 @@
+"""Many tests at once: Holm's correction, so that a table of twenty rows does not show one effect by chance alone.
+
+>>> holm([0.01, 0.04, 0.03])
+[0.03, 0.06, 0.06]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import sqrt
+from statistics import fmean, stdev
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p-values (Holm 1979): those below 0.05 hold together with 95 % confidence, however they depend.
+
+    The k-th smallest of m is multiplied by m - k + 1, and is at least as large as the one before.
+    """
+    adjusted = [0.0] * len(p_values)
+    largest = 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = largest
+    return adjusted
+
+
+def student_p(values: Sequence[float]) -> float:
+    """The two-sided p of Student's t test of a mean of zero; 1.0 where fewer than two values, or equal ones."""
+    from scipy.special import stdtr
+
+    if len(values) < 2 or max(values) == min(values):
+        return 1.0
+    return float(2 * stdtr(len(values) - 1, -abs(fmean(values)) / (stdev(values) / sqrt(len(values)))))

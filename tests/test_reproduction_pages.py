@@ -1,0 +1,57 @@
+"""Pages of experiments, the register and the README's table are what registers and committed results give."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from runpy import run_path
+
+import pytest
+
+from fathom.errors import FathomError
+from fathom.lab.experiments import pages
+from fathom.lab.reproductions import REPRODUCTIONS, find
+
+ROOT = Path(__file__).parent.parent
+SCRIPT = run_path(str(ROOT / "docs" / "reproductions.py"))
+NAMES = REPRODUCTIONS.shipped()
+
+
+def test_no_page_was_edited_by_hand_or_is_out_of_step() -> None:
+    found = [str(path.relative_to(ROOT)) for path in SCRIPT["differing"]()]
+    assert found == [], "run: python docs/reproductions.py"
+
+
+def test_an_edited_number_is_noticed() -> None:
+    texts = SCRIPT["texts"]()
+    assert {path.name for path in texts} == {*(f"{find(name).name}.md" for name in NAMES), "register.md", "README.md"}
+    one, *_ = SCRIPT["figures"]().values() or ["M 1.5 2.5 L 3 4"]
+    number = re.search(r"\d+\.\d", one)
+    assert number is not None
+    assert SCRIPT["alike"](one, one)
+    assert not SCRIPT["alike"](one, one[: number.start()] + "999.9" + one[number.end() :])
+
+
+def test_the_readme_needs_its_marks_once() -> None:
+    assert pages.between("a\n<!-- x -->\nold<!-- /x -->\nb", "x", "new\n") == "a\n<!-- x -->\nnew\n<!-- /x -->\nb"
+    with pytest.raises(FathomError, match="once each"):
+        pages.between("no marks", "x", "new")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_templates_hold_no_numbers_of_their_own(name: str) -> None:
+    text = find(name).template.read_text(encoding="utf-8")
+    prose = re.sub(r"\{\{.*?\}\}|\{%.*?%\}", "", text, flags=re.DOTALL)
+    assert re.findall(r"(?<![\w-])[+-]?\d+(?:\.\d+)?", prose) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_committed_results_are_small_and_of_reported_seeds_and_of_the_settings_in_the_code(name: str) -> None:
+    experiment = find(name)
+    results = experiment.results
+    if results is None:
+        assert "Not yet run on the reported seeds" in pages.page(experiment, None)
+        return
+    assert set(results.seeds) <= set(experiment.register.reported.seeds)
+    assert experiment.home.with_suffix(".json").stat().st_size < 100_000
+    assert results.made_from == experiment.origin()[0]
