@@ -214,7 +214,7 @@ class Comparison(Record):
         return "\n\n".join(f"{message.role.capitalize()}: {message.content}" for message in self.prompt)
 
     def permuted(self, order: Sequence[int]) -> Comparison:
-        """The same comparison with permuted responses: `order[k]` is the current index of the response at position k."""
+        """The same comparison with permuted responses: `order[k]` is the current index of the response at place k."""
         if sorted(order) != list(range(len(self.responses))):
             raise ValueError(f"order must name each of {len(self.responses)} responses once, got {list(order)}")
         annotations = self.annotations
