@@ -15,25 +15,24 @@ if TYPE_CHECKING:
 
 
 def command(
-    name: Annotated[
-        str | None, typer.Argument(help="mix-grm, spct, adaptive-votes, ...; without a name, list all.")
-    ] = None,
+    name: Annotated[str | None, typer.Argument(help="The experiment: mix-grm, spct, ... Default: list all.")] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Write models, results.json and the page to this folder. Default: runs/NAME."),
     ] = None,
     seeds: Annotated[
-        str | None, typer.Option(help="Seeds, separated by commas. Default: the reported ones of the register.")
+        str | None, typer.Option(help="Seeds, separated by commas. Default: the reported seeds of the register.")
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Run the first reported seed and show it beside the committed results.")
     ] = False,
     force: Force = False,
 ) -> None:
-    """Run an experiment in a small world, and decide its claims by intervals over seeds.
+    """Run an experiment on small synthetic tasks, and decide its claims by intervals over seeds.
 
-    Writes OUT/results.json, figures and a page in Markdown. What is claimed is fixed in the experiment's register, and
-    may come out false. Each seed is kept as it finishes; to resume an interrupted run, repeat the command.
+    The command writes OUT/results.json, figures and a page in Markdown. The claims are fixed in the experiment's
+    register, and may turn out to be false. The results of each seed are stored when it finishes; to resume an
+    interrupted run, repeat the command.
 
         fathom reproduce mix-grm
     """
