@@ -12,7 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fathom.metrics.intervals import _student, bootstrap, cluster_bootstrap_mean, clustered, clustered_share, wilson
+from fathom.metrics.intervals import (
+    Shares,
+    _student,
+    bootstrap,
+    cluster_bootstrap_mean,
+    clustered,
+    clustered_share,
+    wilson,
+)
 from fathom.report.figures import grouped_bars
 
 
@@ -86,6 +94,19 @@ def test_a_share_lies_in_its_interval_and_that_between_0_and_1(items: list[tuple
     assert found is not None
     assert found.mean == pytest.approx(fmean(value for value, _ in items))
     assert 0 <= found.low <= found.mean <= found.high <= 1
+
+
+@pytest.mark.parametrize("distinct", [2, 255, 256, 1000])
+def test_figures_counted_row_by_row_are_the_means_of_the_rows_that_have_them(distinct: int) -> None:
+    # 255 values and None are what a byte can tell apart; beyond that, values are kept in single precision.
+    values = [None if row % 7 == 0 else row % distinct / distinct for row in range(2000)]
+    shares = Shares()
+    for row, value in enumerate(values):
+        shares.add({} if value is None else {"figure": value}, row // 2)
+    known = [(value, row // 2) for row, value in enumerate(values) if value is not None]
+    assert shares.count("figure") == len(known)
+    assert shares.interval("figure") == pytest.approx(clustered_share(*map(list, zip(*known, strict=True))), rel=1e-6)
+    assert shares.interval("another") is None
 
 
 def test_clusters_that_do_not_vary_count_as_one_item_each() -> None:

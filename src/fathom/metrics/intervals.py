@@ -127,37 +127,68 @@ class Share:
         return clustered_share(self.values, self.clusters)
 
 
+class Column:
+    """The values of one figure by row, None for rows without it.
+
+    A value takes 1 byte while there are at most 256 different ones, as of figures such as correct or not. It takes 4
+    bytes beyond, in single precision.
+    """
+
+    def __init__(self, rows: int = 0) -> None:
+        self._codes: dict[float | None, int] = {None: 0}
+        self._coded = array("B", bytes(rows))
+        self._single: array[float] | None = None
+
+    def append(self, value: float | None) -> None:
+        if self._single is None:
+            code = self._codes.setdefault(value, len(self._codes))
+            if code < 256:
+                self._coded.append(code)
+                return
+            del self._codes[value]
+            self._single, self._coded = array("f", self.values), array("B")
+        self._single.append(nan if value is None else value)
+
+    @property
+    def values(self) -> Array:
+        """The values, not a number for None."""
+        if self._single is not None:
+            return np.asarray(self._single, dtype=float)
+        distinct = np.array([nan if value is None else value for value in self._codes], dtype=float)
+        values: Array = distinct[np.asarray(self._coded)]
+        return values
+
+
 @dataclass
 class Shares:
     """Several figures of the same rows as they come, each a value from 0 to 1 or none, with the rows' clusters.
 
-    A row takes 8 bytes, and 4 for each figure. Single precision is exact for 0, 1/2 and 1, and has 7 digits of others.
+    A row takes 8 bytes, and those of `Column` for each figure.
     """
 
     clusters: array[int] = field(default_factory=lambda: array("Q"))
-    columns: dict[str, array[float]] = field(default_factory=dict)
-    """The values of each figure, not a number for rows without it."""
+    columns: dict[str, Column] = field(default_factory=dict)
 
     def add(self, values: Mapping[str, float], cluster: int) -> None:
         for name in values.keys() - self.columns.keys():
-            self.columns[name] = array("f", [nan]) * len(self.clusters)
+            self.columns[name] = Column(len(self.clusters))
         for name, column in self.columns.items():
-            column.append(values.get(name, nan))
+            column.append(values.get(name))
         self.clusters.append(cluster)
 
     def count(self, name: str) -> int:
         """How many rows have the figure: the n of the mean."""
-        return int(np.count_nonzero(~np.isnan(self._column(name))))
+        return int(np.count_nonzero(~np.isnan(self._values(name))))
 
     def interval(self, name: str) -> Interval | None:
         """The mean of a figure, with `clustered_share`; None where no row has it."""
-        values = self._column(name)
+        values = self._values(name)
         known = ~np.isnan(values)
         return clustered_share(values[known], np.frombuffer(self.clusters, dtype=np.uint64)[: len(values)][known])
 
-    def _column(self, name: str) -> Array:
+    def _values(self, name: str) -> Array:
         column = self.columns.get(name)
-        return np.frombuffer(column, dtype=np.float32).astype(float) if column else np.empty(0)
+        return np.empty(0) if column is None else column.values
 
 
 def student_mean(values: Sequence[float]) -> Interval | None:
