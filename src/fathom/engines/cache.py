@@ -42,6 +42,10 @@ from fathom.engines.usage import Usage
 
 LANDING_SECONDS = 1.0
 """How long to wait for calls in flight when a run is interrupted."""
+GROUPING_SECONDS = 0.003
+"""How long a completion waits for others to be written in the same transaction: a flush costs more than many rows."""
+FULL_GROUP = 64
+"""Number of completions that are written without waiting for more."""
 
 
 class CachedEngine(EngineWrapper):
@@ -66,7 +70,7 @@ class CachedEngine(EngineWrapper):
         # One thread does all journal access, so the event loop never waits for the disk.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._find = Batcher(self._find_batch, executor=self._thread)
-        self._write = Batcher(self._write_batch, executor=self._thread)
+        self._write = Batcher(self._write_batch, executor=self._thread, max_wait=GROUPING_SECONDS, full=FULL_GROUP)
 
     def _find_batch(self, jobs: Sequence[Job[str, str | None]]) -> Sequence[str | None]:
         return self.journal.find([job.item for job in jobs])
