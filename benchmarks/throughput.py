@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import json
 import os
 import resource
@@ -84,6 +83,7 @@ def measured_peer(name: str, environments: Path, latency: float, rows: int, conc
 
 def client(url: str, rows: int, concurrency: int, patience: Mapping[str, float]) -> dict[str, Any]:
     """Judges in this process, which should do nothing else."""
+    from fathom.cli._loop import run_loop
     from fathom.engines import Sampling
     from fathom.engines.cache import CachedEngine
     from fathom.engines.openai import OpenAIEngine
@@ -93,17 +93,16 @@ def client(url: str, rows: int, concurrency: int, patience: Mapping[str, float])
     engine = OpenAIEngine("m", base_url=url, concurrency=concurrency, **patience)
     items = pairs(rows)
 
-    async def run(folder: Path) -> None:
+    async def judge_all(folder: Path) -> None:
         async with CachedEngine(engine, folder / "journal") as cached:
             judge = MixJudge(engine=cached, sampling=Sampling(max_tokens=1024))
             with (folder / "verdicts.jsonl").open("wb") as sink:
                 async for _ in write_verdicts(judge, items, sink, {}):
                     pass
 
-    gc.freeze()  # as `fathom judge` does
     with tempfile.TemporaryDirectory() as folder:
         cpu, wall = time.process_time(), time.perf_counter()
-        asyncio.run(run(Path(folder)))
+        run_loop(judge_all(Path(folder)))
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         verdicts = [json.loads(line) for line in (Path(folder) / "verdicts.jsonl").open()]

@@ -143,14 +143,11 @@ def rows_of(file: str, limit: int | None) -> int | None:
 
 def write(run: Run, what: str, rows: Write) -> None:
     """Have `rows` write to the run's file or to standard output; show progress; close the engine."""
-    import asyncio
-    import gc
-
+    from fathom.cli._loop import run_loop
     from fathom.cli._progress import counting
     from fathom.cli._running import resumable
     from fathom.data.atomic import atomic_write
 
-    gc.freeze()  # so that collections skip the objects loaded by now, which stay alive for the whole run
     session = run.session
 
     async def closing(sink: BinaryIO, progress: Callable[[RowOutcome], None]) -> None:
@@ -164,7 +161,7 @@ def write(run: Run, what: str, rows: Write) -> None:
         atomic_write(run.out) if run.out else nullcontext(sys.stdout.buffer) as sink,
         counting(what, run.total, partial(str, session.metered)) as progress,
     ):
-        asyncio.run(closing(sink, progress))
+        run_loop(closing(sink, progress))
     if run.claim:
         run.claim.seal()
 

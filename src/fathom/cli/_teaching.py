@@ -87,8 +87,7 @@ def collect(
     outcome: Callable[[Item], RowOutcome],
 ) -> list[Item]:
     """Collect all items that `each` yields with the teacher and its journal. Counts failed comparisons in the run."""
-    import asyncio
-
+    from fathom.cli._loop import run_loop
     from fathom.cli._progress import counting
     from fathom.cli._running import resumable
     from fathom.engines.cache import CachedEngine
@@ -103,7 +102,7 @@ def collect(
         return items
 
     with resumable(run.journal, run.journal.parent), counting(what, total, partial(str, run.teacher)) as done:
-        return asyncio.run(collected(done))
+        return run_loop(collected(done))
 
 
 def recorded(run: Run) -> dict[str, Any]:

@@ -120,8 +120,7 @@ def _compared(
     total: int | None,
 ) -> Tally:
     """Writes the rows. Returns what they amount to."""
-    import asyncio
-
+    from fathom.cli._loop import run_loop
     from fathom.cli._progress import counting
     from fathom.cli._running import resumable
     from fathom.data.atomic import atomic_write
@@ -142,7 +141,7 @@ def _compared(
             async with one, other:
                 return await write_compared(compare, comparisons, sink, partial(done, RowOutcome(True)))
 
-        return asyncio.run(writing())
+        return run_loop(writing())
 
 
 def _model(judge: Judge, swap: bool) -> RewardModel:
