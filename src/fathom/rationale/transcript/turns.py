@@ -99,6 +99,26 @@ _TYPED_BY_OTHERS = (
     r" (?:\w+ )?(?:keyboard|keys?|keypad|laptop|trackpad|touchpad|mouse|space ?bar|computer)"
     r"|(?:typed|wrote|entered|pressed|hit|put) (?:that|this|it|the (?:letter|verdict|line|mark|above))\b)"
 )
+# The same by somebody with the indefinite article: `a visitor leaned on the keyboard`. The sentences are in lower case,
+# so `a` may also be the response, as in `a then hit the right key`. It is the article if a noun follows it, that is, no
+# adverb and no verb, before one of these verbs; and what is touched ends the clause, unlike `the key point`.
+_NO_NOUN = (
+    r"(?!(?:\w+ly|\w+ed|\w*[^s\W]s|also|then|never|not|just|still|even|first|only|once|again|now|here|there|thus|so"
+    r"|instead|twice|both|all|had|did|will|would|can|could|may|might|must|should|cannot|made|took|gave|got|put|let"
+    r"|went|wrote|said|and|or|to|than|that|which|who|one|two|better|best|good|great|nice|fine)\b)"
+)
+_TYPED_BY_A_STRANGER = re.compile(
+    r"(?:(?:and|but|so|well|oh|sorry|wait|also|note|then|just now|meanwhile|actually|unfortunately),? )*"
+    rf"a (?:{_NO_NOUN}\w+ ){{1,2}}(?:of (?:mine|ours) )?(?:just |has |had |must have |may have |might have |was "
+    r"|accidentally |then )*(?:"
+    r"(?:(?:walk|step|jump|lean|roll|brush|land|trampl|climb|danc|bang|press|tapp|stomp|bump|touch|grabb|push|mash"
+    r"|jostl|knock|us|play)(?:ed|ing)|s[ai]t|sitting|r[ua]n|running|fell|falling|la?y|lying|slept|sleeping|hit|took"
+    r"|got hold of|spilled)(?: \w+){0,3}? (?:the|my|our|this|a|an) (?:\w+ )?"
+    r"(?:keyboard|keys?|keypad|laptop|trackpad|touchpad|mouse|space ?bar|computer)"
+    r"(?=$|[,;:)]| (?:and|while|when|as|by|just|again|before|after|during|now|earlier|here)\b)"
+    r"|(?:typed|entered|pressed|hit|wrote) (?:this|it|that(?=$|[,;:)]| (?:for|line|letter|verdict|mark)\b)"
+    r"|the (?:letter|verdict|line|mark|above))\b)"
+)
 _STRONG_SLIP = (
     rf"\bslips? of (?:the |my |a )?(?:\w+ )?{_DEVICE}\b|\b{_DEVICE} (?:\w+ )?slip(?:s|ped)?\b|\bslipped (?:out of"
     rf"|from|off)"
@@ -178,6 +198,11 @@ def is_slip_of_hand(sentence: str) -> bool:
     if _BY_DEVICE.search(sentence) and _VERDICT_NEAR.search(sentence):
         return True
     return _WEAK.search(sentence) is not None and _VERDICT_NEAR.search(_WEAK.sub("", sentence).strip()) is not None
+
+
+def is_typed_by_stranger(sentence: str) -> bool:
+    """Whether a sentence that begins with the article `a` says that somebody else was at the judge's keyboard."""
+    return _TYPED_BY_A_STRANGER.match(sentence) is not None and _IN_RESPONSE.search(sentence) is None
 
 
 def turns_back(sentence: str) -> bool:

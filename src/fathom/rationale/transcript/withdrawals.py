@@ -26,7 +26,13 @@ from fathom.rationale.transcript.document import Document
 from fathom.rationale.transcript.names import named
 from fathom.rationale.transcript.rivals import Claim, confirms, equates, names_same, replaces
 from fathom.rationale.transcript.sentences import sentences
-from fathom.rationale.transcript.turns import admits_slip, is_slip_of_hand, turns_back, without_courtesy
+from fathom.rationale.transcript.turns import (
+    admits_slip,
+    is_slip_of_hand,
+    is_typed_by_stranger,
+    turns_back,
+    without_courtesy,
+)
 
 MAX_SENTENCES = 256
 """A verdict that is followed by more distinct sentences is not a final one and counts as taken back."""
@@ -438,6 +444,8 @@ def _is_withdrawal(sentence: str, claim: Claim, first: bool, reasons: bool) -> b
     if _COMMANDS.match(sentence) and (reasons or _OF_THE_VERDICT.search(sentence)):
         return True
     if equates(sentence, claim):
+        return True
+    if reasons and is_typed_by_stranger(sentence):
         return True
     if _ABOUT_RESPONSE.match(sentence):
         return False
