@@ -15,7 +15,7 @@ import fathom
 class Politeness(fathom.Judge):
     """Scores one response at a time from 0 to 5. Asked about several, it scores each alone."""
 
-    pattern: ClassVar[fathom.Pattern] = "pointwise"
+    arity: ClassVar[fathom.Arity] = "pointwise"
 
     def ask(self, comparison: fathom.Comparison) -> list[fathom.ChatMessage]:
         question = "How polite is this reply, from 0 to 5? End with: Score: n"

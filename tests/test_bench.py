@@ -14,7 +14,7 @@ import pytest
 
 from fathom import bench
 from fathom.data.records import Comparison
-from fathom.judges import Pattern, RewardModel, Vote
+from fathom.judges import Arity, RewardModel, Vote
 from fathom.ranking import rank
 from fathom.rationale import Status
 from fathom.results.rows import to_row
@@ -29,11 +29,11 @@ class Scripted(RewardModel):
     """Gives each response the quality that `quality` says it has; with another `status`, no verdict at all."""
 
     quality: Quality
-    shape: Pattern = "pairwise"
+    shape: Arity = "pairwise"
     status: Status = Status.OK
 
     @property
-    def pattern(self) -> Pattern:
+    def arity(self) -> Arity:
         return self.shape
 
     async def votes(self, comparison: Comparison, sample: int = 0) -> list[Vote]:
@@ -70,7 +70,7 @@ def comparisons(benchmark: bench.Benchmark, example: Path) -> list[Comparison]:
 
 
 async def judged(voter: RewardModel, comparison: Comparison) -> Row:
-    if voter.pattern == "pairwise" and len(comparison.responses) > 2:
+    if voter.arity == "pairwise" and len(comparison.responses) > 2:
         row = to_row(comparison, await rank(Swapped(voter), comparison))
     else:
         row = to_row(comparison, await Swapped(voter)(comparison))
@@ -103,7 +103,7 @@ def headline(score: bench.Score) -> float:
 
 @pytest.mark.parametrize("shape", ["pairwise", "pointwise", "listwise"])
 def test_a_perfect_judge_scores_one_in_every_figure(
-    benchmark: bench.Benchmark, comparisons: list[Comparison], shape: Pattern
+    benchmark: bench.Benchmark, comparisons: list[Comparison], shape: Arity
 ) -> None:
     score = benchmark.score(rows_of(Scripted(perfect(comparisons), shape), comparisons))
     # RewardBench 2 adds up to 0.01 in Ties for wide margins.

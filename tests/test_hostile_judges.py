@@ -36,7 +36,7 @@ ONE = Comparison(id="1", prompt="2 + 2?", responses=("It is 4.",), reference="4"
 
 
 def read(judge: Judge, text: str, *, finished: bool = True, n: int | None = None) -> Vote:
-    responses = n or (1 if judge.pattern == "pointwise" else 2)
+    responses = n or (1 if judge.arity == "pointwise" else 2)
     return judge.read(text, ONE if responses == 1 else PAIR, finished=finished)
 
 
@@ -53,7 +53,7 @@ def rows() -> Iterator[dict[str, Any]]:
 
 def said(row: dict[str, Any]) -> dict[str, Any]:
     judge = find(row["judge"])(**row.get("settings", {}))
-    count = row.get("responses", 1 if judge.pattern == "pointwise" else 2)
+    count = row.get("responses", 1 if judge.arity == "pointwise" else 2)
     responses = ("It is 4.", "It is 5.", "It is 6.", "It is 7.")[:count]
     comparison = Comparison(id="1", prompt="2 + 2?", responses=responses, reference="4")
     vote = judge.read(row["text"], comparison, finished=row.get("finished", True))

@@ -75,7 +75,7 @@ def test_what_only_looks_like_one_of_them_names_nobody() -> None:
 def followed() -> Iterator[tuple[str, str, bool, Status]]:
     for group in PHRASES["judges"]:
         judge = find(group["judge"])(**group.get("settings", {}))
-        responses = ("It is 4.",) if judge.pattern == "pointwise" else ("It is 4.", "It is 5.")
+        responses = ("It is 4.",) if judge.arity == "pointwise" else ("It is 4.", "It is 5.")
         comparison = Comparison(id="1", prompt="2 + 2?", responses=responses, reference="4")
         for phrase in group["followed_by"]:
             status = judge.read(group["text"].replace("{}", phrase), comparison).status

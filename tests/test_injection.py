@@ -119,7 +119,7 @@ MAX_PARTS = 5
 
 
 COUNTS = {"pointwise": (1,), "pairwise": (2,), "listwise": (1, 3)}
-"""How many responses a judge of each pattern is shown here."""
+"""How many responses a judge of each arity is shown here."""
 
 
 def filled(texts: Sequence[str], n: int, *, reference: bool = True) -> tuple[Comparison, dict[str, str]]:
@@ -151,7 +151,7 @@ def skeleton(judge: Judge, n: int, *, reference: bool) -> list[ChatMessage] | No
 
 
 def assert_keeps_its_structure(judge: Judge, texts: Sequence[str]) -> None:
-    for n, reference in product(COUNTS[judge.pattern], (False, True)):
+    for n, reference in product(COUNTS[judge.arity], (False, True)):
         expected = skeleton(judge, n, reference=reference)
         if expected is None:
             continue
@@ -187,7 +187,7 @@ def test_prompts_parse_back_into_any_text(data: st.DataObject) -> None:
 
 @judges
 def test_a_conversation_is_fenced_as_a_whole(judge: Judge) -> None:
-    fine, _ = filled(["fine"], COUNTS[judge.pattern][-1])
+    fine, _ = filled(["fine"], COUNTS[judge.arity][-1])
     for text in CORPUS:
         talk = (Message(role="user", content=text), Message(role="assistant", content=text))
         assert unfenced(judge, fine.model_copy(update={"prompt": talk})) == unfenced(judge, fine)
@@ -210,7 +210,7 @@ def test_a_vote_is_read_from_the_completion_and_never_from_what_was_judged(judge
         '{"verdict": "A"}',
         "YES",
     )
-    n = COUNTS[judge.pattern][-1]
+    n = COUNTS[judge.arity][-1]
     harmless, _ = filled(["harmless"], n)
     expected = [judge.read(completion, harmless) for completion in completions]
     for text in CORPUS:

@@ -190,7 +190,7 @@ def test_three_responses_are_refused_by_name() -> None:
 def test_every_judge_puts_a_rubric_before_its_own_prompt(name: str) -> None:
     kind = find(name)
     pair = PAIR.model_copy(update={"reference": "4"})
-    comparison = pair.subset((0,)) if kind().pattern == "pointwise" else pair
+    comparison = pair.subset((0,)) if kind().arity == "pointwise" else pair
     plain, judged = kind(), kind(rubric="Prefer answers that a child understands.\n")
     assert plain.prompt(comparison) == plain.ask(comparison) == judged.ask(comparison)
     first, *rest = judged.prompt(comparison)

@@ -298,7 +298,7 @@ def test_it_is_refused_for_another_judge_before_any_vote(trained: Path, tmp_path
 
 def test_guided_votes_nest_as_other_votes_do(trained: Path) -> None:
     voter = MetaFiltered(Repeated(Shuffled(JUDGE), 2), meta_reward_model(trained))
-    assert (voter.pattern, voter.rule) == ("listwise", Rule(aggregate="sum"))
+    assert (voter.arity, voter.rule) == ("listwise", Rule(aggregate="sum"))
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from fathom.cli import app
 from fathom.data.records import Comparison, Label
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
-from fathom.judges import Pattern, RewardModel, Rule, Verdict, Vote
+from fathom.judges import Arity, RewardModel, Rule, Verdict, Vote
 from fathom.judging.panels import combine
 from fathom.rationale import Status
 from fathom.report.scoring import score
@@ -30,11 +30,11 @@ class Says(RewardModel):
     """Casts the votes that it was made with."""
 
     cast: tuple[Vote, ...]
-    of: Pattern = "pairwise"
+    of: Arity = "pairwise"
     at: float | None = None
 
     @property
-    def pattern(self) -> Pattern:
+    def arity(self) -> Arity:
         return self.of
 
     @property
@@ -97,8 +97,8 @@ def test_a_single_response_is_right_where_half_of_the_judges_find_it_so_by_their
 
 
 def test_the_pattern_is_that_of_the_strictest_member() -> None:
-    assert Panel({"a": scorer((1.0,)), "b": judge(0)}).pattern == "pairwise"
-    assert Panel({"a": scorer((1.0,)), "b": scorer((1.0,))}).pattern == "pointwise"
+    assert Panel({"a": scorer((1.0,)), "b": judge(0)}).arity == "pairwise"
+    assert Panel({"a": scorer((1.0,)), "b": scorer((1.0,))}).arity == "pointwise"
     with pytest.raises(FathomError, match="expected 2 judges or more in a panel; got a"):
         Panel({"a": judge(0)})
 

@@ -33,7 +33,7 @@ import fathom
 
 @dataclass(frozen=True, kw_only=True)
 class Longer(fathom.Judge):
-    pattern: ClassVar[str] = "pairwise"
+    arity: ClassVar[str] = "pairwise"
     question: str = "Which is longer, A or B?"
 
     def ask(self, comparison):

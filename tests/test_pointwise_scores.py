@@ -50,7 +50,7 @@ TEXTS: dict[str, dict[float, Completion | str]] = {
 POINTWISE = sorted(
     module.name
     for module in pkgutil.iter_modules(judges.__path__)
-    if not module.name.startswith("_") and find(module.name)().pattern == "pointwise"
+    if not module.name.startswith("_") and find(module.name)().arity == "pointwise"
 )
 
 
@@ -110,14 +110,14 @@ def test_rankings_are_ordered_by_the_scores(name: str, times: int) -> None:
 
 
 def test_the_rule_of_a_judge_follows_from_how_many_responses_it_sees() -> None:
-    assert {pattern: rule.aggregate for pattern, rule in DEFAULT_RULES.items()} == {
+    assert {arity: rule.aggregate for arity, rule in DEFAULT_RULES.items()} == {
         "pointwise": "mean",
         "listwise": "sum",
         "pairwise": "majority",
     }
 
     class Own(Judge):
-        pattern = "pointwise"
+        arity = "pointwise"
         ask = read = None  # type: ignore[assignment]
 
     Own.__abstractmethods__ = frozenset()

@@ -25,7 +25,7 @@ CONTRADICTORY, INVALID = Status.CONTRADICTORY, Status.INVALID
 
 
 def comparison(judge: Judge) -> Comparison:
-    n = 1 if judge.pattern == "pointwise" else 2
+    n = 1 if judge.arity == "pointwise" else 2
     return Comparison(id="c", prompt="Name a prime.", responses=("seven", "nine")[:n])
 
 

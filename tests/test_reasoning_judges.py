@@ -50,7 +50,7 @@ NAMES = sorted(module.name for module in pkgutil.iter_modules(fathom.judges.__pa
 
 
 def comparison(judge: Judge) -> Comparison:
-    return ONE if judge.pattern == "pointwise" else PAIR
+    return ONE if judge.arity == "pointwise" else PAIR
 
 
 def test_the_page_of_judges_names_every_judge_with_its_pattern() -> None:
@@ -58,7 +58,7 @@ def test_the_page_of_judges_names_every_judge_with_its_pattern() -> None:
     shows = {"pointwise": "one", "pairwise": "a pair", "listwise": "a list"}
     named = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", page, re.MULTILINE))
     assert sorted(named) == NAMES
-    assert all(named[name].startswith(shows[find(name)().pattern]) for name in NAMES)
+    assert all(named[name].startswith(shows[find(name)().arity]) for name in NAMES)
 
 
 # All of them ----------------------------------------------------------------------------------------------------------
@@ -74,7 +74,7 @@ def test_any_text_is_a_vote_and_only_a_readable_one_decides(name: str, text: str
     vote = judge.read(text, comparison(judge), finished=finished)
     assert vote.status is OK or (vote.winner, vote.scores) == (None, None)
     assert vote.winner in (None, *range(len(comparison(judge).responses)))
-    if vote.status is OK and judge.pattern == "pointwise":
+    if vote.status is OK and judge.arity == "pointwise":
         assert vote.scores is not None
         assert len(vote.scores) == 1
 

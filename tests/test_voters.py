@@ -17,7 +17,7 @@ from fathom.engines import BaseEngine, ChatMessage, Completion, EngineError, Req
 from fathom.engines.cache import CachedEngine
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
-from fathom.judges import Judge, Pattern, Rule, Vote
+from fathom.judges import Arity, Judge, Rule, Vote
 from fathom.judges.mix import MixJudge
 from fathom.ranking import rank
 from fathom.rationale import Status
@@ -43,7 +43,7 @@ class Lengths(BaseEngine):
 class Listwise(Judge):
     """Scores each response by its length."""
 
-    pattern: ClassVar[Pattern] = "listwise"
+    arity: ClassVar[Arity] = "listwise"
 
     @property
     def rule(self) -> Rule:
@@ -61,7 +61,7 @@ class Listwise(Judge):
 
 
 class Pointwise(Listwise):
-    pattern: ClassVar[Pattern] = "pointwise"
+    arity: ClassVar[Arity] = "pointwise"
 
 
 def comparison(*responses: str, id: str = "c") -> Comparison:
@@ -239,3 +239,8 @@ def test_no_more_are_in_flight_than_allowed(order: Literal["input", "completion"
     many = [comparison("z", id=str(n)) for n in range(30)]
     assert len(list(Pointwise(engine=Counting()).run(many, concurrency=7, order=order))) == 30
     assert peak == 7
+
+
+def test_a_judge_with_the_former_name_of_its_arity_is_refused_and_not_taken_for_a_pairwise_one() -> None:
+    with pytest.raises(FathomError, match="Former sets `pattern`, which is named `arity`"):
+        type("Former", (Judge,), {"pattern": "pointwise"})

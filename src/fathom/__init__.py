@@ -24,7 +24,7 @@ _HOMES = {
     "fathom.judges": (
         "Ask",
         "Judge",
-        "Pattern",
+        "Arity",
         "Rule",
         "Verdict",
         "Vote",

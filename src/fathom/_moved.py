@@ -60,6 +60,7 @@ RENAMED: dict[str, str] = {
     "Counted": "WithRule",
     "Guided": "MetaFiltered",
     "Page": "Document",
+    "Pattern": "Arity",
     "as_mapping": "parse_mapping",
     "chance_of_another": "flip_probability",
     "correct": "verdict_correct",

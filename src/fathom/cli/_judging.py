@@ -54,7 +54,7 @@ def read(
 
     judge = judge_of(settings)
     # Pointwise judges accept any number of responses, because they are called once per response.
-    check = check or (judge.check if judge.pattern == "pairwise" else None)
+    check = check or (judge.check if judge.arity == "pairwise" else None)
     comparisons = _source.read(file, source, seed=settings.sampling.seed, check=check)
     return comparisons, comparisons.files
 

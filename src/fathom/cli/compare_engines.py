@@ -147,7 +147,7 @@ def _compared(
 def _model(judge: Judge, swap: bool) -> RewardModel:
     from fathom.voting.wrappers import Swapped
 
-    return Swapped(judge) if swap and judge.pattern == "pairwise" else judge
+    return Swapped(judge) if swap and judge.arity == "pairwise" else judge
 
 
 def _with_engine(judge: Judge, swap: bool, engine: Engine) -> RewardModel:

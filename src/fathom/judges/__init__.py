@@ -13,9 +13,9 @@ from fathom.errors import FathomError
 from fathom.judges._degenerate import contains_answer, degenerate
 from fathom.judges._judge import (
     DEFAULT_RULES,
+    Arity,
     Ask,
     Judge,
-    Pattern,
     RewardModel,
     complete,
     failed_vote,
@@ -31,9 +31,9 @@ from fathom.plugins import Kind
 __all__ = [
     "DEFAULT_RULES",
     "JUDGES",
+    "Arity",
     "Ask",
     "Judge",
-    "Pattern",
     "ResultOrder",
     "RewardModel",
     "RewardModelWrapper",

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from statistics import fmean
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from fathom.data.records import Comparison
 from fathom.engines import Capability, ChatMessage, Completion, Engine, EngineError, Request, Sampling
@@ -27,15 +27,15 @@ from fathom.judges._running import ResultOrder, bounded_gather, iterate, judge_a
 from fathom.judges._verdict import Rule, Verdict, Vote, reduce_steps, unique_argmax
 from fathom.rationale import Status
 
-Pattern = Literal["pointwise", "pairwise", "listwise"]
+Arity = Literal["pointwise", "pairwise", "listwise"]
 """How many responses one prompt shows: one, two, or any number."""
 
-DEFAULT_RULES: Mapping[Pattern, Rule] = {
+DEFAULT_RULES: Mapping[Arity, Rule] = {
     "pointwise": Rule(aggregate="mean"),
     "listwise": Rule(aggregate="sum"),
     "pairwise": Rule(aggregate="majority"),
 }
-"""The default rule by pattern: ratings of single responses are averaged, scores of a list are summed, and winners of
+"""The default rule by arity: ratings of single responses are averaged, scores of a list are summed, and winners of
 pairs are counted."""
 
 
@@ -124,14 +124,20 @@ class RewardModel:
     `verdict = await model(comparison)`. Subclasses implement `plan` or override `votes`.
     """
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Raise FathomError for a class with the former `pattern`, which would be taken for a pairwise one."""
+        super().__init_subclass__(**options)
+        if "pattern" in vars(cls):
+            raise FathomError(f"{cls.__name__} sets `pattern`, which is named `arity` since version 0.2; rename it")
+
     @property
-    def pattern(self) -> Pattern:
+    def arity(self) -> Arity:
         return "pairwise"
 
     @property
     def rule(self) -> Rule:
         """How the votes are aggregated to a verdict."""
-        return DEFAULT_RULES[self.pattern]
+        return DEFAULT_RULES[self.arity]
 
     @property
     def threshold(self) -> float | None:
@@ -197,13 +203,13 @@ class RewardModel:
 
 @dataclass(frozen=True, kw_only=True)
 class Judge(RewardModel):
-    """A generative judge: implements `ask` (prompt) and `read` (parser), and sets `pattern`. Casts one vote."""
+    """A generative judge: implements `ask` (prompt) and `read` (parser), and sets `arity`. Casts one vote."""
 
     engine: Engine | None = None
     sampling: Sampling = field(default_factory=Sampling)
     rubric: str | None = None
     """The user's criteria, which are placed before the prompt of `ask`."""
-    pattern: ClassVar[Pattern] = "pairwise"
+    arity: ClassVar[Arity] = "pairwise"
     threshold: ClassVar[float | None] = None
     gives_scores: ClassVar[bool] = True
     scores_steps: ClassVar[bool] = False
@@ -258,7 +264,7 @@ class Judge(RewardModel):
     def plan(self, comparison: Comparison, sample: int = 0) -> list[Ask]:
         """One call; for a pointwise judge, one call per response."""
         n = len(comparison.responses)
-        if self.pattern == "pointwise" and n > 1:
+        if self.arity == "pointwise" and n > 1:
             return [self._ask(comparison.subset((place,)), (place,), sample) for place in range(n)]
         return [self._ask(comparison, tuple(range(n)), sample)]
 
@@ -299,8 +305,8 @@ class Judge(RewardModel):
         return replace(vote, probabilities=probabilities, error=error)
 
     def check(self, comparison: Comparison) -> None:
-        """Raise FathomError for a comparison whose number of responses does not fit the pattern."""
-        count, expected = len(comparison.responses), {"pointwise": 1, "pairwise": 2}.get(self.pattern)
+        """Raise FathomError for a comparison whose number of responses does not fit the arity."""
+        count, expected = len(comparison.responses), {"pointwise": 1, "pairwise": 2}.get(self.arity)
         if expected is not None and count != expected:
             raise FathomError(
                 f"{type(self).__name__} judges {expected} at a time; comparison {comparison.id!r} has {count} "

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from fathom.data.records import Comparison
 from fathom.engines import Capability
-from fathom.judges._judge import Ask, Pattern, RewardModel
+from fathom.judges._judge import Arity, Ask, RewardModel
 from fathom.judges._running import bounded_gather
 from fathom.judges._verdict import Rule, Vote
 
@@ -22,8 +22,8 @@ class RewardModelWrapper(RewardModel):
     model: RewardModel
 
     @property
-    def pattern(self) -> Pattern:
-        return self.model.pattern
+    def arity(self) -> Arity:
+        return self.model.arity
 
     @property
     def rule(self) -> Rule:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fathom.data.records import Comparison
-from fathom.judges import Pattern
+from fathom.judges import Arity
 from fathom.judges._probabilities import Choices
 from fathom.judges._rewards import accuracy_reward, required_label
 from fathom.judges._templated import TemplatedJudge
@@ -30,7 +30,7 @@ class LibraJudge(TemplatedJudge):
     `trained` selects the short prompt for a model that was trained on the task.
     """
 
-    pattern: ClassVar[Pattern] = "pointwise"
+    arity: ClassVar[Arity] = "pointwise"
     threshold: ClassVar[float | None] = 0.5
     choices: ClassVar[Choices] = spellings({"correct": 0, "incorrect": None})
     trained: bool = False

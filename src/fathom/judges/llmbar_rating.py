@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fathom.data.records import Comparison
-from fathom.judges import Pattern
+from fathom.judges import Arity
 from fathom.judges._templated import TemplatedJudge, score_vote, unreadable_vote
 from fathom.judges._verdict import Vote
 from fathom.rationale import Status
@@ -27,7 +27,7 @@ SCORES = range(11)
 class LLMBarRatingJudge(TemplatedJudge):
     """Rates each response alone, from 0 to 10."""
 
-    pattern: ClassVar[Pattern] = "pointwise"
+    arity: ClassVar[Arity] = "pointwise"
 
     @property
     def template_name(self) -> str:

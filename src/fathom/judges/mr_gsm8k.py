@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fathom.data.records import Comparison
-from fathom.judges import Pattern
+from fathom.judges import Arity
 from fathom.judges._published import PublishedJudge
 from fathom.judges._steps import first_error_vote
 from fathom.judges._templated import unreadable_vote
@@ -37,7 +37,7 @@ _MAX_DIGITS = 6
 class MRGSM8KJudge(PublishedJudge):
     """Scores the steps of each solution alone."""
 
-    pattern: ClassVar[Pattern] = "pointwise"
+    arity: ClassVar[Arity] = "pointwise"
     threshold: ClassVar[float | None] = 0.5
     scores_steps: ClassVar[bool] = True
 

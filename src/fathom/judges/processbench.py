@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fathom.data.records import Comparison
-from fathom.judges import Pattern
+from fathom.judges import Arity
 from fathom.judges._published import PublishedJudge
 from fathom.judges._steps import first_error_vote
 from fathom.judges._templated import unreadable_vote
@@ -41,7 +41,7 @@ _INDEX = re.compile(r"\s*(-1|\d{1,6})\s*", re.ASCII)
 class ProcessBenchJudge(PublishedJudge):
     """Scores the paragraphs of each solution alone."""
 
-    pattern: ClassVar[Pattern] = "pointwise"
+    arity: ClassVar[Arity] = "pointwise"
     threshold: ClassVar[float | None] = 0.5
     scores_steps: ClassVar[bool] = True
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fathom.data.records import Comparison
-from fathom.judges import Pattern
+from fathom.judges import Arity
 from fathom.judges._published import PublishedJudge
 from fathom.judges._scales import is_of_another_scale, on_scale
 from fathom.judges._templated import score_vote, unreadable_vote
@@ -34,7 +34,7 @@ SCALE = (1, 5)
 class PrometheusJudge(PublishedJudge):
     """Scores each response alone, from 1 to 5."""
 
-    pattern: ClassVar[Pattern] = "pointwise"
+    arity: ClassVar[Arity] = "pointwise"
 
     @property
     def template_name(self) -> str:

@@ -17,7 +17,7 @@ from typing import ClassVar
 
 from fathom.data.records import Comparison
 from fathom.errors import FathomError
-from fathom.judges import Pattern
+from fathom.judges import Arity
 from fathom.judges._lines import labelled_values, strip_markup, unanimous
 from fathom.judges._scales import on_scale
 from fathom.judges._templated import TemplatedJudge, score_vote
@@ -34,7 +34,7 @@ _UNIT = re.compile(r"[)\]. ]*(?:points?|pts)?[)\]. ]*")
 class SelfPRMJudge(TemplatedJudge):
     """Scores each solution alone, from 0 to 10, without the reference answer, which a policy does not have either."""
 
-    pattern: ClassVar[Pattern] = "pointwise"
+    arity: ClassVar[Arity] = "pointwise"
     threshold: ClassVar[float | None] = SCORES[-1] / 2
 
     @property

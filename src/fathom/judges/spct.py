@@ -18,7 +18,7 @@ from typing import ClassVar
 from fathom import prompts
 from fathom.data.records import Comparison
 from fathom.engines import ChatMessage
-from fathom.judges import Judge, Pattern
+from fathom.judges import Arity, Judge
 from fathom.judges._lines import labelled_values, text_after, unanimous
 from fathom.judges._rewards import required_label, unique_best_reward
 from fathom.judges._verdict import Vote, unique_argmax
@@ -44,7 +44,7 @@ class SPCTJudge(Judge):
     as in training on questions with verifiable answers; several responses are still scored from 1 to 10.
     """
 
-    pattern: ClassVar[Pattern] = "listwise"
+    arity: ClassVar[Arity] = "listwise"
     trained: bool = False
     binary: bool = False
 

@@ -15,7 +15,7 @@ from typing import ClassVar, Literal
 
 from fathom.data.records import Comparison
 from fathom.errors import FathomError
-from fathom.judges import Pattern
+from fathom.judges import Arity
 from fathom.judges._degenerate import degenerate
 from fathom.judges._probabilities import Choices
 from fathom.judges._rewards import required_label, unique_best_reward
@@ -36,7 +36,7 @@ class VerifierJudge(TemplatedJudge):
     about a response that contains the reference answer.
     """
 
-    pattern: ClassVar[Pattern] = "pointwise"
+    arity: ClassVar[Arity] = "pointwise"
     threshold: ClassVar[float | None] = 0.5
     choices: ClassVar[Choices] = spellings({"yes": 0, "no": None})
     trained: bool = False

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from fathom.data.records import Comparison
-from fathom.judges import Pattern
+from fathom.judges import Arity
 from fathom.judges._published import strings_after, visible_text
 from fathom.judges._templated import TemplatedJudge, json_object, score_vote, unreadable_vote
 from fathom.judges._verdict import Vote
@@ -27,7 +27,7 @@ SCALE = (1, 10)
 class WildBenchJudge(TemplatedJudge):
     """Scores each response alone, from 1 to 10."""
 
-    pattern: ClassVar[Pattern] = "pointwise"
+    arity: ClassVar[Arity] = "pointwise"
 
     @property
     def template_name(self) -> str:

@@ -22,7 +22,7 @@ from pydantic import Field
 
 from fathom.data.records import Comparison
 from fathom.engines import Completion, Sampling
-from fathom.judges import Pattern
+from fathom.judges import Arity
 from fathom.judges._probabilities import Choices, choice_probabilities_at
 from fathom.judges._rewards import required_label, unique_best_reward
 from fathom.judges._templated import TemplatedJudge, score_vote
@@ -59,7 +59,7 @@ class YesNoJudge(TemplatedJudge):
             object.__setattr__(self, "sampling", replace(self.sampling, top_logprobs=TOP))
 
     @property
-    def pattern(self) -> Pattern:  # type: ignore[override]
+    def arity(self) -> Arity:  # type: ignore[override]
         return "pairwise" if self.pairs else "pointwise"
 
     @property

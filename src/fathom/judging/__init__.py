@@ -126,7 +126,7 @@ async def write_judged(
     """Write one line of JSON per comparison: a verdict, or a pairwise judge's ranking of more than two responses."""
 
     async def judge(comparison: Comparison) -> Verdict | Ranking:
-        ranked = model.pattern == "pairwise" and len(comparison.responses) > 2
+        ranked = model.arity == "pairwise" and len(comparison.responses) > 2
         return await (rank(model, comparison) if ranked else model(comparison))
 
     async with aclosing(judge_all(judge, comparisons)) as judged:

@@ -66,7 +66,7 @@ def verdict(model: RewardModel, comparison: Comparison) -> list[Comparison]:
 
 def evaluation(model: RewardModel, comparison: Comparison) -> list[Comparison]:
     """As in `fathom eval`: all pairs of more than two responses for a pairwise judge, otherwise the comparison."""
-    ranked = model.pattern == "pairwise" and len(comparison.responses) > 2
+    ranked = model.arity == "pairwise" and len(comparison.responses) > 2
     return _subsets(comparison, _pairs("round-robin", comparison)) if ranked else [comparison]
 
 
@@ -75,7 +75,7 @@ def ranking(schedule: str, counter: CallCounter) -> Work:
 
     def work(model: RewardModel, comparison: Comparison) -> list[Comparison]:
         check(comparison)
-        if model.pattern != "pairwise":
+        if model.arity != "pairwise":
             return [comparison]
         counter.plan.at_most |= schedule not in FIXED and len(comparison.responses) > 2
         return _subsets(comparison, _pairs(schedule, comparison))

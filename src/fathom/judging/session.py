@@ -107,7 +107,7 @@ def judge_of(settings: JudgingSettings) -> Judge:
     _check_votes(judge, settings.voting)
     if (settings.voting.aggregate or judge.rule.aggregate) != "probability":
         return judge
-    if judge.pattern == "pointwise":
+    if judge.arity == "pointwise":
         raise FathomError(
             f"--aggregate probability takes a judge that names one of several responses; {type(judge).__name__} scores "
             "each alone: mean and sum count scores"
@@ -131,9 +131,9 @@ def _check_votes(judge: Judge, voting: VotingSettings) -> None:
 def voter_of(judge: Judge, voting: VotingSettings, seed: int, meta: MetaRewardModel | None = None) -> RewardModel:
     """The judge with as many votes as the settings ask for, in the orders and under the rule that they name."""
     voter: RewardModel = judge
-    if voting.swap and judge.pattern == "pairwise":
+    if voting.swap and judge.arity == "pairwise":
         voter = Swapped(voter)
-    elif voting.swap and judge.pattern == "listwise":
+    elif voting.swap and judge.arity == "listwise":
         voter = Shuffled(voter, seed=seed)
     rule = Rule(
         aggregate=voting.aggregate or judge.rule.aggregate,
@@ -153,7 +153,7 @@ def voter_of(judge: Judge, voting: VotingSettings, seed: int, meta: MetaRewardMo
 def in_both_orders(judge: Judge, voting: VotingSettings, seed: int, meta: MetaRewardModel | None = None) -> RewardModel:
     """As `voter_of`, for comparisons that are pairs: swapped, where the settings swap, also of a judge of lists."""
     voter = voter_of(judge, voting.model_copy(update={"swap": False}), seed, meta)
-    return Swapped(voter) if voting.swap and voter.pattern != "pointwise" else voter
+    return Swapped(voter) if voting.swap and voter.arity != "pointwise" else voter
 
 
 @contextmanager

@@ -298,14 +298,14 @@ class TranscriptReader:
 
     def _read(self, transcript: Transcript, comparison: Comparison) -> list[Recorded]:
         told = list(zip(self._orders(transcript, comparison), transcript.completions, strict=True))
-        return _in_rounds(told, len(comparison.responses)) if self.judge.pattern == "pointwise" else told
+        return _in_rounds(told, len(comparison.responses)) if self.judge.arity == "pointwise" else told
 
     def _orders(self, transcript: Transcript, comparison: Comparison) -> list[Order]:
         stated, count = transcript.orders, len(comparison.responses)
         shown = self._shown(transcript, count) if None in stated else "source"
         orders = [_by_turns(shown, turn, count) if order is None else order for turn, order in enumerate(stated)]
         for order in orders:
-            alone = self.judge.pattern == "pointwise"
+            alone = self.judge.arity == "pointwise"
             if (len(order) != 1 if alone else len(order) != count) or max(order) >= count:
                 raise FathomError(
                     f"{transcript.where}: got order {list(order)} of {count} responses; {type(self.judge).__name__}"
@@ -315,7 +315,7 @@ class TranscriptReader:
 
     def _shown(self, transcript: Transcript, count: int) -> Shown:
         texts = len(transcript.completions)
-        if self.judge.pattern == "pointwise":
+        if self.judge.arity == "pointwise":
             if self.shown in (None, "each") and texts % count == 0:
                 return "each"
             raise FathomError(

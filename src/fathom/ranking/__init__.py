@@ -101,7 +101,7 @@ async def rank(
     """
     check(comparison)
     n = len(comparison.responses)
-    if model.pattern != "pairwise":
+    if model.arity != "pairwise":
         whole = await model(comparison)
         return Ranking(whole.scores or (None,) * n, {tuple(range(n)): whole})
     verdicts: dict[Pair, Verdict] = {}

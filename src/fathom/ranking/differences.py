@@ -37,9 +37,9 @@ async def differences(model: RewardModel, comparison: Comparison) -> Differences
     Raises FathomError for fewer than two responses and for a model that is not pairwise.
     """
     count = len(comparison.responses)
-    if count < 2 or model.pattern != "pairwise":
+    if count < 2 or model.arity != "pairwise":
         raise FathomError(
-            f"expected a pairwise judge and at least 2 responses; the judge is {model.pattern}, and comparison "
+            f"expected a pairwise judge and at least 2 responses; the judge is {model.arity}, and comparison "
             f"{comparison.id!r} has {count}"
         )
     pairs = list(combinations(range(count), 2))

@@ -46,7 +46,7 @@ class MetaRewardModel:
 def check(model: RewardModel, comparison: Comparison) -> None:
     """Raise FathomError if the model writes a separate text per response, which a meta reward model cannot score."""
     count = len(comparison.responses)
-    if model.pattern == "pointwise" and count > 1:
+    if model.arity == "pointwise" and count > 1:
         raise FathomError(
             f"comparison {comparison.id!r}: a meta reward model scores one text on all responses, but this judge "
             f"writes a separate text for each of {count}; expected single responses (labels of 0 or 1), or a judge "

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 
 from fathom.data.records import Comparison
 from fathom.errors import FathomError
-from fathom.judges import Pattern, RewardModel, Rule, Verdict, Vote
+from fathom.judges import Arity, RewardModel, Rule, Verdict, Vote
 from fathom.rationale import Status
 
 PANEL_THRESHOLD = 0.5
@@ -40,14 +40,14 @@ class Panel(RewardModel):
             raise FathomError(f"expected 2 judges or more in a panel; got {', '.join(self.members) or 'none'}")
 
     @property
-    def pattern(self) -> Pattern:
-        """The most restrictive pattern of the members.
+    def arity(self) -> Arity:
+        """The most restrictive arity of the members.
 
         Pairwise judges accept only pairs; listwise and pointwise judges accept any number of responses.
         """
-        patterns = {member.pattern for member in self.members.values()}
-        most_restrictive_first: tuple[Pattern, ...] = ("pairwise", "listwise", "pointwise")
-        return next(pattern for pattern in most_restrictive_first if pattern in patterns)
+        arities = {member.arity for member in self.members.values()}
+        most_restrictive_first: tuple[Arity, ...] = ("pairwise", "listwise", "pointwise")
+        return next(arity for arity in most_restrictive_first if arity in arities)
 
     @property
     def rule(self) -> Rule:

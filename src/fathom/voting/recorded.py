@@ -26,6 +26,6 @@ def recorded(judge: Judge, comparison: Comparison, completions: Iterable[tuple[O
     no completions.
     """
     pairs = list(completions)
-    single = judge.pattern == "pointwise" and len(comparison.responses) > 1
+    single = judge.arity == "pointwise" and len(comparison.responses) > 1
     asks = [Ask(judge, comparison.subset(order) if single else comparison.permuted(order), order) for order, _ in pairs]
     return judge.verdict(gather(asks, [completion for _, completion in pairs]))

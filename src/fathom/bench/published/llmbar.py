@@ -72,7 +72,7 @@ def row(instance: Mapping[str, Any]) -> VerdictRow:
     id = f"{subset}/{instance['_index']}"
     comparison = compared(id, subset=subset.split("/")[-1], label=int(instance["label"]) - 1)
     judge = judge_of(instance["_evaluator"], result)
-    if judge.pattern == "pointwise":
+    if judge.arity == "pointwise":
         return read_row(judge, comparison, [(order, _completion(result[name])) for name, order in RATED])
     return read_row(judge, comparison, [(order, _completion(result[name]["completion"])) for name, order in SHOWN])
 
