@@ -27,7 +27,7 @@ NOTHING_ELSE = {
 HEAVY = {
     "torch": {"engines", "train", "lab"},
     "transformers": {"engines", "train", "lab"},
-    "tokenizers": {"lab"},
+    "tokenizers": {"engines", "lab"},
     "safetensors": {"engines", "train", "lab"},
     "trl": {"train"},
     "peft": {"train"},
