@@ -174,7 +174,7 @@ def test_runs_of_other_items_stand_side_by_side(verdicts: Path, tmp_path: Path) 
     assert "2 runs" in seen
     assert "other against verdicts" not in seen
     assert "Not compared with verdicts" in seen
-    assert "of 40 and 1 items 0 are in both runs, which are matched by id; ids are, for example, 'row-0'" in seen
+    assert "of 40 and 1 items 0 are in both runs; items are matched by id, for example 'row-0'" in seen
 
 
 def test_unlabelled_rows_have_no_link_to_wrong_ones(tmp_path: Path) -> None:

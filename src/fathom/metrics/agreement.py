@@ -1,19 +1,19 @@
-"""How far raters agree beyond chance: Cohen's and Fleiss' kappa, Krippendorff's alpha, with intervals.
+"""Agreement between raters beyond chance: Cohen's and Fleiss' kappa, Krippendorff's alpha, with intervals.
 
     >>> cohen_kappa(["yes", "yes", "no", "no"], ["yes", "no", "no", "no"]).mean
     0.5
 
-All three are 1 - D_o / D_e: the disagreement that was observed over the one expected if every rater drew labels at
-random, each with their own frequencies (Cohen) or all with the pooled ones (Fleiss, Krippendorff). 1 is perfect
-agreement, 0 is what chance gives, below 0 is worse than chance. They differ in what they take:
+Each coefficient is 1 - D_o / D_e. D_o is the observed disagreement. D_e is the disagreement expected if every rater
+labelled at random, with their own label frequencies (Cohen) or the pooled ones (Fleiss, Krippendorff). 1 is perfect
+agreement, 0 is agreement by chance, and below 0 is worse than chance. They accept different inputs:
 
-| coefficient | raters | items that some did not rate | distances between labels |
+| coefficient | raters | items with missing labels | distances between labels |
 |---|---|---|---|
-| `cohen_kappa` | two | left out | none, linear or quadratic |
+| `cohen_kappa` | two | excluded by the caller | none, linear or quadratic |
 | `fleiss_kappa` | any number, the same for each item | not allowed | none |
-| `krippendorff_alpha` | any number | count where two or more rated them | nominal, ordinal or interval |
+| `krippendorff_alpha` | any number | used if two or more raters labelled them | nominal, ordinal or interval |
 
-Each is None where it is undefined: no item, or all labels the same, so that chance alone agrees perfectly. Sources:
+A coefficient is None if it is undefined: without items, or if all labels are equal (D_e = 0). Sources:
 Cohen 1960, Educational and Psychological Measurement 20, and 1968, Psychological Bulletin 70 (weighted); Fleiss 1971,
 Psychological Bulletin 76; Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability".
 """
@@ -30,57 +30,60 @@ from fathom.metrics.intervals import Interval, cluster_bootstrap, wilson
 
 Array = npt.NDArray[np.float64]
 Weights = Literal["none", "linear", "quadratic"]
-"""How far two labels are apart: all alike, by the number of steps between them, or by its square."""
+"""The distance between two different labels: 1, the number of labels between them plus 1, or the square of that."""
 Level = Literal["nominal", "ordinal", "interval"]
-"""What labels are: names; an order (distances by midranks); or numbers (squared differences)."""
+"""The scale of the labels: names; ordered (distances by midranks); or numbers (squared differences)."""
 Clusters = Sequence[Hashable] | None
-"""The cluster of each item, such as its prompt; None where items are independent."""
+"""The cluster of each item, such as its prompt; None if items are independent."""
 Disagreement = Callable[[Array], tuple[float, float] | None]
-"""Observed and expected disagreement, where item i counts as often as the array says; None where nothing was rated."""
+"""Maps the weight of each item (how often a resample contains it) to (D_o, D_e); None if nothing was rated."""
 
 
 def cohen_kappa(
     one: Sequence[Any], other: Sequence[Any], clusters: Clusters = None, *, weights: Weights = "none"
 ) -> Interval | None:
-    """Of two raters' labels of the same items, in the same order. With weights, labels are ordered as they sort.
+    """Cohen's kappa of two raters: `one[i]` and `other[i]` are their labels of item i. Weights use the sort order.
 
-    Raises ValueError for two of different lengths.
+    Raises ValueError if the lengths differ.
     """
     if len(one) != len(other):
-        raise ValueError(f"needs two labels of each item, got {len(one)} and {len(other)}")
+        raise ValueError(f"expected two labels per item, got {len(one)} and {len(other)} labels")
     labels = _ordered([*one, *other])
     k = len(labels)
     number = {label: place for place, label in enumerate(labels)}
     cells = np.array([number[a] * k + number[b] for a, b in zip(one, other, strict=True)], dtype=np.intp)
-    apart = _distances(np.arange(k, dtype=float), weights)
+    distances = _distances(np.arange(k, dtype=float), weights)
 
     def disagreement(times: Array) -> tuple[float, float] | None:
+        # With p_ab the share of items labelled a by one and b by the other, and d_ab the distance of these labels:
+        # D_o = sum p_ab d_ab, and D_e = sum p_a. p_.b d_ab, because random labels are independent.
         table = np.bincount(cells, times, minlength=k * k).reshape(k, k)
         if not (total := table.sum()):
             return None
         table = table / total
-        return float((table * apart).sum()), float(table.sum(axis=1) @ apart @ table.sum(axis=0))
+        return float((table * distances).sum()), float(table.sum(axis=1) @ distances @ table.sum(axis=0))
 
     return _coefficient(disagreement, len(one), clusters)
 
 
 def _distances(values: Array, weights: Weights) -> Array:
     steps = np.abs(values[:, None] - values)
-    apart: Array = {"none": (steps > 0).astype(float), "linear": steps, "quadratic": steps**2}[weights]
-    return apart
+    distances: Array = {"none": (steps > 0).astype(float), "linear": steps, "quadratic": steps**2}[weights]
+    return distances
 
 
 def fleiss_kappa(ratings: Sequence[Sequence[Any]], clusters: Clusters = None) -> Interval | None:
-    """`ratings[i]` are the labels of item i, by whomever: their order does not matter.
+    """Fleiss' kappa. `ratings[i]` are the labels of item i in any order: raters need not be the same for all items.
 
-    Raises ValueError where items have different numbers of labels, or fewer than two.
+    Raises ValueError if items have different numbers of labels, or fewer than two.
     """
     sizes = {len(item) for item in ratings}
     if len(sizes) > 1 or (sizes and min(sizes) < 2):
-        raise ValueError(f"needs the same number of labels, 2 or more, of each item; got {sorted(sizes)}")
+        raise ValueError(f"expected the same number of labels, at least 2, for every item; got {sorted(sizes)}")
     counts = _counts(ratings, _ordered([label for item in ratings for label in item]))
     raters = next(iter(sizes), 0)
-    # Of all pairs of labels of an item, those that differ.
+    # The share of differing pairs among an item's r (r - 1) ordered pairs of labels: with n_l labels l,
+    # 1 - sum n_l (n_l - 1) / (r (r - 1)), and sum n_l = r.
     differing = 1 - (np.square(counts).sum(axis=1) - raters) / (raters * (raters - 1) or 1)
 
     def disagreement(times: Array) -> tuple[float, float] | None:
@@ -95,9 +98,9 @@ def fleiss_kappa(ratings: Sequence[Sequence[Any]], clusters: Clusters = None) ->
 def krippendorff_alpha(
     ratings: Sequence[Sequence[Any]], clusters: Clusters = None, *, level: Level = "nominal"
 ) -> Interval | None:
-    """`ratings[i]` are the labels of item i, by whomever; None is a missing label. Numbers, unless they are nominal.
+    """Krippendorff's alpha. `ratings[i]` are the labels of item i in any order; None is a missing label.
 
-    An item with fewer than two labels tells nothing and is left out.
+    Ordinal and interval labels must be numbers. Items with fewer than two labels are left out.
     """
     rated = [[label for label in item if label is not None] for item in ratings]
     labels = _ordered([label for item in rated if len(item) > 1 for label in item])
@@ -110,7 +113,7 @@ def krippendorff_alpha(
         total = float(margins.sum())
         if total < 2:
             return None
-        # Of an ordinal scale, labels are as far apart as their midranks among all that count.
+        # Ordinal labels are placed at their midranks among all labels of this resample.
         scale = np.cumsum(margins) - margins / 2 if level == "ordinal" else values
         within = _squared_differences(counts, scale, nominal=level == "nominal")
         observed = float(times @ (within / np.maximum(sizes - 1, 1))) / total
@@ -121,10 +124,10 @@ def krippendorff_alpha(
 
 
 def _squared_differences(counts: Array, scale: Array, *, nominal: bool) -> Array:
-    """For each row of label counts, the squared difference of every ordered pair of labels, added up.
+    """For each row of label counts, the sum of squared differences over all ordered pairs of labels.
 
-    The sum over pairs of (a - b)^2 is 2 n sum(a^2) - 2 sum(a)^2; of names, where it is 1 for any two that differ, it is
-    n^2 - sum(n_label^2).
+    For n numbers, sum (a - b)^2 = 2 n sum(a^2) - 2 sum(a)^2. For names, whose distance is 1 if they differ, it is
+    n^2 - sum(n_label^2). Both are linear in the number of labels, and the bootstrap calls this for every resample.
     """
     sizes = counts.sum(axis=1)
     if nominal:
@@ -135,14 +138,14 @@ def _squared_differences(counts: Array, scale: Array, *, nominal: bool) -> Array
 
 
 def _ordered(labels: Sequence[Any]) -> list[Any]:
-    """Each label once: numbers by size, anything else by type and spelling."""
+    """The distinct labels: numbers in numeric order, others by type and spelling."""
     distinct = list(dict.fromkeys(labels))
     numbers = all(isinstance(label, int | float) for label in distinct)
     return sorted(distinct) if numbers else sorted(distinct, key=lambda label: (str(type(label)), str(label)))
 
 
 def _counts(ratings: Sequence[Sequence[Any]], labels: Sequence[Any]) -> Array:
-    """How often each item has each label, (items, labels)."""
+    """How often each item has each label: an array of shape (items, labels)."""
     number = {label: place for place, label in enumerate(labels)}
     counts = np.zeros((len(ratings), len(labels)))
     for item, row in zip(ratings, counts, strict=True):
@@ -152,17 +155,18 @@ def _counts(ratings: Sequence[Sequence[Any]], labels: Sequence[Any]) -> Array:
 
 
 def _coefficient(disagreement: Disagreement, items: int, clusters: Clusters) -> Interval | None:
-    """1 - D_o / D_e with its interval; items are the clusters where none are given."""
+    """1 - D_o / D_e with its interval. Without clusters, each item is its own."""
 
     def statistic(times: Array) -> float | None:
-        found = disagreement(times)
-        return None if found is None or found[1] < 1e-12 else 1 - found[0] / found[1]
+        both = disagreement(times)
+        return None if both is None or both[1] < 1e-12 else 1 - both[0] / both[1]
 
     keys: Sequence[Hashable] = range(items) if clusters is None else clusters
     interval = cluster_bootstrap(statistic, keys)
     if interval is None or interval.low < interval.high or len(set(keys)) < 2:
         return interval
-    # Resamples of nothing but agreement agree. Items that were not seen may do no better than chance: as many of them
-    # as Wilson's bound allows where none of the clusters disagreed.
+    # All resamples of perfect agreement agree perfectly, so the bootstrap interval has no width. Lower the bound: up
+    # to a share u of unseen clusters may agree only by chance (coefficient 0), where u is Wilson's upper bound for 0
+    # disagreeing clusters of n.
     unseen = wilson(0, len(set(keys)))
     return interval if unseen is None else Interval(interval.mean, interval.mean - unseen.high, interval.high)

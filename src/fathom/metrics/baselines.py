@@ -1,11 +1,11 @@
-"""What no judge is needed for: the accuracy of rules that never read a response.
+"""Baselines: the accuracy of rules that read no response.
 
     >>> row = {"label": 1, "responses": ["short", "longer"]}
     >>> baselines(row)
     {'first': 0.0, 'longer': 1.0, 'shorter': 0.0, 'random': 0.5}
 
-Computed from the labelled rows themselves, as expected values: where a rule has a tie, as between responses of equal
-length, each is taken with equal probability, and nothing is drawn. A judge that does not beat them has shown nothing.
+They are expected values over the labelled rows: if a rule ties, as for responses of equal length, each of these counts
+with equal probability. A judge has to beat them.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from fathom.metrics.intervals import Interval, Shares, wilson
 from fathom.results.rows import Row
 
 RULES = {
-    "first": "always the response in the first place, as the judge was given them",
-    "constant": "always the place that is right most often in these rows",
+    "first": "always the first response, in the order of the comparison",
+    "constant": "always the position that is right most often in these rows",
     "longer": "always the longest response, in characters",
     "shorter": "always the shortest response, in characters",
     "random": "any response, each with equal probability",
@@ -28,39 +28,43 @@ RULES = {
 
 @dataclass
 class Baselines:
-    """Counts over labelled rows."""
+    """The accuracy of each rule over the labelled rows added so far."""
 
     shares: Shares = field(default_factory=Shares)
     places: Counter[int] = field(default_factory=Counter)
-    """How often the label names the response in each place."""
+    """How often the label is the response in each position."""
 
     def add(self, row: Row, prompt: int) -> None:
-        """`prompt` numbers the row's prompt, as `rows.prompt_key` does. Rows without a label are left out."""
+        """Add a row; `prompt` is its cluster (`rows.prompt_key`). A row without a label has no effect."""
         if row["label"] is not None:
             self.places[row["label"]] += 1
             self.shares.add(baselines(row), prompt)
 
     @property
     def accuracy(self) -> dict[str, Interval]:
-        """By the names in `RULES`; empty where no row has a label."""
-        found = {name: self.shares.interval(name) for name in self.shares.columns}
-        constant = wilson(max(self.places.values(), default=0), self.places.total())
-        return {name: value for name in RULES if (value := (found | {"constant": constant}).get(name)) is not None}
+        """The accuracy of each rule of `RULES`; empty without labelled rows."""
+        intervals = {name: self.shares.interval(name) for name in self.shares.columns}
+        # The best constant position is known only after all rows, so it is no per-row value of `shares`.
+        intervals["constant"] = wilson(max(self.places.values(), default=0), self.places.total())
+        return {name: interval for name in RULES if (interval := intervals.get(name)) is not None}
 
 
 def baselines(row: Row) -> dict[str, float]:
-    """The probability that each rule names the label of a row; empty without a label. That of "constant" takes all rows
-    to know."""
+    """The probability that each rule picks the labelled response of a row; empty without a label.
+
+    "constant" is not included, because it depends on all rows.
+    """
     label, lengths = row["label"], [len(response) for response in row["responses"]]
     if label is None:
         return {}
     return {
         "first": float(label == 0),
-        "longer": _expected(lengths, max(lengths), label),
-        "shorter": _expected(lengths, min(lengths), label),
+        "longer": _probability_of_label(lengths, max(lengths), label),
+        "shorter": _probability_of_label(lengths, min(lengths), label),
         "random": 1 / len(lengths),
     }
 
 
-def _expected(lengths: Sequence[int], taken: int, label: int) -> float:
-    return (lengths[label] == taken) / lengths.count(taken)
+def _probability_of_label(lengths: Sequence[int], picked: int, label: int) -> float:
+    """The probability that a random response among those of the picked length is the labelled one."""
+    return (lengths[label] == picked) / lengths.count(picked)

@@ -1,13 +1,16 @@
-"""Whether a judge is right as often as it is sure.
+"""Calibration: how well a judge's confidence predicts how often it is right.
 
     calibration = Calibration()
     calibration.add(0.9, right=True)
     calibration.ece, calibration.brier
 
-Both are of the confidence in the verdict that was given, not of a whole distribution: ECE is the expected calibration
-error in `BINS` bins of equal width (Guo et al. 2017, arXiv 1706.04599), Brier the mean squared distance to being right
-(Brier 1950). ECE is biased upwards where bins hold few rows: a perfectly calibrated judge whose confidences spread
-evenly from 0.5 to 1 has 0.04 on average on 300 rows.
+Both metrics use the confidence c in the verdict, not a distribution over all outcomes. Let y be 1 if the verdict is
+right, else 0:
+
+- ECE, the expected calibration error, is sum_b (n_b / n) |mean c - mean y| over `BINS` bins b of equal width (Guo et
+  al. 2017, arXiv 1706.04599). It is biased upwards if bins hold few rows: a perfectly calibrated judge whose confidence
+  is uniform on [0.5, 1] has an ECE of 0.04 on average on 300 rows.
+- The Brier score is the mean of (c - y)^2 (Brier 1950, Monthly Weather Review 78).
 """
 
 from __future__ import annotations
@@ -23,25 +26,30 @@ BINS = 10
 
 
 class Bin(NamedTuple):
+    """One non-empty bin of a reliability diagram."""
+
     low: float
     high: float
     rows: int
     confidence: float
-    """Mean of the rows in the bin."""
+    """The mean over the rows of the bin, as is `accuracy`."""
     accuracy: float
 
 
 @dataclass
 class Calibration:
-    """Counts by bin: [0, 0.1), [0.1, 0.2), ..., [0.9, 1]."""
+    """Counts and sums per bin: [0, 0.1), [0.1, 0.2), ..., [0.9, 1]."""
 
     rows: list[int] = field(default_factory=lambda: [0] * BINS)
     confidence: list[float] = field(default_factory=lambda: [0.0] * BINS)
-    """Sums, as those of `right`."""
+    """The sum of confidences in each bin."""
     right: list[int] = field(default_factory=lambda: [0] * BINS)
+    """The number of right verdicts in each bin."""
     squares: float = 0.0
+    """The sum of (confidence - right)^2 over all rows."""
 
     def add(self, confidence: float, *, right: bool) -> None:
+        """Add a row; `confidence` is 0 to 1."""
         place = min(int(confidence * BINS), BINS - 1)
         self.rows[place] += 1
         self.confidence[place] += confidence
@@ -50,23 +58,24 @@ class Calibration:
 
     @property
     def count(self) -> int:
-        """The rows that both figures are of."""
+        """The number of rows added."""
         return sum(self.rows)
 
     @property
     def ece(self) -> float | None:
-        """0 to 1, 0 is best; None for no rows."""
+        """The expected calibration error, 0 (best) to 1; None without rows."""
+        # n_b cancels: (n_b / n) |sum c / n_b - sum y / n_b| = |sum c - sum y| / n.
         gaps = (abs(sure - right) for sure, right in zip(self.confidence, self.right, strict=True))
         return sum(gaps) / self.count if self.count else None
 
     @property
     def brier(self) -> float | None:
-        """0 to 1, 0 is best, 0.25 is what 0.5 always earns; None for no rows."""
+        """The Brier score, 0 (best) to 1; None without rows. A constant confidence of 0.5 has 0.25."""
         return self.squares / self.count if self.count else None
 
     @property
     def bins(self) -> list[Bin]:
-        """Those that hold rows, for a reliability diagram."""
+        """The non-empty bins, for a reliability diagram."""
         return list(self._bins())
 
     def _bins(self) -> Iterator[Bin]:
@@ -76,19 +85,19 @@ class Calibration:
 
 
 def confidences(row: VerdictRow) -> dict[str, float]:
-    """How sure a row is of its winner, by source: mean "probabilities" of the votes, share of the "votes".
+    """The confidence of a row in its winner, 0 to 1, by source: "probabilities" (mean over votes) and "votes" (share).
 
-    A source that a row does not have is missing: probabilities are needed of every vote that decides, and a share of
-    votes needs two of them. Empty for a tie and for a row that could not be read, which name nobody.
+    "probabilities" requires probabilities from every counted vote, and "votes" at least two counted votes. Empty for a
+    tie and for an unparsed row, which have no winner.
     """
     votes, winner = counted_votes(row), row["winner"]
     if winner is None or not votes:
         return {}
-    found = {}
+    by_source = {}
     probabilities = [vote["probabilities"][winner] for vote in votes if vote["probabilities"] is not None]
     if len(probabilities) == len(votes):
         # Rounding can put a sum of probabilities just above 1.
-        found["probabilities"] = min(1.0, fmean(probabilities))
+        by_source["probabilities"] = min(1.0, fmean(probabilities))
     if len(votes) > 1:
-        found["votes"] = fmean(vote["winner"] == winner for vote in votes)
-    return found
+        by_source["votes"] = fmean(vote["winner"] == winner for vote in votes)
+    return by_source

@@ -1,13 +1,13 @@
-"""Two judges on the same items: by how much they differ, how sure that is, and on which items.
+"""Paired comparison of two runs on the same items: the difference, its interval, and the items that changed.
 
     contrast = compare(runs.open("a.jsonl").rows(), runs.open("b.jsonl").rows())
     contrast.all.difference                # Interval(mean=0.03, low=..., high=...): accuracy of b minus that of a
     contrast.all.p                         # McNemar's exact test
     contrast.changed                       # the items on which one is right and the other is not
 
-A tie and a verdict without status ok count as wrong. Items are matched by id; those that one run alone has, or
-that have no label, are counted and left out. Many groups make some of them differ by chance: their p is not corrected
-for that. Of more than two runs, `compare_all` corrects the p of every pair for the number of pairs.
+A tie and a verdict whose status is not ok count as wrong. Items are matched by id. Items of only one run and items
+without a label are counted and left out. The p-values of groups are not corrected for the number of groups, so that
+with many groups some differ by chance. For more than two runs, `compare_all` corrects p for the number of pairs.
 """
 
 from __future__ import annotations
@@ -23,17 +23,19 @@ from fathom.metrics.principles import named
 from fathom.results.rows import Row, accuracy, is_labelled, prompt_key
 
 MIN_OF_A_PRINCIPLE = 20
-"""Principles that occur in fewer rows are not told apart."""
+"""Principles that occur in fewer items form no group."""
 
 
 class Changed(NamedTuple):
+    """An item that one run judged right and the other wrong."""
+
     id: str
     change: Literal["right to wrong", "wrong to right"]
     """From a to b."""
 
 
 class Item(NamedTuple):
-    """One item as both runs have it."""
+    """The rows of both runs on one item."""
 
     a: Row
     b: Row
@@ -45,7 +47,8 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True)
 class Group:
-    """A figure of both runs on the same items. Intervals are by prompt; None where one prompt tells no spread."""
+    """The accuracy of both runs on the same items. Intervals are clustered by prompt; `difference` is None for fewer
+    than two prompts."""
 
     rows: int
     a: Interval | None
@@ -53,44 +56,48 @@ class Group:
     difference: Interval | None
     """Accuracy of b minus that of a, from the paired differences."""
     p: float
-    """McNemar's exact test, two-sided. It takes items as independent, also those of one prompt."""
+    """The p-value of McNemar's exact test, two-sided. The test assumes independent items, even within a prompt."""
     right_to_wrong: int
     wrong_to_right: int
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """`dataclasses.asdict` makes it plain JSON."""
+    """The comparison of runs a and b. `dataclasses.asdict` converts it to plain JSON."""
 
     only_a: int
-    """Items that the other run does not have, as in `only_b`."""
+    """The number of items that only run a has."""
     only_b: int
+    """The number of items that only run b has."""
     unlabelled: int
-    """Items in both that have no label in one of them."""
+    """The number of items of both runs without a label in at least one."""
     other_prompts: int
-    """Of the compared items, those whose prompts differ: are these runs on one source?"""
+    """The number of compared items whose prompts differ: above 0, the runs may have different sources."""
     all: Group
     domains: dict[str, Group]
     subsets: dict[str, Group]
-    """By metadata["subset"], where there is one."""
+    """By metadata["subset"]; items without one are in no group."""
     principles: dict[str, Group]
-    """By the principles that occur in either run's parsed votes, in lower case; each in 20 items or more."""
+    """By principle in either run's parsed votes, in lower case; each occurs in at least 20 items."""
     changed: tuple[Changed, ...]
 
 
 @dataclass(frozen=True)
 class PairOfRuns:
-    """Two of several runs, on the labelled items that both have."""
+    """Two of several runs, compared on the labelled items that both have."""
 
     a: str
     b: str
     all: Group
     p_holm: float
-    """McNemar's p, corrected for the number of pairs of runs (`holm`)."""
+    """McNemar's p, corrected for the number of pairs by `holm`."""
 
 
 def compare(rows_a: Iterable[Row], rows_b: Iterable[Row]) -> Contrast:
-    """Raises FathomError where an id occurs twice in a run, and where no labelled item is in both."""
+    """Compare two runs item by item.
+
+    Raises FathomError if an id occurs twice in a run, or if the runs have no labelled item in common.
+    """
     a, b = _by_id(rows_a, "the first run"), _by_id(rows_b, "the second run")
     matched, items = _matched(a, b)
     return Contrast(
@@ -99,80 +106,82 @@ def compare(rows_a: Iterable[Row], rows_b: Iterable[Row]) -> Contrast:
         unlabelled=len(matched) - len(items),
         other_prompts=sum(item.a["prompt"] != item.b["prompt"] for item in items),
         all=_group(items),
-        domains=_groups(items, lambda item: _told(item.a["domain"])),
-        subsets=_groups(items, lambda item: _told(item.a["metadata"].get("subset"))),
+        domains=_groups(items, lambda item: _name(item.a["domain"])),
+        subsets=_groups(items, lambda item: _name(item.a["metadata"].get("subset"))),
         principles=_groups(items, _principles, fewest=MIN_OF_A_PRINCIPLE),
         changed=tuple(_changed(item) for item in items if item.difference),
     )
 
 
 def compare_all(runs: Mapping[str, Iterable[Row]]) -> list[PairOfRuns]:
-    """Every pair of runs, by their names, in their order. Raises FathomError as `compare` does."""
-    rows = {name: _by_id(found, f"the run {name}") for name, found in runs.items()}
-    pairs = [(a, b, _group(_matched(rows[a], rows[b], f"{a} and {b}: ")[1])) for a, b in combinations(rows, 2)]
+    """Compare every pair of named runs, in their order. Raises FathomError as `compare` does."""
+    by_id = {name: _by_id(rows, f"the run {name}") for name, rows in runs.items()}
+    pairs = [(a, b, _group(_matched(by_id[a], by_id[b], f"{a} and {b}: ")[1])) for a, b in combinations(by_id, 2)]
     corrected = holm([group.p for _, _, group in pairs])
     return [PairOfRuns(a, b, group, p) for (a, b, group), p in zip(pairs, corrected, strict=True)]
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """Each p corrected for the number of tests: where they are below 0.05, the chance of any false one is at most 0.05.
+    """p-values corrected for multiple tests by Holm's method.
 
-    The smallest of m is multiplied by m, the next by m - 1, ..., and none is below one that was smaller. No assumption
-    is made on how the tests depend on each other. Holm 1979, Scandinavian Journal of Statistics 6.
+    The probability that any corrected p below 0.05 is a false rejection is at most 5 %, however the tests depend on
+    each other. Sorted p_(1) <= ... <= p_(m) become max_{j <= i} min(1, (m - j + 1) p_(j)). Source: Holm 1979,
+    Scandinavian Journal of Statistics 6.
     """
     corrected = [1.0] * len(values)
-    reached = 0.0
-    for done, place in enumerate(sorted(range(len(values)), key=values.__getitem__)):
-        reached = max(reached, min(1.0, (len(values) - done) * values[place]))
-        corrected[place] = reached
+    largest = 0.0
+    for rank, place in enumerate(sorted(range(len(values)), key=values.__getitem__)):
+        largest = max(largest, min(1.0, (len(values) - rank) * values[place]))
+        corrected[place] = largest
     return corrected
 
 
 def _matched(a: Mapping[str, Row], b: Mapping[str, Row], which: str = "") -> tuple[list[Item], list[Item]]:
-    """Items that are in both runs, and those of them that have a label in both."""
+    """The items of both runs, and those of them with a label in both."""
     matched = [Item(row, b[id]) for id, row in a.items() if id in b]
     items = [item for item in matched if is_labelled(item.a) and is_labelled(item.b)]
     if not items:
-        raise FathomError(which + _nothing_in_common(a, b, len(matched)))
+        raise FathomError(which + _no_common_items(a, b, len(matched)))
     return matched, items
 
 
-def _nothing_in_common(a: Mapping[str, Row], b: Mapping[str, Row], matched: int) -> str:
-    found = f"nothing to compare: of {len(a)} and {len(b)} items {matched} are in both runs"
+def _no_common_items(a: Mapping[str, Row], b: Mapping[str, Row], matched: int) -> str:
+    message = f"nothing to compare: of {len(a)} and {len(b)} items {matched} are in both runs"
     if matched:
-        return f"{found}, and none of them has a label in both; give two runs on one labelled source"
+        return f"{message}, and none of these has a label in both; expected two runs on one labelled source"
     ids = " and ".join(repr(next(iter(rows), None)) for rows in (a, b))
-    return f"{found}, which are matched by id; ids are, for example, {ids}. Give two runs on one source"
+    return f"{message}; items are matched by id, for example {ids}; expected two runs on one source"
 
 
 def mcnemar(right_to_wrong: int, wrong_to_right: int) -> float:
-    """The two-sided p of McNemar's exact test: of so many changes, so uneven a split or more, were both as likely.
+    """The two-sided p-value of McNemar's exact test; 1.0 without changes.
 
-    McNemar 1947, Psychometrika 12; the binomial form. 1.0 where nothing changed.
+    It is the probability of a split at least this uneven if both directions are equally likely. With n changes, k of
+    them in the rarer direction: p = min(1, 2 sum_{i <= k} C(n, i) / 2^n). Source: McNemar 1947, Psychometrika 12.
     """
     changes, fewer = right_to_wrong + wrong_to_right, min(right_to_wrong, wrong_to_right)
-    ways = total = 1
-    for taken in range(fewer):
-        ways = ways * (changes - taken) // (taken + 1)
-        total += ways
-    # In whole numbers, because powers of two overflow beyond a thousand changes.
+    binomial = total = 1
+    for i in range(fewer):
+        binomial = binomial * (changes - i) // (i + 1)  # C(n, i + 1) from C(n, i), exact in integers
+        total += binomial
+    # Integers until the division, because floats overflow beyond a thousand changes.
     return min(1.0, float(2 * total / 2**changes))
 
 
 def changed_rows(rows_a: Iterable[Row], rows_b: Iterable[Row], changed: Sequence[Changed]) -> Iterable[dict[str, Any]]:
-    """What both runs have on each changed item, as plain rows with the keys id, change, a and b."""
+    """The rows of both runs on each changed item, as plain JSON with the keys id, change, a and b."""
     ids = {each.id for each in changed}
     a, b = ({row["id"]: row for row in rows if row["id"] in ids} for rows in (rows_a, rows_b))
     return ({**each._asdict(), "a": a[each.id], "b": b[each.id]} for each in changed)
 
 
 def _by_id(rows: Iterable[Row], run: str) -> dict[str, Row]:
-    found: dict[str, Row] = {}
+    by_id: dict[str, Row] = {}
     for row in rows:
-        if row["id"] in found:
-            raise FathomError(f"{run} has the id {row['id']!r} twice; items are matched by id, so each needs its own")
-        found[row["id"]] = row
-    return found
+        if row["id"] in by_id:
+            raise FathomError(f"{run} has the id {row['id']!r} twice; expected unique ids, because they match items")
+        by_id[row["id"]] = row
+    return by_id
 
 
 def _group(items: Sequence[Item]) -> Group:
@@ -191,27 +200,30 @@ def _group(items: Sequence[Item]) -> Group:
 
 
 def _difference(differences: Sequence[float], prompts: Sequence[int]) -> Interval | None:
-    """Where all differences are equal, a bootstrap has no doubt; others are then allowed for by Wilson's bound of 0."""
-    found = cluster_bootstrap_mean(differences, prompts)
-    others = wilson(0, len(set(prompts)))
-    if found is None or others is None or found.low != found.high:
-        return found
-    return Interval(
-        found.mean, found.mean - others.high * (found.mean + 1), found.mean + others.high * (1 - found.mean)
-    )
+    """The mean difference with a bootstrap interval, which is widened if all differences are equal.
+
+    Resamples of n equal differences d have no spread. But up to a share u of unseen prompts may differ, where u is
+    Wilson's upper bound for 0 of n, and may have any value in [-1, 1]. So the mean lies in (1 - u) d + u [-1, 1].
+    """
+    interval = cluster_bootstrap_mean(differences, prompts)
+    unseen = wilson(0, len(set(prompts)))
+    if interval is None or unseen is None or interval.low != interval.high:
+        return interval
+    mean, share = interval.mean, unseen.high
+    return Interval(mean, mean - share * (mean + 1), mean + share * (1 - mean))
 
 
 def _groups(items: Sequence[Item], names: Callable[[Item], Iterable[str]], fewest: int = 1) -> dict[str, Group]:
-    """Groups by name, the largest first; an item is in the group of each of its names."""
+    """Groups by name, the largest first. An item is in the group of each of its names."""
     members: dict[str, list[Item]] = {}
     for item in items:
         for name in names(item):
             members.setdefault(name, []).append(item)
     largest_first = sorted(members.items(), key=lambda each: (-len(each[1]), each[0]))
-    return {name: _group(found) for name, found in largest_first if len(found) >= fewest}
+    return {name: _group(group) for name, group in largest_first if len(group) >= fewest}
 
 
-def _told(name: Any) -> list[str]:
+def _name(name: Any) -> list[str]:
     return [] if name is None else [str(name)]
 
 

@@ -1,10 +1,10 @@
-"""How two measurements of the same items go together: Pearson's r, Spearman's rho and Kendall's tau-b.
+"""Correlation of two measurements of the same items: Pearson's r, Spearman's rho and Kendall's tau-b.
 
     >>> correlations([1, 2, 3], [2, 4, 6]).kendall
     1.0
 
-Without scipy, because a run is scored wherever it is judged. Kendall's takes time that grows with the square of the
-number of items: a second for some thousands.
+Computed without scipy, which is not a dependency of judging. Kendall's tau takes time quadratic in the number of items:
+about a second for several thousand.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 
 class Correlations(NamedTuple):
-    """Each -1 to 1; not a number where either measurement is the same for all items."""
+    """Each -1 to 1; NaN if either measurement is the same for all items."""
 
     pearson: float
     spearman: float
@@ -26,9 +26,12 @@ class Correlations(NamedTuple):
 
 
 def correlations(one: Sequence[float], other: Sequence[float]) -> Correlations:
-    """Raises ValueError for two of different lengths, and for none."""
+    """Correlate two measurements; `one[i]` and `other[i]` are of item i.
+
+    Raises ValueError if they have different lengths or are empty.
+    """
     if len(one) != len(other) or not one:
-        raise ValueError(f"needs two measurements of each item, got {len(one)} and {len(other)}")
+        raise ValueError(f"expected two measurements per item, got {len(one)} and {len(other)}")
     x, y = np.asarray(one, dtype=float), np.asarray(other, dtype=float)
     return Correlations(_pearson(x, y), _pearson(_ranks(x), _ranks(y)), _kendall(x, y))
 
@@ -40,7 +43,7 @@ def _pearson(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
 
 
 def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Equal values share the mean of their ranks."""
+    """Ranks from 1; equal values share the mean of their ranks (midranks)."""
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     ends = np.cumsum(counts)
     shared: NDArray[np.float64] = (ends - (counts - 1) / 2)[place]
@@ -48,11 +51,14 @@ def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _kendall(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    """Tau-b: pairs that are equal in one measurement count for neither side."""
+    """tau-b = (C - D) / sqrt((P - T_x) (P - T_y)) (Kendall 1945, Biometrika 33).
+
+    Of P pairs of items, C are concordant and D discordant; T_x and T_y are tied in x and in y.
+    """
     agreeing, untied = 0.0, [0, 0]
     for i in range(len(x) - 1):
         dx, dy = np.sign(x[i + 1 :] - x[i]), np.sign(y[i + 1 :] - y[i])
-        agreeing += float(dx @ dy)
+        agreeing += float(dx @ dy)  # +1 for a concordant pair, -1 for a discordant one, 0 for a tied one
         untied[0] += int(np.count_nonzero(dx))
         untied[1] += int(np.count_nonzero(dy))
     return agreeing / sqrt(untied[0] * untied[1]) if all(untied) else nan

@@ -1,14 +1,18 @@
-"""Means with the interval that says how far to trust them.
+"""Confidence intervals of means, proportions and functions of means.
 
     >>> wilson(41, 50)
     Interval(mean=0.82, low=0.69..., high=0.90...)
 
-Which one: `wilson` for a count of independent items, `clustered_share` for values between 0 and 1 of which several
-belong to one prompt, `cluster_bootstrap_mean` for other values, such as differences of two judges, `clustered` for any
-figure made of means.
+| function | for |
+|---|---|
+| `wilson` | a proportion of independent items |
+| `clustered_share` | the mean of values from 0 to 1 in clusters, such as prompts |
+| `cluster_bootstrap_mean` | the mean of other clustered values, such as differences of two judges |
+| `clustered` | metrics computed from means of clustered values |
+| `cluster_bootstrap` | any other statistic of clustered items |
 
-All intervals are two-sided at 95 %. benchmarks/coverage.py measures how often they hold the truth; with fewer than
-about twenty clusters nothing here promises that they do.
+All intervals are two-sided at 95 %. benchmarks/coverage.py measures their coverage. With fewer than about 20 clusters
+the coverage may be lower.
 """
 
 from __future__ import annotations
@@ -24,17 +28,19 @@ import numpy as np
 import numpy.typing as npt
 
 Named = Iterable[tuple[Hashable, float]]
-"""Values with names."""
+"""Pairs of a name and a value."""
 Array = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.uint64]
-"""Numbers of clusters."""
+"""The cluster of each value, as 64-bit keys."""
 _NORMAL = NormalDist()
 _Z = 1.959963984540054
 MAX_LEFT_OUT = 200
-"""The jackknife of `clustered` leaves out single clusters up to this many, and as many groups of clusters beyond."""
+"""The jackknife leaves out one cluster at a time up to this many clusters, and beyond it one of this many groups."""
 
 
 class Interval(NamedTuple):
+    """An estimate with the bounds of its 95 % confidence interval."""
+
     mean: float
     low: float
     high: float
@@ -44,33 +50,37 @@ class Interval(NamedTuple):
 
 
 def wilson(successes: int, trials: int) -> Interval | None:
-    """Wilson's score interval for a proportion; None for no trials, because nothing was measured."""
+    """Wilson's score interval of a proportion (Wilson 1927, JASA 22); None without trials."""
     return _wilson(successes / trials, trials, _Z) if trials else None
 
 
 def _wilson(share: float, trials: float, z: float) -> Interval:
+    # The bounds are the p with |share - p| = z sqrt(p (1 - p) / n), a quadratic equation in p. Its solutions are
+    # (share + z^2/2n +- z sqrt(share (1 - share) / n + z^2/4n^2)) / (1 + z^2/n).
     shrink = 1 + z**2 / trials
     centre = (share + z**2 / (2 * trials)) / shrink
     half = z * sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2)) / shrink
-    # At 0 and 1 a bound is the share itself; rounding must not put it on the wrong side.
+    # At a share of 0 or 1 one bound equals the share; rounding must not exclude it.
     return Interval(share, max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half)))
 
 
 def clustered_share(values: Sequence[float] | Array, clusters: Sequence[Hashable] | Numbers) -> Interval | None:
-    """The mean of values from 0 to 1, where those of one cluster, such as a prompt, stand or fall together.
+    """The mean of values from 0 to 1, with an interval that treats the values of a cluster as correlated.
 
-    Wilson's interval at the number of independent items that the variance between clusters is worth (Dean & Pagano
-    2015, Journal of Survey Statistics and Methodology 3), with Student's quantile. So for zeros and ones in clusters of
-    one it is `wilson` exactly. Where the clusters do not vary at all, each counts as one item. None for no values.
+    Wilson's interval at the effective sample size, with Student's quantile (Dean & Pagano 2015, Journal of Survey
+    Statistics and Methodology 3). For zeros and ones in clusters of size 1 it equals `wilson`. If clusters do not vary,
+    each counts as one item. None without values.
     """
     sums, sizes = _by_cluster(values, clusters)
     if not sizes.size:
         return None
     count, share = len(sizes), float(sums.sum() / sizes.sum())
+    # With c clusters of n_k values and sum S_k, and N values in all, the linearised variance of the share p is
+    # v = c / (c - 1) sum_k (S_k - p n_k)^2 / N^2. Independent items would have p (1 - p) / n: so n = p (1 - p) / v.
     alone = bool(sizes.max() == 1)
     correction = 1.0 if alone or count == 1 else count / (count - 1)
     variance = correction * float(np.square(sums - share * sizes).sum()) / float(sizes.sum()) ** 2
-    # Rounding leaves a trace of variance where there is none.
+    # Rounding can leave a tiny variance where the true one is 0.
     worth = share * (1 - share) / variance if variance > 1e-15 else count
     return _wilson(share, worth, _Z if alone else _student(count - 1))
 
@@ -78,10 +88,10 @@ def clustered_share(values: Sequence[float] | Array, clusters: Sequence[Hashable
 def cluster_bootstrap_mean(
     values: Sequence[float], clusters: Sequence[Hashable], *, replicates: int = 4000, seed: int = 0
 ) -> Interval | None:
-    """The mean of any values, `clusters[i]` being the cluster of value i; a bootstrap over clusters, as in `clustered`.
+    """The mean of any values with a bootstrap interval over clusters; `clusters[i]` is the cluster of value i.
 
-    For two judges on the same items, give the item-by-item differences. None for fewer than two clusters, which tell no
-    spread. Where all values are equal the bounds are too: that says nothing of items that were not seen.
+    To compare two judges on the same items, pass the item-by-item differences. None for fewer than two clusters. If all
+    values are equal, so are the bounds: resamples then contain no information on unseen items.
     """
     sums, sizes = _by_cluster(values, clusters)
     if len(sizes) < 2:
@@ -96,7 +106,7 @@ def cluster_bootstrap_mean(
 
 def _by_cluster(values: Sequence[float] | Array, clusters: Sequence[Hashable] | Numbers) -> tuple[Array, Array]:
     """The sum and the number of values of each cluster."""
-    if isinstance(clusters, np.ndarray):  # without a Python object for each
+    if isinstance(clusters, np.ndarray):  # avoids a Python object per value: runs have up to millions of rows
         _, inverse, sizes = np.unique(clusters, return_inverse=True, return_counts=True)
         return np.bincount(inverse, weights=np.asarray(values, dtype=float)).astype(float), sizes.astype(float)
     numbers: dict[Hashable, int] = {}
@@ -109,7 +119,7 @@ def _by_cluster(values: Sequence[float] | Array, clusters: Sequence[Hashable] | 
 
 @dataclass
 class Share:
-    """Values from 0 to 1 as they come, each with the number of its cluster, and their mean with `clustered_share`."""
+    """Collects values from 0 to 1 with their clusters; `interval` is their mean by `clustered_share`."""
 
     values: array[float] = field(default_factory=lambda: array("d"))
     clusters: array[int] = field(default_factory=lambda: array("Q"))
@@ -119,7 +129,7 @@ class Share:
         self.clusters.append(cluster)
 
     def __len__(self) -> int:
-        """How many values there are: the n of the mean."""
+        """The number of values."""
         return len(self.values)
 
     @property
@@ -128,10 +138,10 @@ class Share:
 
 
 class Column:
-    """The values of one figure by row, None for rows without it.
+    """The values of one metric by row; None for rows without it.
 
-    A value takes 1 byte while there are at most 256 different ones, as of figures such as correct or not. It takes 4
-    bytes beyond, in single precision.
+    A value takes 1 byte as long as there are at most 256 distinct values, as for right or wrong. Beyond, it takes 4
+    bytes, in single precision.
     """
 
     def __init__(self, rows: int = 0) -> None:
@@ -151,7 +161,7 @@ class Column:
 
     @property
     def values(self) -> Array:
-        """The values, not a number for None."""
+        """The values, with NaN for None."""
         if self._single is not None:
             return np.asarray(self._single, dtype=float)
         distinct = np.array([nan if value is None else value for value in self._codes], dtype=float)
@@ -161,9 +171,9 @@ class Column:
 
 @dataclass
 class Shares:
-    """Several figures of the same rows as they come, each a value from 0 to 1 or none, with the rows' clusters.
+    """Collects several metrics of the same rows, with the rows' clusters. A value is 0 to 1, or missing.
 
-    A row takes 8 bytes, and those of `Column` for each figure.
+    A row takes 8 bytes plus those of `Column` for each metric.
     """
 
     clusters: array[int] = field(default_factory=lambda: array("Q"))
@@ -177,11 +187,11 @@ class Shares:
         self.clusters.append(cluster)
 
     def count(self, name: str) -> int:
-        """How many rows have the figure: the n of the mean."""
+        """The number of rows that have the metric."""
         return int(np.count_nonzero(~np.isnan(self._values(name))))
 
     def interval(self, name: str) -> Interval | None:
-        """The mean of a figure, with `clustered_share`; None where no row has it."""
+        """The mean of a metric by `clustered_share`; None if no row has it."""
         values = self._values(name)
         known = ~np.isnan(values)
         return clustered_share(values[known], np.frombuffer(self.clusters, dtype=np.uint64)[: len(values)][known])
@@ -268,7 +278,7 @@ def _resampled_means(run: Array, replicates: int, rng: np.random.Generator) -> A
 
 
 def means(clusters: Iterable[Named]) -> dict[Hashable, float]:
-    """Of all values of each name."""
+    """The mean of all values of each name."""
     return _Values.of(clusters).means()
 
 
@@ -279,15 +289,16 @@ def clustered(
     replicates: int = 1000,
     seed: int = 0,
 ) -> dict[str, Interval]:
-    """Intervals of figures that are made of means of values, where values come in clusters, such as prompts.
+    """Bootstrap intervals of metrics that are functions of means, by resampling clusters such as prompts.
 
-    A value has a name; `figures` takes the mean of the values of each name. Whole clusters are drawn with replacement,
-    as many as there are (Cameron, Gelbach & Miller 2008, section III). The bounds are corrected for bias and skewness
-    (BCa; Efron 1987, JASA 82) and widened for few clusters (the expanded percentile interval of Hesterberg 2015, The
-    American Statistician 69). A name without values is in no means, and `figures` leaves out what lacks its values; a
-    replicate that lacks them has no part in that interval. A figure that is 0 or 1 in all of them has Wilson's interval
-    of as many clusters as have a value of its name. One cluster tells no spread: its bounds are the figure itself. No
-    values have no figures.
+    `clusters` has the named values of each cluster. `figures` maps the mean of each name to the metrics; it must leave
+    out a metric whose names are missing, and such a replicate does not count for that metric. Each replicate draws as
+    many whole clusters with replacement as there are (Cameron, Gelbach & Miller 2008, section III). The bounds are
+    corrected for bias and skewness (BCa; Efron 1987, JASA 82) and widened for few clusters (expanded percentile
+    interval; Hesterberg 2015, The American Statistician 69).
+
+    A metric that is 0 or 1 in all replicates has Wilson's interval over the clusters that have its name. With a single
+    cluster, the bounds equal the metric. Empty without values.
     """
     values = _Values.of(clusters)
     if not values.names:
@@ -311,11 +322,11 @@ def cluster_bootstrap(
     replicates: int = 1000,
     seed: int = 0,
 ) -> Interval | None:
-    """The interval of any statistic of items, `clusters[i]` being the cluster of item i.
+    """The bootstrap interval of any statistic of items; `clusters[i]` is the cluster of item i.
 
-    `statistic` takes how often each item counts, as an array of len(clusters), and returns None where it is undefined.
-    Whole clusters are drawn with replacement; bounds are those of `clustered`. None where the statistic of all items,
-    each once, is undefined. One cluster tells no spread: its bounds are the figure itself.
+    `statistic` takes the weight of each item (how often the resample contains it), an array of shape (items,), and
+    returns None if it is undefined. Resampling and bounds are those of `clustered`. None if the statistic of the
+    original items is undefined. With a single cluster, the bounds equal the statistic.
     """
     figure = statistic(np.ones(len(clusters)))
     if figure is None:
@@ -333,13 +344,13 @@ def cluster_bootstrap(
 
 
 def _without_spread(figure: float, drawn: Array, clusters: int) -> Interval | None:
-    """Wilson's interval of nothing and of everything, about which resamples cannot tell how sure they are."""
+    """Wilson's interval of a share of 0 or 1 that all resamples repeat: the bootstrap interval would have no width."""
     alike = clusters > 1 and drawn.size and np.ptp(drawn) == 0
     return wilson(round(figure) * clusters, clusters) if alike and figure in (0, 1) else None
 
 
 class _Values(NamedTuple):
-    """`values[i]` has the name `names[named[i]]` and belongs to cluster `places[i]`."""
+    """Named values as flat arrays: `values[i]` has the name `names[named[i]]` and is in cluster `places[i]`."""
 
     names: list[Hashable]
     clusters: int
@@ -359,13 +370,13 @@ class _Values(NamedTuple):
         return cls(list(numbers), count, *(np.frombuffer(told, told.typecode) for told in (places, named, values)))
 
     def holding(self, name: Hashable) -> int:
-        """How many clusters have a value of that name; of a name that no value has, all of them."""
+        """The number of clusters with a value of that name; all clusters for a name without values."""
         if name not in self.names:
             return self.clusters
         return len(np.unique(self.places[self.named == self.names.index(name)]))
 
     def means(self, times: npt.NDArray[np.int_] | None = None) -> dict[Hashable, float]:
-        """Where cluster i is there `times[i]` times, or once; a name without values is left out."""
+        """The mean of each name if cluster i counts `times[i]` times (once by default). Omits names without values."""
         weights = np.ones(len(self.values)) if times is None else times[self.places].astype(float)
         counts = np.bincount(self.named, weights, minlength=len(self.names))
         sums = np.bincount(self.named, weights * self.values, minlength=len(self.names))
@@ -374,7 +385,7 @@ class _Values(NamedTuple):
 
 
 def _without_each(clusters: int) -> Iterator[npt.NDArray[np.int_]]:
-    """How often each cluster is there where each of them is left out in turn; many are left out in groups."""
+    """The weights of the clusters in each jackknife sample, which omits one cluster or, if there are many, a group."""
     groups = min(clusters, MAX_LEFT_OUT)
     return ((np.arange(clusters) % groups != group).astype(int) for group in range(groups))
 
@@ -384,21 +395,29 @@ def _of(name: str, figures: Sequence[Mapping[str, float]]) -> Array:
 
 
 def _accelerated(figure: float, drawn: Array, left: Array, clusters: int) -> Interval:
-    """The expanded BCa interval: of a figure, of its values in resamples, and with each cluster left out."""
+    """The expanded BCa interval of a metric from its values in the resamples (`drawn`) and jackknife samples (`left`).
+
+    With Phi the normal distribution, z0 = Phi^-1(share of resamples below the metric) and a the acceleration, a bound
+    is the quantile Phi(z0 + (z0 + z) / (1 - a (z0 + z))) of the resamples (Efron 1987). z = +-1.96 is replaced by
+    +-t_{n-1} sqrt(n / (n - 1)), because the bootstrap variance of a mean is too small by (n - 1) / n (Hesterberg 2015).
+    """
     if clusters < 2 or not drawn.size or np.ptp(drawn) == 0:
         return Interval(figure, figure, figure)
+    # Resamples equal to the metric, also up to rounding, count half: discrete metrics have many of them.
     nearly = np.isclose(drawn, figure, rtol=1e-12, atol=1e-12)
     below = float(np.mean((drawn < figure) & ~nearly) + np.mean(nearly) / 2)
     bias = _NORMAL.inv_cdf(min(max(below, 1 / drawn.size), 1 - 1 / drawn.size))
     skew = _acceleration(left)
     reach = _student(clusters - 1) * sqrt(clusters / (clusters - 1))
-    # Few clusters can be so skewed that the correction has no answer; the bound is then an outermost resample.
+    # With few, very skewed clusters 1 - a (z0 + z) can reach 0, where the correction diverges. The cap makes the bound
+    # an extreme resample.
     shares = [_NORMAL.cdf(bias + (bias + z) / max(1 - skew * (bias + z), 0.01)) for z in (-reach, reach)]
     low, high = np.quantile(drawn, shares)
     return Interval(figure, float(low), float(high))
 
 
 def _acceleration(left: Array) -> float:
+    """a = sum d_i^3 / (6 (sum d_i^2)^1.5), where d_i = mean - (value without cluster i)."""
     influence = left.mean() - left if left.size else left
     spread = float(np.square(influence).sum()) ** 1.5
     return float((influence**3).sum()) / (6 * spread) if spread > 1e-30 else 0.0

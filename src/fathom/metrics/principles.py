@@ -1,10 +1,10 @@
-"""Which principles a judge names, which of them decide its verdicts, and which are right.
+"""Statistics of principles: how often each occurs, agrees with the verdict, and agrees with the label.
 
-    for found in principles(rows):         # rows as `fathom judge` writes them, the commonest principle first
-        print(found.name, found.rows, found.follows, found.flips, found.right)
+    for principle in principles(rows):         # rows of `fathom judge`; the most frequent principle comes first
+        print(principle.name, principle.rows, principle.follows, principle.flips, principle.right)
 
-A principle's side is the response that its sub-verdict names. That sides and verdicts go together does not show that
-one causes the other: a model may write its principles to fit a verdict that it has already formed.
+A principle's side is the response that its sub-verdict names. A correlation of sides and verdicts does not show that
+one causes the other: a model may write principles to fit a verdict that it has already formed.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 @dataclass(frozen=True)
 class Principle:
-    """One principle over all rows; names that differ in case alone are one. Intervals are clustered by prompt."""
+    """One principle over all rows. Letter case of names is ignored. Intervals are clustered by prompt."""
 
     name: str
-    """In lower case."""
+    """The name in lower case."""
     rows: int
-    """Rows where it occurs in a parsed vote."""
+    """The number of rows with a parsed vote that contains it."""
     votes: int
-    """Readable votes where it occurs."""
+    """The number of parsed votes that contain it."""
     sided: int
-    """Votes where its sub-verdict names a response; in the others it is mixed, or not there."""
+    """The number of these votes in which its sub-verdict names a response, rather than being mixed or absent."""
     follows: Interval | None
-    """Of the sided votes that name a winner: how often the winner is the side."""
+    """The share of sided votes with a winner in which the side is the winner."""
     flips: Interval | None
-    """Of pairs of votes on one row that name different winners, and where it has a side in both: how often its side
-    is the winner in both. A principle that decides is near 1; one that always takes the same side has 0."""
+    """The share of pairs of sided votes on one row with different winners in which the side is the winner both times.
+    It is near 1 if the principle decides the verdict, and 0 if it always takes the same side."""
     right: Interval | None
-    """Of the sided votes on labelled rows: how often the side is the label."""
+    """The share of sided votes on labelled rows in which the side is the label."""
     verdict_right: Interval | None
-    """Of the same votes: how often their verdict is the label. A tie is not."""
+    """The share of the same votes in which the verdict is the label; a tie is wrong."""
 
 
 @dataclass
@@ -53,7 +53,7 @@ class _Counts:
     verdict_right: Share = field(default_factory=Share)
 
     def add(self, row: VerdictRow, votes: list[tuple[int | None, int | None]], prompt: int) -> None:
-        """The winner and the side of each vote where the principle occurs."""
+        """Add a row; `votes` has the winner and the side of each vote that contains the principle."""
         self.rows += 1
         self.votes += len(votes)
         sided = [(winner, side) for winner, side in votes if side is not None]
@@ -69,18 +69,18 @@ class _Counts:
 
 
 def principles(rows: Iterable[VerdictRow]) -> list[Principle]:
-    """The principles in the rationales of verdict rows, those in most rows first. `dataclasses.asdict` makes JSON."""
+    """Statistics of the principles in verdict rows, sorted by the number of rows, largest first."""
     counts: dict[str, _Counts] = {}
     for row in rows:
         prompt = prompt_key(row)
         for name, votes in _by_principle(row).items():
             counts.setdefault(name, _Counts()).add(row, votes, prompt)
-    found = [_principle(name, count) for name, count in counts.items()]
-    return sorted(found, key=lambda each: (-each.rows, each.name))
+    statistics = [_principle(name, count) for name, count in counts.items()]
+    return sorted(statistics, key=lambda principle: (-principle.rows, principle.name))
 
 
 def named(row: VerdictRow) -> set[str]:
-    """The principles that occur in a row's parsed votes, in lower case."""
+    """The names of the principles in a row's parsed votes, in lower case."""
     return set(_by_principle(row))
 
 
@@ -90,32 +90,37 @@ def _principle(name: str, count: _Counts) -> Principle:
 
 
 def _by_principle(row: VerdictRow) -> dict[str, list[tuple[int | None, int | None]]]:
-    found: dict[str, list[tuple[int | None, int | None]]] = {}
+    """The winner and the side of each parsed vote that contains a principle, by principle."""
+    by_principle: dict[str, list[tuple[int | None, int | None]]] = {}
     for vote in row["votes"]:
         if vote["status"] == "ok":
             for name, side in _sides(vote).items():
-                found.setdefault(name, []).append((vote["winner"], side))
-    return found
+                by_principle.setdefault(name, []).append((vote["winner"], side))
+    return by_principle
 
 
 def _sides(vote: VoteRow) -> dict[str, int | None]:
-    """The side of each principle of a vote; none where a vote names a principle twice and the two disagree."""
+    """The side of each principle of a vote; None if the vote has a principle twice with different sides."""
     sides: dict[str, set[int | None]] = {}
     for unit in vote["rationale"]["units"] if vote["rationale"] else ():
         if name := unit["principle"].casefold():
             sides.setdefault(name, set()).add(_side(unit, vote["order"]))
-    return {name: found.pop() if len(found) == 1 else None for name, found in sides.items()}
+    return {name: distinct.pop() if len(distinct) == 1 else None for name, distinct in sides.items()}
 
 
 def _side(unit: UnitRow, order: list[int]) -> int | None:
-    """The index of the response that a sub-verdict names: "A" is the response that was shown first."""
+    """The index of the response that a sub-verdict names. Letters follow the order shown: "A" was shown first."""
     letter = unit["sub_verdict"]
     place = LETTERS.find(letter) if letter and len(letter) == 1 else -1
     return order[place] if 0 <= place < len(order) else None
 
 
 def _flips(votes: list[tuple[int | None, int]]) -> Iterator[bool]:
-    """The first vote for one winner is held against the first for each other, the second against the second, ..."""
+    """Whether the side changed with the winner, for pairs of votes with different winners.
+
+    The k-th vote for a winner is paired with the k-th vote for each other winner. So a vote occurs once per other
+    winner, and rows with many votes do not outweigh others quadratically.
+    """
     by_winner: dict[int, list[int]] = {}
     for winner, side in votes:
         if winner is not None:

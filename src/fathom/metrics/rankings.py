@@ -22,17 +22,17 @@ from fathom.results.rows import RankingRow, prompt_key, reported, usage
 
 @dataclass
 class RankingTally:
-    """Counts over rankings. What needs labels is None where there are none."""
+    """Counts over rankings. Metrics that need labels are None without labelled rows."""
 
     rows: int = 0
     labelled: int = 0
     """Rows whose label names one best response."""
     correct: int = 0
     tied: int = 0
-    """Rows where several responses share the highest score."""
+    """Rows in which several responses share the highest score."""
     pairs: int = 0
     missing: int = 0
-    """Pairs that were asked and could not be read."""
+    """Pairs without a verdict."""
     taus: array[float] = field(default_factory=lambda: array("d"))
     usage: Usage = field(default_factory=Usage)
     baselines: Baselines = field(default_factory=Baselines)
@@ -51,21 +51,22 @@ class RankingTally:
 
     @property
     def best_of_n(self) -> Interval | None:
+        """The share of labelled rows whose labelled response alone ranks first."""
         return wilson(self.correct, self.labelled)
 
     @property
     def parse_rate(self) -> Interval | None:
-        """Of the pairs."""
+        """The share of pairs with a verdict."""
         return wilson(self.pairs - self.missing, self.pairs)
 
     @property
     def tau(self) -> Interval | None:
-        """The mean over the rows that have one, with a bootstrap interval; None for one row, which tells no spread."""
+        """The mean of Kendall's tau with a bootstrap interval; None for fewer than two rows that have a tau."""
         return bootstrap([self.taus]) if len(self.taus) > 1 else None
 
 
 def tally(rows: Iterable[RankingRow]) -> dict[str, RankingTally]:
-    """Tallies of all rows, under "all", and of each domain that occurs."""
+    """Tally all rows, under "all", and the rows of each domain."""
     tallies: dict[str, RankingTally] = {"all": RankingTally()}
     for row in rows:
         count(row, tallies)
@@ -73,13 +74,13 @@ def tally(rows: Iterable[RankingRow]) -> dict[str, RankingTally]:
 
 
 def count(row: RankingRow, tallies: dict[str, RankingTally]) -> None:
-    """Adds one row, for those who see rows one at a time."""
+    """Add one row to the tallies, for callers that process rows one at a time."""
     for group in dict.fromkeys(("all", row["domain"] or "all")):
         tallies.setdefault(group, RankingTally()).add(row)
 
 
 def summary(tallies: Mapping[str, RankingTally]) -> dict[str, Any]:
-    """The tallies as plain JSON. Intervals are [mean, low, high] at 95 %; `taus` counts the rows that have one."""
+    """The tallies as plain JSON. Intervals are [mean, low, high] at 95 %; `taus` is the number of rows with a tau."""
     return {
         group: {name: value for name, value in vars(tallied).items() if name != "usage"}
         | reported(tallied.usage)

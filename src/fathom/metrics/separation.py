@@ -1,11 +1,11 @@
-"""How well scores tell right responses from wrong ones: the area under the ROC curve.
+"""Area under the ROC curve: how well scores separate right from wrong responses.
 
     >>> auc([0.9, 0.5], [0.5, 0.1])
     0.875
 
-The chance that a right response has a higher score than a wrong one, where an equal one is half (Hanley and McNeil
-1982, Radiology 143). No bound between right and wrong is needed, so it measures judges of any scale; 0.5 is what lots
-earn. It says nothing of responses that got no score.
+It is the probability that a right response scores higher than a wrong one, with ties counted 0.5 (Hanley and McNeil
+1982, Radiology 143). It needs no threshold and no particular scale; chance is 0.5. Responses without a score are
+ignored.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from dataclasses import dataclass, field
 
 
 def auc(right: Sequence[float], wrong: Sequence[float]) -> float | None:
-    """0 to 1; None where there are none of one kind."""
+    """The area under the ROC curve, 0 to 1; None without right or without wrong responses."""
     if not right or not wrong:
         return None
+    # A right score has bisect_left wrong scores below it, and bisect_right below or equal. Their mean counts ties 0.5.
     ordered = sorted(wrong)
     below = sum(bisect_left(ordered, score) + bisect_right(ordered, score) for score in right)
     return below / (2 * len(right) * len(wrong))
@@ -27,13 +28,13 @@ def auc(right: Sequence[float], wrong: Sequence[float]) -> float | None:
 
 @dataclass
 class Separation:
-    """Scores as they come."""
+    """Collects the scores of right and of wrong responses."""
 
     right: array[float] = field(default_factory=lambda: array("d"))
     wrong: array[float] = field(default_factory=lambda: array("d"))
 
     def add(self, score: float | None, truth: bool | None) -> None:
-        """Leaves out what has no score, and what is not known to be right or wrong."""
+        """Add a response; one without a score or without a label has no effect."""
         if score is not None and truth is not None:
             (self.right if truth else self.wrong).append(score)
 

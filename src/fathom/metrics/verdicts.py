@@ -1,13 +1,13 @@
-"""What a file of verdicts amounts to: how often the judge was right, and how much of it could be read.
+"""Metrics of verdicts: accuracy, parse rate, flip rate, agreement and their intervals.
 
-    tallies = tally(rows)                  # rows as `fathom judge` writes them
+    tallies = tally(rows)                  # rows of `fathom judge`
     tallies["all"].accuracy                # Interval(mean=0.71, low=..., high=...)
 
-Accuracy comes in several forms, always together, because each alone can be made to look good. `accuracy` counts a tie
-and an unparsed verdict as wrong; `accuracy_parsed` leaves the unparsed ones out, and `parse_rate` is the share of the
-others; `accuracy_half_ties` is `accuracy` with 0.5 for a tie. `baselines` are what rules reach that read no response.
+Accuracy is reported in three forms, because any single one can hide a weakness. `accuracy` counts ties and unparsed
+verdicts as wrong. `accuracy_parsed` excludes unparsed verdicts; `parse_rate` is the share of the others.
+`accuracy_half_ties` is `accuracy` with 0.5 for a tie. `baselines` has the accuracy of rules that read no response.
 
-Intervals are clustered by prompt: correlated rows of one prompt do not count as independent.
+Intervals are clustered by prompt, because rows of one prompt are correlated.
 """
 
 from __future__ import annotations
@@ -51,30 +51,32 @@ FIGURES = (
 
 @dataclass
 class Tally:
-    """Counts over verdicts. A figure is None where no row had what it needs: a label, a verdict, several votes."""
+    """Counts over verdicts. A metric is None if no row has what it needs: a label, a verdict or several votes."""
 
     rows: int = 0
     labelled: int = 0
-    """Rows whose label names one best response, or says that a single one is right; only these have an accuracy."""
+    """Rows whose label names one best response, or says whether a single response is right. Only these have an
+    accuracy."""
     correct: int = 0
     status: Counter[str] = field(default_factory=Counter)
     votes: int = 0
     invalid: Counter[str] = field(default_factory=Counter)
-    """Of the votes without a verdict, their statuses."""
+    """The statuses of the votes without a verdict."""
     errors: Counter[str] = field(default_factory=Counter)
-    """Of the votes with an error, its text."""
+    """The error messages of votes."""
     structure: Counter[str] = field(default_factory=Counter)
     """The structures of the parsed votes' rationales."""
     usage: Usage = field(default_factory=Usage)
     shares: Shares = field(default_factory=Shares)
-    """Those of `FIGURES`."""
+    """The value of each metric of `FIGURES` in each row."""
     baselines: Baselines = field(default_factory=Baselines)
     alone: Separation = field(default_factory=Separation)
-    """Scores of single responses that a label calls right or wrong."""
+    """The scores of single responses that a label calls right or wrong."""
     calibration: dict[str, Calibration] = field(default_factory=lambda: defaultdict(Calibration))
-    """By what the confidence comes from: "probabilities" of verdicts, share of the "votes". Of labelled rows."""
+    """The calibration over labelled rows, by the source of the confidence: "probabilities" or "votes"."""
 
     def add(self, row: VerdictRow) -> None:
+        """Add a row to all counts."""
         prompt = prompt_key(row)
         self.rows += 1
         self.status[row["status"]] += 1
@@ -100,57 +102,59 @@ class Tally:
                 self.structure[vote["structure"]] += 1
 
     def count(self, figure: str) -> int:
-        """The number of rows that a figure of `FIGURES` is the mean of."""
+        """The number of rows over which a metric of `FIGURES` is a mean."""
         return self.shares.count(figure)
 
     @property
     def accuracy(self) -> Interval | None:
-        """Correct verdicts over labelled rows: a tie and an unparsed verdict are wrong."""
+        """The share of labelled rows with a correct verdict; ties and unparsed verdicts are wrong."""
         return self.shares.interval("accuracy")
 
     @property
     def accuracy_parsed(self) -> Interval | None:
-        """Correct verdicts over labelled rows whose verdict was parsed: a tie is wrong."""
+        """The share of labelled and parsed rows with a correct verdict; ties are wrong."""
         return self.shares.interval("accuracy_parsed")
 
     @property
     def parse_rate(self) -> Interval | None:
-        """The share of the rows with status `ok`."""
+        """The share of rows with status `ok`."""
         return self.shares.interval("parse_rate")
 
     @property
     def accuracy_half_ties(self) -> Interval | None:
-        """A tie counts 0.5: a judge that names whatever it sees first, asked in both orders, has exactly 0.5."""
+        """As `accuracy`, but a tie counts 0.5. A judge that always names the first response, asked in both orders, has
+        exactly 0.5."""
         return self.shares.interval("accuracy_half_ties")
 
     @property
     def tied(self) -> Interval | None:
-        """The share of parsed verdicts on several responses that name none of them."""
+        """The share of parsed verdicts on several responses that are ties."""
         return self.shares.interval("tied")
 
     @property
     def flip_rate(self) -> Interval | None:
-        """How often a vote names another outcome in another order; the mean of the rows that have several orders."""
+        """How often votes in different orders name different outcomes: the mean over rows with several orders."""
         return self.shares.interval("flip_rate")
 
     @property
     def agreement(self) -> Interval | None:
-        """Share of parsed votes that name the verdict's outcome; the mean of the rows with several of them.
+        """The share of parsed votes that name the verdict's outcome: the mean over rows with several counted votes.
 
-        Of a tie that no vote names, the share of the most frequent outcome counts (`fathom.judges.Verdict`).
+        For a tie that no vote names, it is the share of the most frequent outcome (`fathom.judges.Verdict`).
         """
         return self.shares.interval("agreement")
 
     @property
     def residual_probability(self) -> Interval | None:
-        """The probability of all words but those that the judge weighs: a mean over rows whose votes have it, parsed
-        or not. The higher it is, the less the model answered the question.
+        """The probability of tokens other than the judge's options: the mean over rows that have it, parsed or not.
+
+        If it is high, the model did not answer in the requested form.
         """
         return self.shares.interval("residual_probability")
 
 
 def _figures(row: VerdictRow) -> Iterable[tuple[str, float]]:
-    """The figures that a row has a part in."""
+    """The name and value of each metric that is defined for a row."""
     parsed = row["status"] == "ok"
     yield "parse_rate", float(parsed)
     if is_labelled(row):
@@ -170,7 +174,7 @@ def _figures(row: VerdictRow) -> Iterable[tuple[str, float]]:
 
 
 def tally(rows: Iterable[VerdictRow]) -> dict[str, Tally]:
-    """Tallies of all rows, under "all", and of each domain that occurs."""
+    """Tally all rows, under "all", and the rows of each domain."""
     tallies: dict[str, Tally] = {"all": Tally()}
     for row in rows:
         count(row, tallies)
@@ -178,14 +182,14 @@ def tally(rows: Iterable[VerdictRow]) -> dict[str, Tally]:
 
 
 def count(row: VerdictRow, tallies: dict[str, Tally]) -> None:
-    """Adds one row, for those who see rows one at a time."""
+    """Add one row to the tallies, for callers that process rows one at a time."""
     for group in dict.fromkeys(("all", row["domain"] or "all")):
         tallies.setdefault(group, Tally()).add(row)
 
 
 def summary(tallies: Mapping[str, Tally]) -> dict[str, Any]:
-    """The tallies as plain JSON. An interval is [mean, low, high] at 95 %; "counts" are the rows that each is of."""
-    return {group: _summary(tallied) for group, tallied in tallies.items()}
+    """The tallies as plain JSON. An interval is [mean, low, high] at 95 %; "counts" has the rows per metric."""
+    return {group: _summary(tally) for group, tally in tallies.items()}
 
 
 def _summary(tally: Tally) -> dict[str, Any]:
@@ -198,8 +202,8 @@ def _summary(tally: Tally) -> dict[str, Any]:
         "auc": tally.alone.auc,
         "baselines": tally.baselines.accuracy,
         "calibration": {
-            source: {"ece": found.ece, "brier": found.brier, "rows": found.count, "bins": found.bins}
-            for source, found in tally.calibration.items()
+            source: {"ece": measured.ece, "brier": measured.brier, "rows": measured.count, "bins": measured.bins}
+            for source, measured in tally.calibration.items()
         },
         "status": tally.status,
         "votes": tally.votes,

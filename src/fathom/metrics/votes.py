@@ -1,11 +1,11 @@
-"""What more votes are worth: the figures that the first 1, 2, 4, ... votes of each row would have had.
+"""Metrics by number of votes: the tallies of the first 1, 2, 4, ... votes of each row.
 
     for name, tallied in curves({"greedy": greedy.rows(), "sampled": sampled.rows()}).items():
         print(name, tallied.accuracy, tallied.usage)     # "greedy, 1 vote", "sampled, 1 vote", ...
 
-Votes are counted again under the rule of their row, and nothing is drawn: the same rows give the same table. The votes
-of a row are in the order in which they were asked for, so with both orders of a pair every even number of votes has
-seen both alike, and 1 vote has seen one.
+The rule of each row is applied to its first votes, without resampling, so the same rows give the same table. The votes
+of a row are in the order in which they were requested. If a pair is judged in both orders, any even number of votes has
+both orders equally often, and 1 vote has only one.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from fathom.results.rows import Row, VerdictRow, from_row, to_row
 
 
 def first(row: VerdictRow, votes: int) -> VerdictRow:
-    """The row as it would be after its first included votes; after all that it has where there are fewer.
+    """The row as its first `votes` included votes would give it, or all votes if there are fewer.
 
-    Votes in between that a filter left out are still in it, with what they cost.
+    Votes before these that a filter excluded stay in the row, because their tokens were spent.
     """
     return _first(*from_row(row), votes)
 
@@ -34,7 +34,7 @@ def _first(comparison: Comparison, verdict: Verdict, votes: int) -> VerdictRow:
 
 
 def curve(rows: Iterable[Row]) -> dict[int, Tally]:
-    """The tally of all rows after 1, 2, 4, ... votes, and after all. Raises FathomError for rankings."""
+    """The tally of all rows for 1, 2, 4, ... votes and for all votes. Raises FathomError for rankings."""
     judged = [from_row(_verdict_row(row)) for row in rows]
     most = max((sum(vote.included for vote in verdict.votes) for _, verdict in judged), default=0)
     steps = [2**power for power in range(most.bit_length()) if 2**power < most]
@@ -47,7 +47,7 @@ def curve(rows: Iterable[Row]) -> dict[int, Tally]:
 
 def _verdict_row(row: Row) -> VerdictRow:
     if "pairs" in row:
-        raise FathomError(f"row {row['id']!r} is a ranking; only verdicts, as fathom judge writes them, have a curve")
+        raise FathomError(f"row {row['id']!r} is a ranking; expected rows of fathom judge")
     return row
 
 
@@ -59,7 +59,7 @@ def _tally(rows: Iterable[VerdictRow]) -> Tally:
 
 
 def curves(runs: Mapping[str, Iterable[Row]]) -> dict[str, Tally]:
-    """The curves of several runs in one table, as from one greedy vote and from many sampled ones."""
+    """The curves of several named runs as one table, for example of a greedy and of a sampled run."""
     return {
         f"{name}, {votes} vote{'s' if votes > 1 else ''}": tally
         for name, rows in runs.items()
