@@ -157,7 +157,7 @@ def test_a_missing_file_and_a_missing_column_are_named(benchmark: bench.Benchmar
     for name in benchmark.example:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text('[{"strange": 1}]')
-    with pytest.raises(bench.FathomError, match=r"lacks the column .*; there are: strange"):
+    with pytest.raises(bench.FathomError, match=r"lacks the column .*; its columns are strange"):
         list(benchmark.load(tmp_path))
 
 

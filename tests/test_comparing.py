@@ -136,7 +136,7 @@ def test_what_cannot_be_compared_is_refused() -> None:
         compare(run([0]), run([0]) * 2)
     with pytest.raises(FathomError, match="of 1 and 1 items 0 are in both runs"):
         compare(run([0]), [row([vote(0)], id="other")])
-    with pytest.raises(FathomError, match="1 are in both runs, and none of them has a label in both"):
+    with pytest.raises(FathomError, match="1 are in both runs, and none of these has a label in both"):
         compare(run([0]), [row([vote(0)], id="item-0", label=None)])
 
 

@@ -1,13 +1,13 @@
-"""Benchmarks: one file each, found by its name; what it loads is judged, and what was judged is scored from rows alone.
+"""Benchmarks: `load` reads the comparisons of one, and `score` computes its official score from result rows.
 
     benchmark = find("judgebench")
     comparisons = benchmark.load(Path("data/judgebench"))
     score = benchmark.score(map(json.loads, open("runs/judgebench.jsonl")))
     score.figures["overall"]               # Interval(mean=0.66, low=..., high=...)
 
-A new benchmark is a file here that binds a `Benchmark` to the name `BENCHMARK`, and its test; the other files
-hold what benchmarks share. Figures follow each benchmark's official rule, 0 to 1. They are not comparable
-with published ones where the data are a part of the benchmark: `Score.absent` and `Score.rows` say so.
+A new benchmark is a file in this package that binds a `Benchmark` to the name `BENCHMARK`, and a test. The files
+`files`, `hub`, `outcomes` and `rules` hold shared functions. Scores follow each benchmark's official rule and are 0 to
+1. On a part of a benchmark's data they are not comparable with published scores: see `Score.absent` and `Score.rows`.
 """
 
 from __future__ import annotations
@@ -34,62 +34,63 @@ Figures = Callable[[Mapping[Any, float]], Mapping[str, float]]
 
 @dataclass(frozen=True)
 class Score:
-    """The official figures of some rows, and how much of the benchmark they speak of."""
+    """The official scores of some rows, and which part of the benchmark these rows cover."""
 
     figures: Mapping[str, Interval]
-    """0 to 1, the headline first; intervals at 95 %, bootstrapped over prompts. Empty where no row could be scored."""
+    """Scores by name, 0 to 1, the headline first, with 95 % bootstrap intervals over prompts. Empty if no row could be
+    scored."""
     rows: int
     failed: int
-    """Rows for which the engine failed. They are in no figure."""
+    """Rows for which the engine failed. They do not count in any score."""
     unparsed: Mapping[str, int]
-    """Rows whose texts hold no verdict, by status. What they count for is said in `Benchmark.official`."""
+    """The number of rows without a verdict, by status. `Benchmark.official` states how they count."""
     absent: tuple[str, ...]
-    """Subsets of the benchmark of which no row was scored. The headline is not official while there are any."""
+    """Subsets of the benchmark without a scored row. If there are any, the headline is not the official score."""
     subsets: Mapping[str, int] = field(default_factory=dict)
     """The number of scored rows of each subset."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmark:
-    """A published test of judges. `load` and `score` need nothing but its files and the rows of its results."""
+    """A published benchmark of judges. `load` needs only its files, and `score` only result rows."""
 
     name: str
     title: str
     source: str
-    """Who published it, and where: paper, repository, licence as far as it is stated."""
+    """The paper, the repository and, if stated, the licence."""
     files: tuple[str, ...]
-    """Patterns of the files that are read, each of which must be there; `*` stands for any part of a name."""
+    """Glob patterns of its files. Each must match at least one file."""
     hub: str | None = None
-    """The id of the dataset on the Hugging Face hub whose files these are; None where it is not kept there."""
+    """The dataset id on the Hugging Face hub; None if the files are not on the hub."""
     size: str
-    """How many comparisons there are, as published or counted."""
+    """The number of comparisons, as published or counted."""
     layout: str
-    """The columns of its files, and what was checked against real files."""
+    """The columns of its files, and which real files they were checked against."""
     official: str
-    """The official score in words: its weights, what a tie counts for, and what an unparsed verdict does."""
+    """The official score in words: its weights, and how ties and unparsed verdicts count."""
     domains: Mapping[str, Domain | None]
-    """The subsets, as rows have them in metadata["subset"], and the domain in which each counts."""
+    """The subsets, which rows have in metadata["subset"], and the domain of each."""
     load: Load
     item: Callable[[Row], Any]
-    """What the official score needs of a row, made once: values with names, or a small value that `parts` takes."""
+    """Extracts from a row what the official score needs: named values, or a small value for `parts`."""
     figures: Figures = dict
-    """Official figures of the means of all values of a name, the headline first; one without its values is left out.
-    The means themselves, unless the benchmark makes others of them."""
+    """Maps the mean of each name to the official scores, the headline first, and omits scores whose names are missing.
+    By default the scores are the means."""
     always_first: float
-    """The headline of a judge that names whatever it is shown first, asked in both orders, where no label is a tie."""
+    """The headline of a judge that always names the first response, asked in both orders, if no label is a tie."""
     of_transcript: Callable[[SourceRow], Comparison | None] | None = None
-    """The comparison that a row of the authors' own outputs is about, as far as the row says it: id, label and subset,
-    without the texts. None of a row that is no such output."""
+    """Makes a comparison with id, label and subset, but without texts, from a row of the authors' recorded outputs.
+    Returns None for other rows."""
     parts: Callable[[Sequence[Any]], Named] = chain.from_iterable
-    """Values with names of the items of one group, where they are not those of its rows one by one."""
+    """Maps the items of one group to named values, for scores that need several rows at a time."""
     example: Mapping[str, Sequence[Mapping[str, Any]]]
-    """A few rows in the layout, by file name, written for this library: what `load` understands, and a test of it."""
+    """A few rows in the layout of each file, written for this library. Tests load them."""
 
     def score(self, rows: Iterable[Row]) -> Score:
-        """The official figures of rows as `fathom judge`, `fathom rank` or `fathom eval` write them.
+        """The official scores of rows of `fathom judge`, `fathom rank` or `fathom eval`.
 
-        Rows that failed are counted and in no figure. Intervals are bootstrapped over prompts, because the verdicts on
-        one prompt are not independent.
+        Failed rows are counted, but are in no score. Intervals are bootstrapped over prompts, because rows of one
+        prompt are correlated.
         """
         tally = BenchmarkTally(self)
         for row in rows:
@@ -97,11 +98,11 @@ class Benchmark:
         return tally.score()
 
     def point(self, rows: Iterable[Row]) -> Mapping[str, float]:
-        """The official figures without their intervals, of rows that did not fail."""
+        """The official scores, without intervals, of the rows that did not fail."""
         return self.all_rows(row for row in rows if status(row) != "failed")
 
     def all_rows(self, rows: Iterable[Row]) -> Mapping[str, float]:
-        """The official figures without their intervals, where a row that failed counts as one that cannot be read."""
+        """The official scores, without intervals, where a failed row counts as unparsed."""
         units: dict[str, list[Any]] = {}
         for row in rows:
             units.setdefault(unit(row), []).append(self.item(row))
@@ -145,9 +146,9 @@ class BenchmarkTally:
 
 
 def by_domain(rows: Iterable[Row]) -> dict[str, Interval]:
-    """The share of labelled rows with the right verdict, by domain; a tie, no verdict and a failed call are wrong.
+    """Accuracy over labelled rows, by domain; ties, unparsed verdicts and failed calls are wrong.
 
-    Unlike official figures these mean the same for every benchmark.
+    Unlike official scores, it is defined in the same way for every benchmark.
     """
     shares: dict[str, Share] = {}
     for row in rows:
@@ -166,8 +167,8 @@ def names() -> list[str]:
 
 
 def find(name: str) -> Benchmark:
-    """The benchmark of a name: a file in this package (`-` may stand for `_`), an entry point in `fathom.benchmarks`,
-    FILE.py or MODULE:NAME. Raises FathomError for a name that stands for no benchmark, with the names of all."""
+    """The benchmark of that name: a file in this package (`-` may replace `_`), an entry point in `fathom.benchmarks`,
+    FILE.py or MODULE:NAME. Raises FathomError, which lists all names, for an unknown name."""
     benchmark = BENCHMARKS.find(name)
     if not isinstance(benchmark, Benchmark):
         raise FathomError(f"the benchmark {name!r} is {benchmark!r}, expected a fathom.bench.Benchmark")

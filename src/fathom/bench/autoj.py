@@ -1,8 +1,9 @@
-"""The pairwise test set of Auto-J: human verdicts, ties among them, over 58 scenarios in eight groups.
+"""The pairwise test set of Auto-J: human verdicts, including ties, over 58 scenarios in eight groups.
 
     score.figures["agreement"], score.figures["consistency"], score.figures["Code agreement"]
 
-Labels that are ties stand in metadata["gold"] as null; the row's own label is null then.
+metadata["gold"] is the human verdict, null for a tie. A row's label is null for a tie, so it cannot tell ties from
+missing labels.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ GROUPS: Mapping[str, str] = {
         " question_generation reading_comprehension keywords_extraction information_extraction topic_modeling others"
     ),
 }
-"""The scenarios of each reported group."""
+"""The scenarios of each group whose scores are reported."""
 UNPARSED = -1
 TOTALS = ("agreement", "consistency", "single")
 
@@ -69,25 +70,24 @@ def _pair(row: SourceRow, line: int) -> Iterator[Comparison]:
 
 
 def group(scenario: str) -> str:
-    """The group in which a scenario is reported; an unknown one is its own."""
+    """The group of a scenario; an unknown scenario is its own group."""
     return next((name for name, scenarios in GROUPS.items() if scenario in scenarios.split()), scenario)
 
 
 def item(row: Row) -> list[tuple[str, float]]:
     gold, group = row["metadata"]["gold"], row["metadata"]["subset"]
-    said = [_said(vote["status"], vote["winner"]) for vote in (in_order(row, 0), in_order(row, 1)) if vote] or [
-        _said(status(row), row["winner"])
-    ]
-    told = _of_both(said[0], said[1], gold) if len(said) > 1 else {}
-    told["single"] = said[0] == gold
-    return [(f"{part}{name}", float(value)) for part in ("", f"{group} ") for name, value in told.items()]
+    votes = [vote for vote in (in_order(row, 0), in_order(row, 1)) if vote]
+    outcomes = [_outcome(vote["status"], vote["winner"]) for vote in votes] or [_outcome(status(row), row["winner"])]
+    values = _agreement(outcomes[0], outcomes[1], gold) if len(outcomes) > 1 else {}
+    values["single"] = outcomes[0] == gold
+    return [(f"{part}{name}", float(value)) for part in ("", f"{group} ") for name, value in values.items()]
 
 
-def _of_both(straight: int | None, swapped: int | None, gold: int | None) -> dict[str, bool]:
+def _agreement(straight: int | None, swapped: int | None, gold: int | None) -> dict[str, bool]:
     return {"agreement": straight == gold == swapped, "consistency": straight == swapped != UNPARSED}
 
 
-def _said(status: str, winner: int | None) -> int | None:
+def _outcome(status: str, winner: int | None) -> int | None:
     """0, 1, None for a tie, or `UNPARSED`."""
     return winner if status == "ok" else UNPARSED
 

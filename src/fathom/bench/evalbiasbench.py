@@ -1,4 +1,4 @@
-"""EvalBiasBench: 80 pairs that tempt judges by length, concreteness, an empty reference and three other biases.
+"""EvalBiasBench: 80 pairs that test six biases of judges, such as length, concreteness and an empty reference.
 
 score.figures["accuracy"], score.figures["length bias"]
 """
@@ -33,11 +33,11 @@ def load(folder: Path) -> Iterator[Comparison]:
 
 
 def _pairs(row: SourceRow, line: int) -> Iterator[Comparison]:
-    """The file is one object: a list of pairs by the name of its bias."""
+    """The file is one object, which maps each bias to a list of pairs."""
     for bias, pairs in row.items():
         for number, pair in enumerate(pairs):
             if pair["label"] not in (1, 2):
-                raise BadRowError(f"{bias}.{number}.label", f"got {pair['label']!r}, allowed are 1 and 2")
+                raise BadRowError(f"{bias}.{number}.label", f"got {pair['label']!r}, expected 1 or 2")
             better, worse = ("response1", "response2") if pair["label"] == 1 else ("response2", "response1")
             yield best_first(
                 "evalbiasbench",

@@ -1,9 +1,9 @@
-"""The files of a benchmark, and their rows: found by pattern, checked for their columns, opened like any other source.
+"""The files of a benchmark and their rows: found by pattern, checked for columns, and read like any other source.
 
     for path in found(folder, "*train*"):
         yield from each(path, ("prompt", "chosen"), lambda row, line: [comparison(...)])
 
-What differs from the layout is told with the file, the line, the column and the columns that are there.
+If a row does not fit the layout, the error names the file, the line, the column and the columns present.
 """
 
 from __future__ import annotations
@@ -26,12 +26,11 @@ Make = Callable[[SourceRow, int], Iterable[Comparison]]
 
 
 def found(folder: Path, *patterns: str) -> list[Path]:
-    """The files that match a pattern, in the folder or below it, in the order of the patterns and of their names.
+    """The files in or below a folder that match the patterns, sorted by pattern and then by name.
 
-    A pattern is held against a file's name and its path as seen from the folder, so `*Natural*` finds
-    Natural/dataset.json too. Of the matching files those count that lie nearest to the folder, or all of them where the
-    pattern has `**`. With `a*|b*` the first that matches anything counts. Raises FathomError for a pattern without a
-    file.
+    A pattern matches a file's name or its path relative to the folder, so `*Natural*` matches Natural/dataset.json. Of
+    the matching files, only the least deeply nested count, or all if the pattern contains `**`. `a*|b*` lists
+    alternatives, of which the first with a match is used. Raises FathomError for a pattern without a match.
     """
     readable = sorted(path for path in folder.rglob("*") if _readable(path)) if folder.is_dir() else []
     paths: list[Path] = []
@@ -40,7 +39,7 @@ def found(folder: Path, *patterns: str) -> list[Path]:
         matching = next((choice for choice in choices if choice), [])
         if not matching:
             expected = f"expected {', '.join(patterns)} ({', '.join(ENDINGS)}, or gzipped)"
-            raise FathomError(f"{folder}: no file matches {pattern}; {expected}; {_there(folder)}")
+            raise FathomError(f"{folder}: no file matches {pattern}; {expected}; {_contents(folder)}")
         paths += [path for path in matching if path not in paths]
     return paths
 
@@ -52,18 +51,21 @@ def _matching(readable: Sequence[Path], folder: Path, pattern: str) -> list[Path
 
 
 def each(path: Path, columns: Sequence[str], make: Make) -> Iterator[Comparison]:
-    """What `make` makes of each row and its line. Raises FathomError with file, line and column where it cannot."""
+    """The comparisons that `make(row, line)` makes of each row.
+
+    Raises FathomError, with file, line and column, for a row that lacks a column or does not fit the layout.
+    """
     for line, row in _rows(path):
         try:
             yield from make(_with(columns, row), line)
         except BadRowError as bad:
             raise FathomError(f"{path}:{line}: {bad.field}: {bad}") from bad
         except (ValueError, TypeError, KeyError, IndexError) as error:
-            raise FathomError(f"{path}:{line}: is not in the layout: {type(error).__name__}: {error}") from error
+            raise FathomError(f"{path}:{line}: does not fit the layout: {type(error).__name__}: {error}") from error
 
 
 def _rows(path: Path) -> Iterator[NumberedRow]:
-    """Also of a file that is one object over many lines, which is one row."""
+    """The numbered rows of a file. A JSON file that is one object, possibly over many lines, is one row."""
     if path.name.removesuffix(".gz").endswith(".json"):
         text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         if text.lstrip().startswith(b"{"):
@@ -76,10 +78,10 @@ def _with(columns: Sequence[str], row: Any) -> SourceRow:
     if isinstance(row, BadRowError):
         raise row
     if not isinstance(row, Mapping):
-        raise BadRowError("row", f"got {shortened(row)}, allowed is an object with columns")
+        raise BadRowError("row", f"got {shortened(row)}, expected an object with columns")
     for column in columns:
         if column not in row:
-            raise BadRowError(column, f"lacks the column {column}; there are: {', '.join(map(str, row))}")
+            raise BadRowError(column, f"lacks the column {column}; its columns are {', '.join(map(str, row))}")
     return row
 
 
@@ -96,7 +98,7 @@ def comparison(
     annotations: Mapping[str, Label] | None = None,
     **metadata: Any,
 ) -> Comparison:
-    """A comparison whose id is that of the benchmark, and whose responses stand as the source has them."""
+    """A comparison with the id BENCHMARK/ID and the responses in the order of the source."""
     return Comparison(
         id=f"{benchmark}/{id}",
         prompt=prompt if isinstance(prompt, str) else tuple(prompt),
@@ -110,18 +112,21 @@ def comparison(
 
 
 def best_first(
-    benchmark: str, id: str, prompt: str | Sequence[Message], better: Sequence[Any], worse: Sequence[Any], **told: Any
+    benchmark: str, id: str, prompt: str | Sequence[Message], better: Sequence[Any], worse: Sequence[Any], **others: Any
 ) -> Comparison:
-    """A comparison of a source that says which responses are better by where it keeps them; `placed`."""
+    """A comparison whose source has separate columns for better and worse responses, in the order of `placed`.
+
+    `others` are further arguments of `comparison`.
+    """
     scores = tuple(float(i < len(better)) for i in range(len(better) + len(worse)))
     label = Label(best=0) if len(better) == 1 else Label(scores=scores)
-    return placed(comparison(benchmark, id, prompt, [*better, *worse], label, **told))
+    return placed(comparison(benchmark, id, prompt, [*better, *worse], label, **others))
 
 
 def placed(comparison: Comparison) -> Comparison:
-    """The responses in the order drawn for the comparison's id: for sources whose own order gives the label away.
+    """The comparison with its responses shuffled by its id, for sources whose order reveals the label.
 
-    The order is the same in every run. `source_order` says where the source had each.
+    The order is the same in every run. `source_order` has the position of each response in the source.
     """
     n = len(comparison.responses)
     return comparison.model_copy(update={"source_order": tuple(range(n))}).permuted(shuffled_order(0, comparison.id, n))
@@ -135,8 +140,8 @@ def _readable(path: Path) -> bool:
     return path.is_file() and path.name.removesuffix(".gz").endswith(ENDINGS)
 
 
-def _there(folder: Path) -> str:
+def _contents(folder: Path) -> str:
     if not folder.is_dir():
-        return "it is no folder"
+        return "it is not a folder"
     names = sorted(path.name for path in folder.iterdir())
-    return f"there are: {', '.join(names[:20])}" if names else "it is empty"
+    return f"it contains {', '.join(names[:20])}" if names else "it is empty"

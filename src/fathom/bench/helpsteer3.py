@@ -1,9 +1,9 @@
-"""HelpSteer3-Preference, its validation split: people's preferences between two answers, from -3 to 3.
+"""The validation split of HelpSteer3-Preference: human preferences between two responses, from -3 to 3.
 
     score.figures["accuracy"], score.figures["code"]
 
-Pairs that people found equal have a label that is a tie, and are in no figure. Other files of this layout, such as
-HelpSteer2's, are read by `fathom judge` as they are.
+Pairs that were rated equal have a tie as their label and are in no score. `fathom judge` reads other files of this
+layout, such as those of HelpSteer2.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _pair(row: SourceRow, line: int) -> Iterator[Comparison]:
 
 
 def item(row: Row) -> list[tuple[str, float]]:
-    """Nothing of a pair that people found equal."""
+    """Empty for a pair that was rated equal."""
     if row["label"] is None:
         return []
     return in_subset(row, credit(row, tie=0.0, unparsed=0.0))

@@ -2,7 +2,8 @@
 
     score.figures["accuracy"], score.figures["honest"]
 
-Two layouts are read: the authors' tasks, and the rubric prompts of Prometheus, of which the original is cut out.
+Two layouts are read: the authors' tasks, and the rubric prompts of Prometheus, from which the original pairs are
+extracted.
 """
 
 from __future__ import annotations
@@ -57,7 +58,9 @@ def _rubric(row: SourceRow, line: int) -> Iterator[Comparison]:
 def _parts(row: SourceRow, column: str) -> tuple[str, str]:
     match = _RUBRIC.search(row[column])
     if match is None:
-        raise BadRowError(column, "holds no instruction and response to evaluate, each under its heading")
+        raise BadRowError(
+            column, "expected the headings '###The instruction to evaluate:' and '###Response to evaluate:'"
+        )
     return match[1], match[2]
 
 

@@ -1,4 +1,4 @@
-"""The files of a benchmark: in a folder that the user names, or from the Hugging Face hub, as they lie there."""
+"""The folder with a benchmark's files: given by the user, or downloaded from the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ if TYPE_CHECKING:
 
 
 def folder(benchmark: Benchmark, data: Path | None) -> Path:
-    """`data`/NAME where there is such a folder, or else `data`; without it, a copy from the hub (kept in its cache).
+    """`data`/NAME if it exists, else `data`. Without `data`, the files are downloaded from the hub into its cache.
 
-    Raises FathomError where nothing can be had, with what to do about it.
+    Raises FathomError if the benchmark is not on the hub or the download fails.
     """
     if data is None:
-        return _fetched(benchmark)
+        return _downloaded(benchmark)
     return data / benchmark.name if (data / benchmark.name).is_dir() else data
 
 
-def _fetched(benchmark: Benchmark) -> Path:
-    wanted = f"give its files with --data FOLDER: {', '.join(benchmark.files)}"
+def _downloaded(benchmark: Benchmark) -> Path:
+    advice = f"give its files with --data FOLDER: {', '.join(benchmark.files)}"
     if benchmark.hub is None:
-        raise FathomError(f"{benchmark.title} has no files of its own on the hub; {wanted}; from {benchmark.source}")
+        raise FathomError(f"{benchmark.title} is not on the hub; {advice}; source: {benchmark.source}")
     hub = require("huggingface_hub", "local")
     patterns = [f"*{choice}" for pattern in benchmark.files for choice in pattern.split("|")]
     try:
         return Path(hub.snapshot_download(benchmark.hub, repo_type="dataset", allow_patterns=patterns))
     except (OSError, hub.errors.HfHubHTTPError) as error:
-        raise FathomError(f"{benchmark.hub} cannot be had from the hub ({error}); or {wanted}") from error
+        raise FathomError(f"cannot download {benchmark.hub} from the hub ({error}); {advice}") from error

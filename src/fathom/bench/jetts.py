@@ -1,8 +1,8 @@
-"""JETTS, reranking: up to ten answers of one model to a question; the judge picks one, and its score counts.
+"""JETTS reranking: the score of the response that the judge ranks first among up to ten of one model.
 
     score.figures["score"], score.figures["gain"], score.figures["gsm8k score"]
 
-Beam search and refinement, the other two tasks, are not here: they take a generator.
+The other two tasks of JETTS, beam search and refinement, need a generator and are not implemented.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SETS: Mapping[str, Domain] = {
 }
 
 NOTHING = 1e-9
-"""What sums of equal scores may differ by."""
+"""The largest difference of two means that counts as rounding error."""
 
 
 def load(folder: Path) -> Iterator[Comparison]:
@@ -41,7 +41,7 @@ def load(folder: Path) -> Iterator[Comparison]:
 
 
 def _answers(row: SourceRow, line: int, file: str) -> Iterator[Comparison]:
-    """A question with one answer leaves nothing to choose, and is left out."""
+    """A question with a single answer is left out, because there is nothing to choose."""
     subset = next((name for name in SETS if file.lower().startswith(name)), file.split("_")[0])
     values = tuple(float(response["metadata"]["score"]) for response in row["responses"])
     if len(values) > 1:
@@ -60,27 +60,27 @@ def _answers(row: SourceRow, line: int, file: str) -> Iterator[Comparison]:
 
 
 def item(row: Row) -> list[tuple[str, float]]:
-    """The score of the answer that was picked, the mean of all and the best, 0 to 1, of the whole and of its set.
+    """The score of the chosen answer, the mean and the maximum over all answers, 0 to 1, for all sets and for its own.
 
-    Of several answers on top, and where nothing could be read of all, the mean counts: one drawn among them.
+    If several answers share the top, or the row is unparsed, the mean over these is the expected score of a random one.
     """
     values = row["metadata"]["values"]
     judged = source_first(row, scores(row) or [0.0] * len(values))
     top = [value for value, score in zip(values, judged, strict=True) if score == max(judged)]
-    told = {"score": mean(top), "random": mean(values), "best": max(values)}
-    return [(f"{part}{name}", value) for part in ("", f"{row['metadata']['subset']} ") for name, value in told.items()]
+    named = {"score": mean(top), "random": mean(values), "best": max(values)}
+    return [(f"{part}{name}", value) for part in ("", f"{row['metadata']['subset']} ") for name, value in named.items()]
 
 
 def figures(means: Mapping[str, float]) -> Mapping[str, float]:
     sets = [name.removesuffix("score") for name in means if name.endswith(" score")]
-    told: dict[str, float] = {}
+    by_set: dict[str, float] = {}
     for part in sets:
-        told |= {f"{part}score": means[f"{part}score"]} | _gain(means, part)
-    return {"score": mean(means[f"{part}score"] for part in sets)} | _gain(means, "") | told
+        by_set |= {f"{part}score": means[f"{part}score"]} | _gain(means, part)
+    return {"score": mean(means[f"{part}score"] for part in sets)} | _gain(means, "") | by_set
 
 
 def _gain(means: Mapping[str, float], part: str) -> dict[str, float]:
-    """How much of the way from a random answer to the best one; none where all answers are equally good."""
+    """(score - random) / (best - random): 0 for a random choice, 1 for the best. Empty if all answers are equal."""
     picked, random, best = (means[f"{part}{name}"] for name in ("score", "random", "best"))
     return {f"{part}gain": (picked - random) / (best - random)} if best - random > NOTHING else {}
 
@@ -108,7 +108,7 @@ BENCHMARK = Benchmark(
     load=load,
     item=item,
     figures=figures,
-    # The mean of one right answer among four.
+    # All answers share the top after both orders: the mean of one right answer among four.
     always_first=0.25,
     example={
         f"{name}_a-generator.jsonl": [

@@ -1,8 +1,8 @@
-"""LLMBar: pairs of which one response follows the instruction; four of five subsets are adversarial.
+"""LLMBar: pairs in which one response follows the instruction; four of five subsets are adversarial.
 
     score.figures["average"], score.figures["adversarial"], score.figures["Neighbor agreement"]
 
-The judges' other test sets in the authors' repository (FairEval, MT-Bench, LLMEval2, the case study) are not read.
+Other test sets in the authors' repository (FairEval, MT-Bench, LLMEval2, the case study) are not read.
 """
 
 from __future__ import annotations
@@ -41,12 +41,15 @@ def _pair(row: SourceRow, line: int, subset: str) -> Iterator[Comparison]:
 
 
 def item(row: Row) -> list[tuple[str, float]]:
-    """A tie and what cannot be read name nothing, so they are wrong; two of them agree."""
+    """Accuracy over the orders and, if there are both, agreement between them.
+
+    The winner is None for a tie and for an unparsed vote. So both are wrong, and two of them agree.
+    """
     straight, swapped = in_order(row, 0), in_order(row, 1)
-    said = [vote["winner"] for vote in (straight, swapped) if vote] or [row["winner"]]
+    winners = [vote["winner"] for vote in (straight, swapped) if vote] or [row["winner"]]
     subset = row["metadata"]["subset"]
-    right = [(subset, mean(winner == row["label"] for winner in said))]
-    return right + ([(f"{subset} agreement", float(said[0] == said[1]))] if straight and swapped else [])
+    right = [(subset, mean(winner == row["label"] for winner in winners))]
+    return right + ([(f"{subset} agreement", float(winners[0] == winners[1]))] if straight and swapped else [])
 
 
 def figures(means: Mapping[str, float]) -> Mapping[str, float]:

@@ -1,9 +1,9 @@
-"""What a row of results says, for scores: verdict rows and ranking rows alike.
+"""Functions of result rows that official scores are made of; rows may be verdicts or rankings.
 
     >>> credit({"status": "ok", "winner": 0, "label": 0, "votes": []}, tie=0.5, unparsed=0.0)
     1.0
 
-Nothing here decides what an unparsed verdict counts for. The benchmark does, by its official rule.
+How ties and unparsed verdicts count is decided by each benchmark, by its official rule.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from fathom.results.rows import Row, VoteRow
 
 
 def status(row: Row) -> str:
-    """A verdict's status; but `failed` where the engine failed on all votes in one order of a pair, because official
-    rules take both. A ranking's is `failed` where the engine failed on any of its pairs, and `ok` where it has an
-    order; else it is that of its first pair.
+    """The status of a row for scoring.
+
+    A verdict on a pair is `failed` if all votes in one order failed, because official rules need both orders. A ranking
+    is `failed` if any of its pairs failed, `ok` if it has an order, and otherwise has the status of its first pair.
     """
     if "pairs" not in row:
         return str(Status.FAILED if _an_order_failed(row["votes"]) else row["status"])
@@ -37,65 +38,65 @@ def _an_order_failed(votes: Iterable[VoteRow]) -> bool:
 
 
 def unit(row: Row) -> str:
-    """What names the rows that one official value is computed of: a group of the benchmark, or the row alone."""
+    """The key of the rows that are scored together: the benchmark's group, or else the row's id."""
     return str(row["metadata"].get("group", row["id"]))
 
 
 def credit(row: Row, *, tie: float, unparsed: float) -> float:
-    """1 for naming the labelled response alone, 0 for naming another, and what the rule says for the rest."""
+    """1 if the winner is the labelled response, 0 if it is another one, `tie` for a tie, `unparsed` without verdict."""
     if status(row) != "ok":
         return unparsed
     return tie if row["winner"] is None else float(row["winner"] == row["label"])
 
 
 def in_order(row: Row, first: int) -> VoteRow | None:
-    """The first vote, of those that came, that was shown response `first` in the first place; None for none."""
+    """The first vote that did not fail and was shown response `first` first; None if there is none."""
     votes = (vote for vote in _votes(row) if vote["status"] != Status.FAILED)
     return next((vote for vote in votes if list(vote["order"])[:1] == [first]), None)
 
 
 def right_in_orders(row: Row) -> float:
-    """The share of the orders shown in which the first vote names the label; a tie and an unparsed vote do not."""
+    """The share of orders in which the first vote names the label; ties and unparsed votes are wrong."""
     votes = [vote for vote in (in_order(row, 0), in_order(row, 1)) if vote is not None]
     return mean(vote["winner"] == row["label"] for vote in votes)
 
 
 def scores(row: Row) -> list[float] | None:
-    """One score a response: the mean of what parsed votes gave it, or else what the verdict or ranking says.
+    """One score per response: the mean over parsed votes if they have scores, else that of the verdict or ranking.
 
-    So a judge that names winners has the votes for each response as its scores. None where nothing could be read; a
-    response that alone could not be placed has minus infinity.
+    For a judge that names winners, the score is thus the number of votes for a response. None without a verdict. A
+    response that a ranking could not place has minus infinity.
     """
-    told = [vote["scores"] for vote in _votes(row) if vote["status"] == "ok" and vote["scores"] is not None]
-    if told:
-        return [mean(values) for values in zip(*told, strict=True)]
+    by_vote = [vote["scores"] for vote in _votes(row) if vote["status"] == "ok" and vote["scores"] is not None]
+    if by_vote:
+        return [mean(values) for values in zip(*by_vote, strict=True)]
     if status(row) != "ok" or row["scores"] is None:
         return None
     return [-inf if score is None else float(score) for score in row["scores"]]
 
 
 def _votes(row: Row) -> Sequence[VoteRow]:
-    """Of a verdict; none of a ranking, whose votes are on pairs."""
+    """The votes of a verdict; empty for a ranking, whose votes belong to its pairs."""
     return () if "pairs" in row else row["votes"]
 
 
 def has_scores(row: Row) -> bool:
-    """Whether a vote of a verdict scored the responses."""
+    """Whether any vote of a verdict has scores."""
     return any(vote["scores"] is not None for vote in _votes(row))
 
 
 def source_first(row: Row, values: Sequence[float]) -> list[float]:
-    """Values of responses, in the order in which the source has these."""
+    """Values per response, reordered to the order of the source."""
     order = row["source_order"] or range(len(values))
     return [value for _, value in sorted(zip(order, values, strict=True))]
 
 
 def in_subset(row: Row, right: float, whole: str = "accuracy") -> list[tuple[str, float]]:
-    """The same value of the whole benchmark, under that name, and of the row's subset."""
+    """The value under the name of the overall score, and under the name of the row's subset."""
     return [(whole, right), (row["metadata"]["subset"], right)]
 
 
 def mean(values: Iterable[float]) -> float:
-    """Raises ZeroDivisionError for no values."""
-    found = list(values)
-    return sum(found) / len(found)
+    """The mean. Raises ZeroDivisionError without values."""
+    numbers = list(values)
+    return sum(numbers) / len(numbers)

@@ -1,8 +1,9 @@
-"""The test set of PandaLM: pairs with the verdicts of three annotators, ties among them.
+"""The test set of PandaLM: pairs with the verdicts of three annotators, including ties.
 
     score.figures["accuracy"], score.figures["f1"]
 
-Labels that are ties stand in metadata["gold"] as null; the row's own label is null then.
+metadata["gold"] is the annotators' majority, null for a tie. A row's label is null for a tie, so it cannot tell ties
+from missing labels.
 """
 
 from __future__ import annotations
@@ -54,35 +55,38 @@ def _label(outcome: int | None) -> Label:
 
 
 def of_annotators(row: SourceRow) -> dict[str, Label]:
-    """What each annotator says."""
+    """The label of each annotator."""
     return {name: _label(outcome(row[name], FROM_ONE_0_IS_TIE)) for name in ANNOTATORS}
 
 
 def majority(row: SourceRow) -> int | None:
-    """What most annotators say: 0, 1 or None for a tie; a tie too where each says something else."""
-    said, votes = Counter(outcome(row[name], FROM_ONE_0_IS_TIE) for name in ANNOTATORS).most_common(1)[0]
-    return said if votes > 1 else None
+    """The majority of the annotators: 0, 1, or None for a tie. It is a tie if all three differ."""
+    winner, votes = Counter(outcome(row[name], FROM_ONE_0_IS_TIE) for name in ANNOTATORS).most_common(1)[0]
+    return winner if votes > 1 else None
 
 
 def item(row: Row) -> list[tuple[Pair, float]]:
-    """For every verdict and label whether it is theirs; what cannot be read is a tie, as in the paper."""
-    told = (row["winner"], row["metadata"]["gold"])
-    return [(pair, float(pair == told)) for pair in product(OUTCOMES, OUTCOMES)]
+    """The cells of the confusion matrix: 1 for the row's verdict and label, 0 for all others.
+
+    An unparsed verdict is a tie, as in the paper. The means over rows are the matrix, of which `figures` makes scores.
+    """
+    cell = (row["winner"], row["metadata"]["gold"])
+    return [(pair, float(pair == cell)) for pair in product(OUTCOMES, OUTCOMES)]
 
 
 def figures(shares: Mapping[Pair, float]) -> Mapping[str, float]:
-    there = [kind for kind in OUTCOMES if any(shares[pair] for pair in shares if kind in pair)]
-    precision, recall, f1 = zip(*(_class(shares, kind) for kind in there), strict=True)
+    occurring = [kind for kind in OUTCOMES if any(shares[pair] for pair in shares if kind in pair)]
+    precision, recall, f1 = zip(*(_class(shares, kind) for kind in occurring), strict=True)
     accuracy = sum(shares[kind, kind] for kind in OUTCOMES)
     return {"accuracy": accuracy, "precision": mean(precision), "recall": mean(recall), "f1": mean(f1)}
 
 
 def _class(shares: Mapping[Pair, float], kind: int | None) -> tuple[float, float, float]:
-    """Precision, recall and F1 of one outcome; 0 where there is nothing to divide by."""
+    """Precision, recall and F1 of one outcome; 0 if the denominator is 0."""
     right = shares[kind, kind]
-    said = sum(shares[kind, gold] for gold in OUTCOMES)
+    predicted = sum(shares[kind, gold] for gold in OUTCOMES)
     true = sum(shares[verdict, kind] for verdict in OUTCOMES)
-    return right / (said or 1), right / (true or 1), 2 * right / (said + true or 1)
+    return right / (predicted or 1), right / (true or 1), 2 * right / (predicted + true or 1)
 
 
 _CASES = [("Add the numbers.", "2, 3", "5", "6", (1, 1, 0)), ("Say yes in French.", "", "Non", "Oui", (2, 2, 2))]

@@ -1,9 +1,9 @@
-"""PPE, correctness: 32 sampled answers to each question of five sets, and the pairs of a right and a wrong one.
+"""PPE correctness: pairs of a right and a wrong answer, from 32 sampled answers to each question of five sets.
 
     score.figures["accuracy"], score.figures["auc"], score.figures["MATH accuracy"]
 
-What is judged are the published pairs. The area under the ROC curve is there for judges that give scores, and speaks
-of those answers of a question that stand in its pairs. Curves over best-of-k are not computed.
+The published pairs are judged. For judges that give scores, the area under the ROC curve is computed over the answers
+that occur in a question's pairs. Best-of-k curves are not computed.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _pairs(row: SourceRow, line: int, subset: str) -> Iterator[Comparison]:
 
 
 class Judged(NamedTuple):
-    """`values` are the scores of the right and the wrong answer, where votes gave scores."""
+    """One pair: the credit of its verdict and, if votes have scores, the scores of the right and the wrong answer."""
 
     subset: str
     credit: float
@@ -64,31 +64,31 @@ class Judged(NamedTuple):
 
 
 def item(row: Row) -> Judged:
-    told = row["metadata"]
-    right, wrong = told["answers"]
+    right, wrong = row["metadata"]["answers"]
     values = source_first(row, scores(row) or []) if has_scores(row) and status(row) == "ok" else []
     pair = (values[0], values[1]) if values else None
-    return Judged(told["subset"], credit(row, tie=0.0, unparsed=0.0), (right, wrong), pair)
+    return Judged(row["metadata"]["subset"], credit(row, tie=0.0, unparsed=0.0), (right, wrong), pair)
 
 
 def parts(items: Sequence[Judged]) -> Iterator[tuple[str, float]]:
-    """The credit of each pair of a question, and one area under its ROC curve, where there are scores."""
+    """The credit of each pair of a question, and the area under its ROC curve if there are scores."""
     yield from ((f"{judged.subset} accuracy", judged.credit) for judged in items)
     scored = [(judged.answers, judged.values) for judged in items if judged.values]
     if scored:
+        # By index, because an answer may occur in several pairs and counts once.
         right = {answers[0]: values[0] for answers, values in scored}
         wrong = {answers[1]: values[1] for answers, values in scored}
         yield f"{items[0].subset} auc", auc(list(right.values()), list(wrong.values()))
 
 
 def figures(means: Mapping[str, float]) -> Mapping[str, float]:
-    told = {kind: [means[name] for subset in SETS if (name := f"{subset} {kind}") in means] for kind in KINDS}
+    by_kind = {kind: [means[name] for subset in SETS if (name := f"{subset} {kind}") in means] for kind in KINDS}
     by_set = {name: means[name] for kind in KINDS for subset in SETS if (name := f"{subset} {kind}") in means}
-    return {kind: mean(values) for kind, values in told.items() if values} | by_set
+    return {kind: mean(values) for kind, values in by_kind.items() if values} | by_set
 
 
 def auc(right: Sequence[float], wrong: Sequence[float]) -> float:
-    """The share of pairs of a right and a wrong answer in which the right one scores higher; equal scores are half."""
+    """The share of pairs of a right and a wrong answer in which the right one scores higher; ties count 0.5."""
     return mean((good > bad) + 0.5 * (good == bad) for good in right for bad in wrong)
 
 

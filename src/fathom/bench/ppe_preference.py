@@ -1,9 +1,9 @@
-"""PPE, human preference: battles of the Chatbot Arena, as its visitors decided them.
+"""PPE human preference: battles of the Chatbot Arena with the votes of its users.
 
     score.figures["accuracy"]
 
-Battles that were ties have a label that is a tie, and are in no figure. Of the twelve published metrics this is the
-accuracy; those that rank models (correlations, separability) are not computed.
+Tied battles have a tie as their label and are in no score. Of the twelve published metrics, only accuracy is computed;
+those that rank models (correlations, separability) are not.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def load(folder: Path) -> Iterator[Comparison]:
 
 def _battle(row: SourceRow, line: int) -> Iterator[Comparison]:
     if row["winner"] not in WINNERS:
-        raise BadRowError("winner", f"got {row['winner']!r}, allowed are {', '.join(WINNERS)}")
+        raise BadRowError("winner", f"got {row['winner']!r}, expected one of {', '.join(WINNERS)}")
     winner = WINNERS[row["winner"]]
     yield comparison(
         "ppe_preference",
@@ -46,7 +46,7 @@ def _battle(row: SourceRow, line: int) -> Iterator[Comparison]:
 
 
 def item(row: Row) -> list[tuple[str, float]]:
-    """Nothing of a battle that was a tie."""
+    """Empty for a tied battle."""
     return [] if row["label"] is None else [("accuracy", credit(row, tie=0.0, unparsed=0.0))]
 
 

@@ -1,10 +1,9 @@
-"""Solutions to problems with a reference answer, as MATH and GSM8K have them: does a judge know the right ones?
+"""Solutions to problems with a reference answer (MATH, GSM8K): can the judge pick the right ones?
 
     score.figures["best-of-n"], score.figures["auc"]
 
-Which solutions are right is not read from the file but found by math-verify, when it is loaded: a solution is right
-where its final answer equals the reference. One whose check took too long or failed is left out, and metadata["left
-out"] counts those.
+Labels are computed by math-verify when the file is loaded: a solution is right if its final answer equals the
+reference. A solution whose check fails or times out is left out; metadata["left out"] counts these.
 """
 
 from __future__ import annotations
@@ -38,9 +37,9 @@ def load(folder: Path) -> Iterator[Comparison]:
 
 
 def _question(row: SourceRow, line: int, verifier: Verifier) -> Iterator[Comparison]:
-    """A question with fewer than two checked solutions leaves nothing to compare, and is left out."""
-    prompt, solutions = _told(row, ("problem", "question")), _solutions(row)
-    reference = final_answer(_told(row, ("answer", "ground_truth")))
+    """A question with fewer than two checked solutions is left out, because there is nothing to compare."""
+    prompt, solutions = _column(row, ("problem", "question")), _solutions(row)
+    reference = final_answer(_column(row, ("answer", "ground_truth")))
     checks = verifier.checks([final_answer(solution) for solution in solutions], reference)
     if any(checked.reason == "no reference" for checked in checks):
         raise BadRowError("answer", f"math-verify finds no answer in {reference!r}")
@@ -70,26 +69,29 @@ def _comparison(line: int, prompt: str, reference: str, sure: Sequence[tuple[str
     )
 
 
-def _told(row: SourceRow, columns: Sequence[str]) -> str:
+def _column(row: SourceRow, columns: Sequence[str]) -> str:
     for column in columns:
         if row.get(column) is not None:
             return str(row[column])
-    raise BadRowError(columns[0], f"lacks the column {' or '.join(columns)}; there are: {', '.join(row)}")
+    raise BadRowError(columns[0], f"lacks the column {' or '.join(columns)}; its columns are {', '.join(row)}")
 
 
 def _solutions(row: SourceRow) -> list[str]:
-    """A list of texts, or as GSM8K's authors have them: a column a model, each with a `solution`."""
+    """The solutions: a list of texts, or, as in the authors' GSM8K files, one column per model with a `solution`."""
     listed: list[Any] | None = row.get("solutions")
     if listed is not None:
         return [str(solution) for solution in listed]
     by_model = [value["solution"] for value in row.values() if isinstance(value, Mapping) and "solution" in value]
     if not by_model:
-        raise BadRowError("solutions", f"lacks the column solutions; there are: {', '.join(row)}")
+        raise BadRowError("solutions", f"lacks the column solutions; its columns are {', '.join(row)}")
     return by_model
 
 
 def final_answer(text: str) -> str:
-    """What stands after the last `####` or `A:`, as GSM8K marks answers; else the whole text. Without its sums."""
+    """The text after the last `####` or `A:`, which mark answers in GSM8K, or else the whole text.
+
+    GSM8K's calculator annotations (`<<2+3=5>>`) are removed.
+    """
     match = _FINAL.fullmatch(text)
     return _CALCULATOR.sub("", match[1].strip() if match else text)
 
@@ -102,7 +104,10 @@ class Valued(NamedTuple):
 
 
 def item(row: Row) -> list[tuple[str, float]]:
-    """Nothing of a question whose solutions are all right or all wrong. Solutions are equal where nothing was read."""
+    """Best-of-n and AUC of a question; empty if its solutions are all right or all wrong.
+
+    Without a verdict all solutions have the same score, so that both are at chance.
+    """
     right = row["metadata"]["right"]
     values = list(zip(source_first(row, scores(row) or [0.0] * len(right)), right, strict=True))
     valued = Valued(tuple(value for value, is_right in values if is_right), tuple(v for v, ok in values if not ok))
@@ -111,7 +116,7 @@ def item(row: Row) -> list[tuple[str, float]]:
 
 
 def _picked(valued: Valued) -> float:
-    """The share of right ones among the solutions on top."""
+    """The share of right solutions among those with the highest score."""
     top = max(*valued.right, *valued.wrong)
     return valued.right.count(top) / (valued.right.count(top) + valued.wrong.count(top))
 
@@ -139,7 +144,7 @@ BENCHMARK = Benchmark(
     domains={"solutions": "correctness"},
     load=load,
     item=item,
-    # One right solution of four.
+    # All solutions tie after both orders, and one of four is right.
     always_first=0.25,
     example={
         "solutions.jsonl": [

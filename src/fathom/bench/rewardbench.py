@@ -1,8 +1,8 @@
-"""RewardBench: pairs of a chosen and a rejected response, in four sections of 23 subsets.
+"""RewardBench: pairs of a chosen and a rejected response, in four sections with 23 subsets.
 
     score.figures["score"], score.figures["Reasoning"], score.figures["math-prm"]
 
-The prior sets (preference test sets that early leaderboards counted by half) are left out, as in later versions.
+The prior sets (preference test sets with half weight on early leaderboards) are left out, as in later versions.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ SECTIONS: Mapping[str, Mapping[str, int]] = {
 }
 """The weight of each subset in its section: its size, except that the 447 pairs of math-prm weigh as much as all code.
 
-The authors' code had the weights of the two XSTest subsets exchanged until 10 September 2024 (its pull request 175).
-Scores that were published before, and those of leaderboards that copied the table, differ in Safety.
+Until 10 September 2024 (pull request 175) the authors' code had the weights of the two XSTest subsets exchanged. Scores
+published before then, and leaderboards that copied the table, differ in Safety.
 """
 DOMAINS: Mapping[str, Domain | None] = {
     "Chat": "preference",
@@ -93,8 +93,8 @@ def figures(subsets: Mapping[str, float]) -> Mapping[str, float]:
 
 
 def _section(weights: Mapping[str, int], subsets: Mapping[str, float]) -> float:
-    there = {name: weight for name, weight in weights.items() if name in subsets}
-    return sum(weight * subsets[name] for name, weight in there.items()) / sum(there.values())
+    present = {name: weight for name, weight in weights.items() if name in subsets}
+    return sum(weight * subsets[name] for name, weight in present.items()) / sum(present.values())
 
 
 BENCHMARK = Benchmark(

@@ -1,9 +1,9 @@
-"""RewardBench 2: one right response among four, and the Ties subset, where several are right and must be valued alike.
+"""RewardBench 2: one right response among four, and the Ties subset, with several right responses per question.
 
     score.figures["score"], score.figures["Precise IF"], score.figures["Ties"]
 
-The Ties subset takes scores. A judge that names winners has votes for scores, a judge of pairs those of its ranking;
-margins between such scores say less than margins between ratings do.
+The Ties subset measures margins between scores. For a judge that names winners the scores are numbers of votes, and for
+a pairwise judge those of its ranking; margins of these are less informative than margins of ratings.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ DOMAINS: Mapping[str, Domain | None] = {
 }
 
 TIES = {"tied": 0.3, "reference": 0.3, "margin": 0.2, "lowest margin": 0.2, "width": 0.01}
-"""What counts in Ties: both accuracies, two kinds of margin, and how wide the margins are."""
+"""The weights of the Ties score: two accuracies, two conditions on margins, and the width of the margins."""
 
 
 def load(folder: Path) -> Iterator[Comparison]:
@@ -57,12 +57,12 @@ def _choice(row: SourceRow, line: int) -> Iterator[Comparison]:
 
 
 def _prompt(id: str) -> str:
-    """`ref:12` and `tied:12` are the same question with one and with several right answers."""
+    """The question of an id: `ref:12` and `tied:12` are question 12 with one and with several right answers."""
     return id.split(":")[1]
 
 
 class Valued(NamedTuple):
-    """The scores of the right and of the wrong responses. `kind` is empty outside Ties."""
+    """The scores of the right and of the wrong responses of one row. `kind` is empty outside Ties."""
 
     subset: str
     right: tuple[float, ...]
@@ -71,27 +71,29 @@ class Valued(NamedTuple):
 
     @property
     def gap(self) -> float:
-        """From the best wrong response up to the worst right one."""
+        """The lowest score of a right response minus the highest of a wrong one."""
         return _difference(min(self.right), max(self.wrong))
 
     @property
     def spread(self) -> float:
+        """The highest minus the lowest score among right responses."""
         return _difference(max(self.right), min(self.right))
 
 
 def _difference(upper: float, lower: float) -> float:
+    # Responses without a place have minus infinity, and inf - inf would be NaN.
     return 0.0 if upper == lower else upper - lower
 
 
 def item(row: Row) -> Valued:
-    """Responses are equal where nothing could be read: a quarter of a choice of four, and nothing in Ties."""
+    """Without a verdict all responses tie, which counts 1/4 in a choice of four and 0 in Ties."""
     values = source_first(row, scores(row) or [0.0] * len(row["responses"]))
-    told, right = row["metadata"], row["metadata"]["right"]
-    return Valued(told["subset"], tuple(values[:right]), tuple(values[right:]), told.get("kind", ""))
+    metadata, right = row["metadata"], row["metadata"]["right"]
+    return Valued(metadata["subset"], tuple(values[:right]), tuple(values[right:]), metadata.get("kind", ""))
 
 
 def parts(items: Sequence[Valued]) -> Iterator[tuple[str, float]]:
-    """The credit of each choice, or the accuracies and margins of a question of Ties, by their names in `TIES`."""
+    """The credit of each choice; for a question of Ties its accuracies and margins, by the names in `TIES`."""
     yield from ((valued.subset, _choice_credit(valued)) for valued in items if valued.subset != "Ties")
     reference = [valued for valued in items if valued.kind == "ref"]
     yield from (("reference", float(valued.gap > 0)) for valued in reference)
@@ -112,13 +114,13 @@ def figures(means: Mapping[str, float]) -> Mapping[str, float]:
 
 
 def _choice_credit(valued: Valued) -> float:
-    """1 for the right response alone on top, a share for one of several."""
+    """1/k if the right response is one of k with the highest score, else 0."""
     top = max(chain(valued.right, valued.wrong))
     return float(valued.right[0] == top) / [*valued.right, *valued.wrong].count(top)
 
 
 def _width(gap: float, spread: float) -> float:
-    """0 where both are 0: there is nothing to compare."""
+    """tanh(gap / spread - 1), or its limit for a spread of 0; 0 if gap and spread are both 0."""
     if spread == 0:
         return 0.0 if gap == 0 else tanh(inf if gap > 0 else -inf)
     return tanh(gap / spread - 1) if isfinite(gap) or isfinite(spread) else 0.0
@@ -162,7 +164,7 @@ BENCHMARK = Benchmark(
     item=item,
     parts=parts,
     figures=figures,
-    # Five subsets at 1/4; in Ties nothing beats anything: (5 * 0.25 + 0) / 6.
+    # All responses tie after both orders: 1/4 in five subsets, and 0 in Ties.
     always_first=1.25 / 6,
     example={
         "test.jsonl": [

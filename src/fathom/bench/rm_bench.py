@@ -1,8 +1,9 @@
-"""RM-Bench: three right and three wrong responses to a prompt, each in three styles, so that style can mislead.
+"""RM-Bench: a right and a wrong response to each prompt, each in three styles, to test whether style misleads a judge.
 
     score.figures["total"], score.figures["hard"], score.figures["math"]
 
-A prompt is nine pairs. A pointwise judge reads each response once all the same: equal requests are one in the journal.
+A prompt gives nine pairs. A pointwise judge still scores each response only once, because the journal answers equal
+requests.
 """
 
 from __future__ import annotations
@@ -62,11 +63,11 @@ def item(row: Row) -> list[tuple[Cell, float]]:
 
 
 def figures(cells: Mapping[Cell, float]) -> Mapping[str, float]:
-    told: dict[str, float] = {}
+    by_group: dict[str, float] = {}
     for place, names in ((1, ("easy", "normal", "hard")), (0, DOMAINS)):
         groups = {name: [value for cell, value in cells.items() if cell[place] == name] for name in names}
-        told |= {name: mean(values) for name, values in groups.items() if values}
-    return {"total": mean(told[domain] for domain in DOMAINS if domain in told)} | told
+        by_group |= {name: mean(values) for name, values in groups.items() if values}
+    return {"total": mean(by_group[domain] for domain in DOMAINS if domain in by_group)} | by_group
 
 
 BENCHMARK = Benchmark(

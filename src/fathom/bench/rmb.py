@@ -2,7 +2,8 @@
 
     score.figures["overall"], score.figures["Helpfulness best-of-n"]
 
-Helpful code is a subset of its own here, because it counts in another domain; the official figures pool it.
+Code of the helpfulness part is a separate subset, because its domain is correctness. The official scores pool it with
+helpfulness.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def item(row: Row) -> list[tuple[str, float]]:
 
 
 def _beats_all(row: Row) -> float:
-    """1 where the best response beats every other one: in its pairs, where pairs were asked, or else in its score."""
+    """1 if the best response beats every other: in its pairs for a ranking, else by the verdict's winner."""
     if "pairs" not in row:
         return credit(row, tie=0.0, unparsed=0.0)
     return float(all(pair["winner"] == row["label"] for pair in row["pairs"] if row["label"] in pair["pair"]))

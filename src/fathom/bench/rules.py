@@ -1,8 +1,8 @@
-"""What rules without a judge would score: rows as they would be had a rule given the verdicts.
+"""Baselines on official scores: rows rewritten as if a rule that reads no response had judged them.
 
     benchmark.score(ruled(row, longest) for row in rows)
 
-The official score of these is what a judge must beat to have shown anything.
+A judge has to beat the official scores of these rows.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from fathom.rationale import Status
 from fathom.results.rows import Row, VerdictRow, to_comparison, to_row
 
 Rule = Callable[[Sequence[str]], list[float]]
-"""Scores of responses in the order in which they are shown."""
+"""Maps the responses, in the order shown, to scores."""
 
 
 def first(responses: Sequence[str]) -> list[float]:
@@ -33,7 +33,7 @@ RULES: Mapping[str, Rule] = {"first": first, "longest": longest, "shortest": sho
 
 
 def ruled(row: Row, rule: Rule) -> VerdictRow:
-    """The row with the rule's votes on its responses as they stand and in reverse, and the verdict of both."""
+    """The row with the rule's votes on its responses in both orders, and the verdict of these votes."""
     comparison = to_comparison(row)
     places = tuple(range(len(comparison.responses)))
     votes = [_vote(comparison.responses, rule, order) for order in (places, places[::-1])]
