@@ -82,7 +82,7 @@ def judge(source: Path, out: Path, rows: int) -> None:
     comparisons, inputs = read(str(source), settings, SourceSettings())
     run = opened(settings, comparisons, inputs, out, {}, claim=None, total=rows, engine=engine)
     tallies: dict[str, Tally] = {}
-    write(run, "judged", partial(write_verdicts, run.session.voter, comparisons, tallies=tallies))
+    write(run, "judged", partial(write_verdicts, run.session.reward_model, comparisons, tallies=tallies))
     describe(run, summary(tallies))
 
 

@@ -81,10 +81,10 @@ def test_the_verb_writes_rows_and_says_what_it_left_out(tmp_path: Path) -> None:
 
 def test_other_files_are_refused_with_what_to_do_first(tmp_path: Path) -> None:
     candidates = written(tmp_path / "candidates.jsonl", [{"prompt": "?", "responses": ["a", "b"]}])
-    with pytest.raises(FathomError, match="expected what fathom judge or fathom rank writes"):
+    with pytest.raises(FathomError, match="expected a row of fathom judge or fathom rank"):
         fathom("best", candidates, "--out", tmp_path / "best.jsonl")
     own = written(tmp_path / "own.jsonl", [json.loads(each.model_dump_json()) for each in read(candidates)])
-    with pytest.raises(FathomError, match=r"make results first: .* fathom rank FILE"):
+    with pytest.raises(FathomError, match=r"expected results of .* fathom rank FILE"):
         fathom("best", own, "--out", tmp_path / "best.jsonl")
     alone = row([vote(0)]) | {"responses": ["one"]}
     with pytest.raises(FathomError, match="has 1 response"):

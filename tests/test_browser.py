@@ -140,7 +140,7 @@ def test_responses_judged_alone_show_what_was_said_of_each(browser: Browser, tmp
 
 def test_a_vote_without_a_verdict_says_why(browser: Browser, few: Path) -> None:
     with Opened(browser, few, "#row=cut") as page:
-        assert page.locator(".result").inner_text() == "! No verdict: cut off before its verdict"
+        assert page.locator(".result").inner_text() == "! No verdict: the text was cut off before a verdict"
         assert page.locator(".vote .unparsed").count() == 2
 
 

@@ -74,7 +74,7 @@ def test_a_judge_of_one_token_asks_for_one_unless_more_are_given(
 
 @pytest.mark.parametrize("options", [("--aggregate", "sum"), ("--judge", "libra")], ids=["given", "the judge's own"])
 def test_ties_are_dropped_from_majorities_alone(pairs: Path, says_a: Path, options: tuple[str, ...]) -> None:
-    with pytest.raises(FathomError, match="--tie-votes drop goes with --aggregate majority"):
+    with pytest.raises(FathomError, match="--tie-votes drop requires --aggregate majority"):
         judge(pairs, "--model", says_a, "--tie-votes", "drop", *options)
 
 
@@ -287,7 +287,9 @@ def test_scores_cannot_be_counted_where_a_judge_gives_none(
     pairs: Path, says_a: Path, tmp_path: Path, aggregate: str
 ) -> None:
     out = tmp_path / "verdicts.jsonl"
-    with pytest.raises(FathomError, match="MixJudge names a winner and gives no scores: leave --aggregate out"):
+    with pytest.raises(
+        FathomError, match="MixJudge names a winner without scores; expected majority, or no --aggregate"
+    ):
         judge(pairs, "--model", says_a, "--out", out, "--aggregate", aggregate)
     assert not out.with_name("verdicts.jsonl.journal").exists()  # nothing was asked
 
@@ -336,5 +338,5 @@ def test_another_judge_than_the_checkpoints_is_made_with_its_own_settings(pairs:
     assert [row["scores"] for row in rows_of(out)] == [[3, 7]] * 6
     assert rows_of(out)[0]["rule"]["aggregate"] == "sum"
     assert meta_of(out)["config"]["judge"]["name"] == "spct"
-    with pytest.raises(FathomError, match="the judge 'spct' has no style; it has rubric, trained, binary"):
+    with pytest.raises(FathomError, match="the judge 'spct' has no setting style; expected rubric, trained, binary"):
         judge(pairs, "--model", scores, "--judge", "spct", "--style", "depth")

@@ -245,8 +245,8 @@ def test_a_dry_run_refuses_what_the_run_would_refuse(folder: Path) -> None:
     )
     said = [str(result.exception) for result in results]
     assert "nobody" in said[0]
-    assert "gives no scores" in said[1]
+    assert "without scores" in said[1]
     assert "--model is missing" in said[2]
     assert "there is no folder" in said[3]
-    assert "is no meta reward model" in said[4]
+    assert "is not a meta reward model" in said[4]
     assert "needs an engine with logprobs" in said[5]

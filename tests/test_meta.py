@@ -291,7 +291,7 @@ def test_it_is_refused_for_another_judge_before_any_vote(trained: Path, tmp_path
     told = CliRunner().invoke(
         app, ["judge", str(file), "--model", str(parrot), "--judge", "mix", "--out", str(out), "--meta", str(trained)]
     )
-    assert "scores votes of SPCTJudge, as its fathom.json says, and not of MixJudge" in str(told.exception)
+    assert "was trained on votes of SPCTJudge (see its fathom.json), not of MixJudge" in str(told.exception)
     assert not out.exists()
     assert not out.with_name("out.jsonl.journal").exists()
 

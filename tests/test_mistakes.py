@@ -125,7 +125,7 @@ READERS = {
         ("latin-results.jsonl", "latin-results.jsonl:1: not JSON"),
         ("folder", "folder"),
         ("nowhere", "nowhere"),
-        ("pairs.jsonl", "pairs.jsonl:1: no row of results"),
+        ("pairs.jsonl", "pairs.jsonl:1: is not a result row"),
     ],
 )
 @pytest.mark.parametrize("verb", READERS)

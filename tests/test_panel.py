@@ -147,9 +147,9 @@ def test_responses_in_another_order_are_matched() -> None:
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        ([row([vote(0)], id="x", prompt="else")], "item 'x' has another prompt"),
-        ([row([vote(0)], id="x", responses=("4", "6"))], "item 'x' has other responses"),
-        ([row([vote(0)], id="y")], "no item in common; ids are, for example, 'x', 'y'"),
+        ([row([vote(0)], id="x", prompt="else")], "the prompt of item 'x' differs"),
+        ([row([vote(0)], id="x", responses=("4", "6"))], "the responses of item 'x' differ"),
+        ([row([vote(0)], id="y")], "no item in common .ids are, for example, 'x', 'y'"),
         ([row([vote(0)], id="x"), row([vote(0)], id="x")], "has the id 'x' twice"),
         ([{"id": "x", "pairs": [], "metadata": {}}], "row 'x' is a ranking"),
     ],

@@ -64,7 +64,7 @@ def test_a_file_is_a_judge_under_the_name_that_it_binds(longer: Path) -> None:
 
 def test_settings_of_a_judge_in_a_file_are_checked_as_those_of_a_shipped_one(longer: Path, tmp_path: Path) -> None:
     assert as_trained(tmp_path, name=str(longer), question="Longest?").question == "Longest?"  # type: ignore[attr-defined]
-    with pytest.raises(FathomError, match=r"has no volume; it has .*question"):
+    with pytest.raises(FathomError, match=r"has no setting volume; expected .*question"):
         as_trained(tmp_path, name=str(longer), volume=11)
 
 

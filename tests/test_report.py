@@ -126,7 +126,7 @@ def test_a_benchmark_has_its_official_score_and_says_what_is_absent(tmp_path: Pa
     seen = report(path).seen
     assert "JudgeBench, official score" in seen
     assert f"Math {told(found.figures['Math'])}" in seen
-    assert "Not the official headline: nothing of Knowledge, Reasoning, Coding is here" in seen
+    assert "Not the official headline: no row of Knowledge, Reasoning, Coding is present" in seen
 
 
 def test_rm_bench_is_told_by_the_styles_of_both_responses(tmp_path: Path) -> None:
@@ -153,11 +153,11 @@ def test_more_votes_have_their_curve(tmp_path: Path) -> None:
     (found,) = gather([runs.open(path)])
     # The first vote is wrong, the first two tie, all four say 0 by three to one.
     assert {votes: tally.correct for votes, tally in found.votes.items()} == {1: 0, 2: 0, 4: 1}
-    assert "What more votes are worth" in report(path).seen
+    assert "Accuracy by number of votes" in report(path).seen
 
 
 def test_one_vote_has_no_curve(tmp_path: Path) -> None:
-    assert "more votes" not in report(written(tmp_path / "verdicts.jsonl", [row(swapped([0]))])).seen
+    assert "Accuracy by number of votes" not in report(written(tmp_path / "verdicts.jsonl", [row(swapped([0]))])).seen
 
 
 def test_a_second_run_is_held_against_the_first(verdicts: Path, tmp_path: Path) -> None:
@@ -197,8 +197,8 @@ def test_annotators_and_the_human_ceiling_stand_in_the_report(tmp_path: Path) ->
     assert "judge and bob 3 1.000" in seen
     assert "judge and cy 3 0.000" in seen
     # To cy, the others name the first; to ann and bob the others are divided.
-    assert "human ceiling an annotator and most of the others 3 0.000" in seen
-    assert "judge, measured alike 3 1.000" in seen
+    assert "human ceiling an annotator against the majority of the others 3 0.000" in seen
+    assert "judge against the same majorities 3 1.000" in seen
     assert "Agreement with people" not in report(written(tmp_path / "bare.jsonl", [row([vote(0)])])).seen
 
 
@@ -216,8 +216,8 @@ def test_what_two_orders_do_to_accuracy_is_said(tmp_path: Path) -> None:
     ]
     assert tallies[2].tied == wilson(1, 2)
     seen = report(path).seen
-    assert "A pair whose two orders name different responses is a tie" in seen
-    assert "of 1 rows with a label and a winner" in seen
+    assert "if two orders name different responses, two votes tie" in seen
+    assert "over 1 rows with a label and a winner" in seen
 
 
 def test_runs_of_one_name_are_told_apart_by_their_folders() -> None:
@@ -234,7 +234,7 @@ def test_a_folder_stands_for_the_runs_in_it(verdicts: Path, tmp_path: Path) -> N
     (tmp_path / "verdicts.jsonl.meta.json").write_text("{}")
     assert runs.opened([tmp_path]) == [runs.open(verdicts)]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(FathomError, match="holds no run"):
+    with pytest.raises(FathomError, match="contains no run"):
         runs.opened([tmp_path / "empty"])
 
 

@@ -274,8 +274,8 @@ def a_row() -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("second", "message"),
     [
-        pytest.param({"schema": SCHEMA + 1}, f"has rows of schema {SCHEMA + 1}, and this version", id="newer"),
-        pytest.param({"schema": "two"}, "has rows of schema 'two'", id="no number"),
+        pytest.param({"schema": SCHEMA + 1}, f"has schema {SCHEMA + 1}, but this version", id="newer"),
+        pytest.param({"schema": "two"}, "has schema 'two'", id="no number"),
         pytest.param({"votes": {}}, "votes: got dict, expected a list", id="votes"),
         pytest.param({"votes": [3]}, "votes.0: got int, expected a JSON object", id="vote"),
         pytest.param({"votes": [{"status": "ok"}]}, "votes.0: lacks error", id="bare vote"),
@@ -304,5 +304,5 @@ def test_a_row_of_version_1_that_lacks_a_key_is_refused(tmp_path: Path, name: st
 
 def test_a_rule_or_a_status_of_another_version_is_an_error_with_the_row() -> None:
     for change in ({"status": "splendid"}, {"rule": {"aggregate": "mean", "ties": "drop"}}):
-        with pytest.raises(FathomError, match="row 'pair-1' cannot be read"):
+        with pytest.raises(FathomError, match="row 'pair-1' has an invalid value"):
             from_row(a_row() | change)

@@ -132,7 +132,7 @@ def test_runs_of_preferences_are_listed_inspected_and_exported(preferences: Path
     ]
     with pytest.raises(FathomError, match="holds preferences, whose votes were counted"):
         fathom("export", preferences, "--votes", "--out", out)
-    with pytest.raises(FathomError, match="is a preference of fathom pairs; expected a verdict or a ranking"):
+    with pytest.raises(FathomError, match="is a preference of fathom pairs; expected a row of fathom judge"):
         fathom("score", preferences)
 
 
@@ -140,7 +140,7 @@ def test_runs_of_preferences_are_listed_inspected_and_exported(preferences: Path
     ("text", "message"),
     [
         pytest.param(json.dumps(row(swapped([0]))) + '\n{"id": ', "run.jsonl:2: not JSON", id="torn"),
-        pytest.param('{"prompt": "x"}\n', "run.jsonl:1: no row of results", id="something else"),
+        pytest.param('{"prompt": "x"}\n', "run.jsonl:1: is not a result row", id="something else"),
         pytest.param("[1]\n", "run.jsonl:1: got list", id="no object"),
     ],
 )

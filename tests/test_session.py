@@ -61,7 +61,7 @@ def test_a_session_can_be_awaited_and_bounded(tmp_path: Path) -> None:
             bounded = settings(server.url, bounds=BoundSettings(max_total_tokens=60))
             async with Session(bounded) as session:
                 for comparison in read(tmp_path / "pairs.jsonl"):
-                    await session.voter(comparison)
+                    await session.reward_model(comparison)
             return server
 
     with pytest.raises(FathomError, match="tokens of the allowed 60"):

@@ -89,7 +89,7 @@ def test_texts_stay_texts_in_a_spreadsheet(tmp_path: Path) -> None:
 
 
 def test_what_does_not_fit_into_a_sheet_is_refused_and_leaves_no_file(tmp_path: Path) -> None:
-    with pytest.raises(FathomError, match=r"t\.xlsx: row 1: prompt: has 32,768 characters, a cell of a spreadsheet"):
+    with pytest.raises(FathomError, match=r"t\.xlsx: row 1: prompt: has 32,768 characters, expected at most 32,767"):
         export([{**PAIR, "prompt": "x" * 32_768}], TABLE, tmp_path / "t.xlsx")
     assert list(tmp_path.iterdir()) == []
 

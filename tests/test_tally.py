@@ -266,7 +266,9 @@ def test_the_curve_of_a_judge_that_is_right_seven_times_in_ten_rises_as_condorce
 
 def test_votes_that_were_counted_by_a_rule_of_the_past_are_told() -> None:
     row = pair([vote(0)]) | {"rule": {"aggregate": "mean", "invalid": "drop", "ties": "drop"}}
-    with pytest.raises(FathomError, match="row 'pair-0' cannot be read: ties='drop' requires the aggregate 'majority'"):
+    with pytest.raises(
+        FathomError, match="row 'pair-0' has an invalid value: ties='drop' requires the aggregate 'majority'"
+    ):
         curves({"old": [row]})
 
 

@@ -96,18 +96,18 @@ def test_a_call_that_failed_is_a_failed_vote() -> None:
 @pytest.mark.parametrize(
     ("told", "message"),
     [
-        ({"text": A}, "transcripts:1: no id among text"),
+        ({"text": A}, "transcripts:1: no id in the columns text"),
         ({"id": "p1", "n": 1}, "transcripts:1: no column holds the judge's text: id, n"),
         (
             {"id": "p1", "text": A, "output": B},
-            "transcripts:1: more than one column may hold the judge's text: text, output",
+            "transcripts:1: several columns may hold the judge's text: text, output",
         ),
         ({"id": "p1", "text": 4}, "^transcripts:1: text: got int 4, expected the judge's text"),
-        ({"id": "p1", "text": A, "order": "AB"}, r"transcripts:1: order: got 'AB', expected places from 0"),
+        ({"id": "p1", "text": A, "order": "AB"}, r"transcripts:1: order: got 'AB', expected indices from 0"),
         ({"id": "p1", "texts": [A, 4]}, r"^transcripts:1: texts\.1: got int 4"),
         ({"id": "p1", "response": chat(4)}, r"^transcripts:1: response\.choices\.0\.message\.content: got int 4"),  # type: ignore[arg-type]
         ({"id": "p1", "text": A, "swapped": "no"}, "transcripts:1: swapped: got 'no'"),
-        ({"id": "p1", "texts": [A, B], "orders": [[0, 1]]}, "transcripts:1: orders: got 1 orders of 2 texts"),
+        ({"id": "p1", "texts": [A, B], "orders": [[0, 1]]}, "transcripts:1: orders: got 1 orders for 2 texts"),
     ],
 )
 def test_rows_that_say_too_little_are_named(told: dict[str, Any], message: str) -> None:
@@ -144,7 +144,7 @@ def test_votes_speak_of_the_responses_that_were_shown(told: list[dict[str, Any]]
 
 
 def test_several_texts_without_an_order_are_refused_and_one_is_assumed_to_be_straight() -> None:
-    with pytest.raises(FathomError, match="2 texts and no order; say how the responses were shown: --shown both"):
+    with pytest.raises(FathomError, match="2 texts and no order; give the order of the responses as --shown both"):
         read({"id": "p1", "texts": [A, B]})
     reader = TranscriptReader(RewardBenchJudge(), {"p1": pair()})
     list(reader.rows([transcript({"id": "p1", "text": A})]))
@@ -165,9 +165,11 @@ def test_a_judge_of_one_response_has_a_text_on_each() -> None:
     assert read(*rows, judge=judge)["scores"] == (7.0, 3.0)
     found = read({"id": "p1", "order": 1, "text": "3"}, judge=judge)
     assert found["status"] == "failed"
-    with pytest.raises(FathomError, match="3 texts on 2 responses, which LLMBarRatingJudge is shown one at a time"):
+    with pytest.raises(
+        FathomError, match="3 texts on 2 responses, but LLMBarRatingJudge is shown one response at a time"
+    ):
         read({"id": "p1", "texts": ["7", "3", "9"]}, judge=judge)
-    with pytest.raises(FathomError, match=r"got order .* of 2 responses; LLMBarRatingJudge is shown one"):
+    with pytest.raises(FathomError, match=r"got order .* of 2 responses, but LLMBarRatingJudge is shown one"):
         read({"id": "p1", "order": [0, 1], "text": "7"}, judge=judge)
 
 
@@ -180,7 +182,7 @@ def test_ids_are_matched_also_without_the_name_of_the_benchmark_before_them() ->
     [found] = reader.rows([transcript({"id": "p1", "text": A})])
     assert (found["id"], reader.missing) == ("bench/gpt/p1", 2)
     with pytest.raises(
-        FathomError, match=r"transcripts:1: the id 'p2' is not in the source; ids there are, .* 'bench/gpt/p1'"
+        FathomError, match=r"transcripts:1: the id 'p2' is not in the source; expected ids such as 'bench/gpt/p1'"
     ):
         list(reader.rows([transcript({"id": "p2", "text": A})]))
     skipping = TranscriptReader(RewardBenchJudge(), known, skip=True)
@@ -246,7 +248,7 @@ def test_columns_that_are_neither_read_as_texts_nor_as_what_was_judged_are_named
 @pytest.mark.parametrize("field", ["id", "text", "order", "finish_reason"])
 def test_a_field_that_names_no_column_is_refused(field: str) -> None:
     with pytest.raises(
-        FathomError, match=r"no id among|--map .*=elsewhere.x names no column of the rows; there are id"
+        FathomError, match=r"no id in the columns|--map .*=elsewhere.x names no column of the rows; expected one of id"
     ):
         transcript({"id": "p1", "text": A}, **{field: "elsewhere.x"})
 

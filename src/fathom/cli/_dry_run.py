@@ -96,8 +96,8 @@ def synthesised(
     previewed = preview(engine, journal)
     stages = plan(comparisons, settings, previewed.counter)
     certain = ("sample",)
-    told = (f"{stage} {'' if stage in certain else 'at most '}{calls:,}" for stage, calls in stages.items())
-    show(len(comparisons), previewed, engine, bounds, journal, {"calls by step": ", ".join(told)})
+    by_step = (f"{stage} {'' if stage in certain else 'at most '}{calls:,}" for stage, calls in stages.items())
+    show(len(comparisons), previewed, engine, bounds, journal, {"calls by step": ", ".join(by_step)})
 
 
 def sampled(
@@ -128,8 +128,8 @@ def show(
 ) -> None:
     """Print the plan on standard output, with the lines of `more` and one prompt."""
     plan = previewed.counter.plan
-    for name, told in (_lines(rows, previewed, engine, bounds, journal) | dict(more or {})).items():
-        typer.echo(f"{name:<19}{told}")
+    for name, value in (_lines(rows, previewed, engine, bounds, journal) | dict(more or {})).items():
+        typer.echo(f"{name:<19}{value}")
     if plan.first is not None:
         typer.echo(_prompt(plan.first, previewed.tokenizer))
     typer.echo("dry run: nothing was sent, and no file was written")
@@ -142,7 +142,7 @@ def _lines(
     most = "at most " if plan.at_most else ""
     stored = f", of which {plan.stored:,} are in {journal}" if plan.stored else ""
     if previewed.counter.known_identity is None and journal and journal.is_file():
-        stored = f" (what {journal} holds of them is known once the model is loaded)"
+        stored = f" (how many of them are in {journal} is known only after loading the model)"
     return {
         "rows": f"{rows:,}",
         "prompts": f"{len(plan.prompts):,} distinct",
@@ -182,18 +182,18 @@ def _bounded(plan: Plan, engine: EngineSettings, bounds: BoundSettings) -> dict[
     """The bounds that the maximum spending exceeds."""
     most = {"--max-total-tokens": plan.tokens, "--max-cost": _most_cost(plan, engine, bounds)}
     given = {"--max-total-tokens": bounds.max_total_tokens, "--max-cost": bounds.max_cost}
-    met = [
+    exceeded = [
         f"{name} {bound:,}"
         for name, bound in given.items()
         if bound is not None and (spent := most[name]) is not None and spent > bound
     ]
-    return {"bounds": f"{', '.join(met)} may stop the run before its end"} if met else {}
+    return {"bounds": f"{', '.join(exceeded)} may stop the run before its end"} if exceeded else {}
 
 
 def _prompt(request: Request, tokenizer: Any) -> str:
     """A prompt as the model receives it: rendered by its chat template if known, else turn by turn."""
     sampling = request.sampling
-    head = f"\none prompt, as it is sent (temperature {sampling.temperature:g}, max_tokens {sampling.max_tokens:,}):"
+    head = f"\nexample prompt (temperature {sampling.temperature:g}, max_tokens {sampling.max_tokens:,}):"
     if tokenizer is not None and tokenizer.chat_template is not None:
         from fathom.engines.chat import without_control
 

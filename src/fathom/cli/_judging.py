@@ -189,7 +189,7 @@ def describe(run: Run, summary: Mapping[str, Any]) -> None:
     out = run.out if run.out and is_replaceable(run.out) else None
     if out:
         chosen = session.settings.judge
-        judge = described(session.reward_model, chosen.judge)
+        judge = described(session.base_judge, chosen.judge)
         made: dict[str, Any] = {"engine": session.cached.identity, "judge": judge}
         if session.meta is not None:
             made["meta"] = session.meta.scorer.identity

@@ -85,23 +85,23 @@ def command(
     metered = [_metered(each, bounds) for each in engines]
     if claim:
         claim.settle(engines=[each.identity for each in metered])
-    model_with = partial(_with_engine, asker, swap)
-    tally = _compared(model_with, metered, comparisons, path or Path(":memory:"), out, source.limit)
+    model_of = partial(_with_engine, asker, swap)
+    tally = _compared(model_of, metered, comparisons, path or Path(":memory:"), out, source.limit)
     if claim:
         claim.seal()
     show("engines", {"both": tally}, _LINES)
     for id, pair in tally.first:
-        typer.echo(_told(id, pair), err=True)
+        typer.echo(_difference(id, pair), err=True)
     _report(comparisons, metered, out, path)
     if out and is_replaceable(out):
         config = flat(judge) | flat(bounds) | source.model_dump() | {"judge": described(asker, judge.judge)}
         config |= {"file": file, "model": model, "engine": engine, "swap": swap, "max_tokens": max_tokens, "seed": seed}
-        told = {
+        results = {
             "engines": [each.identity for each in metered],
             "summary": tally.summary(),
             "spent": [spending(each, path) for each in metered],
         }
-        write_json(beside(out, "meta.json"), provenance(config, comparisons.files) | told)
+        write_json(beside(out, "meta.json"), provenance(config, comparisons.files) | results)
     raise typer.Exit(int(tally.agree < tally.comparisons))
 
 
@@ -112,14 +112,14 @@ def _metered(settings: EngineSettings, bounds: BoundSettings) -> Metered:
 
 
 def _compared(
-    voter_of: Callable[[Engine], RewardModel],
+    model_of: Callable[[Engine], RewardModel],
     metered: Sequence[Metered],
     comparisons: Comparisons,
     journal: Path,
     out: Path | None,
     total: int | None,
 ) -> Tally:
-    """Writes the rows. Returns what they amount to."""
+    """Write the rows, and return their tally."""
     from fathom.cli._loop import run_loop
     from fathom.cli._progress import counting
     from fathom.cli._running import resumable
@@ -129,7 +129,7 @@ def _compared(
     from fathom.judging.compare_engines import Compare, write_compared
 
     one, other = (CachedEngine(each, journal) for each in metered)
-    compare = Compare(voter_of, (one, other))
+    compare = Compare(model_of, (one, other))
 
     with (
         resumable(journal, out),
@@ -174,7 +174,7 @@ def _engines(arguments: Sequence[str], model: str) -> list[EngineSettings]:
 
 
 def _engine(argument: str, model: str) -> EngineSettings:
-    """The engine's name and its settings as NAME=VALUE, `model` among them where it has one of its own."""
+    """Parse an engine's name and its settings NAME=VALUE; `model=` overrides `model`."""
     try:
         name, *settings = shlex.split(argument)
     except ValueError as error:
@@ -187,25 +187,25 @@ def _engine(argument: str, model: str) -> EngineSettings:
 _LINES: Mapping[str, Callable[[Tally], str]] = {
     "verdicts equal": lambda tally: f"{tally.agree} of {tally.comparisons}",
     "texts equal": lambda tally: f"{tally.equal} of {tally.texts}",
-    "prompts of as many tokens": lambda tally: f"{tally.prompts[True]} of {tally.prompts.total()}",
-    "why texts differ": lambda tally: _causes(tally.causes),
+    "prompts with equal token counts": lambda tally: f"{tally.prompts[True]} of {tally.prompts.total()}",
+    "causes of differences": lambda tally: _causes(tally.causes),
 }
 
 
 def _causes(causes: Counter[Cause]) -> str:
     from fathom.judging.compare_engines import CAUSES
 
-    return "\n".join(f"{count}: {CAUSES[cause]}" for cause, count in causes.most_common()) or "none does"
+    return "\n".join(f"{count}: {CAUSES[cause]}" for cause, count in causes.most_common()) or "none"
 
 
-def _told(id: str, pair: Pair) -> str:
-    """A divergence, or the failures in its place, in a few lines."""
+def _difference(id: str, pair: Pair) -> str:
+    """The divergence of two texts, or the failures of the calls, in a few lines."""
     if pair.divergence is None:
         failures = [str(result) for result in pair.results if isinstance(result, Exception)]
         return "\n".join([f"{id}: {pair.cause}", *failures])
     at = pair.divergence
     lines = [f"{id}: {pair.cause}, at character {at.character} (word {at.word}), after {at.before!r}"]
     for number, (after, token) in enumerate(zip(at.after, at.tokens, strict=True), 1):
-        told = f" ({token.token!r} has log-probability {token.logprob:.3f})" if token else ""
-        lines.append(f"  engine {number} goes on {after!r}{told}")
+        probability = f" ({token.token!r} has log-probability {token.logprob:.3f})" if token else ""
+        lines.append(f"  engine {number} continues {after!r}{probability}")
     return "\n".join(lines)

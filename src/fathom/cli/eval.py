@@ -131,7 +131,7 @@ def _evaluate(
     comparisons = _comparisons(source, limit)
     config = {"file": str(source.place), "benchmark": benchmark.name, "limit": limit}
     run = opened(settings, comparisons, source.files, out, config, claim=claim, total=limit, engine=engine)
-    write(run, benchmark.name, partial(write_judged, run.session.voter, comparisons))
+    write(run, benchmark.name, partial(write_judged, run.session.reward_model, comparisons))
     rows = runs.open(out).rows
     score, domains = benchmark.score(rows()), bench.by_domain(rows())
     describe(run, {"score": asdict(score), "domains": domains})

@@ -42,7 +42,7 @@ def command(
     config = source.model_dump() | {"file": file}
     run = opened(settings, comparisons, inputs, out, config, claim=claim, total=rows_of(file, source.limit))
     tallies: dict[str, Tally] = {}
-    write(run, "judged", partial(write_verdicts, run.session.voter, comparisons, tallies=tallies))
+    write(run, "judged", partial(write_verdicts, run.session.reward_model, comparisons, tallies=tallies))
     show("verdicts", tallies, VERDICTS)
     describe(run, summary(tallies))
     finish(run, fail_on)

@@ -68,7 +68,7 @@ def command(
     config = source.model_dump() | {"file": file, "min_margin": min_margin, "ties": ties}
     config |= {"min_probability": min_probability, "pair_outcome": pair_outcome}
     run = opened(settings, comparisons, inputs, out, config, claim=claim, total=rows_of(file, source.limit))
-    ranked = partial(rank, run.session.voter, schedule=round_robin, reduce=wins, tells=pair_outcome)
+    ranked = partial(rank, run.session.reward_model, schedule=round_robin, reduce=wins, tells=pair_outcome)
     prefer = partial(preference, ties=ties, min_margin=min_margin, min_probability=min_probability)
     counts = PreferenceCounts()
     write(run, "comparisons", partial(write_preferences, ranked, prefer, comparisons, counts=counts))

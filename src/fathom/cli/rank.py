@@ -63,7 +63,9 @@ def command(
         "texts": texts,
     }
     run = opened(settings, comparisons, inputs, out, config, claim=claim, total=rows_of(file, source.limit))
-    ranked = partial(rank, run.session.voter, schedule=SCHEDULES[schedule], reduce=REDUCERS[reduce], tells=pair_outcome)
+    ranked = partial(
+        rank, run.session.reward_model, schedule=SCHEDULES[schedule], reduce=REDUCERS[reduce], tells=pair_outcome
+    )
     tallies: dict[str, RankingTally] = {}
     write(run, "ranked", partial(write_rankings, ranked, comparisons, tallies=tallies, texts=texts))
     show("rankings", tallies, RANKINGS)

@@ -1,10 +1,10 @@
-"""Judging a whole source: comparisons in, one row of plain JSON a verdict out; or a ranking, or a preference.
+"""Judge a source: comparisons in, one JSON row per verdict, ranking or preference out.
 
     judge = as_trained(checkpoint, engine=engine, sampling=Sampling(max_tokens=1024))
     async for row in rows(judge, read("pairs.jsonl")):
         ...
 
-A row holds all that any metric needs, so that figures can be computed from the file again.
+A row contains everything that metrics need, so they can be recomputed from the file.
 """
 
 from __future__ import annotations
@@ -32,38 +32,39 @@ from fathom.results.rows import VerdictRow, preference_row, to_row, write_row
 from fathom.voting.meta import MetaRewardModel
 
 DESCRIPTION = "fathom.json"
-"""Stands beside the weights of a trained judge: its `name`, its `style`, and that it is `trained`."""
+"""The file beside a trained judge's weights, with the judge's `name`, `style` and `trained`."""
 META = "meta"
-"""The `kind` that it names beside those of a meta reward model, whose judge's votes it scores."""
+"""The `kind` in this file for a meta reward model; `name` is then the judge whose votes the model scores."""
 
 
 class RowOutcome(NamedTuple):
-    """What became of one row."""
+    """Whether a row was parsed and whether any of its calls failed."""
 
     parsed: bool
-    """Whether it has a verdict, or, of a ranking, whether no pair is missing."""
+    """Whether the row has a verdict; for a ranking, whether every pair has one."""
     failed: bool = False
-    """Whether any call for it failed, also where other votes give it a verdict."""
+    """Whether any call failed, even if other votes give the row a verdict."""
 
 
 def as_trained(checkpoint: Path | None, **settings: Any) -> Judge:
-    """The judge that a checkpoint was trained to be, or the Mix judge with instructions where nothing is said.
+    """The judge that a checkpoint was trained as, or the untrained Mix judge if the checkpoint has no `fathom.json`.
 
-    `settings` are the judge's own; those that are not None go before what the checkpoint says, which holds for the
-    judge that it names alone. Raises FathomError for an unknown judge or setting, for a value that a setting does not
-    take, and for a description that cannot be read.
+    `settings` are the judge's own settings. Those that are not None override the checkpoint's. If they name another
+    judge, the checkpoint's settings are ignored. Raises FathomError for an unknown judge or setting, for an invalid
+    value, and for an unreadable `fathom.json`.
     """
     given = {key: value for key, value in settings.items() if value is not None}
     described = {"name": "mix"} | (_description(checkpoint / DESCRIPTION) if checkpoint else {})
     if described.pop("kind", None) == META:
-        raise FathomError(f"{checkpoint} is a meta reward model, which scores a judge's votes: give it as --meta")
+        raise FathomError(f"{checkpoint} is a meta reward model, which scores the votes of a judge; pass it as --meta")
     chosen = given if given.get("name", described["name"]) != described["name"] else described | given
-    # A description may be a stranger's, and must not choose which code runs; a name that the user gives may.
+    # The checkpoint may be a download, so its fathom.json must not choose which code runs: it may name installed judges
+    # only. A name given by the user may also be a file.
     return make_judge(**chosen, installed="name" not in given)
 
 
 def meta_reward_model(checkpoint: Path, guided: Judge | None = None, **options: Any) -> MetaRewardModel:
-    """The meta reward model that `fathom train meta` left in a folder; `options` are those of `Scorer`.
+    """Load the meta reward model that `fathom train meta` saved in a folder; `options` are those of `Scorer`.
 
     Raises FathomError as `judge_of_meta` does, and for weights that cannot be loaded.
     """
@@ -74,16 +75,18 @@ def meta_reward_model(checkpoint: Path, guided: Judge | None = None, **options: 
 def judge_of_meta(checkpoint: Path, guided: Judge | None = None) -> Judge:
     """The judge whose votes a meta reward model scores. No weights are loaded.
 
-    Raises FathomError for a checkpoint that is none, and where it scores votes of another judge than the `guided` one.
+    Raises FathomError for a checkpoint that is not a meta reward model, and for one that was trained on votes of
+    another judge than `guided`.
     """
     described = _description(checkpoint / DESCRIPTION)
     if described.pop("kind", None) != META:
-        raise FathomError(f"{checkpoint} is no meta reward model; fathom train meta makes one")
+        raise FathomError(f"{checkpoint} is not a meta reward model; expected a folder made by fathom train meta")
     judge = make_judge(**described, installed=True)
     if guided is not None and type(guided) is not type(judge):
         raise FathomError(
-            f"{checkpoint} scores votes of {type(judge).__name__}, as its {DESCRIPTION} says, and not of "
-            f"{type(guided).__name__}; judge with --judge {described['name']}, or train one on votes of that judge"
+            f"{checkpoint} was trained on votes of {type(judge).__name__} (see its {DESCRIPTION}), not of "
+            f"{type(guided).__name__}; use --judge {described['name']}, or train a meta reward model on votes of that "
+            "judge"
         )
     return judge
 
@@ -96,15 +99,15 @@ def _description(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise FathomError(f"{path} is not JSON: {error}") from error
     if not isinstance(described, dict) or not isinstance(described.get("name", ""), str):
-        raise FathomError(f"{path} must hold an object with name, style, trained")
+        raise FathomError(f"{path}: expected an object with name, style and trained")
     return described
 
 
 async def rows(
-    voter: RewardModel, comparisons: Iterable[Comparison], *, concurrency: int = 256
+    model: RewardModel, comparisons: Iterable[Comparison], *, concurrency: int = 256
 ) -> AsyncIterator[VerdictRow]:
-    """One row a comparison, in their order."""
-    async for comparison, verdict in judge_all(voter, comparisons, concurrency=concurrency):
+    """Judge comparisons and yield one row per comparison, in their order."""
+    async for comparison, verdict in judge_all(model, comparisons, concurrency=concurrency):
         yield to_row(comparison, verdict)
 
 
@@ -112,6 +115,7 @@ async def write_verdicts(
     model: RewardModel, comparisons: Iterable[Comparison], sink: BinaryIO, tallies: dict[str, Tally]
 ) -> AsyncGenerator[RowOutcome, None]:
     """Write one line of JSON per verdict, count it in `tallies`, and yield its outcome."""
+    # `aclosing`, because a caller that stops early must cancel the calls in flight before the engine closes.
     async with aclosing(judge_all(model, comparisons, concurrency=256)) as judged:
         async for comparison, verdict in judged:
             row = to_row(comparison, verdict)
@@ -166,7 +170,7 @@ async def write_rankings(
 
 @dataclass
 class PreferenceCounts:
-    """What became of the rankings of a run."""
+    """The numbers of preferences written and of rankings left out, and the usage of a run."""
 
     written: int = 0
     left_out: Counter[str] = field(default_factory=Counter)

@@ -1,10 +1,10 @@
-"""Which judge, with which settings of its own: checked values, alike for command lines, recipes and `fathom.json`.
+"""A judge by name with validated settings, shared by the command line, recipes and `fathom.json`.
 
     choice = judge_choice("yes_no").model_validate({"least": 0.3})
     judge = choice.build()
 
-A judge is a dataclass; the types and limits of its fields are what its settings must be. So a value that it would take
-for another, or would choke on at its first vote, is refused before anything is asked.
+A judge is a dataclass, and the types and constraints of its fields define its settings. An invalid value is therefore
+rejected before any call is made.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from fathom.judges import Judge, find
 
 SHIPPED = "fathom.judges."
 OF_A_RUN = frozenset({"engine", "sampling"})
-"""Fields of a judge that are no settings of its own."""
+"""Fields of a judge that belong to a run and not to the judge's own settings."""
 
 
 class JudgeChoice(BaseModel):
-    """The judge that a model becomes. It makes the prompts and reads the completions, in training as afterwards.
+    """The judge that builds prompts and parses completions, in training and afterwards.
 
-    Beside `name` there are that judge's own settings (see `judge_choice`).
+    Its fields are `name` and that judge's own settings (see `judge_choice`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -45,19 +45,22 @@ class JudgeChoice(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _with_its_settings(cls, given: Any, handler: ModelWrapValidatorHandler[JudgeChoice]) -> JudgeChoice:
+        # Validating the base class picks the subclass of the named judge; validating that subclass must not recurse.
         if cls is not JudgeChoice or not isinstance(given, Mapping):
             return handler(given)
         return judge_choice(str(given.get("name", "mix"))).model_validate(given)
 
     def build(self) -> Judge:
+        """The judge, without an engine."""
         return find(self.name)(**self.model_dump(exclude={"name"}))
 
 
 @cache
 def judge_choice(name: str) -> type[JudgeChoice]:
-    """A judge's name and settings, with their types and defaults. `trained`, where a judge has that, defaults to true.
+    """The pydantic model of a judge's name and settings, with their types and defaults.
 
-    The prompt is then the plain one for trained models. Raises FathomError where there is no such judge.
+    If the judge has a setting `trained`, it defaults to true, which selects the short prompt of trained models. Raises
+    FathomError for an unknown judge.
     """
     kind = find(name)
     hints = get_type_hints(kind, include_extras=True)
@@ -70,19 +73,19 @@ def judge_choice(name: str) -> type[JudgeChoice]:
 
 
 def _strict(hint: Any) -> Any:
-    """Words and numbers that pydantic takes for true or false are rather a slip."""
+    """Booleans must be booleans: pydantic would also accept words and numbers, which are more likely mistakes."""
     return StrictBool if hint is bool else hint
 
 
 def described(judge: Judge, given: str | None = None) -> dict[str, Any]:
-    """A judge as a run's record has it: its `name` as `--judge` takes it, all its `options`, and how it samples.
+    """The judge as a run's provenance records it: its `name` as for `--judge`, its `options` and its `sampling`.
 
-    A judge of one's own has the name that was `given`, else MODULE:CLASS.
+    The name of a judge outside Fathom is `given`, or else MODULE:CLASS.
     """
     kind = type(judge)
-    own = given or f"{kind.__module__}:{kind.__qualname__}"
+    external = given or f"{kind.__module__}:{kind.__qualname__}"
     return {
-        "name": kind.__module__.removeprefix(SHIPPED) if kind.__module__.startswith(SHIPPED) else own,
+        "name": kind.__module__.removeprefix(SHIPPED) if kind.__module__.startswith(SHIPPED) else external,
         "options": {
             field.name: getattr(judge, field.name) for field in dataclasses.fields(kind) if field.name not in OF_A_RUN
         },
@@ -91,17 +94,19 @@ def described(judge: Judge, given: str | None = None) -> dict[str, Any]:
 
 
 def make_judge(name: str, *, installed: bool = False, **settings: Any) -> Judge:
-    """The judge of that name with settings; those that are not given have the judge's own defaults.
+    """The judge of that name with these settings; others have the judge's defaults.
 
-    With `installed`, code outside the installed packages is refused. Raises FathomError for a judge that is not there,
-    for a setting that it does not have, and for a value that a setting does not take.
+    With `installed`, only judges of installed packages are accepted. Raises FathomError for an unknown judge, for a
+    setting that the judge does not have, and for an invalid value.
     """
     kind = find(name, installed=installed)
     own = {setting: value for setting, value in settings.items() if setting not in OF_A_RUN}
     known = [setting for setting in judge_choice(name).model_fields if setting != "name"]
     unknown = sorted(own.keys() - set(known))
     if unknown:
-        raise FathomError(f"the judge {name!r} has no {unknown[0]}; it has {', '.join(known) or 'none'}")
+        raise FathomError(
+            f"the judge {name!r} has no setting {unknown[0]}; expected {', '.join(known) or 'no settings'}"
+        )
     try:
         chosen = judge_choice(name).model_validate({"name": name} | own)
     except ValidationError as error:

@@ -1,11 +1,11 @@
-"""The same comparisons judged by two engines: whether the verdicts agree, and where the texts part and why.
+"""Judge the same comparisons with two engines, and report where their verdicts and texts differ and why.
 
     compare = Compare(lambda engine: Swapped(MixJudge(engine=engine)), (local, server))
     async for comparison, compared in judge_all(compare, comparisons):
         compared.agree, [pair.cause for pair in compared.pairs]
 
-What a text is worth comparing for is greedy decoding: at a temperature above 0 two engines draw different random
-numbers, and their texts say nothing about each other. `cause` is what the figures suggest, not a proof.
+Comparing texts makes sense only for greedy decoding: at a temperature above 0 two engines draw different random
+numbers. `cause` is the likely cause of a difference, not a proof.
 """
 
 from __future__ import annotations
@@ -35,16 +35,17 @@ from fathom.judges import RewardModel, Verdict, judge_all
 from fathom.rationale import Status
 
 CONTEXT = 60
-"""Characters shown before and after the place where two texts part."""
+"""The number of characters shown before and after the position where two texts diverge."""
 
 CLOSE = 0.1
-"""Two log-probabilities (natural logarithm) within this are called close: a factor of 1.1 in probability."""
+"""The largest difference of log-probabilities (natural logarithm) of two tokens that count as equally probable; it is a
+factor of 1.1 in probability."""
 
 SAME = 1e-3
-"""Scores, and log-probabilities of one engine, within this are equal: they differ in the last digits."""
+"""The tolerance within which scores, and log-probabilities of one engine, count as equal."""
 
 MAX_FIRST = 5
-"""Differing texts that a tally keeps, to be shown."""
+"""The number of differing texts that a tally keeps as examples."""
 
 Result = Completion | EngineError
 Logprobs = tuple[TokenLogprob, ...] | None
@@ -52,26 +53,27 @@ Logprobs = tuple[TokenLogprob, ...] | None
 Cause = Literal["failed", "prompt", "thinking", "whitespace", "limit", "end", "sampling", "tie", "model", "unknown"]
 
 CAUSES: dict[Cause, str] = {
-    "failed": "an engine gave no text",
-    "prompt": "their prompts have different numbers of tokens: see the chat template, system message, begin token",
-    "thinking": "one engine tells thinking from the answer and the other does not",
-    "whitespace": "nothing but white space differs: see how each decodes tokens",
-    "limit": "one met a token limit where the other went on: see --max-tokens, and the server's context and limits",
-    "end": "one ended where the other went on: see the end tokens and stop strings",
-    "sampling": "one wrote another token than its most probable one: see its sampling defaults, a repeat penalty say",
-    "tie": "the two ways to go on are about equally probable, so that rounding decides: no setting changes that",
-    "model": "the same tokens have other probabilities: see weights, quantisation, precision",
-    "unknown": "no log-probabilities to tell why",
+    "failed": "an engine returned no text",
+    "prompt": "the prompts have different numbers of tokens: check chat template, system message and begin token",
+    "thinking": "only one engine separates thinking from the answer: check its reasoning parser",
+    "whitespace": "only white space differs: check how each engine decodes tokens",
+    "limit": "one engine reached a token limit: check --max-tokens, the server's context length and its limits",
+    "end": "one engine ended earlier: check end tokens and stop strings",
+    "sampling": "one engine did not choose its most probable token: check its sampling defaults, such as penalties",
+    "tie": "both continuations are about equally probable, so rounding decides: no setting changes this",
+    "model": "the same tokens have different probabilities: check weights, quantization and precision",
+    "unknown": "no log-probabilities are available",
 }
+"""The possible causes of a difference, in the order in which `cause` checks them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Divergence:
-    """Where two texts part: both begin with the same `character` characters, and so with `word` whole words.
+    """Where two texts diverge: they share the first `character` characters and the first `word` whole words.
 
-    `before` is the end of what they share, `after` how each goes on. `tokens` are what each wrote there, with its
-    log-probability in its own engine; `drift` is the largest difference of the log-probabilities of the tokens before.
-    Either is None where an engine gives none, or its tokens do not line up with its text.
+    `before` is the end of the shared text, and `after` the continuation of each. `tokens` has the token of each engine
+    at this position, with its log-probability. `drift` is the largest difference between the log-probabilities of the
+    shared tokens. Both are None if an engine gives no log-probabilities, or if its tokens do not add up to its text.
     """
 
     character: int
@@ -84,7 +86,7 @@ class Divergence:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """What two engines made of one request. `divergence` and `cause` are None where the texts are equal."""
+    """The results of two engines for one request. `divergence` and `cause` are None if the texts are equal."""
 
     results: tuple[Result, Result]
     divergence: Divergence | None = None
@@ -97,14 +99,16 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
+    """The verdicts of two engines on one comparison, and the results of their requests."""
+
     verdicts: tuple[Verdict, Verdict]
     pairs: tuple[Pair, ...]
 
     @property
     def agree(self) -> bool:
-        """Whether both have a verdict or a status that says what was unreadable, and it is the same.
+        """Whether both verdicts have the same status, winner and scores.
 
-        A failed call agrees with nothing, not even with another one.
+        A failed call agrees with nothing, not even with another failed call.
         """
         one, other = self.verdicts
         failed = Status.FAILED in {vote.status for verdict in self.verdicts for vote in verdict.votes}
@@ -119,23 +123,23 @@ def _same_scores(one: tuple[float, ...] | None, other: tuple[float, ...] | None)
 
 
 class Compare:
-    """`await compare(comparison)` judges with both engines. `voter_of` makes the judge that asks an engine.
+    """`await compare(comparison)` judges with both engines. `model_of` makes the reward model that uses an engine.
 
-    Requests whose texts differ are asked once more, for log-probabilities. An engine that refuses to give any is not
-    asked for them again.
+    If the texts of a request differ, it is repeated with log-probabilities. An engine that refuses these is not asked
+    for them again.
     """
 
-    def __init__(self, voter_of: Callable[[Engine], RewardModel], engines: tuple[Engine, Engine]) -> None:
-        self.voter_of = voter_of
+    def __init__(self, model_of: Callable[[Engine], RewardModel], engines: tuple[Engine, Engine]) -> None:
+        self.model_of = model_of
         self.engines = engines
         self.scored = _Scored(engines[0]), _Scored(engines[1])
 
     async def __call__(self, comparison: Comparison) -> Compared:
-        one, other = (_Heard(engine) for engine in self.engines)
-        found = await asyncio.gather(self.voter_of(one)(comparison), self.voter_of(other)(comparison))
-        # A judge that asks again, depending on what it read, may ask one engine what it does not ask the other.
-        shared = [(*told, other.asked[key][1]) for key, told in one.asked.items() if key in other.asked]
-        return Compared(found, tuple([await self._pair(*told) for told in shared]))
+        one, other = (_Recorded(engine) for engine in self.engines)
+        verdicts = await asyncio.gather(self.model_of(one)(comparison), self.model_of(other)(comparison))
+        # Further requests of a judge may depend on earlier texts, so the engines may have received different requests.
+        shared = [(*asked, other.asked[key][1]) for key, asked in one.asked.items() if key in other.asked]
+        return Compared(verdicts, tuple([await self._pair(*results) for results in shared]))
 
     async def _pair(self, request: Request, one: Result, other: Result) -> Pair:
         if isinstance(one, EngineError) or isinstance(other, EngineError):
@@ -143,13 +147,13 @@ class Compare:
         if one.text == other.text:
             return Pair((one, other))
         mine, theirs = self.scored
-        told = await mine(request, one.text), await theirs(request, other.text)
-        divergence = diverge(one.text, other.text, told)
+        logprobs = await mine(request, one.text), await theirs(request, other.text)
+        divergence = diverge(one.text, other.text, logprobs)
         return Pair((one, other), divergence, cause(one, other, divergence))
 
 
-class _Heard(EngineWrapper):
-    """An engine that keeps what it was asked, and what it made of that, by the request's own text."""
+class _Recorded(EngineWrapper):
+    """An engine that records its requests and their results, by the `repr` of the request."""
 
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine)
@@ -167,10 +171,10 @@ class _Heard(EngineWrapper):
 
 
 class _Scored:
-    """`await scored(request, text)`: the log-probabilities of that text, or None where the engine does not tell them.
+    """`await scored(request, text)`: the log-probabilities of that text, or None if the engine does not return them.
 
-    One request at a time, so that an engine that refuses them does so once. None also where the engine, asked again,
-    writes something else.
+    Requests run one at a time, so that an engine refuses log-probabilities only once. None also if the engine writes
+    another text this time.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -192,11 +196,12 @@ class _Scored:
 
 
 def diverge(one: str, other: str, logprobs: tuple[Logprobs, Logprobs] = (None, None)) -> Divergence:
-    """Where two different texts part. `logprobs` are those of their tokens."""
+    """Where two different texts diverge. `logprobs` has the log-probabilities of the tokens of each."""
     shorter = min(len(one), len(other))
     at = next((place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), shorter)
+    # If the divergence is inside a word, the shared beginning of that word is no whole word.
     inside = at > 0 and not one[at - 1].isspace() and (one[at : at + 1].strip() or other[at : at + 1].strip())
-    mine, theirs = (_aligned(told, text) for told, text in zip(logprobs, (one, other), strict=True))
+    mine, theirs = (_aligned(entries, text) for entries, text in zip(logprobs, (one, other), strict=True))
     return Divergence(
         character=at,
         word=len(one[:at].split()) - bool(inside),
@@ -208,7 +213,7 @@ def diverge(one: str, other: str, logprobs: tuple[Logprobs, Logprobs] = (None, N
 
 
 def _aligned(logprobs: Logprobs, text: str) -> dict[int, TokenLogprob]:
-    """The tokens by the character at which each begins; none where they do not make up the text."""
+    """The tokens by the index of their first character; empty if they do not add up to the text."""
     if logprobs is None or not "".join(entry.token for entry in logprobs).startswith(text):
         return {}
     ends = accumulate(len(entry.token) for entry in logprobs)
@@ -226,7 +231,7 @@ def _drift(one: Mapping[int, TokenLogprob], other: Mapping[int, TokenLogprob], a
 
 
 def cause(one: Completion, other: Completion, divergence: Divergence) -> Cause:
-    """Why two texts differ, as far as the figures tell: the first of `CAUSES`, in their order, that fits."""
+    """The likely cause why two texts differ: the first of `CAUSES` that fits."""
     prompts = {result.usage.prompt_tokens for result in (one, other)} - {0}
     if len(prompts) > 1:
         return "prompt"
@@ -242,24 +247,25 @@ def cause(one: Completion, other: Completion, divergence: Divergence) -> Cause:
         return "unknown"
     if _passed_over(mine) or _passed_over(theirs):
         return "sampling"
-    apart = max(abs(mine.logprob - theirs.logprob), divergence.drift or 0.0)
-    # Two tokens of one distribution share its mass: 0.99 for one and 0.99 for the other are of two.
-    together = math.exp(mine.logprob) + math.exp(theirs.logprob)
-    return "tie" if apart < CLOSE and together < 1 + CLOSE else "model"
+    difference = max(abs(mine.logprob - theirs.logprob), divergence.drift or 0.0)
+    # In a tie both engines have nearly the same distribution, in which the two tokens have at most probability 1
+    # together. 0.99 for one and 0.99 for the other must come from different distributions.
+    total = math.exp(mine.logprob) + math.exp(theirs.logprob)
+    return "tie" if difference < CLOSE and total < 1 + CLOSE else "model"
 
 
 def _passed_over(token: TokenLogprob) -> bool:
-    """Whether a token was written although its engine tells of a more probable one, not just in the last digits."""
+    """Whether the engine had a token of higher probability (by more than `SAME`) than the one it wrote."""
     return bool(token.top) and token.top[0][1] > token.logprob + SAME
 
 
-# Rows and what they amount to -----------------------------------------------------------------------------------------
+# Rows and their summary -----------------------------------------------------------------------------------------------
 
 
 async def write_compared(
     compare: Compare, comparisons: Iterable[Comparison], sink: BinaryIO, done: Callable[[], None]
 ) -> Tally:
-    """Writes a line of JSON a comparison and returns what they amount to; calls `done` after each."""
+    """Write one line of JSON per comparison, calling `done` after each, and return the tally."""
     tally = Tally()
     async with aclosing(judge_all(compare, comparisons)) as results:
         async for comparison, compared in results:
@@ -270,7 +276,7 @@ async def write_compared(
 
 
 def compared_row(comparison: Comparison, compared: Compared) -> dict[str, Any]:
-    """Plain JSON. In every list of two, the first engine comes first. Texts stand in it only where they differ."""
+    """A comparison as plain JSON. Lists of two have the first engine first. Texts are included only if they differ."""
     return {
         "id": comparison.id,
         "agree": compared.agree,
@@ -284,7 +290,7 @@ def compared_row(comparison: Comparison, compared: Compared) -> dict[str, Any]:
 
 def _pair_row(pair: Pair) -> dict[str, Any]:
     done = [result if isinstance(result, Completion) else None for result in pair.results]
-    told = {
+    row = {
         "equal": pair.equal,
         "cause": pair.cause,
         "prompt_tokens": [result and _known(result.usage.prompt_tokens, result) for result in done],
@@ -292,8 +298,8 @@ def _pair_row(pair: Pair) -> dict[str, Any]:
         "finish_reasons": [result and result.finish_reason for result in done],
     }
     if pair.equal:
-        return told
-    return told | {
+        return row
+    return row | {
         "divergence": asdict(pair.divergence) if pair.divergence else None,
         "texts": [result and result.text for result in done],
         "errors": [str(result) if isinstance(result, EngineError) else None for result in pair.results],
@@ -301,23 +307,23 @@ def _pair_row(pair: Pair) -> dict[str, Any]:
 
 
 def _known(tokens: int, result: Completion) -> int | None:
-    """A count of tokens; None where the server did not report it."""
+    """A token count, or None if the server did not report it."""
     return tokens or (None if result.usage.unknown_calls else 0)
 
 
 @dataclass
 class Tally:
-    """Counts over comparisons, and over the texts that were written for them."""
+    """Counts over comparisons and over their texts."""
 
     comparisons: int = 0
     agree: int = 0
     texts: int = 0
     equal: int = 0
     prompts: Counter[bool] = field(default_factory=Counter)
-    """How often prompts had equally many tokens, of those where both engines count them."""
+    """Whether prompts have the same number of tokens, counted over requests for which both engines report it."""
     causes: Counter[Cause] = field(default_factory=Counter)
     first: list[tuple[str, Pair]] = field(default_factory=list)
-    """The first `MAX_FIRST` texts that differ, with the ids of their comparisons."""
+    """The first `MAX_FIRST` differing texts, with the ids of their comparisons."""
 
     def add(self, comparison: Comparison, compared: Compared) -> None:
         self.comparisons += 1

@@ -1,8 +1,8 @@
-"""Finished runs of several judges on one source, as the run of a panel of these judges.
+"""Combine finished runs of several judges on one source into the run of a panel.
 
 panel = combine({"a": runs.open("a.jsonl").rows(), "b": ..., "c": ...}, Rule())
 write_jsonl(Path("panel.jsonl"), panel.rows)
-panel.missing                                # items that some judge does not have
+panel.missing                                # the number of items that are not in every run
 """
 
 from __future__ import annotations
@@ -21,40 +21,40 @@ from fathom.voting.panel import PANEL_THRESHOLD, above, combined, shares
 @dataclass(frozen=True)
 class PanelRun:
     rows: Sequence[VerdictRow]
-    """Verdict rows, in the order of the first run; their votes have the key `judge` besides."""
+    """Verdict rows in the order of the first run. Each vote has the additional key `judge`."""
     missing: int
-    """Items that are not in every run; they are in no row."""
+    """The number of items that are not in every run, for which there is no row."""
 
 
 def combine(runs: Mapping[str, Iterable[Row]], rule: Rule) -> PanelRun:
-    """One row for each item that all runs have.
+    """Combine the verdicts of the runs by a rule; one row per item that is in all runs.
 
-    Responses that a run has in another order are matched by their text. Raises FathomError for fewer than two runs,
-    rankings, an id that occurs twice, items whose prompts or responses differ, runs without a common item, and scores
-    that are to be averaged where a run has none.
+    If the runs have the responses in different orders, responses are matched by text. Raises FathomError for fewer than
+    two runs, rankings, duplicate ids, items whose prompts or responses differ, runs without a common item, and a rule
+    that averages scores if a run has none.
     """
     if len(runs) < 2:
-        raise FathomError(f"a panel takes 2 runs or more; got {', '.join(runs) or 'none'}")
+        raise FathomError(f"a panel needs at least 2 runs; got {', '.join(runs) or 'none'}")
     by_id = {name: _by_id(name, rows) for name, rows in runs.items()}
     first, *others = by_id.values()
     shared = [id for id in first if all(id in rows for rows in others)]
     if not shared:
         ids = ", ".join(repr(next(iter(rows), None)) for rows in by_id.values())
-        raise FathomError(f"the runs have no item in common; ids are, for example, {ids}. Give runs on one source")
+        raise FathomError(f"the runs have no item in common (ids are, for example, {ids}); expected runs on one source")
     every = set().union(*by_id.values())
-    rows = [_row({name: found[id] for name, found in by_id.items()}, rule) for id in shared]
+    rows = [_row({name: rows[id] for name, rows in by_id.items()}, rule) for id in shared]
     return PanelRun(rows, len(every) - len(shared))
 
 
 def _by_id(name: str, rows: Iterable[Row]) -> dict[str, VerdictRow]:
-    found: dict[str, VerdictRow] = {}
+    by_id: dict[str, VerdictRow] = {}
     for row in rows:
         if "pairs" in row:
-            raise FathomError(f"{name}: row {row['id']!r} is a ranking; a panel takes verdicts, as fathom judge writes")
-        if row["id"] in found:
-            raise FathomError(f"{name}: has the id {row['id']!r} twice; items are matched by id")
-        found[row["id"]] = row
-    return found
+            raise FathomError(f"{name}: row {row['id']!r} is a ranking; expected verdicts of fathom judge")
+        if row["id"] in by_id:
+            raise FathomError(f"{name}: has the id {row['id']!r} twice; expected unique ids, because they match items")
+        by_id[row["id"]] = row
+    return by_id
 
 
 def _row(judged: Mapping[str, VerdictRow], rule: Rule) -> VerdictRow:
@@ -63,17 +63,17 @@ def _row(judged: Mapping[str, VerdictRow], rule: Rule) -> VerdictRow:
     try:
         verdict = combined(votes, rule)
     except ValueError as error:
-        raise FathomError(f"item {first['id']!r}: {error}; --aggregate majority takes every judge") from error
+        raise FathomError(f"item {first['id']!r}: {error}; --aggregate majority works with every judge") from error
     threshold = PANEL_THRESHOLD if len(first["responses"]) == 1 else None
     row = to_row(to_comparison(first), replace(verdict, threshold=threshold))
     for name, vote in zip(judged, row["votes"], strict=True):
         vote["judge"] = name
-    # The orders of votes are those of the runs, and no judge was asked twice.
+    # The votes are of different judges, so their orders say nothing about position bias.
     return {**row, "flip_rate": None, "tokens": tokens(sum(map(usage, judged.values()), Usage()))}
 
 
 def _vote(name: str, row: VerdictRow, first: VerdictRow) -> Vote:
-    """The row's verdict as a vote on the responses as the first run has them."""
+    """The row's verdict as one vote of the panel, on the responses in the order of the first run."""
     order = _order(name, row, first)
     places = tuple(range(len(order)))
     if row["status"] != "ok" or row["scores"] is None:
@@ -84,13 +84,15 @@ def _vote(name: str, row: VerdictRow, first: VerdictRow) -> Vote:
 
 
 def _order(name: str, row: VerdictRow, first: VerdictRow) -> tuple[int, ...]:
-    """For each response of a row, the place of the same one in the first run's row."""
+    """The position in the first run's row of each response of a row."""
     if row["prompt"] != first["prompt"]:
         raise FathomError(
-            f"{name}: item {row['id']!r} has another prompt than in the first run; are ids those of one source?"
+            f"{name}: the prompt of item {row['id']!r} differs from the first run; expected runs on one source"
         )
     if row["responses"] == first["responses"]:
         return tuple(range(len(row["responses"])))
     if sorted(row["responses"]) != sorted(first["responses"]) or len(set(row["responses"])) < len(row["responses"]):
-        raise FathomError(f"{name}: item {row['id']!r} has other responses than in the first run")
+        raise FathomError(
+            f"{name}: the responses of item {row['id']!r} differ from the first run; expected runs on one source"
+        )
     return tuple(first["responses"].index(response) for response in row["responses"])

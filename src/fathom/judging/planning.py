@@ -1,10 +1,10 @@
-"""The calls that a run of judging would make, from the plans of its reward model: behind `--dry-run`.
+"""Count the calls that a run would make, from the plans of its reward model (for `--dry-run`).
 
     counter = preview(settings.engine).counter
     rows = plan(settings, comparisons, counter, verdict)
     counter.plan.calls, counter.plan.at_most
 
-Adaptive votes, and the schedules of rankings that follow outcomes, are planned with the most calls they can make.
+For adaptive votes, and for ranking schedules that depend on outcomes, this is the maximum number of calls.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from fathom.engines import check_capabilities
 from fathom.engines.planning import CallCounter
 from fathom.judges import RewardModel
 from fathom.judging import judge_of_meta
-from fathom.judging.session import in_both_orders, judge_of, voter_of
+from fathom.judging.session import in_both_orders, judge_of, with_votes
 from fathom.ranking import check
 from fathom.ranking.schedules import FIXED, SCHEDULES, Pair, most_pairs
 from fathom.settings import JudgingSettings
 
 Work = Callable[[RewardModel, Comparison], Sequence[Comparison]]
-"""What a command has a reward model judge for one comparison of its source."""
+"""The comparisons that a command passes to the reward model for one comparison of its source."""
 
 
 def plan(
@@ -35,16 +35,17 @@ def plan(
 ) -> int:
     """Count the calls for all comparisons in `counter`. Returns the number of comparisons.
 
-    `pairs_alone`: a listwise judge votes on both orders of its pairs, as in `fathom probe`. Raises FathomError for
-    settings, comparisons and engines that the run would refuse.
+    With `pairs_alone`, a listwise judge sees pairs in both orders, as in `fathom probe`. Raises FathomError for
+    settings, comparisons and engines that the run would reject.
     """
     judge = judge_of(settings)
     if settings.voting.meta:
         judge_of_meta(settings.voting.meta, judge)
     check_capabilities(counter, judge.needs, f"the judge {type(judge).__name__}")
     counter.plan.at_most |= settings.voting.votes == "adaptive"
+    # The maximum number of votes in place of adaptive ones, and no meta reward model, whose weights must not be loaded.
     every = settings.voting.model_copy(update={"votes": settings.voting.most, "meta": None})
-    model = (in_both_orders if pairs_alone else voter_of)(judge, every, settings.sampling.seed)
+    model = (in_both_orders if pairs_alone else with_votes)(judge, every, settings.sampling.seed)
     return count_calls(model, comparisons, counter, work)
 
 
@@ -71,7 +72,10 @@ def evaluation(model: RewardModel, comparison: Comparison) -> list[Comparison]:
 
 
 def ranking(schedule: str, counter: CallCounter) -> Work:
-    """As in `fathom rank`: all pairs of a fixed schedule, otherwise as many as it can ask, the longest of all pairs."""
+    """As in `fathom rank`: the pairs of a schedule.
+
+    If the schedule depends on outcomes, these are the longest pairs, as many as it can ask at most.
+    """
 
     def work(model: RewardModel, comparison: Comparison) -> list[Comparison]:
         check(comparison)

@@ -1,13 +1,13 @@
-"""A session: a judge with its engine, its journal and its bounds, opened from settings.
+"""A session: a judge with its engine, journal and bounds, opened from settings.
 
     settings = JudgingSettings(engine=EngineSettings(model="mini"), judge=JudgeSettings(style="depth"))
     with Session(settings, journal="run.journal") as session:
         for comparison, verdict in session.judge(read("pairs.jsonl")):
             print(comparison.id, verdict.winner)
-    session.metered.usage, session.metered.cost         # what this run spent
+    session.metered.usage, session.metered.cost         # the spending of this run
 
-`fathom judge` is a session whose verdicts are written to a file. In asynchronous code: `async with`, and
-`await session.voter(comparison)`. To resume is to run again with the same journal.
+`fathom judge` is a session that writes its verdicts to a file. In asynchronous code, use `async with` and
+`await session.reward_model(comparison)`. To resume, run again with the same journal.
 """
 
 from __future__ import annotations
@@ -34,52 +34,55 @@ from fathom.voting.meta import MetaFiltered, MetaRewardModel
 from fathom.voting.wrappers import Repeated, Shuffled, Swapped, WithRule
 
 TOP_LOGPROBS = 5
-"""Of the most likely tokens, as many as any server gives. More would make journals larger, and hold next to no mass."""
+"""The number of top log-probabilities requested: every server supports 5, and further tokens have almost no mass."""
 
 
 class Session:
-    """Opens what `settings` describe; `engine` takes the place of the one that they name.
+    """Opens the engine, journal and judge that `settings` describe; `engine` replaces the engine of the settings.
 
-    `journal` keeps finished completions, where the settings name no other file; without any, nothing is kept. Raises
-    FathomError for what cannot be opened, and, before a model is loaded, for votes that the judge cannot cast.
+    `journal` stores finished completions unless the settings name another file. Without either, they are kept in memory
+    only. Raises FathomError if something cannot be opened and, before a model is loaded, if the judge does not support
+    the voting settings.
     """
 
     def __init__(
         self, settings: JudgingSettings, *, journal: str | Path | None = None, engine: Engine | None = None
     ) -> None:
         self.settings = settings
-        judge = judge_of(settings)
+        judge = judge_of(settings)  # before the engine: invalid settings must not load a model
+        # The meter is inside the cache, so that completions from the journal cost nothing and count towards no bound.
         self.metered = meter(engine or open_engine(settings.engine), settings.engine, settings.bounds)
         self.journal = Path(settings.engine.journal or journal or ":memory:")
         self.cached = CachedEngine(self.metered, self.journal)
-        self.reward_model = replace(judge, engine=self.cached)
-        check_capabilities(self.metered, self.reward_model.needs, f"the judge {type(judge).__name__}")
+        self.base_judge = replace(judge, engine=self.cached)
+        """The judge without wrappers, which casts one vote."""
+        check_capabilities(self.metered, self.base_judge.needs, f"the judge {type(judge).__name__}")
 
     @cached_property
     def meta(self) -> MetaRewardModel | None:
-        """The meta reward model of the settings, on the device of the local engine."""
+        """The meta reward model of the settings, if any, on the device of the local engine."""
         if self.settings.voting.meta is None:
             return None
         engine = self.settings.engine
         options = {"device": engine.device, "dtype": engine.dtype, "max_batch_tokens": engine.max_batch_tokens}
         given = {name: value for name, value in options.items() if value is not None}
-        return meta_reward_model(self.settings.voting.meta, self.reward_model, **given)
+        return meta_reward_model(self.settings.voting.meta, self.base_judge, **given)
 
     @property
-    def voter(self) -> RewardModel:
-        """The judge with the votes that the settings ask for."""
-        return voter_of(self.reward_model, self.settings.voting, self.settings.sampling.seed, self.meta)
+    def reward_model(self) -> RewardModel:
+        """The judge with the wrappers that the voting settings require."""
+        return with_votes(self.base_judge, self.settings.voting, self.settings.sampling.seed, self.meta)
 
     @property
     def in_both_orders(self) -> RewardModel:
-        """As `voter`, for pairs: a judge of lists, too, sees both orders, where `voter` draws a random one."""
-        return in_both_orders(self.reward_model, self.settings.voting, self.settings.sampling.seed, self.meta)
+        """As `reward_model`, for pairs: listwise judges see both orders rather than a random one."""
+        return in_both_orders(self.base_judge, self.settings.voting, self.settings.sampling.seed, self.meta)
 
     def judge(
         self, comparisons: Iterable[Comparison], *, concurrency: int = 64
     ) -> Iterator[tuple[Comparison, Verdict]]:
-        """The comparisons with their verdicts, in order, from code that is not asynchronous."""
-        return self.voter.run(comparisons, concurrency=concurrency)
+        """Yield the comparisons with their verdicts, in order. For synchronous code."""
+        return self.reward_model.run(comparisons, concurrency=concurrency)
 
     def __enter__(self) -> Self:
         return self
@@ -95,10 +98,9 @@ class Session:
 
 
 def judge_of(settings: JudgingSettings) -> Judge:
-    """The judge that the settings name, else the one that the checkpoint was trained to be; without an engine.
+    """The judge of the settings, or else of the checkpoint, without an engine.
 
-    Raises FathomError for one that is not there, for a setting that it does not take, and for votes that it cannot cast
-    or that cannot be counted so.
+    Raises FathomError for an unknown judge, for an invalid setting, and for voting settings that do not fit the judge.
     """
     model = settings.engine.model
     judge = as_trained(Path(resolve(model)) if model else None, **settings.judge.arguments)
@@ -109,8 +111,8 @@ def judge_of(settings: JudgingSettings) -> Judge:
         return judge
     if judge.arity == "pointwise":
         raise FathomError(
-            f"--aggregate probability takes a judge that names one of several responses; {type(judge).__name__} scores "
-            "each alone: mean and sum count scores"
+            f"--aggregate probability needs a judge that names one of several responses; {type(judge).__name__} scores "
+            "each response alone; expected mean or sum"
         )
     return replace(judge, sampling=replace(judge.sampling, top_logprobs=TOP_LOGPROBS))
 
@@ -119,22 +121,28 @@ def _check_votes(judge: Judge, voting: VotingSettings) -> None:
     aggregate = voting.aggregate or judge.rule.aggregate
     if voting.tie_votes == "drop" and aggregate != "majority":
         raise FathomError(
-            f"--tie-votes drop goes with --aggregate majority; {aggregate} adds up what votes tell, also equal scores"
+            f"--tie-votes drop requires --aggregate majority; got --aggregate {aggregate}, which adds up scores, equal "
+            "ones included"
         )
     if aggregate in ("sum", "mean") and not judge.gives_scores:
         raise FathomError(
-            f"--aggregate {aggregate} counts scores; {type(judge).__name__} names a winner and gives no scores: leave "
-            "--aggregate out"
+            f"--aggregate {aggregate} needs scores; {type(judge).__name__} names a winner without scores; expected "
+            "majority, or no --aggregate"
         )
 
 
-def voter_of(judge: Judge, voting: VotingSettings, seed: int, meta: MetaRewardModel | None = None) -> RewardModel:
-    """The judge with as many votes as the settings ask for, in the orders and under the rule that they name."""
-    voter: RewardModel = judge
+def with_votes(judge: Judge, voting: VotingSettings, seed: int, meta: MetaRewardModel | None = None) -> RewardModel:
+    """Wrap a judge so that it casts the votes of the voting settings, in their orders and with their rule.
+
+    The order of the wrappers matters. `Swapped` or `Shuffled` is innermost, so that every repetition has both or random
+    orders. `Repeated` multiplies these votes, and `MetaFiltered` selects among all of them. `WithRule` only replaces
+    the rule; `Adaptive` applies that rule after every vote, so it wraps `WithRule`.
+    """
+    model: RewardModel = judge
     if voting.swap and judge.arity == "pairwise":
-        voter = Swapped(voter)
+        model = Swapped(model)
     elif voting.swap and judge.arity == "listwise":
-        voter = Shuffled(voter, seed=seed)
+        model = Shuffled(model, seed=seed)
     rule = Rule(
         aggregate=voting.aggregate or judge.rule.aggregate,
         invalid=voting.invalid_votes,
@@ -142,25 +150,25 @@ def voter_of(judge: Judge, voting: VotingSettings, seed: int, meta: MetaRewardMo
         steps=voting.step_reduction,
     )
     if voting.votes == "adaptive":
-        return Adaptive(WithRule(voter, rule), voting.most, voting.error)
+        return Adaptive(WithRule(model, rule), voting.most, voting.error)
     if voting.votes > 1:
-        voter = Repeated(voter, voting.votes)
+        model = Repeated(model, voting.votes)
     if meta is not None:
-        voter = MetaFiltered(voter, meta, voting.kept)
-    return voter if rule == voter.rule else WithRule(voter, rule)
+        model = MetaFiltered(model, meta, voting.kept)
+    return model if rule == model.rule else WithRule(model, rule)
 
 
 def in_both_orders(judge: Judge, voting: VotingSettings, seed: int, meta: MetaRewardModel | None = None) -> RewardModel:
-    """As `voter_of`, for comparisons that are pairs: swapped, where the settings swap, also of a judge of lists."""
-    voter = voter_of(judge, voting.model_copy(update={"swap": False}), seed, meta)
-    return Swapped(voter) if voting.swap and voter.arity != "pointwise" else voter
+    """As `with_votes`, for pairs: if the settings swap, listwise judges see both orders too."""
+    model = with_votes(judge, voting.model_copy(update={"swap": False}), seed, meta)
+    return Swapped(model) if voting.swap and model.arity != "pointwise" else model
 
 
 @contextmanager
 def shared_engine(settings: JudgingSettings) -> Iterator[Engine]:
-    """One engine for several sessions, none of which closes it. The bounds hold for all of them together.
+    """An engine for several sessions, which share its bounds and do not close it.
 
-    Raises FathomError for what cannot be opened: before a model is loaded, where it can be told by then.
+    Raises FathomError if it cannot be opened; invalid judge settings are reported before a model is loaded.
     """
     judge_of(settings)
     engine = meter(open_engine(settings.engine), settings.engine, settings.bounds)
@@ -171,6 +179,6 @@ def shared_engine(settings: JudgingSettings) -> Iterator[Engine]:
 
 
 class _Shared(EngineWrapper):
-    """An engine as it is, without `close`."""
+    """An engine whose `close` does nothing."""
 
     async def close(self) -> None: ...

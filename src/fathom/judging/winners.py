@@ -1,4 +1,4 @@
-"""The best response of each row of results, as data: for best-of-n, and to fine-tune on.
+"""The best response of each result row as training data, for best-of-n and fine-tuning.
 
 kept = Winners(ties="skip")
 rows = list(kept.of(runs.open("rankings.jsonl").rows()))
@@ -20,10 +20,10 @@ LeftOut = Literal["unparsed", "tie", "margin"]
 
 @dataclass
 class Winners:
-    """What is kept, and the counts of what was written and left out, by reason.
+    """Selects winners, and counts the rows written and left out, by reason.
 
-    `ties` leaves out rows whose best score is shared, or takes the response that stands first among the best.
-    `min_margin` leaves out those whose best score is nearer to the next one.
+    If the best score is shared, `ties` either skips the row or takes the first of the best responses. Rows whose margin
+    to the next best response is below `min_margin` are left out.
     """
 
     ties: Literal["skip", "first"] = "skip"
@@ -31,17 +31,17 @@ class Winners:
     counts: Counter[str] = field(default_factory=lambda: Counter(written=0, unparsed=0, tie=0, margin=0))
 
     def of(self, rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
-        """Rows in TRL's layout of prompt and completion: text, or messages where the prompt is a conversation.
+        """Rows in TRL's prompt-completion layout: texts, or messages if the prompt is a conversation.
 
-        Beside these are the id, the response's place and score, the margin to the next best (None without one), and
-        the source's other columns; one that has a name of these gets `source_` before it. Raises FathomError for rows
-        that are no results of several responses.
+        A row also has the id, the index and score of the response, its margin to the next best one (None without one)
+        and the other columns of the source. A source column with one of these names is prefixed with `source_`. Raises
+        FathomError for a row with a single response.
         """
         for row in rows:
-            found = self._best(row)
-            self.counts["written" if isinstance(found, int) else found] += 1
-            if isinstance(found, int):
-                yield _winner_row(row, found)
+            best = self._best(row)
+            self.counts["written" if isinstance(best, int) else best] += 1
+            if isinstance(best, int):
+                yield _winner_row(row, best)
 
     def _best(self, row: Row) -> int | LeftOut:
         _check(row)
@@ -58,11 +58,11 @@ class Winners:
 
 def _check(row: Row) -> None:
     if len(row["responses"]) < 2:
-        raise FathomError(f"row {row['id']!r} has 1 response; the best of several takes at least 2")
+        raise FathomError(f"row {row['id']!r} has 1 response; expected at least 2 to choose from")
 
 
 def _scored(row: Row) -> dict[int, float]:
-    """The responses that have a score."""
+    """The scores by response, for responses that have one."""
     return {place: score for place, score in enumerate(row["scores"] or ()) if score is not None}
 
 
@@ -74,7 +74,7 @@ def _margin(row: Row, best: int) -> float | None:
 
 def _winner_row(row: Row, best: int) -> dict[str, Any]:
     text = row["responses"][best]
-    made = {
+    columns = {
         "prompt": row["prompt"],
         "completion": text if isinstance(row["prompt"], str) else [{"role": "assistant", "content": text}],
         "id": row["id"],
@@ -82,4 +82,4 @@ def _winner_row(row: Row, best: int) -> dict[str, Any]:
         "score": _scored(row)[best],
         "margin": _margin(row, best),
     }
-    return made | {f"source_{name}" if name in made else name: value for name, value in row["metadata"].items()}
+    return columns | {f"source_{name}" if name in columns else name: value for name, value in row["metadata"].items()}

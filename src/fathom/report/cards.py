@@ -1,6 +1,6 @@
-"""Reliability cards of judges, as `fathom probe` writes them to card.json: read and checked, to be shown beside runs.
+"""Reliability cards of judges (card.json of `fathom probe`), read and validated for reports.
 
-beside(runs.open("cards/sft/rows.jsonl"))         # the card in that folder, or None
+beside(runs.open("cards/sft/rows.jsonl"))         # the path of card.json in that folder, or None
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from fathom.results.runs import Run
 
 
 class Measure(BaseModel):
+    """One measure of a probe with its interval."""
+
     name: str
     meaning: str = ""
     target: FiniteFloat | None = Field(default=None, validation_alias=AliasChoices("target", "wanted"))
-    """Cards of earlier versions call it `wanted`."""
+    """The value of an unbiased judge. Cards of earlier versions call it `wanted`."""
     mean: FiniteFloat | None = None
     low: FiniteFloat | None = None
     high: FiniteFloat | None = None
@@ -35,13 +37,15 @@ class Measure(BaseModel):
 
 
 class Findings(BaseModel):
+    """The measures of one probe."""
+
     title: str
     change: str = ""
     measures: tuple[Measure, ...]
 
 
 class Card(BaseModel):
-    """Further keys of the file say how the card was made; they are not shown."""
+    """A card by probe. Other keys of the file (versions, inputs, ...) are ignored."""
 
     probes: dict[str, Findings]
     config: dict[str, Any] = {}
@@ -52,7 +56,7 @@ class Card(BaseModel):
 
 
 def read(path: Path) -> Card:
-    """Raises FathomError for a file that is no card."""
+    """Read a card. Raises FathomError for a file that is not a card."""
     try:
         return Card.model_validate_json(path.read_bytes())
     except OSError as error:
@@ -60,10 +64,10 @@ def read(path: Path) -> Card:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise FathomError(f"{path}: no card as fathom probe writes it: {where}: {first['msg']}") from error
+        raise FathomError(f"{path}: {where}: {first['msg']}; expected a card.json of fathom probe") from error
 
 
 def beside(run: Run) -> Path | None:
-    """The card in the run's folder, if there is one."""
+    """The path of the card in the run's folder; None without one."""
     path = run.path.with_name("card.json")
     return path if path.is_file() else None

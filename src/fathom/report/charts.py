@@ -1,8 +1,8 @@
-"""Small charts as SVG inside a page: drawn with the page's own colours, so that they are legible in light and dark.
+"""Small SVG charts for pages. They use the page's CSS colours, so they are legible in light and dark themes.
 
     strip(Interval(0.71, 0.66, 0.76), marks={"longer": 0.55})
 
-Every chart repeats numbers that the page also shows as text. Text is escaped.
+The page also shows all numbers of a chart as text. Text in charts is escaped.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ COLOURS = 6
 def strip(
     interval: Interval, *, low: float = 0.0, high: float = 1.0, marks: Mapping[str, float] | None = None
 ) -> Markup:
-    """A figure and its interval on a line from `low` to `high`; each of `marks` is a tick with its name on hover."""
+    """A value with its interval on a line from `low` to `high`. Each of `marks` is a tick with a tooltip."""
 
     def across(value: float) -> float:
         return round(4 + (STRIP_WIDTH - 8) * (min(max(value, low), high) - low) / (high - low), 1)
@@ -39,7 +39,7 @@ def strip(
 
 
 def shares(counts: Mapping[str, int], colours: Mapping[str, int]) -> Markup:
-    """A bar divided by counts; `colours` gives each name the number of its colour."""
+    """A bar divided in proportion to counts; `colours` maps each name to a colour number."""
     total = sum(counts.values())
     parts, left = [], 0.0
     for name, count in counts.items():
@@ -51,11 +51,11 @@ def shares(counts: Mapping[str, int], colours: Mapping[str, int]) -> Markup:
 
 
 Point = tuple[float, Interval, str]
-"""Where it stands across (above 0, on a scale of doublings), what it is worth, its name."""
+"""The x value (above 0, shown on a log scale), the y value with its interval, and the name."""
 
 
 def curves(series: Mapping[str, Sequence[Point]], across: str) -> Markup:
-    """Lines of points with their intervals, each line named at its end; `across` names the axis."""
+    """Lines of points with intervals and a logarithmic x axis named `across`. The name of a line is at its end."""
     points = [point for line in series.values() for point in line]
     lowest = _floor(min(point[1].low for point in points))
     start, end = (log2(limit(point[0] for point in points)) for limit in (min, max))
@@ -73,7 +73,10 @@ def curves(series: Mapping[str, Sequence[Point]], across: str) -> Markup:
 
 
 def diagram(bins: Iterable[tuple[float, float, int]], most: int) -> Markup:
-    """Confidence across, accuracy upwards, a dot as large as its share of `most` rows; the diagonal is calibrated."""
+    """A reliability diagram of (confidence, accuracy, rows): a calibrated judge is on the diagonal.
+
+    The area of a dot grows with its share of `most` rows.
+    """
     size, edge = 200, 24
     inner = size - 2 * edge
     parts = [_line("axis", edge, size - edge, size - edge, edge)]
@@ -81,12 +84,13 @@ def diagram(bins: Iterable[tuple[float, float, int]], most: int) -> Markup:
     for x, anchor in ((edge, "start"), (size - edge, "end")):
         share = "0" if anchor == "start" else "1"
         parts.append(_text(share, x, size - 8, anchor))
-    parts.append(_text("sure", size / 2, size - 8, "middle"))
-    parts.append(_text("right", 2, edge - 8, "start"))
-    for sure, right, rows in bins:
+    parts.append(_text("confidence", size / 2, size - 8, "middle"))
+    parts.append(_text("accuracy", 2, edge - 8, "start"))
+    for confidence, accuracy, rows in bins:
         radius = round(3 + 7 * (rows / most) ** 0.5, 1)
-        hint = f"{rows} rows: sure {sure:.2f}, right {right:.2f}"
-        parts.append(_BUBBLE.format(x=edge + inner * sure, y=size - edge - inner * right, radius=radius, hint=hint))
+        hint = f"{rows} rows: confidence {confidence:.2f}, accuracy {accuracy:.2f}"
+        x, y = edge + inner * confidence, size - edge - inner * accuracy
+        parts.append(_BUBBLE.format(x=x, y=y, radius=radius, hint=hint))
     return _svg("diagram", size, size, "reliability diagram", parts)
 
 
@@ -119,7 +123,7 @@ def _text(text: str, x: float, y: float, anchor: str = "start", kind: str = "not
 
 
 def _floor(value: float) -> float:
-    """The tenth below."""
+    """The value rounded down to a tenth."""
     return max(0.0, int(value * 10) / 10)
 
 
@@ -153,7 +157,7 @@ def _curve(
 
 
 def _apart(heights: Sequence[float], least: float = 16) -> list[float]:
-    """The heights, moved down until names at them do not cover each other."""
+    """The y positions of labels, moved down until they do not overlap."""
     placed = list(heights)
     lowest = float("-inf")
     for place in sorted(range(len(placed)), key=placed.__getitem__):

@@ -1,10 +1,10 @@
-"""Rows inside a page: as compressed text in parts, so that a page of many rows unpacks only what is looked at.
+"""Embed rows in a page as compressed parts, so that a page with many rows unpacks only the rows that are shown.
 
     parts = list(packed(rows))
     [row for part in parts for row in unpacked(part.text)] == list(rows)
 
-A part's text is base 64 of gzip of JSON, a row a line: no character of it can end the element it stands in. Equal rows
-make equal parts. Numbers that JSON lacks (not a number, infinities) become text.
+A part is base64 of gzip of JSON lines, so no character of it can end the HTML element that contains it. Equal rows give
+equal parts. NaN and infinities, which JSON lacks, become strings.
 """
 
 from __future__ import annotations
@@ -18,16 +18,18 @@ from typing import Any, NamedTuple
 from pydantic_core import to_json
 
 PART_BYTES = 1 << 18
-"""Of JSON in a part, about: small enough to unpack and read within one frame of a screen."""
+"""The approximate size of a part's JSON. It can be unpacked and parsed within one frame of the screen."""
 
 
 class Part(NamedTuple):
+    """A compressed part and its number of rows."""
+
     text: str
     rows: int
 
 
 def packed(rows: Iterable[Any], *, part_bytes: int = PART_BYTES) -> Iterator[Part]:
-    """The rows in parts, each of one row or more, in their order."""
+    """Pack rows, in their order, into parts of at least one row."""
     lines: list[bytes] = []
     size = 0
     for row in rows:
@@ -41,6 +43,7 @@ def packed(rows: Iterable[Any], *, part_bytes: int = PART_BYTES) -> Iterator[Par
 
 
 def unpacked(text: str) -> list[Any]:
+    """The rows of a part: the inverse of `packed`."""
     return [json.loads(line) for line in gzip.decompress(base64.b64decode(text)).split(b"\n")]
 
 

@@ -1,9 +1,9 @@
-"""What a report tells of a run, gathered in one reading of its rows.
+"""The metrics that a report shows of each run, collected in one pass over its rows.
 
-    found = evidence(runs.open("verdicts.jsonl"))
-    found.scored.verdicts["all"].accuracy, found.votes[4].accuracy, found.principles[0].right
+    [run] = gather([runs.open("verdicts.jsonl")])
+    run.scored.verdicts["all"].accuracy, run.votes[4].accuracy, run.principles[0].right
 
-Nothing is computed here that `fathom.metrics` and `fathom.bench` do not compute.
+All metrics are computed by `fathom.metrics` and `fathom.bench`.
 """
 
 from __future__ import annotations
@@ -24,40 +24,43 @@ from fathom.results.rows import Row, accuracy, prompt_key, vote_groups
 from fathom.results.runs import Run
 
 Styles = Mapping[tuple[int, int], Interval]
-"""By the styles of the chosen and of the rejected response."""
+"""Accuracy by the styles of the chosen and of the rejected response."""
 
 
 @dataclass(frozen=True)
 class Evidence:
+    """The metrics of one run in a report."""
+
     run: Run
     name: str
-    """Its own among the runs of a report."""
+    """Unique among the runs of a report."""
     scored: Scored
     votes: Mapping[int, Tally]
-    """By the number of votes that are counted; empty for rankings."""
+    """The tally by number of votes; empty for rankings."""
     principles: Sequence[Principle]
     styles: Styles
-    """Accuracy on RM-Bench; empty where there are no rows of it."""
+    """Accuracy on RM-Bench; empty without rows of RM-Bench."""
     against_first: Contrast | None = None
-    """The comparison with the report's first run; None for that run itself and where they cannot be compared."""
+    """The comparison with the first run of the report; None for the first run and if they cannot be compared."""
     not_compared: str | None = None
-    """Why it could not be compared with the first run."""
+    """The reason why it cannot be compared with the first run."""
 
 
 def gather(runs: Sequence[Run]) -> list[Evidence]:
-    """The evidence of each run, under names that tell them apart. Raises FathomError for a file without results."""
+    """The evidence of each run, with unique names. Raises FathomError for a file without results."""
     first: Sequence[Row] = ()
-    found = []
+    all_evidence = []
     for run, name in zip(runs, names(runs), strict=True):
-        rows = [_counted(row) for row in run.rows()]
-        found.append(evidence(run, name, rows, first))
+        rows = [_without_texts(row) for row in run.rows()]
+        all_evidence.append(evidence(run, name, rows, first))
         first = first or rows
-    return found
+    return all_evidence
 
 
 def evidence(run: Run, name: str, rows: Sequence[Row], first: Sequence[Row] = ()) -> Evidence:
+    """The evidence of one run from its rows; `first` has the rows of the report's first run."""
     if not rows:
-        raise FathomError(f"{run.path}: holds no row, so there is nothing to report")
+        raise FathomError(f"{run.path}: contains no rows; expected a file of results")
     verdicts = [row for row in rows if "pairs" not in row]
     against_first, not_compared = _against(first, rows)
     return Evidence(
@@ -73,7 +76,7 @@ def evidence(run: Run, name: str, rows: Sequence[Row], first: Sequence[Row] = ()
 
 
 def styles(rows: Iterable[Row]) -> Styles:
-    """The accuracy on the pairs of RM-Bench, of all its domains together."""
+    """The accuracy on the pairs of RM-Bench by style, over all its domains."""
     cells: dict[tuple[int, int], Share] = defaultdict(Share)
     for row in rows:
         if row["metadata"].get("benchmark") == "rm_bench" and row["label"] is not None:
@@ -83,16 +86,16 @@ def styles(rows: Iterable[Row]) -> Styles:
 
 
 def names(runs: Sequence[Run]) -> list[str]:
-    """The names of the files, with as many of their folders as tell them apart."""
+    """The file names, with as many parent folders as are needed to make them unique."""
     for parts in range(1, max(len(run.path.parts) for run in runs) + 1):
-        found = ["/".join(run.path.with_suffix("").parts[-parts:]) for run in runs]
-        if len(set(found)) == len(runs):
-            return found
-    raise FathomError("a run is named twice; a report takes each once")
+        unique = ["/".join(run.path.with_suffix("").parts[-parts:]) for run in runs]
+        if len(set(unique)) == len(runs):
+            return unique
+    raise FathomError("a run is given twice; expected different runs")
 
 
-def _counted(row: Row) -> Row:
-    """The row without what no figure is made of, which is most of it."""
+def _without_texts(row: Row) -> Row:
+    """The row without its texts, which no metric needs and which are most of its memory."""
     for vote in chain.from_iterable(vote_groups(row)):
         vote["text"] = vote["reasoning"] = ""
         vote["per_response"] = []

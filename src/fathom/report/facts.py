@@ -1,8 +1,8 @@
-"""What a list of rows is filtered and sorted by: a few facts of each, told alike for verdicts and for rankings.
+"""The facts by which the viewer filters and sorts rows, with one form for verdicts and rankings.
 
     facts(row).outcome                     # "right", "wrong", "tie", "unparsed" or "unlabelled"
 
-These are for finding rows. Figures are the work of `fathom.metrics`.
+They serve to find rows; metrics are computed by `fathom.metrics`.
 """
 
 from __future__ import annotations
@@ -16,30 +16,33 @@ from fathom.results.rows import Row, VoteRow, usage, vote_groups
 Outcome = Literal["right", "wrong", "tie", "unparsed", "unlabelled"]
 
 SHOWN = 160
-"""Characters of a prompt that a list shows."""
+"""The number of characters of a prompt that a list shows."""
 
 
 class Facts(NamedTuple):
+    """The facts of one row."""
+
     id: str
     outcome: Outcome
     flipped: bool
-    """Whether a vote in another order of the responses names another outcome."""
+    """Whether two parsed votes in different orders name different outcomes."""
     divided: bool
-    """Whether parsed votes, of a ranking those on one pair, name different outcomes."""
+    """Whether two parsed votes (for a ranking, on the same pair) name different outcomes."""
     unparsed: int
-    """Votes without a verdict."""
+    """The number of votes without a verdict."""
     domain: str | None
     subset: str | None
     principles: tuple[str, ...]
-    """The names of the principles in its rationales, each once, as `fathom.metrics.principles` spells them."""
+    """The names of the principles in its rationales, in lower case and without duplicates."""
     tokens: int
-    """Those that the server reported."""
+    """The number of tokens that the engine reported."""
     agreement: float | None
     prompt: str
-    """How it starts; of a conversation, its last message."""
+    """The beginning of the prompt; for a conversation, of its last message."""
 
 
 def facts(row: Row) -> Facts:
+    """The facts of a verdict or ranking."""
     ballots = list(vote_groups(row))
     subset = row["metadata"].get("subset")
     return Facts(

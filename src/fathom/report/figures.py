@@ -1,4 +1,4 @@
-"""Figures, each saved as PNG and SVG. Colours are safe for colour-blind readers, and no figure needs colour alone."""
+"""Matplotlib figures, saved as PNG and SVG. The palette suits colour-blind readers, and markers repeat the colours."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COLOURS = ("#4C72B0", "#DD8452", "#55A868", "#8172B3", "#937860", "#DA8BC3")
 MARKERS = ("o", "s", "D", "^", "v", "P")
 
 Panel = Mapping[str, Sequence[Interval]]
-"""For each group on the horizontal axis, one value for each series."""
+"""Maps each group on the horizontal axis to one value per series."""
 
 
 def grouped_bars(
@@ -27,10 +27,10 @@ def grouped_bars(
     share: bool = True,
     legend: str = "",
 ) -> list[Path]:
-    """Bars with 95 % intervals, one panel beside the other; returns the files written, `path` + .png and .svg.
+    """Grouped bars with 95 % intervals, one panel per title. Returns the files written, `path` with .png and .svg.
 
-    `panels[title][group][s]` is series s's value; `marks[title][group]` a line across the group, such as a ceiling,
-    named `legend`. With `share` the vertical axis runs from 0 to 1.
+    `panels[title][group][s]` is the value of series s. `marks[title][group]` is a line across the group, such as a
+    ceiling, named `legend`. With `share`, the vertical axis runs from 0 to 1.
     """
     plt = _pyplot()
     figure, axes = plt.subplots(1, len(panels), figsize=(4.2 * len(panels), 3.6), squeeze=False, layout="constrained")
@@ -63,7 +63,7 @@ def _bars(axis: Any, groups: Panel, series: int) -> None:
 
 
 Line = Sequence[tuple[float, Interval]]
-"""Points from left to right: where, and how high."""
+"""Points from left to right: x, and y with its interval."""
 
 
 def lines(
@@ -75,10 +75,10 @@ def lines(
     marks: Mapping[str, float] | None = None,
     legend: str = "",
 ) -> list[Path]:
-    """One line a series, with 95 % intervals, one panel beside the other; returns the files written.
+    """One line per series with 95 % intervals, one panel per title. Returns the files written.
 
-    The horizontal axis is logarithmic, in steps of two. Markers tell lines apart, beside colours. `marks[title]` is a
-    height across a panel, such as a ceiling, named `legend`.
+    The horizontal axis is logarithmic with base 2. Lines have different markers as well as colours. `marks[title]` is a
+    horizontal line across a panel, such as a ceiling, named `legend`.
     """
     plt = _pyplot()
     figure, axes = plt.subplots(1, len(panels), figsize=(4.8 * len(panels), 3.8), squeeze=False, layout="constrained")
@@ -102,7 +102,7 @@ def lines(
 
 
 def save(figure: Any, path: Path) -> list[Path]:
-    """Writes `path`.png and `path`.svg, without a date in them, so that equal figures are equal files."""
+    """Write `path`.png and `path`.svg without a date, so that equal figures are equal files. Returns both paths."""
     path.parent.mkdir(parents=True, exist_ok=True)
     written = [path.with_suffix(".png"), path.with_suffix(".svg")]
     figure.savefig(written[0], dpi=150, metadata={"Software": None})

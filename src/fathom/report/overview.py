@@ -1,10 +1,9 @@
-"""One page on one or several runs: how often the judge was right, by what margin, on what, and at which cost.
+"""The report page of one or several runs: accuracy, comparisons, calibration, cost and provenance.
 
     write(gather([runs.open("verdicts.jsonl")]), Path("report.html"))
 
-The page needs nothing beside it and loads nothing. It shows figures, names and settings, and of what models wrote only
-principles and errors, escaped. With the viewers of its runs inside it, it also shows every row; its only script opens
-them. Equal runs make equal pages.
+The page is a single file that loads nothing from elsewhere. Of model outputs it shows only principles and errors,
+escaped. With embedded viewers it also shows every row; its only script opens them. Equal runs give equal pages.
 """
 
 from __future__ import annotations
@@ -39,28 +38,28 @@ from fathom.results.rows import count_text
 
 FILES = ("common.css", "report.css")
 STRUCTURES = {"breadth": 0, "depth": 1, "hybrid": 2, "vanilla": 3}
-"""And the number of its colour."""
+"""The structures with their colour numbers."""
 STYLES = ("concise", "detailed", "detailed, Markdown")
 MAX_PRINCIPLES = 15
 MIN_ROWS = 5
-"""A principle in fewer rows is in no table."""
+"""Principles in fewer rows are not listed."""
 MAX_ERRORS = 5
 ERROR_SHOWN = 200
-"""Characters."""
+"""The number of characters of an error message that are shown."""
 
 
-def write(found: Sequence[Evidence], out: Path, **beside: Any) -> None:
-    """`beside` is what `page` takes beside the evidence."""
+def write(runs: Sequence[Evidence], out: Path, **options: Any) -> None:
+    """Write the report; `options` are the keyword arguments of `page`."""
     with atomic_write(out) as file:
-        file.write(marked(page(found, **beside).encode(), "report"))
+        file.write(marked(page(runs, **options).encode(), "report"))
 
 
-def page(found: Sequence[Evidence], *, viewers: Mapping[str, str] | None = None, cards: Sequence[Card] = ()) -> str:
-    """`viewers` are pages of `fathom.report.viewer`, by the names of runs. They go into this page."""
+def page(runs: Sequence[Evidence], *, viewers: Mapping[str, str] | None = None, cards: Sequence[Card] = ()) -> str:
+    """The report as HTML. `viewers` maps names of runs to pages of `fathom.report.viewer`, which are embedded."""
     style, script = Markup("".join(map(web, FILES))), Markup(web("report.js"))
     allowed = policy([style])
     if viewers:
-        # A page in a frame has its own policy and the report's, so that the report's must allow what the viewer runs.
+        # A page in a frame is subject to its own policy and to the report's, so both must allow the viewer's script.
         allowed = policy([style, viewer.own_style()], [script, viewer.own_script()]) + "; frame-src blob:"
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {
@@ -72,16 +71,16 @@ def page(found: Sequence[Evidence], *, viewers: Mapping[str, str] | None = None,
     environment.globals |= _names() | {"viewers": viewers or {}, "link": partial(_link, viewers or {})}
     template = environment.from_string(web("report.html.jinja"))
     packed = {name: _packed(text) for name, text in (viewers or {}).items()}
-    return template.render(found=found, cards=cards, style=style, script=script, packed=packed, policy=allowed)
+    return template.render(runs=runs, cards=cards, style=style, script=script, packed=packed, policy=allowed)
 
 
 def _packed(text: str) -> Markup:
-    """Base 64 of gzip, without its time: no character of it can end the element it stands in, and equal pages agree."""
+    """Base64 of gzip: no character of it can end the HTML element. Without a time, so that equal pages are equal."""
     return Markup(base64.b64encode(gzip.compress(text.encode(), compresslevel=6, mtime=0)).decode())
 
 
 def _names() -> dict[str, Any]:
-    """What the template speaks of."""
+    """The functions and constants that the template uses."""
     return {
         "find": find,
         "rules": RULES,
@@ -104,15 +103,15 @@ def _names() -> dict[str, Any]:
         "totals": lambda each: [tallies["all"] for tallies in (each.scored.verdicts, each.scored.rankings) if tallies],
         "counts": _counts,
         "tokens": count_text,
-        "told": lambda value: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False),
+        "as_text": lambda value: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False),
     }
 
 
-# Figures --------------------------------------------------------------------------------------------------------------
+# Values ---------------------------------------------------------------------------------------------------------------
 
 
 def _bounds(interval: Interval | None, digits: int = 3, sign: str = "") -> Markup:
-    """A figure, and its interval in smaller print; a dash where nothing was measured."""
+    """A value with its interval in small print; a dash for None."""
     if interval is None:
         return Markup('<span class="none">–</span>')
     mean, low, high = (f"{value:{sign}.{digits}f}".replace("-", "−") for value in interval)
@@ -123,9 +122,9 @@ def _counts(counts: Counter[str]) -> str:
     return ", ".join(f"{name} {count:,} ({count / counts.total():.1%})" for name, count in counts.most_common())
 
 
-def _groups(found: Iterable[Evidence], kind: str) -> list[str]:
-    """All rows, then each domain of any run."""
-    return list(dict.fromkeys(["all", *(group for each in found for group in getattr(each.scored, kind))]))
+def _groups(runs: Iterable[Evidence], kind: str) -> list[str]:
+    """The groups of any run: "all", then each domain."""
+    return list(dict.fromkeys(["all", *(group for each in runs for group in getattr(each.scored, kind))]))
 
 
 def _rule_means(tally: Tally | RankingTally) -> dict[str, float]:
@@ -141,7 +140,7 @@ def _common(principles: Sequence[Principle]) -> list[Principle]:
 
 
 def _link(viewers: Mapping[str, str], name: str, text: str, **filters: str) -> Markup:
-    """A link to these rows in the run's viewer; the text alone where the page has no viewer of the run."""
+    """A link to these rows in the run's viewer, or the plain text if the page has no viewer of the run."""
     if name not in viewers:
         return Markup("{}").format(text)
     return Markup('<a href="#{}">{}</a>').format(urlencode({"rows": name} | filters), text)
@@ -149,22 +148,22 @@ def _link(viewers: Mapping[str, str], name: str, text: str, **filters: str) -> M
 
 # Charts ---------------------------------------------------------------------------------------------------------------
 
-TOKENS = "tokens written for a row (each doubling alike)"
+TOKENS = "completion tokens per row (log scale)"
 
 
-def _votes_chart(found: Iterable[Evidence]) -> Markup | None:
-    """Accuracy against tokens of all runs; None where none has a label, and for more runs than there are colours.
+def _votes_chart(runs: Iterable[Evidence]) -> Markup | None:
+    """Accuracy against completion tokens; None without labels, and for more runs than there are colours.
 
-    A tie is a half, because two votes in two orders can tie and one vote cannot.
+    A tie counts 0.5. Two votes in two orders can tie, but one vote cannot, so counting ties as wrong would favour one.
     """
-    lines = {each.name: points for each in found if (points := _points(each))}
+    lines = {each.name: points for each in runs if (points := _points(each))}
     return charts.curves(lines, TOKENS) if 0 < len(lines) <= charts.COLOURS else None
 
 
-def _points(found: Evidence) -> list[charts.Point]:
+def _points(run: Evidence) -> list[charts.Point]:
     return [
         (max(tally.usage.completion_tokens / tally.rows, 1.0), tally.accuracy_half_ties, str(votes))
-        for votes, tally in found.votes.items()
+        for votes, tally in run.votes.items()
         if tally.accuracy_half_ties is not None and not tally.usage.unknown_calls
     ]
 

@@ -1,4 +1,4 @@
-"""Pages: Markdown written from a template, and the same as one HTML file that needs nothing beside it."""
+"""Pages: Markdown rendered from a template, and its conversion to a self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _VIEWPORT = '<meta name="viewport" content="width=device-width, initial-scale=1"
 _STYLE = """
 :root { color-scheme: light dark; }
 body { font: 16px/1.55 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-/* The covers move with the table, the shadows stay at the edge of the box: a table that goes on has a shadow there. */
+/* The covers scroll with the table while the shadows stay at the edge, so a shadow shows that the table continues. */
 table {
   border-collapse: collapse; display: block; overflow-x: auto; font-variant-numeric: tabular-nums;
   background:
@@ -26,7 +26,7 @@ table {
 }
 th, td { padding: .3rem .7rem; border-bottom: 1px solid #8884; text-align: left; vertical-align: top; }
 th, td:not(:last-child) { white-space: nowrap; }
-/* A wide table scrolls; its last column, which holds prose, must not be squeezed to a word a line. */
+/* A wide table scrolls; its last column, which holds prose, must not shrink to one word per line. */
 td:last-child:not(:nth-child(-n+3)) { min-width: 16rem; }
 pre { background: #8881; padding: .8rem 1rem; overflow-x: auto; border-radius: 6px; }
 img { max-width: 100%; background: white; border-radius: 6px; }
@@ -34,7 +34,7 @@ img { max-width: 100%; background: white; border-radius: 6px; }
 
 
 def markdown(package: str, template: str, **values: Any) -> str:
-    """The text of a template that lies in `package`. A missing value is an error, never blank."""
+    """Render a template of `package`. A missing value is an error."""
     environment = Environment(
         loader=PackageLoader(package, ""), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -47,7 +47,7 @@ def _interval(cell: dict[str, float], name: str) -> str:
 
 
 def html(text: str, folder: Path) -> str:
-    """One HTML file of a page in Markdown, its images (paths relative to `folder`) inside it. Raw HTML is escaped."""
+    """Convert a Markdown page to HTML with embedded images (paths relative to `folder`). Raw HTML is escaped."""
     library = require("markdown_it", "report")
     body = library.MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
     body = re.sub(r'src="([^":]+)"', lambda match: f'src="{_inlined(folder / match[1])}"', body)

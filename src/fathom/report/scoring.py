@@ -1,10 +1,10 @@
-"""Every figure of a run from its rows alone: the tallies that `fathom judge` and `rank` show, and official scores.
+"""All metrics of a run from its rows: tallies, agreement with people, and official scores of benchmarks.
 
     scored = score(runs.open("verdicts.jsonl").rows())
     scored.verdicts["all"].accuracy            # Interval(mean=0.71, low=..., high=...)
-    scored.benchmarks["judgebench"].figures    # where the rows are those of a benchmark
+    scored.benchmarks["judgebench"].figures    # if the rows are of a benchmark
 
-No model, no journal and no source is needed.
+This needs no model, journal or source.
 """
 
 from __future__ import annotations
@@ -21,18 +21,20 @@ from fathom.results.rows import Row
 
 @dataclass
 class Scored:
-    """What is empty had no rows."""
+    """The metrics of a run. Parts for which there are no rows are empty."""
 
     verdicts: dict[str, verdicts.Tally] = field(default_factory=dict)
-    """Of all rows, under "all", and of each domain; as those of `rankings`."""
+    """Tallies of all verdicts, under "all", and of each domain."""
     rankings: dict[str, rankings.RankingTally] = field(default_factory=dict)
+    """Tallies of all rankings, under "all", and of each domain."""
     people: People = field(default_factory=People)
-    """Agreement of verdicts with labels and annotators; that of rankings is best-of-n accuracy and Kendall's tau."""
+    """Agreement of verdicts with labels and annotators. Rankings have best-of-n accuracy and Kendall's tau instead."""
     benchmarks: dict[str, bench.Score] = field(default_factory=dict)
-    """By name, where rows say metadata["benchmark"] and there is one of that name."""
+    """Official scores by the benchmark in metadata["benchmark"]."""
 
 
 def score(rows: Iterable[Row]) -> Scored:
+    """Compute all metrics of rows."""
     scored = Scored()
     tallies: dict[str, bench.BenchmarkTally] = {}
     names = set(bench.names())
@@ -53,10 +55,10 @@ def _count(row: Row, scored: Scored) -> None:
 
 
 def summary(scored: Scored) -> dict[str, Any]:
-    """As plain JSON. Intervals are [mean, low, high] at 95 %."""
+    """The metrics as plain JSON. Intervals are [mean, low, high] at 95 %."""
     return {
         "verdicts": verdicts.summary(scored.verdicts),
         "rankings": rankings.summary(scored.rankings),
         "agreement": asdict(scored.people.agreement) if scored.verdicts else None,
-        "benchmarks": {name: asdict(found) for name, found in scored.benchmarks.items()},
+        "benchmarks": {name: asdict(official) for name, official in scored.benchmarks.items()},
     }

@@ -1,13 +1,13 @@
-"""A page to read verdicts and rankings in: one file with all rows inside, which asks nothing of any network.
+"""The viewer: a page to read verdicts and rankings, as a single file that contains all rows and loads nothing.
 
     page = viewer.page(runs.open("verdicts.jsonl"))
     viewer.write(page, Path("page.html"))
     with viewer.serving(page) as address: ...
 
-What is shown was written by models and is hostile. The page makes text nodes of it and nothing else. Its policy lets no
-script run but its own, told by hash, and nothing load. A page of 50,000 rows opens at once: its list holds those in
-sight, and rows are unpacked when they are read. It needs a browser of 2024 or later. It holds all texts of the run, so
-whoever may not see those may not see it.
+The texts were written by models and may be hostile, so the page only makes text nodes of them. Its Content Security
+Policy allows only its own script, identified by a hash, and no loading. A page of 50,000 rows opens at once, because
+its list only renders visible entries and rows are unpacked when they are opened. It needs a browser of 2024 or later.
+It contains all texts of the run, so share it only with people who may see these.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ STYLES = ("common.css", "viewer.css")
 
 
 def page(run: Run) -> str:
-    """The whole page. Raises FathomError for a file that holds no rows of results."""
-    found: list[Facts] = []
-    parts = list(packed(_noting(run.rows(), found)))
+    """The page as HTML. Raises FathomError for a file that does not contain result rows."""
+    listed: list[Facts] = []
+    parts = list(packed(_with_facts(run.rows(), listed)))
     starts = [0, *accumulate(part.rows for part in parts)][:-1]
-    index = next(packed([_index(found) | {"starts": starts}])).text
+    index = next(packed([_index(listed) | {"starts": starts}])).text
     style, script = Markup(own_style()), Markup(own_script())
     texts = [Markup(part.text) for part in parts]
     return _template().render(
@@ -53,17 +53,17 @@ def page(run: Run) -> str:
 
 
 def own_style() -> str:
-    """The style sheet of every page of the viewer."""
+    """The viewer's style sheet, which is the same for all pages."""
     return "".join(map(web, STYLES))
 
 
 def own_script() -> str:
-    """The script of every page of the viewer."""
+    """The viewer's script, which is the same for all pages."""
     return "".join(map(web, SCRIPTS))
 
 
 def policy(styles: Sequence[str], scripts: Sequence[str] = ()) -> str:
-    """The Content-Security-Policy under which these styles hold and these scripts run, and nothing else does."""
+    """A Content Security Policy that allows these styles and scripts, and nothing else."""
     allowed = " ".join(map(_hash, scripts)) or "'none'"
     return (
         f"default-src 'none'; script-src {allowed}; style-src {' '.join(map(_hash, styles))}; "
@@ -72,21 +72,23 @@ def policy(styles: Sequence[str], scripts: Sequence[str] = ()) -> str:
 
 
 def write(page: str, out: Path) -> None:
+    """Write a page atomically."""
     with atomic_write(out) as file:
         file.write(marked(page.encode(), "view"))
 
 
-def _noting(rows: Iterator[Row], found: list[Facts]) -> Iterator[Row]:
+def _with_facts(rows: Iterator[Row], listed: list[Facts]) -> Iterator[Row]:
+    """Pass the rows on, and append the facts of each to `listed`: so that a run is read only once."""
     for row in rows:
-        found.append(facts(row))
+        listed.append(facts(row))
         yield row
 
 
-def _index(found: Sequence[Facts]) -> dict[str, Any]:
-    """The rows' facts, each principle as its place among all, the commonest first."""
-    counts = Counter(principle for each in found for principle in each.principles)
+def _index(listed: Sequence[Facts]) -> dict[str, Any]:
+    """The facts of all rows. Principles are numbers, the most frequent first, because their names repeat often."""
+    counts = Counter(principle for each in listed for principle in each.principles)
     places = {principle: place for place, (principle, _) in enumerate(counts.most_common())}
-    rows = [each._asdict() | {"principles": [places[name] for name in each.principles]} for each in found]
+    rows = [each._asdict() | {"principles": [places[name] for name in each.principles]} for each in listed]
     return {"principles": list(places), "rows": rows}
 
 
@@ -95,7 +97,7 @@ def _hash(text: str) -> str:
 
 
 def web(name: str) -> str:
-    """The text of a file that pages are made of."""
+    """The text of a file in the folder `web`."""
     return files(__package__).joinpath("web", name).read_text(encoding="utf-8")
 
 
@@ -109,21 +111,21 @@ def _template() -> Template:
 
 @contextmanager
 def serving(page: str, port: int = 0) -> Iterator[str]:
-    """Serves the page on 127.0.0.1 from a thread while the block runs; yields its address. Port 0 is any free one.
+    """Serve the page on 127.0.0.1 from a thread while the block runs; yields its address. Port 0 picks a free one.
 
-    A request that names another host is refused, so that no site that a browser visits can read the page.
+    Requests with another Host header are refused: otherwise a website could read the page by DNS rebinding.
     """
     content = page.encode()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            ours = self.headers.get("Host") == f"127.0.0.1:{server.server_port}" and self.path == "/"
-            self.send_response(200 if ours else 404)
+            allowed = self.headers.get("Host") == f"127.0.0.1:{server.server_port}" and self.path == "/"
+            self.send_response(200 if allowed else 404)
             self.send_header("Content-Type", "text/html; charset=utf-8")
-            self.send_header("Content-Length", str(len(content) if ours else 0))
+            self.send_header("Content-Length", str(len(content) if allowed else 0))
             self.send_header("X-Content-Type-Options", "nosniff")
             self.end_headers()
-            self.wfile.write(content if ours else b"")
+            self.wfile.write(content if allowed else b"")
 
         def log_message(self, format: str, *args: Any) -> None:
             pass
@@ -140,4 +142,4 @@ def _server(port: int, handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPSe
     try:
         return ThreadingHTTPServer(("127.0.0.1", port), handler)
     except OSError as error:
-        raise FathomError(f"cannot serve on port {port}: {error}; another --port may be free") from error
+        raise FathomError(f"cannot serve on port {port}: {error}; give another --port") from error

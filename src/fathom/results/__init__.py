@@ -1,1 +1,1 @@
-"""What a run wrote: its rows, its record, and tables made of them."""
+"""Files of a run: result rows, provenance, and exported tables."""

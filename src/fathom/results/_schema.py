@@ -1,6 +1,6 @@
 """The types of result rows, key by key. `fathom.results.rows` writes and reads them."""
 
-# Without `from __future__ import annotations`, which hides from `__required_keys__` which keys are not required.
+# No `from __future__ import annotations` here: with it, `__required_keys__` would ignore NotRequired.
 
 from typing import Any, Final, NotRequired, TypedDict, final
 
@@ -9,20 +9,20 @@ from fathom.rationale import Choice, Structure, SubVerdict
 from fathom.settings import Aggregate, Invalid, StepReduction, Ties
 
 SCHEMA: Final = 2
-"""The version of the rows that are written. Files of version 0.1 have no `schema`, and are version 1."""
+"""The schema version of the rows that are written. Rows of Fathom 0.1 have no `schema`; they are version 1."""
 
 
 class Tokens(TypedDict):
-    """Tokens of one or more calls; None where no call reported any."""
+    """Token counts of one or more calls; None if no call reported any."""
 
     prompt: int | None
     completion: int | None
     unknown_calls: NotRequired[int]
-    """Calls that did not report their tokens: where there are any, the counts are lower bounds."""
+    """The number of calls that did not report their tokens. If it is above 0, the counts are lower bounds."""
 
 
 class LabelRow(TypedDict, total=False):
-    """A label in one of four ways, as `fathom.data.records.Label`."""
+    """A label in one of four forms, as in `fathom.data.records.Label`."""
 
     best: int
     """The index of the best response."""
@@ -31,11 +31,11 @@ class LabelRow(TypedDict, total=False):
     scores: list[float]
     """One score for each response."""
     steps: list[list[float | None]]
-    """For each response, the label of each step, 0 to 1; None where a step has none."""
+    """For each response, the label of each step, 0 to 1; None for a step without a label."""
 
 
 class UnitRow(TypedDict):
-    """A principle, and what was judged under it."""
+    """A principle with its judgment."""
 
     principle: str
     definition: str
@@ -44,17 +44,17 @@ class UnitRow(TypedDict):
 
 
 class RationaleRow(TypedDict):
-    """What a vote wrote before its verdict, as `fathom.rationale.Rationale`."""
+    """The parsed rationale of a vote, as in `fathom.rationale.Rationale`."""
 
     units: list[UnitRow]
     trace: str
-    """A solution that was worked out before the responses were judged; empty where there is none."""
+    """The solution that the judge works out before it judges; may be empty."""
     verdict: Choice | None
-    """As it was written, about the responses in the order in which they were shown."""
+    """The verdict as written; its letter refers to the responses in the order shown."""
 
 
 class RuleRow(TypedDict):
-    """How votes became the verdict, as `fathom.judges.Rule`."""
+    """The rule that turned votes into the verdict, as in `fathom.judges.Rule`."""
 
     aggregate: Aggregate
     invalid: Invalid
@@ -64,68 +64,69 @@ class RuleRow(TypedDict):
 
 @final
 class VoteRow(TypedDict):
-    """One vote. Indices are of the row's responses, also in rankings."""
+    """One vote. Indices refer to the row's responses, also in rankings."""
 
     status: str
     """`ok`, or why the vote has no verdict: `missing`, `truncated`, `failed`, ... (`fathom.rationale.Status`)."""
     winner: int | None
-    """The index of the best response; None for a tie, and where the status is not `ok`."""
+    """The index of the best response; None for a tie and if the status is not `ok`."""
     scores: list[float] | None
-    """One score for each response that was shown, in the judge's own range; None where the judge names a winner alone,
-    and where the status is not `ok`."""
+    """One score for each response shown, in the judge's own range; None if the judge only names a winner, and if the
+    status is not `ok`."""
     order: list[int]
-    """`order[k]` is the index of the response that was shown in place k."""
+    """`order[k]` is the index of the response shown at position k."""
     rationale: RationaleRow | None
     text: str | None
-    """What the model wrote; None if the votes in `per_response` have it."""
+    """The text of the completion; None if the votes in `per_response` have it."""
     error: str | None
+    """The error message of a failed call."""
     reasoning: str
-    """What the model thought, where the engine tells that from `text`."""
+    """The model's reasoning, if the engine returns it separately from `text`."""
     retry_max_tokens: int | None
-    """The token limit of a second try, where the first one met its own."""
+    """The token limit of the second try, if the first one was cut off by its limit."""
     probabilities: list[float] | None
     """For each response, the probability that the vote names it, 0 to 1."""
     included: bool
-    """Whether the vote counts towards the verdict: false where a filter left it out."""
+    """Whether the vote counts towards the verdict; false if a filter excluded it."""
     meta_score: float | None
-    """The probability that the vote is right, 0 to 1, by a meta reward model."""
+    """The probability that the vote is right, 0 to 1, according to a meta reward model."""
     residual_probability: float | None
-    """The probability of all words other than those that the judge weighs, 0 to 1."""
+    """The probability of tokens other than the judge's options, 0 to 1."""
     step_scores: list[list[float | None]] | None
     """For each response, the scores of its steps, 0 to 1; None for a step that was not judged."""
     per_response: list["VoteRow"]
-    """The votes on each response alone, by judges that are shown one response at a time."""
+    """For judges that are shown one response at a time: the votes on the single responses."""
     tokens: Tokens
     structure: Structure | None
-    """Of the rationale."""
+    """The structure of the rationale."""
     judge: NotRequired[str]
-    """In rows of panels, the name of the run whose verdict this is."""
+    """In rows of a panel, the name of the run whose verdict this vote is."""
 
 
 class ComparisonRow(TypedDict):
-    """What was judged, and what its label says."""
+    """The columns that verdicts and rankings share: the comparison and its label."""
 
     schema: int
     """`SCHEMA`."""
     id: str
     label: int | None
-    """The index of the best response by the label. None for a single response, for none, and where the best share a
-    score."""
+    """The index of the best response by the label. None without a label, for a single response and for a tie."""
     label_scores: list[float] | None
-    """The label's score of each response; of labelled steps the lowest."""
+    """The label's score of each response; for labelled steps, the lowest one of the response."""
     full_label: LabelRow | None
-    """The label as it was given."""
+    """The label in the form in which it was given."""
     tokens: Tokens
-    """Of all votes."""
+    """The total over all votes."""
     prompt: str | list[dict[str, Any]]
     """A text, or messages with `role` and `content`."""
     responses: list[str]
     steps: NotRequired[list[list[str]]]
-    """For each response, the steps that it consists of."""
+    """For each response, its steps."""
     reference: str | None
+    """A reference answer."""
     domain: Domain | None
     source_order: list[int] | None
-    """`source_order[k]` is the place of response k in the source; None where the order is the source's own."""
+    """`source_order[k]` is the index of response k in the source; None if the responses were not shuffled."""
     annotations: NotRequired[dict[str, LabelRow]]
     """The label of each annotator, by name."""
     metadata: dict[str, Any]
@@ -137,20 +138,20 @@ class VerdictRow(ComparisonRow):
     """A verdict on a comparison, as `fathom judge` writes it."""
 
     status: str
-    """`ok`, or the commonest status of the votes without a verdict."""
+    """`ok`, or the most frequent status of the votes without a verdict."""
     winner: int | None
-    """The index of the best response; None for a tie, for a single response, and where the status is not `ok`."""
+    """The index of the best response; None for a tie, for a single response and if the status is not `ok`."""
     scores: list[float] | None
-    """What the rule aggregated for each response; None where the status is not `ok`."""
+    """The rule's aggregate for each response; None if the status is not `ok`."""
     threshold: float | None
-    """The lowest score at which the judge calls a single response right."""
+    """The score at or above which a pointwise judge calls a response right."""
     agreement: float | None
     """The share of the parsed votes that name the verdict's outcome, 0 to 1."""
     rule: RuleRow
     correct: bool | None
-    """Whether verdict and label agree (`verdict_correct`)."""
+    """Whether the verdict agrees with the label (`verdict_correct`)."""
     flip_rate: float | None
-    """How often votes in another order name another outcome, 0 to 1."""
+    """The share of pairs of votes in different orders that name different outcomes, 0 to 1."""
     votes: list[VoteRow]
 
 
@@ -159,20 +160,20 @@ class PairRow(TypedDict):
     """The verdict on some of the responses of a ranking."""
 
     pair: list[int]
-    """The indices of the responses that were compared: two, or all of them by judges of lists."""
+    """The indices of the compared responses: two, or all of them for listwise and pointwise judges."""
     status: str
     winner: int | None
-    """The index, among all responses of the row, of the best."""
+    """The index of the best response among all responses of the row."""
     scores: list[float] | None
-    """For each response of `pair`."""
+    """One score for each response of `pair`."""
     threshold: float | None
     share: float | None
-    """The share of the verdict for the first of two responses, 0 to 1, a tie half; None without a verdict."""
+    """The share of the votes for the first of two responses, 0 to 1, with ties counted 0.5; None without a verdict."""
     agreement: float | None
     rule: RuleRow
     votes: list[VoteRow]
-    """`winner` and `order` are indices among all responses of the row; scores, and what else is listed for each
-    response, is in the order of `pair`."""
+    """`winner` and `order` are indices among all responses of the row. Scores and other lists are in the order of
+    `pair`."""
 
 
 @final
@@ -180,34 +181,34 @@ class RankingRow(ComparisonRow):
     """A ranking of the responses, as `fathom rank` writes it."""
 
     winner: int | None
-    """The index of the best response; None where several share the highest score, or none has one."""
+    """The index of the best response; None if several share the highest score or none has a score."""
     order: list[list[int]]
-    """The responses that have a score, best first, those with equal scores together."""
+    """The responses that have a score, best first; responses with equal scores form one group."""
     scores: list[float | None]
-    """By the reducer; None for a response that could not be placed."""
+    """The scores by the reducer; None for a response that could not be placed."""
     missing: list[list[int]]
     """The pairs without a verdict."""
     correct: bool | None
-    """Whether `winner` is `label`; None without a label, and where no pair has a verdict."""
+    """Whether `winner` is `label`; None without a label and if no pair has a verdict."""
     kendall_tau: float | None
-    """Kendall's tau-b of the scores and the label, -1 to 1; None where the label does not order all responses, where a
-    response has no score, and where either orders nothing."""
+    """Kendall's tau-b of the scores and the label, -1 to 1. None if the label does not order all responses, if a
+    response has no score, or if all scores or all labels are equal."""
     pairs: list[PairRow]
 
 
 class PreferenceRow(TypedDict):
-    """A chosen and a rejected response in TRL's preference layout, as `fathom pairs` writes it. The other columns of
-    the source stand beside these; one with a name of these gets `source_` before it."""
+    """A chosen and a rejected response in TRL's preference layout, as `fathom pairs` writes it. The row also has the
+    other columns of the source; a column with one of these names is prefixed with `source_`."""
 
     schema: int
     prompt: str | list[dict[str, Any]]
-    """A text; or messages, and then `chosen` and `rejected` are lists of one message."""
+    """A text, or messages; with messages, `chosen` and `rejected` are lists of one message."""
     chosen: str | list[dict[str, str]]
     rejected: str | list[dict[str, str]]
     margin: float
     """The difference of their scores, above 0."""
     probability: float | None
-    """The share of the votes that prefer the chosen one, a tie half; None where the two were never compared."""
+    """The share of votes for the chosen response, with ties counted 0.5; None if the two were never compared."""
     chosen_votes: int
     rejected_votes: int
     tied_votes: int

@@ -1,4 +1,4 @@
-"""Rows that were read from a file: checked, and those of earlier versions upgraded."""
+"""Checks rows that are read from a file, and upgrades rows of earlier schema versions."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ _RENAMED_OF_VOTES = {
     "missing_mass": "residual_probability",
     "parts": "per_response",
 }
-"""Keys of version 1, and what they are called since."""
+"""Keys of version 1 and their names in version 2."""
 _LISTS = frozenset({"responses", "votes", "pairs", "order", "pair"})
 _OBJECTS = frozenset({"tokens", "metadata", "rule"})
 
 
 def checked(row: dict[str, Any], where: str) -> Row:
-    """The row, upgraded where it is of an earlier version.
+    """Check a row, and upgrade it if it has an earlier schema version.
 
-    Raises FathomError, which begins with `where`, for what is no row of results, for a row that lacks a key, as one
-    that was edited may, and for a row of a later version.
+    Raises FathomError, prefixed with `where`, for an object that is not a result row, for a row that lacks a key, and
+    for a row of a later version.
     """
     if not {"id", "metadata"} <= row.keys():
         raise FathomError(f"{where}: {_unlike_results(row)}")
     if "votes" not in row and "pairs" not in row:
         raise FathomError(
-            f"{where}: row {row['id']!r} has neither votes nor pairs; make results first: fathom judge FILE --out "
-            "verdicts.jsonl, or fathom rank FILE --out rankings.jsonl"
+            f"{where}: row {row['id']!r} has neither votes nor pairs; expected results of fathom judge FILE --out "
+            "verdicts.jsonl or fathom rank FILE --out rankings.jsonl"
         )
     version = row.get("schema", 1)
     if not isinstance(version, int) or not 1 <= version <= SCHEMA:
         raise FathomError(
-            f"{where}: has rows of schema {version!r}, and this version of Fathom reads up to {SCHEMA}: upgrade Fathom"
+            f"{where}: has schema {version!r}, but this version of Fathom reads only up to {SCHEMA}; upgrade Fathom"
         )
     if version < SCHEMA:
         _check_first(row, where)
@@ -53,17 +53,17 @@ def checked(row: dict[str, Any], where: str) -> Row:
 
 def _unlike_results(row: Mapping[str, Any]) -> str:
     if is_preference(row):
-        return "is a preference of fathom pairs; expected a verdict or a ranking, as fathom judge or rank writes them"
-    return "no row of results; expected what fathom judge or fathom rank writes"
+        return "is a preference of fathom pairs; expected a row of fathom judge or fathom rank"
+    return "is not a result row; expected a row of fathom judge or fathom rank"
 
 
 def is_preference(row: Mapping[str, Any]) -> bool:
-    """Whether a row is one that `fathom pairs` writes."""
+    """Whether a row is a preference of `fathom pairs`."""
     return {"chosen", "rejected", "margin"} <= row.keys() and "votes" not in row
 
 
 def _votes(row: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
-    """The votes of a verdict or of a ranking, with the place of each."""
+    """The votes of a verdict or of a ranking, each with its path in the row."""
     for number, vote in enumerate(row.get("votes", ())):
         yield f"votes.{number}", vote
     for number, pair in enumerate(row.get("pairs", ())):
@@ -75,9 +75,12 @@ def _check_keys(value: Any, kind: Any, where: str) -> None:
     _check_object(value, where)
     lacking = kind.__required_keys__ - value.keys()
     if lacking:
-        name = min(lacking)
-        raise FathomError(f"{where}: lacks {name}, which every result has; was it changed, or made by other tools?")
+        raise _lacks(min(lacking), where)
     _check_kinds(value, where)
+
+
+def _lacks(name: str, where: str) -> FathomError:
+    return FathomError(f"{where}: lacks {name}, which every result row has; expected an unmodified file of Fathom")
 
 
 def _check_object(value: Any, where: str) -> None:
@@ -98,14 +101,14 @@ _FIRST = frozenset({"domain", "label", "prompt", "responses", "tokens", "winner"
 _FIRST_VERDICT = _FIRST | {"status", "correct", "agreement", "flip_rate", "votes"}
 _FIRST_RANKING = _FIRST | {"order", "missing", "kendall_tau", "pairs"}
 _FIRST_VOTE = frozenset({"status", "winner", "order", "error"})
-"""What every row of version 1 has. Nothing else can be said for sure where one of these is missing."""
+"""The keys that every row of version 1 has. Other keys were added during version 1, so they have defaults."""
 
 
 def _check_first(row: Mapping[str, Any], where: str) -> None:
     def check(value: Any, names: frozenset[str], where: str) -> None:
         _check_object(value, where)
         for name in sorted(names - value.keys()):
-            raise FathomError(f"{where}: lacks {name}, which every result has; was it changed, or made by other tools?")
+            raise _lacks(name, where)
         _check_kinds(value, where)
 
     check(row, _FIRST_VERDICT if "votes" in row else _FIRST_RANKING, where)
@@ -116,18 +119,18 @@ def _check_first(row: Mapping[str, Any], where: str) -> None:
 
 
 def upgraded(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of version 1 as version 2 has it. What version 1 did not record has its default.
+    """Convert a row of version 1 to version 2. Values that version 1 did not record get defaults.
 
-    A ranking's votes had neither scores nor a rule, so its shares and winners stand as they were counted.
+    The votes of a ranking had neither scores nor a rule, so its shares and winners are not recomputed.
     """
-    given = {_RENAMED.get(name, name): value for name, value in row.items()}
-    made = {"source_order": None, "reference": None, "label_scores": None, **given, "schema": SCHEMA}
-    made["full_label"] = _label(made)
-    if "votes" in made:
-        made = {"threshold": None, **made, "rule": _rule(made), "votes": [_vote(vote) for vote in made["votes"]]}
-    if "pairs" in made:
-        made["pairs"] = [_pair(pair) for pair in made["pairs"]]
-    return made
+    renamed = {_RENAMED.get(name, name): value for name, value in row.items()}
+    new = {"source_order": None, "reference": None, "label_scores": None, **renamed, "schema": SCHEMA}
+    new["full_label"] = _label(new)
+    if "votes" in new:
+        new = {"threshold": None, **new, "rule": _rule(new), "votes": [_vote(vote) for vote in new["votes"]]}
+    if "pairs" in new:
+        new["pairs"] = [_pair(pair) for pair in new["pairs"]]
+    return new
 
 
 def _label(row: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -146,10 +149,10 @@ def _pair(pair: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _vote(vote: Mapping[str, Any]) -> dict[str, Any]:
-    given = {_RENAMED_OF_VOTES.get(name, name): value for name, value in vote.items()}
-    made = {"structure": None, "tokens": {"prompt": 0, "completion": 0}, **_VOTE_DEFAULTS, **given}
-    return made | {"per_response": [_vote(part) for part in made["per_response"]]}
+    renamed = {_RENAMED_OF_VOTES.get(name, name): value for name, value in vote.items()}
+    new = {"structure": None, "tokens": {"prompt": 0, "completion": 0}, **_VOTE_DEFAULTS, **renamed}
+    return new | {"per_response": [_vote(part) for part in new["per_response"]]}
 
 
 _VOTE_DEFAULTS = {field.name: field.default for field in fields(Vote) if field.default is not MISSING} | {"order": []}
-del _VOTE_DEFAULTS["usage"]  # which rows have as `tokens`
+del _VOTE_DEFAULTS["usage"]  # rows have `tokens` instead

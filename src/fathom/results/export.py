@@ -1,10 +1,10 @@
-"""Runs and journals as flat tables, for spreadsheets, pandas, DuckDB and the like.
+"""Export runs and journals as flat tables, for spreadsheets, pandas, DuckDB and similar tools.
 
     export(verdicts(runs.open("verdicts.jsonl")), VERDICT, Path("verdicts.csv"))
     pandas.DataFrame(verdicts(runs.open("verdicts.jsonl")))     # or polars.DataFrame
 
-A table has the same columns whatever it holds: what has no form of its own in one (prompts that are conversations,
-rationales, metadata) is JSON in a column of text.
+The columns of a table do not depend on its rows. Values without a tabular form (conversations, rationales, metadata)
+are JSON in a text column.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from fathom.results.runs import Run
 
 TableRow = dict[str, Any]
 Columns = Mapping[str, str]
-"""Names of columns, and their types as pyarrow spells them."""
+"""Column names with pyarrow's names of their types."""
 
 VERDICT: Columns = {
     "id": "string",
@@ -92,17 +92,18 @@ COMPLETION: Columns = {
     "completion_tokens": "int64",
 }
 BATCH = 1000
-"""Rows that are in memory at a time."""
+"""The number of rows in memory at a time."""
 MAX_CELL = 32_767
-"""Characters in a cell of XLSX, and below it the rows of a sheet with its header."""
+"""The maximum number of characters in a cell of an XLSX file."""
 MAX_SHEET = 2**20
+"""The maximum number of rows of an XLSX sheet, including the header."""
 
 
 def verdicts(run: Run) -> Iterator[TableRow]:
-    """A row for each verdict or ranking, with the columns of `VERDICT`.
+    """One table row per verdict or ranking, with the columns of `VERDICT`.
 
-    `order` and `pairs` are of rankings, as JSON and without texts; a ranking's status is that of its first pair where
-    nothing could be ranked. `agreement` and `flip_rate` are of verdicts.
+    `order` and `pairs` are JSON without texts and only set for rankings; `agreement` and `flip_rate` are only set for
+    verdicts. If nothing could be ranked, the status of a ranking is that of its first pair.
     """
     for row in run.rows():
         yield (
@@ -130,11 +131,11 @@ def _without_texts(vote: VoteRow) -> dict[str, Any]:
 
 
 def preferences(run: Run) -> Iterator[TableRow]:
-    """A row for each preference of `fathom pairs`, with the columns of `PREFERENCE`; `columns` has all others."""
+    """One table row per preference of `fathom pairs`, with the columns of `PREFERENCE`; `columns` has all others."""
     for row in run.objects():
-        further = {name: value for name, value in row.items() if name not in PREFERENCE}
+        others = {name: value for name, value in row.items() if name not in PREFERENCE}
         texts = {name: _plain(row.get(name)) for name in ("prompt", "chosen", "rejected")}
-        yield {name: row.get(name) for name in PREFERENCE} | texts | {"columns": _text(further)}
+        yield {name: row.get(name) for name in PREFERENCE} | texts | {"columns": _text(others)}
 
 
 def _plain(value: Any) -> Any:
@@ -142,10 +143,10 @@ def _plain(value: Any) -> Any:
 
 
 def votes(run: Run) -> Iterator[TableRow]:
-    """A row a vote, with the columns of `VOTE`. Raises FathomError for a run of rankings, whose votes are of pairs."""
+    """One table row per vote, with the columns of `VOTE`. Raises FathomError for rankings, whose votes are of pairs."""
     for row in run.rows():
         if "votes" not in row:
-            raise FathomError(f"{run.path}: row {row['id']!r} is a ranking; --votes exports runs of fathom judge")
+            raise FathomError(f"{run.path}: row {row['id']!r} is a ranking; --votes expects a run of fathom judge")
         for number, vote in enumerate(row["votes"]):
             yield {name: vote.get(name) for name in VOTE} | {
                 "id": row["id"],
@@ -158,16 +159,16 @@ def votes(run: Run) -> Iterator[TableRow]:
 
 
 def completions(journal: Path) -> Iterator[TableRow]:
-    """A row a completion, with the columns of `COMPLETION`; what was asked is None where an older version wrote it."""
+    """One table row per completion, with the columns of `COMPLETION`. Older journals did not store requests, so their
+    columns are None."""
     for key, request, completion in entries(journal):
-        asked = request or {}
         counts = tokens(completion.usage)
         yield {
             "key": key,
-            "engine": asked.get("engine"),
+            "engine": request and request.get("engine"),
             "messages": request and _text(request["messages"]),
             "sampling": request and _text(request["sampling"]),
-            "sample": asked.get("sample"),
+            "sample": request and request.get("sample"),
             "text": completion.text,
             "reasoning": completion.reasoning,
             "finish_reason": completion.finish_reason,
@@ -177,10 +178,10 @@ def completions(journal: Path) -> Iterator[TableRow]:
 
 
 def export(rows: Iterable[TableRow], columns: Columns, path: Path) -> int:
-    """Writes a table in the format that the name of `path` ends in, and returns the number of rows.
+    """Write a table in the format given by the suffix of `path`, and return the number of rows.
 
-    The file appears when it is whole. Lists are JSON in the cells of CSV, TSV and XLSX, and missing values are empty
-    cells. Raises FathomError for a name with another ending, and for text that is too long for a cell of XLSX.
+    The file is written atomically. In CSV, TSV and XLSX, lists are JSON and missing values are empty cells. Raises
+    FathomError for an unknown suffix, and for text that is too long for a cell of XLSX.
     """
     if path.suffix not in WRITERS:
         raise FathomError(f"--out {path}: expected a name that ends in {', '.join(WRITERS)}")
@@ -212,7 +213,7 @@ def _tsv(rows: Iterator[TableRow], columns: Columns, path: Path) -> int:
 
 
 def _cell(value: Any) -> Any:
-    """Numbers as they are, texts as they are, what has no form in a cell as JSON."""
+    """Numbers and texts are unchanged; other values become JSON."""
     return value if value is None or isinstance(value, str) or type(value) in {int, float} else _text(value)
 
 
@@ -225,17 +226,17 @@ def _xlsx(rows: Iterator[TableRow], columns: Columns, path: Path) -> int:
     try:
         for count, row in enumerate(rows, 1):
             if count >= MAX_SHEET:
-                raise FathomError(f"{path}: a sheet has {MAX_SHEET:,} rows at most; expected .csv or .parquet for more")
+                raise FathomError(f"{path}: a sheet has at most {MAX_SHEET:,} rows; write .csv or .parquet instead")
             sheet.append([_sheet_cell(sheet, row.get(name), f"{path}: row {count}: {name}") for name in columns])
     finally:
-        sheet.close()  # or its temporary file would be left open after an error
+        sheet.close()  # otherwise an error would leave its temporary file open
     with atomic_write(path) as file:
         workbook.save(file)
     return count
 
 
 def _sheet_cell(sheet: Any, value: Any, where: str) -> Any:
-    """Texts as texts: spreadsheets take those that begin with `=` for formulas, and others for dates."""
+    """A cell that a spreadsheet does not interpret: texts could otherwise become formulas (`=...`) or dates."""
     from openpyxl.cell import WriteOnlyCell
 
     cell = _cell(value)
@@ -243,8 +244,7 @@ def _sheet_cell(sheet: Any, value: Any, where: str) -> Any:
         return cell
     if len(cell) > MAX_CELL:
         raise FathomError(
-            f"{where}: has {len(cell):,} characters, a cell of a spreadsheet {MAX_CELL:,} at most; expected .csv or "
-            ".parquet"
+            f"{where}: has {len(cell):,} characters, expected at most {MAX_CELL:,}; write .csv or .parquet instead"
         )
     written = WriteOnlyCell(sheet, value=for_sheet(cell))
     written.data_type = "s"

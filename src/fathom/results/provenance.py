@@ -2,8 +2,8 @@
 
     write_json(out / "votes.meta.json", provenance(recipe, inputs=[Path("pairs.jsonl")]))
 
-The time is one key of its own, `written`; all else is the same for the same run on the same machine. Results hold none
-of this, so that equal results are equal byte for byte. `config` is written as it is given: leave keys and tokens out.
+Only the key `written` (the time) differs between equal runs on one machine. Provenance is a separate file, so that
+equal results are equal byte for byte. `config` is written unchanged, so it must not contain API keys.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from fathom.data.atomic import atomic_write
 from fathom.errors import FathomError
 
 LIBRARIES = ("fathom-rm", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "vllm", "numpy", "pyarrow")
-"""Whose versions are written down, where they are installed. None is imported for it."""
+"""The libraries whose versions are recorded if they are installed. They are not imported."""
 
 
 def provenance(config: Mapping[str, Any], inputs: Iterable[Path]) -> dict[str, Any]:
-    """The resolved configuration, versions, platform and the SHA-256 of every input file; folders are hashed by file.
+    """The configuration, versions, platform and the SHA-256 of every input file, including all files of input folders.
 
-    Raises FathomError for an input that is not there.
+    Raises FathomError for a missing input.
     """
     return {
         "config": dict(config),
@@ -39,7 +39,7 @@ def provenance(config: Mapping[str, Any], inputs: Iterable[Path]) -> dict[str, A
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes `value` in one step. What JSON has no form for (paths, dates) is written as its text."""
+    """Write `value` as JSON, atomically. Values without a JSON form, such as paths and dates, become strings."""
     text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
     with atomic_write(path) as file:
         file.write(f"{text}\n".encode())
@@ -59,7 +59,7 @@ def _files(path: Path) -> list[Path]:
     if path.is_dir():
         return sorted(file for file in path.rglob("*") if file.is_file())
     if not path.is_file():
-        raise FathomError(f"{path}: no such file; every input must be there for its hash to be written down")
+        raise FathomError(f"{path}: no such file; inputs must exist, because provenance records their hashes")
     return [path]
 
 

@@ -1,12 +1,12 @@
-"""Result rows: verdicts and rankings as plain JSON, one object a line, and back.
+"""Result rows: conversion of verdicts and rankings to JSON lines and back.
 
     row = to_row(comparison, verdict)                # a VerdictRow; of a Ranking a RankingRow
     from_row(row) == (comparison, verdict)
     for row in read_rows(Path("verdicts.jsonl")): ...
 
-This module alone writes rows and reads them back. `to_row` and `from_row` are inverse to each other. A row also holds
-figures that follow from the others (`correct`, `tokens`, `flip_rate`, ...), for those who read the file with other
-tools. Its keys are documented in `VerdictRow`, `RankingRow`, `VoteRow`, `PairRow` and `PreferenceRow`.
+All writing and reading of rows is in this module. `from_row` is the inverse of `to_row`. Rows also contain derived
+values (`correct`, `tokens`, `flip_rate`, ...) for readers with other tools. The keys are documented in `VerdictRow`,
+`RankingRow`, `VoteRow`, `PairRow` and `PreferenceRow`.
 """
 
 from __future__ import annotations
@@ -71,9 +71,9 @@ def to_row(comparison: Comparison, result: Verdict, *, texts: bool = True) -> Ve
 @overload
 def to_row(comparison: Comparison, result: Ranking, *, texts: bool = True) -> RankingRow: ...
 def to_row(comparison: Comparison, result: Verdict | Ranking, *, texts: bool = True) -> Row:
-    """The row of a verdict or of a ranking. Without `texts`, votes have no text, reasoning and rationale.
+    """The row of a verdict or a ranking. Without `texts`, votes have no text, reasoning or rationale.
 
-    Lists may still be tuples: `write_row` makes JSON of them.
+    Lists may still be tuples, which `write_row` writes as JSON lists.
     """
     if isinstance(result, Ranking):
         return _ranking_row(comparison, result, texts)
@@ -159,7 +159,7 @@ _LABEL_FIELDS = tuple(Label.model_fields)
 
 
 def _comparison_columns(comparison: Comparison) -> dict[str, Any]:
-    """What was judged, so that a file of results can be read, measured and looked at without its source."""
+    """The comparison, so that a file of results can be scored and viewed without its source."""
     columns: dict[str, Any] = {
         "domain": comparison.domain,
         "source_order": comparison.source_order,
@@ -168,7 +168,7 @@ def _comparison_columns(comparison: Comparison) -> dict[str, Any]:
         "reference": comparison.reference,
         "metadata": comparison.metadata,
     }
-    # Few rows have these, so the others are not made longer by them.
+    # Few comparisons have these, so other rows omit the keys.
     if comparison.steps is not None:
         columns["steps"] = comparison.steps
     if comparison.annotations is not None:
@@ -199,13 +199,15 @@ def _rationale_row(rationale: Rationale) -> dict[str, Any]:
 
 
 def _shallow(value: Vote | Rationale | Unit | Rule) -> dict[str, Any]:
-    """Field by field: `dataclasses.asdict` copies deeply, which took a tenth of the time of a judgment."""
+    """The fields of a dataclass. `dataclasses.asdict` copies deeply, which took a tenth of the time of a judgment."""
     return _COPY[type(value)](value)
 
 
 def _copier(kind: type) -> Callable[[Any], dict[str, Any]]:
-    """`lambda value: {"status": value.status, ...}`, compiled as `collections.namedtuple` compiles its methods: it
-    takes half the time of a loop over the names."""
+    """Compile `lambda value: {"status": value.status, ...}` for a dataclass.
+
+    It is twice as fast as a loop over the field names; `collections.namedtuple` compiles its methods in the same way.
+    """
     entries = ", ".join(f"{field.name!r}: value.{field.name}" for field in fields(kind))
     copy: Callable[[Any], dict[str, Any]] = eval(f"lambda value: {{{entries}}}")
     return copy
@@ -215,12 +217,13 @@ _COPY = {kind: _copier(kind) for kind in (Vote, Rationale, Unit, Rule)}
 
 
 def write_row(sink: BinaryIO, row: Mapping[str, Any] | Row | PreferenceRow) -> None:
-    """Writes a line of JSON; what metadata holds that JSON does not know becomes base 64 or text."""
-    # Not by `json`, which takes twice as long. And the metadata of a Parquet row may hold times, bytes and decimals.
+    """Write a row as one line of JSON. In metadata, bytes become base64 and other values without JSON form strings."""
+    # pydantic's serializer is twice as fast as `json`, and metadata of Parquet rows may have times, bytes and decimals.
     sink.write(to_json(row, bytes_mode="base64", fallback=str) + b"\n")
 
 
 def preference_row(comparison: Comparison, preference: Preference, ranking: Ranking) -> PreferenceRow:
+    """The row of a preference, with the vote counts of its pair in the ranking."""
     chosen, rejected = preference.chosen, preference.rejected
     votes = ranking.votes(chosen, rejected)
     row: PreferenceRow = {
@@ -246,7 +249,7 @@ def _prompt(comparison: Comparison) -> str | list[dict[str, Any]]:
 
 
 def _answer(comparison: Comparison, index: int) -> str | list[dict[str, str]]:
-    """A response as TRL has it: a text to a text, a conversation's next message to a conversation."""
+    """A response in TRL's layout: a text if the prompt is a text, a message if it is a conversation."""
     text = comparison.responses[index]
     return text if isinstance(comparison.prompt, str) else [{"role": "assistant", "content": text}]
 
@@ -259,23 +262,23 @@ def _source_columns(comparison: Comparison, taken: Container[str]) -> dict[str, 
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """The rows of a file; those of earlier versions as this version writes them.
+    """The rows of a file, upgraded to the current schema version.
 
-    Raises FathomError, with file and line, for what is no row of results, and for rows of a later version.
+    Raises FathomError, with file and line, for a line that is not a result row, and for rows of a later version.
     """
     for number, row in enumerate(read_objects(path), 1):
         yield checked(row, f"{path}:{number}")
 
 
 def read_objects(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a file as they are. Raises FathomError for a line that is no JSON object."""
+    """The JSON objects of a file, unchecked. Raises FathomError for a line that is not a JSON object."""
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             yield parse_object(line, f"{path}:{number}")
 
 
 def parse_object(text: bytes, where: str) -> dict[str, Any]:
-    """Raises FathomError, which names `where`, for what is no JSON object."""
+    """Parse a JSON object. Raises FathomError, prefixed with `where`, for anything else."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -290,19 +293,19 @@ def from_row(row: VerdictRow) -> tuple[Comparison, Verdict]: ...
 @overload
 def from_row(row: RankingRow) -> tuple[Comparison, Ranking]: ...
 def from_row(row: Row) -> tuple[Comparison, Verdict | Ranking]:
-    """What `to_row` made the row of. Raises FathomError for values that no row of this version has."""
+    """The comparison and result of a row: the inverse of `to_row`. Raises FathomError for invalid values."""
     try:
         comparison = to_comparison(row)
         return comparison, _ranking(row) if "pairs" in row else _verdict(row)
-    except ValueError as error:  # also pydantic's
-        raise FathomError(f"row {row['id']!r} cannot be read: {error}") from error
+    except ValueError as error:  # includes pydantic's ValidationError
+        raise FathomError(f"row {row['id']!r} has an invalid value: {error}") from error
 
 
 def to_comparison(row: Row) -> Comparison:
-    """What was judged."""
+    """The comparison of a row."""
     names = ("id", "prompt", "responses", "steps", "reference", "domain", "source_order", "annotations", "metadata")
-    held = cast("Mapping[str, Any]", row)
-    return Comparison(label=held["full_label"], **{name: held[name] for name in names if name in held})
+    columns = cast("Mapping[str, Any]", row)
+    return Comparison(label=columns["full_label"], **{name: columns[name] for name in names if name in columns})
 
 
 def _verdict(row: VerdictRow) -> Verdict:
@@ -322,7 +325,7 @@ def _ranking(row: RankingRow) -> Ranking:
 
 
 def _pair_verdict(row: PairRow) -> Verdict:
-    """Of the responses of the pair, which are numbered from 0 in its verdict."""
+    """The verdict of a pair. Its indices refer to the pair, while those of the row refer to all responses."""
     places = {index: place for place, index in enumerate(row["pair"])}
     votes: list[VoteRow] = [
         {
@@ -344,7 +347,7 @@ def _pair_verdict(row: PairRow) -> Verdict:
 
 
 def to_rule(row: VerdictRow | PairRow) -> Rule:
-    """Raises ValueError for a rule that this version does not have."""
+    """The rule of a row. Raises ValueError for an unknown rule."""
     return Rule(**row["rule"])
 
 
@@ -361,7 +364,7 @@ def _rationale(row: RationaleRow | None) -> Rationale | None:
 
 
 def _tuples(value: Any) -> Any:
-    """Lists, at any depth, as tuples."""
+    """Convert lists to tuples at any depth."""
     return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
 
 
@@ -371,13 +374,13 @@ _READ: Mapping[str, Callable[[Any], Any]] = {
     "rationale": _rationale,
     "per_response": lambda votes: tuple(map(_vote, votes)),
 }
-"""How the fields of a vote are read, where they are not values or lists of them."""
+"""Converters of those fields of a vote that are neither plain values nor lists of them."""
 
-# Figures of a row -----------------------------------------------------------------------------------------------------
+# Values derived from a row --------------------------------------------------------------------------------------------
 
 
 def tokens(usage: Usage) -> Tokens:
-    """Usage as a row holds it. A count of which nothing is known is None, never 0."""
+    """Usage as a row stores it. An unknown count is None, never 0."""
     if not usage.unknown_calls:
         return {"prompt": usage.prompt_tokens, "completion": usage.completion_tokens}
     return {
@@ -388,29 +391,29 @@ def tokens(usage: Usage) -> Tokens:
 
 
 def usage(row: Row | VoteRow) -> Usage:
-    """The usage of a row, or of a vote in it. Inverse of `tokens`."""
-    held = row["tokens"]
-    return Usage(held["prompt"] or 0, held["completion"] or 0, held.get("unknown_calls", 0))
+    """The usage of a row or of a vote: the inverse of `tokens`."""
+    counts = row["tokens"]
+    return Usage(counts["prompt"] or 0, counts["completion"] or 0, counts.get("unknown_calls", 0))
 
 
 def reported(usage: Usage) -> dict[str, int | None]:
-    """Usage as a summary holds it: `tokens` under longer names."""
-    held = cast("Mapping[str, int | None]", tokens(usage))
-    return {name if name == "unknown_calls" else f"{name}_tokens": count for name, count in held.items()}
+    """Usage as a summary stores it: the counts of `tokens` as `prompt_tokens` and `completion_tokens`."""
+    counts = cast("Mapping[str, int | None]", tokens(usage))
+    return {name if name == "unknown_calls" else f"{name}_tokens": count for name, count in counts.items()}
 
 
 def count_text(tokens: float, usage: Usage, form: str = ",.0f") -> str:
-    """A count of `usage`, or a mean of one, for people: a lower bound or "unknown" where calls reported no usage."""
+    """A token count, or a mean of one, as text: "at least ..." or "unknown" if some calls reported no usage."""
     if usage.unknown_calls:
         return f"at least {tokens:{form}}" if tokens else "unknown"
     return f"{tokens:{form}}"
 
 
 def prompt_key(row: Row, benchmark: str | None = None) -> int:
-    """The cluster of a row, as 64 bits: rows of one prompt have the same, because their verdicts are not independent.
+    """The cluster of a row as a 64-bit hash. Rows of one prompt share a cluster, because they are correlated.
 
-    The rows of a benchmark are clustered by metadata["group"] where they have one; in other rows a column of that name
-    may mean anything.
+    Rows of a benchmark are clustered by metadata["group"] if they have it. In other rows, a source column of that name
+    could mean anything, so it is ignored.
     """
     metadata = row["metadata"]
     benchmark = metadata.get("benchmark", benchmark)
@@ -421,31 +424,31 @@ def prompt_key(row: Row, benchmark: str | None = None) -> int:
 
 
 def vote_text(row: VoteRow) -> str:
-    """What the model wrote: the row's own text, or the texts of the votes on each response."""
+    """The text of a vote: its own, or the joined texts of its votes on single responses."""
     text = row["text"]
     return _joined(map(vote_text, row["per_response"])) if text is None else text
 
 
 def vote_groups(row: Row) -> Iterator[Sequence[VoteRow]]:
-    """The votes on each question: all of a verdict's, and of a ranking those on each pair."""
+    """Groups of votes on the same responses: all votes of a verdict, or the votes on each pair of a ranking."""
     yield from (pair["votes"] for pair in row["pairs"]) if "pairs" in row else [row["votes"]]
 
 
 def counted_votes(row: VerdictRow) -> list[VoteRow]:
-    """The votes that the verdict is made of: parsed, and not left out by a filter."""
+    """The votes that count towards the verdict: parsed, and not excluded by a filter."""
     return [vote for vote in row["votes"] if vote["status"] == "ok" and vote["included"]]
 
 
 def is_correct(row: Row) -> bool | None:
-    """Whether the label calls a single response correct; None without a label of 1 or 0, and of several responses."""
+    """Whether the label calls a single response correct. None for several responses, and unless the label is 0 or 1."""
     scores = row["label_scores"]
     return scores[0] == 1 if len(row["responses"]) == 1 and scores and scores[0] in (0, 1) else None
 
 
 def pointwise_score(row: VerdictRow) -> float | None:
-    """The score of a single response: the verdict's where its rule is a mean, else the mean of the votes' scores.
+    """The score of a single response: the verdict's score if its rule is a mean, else the mean of the votes' scores.
 
-    Scores of steps are reduced as the row's rule says. None for several responses, and without a score.
+    Step scores are reduced by the row's rule. None for several responses, and without a score.
     """
     if row["status"] != "ok" or len(row["responses"]) != 1:
         return None
@@ -460,15 +463,19 @@ def _vote_scores(vote: VoteRow, rule: RuleRow) -> Sequence[float] | None:
 
 
 def is_labelled(row: Row) -> bool:
-    """Whether the result can be compared with the label: the best of several, or a single response called correct."""
-    bounded = "pairs" not in row and row["threshold"] is not None
-    return row["label"] is not None or (bounded and is_correct(row) is not None)
+    """Whether the result can be compared with a label.
+
+    That is the case if the label names the best of several responses. For a single response, the label must be 0 or 1
+    and the judge must have a threshold.
+    """
+    has_threshold = "pairs" not in row and row["threshold"] is not None
+    return row["label"] is not None or (has_threshold and is_correct(row) is not None)
 
 
 def verdict_correct(row: VerdictRow) -> bool | None:
-    """Whether verdict and label agree; None where `is_labelled` is false, and where the status is not ok.
+    """Whether verdict and label agree; None if `is_labelled` is false or the status is not ok.
 
-    A tie is not correct. A single response's score is compared with the threshold.
+    A tie is not correct. The score of a single response is compared with the threshold.
     """
     if row["status"] != "ok" or not is_labelled(row):
         return None
@@ -479,11 +486,11 @@ def verdict_correct(row: VerdictRow) -> bool | None:
 
 
 def accuracy(row: Row) -> float:
-    """1 for the correct verdict, 0 for another one, a tie, or none."""
+    """1 for a correct verdict, 0 for a wrong one, a tie, or no verdict."""
     return float(bool(row["correct"]))
 
 
 def accuracy_half_ties(row: Row) -> float:
-    """As `accuracy`, but a tie is 0.5: the expected value of breaking it at random."""
+    """As `accuracy`, but a tie counts 0.5, the expected value of breaking it at random."""
     tie = row["label"] is not None and row["correct"] is not None and row["winner"] is None
     return 0.5 if tie else accuracy(row)

@@ -1,13 +1,13 @@
-"""Runs: files of result rows, and their metadata.
+"""Runs: files of result rows with their provenance and journal.
 
     run = runs.open("verdicts.jsonl")
     run.meta["config"]["temperature"], run.meta["summary"]
     for row in run.rows(): ...
 
-A run is a file of results, NAME.jsonl, as `fathom judge`, `rank` and `eval` write it. NAME.jsonl.meta.json says what
-made it, NAME.jsonl.journal holds its completions. Any of the two may be missing: rows can be read without them.
+A run is a file of results, NAME.jsonl, written by `fathom judge`, `rank` or `eval`. NAME.jsonl.meta.json is its
+provenance, and NAME.jsonl.journal has its completions. Both are optional: rows can be read without them.
 
-`listed`, `inspected` and `journalled` say what a run or a journal holds, as plain values to print.
+`listed`, `inspected` and `journalled` describe a run or a journal as plain values for printing.
 """
 
 from __future__ import annotations
@@ -25,13 +25,15 @@ from fathom.errors import FathomError
 from fathom.results.rows import Row, is_preference, parse_object, read_objects, read_rows, vote_groups
 
 MADE_OF_RESULTS = frozenset({"best", "compare", "export"})
-"""Verbs whose files have provenance beside them, and are no results."""
+"""Verbs whose output files have provenance but are not results."""
 MAX_FAILURES = 5
-"""How many kinds of failure are told."""
+"""The number of different failures that `inspected` lists."""
 
 
 @dataclass(frozen=True)
 class Run:
+    """A file of results. Files are opened only when rows or metadata are read."""
+
     path: Path
 
     @property
@@ -40,12 +42,12 @@ class Run:
 
     @property
     def journal(self) -> Path:
-        """Where its completions are, unless --journal named another file."""
+        """The default path of its journal; --journal may have named another file."""
         return self.path.with_name(f"{self.path.name}.journal")
 
     @cached_property
     def meta(self) -> dict[str, Any]:
-        """The provenance: `config`, `versions`, `inputs`, `summary`, ...; empty where none was written."""
+        """The provenance: `config`, `versions`, `inputs`, `summary`, ...; empty without a file."""
         path = self.path.with_name(f"{self.path.name}.meta.json")
         if not path.is_file():
             return {}
@@ -54,29 +56,29 @@ class Run:
         return meta
 
     def rows(self) -> Iterator[Row]:
-        """Verdicts and rankings. Raises FathomError as `read_rows` does."""
+        """Its verdicts or rankings. Raises FathomError as `read_rows` does."""
         return read_rows(self.path)
 
     def objects(self) -> Iterator[dict[str, Any]]:
-        """The lines as they are, of preferences too. Raises FathomError for a line that is no JSON object."""
+        """Its JSON objects, unchecked; they may be preferences. Raises FathomError for a line that is not an object."""
         return read_objects(self.path)
 
     @property
     def holds_preferences(self) -> bool:
-        """Whether its first row is one of `fathom pairs`."""
+        """Whether its first row is a preference of `fathom pairs`."""
         return is_preference(next(self.objects(), {}))
 
 
 def open(path: str | Path) -> Run:
-    """The run of that file. Raises FathomError where there is no such file."""
+    """The run of a file. Raises FathomError if the file does not exist."""
     run = Run(Path(path))
     if not run.path.is_file():
-        raise FathomError(f"{path}: no such run; give a file of results, as fathom judge --out writes it")
+        raise FathomError(f"{path}: no such run; expected a file of results, as written by fathom judge --out")
     return run
 
 
 def find(folder: str | Path) -> list[Run]:
-    """The runs below a folder, by path: every file of results that has its provenance beside it."""
+    """The runs in a folder and its subfolders, sorted by path: all files of results that have provenance."""
     suffix = ".meta.json"
     described = sorted(Path(folder).rglob(f"*.jsonl{suffix}"))
     results = (Run(path.with_name(path.name.removesuffix(suffix))) for path in described)
@@ -84,20 +86,20 @@ def find(folder: str | Path) -> list[Run]:
 
 
 def opened(paths: Iterable[Path]) -> list[Run]:
-    """The runs of files, and those below folders. Raises FathomError for a path that has none."""
-    found = []
+    """The runs of files and folders. Raises FathomError for a missing file, and for a folder without runs."""
+    runs = []
     for path in paths:
-        below = find(path) if path.is_dir() else [open(path)]
-        if not below:
+        of_path = find(path) if path.is_dir() else [open(path)]
+        if not of_path:
             raise FathomError(
-                f"{path}: holds no run; give a file of results, or a folder with files and their meta.json"
+                f"{path}: contains no run; expected a file of results, or a folder of such files with their meta.json"
             )
-        found += below
-    return found
+        runs += of_path
+    return runs
 
 
 def is_journal(path: Path) -> bool:
-    """Whether it is a file that starts as SQLite's do."""
+    """Whether the path is an SQLite file, which journals are."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -105,7 +107,7 @@ def is_journal(path: Path) -> bool:
 
 
 def listed(run: Run) -> dict[str, Any]:
-    """One line about a run, from its metadata; the rows are not read."""
+    """A one-line summary of a run from its metadata, without reading its rows."""
     config, summary = run.meta.get("config", {}), run.meta.get("summary", {})
     figures = summary.get("all", summary)
     if "counts" in summary and "tokens" in summary:  # of fathom pairs
@@ -130,9 +132,9 @@ def listed(run: Run) -> dict[str, Any]:
 
 
 def judge_name(config: Mapping[str, Any]) -> str | None:
-    """The judge of a recorded configuration.
+    """The name of the judge in a recorded configuration.
 
-    Earlier versions recorded it as Python writes it, `MixJudge(style='mix', ...)`: of these the class is known.
+    Earlier versions recorded its Python repr, `MixJudge(style='mix', ...)`; the name is then the class.
     """
     judge = config.get("judge")
     if isinstance(judge, Mapping):
@@ -141,7 +143,7 @@ def judge_name(config: Mapping[str, Any]) -> str | None:
 
 
 def inspected(run: Run) -> dict[str, Any]:
-    """What made a run and what came of it: settings that were given, statuses, the commonest failures."""
+    """A description of a run: its settings, the statuses of its votes and the most frequent failures."""
     rows = votes = 0
     statuses: Counter[str] = Counter()
     failures: Counter[str] = Counter()
@@ -167,12 +169,12 @@ def inspected(run: Run) -> dict[str, Any]:
 
 
 def journalled(path: Path) -> list[dict[str, Any]]:
-    """What a journal holds, an entry an engine: completions, tokens, how they ended."""
+    """The contents of a journal, one entry per engine: completions, tokens and finish reasons."""
     counts: Counter[str] = Counter()
     usage: dict[str, Usage] = {}
     ended: dict[str, Counter[str]] = {}
     for entry in entries(path):
-        engine = entry.request["engine"] if entry.request else "not recorded (an older version wrote it)"
+        engine = entry.request["engine"] if entry.request else "not recorded (written by an older version)"
         counts[engine] += 1
         usage[engine] = usage.get(engine, Usage()) + entry.completion.usage
         ended.setdefault(engine, Counter())[entry.completion.finish_reason] += 1

@@ -1,14 +1,14 @@
 "use strict";
-// Elements made of names in this file and text from data. Text only ever becomes a text node, so that markup in what a
-// model wrote is shown and not obeyed. No link is made of data.
+// Builds elements. Data only ever becomes text nodes, so that markup in model output is shown and not interpreted. Data
+// never becomes a link.
 
 function element(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
+  const node = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
-    if (value !== null && value !== false) made.setAttribute(key, value === true ? "" : value);
+    if (value !== null && value !== false) node.setAttribute(key, value === true ? "" : value);
   }
-  made.append(...children.flat().filter((child) => child !== null));
-  return made;
+  node.append(...children.flat().filter((child) => child !== null));
+  return node;
 }
 
 function byId(id) {
@@ -19,7 +19,7 @@ function percent(share) {
   return `${Math.round(share * 100)} %`;
 }
 
-/** A number in few digits: 3, 0.91, -1.97. */
+/** A number with three significant digits: 3, 0.91, -1.97. */
 function short(number) {
   return String(Number(number.toPrecision(3))).replace("-", "−");
 }
@@ -28,7 +28,7 @@ function plural(count, one, many = `${one}s`) {
   return `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
 }
 
-/** A text that keeps its line breaks and scrolls by keyboard where it is long. */
+/** A text that keeps its line breaks and can be scrolled by keyboard. */
 function passage(text, label, kind = "prose") {
   return element(
     "div",

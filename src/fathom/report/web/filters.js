@@ -1,11 +1,11 @@
 "use strict";
-// Which rows are listed, told by the fragment of the address: #row=pair-7&outcome=wrong&flipped=1. So a list and a row
-// of it can be linked to.
+// Filters of the list, stored in the fragment of the address (#row=pair-7&outcome=wrong&flipped=1), so that links can
+// point to a filtered list and a row.
 
 const OUTCOMES = ["right", "wrong", "tie", "unparsed", "unlabelled"];
 const SORTS = {
-  file: ["place in the file", null],
-  agreement: ["least agreement", (facts) => facts.agreement ?? 2],
+  file: ["position in the file", null],
+  agreement: ["lowest agreement", (facts) => facts.agreement ?? 2],
   tokens: ["most tokens", (facts) => -facts.tokens],
 };
 const CHOICES = ["outcome", "domain", "subset", "sort"];
@@ -31,13 +31,13 @@ function filtersOf(parameters) {
 }
 
 function fragmentOf(filters, id) {
-  const told = Object.entries(filters).filter(([name, value]) => value !== NO_FILTERS[name]);
-  const parameters = new URLSearchParams(told.map(([name, value]) => [name, value === true ? "1" : value]));
+  const active = Object.entries(filters).filter(([name, value]) => value !== NO_FILTERS[name]);
+  const parameters = new URLSearchParams(active.map(([name, value]) => [name, value === true ? "1" : value]));
   if (id !== null) parameters.set("row", id);
   return String(parameters);
 }
 
-/** The numbers of the rows that pass, sorted. `holding` has the rows that hold the query; null where there is none. */
+/** The numbers of the rows that pass the filters, sorted. `holding` has the rows that contain the query, or is null. */
 function passing(index, filters, holding) {
   const named = principlesNamed(index.principles, filters.principle);
   const passes = (facts, number) =>
@@ -60,7 +60,7 @@ function principlesNamed(principles, wanted) {
   return new Set(principles.flatMap((name, place) => (name.includes(part) ? [place] : [])));
 }
 
-/** How many rows have each value of a fact, the commonest first. */
+/** The number of rows with each value of a fact, the most frequent first. */
 function counted(rows, name) {
   const counts = new Map();
   for (const facts of rows) if (facts[name] !== null) counts.set(facts[name], (counts.get(facts[name]) ?? 0) + 1);

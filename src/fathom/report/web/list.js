@@ -1,5 +1,5 @@
 "use strict";
-// A list of any length: only the rows in sight, and a few beside them, are in the document.
+// A virtual list: only the visible rows and a few around them are in the document.
 
 const ROW_HEIGHT = 54;
 const BESIDE = 6;
@@ -21,7 +21,7 @@ class RowList {
     });
   }
 
-  /** Lists the rows of these numbers; `rows[number]` are their facts. */
+  /** Shows the rows with these numbers; `rows[number]` has the facts of a row. */
   show(rows, numbers) {
     this.rows = rows;
     this.numbers = numbers;
@@ -29,7 +29,7 @@ class RowList {
     this.draw();
   }
 
-  /** Marks a row as the one that is read, and scrolls until it is in sight. */
+  /** Marks a row as open, and scrolls it into view. */
   activate(number) {
     this.active = number;
     const top = this.numbers.indexOf(number) * ROW_HEIGHT;
@@ -75,9 +75,9 @@ class RowList {
 }
 
 function notes(facts) {
-  const told = [
+  const parts = [
     facts.flipped ? "flipped" : facts.divided ? "divided" : null,
     facts.unparsed ? `${facts.unparsed} unparsed` : null,
   ];
-  return told.filter(Boolean).join(", ") || (facts.domain ?? "");
+  return parts.filter(Boolean).join(", ") || (facts.domain ?? "");
 }

@@ -1,8 +1,8 @@
 "use strict";
-// The rows, as the page holds them: parts of base 64 of gzip of JSON lines. A part is unpacked when one of its rows is
-// wanted; the few that were last used are kept.
+// The rows in the page: parts of base64 of gzip of JSON lines. A part is unpacked when one of its rows is needed, and the
+// most recently used parts stay in memory.
 
-const MOST_KEPT_PARTS = 8;
+const MAX_KEPT_PARTS = 8;
 
 async function unpackedText(packed) {
   const bytes = Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0));
@@ -20,11 +20,11 @@ class Parts {
 
   /** The lines of a part, one row each. */
   lines(part) {
-    const found = this.kept.get(part) ?? this.unpackedLines(part);
+    const lines = this.kept.get(part) ?? this.unpackedLines(part);
     this.kept.delete(part);
-    this.kept.set(part, found);
-    if (this.kept.size > MOST_KEPT_PARTS) this.kept.delete(this.kept.keys().next().value);
-    return found;
+    this.kept.set(part, lines);
+    if (this.kept.size > MAX_KEPT_PARTS) this.kept.delete(this.kept.keys().next().value);
+    return lines;
   }
 
   async unpackedLines(part) {
@@ -36,20 +36,20 @@ class Parts {
     return JSON.parse((await this.lines(part))[number - this.starts[part]]);
   }
 
-  /** Calls `found(numbers, share)` for each part in turn, with its rows that hold the query, until that is false. */
-  async search(query, found) {
+  /** Calls `report(numbers, share)` per part with its rows that contain the query, until it returns false. */
+  async search(query, report) {
     const spelled = JSON.stringify(query).slice(1, -1).toLowerCase();
     for (let part = 0; part < this.elements.length; part += 1) {
-      // Not through `lines`: to read all parts once must not push out those that are looked at.
+      // Not through `lines`: a search reads all parts once and must not evict those in use.
       const lines = await this.unpackedLines(part);
       const holding = lines.flatMap((line, place) => (holds(line, spelled, query) ? [this.starts[part] + place] : []));
-      if (!found(holding, (part + 1) / this.elements.length)) return;
+      if (!report(holding, (part + 1) / this.elements.length)) return;
       await new Promise((resume) => setTimeout(resume));
     }
   }
 }
 
-/** Whether a value in the line holds the query. The names of keys do not count, so the line alone does not tell. */
+/** Whether a value of the row contains the query. The search in the line is only a fast filter: it also matches keys. */
 function holds(line, spelled, query) {
   return line.toLowerCase().includes(spelled) && anyText(JSON.parse(line), query.toLowerCase());
 }

@@ -1,5 +1,5 @@
-// Shows the rows of a run over the report. The viewer of each run is a whole page inside this one, compressed.
-// A link is #rows=RUN&outcome=wrong: what follows the run are filters of the viewer.
+// Shows the rows of a run in a dialog. The viewer of each run is a complete page, embedded in compressed form. A link has
+// the form #rows=RUN&outcome=wrong, where the parameters after the run are filters of the viewer.
 
 const dialog = document.getElementById("rows");
 const frame = dialog.querySelector("iframe");
@@ -8,7 +8,7 @@ async function show() {
   const { name, filters } = wanted();
   const viewer = [...document.querySelectorAll("script.viewer")].find((each) => each.dataset.run === name);
   if (!viewer) return dialog.close();
-  // A new address each time: changing the fragment alone would not load the page again.
+  // A new URL each time, because changing only the fragment would not reload the page.
   URL.revokeObjectURL(frame.src.split("#")[0]);
   frame.src = `${URL.createObjectURL(await unpacked(viewer.textContent))}#${filters}`;
   if (!dialog.open) dialog.showModal();
@@ -28,7 +28,7 @@ async function unpacked(text) {
   return new Blob([await new Response(stream).arrayBuffer()], { type: "text/html" });
 }
 
-/** Leaves the report where it was scrolled to, and out of the address what was open. */
+/** Removes the fragment from the address without scrolling. */
 function forget() {
   history.replaceState(null, "", location.pathname + location.search);
 }

@@ -1,14 +1,14 @@
 "use strict";
-// One row of verdicts or rankings as a document: what was asked, what was answered, what each vote said of it.
+// One verdict or ranking as a document: prompt, responses and votes.
 
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 const COLOURS = 6;
 const STATUSES = {
-  missing: "the text names no verdict",
-  contradictory: "verdicts of equal standing disagree",
-  truncated: "cut off before its verdict",
+  missing: "the text contains no verdict",
+  contradictory: "the text names different winners",
+  truncated: "the text was cut off before a verdict",
   refused: "the model declined to judge",
-  invalid: "a verdict that was not asked for",
+  invalid: "the verdict is not one of the choices",
   failed: "the engine failed",
 };
 
@@ -46,10 +46,10 @@ function heading(row) {
   );
 }
 
-/** The row's outcome, and it in words. */
+/** The row's outcome, as a class and as a sentence. */
 function result(row) {
   const ranked = "pairs" in row;
-  if (ranked && row.order.length === 0) return ["unparsed", "! No verdict: no pair could be read"];
+  if (ranked && row.order.length === 0) return ["unparsed", "! No verdict: no pair could be parsed"];
   if (!ranked && row.status !== "ok") return ["unparsed", `! No verdict: ${STATUSES[row.status] ?? row.status}`];
   if (row.responses.length === 1) return resultAlone(row);
   const label = row.label === null ? "no label" : `the label says ${nameOf(row.label)}`;
@@ -59,16 +59,16 @@ function result(row) {
   return row.correct ? ["right", `✓ Right: ${says}`] : ["wrong", `✗ Wrong: ${says}; ${label}`];
 }
 
-/** A single response has no rival: it is called right or wrong, or only scored. */
+/** The outcome of a single response: right or wrong if it has a label, else only its score. */
 function resultAlone(row) {
   const score = `score ${row.scores.map(short).join()}`;
-  if (row.correct == null) return ["unlabelled", `Scored alone: ${score}`];
+  if (row.correct == null) return ["unlabelled", `Single response: ${score}`];
   const label = `the label says ${row.label_scores[0] === 1 ? "right" : "wrong"}`;
   return row.correct ? ["right", `✓ Right: ${score}; ${label}`] : ["wrong", `✗ Wrong: ${score}; ${label}`];
 }
 
 function factsOf(row) {
-  const told = [
+  const facts = [
     ["Domain", row.domain],
     ["Benchmark", row.metadata.benchmark],
     ["Subset", row.metadata.subset],
@@ -77,14 +77,14 @@ function factsOf(row) {
     ["Kendall’s τ", row.kendall_tau == null ? null : short(row.kendall_tau)],
     ["Rule", row.rule ? row.rule.aggregate : null],
     [
-      "Tokens read, written",
+      "Prompt, completion tokens",
       `${tokenCount(row.tokens.prompt)}, ${tokenCount(row.tokens.completion)}`,
     ],
   ];
-  return told.flatMap(([name, value]) => (value == null ? [] : [[name, String(value)]]));
+  return facts.flatMap(([name, value]) => (value == null ? [] : [[name, String(value)]]));
 }
 
-// The server need not report how many tokens a call took.
+// Servers may not report token counts.
 function tokenCount(tokens) {
   return tokens == null ? "unknown" : tokens.toLocaleString("en");
 }
@@ -188,7 +188,7 @@ function voteCard(vote, number, label) {
   return element("details", { class: "vote", open: true }, summary, ...content);
 }
 
-/** What was said of one response alone; null where all of it stands in the raw text. */
+/** A vote on one response alone; null if its raw text already shows everything. */
 function partOf(part, index) {
   const content = [
     part.error ? element("p", { class: "error" }, part.error) : null,
@@ -201,12 +201,12 @@ function partOf(part, index) {
 function outcomeOf(vote, label) {
   if (vote.status !== "ok")
     return [element("span", { class: "unparsed" }, `! ${vote.status}: ${STATUSES[vote.status] ?? ""}`)];
-  if (vote.order.length === 1) return chip(null, "scored alone");
+  if (vote.order.length === 1) return chip(null, "single response");
   return [chip(vote.winner), label === null ? null : held(vote.winner === label)];
 }
 
 function detailsOf(vote) {
-  const told = [
+  const details = [
     vote.structure,
     vote.scores ? `scores ${vote.scores.map(short).join(" : ")}` : null,
     vote.probabilities ? `probabilities ${vote.probabilities.map((share) => share.toFixed(2)).join(" : ")}` : null,
@@ -214,9 +214,9 @@ function detailsOf(vote) {
     vote.meta_score == null ? null : `meta score ${short(vote.meta_score)}`,
     vote.included === false ? "not included" : null,
     vote.tokens.completion == null ? "tokens unknown" : plural(vote.tokens.completion, "token"),
-    vote.retry_max_tokens ? `asked again with ${vote.retry_max_tokens}` : null,
+    vote.retry_max_tokens ? `retried with max_tokens ${vote.retry_max_tokens}` : null,
   ];
-  return told.filter(Boolean).join(" · ");
+  return details.filter(Boolean).join(" · ");
 }
 
 function rationale(vote, label) {
@@ -235,7 +235,7 @@ function rationale(vote, label) {
   ];
 }
 
-/** A rationale's letters are those that the model saw; what they stand for depends on the order. */
+/** Letters in a rationale refer to the order shown, so the order maps them to responses. */
 function subVerdict(vote, letter, label) {
   if (letter === null) return null;
   const index = letter.length === 1 ? (vote.order[LETTERS.indexOf(letter)] ?? null) : null;
@@ -279,7 +279,7 @@ function pairLine(pair) {
       {},
       `${vote.order.map((index) => index + 1).join(" before ")}: `,
       vote.status === "ok" ? chip(vote.winner) : `${vote.status}${vote.error ? `: ${vote.error}` : ""}`,
-      // Rankings may be written without texts.
+      // Rankings may have been written without texts.
       vote.reasoning ? folded("Reasoning", passage(vote.reasoning, "Reasoning", "code")) : null,
       textOf(vote) ? folded("Text", passage(textOf(vote), "Text", "code")) : null,
     ),

@@ -1,24 +1,24 @@
 "use strict";
-// The page: a list of rows that filters narrow, and the row that is read. Keys move through it.
+// The page: a filtered list of rows and the open row, with keyboard shortcuts.
 
 const KEYS = {
   j: ["next row", () => step(1)],
   k: ["previous row", () => step(-1)],
   o: ["open or close all votes", () => foldVotes()],
-  e: ["long texts whole, or in frames", () => byId("row").classList.toggle("whole")],
-  w: ["only wrong, or all", () => toggleOutcome("wrong")],
-  i: ["only unparsed, or all", () => toggleOutcome("unparsed")],
-  f: ["only flipped, or all", () => narrow({ flipped: !page.filters.flipped })],
+  e: ["expand or collapse long texts", () => byId("row").classList.toggle("whole")],
+  w: ["only wrong rows, or all", () => toggleOutcome("wrong")],
+  i: ["only unparsed rows, or all", () => toggleOutcome("unparsed")],
+  f: ["only flipped rows, or all", () => narrow({ flipped: !page.filters.flipped })],
   c: ["clear filters", () => narrow(NO_FILTERS)],
   "/": ["search", () => leaveRow(byId("query"))],
-  t: ["light, dark, or as the system", () => nextTheme()],
-  "?": ["these keys", () => byId("help").showModal()],
-  Escape: ["leave a field; back to the list", () => leaveRow(byId("rows"))],
+  t: ["light, dark or system theme", () => nextTheme()],
+  "?": ["show these keys", () => byId("help").showModal()],
+  Escape: ["leave a field; return to the list", () => leaveRow(byId("rows"))],
 };
 const LIST_KEYS = { ArrowDown: 1, ArrowUp: -1, PageDown: 8, PageUp: -8, Home: -Infinity, End: Infinity };
 const THEMES = ["auto", "light", "dark"];
 const THEME_KEY = "fathom-theme";
-const MOST_SUGGESTED = 300;
+const MAX_SUGGESTIONS = 300;
 const TYPING_PAUSE = 150;
 
 const page = { index: null, parts: null, list: null, filters: NO_FILTERS, holding: null, listed: [], open: null };
@@ -44,11 +44,11 @@ function fillChoices() {
   byId("sort").replaceChildren(...Object.entries(SORTS).map(([value, [text]]) => element("option", { value }, text)));
   byId("principle").parentElement.hidden = principles.length === 0;
   byId("principles").replaceChildren(
-    ...principles.slice(0, MOST_SUGGESTED).map((name) => element("option", { value: name })),
+    ...principles.slice(0, MAX_SUGGESTIONS).map((name) => element("option", { value: name })),
   );
 }
 
-/** A choice among the values that occur; none where there is nothing to choose. */
+/** Fills a select with the values that occur; hides it if there are fewer than two. */
 function offer(name, counts) {
   const options = counts.map(([value, count]) =>
     element("option", { value }, `${value} (${count.toLocaleString("en")})`),
@@ -166,7 +166,7 @@ function writeFragment() {
 
 // The row that is read ------------------------------------------------------------------------------------------------
 
-/** Goes to a row because somebody wants it, and not because it happens to be the first. */
+/** Opens a row on request of the user; `read` alone is also used to preselect the first row. */
 async function open(number) {
   document.body.dataset.pane = "row";
   await read(number);
@@ -204,7 +204,7 @@ function foldVotes() {
   for (const card of cards) card.open = opening;
 }
 
-/** Marks what was searched for, without touching the text that holds it. */
+/** Highlights the query without changing the document. */
 function highlight(root, query) {
   if (!globalThis.CSS?.highlights) return;
   CSS.highlights.delete("query");
@@ -230,7 +230,7 @@ function keptTheme() {
   try {
     return localStorage.getItem(THEME_KEY) ?? "auto";
   } catch {
-    return "auto"; // a page from a file may have no storage
+    return "auto"; // pages opened from files may have no storage
   }
 }
 
