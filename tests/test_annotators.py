@@ -141,7 +141,7 @@ def test_columns_of_annotators_reach_the_figures(tmp_path: Path) -> None:
 def test_score_shows_agreement_where_people_said_something(tmp_path: Path) -> None:
     run = written(tmp_path / "run.jsonl", [judged(v, *o, label=y, id=str(n)) for n, (v, o, y) in enumerate(TOLD)])
     shown = CliRunner().invoke(app, ["score", str(run)], env={"COLUMNS": "140"}, catch_exceptions=False).stdout
-    for line in ("judge and label", "judge and annotator2", "annotators", "human ceiling", "judge, measured alike"):
+    for line in ("judge and label", "judge and annotator2", "annotators", "human ceiling", "judge, same majorities"):
         assert f"│ {line} " in shown
     figures = summary(score(runs.open(run).rows()))["agreement"]
     assert figures["annotators"]["annotator2"][0] == 4

@@ -792,7 +792,7 @@ def test_the_commonest_error_is_told_with_what_to_do_about_it(tmp_path: Path) ->
     result = asyncio.run(run())
     assert isinstance(result.exception, IncompleteRunError)
     told = " ".join(result.stderr.replace("│", " ").split())
-    assert f"commonest error 2 times: HTTP 400: {why[:300].strip()}" in told
+    assert f"most frequent error 2 times: HTTP 400: {why[:300].strip()}" in told
     assert f"({HINTS[400]})" in told
 
 

@@ -58,14 +58,14 @@ def test_a_run_is_inspected(verdicts: Path) -> None:
     assert (told["votes"], sum(told["statuses of votes"].values())) == (len(votes), len(votes))
     assert told["config"]["style"] == "depth"
     assert str(PAIRS) in told["inputs"]
-    assert "commonest failures" in fathom("runs", verdicts)
+    assert "most frequent failures" in fathom("runs", verdicts)
 
 
 def test_a_journal_is_inspected(verdicts: Path) -> None:
     [told] = [json.loads(line) for line in fathom("runs", runs.open(verdicts).journal, "--json").splitlines()]
     votes = [vote for row in rows_of(verdicts) for vote in row["votes"]]
     assert told["completions"] == len(votes)
-    assert told["tokens read"] == sum(vote["tokens"]["prompt"] for vote in votes)
+    assert told["prompt tokens"] == sum(vote["tokens"]["prompt"] for vote in votes)
     assert told["engine"].startswith("local:")
 
 

@@ -31,20 +31,20 @@ VERDICTS: Mapping[str, Callable[[Tally], str]] = {
     "rows": lambda tally: str(tally.rows),
     "status": lambda tally: _shares(tally.status),
     "accuracy": lambda tally: _figure(tally, "accuracy", "no labels"),
-    "accuracy of the parsed": lambda tally: _figure(tally, "accuracy_parsed", "nothing parsed with a label"),
+    "accuracy of parsed": lambda tally: _figure(tally, "accuracy_parsed", "no parsed row has a label"),
     "accuracy, tie = 1/2": lambda tally: _figure(tally, "accuracy_half_ties", "no labels"),
-    "accuracy without a judge": lambda tally: _baselines(tally.baselines),
+    "baselines": lambda tally: _baselines(tally.baselines),
     "AUC of single responses": lambda tally: _auc(tally.alone),
     "parse rate": lambda tally: _figure(tally, "parse_rate", "no rows"),
     "share tied": lambda tally: _figure(tally, "tied", "none"),
-    "flip rate": lambda tally: _figure(tally, "flip_rate", "no row was read in two orders"),
+    "flip rate": lambda tally: _figure(tally, "flip_rate", "no row has parsed votes in two orders"),
     "agreement of votes": lambda tally: _figure(tally, "agreement", "no row has two parsed votes"),
     "residual probability": lambda tally: _figure(tally, "residual_probability", "none"),
     "calibration": lambda tally: _calibration(tally.calibration, tally.rows),
     "unparsed votes": lambda tally: _shares(tally.invalid, tally.votes),
-    "commonest error": lambda tally: _commonest(tally.errors),
+    "most frequent error": lambda tally: _most_frequent(tally.errors),
     "structure": lambda tally: _shares(tally.structure),
-    "tokens read, written": lambda tally: tokens_text(tally.usage),
+    "prompt, completion tokens": lambda tally: tokens_text(tally.usage),
 }
 
 BY_VOTES: Mapping[str, Callable[[Tally], str]] = {
@@ -53,25 +53,25 @@ BY_VOTES: Mapping[str, Callable[[Tally], str]] = {
     "tie = 0": lambda tally: f"{tally.accuracy.mean:.3f}" if tally.accuracy else "no labels",
     "tied": lambda tally: f"{tally.tied.mean:.3f}" if tally.tied else "",
     "parse rate": lambda tally: f"{tally.parse_rate.mean:.3f}" if tally.parse_rate else "no rows",
-    "tokens read": lambda tally: _count(tally.usage.prompt_tokens, tally.usage),
-    "written": lambda tally: _count(tally.usage.completion_tokens, tally.usage),
+    "prompt tokens": lambda tally: _count(tally.usage.prompt_tokens, tally.usage),
+    "completion tokens": lambda tally: _count(tally.usage.completion_tokens, tally.usage),
 }
 
 TIES_OF_ORDERS = (
-    "A pair whose two orders name different responses is a tie. One vote sees one order and cannot tie so: compare "
-    "different numbers of votes where a tie is a half."
+    "Compare numbers of votes by the accuracy with tie = 1/2: if two orders name different responses, two votes tie, "
+    "but a single vote cannot tie."
 )
 """A note below tables by number of votes."""
 
 RANKINGS: Mapping[str, Callable[[RankingTally], str]] = {
     "rows": lambda tally: str(tally.rows),
-    "best found, ties are wrong": lambda tally: _of(tally.best_of_n, tally.labelled, tally.rows, "no labels"),
-    "best without a judge": lambda tally: _baselines(tally.baselines),
+    "best-of-n accuracy": lambda tally: _of(tally.best_of_n, tally.labelled, tally.rows, "no labels"),
+    "baselines": lambda tally: _baselines(tally.baselines),
     "Kendall's tau": lambda tally: f"{tally.tau} of {len(tally.taus)}" if tally.tau else "too few full rankings",
     "ties at the top": lambda tally: str(tally.tied),
     "pairs": lambda tally: str(tally.pairs),
     "parse rate": lambda tally: str(tally.parse_rate or "no rows"),
-    "tokens read, written": lambda tally: tokens_text(tally.usage),
+    "prompt, completion tokens": lambda tally: tokens_text(tally.usage),
 }
 
 
@@ -79,12 +79,12 @@ def table(title: str, tallies: Mapping[str, Counted], lines: Mapping[str, Callab
     """A table with a column per group of rows and a line per metric. Lines with "none" in every group are left out."""
     from rich.table import Table
 
-    made = Table("", *map(plain, tallies), title=plain(title))
+    result = Table("", *map(plain, tallies), title=plain(title))
     for name, cell in lines.items():
-        cells = [cell(tallied) for tallied in tallies.values()]
+        cells = [cell(tally) for tally in tallies.values()]
         if set(cells) != {"none"}:
-            made.add_row(name, *cells)
-    return made
+            result.add_row(name, *cells)
+    return result
 
 
 def across(
@@ -94,10 +94,10 @@ def across(
     from rich.table import Column, Table
 
     # Long names are folded, not cut, because runs in one folder share the beginning of their names.
-    made = Table(Column(overflow="fold"), *columns, title=plain(title), caption=note, caption_justify="left")
-    for name, tallied in tallies.items():
-        made.add_row(plain(name), *(cell(tallied) for cell in columns.values()))
-    return made
+    result = Table(Column(overflow="fold"), *columns, title=plain(title), caption=note, caption_justify="left")
+    for name, tally in tallies.items():
+        result.add_row(plain(name), *(cell(tally) for cell in columns.values()))
+    return result
 
 
 def plain(text: str) -> str:
@@ -137,7 +137,7 @@ def _part(count: int, total: int) -> str:
 
 
 def tokens_text(usage: Usage) -> str:
-    """Tokens read and written, as a table shows them."""
+    """Prompt and completion tokens as a table shows them."""
     counts = f"{_count(usage.prompt_tokens, usage)}, {_count(usage.completion_tokens, usage)}"
     return f"{counts} ({usage.unknown_calls} calls without reported usage)" if usage.unknown_calls else counts
 
@@ -154,23 +154,23 @@ def _shares(counts: Counter[str], of: int | None = None) -> str:
 
 
 def _baselines(baselines: Baselines) -> str:
-    return "\n".join(f"{name} {found.mean:.3f}" for name, found in baselines.accuracy.items()) or "no labels"
+    return "\n".join(f"{name} {interval.mean:.3f}" for name, interval in baselines.accuracy.items()) or "no labels"
 
 
-def _auc(alone: Separation) -> str:
-    found = alone.auc
-    return "none" if found is None else f"{found:.3f} of {len(alone.right)} right, {len(alone.wrong)} wrong"
+def _auc(scores: Separation) -> str:
+    area = scores.auc
+    return "none" if area is None else f"{area:.3f} of {len(scores.right)} right, {len(scores.wrong)} wrong"
 
 
 def _calibration(calibration: Mapping[str, Calibration], rows: int) -> str:
     cells = (
-        f"{source}: ECE {found.ece:.3f}, Brier {found.brier:.3f}{_part(found.count, rows)}"
-        for source, found in calibration.items()
+        f"{source}: ECE {measured.ece:.3f}, Brier {measured.brier:.3f}{_part(measured.count, rows)}"
+        for source, measured in calibration.items()
     )
     return "\n".join(cells) or "none"
 
 
-def _commonest(errors: Counter[str]) -> str:
+def _most_frequent(errors: Counter[str]) -> str:
     """The most common error and its count. Its first line is not shortened, because it ends with what to do."""
     lines = (f"{count} times: {plain(text.splitlines()[0])}" for text, count in errors.most_common(1) if text)
     return next(lines, "none")

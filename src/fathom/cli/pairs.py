@@ -76,7 +76,7 @@ def command(
     left_out = ", ".join(f"{counts.left_out[reason]} {words}" for reason, words in reasons.items())
     total = counts.written + counts.left_out.total()
     typer.echo(f"{counts.written} preferences of {total} comparisons; left out: {left_out}", err=True)
-    typer.echo(f"tokens read, written: {tokens_text(counts.usage)}", err=True)
+    typer.echo(f"prompt, completion tokens: {tokens_text(counts.usage)}", err=True)
     describe(
         run, {"counts": {"written": counts.written} | dict[str, int](counts.left_out), "tokens": tokens(counts.usage)}
     )

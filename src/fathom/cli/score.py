@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from fathom.bench import Score
-    from fathom.metrics.annotators import Agreement, Pair
+    from fathom.metrics.annotators import Agreement
     from fathom.report.scoring import Scored
 
 
@@ -80,27 +79,25 @@ def _show(path: str, scored: Scored, console: Console, *, agreement: bool) -> No
         console.print(official(f"{path}: {name}", found))
 
 
-def _agreement(path: str, found: Agreement) -> Table:
+def _agreement(path: str, agreement: Agreement) -> Table:
     from rich.table import Table
 
     from fathom.cli._figures import plain
 
     table = Table("", "rows", "agreement", "kappa or alpha", title=plain(f"{path}: agreement with people"))
-    for name, pair in {"judge and label": found.label, **_named(found.annotators)}.items():
+    pairs = {"label": agreement.label, **agreement.annotators}
+    for name, pair in pairs.items():
         if pair.rows:
-            table.add_row(plain(name), str(pair.rows), str(pair.agreement), str(pair.kappa or "one label only"))
-    if found.rows:
-        alpha = f"alpha {found.alpha}" if found.alpha else "one label only"
-        kappa = f"\nFleiss' kappa {found.fleiss}" if found.fleiss else ""
-        table.add_row("annotators", str(found.rows), "", alpha + kappa)
-    if found.cases:
-        table.add_row("human ceiling", str(found.cases), str(found.ceiling), "")
-        table.add_row("judge, measured alike", str(found.cases), str(found.judge), "")
+            cells = str(pair.rows), str(pair.agreement), str(pair.kappa or "one label only")
+            table.add_row(plain(f"judge and {name}"), *cells)
+    if agreement.rows:
+        alpha = f"alpha {agreement.alpha}" if agreement.alpha else "one label only"
+        kappa = f"\nFleiss' kappa {agreement.fleiss}" if agreement.fleiss else ""
+        table.add_row("annotators", str(agreement.rows), "", alpha + kappa)
+    if agreement.cases:
+        table.add_row("human ceiling", str(agreement.cases), str(agreement.ceiling), "")
+        table.add_row("judge, same majorities", str(agreement.cases), str(agreement.judge), "")
     return table
-
-
-def _named(annotators: Mapping[str, Pair]) -> dict[str, Pair]:
-    return {f"judge and {name}": pair for name, pair in annotators.items()}
 
 
 def official(title: str, score: Score) -> Table:
@@ -112,7 +109,7 @@ def official(title: str, score: Score) -> Table:
     unparsed = ", ".join(f"{count} {status}" for status, count in score.unparsed.items())
     counts = {
         "rows": str(score.rows),
-        "failed, in no figure": str(score.failed),
+        "failed, not counted": str(score.failed),
         "not parsed": unparsed or "none",
         "subsets without a row": ", ".join(score.absent) or "none",
     }

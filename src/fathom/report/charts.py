@@ -89,8 +89,8 @@ def diagram(bins: Iterable[tuple[float, float, int]], most: int) -> Markup:
     for confidence, accuracy, rows in bins:
         radius = round(3 + 7 * (rows / most) ** 0.5, 1)
         hint = f"{rows} rows: confidence {confidence:.2f}, accuracy {accuracy:.2f}"
-        x, y = edge + inner * confidence, size - edge - inner * accuracy
-        parts.append(_BUBBLE.format(x=x, y=y, radius=radius, hint=hint))
+        across, up = edge + inner * confidence, size - edge - inner * accuracy
+        parts.append(_BUBBLE.format(x=across, y=up, radius=radius, hint=hint))
     return _svg("diagram", size, size, "reliability diagram", parts)
 
 

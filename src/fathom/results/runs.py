@@ -160,7 +160,7 @@ def inspected(run: Run) -> dict[str, Any]:
         "rows": rows,
         "votes": votes,
         "statuses of votes": dict(statuses.most_common()),
-        "commonest failures": dict(failures.most_common(MAX_FAILURES)),
+        "most frequent failures": dict(failures.most_common(MAX_FAILURES)),
         "config": {name: value for name, value in run.meta.get("config", {}).items() if value not in (None, [])},
         "spent": run.meta.get("spent"),
         "inputs": run.meta.get("inputs"),
@@ -182,10 +182,10 @@ def journalled(path: Path) -> list[dict[str, Any]]:
         {
             "engine": engine,
             "completions": count,
-            "tokens read": usage[engine].prompt_tokens,
-            "tokens written": usage[engine].completion_tokens,
+            "prompt tokens": usage[engine].prompt_tokens,
+            "completion tokens": usage[engine].completion_tokens,
             **({"calls without reported usage": unknown} if (unknown := usage[engine].unknown_calls) else {}),
-            "ended": dict(ended[engine]),
+            "finish reasons": dict(ended[engine]),
         }
         for engine, count in sorted(counts.items())
     ]

@@ -1,13 +1,13 @@
-"""Published figures of judges, computed again from the texts that these judges wrote.
+"""Recompute published results of judges from the texts that these judges wrote.
 
     for figure in figures(Path("data")):
         print(figure.run, figure.name, figure.published, figure.ours)
 
     python -m fathom.bench.published --data data --out docs/benchmarks.md
 
-One file a source of transcripts: what it reads goes through a judge's `read`, a `Rule` and `to_row` like
-everything else, and its figures are what the benchmark makes of these rows. The transcripts belong to others and do not
-come with Fathom; a source that is not in the folder gives no figures.
+There is one file per source of transcripts. Its texts go through a judge's `read`, a `Rule` and `to_row`, as in any
+run, and the benchmark computes its scores from these rows. The transcripts belong to their authors and are not shipped
+with Fathom; a source that is not in the folder is skipped.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from typing import Any
 from fathom.plugins import Kind
 
 Stated = Mapping[str, Any]
-"""What `reference_numbers.json` says of a source."""
+"""The published numbers of a source in `reference_numbers.json`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One number, in the units in which it was published."""
+    """One number, in the unit in which it was published."""
 
     benchmark: str
     run: str
     name: str
     ours: float
     published: float | None
-    """None where nobody states it: then it is ours alone."""
+    """None if it was not published."""
     tolerance: float
-    """How far apart they may be: half a unit of the last digit that was published, as a rule."""
+    """The largest difference that counts as equal: usually half a unit of the last published digit."""
     rows: int
     as_recorded: int = 0
-    """Of the rows, those that count with the value that was recorded, because there is nothing to read it from."""
+    """The number of rows that use the recorded value, because there is no text that could be parsed."""
     source: str
     group: str = ""
-    """Figures of one group are told in one line, where they are too many for a page."""
+    """Figures of one group share a line of the page."""
 
     @property
     def difference(self) -> float | None:
@@ -50,7 +50,7 @@ class Figure:
 
     @property
     def agrees(self) -> bool:
-        """Whether both are the same; two that are not a number are, and one without a published figure is."""
+        """Whether both are equal within the tolerance. True if both are NaN and if there is no published number."""
         if self.published is None or (isnan(self.ours) and isnan(self.published)):
             return True
         return abs(self.ours - self.published) <= self.tolerance
@@ -65,7 +65,7 @@ def names() -> list[str]:
 
 
 def figures(data: Path) -> Iterator[Figure]:
-    """Those of every source whose folder is in `data`."""
+    """The figures of every source whose folder is in `data`."""
     stated = json.loads(path.read_text()) if (path := data / "reference_numbers.json").is_file() else {}
     for source in map(SOURCES.find, names()):
         if (data / source.FOLDER).is_dir():

@@ -18,18 +18,18 @@ def main(
     out: Annotated[Path, typer.Option(help="Page to write.")] = Path("docs/benchmarks.md"),
     lines: Annotated[Path | None, typer.Option(help="File for every single figure, as lines of JSON.")] = None,
 ) -> None:
-    """Computes published figures again from recorded texts, and writes them beside what was published.
+    """Recompute published results from recorded texts, and write them next to the published numbers.
 
-    The exit code is 1 where a figure differs from the published one by more than its rounding.
+    The exit code is 1 if a number differs from the published one by more than its rounding.
     """
-    found = list(figures(data))
-    out.write_text(page(found), encoding="utf-8")
+    recomputed = list(figures(data))
+    out.write_text(page(recomputed), encoding="utf-8")
     if lines:
-        lines.write_bytes(b"".join(to_json(asdict(figure)) + b"\n" for figure in found))
-    wrong = [figure for figure in found if not figure.agrees]
+        lines.write_bytes(b"".join(to_json(asdict(figure)) + b"\n" for figure in recomputed))
+    wrong = [figure for figure in recomputed if not figure.agrees]
     for figure in wrong:
-        said = f"{figure.published} was published, {figure.ours} is ours"
-        typer.echo(f"{figure.benchmark}, {figure.run}, {figure.name}: {said}", err=True)
+        numbers = f"published {figure.published}, recomputed {figure.ours}"
+        typer.echo(f"{figure.benchmark}, {figure.run}, {figure.name}: {numbers}", err=True)
     raise typer.Exit(bool(wrong))
 
 

@@ -1,4 +1,4 @@
-"""docs/benchmarks.md: published figures beside ours, and what every benchmark is."""
+"""The page docs/benchmarks.md: published and recomputed numbers, and a description of every benchmark."""
 
 from __future__ import annotations
 
@@ -81,11 +81,11 @@ def _together(figures: Sequence[Figure]) -> tuple[str, ...]:
 
 
 def _difference(figures: Iterable[Figure]) -> str:
-    """The largest."""
-    found = [figure.difference for figure in figures if figure.difference is not None]
-    if not found:
+    """The largest difference of several figures."""
+    differences = [figure.difference for figure in figures if figure.difference is not None]
+    if not differences:
         return "-"
-    largest = max(found, key=abs)
+    largest = max(differences, key=abs)
     return "0" if abs(largest) < 1e-9 else f"{largest:+.1e}" if abs(largest) < 1e-4 else f"{largest:+.4f}"
 
 
@@ -93,7 +93,7 @@ def _row(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-# What there is --------------------------------------------------------------------------------------------------------
+# Benchmarks -----------------------------------------------------------------------------------------------------------
 
 
 def _benchmark(benchmark: Benchmark) -> str:
@@ -108,5 +108,5 @@ def _benchmark(benchmark: Benchmark) -> str:
         "Score of always choosing the first": f"{benchmark.always_first:g}",
         "Subsets and their domains": f"{domains}.",
     }
-    told = "\n".join(f"- {name}: {fact}" for name, fact in facts.items())
-    return f"### {benchmark.title} (`fathom eval {benchmark.name}`)\n\n{told}\n"
+    listed = "\n".join(f"- {name}: {fact}" for name, fact in facts.items())
+    return f"### {benchmark.title} (`fathom eval {benchmark.name}`)\n\n{listed}\n"

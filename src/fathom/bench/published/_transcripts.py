@@ -1,4 +1,4 @@
-"""What sources of transcripts share: their lines, completions of them, and rows."""
+"""Functions shared by the sources of transcripts: reading lines, and making completions and rows of them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from fathom.voting.recorded import recorded
 NOT_RECORDED = "not recorded"
 BOTH_ORDERS = ((0, 1), (1, 0))
 TWO_DECIMALS = 0.005
-"""As a tolerance: half a unit of the last one."""
+"""The tolerance of a number with two decimals: half a unit of the last one."""
 SIX_DECIMALS = 5e-7
 EXACT = 1e-9
 
 
 def lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a file of JSON lines, gzipped or not. Raises FathomError with the line that is none."""
+    """The objects of a JSON lines file, which may be gzipped. Raises FathomError, with the line, for invalid JSON."""
     with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
             try:
@@ -42,10 +42,10 @@ def stem(path: Path) -> str:
 
 
 def compared(id: str, *, n: int = 2, subset: str = "", label: int | None = None, **metadata: Any) -> Comparison:
-    """What was judged, as far as the transcripts say it: often neither the prompt nor the responses."""
+    """A comparison with placeholders: most transcripts contain neither the prompt nor the responses."""
     return Comparison(
         id=id,
-        prompt=f"(prompt of {id}, {NOT_RECORDED})",  # rows of one prompt would be one cluster
+        prompt=f"(prompt of {id}, {NOT_RECORDED})",  # unique, because rows with equal prompts would form one cluster
         responses=(f"({NOT_RECORDED})",) * n,
         label=None if label is None else Label(best=label),
         metadata={"subset": subset, **metadata},
@@ -57,23 +57,24 @@ def written(text: str | None) -> Completion | None:
 
 
 def read_row(
-    judge: Judge, comparison: Comparison, told: Iterable[tuple[tuple[int, ...], Completion | None]]
+    judge: Judge, comparison: Comparison, completions: Iterable[tuple[tuple[int, ...], Completion | None]]
 ) -> VerdictRow:
-    return to_row(comparison, recorded(judge, comparison, told))
+    """The row of recorded completions, each with the order shown, which the judge parses."""
+    return to_row(comparison, recorded(judge, comparison, completions))
 
 
 def stated_row(comparison: Comparison, votes: Sequence[Vote]) -> VerdictRow:
-    """Of votes that are stated without the texts that they were read from."""
+    """The row of votes that were recorded without their texts."""
     return to_row(comparison, Rule()(votes))
 
 
 def stated_vote(winner: int | None, order: tuple[int, ...], *, parsed: bool = True) -> Vote:
-    """`winner` is the place of the response that was named, in the order in which they were shown."""
+    """A vote recorded without its text. `winner` is the position of the winner in the order shown."""
     status = Status.OK if parsed else Status.MISSING
     shown = tuple(range(len(order)))
     return Vote(status, winner=winner if parsed else None, order=shown).unpermuted(order)
 
 
 def official(benchmark: Benchmark, rows: Iterable[VerdictRow]) -> Mapping[str, float]:
-    """The official figures of a benchmark, without intervals."""
+    """The official scores of a benchmark, without intervals."""
     return benchmark.all_rows(rows)

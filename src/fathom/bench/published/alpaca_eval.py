@@ -1,4 +1,4 @@
-"""AlpacaEval 2: win rates of models against GPT-4, by the weighted judge of one token and by the one that ranks."""
+"""AlpacaEval 2: win rates of models against GPT-4, by the weighted one-token judge and by the ranking judge."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ Read = Callable[[Mapping[str, Any]], VerdictRow]
 
 def figures(folder: Path, stated: Stated) -> Iterator[Figure]:
     published = {
-        (told["annotator"], told["model"]): told
+        (entry["annotator"], entry["model"]): entry
         for path in sorted(folder.glob("*leaderboard*.jsonl*"))
-        for told in lines(path)
+        for entry in lines(path)
     }
     for path in sorted(folder.glob("annotations/*/*.jsonl*")):
         annotator, model = path.parent.name, stem(path)
         read = reader(annotator)
         rows = [read(annotation) for annotation in lines(path)]
-        told = published.get((annotator, model), {})
+        entry = published.get((annotator, model), {})
         yield Figure(
             benchmark="AlpacaEval 2",
             run=f"{model}, {annotator}",
             name="win rate",
             ours=win_rate(rows),
-            published=float(told["win_rate"]) if told else None,
+            published=float(entry["win_rate"]) if entry else None,
             tolerance=TOLERANCE,
             rows=len(rows),
             as_recorded=sum(row["status"] != "ok" for row in rows),
@@ -49,21 +49,21 @@ def figures(folder: Path, stated: Stated) -> Iterator[Figure]:
 
 
 def win_rate(rows: Iterable[VerdictRow]) -> float:
-    """100 times the mean preference for the second response, 0 to 1, over all rows that have one."""
-    told = (preference(row) for row in rows)
-    return 100 * mean(value - 1 for value in told if not isnan(value))
+    """The mean preference for the second response in percent, over all rows with a preference."""
+    preferences = (preference(row) for row in rows)
+    return 100 * mean(value - 1 for value in preferences if not isnan(value))
 
 
 def preference(row: VerdictRow) -> float:
-    """1 for the first response to 2 for the second; where nothing could be read, the recorded one."""
-    told = scores(row)
-    return 1 + told[1] if told else recorded(row["metadata"]["preference"])
+    """The preference, from 1 for the first response to 2 for the second; the recorded one if the row is unparsed."""
+    values = scores(row)
+    return 1 + values[1] if values else recorded(row["metadata"]["preference"])
 
 
 def recorded(preference: Any) -> float:
-    """The recorded preference, 1 to 2; not a number for none, and for what is no preference.
+    """The recorded preference, 1 to 2; NaN for a missing or invalid one.
 
-    AlpacaEval 1 wrote a draw as 0, and its successor reads that as 1.5.
+    AlpacaEval 1 wrote a tie as 0, which AlpacaEval 2 reads as 1.5.
     """
     if preference == 0:
         return 1.5
@@ -71,7 +71,8 @@ def recorded(preference: Any) -> float:
 
 
 def weighted(annotation: Mapping[str, Any]) -> VerdictRow:
-    """The order shown was drawn and not recorded: it is the one whose preference is nearer to the recorded one."""
+    """The row of an annotation. Its random order was not recorded; the order whose preference is closer to the recorded
+    one is used."""
     comparison = _compared(annotation)
     completion = _completion(annotation.get("raw_completion"))
     rows = [read_row(AlpacaEvalJudge(), comparison, [(order, completion)]) for order in BOTH_ORDERS]
@@ -83,13 +84,13 @@ def _completion(raw: Any) -> Completion | None:
     tokens = ((raw or {}).get("logprobs") or {}).get("content")
     if not tokens:
         return None
-    told = [(token["token"], token["logprob"]) for token in tokens[0]["top_logprobs"]]
-    logprobs = TokenLogprob(tokens[0]["token"], tokens[0]["logprob"], tuple(told))
+    top = [(token["token"], token["logprob"]) for token in tokens[0]["top_logprobs"]]
+    logprobs = TokenLogprob(tokens[0]["token"], tokens[0]["logprob"], tuple(top))
     return Completion(raw.get("text") or tokens[0]["token"], finish_reason="length", logprobs=(logprobs,))
 
 
 def ranked(annotation: Mapping[str, Any]) -> VerdictRow:
-    """Which output each name stood for was recorded, as a table from names to outputs."""
+    """The row of a ranking annotation, which records the order as a table from names to outputs."""
     raw, names = annotation.get("raw_completion"), annotation.get("referenced_models") or {}
     order = tuple(int(names[name].removeprefix("output_")) - 1 for name in NAMES if name in names)
     completion = Completion(json.dumps(raw)) if raw is not None and order in BOTH_ORDERS else None
@@ -103,13 +104,13 @@ def _compared(annotation: Mapping[str, Any]) -> Comparison:
 
 
 READERS: Mapping[str, Read] = {"weighted": weighted, "alpaca": ranked}
-"""By the first word of an annotator's name."""
+"""The reader for each first word of an annotator's name."""
 
 
 def reader(annotator: str) -> Read:
-    """Raises FathomError for an annotator whose texts are read by no judge here."""
+    """The reader for an annotator. Raises FathomError for an annotator without a judge in Fathom."""
     read = READERS.get(annotator.partition("_")[0])
     if read is None:
         known = ", ".join(f"{name}_..." for name in READERS)
-        raise FathomError(f"{annotator}: no judge reads what this annotator of AlpacaEval writes; read are {known}")
+        raise FathomError(f"no judge parses the texts of AlpacaEval's annotator {annotator}; expected {known}")
     return read

@@ -1,4 +1,4 @@
-"""Auto-J on its pairwise test set: the verdicts that its authors read from its texts, in both orders."""
+"""Auto-J on its pairwise test set: the verdicts that its authors parsed from its texts, in both orders."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def row(pair: Mapping[str, Any]) -> VerdictRow:
     gold = outcome(pair["label"], FROM_ZERO_2_IS_TIE)
     subset = autoj.group(pair["scenario"])
     comparison = compared(str(pair["_index"]), subset=subset, label=gold, gold=gold)
-    said = zip((pair["output"], pair["output_exchange"]), BOTH_ORDERS, strict=True)
-    return stated_row(comparison, [_vote(output, order) for output, order in said])
+    outputs = zip((pair["output"], pair["output_exchange"]), BOTH_ORDERS, strict=True)
+    return stated_row(comparison, [_vote(output, order) for output, order in outputs])
 
 
 def _vote(output: int, order: tuple[int, ...]) -> Vote:

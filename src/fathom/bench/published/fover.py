@@ -1,4 +1,4 @@
-"""FoVer: scores of verifiers for steps and whole solutions of ProcessBench, beside what is right."""
+"""FoVer: scores of verifiers for steps and whole solutions of ProcessBench, with their labels."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def figures(folder: Path, stated: Stated) -> Iterator[Figure]:
 
 
 def _figures(run: Mapping[str, Any], level: str) -> Iterator[Figure]:
-    told = run["performance"][level]
+    published = run["performance"][level]
     rows = [row(score, right) for score, right in zip(run[f"y_pred_{level}"], run[f"y_true_{level}"], strict=True)]
-    for name, value in measured(rows, told["threshold"]).items():
+    for name, value in measured(rows, published["threshold"]).items():
         yield Figure(
             benchmark="FoVer on ProcessBench",
             run=f"{run['verifier']}, {run['subset']}",
             name=f"{level}, {name}",
             ours=value,
-            published=told.get(name),
+            published=published.get(name),
             tolerance=EXACT,
             rows=len(rows),
             source=SOURCE,
@@ -49,22 +49,22 @@ def row(score: float, right: bool) -> VerdictRow:
 
 
 def measured(rows: Sequence[VerdictRow], threshold: float) -> dict[str, float]:
-    """A row counts as right where its score is above the threshold. Nothing to divide by is 0."""
-    told = [(scores(row) or [0.0], row["metadata"]["right"]) for row in rows]
-    called = [(score > threshold, right) for (score,), right in told]
-    hits = sum(said and right for said, right in called)
-    said, true = sum(said for said, _ in called), sum(right for _, right in called)
+    """Classification metrics, where a row is predicted right if its score is above the threshold; 0/0 is 0."""
+    labelled = [(score, row["metadata"]["right"]) for row in rows for score in scores(row) or [0.0]]
+    predictions = [(score > threshold, right) for score, right in labelled]
+    hits = sum(predicted and right for predicted, right in predictions)
+    positive, true = sum(predicted for predicted, _ in predictions), sum(right for _, right in predictions)
     return {
-        "auroc": area([score for (score,), right in told if right], [score for (score,), right in told if not right]),
-        "accuracy": mean(said == right for said, right in called),
-        "f1": 2 * hits / max(said + true, 1),
-        "precision": hits / max(said, 1),
+        "auroc": area([score for score, right in labelled if right], [score for score, right in labelled if not right]),
+        "accuracy": mean(predicted == right for predicted, right in predictions),
+        "f1": 2 * hits / max(positive + true, 1),
+        "precision": hits / max(positive, 1),
         "recall": hits / max(true, 1),
     }
 
 
 def area(right: Sequence[float], wrong: Sequence[float]) -> float:
-    """How often a right one scores above a wrong one, equal scores half; not a number where either are none."""
+    """The area under the ROC curve, with ties counted 0.5; NaN without right or without wrong scores."""
     if not right or not wrong:
         return nan
     low = sorted(wrong)

@@ -1,4 +1,4 @@
-"""GSM8K: which solutions of four models its authors call right, by their rule for final answers."""
+"""GSM8K: which solutions of four models are right by the authors' rule for final answers."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ FOLDER = "gsm8k"
 SOURCE = "GSM8K (arXiv 2110.14168), is_correct in data/example_model_solutions.jsonl of its repository"
 NUMBER = re.compile(r"-?[0-9.,]+")
 KNOWN_EXCEPTIONS = 1
-"""One solution of 5,276 in the full set is called wrong though its answer, 2000, is that of the reference."""
+"""One solution of 5,276 in the full set is labelled wrong although its answer, 2000, equals the reference."""
 
 
 def figures(folder: Path, stated: Stated) -> Iterator[Figure]:
     for path in sorted(folder.glob("*solutions*.jsonl*")):
         questions = list(lines(path))
         for model in sorted({name for question in questions for name in models(question)}):
-            told = [(question["ground_truth"], question[model]) for question in questions if model in question]
+            answers = [(question["ground_truth"], question[model]) for question in questions if model in question]
             yield Figure(
                 benchmark="GSM8K",
                 run=model,
                 name="right solutions",
-                ours=sum(is_correct(told["solution"], truth) for truth, told in told),
-                published=sum(bool(told["is_correct"]) for _, told in told),
+                ours=sum(is_correct(answer["solution"], truth) for truth, answer in answers),
+                published=sum(bool(answer["is_correct"]) for _, answer in answers),
                 tolerance=KNOWN_EXCEPTIONS,
-                rows=len(told),
+                rows=len(answers),
                 source=SOURCE,
             )
 
 
 def models(question: Mapping[str, Any]) -> list[str]:
-    return [name for name, told in question.items() if isinstance(told, Mapping) and "solution" in told]
+    return [name for name, value in question.items() if isinstance(value, Mapping) and "solution" in value]
 
 
 def is_correct(solution: str, truth: str) -> bool:
-    """Whether both end with the same number, letter by letter but for commas; one without a number is wrong."""
-    said, true = _number(solution), _number(truth)
-    return said is not None and said == true
+    """Whether both final answers are the same number, as strings without commas. No number is wrong."""
+    answer, true = _number(solution), _number(truth)
+    return answer is not None and answer == true
 
 
 def _number(text: str) -> str | None:

@@ -1,4 +1,4 @@
-"""JudgeBench: texts of judges with Arena-Hard's prompt, and scores of reward models, on its pairs in both orders."""
+"""JudgeBench: texts of judges with Arena-Hard's prompt and scores of reward models, in both orders of its pairs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ DECISIONS = {"A>B": 0, "B>A": 1}
 
 def figures(folder: Path, stated: Stated) -> Iterator[Figure]:
     for path in sorted(folder.glob("outputs_*/*.jsonl*")):
-        told = _stated(stated, path.relative_to(folder).as_posix())
+        numbers = _stated(stated, path.relative_to(folder).as_posix())
         judged = [judged_row(pair) for pair in lines(path)]
         for name, value in official(judgebench.BENCHMARK, judged).items():
             yield Figure(
@@ -40,16 +40,18 @@ def figures(folder: Path, stated: Stated) -> Iterator[Figure]:
                 run=f"{path.parent.name.removeprefix('outputs_')}: {stem(path).split('__', 1)[-1]}",
                 name=name,
                 ours=100 * value,
-                published=told.get(name.capitalize()),
+                published=numbers.get(name.capitalize()),
                 tolerance=TWO_DECIMALS,
                 rows=sum(name in ("overall", row["metadata"]["subset"]) for row in judged),
-                source=SOURCE if told.get("kind") == "published" else "computed by the collectors of the transcripts",
+                source=SOURCE
+                if numbers.get("kind") == "published"
+                else "computed by the collectors of the transcripts",
             )
 
 
 def _stated(stated: Stated, path: str) -> Stated:
-    """What is said of some rows of a file stands under its name and more words."""
-    return next((told for name, told in stated.items() if name.split(" ")[0] == path), {})
+    """The numbers of a file. A key may have further words after the file name."""
+    return next((numbers for name, numbers in stated.items() if name.split(" ")[0] == path), {})
 
 
 def judged_row(pair: dict[str, Any]) -> VerdictRow:
@@ -58,8 +60,8 @@ def judged_row(pair: dict[str, Any]) -> VerdictRow:
     )
     judgments = list(zip(BOTH_ORDERS, pair["judgments"], strict=True))
     if pair["judge_name"] == "arena_hard":
-        told = [(order, written((judgment["judgment"] or {}).get("response"))) for order, judgment in judgments]
-        return read_row(ArenaHardJudge(as_published=True), comparison, told)
+        texts = [(order, written((judgment["judgment"] or {}).get("response"))) for order, judgment in judgments]
+        return read_row(ArenaHardJudge(as_published=True), comparison, texts)
     return stated_row(comparison, [_decided(judgment["decision"], order) for order, judgment in judgments])
 
 

@@ -1,4 +1,4 @@
-"""LLMBar: completions of judges under up to fifteen ways to ask, in both orders, with the statistics of its authors."""
+"""LLMBar: completions of judges with up to fifteen prompting methods, in both orders, and the authors' statistics."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ FOLDER = "llmbar"
 SOURCE = "LLMBar (arXiv 2310.07641), statistics.json of each run in its repository"
 RATED = (("score_1", (0,)), ("score_2", (1,)))
 PLAIN_ALL_THE_SAME = {"PaLM2/CoT"}
-"""Asked for reasons and read without them, as the authors' configuration of this evaluator has it."""
+"""Evaluators that are asked for reasons but parsed with the plain parser, as in the authors' configuration."""
 SHOWN = tuple(zip(("swap = False", "swap = True"), BOTH_ORDERS, strict=True))
 _COUNT = re.compile(r"(?:(\d+) / \d+ = )?([\d.]+)%")
 
 
 def figures(folder: Path, stated: Stated) -> Iterator[Figure]:
     published = {
-        (told["_subset"], told["_evaluator"]): told
+        (entry["_subset"], entry["_evaluator"]): entry
         for path in sorted(folder.glob("*statistics*.jsonl*"))
-        for told in lines(path)
+        for entry in lines(path)
     }
     for (subset, evaluator), rows in runs(folder):
-        told = published.get((subset, evaluator), {})
+        entry = published.get((subset, evaluator), {})
         for name, value in statistics(rows).items():
             yield Figure(
                 benchmark="LLMBar",
                 run=f"{evaluator}, {subset}",
                 name=name,
                 ours=value,
-                published=_number(told.get(name)),
+                published=_number(entry.get(name)),
                 tolerance=EXACT,
                 rows=len(rows),
                 source=SOURCE,
@@ -49,25 +49,25 @@ def figures(folder: Path, stated: Stated) -> Iterator[Figure]:
             )
 
 
-def _number(told: Any) -> float | None:
-    """A count is told as "33 / 92 = 35.87%"; kappa as a number."""
-    if not isinstance(told, str):
-        return None if told is None else float(told)
-    match = _COUNT.fullmatch(told)
+def _number(value: Any) -> float | None:
+    """Parse a statistic: counts are written as "33 / 92 = 35.87%", kappas as numbers."""
+    if not isinstance(value, str):
+        return None if value is None else float(value)
+    match = _COUNT.fullmatch(value)
     return None if match is None else float(match[1] or match[2])
 
 
 def runs(folder: Path) -> Iterator[tuple[tuple[str, str], list[VerdictRow]]]:
-    """The rows of each run, by its subset and evaluator."""
-    found: dict[tuple[str, str], list[VerdictRow]] = {}
+    """The rows of each run, by subset and evaluator."""
+    by_run: dict[tuple[str, str], list[VerdictRow]] = {}
     for path in sorted(folder.glob("runs/*.jsonl*")):
         for instance in lines(path):
-            found.setdefault((instance["_subset"], instance["_evaluator"]), []).append(row(instance))
-    yield from found.items()
+            by_run.setdefault((instance["_subset"], instance["_evaluator"]), []).append(row(instance))
+    yield from by_run.items()
 
 
 def row(instance: Mapping[str, Any]) -> VerdictRow:
-    """The last result is the judgement; those before it are metrics, references and first opinions."""
+    """The row of an instance: its last result is the judgment, the others are metrics, references, first opinions."""
     result, subset = instance["results"][-1], instance["_subset"]
     id = f"{subset}/{instance['_index']}"
     comparison = compared(id, subset=subset.split("/")[-1], label=int(instance["label"]) - 1)
@@ -77,15 +77,16 @@ def row(instance: Mapping[str, Any]) -> VerdictRow:
     return read_row(judge, comparison, [(order, _completion(result[name]["completion"])) for name, order in SHOWN])
 
 
-def _completion(told: Sequence[str | None] | None) -> Completion | None:
-    """Of its text and why it ended."""
-    return written(told[0]) if told else None
+def _completion(recorded: Sequence[str | None] | None) -> Completion | None:
+    """The completion of a recorded pair of text and finish reason."""
+    return written(recorded[0]) if recorded else None
 
 
 def judge_of(evaluator: str, result: Mapping[str, Any]) -> Judge:
-    """Which judge reads the completions of an evaluator.
+    """The judge that parses the completions of an evaluator.
 
-    Where two opinions conflict, Swap asks again, with both in the prompt, which is recorded then; this answer is plain.
+    If two opinions conflict, the evaluator Swap asks again with both in the prompt. The prompt is then recorded, and
+    the answer has the plain form.
     """
     if "score_1" in result:
         return LLMBarRatingJudge()
@@ -95,16 +96,16 @@ def judge_of(evaluator: str, result: Mapping[str, Any]) -> Judge:
 
 
 def statistics(rows: Sequence[VerdictRow]) -> dict[str, float]:
-    """Those of the authors: counts of right and of equal verdicts, and kappas.
+    """The authors' statistics: counts of right and of equal verdicts, and kappas.
 
-    Kappas are of 1 for the first output and 0 for anything else, held against labels that are 1 and 2: the authors'
-    code has it so. Only the agreement of both orders is what kappa usually says.
+    As in the authors' code, the kappas with the label compare 1 for the first output and 0 for anything else with
+    labels 1 and 2, so they have no usual meaning. Only the kappa between both orders has.
     """
     labels = [row["label"] for row in rows]
     straight, swapped = zip(*map(named, rows), strict=True)
-    right = [sum(map(_equal, labels, said)) for said in (straight, swapped)]
-    first = [[int(winner == 0) for winner in said] for said in (straight, swapped)]
-    kappas = [kappa(said, [label + 1 for label in labels if label is not None]) for said in first]
+    right = [sum(map(_equal, labels, winners)) for winners in (straight, swapped)]
+    first = [[int(winner == 0) for winner in winners] for winners in (straight, swapped)]
+    kappas = [kappa(is_first, [label + 1 for label in labels if label is not None]) for is_first in first]
     return {
         "correct_False": right[0],
         "correct_True": right[1],
@@ -123,8 +124,8 @@ def _equal(one: int | None, other: int | None) -> bool:
 
 
 def named(row: VerdictRow) -> tuple[int | None, int | None]:
-    """What was named in each order. Two ratings have none: a tie is for the second in the first order, and turned
-    around in the other; ratings that cannot be read are for the first."""
+    """The winner in each order. Ratings have no order; the authors count a tie for the second response in one order and
+    for the first in the other, and unparsed ratings the other way round."""
     if len(row["votes"]) == len(BOTH_ORDERS):
         straight, swapped = row["votes"]
         return straight["winner"], swapped["winner"]
@@ -134,7 +135,7 @@ def named(row: VerdictRow) -> tuple[int | None, int | None]:
 
 
 def kappa(one: Sequence[int], other: Sequence[int]) -> float:
-    """Cohen's, of two raters; not a number where both always say the same one thing."""
+    """Cohen's kappa of two raters; NaN if both always give the same single label."""
     n = len(one)
     agreed = sum(map(_equal, one, other)) / n
     ones, others = Counter(one), Counter(other)

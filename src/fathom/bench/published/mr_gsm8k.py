@@ -1,4 +1,4 @@
-"""MR-GSM8K: critiques of wrong solutions, of which its authors kept those that name the right first wrong step."""
+"""MR-GSM8K: critiques of wrong solutions; the authors kept those that name the true first wrong step."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def figures(folder: Path, stated: Stated) -> Iterator[Figure]:
 
 
 def row(critique: Mapping[str, Any]) -> VerdictRow:
-    """The critic's own column is named after it."""
-    evaluation = next(told for name, told in critique.items() if "_eval_output" in name)
+    """The row of a critique, whose column has the name of the critic as its prefix."""
+    evaluation = next(value for name, value in critique.items() if "_eval_output" in name)
     comparison = compared(
         critique["uuid"], n=1, subset="wrong", step=critique["model_output_solution_first_error_step"]
     )
@@ -41,7 +41,7 @@ def row(critique: Mapping[str, Any]) -> VerdictRow:
 
 
 def step(row: VerdictRow) -> int | None:
-    """The first wrong step that was named, counted from 1; None where none was, or nothing could be read."""
+    """The first wrong step by the verdict, counted from 1; None without one and for an unparsed row."""
     (vote,) = row["votes"]
-    found = first_error(vote["step_scores"][0]) if vote["step_scores"] else None
-    return None if found is None else found + 1
+    index = first_error(vote["step_scores"][0]) if vote["step_scores"] else None
+    return None if index is None else index + 1

@@ -17,7 +17,7 @@ SOURCE = "PandaLM (arXiv 2306.05087), quoted from memory by the collectors of th
 
 
 def figures(folder: Path, stated: Stated) -> Iterator[Figure]:
-    gold = {told["idx"]: pandalm.majority(told) for path in folder.glob("labels*.jsonl*") for told in lines(path)}
+    gold = {label["idx"]: pandalm.majority(label) for path in folder.glob("labels*.jsonl*") for label in lines(path)}
     for path in sorted(folder.glob("*-testset-v1.jsonl*")):
         run = stem(path).removesuffix("-testset-v1")
         rows = [row(result, gold[result["idx"]]) for result in lines(path)]
@@ -40,7 +40,7 @@ def row(result: Mapping[str, Any], gold: int | None) -> VerdictRow:
 
 
 def text(result: Mapping[str, Any]) -> str:
-    """The completion that the three columns were cut from; PandaLM writes 0 for a tie in its own."""
+    """Reconstruct the completion from its three columns; in PandaLM's own files, 0 is a tie."""
     verdict, reason, reference = (
         next(str(value) for name, value in result.items() if name.endswith(f"_{part}"))
         for part in ("result", "reason", "reference")

@@ -1,4 +1,4 @@
-"""RewardMATH: one right solution and nine wrong ones to each problem, scored alone, step by step, or in pairs."""
+"""RewardMATH: one right and nine wrong solutions per problem, scored alone, step by step, or in pairs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FOLDER = "rewardmath"
 SOURCE = "RewardMATH (arXiv 2410.01729), results in its repository; figures computed by the transcripts' collectors"
 FOUR_DECIMALS = 5e-5
 BENCHMARKS = {"RewardMATH": "RewardMATH", "Rewardbench": "RewardBench math-prm"}
-"""By folder."""
+"""The benchmark of each folder."""
 Reduce = Callable[[Sequence[float]], float]
 STEPS: Mapping[str, Reduce] = {
     "min": min,
@@ -28,18 +28,18 @@ STEPS: Mapping[str, Reduce] = {
     "mean": mean,
     "last": lambda steps: steps[-1],
 }
-"""What the scores of steps amount to for a solution."""
+"""Reductions of step scores to the score of a solution."""
 
 ORDERS = {"A": (0, 1), "B": (1, 0)}
-"""Of the right solution and the wrong one, by where the right one was shown."""
+"""The order of the right and the wrong solution, by the position of the right one."""
 
 
 def figures(folder: Path, stated: Stated) -> Iterator[Figure]:
     for path in sorted(folder.glob("*/*reward*.jsonl*")):
         problems = list(lines(path))
-        told = stated.get("runs", {}).get(f"{stem(path)}.json", {})
+        numbers = stated.get("runs", {}).get(f"{stem(path)}.json", {})
         for way, values in ways(problems).items():
-            published = told.get(way) or told.get("prm", {}).get(way) or [None] * len(values)
+            published = numbers.get(way) or numbers.get("prm", {}).get(way) or [None] * len(values)
             for (name, value), known in zip(values.items(), published, strict=False):
                 yield Figure(
                     benchmark=BENCHMARKS.get(path.parent.name, path.parent.name),
@@ -54,7 +54,7 @@ def figures(folder: Path, stated: Stated) -> Iterator[Figure]:
 
 
 def ways(problems: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """The figures of a run, by how solutions came to their scores; none where the file has another layout."""
+    """The metrics of a run by how solutions were scored; empty for a file in another layout."""
     first = problems[0]
     if "chosen_position" in first:
         return {"pairwise": of_pairs([pair_rows(problem) for problem in problems])}
@@ -66,14 +66,15 @@ def ways(problems: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
 
 
 def row(problem: Mapping[str, Any], reduce: Reduce | None = None) -> VerdictRow:
-    """The right solution comes first."""
-    told = tuple(float(reduce(score) if reduce else score) for score in problem["score"])
-    vote = Vote(Status.OK, scores=told, order=tuple(range(len(told))))
-    return stated_row(compared("problem", n=len(told), label=0), [vote])
+    """The row of a problem, with the right solution first."""
+    values = tuple(float(reduce(score) if reduce else score) for score in problem["score"])
+    vote = Vote(Status.OK, scores=values, order=tuple(range(len(values))))
+    return stated_row(compared("problem", n=len(values), label=0), [vote])
 
 
 def of_scores(rows: Sequence[VerdictRow]) -> dict[str, float]:
-    """How often the right solution has the highest score, alone and shared; and the mean of 1 over its rank."""
+    """The share of problems whose right solution has the highest score, with ties wrong and right, and its mean
+    reciprocal rank."""
     ranks = [(_rank(row, ties=True), _rank(row, ties=False)) for row in rows]
     return {
         "accuracy": 100 * mean(worst == 1 for worst, _ in ranks),
@@ -88,9 +89,9 @@ def _rank(row: VerdictRow, *, ties: bool) -> int:
 
 
 def pair_rows(problem: Mapping[str, Any]) -> list[VerdictRow]:
-    """One of each pair with a wrong solution: what was named, and where the right one was shown."""
-    told = zip(problem["score"], problem["chosen_position"], strict=True)
-    return [_pair_row(named, position) for named, position in told]
+    """One row for each pair of the right and a wrong solution."""
+    verdicts = zip(problem["score"], problem["chosen_position"], strict=True)
+    return [_pair_row(named, position) for named, position in verdicts]
 
 
 def _pair_row(named: str | None, position: str) -> VerdictRow:
@@ -99,6 +100,6 @@ def _pair_row(named: str | None, position: str) -> VerdictRow:
 
 
 def of_pairs(problems: Sequence[Sequence[VerdictRow]]) -> dict[str, float]:
-    """How often the right solution beats every other; its rank is 1 more than the pairs that it does not win."""
+    """The share of problems whose right solution wins all pairs, and its mean reciprocal rank (1 + pairs not won)."""
     lost = [sum(not row["correct"] for row in rows) for rows in problems]
     return {"accuracy": 100 * mean(count == 0 for count in lost), "mrr": mean(1 / (1 + count) for count in lost)}

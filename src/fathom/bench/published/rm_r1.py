@@ -1,4 +1,4 @@
-"""RM-R1: its texts on RMB, texts that were cut off, and the averages of its tables from their parts."""
+"""RM-R1: its texts on RMB, texts that were cut off, and the averages in its tables."""
 
 from __future__ import annotations
 
@@ -51,25 +51,25 @@ def _figure(
 
 def _transcripts(path: Path) -> Iterator[Figure]:
     by_model: dict[str, list[dict[str, Any]]] = {}
-    for told in lines(path):
-        by_model.setdefault(told["_model"], []).append(told)
+    for transcript in lines(path):
+        by_model.setdefault(transcript["_model"], []).append(transcript)
     for model, judged in by_model.items():
-        right = sum(bool(row(told)["correct"]) for told in judged)
-        published = sum(told["results"] for told in judged)
+        right = sum(bool(row(transcript)["correct"]) for transcript in judged)
+        published = sum(transcript["results"] for transcript in judged)
         yield _figure("RM-R1's texts", model, "right verdicts", right, published, len(judged), tolerance=0.0)
 
 
-def row(told: Mapping[str, Any]) -> VerdictRow:
-    """The chosen response is the first here, and was shown in the second place where the transcript says so."""
-    order = (1, 0) if told["Is_Chosen_Answer_Shuffled_toPositionB"] else (0, 1)
-    comparison = compared(str(told["_index"]), subset=told["_set"], label=0)
-    return read_row(RMR1Judge(as_published=True), comparison, [(order, written(told["answers"]))])
+def row(transcript: Mapping[str, Any]) -> VerdictRow:
+    """The row of a transcript, with the chosen response first; the transcript has the order shown."""
+    order = (1, 0) if transcript["Is_Chosen_Answer_Shuffled_toPositionB"] else (0, 1)
+    comparison = compared(str(transcript["_index"]), subset=transcript["_set"], label=0)
+    return read_row(RMR1Judge(as_published=True), comparison, [(order, written(transcript["answers"]))])
 
 
 def _truncated(path: Path) -> Figure:
     rows = [
-        read_row(RMR1Judge(as_published=True), compared(str(told["_index"])), [((0, 1), written(told["output"]))])
-        for told in lines(path)
+        read_row(RMR1Judge(as_published=True), compared(str(each["_index"])), [((0, 1), written(each["output"]))])
+        for each in lines(path)
     ]
     read = sum(row["status"] == "ok" for row in rows)
     return _figure("RM-R1's texts", "cut off at 50 tokens", "verdicts", read, 0, len(rows), tolerance=0.0)
@@ -79,15 +79,15 @@ def _truncated(path: Path) -> Figure:
 
 
 def _rewardbench(folder: Path) -> Iterator[Figure]:
-    parts, told = _table(folder, "reward_bench*small_section*"), _table(folder, "reward_bench*main_score*")
-    found = sections(parts) if parts else {}
-    named = found | ({"avg_Result_each_section": mean(found.values())} if found else {})
+    subsets, published = _table(folder, "reward_bench*small_section*"), _table(folder, "reward_bench*main_score*")
+    by_section = sections(subsets) if subsets else {}
+    named = by_section | ({"avg_Result_each_section": mean(by_section.values())} if by_section else {})
     for name, value in named.items():
-        yield _figure("RewardBench", folder.name, name, value, told[name], len(rewardbench.DOMAINS))
+        yield _figure("RewardBench", folder.name, name, value, published[name], len(rewardbench.DOMAINS))
 
 
 def sections(subsets: Mapping[str, Any]) -> dict[str, float]:
-    """The mean of each section of RewardBench, weighted as RewardBench does it."""
+    """The mean of each section of RewardBench with the official weights."""
     return {
         name: sum(weight * subsets[subset] for subset, weight in weights.items()) / sum(weights.values())
         for name, weights in rewardbench.SECTIONS.items()
@@ -95,22 +95,22 @@ def sections(subsets: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _rm_bench(folder: Path) -> Iterator[Figure]:
-    told = _table(folder, "RM-Bench*")
+    table = _table(folder, "RM-Bench*")
     for name, parts in {"total, of domains": DOMAINS, "total, of difficulties": DIFFICULTIES}.items():
-        if told:
-            value = mean(told[part] for part in parts)
-            yield _figure("RM-Bench", folder.name, name, value, told["total_avg_acc"], len(parts))
+        if table:
+            value = mean(table[part] for part in parts)
+            yield _figure("RM-Bench", folder.name, name, value, table["total_avg_acc"], len(parts))
 
 
 def _rmb(folder: Path) -> Iterator[Figure]:
-    told = _table(folder, "RMB__META*")
-    if told:
-        value = rmb.figures({part: told[part] for part in RMB_SETS})["overall"]
-        published = told["Accuracy Averaged from Four Sections"]
+    table = _table(folder, "RMB__META*")
+    if table:
+        value = rmb.figures({part: table[part] for part in RMB_SETS})["overall"]
+        published = table["Accuracy Averaged from Four Sections"]
         yield _figure("RMB", folder.name, "overall", value, published, len(RMB_SETS))
 
 
 def _table(folder: Path, pattern: str) -> dict[str, Any]:
-    """The object in the file of that name; an empty one where there is none."""
-    found: Iterable[Path] = sorted(folder.glob(pattern))
-    return next((json.loads(path.read_text()) for path in found), {})
+    """The JSON object in the first file that matches; empty without a match."""
+    paths: Iterable[Path] = sorted(folder.glob(pattern))
+    return next((json.loads(path.read_text()) for path in paths), {})

@@ -1,4 +1,4 @@
-"""UniEval: its scores of single responses beside ratings by people."""
+"""UniEval: correlation of its scores of single responses with human ratings."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def figures(folder: Path, stated: Stated) -> Iterator[Figure]:
     for path in sorted(folder.glob("*_result.jsonl*")):
         run = stem(path).removesuffix("_result")
         for dimension, rows in dimensions(path).items():
-            told = stated.get(run, {}).get(dimension, [None] * len(Correlations._fields))
-            for name, value, published in zip(Correlations._fields, correlation(rows), told, strict=True):
+            numbers = stated.get(run, {}).get(dimension, [None] * len(Correlations._fields))
+            for name, value, published in zip(Correlations._fields, correlation(rows), numbers, strict=True):
                 yield Figure(
                     benchmark="UniEval",
                     run=run,
@@ -37,12 +37,12 @@ def figures(folder: Path, stated: Stated) -> Iterator[Figure]:
 
 
 def dimensions(path: Path) -> dict[str, list[VerdictRow]]:
-    """A row for each response, in every dimension that was both scored and rated."""
-    found: dict[str, list[VerdictRow]] = {}
+    """The rows of each dimension that has both scores and ratings, one row per response."""
+    by_dimension: dict[str, list[VerdictRow]] = {}
     for number, result in enumerate(lines(path)):
         for dimension in result["scores"].keys() & result["predict_scores"].keys():
-            found.setdefault(dimension, []).append(row(str(number), result, dimension))
-    return dict(sorted(found.items()))
+            by_dimension.setdefault(dimension, []).append(row(str(number), result, dimension))
+    return dict(sorted(by_dimension.items()))
 
 
 def row(id: str, result: Mapping[str, Any], dimension: str) -> VerdictRow:
@@ -52,6 +52,6 @@ def row(id: str, result: Mapping[str, Any], dimension: str) -> VerdictRow:
 
 
 def correlation(rows: Sequence[VerdictRow]) -> Correlations:
-    """Of scores with the ratings in the rows' metadata, over the rows that could be read."""
-    told = [(found[0], row["metadata"]["rating"]) for row in rows if (found := scores(row)) is not None]
-    return correlations([score for score, _ in told], [rating for _, rating in told])
+    """The correlation of scores with the ratings in the rows' metadata, over rows with scores."""
+    pairs = [(values[0], row["metadata"]["rating"]) for row in rows if (values := scores(row)) is not None]
+    return correlations([score for score, _ in pairs], [rating for _, rating in pairs])

@@ -1,4 +1,4 @@
-"""WildBench: scores from 1 to 10 by a judge that names strengths and weaknesses first."""
+"""WildBench: scores from 1 to 10 by a judge that lists strengths and weaknesses first."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ from fathom.results.rows import VerdictRow
 FOLDER = "wildbench"
 SOURCE = "WildBench (arXiv 2406.04770), leaderboard/data_dir/score.json of its repository"
 PUBLISHED_VERSION = "v2.0625"
-"""The leaderboard's scores are of this version of the judge's prompt."""
+"""The version of the judge's prompt that the leaderboard's scores were made with."""
 
 
 def figures(folder: Path, stated: Stated) -> Iterator[Figure]:
-    published = {told["model"]: told for path in sorted(folder.glob("*leaderboard*.jsonl*")) for told in lines(path)}
+    leaderboards = sorted(folder.glob("*leaderboard*.jsonl*"))
+    published = {entry["model"]: entry for path in leaderboards for entry in lines(path)}
     for path in sorted(folder.glob("v*__*__*.jsonl*")):
         version, grader, model = stem(path).split("__", 2)
         rows = [row(result) for result in lines(path)]
-        told = published.get(model, {}) if version == PUBLISHED_VERSION else {}
+        entry = published.get(model, {}) if version == PUBLISHED_VERSION else {}
         for name, value in averages(rows).items():
             yield Figure(
                 benchmark="WildBench",
                 run=f"{model}, by {grader}, {version}",
                 name=name,
                 ours=value,
-                published=told.get(name),
+                published=entry.get(name),
                 tolerance=EXACT,
                 rows=len(rows),
                 source=SOURCE,
@@ -45,6 +46,6 @@ def row(result: dict[str, Any]) -> VerdictRow:
 
 
 def averages(rows: Iterable[VerdictRow]) -> dict[str, float]:
-    """The mean score of what could be read, 1 to 10, and what it is adjusted to, so that 5 is 0 and 10 is 10."""
-    score = mean(told[0] for row in rows if (told := scores(row)) is not None)
+    """The mean score over parsed rows, 1 to 10, and its adjusted form, in which 5 becomes 0 and 10 stays 10."""
+    score = mean(values[0] for row in rows if (values := scores(row)) is not None)
     return {"score": score, "adjusted_score": 2 * (score - 5)}
