@@ -108,7 +108,7 @@ def test_the_command_writes_the_page_and_fails_where_a_figure_differs(tmp_path: 
     command = [sys.executable, "-m", "fathom.bench.published", *where]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "WildBench, model, by judge, v2.0625, score: 6.0 was published, 7.0 is ours" in done.stderr
+    assert "WildBench, model, by judge, v2.0625, score: published 6.0, recomputed 7.0" in done.stderr
     assert "| WildBench | model, by judge, v2.0625 | score | 6.000000 | 7.000000 | +1.0000 | 1 | 1 |" in out.read_text()
     assert [(figure["name"], figure["ours"]) for figure in map(json.loads, every.open())] == [
         ("score", 7.0),
@@ -268,7 +268,7 @@ def test_a_draw_recorded_as_0_is_half_a_win() -> None:
 
 
 def test_an_annotator_that_no_judge_reads_is_named() -> None:
-    with pytest.raises(FathomError, match=r"chatgpt_fn: no judge reads .* weighted_"):
+    with pytest.raises(FathomError, match=r"annotator chatgpt_fn; expected .*weighted_"):
         alpaca_eval.reader("chatgpt_fn")
 
 

@@ -3,8 +3,8 @@
     >>> correlations([1, 2, 3], [2, 4, 6]).kendall
     1.0
 
-Computed without scipy, which is not a dependency of judging. Kendall's tau takes time quadratic in the number of items:
-about a second for several thousand.
+Computed with numpy alone: scoring need not import scipy.stats. Kendall's tau takes time quadratic in the number of
+items: about a second for several thousand.
 """
 
 from __future__ import annotations
