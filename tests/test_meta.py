@@ -215,7 +215,7 @@ def test_its_checkpoint_says_what_it_is_and_is_no_judge(trained: Path, base: Pat
     }
     assert (trained / "model.safetensors").exists()
     assert not list(trained.glob("*.bin"))
-    with pytest.raises(FathomError, match="give it as --meta"):
+    with pytest.raises(FathomError, match="pass it as --meta"):
         as_trained(trained)
     with pytest.raises(FathomError, match="no meta reward model"):
         meta_reward_model(base)
