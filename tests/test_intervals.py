@@ -14,13 +14,15 @@ from hypothesis import strategies as st
 
 from fathom.metrics.intervals import (
     Shares,
-    _student,
-    bootstrap,
+    clopper_pearson,
     cluster_bootstrap_mean,
     clustered,
     clustered_share,
+    crossed_mean,
+    student_mean,
     wilson,
 )
+from fathom.metrics.multiplicity import holm, student_p
 from fathom.report.figures import grouped_bars
 
 
@@ -50,17 +52,7 @@ def test_bounds_of_nothing_and_of_everything_can_be_drawn(successes: int, tmp_pa
 
 def test_nothing_measured_has_no_interval() -> None:
     assert wilson(0, 0) is None
-    with pytest.raises(ValueError, match="at least one run"):
-        bootstrap([])
-    with pytest.raises(ValueError, match="at least one run"):
-        bootstrap([[1.0], []])
-
-
-def test_the_bootstrap_of_one_run_covers_its_mean_nineteen_times_in_twenty() -> None:
-    rng = np.random.default_rng(0)
-    trials = [bootstrap([rng.random(200) < 0.7], replicates=400, seed=trial) for trial in range(300)]
-    covered = sum(interval.low <= 0.7 <= interval.high for interval in trials) / len(trials)
-    assert 0.91 <= covered <= 0.98  # 3 sigma about 0.95
+    assert clopper_pearson(0, 0) is None
 
 
 SIMULATED = run_path(str(Path(__file__).parent.parent / "benchmarks" / "coverage.py"))
@@ -69,8 +61,10 @@ coverage, scenarios, one_judge = (SIMULATED[name] for name in ("coverage", "scen
 
 @pytest.mark.parametrize("name", scenarios(replicates=400))
 def test_intervals_hold_the_truth_nineteen_times_in_twenty(name: str) -> None:
-    # Four standard errors of 300 repetitions about 0.95; benchmarks/coverage.py with 4000 finds 0.942 to 0.966.
-    assert 0.90 <= coverage(scenarios(replicates=400)[name], 300) <= 0.99
+    # Four standard errors of 300 repetitions about 0.95; benchmarks/coverage.py has more repetitions.
+    covered = coverage(scenarios(replicates=400)[name], 300)
+    assert covered >= 0.90
+    assert covered <= 0.99 or name.startswith(("clopper-pearson", "crossed")), "these are conservative"
 
 
 def test_rows_taken_as_items_are_too_sure_where_prompts_decide() -> None:
@@ -135,11 +129,60 @@ def test_a_figure_that_is_the_same_in_every_cluster_is_not_told_as_certain(value
     assert found == {name: wilson(int(value) * size, size) for name, size in sizes.items()}
 
 
-def test_students_quantile_is_scipys() -> None:
-    from scipy.stats import t
+@pytest.mark.parametrize("values", [[0.1, 0.3], [0.2, 0.5, 0.1], list(np.random.default_rng(0).normal(size=10))])
+def test_the_mean_of_seeds_has_students_interval(values: list[float]) -> None:
+    from scipy import stats
 
-    for freedom in (3, 5, 10, 30, 1000):
-        assert _student(freedom) == pytest.approx(t.ppf(0.975, freedom), rel=0.01)
+    found = student_mean(values)
+    assert found is not None
+    expected = stats.t.interval(0.95, len(values) - 1, fmean(values), stats.sem(values))
+    assert (found.low, found.high) == pytest.approx(expected)
+
+
+def test_values_that_show_no_spread_have_no_interval() -> None:
+    assert student_mean([0.3]) is None
+    assert student_mean([0.3, 0.3, 0.3]) is None
+    assert crossed_mean([[0.1, 0.5], [0.5, 0.1]]) is None, "rows agree"
+    assert crossed_mean([[0.1], [0.5]]) is None, "one cluster"
+    assert crossed_mean([[0.1, 0.5], [0.5, 0.2]], strata=["a", "b"]) is None, "one cluster in each stratum"
+
+
+@given(st.integers(1, 60).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_an_exact_interval_is_scipys(counts: tuple[int, int]) -> None:
+    from scipy.stats import binomtest
+
+    found = clopper_pearson(*counts)
+    assert found is not None
+    expected = binomtest(*counts).proportion_ci(method="exact")
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+def test_strata_take_no_part_in_the_spread_of_clusters() -> None:
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(8, 1)) * 0.02 + rng.normal(size=(1, 6)) * 0.02 + rng.normal(size=(8, 6)) * 0.02
+    table[:, :3] += 1.0
+    apart, together = crossed_mean(table, strata="aaabbb"), crossed_mean(table)
+    assert apart is not None
+    assert together is not None
+    assert apart.mean == together.mean
+    assert together.high - together.low > 5 * (apart.high - apart.low)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
+def test_corrected_p_values_grow_and_keep_their_order(values: list[float]) -> None:
+    adjusted = holm(values)
+    assert all(p <= q <= 1 for p, q in zip(values, adjusted, strict=True))
+    pairs = sorted(zip(values, adjusted, strict=True))
+    assert [q for _, q in pairs] == sorted(adjusted)
+    assert min(adjusted) == pytest.approx(min(1.0, len(values) * min(values)))
+
+
+def test_students_p_is_scipys_and_one_where_there_is_no_spread() -> None:
+    from scipy.stats import ttest_1samp
+
+    values = [0.1, 0.3, -0.1, 0.4]
+    assert student_p(values) == pytest.approx(ttest_1samp(values, 0).pvalue)
+    assert student_p([0.2, 0.2]) == student_p([0.2]) == 1.0
 
 
 def test_one_cluster_tells_no_spread() -> None:
@@ -148,14 +191,3 @@ def test_one_cluster_tells_no_spread() -> None:
     assert clustered_share([], []) is None
     with pytest.raises(ValueError, match="2 values, 1 clusters"):
         cluster_bootstrap_mean([0.0, 1.0], ["one"])
-
-
-def test_runs_that_disagree_widen_the_interval() -> None:
-    rng = np.random.default_rng(0)
-    alike = bootstrap([rng.random(400) < 0.5 for _ in range(4)])
-    apart = bootstrap([rng.random(400) < share for share in (0.2, 0.4, 0.6, 0.8)])
-    assert apart.high - apart.low > 3 * (alike.high - alike.low)
-
-
-def test_constant_values_leave_no_doubt() -> None:
-    assert bootstrap([[1.0] * 5, [1.0] * 7]) == (1.0, 1.0, 1.0)

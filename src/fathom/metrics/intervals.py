@@ -253,30 +253,6 @@ def clopper_pearson(successes: int, n: int) -> Interval | None:
     return Interval(successes / n, low, high)
 
 
-def bootstrap(runs: Sequence[Sequence[float]], *, replicates: int = 4000, seed: int = 0) -> Interval:
-    """Percentile interval of the mean over runs of the mean over items, resampled at both levels.
-
-    `runs[s][i]` is the value of item i in the run with the s-th seed; a difference between two arms is the bootstrap of
-    their item-by-item differences. With one run only the items are resampled, and the interval says nothing about
-    other seeds. With few runs it is somewhat too narrow, as every bootstrap over few clusters is.
-    """
-    values = [np.asarray(run, dtype=float) for run in runs]
-    if not values or any(run.size == 0 for run in values):
-        raise ValueError("bootstrap needs at least one run, and a value in every run")
-    rng = np.random.default_rng(seed)
-    by_run = np.stack([_resampled_means(run, replicates, rng) for run in values])
-    # Each place in a replicate takes its own resample, also where two places draw the same run.
-    places = [by_run[rng.integers(len(values), size=replicates), rng.permutation(replicates)] for _ in values]
-    low, high = np.quantile(np.mean(places, axis=0), [0.025, 0.975])
-    return Interval(float(np.mean([run.mean() for run in values])), float(low), float(high))
-
-
-def _resampled_means(run: Array, replicates: int, rng: np.random.Generator) -> Array:
-    """The means of `replicates` resamples of a run; in blocks, so that memory stays small."""
-    blocks = [min(100, replicates - start) for start in range(0, replicates, 100)]
-    return np.concatenate([run[rng.integers(run.size, size=(block, run.size))].mean(axis=1) for block in blocks])
-
-
 def means(clusters: Iterable[Named]) -> dict[Hashable, float]:
     """The mean of all values of each name."""
     return _Values.of(clusters).means()

@@ -9,14 +9,13 @@ without a parsed pair are wrong. The parse rate is a metric of its own.
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from fathom.engines.usage import Usage
 from fathom.metrics.baselines import Baselines
-from fathom.metrics.intervals import Interval, bootstrap, wilson
+from fathom.metrics.intervals import Interval, Share
 from fathom.results.rows import RankingRow, prompt_key, reported, usage
 
 
@@ -33,36 +32,48 @@ class RankingTally:
     pairs: int = 0
     missing: int = 0
     """Pairs without a verdict."""
-    taus: array[float] = field(default_factory=lambda: array("d"))
+    best: Share = field(default_factory=Share)
+    """Whether the best response was found, per labelled row, clustered by prompt."""
+    read: Share = field(default_factory=Share)
+    """Whether each pair has a verdict, clustered by prompt."""
+    taus: Share = field(default_factory=Share)
+    """Kendall's tau of each row that has one, mapped from [-1, 1] to [0, 1]."""
     usage: Usage = field(default_factory=Usage)
     baselines: Baselines = field(default_factory=Baselines)
 
     def add(self, row: RankingRow) -> None:
+        prompt = prompt_key(row)
         self.rows += 1
         self.labelled += row["label"] is not None
         self.correct += bool(row["correct"])
         self.tied += bool(row["order"]) and row["winner"] is None
         self.pairs += len(row["pairs"])
         self.missing += len(row["missing"])
+        if row["label"] is not None:
+            self.best.add(float(bool(row["correct"])), prompt)
+        for parsed, count in ((1.0, len(row["pairs"]) - len(row["missing"])), (0.0, len(row["missing"]))):
+            for _ in range(count):
+                self.read.add(parsed, prompt)
         if row["kendall_tau"] is not None:
-            self.taus.append(row["kendall_tau"])
+            self.taus.add((row["kendall_tau"] + 1) / 2, prompt)
         self.usage += usage(row)
-        self.baselines.add(row, prompt_key(row))
+        self.baselines.add(row, prompt)
 
     @property
     def best_of_n(self) -> Interval | None:
         """The share of labelled rows whose labelled response alone ranks first."""
-        return wilson(self.correct, self.labelled)
+        return self.best.interval
 
     @property
     def parse_rate(self) -> Interval | None:
         """The share of pairs with a verdict."""
-        return wilson(self.pairs - self.missing, self.pairs)
+        return self.read.interval
 
     @property
     def tau(self) -> Interval | None:
-        """The mean of Kendall's tau with a bootstrap interval; None for fewer than two rows that have a tau."""
-        return bootstrap([self.taus]) if len(self.taus) > 1 else None
+        """The mean of Kendall's tau; None for fewer than two rows that have a tau."""
+        found = self.taus.interval
+        return Interval(*(2 * share - 1 for share in found)) if found and len(self.taus) > 1 else None
 
 
 def tally(rows: Iterable[RankingRow]) -> dict[str, RankingTally]:
@@ -82,7 +93,7 @@ def count(row: RankingRow, tallies: dict[str, RankingTally]) -> None:
 def summary(tallies: Mapping[str, RankingTally]) -> dict[str, Any]:
     """The tallies as plain JSON. Intervals are [mean, low, high] at 95 %; `taus` is the number of rows with a tau."""
     return {
-        group: {name: value for name, value in vars(tallied).items() if name != "usage"}
+        group: {name: value for name, value in vars(tallied).items() if isinstance(value, int)}
         | reported(tallied.usage)
         | {
             "taus": len(tallied.taus),

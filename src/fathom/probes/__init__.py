@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from fathom.data.records import Comparison, Label
 from fathom.errors import FathomError
 from fathom.plugins import Kind
-from fathom.probes._measures import Item, Measure, items
+from fathom.probes._measures import Item, Measure, corrected, items
 from fathom.results.rows import Row
 
 __all__ = [
@@ -145,12 +145,13 @@ def card(rows: Iterable[Row]) -> dict[str, list[Measure]]:
     """The measures of each probe, by name, from rows of verdicts on the output of `with_variations`.
 
     Probes without variations are measured on the original comparisons; others only if the rows have their variations.
+    Whether a measure is on target is corrected for the number of measures (Holm); intervals are not.
     """
     by_probe = items(rows)
     measured = {
         name: find(name).measure(by_probe.get(name, by_probe["plain"])) for name in names() if _applies(name, by_probe)
     }
-    return {name: measures for name, measures in measured.items() if measures}
+    return corrected({name: measures for name, measures in measured.items() if measures})
 
 
 def _applies(name: str, by_probe: Mapping[str, Sequence[Item]]) -> bool:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from statistics import fmean
+from dataclasses import dataclass, field, replace
+from math import erfc, sqrt
+from statistics import NormalDist, fmean
 from typing import Any, NamedTuple
 
 from fathom.errors import FathomError
 from fathom.metrics.intervals import Interval, cluster_bootstrap_mean, clustered_share
+from fathom.metrics.multiplicity import holm
 from fathom.results.rows import Row, VerdictRow, prompt_key
+
+Z_95 = NormalDist().inv_cdf(0.975)
+"""The reach of a 95 % interval, in standard errors."""
 
 
 class Cast(NamedTuple):
@@ -131,13 +136,29 @@ class Measure:
     interval: Interval | None
     n: int
     left_out: int
+    adjusted_p: float | None = None
+    """`p`, corrected for all measures of the card (Holm)."""
+
+    @property
+    def p(self) -> float | None:
+        """The p-value of the target that the interval implies; None without an interval or a target.
+
+        By a normal approximation whose standard error is that of the bound on the target's side, so that p is below
+        0.05 exactly where the interval does not contain the target.
+        """
+        if self.target is None or self.interval is None:
+            return None
+        mean, low, high = self.interval
+        away, reach = abs(self.target - mean), (high - mean if self.target > mean else mean - low)
+        if away < 1e-9:
+            return 1.0
+        return erfc(Z_95 * away / reach / sqrt(2)) if reach > 0 else 0.0
 
     @property
     def on_target(self) -> bool | None:
-        """Whether the interval contains the target; None without an interval or a target."""
-        if self.target is None or self.interval is None:
-            return None
-        return self.interval.low <= self.target <= self.interval.high
+        """Whether the target is not rejected: by the corrected p on a card, by the interval alone elsewhere."""
+        p = self.p if self.adjusted_p is None else self.adjusted_p
+        return None if p is None else p >= 0.05
 
 
 Value = Callable[[Item], float | None]
@@ -174,3 +195,13 @@ def of_pairs(value: Callable[[Outcome], float | None]) -> Value:
         return fmean(values) if values else None
 
     return of_item
+
+
+def corrected(card: Mapping[str, Sequence[Measure]]) -> dict[str, list[Measure]]:
+    """The card's measures with `adjusted_p`: of many measures of a judge that nothing moves, some miss by chance."""
+    p_values = [measure.p for measures in card.values() for measure in measures if measure.p is not None]
+    adjusted = iter(holm(p_values))
+    return {
+        name: [measure if measure.p is None else replace(measure, adjusted_p=next(adjusted)) for measure in measures]
+        for name, measures in card.items()
+    }
