@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fathom.metrics.calibration import Calibration
 from fathom.metrics.intervals import (
     Interval,
     clopper_pearson,
@@ -173,6 +174,18 @@ def coverage(scenario: Callable[[Rng], Found], repetitions: int, seed: int = 0) 
     return fmean(map(float, held))
 
 
+def calibration_floor(rows: int = 300, repetitions: int = 300) -> float:
+    """The mean ECE of a judge whose confidence, uniform from 0.5 to 1, is its probability of being right."""
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(repetitions):
+        judge = Calibration()
+        for confidence in rng.uniform(0.5, 1, size=rows):
+            judge.add(float(confidence), right=bool(rng.random() < confidence))
+        found.append(judge.ece or 0.0)
+    return fmean(found)
+
+
 def table(covered: Mapping[str, float], repetitions: int) -> str:
     width = max(map(len, covered))
     marks = {name: "  conservative" if share > CONSERVATIVE else "" for name, share in covered.items()}
@@ -189,6 +202,7 @@ def main() -> None:
     given = parser.parse_args()
     covered = {name: coverage(each, given.repetitions) for name, each in scenarios(given.replicates).items()}
     print(table(covered, given.repetitions))
+    print(f"ECE of a judge that is calibrated perfectly, on 300 rows: {calibration_floor():.3f}")
     if given.json:
         given.json.write_text(json.dumps({"repetitions": given.repetitions, "coverage": covered}, indent=2) + "\n")
 

@@ -10,13 +10,12 @@ with equal probability. A judge has to beat them.
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from fathom.metrics.intervals import Interval, Shares, clustered_share
+from fathom.metrics.intervals import Column, Interval, Shares, clustered_share
 from fathom.results.rows import Row
 
 RULES = {
@@ -33,13 +32,13 @@ class Baselines:
     """The accuracy of each rule over the labelled rows added so far."""
 
     shares: Shares = field(default_factory=Shares)
-    places: array[int] = field(default_factory=lambda: array("H"))
+    places: Column = field(default_factory=Column)
     """The position of the labelled response, per row."""
 
     def add(self, row: Row, prompt: int) -> None:
         """Add a row; `prompt` is its cluster (`rows.prompt_key`). A row without a label has no effect."""
         if row["label"] is not None:
-            self.places.append(row["label"])
+            self.places.append(float(row["label"]))
             self.shares.add(baselines(row), prompt)
 
     @property
@@ -47,8 +46,9 @@ class Baselines:
         """The accuracy of each rule of `RULES`; empty without labelled rows."""
         intervals = {name: self.shares.interval(name) for name in self.shares.columns}
         # The best constant position is known only after all rows, so it is no per-row value of `shares`.
-        places = np.frombuffer(self.places, dtype=np.uint16)
-        hits = (places == np.bincount(places).argmax()).astype(float) if places.size else np.empty(0)
+        places = self.places.values
+        distinct, counts = np.unique(places, return_counts=True)
+        hits = (places == distinct[counts.argmax()]).astype(float) if places.size else places
         intervals["constant"] = clustered_share(hits, np.frombuffer(self.shares.clusters, dtype=np.uint64))
         return {name: interval for name in RULES if (interval := intervals.get(name)) is not None}
 

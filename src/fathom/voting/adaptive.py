@@ -10,7 +10,13 @@ from the current one. Sampling stops when it is at most `tolerance`.
 The estimate is a Beta-binomial posterior predictive. It treats the votes on one comparison as exchangeable and puts a
 uniform prior on the leader's vote share. Repeated checks need no correction for multiple looks: each check predicts the
 final verdict itself, so the expected share of verdicts that differ from those of `max_votes` samples is at most
-`tolerance` if the prior holds. Those verdicts are close calls, so accuracy changes by much less.
+`tolerance` if the prior holds. Those verdicts are close calls, so accuracy changes by less.
+
+Limit: the prior says that vote shares differ evenly from comparison to comparison. If votes are nearly independent,
+with the same probability p of the right verdict everywhere, and p is near 1/2, the share of other verdicts exceeds the
+tolerance: for 32 votes and 0.03 it is 0.08 at p = 0.50, 0.07 at 0.55, 0.05 at 0.60 and 0.03 at 0.65, and up to 1.8
+points of accuracy are lost (benchmarks/adaptive.py). A prior that keeps the tolerance there depends on `tolerance` and
+`max_votes`, and costs votes everywhere else. For such judges use a fixed number of votes.
 
 Sums and means of scores use the same model for who leads in a vote, and a normal approximation for by how much
 (`score_catch_up_probability`). Lead sizes that no vote has shown yet are guessed conservatively. If rare votes weigh
@@ -35,8 +41,9 @@ from fathom.rationale import Status
 UNIFORM = 1.0
 """Both parameters of the Beta prior on the probability that a vote goes to the leader rather than to a given rival."""
 UNSEEN = 1 / 3
-"""Assumed size of a lead larger than any seen so far, as a fraction of the largest score. Chosen empirically: with 1/3
-the tolerance holds for common distributions of leads, at few more votes than with smaller values."""
+"""Assumed size of a lead larger than any seen so far, as a fraction of the largest score. Chosen on simulated
+scores (benchmarks/adaptive.py): with 1/3 the tolerance holds for common distributions of leads, at few more votes than
+with smaller values."""
 ROUNDING = 1e-9
 """Score differences below this fraction of the largest lead count as zero."""
 
