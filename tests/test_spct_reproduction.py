@@ -6,6 +6,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -14,7 +15,7 @@ from fathom.errors import FathomError
 from fathom.judges import Rule
 from fathom.lab import criteria
 from fathom.lab.experiments.experiment import Experiment
-from fathom.lab.experiments.results import Row
+from fathom.lab.experiments.results import Measurement
 from fathom.lab.experiments.running import reproduce
 from fathom.lab.reproductions import meta_voting, spct
 from fathom.lab.reproductions._voting import MAJORITY, SUM, Run
@@ -92,18 +93,17 @@ TRUE = {
 REJECTION = {"sampled": {"kept": 3, "too easy": 6}, "hinted": {"kept": 2}}
 
 
-def rows_of_spct(runs: Mapping[str, Runs]) -> list[Row]:
-    seeds = ({judge: every[seed] for judge, every in runs.items()} for seed in range(SEEDS))
-    return fresh.rows(spct.measured(each, REJECTION) for each in seeds)
+def by_seed(runs: Mapping[str, Runs]) -> list[dict[str, Run]]:
+    return [{judge: every[seed] for judge, every in runs.items()} for seed in range(SEEDS)]
 
 
-def rows_of_meta_voting(runs: Mapping[str, Runs]) -> list[Row]:
-    seeds = ({judge: every[seed] for judge, every in runs.items()} for seed in range(SEEDS))
-    return fresh.rows(meta_voting.measured(each) for each in seeds)
+def holding(module: ModuleType, runs: Mapping[str, Runs]) -> dict[str, bool]:
+    rows = fresh.rows(Measurement(module.contrasts(each), {}) for each in by_seed(runs))
+    return fresh.holding(module.EXPERIMENT, rows)
 
 
 def test_claims_of_spct_that_are_true_hold_and_others_do_not() -> None:
-    assert fresh.holding(spct.EXPERIMENT, rows_of_spct(TRUE)) == {
+    assert holding(spct, TRUE) == {
         "principles_help": True,
         "one_below_greedy_below_votes": True,
         "majority_above_greedy": True,
@@ -112,7 +112,7 @@ def test_claims_of_spct_that_are_true_hold_and_others_do_not() -> None:
     }
     settled, wavering = measurements(0.75, (0.0, 0.85), 0.3), measurements(0.9, (0.57, 0.57), 0.0)
     turned = {"without": TRUE["first"], "first": TRUE["first"], "rft": settled, "rlvr": wavering}
-    assert fresh.holding(spct.EXPERIMENT, rows_of_spct(turned)) == {
+    assert holding(spct, turned) == {
         "principles_help": False,
         "one_below_greedy_below_votes": False,
         "majority_above_greedy": False,
@@ -129,23 +129,27 @@ FLAWED = {
 
 
 def test_claims_of_meta_voting_that_are_true_hold_and_others_do_not() -> None:
-    assert fresh.holding(meta_voting.EXPERIMENT, rows_of_meta_voting(FLAWED)) == {
+    assert holding(meta_voting, FLAWED) == {
         "plain_voting_saturates": True,
         "meta_recovers": True,
         "rlvr_repairs": False,  # one vote is better than before, and not as good as the chosen ones
         "meta_without_flaws": False,
     }
     weak = [[replace(each, meta=[0.5] * 32) for each in run] for run in FLAWED["flawed"]]
-    held = fresh.holding(meta_voting.EXPERIMENT, rows_of_meta_voting({**FLAWED, "flawed": weak}))
+    held = holding(meta_voting, {**FLAWED, "flawed": weak})
     assert held["rlvr_repairs"]
     assert not held["meta_recovers"]
 
 
 def test_pages_and_figures_are_made_of_stored_results_alone(tmp_path: Path) -> None:
-    page = fresh.page(spct.EXPERIMENT, rows_of_spct(TRUE), tmp_path / "spct")
+    def few(runs: Mapping[str, Runs]) -> list[dict[str, Run]]:
+        return [{judge: run[:15] for judge, run in each.items()} for each in by_seed(runs)]
+
+    rows = fresh.rows(spct.measured(each, REJECTION) for each in few(TRUE))
+    page = fresh.page(spct.EXPERIMENT, rows, tmp_path / "spct")
     assert "votes were not seen to add more after RLVR" in page
     assert "| without a hint | 3 | 6 |" in page
-    fresh.page(meta_voting.EXPERIMENT, rows_of_meta_voting(FLAWED), tmp_path / "meta-voting")
+    fresh.page(meta_voting.EXPERIMENT, fresh.rows(map(meta_voting.measured, few(FLAWED))), tmp_path / "meta-voting")
 
 
 # Real training --------------------------------------------------------------------------------------------------------
