@@ -85,7 +85,12 @@ JUDGE = ("judge", "pairs.jsonl", "--model", "m", "--base-url", "http://127.0.0.1
         pytest.param(["judge", "cut.jsonl.gz", *JUDGE[2:]], 1, "cannot be read", id="half an archive"),
         pytest.param(["train", "sft", "latin-recipe.yaml"], 1, "cannot read the recipe", id="a recipe not in UTF-8"),
         pytest.param(["train", "sft", "deep.json"], 1, "is not YAML", id="a recipe of brackets"),
-        pytest.param(["report", "run.jsonl", "--card", "latin-card.json"], 1, "no card", id="a card not in UTF-8"),
+        pytest.param(
+            ["report", "run.jsonl", "--card", "latin-card.json"],
+            1,
+            "expected a card.json of fathom probe",
+            id="a card not in UTF-8",
+        ),
         pytest.param(["compare", "run.jsonl", "latin-results.jsonl"], 1, "not JSON", id="results not in UTF-8"),
         pytest.param(["runs", "meta-bytes.jsonl"], 1, "meta-bytes.jsonl.meta.json: not JSON", id="provenance as bytes"),
         pytest.param(["runs", "meta-list.jsonl"], 1, "expected a JSON object", id="provenance as a list"),

@@ -63,8 +63,8 @@ def read(path: Path) -> Card:
         raise FathomError(f"{path}: cannot be read: {error.strerror}") from error
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise FathomError(f"{path}: {where}: {first['msg']}; expected a card.json of fathom probe") from error
+        where = ": ".join([str(path), *([".".join(map(str, first["loc"]))] if first["loc"] else [])])
+        raise FathomError(f"{where}: {first['msg']}; expected a card.json of fathom probe") from error
 
 
 def beside(run: Run) -> Path | None:
