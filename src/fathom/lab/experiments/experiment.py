@@ -13,11 +13,12 @@ EXPERIMENT = Experiment(
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from fathom.errors import FathomError
 from fathom.lab.experiments.register import Register, read
 from fathom.lab.experiments.results import Measurement, Results, load
 from fathom.results.provenance import provenance
@@ -52,6 +53,12 @@ class Experiment(Generic[Settings]):
     def own_file(self) -> Path | None:
         """The module's file, if it was imported as a plug-in of one's own, so that other processes can import it."""
         return None if "." in self.run.__module__ else self.home
+
+    def on(self, device: str) -> Experiment[Settings]:
+        """The same experiment on a device. Raises FathomError if its settings have no `device`: it needs no GPU."""
+        if not hasattr(self.settings, "device"):
+            raise FathomError(f"--device {device}: {self.name} has no use for a GPU; leave --device out")
+        return replace(self, settings=replace(self.settings, device=device))  # type: ignore[type-var]
 
     @property
     def name(self) -> str:

@@ -1,0 +1,185 @@
+"""A small world in English, for a language model that knows what verbs mean: which structure does a task need?
+
+A task is a verb and a sum. Each response names five qualities, of which the other has the opposites, and an answer:
+
+    Task: Draft 4 + 5
+    A: clear, cold, brief, dull, polite; 9
+    B: vague, warm, wordy, vivid, rude; 8
+    Which is better?
+
+The verb alone decides what matters. With a *preference* verb, the response with most of the good qualities is better;
+with a *correctness* verb, the one with the right answer. Qualities and answers are independent, and both stand in every
+item. A rationale shows one of them only:
+
+    Qualities: clear A, warm B, brief A, vivid B, polite A          Solution: 4 + 5 = 9, A agrees
+    [[A]]                                                           [[A]]
+
+So a judge that always writes faithful rationales is right in every item whose structure fits, and in half of the others
+(`accuracy_by_match`).
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from fathom.data.records import Comparison, Domain, Label
+from fathom.engines import ChatMessage
+from fathom.judges import Judge, Vote
+from fathom.rationale import Choice, Rationale, Unit, parse
+
+QUALITIES = (("clear", "vague"), ("warm", "cold"), ("brief", "wordy"), ("vivid", "dull"), ("polite", "rude"))
+"""Good and bad, in the order in which every response has them."""
+ADDENDS = range(2, 10)
+WRONG_BY = (-3, -2, -1, 1, 2, 3)
+
+_CORRECTNESS = """
+    calculate check compute count deduce derive determine estimate evaluate figure find
+    measure prove quantify reckon resolve simplify solve sum tally total verify
+"""
+_PREFERENCE = """
+    advertise announce celebrate compose decorate describe draft illustrate imagine introduce narrate
+    paint phrase pitch portray praise recommend recount rhyme sketch tell write
+"""
+VERBS: Mapping[Domain, tuple[str, ...]] = {
+    "correctness": tuple(_CORRECTNESS.split()),
+    "preference": tuple(_PREFERENCE.split()),
+}
+"""English verbs of one word, as many of each domain."""
+
+Structure = Literal["breadth", "depth"]
+TAGS: Mapping[Structure, str] = {"breadth": "Qualities:", "depth": "Solution:"}
+"""The first words of a rationale, by its structure. Their first tokens differ in every tokenizer."""
+FITTING: Mapping[Domain, Structure] = {"preference": "breadth", "correctness": "depth"}
+OTHER: Mapping[Domain, Domain] = {"preference": "correctness", "correctness": "preference"}
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One comparison. `good[k]` is whether the first response has the good quality k; the second has the opposites."""
+
+    id: str
+    verb: str
+    domain: Domain
+    addends: tuple[int, int]
+    good: tuple[bool, ...]
+    answers: tuple[int, int]
+
+    @property
+    def winner(self) -> int:
+        """The index of the better response."""
+        return self.winner_by(FITTING[self.domain])
+
+    def winner_by(self, structure: Structure) -> int:
+        """The response that a faithful rationale of this structure prefers."""
+        if structure == "depth":
+            return self.answers.index(sum(self.addends))
+        return 0 if 2 * sum(self.good) > len(QUALITIES) else 1
+
+    @property
+    def comparison(self) -> Comparison:
+        first, second = self.addends
+        return Comparison(
+            id=self.id,
+            prompt=f"{self.verb.capitalize()} {first} + {second}",
+            responses=(self._response(0), self._response(1)),
+            label=Label(best=self.winner),
+            domain=self.domain,
+            metadata={"verb": self.verb},
+        )
+
+    def _response(self, i: int) -> str:
+        named = (good if has is (i == 0) else bad for has, (good, bad) in zip(self.good, QUALITIES, strict=True))
+        return f"{', '.join(named)}; {self.answers[i]}"
+
+
+def split(seed: int, sizes: Sequence[int]) -> list[list[str]]:
+    """Disjoint sets of verbs drawn by seed, each with `size` verbs of either domain."""
+    rng = random.Random(f"verbs/{seed}")
+    drawn = {domain: rng.sample(verbs, len(verbs)) for domain, verbs in VERBS.items()}
+    starts = [sum(sizes[:k]) for k in range(len(sizes))]
+    return [
+        sorted(verb for verbs in drawn.values() for verb in verbs[start : start + size])
+        for start, size in zip(starts, sizes, strict=True)
+    ]
+
+
+def items(n: int, verbs: Sequence[str], *, seed: int, prefix: str) -> list[Item]:
+    """n items, the domains in turn, each with a verb at random."""
+    rng = random.Random(f"{prefix}/{seed}")
+    by_domain = {domain: [verb for verb in verbs if verb in all_of] for domain, all_of in VERBS.items()}
+    domains: tuple[Domain, ...] = ("preference", "correctness")
+    return [
+        item(rng, f"{prefix}-{seed}-{k}", rng.choice(by_domain[domain]), domain)
+        for k, domain in zip(range(n), domains * n, strict=False)
+    ]
+
+
+def item(rng: random.Random, id: str, verb: str, domain: Domain) -> Item:
+    addends = (rng.choice(ADDENDS), rng.choice(ADDENDS))
+    right = sum(addends)
+    wrong = right + rng.choice(WRONG_BY)
+    good = tuple(rng.random() < 0.5 for _ in QUALITIES)
+    return Item(id, verb, domain, addends, good, rng.choice(((right, wrong), (wrong, right))))
+
+
+def domain_of(verb: str) -> Domain:
+    return "correctness" if verb in VERBS["correctness"] else "preference"
+
+
+def rationale(item: Item, structure: Structure) -> str:
+    """A faithful rationale: its verdict follows from its own text, right or wrong."""
+    verdict = "AB"[item.winner_by(structure)]
+    if structure == "depth":
+        first, second = item.addends
+        shown = f"{first} + {second} = {first + second}, {verdict} agrees"
+    else:
+        shown = ", ".join(f"{good} {'A' if has else 'B'}" for has, (good, _) in zip(item.good, QUALITIES, strict=True))
+    return f"{TAGS[structure]} {shown}\n[[{verdict}]]"
+
+
+def accuracy_by_match(match: float) -> float:
+    """The expected accuracy of faithful rationales of which a share `match` fits its task."""
+    return match + (1 - match) / 2
+
+
+# The judge ------------------------------------------------------------------------------------------------------------
+
+_QUALITY = re.compile(r"(\w+) ([AB])(?:,|$)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShortJudge(Judge):
+    """Judges pairs of this world with rationales of a tag and one line. Only for models that were trained on them."""
+
+    gives_scores: ClassVar[bool] = False
+
+    def ask(self, comparison: Comparison) -> list[ChatMessage]:
+        self.check(comparison)
+        first, second = comparison.responses
+        text = f"Task: {comparison.prompt_text}\nA: {first}\nB: {second}\nWhich is better?"
+        # Without a system message, the template of SmolLM2 would add its own, which is longer.
+        return [{"role": "system", "content": "Judge."}, {"role": "user", "content": text}]
+
+    def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
+        line, _, rest = text.strip().partition("\n")
+        tag = next((tag for tag in TAGS.values() if line.startswith(tag)), None)
+        # Without its first line: to the parser, all that follows "Solution:" would be the solution.
+        reading = parse(rest if tag else text, finished=finished)
+        verdict = reading.rationale.verdict
+        shown = structured(tag, line.removeprefix(tag or ""), verdict)
+        return Vote(reading.status, winner={"A": 0, "B": 1}.get(verdict or ""), rationale=shown)
+
+
+def structured(tag: str | None, line: str, verdict: Choice | None) -> Rationale:
+    """The rationale in the structure that its tag names: units for breadth, a trace for depth, else neither."""
+    if tag == TAGS["depth"]:
+        return Rationale(trace=line, verdict=verdict)
+    found = _QUALITY.findall(line) if tag == TAGS["breadth"] else ()
+    return Rationale(tuple(Unit(name, sub_verdict=side) for name, side in found), verdict=verdict)
+
+
+JUDGE = ShortJudge
