@@ -25,13 +25,12 @@ from fathom.train import recipes
 from fathom.train.recipe import RLVRRecipe, SFTRecipe, load
 from smollm2_here import smollm2_folder
 
-SMALL = (
-    "lora.layers_to_transform=[0, 1]",
-    "trainer.max_steps=2",
-    "trainer.per_device_train_batch_size=4",
-    "trainer.warmup_steps=0",
-    "trainer.logging_steps=1",
-)
+SMALL = {
+    "trainer.max_steps": 2,
+    "trainer.per_device_train_batch_size": 4,
+    "trainer.warmup_steps": 0,
+    "trainer.logging_steps": 1,
+}
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +44,8 @@ def seed(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path) -> tuple[Pa
         judged=4,
         model=str(checkpoint),
         device="cpu",
-        sft=SMALL,
-        rlvr=(*SMALL[1:], "trainer.num_generations=2", "trainer.max_completion_length=8"),
+        sft=SMALL | {"lora.layers_to_transform": [0, 1]},
+        rlvr=SMALL | {"trainer.num_generations": 2, "trainer.max_completion_length": 8},
     )
     folder = tmp_path_factory.mktemp("seed")
     mix_grm_smollm2.prepare("prepared", 0, settings, folder)
@@ -109,6 +108,11 @@ def test_the_choice_is_the_probability_of_the_tags_first_token(checkpoint: Path)
         assert choice.mass == pytest.approx(breadth + depth, rel=1e-3)
         fitting = breadth if item.domain == "preference" else depth
         assert choice.fits == pytest.approx(fitting / (breadth + depth), rel=1e-3)
+
+
+def test_what_results_are_made_from_survives_json() -> None:
+    made_from, _ = mix_grm_smollm2.EXPERIMENT.origin()
+    assert json.loads(json.dumps(made_from)) == made_from
 
 
 def test_the_device_is_a_setting_of_this_experiment_alone() -> None:

@@ -14,7 +14,7 @@ import asyncio
 import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -60,13 +60,9 @@ class Settings:
     """Comparisons with verbs of no training that are judged in full."""
     model: str = "smollm2"
     device: str = "auto"
-    sft: tuple[str, ...] = ()
-    """Changes to the recipe of SFT, as `key=value`."""
-    rlvr: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        for name in ("sft", "rlvr"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+    sft: Mapping[str, Any] = field(default_factory=dict)
+    """Changes to the recipe of SFT, such as {"trainer.max_steps": 10}."""
+    rlvr: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +108,16 @@ def run(seed: int, settings: Settings, folder: Path) -> None:
     precision = json.loads((folder / "precision.json").read_text("utf-8"))
     verbs = verb_sets(seed, settings)
     for stage in STAGES:
-        measured, model = folder / f"{stage}.json", folder / f"model-{stage}"
+        measured = folder / f"{stage}.json"
+        model: str | Path = folder / f"model-{stage}"
         if measured.exists():
             continue
         if stage == "base":
-            model = Path(resolve(settings.model))
+            model = resolve(settings.model)
         elif stage == "sft":
-            fine_tune(seed, settings, verbs["sft"], precision, model)
+            fine_tune(seed, settings, verbs["sft"], precision, folder / "model-sft")
         else:
-            reinforce(seed, settings, verbs["rlvr"], precision, folder / "model-sft", model)
+            reinforce(seed, settings, verbs["rlvr"], precision, folder / "model-sft", folder / "model-rlvr")
         write_json(measured, measure(model, seed, settings, verbs, precision, in_full=stage != "base"))
 
 
@@ -152,19 +149,19 @@ def reinforce(
     return rlvr.train(recipe.model_copy(update={"data": (data,)}))
 
 
-def _recipe(name: str, kind: type[R], changes: Sequence[str], precision: Mapping[str, str], **own: object) -> R:
+def _recipe(name: str, kind: type[R], changes: Mapping[str, Any], precision: Mapping[str, str], **own: object) -> R:
     overrides = ["data=[]", *(f"{key}={value}" for key, value in own.items())]
     overrides.append(f"trainer.model_init_kwargs.dtype={precision['dtype']}")
     if precision["device"] == "cpu":
         overrides.append("trainer.use_cpu=true")
-    return load(recipes.path(name), kind, [*overrides, *changes])
+    return load(recipes.path(name), kind, [*overrides, *(f"{key}={value}" for key, value in changes.items())])
 
 
 # Measuring ------------------------------------------------------------------------------------------------------------
 
 
 def measure(
-    model: Path,
+    model: str | Path,
     seed: int,
     settings: Settings,
     verbs: Mapping[VerbSet, Sequence[str]],
