@@ -235,6 +235,15 @@ def test_quick_runs_the_first_reported_seed_beside_the_committed_one_and_decides
     assert here == committed
 
 
+def test_seeds_that_check_the_finished_code_are_held_against_the_committed_ones(coins: Path, tmp_path: Path) -> None:
+    experiment = find(str(coins))
+    list(reproduce(experiment, tmp_path / "out", [10, 11]))
+    (tmp_path / "out" / "results.json").rename(coins.with_suffix(".json"))
+    [line] = (line for line in reproduce(experiment, tmp_path / "check", [100, 101]) if line.startswith("fair: "))
+    assert "; as committed " in line
+    assert line.endswith("(Fisher's exact test)")
+
+
 def test_a_folder_of_other_settings_is_refused(tmp_path: Path) -> None:
     claim_folder(tmp_path / "seed-10", {"settings": {"samples": 16}})
     claim_folder(tmp_path / "seed-10", {"settings": {"samples": 16}})

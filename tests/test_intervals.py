@@ -22,7 +22,7 @@ from fathom.metrics.intervals import (
     student_mean,
     wilson,
 )
-from fathom.metrics.multiplicity import holm, student_p
+from fathom.metrics.significance import holm, same_rate_p, student_p
 from fathom.report.figures import grouped_bars
 
 
@@ -104,9 +104,7 @@ def test_figures_counted_row_by_row_are_the_means_of_the_rows_that_have_them(dis
 
 
 def test_clusters_that_do_not_vary_count_as_one_item_each() -> None:
-    assert clustered_share([0.5] * 40, [item // 4 for item in range(40)]) == pytest.approx(wilson(5, 10), abs=0.06), (
-        "up to Student's quantile"
-    )
+    assert clustered_share([0.5] * 40, [item // 4 for item in range(40)]) == wilson(5, 10)
 
 
 def test_any_figure_has_the_bounds_that_the_mean_has() -> None:
@@ -183,6 +181,11 @@ def test_students_p_is_scipys_and_one_where_there_is_no_spread() -> None:
     values = [0.1, 0.3, -0.1, 0.4]
     assert student_p(values) == pytest.approx(ttest_1samp(values, 0).pvalue)
     assert student_p([0.2, 0.2]) == student_p([0.2]) == 1.0
+
+
+def test_the_same_rate_agrees_and_a_very_different_one_does_not() -> None:
+    assert same_rate_p([True] * 9 + [False], [True] * 8) == 1.0
+    assert same_rate_p([True] * 9 + [False], [False] * 8) < 0.001
 
 
 def test_one_cluster_tells_no_spread() -> None:

@@ -80,9 +80,9 @@ def clustered_share(values: Sequence[float] | Array, clusters: Sequence[Hashable
     alone = bool(sizes.max() == 1)
     correction = 1.0 if alone or count == 1 else count / (count - 1)
     variance = correction * float(np.square(sums - share * sizes).sum()) / float(sizes.sum()) ** 2
-    # Rounding can leave a tiny variance where the true one is 0.
-    worth = share * (1 - share) / variance if variance > 1e-15 else count
-    return _wilson(share, worth, _Z if alone else _student(count - 1))
+    if variance <= 1e-15:  # rounding can leave a tiny variance where the true one is 0
+        return _wilson(share, count, _Z)
+    return _wilson(share, share * (1 - share) / variance, _Z if alone else _student(count - 1))
 
 
 def cluster_bootstrap_mean(

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from fathom.errors import FathomError
 from fathom.metrics.intervals import Interval, cluster_bootstrap_mean, clustered_share
-from fathom.metrics.multiplicity import holm
+from fathom.metrics.significance import holm
 from fathom.results.rows import Row, VerdictRow, prompt_key
 
 Z_95 = NormalDist().inv_cdf(0.975)

@@ -123,7 +123,7 @@ def beside(rows: Iterable[tuple[str, float, Figure]]) -> list[Mapping[str, Any]]
     The mark is the sign where Student's interval excludes zero after Holm's correction over all rows, or where every
     seed has the same value; otherwise "not told apart from zero".
     """
-    from fathom.metrics.multiplicity import holm, student_p
+    from fathom.metrics.significance import holm, student_p
 
     rows = list(rows)
     adjusted = holm([student_p(here.values) for *_, here in rows])

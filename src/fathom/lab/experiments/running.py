@@ -18,6 +18,7 @@ from fathom.lab.experiments.experiment import Experiment
 from fathom.lab.experiments.processes import claim_folder, side_by_side
 from fathom.lab.experiments.register import REPORTED, SHAPING
 from fathom.lab.experiments.results import Results, Row, save
+from fathom.metrics.significance import same_rate_p
 from fathom.results.provenance import write_json
 
 PREPARED = "prepared"
@@ -42,8 +43,23 @@ def reproduce(experiment: Experiment[Any], out: Path, seeds: Sequence[int]) -> I
             save(out / "results.json", results)
     (out / f"{experiment.name}.md").write_text(pages.page(experiment, results), encoding="utf-8")
     pages.plots(experiment, results, out)
-    yield from (f"{claim.name}: {decide(claim, results.rows)}" for claim in experiment.register.claims)
+    yield from verdicts(experiment, results)
     yield f"wrote {out / 'results.json'}, {out / experiment.name}.md and its figures"
+
+
+def verdicts(experiment: Experiment[Any], results: Results) -> Iterator[str]:
+    """One line per claim; beside other seeds than the committed ones, whether as many succeed as there."""
+    committed = experiment.results
+    for claim in experiment.register.claims:
+        found = decide(claim, results.rows)
+        line = f"{claim.name}: {found}"
+        if committed and not set(committed.seeds) & set(results.seeds):
+            other = decide(claim, committed.rows)
+            p = same_rate_p(found.successes, other.successes)
+            line += (
+                f"; as committed {sum(other.successes)} of {len(other.successes)}, p = {p:.3f} (Fisher's exact test)"
+            )
+        yield line
 
 
 def quick(experiment: Experiment[Any], out: Path) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Many tests at once: Holm's correction, so that a table of twenty rows does not show one effect by chance alone.
+"""p-values over seeds, and Holm's correction, so that a table of twenty rows does not show one effect by chance alone.
 
 >>> holm([0.01, 0.04, 0.03])
 [0.03, 0.06, 0.06]
@@ -31,3 +31,10 @@ def student_p(values: Sequence[float]) -> float:
     if len(values) < 2 or max(values) == min(values):
         return 1.0
     return float(2 * stdtr(len(values) - 1, -abs(fmean(values)) / (stdev(values) / sqrt(len(values)))))
+
+
+def same_rate_p(successes: Sequence[bool], others: Sequence[bool]) -> float:
+    """The two-sided p of Fisher's exact test that two groups succeed at the same rate."""
+    from scipy.stats import fisher_exact
+
+    return float(fisher_exact([[sum(each), len(each) - sum(each)] for each in (successes, others)]).pvalue)
