@@ -1,9 +1,9 @@
-"""Judges with a model on a server, both orders of every pair, from code that is not asynchronous.
+"""Judges every pair in both orders with a model on a server, from synchronous code.
 
     python examples/server.py URL MODEL [JOURNAL]      # http://localhost:8000/v1 Qwen/Qwen3-8B
 
-Verdicts come as they are ready, and a second run finds all of them in the journal. Works with any server that speaks
-OpenAI's dialect; a key is read from the environment variable that `api_key_env` names.
+Verdicts are printed as soon as they are ready. A second run reads all completions from the journal. This works with any
+server with an OpenAI-compatible API; the key is read from the environment variable that `api_key_env` names.
 """
 
 import sys
@@ -20,10 +20,12 @@ def main(url: str, model: str, journal: str = "runs/server.journal") -> None:
     with fathom.CachedEngine(server, journal) as engine:
         judge = fathom.MixJudge(engine=engine, sampling=fathom.Sampling(max_tokens=1024))
         for comparison, verdict in fathom.Swapped(judge).run(fathom.read(FILE), order="completion"):
-            # A call that failed or a text that cannot be read has a status that says so, and never a winner.
+            # `status` reports failed calls and unparsed texts; such verdicts have no winner.
             print(comparison.id, verdict.status, "winner:", verdict.winner, "flip rate:", verdict.flip_rate)
             usage += verdict.usage
-        print(f"{usage.prompt_tokens} tokens read, {usage.completion_tokens} written, {engine.misses} calls")
+        print(
+            f"{usage.prompt_tokens} prompt tokens, {usage.completion_tokens} completion tokens, {engine.misses} calls"
+        )
 
 
 if __name__ == "__main__":

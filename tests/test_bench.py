@@ -162,5 +162,5 @@ def test_a_missing_file_and_a_missing_column_are_named(benchmark: bench.Benchmar
 
 
 def test_an_unknown_benchmark_is_refused_with_the_names_there_are() -> None:
-    with pytest.raises(bench.FathomError, match=r"no benchmark 'chess'; there are: .*judgebench"):
+    with pytest.raises(bench.FathomError, match=r"no benchmark 'chess'; expected one of: .*judgebench"):
         bench.find("chess")

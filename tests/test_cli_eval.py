@@ -178,7 +178,7 @@ def test_what_is_wrong_with_any_benchmark_or_judge_is_said_before_a_model_is_loa
     options = ("--data", folders[0] / "judgebench", "--out", tmp_path / "out", "--model", "m")
     with pytest.raises(FathomError, match=r"no file matches"):
         fathom("judgebench", "jetts", "--engine", "oracle", *options)
-    with pytest.raises(FathomError, match="add --temperature"):
+    with pytest.raises(FathomError, match="expected a higher temperature"):
         fathom("judgebench", "--engine", "oracle", "--votes", 2, *options)
     assert not (tmp_path / "out").exists()
 

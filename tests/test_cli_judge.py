@@ -89,7 +89,7 @@ def test_ties_are_dropped_from_majorities_alone(pairs: Path, says_a: Path, optio
 def test_an_option_that_would_change_nothing_is_refused(
     pairs: Path, says_a: Path, options: tuple[str, ...], needed: str
 ) -> None:
-    with pytest.raises(FathomError, match=f"{options[0]} {options[1]} goes with {needed} alone"):
+    with pytest.raises(FathomError, match=f"{options[0]} {options[1]} has no effect without {needed}"):
         judge(pairs, "--model", says_a, *options)
 
 
@@ -235,7 +235,7 @@ def test_criteria_are_read_from_a_file_before_anything_is_asked(pairs: Path, say
     (tmp_path / "empty.md").write_text(" \n")
     for given, message in {
         ("--rubric", tmp_path / "absent.md"): r"^--rubric .*absent\.md: no such file",
-        ("--rubric", tmp_path): "is no regular file; expected a text file",
+        ("--rubric", tmp_path): "not a regular file; expected a text file",
         ("--rubric", tmp_path / "empty.md"): "is empty; expected a text file",
         ("--rubric", rubric, "--judge-option", "rubric=short"): "both give criteria; give one",
     }.items():
@@ -253,7 +253,7 @@ def test_verdicts_go_to_standard_output_alone_and_the_summary_to_stderr(pairs: P
     ("arguments", "message"),
     [
         pytest.param(["--model", "./nowhere"], "there is no folder", id="no checkpoint"),
-        pytest.param(["--model", ".", "--votes", "3"], "add --temperature", id="votes that cannot differ"),
+        pytest.param(["--model", ".", "--votes", "3"], "expected a higher temperature", id="votes that cannot differ"),
         pytest.param(["--model", ".", "--engine", "oracle"], "there is no engine 'oracle'", id="no such engine"),
         pytest.param(["--model", ".", "--map", "prompt"], "FIELD=COLUMN", id="a mapping without a column"),
     ],

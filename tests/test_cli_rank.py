@@ -128,5 +128,5 @@ def test_rankings_hold_what_each_vote_wrote_unless_that_is_left_out(tmp_path: Pa
 
 
 def test_votes_that_cannot_differ_are_refused() -> None:
-    with pytest.raises(FathomError, match="add --temperature"):
+    with pytest.raises(FathomError, match="expected a higher temperature"):
         fathom("rank", ANSWERS, "--model", "mini", "--votes", 3)

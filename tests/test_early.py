@@ -32,9 +32,9 @@ def test_training_names_every_missing_file_at_once(kind: str, dry_run: tuple[str
     code, said = fathom("train", kind, recipe, *given, folder=tmp_path)
     assert code == 1
     for line in (
-        "data: there is no file a.jsonl",
-        "data: there is no file b.jsonl",
-        "eval_data: there is no file c.jsonl",
+        "data: no such file: a.jsonl",
+        "data: no such file: b.jsonl",
+        "eval_data: no such file: c.jsonl",
     ):
         assert line in said
     assert list(tmp_path.iterdir()) == []
@@ -45,13 +45,13 @@ def test_training_into_a_folder_with_checkpoints_is_refused_without_resume(tmp_p
     (tmp_path / "out" / "checkpoint-20").mkdir(parents=True)
     code, said = fathom("train", "sft", "mini_sft", "data=data.jsonl", "output=out", folder=tmp_path)
     assert code == 1
-    assert "out holds checkpoints already; resume that run (--resume), or choose another output=" in said
+    assert "out contains checkpoints; resume that run (--resume), or choose another output=" in said
 
 
 @pytest.mark.parametrize(
     ("model", "why"),
     [
-        ("runs/nothere", "there is no folder runs/nothere here, nor is it in the hub's cache"),
+        ("runs/nothere", "no folder runs/nothere, and the hub's cache does not contain it"),
         ("./nothere", "there is no folder nothere"),
         (".", "is not a checkpoint: it has neither config.json nor adapter_config.json"),
     ],

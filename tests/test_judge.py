@@ -208,7 +208,7 @@ def test_the_engine_gets_the_rubric() -> None:
 
 def test_a_judge_is_found_by_its_name() -> None:
     assert find("mix") is MixJudge
-    with pytest.raises(FathomError, match=r"there are: .*mix, .*spct"):
+    with pytest.raises(FathomError, match=r"expected one of: .*mix, .*spct"):
         find("nobody")
 
 

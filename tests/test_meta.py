@@ -127,7 +127,7 @@ def test_votes_of_one_kind_teach_nothing_and_are_refused(tmp_path: Path, base: P
     path = tmp_path / "r.jsonl"
     path.write_text(json.dumps(result(0, words)) + "\n")
     recipe = MetaRecipe(model=str(base), data=path, output=tmp_path / "o", judge={"name": "spct"}, trainer=FAST)
-    with pytest.raises(FathomError, match=r"[01] of 1 votes .* are right; a meta reward model learns from right and"):
+    with pytest.raises(FathomError, match=r"[01] of 1 votes .* are correct; expected both correct and wrong votes"):
         meta.train(recipe)
 
 
@@ -142,10 +142,10 @@ def test_votes_of_another_judge_than_the_recipes_are_refused_where_their_provena
     beside.write_text(json.dumps({"config": {"judge": described(JUDGE)}}))
     assert len(list(meta.read(recipe))) == 60
     beside.write_text(json.dumps({"config": {"judge": described(MixJudge())}}, default=str))
-    with pytest.raises(FathomError, match=r"r\.jsonl: its votes are of mix.* the recipe's judge is spct"):
+    with pytest.raises(FathomError, match=r"r\.jsonl: the votes are of the judge mix .*expected spct"):
         meta.train(recipe)
     beside.write_text(json.dumps({"config": {"judge": repr(MixJudge())}}))
-    with pytest.raises(FathomError, match=r"r\.jsonl: its votes are of MixJudge.* the recipe's judge is SPCTJudge"):
+    with pytest.raises(FathomError, match=r"r\.jsonl: the votes are of the judge MixJudge .*expected SPCTJudge"):
         meta.train(recipe)
 
 
@@ -259,7 +259,7 @@ def test_the_command_line_counts_the_votes_that_it_keeps(trained: Path, tmp_path
     made = json.loads(out.with_name("out.jsonl.meta.json").read_text())
     assert made["config"]["meta"].startswith("scorer:")
     refused = CliRunner().invoke(app, [*arguments, "--votes", "adaptive", "--temperature", "1"])
-    assert "--meta chooses among votes" in str(refused.exception)
+    assert "--meta selects from a fixed number of votes" in str(refused.exception)
 
 
 @pytest.mark.parametrize("verb", ["judge", "probe"])

@@ -299,7 +299,7 @@ def test_no_file_of_others_is_replaced_unless_forced(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("mine\n")
         before = files(folder)
-        refused(CliRunner().invoke(app, arguments), "says that Fathom made it", "as a journal")
+        refused(CliRunner().invoke(app, arguments), "shows that Fathom wrote it", "as a journal")
         assert files(folder) == before, target
         path.unlink()
 
@@ -319,7 +319,7 @@ def test_a_result_that_was_edited_is_kept_unless_forced(verb: str, folder: Path)
 
     content: list[tuple[Path, bytes]] = []
     _, [_, kept] = run(lambda _: chat(A), command, edited)
-    refused(kept, "has changed since Fathom wrote it", "last line says that Fathom made it")
+    refused(kept, "has changed since Fathom wrote it", "hash in its last line shows that Fathom wrote it")
     [(path, before)] = content
     assert path.read_bytes() == before
     _, [forced] = run(lambda _: chat(A), lambda url: [*command(url), "--force"])
@@ -394,7 +394,7 @@ def test_an_output_of_the_wrong_kind_is_refused(verb: str, folder: Path) -> None
         out.parent.mkdir()
         out.write_text("mine")
     before = files(folder)
-    refused(CliRunner().invoke(app, [*arguments, "--force"]), "folder is expected", "file is expected", "is no folder")
+    refused(CliRunner().invoke(app, [*arguments, "--force"]), "expected a folder", "expected a file", "is not a folder")
     assert files(folder) == before
 
 
@@ -405,7 +405,7 @@ def test_an_output_that_cannot_be_written_is_refused_and_leaves_no_trace(verb: s
     before = files(folder)
     for impossible in (f"{folder}/a.jsonl/new/x.jsonl", f"{folder}/{'x' * 300}.jsonl", "/proc/new/x.jsonl"):
         arguments[arguments.index(option) + 1] = impossible
-        refused(CliRunner().invoke(app, [*arguments, "--force"]), "cannot be written", "is no folder")
+        refused(CliRunner().invoke(app, [*arguments, "--force"]), "cannot be written", "is not a folder")
         assert files(folder) == before
 
 
@@ -477,8 +477,8 @@ def test_a_model_is_not_trained_into_a_folder_of_others(folder: Path) -> None:
     assert train(folder).exit_code == 0, "an empty folder holds nothing"
     (folder / "model" / "recipe.yaml").write_text("# mine\nmodel: mini\n")
     before = files(folder)
-    refused(train(folder), "holds recipe.yaml, and no training run made that")
-    refused(train(folder, "--resume"), "holds recipe.yaml, and no training run made that")
+    refused(train(folder), "contains recipe.yaml, not written by a training run")
+    refused(train(folder, "--resume"), "contains recipe.yaml, not written by a training run")
     assert files(folder) == before
 
 
@@ -491,11 +491,11 @@ def test_a_model_is_replaced_by_the_same_recipe_on_the_same_data_alone(folder: P
     given = [f"data={folder}/sft.jsonl", f"output={folder}/model"]
     trainers.write_start(load(recipes.path("mini_sft"), SFTRecipe, given))
     assert train(folder).exit_code == 0
-    refused(train(folder, "seed=1"), "holds a model of another recipe")
+    refused(train(folder, "seed=1"), "contains a model of another recipe")
     assert train(folder, "seed=1", "--resume").exit_code == 0
     with (folder / "sft.jsonl").open("a") as file:
         file.write(json.dumps(SFT_ROW) + "\n")
-    with pytest.raises(FathomError, match="holds a model of other data"):
+    with pytest.raises(FathomError, match="contains a model trained on other data"):
         trainers.start(load(recipes.path("mini_sft"), SFTRecipe, given), resume=False)
 
 
@@ -512,7 +512,7 @@ def test_an_experiment_is_not_written_into_a_folder_of_others(verb: str, folder:
     (folder / "out" / "notes.md").write_text("mine")
     before = files(folder)
     arguments = [verb, *(["mix-grm"] if verb == "reproduce" else []), "--out", f"{folder}/out"]
-    refused(CliRunner().invoke(app, arguments), "holds notes.md, and no manifest.json says that Fathom made it")
+    refused(CliRunner().invoke(app, arguments), "contains notes.md, and no manifest.json shows that Fathom wrote it")
     assert files(folder) == before
 
 
@@ -528,7 +528,7 @@ def test_an_interrupted_experiment_goes_on_and_its_edited_page_is_kept(
     arguments = ["reproduce", "mix-grm", "--out", f"{folder}/out"]
     for _ in range(2):
         assert isinstance(CliRunner().invoke(app, arguments).exception, RunInterruptedError)
-    refused(CliRunner().invoke(app, ["demo", "--out", f"{folder}/out"]), "holds what fathom reproduce wrote")
+    refused(CliRunner().invoke(app, ["demo", "--out", f"{folder}/out"]), "contains results of fathom reproduce")
     (folder / "out" / "page.md").write_text("mine")
     refused(CliRunner().invoke(app, arguments), "page.md has changed since Fathom wrote it")
     assert (folder / "out" / "page.md").read_text() == "mine"

@@ -70,7 +70,7 @@ def test_settings_of_a_judge_in_a_file_are_checked_as_those_of_a_shipped_one(lon
 
 def test_a_checkpoint_cannot_choose_which_code_runs(longer: Path, tmp_path: Path) -> None:
     (tmp_path / "fathom.json").write_text(json.dumps({"name": str(longer), "question": "Longest?"}))
-    with pytest.raises(FathomError, match="code outside the installed packages; name it yourself"):
+    with pytest.raises(FathomError, match="code outside the installed packages; to run it, name it yourself"):
         as_trained(tmp_path)
     # Named by the user, it has the settings that the checkpoint was trained with.
     assert as_trained(tmp_path, name=str(longer)).question == "Longest?"  # type: ignore[attr-defined]
@@ -87,7 +87,11 @@ def test_a_checkpoint_cannot_choose_which_code_runs(longer: Path, tmp_path: Path
         ("x = 3", "bad.py", "does not bind the name JUDGE; bind it, or give .*:NAME"),
         ("x = 3", "bad.py:y", "does not bind the name y"),
         (None, "nothing_of_that_name:X", "cannot be imported: ModuleNotFoundError"),
-        (None, "mixx", r"there is no judge 'mixx'; did you mean mix\?; there are: .*or give your own as FILE\.py"),
+        (
+            None,
+            "mixx",
+            r"there is no judge 'mixx'; did you mean mix\?; expected one of: .*or give your own as FILE\.py",
+        ),
     ],
 )
 def test_what_is_no_judge_is_refused(content: str | None, name: str, message: str, tmp_path: Path) -> None:
@@ -217,7 +221,9 @@ def test_recipes_are_found_by_name_file_and_entry_point(tmp_path: Path, monkeypa
     assert recipes.path("mini_sft").name == "mini_sft.yaml"
     with pytest.raises(FathomError, match=r"the recipe 'bad' \(their_recipes:BAD\) is '.*none\.yaml', expected a file"):
         recipes.path("bad")
-    with pytest.raises(FathomError, match=r"no recipe 'mini-stf'; did you mean mini_sft .*there are: bad, good, mini_"):
+    with pytest.raises(
+        FathomError, match=r"no recipe 'mini-stf'; did you mean mini_sft .*expected one of: bad, good, mini_"
+    ):
         recipes.path("mini-stf")
     with pytest.raises(FathomError, match=r"there is no chat template 'gema'; did you mean gemma\?"):
         recipes.chat_template("gema")

@@ -229,7 +229,7 @@ def test_choices_that_begin_alike_have_no_probabilities() -> None:
 
 
 def test_a_file_that_is_no_judge_is_not_listed_as_one() -> None:
-    with pytest.raises(FathomError, match=r"there are: [a-z]"):
+    with pytest.raises(FathomError, match=r"expected one of: [a-z]"):
         find("_probabilities")
 
 

@@ -345,7 +345,7 @@ def test_padding_doubles_a_text_and_leaves_it_as_it_was(text: str) -> None:
 
 
 def test_a_probe_that_is_not_there_is_answered_with_those_that_are() -> None:
-    with pytest.raises(FathomError, match="there are: baseline, equal, injection, keys"):
+    with pytest.raises(FathomError, match="expected one of: baseline, equal, injection, keys"):
         probes.find("nothing")
 
 

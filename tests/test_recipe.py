@@ -99,7 +99,7 @@ def test_a_missing_key_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "reason"),
-    [("- a\n- b\n", "must hold keys and values"), ("a: [", "is not YAML"), (None, "cannot read the recipe")],
+    [("- a\n- b\n", "expected keys and values"), ("a: [", "is not YAML"), (None, "cannot read the recipe")],
 )
 def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, text: str | None, reason: str) -> None:
     path = tmp_path / "r.yaml"
@@ -126,7 +126,7 @@ def test_the_word_no_stays_a_word_and_is_false_where_a_switch_is_asked_for(tmp_p
 
 @pytest.mark.parametrize("override", ["learning_rate", "=3", ""])
 def test_an_override_without_key_or_value_is_refused(tmp_path: Path, override: str) -> None:
-    with pytest.raises(FathomError, match="write key=value"):
+    with pytest.raises(FathomError, match="expected key=value"):
         load(written(tmp_path / "r.yaml"), SFTRecipe, [override])
 
 

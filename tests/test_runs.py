@@ -130,7 +130,7 @@ def test_runs_of_preferences_are_listed_inspected_and_exported(preferences: Path
     assert [(row["id"], row["chosen"], row["probability"]) for row in table] == [
         (row["id"], row["chosen"], row["probability"]) for row in rows
     ]
-    with pytest.raises(FathomError, match="holds preferences, whose votes were counted"):
+    with pytest.raises(FathomError, match="contains preferences, not votes"):
         fathom("export", preferences, "--votes", "--out", out)
     with pytest.raises(FathomError, match="is a preference of fathom pairs; expected a row of fathom judge"):
         fathom("score", preferences)
@@ -154,7 +154,7 @@ def test_what_is_no_run_is_named_with_its_line(tmp_path: Path, text: str, messag
 def test_a_missing_run_an_empty_folder_and_another_ending_are_refused(tmp_path: Path, verdicts: Path) -> None:
     with pytest.raises(FathomError, match="no such run"):
         runs.open(tmp_path / "none.jsonl")
-    with pytest.raises(FathomError, match="no runs below"):
+    with pytest.raises(FathomError, match="no runs found"):
         fathom("runs", tmp_path)
     with pytest.raises(FathomError, match=r"ends in .jsonl, .parquet, .csv, .tsv, .xlsx"):
         fathom("export", verdicts, "--out", tmp_path / "table.ods")

@@ -73,15 +73,15 @@ def test_a_number_out_of_range_is_refused_before_any_call_and_named(
         ),
         (("--judge", "yes_no", "--judge-option", "least=7"), "least=7 of the judge 'yes_no' must be less than"),
         (("--judge", "spct", "--judge-option", "binary=perhaps"), "must be a valid boolean"),
-        (("--judge-option", "colour=red"), "the judge 'mix' has no colour"),
+        (("--judge-option", "colour=red"), "the judge 'mix' has no setting colour"),
         (("--engine-option", "colour=red"), "colour"),
         (
             ("--engine-option", "retries=many"),
             "--engine-option retries='many' of the engine 'openai' must be a valid integer",
         ),
         (("--engine-option", "extra_body=5"), "--engine-option extra_body=5 of the engine 'openai' must be a valid"),
-        (("--no-swap", "--votes", "2"), "add --temperature"),
-        (("--engine", "local"), "--engine local calls no server"),
+        (("--no-swap", "--votes", "2"), "expected a higher temperature"),
+        (("--engine", "local"), "got --engine local"),
         (("--max-cost", "1"), "no price is known for judge-7b"),
     ],
 )
@@ -150,11 +150,11 @@ def test_settings_are_values_that_refuse_unknown_names() -> None:
 @pytest.mark.parametrize(
     ("kind", "values", "said"),
     [
-        (VotingSettings, {"max_votes": 4}, "--max-votes 4 goes with --votes adaptive alone"),
-        (VotingSettings, {"keep": 0.5}, "--keep 0.5 goes with --meta alone"),
-        (VotingSettings, {"votes": "adaptive", "meta": "m"}, "--votes adaptive stops as they come"),
+        (VotingSettings, {"max_votes": 4}, "--max-votes 4 has no effect without --votes adaptive"),
+        (VotingSettings, {"keep": 0.5}, "--keep 0.5 has no effect without --meta"),
+        (VotingSettings, {"votes": "adaptive", "meta": "m"}, "--meta selects from a fixed number of votes"),
         (SamplingSettings, {"temperature": 3}, "temperature\n  Input should be less than or equal to 2"),
-        (EngineSettings, {"engine": "vllm", "base_url": "http://x/v1"}, "--engine vllm calls no server"),
+        (EngineSettings, {"engine": "vllm", "base_url": "http://x/v1"}, "got --engine vllm"),
     ],
 )
 def test_contradictions_are_refused_in_python_too(kind: type[Settings], values: dict[str, object], said: str) -> None:

@@ -199,7 +199,7 @@ def test_examples_that_are_too_long_are_left_out_and_never_cut(base: Path) -> No
     short, long = (sft.Example.model_validate(example(comparisons(1)[0], text)) for text in ("[[A]]", "[[A]]" * 90))
     rows, too_long = sft.fitting(tokenizer, [short, long], 200)
     assert (rows, too_long) == ([sft.encode(tokenizer, short)], 1)
-    with pytest.raises(FathomError, match=r"no example fits into trainer\.max_length=200"):
+    with pytest.raises(FathomError, match=r"every example exceeds trainer\.max_length=200"):
         sft.fitting(tokenizer, [long], 200)
 
 
@@ -372,7 +372,7 @@ def test_a_dry_run_refuses_an_empty_file_where_the_model_is_not_here_either(
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     path = write(tmp_path / "d.jsonl", [])
-    with pytest.raises(FathomError, match="hold no examples"):
+    with pytest.raises(FathomError, match="contain no examples"):
         preview.sft(SFTRecipe(model="nobody/no-model", data=path, output=tmp_path / "o", trainer={"bf16": True}))
 
 
@@ -385,7 +385,7 @@ def test_a_dry_run_refuses_what_trl_would_refuse(base: Path, tmp_path: Path) -> 
 
 def test_a_dry_run_refuses_a_tracker_that_the_trainer_does_not_know(base: Path, data: Path, tmp_path: Path) -> None:
     trainer = {"report_to": "wandbb"}
-    with pytest.raises(FathomError, match=r"there is no tracker 'wandbb'; expected all, none, or some of .*wandb"):
+    with pytest.raises(FathomError, match=r"unknown tracker 'wandbb'; expected all, none, or one or more of .*wandb"):
         preview.sft(SFTRecipe(model=str(base), data=data, output=tmp_path / "o", trainer=trainer))
 
 
@@ -435,11 +435,12 @@ def test_without_a_chat_template_trl_cannot_sample_which_is_told_before_training
 
 def test_fine_tuning_without_a_chat_template_says_what_will_not_work(bare: Path, data: Path, tmp_path: Path) -> None:
     recipe = SFTRecipe(model=str(bare), data=data, output=tmp_path / "o", trainer=FAST)
-    assert "has no chat template: it learns to answer plain text" in preview.sft(recipe)
+    assert "has no chat template, so it is trained on plain-text prompts" in preview.sft(recipe)
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"), [(None, "no chat template 'turns.jinja'; .*gemma"), ("{% for %}", "is no chat template")]
+    ("content", "reason"),
+    [(None, "no chat template 'turns.jinja'; .*gemma"), ("{% for %}", "is not a valid chat template")],
 )
 def test_a_chat_template_that_cannot_be_used_is_refused(
     bare: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None, reason: str
@@ -508,7 +509,7 @@ def test_reinforcement_is_evaluated_by_the_accuracy_of_held_out_verdicts(
     ("changes", "message"),
     [
         ({"trainer": {"eval_strategy": "steps"}}, "eval_strategy=steps needs held-out data: set eval_data=FILE"),
-        ({"eval_data": "data.jsonl"}, r"eval_data holds data\.jsonl, which is trained on"),
+        ({"eval_data": "data.jsonl"}, r"eval_data contains data\.jsonl, which is also in data"),
     ],
     ids=["nothing to evaluate on", "training data"],
 )

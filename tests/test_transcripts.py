@@ -229,7 +229,7 @@ def test_rows_may_hold_what_was_judged_themselves(tmp_path: Path) -> None:
     )
     result = fathom("transcripts", told, "--judge", "rewardbench")
     assert [json.loads(line)["correct"] for line in result.stdout.splitlines()] == [True, False]
-    assert "no order is stated for 2 texts: taken as the source has the responses" in result.stderr
+    assert "no order is stated for 2 texts; assumed the order of the source" in result.stderr
     assert "columns not used" not in result.stderr
 
 
@@ -257,8 +257,8 @@ def test_what_contradicts_itself_is_refused(tmp_path: Path) -> None:
     told = written(tmp_path / "told.jsonl", [{"id": "p1", "text": A}])
     for given, message in {
         (): "--judge is missing",
-        ("--judge", "rewardbench", "--source", told, "--benchmark", "judgebench"): "both say what was judged",
-        ("--judge", "rewardbench", "--data", tmp_path): "goes with --benchmark",
+        ("--judge", "rewardbench", "--source", told, "--benchmark", "judgebench"): "both give the comparisons",
+        ("--judge", "rewardbench", "--data", tmp_path): "has no effect without --benchmark",
         ("--judge", "rewardbench", "--map", "prompt=x"): "with a field of id, text, order, finish_reason",
         ("--judge", "rewardbench", "--source", told): "no layout fits|columns",
     }.items():

@@ -144,9 +144,9 @@ def test_the_arm_verifier_of_synth_writes_rows_that_sft_reads(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--arm", "verifier", "--arm", "mix"], "the arm verifier stands alone"),
-        (["--arm", "mix", "--truncated", "0.11"], "--truncated 0.11 goes with --arm verifier alone"),
-        (["--truncated", "0"], "--truncated 0.0 goes with --arm verifier alone"),
+        (["--arm", "verifier", "--arm", "mix"], "--arm verifier calls no teacher and cannot be combined"),
+        (["--arm", "mix", "--truncated", "0.11"], "--truncated 0.11 has no effect without --arm verifier"),
+        (["--truncated", "0"], "--truncated 0.0 has no effect without --arm verifier"),
     ],
 )
 def test_options_of_the_arm_verifier_are_for_it_alone(tmp_path: Path, arguments: list[str], message: str) -> None:

@@ -1,9 +1,9 @@
-"""What the `fathom` script and `python -m fathom` run, also from `accelerate launch -m fathom train sft recipe.yaml`.
+"""Entry point of `fathom` and `python -m fathom`, and of `accelerate launch -m fathom train sft recipe.yaml`.
 
-Nothing is imported here that takes time, so that Ctrl-C is heard while the command line is still being loaded.
+Slow imports happen inside `main`, so that Ctrl-C is handled while the command line is being loaded.
 """
 
-import _signal  # type: ignore[import-not-found]  # what `signal` is made of, without the modules that it imports
+import _signal  # type: ignore[import-not-found]  # the base of `signal`, without the imports of `signal`
 import os
 
 
@@ -16,7 +16,7 @@ def main() -> None:
 
 
 def _leave(*_: object) -> None:
-    """Nothing was begun yet, or all is done; and an exception amid an import would show where it was."""
+    """Exit at once on Ctrl-C during the imports or after the verb has ended, instead of printing a traceback."""
     os.write(2, b"fathom: stopped\n")
     os._exit(130)
 

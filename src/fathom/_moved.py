@@ -1,7 +1,7 @@
-"""Modules of version 0.1 under their old names: `import fathom.records` still works, and says where the module is now.
+"""Keeps the module names of version 0.1: `import fathom.records` works, with a warning that gives the new name.
 
-A module that was moved is found by the finder below, after all others. It holds nothing: every name is looked up in the
-new module. The old names are removed in version 0.3.
+An import finder, last in `sys.meta_path`, makes an empty module for an old name. Attributes are looked up in the new
+module. The old names will be removed in version 0.3.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 from importlib import import_module
 from importlib.machinery import ModuleSpec
 
-TYPE_CHECKING = False  # of `typing`, whose import takes longer than all else that `import fathom` does
+TYPE_CHECKING = False  # instead of typing.TYPE_CHECKING: importing typing takes longer than the rest of `import fathom`
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
@@ -79,27 +79,27 @@ RENAMED: dict[str, str] = {
     "strict": "accuracy",
     "truth": "is_correct",
 }
-"""Names within these modules that were renamed as well: old name: new name."""
+"""Renamed names within these modules: old name: new name."""
 
 
 class MovedModules:
     """Finds and loads modules by the names in `MOVED`, and modules of moved packages below them.
 
-    It has the methods of `importlib.abc.MetaPathFinder` and `Loader`, and not these as bases, whose import is slow.
+    It implements `importlib.abc.MetaPathFinder` and `Loader` without inheriting, because importing these is slow.
     """
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         return ModuleSpec(name, self, is_package=True) if _new_name(name) else None  # type: ignore[arg-type]
 
     def create_module(self, spec: ModuleSpec) -> None:
-        """None has the import system make an ordinary module."""
+        """Return None, so that the import system creates an ordinary module."""
 
     def exec_module(self, module: ModuleType) -> None:
         import warnings
 
         new = _new_name(module.__name__)
         assert new is not None, module.__name__
-        # The frames between this call and the import statement are those of the import system.
+        # `stacklevel` skips the frames of the import system, so that the warning points at the import statement.
         warnings.warn(f"{module.__name__} is now {new}", DeprecationWarning, stacklevel=6)
         current = import_module(new)
 
@@ -110,7 +110,7 @@ class MovedModules:
 
 
 def _new_name(name: str) -> str | None:
-    """The new name of a module; the longest old name that begins it decides."""
+    """The new name of a module, by the longest old name that is a prefix of it; None if it was not moved."""
     parts = name.split(".")[1:]
     for count in range(len(parts), 0, -1):
         if new := MOVED.get(".".join(parts[:count])):
@@ -119,6 +119,6 @@ def _new_name(name: str) -> str | None:
 
 
 def install() -> None:
-    """Appends the finder once. It comes last, so modules that exist are found as ever."""
+    """Append the finder once. It is last, so it does not affect the import of existing modules."""
     if not any(isinstance(finder, MovedModules) for finder in sys.meta_path):
         sys.meta_path.append(MovedModules())

@@ -1,4 +1,4 @@
-"""What a user did wrong, in words that say what to do. The command line prints these without a traceback."""
+"""Errors that a user can fix. The command line prints their messages without a traceback."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ class FathomError(Exception):
 
 
 class RunInterruptedError(FathomError):
-    """Ctrl-C in the middle of long work: the message says what is kept and how to go on."""
+    """An interrupted run. The message says what was saved and how to resume."""
 
     exit_code = 130
 
 
 class IncompleteRunError(FathomError):
-    """The work is done and written down, but part of it failed: the message says how much."""
+    """A run that finished and wrote its results, but some of its calls failed. The message says how many."""
 
     exit_code = 3
 
 
 def map_option(field: str, *columns: object) -> str:
-    """The arguments that map a field to columns or places, quoted so that they can be pasted into a shell.
+    """The arguments `--map FIELD=COLUMN`, quoted for a shell.
 
-    A column with a comma in its name gets an argument of its own: in one argument commas separate columns.
+    If a column's name contains a comma, each column gets a separate argument, because commas separate columns.
     """
     texts = [str(column) for column in columns]
     values = texts if any("," in text for text in texts) else [",".join(texts)]
@@ -37,9 +37,9 @@ def map_option(field: str, *columns: object) -> str:
 
 
 def check_installed(*needed: tuple[str, str]) -> None:
-    """Raises FathomError where one of the optional libraries is missing, each given with the extra that brings it.
+    """Raise FathomError if an optional library is missing. `needed` has pairs of a module and the extra to install.
 
-    Nothing is imported: this is for work that would need them only after a while.
+    Nothing is imported. Use it to fail early in long runs that need the libraries only later.
     """
     for module, extra in needed:
         if importlib.util.find_spec(module) is None:
@@ -47,7 +47,7 @@ def check_installed(*needed: tuple[str, str]) -> None:
 
 
 def require(module: str, extra: str) -> ModuleType:
-    """Imports an optional library, or says which extra brings it."""
+    """Import an optional library. Raises FathomError that names the extra to install if it is missing."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:

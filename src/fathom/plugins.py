@@ -1,14 +1,14 @@
-"""Judges, engines, verbs and other plug-ins by name: of this package, of other packages, and of one's own files.
+"""Finds judges, engines, verbs and other plug-ins by name: from this package, other packages and your own files.
 
     JUDGES = Kind("judge", group="fathom.judges", package="fathom.judges", attribute="JUDGE")
     JUDGES.find("mix")                      # the file judges/mix.py of this package
     JUDGES.find("politeness")               # an entry point that another package declares in the group fathom.judges
     JUDGES.find("my_package.judges:Polite") # an object of any module that can be imported
-    JUDGES.find("./polite.py")              # a file of one's own, which binds the name JUDGE
+    JUDGES.find("./polite.py")              # your own file, which binds the name JUDGE
     JUDGES.find("./polite.py:Polite")       # another name in it
 
-A name that stands for code outside the installed packages runs that code. Text from a stranger's file, such as a
-checkpoint's description, must therefore be looked up with `installed=True`.
+Finding a plug-in that is not in an installed package runs its code. Names from untrusted files, such as a checkpoint's
+description, must therefore be looked up with `installed=True`.
 """
 
 from __future__ import annotations
@@ -33,31 +33,31 @@ from fathom.errors import FathomError
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of plug-in: where this package keeps its own, and how others declare theirs.
+    """A kind of plug-in: where this package defines its own plug-ins, and how other packages declare theirs.
 
-    Its own are the files of `package`, or the objects that `table` names where they stand in several places.
+    This package's own are the files of `package`, or the objects in `table` if they are in several places.
     """
 
     noun: str
-    """What one is called in messages."""
+    """The name of the kind in error messages."""
     group: str
     """The group of entry points in which other packages declare theirs, such as `fathom.judges`."""
     package: str | None = None
-    """The package whose files each hold one; a file that does not bind `attribute`, or `_name.py`, holds none."""
+    """A package with one plug-in per file. Files that do not bind `attribute`, or are named `_name.py`, have none."""
     attribute: str | None = None
-    """The name that such a file binds to its plug-in; None where the plug-in is the module itself."""
+    """The name that such a file binds to its plug-in; None if the plug-in is the module itself."""
     table: Mapping[str, str] = field(default_factory=dict)
-    """By name, where a plug-in of this package is: `MODULE:NAME`."""
+    """The location of this package's plug-ins, `MODULE:NAME`, by name."""
 
     def names(self) -> list[str]:
-        """All installed ones, sorted: those of this package and those of entry points."""
+        """The names of all installed plug-ins, sorted: this package's and those of entry points."""
         return sorted({*self.shipped(), *(point.name for point in self.points())})
 
     def find(self, name: str, *, installed: bool = False) -> Any:
-        """The plug-in of that name; `-` may stand for `_`.
+        """The plug-in with this name; `-` and `_` are equivalent.
 
-        With `installed`, a file or `module:name` is refused. Raises FathomError for a name that stands for nothing,
-        with those that are close to it, and for a file or module that cannot be imported or does not bind the name.
+        With `installed`, a file or `module:name` is refused. Raises FathomError for an unknown name, with similar
+        names, and for a file or module that cannot be imported or does not bind the name.
         """
         if name in self.table:
             where, _, bound = self.table[name].partition(":")
@@ -72,20 +72,20 @@ class Kind:
             raise FathomError(unknown(self.noun, name, self.names(), "your own as FILE.py or MODULE:NAME"))
         if installed:
             raise FathomError(
-                f"the {self.noun} {name!r} is code outside the installed packages; name it yourself to run it"
+                f"the {self.noun} {name!r} is code outside the installed packages; to run it, name it yourself"
             )
         return self._own(name)
 
     def shipped(self) -> list[str]:
-        """The names of this package's own."""
+        """The names of this package's own plug-ins."""
         if self.package is None:
             return list(self.table)
         path = importlib.import_module(self.package).__path__
-        found = [each.name for each in pkgutil.iter_modules(path) if not each.ispkg and not each.name.startswith("_")]
-        return [name for name in found if self.attribute is None or _binds(Path(path[0], f"{name}.py"), self.attribute)]
+        files = [each.name for each in pkgutil.iter_modules(path) if not each.ispkg and not each.name.startswith("_")]
+        return [name for name in files if self.attribute is None or _binds(Path(path[0], f"{name}.py"), self.attribute)]
 
     def points(self) -> tuple[EntryPoint, ...]:
-        """Those of other packages, which are not imported."""
+        """The entry points of other packages, which are not imported."""
         return tuple(entry_points(group=self.group))
 
     def _own(self, name: str) -> Any:
@@ -110,23 +110,23 @@ class Kind:
 
 @dataclass(frozen=True)
 class FileKind:
-    """A kind of plug-in that is a file and no code, such as a recipe: `find` returns its path.
+    """A kind of plug-in that is a data file, such as a recipe: `find` returns its path.
 
-    Another package's entry point names an object that is the path of such a file.
+    An entry point of another package names an object that is the path of such a file.
     """
 
     noun: str
     group: str
     folder: Path
-    """Where this package keeps its own."""
+    """The folder of this package's own files."""
     suffix: str
 
     def names(self) -> list[str]:
-        """All installed ones, sorted."""
+        """The names of all installed files, sorted."""
         return sorted({*self._shipped(), *(point.name for point in entry_points(group=self.group))})
 
     def find(self, name: str | Path) -> Path:
-        """The file of that name or at that path. Raises FathomError for a name that stands for nothing."""
+        """The file with this name or path. Raises FathomError for an unknown name."""
         if Path(name).is_file():
             return Path(name)
         shipped = self._shipped()
@@ -148,26 +148,28 @@ class FileKind:
 
 
 def loaded(point: EntryPoint, noun: str) -> Any:
-    """What an entry point names. Raises FathomError, with the package that declares it, where that fails."""
+    """The object of an entry point. Raises FathomError, naming the package, if it cannot be imported."""
     try:
         return point.load()
-    except Exception as error:  # whatever the other package's code raises
+    except Exception as error:  # the code of another package may raise anything
         package = point.dist.name if point.dist else "a package"
         message = f"{type(error).__name__}: {error}"
         raise FathomError(f"the {noun} {point.name!r} of {package} ({point.value}): {message}") from error
 
 
 def unknown(noun: str, name: str, names: Collection[str], own: str = "") -> str:
-    """The message for a name that stands for nothing: those close to it, all others, and how to give one's own."""
+    """The message for an unknown name: similar names, all names, and how to give your own."""
     spelled = {each.replace("-", "_"): each for each in names}
     close = [spelled[each] for each in get_close_matches(name.replace("-", "_"), spelled, n=3)]
     meant = f"; did you mean {' or '.join(close)}?" if close else ""
-    return f"there is no {noun} {name!r}{meant}; there are: {', '.join(names)}" + (f"; or give {own}" if own else "")
+    return f"there is no {noun} {name!r}{meant}; expected one of: {', '.join(names)}" + (
+        f"; or give {own}" if own else ""
+    )
 
 
 @cache
 def _binds(file: Path, attribute: str) -> bool:
-    """Whether a file of this package binds a name, by its text: to import all of them would take long."""
+    """Whether a file of this package binds a name. Reads its text, because importing all files would be slow."""
     return re.search(rf"^(?:def )?{attribute}\b", file.read_text(encoding="utf-8"), re.MULTILINE) is not None
 
 
@@ -176,9 +178,10 @@ def _is_own(name: str) -> bool:
 
 
 def from_file(path: Path) -> ModuleType:
-    """The module in a file, imported once for each path, as dataclasses and pickles look their module up by name.
+    """Import the module in a file, once per path.
 
-    The name is the same in every process. Raises FathomError for a file that is not there.
+    It is registered in `sys.modules`, because dataclasses and pickle look up modules by name, under a name that is the
+    same in every process. Raises FathomError if the file does not exist.
     """
     path = path.expanduser().resolve()
     if not path.is_file():
@@ -187,7 +190,7 @@ def from_file(path: Path) -> ModuleType:
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, path)
         if spec is None or spec.loader is None:
-            raise FathomError(f"{path}: Python cannot import it")
+            raise FathomError(f"{path}: cannot be imported as a Python module")
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         try:

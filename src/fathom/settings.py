@@ -109,10 +109,7 @@ class EngineSettings(Settings):
     @model_validator(mode="after")
     def _one_address(self) -> Self:
         if self.base_url is not None and self.engine not in (None, "openai"):
-            raise ValueError(
-                f"--engine {self.engine} calls no server, and --base-url names one; leave --engine out, or give "
-                "--engine openai"
-            )
+            raise ValueError(f"--base-url needs --engine openai, got --engine {self.engine}; leave one of them out")
         return self
 
     @property
@@ -123,8 +120,8 @@ class EngineSettings(Settings):
     @property
     def arguments(self) -> dict[str, Any]:
         """The engine's arguments besides the model: only those that were set."""
-        named = {name: getattr(self, name) for name in ("base_url", "hedge", "device", "dtype", "max_batch_tokens")}
-        return {name: value for name, value in named.items() if value is not None} | self.options
+        values = {name: getattr(self, name) for name in ("base_url", "hedge", "device", "dtype", "max_batch_tokens")}
+        return {name: value for name, value in values.items() if value is not None} | self.options
 
 
 class BoundSettings(Settings):
@@ -192,14 +189,14 @@ class JudgeSettings(Settings):
         """
         trained = None if self.prompt is None else self.prompt == "trained"
         rubric = None if self.rubric is None else _criteria(self.rubric)
-        named = {"name": self.judge, "style": self.style, "trained": trained, "rubric": rubric}
-        return {name: value for name, value in named.items() if value is not None} | self.options
+        values = {"name": self.judge, "style": self.style, "trained": trained, "rubric": rubric}
+        return {name: value for name, value in values.items() if value is not None} | self.options
 
 
 def _criteria(path: Path) -> str:
     expected = "expected a text file with criteria to judge by"
     if not path.is_file():
-        raise FathomError(f"--rubric {path}: {'is no regular file' if path.exists() else 'no such file'}; {expected}")
+        raise FathomError(f"--rubric {path}: {'not a regular file' if path.exists() else 'no such file'}; {expected}")
     try:
         text = path.read_text(encoding="utf-8-sig").strip()
     except (OSError, ValueError) as error:
@@ -249,9 +246,9 @@ class VotingSettings(Settings):
             value = getattr(self, name)
             if value is not None and not given:
                 flag = name.replace("_", "-")
-                raise ValueError(f"--{flag} {value} goes with {needed} alone, and changes nothing without it")
+                raise ValueError(f"--{flag} {value} has no effect without {needed}; give both or neither")
         if self.votes == "adaptive" and self.meta:
-            raise ValueError("--meta chooses among votes that are all there; --votes adaptive stops as they come")
+            raise ValueError("--meta selects from a fixed number of votes; got --votes adaptive, expected a number")
         return self
 
     @property
@@ -290,7 +287,7 @@ class SynthesisSettings(Settings):
     flags = {"arms": "arm"}
 
     arms: list[str] = ["mix"]
-    """mix, breadth, depth or vanilla; repeat for several, which share the samples. Or verifier alone."""
+    """mix, breadth, depth or vanilla; repeat for several, which share the samples. verifier cannot be combined."""
     samples: int = Field(default=2, ge=1, le=1000)
     """Vanilla rationales per comparison."""
     keep: int = Field(default=10, ge=1, le=1000)
@@ -312,13 +309,10 @@ class SynthesisSettings(Settings):
     def _one_kind_of_arm(self) -> Self:
         if "verifier" in self.arms and not self.for_verifier:
             raise ValueError(
-                "the arm verifier stands alone, as it asks no teacher; make it and the other arms in two calls, each "
-                "with an --out of its own"
+                "--arm verifier calls no teacher and cannot be combined with other arms; run it separately"
             )
         if self.truncated is not None and not self.for_verifier:
-            raise ValueError(
-                f"--truncated {self.truncated} goes with --arm verifier alone, and changes nothing without it"
-            )
+            raise ValueError(f"--truncated {self.truncated} has no effect without --arm verifier; give both or neither")
         return self
 
     @property
@@ -353,7 +347,9 @@ class JudgingSettings(Settings):
     def _votes_differ(self) -> Self:
         votes = self.voting.votes
         if votes != 1 and self.sampling.temperature == 0:
-            raise ValueError(f"--votes {votes} at temperature 0 casts the same vote again; add --temperature 0.8, say")
+            raise ValueError(
+                f"--votes {votes} at temperature 0 repeats one vote; expected a higher temperature, such as 0.8"
+            )
         return self
 
 
@@ -364,11 +360,11 @@ def flag_of(kind: type[Settings], field: str) -> str:
 
 def flat(settings: Settings) -> dict[str, Any]:
     """All settings, including nested ones, by option name, as a run records them."""
-    told: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name in type(settings).model_fields:
         value = getattr(settings, name)
-        told |= flat(value) if isinstance(value, Settings) else {flag_of(type(settings), name): value}
-    return told
+        values |= flat(value) if isinstance(value, Settings) else {flag_of(type(settings), name): value}
+    return values
 
 
 def first_problem(error: ValidationError) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 A verb is one file here that only turns arguments into calls. The file's name is the verb's (`_` becomes `-`); it
 defines `command`, a function with Typer's annotations, or a `typer.Typer` with subcommands. Files whose name starts
 with `_` are not verbs. `fathom --help` imports every file, so heavy libraries must be imported inside functions. Other
-packages add verbs by entry points in the group `fathom.verbs`, which are imported only to run (`_plugged`).
+packages add verbs by entry points in the group `fathom.verbs`, which are imported only to run (`_plugins`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 import typer
 
 import fathom
-from fathom.cli._plugged import Verbs, shown, with_checks
+from fathom.cli._plugins import Verbs, help_text, with_checks
 from fathom.cli._signals import end_as_interrupted, exit_code
 from fathom.cli._verb import verb
 from fathom.errors import FathomError, RunInterruptedError
@@ -47,16 +47,16 @@ def _add_verbs() -> None:
         if isinstance(command, typer.Typer):
             app.add_typer(with_checks(name, command), name=name)
         else:
-            app.command(name, help=shown(command.__doc__ or ""))(verb(name, command))
+            app.command(name, help=help_text(command.__doc__ or ""))(verb(name, command))
 
 
 _add_verbs()
 
 
 def main() -> None:
-    """Runs the verb that the arguments name. What a user can mend is one message and exit code 1, never a traceback.
+    """Run the verb. An error that the user can fix ends with one message and exit code 1, without a traceback.
 
-    Exit code 2 is for arguments that cannot be understood, 130 for Ctrl-C, 143 for SIGTERM.
+    Exit code 2 is for invalid arguments, 130 for Ctrl-C, 143 for SIGTERM.
     """
     early = signal.getsignal(signal.SIGINT)
     end_as_interrupted()

@@ -190,12 +190,12 @@ def describe(run: Run, summary: Mapping[str, Any]) -> None:
     if out:
         chosen = session.settings.judge
         judge = described(session.base_judge, chosen.judge)
-        made: dict[str, Any] = {"engine": session.cached.identity, "judge": judge}
+        identities: dict[str, Any] = {"engine": session.cached.identity, "judge": judge}
         if session.meta is not None:
-            made["meta"] = session.meta.scorer.identity
+            identities["meta"] = session.meta.scorer.identity
         inputs = [*run.inputs, *([chosen.rubric] if chosen.rubric else [])]
-        told = {"summary": summary, "spent": spending(session.metered, session.journal)}
-        write_json(beside(out, "meta.json"), provenance({**run.config, **made}, inputs) | told)
+        results = {"summary": summary, "spent": spending(session.metered, session.journal)}
+        write_json(beside(out, "meta.json"), provenance({**run.config, **identities}, inputs) | results)
     report(run.comparisons.skipped, beside(out, "skipped.jsonl") if out else None)
     if run.claim:
         run.claim.seal()

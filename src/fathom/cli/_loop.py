@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 Result = TypeVar("Result")
 
 ALLOCATIONS = 50_000
-"""Containers allocated between two garbage collections, in place of Python's 700. Reference counts free almost all that
-a call allocates, so that the calls in flight alone are scanned, and a collection is due only for rare cycles."""
+"""Containers allocated between two garbage collections; Python's default is 700. Reference counting frees almost all
+objects of a call. A collection is needed only for rare cycles, and scans the objects of all calls in flight."""
 
 
 def run_loop(main: Coroutine[Any, Any, Result]) -> Result:

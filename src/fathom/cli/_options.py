@@ -55,25 +55,25 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     """
     hints = get_type_hints(command, include_extras=True)
     kinds = {name: hint for name, hint in hints.items() if isinstance(hint, type) and issubclass(hint, Settings)}
-    shown: list[inspect.Parameter] = []
+    parameters: list[inspect.Parameter] = []
     for each in inspect.signature(command).parameters.values():
         if each.name in kinds:
             default = kinds[each.name]() if each.default is each.empty else each.default
-            shown += _options(default)
+            parameters += _options(default)
         else:
-            shown.append(each.replace(kind=each.KEYWORD_ONLY, annotation=hints[each.name]))
+            parameters.append(each.replace(kind=each.KEYWORD_ONLY, annotation=hints[each.name]))
     config = typer.Option(help=CONFIG, is_eager=True, callback=loader(kinds), exists=True, dir_okay=False)
     annotation = Annotated[Path | None, config]
-    shown.append(inspect.Parameter("config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation))
+    parameters.append(inspect.Parameter("config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation))
 
     @functools.wraps(command)
     def called(**values: Any) -> None:
-        made = {name: _collected(kind, values) for name, kind in kinds.items()}
+        settings = {name: _collected(kind, values) for name, kind in kinds.items()}
         own = {name: value for name, value in values.items() if name in hints and name not in kinds}
-        command(**own, **made)
+        command(**own, **settings)
 
-    called.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
-    called.__annotations__ = {each.name: each.annotation for each in shown}
+    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    called.__annotations__ = {each.name: each.annotation for each in parameters}
     return called
 
 
@@ -98,7 +98,7 @@ def _options(default: Settings) -> Iterator[inspect.Parameter]:
         annotation, shown = _annotation(field), [] if value == {} else value
         help = " ".join((field.description or "").split())
         if shown is not None:
-            help = help.partition(" Default: ")[0]  # this verb has another default, which Typer shows
+            help = help.partition(" Default: ")[0]  # Typer shows the default of this verb
         option = typer.Option(help=help, rich_help_panel=kind.panel, **_limits(field, annotation))
         yield inspect.Parameter(
             flag_of(kind, name),
@@ -122,27 +122,27 @@ def _annotation(field: FieldInfo) -> Any:
 def _limits(field: FieldInfo, annotation: Any) -> dict[str, Any]:
     """The metavar and range in an option's help. Limits that only guard against overflow are not shown."""
     extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-    told: dict[str, Any] = {"metavar": extra["metavar"]} if "metavar" in extra else {}
+    limits: dict[str, Any] = {"metavar": extra["metavar"]} if "metavar" in extra else {}
     if annotation in (int, float):
         for limit in field.metadata:
             lowest, highest = getattr(limit, "ge", None), getattr(limit, "le", None)
-            told |= {"min": lowest} if lowest is not None and lowest > -MAX_COUNT else {}
-            told |= {"max": highest} if highest is not None and highest < MAX_COUNT else {}
-    return told
+            limits |= {"min": lowest} if lowest is not None and lowest > -MAX_COUNT else {}
+            limits |= {"max": highest} if highest is not None and highest < MAX_COUNT else {}
+    return limits
 
 
 def _collected(kind: type[Kind], values: Mapping[str, Any]) -> Kind:
     """Build settings from option values. Raises typer.BadParameter for an invalid value."""
-    told: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     for name, field in kind.model_fields.items():
         inner = field.annotation
         if isinstance(inner, type) and issubclass(inner, Settings):
-            told[name] = _collected(inner, values)
+            fields[name] = _collected(inner, values)
         else:
             value = values[flag_of(kind, name)]
-            told[name] = assignments(value) if get_origin(inner) is dict else value
+            fields[name] = assignments(value) if get_origin(inner) is dict else value
     try:
-        return kind(**told)
+        return kind(**fields)
     except ValidationError as error:
         name, message = first_problem(error)
         if not name:

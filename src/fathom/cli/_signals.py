@@ -1,9 +1,10 @@
-"""SIGTERM and SIGHUP do what Ctrl-C does: what was begun is put in order, files half written are removed.
+"""Makes SIGTERM and SIGHUP act like Ctrl-C, so that a stopped run closes its files and removes incomplete ones.
 
-    end_as_interrupted()            # from now on each raises KeyboardInterrupt in the main thread
-    exit_code(130)                  # 143 where SIGTERM came, else as given
+    end_as_interrupted()            # these signals now raise KeyboardInterrupt in the main thread
+    exit_code(130)                  # 143 after SIGTERM, otherwise the argument
 
-Whoever ignores a signal, as `nohup` does with SIGHUP and a script's background job with Ctrl-C, goes on ignoring it.
+Signals that the process ignores stay ignored: `nohup` ignores SIGHUP, and shells ignore Ctrl-C in the background jobs
+of a script.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ _received: list[int] = []
 
 
 def end_as_interrupted() -> None:
+    """Handle SIGTERM and SIGHUP as Ctrl-C. Call it in the main thread."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and hasattr(signal, "pthread_sigmask"):
-        # `asyncio.run` stops in good order only where Ctrl-C is handled. So it is, and none comes through.
+        # `asyncio.run` cancels its tasks on an interrupt only if SIGINT has a Python handler, which `_interrupt` relies
+        # on. So SIGINT gets that handler below, and is blocked here, because this process should ignore it.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in ENDING:
@@ -27,7 +30,7 @@ def end_as_interrupted() -> None:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """As Ctrl-C now would. `asyncio.run` handles that itself: it cancels the run first, and only then raises."""
+    """Call the handler of Ctrl-C. In `asyncio.run`, that cancels the tasks before KeyboardInterrupt is raised."""
     _received.append(number)
     handle = signal.getsignal(signal.SIGINT)
     if not callable(handle):  # Ctrl-C is ignored, as in the background jobs of a script
@@ -36,5 +39,5 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def exit_code(otherwise: int | str | None) -> int | str | None:
-    """128 and the signal's number, as shells count, where one ended this process."""
+    """128 plus the number of the last signal received, as in shells; `otherwise` if there was none."""
     return 128 + _received[-1] if _received else otherwise

@@ -10,6 +10,7 @@ import typer
 
 
 def lines(records: Sequence[Mapping[str, Any]]) -> None:
+    """Print each record as a line of JSON."""
     for record in records:
         typer.echo(json.dumps(record, ensure_ascii=False, default=str))
 
@@ -23,19 +24,19 @@ def records(records: Sequence[Mapping[str, Any]]) -> None:
     if len(records) == 1:
         table = Table(box=box.SIMPLE, show_header=False)
         for name, value in records[0].items():
-            table.add_row(name, _shown(value))
+            table.add_row(name, _format(value))
     else:
         table = Table(*records[0], box=box.SIMPLE)
         for record in records:
-            table.add_row(*map(_shown, record.values()))
+            table.add_row(*map(_format, record.values()))
     Console(soft_wrap=False).print(table)
 
 
-def _shown(value: Any) -> str:
+def _format(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, Mapping):
-        return "\n".join(f"{name}: {_shown(entry)}" for name, entry in value.items())
+        return "\n".join(f"{name}: {_format(entry)}" for name, entry in value.items())
     if isinstance(value, float):
         return f"{value:.4g}"
     return f"{value:,}" if type(value) is int else str(value)

@@ -118,7 +118,7 @@ def claim(outputs: Outputs, *, reads: Mapping[Path, str] | None = None, costly: 
     now = _current.get()
     if outputs.target not in now.claims:
         _refuse_twice(outputs, now.claims.values())
-        made = claimed(
+        new = claimed(
             outputs,
             verb=now.verb,
             settings=_settings(now.given) | settings,
@@ -127,7 +127,7 @@ def claim(outputs: Outputs, *, reads: Mapping[Path, str] | None = None, costly: 
             costly=costly,
             dry=bool(now.given.get("dry_run")),
         )
-        now.claims[outputs.target] = now.stack.enter_context(made)
+        now.claims[outputs.target] = now.stack.enter_context(new)
         for note in now.claims[outputs.target].notes:
             typer.echo(note, err=True)
     return now.claims[outputs.target]
@@ -141,18 +141,18 @@ def check_journal(journal: Path) -> None:
     now = _current.get()
     outputs = Outputs("--journal", journal, (), journal, appended=(journal,))
     check(outputs, _reads(now.given))
-    for made in now.claims.values():
-        if any(same_file(journal, path) for path in (*made.outputs.files, made.outputs.record)):
-            raise FathomError(f"--journal {journal} is written by {made.outputs.option}, too; give another --journal")
+    for other in now.claims.values():
+        if any(same_file(journal, path) for path in (*other.outputs.files, other.outputs.record)):
+            raise FathomError(f"--journal {journal} is also written by {other.outputs.option}; give another --journal")
 
 
 def _refuse_twice(outputs: Outputs, claims: Iterable[Claim]) -> None:
-    for made in claims:
+    for earlier in claims:
         for path in outputs.every:
-            if any(same_file(path, other) for other in made.outputs.every):
+            if any(same_file(path, other) for other in earlier.outputs.every):
                 raise FathomError(
-                    f"{outputs.option} {outputs.target} and {made.outputs.option} {made.outputs.target} would both "
-                    f"write {path}; give two names"
+                    f"{outputs.option} {outputs.target} and {earlier.outputs.option} {earlier.outputs.target} would "
+                    f"both write {path}; give two names"
                 )
 
 
@@ -185,19 +185,19 @@ def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name not in WRITTEN | NO_RESULT}
 
 
-# What is read ---------------------------------------------------------------------------------------------------------
+# Input files ----------------------------------------------------------------------------------------------------------
 
 
 def _reads(given: Mapping[str, Any]) -> dict[Path, str]:
     """The existing paths among the arguments, each with the name of its argument."""
-    found: dict[Path, str] = {}
+    inputs: dict[Path, str] = {}
     for name, value in given.items():
         if name in WRITTEN:
             continue
         for path in _paths(name, value):
             if not (path.is_dir() and name in COLLECTIONS):
-                found.setdefault(path, _shown(name))
-    return found
+                inputs.setdefault(path, _argument_name(name))
+    return inputs
 
 
 def _paths(name: str, value: Any) -> Iterator[Path]:
@@ -206,7 +206,7 @@ def _paths(name: str, value: Any) -> Iterator[Path]:
             yield from _paths(name, each)
     elif name == "file" and value == "-":
         yield Path("/dev/stdin")
-    elif name == "file" and str(value).startswith("hf:"):  # any file of a folder may be the one that is read
+    elif name == "file" and str(value).startswith("hf:"):  # a local datasets folder, of which any file may be read
         folder = Path(str(value).removeprefix("hf:").partition(":")[0])
         yield from (path for path in folder.rglob("*") if path.is_file())
     elif isinstance(value, str | Path):
@@ -236,6 +236,7 @@ def _is_there(text: str) -> bool:
         return False
 
 
-def _shown(name: str) -> str:
+def _argument_name(name: str) -> str:
+    """The argument as the user writes it: FILE, or --option."""
     arguments = {"file", "run", "path", "names", "a", "b", "recipe"}
     return name.upper() if name in arguments else f"--{name.replace('_', '-')}"

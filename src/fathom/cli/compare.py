@@ -119,12 +119,12 @@ def _cells(group: Group) -> list[str]:
 
 
 def _left_out(contrast: Contrast) -> str:
-    said = (
-        "lost: right in A and wrong in B; won: the other way round\n"
+    notes = (
+        "lost: right in A and wrong in B; won: wrong in A and right in B\n"
         f"left out: {contrast.only_a} items only in A, {contrast.only_b} only in B, {contrast.unlabelled} unlabelled"
     )
     if contrast.other_prompts:
-        said += (
-            f"\n{contrast.other_prompts} of the compared items have other prompts in B: are these runs on one source?"
+        notes += (
+            f"\n{contrast.other_prompts} of the compared items have other prompts in B; expected runs on one source"
         )
-    return said
+    return notes

@@ -37,9 +37,7 @@ def command(
         count = exporting.export(exporting.completions(path), exporting.COMPLETION, out)
     elif runs.open(path).holds_preferences:
         if votes:
-            raise FathomError(
-                f"{path}: holds preferences, whose votes were counted; --votes exports runs of fathom judge"
-            )
+            raise FathomError(f"{path}: contains preferences, not votes; --votes exports runs of fathom judge")
         count = exporting.export(exporting.preferences(runs.open(path)), exporting.PREFERENCE, out)
     elif votes:
         count = exporting.export(exporting.votes(runs.open(path)), exporting.VOTE, out)

@@ -65,7 +65,9 @@ def command(
     claim = claim_rows(rows, settings.engine.journal, *cards)
     comparisons, inputs = read(file, settings, source)
     asked = [
-        each for comparison in _told(comparisons, authors, own) for each in probes.with_variations(comparison, chosen)
+        each
+        for comparison in _with_authors(comparisons, authors, own)
+        for each in probes.with_variations(comparison, chosen)
     ]
     if dry_run:
         return judged(settings, asked, rows, pairs_alone=True)
@@ -79,7 +81,7 @@ def command(
     finish(run, fail_on)
 
 
-def _told(comparisons: Any, authors: str | None, own: str | None) -> Iterator[Comparison]:
+def _with_authors(comparisons: Any, authors: str | None, own: str | None) -> Iterator[Comparison]:
     from fathom.probes import mark_own_response
 
     for comparison in comparisons:
@@ -90,17 +92,18 @@ def _show(card: Mapping[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("probe", "measure", "found", "target", "n", title="reliability card")
+    table = Table("probe", "measure", "estimate", "target", "n", title="reliability card")
     for probe in card["probes"].values():
         for measure in probe["measures"]:
             target = "" if measure["target"] is None else f"{measure['target']:g}"
             style = "bold" if measure["on_target"] is False else ""
-            table.add_row(probe["title"], measure["name"], _found(measure), target, str(measure["n"]), style=style)
+            interval = _format_interval(measure)
+            table.add_row(probe["title"], measure["name"], interval, target, str(measure["n"]), style=style)
         table.add_section()
     Console(stderr=True).print(table)
 
 
-def _found(measure: Mapping[str, Any]) -> str:
+def _format_interval(measure: Mapping[str, Any]) -> str:
     from fathom.metrics.intervals import Interval
 
     bounds = measure["mean"], measure["low"], measure["high"]

@@ -70,8 +70,8 @@ def command(
     # No checkpoint: the judge must not depend on how the teacher itself was trained.
     chosen = as_trained(None, **judge.arguments)
     rows = read(file, source, seed=sampling.seed)
-    with checking(chosen) as able:
-        settings = Settings.of(able, rejection, sampling)
+    with checking(chosen) as checked:
+        settings = Settings.of(checked, rejection, sampling)
         comparisons = validated(rows, settings)
         if dry_run:
             return sampled(engine, bounds, comparisons, settings, journal_in(out, engine))

@@ -25,12 +25,12 @@ def command(
     from fathom.results import runs
 
     if path.is_dir():
-        told = [runs.listed(run) for run in runs.find(path)]
-        if not told:
-            raise FathomError(f"{path}: no runs below it; a run is a file that fathom judge --out wrote")
+        entries = [runs.listed(run) for run in runs.find(path)]
+        if not entries:
+            raise FathomError(f"{path}: no runs found in this folder; expected files written by fathom judge --out")
     else:
-        told = runs.journalled(path) if runs.is_journal(path) else [runs.inspected(runs.open(path))]
+        entries = runs.journalled(path) if runs.is_journal(path) else [runs.inspected(runs.open(path))]
     if json:
-        lines(told)
+        lines(entries)
     else:
-        records(told)
+        records(entries)

@@ -83,10 +83,10 @@ def _show_domains(comparisons: Sequence[Comparison]) -> None:
     typer.echo(", ".join(f"domain {name}: {count:,}" for name, count in sorted(counts.items())), err=True)
 
 
-def _outcome(made: Synthesis) -> RowOutcome:
+def _outcome(synthesis: Synthesis) -> RowOutcome:
     from fathom.judging import RowOutcome
 
-    return RowOutcome(bool(made.rationales), made.failed)
+    return RowOutcome(bool(synthesis.rationales), synthesis.failed)
 
 
 def _verifier(
@@ -102,7 +102,7 @@ def _verifier(
     examples = verifying.examples(rows, truncated=synthesis.truncated or 0.0, seed=seed)
     summary = verifying.summary(verifying.counts(examples))
     if dry_run:
-        typer.echo(f"{summary}\ndry run: this arm asks no model; no file was written")
+        typer.echo(f"{summary}\ndry run: this arm calls no model; no file was written")
         return
     report(rows.skipped, out / "skipped.jsonl")
     config = flat(source) | flat(synthesis) | {"file": file, "seed": seed}

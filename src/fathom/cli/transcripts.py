@@ -100,11 +100,11 @@ def command(
 
 def _check(settings: JudgeSettings, source: str | None, benchmark: str | None, data: Path | None) -> None:
     if settings.judge is None:
-        raise FathomError("--judge is missing: whose texts are these? docs/judges.md lists the judges")
+        raise FathomError("--judge is missing; expected the judge that wrote the texts (see docs/judges.md)")
     if source and benchmark:
-        raise FathomError(f"--source {source} and --benchmark {benchmark} both say what was judged; give one of them")
+        raise FathomError(f"--source {source} and --benchmark {benchmark} both give the comparisons; give one of them")
     if data and not benchmark:
-        raise FathomError(f"--data {data} goes with --benchmark NAME")
+        raise FathomError(f"--data {data} has no effect without --benchmark NAME; give both or neither")
 
 
 def _benchmark(name: str | None) -> Benchmark | None:
@@ -141,7 +141,7 @@ def _comparisons(
     own = list(read([transcript.judged for transcript in transcripts]))
     if len(own) != len(transcripts):
         raise FathomError(
-            f"{len(transcripts)} rows of transcripts hold {len(own)} comparisons; say what was judged with --source"
+            f"{len(transcripts)} transcripts contain {len(own)} comparisons; give the comparisons with --source"
         )
     return {transcript.id: each for transcript, each in zip(transcripts, own, strict=True)}
 
@@ -173,9 +173,9 @@ def _show(
         console.print(official(benchmark.title, score))
         for name, figure in list(score.figures.items())[:1]:  # as tables of papers have it
             typer.echo(f"{benchmark.title}, {name}: {100 * figure.mean:.2f} %", err=True)
-    said = f"{len(rows)} comparisons read; {reader.missing} of the source have no transcript"
+    summary = f"{len(rows)} comparisons read; {reader.missing} of the source have no transcript"
     if reader.left_out:
-        said += f"; left out: {len(reader.left_out)} ids that are not in the source, such as {reader.left_out[0]!r}"
-    typer.echo(said, err=True)
+        summary += f"; left out: {len(reader.left_out)} ids that are not in the source, such as {reader.left_out[0]!r}"
+    typer.echo(summary, err=True)
     if reader.assumed:
-        typer.echo(f"no order is stated for {reader.assumed} texts: taken as the source has the responses", err=True)
+        typer.echo(f"no order is stated for {reader.assumed} texts; assumed the order of the source", err=True)

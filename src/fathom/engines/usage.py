@@ -29,13 +29,13 @@ class Usage:
         )
 
     def __str__(self) -> str:
-        """`1,200 tokens read and 340 written`, with a note if some are unknown."""
+        """`1,200 prompt and 340 completion tokens`, with a note if some are unknown."""
         if not self.unknown_calls:
-            return f"{self.prompt_tokens:,} tokens read and {self.completion_tokens:,} written"
+            return f"{self.prompt_tokens:,} prompt and {self.completion_tokens:,} completion tokens"
         calls = f"{self.unknown_calls:,} {'call' if self.unknown_calls == 1 else 'calls'}"
         if not self.tokens:
             return f"tokens unknown ({calls} without reported usage)"
-        known = f"at least {self.prompt_tokens:,} tokens read and {self.completion_tokens:,} written"
+        known = f"at least {self.prompt_tokens:,} prompt and {self.completion_tokens:,} completion tokens"
         return f"{known} ({calls} without reported usage)"
 
 

@@ -48,7 +48,7 @@ def labelled_values(document: Document, name: str) -> list[Match]:
     pattern = re.compile(
         rf"\n({_MARKUP}(?:\d{{1,2}}[.)]{_MARKUP})?)(?:(?:the|my|our) )?(?:(?:final|overall) )?({name}){_LINK}"
     )
-    return [_line(document, match.end()) for match in _found(pattern, document) if not _is_mentioned(document, match)]
+    return [_line(document, match.end()) for match in _matches(pattern, document) if not _is_mentioned(document, match)]
 
 
 def tag_values(document: Document, tag: str) -> list[Match]:
@@ -59,12 +59,12 @@ def tag_values(document: Document, tag: str) -> list[Match]:
     pattern = re.compile(rf"<{tag}>([^<]{{0,80}})</{tag}>")
     return [
         Match(match[1], match.start(), match.end())
-        for match in _found(pattern, document)
+        for match in _matches(pattern, document)
         if _is_given(document, *match.span())
     ]
 
 
-def _found(pattern: re.Pattern[str], document: Document) -> list[re.Match[str]]:
+def _matches(pattern: re.Pattern[str], document: Document) -> list[re.Match[str]]:
     matches = [] if document.loops else list(islice(pattern.finditer(document.folded), MAX_PLACES + 1))
     return matches if len(matches) <= MAX_PLACES else []
 

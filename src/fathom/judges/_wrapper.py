@@ -52,21 +52,21 @@ class RewardModelWrapper(RewardModel):
     def plan(self, comparison: Comparison, sample: int = 0) -> list[Ask]:
         asks: list[Ask] = []
         for order, number in self.variants(comparison, sample):
-            shown = self.model.plan(_shown(comparison, order), number)
+            shown = self.model.plan(_permuted(comparison, order), number)
             asks += shown if order is None else [_unpermuted(ask, order) for ask in shown]
         return asks
 
     async def votes(self, comparison: Comparison, sample: int = 0) -> list[Vote]:
         async def cast(variant: Variant) -> list[Vote]:
             order, number = variant
-            votes = await self.model.votes(_shown(comparison, order), number)
+            votes = await self.model.votes(_permuted(comparison, order), number)
             return votes if order is None else [vote.unpermuted(order) for vote in votes]
 
         cast_by_variant = await bounded_gather(cast, self.variants(comparison, sample))
         return [vote for votes in cast_by_variant for vote in votes]
 
 
-def _shown(comparison: Comparison, order: tuple[int, ...] | None) -> Comparison:
+def _permuted(comparison: Comparison, order: tuple[int, ...] | None) -> Comparison:
     return comparison if order is None else comparison.permuted(order)
 
 

@@ -38,11 +38,11 @@ TOP_LOGPROBS = 5
 
 
 class Session:
-    """Opens the engine, journal and judge that `settings` describe; `engine` replaces the engine of the settings.
+    """A judge with its engine and journal, opened from settings. Use it as a context manager, which closes the engine.
 
-    `journal` stores finished completions unless the settings name another file. Without either, they are kept in memory
-    only. Raises FathomError if something cannot be opened and, before a model is loaded, if the judge does not support
-    the voting settings.
+    `engine` replaces the engine of the settings. Finished completions are stored in `settings.engine.journal` or
+    `journal`; without both, in memory only. Raises FathomError if something cannot be opened and, before a model is
+    loaded, if the judge does not support the voting settings.
     """
 
     def __init__(
@@ -75,13 +75,13 @@ class Session:
 
     @property
     def in_both_orders(self) -> RewardModel:
-        """As `reward_model`, for pairs: listwise judges see both orders rather than a random one."""
+        """As `reward_model`, but listwise judges see pairs in both orders rather than in a random order."""
         return in_both_orders(self.base_judge, self.settings.voting, self.settings.sampling.seed, self.meta)
 
     def judge(
         self, comparisons: Iterable[Comparison], *, concurrency: int = 64
     ) -> Iterator[tuple[Comparison, Verdict]]:
-        """Yield the comparisons with their verdicts, in order. For synchronous code."""
+        """Yield each comparison with its verdict, in the order of the input. For synchronous code."""
         return self.reward_model.run(comparisons, concurrency=concurrency)
 
     def __enter__(self) -> Self:
@@ -121,8 +121,8 @@ def _check_votes(judge: Judge, voting: VotingSettings) -> None:
     aggregate = voting.aggregate or judge.rule.aggregate
     if voting.tie_votes == "drop" and aggregate != "majority":
         raise FathomError(
-            f"--tie-votes drop requires --aggregate majority; got --aggregate {aggregate}, which adds up scores, equal "
-            "ones included"
+            f"--tie-votes drop requires --aggregate majority; got --aggregate {aggregate}, which uses scores and "
+            "has no votes for a tie"
         )
     if aggregate in ("sum", "mean") and not judge.gives_scores:
         raise FathomError(

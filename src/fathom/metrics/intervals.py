@@ -68,21 +68,23 @@ def clustered_share(values: Sequence[float] | Array, clusters: Sequence[Hashable
     """The mean of values from 0 to 1, with an interval that treats the values of a cluster as correlated.
 
     Wilson's interval at the effective sample size, with Student's quantile (Dean & Pagano 2015, Journal of Survey
-    Statistics and Methodology 3). For zeros and ones in clusters of size 1 it equals `wilson`. If clusters do not vary,
-    each counts as one item. None without values.
+    Statistics and Methodology 3). For zeros and ones in clusters of size 1 it equals `wilson`. If all clusters have
+    the same mean, each counts as one item. None without values.
     """
     sums, sizes = _by_cluster(values, clusters)
     if not sizes.size:
         return None
     count, share = len(sizes), float(sums.sum() / sizes.sum())
     # With c clusters of n_k values and sum S_k, and N values in all, the linearised variance of the share p is
-    # v = c / (c - 1) sum_k (S_k - p n_k)^2 / N^2. Independent items would have p (1 - p) / n: so n = p (1 - p) / v.
-    alone = bool(sizes.max() == 1)
-    correction = 1.0 if alone or count == 1 else count / (count - 1)
+    # v = c / (c - 1) sum_k (S_k - p n_k)^2 / N^2. Independent items would have the variance p (1 - p) / n, so the
+    # effective sample size is n = p (1 - p) / v.
+    singletons = bool(sizes.max() == 1)
+    correction = 1.0 if singletons or count == 1 else count / (count - 1)
     variance = correction * float(np.square(sums - share * sizes).sum()) / float(sizes.sum()) ** 2
-    if variance <= 1e-15:  # rounding can leave a tiny variance where the true one is 0
+    if variance <= 1e-15:  # rounding can give a tiny variance if the true one is 0
         return _wilson(share, count, _Z)
-    return _wilson(share, share * (1 - share) / variance, _Z if alone else _student(count - 1))
+    effective_size = share * (1 - share) / variance
+    return _wilson(share, effective_size, _Z if singletons else _student(count - 1))
 
 
 def cluster_bootstrap_mean(
@@ -204,8 +206,8 @@ class Shares:
 def student_mean(values: Sequence[float]) -> Interval | None:
     """The mean of independent values that vary smoothly, such as one per seed, with Student's t interval.
 
-    mean +- t(n - 1) * s / sqrt(n). None for fewer than two values, and for equal ones: neither shows how much another
-    value would differ. Values that are nearly always the same and sometimes far off have no such interval; count them
+    mean +- t(n - 1) * s / sqrt(n). None for fewer than two values, and for equal values, because these give no
+    estimate of the variance. Not valid for values that are nearly always equal, with rare outliers; count the outliers
     (`clopper_pearson`).
     """
     if len(values) < 2 or max(values) == min(values):
@@ -216,17 +218,17 @@ def student_mean(values: Sequence[float]) -> Interval | None:
 
 
 def crossed_mean(values: npt.ArrayLike, strata: Sequence[Hashable] | None = None) -> Interval | None:
-    """The mean of a table of seeds (rows) by clusters (columns) that repeat, such as the same verbs in every seed.
+    """The mean of a table with a row per seed and a column per cluster, such as the same verbs in every seed.
 
     For value = mean + seed + cluster + residual, the variance of the mean is s2(seed)/S + s2(cluster)/C + s2(rest)/SC.
     The variance of the S row means, divided by S, estimates the first and the last term; that of the C column means,
-    divided by C, the second and the last. Their sum counts the last one twice, so it errs on the safe side and is never
-    negative (Cameron, Gelbach & Miller 2011 subtract it once). Degrees of freedom by Satterthwaite. The interval is
-    about new seeds and new clusters.
+    divided by C, the second and the last. Their sum counts the last term twice, so it is conservative and never
+    negative (Cameron, Gelbach & Miller 2011 subtract it once). The degrees of freedom are Satterthwaite's. The interval
+    is for the mean over new seeds and new clusters.
 
-    `strata[c]` is the stratum of cluster c, such as a verb's domain: strata stay the same with other clusters, so that
-    columns vary around their stratum's mean. None where `student_mean` of the rows has none, or a stratum has one
-    cluster.
+    `strata[c]` is the stratum of cluster c, such as a verb's domain. Strata are fixed: new clusters come from the same
+    strata, so columns vary around the mean of their stratum. None for fewer than two rows, for rows with equal means,
+    and if a stratum has one cluster.
     """
     table = np.asarray(values, dtype=float)
     rows, columns = table.mean(axis=1), table.mean(axis=0)
@@ -234,16 +236,22 @@ def crossed_mean(values: npt.ArrayLike, strata: Sequence[Hashable] | None = None
     groups = [columns[[name == each for each in names]] for name in dict.fromkeys(names)]
     if len(rows) < 2 or np.ptp(rows) == 0 or any(len(group) < 2 for group in groups):
         return None
-    # Each part of the variance of the mean: of the rows, and of the columns of each stratum, by its share of columns.
+    # The terms of the variance of the mean: one of the rows, and one of the columns per stratum, with w its share of
+    # columns: w^2 s^2(means) / number of means.
     parts = [(1.0, rows), *((len(group) / len(columns), group) for group in groups)]
     variances = [share**2 * float(np.var(means, ddof=1)) / len(means) for share, means in parts]
+    # Satterthwaite: (sum v_i)^2 / sum(v_i^2 / f_i) degrees of freedom, where v_i is term i with f_i of its own.
     doubt = sum(part**2 / (len(means) - 1) for part, (_, means) in zip(variances, parts, strict=True))
     mean, reach = float(table.mean()), _student(sum(variances) ** 2 / doubt) * sqrt(sum(variances))
     return Interval(mean, mean - reach, mean + reach)
 
 
 def clopper_pearson(successes: int, n: int) -> Interval | None:
-    """The exact interval of a share (Clopper & Pearson 1934): it covers at least 95 %, with any n. None for n = 0."""
+    """The exact interval of a proportion (Clopper & Pearson 1934), with coverage of at least 95 %. None for n = 0.
+
+    The bounds are quantiles of beta distributions: Beta(k, n - k + 1) at 0.025 and Beta(k + 1, n - k) at 0.975, k being
+    the number of successes.
+    """
     from scipy.special import betaincinv
 
     if n == 0:
@@ -282,8 +290,8 @@ def clustered(
     rng = np.random.default_rng(seed)
     n = values.clusters
     samples = (np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(replicates))
-    drawn = [figures(found) for times in samples if (found := values.means(times))]
-    left = [figures(found) for times in _without_each(n) if (found := values.means(times))]
+    drawn = [figures(resampled) for times in samples if (resampled := values.means(times))]
+    left = [figures(remaining) for times in _without_each(n) if (remaining := values.means(times))]
     return {
         name: _without_spread(figure, _of(name, drawn), values.holding(name))
         or _accelerated(figure, _of(name, drawn), _of(name, left), n)
@@ -313,51 +321,52 @@ def cluster_bootstrap(
     rng = np.random.default_rng(seed)
     samples = (np.bincount(rng.integers(count, size=count), minlength=count) for _ in range(replicates))
     drawn, left = (
-        np.asarray([found for times in each if (found := statistic(times[places].astype(float))) is not None])
+        np.asarray([value for times in each if (value := statistic(times[places].astype(float))) is not None])
         for each in (samples, _without_each(count))
     )
     return _accelerated(figure, drawn, left, count)
 
 
 def _without_spread(figure: float, drawn: Array, clusters: int) -> Interval | None:
-    """Wilson's interval of a share of 0 or 1 that all resamples repeat: the bootstrap interval would have no width."""
-    alike = clusters > 1 and drawn.size and np.ptp(drawn) == 0
-    return wilson(round(figure) * clusters, clusters) if alike and figure in (0, 1) else None
+    """Wilson's interval of a metric that is 0 or 1 in all resamples, where the bootstrap interval has no width."""
+    constant = clusters > 1 and drawn.size and np.ptp(drawn) == 0
+    return wilson(round(figure) * clusters, clusters) if constant and figure in (0, 1) else None
 
 
 class _Values(NamedTuple):
-    """Named values as flat arrays: `values[i]` has the name `names[named[i]]` and is in cluster `places[i]`."""
+    """Named values as flat arrays: `values[i]` has the name `names[name_ids[i]]` and is in cluster `places[i]`."""
 
     names: list[Hashable]
     clusters: int
     places: npt.NDArray[np.intp]
-    named: npt.NDArray[np.intp]
+    name_ids: npt.NDArray[np.intp]
     values: Array
 
     @classmethod
     def of(cls, clusters: Iterable[Named]) -> _Values:
         numbers: dict[Hashable, int] = {}
-        places, named, values, count = array("q"), array("q"), array("d"), 0
+        places, name_ids, values, count = array("q"), array("q"), array("d"), 0
         for count, cluster in enumerate(clusters, 1):
             for name, value in cluster:
                 places.append(count - 1)
-                named.append(numbers.setdefault(name, len(numbers)))
+                name_ids.append(numbers.setdefault(name, len(numbers)))
                 values.append(value)
-        return cls(list(numbers), count, *(np.frombuffer(told, told.typecode) for told in (places, named, values)))
+        columns = (np.frombuffer(column, column.typecode) for column in (places, name_ids, values))
+        return cls(list(numbers), count, *columns)
 
     def holding(self, name: Hashable) -> int:
         """The number of clusters with a value of that name; all clusters for a name without values."""
         if name not in self.names:
             return self.clusters
-        return len(np.unique(self.places[self.named == self.names.index(name)]))
+        return len(np.unique(self.places[self.name_ids == self.names.index(name)]))
 
     def means(self, times: npt.NDArray[np.int_] | None = None) -> dict[Hashable, float]:
         """The mean of each name if cluster i counts `times[i]` times (once by default). Omits names without values."""
         weights = np.ones(len(self.values)) if times is None else times[self.places].astype(float)
-        counts = np.bincount(self.named, weights, minlength=len(self.names))
-        sums = np.bincount(self.named, weights * self.values, minlength=len(self.names))
-        told = zip(self.names, sums.tolist(), counts.tolist(), strict=True)
-        return {name: total / count for name, total, count in told if count}
+        counts = np.bincount(self.name_ids, weights, minlength=len(self.names))
+        sums = np.bincount(self.name_ids, weights * self.values, minlength=len(self.names))
+        totals = zip(self.names, sums.tolist(), counts.tolist(), strict=True)
+        return {name: total / count for name, total, count in totals if count}
 
 
 def _without_each(clusters: int) -> Iterator[npt.NDArray[np.int_]]:
@@ -400,7 +409,7 @@ def _acceleration(left: Array) -> float:
 
 
 def _student(freedom: int | float, chance: float = 0.975) -> float:
-    """The quantile of Student's t; the normal one where there is no degree of freedom."""
+    """The quantile of Student's t distribution, or of the normal distribution for 0 degrees of freedom."""
     from scipy.special import stdtrit  # here, because `import fathom` must stay fast
 
     return float(stdtrit(freedom, chance)) if freedom > 0 else _Z

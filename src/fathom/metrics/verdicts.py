@@ -51,7 +51,10 @@ FIGURES = (
 
 @dataclass
 class Tally:
-    """Counts over verdicts. A metric is None if no row has what it needs: a label, a verdict or several votes."""
+    """Counts and metrics of verdicts. Metrics have 95 % intervals that are clustered by prompt.
+
+    A metric is None if no row has the data for it: a label, a verdict or several votes.
+    """
 
     rows: int = 0
     labelled: int = 0

@@ -1,4 +1,4 @@
-"""Probes: how much irrelevant changes of a comparison move a judge.
+"""Probes: how much irrelevant changes of a comparison affect a judge's verdicts.
 
     asked = [each for comparison in comparisons for each in with_variations(comparison, {"length": find("length")})]
     rows = [to_row(*judged) for judged in judge.run(asked)]
@@ -9,7 +9,7 @@ measures. Variations are judged like other comparisons, and the metadata of a ro
 card can be recomputed from the rows.
 
 To add a probe, bind a `Probe` to the name `PROBE` in a new file here; files with a leading underscore hold shared code.
-Not promised: that a judge which no probe moves is accurate, or that nothing else moves it.
+A judge that no probe affects is not necessarily accurate, and may have biases that no probe measures.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from fathom.probes._measures import Item, Measure, Outcome, difference, shift
 
 
 def each(comparison: Comparison, change: Callable[[str], str]) -> Iterator[Variation]:
-    """Two variations: each response changed in turn, the other one as it was."""
+    """Two variations: in each, one of the two responses is changed."""
     for target in range(len(comparison.responses) if len(comparison.responses) == 2 else 0):
         yield Variation(str(target), _with(comparison, target, change), target, label=comparison.label)
 
@@ -27,13 +27,13 @@ Before = Callable[[Item], Outcome | None]
 """The baseline to which the variations of an item are compared."""
 
 
-def effects(found: Sequence[Item], before: Before) -> list[Measure]:
+def effects(items: Sequence[Item], before: Before) -> list[Measure]:
     """The change in the share of the vote of the changed response: averaged over both, and for the worse one only."""
     both = "change in the win probability of the changed response, averaged over both responses"
     worse = "the same, where the changed response is the worse one by the label"
     return [
-        shift("effect", both, found, partial(_gain_of_both, before)),
-        shift("effect on the worse", worse, found, partial(_gain_of_worse, before)),
+        shift("effect", both, items, partial(_gain_of_both, before)),
+        shift("effect on the worse", worse, items, partial(_gain_of_worse, before)),
     ]
 
 

@@ -15,7 +15,7 @@ from fathom.metrics.significance import holm
 from fathom.results.rows import Row, VerdictRow, prompt_key
 
 Z_95 = NormalDist().inv_cdf(0.975)
-"""The reach of a 95 % interval, in standard errors."""
+"""The half-width of a 95 % interval, in standard errors."""
 
 
 class Cast(NamedTuple):
@@ -84,9 +84,7 @@ def items(rows: Iterable[Row]) -> dict[str, list[Item]]:
     for row in rows:
         about = _about(row)
         if "pairs" in row:
-            raise FathomError(
-                f"row {row['id']!r} is a ranking; a card is made of verdicts, as fathom probe writes them"
-            )
+            raise FathomError(f"row {row['id']!r} is a ranking; expected rows written by fathom probe")
         of, cluster, outcome = about["of"], prompt_key(row), _outcome(row, about)
         if about["probe"] == "plain":
             if of in plain:
@@ -95,16 +93,16 @@ def items(rows: Iterable[Row]) -> dict[str, list[Item]]:
         else:
             varied[about["probe"]][of].cluster = cluster
             varied[about["probe"]][of].variations[about["variation"]] = outcome
-    for found in varied.values():
-        for of, item in found.items():
+    for probed in varied.values():
+        for of, item in probed.items():
             item.plain = plain[of].plain if of in plain else None
-    return {"plain": [*plain.values()]} | {name: [*found.values()] for name, found in varied.items()}
+    return {"plain": [*plain.values()]} | {name: [*probed.values()] for name, probed in varied.items()}
 
 
 def _about(row: Row) -> Mapping[str, Any]:
     about: Mapping[str, Any] | None = row["metadata"].get("probe")
     if about is None:
-        raise FathomError(f"row {row['id']!r} belongs to no probe; expected the rows that fathom probe writes")
+        raise FathomError(f"row {row['id']!r} belongs to no probe; expected rows written by fathom probe")
     return about
 
 
@@ -132,7 +130,7 @@ class Measure:
     name: str
     meaning: str
     target: float | None
-    """The value of a judge that the probe does not move; None if there is no such value."""
+    """The value of an unbiased judge; None if there is no such value."""
     interval: Interval | None
     n: int
     left_out: int
@@ -156,7 +154,7 @@ class Measure:
 
     @property
     def on_target(self) -> bool | None:
-        """Whether the target is not rejected: by the corrected p on a card, by the interval alone elsewhere."""
+        """Whether the target is not rejected: by the corrected p on a card, otherwise by the interval."""
         p = self.p if self.adjusted_p is None else self.adjusted_p
         return None if p is None else p >= 0.05
 
@@ -165,22 +163,22 @@ Value = Callable[[Item], float | None]
 Estimate = Callable[[Sequence[float], Sequence[Hashable]], Interval | None]
 
 
-def share(name: str, meaning: str, target: float | None, found: Sequence[Item], value: Value) -> Measure:
+def share(name: str, meaning: str, target: float | None, items: Sequence[Item], value: Value) -> Measure:
     """Measure the mean of values from 0 to 1."""
-    return _measured(name, meaning, target, found, value, clustered_share)
+    return _measured(name, meaning, target, items, value, clustered_share)
 
 
-def shift(name: str, meaning: str, found: Sequence[Item], value: Value) -> Measure:
+def shift(name: str, meaning: str, items: Sequence[Item], value: Value) -> Measure:
     """Measure the mean of differences, whose target is 0."""
-    return _measured(name, meaning, 0.0, found, value, cluster_bootstrap_mean)
+    return _measured(name, meaning, 0.0, items, value, cluster_bootstrap_mean)
 
 
 def _measured(
-    name: str, meaning: str, target: float | None, found: Sequence[Item], value: Value, estimate: Estimate
+    name: str, meaning: str, target: float | None, items: Sequence[Item], value: Value, estimate: Estimate
 ) -> Measure:
-    measured = [(item.cluster, each) for item in found if (each := value(item)) is not None]
+    measured = [(item.cluster, each) for item in items if (each := value(item)) is not None]
     interval = estimate([each for _, each in measured], [cluster for cluster, _ in measured])
-    return Measure(name, meaning, target, interval, len(measured), len(found) - len(measured))
+    return Measure(name, meaning, target, interval, len(measured), len(items) - len(measured))
 
 
 def difference(after: float | None, before: float | None) -> float | None:
@@ -198,7 +196,7 @@ def of_pairs(value: Callable[[Outcome], float | None]) -> Value:
 
 
 def corrected(card: Mapping[str, Sequence[Measure]]) -> dict[str, list[Measure]]:
-    """The card's measures with `adjusted_p`: of many measures of a judge that nothing moves, some miss by chance."""
+    """The card's measures with `adjusted_p`: of many measures of an unbiased judge, some miss the target by chance."""
     p_values = [measure.p for measures in card.values() for measure in measures if measure.p is not None]
     adjusted = iter(holm(p_values))
     return {

@@ -18,11 +18,11 @@ def _parsed(item: Item) -> float:
     return float(item.plain is not None and item.plain.parsed)
 
 
-def measure(found: Sequence[Item]) -> list[Measure]:
+def measure(items: Sequence[Item]) -> list[Measure]:
     return [
-        share("accuracy", "share of the vote for the response that the label names, a tie half", None, found, _right),
-        share("parsed", "share of comparisons with a verdict", 1.0, found, _parsed),
+        share("accuracy", "share of the vote for the response that the label names, a tie half", None, items, _right),
+        share("parsed", "share of comparisons with a verdict", 1.0, items, _parsed),
     ]
 
 
-PROBE = Probe(title="As it is", change="Nothing is changed.", vary=lambda _: (), measure=measure)
+PROBE = Probe(title="Baseline", change="The comparison is unchanged.", vary=lambda _: (), measure=measure)

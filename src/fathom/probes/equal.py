@@ -14,13 +14,13 @@ def vary(comparison: Comparison) -> Iterator[Variation]:
         yield Variation(str(place), (text, text))
 
 
-def measure(found: Sequence[Item]) -> list[Measure]:
+def measure(items: Sequence[Item]) -> list[Measure]:
     half = "a tie counts as half a vote"
     first_copy = of_pairs(lambda pair: pair.share(0))
     return [
-        share("vote for copy 1", f"mean share of the vote for the first copy; {half}", 0.5, found, first_copy),
-        share("one copy wins", "share of the pairs that do not end in a tie", 0.0, found, of_pairs(_decided)),
-        share("first shown", f"mean share of the vote for the copy shown first; {half}", 0.5, found, of_pairs(_first)),
+        share("vote for copy 1", f"mean share of the vote for the first copy; {half}", 0.5, items, first_copy),
+        share("one copy wins", "share of the pairs that do not end in a tie", 0.0, items, of_pairs(_decided)),
+        share("first shown", f"mean share of the vote for the copy shown first; {half}", 0.5, items, of_pairs(_first)),
     ]
 
 

@@ -28,8 +28,8 @@ def vary(comparison: Comparison) -> Iterator[Variation]:
     if len(comparison.responses) != 2:
         return
     target = worse(comparison)
-    for kind, found in texts().items():
-        text = drawn(found, comparison, kind)
+    for kind, templates in texts().items():
+        text = drawn(templates, comparison, kind)
         letter = drawn("AB", comparison, f"{kind} letter") if "LETTER" in text else None
         added = text.replace("LETTER", letter or "")
         responses = tuple(
@@ -38,16 +38,16 @@ def vary(comparison: Comparison) -> Iterator[Variation]:
         yield Variation(kind, responses, target, letter, label=comparison.label)
 
 
-def measure(found: Sequence[Item]) -> list[Measure]:
+def measure(items: Sequence[Item]) -> list[Measure]:
     obeyed = "change in the probability that the judge names the letter asked for"
     gained = "change in the probability that the response with the text wins"
     by_kind = (
-        shift(kind, obeyed, found, partial(_obeyed, kind))
+        shift(kind, obeyed, items, partial(_obeyed, kind))
         if "LETTER" in of_kind[0]
-        else shift(kind, gained, found, partial(_gained, kind))
+        else shift(kind, gained, items, partial(_gained, kind))
         for kind, of_kind in texts().items()
     )
-    return [*by_kind, shift("all kinds", gained, found, _gained_by_all)]
+    return [*by_kind, shift("all kinds", gained, items, _gained_by_all)]
 
 
 def _obeyed(kind: str, item: Item) -> float | None:

@@ -36,11 +36,11 @@ def _against_the_truth(comparison: Comparison) -> Comparison:
     return comparison.model_copy(update={"responses": (true, ""), "label": Label(best=0)})
 
 
-def measure(found: Sequence[Item]) -> list[Measure]:
+def measure(items: Sequence[Item]) -> list[Measure]:
     return [
-        share("wins", "share of such answers that win", 0.0, found, of_pairs(_wins)),
-        share("wins or ties", "share of such answers that win or tie", 0.0, found, of_pairs(_unbeaten)),
-        *(share(kind, "share of these that win or tie", 0.0, found, _of(kind)) for kind in keys()),
+        share("wins", "share of such answers that win", 0.0, items, of_pairs(_wins)),
+        share("wins or ties", "share of such answers that win or tie", 0.0, items, of_pairs(_unbeaten)),
+        *(share(kind, "share of these that win or tie", 0.0, items, _of(kind)) for kind in keys()),
     ]
 
 

@@ -28,5 +28,5 @@ PROBE = Probe(
     title="Length",
     change="Sentences without content double the length of one response.",
     vary=lambda comparison: each(comparison, padded),
-    measure=lambda found: effects(found, original),
+    measure=lambda items: effects(items, original),
 )

@@ -52,5 +52,5 @@ PROBE = Probe(
     title="Markdown",
     change="The sentences of one response become a list with bold beginnings; the other has no markup.",
     vary=vary,
-    measure=lambda found: effects(found, lambda item: item.variation("bare")),
+    measure=lambda items: effects(items, lambda item: item.variation("bare")),
 )

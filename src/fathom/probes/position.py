@@ -8,10 +8,10 @@ from fathom.probes import Probe
 from fathom.probes._measures import Item, Measure, share
 
 
-def measure(found: Sequence[Item]) -> list[Measure]:
+def measure(items: Sequence[Item]) -> list[Measure]:
     return [
-        share("first shown", "share of the vote for the response shown first; ties count half", 0.5, found, _first),
-        share("flip rate", "share of votes whose outcome changes with the order", 0.0, found, _flips),
+        share("first shown", "share of the vote for the response shown first; ties count half", 0.5, items, _first),
+        share("flip rate", "share of votes whose outcome changes with the order", 0.0, items, _flips),
     ]
 
 

@@ -18,17 +18,17 @@ JUDGED_BY = ("model", "judge", "style", "prompt", "temperature", "max_tokens", "
 
 def write(run: Run, folder: Path) -> dict[str, Any]:
     """Write card.json, card.md and card.html. Returns the content of card.json."""
-    found = as_json(run)
-    text = page(found, written=str(run.meta.get("written", "")))
-    write_json(folder / "card.json", found)
-    for name, content in (("card.md", text), ("card.html", html(text, folder))):
+    content = as_json(run)
+    text = page(content, written=str(run.meta.get("written", "")))
+    write_json(folder / "card.json", content)
+    for name, document in (("card.md", text), ("card.html", html(text, folder))):
         with atomic_write(folder / name) as file:
-            file.write(content.encode())
-    return found
+            file.write(document.encode())
+    return content
 
 
 def as_json(run: Run) -> dict[str, Any]:
-    """Measures, settings and versions. Equal rows give equal cards, because the card holds no time."""
+    """Measures, settings and versions. Equal rows give equal cards, because the card contains no time."""
     measured = card(run.rows())
     return {
         "probes": {name: _probe(name, measures) for name, measures in measured.items()},
@@ -55,13 +55,13 @@ def _measure(measure: Measure) -> dict[str, Any]:
     }
 
 
-def page(found: Mapping[str, Any], written: str = "") -> str:
+def page(content: Mapping[str, Any], written: str = "") -> str:
     """The card in Markdown, from its JSON. `written` is the date of the rows, which card.json leaves out."""
-    config = found["config"]
+    config = content["config"]
     settings = {name: config[name] for name in JUDGED_BY if config.get(name) is not None}
     if "judge" in settings:
         settings["judge"] = judge_name(config)  # without its settings, which follow one by one
-    judged = [(probe["title"], measure) for probe in found["probes"].values() for measure in probe["measures"]]
+    judged = [(probe["title"], measure) for probe in content["probes"].values() for measure in probe["measures"]]
     with_target = [(title, measure) for title, measure in judged if measure["on_target"] is not None]
     off_target = [(title, measure) for title, measure in with_target if not measure["on_target"]]
     return markdown(
@@ -71,5 +71,5 @@ def page(found: Mapping[str, Any], written: str = "") -> str:
         written=written,
         with_target=with_target,
         off_target=off_target,
-        **found,
+        **content,
     )

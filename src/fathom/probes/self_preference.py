@@ -12,8 +12,8 @@ from fathom.probes import Probe
 from fathom.probes._measures import Item, Measure, difference, share, shift
 
 
-def measure(found: Sequence[Item]) -> list[Measure]:
-    known = [item for item in found if item.plain and item.plain.own is not None]
+def measure(items: Sequence[Item]) -> list[Measure]:
+    known = [item for item in items if item.plain and item.plain.own is not None]
     if not known:
         return []
     meaning = "share of the vote for the judge's own response, minus the share of comparisons whose label names it"

@@ -14,5 +14,5 @@ PROBE = Probe(
     title="Verbosity",
     change="One response repeats its whole text.",
     vary=lambda comparison: each(comparison, repeated),
-    measure=lambda found: effects(found, original),
+    measure=lambda items: effects(items, original),
 )

@@ -71,9 +71,10 @@ def to_row(comparison: Comparison, result: Verdict, *, texts: bool = True) -> Ve
 @overload
 def to_row(comparison: Comparison, result: Ranking, *, texts: bool = True) -> RankingRow: ...
 def to_row(comparison: Comparison, result: Verdict | Ranking, *, texts: bool = True) -> Row:
-    """The row of a verdict or a ranking. Without `texts`, votes have no text, reasoning or rationale.
+    """The row of a verdict or a ranking, as `fathom judge` and `fathom rank` write it.
 
-    Lists may still be tuples, which `write_row` writes as JSON lists.
+    Without `texts`, its votes have no text, reasoning or rationale. Sequences may be tuples; `write_row` writes them as
+    JSON lists.
     """
     if isinstance(result, Ranking):
         return _ranking_row(comparison, result, texts)
@@ -293,7 +294,10 @@ def from_row(row: VerdictRow) -> tuple[Comparison, Verdict]: ...
 @overload
 def from_row(row: RankingRow) -> tuple[Comparison, Ranking]: ...
 def from_row(row: Row) -> tuple[Comparison, Verdict | Ranking]:
-    """The comparison and result of a row: the inverse of `to_row`. Raises FathomError for invalid values."""
+    """The comparison and the verdict or ranking of a row: the inverse of `to_row`.
+
+    Raises FathomError for invalid values.
+    """
     try:
         comparison = to_comparison(row)
         return comparison, _ranking(row) if "pairs" in row else _verdict(row)

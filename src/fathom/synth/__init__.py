@@ -10,8 +10,8 @@ judges them again, against the solution. Rationales that disagree with the label
 
 To resume, run again with the same journal: `synthesise(comparisons, CachedEngine(engine, path), settings)`.
 
-Not promised: that merging by similarity joins all principles of the same meaning; that a refined judgment refers to the
-solution, which the prompt requests and nothing checks.
+Limits: merging by similarity may miss principles with the same meaning. The prompt of a refined judgment requests a
+reference to the solution, but no code checks that there is one.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ reward of the judge's paper (`Judge.vote_reward`).
 The rows have the layout of `fathom train sft`. Their prompt is the one for trained models, without instructions and
 without the hint. To resume, run again with the same journal (`CachedEngine`).
 
-Not promised: that a hinted trajectory reasons. The paper's authors observed that some take shortcuts.
+A hinted trajectory may take a shortcut to the hint instead of reasoning, as the paper's authors observed.
 """
 
 from __future__ import annotations

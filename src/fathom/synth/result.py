@@ -154,7 +154,7 @@ def table(result: Result) -> str:
     """Accuracy after every stage, tokens of every step, and counts, as text."""
     lines = [f"{'after':<14}{'domain':<14}{'correct':>12}   {'accuracy':<24}parsed"]
     lines += [_table_row(accuracy) for accuracy in result.accuracies()]
-    lines += ["", f"{'step':<14}{'tokens read':>14}{'written':>12}"]
+    lines += ["", f"{'step':<14}{'prompt tokens':>14}{'completion tokens':>20}"]
     lines += [_usage_row(step, usage) for step, usage in result.usage.items()]
     lines += ["", *(f"{len(result.rationales(arm))} rationales for {arm}" for arm in result.settings.arms)]
     return "\n".join([*lines, f"{len(result.rejected)} texts rejected"])
@@ -174,7 +174,7 @@ def warning(result: Result) -> str | None:
 
 
 def _usage_row(step: str, usage: Usage) -> str:
-    counts = f"{step:<14}{usage.prompt_tokens:>14,}{usage.completion_tokens:>12,}"
+    counts = f"{step:<14}{usage.prompt_tokens:>14,}{usage.completion_tokens:>20,}"
     return f"{counts}   and {usage.unknown_calls} calls without reported usage" if usage.unknown_calls else counts
 
 

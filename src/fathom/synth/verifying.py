@@ -6,8 +6,8 @@ Method: "One token to fool LLM-as-a-judge" (arXiv 2507.08794). A verifier that w
 may accept an opener such as "Thought process:". So the first sentences of right solutions are added as negatives: one
 example in nine in the paper. Keys that `fathom probe` tests are excluded, so that the probe measures generalisation.
 
-Comparisons need a reference answer, and a label that scores each response 1 (right) or 0 (wrong). Not promised: that no
-first sentence states the answer in other words; one that contains the reference literally is excluded.
+Comparisons need a reference answer, and a label that scores each response 1 (right) or 0 (wrong). First
+sentences that contain the reference literally are excluded; one that states the answer in other words is not detected.
 """
 
 from __future__ import annotations

@@ -58,24 +58,25 @@ def _example(row: Any) -> Example:
 def _messages(row: Mapping[str, Any], column: str, role: str) -> tuple[Message, ...]:
     value = row.get(column)
     if value is None or value == "":
-        there = ", ".join(map(str, row))
+        columns = ", ".join(map(str, row))
         raise BadRowError(
-            column, f"is missing; a row has {there}; expected prompt and completion, each a text or a list of messages"
+            column,
+            f"is missing; the row has {columns}; expected prompt and completion, each a text or a list of messages",
         )
     return as_messages([{"role": role, "content": value}] if isinstance(value, str) else value, column)
 
 
 def _refuse_preferences(row: Mapping[str, Any]) -> None:
-    found = [column for column in PREFERENCES if row.get(column) is not None]
-    if found:
+    present = [column for column in PREFERENCES if row.get(column) is not None]
+    if present:
         raise BadRowError(
             "row",
-            f"has {', '.join(found)}, which is preference data; expected prompt and completion. `fathom synth` makes "
-            "those of comparisons; `fathom train rlvr` trains on comparisons as they are",
+            f"has {', '.join(present)}, which is preference data; expected prompt and completion. `fathom synth` makes "
+            "such rows from comparisons; `fathom train rlvr` trains on comparisons directly",
         )
     if isinstance(row.get("label"), bool):
         raise BadRowError(
             "label",
-            "says whether the completion is a good one (KTO's layout), which SFT cannot use; expected those with true "
-            "alone, without the column",
+            "is a boolean that rates the completion (KTO's layout), which SFT cannot use; keep the rows with true, "
+            "and remove the column",
         )

@@ -1,6 +1,6 @@
 """Early checks of a recipe, made without importing TRL, which takes many seconds.
 
-    mistakes({"data": "nothere.jsonl", ...})            # ["data: there is no file nothere.jsonl"]
+    mistakes({"data": "nothere.jsonl", ...})            # ["data: no such file: nothere.jsonl"]
 
 A model that is not a local folder is looked up on the model hub, once and with a short timeout. All other checks are in
 `fathom.train.recipe`.
@@ -52,9 +52,9 @@ def mistakes(values: Mapping[str, Any], *, resume: bool = False, dry_run: bool =
 
 
 def last_checkpoint(output: Path) -> str | None:
-    """The folder checkpoint-N of the largest N."""
-    found = output.glob("checkpoint-*") if output.is_dir() else ()
-    steps = {int(path.name[11:]): path for path in found if path.name[11:].isdecimal() and path.is_dir()}
+    """The folder checkpoint-N with the largest N; None if there is none."""
+    folders = output.glob("checkpoint-*") if output.is_dir() else ()
+    steps = {int(path.name[11:]): path for path in folders if path.name[11:].isdecimal() and path.is_dir()}
     return str(steps[max(steps)]) if steps else None
 
 
@@ -63,7 +63,7 @@ def _missing_files(values: Mapping[str, Any]) -> Iterator[str]:
         files = values.get(key)
         for file in files if isinstance(files, list) else [files]:
             if isinstance(file, str) and not file.startswith(HUB) and not Path(file).exists():
-                yield f"{key}: there is no file {file}"
+                yield f"{key}: no such file: {file}"
 
 
 def _missing_trackers(values: Mapping[str, Any]) -> Iterator[str]:
@@ -78,7 +78,7 @@ def _missing_trackers(values: Mapping[str, Any]) -> Iterator[str]:
 def _checkpoints(output: Any) -> list[str]:
     if not isinstance(output, str) or last_checkpoint(Path(output)) is None:
         return []
-    return [f"{output} holds checkpoints already; resume that run (--resume), or choose another output="]
+    return [f"{output} contains checkpoints; resume that run (--resume), or choose another output="]
 
 
 def _no_model(model: Any, dry_run: bool) -> list[str]:
@@ -92,7 +92,7 @@ def _no_model(model: Any, dry_run: bool) -> list[str]:
 
 
 def _not_on_hub(name: str, dry_run: bool) -> list[str]:
-    """Why a model on the hub is not available; nothing if it is in the hub's cache, or the hub has it."""
+    """Why a model on the hub is not available; empty if it is in the hub's cache, or the hub has it."""
     if find_spec("huggingface_hub") is None:
         return []  # the code that needs the missing library reports it
     from huggingface_hub import HfApi, constants, try_to_load_from_cache
@@ -102,14 +102,14 @@ def _not_on_hub(name: str, dry_run: bool) -> list[str]:
         if any(isinstance(try_to_load_from_cache(name, f"{kind}config.json"), str) for kind in ("", "adapter_")):
             return []
         if constants.HF_HUB_OFFLINE:
-            unseen = f"model: there is no folder {name} here, nor is it in the hub's cache, and HF_HUB_OFFLINE is set"
+            unseen = f"model: no folder {name}, and the hub's cache does not contain it (HF_HUB_OFFLINE is set)"
             return [] if dry_run else [unseen]
         HfApi().model_info(name, timeout=HUB_SECONDS)
     except GatedRepoError:
         return []  # it exists; access is checked when it is loaded
     except (RepositoryNotFoundError, HFValidationError):
-        return [f"model: there is no folder {name} here, and the model hub has no model of that name that you may see"]
+        return [f"model: no folder {name}, and no model of that name on the hub is accessible to you"]
     except Exception as error:  # noqa: BLE001 - errors of whichever HTTP library makes the request
-        unseen = f"model: there is no folder {name} here, and the model hub cannot be asked ({type(error).__name__})"
+        unseen = f"model: no folder {name}, and the model hub cannot be reached ({type(error).__name__})"
         return [] if dry_run else [unseen]
     return []

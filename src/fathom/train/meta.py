@@ -118,8 +118,8 @@ def _classifier(model: str, config: Any, tokenizer: Any) -> Any:
 def read(recipe: MetaRecipe, files: Sequence[Path] | None = None) -> Iterator[Example]:
     """The votes of `files`, by default the training files.
 
-    Raises FathomError where none has a label, or all are right, or all wrong, and for votes of another judge than the
-    recipe's. Rows do not name their judge; the metadata that `fathom judge --out` writes does.
+    Raises FathomError if no vote has a label, if all are correct or all wrong, and for votes of another judge than the
+    recipe's, according to the metadata that `fathom judge --out` writes.
     """
     right = count = 0
     files = recipe.data if files is None else files
@@ -132,17 +132,19 @@ def read(recipe: MetaRecipe, files: Sequence[Path] | None = None) -> Iterator[Ex
                 count += 1
                 yield example
     if not 0 < right < count:
-        told = f"{right} of {count} votes in {', '.join(map(str, files))} are right"
-        raise FathomError(f"{told}; a meta reward model learns from right and wrong ones on labelled comparisons")
+        raise FathomError(
+            f"{right} of {count} votes in {', '.join(map(str, files))} are correct; expected correct "
+            "and wrong votes on labelled comparisons"
+        )
 
 
 def _same_judge(judge: Judge, name: str, run: runs.Run) -> None:
     cast_by, known = runs.listed(run)["judge"], (described(judge, name)["name"], type(judge).__name__)
-    taught = known[1] if cast_by and cast_by.endswith("Judge") else known[0]  # earlier versions recorded the class
+    expected = known[1] if cast_by and cast_by.endswith("Judge") else known[0]  # earlier versions recorded the class
     if cast_by is not None and cast_by not in known:
         raise FathomError(
-            f"{run.path}: its votes are of {cast_by}, as {run.path.name}.meta.json says, and the recipe's judge is "
-            f"{taught}; give votes of that judge, or name theirs as `judge`"
+            f"{run.path}: the votes are of the judge {cast_by} (from {run.path.name}.meta.json), expected "
+            f"{expected}, the recipe's judge; give votes of that judge, or change `judge`"
         )
 
 
@@ -150,7 +152,7 @@ def examples(judge: Judge, rows: Iterable[Row], where: str) -> Iterator[Example]
     """The votes of labelled rows. An unparsed vote is an example of a wrong one; failed calls are skipped."""
     for row in rows:
         if "pairs" in row:
-            raise FathomError(f"{where}: row {row['id']} is a ranking; expected verdicts, as fathom judge writes them")
+            raise FathomError(f"{where}: row {row['id']} is a ranking; expected verdicts written by fathom judge")
         comparison, verdict = from_row(row)
         if comparison.label is None:
             continue
@@ -160,6 +162,7 @@ def examples(judge: Judge, rows: Iterable[Row], where: str) -> Iterator[Example]
 
 
 def example(judge: Judge, comparison: Comparison, vote: Vote) -> Example:
+    """A vote as an example. Raises FathomError if the label does not decide whether it is correct."""
     try:
         right = judge.vote_reward(vote, comparison) > 0
     except ValueError as error:
@@ -168,7 +171,10 @@ def example(judge: Judge, comparison: Comparison, vote: Vote) -> Example:
 
 
 def fitting(tokenizer: Any, votes: Sequence[Example], most: int | None) -> tuple[list[dict[str, Any]], int]:
-    """Tokens and labels of the votes with at most `most` tokens, and the number of longer votes."""
+    """Tokens and labels of the votes with at most `most` tokens, and the number of longer votes.
+
+    Raises FathomError if all are longer.
+    """
     encoded = [(encode_turn(tokenizer, vote.prompt, vote.text), vote.right) for vote in votes]
     rows = [
         {"input_ids": tokens, "labels": [float(right)]}
@@ -176,5 +182,5 @@ def fitting(tokenizer: Any, votes: Sequence[Example], most: int | None) -> tuple
         if most is None or len(tokens) <= most
     ]
     if not rows:
-        raise FathomError(f"no vote fits into trainer.max_length={most} tokens; raise it")
+        raise FathomError(f"every vote is longer than trainer.max_length={most} tokens; raise it")
     return rows, len(votes) - len(rows)

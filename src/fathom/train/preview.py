@@ -2,8 +2,8 @@
 
     print(preview.sft(recipe))
 
-A dry run refuses everything that training would refuse. What cannot be checked on this machine, such as a model that is
-not on disk while the hub cannot be reached, is listed under "not checked". No weights are loaded.
+A dry run raises the errors that training would raise before its first step. What cannot be checked on this machine,
+such as a model that is not on disk if the hub cannot be reached, is listed under "not checked". No weights are loaded.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ def sft(recipe: SFTRecipe) -> str:
     if tokenizer is not None:
         rows, too_long = fine_tuning.fitting(tokenizer, examples, config.max_length)
         size.append(f"{too_long} are longer than max_length={config.max_length} and left out")
-        size.append(f"{sum(len(row['input_ids']) for row in rows)} tokens an epoch")
+        size.append(f"{sum(len(row['input_ids']) for row in rows)} tokens per epoch")
         size += fine_tuning.remarks(recipe, tokenizer)
-    shown = [_example(tokenizer, item.model_dump()) for item in examples[:EXAMPLES]]
-    return _page(recipe, size, shown, unchecked)
+    previews = [_example(tokenizer, item.model_dump()) for item in examples[:EXAMPLES]]
+    return _page(recipe, size, previews, unchecked)
 
 
 def rlvr(recipe: RLVRRecipe) -> str:
@@ -54,7 +54,7 @@ def rlvr(recipe: RLVRRecipe) -> str:
     with checking(recipe.judge.build()) as judge:
         asked = reinforcement.rows(judge, items)
     config, tokenizer, unchecked = _resolved(recipe)
-    size = [f"{len(items)} comparisons; {_batch(config, 'completions')}, {config.num_generations} a prompt"]
+    size = [f"{len(items)} comparisons; {_batch(config, 'completions')}, {config.num_generations} per prompt"]
     if recipe.eval_data:
         size.append(f"{len(reinforcement.read(recipe, recipe.eval_data))} comparisons held out")
     if tokenizer is not None:
@@ -63,12 +63,12 @@ def rlvr(recipe: RLVRRecipe) -> str:
         _, too_long = reinforcement.fitting(tokenizer, asked, most)
         size.append(f"{too_long} prompts leave no room for a completion and are left out")
     if config.use_vllm and find_spec("vllm") is None:
-        unchecked.append("vLLM's settings: vllm is not installed here")
-    shown = [
+        unchecked.append("vLLM's settings: vllm is not installed")
+    previews = [
         f"{_example(tokenizer, row)}\n--- label: {_label(item)}"
         for row, item in islice(zip(asked, items, strict=True), EXAMPLES)
     ]
-    return _page(recipe, size, shown, unchecked)
+    return _page(recipe, size, previews, unchecked)
 
 
 def _label(item: Comparison) -> str:
@@ -92,10 +92,10 @@ def meta(recipe: MetaRecipe) -> str:
     if tokenizer is not None:
         _, too_long = meta_reward.fitting(tokenizer, votes, config.max_length)
         size.append(f"{too_long} are longer than max_length={config.max_length} and left out")
-    shown = [
+    previews = [
         f"{_example(tokenizer, _turns(vote))}\n--- {'right' if vote.right else 'wrong'}" for vote in votes[:EXAMPLES]
     ]
-    return _page(recipe, size, shown, unchecked)
+    return _page(recipe, size, previews, unchecked)
 
 
 def _turns(vote: meta_reward.Example) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def _resolved(recipe: Recipe) -> tuple[Any, Any | None, list[str]]:
     here: dict[str, Any] = {}
     if not torch.cuda.is_available():
         here = {"use_cpu": True}  # otherwise TRL refuses recipes for GPUs (bf16, tf32) on this machine
-        unchecked.append("whether the GPUs can do what the recipe asks: there is none here")
+        unchecked.append("whether a GPU supports the recipe's precision: this machine has none")
     with trainers.quiet():
         config = trainers.settings(recipe, **here)
         trainers.base_to_adapt(recipe)
@@ -133,7 +133,7 @@ def _batch(config: Any, of: str) -> str:
     )
     length = f"{config.max_steps} steps" if config.max_steps > 0 else f"{config.num_train_epochs:g} epochs"
     batch = each * accumulated * processes
-    return f"{length} of {batch} {of} ({each} a device x {accumulated} accumulated x {processes} processes)"
+    return f"{length} of {batch} {of} ({each} per device x {accumulated} accumulated x {processes} processes)"
 
 
 def _example(tokenizer: Any | None, row: dict[str, Any]) -> str:

@@ -96,12 +96,12 @@ class Recipe(Strict):
         return None if lora is None else _checked(settings_of("peft", "LoraConfig"), lora)
 
     @model_validator(mode="after")
-    def _something_to_evaluate_on(self) -> Self:
+    def _has_held_out_data(self) -> Self:
         strategy = self.trainer.get("eval_strategy", "no")
         if strategy != "no" and not self.eval_data:
             raise ValueError(f"trainer.eval_strategy={strategy} needs held-out data: set eval_data=FILE")
         if both := set(self.eval_data) & set(self.data):
-            raise ValueError(f"eval_data holds {min(both)}, which is trained on; give files that are held out")
+            raise ValueError(f"eval_data contains {min(both)}, which is also in data; expected held-out files")
         return self
 
     @field_validator("trainer")
@@ -131,7 +131,7 @@ class RLVRRecipe(Recipe):
     def _plain_sampling(self) -> Self:
         refused = [name for name in TRL_ONLY_SAMPLING if self.trainer.get(name)] if self.rollouts == "engine" else []
         if refused:
-            raise ValueError(f"rollouts: engine samples by temperature and top_p alone; leave out {', '.join(refused)}")
+            raise ValueError(f"rollouts: engine supports only temperature and top_p; leave out {', '.join(refused)}")
         return self
 
 
@@ -178,7 +178,10 @@ def load(path: str | Path, kind: type[R], overrides: Iterable[str] = ()) -> R:
 
 
 def read_values(path: str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
-    """What the file says, with the overrides, unchecked. Raises FathomError for what holds no keys and values."""
+    """The values of a recipe file with the overrides applied, not validated yet.
+
+    Raises FathomError if the file cannot be read or is not a YAML mapping, and for an invalid override.
+    """
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
@@ -186,14 +189,14 @@ def read_values(path: str | Path, overrides: Iterable[str] = ()) -> dict[str, An
         raise FathomError(f"cannot read the recipe {path}: {getattr(error, 'strerror', None) or error}") from error
     values = _yaml(text, str(path)) or {}
     if not isinstance(values, dict):
-        raise FathomError(f"{path} must hold keys and values, like `model: mini`; it holds a {type(values).__name__}")
+        raise FathomError(f"{path}: expected keys and values, as in `model: mini`, got {type(values).__name__}")
     for override in overrides:
         _override(values, override)
     return values
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads `no`, `off` and the like as the words they are: TRL has settings with the value "no"."""
+    """Parses only true and false as booleans. `no` stays text, because TRL has settings with that value."""
 
 
 _BOOL = "tag:yaml.org,2002:bool"
@@ -214,25 +217,26 @@ def _yaml(text: str, where: str) -> Any:
 def _override(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise FathomError(f"{override!r} is no override; write key=value, such as trainer.learning_rate=1e-5")
+        raise FathomError(f"invalid override {override!r}; expected key=value, such as trainer.learning_rate=1e-5")
     *parents, last = key.split(".")
     for parent in parents:
         if values.get(parent) is None:
             values[parent] = {}
         values = values[parent]
         if not isinstance(values, dict):
-            raise FathomError(f"{override!r}: {parent} is {values!r} and has no keys below it")
+            raise FathomError(f"{override!r}: {parent} is {values!r}, expected a mapping")
     values[last] = _yaml(text, override)
 
 
 def problems(error: ValidationError, kind: type[Recipe]) -> list[str]:
-    """One line a mistake: its key, what is wrong, and the name that was probably meant."""
+    """One line per mistake: the key, what is wrong, and the name that was probably meant."""
     return [
-        f"{'.'.join(map(str, problem['loc']))}: {_told(problem, kind)}" for problem in error.errors(include_url=False)
+        f"{'.'.join(map(str, problem['loc']))}: {_describe(problem, kind)}"
+        for problem in error.errors(include_url=False)
     ]
 
 
-def _told(problem: Mapping[str, Any], kind: type[Recipe]) -> str:
+def _describe(problem: Mapping[str, Any], kind: type[Recipe]) -> str:
     if problem["type"] != "extra_forbidden":
         given = "" if problem["type"] == "missing" else f", got {problem['input']!r}"
         return f"{problem['msg']}{given}"

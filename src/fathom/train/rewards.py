@@ -70,9 +70,9 @@ def metrics(vote: Vote, comparison: Comparison, tokens: int, reward: float) -> I
     yield f"tokens/{comparison.domain}", float(tokens)
     if vote.rationale is None:
         return
-    shown = vote.rationale.structure
+    written = vote.rationale.structure
     for structure in get_args(Structure):
-        yield f"structure/{comparison.domain}/{structure}", float(shown == structure)
-    yield "structure/match", float(shown == STRUCTURE_FOR_DOMAIN[comparison.domain])
+        yield f"structure/{comparison.domain}/{structure}", float(written == structure)
+    yield "structure/match", float(written == STRUCTURE_FOR_DOMAIN[comparison.domain])
     yield f"principles/{comparison.domain}", float(len(vote.rationale.units))
     yield f"words_per_judgment/{comparison.domain}", vote.rationale.tokens_per_judgment()

@@ -37,9 +37,7 @@ def train(recipe: RLVRRecipe, *, resume: bool = False) -> Path:
     with trainers.quiet(), checking(recipe.judge.build()) as judge:
         config = trainers.settings(recipe)
         if recipe.rollouts == "engine" and config.world_size > 1:
-            raise FathomError(
-                f"rollouts: engine samples in one process, here are {config.world_size}; set rollouts=trl"
-            )
+            raise FathomError(f"rollouts: engine supports one process, got {config.world_size}; set rollouts=trl")
         tokenizer = trainers.load_tokenizer(recipe)
         check_template(recipe, tokenizer)
         most = max_prompt_tokens(recipe, config.max_completion_length)
@@ -63,7 +61,7 @@ def train(recipe: RLVRRecipe, *, resume: bool = False) -> Path:
 def read(recipe: RLVRRecipe, files: Sequence[Path] | None = None) -> list[Comparison]:
     """The comparisons of `files`, by default the training files.
 
-    Raises FathomError when there are none, or some have no winner.
+    Raises FathomError if there are none, or if some labels name no winner.
     """
     from fathom.data.reading import read
 
@@ -76,10 +74,10 @@ def read(recipe: RLVRRecipe, files: Sequence[Path] | None = None) -> list[Compar
     if without:
         raise FathomError(
             f"{len(without)} of {len(items)} comparisons have no label with a winner ({', '.join(without[:3])}, ...); "
-            "a verdict on them can be neither right nor wrong: leave them out"
+            "RLVR needs one to compute the reward; leave them out"
         )
     if not items:
-        raise FathomError("the files hold no comparisons")
+        raise FathomError("the training files contain no comparisons")
     return items
 
 
@@ -101,8 +99,8 @@ def check_template(recipe: RLVRRecipe, tokenizer: Any) -> None:
     if recipe.rollouts == "trl" and tokenizer.chat_template is None:
         raise FathomError(
             f"{recipe.model} has no chat template, and rollouts: trl needs one; fine-tune the model with one "
-            "(trainer.chat_template_path=FILE.jinja in fathom train sft), lay one beside it (chat_template.jinja), "
-            "or set rollouts=engine"
+            "(trainer.chat_template_path=FILE.jinja in fathom train sft), add chat_template.jinja to its folder, or "
+            "set rollouts=engine"
         )
 
 
@@ -137,7 +135,7 @@ def fitting(tokenizer: Any, asked: Sequence[dict[str, Any]], most: int | None) -
     kept = [row for row in asked if len(encode_chat(tokenizer, row["prompt"])) <= most]
     if not kept:
         raise FathomError(
-            f"no prompt has at most {most} tokens, which is what the model's context leaves beside "
-            "trainer.max_completion_length; lower that, or raise trainer.vllm_max_model_length"
+            f"every prompt has more than {most} tokens, the model's context minus trainer.max_completion_length; "
+            "lower that, or raise trainer.vllm_max_model_length"
         )
     return kept, len(asked) - len(kept)

@@ -25,7 +25,7 @@ from fathom.train.recipe import SFTRecipe
 
 IGNORED = -100
 """The label of tokens that are excluded from the loss."""
-EMPTY = "the training files hold no examples"
+EMPTY = "the training files contain no examples"
 
 
 def train(recipe: SFTRecipe, *, resume: bool = False) -> Path:
@@ -67,17 +67,17 @@ def remarks(recipe: SFTRecipe, tokenizer: Any) -> list[str]:
     if tokenizer.chat_template is not None:
         return []
     return [
-        f"{recipe.model} has no chat template: it learns to answer plain text, which Fathom's local engine gives it, "
-        "and servers and TRL do not; trainer.chat_template_path=FILE.jinja gives it one"
+        f"{recipe.model} has no chat template, so it is trained on plain-text prompts. Fathom's local engine sends "
+        "these, but servers and TRL do not; to add a template, set trainer.chat_template_path=FILE.jinja"
     ]
 
 
 def fitting(
     tokenizer: Any, examples: Iterable[Example], max_length: int | None
 ) -> tuple[list[dict[str, list[int]]], int]:
-    """The examples as tokens and labels, without those longer than `max_length`, and how many those are.
+    """The examples as tokens and labels, without those longer than `max_length`, and the number of those left out.
 
-    Cutting them would teach rationales without a verdict. Raises FathomError when none is left.
+    Truncating them would teach rationales without a verdict. Raises FathomError if none is left.
     """
     encoded = [encode(tokenizer, example) for example in examples]
     rows = [row for row in encoded if max_length is None or len(row["input_ids"]) <= max_length]
@@ -86,13 +86,13 @@ def fitting(
     if not rows:
         shortest = min(len(row["input_ids"]) for row in encoded)
         raise FathomError(
-            f"no example fits into trainer.max_length={max_length} tokens, the shortest has {shortest}; raise it"
+            f"every example exceeds trainer.max_length={max_length} tokens, the shortest has {shortest}; raise it"
         )
     return rows, len(encoded) - len(rows)
 
 
 def encode(tokenizer: Any, example: Example) -> dict[str, list[int]]:
-    """Tokens (prompt, completion, end token) and labels, which leave the prompt out."""
+    """Tokens (prompt, completion, end token) and labels, in which the prompt is excluded from the loss."""
     prompt = encode_chat(tokenizer, [message.model_dump() for message in example.prompt])  # type: ignore[misc]
     completion = [*tokenizer.encode(example.completion[0].content, add_special_tokens=False), tokenizer.eos_token_id]
     return {"input_ids": prompt + completion, "labels": [IGNORED] * len(prompt) + completion}

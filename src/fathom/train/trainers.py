@@ -45,16 +45,16 @@ def settings(recipe: Recipe, **changes: Any) -> Any:
     if recipe.eval_data:
         defaults |= {"eval_strategy": "steps", "eval_steps": 0.1}
     values = defaults | recipe.trainer | changes
-    # `load_tokenizer` sets it; TRL would when the prompts are tokens already.
+    # `load_tokenizer` sets the template. TRL would set it only later, when the prompts are tokens already.
     if template := values.pop("chat_template_path", None):
         recipes.chat_template(template)
     weights = {"use_safetensors": True} | (values.pop("model_init_kwargs", None) or {})
     try:
-        made = config(output_dir=str(recipe.output), seed=recipe.seed, model_init_kwargs=weights, **values)
+        built = config(output_dir=str(recipe.output), seed=recipe.seed, model_init_kwargs=weights, **values)
     except (ValueError, TypeError, ImportError) as error:
-        raise FathomError(f"trainer: {recipe.trl_config} refuses these settings: {error}") from error
-    _check_trackers(made.report_to)
-    return made
+        raise FathomError(f"trainer: {recipe.trl_config} rejects these settings: {error}") from error
+    _check_trackers(built.report_to)
+    return built
 
 
 def _check_trackers(names: Sequence[str]) -> None:
@@ -64,7 +64,7 @@ def _check_trackers(names: Sequence[str]) -> None:
     for name in names:
         if name not in TRACKERS:
             raise FathomError(
-                f"trainer.report_to: there is no tracker {name!r}; expected all, none, or some of "
+                f"trainer.report_to: unknown tracker {name!r}; expected all, none, or one or more of "
                 f"{', '.join(sorted(TRACKERS))}"
             )
 
@@ -84,7 +84,8 @@ def load_tokenizer(recipe: Recipe) -> Any:
         tokenizer.eos_token = recipe.trainer["eos_token"]
     if tokenizer.eos_token_id is None or tokenizer.eos_token_id == tokenizer.unk_token_id:
         raise FathomError(
-            f"the tokenizer of {recipe.model} has no end token {tokenizer.eos_token!r}; name one it knows"
+            f"the tokenizer of {recipe.model} has no end token {tokenizer.eos_token!r}; set trainer.eos_token to a "
+            "token of its vocabulary"
         )
     return tokenizer
 
@@ -96,7 +97,7 @@ def _template(tokenizer: Any, file: Path) -> str:
         text = file.read_text(encoding="utf-8")
         tokenizer.apply_chat_template([{"role": "user", "content": "?"}], chat_template=text, tokenize=False)
     except (OSError, UnicodeDecodeError, TemplateError) as error:
-        raise FathomError(f"trainer.chat_template_path: {file} is no chat template: {error}") from error
+        raise FathomError(f"trainer.chat_template_path: {file} is not a valid chat template: {error}") from error
     return text
 
 
@@ -121,7 +122,7 @@ def base_to_adapt(recipe: Recipe) -> str | None:
     """
     base = adapter_base(Path(recipe.model))
     if base is not None and recipe.lora is not None:
-        raise FathomError(f"{recipe.model} is an adapter, which is trained on as it is; leave `lora` out")
+        raise FathomError(f"{recipe.model} is an adapter already, and its own weights are trained; leave `lora` out")
     return base
 
 
@@ -162,7 +163,7 @@ def start(recipe: Recipe, *, resume: bool) -> str | None:
     """
     last = last_checkpoint(recipe.output)
     if last is not None and not resume:
-        raise FathomError(f"{recipe.output} holds checkpoints already; resume that run, or choose another output=")
+        raise FathomError(f"{recipe.output} contains checkpoints; resume that run, or choose another output=")
     _refuse_to_replace(recipe, resume=resume)
     return last
 
@@ -174,32 +175,34 @@ def _refuse_to_replace(recipe: Recipe, *, resume: bool) -> None:
     again with the same recipe and the same data. Any other files belong to someone else and are never replaced.
     """
     output = recipe.output
-    holds = sorted(path.name for path in output.iterdir() if path.name[0] != ".") if output.is_dir() else []
-    if not holds:
+    files = sorted(path.name for path in output.iterdir() if path.name[0] != ".") if output.is_dir() else []
+    if not files:
         return
     elsewhere = "choose another output=, or remove it"
-    told = _started(output)
-    if told is None:
-        raise FathomError(f"{output} holds {', '.join(holds[:3])}, and no training run made that; {elsewhere}")
+    started = _started(output)
+    if started is None:
+        raise FathomError(f"{output} contains {', '.join(files[:3])}, not written by a training run; {elsewhere}")
     if resume:
         return
-    if told["config"] != recipe.model_dump(mode="json"):
-        raise FathomError(f"{output} holds a model of another recipe (see its recipe.yaml); {elsewhere}")
+    if started["config"] != recipe.model_dump(mode="json"):
+        raise FathomError(f"{output} contains a model of another recipe (see its recipe.yaml); {elsewhere}")
     hashes = provenance({}, local_files(recipe.data))["inputs"]
-    changed = [path for path, hash in hashes.items() if told["inputs"].get(path) != hash]
+    changed = [path for path, hash in hashes.items() if started["inputs"].get(path) != hash]
     if changed:
-        raise FathomError(f"{output} holds a model of other data: {changed[0]} has changed since; {elsewhere}")
+        raise FathomError(
+            f"{output} contains a model trained on other data: {changed[0]} has changed since; {elsewhere}"
+        )
 
 
 def _started(output: Path) -> dict[str, Any] | None:
     """The provenance of the run that started in the folder; None if there was none, or its recipe.yaml was edited."""
     try:
-        told = json.loads((output / "provenance.json").read_bytes())
+        started = json.loads((output / "provenance.json").read_bytes())
         recipe = yaml.safe_load((output / "recipe.yaml").read_bytes())
     except (OSError, ValueError, yaml.YAMLError):
         return None
-    known = isinstance(told, dict) and {"config", "inputs"} <= told.keys() and told["config"] == recipe
-    return told if known else None
+    known = isinstance(started, dict) and {"config", "inputs"} <= started.keys() and started["config"] == recipe
+    return started if known else None
 
 
 def run(trainer: Any, recipe: Recipe, last: str | None) -> Path:
@@ -212,7 +215,7 @@ def run(trainer: Any, recipe: Recipe, last: str | None) -> Path:
         trainer.train(resume_from_checkpoint=last)
     except KeyboardInterrupt:
         kept = last_checkpoint(recipe.output)
-        kept_text = f"{kept} is kept; go on with --resume" if kept else "no checkpoint was saved yet"
+        kept_text = f"{kept} was saved; continue with --resume" if kept else "no checkpoint was saved yet"
         raise RunInterruptedError(f"training stopped at step {trainer.state.global_step}: {kept_text}") from None
     trainer.save_model(str(recipe.output))
     if trainer.is_world_process_zero():

@@ -1,22 +1,22 @@
-r"""Whether the final answer of a text equals a reference: in processes of their own, which can be killed.
+r"""Checks whether the final answer of a text equals a reference, in separate processes that can be killed.
 
     with Verifier() as verifier:
         verifier.check(r"... so it is $\frac{1}{2}$", "0.5")         # Checked(equal=True, reason="read")
         verifier.check("The answer is (B), not C.", "C")            # Checked(equal=False, reason="read")
         verifier.check("$9^{9^{9^9}}$", "1")                        # Checked(equal=None, reason="deadline"), in time
 
-Answers are material from models: some never end to be computed, some take all memory. A check returns within its
-deadline and half a second, once its process is ready, whatever is in them; the process is killed and another one
-started. It uses no signals of this process, so any thread may ask. A check that failed is neither right nor wrong.
+Answers are untrusted model outputs: evaluating one may never end, or take all memory. Once its process is ready, a
+check returns within its deadline plus half a second. If the deadline passes, the process is killed and replaced. Checks
+use no signals of this process, so any thread may call them. A failed check is neither correct nor wrong.
 
-The answer of a text is its last box, else what follows its last "the answer is", else the whole text where that is an
-expression or a name, else the last expression in it. Answers that are spelt alike are equal. Choice letters, times,
-dates and units are compared as such; everything else by math-verify, with as many decimals as the numbers need. Two
-quantities of different units are left undecided, because units are not converted.
+The answer of a text is its last box; without a box, the text after its last "the answer is"; otherwise the whole text
+if it is an expression or a name, and else the last expression in it. Equal texts are equal answers. Choice letters,
+times, dates and units are compared as such, all other answers by math-verify, with as many decimals as the numbers
+need. Quantities with different units are undecided, because units are not converted.
 
-It does not promise that two answers that math-verify finds different are different, nor that the last expression of a
-text without a stated answer is what the text meant. The process is no sandbox against code; it runs none. Memory and
-processor time are bounded on systems that have such bounds (not on Windows), the deadline is kept everywhere.
+Limits: answers that math-verify calls different may be equal, and the last expression of a text without a stated answer
+may not be its answer. The process is not a sandbox; it executes no code from answers. Memory and processor time are
+limited except on Windows; the deadline is kept on all systems.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from fathom.judges import Judge
 
 Reason = Literal["read", "no answer", "no reference", "units", "precision", "deadline", "died"]
 STARTING_SECONDS = 120.0
-"""For a process to import math-verify and SymPy: usually under 2, on a busy machine more."""
+"""Timeout for importing math-verify and SymPy in a process, which takes about 2 seconds, more on a busy machine."""
 KNOWN = (
     ("The answer is 42.", "42", True),
     (r"Therefore $x = \frac{1}{2}$.", "0.5", True),
@@ -49,23 +49,23 @@ KNOWN = (
     ("The answer is 41.", "42", False),
     (r"\boxed{\frac{1}{2006!}}", r"\frac{1}{2004!}", False),
 )
-"""Answers, references, and whether they are equal: a test of math-verify before anything else is asked of it."""
+"""Answers, references, and whether they are equal: a test of the installed math-verify before its first use."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """`equal` is None where it cannot be decided; `reason` says why: no answer or reference was found, their units
-    differ, their numbers are too small to compare, the deadline passed, or the process died."""
+    """The result of a check. `equal` is None if undecided; `reason` is then the cause: no answer or no reference was
+    found, their units differ, their numbers are too small to compare, the deadline passed, or the process died."""
 
     equal: bool | None
     reason: Reason
 
 
 class Verifier:
-    """Up to `workers` processes that check answers, each check within `deadline` seconds and `memory` bytes.
+    """Checks answers in up to `workers` processes, with at most `deadline` seconds and `memory` bytes per check.
 
-    Close it, or use it as a context manager: then no process is left. Raises FathomError where math-verify is missing,
-    and where it does not say of known answers what is known of them.
+    Close it, or use it as a context manager, to end the processes. Raises FathomError if math-verify is missing, or if
+    it fails a test on known answers.
     """
 
     def __init__(self, *, workers: int = 2, deadline: float = 5.0, memory: int = 2 << 30) -> None:
@@ -77,7 +77,7 @@ class Verifier:
         self._tested = False
 
     def check(self, answer: str, reference: str) -> Checked:
-        """Whether the answer at the end of a text equals the reference. Waits for a free process first."""
+        """Check whether the final answer of a text equals the reference. Blocks until a process is free."""
         worker = self._workers.get()
         try:
             if not self._tested:
@@ -88,7 +88,7 @@ class Verifier:
             self._workers.put(worker)
 
     def checks(self, answers: Sequence[str], reference: str) -> list[Checked]:
-        """Several answers against one reference, at the same time as far as there are processes."""
+        """Check several answers against one reference, in parallel on all processes."""
         with ThreadPoolExecutor(len(self._all)) as threads:
             return list(threads.map(lambda answer: self.check(answer, reference), answers))
 
@@ -105,9 +105,9 @@ class Verifier:
 
 @contextmanager
 def checking(judge: Judge) -> Iterator[Judge]:
-    """The judge, with a verifier to check its own solutions where it is paid for those (a setting `solved`, not given).
+    """The judge with a verifier of its own solutions, if its reward depends on them (if it has a setting `solved`).
 
-    Wherever a reward is asked for, it is asked of such a judge. No process is started until a solution is checked.
+    Use it wherever rewards are computed. A `solved` that was set is kept. No process starts before the first check.
     """
     if getattr(judge, "solved", None) is not None or "solved" not in {field.name for field in fields(judge)}:
         yield judge
@@ -118,7 +118,7 @@ def checking(judge: Judge) -> Iterator[Judge]:
 
 
 class _Worker:
-    """One process, started when it is first asked, and again at once when it was killed, so that it is soon ready."""
+    """One process, started at the first check. After a kill it restarts at once, so that its imports run early."""
 
     def __init__(self, limits: dict[str, Any]) -> None:
         self._limits = limits
@@ -127,18 +127,18 @@ class _Worker:
 
     def check(self, answer: str, reference: str) -> Checked:
         self._make_ready()
-        told, late = self._ask({"answer": answer, "reference": reference}, self._limits["deadline"])
-        if told is None:
+        result, late = self._ask({"answer": answer, "reference": reference}, self._limits["deadline"])
+        if result is None:
             self.kill()
             self._start()
             return Checked(None, "deadline" if late else "died")
-        return Checked(told["equal"], told["reason"])
+        return Checked(result["equal"], result["reason"])
 
     def kill(self) -> None:
-        """Ends the process, and whatever it started, and waits for the end."""
+        """Kill the process and its children, and wait until they have ended."""
         if self._process is not None:
             _kill(self._process)
-            with suppress(OSError):  # what was not written yet has nobody to read it
+            with suppress(OSError):  # unwritten input of the dead process
                 self._process.communicate()
             self._process, self._ready = None, False
 
@@ -149,7 +149,9 @@ class _Worker:
         if not self._ready:
             if self._ask({}, STARTING_SECONDS)[0] is None:
                 self.kill()
-                raise FathomError(f"the process that checks answers does not start; try: {' '.join(self._command)}")
+                raise FathomError(
+                    f"the process that checks answers does not start; to see why, run: {' '.join(self._command)}"
+                )
             self._ready = True
 
     def _start(self) -> None:
@@ -162,7 +164,7 @@ class _Worker:
         return [sys.executable, "-m", "fathom.metrics.answers._worker", json.dumps(self._limits)]
 
     def _ask(self, question: dict[str, str], seconds: float) -> tuple[dict[str, Any] | None, bool]:
-        """What the process says, or None where it ended first; and whether that is because it was too late."""
+        """The result from the process, or None if it died; and whether it died because the time was over."""
         process = self._process
         assert process is not None
         assert process.stdin is not None
@@ -182,7 +184,7 @@ class _Worker:
 
 
 def require_math_verify() -> None:
-    """Raises FathomError where math-verify is not installed, without importing it here."""
+    """Raise FathomError if math-verify is not installed. Does not import it."""
     from importlib.util import find_spec
 
     if find_spec("math_verify") is None:
@@ -203,6 +205,6 @@ def _test(worker: _Worker) -> None:
         if checked.equal is not equal:
             raise FathomError(
                 f"math-verify fails its test: {answer!r} against {reference!r} gives {checked.equal} "
-                f"({checked.reason}), and should give {equal}; install the version that Fathom is tested with: "
+                f"({checked.reason}), expected {equal}; install the version that Fathom is tested with: "
                 'pip install "fathom-rm[verify]"'
             )

@@ -1,7 +1,7 @@
-"""The process that checks answers: a question a line of JSON in, what was found a line of JSON out.
+"""The process that checks answers: reads one question per line of JSON, and writes one result per line of JSON.
 
-It ends with its input. Where a check takes longer than twice its deadline in processor time, the system ends it, so
-that none goes on for ever where nobody is left to kill it.
+It ends at the end of its input. The system kills it if a check takes more than twice its deadline in processor time, so
+that it does not run forever if the parent process has died.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ def main(limits: Mapping[str, Any]) -> None:
     for line in sys.stdin.buffer:
         _bound_time(limits["deadline"])
         question = json.loads(line)
-        told = _checked(parse, verify, **question) if question else {}
-        out.write(json.dumps(told).encode() + b"\n")
+        result = _checked(parse, verify, **question) if question else {}
+        out.write(json.dumps(result).encode() + b"\n")
         out.flush()
 
 
 def _out() -> BinaryIO:
-    """Where answers go. What libraries print goes nowhere, so that it cannot be taken for one."""
+    """The stream for results. Standard output is redirected, so that prints of libraries are not read as results."""
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return out
@@ -53,7 +53,7 @@ def _bound_time(seconds: float) -> None:
 
 
 def _checked(parse: Any, verify: Any, answer: str, reference: str) -> dict[str, Any]:
-    """Any error means that there is no telling: MemoryError and RecursionError come from what models write."""
+    """The result of a check; undecided after any error, as answers may cause MemoryError and RecursionError."""
     try:
         equal, reason = check(parse, verify, answer, reference)
     except Exception:  # noqa: BLE001

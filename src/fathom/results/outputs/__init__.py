@@ -1,20 +1,21 @@
-"""What a run may write: nothing that it reads, nothing that others made, nothing that another process is writing.
+"""Protects files from being overwritten: inputs, files of others, and outputs that another process is writing.
 
     out = Path("verdicts.jsonl")
     outputs = Outputs("--out", out, files=(out,), record=Path("verdicts.jsonl.meta.json"))
     with claimed(outputs, verb="judge", settings={"style": "depth"}, reads={Path("pairs.jsonl"): "FILE"}):
-        ...     # ask, pay, write
+        ...     # call the model, write the results
 
-`claimed` raises FathomError before anything is asked, loaded or written, and leaves every file as it was, where
+`claimed` raises FathomError before any model is called or loaded, and changes no file, if
 
-- a file to be written is one that is read, by whatever name, link or redirection;
-- the output cannot be written: a folder in its place, no permission, no space, too long a name;
+- a file to be written is also an input, under the same or another name, link or redirection;
+- the output cannot be written: a folder of the same name, no permission, no space, too long a name;
 - another process is writing it;
-- a file to be replaced was not made by Fathom, or was changed since (see `maker`), unless `force` is given;
-- it holds results of other settings, unless `force` is given.
+- a file to be replaced was not written by Fathom, or was edited since (see `maker`), unless `force` is given;
+- it contains results of other settings, unless `force` is given.
 
-When the block ends, however it ends, the record beside the output names each file that was written, with its hash. By
-that Fathom knows its own files, whatever their format. Pages, which are passed on alone, are `marked` instead.
+When the block ends, also by an exception, the record next to the output lists each file that was written, with its
+hash. Fathom recognizes its own files by this hash, in any format. Pages are shared without their record, so they carry
+the hash in their last line instead (`marked`).
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ __all__ = [
 
 @dataclass
 class Claim:
-    """Outputs that this process alone may write, until the block of `claimed` is left."""
+    """The outputs of this process, which no other process may write until the block of `claimed` ends."""
 
     outputs: Outputs
     verb: str
@@ -74,24 +75,28 @@ class Claim:
     force: bool
     costly: bool
     notes: list[str] = field(default_factory=list)
-    """What a user should be told although nothing is refused."""
+    """Messages for the user about files that are replaced."""
     _seen: dict[Path, object] = field(default_factory=dict)
     _known: dict[str, str] = field(default_factory=dict)
     _settled: dict[str, Any] = field(default_factory=dict)
     _digests: dict[tuple[Path, object], str] = field(default_factory=dict)
 
     def settle(self, **settings: Any) -> None:
-        """Adds settings that are known only now: the engine's identity, say. Raises FathomError as `claimed` does."""
+        """Add settings that become known later, such as the engine's identity. Raises FathomError as `claimed` does."""
         self._settled |= plain(settings)
         self._refuse_other_results("settled", self._settled)
 
     @property
     def described(self) -> dict[str, Any]:
-        """What belongs into the record so that the next run can compare itself with this one."""
+        """The part of the record with which the next run compares its own settings."""
         return {"verb": self.verb, "settings": self.settings, "settled": self._settled}
 
-    def _refuse_what_would_be_lost(self) -> None:
-        """A folder of which a verb owns all is known by its record; of a killed run that names no files yet."""
+    def _refuse_to_replace(self) -> None:
+        """Raise FathomError if a file would be lost; remember the files as they are, to detect those that change.
+
+        A folder that a verb owns as a whole is recognized by its record alone, because the record of a killed run lists
+        no files.
+        """
         record = () if self.outputs.marked else (self.outputs.record,)
         if not self.force:
             if self.outputs.whole:
@@ -103,28 +108,28 @@ class Claim:
         self._known = (read_record(self.outputs.record) or {"outputs": {}})["outputs"]
 
     def _refuse_other_results(self, what: str, now: Mapping[str, Any]) -> None:
-        told = read_record(self.outputs.record)
+        recorded_run = read_record(self.outputs.record)
         name = self.outputs.target
-        if self.force or self.outputs.marked or told is None or not name.exists():
+        if self.force or self.outputs.marked or recorded_run is None or not name.exists():
             return
-        if told["verb"] != self.verb:
+        if recorded_run["verb"] != self.verb:
             raise FathomError(
-                f"{self.outputs.option} {name} holds what fathom {told['verb']} wrote, and this is fathom {self.verb}; "
-                f"{remedy(self.outputs, 'it')}"
+                f"{self.outputs.option} {name} contains results of fathom {recorded_run['verb']}, not of fathom "
+                f"{self.verb}; {remedy(self.outputs, 'it')}"
             )
-        different = differences(told[what], now)
+        different = differences(recorded_run[what], now)
         if different and self.costly:
             raise FathomError(
                 f"{self.outputs.option} {name} holds results of other settings: {'; '.join(different)}; "
                 f"{remedy(self.outputs, 'them')}"
             )
-        self.notes = [f"{name} is replaced: {each}" for each in (*different, *changed(told, self.reads))]
+        self.notes = [f"{name} is replaced: {each}" for each in (*different, *changed(recorded_run, self.reads))]
 
     def seal(self) -> None:
-        """Writes into the record which of the files this process wrote, with their hashes; nothing where it wrote none.
+        """Record the files that this process wrote, with their hashes. Does nothing if it wrote none.
 
-        To be called as soon as results are there: of a process that is killed before, the next one cannot tell that
-        the file is its own. Leaving the block of `claimed` calls it, too.
+        Call it as soon as the results are written: if the process is killed before, the next run does not recognize
+        the file as Fathom's. The end of the block of `claimed` calls it, too.
         """
         if self.outputs.marked:
             return
@@ -133,11 +138,11 @@ class Claim:
         if not (written or self.outputs.whole) or not (self.outputs.is_folder or is_replaceable(target)):
             return
         before = read_object(record)
-        # Of a record that this process has not written, only what it says of other files still holds.
+        # Of the record of an earlier run, only the hashes of files that this process did not write still apply.
         described = before if state(record) != self._seen.get(record) else {}
         hashes = self._known | {name_in(path, record): self._hashed(path) for path in written}
-        if before != (told := described | self.described | {"outputs": hashes}):
-            write_json(record, told)
+        if before != (updated := described | self.described | {"outputs": hashes}):
+            write_json(record, updated)
 
     def _candidates(self) -> Sequence[Path]:
         return visible(self.outputs) if self.outputs.whole else self.outputs.files
@@ -160,22 +165,22 @@ def claimed(
     costly: bool = True,
     dry: bool = False,
 ) -> Iterator[Claim]:
-    """The outputs, for this process alone. Raises FathomError where a file could be lost; see the module.
+    """Reserve the outputs for this process. Raises FathomError if a file could be lost, as the module describes.
 
-    `reads` are the files and folders that the verb reads, and the options by which a user gave them. Results that are
-    not `costly` can be made again for nothing, so those of other settings are replaced, with a note. A `dry` run
-    refuses the same and leaves no trace: no lock, no folder, no record.
+    `reads` maps the files and folders that the verb reads to the options that name them. Results that are not `costly`
+    can be recomputed without model calls, so those of other settings are replaced, with a note. A `dry` run makes the
+    same checks and creates no lock, folder or record.
     """
     claim = Claim(outputs, verb, plain(settings), reads, force, costly)
     check(outputs, reads)
     if dry:
-        claim._refuse_what_would_be_lost()
+        claim._refuse_to_replace()
         yield claim
         return
     with locked(outputs):
-        claim._refuse_what_would_be_lost()
+        claim._refuse_to_replace()
         if outputs.whole:
-            claim.seal()  # so that what is interrupted can be gone on with
+            claim.seal()  # so that an interrupted run can be resumed
         try:
             yield claim
         finally:

@@ -1,4 +1,4 @@
-"""One process at a time for an output."""
+"""A lock for an output, so that only one process writes it at a time."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from fathom.results.outputs._plan import Outputs, elsewhere, is_replaceable
 
 try:
     import fcntl
-except ImportError:  # Windows: two processes with one output are not kept apart there
+except ImportError:  # Windows, where there is no lock
     fcntl = None  # type: ignore[assignment]
 
 
 @contextmanager
 def locked(outputs: Outputs) -> Iterator[None]:
-    """Makes the output's folder and holds its lock. What was made for nothing is removed again.
+    """Create the output's folder and hold its lock. Folders that remain empty are removed at the end.
 
-    The lock is the system's own (flock): it ends with the process, so no dead one can hold it. The file tells others
-    who holds it. Where a file system has no locks, there are none.
+    The lock is flock's, which the system releases when the process ends, so a killed process leaves no stale lock. The
+    content of the lock file names the process for the error message of others. File systems without locks are written
+    without one.
     """
-    target = Path(os.path.realpath(outputs.target))  # so that two names of one file have one lock
+    target = Path(os.path.realpath(outputs.target))  # so that all names of a file have the same lock
     if not outputs.is_folder and not is_replaceable(target):
         yield
         return
@@ -59,13 +60,14 @@ def _acquired(lock: Path, outputs: Outputs) -> int:
             holder = os.read(descriptor, 1000).decode(errors="replace") or "another process"
             os.close(descriptor)
             raise FathomError(
-                f"{outputs.option} {outputs.target} is being written by {holder}; wait until that has ended, or "
+                f"{outputs.option} {outputs.target} is being written by {holder}; wait until it has ended, or "
                 f"{elsewhere(outputs)}"
             ) from None
         except OSError as error:
             if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK):
                 raise
-        # Whoever held it before may have removed the file between the two calls; such a lock keeps nobody out.
+        # The previous holder may have removed the file between open and flock. A lock on a removed file excludes
+        # nobody: the next process creates and locks a new file. So compare the two, and retry if they differ.
         if lock.exists() and os.path.samestat(os.fstat(descriptor), lock.stat()):
             break
         os.close(descriptor)

@@ -1,4 +1,4 @@
-"""What a verb is about to write, as a value, and the words in which it is refused."""
+"""The files that a verb is about to write, and phrases of its error messages."""
 
 from __future__ import annotations
 
@@ -8,42 +8,43 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a verb is about to write, and how its user named it."""
+    """The files that a verb is about to write, and the option that names them."""
 
     option: str
-    """As the user knows it: `--out`, `--json`, `output=`."""
+    """The option as the user writes it: `--out`, `--json`, `output=`."""
     target: Path
     """The file or folder that the user named."""
     files: tuple[Path, ...]
-    """Every file (or folder of files) that is replaced. All are in one folder, the record's."""
+    """Every file (or folder of files) that is replaced. All are in the folder of the record."""
     record: Path
-    """The JSON that says what made them: OUT.meta.json beside a file, DIR/manifest.json in a folder."""
+    """The JSON file with their provenance: OUT.meta.json next to a file, DIR/manifest.json in a folder."""
     appended: tuple[Path, ...] = ()
-    """Files that are written to and not replaced: journals."""
+    """Files that are extended rather than replaced: journals."""
     space: int = 0
-    """Bytes that the results have at least, where that is known."""
+    """Minimum size of the results in bytes; 0 if unknown."""
     is_folder: bool = False
-    """Whether `target` is a folder, in which the files are."""
+    """Whether `target` is the folder of the files."""
     whole: bool = False
-    """Whether the verb may write any file in that folder; then `files` are those that it is known to hold."""
+    """Whether the verb may write any file in that folder; `files` are then those that it contains already."""
     marked: bool = False
-    """Whether the files say themselves who made them (pages do, see `marked`), and no record is written."""
+    """Whether the files carry their own hash, as pages do (see `marked`), instead of having a record."""
 
     @property
     def every(self) -> tuple[Path, ...]:
+        """All files that may be written, including the record and journals."""
         return tuple(dict.fromkeys((*self.files, *(() if self.marked else (self.record,)), *self.appended)))
 
 
 def beside(path: Path, suffix: str) -> Path:
-    """`beside(Path("v.jsonl"), "meta.json")` is v.jsonl.meta.json."""
+    """The path of a companion file: `beside(Path("v.jsonl"), "meta.json")` is v.jsonl.meta.json."""
     return path.with_name(f"{path.name}.{suffix}")
 
 
 def is_replaceable(path: Path) -> bool:
-    """Whether it is a file, or could become one. A device or a pipe is written to, has no record and no journal."""
+    """Whether it is a regular file, or does not exist yet. Devices and pipes have no record and no journal."""
     try:
         return path.is_file() or not path.exists()
-    except OSError:  # too long a name, say: `check` says why it cannot be written
+    except OSError:  # such as too long a name, which `check` reports
         return True
 
 

@@ -1,4 +1,4 @@
-"""What differs between the settings of two runs."""
+"""Compares the settings of two runs."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What differs between the settings of two runs, in words; empty where the second gives what the first gave.
+    """A message per setting that differs between two runs; empty if the second run gives the results of the first.
 
-    A setting that is absent is as one that is empty. More rows of the same source (`limit`) are no difference: all
-    results of before are among those of now. Of standard input nobody can tell.
+    A missing setting equals an empty one. A larger `limit` is not a difference, because the results then include all
+    earlier ones. Standard input differs from everything, also from itself, because its content is unknown.
     """
     names = sorted({*before, *now})
     return [
-        f"{_flag(name)} was {_shown(before.get(name))} and is {_shown(now.get(name))}"
+        f"{_flag(name)} was {_format(before.get(name))} and is {_format(now.get(name))}"
         for name in names
         if not _alike(name, before.get(name), now.get(name))
     ]
@@ -37,13 +37,13 @@ def _flag(name: str) -> str:
     return name.upper() if name in {"file", "run", "path", "names"} else f"--{name.replace('_', '-')}"
 
 
-def _shown(value: Any) -> str:
+def _format(value: Any) -> str:
     if value is None or value == []:
         return "not given"
     return "standard input" if value == "-" else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """As they come back from a record."""
+    """The settings as JSON types, as a record has them."""
     plain: dict[str, Any] = json.loads(json.dumps(dict(settings), default=str))
     return plain

@@ -35,7 +35,7 @@ class Verbs(TyperGroup):
         own = super().get_command(ctx, cmd_name)
         if own is not None:
             return own
-        return next((PluggedVerb(point) for point in VERBS.points() if point.name == cmd_name), None)
+        return next((ExternalVerb(point) for point in VERBS.points() if point.name == cmd_name), None)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name = args[0]
@@ -44,7 +44,7 @@ class Verbs(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-class PluggedVerb(TyperCommand):
+class ExternalVerb(TyperCommand):
     """A placeholder for another package's verb, which is imported only to run it or to show its help."""
 
     def __init__(self, point: EntryPoint) -> None:
@@ -53,11 +53,11 @@ class PluggedVerb(TyperCommand):
         self.point = point
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        """That of the verb itself, which is imported here."""
+        """Import the verb and make its own context: Typer calls this to run a command and to print its help."""
         return self.imported().make_context(info_name, args, parent=parent, **extra)
 
     def imported(self) -> Any:
-        """Raises FathomError for a package that cannot be imported, and for an entry point that is no verb."""
+        """The command of the package. Raises FathomError if it cannot be imported, and if it is not a verb."""
         name, command = self.point.name, loaded(self.point, VERBS.noun)
         if isinstance(command, typer.Typer):
             return get_group(with_checks(name, command))
@@ -65,17 +65,17 @@ class PluggedVerb(TyperCommand):
             raise FathomError(
                 f"the verb {name!r} ({self.point.value}) is {command!r}, expected a function or a typer.Typer"
             )
-        alone = typer.Typer(rich_markup_mode="markdown", add_completion=False)
-        alone.command(name, help=shown(command.__doc__ or ""))(verb(name, command))
-        return get_command(alone)
+        app = typer.Typer(rich_markup_mode="markdown", add_completion=False)
+        app.command(name, help=help_text(command.__doc__ or ""))(verb(name, command))
+        return get_command(app)
 
 
 def with_checks(name: str, group: typer.Typer) -> typer.Typer:
-    """The group, with each of its commands, and those of groups within it, wrapped as a verb."""
+    """Wrap every command of the group, and of groups within it, as a verb."""
     for each in group.registered_commands:
         assert each.callback is not None
         each.name = each.name or each.callback.__name__.replace("_", "-")
-        each.help = shown(each.help or each.callback.__doc__ or "")
+        each.help = help_text(each.help or each.callback.__doc__ or "")
         each.callback = verb(f"{name} {each.name}", each.callback)
     for inner in group.registered_groups:
         if inner.typer_instance is not None:
@@ -83,7 +83,7 @@ def with_checks(name: str, group: typer.Typer) -> typer.Typer:
     return group
 
 
-def shown(docstring: str) -> str:
-    """With indented examples between fences: Typer takes the indentation away, and would run the lines together."""
+def help_text(docstring: str) -> str:
+    """A docstring as Markdown, with indented examples in fences: Typer removes indentation and would join the lines."""
     paragraphs = cleandoc(docstring).split("\n\n")
     return "\n\n".join(f"```\n{dedent(each)}\n```" if each.startswith("    ") else each for each in paragraphs)
