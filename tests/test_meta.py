@@ -127,7 +127,7 @@ def test_votes_of_one_kind_teach_nothing_and_are_refused(tmp_path: Path, base: P
     path = tmp_path / "r.jsonl"
     path.write_text(json.dumps(result(0, words)) + "\n")
     recipe = MetaRecipe(model=str(base), data=path, output=tmp_path / "o", judge={"name": "spct"}, trainer=FAST)
-    with pytest.raises(FathomError, match=r"[01] of 1 votes .* are correct; expected both correct and wrong votes"):
+    with pytest.raises(FathomError, match=r"[01] of 1 votes .* are correct; expected correct and wrong votes"):
         meta.train(recipe)
 
 
