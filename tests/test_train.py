@@ -379,7 +379,7 @@ def test_a_dry_run_refuses_an_empty_file_where_the_model_is_not_here_either(
 def test_a_dry_run_refuses_what_trl_would_refuse(base: Path, tmp_path: Path) -> None:
     path = write(tmp_path / "d.jsonl", (item.model_dump(mode="json") for item in comparisons(3)))
     trainer = {"num_generations": 8, "per_device_train_batch_size": 12}
-    with pytest.raises(FathomError, match=r"trainer: GRPOConfig refuses .*divisible by num_generations"):
+    with pytest.raises(FathomError, match=r"trainer: GRPOConfig rejects .*divisible by num_generations"):
         preview.rlvr(RLVRRecipe(model=str(base), data=path, output=tmp_path / "o", trainer=trainer))
 
 
