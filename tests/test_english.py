@@ -53,7 +53,7 @@ def test_texts_without_tag_or_verdict_are_neither_structure_nor_vote() -> None:
     untagged = JUDGE.read("Both are fine.\n[[A]]", item.comparison)
     assert untagged.rationale is not None
     assert untagged.rationale.structure == "vanilla"
-    cut = JUDGE.read("Qualities: clear A, warm", item.comparison, finished=False)
+    cut = JUDGE.read("Qualities: A clear, warm", item.comparison, finished=False)
     assert (cut.status, cut.winner) == ("truncated", None)
 
 

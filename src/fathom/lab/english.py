@@ -1,18 +1,19 @@
 """A small world in English, for a language model that knows what verbs mean: which structure does a task need?
 
-A task is a verb and a sum. Each response names five qualities, of which the other has the opposites, and an answer:
+A task is a verb and a sum. Each of five qualities is one of the first response or of the second, and each response has
+an answer:
 
-    Task: Draft 4 + 5
-    A: clear, cold, brief, dull, polite; 9
-    B: vague, warm, wordy, vivid, rude; 8
+    Task: Draft 4 + 3
+    A: clear, polite; 7
+    B: warm, brief, vivid; 5
     Which is better?
 
-The verb alone decides what matters. With a *preference* verb, the response with most of the good qualities is better;
-with a *correctness* verb, the one with the right answer. Qualities and answers are independent, and both stand in every
-item. A rationale shows one of them only:
+The verb alone decides what matters. With a *preference* verb, the response with more qualities is better; with a
+*correctness* verb, the one with the right answer. Qualities and answers are independent, and both stand in every item.
+A rationale shows one of them only:
 
-    Qualities: clear A, warm B, brief A, vivid B, polite A          Solution: 4 + 5 = 9, A agrees
-    [[A]]                                                           [[A]]
+    Qualities: A clear, polite: 2; B warm, brief, vivid: 3          Solution: 4 + 3 = 7, A 7 yes, B 5 no
+    [[B]]                                                           [[A]]
 
 So a judge that always writes faithful rationales is right in every item whose structure fits, and in half of the others
 (`accuracy_by_match`).
@@ -31,10 +32,12 @@ from fathom.engines import ChatMessage
 from fathom.judges import Judge, Vote
 from fathom.rationale import Choice, Rationale, Unit, parse
 
-QUALITIES = (("clear", "vague"), ("warm", "cold"), ("brief", "wordy"), ("vivid", "dull"), ("polite", "rude"))
-"""Good and bad, in the order in which every response has them."""
-ADDENDS = range(2, 10)
-WRONG_BY = (-3, -2, -1, 1, 2, 3)
+QUALITIES = ("clear", "warm", "brief", "vivid", "polite")
+"""In the order in which responses name them."""
+NO_QUALITY = "none"
+ADDENDS = range(1, 5)
+ANSWERS = range(1, 10)
+"""Sums and wrong answers have one digit, so that they are one token."""
 
 _CORRECTNESS = """
     calculate check compute count deduce derive determine estimate evaluate figure find
@@ -59,13 +62,13 @@ OTHER: Mapping[Domain, Domain] = {"preference": "correctness", "correctness": "p
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One comparison. `good[k]` is whether the first response has the good quality k; the second has the opposites."""
+    """One comparison. `first[k]` is whether the first response has quality k; else the second has it."""
 
     id: str
     verb: str
     domain: Domain
     addends: tuple[int, int]
-    good: tuple[bool, ...]
+    first: tuple[bool, ...]
     answers: tuple[int, int]
 
     @property
@@ -77,23 +80,29 @@ class Item:
         """The response that a faithful rationale of this structure prefers."""
         if structure == "depth":
             return self.answers.index(sum(self.addends))
-        return 0 if 2 * sum(self.good) > len(QUALITIES) else 1
+        return 0 if 2 * sum(self.first) > len(QUALITIES) else 1
 
     @property
     def comparison(self) -> Comparison:
-        first, second = self.addends
+        one, other = self.addends
         return Comparison(
             id=self.id,
-            prompt=f"{self.verb.capitalize()} {first} + {second}",
+            prompt=f"{self.verb.capitalize()} {one} + {other}",
             responses=(self._response(0), self._response(1)),
             label=Label(best=self.winner),
             domain=self.domain,
             metadata={"verb": self.verb},
         )
 
+    def qualities(self, i: int) -> list[str]:
+        """The qualities of response i."""
+        return [name for name, first in zip(QUALITIES, self.first, strict=True) if first is (i == 0)]
+
+    def listed(self, i: int) -> str:
+        return ", ".join(self.qualities(i)) or NO_QUALITY
+
     def _response(self, i: int) -> str:
-        named = (good if has is (i == 0) else bad for has, (good, bad) in zip(self.good, QUALITIES, strict=True))
-        return f"{', '.join(named)}; {self.answers[i]}"
+        return f"{self.listed(i)}; {self.answers[i]}"
 
 
 def split(seed: int, sizes: Sequence[int]) -> list[list[str]]:
@@ -121,9 +130,9 @@ def items(n: int, verbs: Sequence[str], *, seed: int, prefix: str) -> list[Item]
 def item(rng: random.Random, id: str, verb: str, domain: Domain) -> Item:
     addends = (rng.choice(ADDENDS), rng.choice(ADDENDS))
     right = sum(addends)
-    wrong = right + rng.choice(WRONG_BY)
-    good = tuple(rng.random() < 0.5 for _ in QUALITIES)
-    return Item(id, verb, domain, addends, good, rng.choice(((right, wrong), (wrong, right))))
+    wrong = rng.choice([answer for answer in ANSWERS if answer != right])
+    first = tuple(rng.random() < 0.5 for _ in QUALITIES)
+    return Item(id, verb, domain, addends, first, rng.choice(((right, wrong), (wrong, right))))
 
 
 def domain_of(verb: str) -> Domain:
@@ -134,10 +143,14 @@ def rationale(item: Item, structure: Structure) -> str:
     """A faithful rationale: its verdict follows from its own text, right or wrong."""
     verdict = "AB"[item.winner_by(structure)]
     if structure == "depth":
-        first, second = item.addends
-        shown = f"{first} + {second} = {first + second}, {verdict} agrees"
+        one, other = item.addends
+        right = one + other
+        checks = (
+            f"{side} {said} {'yes' if said == right else 'no'}" for side, said in zip("AB", item.answers, strict=True)
+        )
+        shown = ", ".join([f"{one} + {other} = {right}", *checks])
     else:
-        shown = ", ".join(f"{good} {'A' if has else 'B'}" for has, (good, _) in zip(item.good, QUALITIES, strict=True))
+        shown = "; ".join(f"{side} {item.listed(i)}: {len(item.qualities(i))}" for i, side in enumerate("AB"))
     return f"{TAGS[structure]} {shown}\n[[{verdict}]]"
 
 
@@ -148,7 +161,7 @@ def accuracy_by_match(match: float) -> float:
 
 # The judge ------------------------------------------------------------------------------------------------------------
 
-_QUALITY = re.compile(r"(\w+) ([AB])(?:,|$)")
+_SIDE = re.compile(r"\b([AB]) ([a-z, ]+)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,8 +191,13 @@ def structured(tag: str | None, line: str, verdict: Choice | None) -> Rationale:
     """The rationale in the structure that its tag names: units for breadth, a trace for depth, else neither."""
     if tag == TAGS["depth"]:
         return Rationale(trace=line, verdict=verdict)
-    found = _QUALITY.findall(line) if tag == TAGS["breadth"] else ()
-    return Rationale(tuple(Unit(name, sub_verdict=side) for name, side in found), verdict=verdict)
+    units = [
+        Unit(name, sub_verdict=side)
+        for side, names in (_SIDE.findall(line) if tag == TAGS["breadth"] else ())
+        for name in names.split(", ")
+        if name in QUALITIES
+    ]
+    return Rationale(tuple(units), verdict=verdict)
 
 
 JUDGE = ShortJudge
