@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from fathom.cli import app
 from fathom.data.reading import write_jsonl
-from fathom.data.sources import open_source
+from fathom.data.sources import open_data_source
 from fathom.errors import FathomError
 from fathom.results import export as exporting
 from fathom.results import runs
@@ -56,7 +56,7 @@ def test_a_run_is_exported_in_every_format_with_the_same_rows(table: Path, tmp_p
     assert len(expected) == 2
     for ending in (".jsonl", ".parquet", ".csv", ".tsv", ".xlsx"):
         assert "2 rows in" in fathom("export", tmp_path / "v.jsonl", "--out", tmp_path / f"t{ending}").stderr
-        rows = [row for _, row in open_source(tmp_path / f"t{ending}").rows()]
+        rows = [row for _, row in open_data_source(tmp_path / f"t{ending}").rows()]
         assert [row["prompt"] for row in rows] == ["Say hello.", "Say bye."]
         assert [str(row["label"]) for row in rows] == ["0", "1"]
         responses = [row["responses"] for row in rows]

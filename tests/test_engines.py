@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from fathom import BaseEngine, EngineWrapper, FathomError, OpenAIEngine, ScriptedEngine
-from fathom.engines import Completion, Request, UnmeteredCalls, check_capabilities
+from fathom.engines import Completion, NullMeter, Request, check_capabilities
 from fathom.engines.metering import Metered
 
 HELLO = Request(({"role": "user", "content": "Hello"},))
@@ -39,7 +39,7 @@ def test_a_simple_engine_needs_an_identity_and_complete() -> None:
     engine = Shouting()
     assert asyncio.run(engine.complete(HELLO)).text == "HELLO"
     assert engine.provides == {"text"}
-    assert not engine.report_calls_to(UnmeteredCalls())
+    assert not engine.report_calls_to(NullMeter())
     engine.stop()
     asyncio.run(engine.close())
 
@@ -49,7 +49,7 @@ def test_wrappers_pass_everything_on() -> None:
     wrapped = EngineWrapper(Metered(EngineWrapper(engine)))
     assert wrapped.identity == "shouting"
     assert wrapped.provides == {"text"}
-    assert wrapped.report_calls_to(UnmeteredCalls())  # the one inside counts calls
+    assert wrapped.report_calls_to(NullMeter())  # the one inside counts calls
     assert asyncio.run(wrapped.complete(HELLO)).text == "HELLO"
     wrapped.stop()
     asyncio.run(wrapped.close())

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from fathom.cli import app
 from fathom.data.records import Comparison
-from fathom.engines import Completion, EngineError, IncompleteAnswerError, Request, RunStoppedError, Sampling
+from fathom.engines import Completion, EngineError, MissingLogprobsError, Request, RunStoppedError, Sampling
 from fathom.engines.cache import CachedEngine, entries
 from fathom.engines.metering import Metered, Price, SpentError
 from fathom.engines.openai import OpenAIEngine
@@ -264,7 +264,7 @@ def test_the_first_answer_without_log_probabilities_stops_the_run_is_stored_and_
     assert {entry.completion.lacks for entry in stored} == {"log-probabilities"}
     port = int(server.url.split(":")[-1].split("/")[0])  # the same server: another address is another engine
     server, metered, stopped = drilled(till, tmp_path / "journal", sampling=ASKING, port=port)
-    assert isinstance(stopped, IncompleteAnswerError)
+    assert isinstance(stopped, MissingLogprobsError)
     assert (len(server.calls), metered.usage) == (0, Usage())
 
 

@@ -19,7 +19,7 @@ from fathom.engines.opening import open_engine
 from fathom.errors import FathomError
 from fathom.judging import as_trained
 from fathom.lab.reproductions import REPRODUCTIONS
-from fathom.plugins import Kind
+from fathom.plugins import PluginKind
 from fathom.settings import EngineSettings
 from fathom.train import recipes
 
@@ -130,7 +130,7 @@ def test_every_shipped_plugin_is_found_by_its_name() -> None:
 
 def test_an_entry_point_that_fails_is_an_error_that_names_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     point = EntryPoint("broken", "nothing_of_that_name:X", "fathom.judges")
-    monkeypatch.setattr(Kind, "points", lambda self: (point,))
+    monkeypatch.setattr(PluginKind, "points", lambda self: (point,))
     with pytest.raises(
         FathomError,
         match=r"judge 'broken' of a package \(nothing_of_that_name:X\): ModuleNotFoundError: No module named",

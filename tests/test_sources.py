@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from fathom.data.reading import read, write_jsonl
 from fathom.data.records import Comparison
-from fathom.data.sources import for_sheet, from_sheet, open_source
+from fathom.data.sources import for_sheet, from_sheet, open_data_source
 from fathom.errors import FathomError
 from fathom.results.export import export
 from strategies import TEXT, comparisons
@@ -30,7 +30,7 @@ FORMATS = [".jsonl", ".parquet", ".csv", ".tsv", ".xlsx"]
 
 
 def lines(path: Path) -> list[tuple[int, Any]]:
-    return list(open_source(path).rows())
+    return list(open_data_source(path).rows())
 
 
 # Written and read back -----------------------------------------------------------------------------------------------

@@ -70,12 +70,15 @@ RENAMED: dict[str, str] = {
     "highest": "unique_argmax",
     "is_caught": "score_catch_up_probability",
     "labelled": "is_labelled",
+    "OpenSource": "DataSource",
+    "open_source": "open_data_source",
     "overtakes": "catch_up_probability",
     "placement": "shuffled_order",
     "replacing": "atomic_write",
     "score_alone": "pointwise_score",
     "scores_alone": "pointwise_scores",
     "settled_after": "votes_until_settled",
+    "shortened": "truncated_repr",
     "strict": "accuracy",
     "truth": "is_correct",
 }
@@ -104,7 +107,9 @@ class MovedModules:
         current = import_module(new)
 
         def lookup(name: str) -> Any:
-            return getattr(current, RENAMED.get(name, name))
+            new = RENAMED.get(name, name)
+            # Names are mapped in all modules, but one module may still have a name that was renamed in another.
+            return getattr(current, new if hasattr(current, new) else name)
 
         module.__getattr__ = lookup  # type: ignore[method-assign]
 

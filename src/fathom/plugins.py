@@ -1,6 +1,6 @@
 """Finds judges, engines, verbs and other plug-ins by name: from this package, other packages and your own files.
 
-    JUDGES = Kind("judge", group="fathom.judges", package="fathom.judges", attribute="JUDGE")
+    JUDGES = PluginKind("judge", group="fathom.judges", package="fathom.judges", attribute="JUDGE")
     JUDGES.find("mix")                      # the file judges/mix.py of this package
     JUDGES.find("politeness")               # an entry point that another package declares in the group fathom.judges
     JUDGES.find("my_package.judges:Polite") # an object of any module that can be imported
@@ -32,7 +32,7 @@ from fathom.errors import FathomError
 
 
 @dataclass(frozen=True)
-class Kind:
+class PluginKind:
     """A kind of plug-in: where this package defines its own plug-ins, and how other packages declare theirs.
 
     This package's own are the files of `package`, or the objects in `table` if they are in several places.
@@ -67,9 +67,9 @@ class Kind:
             return getattr(module, self.attribute) if self.attribute else module
         for point in self.points():
             if point.name == name:
-                return loaded(point, self.noun)
+                return load_entry_point(point, self.noun)
         if not _is_own(name):
-            raise FathomError(unknown(self.noun, name, self.names(), "your own as FILE.py or MODULE:NAME"))
+            raise FathomError(unknown_name_message(self.noun, name, self.names(), "your own as FILE.py or MODULE:NAME"))
         if installed:
             raise FathomError(
                 f"the {self.noun} {name!r} is code outside the installed packages; to run it, name it yourself"
@@ -109,7 +109,7 @@ class Kind:
 
 
 @dataclass(frozen=True)
-class FileKind:
+class PluginFileKind:
     """A kind of plug-in that is a data file, such as a recipe: `find` returns its path.
 
     An entry point of another package names an object that is the path of such a file.
@@ -135,19 +135,21 @@ class FileKind:
         for point in entry_points(group=self.group):
             if point.name == str(name):
                 return self._checked(point)
-        raise FathomError(unknown(self.noun, str(name), self.names(), f"the path of a file NAME{self.suffix}"))
+        raise FathomError(
+            unknown_name_message(self.noun, str(name), self.names(), f"the path of a file NAME{self.suffix}")
+        )
 
     def _shipped(self) -> dict[str, Path]:
         return {file.stem: file for file in self.folder.glob(f"*{self.suffix}")}
 
     def _checked(self, point: EntryPoint) -> Path:
-        file = loaded(point, self.noun)
+        file = load_entry_point(point, self.noun)
         if not isinstance(file, str | Path) or not Path(file).is_file():
             raise FathomError(f"the {self.noun} {point.name!r} ({point.value}) is {file!r}, expected a file's path")
         return Path(file)
 
 
-def loaded(point: EntryPoint, noun: str) -> Any:
+def load_entry_point(point: EntryPoint, noun: str) -> Any:
     """The object of an entry point. Raises FathomError, naming the package, if it cannot be imported."""
     try:
         return point.load()
@@ -157,13 +159,13 @@ def loaded(point: EntryPoint, noun: str) -> Any:
         raise FathomError(f"the {noun} {point.name!r} of {package} ({point.value}): {message}") from error
 
 
-def unknown(noun: str, name: str, names: Collection[str], own: str = "") -> str:
+def unknown_name_message(noun: str, name: str, names: Collection[str], custom_hint: str = "") -> str:
     """The message for an unknown name: similar names, all names, and how to give your own."""
     spelled = {each.replace("-", "_"): each for each in names}
     close = [spelled[each] for each in get_close_matches(name.replace("-", "_"), spelled, n=3)]
     meant = f"; did you mean {' or '.join(close)}?" if close else ""
     return f"there is no {noun} {name!r}{meant}; expected one of: {', '.join(names)}" + (
-        f"; or give {own}" if own else ""
+        f"; or give {custom_hint}" if custom_hint else ""
     )
 
 

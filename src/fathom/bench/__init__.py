@@ -24,7 +24,7 @@ from fathom.data.layouts import SourceRow
 from fathom.data.records import Comparison, Domain
 from fathom.errors import FathomError
 from fathom.metrics.intervals import Interval, Share, clustered, means
-from fathom.plugins import Kind
+from fathom.plugins import PluginKind
 from fathom.results.rows import Row, prompt_key
 
 Load = Callable[[Path], Iterator[Comparison]]
@@ -158,7 +158,7 @@ def by_domain(rows: Iterable[Row]) -> dict[str, Interval]:
     return {domain: interval for domain in sorted(shares) if (interval := shares[domain].interval)}
 
 
-BENCHMARKS = Kind("benchmark", package=__name__, group="fathom.benchmarks", attribute="BENCHMARK")
+BENCHMARKS = PluginKind("benchmark", package=__name__, group="fathom.benchmarks", attribute="BENCHMARK")
 
 
 def names() -> list[str]:

@@ -16,10 +16,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from fathom.data.conversations import BadRowError, as_response, shortened
+from fathom.data.conversations import BadRowError, as_response, truncated_repr
 from fathom.data.layouts import SourceRow
 from fathom.data.records import Comparison, Domain, Label, Message, shuffled_order
-from fathom.data.sources import ENDINGS, NumberedRow, open_source
+from fathom.data.sources import ENDINGS, NumberedRow, open_data_source
 from fathom.errors import FathomError
 
 Make = Callable[[SourceRow, int], Iterable[Comparison]]
@@ -71,14 +71,14 @@ def _rows(path: Path) -> Iterator[NumberedRow]:
         if text.lstrip().startswith(b"{"):
             with suppress(ValueError):
                 return iter([(1, json.loads(text))])
-    return open_source(path).rows()
+    return open_data_source(path).rows()
 
 
 def _with(columns: Sequence[str], row: Any) -> SourceRow:
     if isinstance(row, BadRowError):
         raise row
     if not isinstance(row, Mapping):
-        raise BadRowError("row", f"got {shortened(row)}, expected an object with columns")
+        raise BadRowError("row", f"got {truncated_repr(row)}, expected an object with columns")
     for column in columns:
         if column not in row:
             raise BadRowError(column, f"lacks the column {column}; its columns are {', '.join(map(str, row))}")

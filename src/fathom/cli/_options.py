@@ -42,7 +42,7 @@ DryRun = Annotated[
     typer.Option("--dry-run", help="Show the calls, tokens, cost and one prompt; send nothing and write no file."),
 ]
 
-Kind = TypeVar("Kind", bound=Settings)
+SettingsT = TypeVar("SettingsT", bound=Settings)
 CONFIG = "Read settings from a YAML file with the keys of fathom.settings; options on the command line take precedence."
 PLAIN = (str, int, float, bool, Path)
 """Types that Typer parses. Values of other types are passed as text and parsed by the settings."""
@@ -131,7 +131,7 @@ def _limits(field: FieldInfo, annotation: Any) -> dict[str, Any]:
     return limits
 
 
-def _collected(kind: type[Kind], values: Mapping[str, Any]) -> Kind:
+def _collected(kind: type[SettingsT], values: Mapping[str, Any]) -> SettingsT:
     """Build settings from option values. Raises typer.BadParameter for an invalid value."""
     fields: dict[str, Any] = {}
     for name, field in kind.model_fields.items():

@@ -19,9 +19,9 @@ from typer.main import get_command, get_group
 
 from fathom.cli._verb import verb
 from fathom.errors import FathomError
-from fathom.plugins import Kind, loaded, unknown
+from fathom.plugins import PluginKind, load_entry_point, unknown_name_message
 
-VERBS = Kind("verb", group="fathom.verbs", package="fathom.cli", attribute="command")
+VERBS = PluginKind("verb", group="fathom.verbs", package="fathom.cli", attribute="command")
 
 
 class Verbs(TyperGroup):
@@ -40,7 +40,7 @@ class Verbs(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name = args[0]
         if not name.startswith("-") and self.get_command(ctx, name) is None:
-            ctx.fail(unknown("verb", name, self.list_commands(ctx)))
+            ctx.fail(unknown_name_message("verb", name, self.list_commands(ctx)))
         return super().resolve_command(ctx, args)
 
 
@@ -58,7 +58,7 @@ class ExternalVerb(TyperCommand):
 
     def imported(self) -> Any:
         """The command of the package. Raises FathomError if it cannot be imported, and if it is not a verb."""
-        name, command = self.point.name, loaded(self.point, VERBS.noun)
+        name, command = self.point.name, load_entry_point(self.point, VERBS.noun)
         if isinstance(command, typer.Typer):
             return get_group(with_checks(name, command))
         if not callable(command):

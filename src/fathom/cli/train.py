@@ -27,7 +27,7 @@ Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="[KEY=VALUE]...", help="Override keys of the recipe: trainer.learning_rate=1e-5"),
 ]
-Kind = TypeVar("Kind", bound="Resolved")
+ResolvedT = TypeVar("ResolvedT", bound="Resolved")
 Resume = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint in the output folder.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, show ten examples, train nothing.")]
 
@@ -85,7 +85,7 @@ def meta(recipe: Recipe, overrides: Overrides = None, resume: Resume = False, dr
     _print(preview.meta(resolved) if dry_run else train(resolved, resume=resume))
 
 
-def _resolved(recipe: str, kind: type[Kind], overrides: Sequence[str], resume: bool, dry_run: bool) -> Kind:
+def _resolved(recipe: str, kind: type[ResolvedT], overrides: Sequence[str], resume: bool, dry_run: bool) -> ResolvedT:
     """Check the recipe and claim its output folder. All checks that do not need TRL run before it is imported."""
     from fathom.errors import FathomError
     from fathom.train import recipes

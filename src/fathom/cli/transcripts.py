@@ -65,7 +65,7 @@ def command(
     unless --judge-option as_published=false. docs/eval.md shows the layouts.
     """
     from fathom.cli._derived import describe
-    from fathom.data.sources import open_source
+    from fathom.data.sources import open_data_source
     from fathom.judging import as_trained
     from fathom.judging.choice import described
     from fathom.judging.transcripts import TranscriptReader, read_transcripts
@@ -80,7 +80,7 @@ def command(
     if found and "as_published" not in arguments and any(each.name == "as_published" for each in fields(judge)):
         # An official score counts what its authors' rule finds.
         judge = as_trained(None, **arguments, as_published=True)
-    transcripts = list(read_transcripts(open_source(file).rows(), _fields(map), name=file))
+    transcripts = list(read_transcripts(open_data_source(file).rows(), _fields(map), name=file))
     reader = TranscriptReader(
         judge,
         _comparisons(transcripts, source, found, data),

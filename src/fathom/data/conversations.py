@@ -87,10 +87,11 @@ def explain(error: ValidationError, columns: Mapping[str, str]) -> BadRowError:
     if first["type"] == "value_error":
         return BadRowError(where, first["msg"].removeprefix("Value error, "))
     expected = first.get("ctx", {}).get("expected") or first["msg"].lower()
-    return BadRowError(where, f"got {shortened(first['input'])}, expected: {expected}")
+    return BadRowError(where, f"got {truncated_repr(first['input'])}, expected: {expected}")
 
 
-def shortened(value: Any) -> str:
+def truncated_repr(value: Any) -> str:
+    """The value's repr in at most 60 characters, for messages."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
@@ -116,7 +117,9 @@ def as_messages(value: Any, column: str) -> tuple[Message, ...]:
     if isinstance(value, Mapping):
         return (_plain_message(value) or _message(value, column),)
     if not isinstance(value, list | tuple) or not value or not all(map(_is_object, value)):
-        raise BadRowError(column, f"got {shortened(value)}, expected text or a list of messages with role and content")
+        raise BadRowError(
+            column, f"got {truncated_repr(value)}, expected text or a list of messages with role and content"
+        )
     return tuple(_plain_message(turn) or _message(turn, f"{column}.{index}") for index, turn in enumerate(value))
 
 
@@ -261,10 +264,10 @@ def _message(value: Mapping[str, Any], where: str) -> Message:
         raise BadRowError(f"{where}.role", f"is missing, expected one of {', '.join(ROLES)}")
     role = ROLES.get(given.strip().lower()) if isinstance(given, str) else None
     if role is None:
-        raise BadRowError(f"{where}.role", f"got {shortened(given)}, expected one of {', '.join(ROLES)}")
+        raise BadRowError(f"{where}.role", f"got {truncated_repr(given)}, expected one of {', '.join(ROLES)}")
     image = next((key for key in IMAGE_KEYS if value.get(key)), None)
     if image:
-        raise BadRowError(f"{where}.{image}", f"got {shortened(value[image])}, {NO_IMAGES}")
+        raise BadRowError(f"{where}.{image}", f"got {truncated_repr(value[image])}, {NO_IMAGES}")
     return Message(role=role, content=_content(value, given.strip().lower(), where))
 
 
@@ -287,7 +290,7 @@ def _text(content: Any, role: str, where: str) -> str:
         return _parts_as_text(content, where)
     if ROLES[role] == "tool" and isinstance(content, Mapping):
         return json.dumps(content, ensure_ascii=False)
-    raise BadRowError(where, f"got {shortened(content)}, expected text or a list of parts of text")
+    raise BadRowError(where, f"got {truncated_repr(content)}, expected text or a list of parts of text")
 
 
 def _parts_as_text(parts: Sequence[Any], where: str) -> str:
@@ -301,11 +304,11 @@ def _part(part: Any, where: str) -> str:
     if isinstance(part, str):
         return part
     if not isinstance(part, Mapping):
-        raise BadRowError(where, f"got {shortened(part)}, expected a part with a text")
+        raise BadRowError(where, f"got {truncated_repr(part)}, expected a part with a text")
     kind = part.get("type")
     image = next((key for key in IMAGE_KEYS if part.get(key)), None)
     if image or kind in IMAGE_KEYS:
-        raise BadRowError(f"{where}.{image or kind}", f"got {shortened(part)}, {NO_IMAGES}")
+        raise BadRowError(f"{where}.{image or kind}", f"got {truncated_repr(part)}, {NO_IMAGES}")
     if kind in {"thinking", "redacted_thinking", "reasoning"}:
         return ""
     if kind == "tool_use":
@@ -316,7 +319,7 @@ def _part(part: Any, where: str) -> str:
         return _text(part.get("content") or "", "tool", f"{where}.content")
     if isinstance(part.get("text"), str):
         return str(part["text"])
-    raise BadRowError(where, f"got {shortened(part)}, expected a part with a text")
+    raise BadRowError(where, f"got {truncated_repr(part)}, expected a part with a text")
 
 
 # Tool calls -----------------------------------------------------------------------------------------------------------
@@ -349,7 +352,7 @@ def _call(call: Any, where: str) -> str:
     function = call.get("function") or call if isinstance(call, Mapping) else call
     name = function.get("name") if isinstance(function, Mapping) else None
     if not isinstance(name, str):
-        raise BadRowError(where, f"got {shortened(call)}, expected a tool call with a name and arguments")
+        raise BadRowError(where, f"got {truncated_repr(call)}, expected a tool call with a name and arguments")
     keys = ("arguments", "input", "parameters", "args")
     return call_text(name, next((function[key] for key in keys if function.get(key) is not None), None))
 

@@ -25,10 +25,10 @@ from pydantic import BaseModel, ValidationError
 
 from fathom.data.atomic import atomic_write
 from fathom.data.compact import CompactIndex
-from fathom.data.conversations import BadRowError, explain, shortened
+from fathom.data.conversations import BadRowError, explain, truncated_repr
 from fathom.data.layouts import FIELDS, LAYOUTS, Layout, Schema, SourceRow, detect, is_empty
 from fathom.data.records import Comparison, Record
-from fathom.data.sources import NumberedRow, OpenSource, Source, open_source
+from fathom.data.sources import DataSource, NumberedRow, Source, open_data_source
 from fathom.errors import FathomError
 
 LOG = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ def read(
     was expected`), a damaged file, or a source without any readable row.
     """
     mapping = dict(mapping or {})
-    opened = open_source(source)
+    opened = open_data_source(source)
     skipped: list[Skipped] = []
     own = layout or _named_layout(mapping)
     if own is not None:
@@ -162,7 +162,7 @@ def _write_lines(file: BinaryIO, rows: Iterable[BaseModel | Mapping[str, Any]]) 
 # The layout of all rows -----------------------------------------------------------------------------------------------
 
 
-def _scanned(source: OpenSource, limit: int | None) -> tuple[Schema, Iterator[NumberedRow]]:
+def _scanned(source: DataSource, limit: int | None) -> tuple[Schema, Iterator[NumberedRow]]:
     """The schema of all rows (or of the window) and an iterator over all rows. Raises FathomError if empty."""
     rows = source.rows()
     window: list[NumberedRow] = []
@@ -264,7 +264,7 @@ def _sound(row: Any) -> SourceRow:
     if isinstance(row, BadRowError):
         raise row
     if not isinstance(row, Mapping):
-        raise BadRowError("row", f"got {shortened(row)}, expected an object with columns")
+        raise BadRowError("row", f"got {truncated_repr(row)}, expected an object with columns")
     return row
 
 

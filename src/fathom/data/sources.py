@@ -1,6 +1,6 @@
 """Sources of rows: files, standard input, tables in memory, data sets of the Hugging Face hub.
 
-    source = open_source("pairs.csv")
+    source = open_data_source("pairs.csv")
     for line, row in source.rows():
         ...
 
@@ -38,7 +38,7 @@ from typing import Any, BinaryIO, cast
 
 from pydantic_core import from_json
 
-from fathom.data.conversations import BadRowError, shortened
+from fathom.data.conversations import BadRowError, truncated_repr
 from fathom.errors import FathomError, require
 
 Source = str | Path | Iterable[Mapping[str, Any]]
@@ -52,7 +52,7 @@ HUB = "hf:"
 
 
 @dataclass(frozen=True)
-class OpenSource:
+class DataSource:
     """A source whose rows can be read."""
 
     name: str
@@ -68,7 +68,7 @@ class OpenSource:
     """Local files that are read, for hashes and checks."""
 
 
-def open_source(source: Any) -> OpenSource:
+def open_data_source(source: Any) -> DataSource:
     """Open a source by its name, or wrap an object that holds rows. Raises FathomError if it cannot be read."""
     if isinstance(source, str | Path):
         return _named(str(source))
@@ -78,11 +78,11 @@ def open_source(source: Any) -> OpenSource:
         )
     rows = _frame(source)
     if rows is not None:
-        return OpenSource("rows", lambda: enumerate(rows(), 1))
+        return DataSource("rows", lambda: enumerate(rows(), 1))
     if not isinstance(source, Iterable):
-        raise FathomError(f"got {shortened(source)}, expected a file, a table or an iterable of rows")
+        raise FathomError(f"got {truncated_repr(source)}, expected a file, a table or an iterable of rows")
     repeatable = not isinstance(source, Iterator) and hasattr(source, "__len__")
-    return OpenSource("rows", lambda: enumerate(source, 1), repeatable)
+    return DataSource("rows", lambda: enumerate(source, 1), repeatable)
 
 
 def local_files(names: Iterable[Path]) -> list[Path]:
@@ -90,9 +90,9 @@ def local_files(names: Iterable[Path]) -> list[Path]:
     return [path for path in names if not str(path).startswith(HUB)]
 
 
-def _named(name: str) -> OpenSource:
+def _named(name: str) -> DataSource:
     if name == "-":
-        return OpenSource(name, lambda: _json_rows(sys.stdin.buffer, name), repeatable=False)
+        return DataSource(name, lambda: _json_rows(sys.stdin.buffer, name), repeatable=False)
     if name.startswith(HUB):
         return _hub(name)
     path = Path(name)
@@ -105,11 +105,11 @@ def _named(name: str) -> OpenSource:
         return _folder(path)
     ending = _ending(path)
     if ending == ".parquet":
-        return OpenSource(name, lambda: _parquet_rows(path), files=(path,))
+        return DataSource(name, lambda: _parquet_rows(path), files=(path,))
     if ending == ".xlsx":
         require("openpyxl", "tables")
-        return OpenSource(name, lambda: _sheet_rows(path), files=(path,))
-    return OpenSource(name, lambda: _text_rows(path, ending), files=(path,))
+        return DataSource(name, lambda: _sheet_rows(path), files=(path,))
+    return DataSource(name, lambda: _text_rows(path, ending), files=(path,))
 
 
 def _ending(path: Path) -> str:
@@ -432,7 +432,7 @@ def _as_python(cell: Any) -> Any:
 # Folders and hubs -----------------------------------------------------------------------------------------------------
 
 
-def _folder(path: Path) -> OpenSource:
+def _folder(path: Path) -> DataSource:
     if (path / "dataset_dict.json").exists():
         splits = json.loads((path / "dataset_dict.json").read_bytes())["splits"]
         choices = ", ".join(str(path / split) for split in splits)
@@ -442,12 +442,12 @@ def _folder(path: Path) -> OpenSource:
             f"{path}: is a folder, expected a file or the output of datasets' save_to_disk; give a file in it, or "
             f"{HUB}{path}:SPLIT if the folder is laid out like a data set on the hub"
         )
-    return OpenSource(
+    return DataSource(
         str(path), lambda: enumerate(require("datasets", "train").load_from_disk(str(path)), 1), files=(path,)
     )
 
 
-def _hub(name: str) -> OpenSource:
+def _hub(name: str) -> DataSource:
     """A split of a data set from the hub, from the cache, or from a folder that is laid out like one."""
     where, *parts = name.removeprefix(HUB).split(":")
     if not where or len(parts) not in {1, 2} or not all(parts):
@@ -465,4 +465,4 @@ def _hub(name: str) -> OpenSource:
             f"{name}: cannot be loaded: {first} (check the name, the split and the network; offline, the data set must "
             "be in the cache)"
         ) from error
-    return OpenSource(name, lambda: enumerate(table, 1))
+    return DataSource(name, lambda: enumerate(table, 1))

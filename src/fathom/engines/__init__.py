@@ -20,7 +20,7 @@ from typing import Any, Literal, Protocol, TypedDict
 
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
-from fathom.plugins import Kind
+from fathom.plugins import PluginKind
 
 FinishReason = Literal["stop", "length", "content_filter", "refusal", "unknown"]
 """Why a text ends: the model ended it ("stop"), it reached its token limit, a content filter cut it, the model refused
@@ -89,7 +89,7 @@ class Completion:
     retry_max_tokens: int | None = None
     """The token limit of the second try, made because the first one reached its limit. `usage` then counts both."""
     lacks: str = ""
-    """What was requested and is missing, such as log-probabilities. See `IncompleteAnswerError`."""
+    """What was requested and is missing, such as log-probabilities. See `MissingLogprobsError`."""
 
 
 Capability = Literal["text", "logprobs", "prefix", "likelihood", "classification", "hidden_states", "images"]
@@ -242,7 +242,7 @@ class RunStoppedError(FathomError):
         """How long to wait for calls in flight before the run ends: they are billed, so their results are stored."""
 
 
-class IncompleteAnswerError(RunStoppedError):
+class MissingLogprobsError(RunStoppedError):
     """The first answer lacks what was requested, and further answers would lack it too.
 
     `completion` is that answer. The journal stores it, so the same run fails again without paying again.
@@ -279,7 +279,7 @@ class Meter(Protocol):
         ...
 
 
-class UnmeteredCalls:
+class NullMeter:
     """A meter that admits every call and counts nothing: the default until `report_calls_to` is called."""
 
     async def admit(self, request: Request) -> None: ...
@@ -319,7 +319,7 @@ class EngineWrapper:
         await self.engine.close()
 
 
-ENGINES = Kind(
+ENGINES = PluginKind(
     "engine",
     group="fathom.engines",
     attribute="ENGINE",

@@ -29,7 +29,7 @@ from fathom.engines import (
     Engine,
     EngineError,
     EngineWrapper,
-    IncompleteAnswerError,
+    MissingLogprobsError,
     Request,
     RunStoppedError,
     Sampling,
@@ -96,22 +96,22 @@ class CachedEngine(EngineWrapper):
         if stored is not None:
             return self._check_complete(decode_completion(stored))
         if self._incomplete is not None:
-            raise IncompleteAnswerError(self._incomplete)
+            raise MissingLogprobsError(self._incomplete)
         if self._stopped:
             raise EngineError("the run stopped before this call was made", retryable=True)
         self.misses += 1
         try:
             completion = await self.engine.complete(request)
-        except IncompleteAnswerError as error:
+        except MissingLogprobsError as error:
             completion = error.completion
         await self._write(Row(key, text, encode_completion(completion)))
         return self._check_complete(completion)
 
     def _check_complete(self, completion: Completion) -> Completion:
-        """Raise IncompleteAnswerError for an incomplete answer, and from then on for every request not yet stored."""
+        """Raise MissingLogprobsError for an incomplete answer, and from then on for every request not yet stored."""
         if completion.lacks:
             self._incomplete = completion
-            raise IncompleteAnswerError(completion)
+            raise MissingLogprobsError(completion)
         return completion
 
     def _landed(self, key: str, task: asyncio.Task[Completion]) -> None:

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import aiohttp
 
-from fathom.engines import Completion, EngineError, Meter, Request, RunStoppedError, UnmeteredCalls
+from fathom.engines import Completion, EngineError, Meter, NullMeter, Request, RunStoppedError
 from fathom.engines.address import Address
 from fathom.engines.failures import Breaker
 from fathom.engines.hedging import Hedging
@@ -56,7 +56,7 @@ class Endpoint:
         self.limit = limit
         self.timeout = timeout
         self.connect_wait = connect_wait
-        self.meter: Meter = UnmeteredCalls()
+        self.meter: Meter = NullMeter()
         self.hedging = Hedging() if hedge else None
         self.breaker = Breaker(connect_wait)
         self.stopped = False

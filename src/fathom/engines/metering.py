@@ -36,9 +36,9 @@ from fathom.engines import (
     EngineError,
     EngineWrapper,
     Meter,
+    NullMeter,
     Request,
     RunStoppedError,
-    UnmeteredCalls,
 )
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
@@ -128,7 +128,7 @@ class Metered(EngineWrapper):
         self._in_flight = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._warned = False
-        self._outer: Meter = UnmeteredCalls()
+        self._outer: Meter = NullMeter()
         self._reported = engine.report_calls_to(self)
         # Hashes of recent prefixes in two generations: when the newer set is full, the older one is dropped.
         self._prefixes: set[int] = set()

@@ -34,8 +34,8 @@ from fathom.engines import (
     BaseEngine,
     Completion,
     EngineError,
-    IncompleteAnswerError,
     Meter,
+    MissingLogprobsError,
     Request,
     check_prefix,
     dialect,
@@ -173,7 +173,7 @@ class OpenAIEngine(BaseEngine):
     async def complete(self, request: Request) -> Completion:
         """Complete a request. Raises EngineError with the server's answer and the tries made.
 
-        Raises RunStoppedError if no other call would succeed either; IncompleteAnswerError if the first answer lacks
+        Raises RunStoppedError if no other call would succeed either; MissingLogprobsError if the first answer lacks
         the requested log-probabilities.
         """
         check_prefix(self, request)
@@ -211,7 +211,7 @@ class OpenAIEngine(BaseEngine):
         elif completion.text and completion.finish_reason not in ("content_filter", "refusal"):
             lacking = replace(completion, lacks="log-probabilities")
             if not self._gave_logprobs:
-                stopped = IncompleteAnswerError(lacking)
+                stopped = MissingLogprobsError(lacking)
                 self.endpoint.breaker.stop(str(stopped))
                 raise stopped
             # Earlier answers had them: a router distributes calls to several servers, and this one does not return any.

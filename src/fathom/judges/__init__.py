@@ -26,7 +26,7 @@ from fathom.judges._rewards import pairwise_advantages, required_label, solving_
 from fathom.judges._running import ResultOrder, bounded_gather, judge_all
 from fathom.judges._verdict import Rule, Verdict, Vote, reduce_steps, unique_argmax
 from fathom.judges._wrapper import RewardModelWrapper, Variant
-from fathom.plugins import Kind
+from fathom.plugins import PluginKind
 
 __all__ = [
     "DEFAULT_RULES",
@@ -59,7 +59,7 @@ __all__ = [
     "verdict_reward",
 ]
 
-JUDGES = Kind("judge", package=__name__, group="fathom.judges", attribute="JUDGE")
+JUDGES = PluginKind("judge", package=__name__, group="fathom.judges", attribute="JUDGE")
 
 
 def find(name: str, *, installed: bool = False) -> type[Judge]:

@@ -14,7 +14,7 @@ import re
 import unicodedata
 from typing import Literal
 
-Kind = Literal["empty", "punctuation", "opener"]
+DegenerateKind = Literal["empty", "punctuation", "opener"]
 MAX_WORDS = 8
 """A text that breaks off ("Let us see:") counts as an opener only up to this many words; longer ones have content."""
 _OPENERS = re.compile(
@@ -25,7 +25,7 @@ _OPENERS = re.compile(
 )
 
 
-def degenerate(response: str, reference: str | None = None) -> Kind | None:
+def degenerate(response: str, reference: str | None = None) -> DegenerateKind | None:
     """Why a response has no content; None if it has, and always if it contains the reference answer."""
     if not response.strip():
         return "empty"

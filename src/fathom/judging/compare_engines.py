@@ -27,7 +27,7 @@ from fathom.engines import (
     Engine,
     EngineError,
     EngineWrapper,
-    IncompleteAnswerError,
+    MissingLogprobsError,
     Request,
     TokenLogprob,
 )
@@ -189,7 +189,7 @@ class _Scored:
             sampling = replace(request.sampling, logprobs=True)
             try:
                 completion = await self.engine.complete(replace(request, sampling=sampling))
-            except (EngineError, IncompleteAnswerError):
+            except (EngineError, MissingLogprobsError):
                 self.refused = True
                 return None
         return completion.logprobs if completion.text == text else None

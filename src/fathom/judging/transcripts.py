@@ -23,7 +23,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from fathom.data.conversations import BadRowError, shortened
+from fathom.data.conversations import BadRowError, truncated_repr
 from fathom.data.layouts import SourceRow
 from fathom.data.records import Comparison
 from fathom.engines import Completion, FinishReason
@@ -231,7 +231,9 @@ def _order(value: Any, column: str) -> Order:
     indices = range(len(value)) if isinstance(value, list) else ()
     if isinstance(value, list) and all(type(index) is int for index in value) and sorted(value) == list(indices):
         return tuple(value)
-    raise BadRowError(column, f"got {shortened(value)}, expected indices from 0 such as [1, 0], or true for swapped")
+    raise BadRowError(
+        column, f"got {truncated_repr(value)}, expected indices from 0 such as [1, 0], or true for swapped"
+    )
 
 
 def _is_of_judgebench(row: SourceRow) -> bool:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from fathom.data.records import Comparison, Label
 from fathom.errors import FathomError
-from fathom.plugins import Kind
+from fathom.plugins import PluginKind
 from fathom.probes._measures import Item, Measure, corrected, items
 from fathom.results.rows import Row
 
@@ -62,7 +62,7 @@ class Probe:
     measure: Callable[[Sequence[Item]], list[Measure]]
 
 
-PROBES = Kind("probe", package=__name__, group="fathom.probes", attribute="PROBE")
+PROBES = PluginKind("probe", package=__name__, group="fathom.probes", attribute="PROBE")
 
 
 def names() -> list[str]:

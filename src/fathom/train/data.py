@@ -16,9 +16,9 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from fathom.data.conversations import BadRowError, as_messages, shortened
+from fathom.data.conversations import BadRowError, as_messages, truncated_repr
 from fathom.data.records import Message
-from fathom.data.sources import open_source
+from fathom.data.sources import open_data_source
 from fathom.errors import FathomError
 
 PREFERENCES = ("chosen", "rejected", "responses", "response_a", "response_b")
@@ -35,7 +35,7 @@ class Example(BaseModel):
 def read(files: Sequence[Path]) -> Iterator[Example]:
     """Yield the examples of all files. Raises FathomError with the file and line of an invalid row."""
     for path in files:
-        for line, row in open_source(path).rows():
+        for line, row in open_data_source(path).rows():
             try:
                 yield _example(row)
             except BadRowError as bad:
@@ -46,7 +46,7 @@ def _example(row: Any) -> Example:
     if isinstance(row, BadRowError):
         raise row
     if not isinstance(row, Mapping):
-        raise BadRowError("row", f"got {shortened(row)}, expected an object with prompt and completion")
+        raise BadRowError("row", f"got {truncated_repr(row)}, expected an object with prompt and completion")
     _refuse_preferences(row)
     prompt, completion = _messages(row, "prompt", "user"), _messages(row, "completion", "assistant")
     if len(completion) != 1 or completion[0].role != "assistant":

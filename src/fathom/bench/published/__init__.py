@@ -19,7 +19,7 @@ from math import isnan
 from pathlib import Path
 from typing import Any
 
-from fathom.plugins import Kind
+from fathom.plugins import PluginKind
 
 Stated = Mapping[str, Any]
 """The published numbers of a source in `reference_numbers.json`."""
@@ -56,7 +56,7 @@ class Figure:
         return abs(self.ours - self.published) <= self.tolerance
 
 
-SOURCES = Kind("source of transcripts", package=__name__, group="fathom.published")
+SOURCES = PluginKind("source of transcripts", package=__name__, group="fathom.published")
 
 
 def names() -> list[str]:

@@ -29,15 +29,15 @@ from fathom.data.layouts._layout import Layout
 from fathom.data.layouts._mapping import CONSTANTS, FIELDS, OUTCOMES, Mapped, Path, SourceRow, shape_at, split_mapping
 from fathom.data.layouts._prompts import find_prompt, refuse_images
 from fathom.data.layouts._responses import Responses, find_responses
-from fathom.data.layouts._rules import Rule
+from fathom.data.layouts._rules import LabelRule
 from fathom.data.layouts._schema import Schema, Shape, is_empty
 from fathom.data.records import Domain, Label
 from fathom.errors import FathomError, map_option
-from fathom.plugins import Kind as PlugInKind
+from fathom.plugins import PluginKind
 
 __all__ = ["FIELDS", "LAYOUTS", "Layout", "Schema", "SourceRow", "detect", "is_empty"]
 
-LAYOUTS = PlugInKind("layout", package="fathom.data.layouts", group="fathom.layouts", attribute="comparison")
+LAYOUTS = PluginKind("layout", package="fathom.data.layouts", group="fathom.layouts", attribute="comparison")
 """User-defined layouts: functions that convert a row to comparisons."""
 
 
@@ -65,15 +65,15 @@ def detect(schema: Schema, mapping: Mapping[str, str | Sequence[str]]) -> tuple[
         annotators=annotators,
         domain=mapped.domain,
         domains=_domains(seen, mapped, paths),
-        single=responses.single,
-        in_text=_lists_in_text(seen, paths, responses),
-        turns=_are_turns(seen, paths, responses),
+        single_response=responses.single,
+        json_columns=_json_columns(seen, paths, responses),
+        parallel_turns=_are_turns(seen, paths, responses),
     )
     used = {path.column for field in paths.values() for path in field}
     return layout, tuple(column for column in seen.columns if column not in used and seen.filled(column))
 
 
-def _unlabelled(schema: Schema, rule: Rule | None) -> Schema:
+def _unlabelled(schema: Schema, rule: LabelRule | None) -> Schema:
     columns = {path.column for paths in rule.paths.values() for path in paths} if rule is not None else set()
     return schema.without(columns)
 
@@ -169,7 +169,7 @@ def _refuse_idle(
     mapping: Mapping[str, str | Sequence[str]],
     mapped: Mapped,
     paths: Mapping[str, tuple[Path, ...]],
-    rule: Rule | None,
+    rule: LabelRule | None,
 ) -> None:
     """Raise FathomError for a mapping without effect."""
     for name, given in mapping.items():
@@ -180,7 +180,7 @@ def _refuse_idle(
             raise FathomError(f"--map {name}={text} has no effect: {why}; leave it out")
 
 
-def _lists_in_text(schema: Schema, paths: Mapping[str, tuple[Path, ...]], responses: Responses) -> frozenset[str]:
+def _json_columns(schema: Schema, paths: Mapping[str, tuple[Path, ...]], responses: Responses) -> frozenset[str]:
     """Text columns that hold lists as JSON: responses, conversations, turns. Label rules decode their own columns."""
     found = set()
     for name in ("responses", "conversation", "prompt", "chosen", "rejected", "response_a", "response_b"):

@@ -27,10 +27,10 @@ from fathom.data.layouts._rules import (
     ByModel,
     Flags,
     Graded,
+    LabelRule,
     Listed,
     Majority,
     Ranks,
-    Rule,
     Scores,
     Spelled,
 )
@@ -64,7 +64,7 @@ def find_annotators(schema: Schema, mapped: Mapped, responses: Responses) -> Ann
         raise FathomError(f"columns: {names.listing(map(str, paths))}: {error}; {ways}") from None
 
 
-def find_label(schema: Schema, mapped: Mapped, responses: Responses, annotators: Annotators | None) -> Rule | None:
+def find_label(schema: Schema, mapped: Mapped, responses: Responses, annotators: Annotators | None) -> LabelRule | None:
     """The rule that reads labels; None if there are none, or if the response columns imply them (chosen, rejected).
 
     Without a label column, it is the majority of the `annotators`. Raises FathomError.
@@ -86,7 +86,7 @@ def find_label(schema: Schema, mapped: Mapped, responses: Responses, annotators:
     return rule
 
 
-def _asked(named: Sequence[str], schema: Schema, mapped: Mapped, responses: Responses) -> Rule:
+def _asked(named: Sequence[str], schema: Schema, mapped: Mapped, responses: Responses) -> LabelRule:
     """The rule for a mapping that names label columns."""
     several = responses.kind == "responses" and not responses.single
     if named == ["scores"] and not several:
@@ -124,7 +124,7 @@ def _refuse_counted_from_one(path: Path, schema: Schema, responses: Responses) -
         raise FathomError(f"label: {path} counts from 1, expected indices from 0{ways}")
 
 
-def _spelled(path: Path, schema: Schema, mapped: Mapped, responses: Responses) -> Rule:
+def _spelled(path: Path, schema: Schema, mapped: Mapped, responses: Responses) -> LabelRule:
     """The rule for a column whose labels are letters, words or numbers."""
     shape = shape_at(path, schema) or Shape()
     flags = flag_columns(schema, responses)
@@ -207,19 +207,19 @@ class _Finder:
     mapped: Mapped
     responses: Responses
 
-    def find(self, annotators: Annotators | None) -> Rule | None:
+    def find(self, annotators: Annotators | None) -> LabelRule | None:
         if self.responses.single:
             return self._of_one() or self._empty((*names.FLAGS, *names.SCORES))
         if self.responses.kind == "responses" and not self.responses.marks:
             return self._of_list() or self._empty(("label", "ranking", "scores"))
         return self._of_numbered(annotators) or self._empty(names.LABELS)
 
-    def _empty(self, known: Sequence[str]) -> Rule | None:
+    def _empty(self, known: Sequence[str]) -> LabelRule | None:
         """A rule for a label column without values in any row."""
         columns = [column for column in names.named(self.free, known) if not self.free.filled(column)]
         return Listed({"label": Path(columns[0])}) if columns else None
 
-    def _of_one(self) -> Rule | None:
+    def _of_one(self) -> LabelRule | None:
         """The label of a single response: a flag or a score."""
         flags = [
             column
@@ -242,7 +242,7 @@ class _Finder:
         shape = self.free.columns[column]
         return shape.numeric or (is_numbers(shape) and shape.lengths == {1})
 
-    def _of_list(self) -> Rule | None:
+    def _of_list(self) -> LabelRule | None:
         """The label of a list of responses: Fathom's own columns, lists of numbers, or keys of objects in the list."""
         own = {
             name: columns[0] for name in ("label", "ranking", "scores") if (columns := names.named(self.free, (name,)))
@@ -254,7 +254,7 @@ class _Finder:
             if "label" in own:
                 _refuse_counted_from_one(Path(own["label"]), self.schema, self.responses)
             return Listed({name: Path(column) for name, column in own.items()})
-        choices: list[Rule] = []
+        choices: list[LabelRule] = []
         for name, known, rule in (("scores", names.SCORES, Scores), ("ranks", names.RANKS, Ranks)):
             columns = names.filled(self.free, known) if name not in self.mapped.empty else []
             choices += [rule((Path(column),)) for column in columns if is_numbers(self.free.columns[column])]
@@ -267,13 +267,13 @@ class _Finder:
         """Whether the values are indices from 0. At least one must be 0; otherwise they may count from 1."""
         return shape.kinds == {"number"} and shape.whole and shape.low == 0
 
-    def _inside(self) -> list[Rule]:
+    def _inside(self) -> list[LabelRule]:
         """Rules for scores and ranks inside the objects of a list of responses."""
         path = self.responses.paths["responses"][0]
         inside = names.items(self.schema.columns[path.column])
         if inside is None:
             return []
-        found: list[Rule] = []
+        found: list[LabelRule] = []
         for key, shape in inside.keys.items():
             place = Path(path.column, (None, key), f"{path.column}[].{key}")
             if key in TEXT_KEYS or not _is_score(shape):
@@ -284,7 +284,7 @@ class _Finder:
                 found.append(Scores((place,)))
         return found
 
-    def _of_numbered(self, annotators: Annotators | None) -> Rule | None:
+    def _of_numbered(self, annotators: Annotators | None) -> LabelRule | None:
         """The label of responses in their own columns."""
         columns = [
             column for column in names.filled(self.free, (*names.LABELS, *names.SIGNED)) if self._is_label(column)
@@ -298,7 +298,7 @@ class _Finder:
         n = len(self.responses.marks) or 2
         if flags:
             return Flags(tuple(map(Path, flags[:n])), tuple(map(Path, flags[n:])))
-        choices: list[Rule] = [
+        choices: list[LabelRule] = [
             Scores(tuple(map(Path, columns))) for columns in score_columns(self.free, self.responses)
         ]
         choices += self._beside_texts()
@@ -310,11 +310,11 @@ class _Finder:
             choices.append(Majority(annotators))
         return self._only(choices)
 
-    def _beside_texts(self) -> list[Rule]:
+    def _beside_texts(self) -> list[LabelRule]:
         """Rules for scores and ranks inside the objects of responses in their own columns."""
         paths = [path for field in self.responses.paths.values() for path in field]
         shapes = [self.schema.columns[path.column] for path in paths]
-        found: list[Rule] = []
+        found: list[LabelRule] = []
         for key in shapes[0].keys if all(len(path.steps) == 1 for path in paths) else ():
             if all(key in shape.keys and _is_score(shape.keys[key]) for shape in shapes):
                 places = tuple(Path(path.column, (key,), f"{path.column}.{key}") for path in paths)
@@ -329,7 +329,7 @@ class _Finder:
         own = shape.kinds == {"object"} and shape.keys.keys() <= Label.model_fields.keys()
         return own or (bool(shape.kinds & {"text", "number", "flag"}) and shape.longest <= MAX_LABEL)
 
-    def _only(self, choices: Sequence[Rule]) -> Rule | None:
+    def _only(self, choices: Sequence[LabelRule]) -> LabelRule | None:
         """The only rule, or None. Raises FathomError for several, with the mapping of each."""
         if len(choices) < 2:
             return choices[0] if choices else None

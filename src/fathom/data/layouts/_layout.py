@@ -23,14 +23,14 @@ from fathom.data.conversations import (
     as_turns,
     explain,
     is_message,
-    shortened,
     split,
+    truncated_repr,
     with_prompt,
     without_answer,
 )
 from fathom.data.layouts._mapping import Path, SourceRow, cell, remainder
-from fathom.data.layouts._responses import KINDS, Kind
-from fathom.data.layouts._rules import Annotators, Rule
+from fathom.data.layouts._responses import KINDS, LayoutKind
+from fathom.data.layouts._rules import Annotators, LabelRule
 from fathom.data.layouts._schema import list_in
 from fathom.data.records import Comparison, Domain, Label, Message, shuffled_order
 from fathom.errors import map_option
@@ -44,18 +44,18 @@ KEPT = ("annotators",)
 class Layout:
     """How to read the rows of one source. `paths` maps each field to its places; several places form a list."""
 
-    kind: Kind
+    kind: LayoutKind
     paths: Mapping[str, tuple[Path, ...]]
-    label: Rule | None = None
+    label: LabelRule | None = None
     annotators: Annotators | None = None
     domain: Domain | None = None
     domains: Mapping[str, Domain] = field(default_factory=dict)
     """The domain of each value of the domain column, if these are not domain names. Other values mean no domain."""
-    single: bool = False
+    single_response: bool = False
     """Whether a row has one response. A list of messages is then one conversation."""
-    in_text: frozenset[str] = field(default=frozenset())
+    json_columns: frozenset[str] = frozenset()
     """Text columns that hold lists as JSON, as in tables."""
-    turns: bool = False
+    parallel_turns: bool = False
     """Whether prompt and responses are parallel lists of the user's turns and the answers to them."""
 
     def id(self, row: SourceRow) -> str | None:
@@ -101,7 +101,9 @@ class Layout:
         responses = self._listed(row)
         kept = [place for place, response in enumerate(responses) if response is not None]
         if not kept:
-            raise BadRowError(self.name("responses"), f"got {shortened(responses)}, expected at least one response")
+            raise BadRowError(
+                self.name("responses"), f"got {truncated_repr(responses)}, expected at least one response"
+            )
         name = self.name("responses")
         if all(self._is_whole(responses[place]) for place in kept):
             shared, answers = self._common([responses[place] for place in kept], name)
@@ -124,12 +126,12 @@ class Layout:
         if len(self.paths["responses"]) > 1:
             return list(value)
         name = self.name("responses")
-        if self.single:
+        if self.single_response:
             return [value]
         if not isinstance(value, list | tuple) or not value:
             places = [f"{name}.{key}" for key in value] if isinstance(value, Mapping) else []
             keys = f" ({map_option('responses', *places)})" if places else ""
-            raise BadRowError(name, f"got {shortened(value)}, expected a list of at least one response{keys}")
+            raise BadRowError(name, f"got {truncated_repr(value)}, expected a list of at least one response{keys}")
         messages = [response for response in value if is_message(response)]
         if len(messages) == len(value) and any(
             m.get("role", m.get("from")) != messages[0].get("role", messages[0].get("from")) for m in messages
@@ -161,7 +163,7 @@ class Layout:
     def _split(self, row: SourceRow, first: Any, second: Any) -> tuple[Prompt, tuple[str, str]]:
         """The prompt and two responses. The prompt comes from its column, or from the responses' conversations."""
         names = [self.name(name) for name in KINDS[self.kind]]
-        if self.turns:
+        if self.parallel_turns:
             return self._split_turns(row, first, second, names)
         prompt = self._prompt(row)
         whole = [self._is_whole(value) for value in (first, second)]
@@ -200,7 +202,7 @@ class Layout:
             lists = isinstance(asked, list) and isinstance(answers, list) and len(asked) == len(answers) > 0
             if not lists or not all(text is None or isinstance(text, str) for text in (*asked, *answers)):
                 expected = f"a list with one text for each turn of {self.name('prompt')}, as other rows have"
-                raise BadRowError(name, f"got {shortened(answers)}, expected {expected}")
+                raise BadRowError(name, f"got {truncated_repr(answers)}, expected {expected}")
             turns = ({"role": role, "content": text or ""} for pair in zip(asked, answers, strict=True)
                      for role, text in zip(("user", "assistant"), pair, strict=True))  # fmt: skip
             conversations.append(list(turns))
@@ -264,17 +266,17 @@ class Layout:
         paths = self.paths.get(name)
         if paths is None:
             return None
-        if len(paths) == 1 and not self.in_text:
+        if len(paths) == 1 and not self.json_columns:
             return paths[0].value(row)
         values = [path.value(row) for path in paths]
-        if decode and self.in_text:
+        if decode and self.json_columns:
             values = [self._decoded(value, path) for value, path in zip(values, paths, strict=True)]
         if len(values) == 1:
             return values[0]
         return values if any(value is not None for value in values) else None
 
     def _decoded(self, value: Any, path: Path) -> Any:
-        if path.column in self.in_text and isinstance(value, str):
+        if path.column in self.json_columns and isinstance(value, str):
             found = list_in(value)
             return value if found is None else found
         return value
@@ -335,7 +337,7 @@ def _extended(prompt: Prompt, more: Any, column: str, *, below: bool) -> Prompt:
     """Add a text below or above the prompt; in a conversation, to the last turn of the user."""
     text = "\n\n".join(more) if isinstance(more, list) and all(isinstance(part, str) for part in more) else more
     if not isinstance(text, str):
-        raise BadRowError(column, f"got {shortened(more)}, expected text to add to the prompt")
+        raise BadRowError(column, f"got {truncated_repr(more)}, expected text to add to the prompt")
     if isinstance(prompt, str):
         return f"{prompt}\n\n{text}" if below else f"{text}\n\n{prompt}"
     last = max((place for place, turn in enumerate(prompt) if turn.role == "user"), default=None)
@@ -351,7 +353,7 @@ def _history(value: Any, column: str) -> tuple[Message, ...]:
     if not isinstance(value, list | tuple):
         raise BadRowError(
             column,
-            f"got {shortened(value)}, expected a list of turns; to read text, use {map_option('context', column)}",
+            f"got {truncated_repr(value)}, expected a list of turns; to read text, use {map_option('context', column)}",
         )
     pairs = [_turn(turn) for turn in value]
     if any(pair is None for pair in pairs):
@@ -381,7 +383,7 @@ def _with_history(history: tuple[Message, ...], turns: tuple[Message, ...]) -> t
 
 def _with_system(system: Any, turns: tuple[Message, ...], column: str) -> tuple[Message, ...]:
     if not isinstance(system, str):
-        raise BadRowError(column, f"got {shortened(system)}, expected the text of a system prompt")
+        raise BadRowError(column, f"got {truncated_repr(system)}, expected the text of a system prompt")
     if turns[0].role not in {"system", "developer"}:
         return (Message(role="system", content=system), *turns)
     if turns[0].content.strip() != system.strip():

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, get_args
 
-from fathom.data.conversations import BadRowError, shortened
+from fathom.data.conversations import BadRowError, truncated_repr
 from fathom.data.layouts._schema import Schema, Shape, is_empty, list_in
 from fathom.data.records import Domain
 from fathom.errors import FathomError
@@ -97,10 +97,10 @@ class Path:
         step, rest = steps[0], steps[1:]
         if isinstance(step, str):
             if not isinstance(value, Mapping):
-                raise BadRowError(str(self), f"got {shortened(value)}, expected an object with {step}")
+                raise BadRowError(str(self), f"got {truncated_repr(value)}, expected an object with {step}")
             return self._below(value.get(step), rest)
         if not isinstance(value, list | tuple):
-            raise BadRowError(str(self), f"got {shortened(value)}, expected a list")
+            raise BadRowError(str(self), f"got {truncated_repr(value)}, expected a list")
         if step is None:
             return [self._below(element, rest) for element in value]
         if not -len(value) <= step < len(value):

@@ -16,9 +16,9 @@ from fathom.data.layouts._schema import Schema, Shape
 from fathom.data.sources import describe_object
 from fathom.errors import FathomError, map_option
 
-Kind = Literal["responses", "pair", "chosen", "conversation"]
+LayoutKind = Literal["responses", "pair", "chosen", "conversation"]
 
-KINDS: Mapping[Kind, tuple[str, ...]] = {
+KINDS: Mapping[LayoutKind, tuple[str, ...]] = {
     "responses": ("responses",),
     "pair": ("response_a", "response_b"),
     "chosen": ("chosen", "rejected"),
@@ -48,7 +48,7 @@ _ORDERED = (("left", "right"), ("first", "second"), ("x", "y"), ("one", "two"), 
 class Responses:
     """The places of the responses. `marks` distinguish numbered columns: ("a", "b"), ("1", "2", "3")."""
 
-    kind: Kind
+    kind: LayoutKind
     paths: Mapping[str, tuple[Path, ...]]
     marks: tuple[str, ...] = ()
     single: bool = field(default=False)
@@ -85,7 +85,7 @@ def _way(choice: Responses, schema: Schema) -> str:
     return " ".join(map_option(name, *paths) for name, paths in choice.paths.items()) + since
 
 
-def _asked(kind: Kind, schema: Schema, mapped: Mapped) -> Responses:
+def _asked(kind: LayoutKind, schema: Schema, mapped: Mapped) -> Responses:
     paths = {name: mapped.paths[name] for name in KINDS[kind] if name in mapped.paths}
     for name in KINDS[kind]:
         if name not in paths:

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from fathom.data import labels
-from fathom.data.conversations import BadRowError, shortened
+from fathom.data.conversations import BadRowError, truncated_repr
 from fathom.data.layouts._mapping import Path, SourceRow
 from fathom.data.layouts._schema import as_number, list_in
 from fathom.data.records import Label
 
 
-class Rule(Protocol):
+class LabelRule(Protocol):
     @property
     def paths(self) -> Mapping[str, tuple[Path, ...]]:
         """The places that the rule reads, by field. `flags` is not a field of mappings."""
@@ -288,6 +288,6 @@ def _numbers(row: SourceRow, columns: Sequence[Path], kept: Sequence[int]) -> li
     if None in numbers:
         bad = columns[numbers.index(None) if several else 0]
         raise BadRowError(
-            str(bad), f"got {shortened(values[numbers.index(None)])}, expected a number for each response"
+            str(bad), f"got {truncated_repr(values[numbers.index(None)])}, expected a number for each response"
         )
     return [number for number in numbers if number is not None]

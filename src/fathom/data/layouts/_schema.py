@@ -18,7 +18,7 @@ from ast import literal_eval
 from collections.abc import Mapping
 from typing import Any, Literal
 
-Kind = Literal["text", "number", "flag", "list", "object", "image", "other"]
+ValueKind = Literal["text", "number", "flag", "list", "object", "image", "other"]
 
 MAX_SPELLINGS = 24
 """Columns with more distinct values are not labels."""
@@ -30,7 +30,7 @@ MAX_KEYS = 200
 """Maximum number of keys that are kept of nested objects. Objects whose keys are data may have any number."""
 MAX_DEPTH = 5
 
-_KINDS: Mapping[type, Kind] = {
+_KINDS: Mapping[type, ValueKind] = {
     str: "text",
     bool: "flag",
     int: "number",
@@ -51,8 +51,8 @@ class Shape:
 
     def __init__(self, depth: int = 0) -> None:
         self._depth = depth
-        self.kinds: set[Kind] = set()
-        self.spellings: set[tuple[Kind, Any]] | None = set()
+        self.kinds: set[ValueKind] = set()
+        self.spellings: set[tuple[ValueKind, Any]] | None = set()
         """The distinct values with their kinds; None once there are too many, or a long one."""
         self.numerals = True
         """Whether every text spells a number."""
@@ -128,13 +128,13 @@ class Shape:
         self.low, self.high = min(self.low, number), max(self.high, number)
         self.whole = self.whole and float(number).is_integer()
 
-    def _spell(self, kind: Kind, value: Any) -> None:
+    def _spell(self, kind: ValueKind, value: Any) -> None:
         if self.spellings is not None:
             self.spellings.add((kind, value))
             if len(self.spellings) > MAX_SPELLINGS:
                 self.spellings = None
 
-    def _add_nested(self, kind: Kind, value: Any) -> None:
+    def _add_nested(self, kind: ValueKind, value: Any) -> None:
         if kind == "list":
             items = self.items = self.items or Shape(self._depth + 1)
             if len(self.lengths) <= MAX_SPELLINGS:
@@ -182,7 +182,7 @@ class Schema:
         return name in self.columns and bool(self.columns[name].kinds)
 
 
-def _kind(value: Any) -> Kind:
+def _kind(value: Any) -> ValueKind:
     if isinstance(value, Mapping):
         return "object"
     if type(value).__module__.startswith("PIL."):

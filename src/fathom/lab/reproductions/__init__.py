@@ -9,9 +9,9 @@ from typing import Any
 
 from fathom.errors import FathomError
 from fathom.lab.experiments.experiment import Experiment
-from fathom.plugins import Kind
+from fathom.plugins import PluginKind
 
-REPRODUCTIONS = Kind("reproduction", package=__name__, group="fathom.reproductions", attribute="EXPERIMENT")
+REPRODUCTIONS = PluginKind("reproduction", package=__name__, group="fathom.reproductions", attribute="EXPERIMENT")
 
 
 def find(name: str) -> Experiment[Any]:

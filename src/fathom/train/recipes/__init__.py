@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fathom.plugins import FileKind
+from fathom.plugins import PluginFileKind
 
 HERE = Path(__file__).parent
 
-RECIPES = FileKind("recipe", group="fathom.recipes", folder=HERE, suffix=".yaml")
-CHAT_TEMPLATES = FileKind("chat template", group="fathom.chat_templates", folder=HERE / "chat", suffix=".jinja")
+RECIPES = PluginFileKind("recipe", group="fathom.recipes", folder=HERE, suffix=".yaml")
+CHAT_TEMPLATES = PluginFileKind("chat template", group="fathom.chat_templates", folder=HERE / "chat", suffix=".jinja")
 
 
 def path(recipe: str | Path) -> Path:
