@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 pytest.importorskip("trl", reason='needs pip install "fathom-rm[train]"')
 
 from fathom.errors import FathomError
-from fathom.train import recipes
+from fathom.train import recipes, rlvr
 from fathom.train.recipe import MetaRecipe, Recipe, RLVRRecipe, SFTRecipe, load
 
 SHIPPED = sorted(Path(recipes.__file__).parent.glob("*.yaml"))
@@ -41,6 +42,14 @@ def test_the_8b_recipes_hold_the_papers_hyperparameters() -> None:
     objective = {"loss_type": "grpo", "scale_rewards": "group", "use_vllm": True}
     assert (paper | objective).items() <= rlvr.trainer.items()
     assert rlvr.trainer["per_device_train_batch_size"] * rlvr.trainer["gradient_accumulation_steps"] * 8 == 128 * 8
+
+
+def test_rlvr_of_mix_grm_shows_no_reference_answer_unless_its_column_is_named(tmp_path: Path) -> None:
+    pair = {"prompt": "2 + 2", "chosen": "4", "rejected": "5", "reference": "4711"}
+    (tmp_path / "pairs.jsonl").write_text(json.dumps(pair), encoding="utf-8")
+    for options, shown in (([], None), (["mapping.reference=reference"], "4711")):
+        recipe = load(recipes.path("mix_grm_8b_rlvr"), RLVRRecipe, [f"data={tmp_path / 'pairs.jsonl'}", *options])
+        assert [comparison.reference for comparison in rlvr.read(recipe)] == [shown]
 
 
 def test_the_recipes_of_spct_hold_the_papers_hyperparameters() -> None:

@@ -24,7 +24,7 @@ from fathom.errors import FathomError, RunInterruptedError
 from fathom.lab import base, world
 from fathom.lab.teacher import Teacher
 from fathom.rationale import Rationale, Unit, parse, render
-from fathom.synth import Result, Settings, merge, synthesise, write
+from fathom.synth import Result, Settings, merge, synthesise, validated, write
 from fathom.synth.merging import (
     grouped,
     merged,
@@ -241,6 +241,28 @@ def test_no_request_depends_on_a_label() -> None:
     for engine, asked in ((there, comparisons(6)), (back, swapped)):
         asyncio.run(synthesise(asked, engine, Settings(arms=("breadth", "depth"))))
     assert there.requests == back.requests
+
+
+@pytest.mark.parametrize("show", [False, True])
+@pytest.mark.parametrize("domain", ["preference", "correctness"])
+def test_a_reference_answer_is_in_no_prompt_unless_the_settings_show_it(domain: str, show: bool) -> None:
+    known = Comparison(id="1", prompt="2 + 2", responses=("4", "5"), domain=domain, reference="4711")  # type: ignore[arg-type]
+    judged = render(rationale(("accuracy", "A has the sum.", "A"), verdict="A"))
+    engine = Scripted({VANILLA: judged, REFINE: judged, SOLVE: "2 + 2 = 4", CHOOSE: "1"})
+    result = asyncio.run(synthesise([known], engine, Settings(show_reference=show)))
+    (row,) = result.completions("mix")
+    assert ("4711" in row["prompt"][0]["content"]) == show
+    asked = [request.messages[0]["content"] for request in engine.requests]
+    showing = [any(step in text for step in (VANILLA, REFINE)) for text in asked]
+    assert showing.count(True) == (2 if domain == "preference" else 3)
+    assert ["4711" in text for text in asked] == [show and step for step in showing]
+
+
+def test_the_domain_is_inferred_from_a_reference_that_is_not_shown() -> None:
+    one, other = (c.model_copy(update={"domain": None}) for c in comparisons(2))
+    known = one.model_copy(update={"reference": "4711"})
+    prepared = validated([known, other], Settings(domain="auto"))
+    assert [(c.domain, c.reference) for c in prepared] == [("correctness", None), ("preference", None)]
 
 
 def test_no_more_requests_are_in_flight_than_allowed() -> None:
@@ -569,6 +591,16 @@ def test_rows_of_ones_own_get_a_domain_for_all_or_from_a_column(options: list[st
         2: "domain correctness: 2\n",
     }
     assert (told[depth] in planned.stderr) == ("--arm" not in options)
+
+
+def test_the_command_shows_the_teacher_a_reference_only_if_asked_to(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "own.jsonl", [OWN[1] | {"reference": "4711"}])
+    command = ["synth", str(tmp_path / "own.jsonl"), "--engine", "mini-teacher", "--out", str(tmp_path / "out")]
+    for options, shown in (([], False), (["--show-reference"], True)):
+        planned = CliRunner().invoke(app, [*command, "--domain", "auto", "--dry-run", *options])
+        assert "example prompt" in planned.stdout, planned.output
+        assert ("4711" in planned.stdout) == shown
+        assert "domain correctness: 1" in planned.stderr
 
 
 def test_the_first_line_on_synthesis_works_on_a_file_of_ones_own(

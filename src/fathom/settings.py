@@ -300,6 +300,8 @@ class SynthesisSettings(Settings):
     """none keeps all rationales; consistent drops those whose verdict differs from the label."""
     domain: Literal["preference", "correctness", "auto"] | None = None
     """Domain of rows without one; auto means correctness if there is a reference answer, else preference."""
+    show_reference: bool = False
+    """Show reference answers in the teacher's prompts and the training prompts. The paper's teacher sees none."""
     concurrency: int = Field(default=64, ge=1, le=100_000)
     """Maximum requests in flight."""
     truncated: float | None = Field(default=None, ge=0, le=0.9)

@@ -44,6 +44,8 @@ class Settings:
     """`consistent` keeps only rationales whose verdict is the label."""
     domain: Domain | Literal["auto"] | None = None
     """The domain of comparisons without one; `auto` means correctness with a reference answer, else preference."""
+    show_reference: bool = False
+    """Whether the teacher's prompts and the training prompts contain the reference answer; in the paper, none does."""
     sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.8, max_tokens=4096))
     concurrency: int = 64
     """Maximum number of requests in flight, and of comparisons in progress."""
@@ -107,9 +109,12 @@ class Synthesis:
 
 
 def validated(comparisons: Iterable[Comparison], settings: Settings) -> list[Comparison]:
-    """The comparisons, with the domain of the settings if they have none. Raises FathomError for unusable ones."""
-    filled = [c if c.domain else c.model_copy(update={"domain": _domain(c, settings)}) for c in comparisons]
-    for comparison in filled:
+    """The comparisons as synthesis uses them: with a domain, and with a reference answer only if it may be shown.
+
+    Raises FathomError for unusable ones.
+    """
+    prepared = [_prepared(comparison, settings) for comparison in comparisons]
+    for comparison in prepared:
         if len(comparison.responses) != 2:
             raise FathomError(
                 f"comparison {comparison.id} has {len(comparison.responses)} responses; synthesis expects pairs"
@@ -123,7 +128,14 @@ def validated(comparisons: Iterable[Comparison], settings: Settings) -> list[Com
                 "correctness for rows with a reference answer and preference for the others; or use one structure for "
                 "all with --arm breadth or --arm depth"
             )
-    return filled
+    return prepared
+
+
+def _prepared(comparison: Comparison, settings: Settings) -> Comparison:
+    # Removed here, the reference is in no prompt: neither in the teacher's nor in those that the judge is trained on.
+    reference = comparison.reference if settings.show_reference else None
+    domain = comparison.domain or _domain(comparison, settings)
+    return comparison.model_copy(update={"domain": domain, "reference": reference})
 
 
 def _domain(comparison: Comparison, settings: Settings) -> Domain | None:
