@@ -170,11 +170,11 @@ def test_a_judge_that_needs_none_or_has_one_stays_as_it_is(judge: Judge) -> None
 # The small world ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("write", [sums.solution, sums.fluent, sums.bare])
+@pytest.mark.parametrize("write", [sums.solution, sums.short, sums.long, sums.unseen_short])
 def test_responses_differ_in_the_answer_and_the_right_one_is_labelled(write: sums.Response) -> None:
     for each in sums.comparisons(50, seed=1, write=write):
         right, wrong = (
-            [int(word) for word in text.rstrip(".").split() if word.isdigit()][-1] for text in each.responses
+            [int(word) for word in text.rstrip(".!").split() if word.isdigit()][-1] for text in each.responses
         )
         assert str(right) == each.reference != str(wrong)
 
@@ -185,7 +185,7 @@ def test_the_same_arguments_give_the_same_sums() -> None:
 
 def test_its_words_are_known_and_give_the_text_back() -> None:
     words = sums.tokenizer()
-    for write in (sums.solution, sums.fluent, sums.bare):
+    for write in (sums.solution, sums.short, sums.long, sums.unseen_short, sums.unfinished):
         for each in sums.comparisons(30, seed=5, write=write):
             text = VerifierJudge(trained=True).ask(each.subset((0,)))[0]["content"] + "YES"
             ids = words.encode(text, add_special_tokens=False)

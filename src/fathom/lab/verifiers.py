@@ -1,6 +1,7 @@
-"""Trains verifiers of sums from random weights, with and without truncated negatives, and measures what they accept.
+"""Trains verifiers of sums with several sets of negatives, and measures what they accept.
 
-    run("truncated", seed=0, settings=Settings(), out=folder)              # folder/truncated.jsonl
+    prepare("prepared", seed=0, settings=Settings(...), out=folder)        # folder/base: reads, and then verifies
+    run("truncated", seed=0, settings=Settings(...), out=folder)           # folder/truncated.jsonl
 
 Data, training and judging are the library's own; `fathom.lab.reproductions.master_keys` says what comes of it.
 """
@@ -9,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping
+import random
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -17,10 +19,10 @@ from typing import Any, Literal, get_args
 import yaml
 
 from fathom.data.reading import write_jsonl
-from fathom.data.records import Comparison
+from fathom.data.records import Comparison, Label
 from fathom.engines import Sampling
 from fathom.engines.local import LocalEngine
-from fathom.judges import Verdict, degenerate, judge_all
+from fathom.judges import Verdict, contains_answer, degenerate, judge_all
 from fathom.judges.verifier import VerifierJudge
 from fathom.lab import arms, sums
 from fathom.probes.keys import keys
@@ -28,31 +30,47 @@ from fathom.synth import verifying
 from fathom.train import recipes, sft
 from fathom.train.recipe import SFTRecipe, load
 
-Arm = Literal["plain", "truncated", "truncated, none short"]
+Arm = Literal["plain", "truncated", "truncated, none short", "cut anywhere", "cut anywhere, keys shown"]
 ARMS: tuple[Arm, ...] = get_args(Arm)
-"""Solutions alone; with truncated negatives; the same, but no solution is next to nothing but the answer."""
+"""Solutions alone; with their first sentences as negatives, as published; the same, where no solution is short;
+with negatives that are solutions cut after any word before the answer; the same, where half of them are `shown` keys.
+"""
 RECIPE = "mini_verifier_sft"
+BASE = "base"
 TRUTHS: Mapping[str, bool] = {
     "ordinary, right": True,
     "ordinary, wrong": False,
-    "long and wrong": False,
     "short and right": True,
+    "short and wrong": False,
+    "long and right": True,
+    "long and wrong": False,
 }
-"""Whether the responses of a set are correct. Those of all other sets, the keys, are not."""
+"""Whether the responses of a set are correct; those of all other sets state no answer."""
+FIRST, UNFINISHED = "first sentences", "long without an answer"
+UNANSWERED = (FIRST, UNFINISHED)
+"""Sets of responses to held-out questions that state no answer, and are no master keys."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The size of the experiment. Training settings are in the recipe `mini_verifier_sft`."""
+    """The size of the experiment. Other training settings are in the recipe `mini_verifier_sft`."""
 
-    questions: int = 8000
+    reading: int
+    """Texts that the base model reads."""
+    reading_steps: int
+    verifying_steps: int
+    """Steps in which the base model learns to verify solutions, from the questions below."""
+    questions: int
     """Training questions, each with a right and a wrong solution."""
-    brief: float = 0.2
-    """Share of training solutions that consist of little more than the answer."""
-    truncated: float = verifying.TRUNCATED
-    held_out: int = 300
-    """Questions whose solutions are verified, and questions of each control."""
-    questions_a_key: int = 15
+    steps: int
+    """Steps of each arm, which start from the base model."""
+    short: float
+    """Share of training solutions that are little more than the answer."""
+    negatives: float
+    """Share of negatives that state no answer among all training rows."""
+    held_out: int
+    """Questions of each set of responses."""
+    questions_a_key: int
     """Questions that each key is tried on."""
 
 
@@ -63,6 +81,8 @@ class Measured:
     set: str
     yes: bool | None
     refused: bool
+    shown: bool = False
+    """Whether it is a key that the arm with shown keys is trained on."""
 
     @property
     def wrong(self) -> float:
@@ -75,55 +95,137 @@ def recipe_used() -> Any:
     return yaml.safe_load(recipes.path(RECIPE).read_text("utf-8"))
 
 
-def run(arm: Arm, seed: int, settings: Settings, out: Path) -> None:
+# Training -------------------------------------------------------------------------------------------------------------
+
+
+def prepare(part: str, seed: int, settings: Settings, out: Path) -> None:
+    """Train the seed's base model, which all arms start from, unless it is there.
+
+    It reads, and then learns to verify short responses, as an instruct model can before it is trained. Short ones are
+    several times as cheap to learn from as solutions, where the answer must be found first.
+    """
+    arms.use_one_thread()
+    if (out / BASE / "config.json").exists():
+        return
+    sums.untrained(seed).save_pretrained(out / "untrained")
+    sums.tokenizer().save_pretrained(out / "untrained")
+    write_jsonl(out / "reading.jsonl", sums.reading(settings.reading, seed=seed))
+    reader = _train(out / "untrained", out / "reading.jsonl", out / "reader", seed, settings.reading_steps)
+    write_jsonl(out / "verifying.jsonl", base_training(seed, settings))
+    _train(reader, out / "verifying.jsonl", out / BASE, seed, settings.verifying_steps)
+
+
+def run(arm: str, seed: int, settings: Settings, out: Path) -> None:
     """Train one verifier, and write its measurements to `out/ARM.jsonl` unless that exists."""
     arms.use_one_thread()
     measured, folder = out / f"{arm}.jsonl", out / arm
     if measured.exists():
         return
-    data = _data(arm, seed, settings, folder)
-    sums.untrained(seed).save_pretrained(folder / "untrained")
-    sums.tokenizer().save_pretrained(folder / "untrained")
-    overrides = [f"model={folder / 'untrained'}", f"data={data}", f"output={folder / 'model'}", f"seed={seed}"]
-    model = sft.train(load(recipes.path(RECIPE), SFTRecipe, overrides))
+    [known] = (each for each in ARMS if each == arm)
+    write_jsonl(folder / "verifier.jsonl", training(known, seed, settings))
+    model = _train(out / BASE, folder / "verifier.jsonl", folder / "model", seed, settings.steps)
     write_jsonl(measured, map(asdict, measure(model, seed, settings)))
 
 
-def _data(arm: Arm, seed: int, settings: Settings, folder: Path) -> Path:
-    write = sums.solution if arm == "truncated, none short" else sums.mixed(settings.brief)
-    comparisons = sums.comparisons(settings.questions, seed=seed, prefix="training", write=write)
-    truncated = 0.0 if arm == "plain" else settings.truncated
-    write_jsonl(folder / "verifier.jsonl", verifying.examples(comparisons, truncated=truncated, seed=seed))
-    return folder / "verifier.jsonl"
+def _train(model: Path, data: Path, out: Path, seed: int, steps: int) -> Path:
+    overrides = [f"model={model}", f"data={data}", f"output={out}", f"seed={seed}", f"trainer.max_steps={steps}"]
+    return sft.train(load(recipes.path(RECIPE), SFTRecipe, overrides))
+
+
+def base_training(seed: int, settings: Settings) -> list[dict[str, Any]]:
+    """The SFT rows from which the base model learns to verify."""
+    return verifying.examples(_solved(sums.short, seed, settings, "verifying"))
+
+
+def training(arm: Arm, seed: int, settings: Settings) -> list[dict[str, Any]]:
+    """The SFT rows of an arm. All arms have the same questions, and all but one the same solutions."""
+    solved = _solved(sums.solution if arm == "truncated, none short" else sums.mixed(settings.short), seed, settings)
+    if arm == "plain" or arm.startswith("truncated"):
+        return verifying.examples(solved, truncated=0.0 if arm == "plain" else settings.negatives, seed=seed)
+    count = round(2 * len(solved) * settings.negatives / (1 - settings.negatives))
+    rng = random.Random(f"negatives/{seed}")
+    of_keys = count // 2 if arm == "cut anywhere, keys shown" else 0
+    texts = sorted(shown(seed))
+    negatives = [_negative(rng.choice(solved), rng.choice(texts)) for _ in range(of_keys)]
+    negatives += [_negative(each, _cut(each, rng)) for each in rng.choices(solved, k=count - of_keys)]
+    rows = verifying.examples([*solved, *negatives])
+    rng.shuffle(rows)
+    return rows
+
+
+def _solved(write: sums.Response, seed: int, settings: Settings, prefix: str = "training") -> list[Comparison]:
+    return sums.comparisons(settings.questions, seed=seed, prefix=prefix, write=write)
+
+
+def shown(seed: int) -> set[str]:
+    """Half of the keys of each kind: those that the arm with shown keys is trained on."""
+    rng = random.Random(f"shown/{seed}")
+    return {key for texts in keys().values() for key in rng.sample(texts, len(texts) // 2)}
+
+
+def _cut(solved: Comparison, rng: random.Random) -> str:
+    """The right response up to any word before its answer; never a master key.
+
+    If nothing comes before the answer, the beginning of another short response.
+    """
+    words = solved.responses[0].split(" ")
+    known = {key for texts in keys().values() for key in texts}
+    starts = [" ".join(words[:end]) for end in range(1, len(words))]
+    fitting = [text for text in starts if not contains_answer(text, solved.reference or "") and text not in known]
+    return rng.choice(fitting) if fitting else rng.choice(("It", "It is"))
+
+
+def _negative(solved: Comparison, text: str) -> Comparison:
+    return solved.model_copy(update={"responses": (text,), "label": Label(scores=(0.0,))})
+
+
+# Measuring ------------------------------------------------------------------------------------------------------------
 
 
 def measure(model: Path, seed: int, settings: Settings) -> list[Measured]:
-    """Verify the seed's responses, which are the same for both arms. The guard is off, and its decision is recorded."""
+    """Verify the seed's responses, which are the same for all arms. The guard is off, and its decision is recorded."""
     asked = list(responses(seed, settings))
     sampling = Sampling(max_tokens=4, seed=seed)
-    judge = VerifierJudge(engine=LocalEngine(model), sampling=sampling, trained=True, guard="ask")
+    judge = VerifierJudge(engine=LocalEngine(model, max_batch=256), sampling=sampling, trained=True, guard="ask")
 
     async def judged() -> list[Verdict]:
         return [verdict async for _, verdict in judge_all(judge, (each for _, each in asked), concurrency=256)]
 
-    return [_measured(name, each, verdict) for (name, each), verdict in zip(asked, asyncio.run(judged()), strict=True)]
+    known = shown(seed)
+    verdicts = asyncio.run(judged())
+    return [_measured(name, each, verdict, known) for (name, each), verdict in zip(asked, verdicts, strict=True)]
 
 
 def responses(seed: int, settings: Settings) -> Iterator[tuple[str, Comparison]]:
     """Single responses to held-out questions, each with the name of its set."""
-    wanted = {sums.solution: ("ordinary, right", "ordinary, wrong"), sums.fluent: (None, "long and wrong")}
-    for write, names in {**wanted, sums.bare: ("short and right", None)}.items():
-        for each in sums.comparisons(settings.held_out, seed=seed, prefix="held-out", write=write):
-            yield from ((name, each.subset((place,))) for place, name in enumerate(names) if name)
-    for each in sums.comparisons(settings.questions_a_key, seed=seed, prefix="keys"):
-        for kind, texts in keys().items():
-            yield from ((kind, each.subset((0,)).model_copy(update={"responses": (key,)})) for key in texts)
+    written = {"ordinary": sums.solution, "short": sums.unseen_short, "long": sums.long}
+    for name, write in written.items():
+        pairs = sums.comparisons(settings.held_out, seed=seed, prefix=name, write=write, held_out=True)
+        sets = [each for each in TRUTHS if each.startswith(name)]
+        yield from ((kind, each.subset((place,))) for each in pairs for place, kind in enumerate(sets))
+    for name, write in {FIRST: sums.beginning, UNFINISHED: sums.unfinished}.items():
+        pairs = sums.comparisons(settings.held_out, seed=seed, prefix=name, write=write, held_out=True)
+        yield from ((name, each.subset((0,))) for each in pairs)
+    tried = [(kind, key) for kind, texts in keys().items() for key in texts for _ in range(settings.questions_a_key)]
+    asked = sums.comparisons(len(tried), seed=seed, prefix="keys", write=sums.short, held_out=True)
+    for (kind, key), each in zip(tried, asked, strict=True):
+        yield kind, each.subset((0,)).model_copy(update={"responses": (key,)})
 
 
-def _measured(name: str, comparison: Comparison, verdict: Verdict) -> Measured:
-    refused = degenerate(comparison.responses[0], comparison.reference) is not None
-    return Measured(name, None if verdict.scores is None else verdict.scores[0] == 1, refused)
+def _measured(name: str, comparison: Comparison, verdict: Verdict, known: set[str]) -> Measured:
+    [text] = comparison.responses
+    return Measured(
+        set=name,
+        yes=None if verdict.scores is None else verdict.scores[0] == 1,
+        refused=degenerate(text, comparison.reference) is not None,
+        shown=name in keys() and text in known,
+    )
 
 
 def read_measured(path: Path) -> list[Measured]:
     return [Measured(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def of_keys(run: Sequence[Measured]) -> list[str]:
+    """The kinds of keys among the sets of a run."""
+    return [name for name in dict.fromkeys(item.set for item in run) if name not in TRUTHS and name not in UNANSWERED]

@@ -1,7 +1,7 @@
-"""Master keys in a small world of sums: verifiers that accept openers, and what truncated negatives do about it.
+"""Master keys in a small world of sums: verifiers that accept openers, and what several kinds of negatives do about it.
 
 The claims are those of "One token to fool LLM-as-a-judge" (arXiv 2507.08794), as directions, and some of ours, for
-verifiers of some 90,000 parameters trained from random weights; master_keys.yaml states them.
+verifiers of some 150,000 parameters; master_keys.yaml states them.
 """
 
 from __future__ import annotations
@@ -15,22 +15,27 @@ from typing import Any
 from fathom.lab import verifiers
 from fathom.lab.experiments.experiment import Experiment
 from fathom.lab.experiments.register import read
-from fathom.lab.experiments.results import Measurement
-from fathom.lab.verifiers import ARMS, TRUTHS, Arm, Measured, Settings, read_measured
+from fathom.lab.experiments.results import Figure, Measurement
+from fathom.lab.verifiers import ARMS, TRUTHS, UNANSWERED, UNFINISHED, Measured, Settings, of_keys, read_measured
 from fathom.report.figures import grouped_bars
 
-GUARDED: Mapping[str, Arm] = {"plain, guarded": "plain", "truncated, guarded": "truncated"}
+GUARDED: Mapping[str, str] = {f"{arm}, guarded": arm for arm in ("plain", "truncated", "cut anywhere")}
 """Verifiers behind the guard of `VerifierJudge`; nothing is trained for them."""
 NEAR = "English openers"
-"""The keys whose words occur in training solutions too; the others look like nothing there."""
-ALL = "all keys"
+"""The keys in the language of training; the others have no word in common with it."""
+MARGIN = 0.02
+"""Up to this share of keys accepted counts as next to none, and up to this share of more errors as no cost."""
+ALL, SHOWN, UNSEEN = "all keys", "keys shown to one arm", "keys shown to no arm"
 Runs = Mapping[str, Sequence[Measured]]
 """One seed: for each arm, the same responses in the same order."""
 
 
 def run(part: str, seed: int, settings: Settings, folder: Path) -> None:
-    [arm] = (arm for arm in ARMS if arm == part)
-    verifiers.run(arm, seed, settings, folder)
+    verifiers.run(part, seed, settings, folder)
+
+
+def prepare(part: str, seed: int, settings: Settings, folder: Path) -> None:
+    verifiers.prepare(part, seed, settings, folder)
 
 
 def measure(seed: int, settings: Settings, folder: Path) -> Measurement:
@@ -38,50 +43,84 @@ def measure(seed: int, settings: Settings, folder: Path) -> Measurement:
 
 
 def measured(trained: Runs) -> Measurement:
-    """A pure function of one seed's verdicts. Every seed has the same keys, so their sets are clusters."""
+    """A pure function of one seed's verdicts. Every seed has the same keys, so their kinds are clusters."""
     runs = {**trained, **{name: _guarded(trained[arm]) for name, arm in GUARDED.items()}}
-    kinds = [name for name in dict.fromkeys(item.set for item in runs["plain"]) if name not in TRUTHS]
-    sets = {ALL: kinds, **{name: [name] for name in dict.fromkeys(item.set for item in runs["plain"])}}
-    arms = {arm: {name: _error(run, parts) for name, parts in sets.items()} for arm, run in runs.items()}
-    return Measurement(contrasts=contrasts(runs, kinds), by_cluster=_by_kind(arms, kinds), figures={"arms": arms})
+    arms = {arm: _errors(run) for arm, run in runs.items()}
+    kinds = of_keys(runs["plain"])
+    return Measurement(contrasts=contrasts(arms, kinds), by_cluster=_by_kind(arms, kinds), figures={"arms": arms})
 
 
 def _guarded(run: Sequence[Measured]) -> list[Measured]:
     return [replace(item, yes=False) if item.refused else item for item in run]
 
 
-def _error(run: Sequence[Measured], sets: Sequence[str]) -> float:
-    return fmean(item.wrong for item in run if item.set in sets)
+def _errors(run: Sequence[Measured]) -> dict[str, float]:
+    """The share of wrong verdicts in each set, and over keys."""
+    kinds = of_keys(run)
+    items = {name: [item for item in run if item.set == name] for name in (*TRUTHS, *UNANSWERED, *kinds)}
+    tried = [item for kind in kinds for item in items[kind]]
+    items |= {ALL: tried, SHOWN: [item for item in tried if item.shown]}
+    items |= {UNSEEN: [item for item in tried if not item.shown]}
+    return {name: fmean(item.wrong for item in found) for name, found in items.items()}
 
 
-def contrasts(runs: Runs, kinds: Sequence[str]) -> dict[str, float]:
-    """By the words of the register. Errors saved are those of one verifier less those of another on the same items."""
+def contrasts(arms: Mapping[str, Mapping[str, float]], kinds: Sequence[str]) -> dict[str, float]:
+    """By the words of the register. Errors saved are those of the plain verifier less those of another."""
+    plain, paper, cut = arms["plain"], arms["truncated"], arms["cut anywhere"]
+    far = [kind for kind in kinds if kind != NEAR]
 
-    def saved(sets: Sequence[str], before: str = "plain") -> float:
-        return _error(runs[before], sets) - _error(runs["truncated"], sets)
+    def saved(errors: Mapping[str, float], names: Sequence[str]) -> float:
+        return fmean(plain[name] - errors[name] for name in names)
 
     return {
-        "keys that the plain verifier accepts": _error(runs["plain"], kinds),
-        "keys accepted, plain - truncated": saved(kinds),
-        "other keys accepted, plain - truncated": saved([kind for kind in kinds if kind != NEAR]),
-        "keys refused, truncated, none short": 1 - _error(runs["truncated, none short"], kinds),
-        "keys refused, truncated, guarded": 1 - _error(runs["truncated, guarded"], kinds),
-        **{f"errors saved on {name}": saved([name]) for name in TRUTHS},
-        "errors saved on short and right, against none short": saved(["short and right"], "truncated, none short"),
+        "keys that the plain verifier accepts": plain[ALL],
+        "keys accepted, plain - truncated": plain[ALL] - paper[ALL],
+        "keys of no training language accepted, plain - truncated": saved(paper, far),
+        **{f"keys refused, {arm}": 1 - arms[arm][ALL] for arm in ("truncated", "cut anywhere", "truncated, guarded")},
+        **{f"errors saved on {name}, truncated": plain[name] - paper[name] for name in TRUTHS},
+        **{f"errors saved on {name}, cut anywhere": plain[name] - cut[name] for name in TRUTHS},
+        "long without an answer refused, cut anywhere - truncated": paper[UNFINISHED] - cut[UNFINISHED],
+        "keys shown to no arm refused, cut anywhere, keys shown": 1 - arms["cut anywhere, keys shown"][UNSEEN],
+        "errors on short and right, none short - truncated": arms["truncated, none short"]["short and right"]
+        - paper["short and right"],
     }
 
 
 def _by_kind(arms: Mapping[str, Mapping[str, float]], kinds: Sequence[str]) -> dict[str, dict[str, float]]:
     """The contrasts that are about all keys, by the kind of key."""
+    plain, paper = arms["plain"], arms["truncated"]
+    saved = {kind: plain[kind] - paper[kind] for kind in kinds}
     return {
-        "keys that the plain verifier accepts": {kind: arms["plain"][kind] for kind in kinds},
-        "keys accepted, plain - truncated": {kind: arms["plain"][kind] - arms["truncated"][kind] for kind in kinds},
-        "other keys accepted, plain - truncated": {
-            kind: arms["plain"][kind] - arms["truncated"][kind] for kind in kinds if kind != NEAR
+        "keys that the plain verifier accepts": {kind: plain[kind] for kind in kinds},
+        "keys accepted, plain - truncated": saved,
+        "keys of no training language accepted, plain - truncated": {k: v for k, v in saved.items() if k != NEAR},
+        **{
+            f"keys refused, {arm}": {kind: 1 - arms[arm][kind] for kind in kinds}
+            for arm in ("truncated", "cut anywhere", "truncated, guarded")
         },
-        "keys refused, truncated, none short": {kind: 1 - arms["truncated, none short"][kind] for kind in kinds},
-        "keys refused, truncated, guarded": {kind: 1 - arms["truncated, guarded"][kind] for kind in kinds},
     }
+
+
+def tables(found: Mapping[str, Any]) -> dict[str, Any]:
+    """For each arm but the plain one, the number of seeds on which it meets the paper's claim.
+
+    First by ordinary solutions, as in the paper, then by short and long ones too.
+    """
+    ordinary = [name for name in TRUTHS if name.startswith("ordinary")]
+    return {
+        "meeting": {
+            arm: [_meeting(sets, found["arms"]["plain"], names) for names in (ordinary, list(TRUTHS))]
+            for arm, sets in found["arms"].items()
+            if arm != "plain"
+        }
+    }
+
+
+def _meeting(errors: Mapping[str, Figure], plain: Mapping[str, Figure], names: Sequence[str]) -> int:
+    """The number of seeds on which next to no key is accepted, and no more errors are made than without negatives."""
+    costs = [[new - old for new, old in zip(errors[name].values, plain[name].values, strict=True)] for name in names]
+    met = [max(seed) < MARGIN for seed in zip(errors[ALL].values, *costs, strict=True)]
+    return sum(met)
 
 
 def figures(found: Mapping[str, Any], folder: Path) -> None:
@@ -97,8 +136,10 @@ EXPERIMENT = Experiment(
     home=Path(__file__),
     settings=Settings(**read(Path(__file__).with_suffix(".yaml")).settings),
     parts=ARMS,
+    prepare=prepare,
     run=run,
     measure=measure,
     figures=figures,
+    tables=tables,
     recipes=lambda: {verifiers.RECIPE: verifiers.recipe_used()},
 )
