@@ -38,7 +38,7 @@ def main(out: Path) -> None:
         bf16=False,
         gradient_checkpointing=False,
     )
-    reward = JudgeReward(judge, max_completion_length=96, ends={tokenizer.eos_token_id})
+    reward = JudgeReward(judge, max_completion_length=96, end_token_ids={tokenizer.eos_token_id})
     trainer = GRPOTrainer(
         model=str(base.PATH),
         reward_funcs=reward,

@@ -23,7 +23,7 @@ def main(file: Path = FILE, out: Path = Path("runs/transcripts.jsonl")) -> None:
     for comparison in fathom.read(file):
         texts = comparison.metadata["judgments"]  # a column that no field takes is kept here
         completions = [None if text is None else fathom.Completion(text) for text in texts]  # None: the call failed
-        verdict = fathom.recorded(judge, comparison, zip(ORDERS, completions, strict=True))
+        verdict = fathom.verdict_from_completions(judge, comparison, zip(ORDERS, completions, strict=True))
         rows.append(fathom.to_row(comparison, verdict))
         print(comparison.id, verdict.status, "winner:", verdict.winner, "label:", comparison.label.winner)
     fathom.write_jsonl(out, rows)

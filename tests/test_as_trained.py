@@ -13,7 +13,7 @@ from fathom.cli import app
 from fathom.errors import FathomError
 from fathom.judges.llmbar import LLMBarJudge
 from fathom.judges.verifier import VerifierJudge
-from fathom.judging import as_trained
+from fathom.judging import make_judge_for_checkpoint
 
 
 @pytest.mark.parametrize(
@@ -43,15 +43,17 @@ def test_a_value_that_a_setting_does_not_take_is_refused_with_those_it_takes(
     tmp_path: Path, settings: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(FathomError, match=message):
-        as_trained(tmp_path, **settings)
+        make_judge_for_checkpoint(tmp_path, **settings)
     (tmp_path / "fathom.json").write_text(json.dumps(settings))
     with pytest.raises(FathomError, match=message):
-        as_trained(tmp_path)
+        make_judge_for_checkpoint(tmp_path)
 
 
 def test_values_that_settings_take_make_the_judge(tmp_path: Path) -> None:
-    assert as_trained(tmp_path, name="verifier", guard="ask", trained=True) == VerifierJudge(guard="ask", trained=True)
-    cot = as_trained(tmp_path, name="llmbar", style="cot", template="own.jinja")
+    assert make_judge_for_checkpoint(tmp_path, name="verifier", guard="ask", trained=True) == VerifierJudge(
+        guard="ask", trained=True
+    )
+    cot = make_judge_for_checkpoint(tmp_path, name="llmbar", style="cot", template="own.jinja")
     assert cot == LLMBarJudge(style="cot", template="own.jinja")
 
 

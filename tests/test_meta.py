@@ -31,7 +31,7 @@ from fathom.judges.mix import MixJudge
 from fathom.judges.s2j import S2JJudge
 from fathom.judges.spct import SPCTJudge
 from fathom.judges.yes_no import YesNoJudge
-from fathom.judging import as_trained, meta_reward_model
+from fathom.judging import make_judge_for_checkpoint, meta_reward_model
 from fathom.judging.choice import described
 from fathom.rationale import Status
 from fathom.results.rows import to_row
@@ -216,7 +216,7 @@ def test_its_checkpoint_says_what_it_is_and_is_no_judge(trained: Path, base: Pat
     assert (trained / "model.safetensors").exists()
     assert not list(trained.glob("*.bin"))
     with pytest.raises(FathomError, match="pass it as --meta"):
-        as_trained(trained)
+        make_judge_for_checkpoint(trained)
     with pytest.raises(FathomError, match="no meta reward model"):
         meta_reward_model(base)
 

@@ -17,7 +17,7 @@ from fathom import bench, engines, judges, probes
 from fathom.cli import app
 from fathom.engines.opening import open_engine
 from fathom.errors import FathomError
-from fathom.judging import as_trained
+from fathom.judging import make_judge_for_checkpoint
 from fathom.lab.reproductions import REPRODUCTIONS
 from fathom.plugins import PluginKind
 from fathom.settings import EngineSettings
@@ -63,17 +63,17 @@ def test_a_file_is_a_judge_under_the_name_that_it_binds(longer: Path) -> None:
 
 
 def test_settings_of_a_judge_in_a_file_are_checked_as_those_of_a_shipped_one(longer: Path, tmp_path: Path) -> None:
-    assert as_trained(tmp_path, name=str(longer), question="Longest?").question == "Longest?"  # type: ignore[attr-defined]
+    assert make_judge_for_checkpoint(tmp_path, name=str(longer), question="Longest?").question == "Longest?"  # type: ignore[attr-defined]
     with pytest.raises(FathomError, match=r"has no setting volume; expected .*question"):
-        as_trained(tmp_path, name=str(longer), volume=11)
+        make_judge_for_checkpoint(tmp_path, name=str(longer), volume=11)
 
 
 def test_a_checkpoint_cannot_choose_which_code_runs(longer: Path, tmp_path: Path) -> None:
     (tmp_path / "fathom.json").write_text(json.dumps({"name": str(longer), "question": "Longest?"}))
     with pytest.raises(FathomError, match="code outside the installed packages; to run it, name it yourself"):
-        as_trained(tmp_path)
+        make_judge_for_checkpoint(tmp_path)
     # Named by the user, it has the settings that the checkpoint was trained with.
-    assert as_trained(tmp_path, name=str(longer)).question == "Longest?"  # type: ignore[attr-defined]
+    assert make_judge_for_checkpoint(tmp_path, name=str(longer)).question == "Longest?"  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

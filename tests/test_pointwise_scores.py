@@ -17,7 +17,7 @@ from fathom.engines import BaseEngine, Completion, Request, TokenLogprob
 from fathom.judges import DEFAULT_RULES, Judge, Rule, find
 from fathom.ranking import rank
 from fathom.results.rows import to_row
-from fathom.voting.recorded import recorded
+from fathom.voting.recorded import verdict_from_completions
 from fathom.voting.wrappers import Repeated
 
 
@@ -87,7 +87,7 @@ def test_the_verdict_on_one_response_has_the_score_that_was_read(name: str) -> N
     judge = find(name)()
     assert TEXTS[name]
     for score, text in TEXTS[name].items():
-        verdict = recorded(judge, comparison(score), [((0,), completion(text))])
+        verdict = verdict_from_completions(judge, comparison(score), [((0,), completion(text))])
         assert verdict.scores == (pytest.approx(score),)
 
 
@@ -95,7 +95,7 @@ def test_the_verdict_on_one_response_has_the_score_that_was_read(name: str) -> N
 def test_several_scores_of_one_response_are_averaged(name: str) -> None:
     low, high, *_ = TEXTS[name]
     told = [((0,), completion(TEXTS[name][score])) for score in (low, high, high, high)]
-    verdict = recorded(find(name)(), comparison(low), told)
+    verdict = verdict_from_completions(find(name)(), comparison(low), told)
     assert verdict.scores == (pytest.approx((low + 3 * high) / 4),)
 
 
@@ -127,7 +127,7 @@ def test_the_rule_of_a_judge_follows_from_how_many_responses_it_sees() -> None:
 @pytest.mark.parametrize(("label", "correct"), [(1.0, True), (0.0, False)])
 def test_the_threshold_is_in_the_verdict_whoever_makes_a_row_of_it(label: float, correct: bool) -> None:
     judged = comparison(1.0, label=Label(scores=(label,)))
-    verdict = recorded(find("libra")(), judged, [((0,), Completion("Verdict: correct"))])
+    verdict = verdict_from_completions(find("libra")(), judged, [((0,), Completion("Verdict: correct"))])
     assert verdict.threshold == 0.5
     row = to_row(judged, verdict)
     assert (row["threshold"], row["correct"]) == (0.5, correct)

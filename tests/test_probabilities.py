@@ -294,12 +294,12 @@ def mini_judge() -> Judge:
     pytest.importorskip("transformers", reason='needs pip install "fathom-rm[local]"')
     from fathom.engines.checkpoints import resolve
     from fathom.engines.local import LocalEngine
-    from fathom.judging import as_trained
+    from fathom.judging import make_judge_for_checkpoint
 
     engine = LocalEngine(resolve("mini"))
     engine.model.model.norm.weight.data *= 0.5
     sampling = Sampling(max_tokens=100, temperature=1.0, top_logprobs=5)
-    return as_trained(Path(resolve("mini")), style="vanilla", engine=engine, sampling=sampling)
+    return make_judge_for_checkpoint(Path(resolve("mini")), style="vanilla", engine=engine, sampling=sampling)
 
 
 def test_fathom_judge_asks_for_what_the_rule_counts(mini_pairs: Path) -> None:

@@ -90,7 +90,7 @@ def card_of(voter: RewardModel, judged: Sequence[Comparison]) -> dict[str, dict[
     """The card, from rows that were written as JSON and read again."""
     asked = [each for comparison in judged for each in probes.with_variations(comparison, ALL)]
     rows = [json.loads(to_json(to_row(*pair))) for pair in voter.run(asked)]
-    return {name: {each.name: each for each in measures} for name, measures in probes.card(rows).items()}
+    return {name: {each.name: each for each in measures} for name, measures in probes.compute_card(rows).items()}
 
 
 def found(measure: Measure) -> float:
@@ -471,7 +471,7 @@ def test_results_in_place_of_comparisons_are_answered_with_the_commands_to_give(
 def test_rows_of_ordinary_judging_make_no_card() -> None:
     row = {"id": "7", "metadata": {}, "prompt": "?"}
     with pytest.raises(FathomError, match="row '7' belongs to no probe"):
-        probes.card([row])
+        probes.compute_card([row])
 
 
 def test_comparisons_that_share_an_id_make_no_card() -> None:

@@ -18,7 +18,7 @@ from fathom.data.records import Comparison, Label
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
 from fathom.judges import RewardModel, Rule, Vote
-from fathom.ranking import Ranking, Votes, rank, share
+from fathom.ranking import PairVotes, Ranking, rank, share
 from fathom.ranking.preferences import Preference, preference
 from fathom.ranking.reducers import PRIOR, REDUCERS, Reducer, Scores, bradley_terry, wins
 from fathom.ranking.schedules import SCHEDULES, Outcomes, Pair, Schedule, round_robin
@@ -338,7 +338,7 @@ def test_a_tied_vote_is_half_for_both_and_scores_add_up() -> None:
     voter = Counting({("a", "b"): (1, 1, 2), ("a", "c"): (3, 0, 1), ("b", "c"): (0, 2, 2)})
     ranking = asyncio.run(rank(voter, comparison("a", "b", "c"), round_robin, wins, "votes"))
     assert ranking.scores == (0.5 + 0.875, 0.5 + 0.25, 0.125 + 0.75)
-    assert (ranking.votes(0, 2), ranking.votes(2, 0)) == (Votes(3, 0, 1), Votes(0, 3, 1))
+    assert (ranking.votes(0, 2), ranking.votes(2, 0)) == (PairVotes(3, 0, 1), PairVotes(0, 3, 1))
     assert ranking.votes(0, 2).share == 0.875
 
 
@@ -379,7 +379,7 @@ def test_scores_of_one_response_each_give_votes_between_two() -> None:
     parts = [(3.0, 5.0), (4.0, 4.0), (2.0, 6.0)]
     cast = [Vote(Status.OK, scores=scores, winner=None, order=(0, 1)) for scores in parts]
     ranking = Ranking((3.0, 5.0), {(0, 1): Rule(aggregate="mean")(cast)})
-    assert ranking.votes(1, 0) == Votes(2, 0, 1)
+    assert ranking.votes(1, 0) == PairVotes(2, 0, 1)
 
 
 def test_a_missing_pair_leaves_a_comparison_out() -> None:

@@ -22,7 +22,7 @@ from fathom import ScriptedEngine
 from fathom.data.records import Comparison, Label
 from fathom.engines import Completion, Sampling, TokenLogprob
 from fathom.errors import FathomError
-from fathom.judges import Judge, Vote, contains_answer, degenerate, find
+from fathom.judges import Judge, Vote, contains_answer, find, find_degeneracy
 from fathom.judges.libra import LibraJudge
 from fathom.judges.rm_r1 import RMR1Judge
 from fathom.judges.s2j import S2JJudge
@@ -150,7 +150,7 @@ def test_libra_says_correct_or_incorrect() -> None:
     ],
 )
 def test_a_response_that_says_nothing_is_told_by_kind(response: str, kind: str | None) -> None:
-    assert degenerate(response) == kind
+    assert find_degeneracy(response) == kind
 
 
 PAPER = (" ", ".", ",", ":", "Thought process:", "Let's solve this problem step by step.")
@@ -160,7 +160,7 @@ PAPER += ("Solution", "解", "かいせつ", "Respuesta")
 @pytest.mark.parametrize("reference", [None, "12", "Paris", "B", "\\frac{1}{2}", "十二", "∞", "x = 3", ""])
 @pytest.mark.parametrize("key", PAPER)
 def test_the_ten_keys_of_the_paper_say_nothing(key: str, reference: str | None) -> None:
-    assert degenerate(key, reference) is not None
+    assert find_degeneracy(key, reference) is not None
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_the_ten_keys_of_the_paper_say_nothing(key: str, reference: str | None) 
     ],
 )
 def test_a_response_that_holds_the_reference_is_asked_about(response: str, reference: str) -> None:
-    assert degenerate(response, reference) is None
+    assert find_degeneracy(response, reference) is None
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_a_text_holds_what_stands_in_it_between_spaces(before: str, reference: s
 
 @given(st.text())
 def test_the_reference_answer_itself_is_never_degenerate(text: str) -> None:
-    assert degenerate(text, text) is None or not text.strip()
+    assert find_degeneracy(text, text) is None or not text.strip()
 
 
 @pytest.mark.parametrize(("guard", "score", "asked"), [("refuse", 0.0, 0), ("ask", 1.0, 1)])
@@ -315,7 +315,7 @@ def test_no_right_answer_of_real_problems_is_called_degenerate() -> None:
     answers = [*_answers(Path(data) / "gsm8k/test.jsonl.gz")]
     answers += _answers(Path(data) / "math_answers/math500_agieval_problems.jsonl.gz")
     assert len(answers) > 1000
-    assert [answer for answer in answers if degenerate(answer)] == []
+    assert [answer for answer in answers if find_degeneracy(answer)] == []
 
 
 def _answers(path: Path) -> Iterator[str]:

@@ -40,7 +40,7 @@ def called(texts: list[str], items: list[Comparison], **changes: Any) -> tuple[l
         "trainer_state": None,
         "log_metric": lambda name, value: logged[name].append(value),
     }
-    reward = JudgeReward(JUDGE, max_completion_length=8, ends={2})
+    reward = JudgeReward(JUDGE, max_completion_length=8, end_token_ids={2})
     return reward(**(call | changes)), logged
 
 
@@ -112,14 +112,14 @@ class Recording(Judge):
 
 def test_a_completion_at_the_limit_without_an_end_token_is_read_as_cut_off() -> None:
     judge, end = Recording(), 2
-    reward = JudgeReward(judge, max_completion_length=3, ends={end})
+    reward = JudgeReward(judge, max_completion_length=3, end_token_ids={end})
     tokens = [[7, end], [7, 7, end], [7, 7, 7]]
     reward(completions=["a", "b", "c"], completion_ids=tokens, comparison=[comparison().model_dump_json()] * 3)
     assert judge.finished == [True, True, False]
 
 
 def test_it_can_be_sent_to_a_worker_process_and_has_the_name_under_which_trl_logs_it() -> None:
-    reward = JudgeReward(JUDGE, max_completion_length=8, ends={2})
+    reward = JudgeReward(JUDGE, max_completion_length=8, end_token_ids={2})
     assert pickle.loads(pickle.dumps(reward)) == reward
     assert reward.__name__ == "judge_reward"
 

@@ -16,7 +16,7 @@ from fathom.settings import (
     SamplingSettings,
     Settings,
     VotingSettings,
-    flat,
+    flatten_settings,
 )
 from serving import chat
 
@@ -186,7 +186,7 @@ def test_a_run_records_its_settings_by_the_names_of_its_options() -> None:
         judge=JudgeSettings(judge="spct", options={"binary": True}),
         engine=EngineSettings(model="m", options={"timeout": 5}),
     )
-    told = flat(settings)
+    told = flatten_settings(settings)
     assert (told["judge"], told["judge_option"], told["engine_option"]) == ("spct", {"binary": True}, {"timeout": 5})
     assert {"votes", "swap", "temperature", "seed", "model", "base_url", "max_cost", "prices"} <= told.keys()
 

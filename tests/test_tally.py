@@ -24,7 +24,7 @@ from fathom.metrics.separation import auc
 from fathom.metrics.verdicts import Tally, summary, tally
 from fathom.metrics.votes import curve, curves, first
 from fathom.rationale import Status
-from fathom.results.rows import to_row, tokens, usage
+from fathom.results.rows import to_row, tokens_of_usage, usage
 from fathom.voting.wrappers import Repeated, Swapped
 from judged import as_json, row, swapped, vote
 
@@ -363,7 +363,7 @@ def test_there_is_no_area_of_one_kind_alone() -> None:
 
 @given(st.builds(Usage, st.integers(0), st.integers(0), st.integers(0)))
 def test_usage_in_a_row_is_read_back_unchanged_and_what_is_unknown_is_never_0(spent: Usage) -> None:
-    held = tokens(spent)
+    held = tokens_of_usage(spent)
     assert usage({"tokens": held}) == spent
     assert not (spent.unknown_calls and 0 in held.values())
 

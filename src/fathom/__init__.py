@@ -66,7 +66,7 @@ _HOMES = {
     "fathom.ranking.preferences": ("Preference", "preference"),
     "fathom.ranking.best_of": ("best_of", "pointwise_scores"),
     "fathom.ranking.differences": ("differences",),
-    "fathom.voting.recorded": ("recorded",),
+    "fathom.voting.recorded": ("verdict_from_completions",),
     # Engines
     "fathom.engines.usage": ("Usage",),
     "fathom.engines": (

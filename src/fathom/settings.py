@@ -360,12 +360,12 @@ def flag_of(kind: type[Settings], field: str) -> str:
     return kind.flags.get(field, field)
 
 
-def flat(settings: Settings) -> dict[str, Any]:
+def flatten_settings(settings: Settings) -> dict[str, Any]:
     """All settings, including nested ones, by option name, as a run records them."""
     values: dict[str, Any] = {}
     for name in type(settings).model_fields:
         value = getattr(settings, name)
-        values |= flat(value) if isinstance(value, Settings) else {flag_of(type(settings), name): value}
+        values |= flatten_settings(value) if isinstance(value, Settings) else {flag_of(type(settings), name): value}
     return values
 
 

@@ -19,16 +19,16 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from fathom.bench.outcomes import status, unit
+from fathom.bench.outcomes import scoring_status, unit
 from fathom.data.layouts import SourceRow
 from fathom.data.records import Comparison, Domain
 from fathom.errors import FathomError
-from fathom.metrics.intervals import Interval, Share, clustered, means
+from fathom.metrics.intervals import Interval, Share, clustered, means_by_name
 from fathom.plugins import PluginKind
 from fathom.results.rows import Row, prompt_key
 
 Load = Callable[[Path], Iterator[Comparison]]
-Named = Iterable[tuple[Hashable, float]]
+NamedValues = Iterable[tuple[Hashable, float]]
 Figures = Callable[[Mapping[Any, float]], Mapping[str, float]]
 
 
@@ -81,7 +81,7 @@ class Benchmark:
     of_transcript: Callable[[SourceRow], Comparison | None] | None = None
     """Makes a comparison with id, label and subset, but without texts, from a row of the authors' recorded outputs.
     Returns None for other rows."""
-    parts: Callable[[Sequence[Any]], Named] = chain.from_iterable
+    parts: Callable[[Sequence[Any]], NamedValues] = chain.from_iterable
     """Maps the items of one group to named values, for scores that need several rows at a time."""
     example: Mapping[str, Sequence[Mapping[str, Any]]]
     """A few rows in the layout of each file, written for this library. Tests load them."""
@@ -99,17 +99,17 @@ class Benchmark:
 
     def point(self, rows: Iterable[Row]) -> Mapping[str, float]:
         """The official scores, without intervals, of the rows that did not fail."""
-        return self.all_rows(row for row in rows if status(row) != "failed")
+        return self.all_rows(row for row in rows if scoring_status(row) != "failed")
 
     def all_rows(self, rows: Iterable[Row]) -> Mapping[str, float]:
         """The official scores, without intervals, where a failed row counts as unparsed."""
         units: dict[str, list[Any]] = {}
         for row in rows:
             units.setdefault(unit(row), []).append(self.item(row))
-        found = means([self.named_values(units.values())])
+        found = means_by_name([self.named_values(units.values())])
         return self.figures(found) if found else {}
 
-    def named_values(self, units: Iterable[Sequence[Any]]) -> Named:
+    def named_values(self, units: Iterable[Sequence[Any]]) -> NamedValues:
         """The named values of items, grouped by unit of the score."""
         return chain.from_iterable(map(self.parts, units))
 
@@ -125,7 +125,7 @@ class BenchmarkTally:
     subsets: Counter[str] = field(default_factory=Counter)
 
     def add(self, row: Row) -> None:
-        state = status(row)
+        state = scoring_status(row)
         self.statuses[state] += 1
         if state != "failed":
             self.subsets[row["metadata"]["subset"]] += 1

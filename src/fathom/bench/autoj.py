@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fathom.bench import Benchmark
 from fathom.bench.files import comparison, each, found
-from fathom.bench.outcomes import in_order, status
+from fathom.bench.outcomes import in_order, scoring_status
 from fathom.data.labels import FROM_ZERO_2_IS_TIE, outcome
 from fathom.data.layouts import SourceRow
 from fathom.data.records import Comparison, Label
@@ -77,7 +77,9 @@ def group(scenario: str) -> str:
 def item(row: Row) -> list[tuple[str, float]]:
     gold, group = row["metadata"]["gold"], row["metadata"]["subset"]
     votes = [vote for vote in (in_order(row, 0), in_order(row, 1)) if vote]
-    outcomes = [_outcome(vote["status"], vote["winner"]) for vote in votes] or [_outcome(status(row), row["winner"])]
+    outcomes = [_outcome(vote["status"], vote["winner"]) for vote in votes] or [
+        _outcome(scoring_status(row), row["winner"])
+    ]
     values = _agreement(outcomes[0], outcomes[1], gold) if len(outcomes) > 1 else {}
     values["single"] = outcomes[0] == gold
     return [(f"{part}{name}", float(value)) for part in ("", f"{group} ") for name, value in values.items()]

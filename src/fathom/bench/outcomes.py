@@ -15,7 +15,7 @@ from fathom.rationale import Status
 from fathom.results.rows import Row, VoteRow
 
 
-def status(row: Row) -> str:
+def scoring_status(row: Row) -> str:
     """The status of a row for scoring.
 
     A verdict on a pair is `failed` if all votes in one order failed, because official rules need both orders. A ranking
@@ -44,7 +44,7 @@ def unit(row: Row) -> str:
 
 def credit(row: Row, *, tie: float, unparsed: float) -> float:
     """1 if the winner is the labelled response, 0 if it is another one, `tie` for a tie, `unparsed` without verdict."""
-    if status(row) != "ok":
+    if scoring_status(row) != "ok":
         return unparsed
     return tie if row["winner"] is None else float(row["winner"] == row["label"])
 
@@ -70,7 +70,7 @@ def scores(row: Row) -> list[float] | None:
     by_vote = [vote["scores"] for vote in _votes(row) if vote["status"] == "ok" and vote["scores"] is not None]
     if by_vote:
         return [mean(values) for values in zip(*by_vote, strict=True)]
-    if status(row) != "ok" or row["scores"] is None:
+    if scoring_status(row) != "ok" or row["scores"] is None:
         return None
     return [-inf if score is None else float(score) for score in row["scores"]]
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from fathom.bench import Benchmark
 from fathom.bench.files import best_first, each, found
-from fathom.bench.outcomes import credit, has_scores, mean, scores, source_first, status
+from fathom.bench.outcomes import credit, has_scores, mean, scores, scoring_status, source_first
 from fathom.data.layouts import SourceRow
 from fathom.data.records import Comparison, Domain
 from fathom.results.rows import Row
@@ -65,7 +65,7 @@ class Judged(NamedTuple):
 
 def item(row: Row) -> Judged:
     right, wrong = row["metadata"]["answers"]
-    values = source_first(row, scores(row) or []) if has_scores(row) and status(row) == "ok" else []
+    values = source_first(row, scores(row) or []) if has_scores(row) and scoring_status(row) == "ok" else []
     pair = (values[0], values[1]) if values else None
     return Judged(row["metadata"]["subset"], credit(row, tie=0.0, unparsed=0.0), (right, wrong), pair)
 

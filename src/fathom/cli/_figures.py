@@ -143,9 +143,9 @@ def tokens_text(usage: Usage) -> str:
 
 
 def _count(tokens: int, usage: Usage) -> str:
-    from fathom.results.rows import count_text
+    from fathom.results.rows import format_token_count
 
-    return count_text(tokens, usage, form="d")
+    return format_token_count(tokens, usage, form="d")
 
 
 def _shares(counts: Counter[str], of: int | None = None) -> str:

@@ -120,13 +120,13 @@ def opened(
     """
     from fathom.engines.opening import open_engine
     from fathom.judging.session import Session
-    from fathom.settings import flat
+    from fathom.settings import flatten_settings
 
     engine = engine or open_engine(settings.engine)
     if claim:
         claim.settle(engine=engine.identity)
     session = Session(settings, journal=journal_of(settings.engine.journal, out), engine=engine)
-    recorded = {name: value for name, value in flat(settings).items() if name != "journal"} | dict(config)
+    recorded = {name: value for name, value in flatten_settings(settings).items() if name != "journal"} | dict(config)
     return Run(
         comparisons=comparisons, inputs=inputs, session=session, out=out, config=recorded, total=total, claim=claim
     )

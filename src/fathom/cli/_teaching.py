@@ -70,11 +70,15 @@ def opened(
 ) -> Run:
     """Open the teacher. `config` is recorded in addition to the settings of the engine and the bounds."""
     from fathom.engines.opening import meter, open_engine
-    from fathom.settings import flat
+    from fathom.settings import flatten_settings
 
     teacher = meter(open_engine(engine), engine, bounds)
     claim.settle(engine=teacher.identity)
-    settings = {name: value for name, value in (flat(engine) | flat(bounds)).items() if name != "journal"}
+    settings = {
+        name: value
+        for name, value in (flatten_settings(engine) | flatten_settings(bounds)).items()
+        if name != "journal"
+    }
     recorded = settings | dict(config) | {"engine": teacher.identity}
     return Run(rows=rows, teacher=teacher, journal=journal_in(out, engine), out=out, config=recorded)
 

@@ -72,7 +72,7 @@ def command(
     from fathom.judging.session import judge_of
     from fathom.results.outputs import beside, is_replaceable
     from fathom.results.provenance import provenance, write_json
-    from fathom.settings import JudgingSettings, SamplingSettings, flat
+    from fathom.settings import JudgingSettings, SamplingSettings, flatten_settings
 
     sampling = SamplingSettings(max_tokens=max_tokens, seed=seed)
     engines = _engines(engine, model)
@@ -94,7 +94,12 @@ def command(
         typer.echo(_difference(id, pair), err=True)
     _report(comparisons, metered, out, path)
     if out and is_replaceable(out):
-        config = flat(judge) | flat(bounds) | source.model_dump() | {"judge": described(asker, judge.judge)}
+        config = (
+            flatten_settings(judge)
+            | flatten_settings(bounds)
+            | source.model_dump()
+            | {"judge": described(asker, judge.judge)}
+        )
         config |= {"file": file, "model": model, "engine": engine, "swap": swap, "max_tokens": max_tokens, "seed": seed}
         results = {
             "engines": [each.identity for each in metered],

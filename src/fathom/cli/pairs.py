@@ -59,7 +59,7 @@ def command(
     from fathom.ranking.preferences import preference
     from fathom.ranking.reducers import wins
     from fathom.ranking.schedules import round_robin
-    from fathom.results.rows import tokens
+    from fathom.results.rows import tokens_of_usage
 
     claim = claim_rows(out, settings.engine.journal, space=space_of(file, source.limit))
     comparisons, inputs = read(file, settings, source, check)
@@ -78,7 +78,11 @@ def command(
     typer.echo(f"{counts.written} preferences of {total} comparisons; left out: {left_out}", err=True)
     typer.echo(f"prompt, completion tokens: {tokens_text(counts.usage)}", err=True)
     describe(
-        run, {"counts": {"written": counts.written} | dict[str, int](counts.left_out), "tokens": tokens(counts.usage)}
+        run,
+        {
+            "counts": {"written": counts.written} | dict[str, int](counts.left_out),
+            "tokens": tokens_of_usage(counts.usage),
+        },
     )
     finish(run, fail_on)
 

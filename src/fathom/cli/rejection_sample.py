@@ -20,7 +20,7 @@ from fathom.settings import (
     RejectionSettings,
     SamplingSettings,
     SourceSettings,
-    flat,
+    flatten_settings,
 )
 
 if TYPE_CHECKING:
@@ -60,22 +60,27 @@ def command(
     from fathom.cli._dry_run import sampled
     from fathom.cli._source import read
     from fathom.cli._teaching import claim_folder, collect, finish, journal_in, opened, recorded
-    from fathom.judging import as_trained
+    from fathom.judging import make_judge_for_checkpoint
     from fathom.judging.choice import described
     from fathom.metrics.answers import checking
-    from fathom.synth.rejection import Result, Settings, table, validated, warning, write
+    from fathom.synth.rejection import Result, Settings, table, validate_comparisons, warning, write
     from fathom.synth.rejection import sampled as sampled_each
 
     claimed = claim_folder(out, engine, "rft", "rejected", "comparisons", "votes", "skipped")
     # No checkpoint: the judge must not depend on how the teacher itself was trained.
-    chosen = as_trained(None, **judge.arguments)
+    chosen = make_judge_for_checkpoint(None, **judge.arguments)
     rows = read(file, source, seed=sampling.seed)
     with checking(chosen) as checked:
         settings = Settings.of(checked, rejection, sampling)
-        comparisons = validated(rows, settings)
+        comparisons = validate_comparisons(rows, settings)
         if dry_run:
             return sampled(engine, bounds, comparisons, settings, journal_in(out, engine))
-        config = flat(judge) | flat(sampling) | flat(source) | flat(rejection)
+        config = (
+            flatten_settings(judge)
+            | flatten_settings(sampling)
+            | flatten_settings(source)
+            | flatten_settings(rejection)
+        )
         config |= {"file": file, "judge": described(chosen, judge.judge)}
         run = opened(rows, engine, bounds, out, config, claim=claimed)
         each = partial(sampled_each, comparisons, settings=settings)

@@ -12,7 +12,14 @@ import typer
 from fathom.cli._failures import FailOn
 from fathom.cli._options import DryRun, File, with_settings
 from fathom.cli._verb import Force, claim, folder_outputs
-from fathom.settings import BoundSettings, EngineSettings, SamplingSettings, SourceSettings, SynthesisSettings, flat
+from fathom.settings import (
+    BoundSettings,
+    EngineSettings,
+    SamplingSettings,
+    SourceSettings,
+    SynthesisSettings,
+    flatten_settings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,12 +72,12 @@ def command(
     settings = synth.Settings.of(synthesis, sampling)
     claimed = claim_folder(out, engine, *settings.arms, "rejected", "skipped")
     rows = read(file, source, seed=sampling.seed)
-    comparisons = synth.validated(rows, settings)
+    comparisons = synth.validate_comparisons(rows, settings)
     if "mix" in settings.arms:
         _show_domains(comparisons)
     if dry_run:
         return synthesised(engine, bounds, comparisons, settings, journal_in(out, engine))
-    config = flat(sampling) | flat(source) | flat(synthesis) | {"file": file}
+    config = flatten_settings(sampling) | flatten_settings(source) | flatten_settings(synthesis) | {"file": file}
     run = opened(rows, engine, bounds, out, config, claim=claimed)
     each = partial(synth.synthesise_each, comparisons, settings=settings)
     result = synth.Result(settings, tuple(collect(run, "comparisons synthesised", len(comparisons), each, _outcome)))
@@ -105,6 +112,6 @@ def _verifier(
         typer.echo(f"{summary}\ndry run: this arm calls no model; no file was written")
         return
     report(rows.skipped, out / "skipped.jsonl")
-    config = flat(source) | flat(synthesis) | {"file": file, "seed": seed}
+    config = flatten_settings(source) | flatten_settings(synthesis) | {"file": file, "seed": seed}
     verifying.write(examples, out, provenance(config, rows.files))
     typer.echo(summary)

@@ -66,20 +66,20 @@ def command(
     """
     from fathom.cli._derived import describe
     from fathom.data.sources import open_data_source
-    from fathom.judging import as_trained
+    from fathom.judging import make_judge_for_checkpoint
     from fathom.judging.choice import described
     from fathom.judging.transcripts import TranscriptReader, read_transcripts
     from fathom.metrics.verdicts import summary, tally
-    from fathom.settings import flat
+    from fathom.settings import flatten_settings
 
     if out:
         claim(file_outputs("--out", out), costly=False)
     _check(settings, source, benchmark, data)
-    judge, found = as_trained(None, **settings.arguments), _benchmark(benchmark)
+    judge, found = make_judge_for_checkpoint(None, **settings.arguments), _benchmark(benchmark)
     arguments = settings.arguments
     if found and "as_published" not in arguments and any(each.name == "as_published" for each in fields(judge)):
         # An official score counts what its authors' rule finds.
-        judge = as_trained(None, **arguments, as_published=True)
+        judge = make_judge_for_checkpoint(None, **arguments, as_published=True)
     transcripts = list(read_transcripts(open_data_source(file).rows(), _fields(map), name=file))
     reader = TranscriptReader(
         judge,
@@ -95,7 +95,12 @@ def command(
     if out:
         config = {"file": file, "source": source, "benchmark": benchmark, "shown": shown, "map": map}
         inputs = [Path(each) for each in (file, source) if each and Path(each).exists()]
-        describe(out, flat(settings) | config | {"judge": described(judge, settings.judge)}, inputs, summary(tallies))
+        describe(
+            out,
+            flatten_settings(settings) | config | {"judge": described(judge, settings.judge)},
+            inputs,
+            summary(tallies),
+        )
 
 
 def _check(settings: JudgeSettings, source: str | None, benchmark: str | None, data: Path | None) -> None:

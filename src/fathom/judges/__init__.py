@@ -10,7 +10,7 @@ test. The command line finds the judge by the file's name.
 from __future__ import annotations
 
 from fathom.errors import FathomError
-from fathom.judges._degenerate import contains_answer, degenerate
+from fathom.judges._degenerate import contains_answer, find_degeneracy
 from fathom.judges._judge import (
     DEFAULT_RULES,
     Arity,
@@ -44,9 +44,9 @@ __all__ = [
     "bounded_gather",
     "complete",
     "contains_answer",
-    "degenerate",
     "failed_vote",
     "find",
+    "find_degeneracy",
     "gather",
     "judge_all",
     "merge_pointwise",

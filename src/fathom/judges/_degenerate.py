@@ -1,7 +1,7 @@
 """Detect responses without content: blank texts, bare punctuation, and reasoning openers without an answer.
 
-    degenerate("Thought process:")                                                   # "opener"
-    degenerate("Paris,", reference="Paris")                                          # None: it contains the answer
+    find_degeneracy("Thought process:")                                                   # "opener"
+    find_degeneracy("Paris,", reference="Paris")                                          # None: it contains the answer
 
 Such responses fool verifiers with a reference answer ("One token to fool LLM-as-a-judge", arXiv 2507.08794), so a judge
 may reject them without asking a model. Detection is incomplete: it knows openers in a few languages. It also mistakes a
@@ -25,7 +25,7 @@ _OPENERS = re.compile(
 )
 
 
-def degenerate(response: str, reference: str | None = None) -> DegenerateKind | None:
+def find_degeneracy(response: str, reference: str | None = None) -> DegenerateKind | None:
     """Why a response has no content; None if it has, and always if it contains the reference answer."""
     if not response.strip():
         return "empty"

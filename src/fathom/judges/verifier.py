@@ -16,7 +16,7 @@ from typing import ClassVar, Literal
 from fathom.data.records import Comparison
 from fathom.errors import FathomError
 from fathom.judges import Arity
-from fathom.judges._degenerate import degenerate
+from fathom.judges._degenerate import find_degeneracy
 from fathom.judges._probabilities import Choices
 from fathom.judges._rewards import required_label, unique_best_reward
 from fathom.judges._templated import TemplatedJudge
@@ -31,9 +31,9 @@ WORDS = {"yes": 1.0, "no": 0.0}
 class VerifierJudge(TemplatedJudge):
     """Scores each response alone against the comparison's reference answer.
 
-    `guard` decides how a response without content is handled (see `degenerate`). With `refuse` it is NO without asking
-    the model, and the vote's rationale records that. With `ask` the model is asked as usual. The model is always asked
-    about a response that contains the reference answer.
+    `guard` decides how a response without content is handled (see `find_degeneracy`). With `refuse` it is NO without
+    asking the model, and the vote's rationale records that. With `ask` the model is asked as usual. The model is always
+    asked about a response that contains the reference answer.
     """
 
     arity: ClassVar[Arity] = "pointwise"
@@ -64,7 +64,7 @@ class VerifierJudge(TemplatedJudge):
 
     def decided(self, comparison: Comparison) -> Vote | None:
         """NO for a response without content, unless `guard` is `ask`."""
-        kind = degenerate(comparison.responses[0], comparison.reference) if self.guard == "refuse" else None
+        kind = find_degeneracy(comparison.responses[0], comparison.reference) if self.guard == "refuse" else None
         return None if kind is None else _refused(kind)
 
 

@@ -1,6 +1,6 @@
 """Judge a source: comparisons in, one JSON row per verdict, ranking or preference out.
 
-    judge = as_trained(checkpoint, engine=engine, sampling=Sampling(max_tokens=1024))
+    judge = make_judge_for_checkpoint(checkpoint, engine=engine, sampling=Sampling(max_tokens=1024))
     async for row in rows(judge, read("pairs.jsonl")):
         ...
 
@@ -46,7 +46,7 @@ class RowOutcome(NamedTuple):
     """Whether any call failed, even if other votes give the row a verdict."""
 
 
-def as_trained(checkpoint: Path | None, **settings: Any) -> Judge:
+def make_judge_for_checkpoint(checkpoint: Path | None, **settings: Any) -> Judge:
     """The judge that a checkpoint was trained as, or the untrained Mix judge if the checkpoint has no `fathom.json`.
 
     `settings` are the judge's own settings. Those that are not None override the checkpoint's. If they name another

@@ -14,7 +14,7 @@ from fathom.engines.usage import Usage
 from fathom.errors import FathomError
 from fathom.judges import Rule, Vote
 from fathom.rationale import Status
-from fathom.results.rows import Row, VerdictRow, counted_votes, to_comparison, to_row, tokens, usage
+from fathom.results.rows import Row, VerdictRow, counted_votes, to_comparison, to_row, tokens_of_usage, usage
 from fathom.voting.panel import PANEL_THRESHOLD, above, combined, shares
 
 
@@ -69,7 +69,7 @@ def _row(judged: Mapping[str, VerdictRow], rule: Rule) -> VerdictRow:
     for name, vote in zip(judged, row["votes"], strict=True):
         vote["judge"] = name
     # The votes are of different judges, so their orders say nothing about position bias.
-    return {**row, "flip_rate": None, "tokens": tokens(sum(map(usage, judged.values()), Usage()))}
+    return {**row, "flip_rate": None, "tokens": tokens_of_usage(sum(map(usage, judged.values()), Usage()))}
 
 
 def _vote(name: str, row: VerdictRow, first: VerdictRow) -> Vote:

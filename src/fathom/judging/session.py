@@ -27,7 +27,7 @@ from fathom.engines.checkpoints import resolve
 from fathom.engines.opening import meter, open_engine
 from fathom.errors import FathomError
 from fathom.judges import Judge, RewardModel, Rule, Verdict
-from fathom.judging import as_trained, meta_reward_model
+from fathom.judging import make_judge_for_checkpoint, meta_reward_model
 from fathom.settings import JudgingSettings, VotingSettings
 from fathom.voting.adaptive import Adaptive
 from fathom.voting.meta import MetaFiltered, MetaRewardModel
@@ -103,7 +103,7 @@ def judge_of(settings: JudgingSettings) -> Judge:
     Raises FathomError for an unknown judge, for an invalid setting, and for voting settings that do not fit the judge.
     """
     model = settings.engine.model
-    judge = as_trained(Path(resolve(model)) if model else None, **settings.judge.arguments)
+    judge = make_judge_for_checkpoint(Path(resolve(model)) if model else None, **settings.judge.arguments)
     given = settings.sampling.model_dump(exclude_none=True)
     judge = replace(judge, sampling=replace(judge.sampling, **given))
     _check_votes(judge, settings.voting)

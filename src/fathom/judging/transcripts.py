@@ -30,7 +30,7 @@ from fathom.engines import Completion, FinishReason
 from fathom.errors import FathomError
 from fathom.judges import Judge
 from fathom.results.rows import VerdictRow, to_row
-from fathom.voting.recorded import Order, recorded
+from fathom.voting.recorded import Order, verdict_from_completions
 
 Recorded = tuple[Order, Completion | None]
 Shown = Literal["source", "swapped", "both", "each"]
@@ -285,7 +285,9 @@ class TranscriptReader:
             comparison = self._comparison(transcript)
             if comparison is not None:
                 self.used.add(comparison.id)
-                yield to_row(comparison, recorded(self.judge, comparison, self._read(transcript, comparison)))
+                yield to_row(
+                    comparison, verdict_from_completions(self.judge, comparison, self._read(transcript, comparison))
+                )
 
     def _comparison(self, transcript: Transcript) -> Comparison | None:
         id = transcript.id

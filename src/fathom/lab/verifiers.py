@@ -22,7 +22,7 @@ from fathom.data.reading import write_jsonl
 from fathom.data.records import Comparison, Label
 from fathom.engines import Sampling
 from fathom.engines.local import LocalEngine
-from fathom.judges import Verdict, contains_answer, degenerate, judge_all
+from fathom.judges import Verdict, contains_answer, find_degeneracy, judge_all
 from fathom.judges.verifier import VerifierJudge
 from fathom.lab import arms, sums
 from fathom.probes.keys import keys
@@ -217,7 +217,7 @@ def _measured(name: str, comparison: Comparison, verdict: Verdict, known: set[st
     return Measured(
         set=name,
         yes=None if verdict.scores is None else verdict.scores[0] == 1,
-        refused=degenerate(text, comparison.reference) is not None,
+        refused=find_degeneracy(text, comparison.reference) is not None,
         shown=name in keys() and text in known,
     )
 

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-Named = Iterable[tuple[Hashable, float]]
+NamedValues = Iterable[tuple[Hashable, float]]
 """Pairs of a name and a value."""
 Array = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.uint64]
@@ -261,14 +261,14 @@ def clopper_pearson(successes: int, n: int) -> Interval | None:
     return Interval(successes / n, low, high)
 
 
-def means(clusters: Iterable[Named]) -> dict[Hashable, float]:
+def means_by_name(clusters: Iterable[NamedValues]) -> dict[Hashable, float]:
     """The mean of all values of each name."""
     return _Values.of(clusters).means()
 
 
 def clustered(
     figures: Callable[[Mapping[Any, float]], Mapping[str, float]],
-    clusters: Iterable[Named],
+    clusters: Iterable[NamedValues],
     *,
     replicates: int = 1000,
     seed: int = 0,
@@ -343,7 +343,7 @@ class _Values(NamedTuple):
     values: Array
 
     @classmethod
-    def of(cls, clusters: Iterable[Named]) -> _Values:
+    def of(cls, clusters: Iterable[NamedValues]) -> _Values:
         numbers: dict[Hashable, int] = {}
         places, name_ids, values, count = array("q"), array("q"), array("d"), 0
         for count, cluster in enumerate(clusters, 1):

@@ -2,7 +2,7 @@
 
     asked = [each for comparison in comparisons for each in with_variations(comparison, {"length": find("length")})]
     rows = [to_row(*judged) for judged in judge.run(asked)]
-    card(rows)["length"][0]                  # Measure(name="effect", interval=Interval(mean=0.12, ...), n=200, ...)
+    compute_card(rows)["length"][0]          # Measure(name="effect", interval=Interval(mean=0.12, ...), n=200, ...)
 
 A probe consists of two pure functions: one from a comparison to variations of it, and one from the verdicts on both to
 measures. Variations are judged like other comparisons, and the metadata of a row names its variation, so a reliability
@@ -28,13 +28,13 @@ __all__ = [
     "Measure",
     "Probe",
     "Variation",
-    "card",
+    "compute_card",
     "each",
     "effects",
     "find",
     "mark_own_response",
     "names",
-    "original",
+    "original_outcome",
     "with_variations",
 ]
 
@@ -141,7 +141,7 @@ def mark_own_response(comparison: Comparison, columns: Sequence[str], model: str
     return comparison.model_copy(update={"metadata": {**comparison.metadata, "own_response": index}})
 
 
-def card(rows: Iterable[Row]) -> dict[str, list[Measure]]:
+def compute_card(rows: Iterable[Row]) -> dict[str, list[Measure]]:
     """The measures of each probe, by name, from rows of verdicts on the output of `with_variations`.
 
     Probes without variations are measured on the original comparisons; others only if the rows have their variations.
@@ -161,4 +161,4 @@ def _applies(name: str, by_probe: Mapping[str, Sequence[Item]]) -> bool:
 
 
 # Building blocks for probes of other packages. They need the classes above, so they are imported last.
-from fathom.probes._changes import each, effects, original  # noqa: E402
+from fathom.probes._changes import each, effects, original_outcome  # noqa: E402

@@ -52,7 +52,7 @@ def _gain(before: Before, item: Item, target: int) -> float | None:
     return None if start is None or after is None else difference(after.share(target), start.share(target))
 
 
-def original(item: Item) -> Outcome | None:
+def original_outcome(item: Item) -> Outcome | None:
     """The verdict on the original comparison, as a baseline."""
     return item.plain
 

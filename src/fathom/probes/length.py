@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fathom.probes import Probe
-from fathom.probes._changes import each, effects, original
+from fathom.probes._changes import each, effects, original_outcome
 
 NEUTRAL = (
     "This is the response to the request above.",
@@ -28,5 +28,5 @@ PROBE = Probe(
     title="Length",
     change="Sentences without content double the length of one response.",
     vary=lambda comparison: each(comparison, padded),
-    measure=lambda items: effects(items, original),
+    measure=lambda items: effects(items, original_outcome),
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fathom.data.atomic import atomic_write
-from fathom.probes import Measure, card, find
+from fathom.probes import Measure, compute_card, find
 from fathom.report.page import html, markdown
 from fathom.results.provenance import write_json
 from fathom.results.runs import Run, judge_name
@@ -29,7 +29,7 @@ def write(run: Run, folder: Path) -> dict[str, Any]:
 
 def as_json(run: Run) -> dict[str, Any]:
     """Measures, settings and versions. Equal rows give equal cards, because the card contains no time."""
-    measured = card(run.rows())
+    measured = compute_card(run.rows())
     return {
         "probes": {name: _probe(name, measures) for name, measures in measured.items()},
         "rows": sum(1 for _ in run.rows()),

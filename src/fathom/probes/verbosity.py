@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fathom.probes import Probe
-from fathom.probes._changes import each, effects, original
+from fathom.probes._changes import each, effects, original_outcome
 
 
 def repeated(text: str) -> str:
@@ -14,5 +14,5 @@ PROBE = Probe(
     title="Verbosity",
     change="One response repeats its whole text.",
     vary=lambda comparison: each(comparison, repeated),
-    measure=lambda items: effects(items, original),
+    measure=lambda items: effects(items, original_outcome),
 )

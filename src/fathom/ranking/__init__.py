@@ -27,7 +27,7 @@ Tells = Literal["verdict", "votes"]
 """What a reducer gets for a pair: its verdict (win, tie or loss), or the share of its votes."""
 
 
-class Votes(NamedTuple):
+class PairVotes(NamedTuple):
     """Counts of the readable votes between two responses."""
 
     one: int
@@ -69,13 +69,13 @@ class Ranking:
         """The pairs (or the whole comparison) without a readable verdict."""
         return tuple(pair for pair, verdict in self.verdicts.items() if verdict.status is not Status.OK)
 
-    def votes(self, one: int, other: int) -> Votes:
+    def votes(self, one: int, other: int) -> PairVotes:
         """The votes between two responses, over all verdicts in which both were shown."""
-        total = Votes(0, 0, 0)
+        total = PairVotes(0, 0, 0)
         for shown, verdict in self.verdicts.items():
             if {one, other} <= set(shown):
-                counts = votes_between(verdict, shown.index(one), shown.index(other))
-                total = Votes(*(sum(each) for each in zip(total, counts, strict=True)))
+                counts = count_votes_between(verdict, shown.index(one), shown.index(other))
+                total = PairVotes(*(sum(each) for each in zip(total, counts, strict=True)))
         return total
 
     @property
@@ -138,14 +138,14 @@ def share(verdict: Verdict) -> float | None:
     if verdict.rule.aggregate == "probability" and verdict.scores is not None:
         total = sum(verdict.scores)
         return verdict.scores[0] / total if total else 0.5
-    return votes_between(verdict, 0, 1).share
+    return count_votes_between(verdict, 0, 1).share
 
 
-def votes_between(verdict: Verdict, one: int, other: int) -> Votes:
+def count_votes_between(verdict: Verdict, one: int, other: int) -> PairVotes:
     """Count the votes between two responses of a verdict: by score if the votes have scores, else by winner."""
     counted = [vote for vote in verdict.votes if vote.included and vote.status is Status.OK]
     leads = [_lead(vote, one, other) for vote in counted]
-    return Votes(sum(lead > 0 for lead in leads), sum(lead < 0 for lead in leads), leads.count(0))
+    return PairVotes(sum(lead > 0 for lead in leads), sum(lead < 0 for lead in leads), leads.count(0))
 
 
 def _lead(vote: Vote, one: int, other: int) -> float:

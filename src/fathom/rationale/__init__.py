@@ -17,7 +17,7 @@ from enum import StrEnum
 from statistics import fmean
 from typing import Literal
 
-from fathom.rationale.transcript.blocks import Block, blocks, unit_spans
+from fathom.rationale.transcript.blocks import Block, find_blocks, find_unit_spans
 from fathom.rationale.transcript.characters import unix_lines
 from fathom.rationale.transcript.choices import Outcome, sub_verdict
 from fathom.rationale.transcript.document import Document
@@ -201,8 +201,8 @@ def parse(text: str, *, finished: bool = True) -> Reading:
 
 
 def _read_tolerantly(document: Document, finished: bool) -> Reading:
-    found_blocks = blocks(document, MAX_UNITS)
-    mentions = final_verdicts(document, unit_spans(document, found_blocks), finished=finished)
+    found_blocks = find_blocks(document, MAX_UNITS)
+    mentions = final_verdicts(document, find_unit_spans(document, found_blocks), finished=finished)
     outcomes = {mention.outcome for mention in mentions}
     status, verdict = _decide(document, outcomes, finished)
     # Fields end where the final verdict begins, which may be in the same paragraph.
@@ -233,7 +233,7 @@ def _rationale(document: Document, found: list[Block], stop: int, verdict: Choic
         )
         for block in found
         if block.has("judgment")
-        or (block.explicit and (block.has("verdict") or (block is found[-1] and verdict is None)))
+        or (block.labelled and (block.has("verdict") or (block is found[-1] and verdict is None)))
     )
     trace = "\n\n".join(text for block in found if (text := block.text(document, "solution", stop)))
     return Rationale(units[:MAX_UNITS], _unescaped(trace), verdict)

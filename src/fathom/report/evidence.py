@@ -20,7 +20,7 @@ from fathom.metrics.principles import Principle, principles
 from fathom.metrics.verdicts import Tally
 from fathom.metrics.votes import curve
 from fathom.report.scoring import Scored, score
-from fathom.results.rows import Row, accuracy, prompt_key, vote_groups
+from fathom.results.rows import Row, accuracy, prompt_key, votes_by_pair
 from fathom.results.runs import Run
 
 Styles = Mapping[tuple[int, int], Interval]
@@ -96,7 +96,7 @@ def names(runs: Sequence[Run]) -> list[str]:
 
 def _without_texts(row: Row) -> Row:
     """The row without its texts, which no metric needs and which are most of its memory."""
-    for vote in chain.from_iterable(vote_groups(row)):
+    for vote in chain.from_iterable(votes_by_pair(row)):
         vote["text"] = vote["reasoning"] = ""
         vote["per_response"] = []
         for unit in vote["rationale"]["units"] if vote["rationale"] else ():

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Literal, NamedTuple
 
-from fathom.results.rows import Row, VoteRow, usage, vote_groups
+from fathom.results.rows import Row, VoteRow, usage, votes_by_pair
 
 Outcome = Literal["right", "wrong", "tie", "unparsed", "unlabelled"]
 
@@ -43,7 +43,7 @@ class Facts(NamedTuple):
 
 def facts(row: Row) -> Facts:
     """The facts of a verdict or ranking."""
-    ballots = list(vote_groups(row))
+    ballots = list(votes_by_pair(row))
     subset = row["metadata"].get("subset")
     return Facts(
         id=str(row["id"]),

@@ -34,7 +34,7 @@ from fathom.report.cards import Card
 from fathom.report.evidence import Evidence
 from fathom.report.viewer import policy, web
 from fathom.results.outputs import marked
-from fathom.results.rows import count_text
+from fathom.results.rows import format_token_count
 
 FILES = ("common.css", "report.css")
 STRUCTURES = {"breadth": 0, "depth": 1, "hybrid": 2, "vanilla": 3}
@@ -102,7 +102,7 @@ def _names() -> dict[str, Any]:
         "reliability": _reliability,
         "totals": lambda each: [tallies["all"] for tallies in (each.scored.verdicts, each.scored.rankings) if tallies],
         "counts": _counts,
-        "tokens": count_text,
+        "tokens": format_token_count,
         "as_text": lambda value: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False),
     }
 

@@ -21,7 +21,7 @@ from fathom.data.atomic import atomic_write
 from fathom.data.sources import for_sheet
 from fathom.engines.cache import entries
 from fathom.errors import FathomError, require
-from fathom.results.rows import Row, VoteRow, tokens, vote_text
+from fathom.results.rows import Row, VoteRow, tokens_of_usage, vote_text
 from fathom.results.runs import Run
 
 TableRow = dict[str, Any]
@@ -162,7 +162,7 @@ def completions(journal: Path) -> Iterator[TableRow]:
     """One table row per completion, with the columns of `COMPLETION`. Older journals did not store requests, so their
     columns are None."""
     for key, request, completion in entries(journal):
-        counts = tokens(completion.usage)
+        counts = tokens_of_usage(completion.usage)
         yield {
             "key": key,
             "engine": request and request.get("engine"),

@@ -94,7 +94,7 @@ def _verdict_row(comparison: Comparison, verdict: Verdict, texts: bool) -> Verdi
         "agreement": verdict.agreement,
         "flip_rate": verdict.flip_rate,
         "rule": _shallow(verdict.rule),
-        "tokens": tokens(verdict.usage),
+        "tokens": tokens_of_usage(verdict.usage),
         "votes": [_vote_row(vote, texts) for vote in verdict.votes],
         **_comparison_columns(comparison),
     }
@@ -115,7 +115,7 @@ def _ranking_row(comparison: Comparison, ranking: Ranking, texts: bool) -> Ranki
         **columns,
         "correct": ranking.winner == label if label is not None and ranking.order else None,
         "kendall_tau": ranking_tau(ranking, comparison.label),
-        "tokens": tokens(ranking.usage),
+        "tokens": tokens_of_usage(ranking.usage),
         "pairs": [_pair_row(pair, verdict, texts) for pair, verdict in ranking.verdicts.items()],
         **_comparison_columns(comparison),
     }
@@ -179,7 +179,7 @@ def _comparison_columns(comparison: Comparison) -> dict[str, Any]:
 
 def _vote_row(vote: Vote, texts: bool) -> dict[str, Any]:
     row = _shallow(vote)
-    row["tokens"] = tokens(row.pop("usage"))
+    row["tokens"] = tokens_of_usage(row.pop("usage"))
     row["structure"] = vote.rationale and vote.rationale.structure
     row["rationale"] = _rationale_row(vote.rationale) if vote.rationale and texts else None
     if vote.per_response:
@@ -383,7 +383,7 @@ _READ: Mapping[str, Callable[[Any], Any]] = {
 # Values derived from a row --------------------------------------------------------------------------------------------
 
 
-def tokens(usage: Usage) -> Tokens:
+def tokens_of_usage(usage: Usage) -> Tokens:
     """Usage as a row stores it. An unknown count is None, never 0."""
     if not usage.unknown_calls:
         return {"prompt": usage.prompt_tokens, "completion": usage.completion_tokens}
@@ -402,11 +402,11 @@ def usage(row: Row | VoteRow) -> Usage:
 
 def reported(usage: Usage) -> dict[str, int | None]:
     """Usage as a summary stores it: the counts of `tokens` as `prompt_tokens` and `completion_tokens`."""
-    counts = cast("Mapping[str, int | None]", tokens(usage))
+    counts = cast("Mapping[str, int | None]", tokens_of_usage(usage))
     return {name if name == "unknown_calls" else f"{name}_tokens": count for name, count in counts.items()}
 
 
-def count_text(tokens: float, usage: Usage, form: str = ",.0f") -> str:
+def format_token_count(tokens: float, usage: Usage, form: str = ",.0f") -> str:
     """A token count, or a mean of one, as text: "at least ..." or "unknown" if some calls reported no usage."""
     if usage.unknown_calls:
         return f"at least {tokens:{form}}" if tokens else "unknown"
@@ -433,7 +433,7 @@ def vote_text(row: VoteRow) -> str:
     return _joined(map(vote_text, row["per_response"])) if text is None else text
 
 
-def vote_groups(row: Row) -> Iterator[Sequence[VoteRow]]:
+def votes_by_pair(row: Row) -> Iterator[Sequence[VoteRow]]:
     """Groups of votes on the same responses: all votes of a verdict, or the votes on each pair of a ranking."""
     yield from (pair["votes"] for pair in row["pairs"]) if "pairs" in row else [row["votes"]]
 

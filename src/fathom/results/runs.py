@@ -22,7 +22,7 @@ from typing import Any
 from fathom.engines.cache import entries
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
-from fathom.results.rows import Row, is_preference, parse_object, read_objects, read_rows, vote_groups
+from fathom.results.rows import Row, is_preference, parse_object, read_objects, read_rows, votes_by_pair
 
 MADE_OF_RESULTS = frozenset({"best", "compare", "export"})
 """Verbs whose output files have provenance but are not results."""
@@ -150,7 +150,7 @@ def inspected(run: Run) -> dict[str, Any]:
     if run.holds_preferences:
         rows = sum(1 for _ in run.objects())
     for row in () if run.holds_preferences else run.rows():
-        cast = [vote for group in vote_groups(row) for vote in group]
+        cast = [vote for group in votes_by_pair(row) for vote in group]
         rows += 1
         votes += len(cast)
         statuses.update(vote["status"] for vote in cast)

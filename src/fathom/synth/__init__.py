@@ -29,7 +29,7 @@ from fathom.synth.pipeline import (
     Structure,
     Synthesis,
     synthesise_each,
-    validated,
+    validate_comparisons,
 )
 from fathom.synth.result import Accuracy, Result, table, warning, write
 
@@ -46,7 +46,7 @@ __all__ = [
     "synthesise",
     "synthesise_each",
     "table",
-    "validated",
+    "validate_comparisons",
     "warning",
     "write",
 ]
@@ -54,5 +54,5 @@ __all__ = [
 
 async def synthesise(comparisons: Iterable[Comparison], engine: Engine, settings: Settings) -> Result:
     """Synthesise rationales for all comparisons. Raises FathomError for unusable comparisons, before any call."""
-    usable = validated(comparisons, settings)
+    usable = validate_comparisons(comparisons, settings)
     return Result(settings, tuple([synthesis async for synthesis in synthesise_each(usable, engine, settings)]))

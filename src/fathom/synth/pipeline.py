@@ -108,7 +108,7 @@ class Synthesis:
         return any(rejected.failed for rejected in self.rejected)
 
 
-def validated(comparisons: Iterable[Comparison], settings: Settings) -> list[Comparison]:
+def validate_comparisons(comparisons: Iterable[Comparison], settings: Settings) -> list[Comparison]:
     """The comparisons as synthesis uses them: with a domain, and with a reference answer only if it may be shown.
 
     Raises FathomError for unusable ones.

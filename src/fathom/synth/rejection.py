@@ -122,11 +122,11 @@ async def sample(comparisons: Iterable[Comparison], engine: Engine, settings: Se
     """Sample trajectories for all comparisons. Raises FathomError for unusable comparisons, before any call."""
     with checking(settings.judge) as judge:
         settings = replace(settings, judge=judge)
-        usable = validated(comparisons, settings)
+        usable = validate_comparisons(comparisons, settings)
         return Result(settings, tuple([each async for made in sampled(usable, engine, settings) for each in made]))
 
 
-def validated(comparisons: Iterable[Comparison], settings: Settings) -> list[Comparison]:
+def validate_comparisons(comparisons: Iterable[Comparison], settings: Settings) -> list[Comparison]:
     """The comparisons. Raises FathomError for one that the judge cannot take, or whose label tells nothing."""
     usable = list(comparisons)
     for comparison in usable:

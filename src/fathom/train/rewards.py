@@ -1,6 +1,6 @@
 """A judge's reward as a TRL reward function, with logged metrics. There is no reward for format or style.
 
-    reward = JudgeReward(MixJudge(trained=True), max_completion_length=1024, ends={tokenizer.eos_token_id})
+    reward = JudgeReward(MixJudge(trained=True), max_completion_length=1024, end_token_ids={tokenizer.eos_token_id})
     GRPOTrainer(reward_funcs=reward, ...)
 
 `Judge.vote_reward` defines the reward.
@@ -25,13 +25,13 @@ class JudgeReward:
     """The judge's reward for TRL's GRPOTrainer. It also logs metrics of the votes.
 
     The training set must have a column `comparison` with the labelled comparison as JSON. A completion of
-    `max_completion_length` tokens whose last token is not in `ends` is parsed as truncated.
+    `max_completion_length` tokens whose last token is not in `end_token_ids` is parsed as truncated.
     """
 
     # A class, because trainers may send reward functions to worker processes, and closures cannot be pickled.
     judge: Judge
     max_completion_length: int
-    ends: Collection[int]
+    end_token_ids: Collection[int]
     __name__: ClassVar[str] = "judge_reward"
     """TRL logs the mean reward under `rewards/judge_reward`."""
 
@@ -47,11 +47,11 @@ class JudgeReward:
         rewards = []
         for completion, tokens, encoded in zip(completions, completion_ids, comparison, strict=True):
             labelled = Comparison.model_validate_json(encoded)
-            finished = len(tokens) < self.max_completion_length or tokens[-1] in self.ends
+            finished = len(tokens) < self.max_completion_length or tokens[-1] in self.end_token_ids
             vote = self.judge.read(_text(completion), labelled, finished=finished)
             rewards.append(self.judge.vote_reward(vote, labelled))
             if log_metric is not None:
-                for name, value in metrics(vote, labelled, len(tokens), rewards[-1]):
+                for name, value in vote_metrics(vote, labelled, len(tokens), rewards[-1]):
                     log_metric(name, value)
         return rewards
 
@@ -61,7 +61,7 @@ def _text(completion: Any) -> str:
     return completion if isinstance(completion, str) else str(completion[-1]["content"])
 
 
-def metrics(vote: Vote, comparison: Comparison, tokens: int, reward: float) -> Iterator[Metric]:
+def vote_metrics(vote: Vote, comparison: Comparison, tokens: int, reward: float) -> Iterator[Metric]:
     """The metrics of one vote, whose means are logged. Metrics by domain need a comparison with a domain."""
     yield "accuracy", float(reward > 0)
     yield "invalid", float(vote.status is not Status.OK)

@@ -46,7 +46,7 @@ def train(recipe: RLVRRecipe, *, resume: bool = False) -> Path:
         trainer = GRPOTrainer(
             model=trainers.model(recipe, config),
             reward_funcs=JudgeReward(
-                judge, max_completion_length=config.max_completion_length, ends={tokenizer.eos_token_id}
+                judge, max_completion_length=config.max_completion_length, end_token_ids={tokenizer.eos_token_id}
             ),
             args=config,
             train_dataset=Dataset.from_list(asked),

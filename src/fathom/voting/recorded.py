@@ -1,6 +1,7 @@
 """Verdicts from recorded completions, for example the transcripts of another tool.
 
-    verdict = recorded(judge, comparison, [((0, 1), Completion("[[A]]")), ((1, 0), Completion("[[B]]"))])
+    completions = [((0, 1), Completion("[[A]]")), ((1, 0), Completion("[[B]]"))]
+    verdict = verdict_from_completions(judge, comparison, completions)
     row = to_row(comparison, verdict)
 
 The completions are parsed as if the judge had just written them, so every metric can be computed from them.
@@ -17,7 +18,9 @@ from fathom.judges import Ask, Judge, Verdict, gather
 Order = tuple[int, ...]
 
 
-def recorded(judge: Judge, comparison: Comparison, completions: Iterable[tuple[Order, Completion | None]]) -> Verdict:
+def verdict_from_completions(
+    judge: Judge, comparison: Comparison, completions: Iterable[tuple[Order, Completion | None]]
+) -> Verdict:
     """The verdict on recorded completions by the judge's own rule and threshold.
 
     Each completion comes with the indices of the responses in its prompt, in the order shown: all of them, or a single

@@ -15,7 +15,7 @@ from fathom.errors import FathomError
 from fathom.judges import Judge, Rule, Vote
 from fathom.rationale import Status
 from fathom.results.rows import VerdictRow, to_row
-from fathom.voting.recorded import recorded
+from fathom.voting.recorded import verdict_from_completions
 
 NOT_RECORDED = "not recorded"
 BOTH_ORDERS = ((0, 1), (1, 0))
@@ -60,7 +60,7 @@ def read_row(
     judge: Judge, comparison: Comparison, completions: Iterable[tuple[tuple[int, ...], Completion | None]]
 ) -> VerdictRow:
     """The row of recorded completions, each with the order shown, which the judge parses."""
-    return to_row(comparison, recorded(judge, comparison, completions))
+    return to_row(comparison, verdict_from_completions(judge, comparison, completions))
 
 
 def stated_row(comparison: Comparison, votes: Sequence[Vote]) -> VerdictRow:

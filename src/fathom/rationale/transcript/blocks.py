@@ -1,6 +1,6 @@
 """The units of a transcript: blocks that begin with a principle and contain a judgment.
 
->>> [block.principle for block in blocks(Document.of("**Clarity**\\nJudgment: A is plain.\\nVerdict: A"), 64)]
+>>> [block.principle for block in find_blocks(Document.of("**Clarity**\\nJudgment: A is plain.\\nVerdict: A"), 64)]
 ['Clarity']
 """
 
@@ -29,35 +29,35 @@ _RULE = re.compile(r"\n\s*[-*_=]{3,}\s*$")
 
 @dataclass(slots=True)
 class Block:
-    """A unit as positions in the text. `places` lists the fields: kind, start of the value, start of the line.
+    """A unit as positions in the text. `fields` lists the fields: kind, start of the value, start of the line.
 
-    `explicit` blocks begin with a label such as `Principle 1:`, others with a heading above a field.
+    `labelled` blocks begin with a label such as `Principle 1:`, others with a heading above a field.
     """
 
     principle: str
     definition: str
     start: int
-    explicit: bool
-    places: list[tuple[str, int, int]] = field(default_factory=list)
+    labelled: bool
+    fields: list[tuple[str, int, int]] = field(default_factory=list)
     end: int = 0
 
     def has(self, kind: str) -> bool:
-        return any(name == kind for name, _, _ in self.places)
+        return any(name == kind for name, _, _ in self.fields)
 
     def text(self, document: Document, kind: str, stop: int) -> str:
         """The text of the fields of this kind, up to `stop`; empty if there are none."""
-        ends = [line for _, _, line in self.places[1:]] + [self.end]
+        ends = [line for _, _, line in self.fields[1:]] + [self.end]
         return "\n\n".join(
             _unmarked(document.text[start : min(end, stop)])
-            for (name, start, _), end in zip(self.places, ends, strict=False)
+            for (name, start, _), end in zip(self.fields, ends, strict=False)
             if name == kind
         )
 
 
-def blocks(document: Document, most: int) -> list[Block]:
+def find_blocks(document: Document, max_blocks: int) -> list[Block]:
     """The blocks in order, incomplete ones too. A solution before the first principle is a separate block.
 
-    If there are more than `most` blocks, one more without fields covers the rest of the text.
+    If there are more than `max_blocks` blocks, one more without fields covers the rest of the text.
 
     One pass over the labels: a principle opens a block, a field belongs to the open block (or opens one, if a heading
     is above it), and a final verdict closes the block.
@@ -66,8 +66,8 @@ def blocks(document: Document, most: int) -> list[Block]:
     labels = document.labels
     closed = True
     for k, label in enumerate(labels):
-        if len(found) > most:
-            found[-1].places.clear()
+        if len(found) > max_blocks:
+            found[-1].fields.clear()
             _close(found, max(document.line_end(label.end) for label in labels if label.kind != "final"), closed)
             return found
         if label.kind == "final" and not (
@@ -103,8 +103,8 @@ def _take_field(document: Document, found: list[Block], label: Label, value: int
         or current.has(kind)
         or (kind == "definition" and current.has("judgment"))
     )
-    if full or (current and not current.explicit and not current.places):
-        floor = current.places[-1][1] if current and current.places else 0
+    if full or (current and not current.labelled and not current.fields):
+        floor = current.fields[-1][1] if current and current.fields else 0
         heading = None if kind == "verdict" else _heading_above(document, floor, label.start)
         if heading is not None:
             _close(found, heading.start, closed)
@@ -113,13 +113,13 @@ def _take_field(document: Document, found: list[Block], label: Label, value: int
             found.append(Block("", "", label.start, False))
         elif full:
             return closed
-    found[-1].places.append((kind, value, label.start))
+    found[-1].fields.append((kind, value, label.start))
     return False
 
 
 def _is_part_of_solution(document: Document, block: Block, labels: list[Label], k: int) -> bool:
     """Whether a final answer is the end of the solution (`Final answer: 42`), because the judgment follows it."""
-    solving = bool(block.places) and block.places[-1][0] == "solution"
+    solving = bool(block.fields) and block.fields[-1][0] == "solution"
     judging = ("judgment", "verdict", "sub-verdict", "final")
     return (
         solving
@@ -193,9 +193,9 @@ def _unmarked(text: str) -> str:
     return text.strip()
 
 
-def unit_spans(document: Document, found: list[Block]) -> list[tuple[int, int]]:
+def find_unit_spans(document: Document, blocks: list[Block]) -> list[tuple[int, int]]:
     """The spans of text that belong to units, in order. Verdicts inside of them are not final."""
-    spans = [(block.start, _own_end(document, block, block is found[-1])) for block in found]
+    spans = [(block.start, _own_end(document, block, block is blocks[-1])) for block in blocks]
     return sorted(
         spans
         + [(label.start, document.line_end(label.end)) for label in document.labels if _is_headed(document, label)]
@@ -208,9 +208,9 @@ def _own_end(document: Document, block: Block, last: bool) -> int:
     The last block has to end early: the text after it may state the final verdict.
     """
     if block.has("verdict"):
-        return document.line_end(next(start for kind, start, _ in block.places if kind == "verdict"))
+        return document.line_end(next(start for kind, start, _ in block.fields if kind == "verdict"))
     if last and block.has("judgment"):
-        paragraph = document.text.find("\n\n", block.places[-1][1], block.end)
+        paragraph = document.text.find("\n\n", block.fields[-1][1], block.end)
         return paragraph if paragraph >= 0 else block.end
     return block.end
 
