@@ -13,7 +13,7 @@ from fathom import judges
 from fathom.rationale import Status
 from fathom.results.rows import Row, VerdictRow, to_comparison, to_row
 
-Rule = Callable[[Sequence[str]], list[float]]
+BaselineRule = Callable[[Sequence[str]], list[float]]
 """Maps the responses, in the order shown, to scores."""
 
 
@@ -29,10 +29,10 @@ def shortest(responses: Sequence[str]) -> list[float]:
     return [-float(len(response)) for response in responses]
 
 
-RULES: Mapping[str, Rule] = {"first": first, "longest": longest, "shortest": shortest}
+RULES: Mapping[str, BaselineRule] = {"first": first, "longest": longest, "shortest": shortest}
 
 
-def ruled(row: Row, rule: Rule) -> VerdictRow:
+def ruled(row: Row, rule: BaselineRule) -> VerdictRow:
     """The row with the rule's votes on its responses in both orders, and the verdict of these votes."""
     comparison = to_comparison(row)
     places = tuple(range(len(comparison.responses)))
@@ -40,7 +40,7 @@ def ruled(row: Row, rule: Rule) -> VerdictRow:
     return to_row(comparison, judges.Rule(aggregate="mean")(votes))
 
 
-def _vote(responses: Sequence[str], rule: Rule, order: tuple[int, ...]) -> judges.Vote:
+def _vote(responses: Sequence[str], rule: BaselineRule, order: tuple[int, ...]) -> judges.Vote:
     scores = tuple(rule([responses[place] for place in order]))
     vote = judges.Vote(Status.OK, judges.unique_argmax(scores), scores, tuple(range(len(order))))
     return vote.unpermuted(order)

@@ -1,7 +1,7 @@
 """Detect responses without content: blank texts, bare punctuation, and reasoning openers without an answer.
 
-    find_degeneracy("Thought process:")                                                   # "opener"
-    find_degeneracy("Paris,", reference="Paris")                                          # None: it contains the answer
+    find_degeneracy("Thought process:")                                              # "opener"
+    find_degeneracy("Paris,", reference="Paris")                                     # None: it contains the answer
 
 Such responses fool verifiers with a reference answer ("One token to fool LLM-as-a-judge", arXiv 2507.08794), so a judge
 may reject them without asking a model. Detection is incomplete: it knows openers in a few languages. It also mistakes a

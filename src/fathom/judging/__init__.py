@@ -63,30 +63,30 @@ def make_judge_for_checkpoint(checkpoint: Path | None, **settings: Any) -> Judge
     return make_judge(**chosen, installed="name" not in given)
 
 
-def meta_reward_model(checkpoint: Path, guided: Judge | None = None, **options: Any) -> MetaRewardModel:
+def meta_reward_model(checkpoint: Path, filtered_judge: Judge | None = None, **options: Any) -> MetaRewardModel:
     """Load the meta reward model that `fathom train meta` saved in a folder; `options` are those of `Scorer`.
 
     Raises FathomError as `judge_of_meta` does, and for weights that cannot be loaded.
     """
-    judge = judge_of_meta(checkpoint, guided)
+    judge = judge_of_meta(checkpoint, filtered_judge)
     return MetaRewardModel(Scorer(checkpoint, **options), judge)
 
 
-def judge_of_meta(checkpoint: Path, guided: Judge | None = None) -> Judge:
+def judge_of_meta(checkpoint: Path, filtered_judge: Judge | None = None) -> Judge:
     """The judge whose votes a meta reward model scores. No weights are loaded.
 
     Raises FathomError for a checkpoint that is not a meta reward model, and for one that was trained on votes of
-    another judge than `guided`.
+    another judge than `filtered_judge`.
     """
     described = _description(checkpoint / DESCRIPTION)
     if described.pop("kind", None) != META:
         raise FathomError(f"{checkpoint} is not a meta reward model; expected a folder made by fathom train meta")
     judge = make_judge(**described, installed=True)
-    if guided is not None and type(guided) is not type(judge):
+    if filtered_judge is not None and type(filtered_judge) is not type(judge):
         raise FathomError(
             f"{checkpoint} was trained on votes of {type(judge).__name__} (see its {DESCRIPTION}), not of "
-            f"{type(guided).__name__}; use --judge {described['name']}, or train a meta reward model on votes of that "
-            "judge"
+            f"{type(filtered_judge).__name__}; use --judge {described['name']}, or train a meta reward model on "
+            "votes of that judge"
         )
     return judge
 

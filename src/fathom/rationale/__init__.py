@@ -21,7 +21,7 @@ from fathom.rationale.transcript.blocks import Block, find_blocks, find_unit_spa
 from fathom.rationale.transcript.characters import unix_lines
 from fathom.rationale.transcript.choices import Outcome, sub_verdict
 from fathom.rationale.transcript.document import Document
-from fathom.rationale.transcript.endings import ends_open, refuses
+from fathom.rationale.transcript.endings import ends_unfinished, refuses
 from fathom.rationale.transcript.verdicts import final_verdicts
 
 Choice = Literal["A", "B", "tie"]
@@ -218,7 +218,7 @@ def _decide(document: Document, outcomes: set[Outcome], finished: bool) -> tuple
             return Status.INVALID, None
         case [_, _, *_]:
             return Status.CONTRADICTORY, None
-    if not finished or ends_open(document):
+    if not finished or ends_unfinished(document):
         return Status.TRUNCATED, None
     return Status.REFUSED if refuses(document) else Status.MISSING, None
 

@@ -73,8 +73,8 @@ class Adaptive(RewardModelWrapper):
         for drawn in range(self.max_votes):
             votes += await self.model.votes(comparison, sample * self.max_votes + drawn)
             # A sample may cast several votes (both orders), so remaining samples are converted to remaining votes.
-            left = (self.max_votes - drawn - 1) * len(votes) // (drawn + 1)
-            if flip_probability(votes, self.rule, left) <= self.tolerance:
+            remaining = (self.max_votes - drawn - 1) * len(votes) // (drawn + 1)
+            if flip_probability(votes, self.rule, remaining) <= self.tolerance:
                 break
         return votes
 
@@ -87,8 +87,8 @@ def votes_until_settled(votes: Sequence[Vote], rule: Rule, tolerance: float) -> 
     return len(votes)
 
 
-def flip_probability(votes: Sequence[Vote], rule: Rule, left: int) -> float:
-    """The probability, 0 to 1, that `left` more votes change the verdict of `rule` on `votes`.
+def flip_probability(votes: Sequence[Vote], rule: Rule, remaining: int) -> float:
+    """The probability, 0 to 1, that `remaining` more votes change the verdict of `rule` on `votes`.
 
     With more than two outcomes this is an upper bound. A tie competes as an outcome as soon as one vote names it.
     Returns 1 while nothing leads and for a single response. Returns 0 if no votes are left, or if an unreadable vote
@@ -96,7 +96,7 @@ def flip_probability(votes: Sequence[Vote], rule: Rule, left: int) -> float:
     """
     admitted = [vote for vote in votes if vote.included]
     readable = [vote for vote in admitted if _can_count(vote, rule)]
-    if left == 0 or (rule.invalid == "require" and len(readable) < len(admitted)):
+    if remaining == 0 or (rule.invalid == "require" and len(readable) < len(admitted)):
         return 0.0
     count = max((len(vote.order) or (vote.winner or 0) + 1 for vote in readable), default=0)
     if rule.ties == "drop":
@@ -104,7 +104,7 @@ def flip_probability(votes: Sequence[Vote], rule: Rule, left: int) -> float:
     if count < 2 or not readable:
         return 1.0
     majority = rule.aggregate == "majority"
-    by_rival = _majority_flips(readable, count, left) if majority else _score_flips(readable, rule, left)
+    by_rival = _majority_flips(readable, count, remaining) if majority else _score_flips(readable, rule, remaining)
     # Union bound: P(some rival catches up) <= sum over rivals of P(that rival catches up).
     return min(1.0, sum(by_rival))
 
@@ -113,7 +113,7 @@ def _can_count(vote: Vote, rule: Rule) -> bool:
     return vote.status is Status.OK and (rule.aggregate == "majority" or rule.values(vote) is not None)
 
 
-def _majority_flips(votes: Sequence[Vote], count: int, left: int) -> list[float]:
+def _majority_flips(votes: Sequence[Vote], count: int, remaining: int) -> list[float]:
     """For each rival outcome, the probability that it draws level with the leader."""
     ranked = Counter(vote.winner for vote in votes).most_common()
     if len(ranked) > 1 and ranked[0][1] == ranked[1][1]:
@@ -123,14 +123,16 @@ def _majority_flips(votes: Sequence[Vote], count: int, left: int) -> list[float]
     # Responses without a vote are interchangeable, so they count as one more rival with 0 votes.
     without_votes = set(range(count)) - {winner for winner, _ in ranked}
     follows += [0] if without_votes else []
-    return [_positive_if_possible(catch_up_probability(leads, each, left), leads - each, left) for each in follows]
+    return [
+        _positive_if_possible(catch_up_probability(leads, each, remaining), leads - each, remaining) for each in follows
+    ]
 
 
 @lru_cache(maxsize=65536)
-def catch_up_probability(leads: int, follows: int, left: int) -> float:
-    """The probability that a rival draws level with the leader within `left` more votes cast between the two.
+def catch_up_probability(leads: int, follows: int, remaining: int) -> float:
+    """The probability that a rival draws level with the leader within `remaining` more votes cast between the two.
 
-    Derivation. The leader has a = `leads` votes, the rival b = `follows`, and m = `left` votes remain. With a uniform
+    Derivation. The leader has a = `leads` votes, the rival b = `follows`, and m = `remaining`. With a uniform
     prior Beta(1, 1) on the leader's share p of the votes between the two, the posterior is Beta(a + 1, b + 1). The
     number K of remaining votes for the leader follows the posterior predictive, a Beta-binomial distribution:
 
@@ -139,21 +141,22 @@ def catch_up_probability(leads: int, follows: int, left: int) -> float:
     The rival draws level if a + K <= b + m - K, that is K <= (m - a + b) / 2. The result is the sum of P(K = k) up to
     the floor of that bound (Gelman et al., Bayesian Data Analysis, 3rd edition, section 2.3).
     """
-    largest_k = (left - leads + follows) // 2
-    return sum(_predictive(leads, follows, left)[: max(0, largest_k + 1)])
+    largest_k = (remaining - leads + follows) // 2
+    return sum(_predictive(leads, follows, remaining)[: max(0, largest_k + 1)])
 
 
 @lru_cache(maxsize=8192)
-def _predictive(leads: int, follows: int, left: int) -> tuple[float, ...]:
-    """P(K = k) for k = 0 ... `left`, by logarithms because the binomial coefficients overflow a float."""
+def _predictive(leads: int, follows: int, remaining: int) -> tuple[float, ...]:
+    """P(K = k) for k = 0 ... `remaining`, by logarithms because the binomial coefficients overflow a float."""
     alpha, beta = leads + UNIFORM, follows + UNIFORM
     terms = (
-        _log_choose(left, k) + log_beta(k + alpha, left - k + beta) - log_beta(alpha, beta) for k in range(left + 1)
+        _log_choose(remaining, k) + log_beta(k + alpha, remaining - k + beta) - log_beta(alpha, beta)
+        for k in range(remaining + 1)
     )
     return tuple(map(exp, terms))
 
 
-def _score_flips(votes: Sequence[Vote], rule: Rule, left: int) -> list[float]:
+def _score_flips(votes: Sequence[Vote], rule: Rule, remaining: int) -> list[float]:
     """For each rival response, the probability that its total draws level with the leader's."""
     rows = [values for vote in votes if (values := rule.values(vote)) is not None]
     totals = [sum(values) for values in zip(*rows, strict=True)]
@@ -163,7 +166,7 @@ def _score_flips(votes: Sequence[Vote], rule: Rule, left: int) -> list[float]:
     max_step = 1.0 if rule.aggregate == "probability" else inf
     leads_by_rival = ([row[first] - row[i] for row in rows] for i in range(len(totals)) if i != first)
     return [
-        _positive_if_possible(score_catch_up_probability(leads, unseen, left), sum(leads), left * max_step)
+        _positive_if_possible(score_catch_up_probability(leads, unseen, remaining), sum(leads), remaining * max_step)
         for leads in leads_by_rival
     ]
 
@@ -176,16 +179,16 @@ def _positive_if_possible(probability: float, lead: float, reach: float) -> floa
     return 0.0 if lead > reach else max(probability, sys.float_info.min)
 
 
-def score_catch_up_probability(leads: Sequence[float], unseen: float, left: int) -> float:
-    """The probability that the leader's total margin over a rival is gone after `left` more votes.
+def score_catch_up_probability(leads: Sequence[float], unseen: float, remaining: int) -> float:
+    """The probability that the leader's total margin over a rival is gone after `remaining` more votes.
 
     `leads[v]` is the margin of the leader in vote v: positive if the vote favours the leader, negative if the rival.
     `unseen` is the margin that a future vote may have although no vote has shown one as large.
 
-    Derivation. Let D be the sum of `leads`, a of them positive and b negative, and m = `left`. As for majorities, the
-    number K of remaining votes that favour the leader is Beta-binomial (`catch_up_probability`). Let (mu+, s+^2) be the
-    mean and variance of the positive margins and (mu-, s-^2) those of the absolute negative margins. Given K = k, the
-    final margin is approximately normal:
+    Derivation. Let D be the sum of `leads`, a of them positive and b negative, and m = `remaining`. As for majorities,
+    the number K of remaining votes that favour the leader is Beta-binomial (`catch_up_probability`). Let (mu+, s+^2) be
+    the mean and variance of the positive margins and (mu-, s-^2) those of the absolute negative margins. Given K = k,
+    the final margin is approximately normal:
 
         D_m | k  ~  N(D + k mu+ - (m - k) mu-,  k s+^2 + (m - k) s-^2)
 
@@ -203,11 +206,11 @@ def score_catch_up_probability(leads: Sequence[float], unseen: float, left: int)
     return sum(
         probability
         * _at_most_zero(
-            total + k * gain - (left - k) * loss,
-            k * gain_variance + (left - k) * loss_variance,
+            total + k * gain - (remaining - k) * loss,
+            k * gain_variance + (remaining - k) * loss_variance,
             ROUNDING * largest,
         )
-        for k, probability in enumerate(_predictive(len(ours), len(theirs), left))
+        for k, probability in enumerate(_predictive(len(ours), len(theirs), remaining))
     )
 
 

@@ -43,7 +43,7 @@ _REFUSAL = re.compile(
 )
 
 
-def ends_open(document: Document) -> bool:
+def ends_unfinished(document: Document) -> bool:
     """Whether the text ends inside a code fence, a mark, a tag or a JSON object, or right after the name of a field."""
     text = document.text.rstrip()
     last = document.labels[-1] if document.labels else None
