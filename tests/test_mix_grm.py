@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 import fresh
-from fathom.lab.arms import ARMS, Arm, Measured, Stage
+from fathom.lab import world
+from fathom.lab.arms import DOMAINS, Arm, Measured, Stage
 from fathom.lab.experiments.claims import decide
 from fathom.lab.experiments.results import Row
 from fathom.lab.reproductions import mix_grm
+from fathom.synth import STRUCTURE_FOR_DOMAIN
 
 TRUE = {  # accuracy on preference, on correctness, share of fitting structures
     ("base", "sft"): (0.75, 0.62, 0.0),
@@ -26,10 +28,12 @@ TRUE = {  # accuracy on preference, on correctness, share of fitting structures
 }
 
 
+TRUE |= {("breadth_16", "sft"): (0.99, 0.55, 0.5), ("mix_16", "sft"): (0.95, 0.80, 0.75)}
+
 Truth = Mapping[tuple[Arm, Stage], tuple[float, float, float]]
 
 
-def measurements(truth: Truth, items: int = 800, seeds: int = 10) -> list[Row]:
+def measurements(truth: Truth, items: int = 900, seeds: int = 10) -> list[Row]:
     return fresh.rows(
         mix_grm.measured({cell: _run(*truth[cell], items, seed) for cell in truth}) for seed in range(seeds)
     )
@@ -39,11 +43,11 @@ def _run(preference: float, correctness: float, match: float, items: int, seed: 
     rng = random.Random(f"{preference}/{correctness}/{match}/{seed}")
     run = []
     for k in range(items):
-        domain = ("preference", "correctness")[k % 2]
-        fits = rng.random() < match
-        structure = {"preference": "breadth", "correctness": "depth"}[domain] if fits else "vanilla"
+        domain = DOMAINS[k % 2]
+        structure = STRUCTURE_FOR_DOMAIN[domain] if rng.random() < match else "vanilla"
         accurate = rng.random() < (preference if domain == "preference" else correctness)
-        run.append(Measured(f"{seed}-{k}", domain, k % 4 < 2, accurate, True, structure, 3, 40, 5.0))  # type: ignore[arg-type]
+        part, kin = world.PARTS[k % 3], k % 4 < 2
+        run.append(Measured(f"{seed}-{k}", domain, part, kin, accurate, True, structure, 3, 40, 5.0))
     return run
 
 
@@ -53,7 +57,14 @@ def holding(truth: Truth) -> dict[str, bool]:
 
 def test_claims_that_are_true_hold() -> None:
     assert holding(TRUE) == dict.fromkeys(
-        ("double_dissociation", "mix_not_worse", "rlvr_gains_more_from_mix", "polarisation"), True
+        (
+            "double_dissociation",
+            "mix_not_worse",
+            "rlvr_gains_more_from_mix",
+            "polarisation",
+            "routes_verbs_never_shown",
+        ),
+        True,
     )
 
 
@@ -65,6 +76,7 @@ def test_claims_that_are_true_hold() -> None:
         ("mix_not_worse", ("mix", "rlvr"), (0.99, 0.90, 0.98)),
         ("rlvr_gains_more_from_mix", ("base", "rlvr"), (0.95, 0.90, 0.0)),
         ("polarisation", ("mix", "rlvr"), (0.99, 0.99, 0.75)),
+        ("routes_verbs_never_shown", ("mix", "rlvr"), (0.99, 0.99, 0.77)),
     ],
 )
 def test_a_claim_that_is_false_does_not_hold(claim: str, cell: tuple[Arm, Stage], values: tuple[float, ...]) -> None:
@@ -80,13 +92,11 @@ def test_a_failure_of_training_on_two_seeds_of_ten_leaves_a_counted_claim_undeci
     assert not decide(polarisation, rows).holds
 
 
-def test_the_ceiling_of_the_mix_is_the_better_of_its_two_styles() -> None:
-    assert {arm: [mix_grm.ceiling(arm, domain) for domain in mix_grm.DOMAINS] for arm in ARMS} == {
-        "base": [0.75, 0.75],
-        "breadth": [1.0, 0.75],
-        "depth": [0.5, 1.0],
-        "mix": [1.0, 1.0],
-    }
+def test_verbs_that_no_training_shows_are_measured_apart() -> None:
+    [row] = measurements(TRUE, seeds=1)
+    match = row.figures["arms"]["mix"]["rlvr"]["match"]
+    assert list(match) == ["all", *world.PARTS, "never, kin in SFT", "never, no kin in SFT"]
+    assert row.contrasts["match of mix on verbs never shown, after RLVR"] == match["never"]
 
 
 def test_a_difference_with_the_other_sign_is_marked_on_the_page(tmp_path: Path) -> None:
@@ -99,7 +109,7 @@ def test_a_difference_with_the_other_sign_is_marked_on_the_page(tmp_path: Path) 
 def test_equal_results_make_equal_figures(tmp_path: Path) -> None:
     for folder in ("one", "two"):
         fresh.page(mix_grm.EXPERIMENT, measurements(TRUE, items=100), tmp_path / folder)
-    for name in ("mix-grm-accuracy", "mix-grm-structure"):
+    for name in ("mix-grm-accuracy", "mix-grm-routing"):
         one, two = ((tmp_path / folder / f"{name}.svg").read_bytes() for folder in ("one", "two"))
         assert one == two
         assert b"<svg" in one

@@ -14,7 +14,7 @@ def command(
     out: Annotated[Path, typer.Option(help="Write models, figures and the report to this folder.")] = Path("runs/demo"),
     seed: Annotated[
         int, typer.Option(min=0, max=2**31 - 1, help="Seed of the data, the training and the sampling.")
-    ] = 0,
+    ] = 10,
     force: Force = False,
 ) -> None:
     """Run rationale synthesis, SFT, RLVR and evaluation on small synthetic tasks, and write a report, in a few minutes.

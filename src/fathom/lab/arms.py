@@ -1,8 +1,8 @@
 """Trains and measures the arms that the paper compares, in the small world.
 
 An arm is a training set for fine-tuning: vanilla rationales (`base`), breadth for all, depth for all, or breadth for
-preference and depth for correctness (`mix`). Fine-tuning uses half of the verbs in play; RLVR uses all of them, with
-labels only. Synthesis, training and judging use the library's own code, as for a model of any size.
+preference and depth for correctness (`mix`). Fine-tuning, RLVR and a third set of measurements have verbs of their own
+(`world.split`). Synthesis, training and judging use the library's own code, as for a model of any size.
 """
 
 from __future__ import annotations
@@ -29,16 +29,23 @@ from fathom.lab.teacher import Teacher
 from fathom.train import recipes, rlvr, sft
 from fathom.train.recipe import RLVRRecipe, SFTRecipe, load
 
-Arm = Literal["base", "breadth", "depth", "mix"]
+Arm = Literal["base", "breadth", "depth", "mix", "breadth_16", "mix_16"]
 Stage = Literal["sft", "rlvr"]
 
-ARMS: tuple[Arm, ...] = ("base", "breadth", "depth", "mix")
+ARMS: tuple[Arm, ...] = get_args(Arm)
 STAGES: tuple[Stage, ...] = ("sft", "rlvr")
 DOMAINS: tuple[Domain, ...] = get_args(Domain)
-VERBS = world.SEEN_VERBS | world.UNSEEN_VERBS
-"""The verbs in play: those of RLVR and of the measurements."""
-RATIONALES: Mapping[Arm, synth.Arm] = {"base": "vanilla", "breadth": "breadth", "depth": "depth", "mix": "mix"}
+RATIONALES: Mapping[Arm, synth.Arm] = {
+    "base": "vanilla",
+    "breadth": "breadth",
+    "depth": "depth",
+    "mix": "mix",
+    "breadth_16": "breadth",
+    "mix_16": "mix",
+}
 """The name that synthesis gives to each arm's rationales."""
+MANY: frozenset[Arm] = frozenset({"breadth_16", "mix_16"})
+"""Arms of `Settings.many_samples`, which are fine-tuned and not reinforced."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,12 +54,14 @@ class Settings:
 
     fine_tuning: int = 1600
     """Number of comparisons for synthesis."""
-    samples: int = 16
-    """Vanilla rationales per comparison; sixteen with three principles each almost always cover all seven."""
+    samples: int = 2
+    """Vanilla rationales per comparison, as in the paper."""
+    many_samples: int = 16
+    """The same in the arms `MANY`; sixteen with three principles each almost always cover all seven."""
     mistagged: float = 0.1
     """Share of the synthesis comparisons with a wrong domain, as if a classifier of prompts had assigned it."""
-    held_out: int = 2000
-    """Number of held-out comparisons, half of each domain."""
+    held_out: int = 1800
+    """Number of held-out comparisons, a third for each set of verbs, half of each domain."""
     temperature: float = 0.0
     """Temperature of the measured judgments: greedy, the default of `fathom judge`."""
 
@@ -63,7 +72,10 @@ class Measured:
 
     id: str
     domain: Domain
-    seen: bool
+    verbs: world.Part
+    """The first stage of training that shows the verb."""
+    kin: bool
+    """Whether SFT shows a verb of the same topic."""
     accurate: bool
     readable: bool
     structure: str | None
@@ -82,9 +94,18 @@ def recipes_used() -> dict[str, Any]:
     return {name: yaml.safe_load(recipes.path(name).read_text("utf-8")) for name in ("mini_sft", "mini_rlvr")}
 
 
+def stages(arm: Arm) -> tuple[Stage, ...]:
+    return ("sft",) if arm in MANY else STAGES
+
+
+def synthesised(arm: Arm, folder: Path) -> Path:
+    """The folder of the arm's training data in a seed's folder."""
+    return folder / ("synthesised-many" if arm in MANY else "synthesised")
+
+
 def synthesise(settings: Settings, seed: int, out: Path) -> synth.Result:
-    """Write the training data of every arm, as made by `fathom synth`, from comparisons with the seen verbs."""
-    items = world.items(settings.fine_tuning, seed=seed, verbs=world.SEEN_VERBS, prefix="fine-tuning")
+    """Write the training data of every arm, as made by `fathom synth`, from comparisons with the verbs of SFT."""
+    items = world.items(settings.fine_tuning, seed=seed, verbs=world.split(seed).sft, prefix="fine-tuning")
     comparisons = _tagged([item.comparison for item in items], settings.mistagged, seed)
     sampling = Sampling(temperature=0.8, seed=seed)
     wanted = synth.Settings(arms=tuple(RATIONALES.values()), samples=settings.samples, sampling=sampling)
@@ -112,21 +133,22 @@ def fine_tune(arm: Arm, seed: int, data: Path, out: Path) -> Path:
 
 
 def reinforce(seed: int, model: Path, out: Path, overrides: Sequence[str] = ()) -> Path:
-    """RLVR of a fine-tuned model on labelled comparisons with all verbs in play; `overrides` are of the recipe."""
+    """RLVR of a fine-tuned model on labelled comparisons with the verbs of RLVR; `overrides` are of the recipe."""
     own = [f"model={model}", f"output={out}", f"seed={seed}", "data=[]"]
     recipe = load(recipes.path("mini_rlvr"), RLVRRecipe, [*own, *overrides])
     batch, generations = recipe.trainer["per_device_train_batch_size"], recipe.trainer["num_generations"]
     prompts = recipe.trainer["max_steps"] * batch // generations
     data = out.with_name(f"{out.name}-comparisons.jsonl")
+    verbs = world.split(seed).rlvr
     write_jsonl(
-        data, (item.comparison for item in world.items(prompts, seed=seed, verbs=VERBS, prefix="reinforcement"))
+        data, (item.comparison for item in world.items(prompts, seed=seed, verbs=verbs, prefix="reinforcement"))
     )
     return rlvr.train(recipe.model_copy(update={"data": (data,)}))
 
 
 def measure(model: Path, seed: int, settings: Settings, kind: type[Judge] = MixJudge) -> list[Measured]:
     """Judge the seed's held-out items, which are the same for every arm and stage, by a trained judge of this kind."""
-    items = world.items(settings.held_out, seed=seed, verbs=VERBS, prefix="held-out")
+    items = held_out(seed, settings.held_out)
     engine = LocalEngine(model)
     sampling = Sampling(temperature=settings.temperature, max_tokens=128, seed=seed)
     trained: dict[str, Any] = {"trained": True}  # a field of these kinds, and not of every judge
@@ -139,16 +161,28 @@ def measure(model: Path, seed: int, settings: Settings, kind: type[Judge] = MixJ
     def count(text: str) -> int:
         return len(engine.tokenizer.encode(text, add_special_tokens=False))
 
-    return [_measured(item, verdict, count) for item, verdict in zip(items, asyncio.run(judged()), strict=True)]
+    verbs = world.split(seed)
+    return [_measured(item, verbs, verdict, count) for item, verdict in zip(items, asyncio.run(judged()), strict=True)]
 
 
-def _measured(item: world.Item, verdict: Verdict, count: Callable[[str], int]) -> Measured:
+def held_out(seed: int, number: int) -> list[world.Item]:
+    """The seed's held-out items: a third for each set of verbs, all with operands that no training shows."""
+    parts = world.split(seed)._asdict()
+    return [
+        item
+        for part, verbs in parts.items()
+        for item in world.items(number // len(parts), seed=seed, verbs=verbs, prefix=f"held-out-{part}", held_out=True)
+    ]
+
+
+def _measured(item: world.Item, verbs: world.Verbs, verdict: Verdict, count: Callable[[str], int]) -> Measured:
     (vote,) = verdict.votes
     rationale = vote.rationale
     return Measured(
         id=item.id,
         domain=item.domain,
-        seen=item.verb in world.SEEN_VERBS,
+        verbs=verbs.part(item.verb),
+        kin=not verbs.sft.isdisjoint(world.kin(item.verb)),
         accurate=vote.winner == item.winner,
         readable=vote.status == "ok",
         structure=rationale.structure if rationale else None,
@@ -168,16 +202,16 @@ def use_one_thread() -> None:
 def run(arm: Arm, seed: int, settings: Settings, out: Path) -> None:
     """Train one arm with one seed, and measure it after each stage. Results of an earlier run are kept.
 
-    Reads the synthesised data from `out/synthesised`, writes models and `sft.jsonl`, `rlvr.jsonl` under `out/ARM`.
+    Reads the synthesised data from the folder `out`, writes models and `sft.jsonl`, `rlvr.jsonl` under `out/ARM`.
     """
     use_one_thread()
     folder = out / arm
-    for stage in STAGES:
+    for stage in stages(arm):
         measured, trained = folder / f"{stage}.jsonl", folder / f"model-{stage}"
         if measured.exists():
             continue
         if stage == "sft":
-            fine_tune(arm, seed, out / "synthesised", trained)
+            fine_tune(arm, seed, synthesised(arm, out), trained)
         else:
             reinforce(seed, folder / "model-sft", trained)
         write_measured(measured, measure(trained, seed, settings))
@@ -191,6 +225,6 @@ def read_measured(path: Path) -> list[Measured]:
     return [Measured(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def select(run: Sequence[Measured], domain: Domain | None = None, seen: bool | None = None) -> list[Measured]:
-    """The items of a domain, of seen or unseen verbs; None selects all."""
-    return [item for item in run if domain in (None, item.domain) and seen in (None, item.seen)]
+def select(run: Sequence[Measured], domain: Domain | None = None, verbs: world.Part | None = None) -> list[Measured]:
+    """The items of a domain and a set of verbs; None selects all."""
+    return [item for item in run if domain in (None, item.domain) and verbs in (None, item.verbs)]

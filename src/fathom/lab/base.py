@@ -1,4 +1,4 @@
-"""The small base model: a Llama of 0.3 million parameters with a word-level tokenizer, as an ordinary checkpoint.
+"""The small base model: a Llama of 0.4 million parameters with a word-level tokenizer, as an ordinary checkpoint.
 
     AutoModelForCausalLM.from_pretrained(base.PATH), AutoTokenizer.from_pretrained(base.PATH)
 
@@ -24,8 +24,9 @@ PATH = SHIPPED["mini"]
 SPECIAL = ("<|pad|>", "<|begin|>", "<|user|>", "<|assistant|>", "<|end|>", "<|unknown|>")
 PAD, BEGIN, _, _, END, UNKNOWN = SPECIAL
 
-# A word includes the space before it, so that joining the tokens restores the text exactly.
-_WORD = r" ?-?\d+| ?[A-Za-z]+| ?[^\sA-Za-z\d]+|\n| "
+# A word includes the space before it, so that joining the tokens restores the text exactly. Numbers are split into
+# digits, so that arithmetic learned on some operands can be carried over to others.
+_WORD = r" ?\d| ?[A-Za-z]+| ?[^\sA-Za-z\d]+|\n| "
 _FIELD = r"\n*Principle \d+:|\n(?:Solution|Judgment|Verdict):|\n*Final verdict:"
 
 CHAT_TEMPLATE = (
@@ -73,8 +74,18 @@ def word_level(boilerplate: Iterable[str], texts: Iterable[str], word: str = _WO
     )
 
 
+def kinship_prompt(comparison: Comparison) -> str:
+    """The question that pre-training asks about the verb of a comparison's task."""
+    content = MixJudge(style="mix", trained=True).ask(comparison)[0]["content"]
+    return content.replace("Which response is better?", "Which words are like the verb of the instruction?")
+
+
 def _boilerplate() -> list[str]:
-    return constant(lambda comparison: [MixJudge(style=style, trained=True).ask(comparison) for style in STYLES])
+    def asked(comparison: Comparison) -> list[list[ChatMessage]]:
+        judges = [MixJudge(style=style, trained=True).ask(comparison) for style in STYLES]
+        return [*judges, [{"role": "user", "content": kinship_prompt(comparison)}]]
+
+    return constant(asked)
 
 
 def constant(asked: Callable[[Comparison], Iterable[list[ChatMessage]]]) -> list[str]:
@@ -88,15 +99,16 @@ def constant(asked: Callable[[Comparison], Iterable[list[ChatMessage]]]) -> list
 
 def _every_word() -> Iterable[str]:
     rng = random.Random(0)
-    values = [expression.value for expression in world.EXPRESSIONS]
-    yield from (f"{number} {number}" for number in range(min(values) - 10, max(values) + 11))
-    yield from (f"{verb} 1 + 2 - 3 * 4" for verbs in world.VERBS.values() for verb in verbs)
+    yield "0123456789"
+    yield from (f" {digit}" for digit in range(10))
+    yield from (f"{verb} {verb} + -" for verbs in world.VERBS.values() for verb in verbs)
     for item in world.items(200, seed=0):
+        yield kinship_prompt(item.comparison)
         yield from (MixJudge(style=style, trained=True).ask(item.comparison)[0]["content"] for style in STYLES)
         yield from (render(world.rationale(item, style, rng)) for style in ("vanilla", "breadth", "depth"))
 
 
-def untrained(seed: int, hidden: int = 96, layers: int = 3, heads: int = 4) -> Any:
+def untrained(seed: int, hidden: int = 128, layers: int = 2, heads: int = 4) -> Any:
     """A `LlamaForCausalLM` with random weights for the tokenizer above."""
     return llama(tokenizer(), seed, hidden, layers, heads)
 

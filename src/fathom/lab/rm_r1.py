@@ -1,6 +1,6 @@
 """RM-R1 in the small world: chains that first classify the task, and the shipped base model with words to write them.
 
-    chain(item, "typed")            # "<type>Reasoning</type>\\n<solution> 7 * 8 = 56\\n..." where the verb is "compute"
+    chain(item, "typed")            # "<type>Reasoning</type>\\n<solution> 37 + 18 = 55\\n..." for "compute"
 
 A chat chain compares all seven attributes; a reasoning chain solves the task and checks both answers. As in the paper's
 distillation, every chain ends in the label, regardless of the text before.
@@ -65,9 +65,9 @@ def chain(item: world.Item, arm: Arm, mistyped: bool = False) -> str:
 
 
 def examples(arm: Arm, settings: arms.Settings, seed: int) -> list[dict[str, Any]]:
-    """SFT rows of chains for comparisons with the seen verbs; the share `mistagged` has the wrong type."""
+    """SFT rows of chains for comparisons with the verbs of SFT; the share `mistagged` has the wrong type."""
     judge, rng = RMR1Judge(trained=True), random.Random(f"mistyped/{seed}")
-    items = world.items(settings.fine_tuning, seed=seed, verbs=world.SEEN_VERBS, prefix="fine-tuning")
+    items = world.items(settings.fine_tuning, seed=seed, verbs=world.split(seed).sft, prefix="fine-tuning")
     written = [(item, chain(item, arm, rng.random() < settings.mistagged)) for item in items]
     return [
         {"id": item.id, "prompt": judge.prompt(item.comparison), "completion": [{"role": "assistant", "content": text}]}

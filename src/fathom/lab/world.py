@@ -1,18 +1,26 @@
-"""The small world: comparisons whose labels follow from what stands on the page, if one looks at the right part of it.
+"""The small world: comparisons whose labels follow from the prompt and the responses, if one reads the right part.
 
-Every item has one surface form. The prompt is a verb and an expression; each of the two responses shows seven graded
+Every item has one surface form. The prompt is a verb and an expression. Each of the two responses shows seven graded
 attributes and an answer:
 
-    compute 7 * 8 - 9
-    clarity 3 brevity 1 warmth 2 accuracy 4 originality 2 courtesy 1 detail 5 answer 47
+    compute 37 + 18 - 21
+    clarity 3 brevity 1 warmth 2 accuracy 4 originality 2 courtesy 1 detail 5 answer 34
 
 The verb decides the domain. In a *preference* item the better response is the one that leads in most of the seven
-attributes. In a *correctness* item it is the one whose answer is right. Attributes and answers stand in both, so each
-way of judging has its own shortcut, and neither is always right. The grade of accuracy is how accurate a response
-looks: in correctness items the right response looks the more accurate one with probability `TELL`, as fluent answers
-do, and that is all a reader learns who does not solve the task.
+attributes. In a *correctness* item it is the one with the right answer. Both kinds show attributes and answers, so each
+style of rationale has a shortcut, and neither is always right. The grade of accuracy says how accurate a response
+looks. In correctness items the right response looks more accurate with probability `TELL`, and a reader who does not
+solve the task can learn no more than that.
 
-What a style of rationale can know at best is computed in `ceiling`, from this definition and nothing measured.
+**Verbs have kin.** Each domain has three topics of twelve verbs. Pre-training shows which verbs belong together
+(`kin`), and neither domain nor style. `split` gives each seed its own verbs: those of fine-tuning, which come from two
+topics per domain; those of RLVR, from all topics; and those that no training shows. A model can route a verb of the
+third set only by its kin.
+
+**Operands are held out.** No training text holds a step whose pair of operands is in `HELD_OUT`. In a held-out item
+both steps have such a pair, so a solution cannot be recalled.
+
+The maximum accuracy of a style is computed in `ceiling`, from this definition alone.
 """
 
 from __future__ import annotations
@@ -23,7 +31,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
 from math import comb
-from typing import Literal
+from typing import Literal, NamedTuple, get_args
 
 from fathom.data.records import Comparison, Domain, Label
 from fathom.rationale import Choice, Rationale, Unit
@@ -34,16 +42,74 @@ GRADES = range(1, 6)
 TELL = Fraction(3, 4)
 VANILLA_PRINCIPLES = 3
 
-VERBS: dict[Domain, tuple[str, ...]] = {
-    "correctness": ("compute", "evaluate", "calculate", "solve", "determine", "derive", "tally", "reckon"),
-    "preference": ("draft", "compose", "write", "sketch", "describe", "narrate", "phrase", "pitch"),
+_TOPICS: dict[Domain, tuple[str, ...]] = {
+    "correctness": (
+        "compute calculate evaluate tally reckon total sum add count figure quantify enumerate",
+        "solve determine derive deduce prove infer establish resolve verify demonstrate conclude check",
+        "measure gauge weigh estimate assess size meter calibrate survey rate rank scale",
+    ),
+    "preference": (
+        "draft compose write pen scribble jot dictate address inscribe author type edit",
+        "narrate tell recount relate portray depict describe chronicle sketch imagine invent dream",
+        "pitch phrase persuade praise announce toast greet introduce present plead advise speak",
+    ),
 }
-SEEN_VERBS = frozenset(verb for verbs in VERBS.values() for verb in verbs[:2])
-"""The verbs of fine-tuning, with the style that fits."""
-UNSEEN_VERBS = frozenset(verb for verbs in VERBS.values() for verb in verbs[2:4])
-"""Verbs of RLVR but not of fine-tuning: no example shows which style fits. Other verbs occur in pre-training only."""
+TOPICS: dict[Domain, tuple[tuple[str, ...], ...]] = {
+    domain: tuple(tuple(verbs.split()) for verbs in topics) for domain, topics in _TOPICS.items()
+}
+"""The verbs of each domain, by topic."""
+VERBS: dict[Domain, tuple[str, ...]] = {domain: sum(topics, ()) for domain, topics in TOPICS.items()}
 
-Operator = Literal["+", "-", "*"]
+Part = Literal["sft", "rlvr", "never"]
+"""The first stage of training that shows a verb; `never` if none does."""
+
+
+PARTS: tuple[Part, ...] = get_args(Part)
+
+
+class Verbs(NamedTuple):
+    """The verbs of one seed, by the stage that shows them."""
+
+    sft: frozenset[str]
+    """Shown with the style that fits: four of each topic, in two topics per domain."""
+    rlvr: frozenset[str]
+    """Shown with labels only: four of each topic."""
+    never: frozenset[str]
+    """Shown by no training: four of each topic."""
+
+    def part(self, verb: str) -> Part:
+        """The set that holds `verb`. Raises StopIteration if none does."""
+        return next(part for part, verbs in zip(PARTS, self, strict=True) if verb in verbs)
+
+
+def split(seed: int) -> Verbs:
+    """The verbs of a seed, drawn at random from each topic."""
+    rng = random.Random(f"verbs/{seed}")
+    parts: dict[Part, set[str]] = {part: set() for part in PARTS}
+    for topics in TOPICS.values():
+        shown = rng.sample(range(len(topics)), 2)
+        for place, topic in enumerate(topics):
+            drawn = rng.sample(topic, len(topic))
+            if place in shown:
+                parts["sft"].update(drawn[:4])
+            parts["rlvr"].update(drawn[4:8])
+            parts["never"].update(drawn[8:])
+    return Verbs(*map(frozenset, parts.values()))
+
+
+def kin(verb: str) -> tuple[str, ...]:
+    """The other verbs of its topic. Raises StopIteration for a word that is no verb of this world."""
+    topic = next(topic for topics in TOPICS.values() for topic in topics if verb in topic)
+    return tuple(other for other in topic if other != verb)
+
+
+Operator = Literal["+", "-"]
+OPERATORS: tuple[Operator, ...] = ("+", "-")
+OPERANDS = range(10, 50)
+_LEFT = range(2 * OPERANDS.stop)
+_draw = random.Random("operands").random
+HELD_OUT = frozenset(pair for pair in product(_LEFT, OPERANDS) if _draw() < 0.2)
+"""Pairs of operands, a fifth of all, that no training text shows in a step."""
 Style = Literal["vanilla", "breadth", "depth"]
 
 
@@ -63,31 +129,39 @@ class Expression:
     @property
     def steps(self) -> tuple[str, str]:
         """The solution, one step per line."""
-        middle = apply(self.op1, self.first, self.second)
         return (
-            f"{self.first} {self.op1} {self.second} = {middle}",
-            f"{middle} {self.op2} {self.third} = {self.value}",
+            f"{self.first} {self.op1} {self.second} = {self.middle}",
+            f"{self.middle} {self.op2} {self.third} = {self.value}",
         )
 
     @property
+    def middle(self) -> int:
+        """The result of the first step."""
+        return apply(self.op1, self.first, self.second)
+
+    @property
     def value(self) -> int:
-        return apply(self.op2, apply(self.op1, self.first, self.second), self.third)
+        return apply(self.op2, self.middle, self.third)
 
 
-EXPRESSIONS = tuple(
-    Expression(a, op1, b, op2, c)  # type: ignore[arg-type]
-    for a, op1, b, op2, c in product(range(1, 10), "+-*", range(1, 10), "+-", range(1, 10))
-)
+def expression(rng: random.Random, *, held_out: bool = False) -> Expression:
+    """An expression without negative results. Both of its steps have held-out operands, or neither has."""
+    while True:
+        first, second, op1 = rng.choice(OPERANDS), rng.choice(OPERANDS), rng.choice(OPERATORS)
+        middle = apply(op1, first, second)
+        if middle < 0 or ((first, second) in HELD_OUT) != held_out:
+            continue
+        ends = [
+            (op2, third)
+            for op2, third in product(OPERATORS, OPERANDS)
+            if apply(op2, middle, third) >= 0 and ((middle, third) in HELD_OUT) == held_out
+        ]
+        if ends:
+            return Expression(first, op1, second, *rng.choice(ends))
 
 
 def apply(operator: Operator, left: int, right: int) -> int:
-    match operator:
-        case "+":
-            return left + right
-        case "-":
-            return left - right
-        case "*":
-            return left * right
+    return left + right if operator == "+" else left - right
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +192,7 @@ class Item:
             responses=(self._response(0), self._response(1)),
             label=Label(best=self.winner),
             domain=self.domain,
-            metadata={"verb": self.verb, "seen": self.verb in SEEN_VERBS},
+            metadata={"verb": self.verb},
         )
 
     def _response(self, i: int) -> str:
@@ -126,17 +200,19 @@ class Item:
         return f"{grades} answer {self.answers[i]}"
 
 
-def items(n: int, *, seed: int, verbs: frozenset[str] | None = None, prefix: str = "item") -> list[Item]:
+def items(
+    n: int, *, seed: int, verbs: frozenset[str] | None = None, prefix: str = "item", held_out: bool = False
+) -> list[Item]:
     """n items, alternating between domains. `verbs` restricts the verbs; `prefix` is the prefix of the ids."""
     rng = random.Random(f"{prefix}/{seed}")
     domains: tuple[Domain, Domain] = ("preference", "correctness")
     allowed = {domain: [v for v in VERBS[domain] if verbs is None or v in verbs] for domain in domains}
-    return [_item(rng, f"{prefix}-{seed}-{k}", rng.choice(allowed[domains[k % 2]])) for k in range(n)]
+    return [_item(rng, f"{prefix}-{seed}-{k}", rng.choice(allowed[domains[k % 2]]), held_out) for k in range(n)]
 
 
-def _item(rng: random.Random, id: str, verb: str) -> Item:
-    expression = rng.choice(EXPRESSIONS)
-    answers = [expression.value, _wrong_answer(rng, expression.value)]
+def _item(rng: random.Random, id: str, verb: str, held_out: bool) -> Item:
+    asked = expression(rng, held_out=held_out)
+    answers = [asked.value, _wrong_answer(rng, asked.value)]
     pairs = [tuple(rng.sample(GRADES, 2)) for _ in PRINCIPLES]
     right = rng.randrange(2)
     if verb in VERBS["correctness"]:
@@ -146,14 +222,14 @@ def _item(rng: random.Random, id: str, verb: str) -> Item:
     return Item(
         id,
         verb,
-        expression,
+        asked,
         grades=(tuple(a for a, _ in pairs), tuple(b for _, b in pairs)),
         answers=(answers[right], answers[1 - right]),
     )
 
 
 def _wrong_answer(rng: random.Random, right: int) -> int:
-    return right + rng.choice((-10, -3, -2, -1, 1, 2, 3, 10))
+    return right + rng.choice([change for change in (-10, -3, -2, -1, 1, 2, 3, 10) if right + change >= 0])
 
 
 # What can be written about an item ------------------------------------------------------------------------------------
@@ -213,6 +289,41 @@ def majority(units: tuple[Unit, ...]) -> Choice:
 
 
 # What can be known ----------------------------------------------------------------------------------------------------
+
+
+def expected(style: str | None, domain: Domain, principles: int) -> Fraction:
+    """The accuracy of faithful rationales with this many principles; a tie counts one half.
+
+    A depth rationale names the response with the right answer, which is the better one by chance in a preference item.
+    Any other shows `principles` of the seven and names the majority. In preference items all leads are fair coins.
+    In correctness items accuracy is among them, and leads with probability `TELL`; the others are fair coins.
+    """
+    if style == "depth":
+        return Fraction(1) if domain == "correctness" else Fraction(1, 2)
+    if domain == "correctness":
+        others = range(principles)
+        return sum(
+            (
+                share * Fraction(comb(principles - 1, leads), 2 ** (principles - 1)) * _names(leads + right, principles)
+                for right, share in ((1, TELL), (0, 1 - TELL))
+                for leads in others
+            ),
+            Fraction(0),
+        )
+    hidden = len(PRINCIPLES) - principles
+    total = Fraction(0)
+    for leads, more in product(range(principles + 1), range(hidden + 1)):
+        named = _names(leads, principles)
+        wins = 2 * (leads + more) > len(PRINCIPLES)
+        total += Fraction(comb(principles, leads) * comb(hidden, more), 2 ** len(PRINCIPLES)) * (
+            named if wins else 1 - named
+        )
+    return total
+
+
+def _names(leads: int, shown: int) -> Fraction:
+    """Whether the majority of `shown` principles names a response that leads in `leads` of them; 1/2 for a tie."""
+    return Fraction((2 * leads > shown) + (2 * leads >= shown), 2)
 
 
 def ceiling(style: Style, domain: Domain) -> Fraction:

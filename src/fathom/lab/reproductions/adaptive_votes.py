@@ -31,7 +31,7 @@ from fathom.engines.local import LocalEngine
 from fathom.judges import RewardModel, Rule, Vote
 from fathom.judges.mix import MixJudge
 from fathom.judging import write_verdicts
-from fathom.lab import arms, base, world
+from fathom.lab import arms, base
 from fathom.lab.experiments.experiment import Experiment
 from fathom.lab.experiments.register import read
 from fathom.lab.experiments.results import Measurement
@@ -77,8 +77,7 @@ def run(part: str, seed: int, settings: Settings, out: Path) -> None:
     model = out / arm / "model"
     if not (model / "model.safetensors").exists():
         arms.fine_tune(arm, seed, out / "synthesised", model)
-    items = world.items(settings.held_out, seed=seed, verbs=arms.VERBS, prefix="held-out")
-    comparisons = [item.comparison for item in items]
+    comparisons = [item.comparison for item in arms.held_out(seed, settings.held_out)]
     asyncio.run(_vote(model, seed, settings, comparisons, out / arm))
 
 

@@ -6,13 +6,14 @@ The claims are those of "Beyond Length Scaling" (arXiv 2603.01571), as direction
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from fathom.data.records import Domain
 from fathom.lab import arms, base, world
-from fathom.lab.arms import ARMS, DOMAINS, STAGES, Arm, Measured, Settings, Stage, select
+from fathom.lab.arms import ARMS, DOMAINS, MANY, STAGES, Arm, Measured, Settings, Stage, select, stages
 from fathom.lab.experiments.experiment import Experiment
 from fathom.lab.experiments.pages import beside
 from fathom.lab.experiments.register import read
@@ -37,9 +38,15 @@ Runs = Mapping[Cell, Sequence[Measured]]
 Value = Callable[[Measured], float]
 
 
+REINFORCED = tuple(arm for arm in ARMS if arm not in MANY)
+CELLS: Sequence[Cell] = [(arm, stage) for arm in ARMS for stage in stages(arm)]
+
+
 def prepare(part: str, seed: int, settings: Settings, folder: Path) -> None:
-    if not (folder / "synthesised" / "manifest.json").exists():
-        arms.synthesise(settings, seed, folder / "synthesised")
+    for arm, samples in (("mix", settings.samples), ("mix_16", settings.many_samples)):
+        data = arms.synthesised(arm, folder)  # type: ignore[arg-type]
+        if not (data / "manifest.json").exists():
+            arms.synthesise(replace(settings, samples=samples), seed, data)
 
 
 def run(part: str, seed: int, settings: Settings, folder: Path) -> None:
@@ -48,7 +55,7 @@ def run(part: str, seed: int, settings: Settings, folder: Path) -> None:
 
 
 def measure(seed: int, settings: Settings, folder: Path) -> Measurement:
-    runs = {(arm, stage): arms.read_measured(folder / arm / f"{stage}.jsonl") for arm in ARMS for stage in STAGES}
+    runs = {(arm, stage): arms.read_measured(folder / arm / f"{stage}.jsonl") for arm, stage in CELLS}
     return measured(runs)
 
 
@@ -57,7 +64,7 @@ def measured(runs: Runs) -> Measurement:
     return Measurement(
         contrasts=contrasts(runs),
         figures={
-            "arms": {arm: {stage: _summary(runs[arm, stage]) for stage in STAGES} for arm in ARMS},
+            "arms": {arm: {stage: _summary(runs[arm, stage]) for stage in stages(arm)} for arm in ARMS},
             "paper": {
                 _named(plus, minus): {domain: _contrast(runs, [plus], [minus], accurate, domain) for domain in DOMAINS}
                 for plus, minus in PAIRS
@@ -74,17 +81,20 @@ def matches(item: Measured) -> float:
     return float(item.matches)
 
 
+def expected(item: Measured) -> float:
+    """The accuracy of a faithful rationale with this structure, from the world's definition; 0 without a rationale."""
+    return float(world.expected(item.structure, item.domain, item.principles)) if item.principles else 0.0
+
+
 def _summary(run: Sequence[Measured]) -> dict[str, Any]:
-    def mean(value: Value, domain: Domain | None = None, seen: bool | None = None) -> float:
-        return fmean(value(item) for item in select(run, domain, seen))
+    def mean(value: Value, domain: Domain | None = None) -> float:
+        return fmean(value(item) for item in select(run, domain))
 
     return {
         **{domain: mean(accurate, domain) for domain in DOMAINS},
-        "structural_match": {
-            "all": mean(matches),
-            "seen": mean(matches, seen=True),
-            "unseen": mean(matches, seen=False),
-        },
+        "expected": {domain: mean(expected, domain) for domain in DOMAINS},
+        "match": {"all": mean(matches), **_by_verbs(run, matches)},
+        "accuracy": _by_verbs(run, accurate),
         "tokens": mean(lambda item: item.tokens),
         "readable": mean(lambda item: float(item.readable)),
         # The paper's four indicators of structure.
@@ -92,6 +102,16 @@ def _summary(run: Sequence[Measured]) -> dict[str, Any]:
         "tokens_per_judgment_on_correctness": mean(lambda item: item.tokens_per_judgment, "correctness"),
         "breadth_on_preference": mean(lambda item: float(item.structure == "breadth"), "preference"),
         "depth_on_correctness": mean(lambda item: float(item.structure == "depth"), "correctness"),
+    }
+
+
+def _by_verbs(run: Sequence[Measured], value: Value) -> dict[str, float]:
+    """The mean for each set of verbs; `never` also apart by whether SFT showed kin of the verb."""
+    never = select(run, verbs="never")
+    return {
+        **{part: fmean(map(value, select(run, verbs=part))) for part in world.PARTS},
+        "never, kin in SFT": fmean(value(item) for item in never if item.kin),
+        "never, no kin in SFT": fmean(value(item) for item in never if not item.kin),
     }
 
 
@@ -113,8 +133,13 @@ def contrasts(runs: Runs) -> dict[str, float]:
         "gain of mix - gain of base, over all": _contrast(
             runs, [("mix", "rlvr"), ("base", "sft")], [("mix", "sft"), ("base", "rlvr")], accurate
         ),
-        "match of mix, RLVR - SFT": _contrast(runs, [("mix", "rlvr")], [("mix", "sft")], matches),
+        "match of mix on verbs never shown, RLVR - SFT": _match(runs["mix", "rlvr"]) - _match(runs["mix", "sft"]),
+        "match of mix on verbs never shown, after RLVR": _match(runs["mix", "rlvr"]),
     }
+
+
+def _match(run: Sequence[Measured]) -> float:
+    return fmean(map(matches, select(run, verbs="never")))
 
 
 def _contrast(
@@ -131,8 +156,8 @@ def _contrast(
 # The page -------------------------------------------------------------------------------------------------------------
 
 PAIRS: Sequence[tuple[Cell, Cell]] = [
-    *(((arm, stage), ("base", stage)) for stage in STAGES for arm in ARMS if arm != "base"),
-    *(((arm, "rlvr"), (arm, "sft")) for arm in ARMS),
+    *(((arm, stage), ("base", stage)) for stage in STAGES for arm in REINFORCED if arm != "base"),
+    *(((arm, "rlvr"), (arm, "sft")) for arm in REINFORCED),
 ]
 """Every difference of the paper's table of domains: arm against base, RLVR against SFT."""
 
@@ -143,7 +168,7 @@ def _named(plus: Cell, minus: Cell) -> str:
 
 def tables(found: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "ceiling": CEILING,
+        "sets": SETS,
         "beside_the_paper": beside(
             (f"{_named(plus, minus)}, {domain}", PAPER[plus][domain] - PAPER[minus][domain], here)
             for plus, minus in PAIRS
@@ -152,42 +177,23 @@ def tables(found: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def ceiling(arm: Arm, domain: Domain) -> float:
-    """The best accuracy that the arm's rationales allow, from the world's definition; the mix may choose its style."""
-    styles: dict[Arm, tuple[world.Style, ...]] = {
-        "base": ("vanilla",),
-        "breadth": ("breadth",),
-        "depth": ("depth",),
-        "mix": ("breadth", "depth"),
-    }
-    return float(max(world.ceiling(style, domain) for style in styles[arm]))
-
-
-CEILING = {arm: {domain: ceiling(arm, domain) for domain in DOMAINS} for arm in ARMS}
-
-
 def figures(found: Mapping[str, Any], folder: Path) -> None:
-    """Accuracy by domain and arm, and the four indicators of structure."""
+    """Accuracy by domain and arm, and the share of the mix's rationales with the fitting structure by set of verbs."""
 
     def bars(key: str) -> dict[str, list[Any]]:
-        cells: dict[Arm, list[Figure]] = {arm: [found["arms"][arm][stage][key] for stage in STAGES] for arm in ARMS}
+        cells: dict[Arm, list[Figure]] = {
+            arm: [found["arms"][arm][stage][key] for stage in STAGES] for arm in REINFORCED
+        }
         return {arm: [cell.bar for cell in row] for arm, row in cells.items()}
 
-    stages = ("after SFT", "after RLVR")
-    grouped_bars(
-        {domain: bars(domain) for domain in DOMAINS},
-        stages,
-        folder / "mix-grm-accuracy",
-        marks={domain: {arm: CEILING[arm][domain] for arm in ARMS} for domain in DOMAINS},
-        legend="best possible",
-    )
-    titles = {
-        "principles_on_preference": "principles, preference",
-        "tokens_per_judgment_on_correctness": "tokens a judgment, correctness",
-        "breadth_on_preference": "share of breadth, preference",
-        "depth_on_correctness": "share of depth, correctness",
-    }
-    grouped_bars({title: bars(key) for key, title in titles.items()}, stages, folder / "mix-grm-structure", share=False)
+    names = ("after SFT", "after RLVR")
+    grouped_bars({domain: bars(domain) for domain in DOMAINS}, names, folder / "mix-grm-accuracy")
+    mix = found["arms"]["mix"]
+    panel = {words: [mix[stage]["match"][key].bar for stage in STAGES] for key, words in SETS.items()}
+    grouped_bars({"structure fits the task": panel}, names, folder / "mix-grm-routing")
+
+
+SETS = {"sft": "verbs of SFT", "rlvr": "verbs of RLVR", "never": "verbs never shown"}
 
 
 EXPERIMENT = Experiment(

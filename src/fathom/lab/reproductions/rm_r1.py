@@ -7,7 +7,6 @@ for every task, the reasoning template for every task, and the template that the
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -45,16 +44,13 @@ def run(part: str, seed: int, settings: Settings, folder: Path) -> None:
 
 
 def measure(seed: int, settings: Settings, folder: Path) -> Measurement:
-    items = world.items(settings.held_out, seed=seed, verbs=arms.VERBS, prefix="held-out")
-    runs = {(arm, stage): rm_r1.read(folder, arm, stage) for arm in ARMS for stage in STAGES}
-    return measured(runs, {item.id: item.verb for item in items})
+    return measured({(arm, stage): rm_r1.read(folder, arm, stage) for arm in ARMS for stage in STAGES})
 
 
-def measured(runs: Runs, verbs: Mapping[str, str]) -> Measurement:
-    """A pure function of one seed's judgments. Every seed has the same verbs, given by item, so they are clusters."""
+def measured(runs: Runs) -> Measurement:
+    """A pure function of one seed's judgments."""
     return Measurement(
         contrasts={words: _contrast(runs, *cells) for words, cells in CONTRASTS.items()},
-        by_cluster={words: _by_verb(runs, verbs, *cells) for words, cells in CONTRASTS.items()},
         figures={"arms": {arm: {stage: _summary(runs[arm, stage]) for stage in STAGES} for arm in ARMS}},
     )
 
@@ -78,15 +74,6 @@ def _summary(run: Sequence[Measured]) -> dict[str, float]:
 
 def _contrast(runs: Runs, plus: Cell, minus: Cell, domain: Domain | None = None) -> float:
     return fmean(map(accurate, select(runs[plus], domain))) - fmean(map(accurate, select(runs[minus], domain)))
-
-
-def _by_verb(
-    runs: Runs, verbs: Mapping[str, str], plus: Cell, minus: Cell, domain: Domain | None = None
-) -> dict[str, float]:
-    differences: dict[str, list[float]] = defaultdict(list)
-    for one, other in zip(select(runs[plus], domain), select(runs[minus], domain), strict=True):
-        differences[f"{one.domain}/{verbs[one.id]}"].append(accurate(one) - accurate(other))
-    return {verb: fmean(values) for verb, values in differences.items()}
 
 
 # The page -------------------------------------------------------------------------------------------------------------
