@@ -1,7 +1,8 @@
 """Makes the pages of experiments from their registers and committed results: python docs/reproductions.py [NAME ...]
 
-Writes docs/reproductions/NAME.md and its figures, docs/reproductions/register.md, and the table in README.md; without
-names, of all experiments. --check writes nothing, names the files that differ, and exits with 1 if there are any.
+Writes docs/reproductions/NAME.md and its figures, docs/reproductions/register.md, and the tables in README.md; without
+names, of all experiments. README's table of `make demo` is made from src/fathom/lab/demo.json, the results.json of a run.
+--check writes nothing, names the files that differ, and exits with 1 if there are any.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from fathom.lab import demo
 from fathom.lab.experiments import pages
 from fathom.lab.experiments.experiment import Experiment
 from fathom.lab.reproductions import REPRODUCTIONS, find
@@ -38,10 +40,11 @@ def texts(names: Sequence[str] = ()) -> dict[Path, str]:
     every = experiments()
     chosen = [each for each in every if not names or each.name in names]
     readme = ROOT / "README.md"
+    text = pages.between(readme.read_text(encoding="utf-8"), "experiments", pages.table(every))
     return {
         **{FOLDER / f"{each.name}.md": pages.page(each, each.results) for each in chosen},
         FOLDER / "register.md": pages.register(every),
-        readme: pages.between(readme.read_text(encoding="utf-8"), "experiments", pages.table(every)),
+        readme: pages.between(text, "demo", f"```text\n{demo.committed_table()}```\n"),
     }
 
 

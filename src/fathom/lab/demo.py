@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,8 @@ from fathom.report.page import html, markdown
 from fathom.results.provenance import provenance, write_json
 
 SETTINGS = Settings(held_out=720)
+COMMITTED = Path(__file__).with_suffix(".json")
+"""The results of one run, from which the README's table is made."""
 PARTS: Mapping[str, world.Part] = {
     "structure fits, verbs of SFT": "sft",
     "structure fits, verbs of RLVR": "rlvr",
@@ -35,6 +39,7 @@ PARTS: Mapping[str, world.Part] = {
 
 def run(out: Path, seed: int, console: Console) -> Path:
     """Write models, measurements and report.html into `out`, and return the report's path."""
+    arms.use_one_thread()
     console.log("synthesising rationales: a teacher's vanilla judgments, merged for breadth, solved for depth")
     synthesised = arms.synthesise(SETTINGS, seed, out / "synthesised")
     console.log("fine-tuning (SFT) on breadth for preference and depth for correctness, with the verbs of SFT")
@@ -77,6 +82,16 @@ def table(rows: Mapping[Stage, Mapping[str, Interval | None]]) -> Table:
     for name in rows["sft"]:
         shown.add_row(name, *(str(rows[stage][name]) for stage in rows))
     return shown
+
+
+def committed_table() -> str:
+    """The table of the committed run as text. Raises OSError if there is none."""
+    stored = json.loads(COMMITTED.read_text(encoding="utf-8"))["rows"]
+    rows = {stage: {name: Interval(*cell) for name, cell in stored[stage].items()} for stage in STAGES}
+    console = Console(file=io.StringIO(), width=100)
+    with console.capture() as printed:
+        console.print(table(rows))
+    return printed.get()
 
 
 def figure(rows: Mapping[Stage, Mapping[str, Interval | None]], out: Path) -> None:
