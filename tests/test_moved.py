@@ -24,7 +24,7 @@ def test_a_moved_module_is_found_by_its_old_name_which_says_where_it_is(old: str
 def test_modules_of_a_moved_package_are_found_too() -> None:
     with pytest.warns(DeprecationWarning, match="fathom.mini.world is now fathom.lab.world"):
         world = importlib.import_module("fathom.mini.world")
-    assert world.UNSEEN_VERBS is importlib.import_module("fathom.lab.world").UNSEEN_VERBS
+    assert world.items is importlib.import_module("fathom.lab.world").items
 
 
 def test_renamed_names_are_found_in_moved_modules() -> None:

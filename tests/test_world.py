@@ -1,10 +1,12 @@
-"""The small world: its labels follow from its definition, and its ceilings are exact."""
+"""The small world: labels follow from its definition, splits of verbs and operands do not leak, ceilings are exact."""
 
 from __future__ import annotations
 
 import random
+import re
+from collections.abc import Iterator
 from fractions import Fraction
-from itertools import product
+from itertools import chain, islice, product
 
 import pytest
 from hypothesis import given
@@ -17,6 +19,7 @@ from fathom.rationale import Status, parse, render
 
 STYLES = ("vanilla", "breadth", "depth")
 ITEMS = world.items(3000, seed=11, prefix="test")
+HELD_OUT = world.items(3000, seed=11, prefix="test", held_out=True)
 
 
 def accuracy(style: world.Style, domain: str) -> float:
@@ -34,6 +37,91 @@ def test_items_are_a_function_of_seed_and_prefix() -> None:
 def test_the_verb_decides_the_domain_and_half_of_the_items_are_of_each() -> None:
     assert sum(item.domain == "preference" for item in ITEMS) == len(ITEMS) / 2
     assert all(item.comparison.prompt.split()[0] in world.VERBS[item.domain] for item in ITEMS)
+
+
+def test_every_verb_belongs_to_one_topic() -> None:
+    verbs = [verb for topics in world.TOPICS.values() for topic in topics for verb in topic]
+    assert len(verbs) == len(set(verbs)) == 72
+    for topic in chain(*world.TOPICS.values()):
+        assert all({verb, *world.kin(verb)} == set(topic) for verb in topic)
+
+
+@given(st.integers(0, 10**6))
+def test_each_seed_has_three_disjoint_sets_of_verbs(seed: int) -> None:
+    verbs = world.split(seed)
+    assert verbs == world.split(seed)
+    for domain, topics in world.TOPICS.items():
+        shown = [[len(part.intersection(topic)) for topic in topics] for part in verbs]
+        assert sorted(shown[0]) == [0, 4, 4], domain
+        assert shown[1:] == [[4, 4, 4], [4, 4, 4]], domain
+    assert len(frozenset().union(*verbs)) == sum(map(len, verbs))
+    assert all(verbs.part(verb) == name for name, part in verbs._asdict().items() for verb in part)
+
+
+def test_seeds_differ_in_their_verbs_and_each_verb_takes_every_part() -> None:
+    splits = [world.split(seed) for seed in range(60)]
+    assert len(set(splits)) == len(splits)
+    for domain in world.VERBS:
+        for verb in world.VERBS[domain]:
+            assert {name for verbs in splits for name, part in verbs._asdict().items() if verb in part} == {
+                "sft",
+                "rlvr",
+                "never",
+            }
+
+
+def test_a_word_outside_the_world_has_no_kin_and_no_part() -> None:
+    with pytest.raises(StopIteration):
+        world.kin("ponder")
+    with pytest.raises(StopIteration):
+        world.split(0).part("ponder")
+
+
+def test_operands_have_two_digits_and_no_result_is_negative() -> None:
+    for item in ITEMS + HELD_OUT:
+        asked = item.expression
+        assert all(10 <= operand < 50 for operand in (asked.first, asked.second, asked.third))
+        assert min(asked.middle, asked.value, *item.answers) >= 0
+        assert re.fullmatch(r"[a-z]+ \d\d [+-] \d\d [+-] \d\d", item.comparison.prompt)
+
+
+@given(st.sampled_from(ITEMS + HELD_OUT))
+def test_steps_are_worked_from_left_to_right(item: world.Item) -> None:
+    asked = item.expression
+    assert eval(str(asked)) == asked.value
+    for step in asked.steps:
+        left, right = step.split(" = ")
+        assert eval(left) == int(right)
+
+
+def steps(text: str) -> list[tuple[int, int]]:
+    """The pairs of operands of all steps that a text shows."""
+    return [(int(left), int(right)) for left, right in re.findall(r"(\d+) [+-] (\d+)(?= =)", text)]
+
+
+def test_both_steps_of_a_held_out_item_have_held_out_operands() -> None:
+    for item in HELD_OUT:
+        pairs = steps("\n".join(item.expression.steps))
+        assert len(pairs) == 2
+        assert world.HELD_OUT.issuperset(pairs)
+
+
+def training_texts() -> Iterator[str]:
+    """Prompts and completions of pre-training, and the solutions of the items that `arms` trains on."""
+    pretrain = pytest.importorskip("fathom.lab.pretrain", reason='needs pip install "fathom-rm[train]"')
+    for kind in (pretrain.exercises, pretrain.rationales):
+        for prompt, completion in islice(kind(random.Random(7)), 2000):
+            yield f"{prompt}\n{completion}"
+    for prefix in ("fine-tuning", "reinforcement"):
+        for item in world.items(2000, seed=10, prefix=prefix):
+            yield "\n".join(item.expression.steps)
+
+
+def test_no_training_text_shows_held_out_operands() -> None:
+    shown = [pair for text in training_texts() for pair in steps(text)]
+    assert len(shown) > 10_000
+    assert world.HELD_OUT.isdisjoint(shown)
+    assert 0.15 < len(world.HELD_OUT) / (100 * len(world.OPERANDS)) < 0.25  # a left operand is a sum of two at most
 
 
 def test_the_better_response_stands_first_as_often_as_second() -> None:

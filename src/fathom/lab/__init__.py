@@ -2,7 +2,7 @@
 
     >>> from fathom.lab import world
     >>> world.items(2, seed=0)[0].comparison.prompt  # doctest: +SKIP
-    'compute 7 * 8 - 9'
+    'compute 37 + 18 - 21'
 
 `world` defines the world and its accuracy ceilings, `teacher` is an engine that writes rationales about it, `base` a
 small transformer pre-trained on such rationales (see `pretrain`), `arms` the paper's comparison of arms, and `demo` one

@@ -13,8 +13,7 @@ import random
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
-from pathlib import Path
+from functools import lru_cache
 
 from fathom.engines import BaseEngine, Completion, EngineError, Request, check_prefix
 from fathom.engines.usage import Usage
@@ -47,7 +46,7 @@ class Teacher(BaseEngine):
         answer = next((answer for sign, answer in _ANSWERS.items() if sign in frame), None)
         if answer is None:
             raise EngineError(f"the mini teacher does not know this prompt: {frame[:80]!r}")
-        seed = f"{request.sampling.seed}/{request.sample}/{_seed(answer, fences)}"
+        seed = f"{request.sampling.seed}/{request.sample}/{answer.__name__}/{fences}"
         text = answer(self, fences, random.Random(seed))
         return Completion(text, usage=Usage(_words(prompt), len(text.split())))
 
@@ -113,23 +112,6 @@ _ANSWERS: dict[str, Answer] = {
     "Decide which response is correct": Teacher.depth,
 }
 """Words of a prompt outside its fences, with the function that answers it. The first match counts."""
-
-
-def _seed(answer: Answer, fences: Fences) -> str:
-    """What seeds the draws: the step and the fenced texts, whatever words a prompt has around them.
-
-    Vanilla judgments are seeded by the prompt with which the published figures were made (docs/reproductions), so that
-    they can be reproduced with later prompts.
-    """
-    if answer is Teacher.vanilla:
-        return _vanilla_seed().format(*fences)
-    return f"{answer.__name__}/{fences}"
-
-
-@cache
-def _vanilla_seed() -> str:
-    return Path(__file__).with_name("vanilla_seed.txt").read_text(encoding="utf-8").rstrip("\n")
-
 
 # Reading prompts ------------------------------------------------------------------------------------------------------
 
