@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fathom.data.records import Label
+from fathom.data.records import Domain, Label
 from fathom.judges.mix import MixJudge
 from fathom.lab import world
 from fathom.rationale import Status, parse, render
@@ -22,7 +22,7 @@ ITEMS = world.items(3000, seed=11, prefix="test")
 HELD_OUT = world.items(3000, seed=11, prefix="test", held_out=True)
 
 
-def accuracy(style: world.Style, domain: str) -> float:
+def accuracy(style: world.Style, domain: Domain) -> float:
     rng = random.Random(5)
     items = [item for item in ITEMS if item.domain == domain]
     return sum("AB"[item.winner] == world.rationale(item, style, rng).verdict for item in items) / len(items)
@@ -142,13 +142,32 @@ def test_looks_tell_the_right_answer_as_often_as_the_world_says() -> None:
 
 
 @pytest.mark.parametrize(("style", "domain"), [("breadth", "preference"), ("depth", "correctness")])
-def test_a_fitting_style_is_always_right(style: world.Style, domain: str) -> None:
-    assert accuracy(style, domain) == 1.0 == world.ceiling(style, domain)  # type: ignore[arg-type]
+def test_a_fitting_style_is_always_right(style: world.Style, domain: Domain) -> None:
+    assert accuracy(style, domain) == 1.0 == world.ceiling(style, domain)
 
 
 @pytest.mark.parametrize(("style", "domain"), list(product(STYLES, world.VERBS)))
-def test_no_style_beats_its_ceiling(style: world.Style, domain: str) -> None:
-    assert accuracy(style, domain) <= float(world.ceiling(style, domain)) + 0.04  # type: ignore[arg-type]
+def test_no_style_beats_its_ceiling(style: world.Style, domain: Domain) -> None:
+    assert accuracy(style, domain) <= float(world.ceiling(style, domain)) + 0.04
+
+
+@pytest.mark.parametrize(("style", "domain"), list(product(STYLES, world.VERBS)))
+def test_faithful_rationales_are_as_accurate_as_expected(style: world.Style, domain: Domain) -> None:
+    shown = {"vanilla": world.VANILLA_PRINCIPLES, "breadth": len(world.PRINCIPLES), "depth": 1}[style]
+    expected = float(world.expected(style, domain, shown))
+    tolerance = 4 * (expected * (1 - expected) / (len(ITEMS) / 2)) ** 0.5
+    assert abs(accuracy(style, domain) - expected) <= tolerance
+
+
+def test_an_expected_accuracy_never_exceeds_the_ceiling_and_grows_with_preference_principles() -> None:
+    for domain in world.VERBS:
+        for shown in range(1, len(world.PRINCIPLES) + 1):
+            assert world.expected("breadth", domain, shown) <= max(
+                world.ceiling("breadth", domain), world.ceiling("vanilla", domain)
+            )
+    grown = [world.expected("breadth", "preference", shown) for shown in range(1, 8)]
+    assert grown == sorted(grown)
+    assert grown[-1] == 1
 
 
 def test_the_ceiling_of_three_principles_by_hand() -> None:
