@@ -82,7 +82,7 @@ def test_operands_have_two_digits_and_no_result_is_negative() -> None:
         asked = item.expression
         assert all(10 <= operand < 50 for operand in (asked.first, asked.second, asked.third))
         assert min(asked.middle, asked.value, *item.answers) >= 0
-        assert re.fullmatch(r"[a-z]+ \d\d [+-] \d\d [+-] \d\d", item.comparison.prompt)
+        assert re.fullmatch(r"[a-z]+ \d\d [+-] \d\d [+-] \d\d", str(item.comparison.prompt))
 
 
 @given(st.sampled_from(ITEMS + HELD_OUT))
