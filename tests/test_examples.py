@@ -81,8 +81,8 @@ def test_a_server_judges_from_code_that_is_not_asynchronous(said, tmp_path: Path
 
     first, second = asyncio.run(run())
     assert first.count(" ok winner: None flip rate: 1.0\n") == 6  # it always says A
-    assert first.endswith(" written, 12 calls\n")
-    assert second.endswith(" written, 0 calls\n")
+    assert first.endswith(" completion tokens, 12 calls\n")
+    assert second.endswith(" completion tokens, 0 calls\n")
 
 
 def test_a_judge_of_ones_own_votes_and_ranks(said) -> None:  # type: ignore[no-untyped-def]

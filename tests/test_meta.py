@@ -217,7 +217,7 @@ def test_its_checkpoint_says_what_it_is_and_is_no_judge(trained: Path, base: Pat
     assert not list(trained.glob("*.bin"))
     with pytest.raises(FathomError, match="pass it as --meta"):
         make_judge_for_checkpoint(trained)
-    with pytest.raises(FathomError, match="no meta reward model"):
+    with pytest.raises(FathomError, match="is not a meta reward model"):
         meta_reward_model(base)
 
 
