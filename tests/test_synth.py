@@ -24,7 +24,7 @@ from fathom.errors import FathomError, RunInterruptedError
 from fathom.lab import base, world
 from fathom.lab.teacher import Teacher
 from fathom.rationale import Rationale, Unit, parse, render
-from fathom.synth import Result, Settings, merge, synthesise, validated, write
+from fathom.synth import Result, Settings, merge, synthesise, validate_comparisons, write
 from fathom.synth.merging import (
     grouped,
     merged,
@@ -261,7 +261,7 @@ def test_a_reference_answer_is_in_no_prompt_unless_the_settings_show_it(domain: 
 def test_the_domain_is_inferred_from_a_reference_that_is_not_shown() -> None:
     one, other = (c.model_copy(update={"domain": None}) for c in comparisons(2))
     known = one.model_copy(update={"reference": "4711"})
-    prepared = validated([known, other], Settings(domain="auto"))
+    prepared = validate_comparisons([known, other], Settings(domain="auto"))
     assert [(c.domain, c.reference) for c in prepared] == [("correctness", None), ("preference", None)]
 
 
