@@ -297,7 +297,7 @@ def mini_judge() -> Judge:
     from fathom.judging import make_judge_for_checkpoint
 
     engine = LocalEngine(resolve("mini"))
-    engine.model.model.norm.weight.data *= 0.5
+    engine.model.model.norm.weight.data *= 0.4
     sampling = Sampling(max_tokens=100, temperature=1.0, top_logprobs=5)
     return make_judge_for_checkpoint(Path(resolve("mini")), style="vanilla", engine=engine, sampling=sampling)
 
