@@ -277,7 +277,7 @@ def test_a_sampled_verdict_is_as_frequent_as_its_probability_says(mini_judge: Ju
     """The small model, its last layer turned down until it is unsure of what it saw."""
     from fathom.lab import world
 
-    items = [item.comparison for item in world.items(30, seed=5)]
+    items = [item.comparison for item in world.items(60, seed=5)]
     votes = [vote for _, verdict in Repeated(mini_judge, 12).run(items) for vote in verdict.votes]
     told = [vote for vote in votes if vote.probabilities is not None]
     assert len(told) > 0.9 * sum(vote.status is Status.OK for vote in votes)
@@ -297,7 +297,7 @@ def mini_judge() -> Judge:
     from fathom.judging import make_judge_for_checkpoint
 
     engine = LocalEngine(resolve("mini"))
-    engine.model.model.norm.weight.data *= 0.4
+    engine.model.model.norm.weight.data *= 0.5
     sampling = Sampling(max_tokens=100, temperature=1.0, top_logprobs=5)
     return make_judge_for_checkpoint(Path(resolve("mini")), style="vanilla", engine=engine, sampling=sampling)
 
