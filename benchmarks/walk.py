@@ -32,9 +32,9 @@ PAIR = {"id": "1", "prompt": "compute 5 + 4", "response_a": "9", "response_b": "
 def layers(tree: Path) -> dict[str, int]:
     """The layer of each package: the number in the table, or the row where older tables have no numbers."""
     page = (tree / "docs" / "architecture.md").read_text(encoding="utf-8")
-    rows = re.findall(
-        r"^\|(?: (\d+) \|)? `(\w+)` \|", page.split("## Rooms")[1].split("\n\nSome rooms")[0], re.MULTILINE
-    )
+    # The section was once called "Rooms".
+    table = re.split(r"^## (?:Packages|Rooms)$", page, flags=re.MULTILINE)[1].split("\n\nSome ")[0]
+    rows = re.findall(r"^\|(?: (\d+) \|)? `(\w+)` \|", table, re.MULTILINE)
     return {room: int(number or place) for place, (number, room) in enumerate(rows)}
 
 
