@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from fathom.data.records import Comparison, Label
 from fathom.errors import FathomError
 from fathom.judges import Rule, Vote
-from fathom.metrics.comparing import compare, compare_all, holm, mcnemar
+from fathom.metrics.comparing import compare, compare_all, mcnemar
 from fathom.metrics.principles import principles
+from fathom.metrics.significance import holm
 from fathom.rationale import Rationale, Status, SubVerdict, Unit
 from fathom.results.rows import to_row
 from judged import as_json, row, vote

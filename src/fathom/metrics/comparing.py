@@ -20,6 +20,7 @@ from typing import Any, Literal, NamedTuple
 from fathom.errors import FathomError
 from fathom.metrics.intervals import Interval, cluster_bootstrap_mean, clustered_share, wilson
 from fathom.metrics.principles import named
+from fathom.metrics.significance import holm
 from fathom.results.rows import Row, accuracy, is_labelled, prompt_key
 
 MIN_OF_A_PRINCIPLE = 20
@@ -119,21 +120,6 @@ def compare_all(runs: Mapping[str, Iterable[Row]]) -> list[PairOfRuns]:
     pairs = [(a, b, _group(_matched(by_id[a], by_id[b], f"{a} and {b}: ")[1])) for a, b in combinations(by_id, 2)]
     corrected = holm([group.p for _, _, group in pairs])
     return [PairOfRuns(a, b, group, p) for (a, b, group), p in zip(pairs, corrected, strict=True)]
-
-
-def holm(values: Sequence[float]) -> list[float]:
-    """p-values corrected for multiple tests by Holm's method.
-
-    The probability that any corrected p below 0.05 is a false rejection is at most 5 %, however the tests depend on
-    each other. Sorted p_(1) <= ... <= p_(m) become max_{j <= i} min(1, (m - j + 1) p_(j)). Source: Holm 1979,
-    Scandinavian Journal of Statistics 6.
-    """
-    corrected = [1.0] * len(values)
-    largest = 0.0
-    for rank, place in enumerate(sorted(range(len(values)), key=values.__getitem__)):
-        largest = max(largest, min(1.0, (len(values) - rank) * values[place]))
-        corrected[place] = largest
-    return corrected
 
 
 def _matched(a: Mapping[str, Row], b: Mapping[str, Row], which: str = "") -> tuple[list[Item], list[Item]]:

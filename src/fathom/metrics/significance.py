@@ -12,9 +12,11 @@ from statistics import fmean, stdev
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values (Holm 1979): those below 0.05 hold together with 95 % confidence, however they depend.
+    """p-values corrected for multiple tests by Holm's method.
 
-    The k-th smallest of m is multiplied by m - k + 1, and is at least as large as the one before.
+    The probability that any corrected p below 0.05 is a false rejection is at most 5 %, however the tests depend on
+    each other. Sorted p_(1) <= ... <= p_(m) become max_{j <= i} min(1, (m - j + 1) p_(j)). Source: Holm 1979,
+    Scandinavian Journal of Statistics 6.
     """
     adjusted = [0.0] * len(p_values)
     largest = 0.0
