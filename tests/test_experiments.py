@@ -189,7 +189,7 @@ def test_marks_beside_a_paper_are_corrected_for_the_number_of_rows() -> None:
     assert weak.interval.low > 0
     rows = beside([("clear", 1.0, clear), ("unclear", 1.0, unclear), ("alike", 1.0, alike), ("weak", 1.0, weak)])
     told = {row["difference"]: row["mark"] for row in rows}
-    no = "not told apart from zero"
+    no = "not significant"
     assert told == {"clear": "same sign", "unclear": no, "alike": "**other sign**", "weak": no}
 
 

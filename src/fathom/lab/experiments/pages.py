@@ -118,20 +118,20 @@ def _minutes(seconds: float) -> str:
 
 
 def beside(rows: Iterable[tuple[str, float, Figure]]) -> list[Mapping[str, Any]]:
-    """Differences of a paper's, in percentage points, beside the same ones here.
+    """The differences that a paper reports, in percentage points, with the same differences measured here.
 
     The mark is the sign where Student's interval excludes zero after Holm's correction over all rows, or where every
-    seed has the same value; otherwise "not told apart from zero".
+    seed has the same value; otherwise "not significant".
     """
     from fathom.metrics.significance import holm, student_p
 
     rows = list(rows)
     adjusted = holm([student_p(here.values) for *_, here in rows])
-    told: list[Mapping[str, Any]] = []
+    marked: list[Mapping[str, Any]] = []
     for (name, paper, here), p in zip(rows, adjusted, strict=True):
         alike = len(here.values) > 1 and here.interval is None and here.mean != 0
-        mark = "not told apart from zero"
+        mark = "not significant"
         if p < 0.05 or alike:
             mark = "same sign" if (here.mean > 0) == (paper > 0) else "**other sign**"
-        told.append({"difference": name, "paper": round(paper, 1), "here": here, "mark": mark})
-    return told
+        marked.append({"difference": name, "paper": round(paper, 1), "here": here, "mark": mark})
+    return marked
