@@ -12,6 +12,7 @@ from fathom.errors import FathomError
 from fathom.judging.choice import judge_choice
 from fathom.lab import english
 from fathom.lab.english import FITTING, Item, ShortJudge
+from fathom.lab.world import OTHER
 
 JUDGE = ShortJudge()
 ITEMS = st.builds(
@@ -33,7 +34,7 @@ def test_a_fitting_rationale_leads_to_the_better_response(item: Item) -> None:
 
 @given(ITEMS)
 def test_a_rationale_of_the_other_structure_is_read_as_such(item: Item) -> None:
-    structure = FITTING[english.OTHER[item.domain]]
+    structure = FITTING[OTHER[item.domain]]
     vote = JUDGE.read(english.rationale(item, structure), item.comparison)
     assert vote.rationale is not None
     assert vote.rationale.structure == structure
@@ -42,7 +43,7 @@ def test_a_rationale_of_the_other_structure_is_read_as_such(item: Item) -> None:
 
 def test_the_other_structure_is_right_in_half_of_the_items() -> None:
     items = english.items(2000, [*english.VERBS["preference"], *english.VERBS["correctness"]], seed=0, prefix="half")
-    right = sum(item.winner == item.winner_by(FITTING[english.OTHER[item.domain]]) for item in items)
+    right = sum(item.winner == item.winner_by(FITTING[OTHER[item.domain]]) for item in items)
     assert right / len(items) == pytest.approx(0.5, abs=0.04)
     assert english.accuracy_by_match(0.0) == 0.5
     assert english.accuracy_by_match(1.0) == 1.0

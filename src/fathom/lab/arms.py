@@ -15,8 +15,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import yaml
-
 from fathom import synth
 from fathom.data.reading import write_jsonl
 from fathom.data.records import Comparison, Domain
@@ -91,7 +89,7 @@ class Measured:
 
 def recipes_used() -> dict[str, Any]:
     """The recipes of both stages, as they are in their files."""
-    return {name: yaml.safe_load(recipes.path(name).read_text("utf-8")) for name in ("mini_sft", "mini_rlvr")}
+    return recipes.contents("mini_sft", "mini_rlvr")
 
 
 def stages(arm: Arm) -> tuple[Stage, ...]:
@@ -108,7 +106,7 @@ def synthesise(settings: Settings, seed: int, out: Path) -> synth.Result:
     items = world.items(settings.fine_tuning, seed=seed, verbs=world.split(seed).sft, prefix="fine-tuning")
     comparisons = _tagged([item.comparison for item in items], settings.mistagged, seed)
     sampling = Sampling(temperature=0.8, seed=seed)
-    wanted = synth.Settings(arms=tuple(RATIONALES.values()), samples=settings.samples, sampling=sampling)
+    wanted = synth.Settings(arms=tuple(dict.fromkeys(RATIONALES.values())), samples=settings.samples, sampling=sampling)
     result = asyncio.run(synth.synthesise(comparisons, Teacher(), wanted))
     synth.write(result, out)
     return result
@@ -116,9 +114,8 @@ def synthesise(settings: Settings, seed: int, out: Path) -> synth.Result:
 
 def _tagged(comparisons: Sequence[Comparison], mistagged: float, seed: int) -> list[Comparison]:
     rng = random.Random(f"tags/{seed}")
-    other: Mapping[Domain, Domain] = {"preference": "correctness", "correctness": "preference"}
     return [
-        comparison.model_copy(update={"domain": other[comparison.domain]})
+        comparison.model_copy(update={"domain": world.OTHER[comparison.domain]})
         if comparison.domain and rng.random() < mistagged
         else comparison
         for comparison in comparisons

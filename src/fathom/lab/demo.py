@@ -88,10 +88,9 @@ def committed_table() -> str:
     """The table of the committed run as text. Raises OSError if there is none."""
     stored = json.loads(COMMITTED.read_text(encoding="utf-8"))["rows"]
     rows = {stage: {name: Interval(*cell) for name, cell in stored[stage].items()} for stage in STAGES}
-    console = Console(file=io.StringIO(), width=100)
-    with console.capture() as printed:
-        console.print(table(rows))
-    return "".join(f"{line.rstrip()}\n" for line in printed.get().splitlines())
+    printed = io.StringIO()
+    Console(file=printed, width=100).print(table(rows))
+    return "".join(f"{line.rstrip()}\n" for line in printed.getvalue().splitlines())
 
 
 def figure(rows: Mapping[Stage, Mapping[str, Interval | None]], out: Path) -> None:

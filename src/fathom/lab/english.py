@@ -57,7 +57,6 @@ Structure = Literal["breadth", "depth"]
 TAGS: Mapping[Structure, str] = {"breadth": "Qualities:", "depth": "Solution:"}
 """The first words of a rationale, by its structure. Their first tokens differ in every tokenizer."""
 FITTING: Mapping[Domain, Structure] = {"preference": "breadth", "correctness": "depth"}
-OTHER: Mapping[Domain, Domain] = {"preference": "correctness", "correctness": "preference"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import yaml
-
 from fathom.data.reading import write_jsonl
 from fathom.engines import Sampling
 from fathom.engines.chat import encode_chat
@@ -29,13 +27,12 @@ from fathom.engines.local import LocalEngine
 from fathom.judges import Verdict, judge_all
 from fathom.lab import english
 from fathom.lab.english import FITTING, TAGS, Item, ShortJudge
+from fathom.lab.world import OTHER, PARTS, Part
 from fathom.results.provenance import write_json
 from fathom.train import recipes, rlvr, sft
 from fathom.train.recipe import Recipe, RLVRRecipe, SFTRecipe, load
 
 R = TypeVar("R", bound=Recipe)
-VerbSet = Literal["sft", "rlvr", "never"]
-VERB_SETS: tuple[VerbSet, ...] = ("sft", "rlvr", "never")
 Stage = Literal["base", "sft", "rlvr"]
 STAGES: tuple[Stage, ...] = ("base", "sft", "rlvr")
 """Before training, after SFT and after RLVR."""
@@ -88,13 +85,13 @@ class Judged:
 
 def recipes_used() -> dict[str, Any]:
     """The recipes of both stages, as they are in their files."""
-    return {name: yaml.safe_load(recipes.path(name).read_text("utf-8")) for name in ("smollm2_sft", "smollm2_rlvr")}
+    return recipes.contents("smollm2_sft", "smollm2_rlvr")
 
 
-def verb_sets(seed: int, settings: Settings) -> dict[VerbSet, list[str]]:
+def verb_sets(seed: int, settings: Settings) -> dict[Part, list[str]]:
     """The verbs of each set. The sets are disjoint and drawn by seed."""
     drawn = english.split(seed, (settings.sft_verbs, settings.rlvr_verbs, settings.never_verbs))
-    return dict(zip(VERB_SETS, drawn, strict=True))
+    return dict(zip(PARTS, drawn, strict=True))
 
 
 def prepare(seed: int, settings: Settings, folder: Path) -> None:
@@ -133,7 +130,7 @@ def examples(seed: int, settings: Settings, verbs: Sequence[str], n: int) -> Ite
     """Prompts and rationales, one per comparison. A share `mistagged` has the structure of the other domain."""
     rng, judge = random.Random(f"tags/{seed}"), ShortJudge()
     for item in english.items(n, verbs, seed=seed, prefix="fine-tuning"):
-        domain = english.OTHER[item.domain] if rng.random() < settings.mistagged else item.domain
+        domain = OTHER[item.domain] if rng.random() < settings.mistagged else item.domain
         text = english.rationale(item, FITTING[domain])
         yield {"prompt": judge.prompt(item.comparison), "completion": [{"role": "assistant", "content": text}]}
 
@@ -164,7 +161,7 @@ def measure(
     model: str | Path,
     seed: int,
     settings: Settings,
-    verbs: Mapping[VerbSet, Sequence[str]],
+    verbs: Mapping[Part, Sequence[str]],
     precision: Mapping[str, str],
     *,
     in_full: bool,

@@ -16,8 +16,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from fathom.data.atomic import atomic_write
 from fathom.data.reading import write_jsonl
 from fathom.data.records import Comparison
@@ -81,7 +79,7 @@ class Measured:
 
 def recipes_used() -> dict[str, Any]:
     """The recipes of all stages, as they are in their files."""
-    return {name: yaml.safe_load(recipes.path(name).read_text("utf-8")) for name in RECIPES}
+    return recipes.contents(*RECIPES)
 
 
 # Stages ---------------------------------------------------------------------------------------------------------------

@@ -16,8 +16,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import yaml
-
 from fathom.data.reading import write_jsonl
 from fathom.data.records import Comparison, Label
 from fathom.engines import Sampling
@@ -89,10 +87,6 @@ class Measured:
         """1 if the verifier is wrong. An unparsed text accepts nothing, and counts as an error on correct responses."""
         truth = TRUTHS.get(self.set, False)
         return float(self.yes is not True) if truth else float(self.yes is True)
-
-
-def recipe_used() -> Any:
-    return yaml.safe_load(recipes.path(RECIPE).read_text("utf-8"))
 
 
 # Training -------------------------------------------------------------------------------------------------------------

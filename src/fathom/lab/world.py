@@ -26,7 +26,7 @@ The maximum accuracy of a style is computed in `ceiling`, from this definition a
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
@@ -65,6 +65,8 @@ Part = Literal["sft", "rlvr", "never"]
 
 
 PARTS: tuple[Part, ...] = get_args(Part)
+OTHER: Mapping[Domain, Domain] = {"preference": "correctness", "correctness": "preference"}
+"""The domain that a mistagged comparison gets."""
 
 
 class Verbs(NamedTuple):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -18,6 +19,7 @@ from fathom.lab.experiments.register import read
 from fathom.lab.experiments.results import Figure, Measurement
 from fathom.lab.verifiers import ARMS, TRUTHS, UNANSWERED, UNFINISHED, Measured, Settings, of_keys, read_measured
 from fathom.report.figures import grouped_bars
+from fathom.train import recipes
 
 GUARDED: Mapping[str, str] = {f"{arm}, guarded": arm for arm in ("plain", "truncated", "cut anywhere")}
 """Verifiers behind the guard of `VerifierJudge`; nothing is trained for them."""
@@ -141,5 +143,5 @@ EXPERIMENT = Experiment(
     measure=measure,
     figures=figures,
     tables=tables,
-    recipes=lambda: {verifiers.RECIPE: verifiers.recipe_used()},
+    recipes=partial(recipes.contents, verifiers.RECIPE),
 )

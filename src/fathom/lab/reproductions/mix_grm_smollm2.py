@@ -18,7 +18,8 @@ from fathom.lab.arms import use_one_thread
 from fathom.lab.experiments.experiment import Experiment
 from fathom.lab.experiments.register import read
 from fathom.lab.experiments.results import Figure, Measurement
-from fathom.lab.routing import STAGES, VERB_SETS, Settings
+from fathom.lab.routing import STAGES, Settings
+from fathom.lab.world import PARTS
 from fathom.report.figures import grouped_bars
 
 SETS = {"sft": "verbs of SFT", "rlvr": "verbs of RLVR", "never": "verbs of no training"}
@@ -46,7 +47,7 @@ def measured(
     stages: Mapping[str, Any], history: Iterable[Mapping[str, Any]], precision: Mapping[str, str]
 ) -> Measurement:
     """A pure function of what one seed left. `history` is that of RLVR, one entry per logged step."""
-    share = {stage: {name: _fits(found["choices"][name]) for name in VERB_SETS} for stage, found in stages.items()}
+    share = {stage: {name: _fits(found["choices"][name]) for name in PARTS} for stage, found in stages.items()}
     judged = {stage: _means(stages[stage]["judged"]) for stage in TRAINED}
     return Measurement(
         contrasts={
@@ -57,7 +58,7 @@ def measured(
         },
         figures={
             "fitting": {
-                stage: {name: _choice(found["choices"][name]) for name in VERB_SETS} for stage, found in stages.items()
+                stage: {name: _choice(found["choices"][name]) for name in PARTS} for stage, found in stages.items()
             },
             "judged": judged,
             "verbs": _by_verb(stages),

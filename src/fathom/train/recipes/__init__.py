@@ -7,6 +7,9 @@ declare theirs as entry points, in the groups `fathom.recipes` and `fathom.chat_
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from fathom.plugins import PluginFileKind
 
@@ -19,6 +22,11 @@ CHAT_TEMPLATES = PluginFileKind("chat template", group="fathom.chat_templates", 
 def path(recipe: str | Path) -> Path:
     """The file of a recipe: a path to one, or the name of an installed one."""
     return RECIPES.find(recipe)
+
+
+def contents(*names: str) -> dict[str, Any]:
+    """What each recipe's file holds, by the recipe's name, without defaults and overrides."""
+    return {name: yaml.safe_load(path(name).read_text("utf-8")) for name in names}
 
 
 def chat_template(template: str | Path) -> Path:
