@@ -49,7 +49,6 @@ import json, random
 from dataclasses import dataclass
 from pathlib import Path
 from fathom.lab.experiments.experiment import Experiment
-from fathom.lab.experiments.register import read
 from fathom.lab.experiments.results import Measurement
 
 @dataclass(frozen=True)
@@ -71,10 +70,8 @@ def measure(seed, settings, folder):
 def figures(found, folder):
     (folder / "coins.svg").write_text(str(found["heads"]))
 
-HERE = Path(__file__)
 EXPERIMENT = Experiment(
-    home=HERE, settings=Settings(**read(HERE.with_suffix(".yaml")).settings), parts=("first", "second"),
-    run=run, measure=measure, figures=figures,
+    home=Path(__file__), make_settings=Settings, parts=("first", "second"), run=run, measure=measure, figures=figures,
 )
 """
 
@@ -116,6 +113,13 @@ def test_texts_take_their_numbers_from_the_settings(tmp_path: Path) -> None:
 def test_a_register_that_breaks_a_rule_is_refused(changes: dict[str, object], message: str, tmp_path: Path) -> None:
     with pytest.raises(FathomError, match=message):
         read(register(tmp_path, **changes))
+
+
+@pytest.mark.parametrize("settings", [{"throws": 100, "sides": 2}, {"sides": 2}])
+def test_settings_that_the_experiment_does_not_know_are_refused(settings: dict[str, int], coins: Path) -> None:
+    coins.with_suffix(".yaml").write_text(yaml.safe_dump(REGISTER | {"settings": settings, "fixed": [], "summary": ""}))
+    with pytest.raises(FathomError, match=r"coins\.yaml: settings: .*'sides'"):
+        _ = find(str(coins)).settings
 
 
 def test_fewer_seeds_need_a_reason(tmp_path: Path) -> None:

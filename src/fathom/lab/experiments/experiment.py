@@ -2,7 +2,7 @@
 
 EXPERIMENT = Experiment(
     home=Path(__file__),                # beside it: NAME.yaml (register), NAME.json (results), NAME.md.jinja (page)
-    settings=Settings(**read(Path(__file__).with_suffix(".yaml")).settings),
+    make_settings=Settings,             # a dataclass; its fields are the settings in the register
     parts=("with", "without"),
     run=run,                            # run(part, seed, settings, folder): trains, and leaves files in the folder
     measure=measure,                    # measure(seed, settings, folder): what these files say, as a `Measurement`
@@ -13,7 +13,7 @@ EXPERIMENT = Experiment(
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -30,8 +30,8 @@ Settings = TypeVar("Settings")
 class Experiment(Generic[Settings]):
     home: Path
     """The experiment's module. Its register, results and template lie beside it, under the same name."""
-    settings: Settings
-    """A dataclass."""
+    make_settings: Callable[..., Settings]
+    """Makes the settings, a dataclass, from those of the register, which it takes by name."""
     parts: Sequence[str]
     """The parts of a seed, which run side by side, each in a process of its own."""
     run: Callable[[str, int, Settings, Path], None]
@@ -48,6 +48,8 @@ class Experiment(Generic[Settings]):
     """The training recipes as they are in their files, by name."""
     inputs: Sequence[Path] = ()
     """Files and folders that results depend on, such as a base model."""
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    """Settings that differ from those of the register."""
 
     @property
     def own_file(self) -> Path | None:
@@ -58,7 +60,7 @@ class Experiment(Generic[Settings]):
         """The same experiment on a device. Raises FathomError if its settings have no `device`: it needs no GPU."""
         if not hasattr(self.settings, "device"):
             raise FathomError(f"--device {device}: {self.name} has no use for a GPU; leave --device out")
-        return replace(self, settings=replace(self.settings, device=device))  # type: ignore[type-var]
+        return replace(self, overrides={**self.overrides, "device": device})
 
     @property
     def name(self) -> str:
@@ -67,6 +69,14 @@ class Experiment(Generic[Settings]):
     @cached_property
     def register(self) -> Register:
         return read(self.home.with_suffix(".yaml"))
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Raises FathomError if the register lacks a setting, or has one that the experiment does not know."""
+        try:
+            return self.make_settings(**{**self.register.settings, **self.overrides})
+        except TypeError as error:
+            raise FathomError(f"{self.home.with_suffix('.yaml')}: settings: {error}") from error
 
     @property
     def results(self) -> Results | None:

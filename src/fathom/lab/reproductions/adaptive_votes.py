@@ -33,7 +33,6 @@ from fathom.judges.mix import MixJudge
 from fathom.judging import write_verdicts
 from fathom.lab import arms, base
 from fathom.lab.experiments.experiment import Experiment
-from fathom.lab.experiments.register import read
 from fathom.lab.experiments.results import Measurement
 from fathom.rationale import Status
 from fathom.report.figures import Line, lines
@@ -411,7 +410,7 @@ def figures(found: Mapping[str, Any], folder: Path) -> None:
 
 EXPERIMENT = Experiment(
     home=Path(__file__),
-    settings=Settings(**read(Path(__file__).with_suffix(".yaml")).settings),
+    make_settings=Settings,
     parts=tuple(JUDGES),
     prepare=prepare,
     run=run,

@@ -15,7 +15,6 @@ from typing import Any
 
 from fathom.lab import verifiers
 from fathom.lab.experiments.experiment import Experiment
-from fathom.lab.experiments.register import read
 from fathom.lab.experiments.results import Figure, Measurement
 from fathom.lab.verifiers import ARMS, TRUTHS, UNANSWERED, UNFINISHED, Measured, Settings, of_keys, read_measured
 from fathom.report.figures import grouped_bars
@@ -136,7 +135,7 @@ def figures(found: Mapping[str, Any], folder: Path) -> None:
 
 EXPERIMENT = Experiment(
     home=Path(__file__),
-    settings=Settings(**read(Path(__file__).with_suffix(".yaml")).settings),
+    make_settings=Settings,
     parts=ARMS,
     prepare=prepare,
     run=run,

@@ -17,15 +17,13 @@ from fathom.data.reading import write_jsonl
 from fathom.lab import arms, criteria, spct
 from fathom.lab.experiments.experiment import Experiment
 from fathom.lab.experiments.pages import beside
-from fathom.lab.experiments.register import read
 from fathom.lab.experiments.results import Measurement
 from fathom.lab.reproductions import _voting
 from fathom.lab.reproductions._voting import COUNTS, MOST, SUM, Run, Value, difference, guided, summed
 from fathom.lab.spct import Measured, Settings, greedy, one
 from fathom.report.figures import lines
 
-REGISTER = read(Path(__file__).with_suffix(".yaml"))
-WORLDS: Mapping[str, Mapping[str, float]] = REGISTER.settings["worlds"]
+WORLDS = ("flawed", "ambiguous")
 """In the first, errors are lazy judgments; in the second, draws of the wrong principle."""
 JUDGES: Mapping[str, str] = {
     "flawed": "lazy in most votes",
@@ -36,10 +34,20 @@ KEPT = (1, 8, 16, 32)
 """Of 32 votes; the paper's k_meta."""
 
 
+def worlds() -> Mapping[str, Mapping[str, Any]]:
+    """`clear` and `lazy` of each world, from the register."""
+    return dict(EXPERIMENT.register.settings["worlds"])
+
+
+def make_settings(worlds: Mapping[str, Any], **shared: Any) -> Settings:
+    """The settings that both worlds share; `run` adds those of its world."""
+    return Settings(clear=1.0, **shared)
+
+
 def run(part: str, seed: int, settings: Settings, folder: Path) -> None:
     """Train the judges of a world and measure them; results of an earlier run are kept."""
     arms.use_one_thread()
-    settings = replace(settings, clear=WORLDS[part]["clear"], lazy=WORLDS[part]["lazy"])
+    settings = replace(settings, **worlds()[part])
     if not (folder / f"{part}.jsonl").exists():
         judge = spct.pretrain(settings, seed, folder / part)
         meta = spct.guide(settings, seed, judge, folder / part / "meta")
@@ -136,11 +144,11 @@ def figures(found: Mapping[str, Any], folder: Path) -> None:
 
 EXPERIMENT = Experiment(
     home=Path(__file__),
-    settings=Settings(clear=1.0, **{name: value for name, value in REGISTER.settings.items() if name != "worlds"}),
-    parts=tuple(WORLDS),
+    make_settings=make_settings,
+    parts=WORLDS,
     run=run,
     measure=measure,
     tables=tables,
     figures=figures,
-    recipes=lambda: {**spct.recipes_used(), "worlds": WORLDS},
+    recipes=lambda: {**spct.recipes_used(), "worlds": worlds()},
 )

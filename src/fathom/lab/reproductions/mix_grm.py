@@ -16,7 +16,6 @@ from fathom.lab import arms, base, world
 from fathom.lab.arms import ARMS, DOMAINS, MANY, STAGES, Arm, Measured, Settings, Stage, select, stages
 from fathom.lab.experiments.experiment import Experiment
 from fathom.lab.experiments.pages import beside
-from fathom.lab.experiments.register import read
 from fathom.lab.experiments.results import Figure, Measurement
 from fathom.report.figures import grouped_bars
 
@@ -198,7 +197,7 @@ SETS = {"sft": "verbs of SFT", "rlvr": "verbs of RLVR", "never": "verbs never sh
 
 EXPERIMENT = Experiment(
     home=Path(__file__),
-    settings=Settings(**read(Path(__file__).with_suffix(".yaml")).settings),
+    make_settings=Settings,
     parts=ARMS,
     prepare=prepare,
     run=run,

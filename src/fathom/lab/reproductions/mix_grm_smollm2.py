@@ -16,7 +16,6 @@ from fathom.engines import smollm2
 from fathom.lab import english, routing
 from fathom.lab.arms import use_one_thread
 from fathom.lab.experiments.experiment import Experiment
-from fathom.lab.experiments.register import read
 from fathom.lab.experiments.results import Figure, Measurement
 from fathom.lab.routing import STAGES, Settings
 from fathom.lab.world import PARTS
@@ -135,7 +134,7 @@ def figures(found: Mapping[str, Any], folder: Path) -> None:
 
 EXPERIMENT = Experiment(
     home=Path(__file__),
-    settings=Settings(**read(Path(__file__).with_suffix(".yaml")).settings),
+    make_settings=Settings,
     parts=("mix",),
     prepare=prepare,
     run=run,

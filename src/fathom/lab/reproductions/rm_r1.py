@@ -16,7 +16,6 @@ from fathom.data.records import Domain
 from fathom.lab import arms, base, rm_r1, world
 from fathom.lab.arms import DOMAINS, Measured, Settings, Stage, select
 from fathom.lab.experiments.experiment import Experiment
-from fathom.lab.experiments.register import read
 from fathom.lab.experiments.results import Measurement
 from fathom.lab.rm_r1 import ARMS, STAGES, Arm
 from fathom.metrics.intervals import Interval
@@ -110,7 +109,7 @@ def figures(found: Mapping[str, Any], folder: Path) -> None:
 
 EXPERIMENT = Experiment(
     home=Path(__file__),
-    settings=Settings(**read(Path(__file__).with_suffix(".yaml")).settings),
+    make_settings=Settings,
     parts=ARMS,
     run=run,
     measure=measure,

@@ -16,7 +16,6 @@ from fathom.data.reading import write_jsonl
 from fathom.lab import arms, spct
 from fathom.lab.experiments.experiment import Experiment
 from fathom.lab.experiments.pages import beside
-from fathom.lab.experiments.register import read
 from fathom.lab.experiments.results import Measurement
 from fathom.lab.reproductions import _voting
 from fathom.lab.reproductions._voting import COUNTS, MOST, Run, Value, difference, majority, summed
@@ -137,7 +136,7 @@ def figures(found: Mapping[str, Any], folder: Path) -> None:
 
 EXPERIMENT = Experiment(
     home=Path(__file__),
-    settings=Settings(**read(Path(__file__).with_suffix(".yaml")).settings),
+    make_settings=Settings,
     parts=tuple(CHAINS),
     run=run,
     measure=measure,
