@@ -20,11 +20,11 @@ from fathom.data.reading import write_jsonl
 from fathom.data.records import Comparison, Domain
 from fathom.engines import Sampling
 from fathom.engines.local import LocalEngine
-from fathom.judges import Judge, Verdict, judge_all
+from fathom.judges import Judge, Verdict
 from fathom.judges.mix import MixJudge
-from fathom.lab import world
+from fathom.lab import reinforcement, world
 from fathom.lab.teacher import Teacher
-from fathom.train import recipes, rlvr, sft
+from fathom.train import recipes, sft
 from fathom.train.recipe import RLVRRecipe, SFTRecipe, load
 
 Arm = Literal["base", "breadth", "depth", "mix", "breadth_16", "mix_16"]
@@ -133,14 +133,11 @@ def reinforce(seed: int, model: Path, out: Path, overrides: Sequence[str] = ()) 
     """RLVR of a fine-tuned model on labelled comparisons with the verbs of RLVR; `overrides` are of the recipe."""
     own = [f"model={model}", f"output={out}", f"seed={seed}", "data=[]"]
     recipe = load(recipes.path("mini_rlvr"), RLVRRecipe, [*own, *overrides])
-    batch, generations = recipe.trainer["per_device_train_batch_size"], recipe.trainer["num_generations"]
-    prompts = recipe.trainer["max_steps"] * batch // generations
-    data = out.with_name(f"{out.name}-comparisons.jsonl")
     verbs = world.split(seed).rlvr
-    write_jsonl(
-        data, (item.comparison for item in world.items(prompts, seed=seed, verbs=verbs, prefix="reinforcement"))
+    return reinforcement.train(
+        recipe,
+        lambda count: (item.comparison for item in world.items(count, seed=seed, verbs=verbs, prefix="reinforcement")),
     )
-    return rlvr.train(recipe.model_copy(update={"data": (data,)}))
 
 
 def measure(model: Path, seed: int, settings: Settings, kind: type[Judge] = MixJudge) -> list[Measured]:
@@ -151,15 +148,12 @@ def measure(model: Path, seed: int, settings: Settings, kind: type[Judge] = MixJ
     trained: dict[str, Any] = {"trained": True}  # a field of these kinds, and not of every judge
     judge = kind(engine=engine, sampling=sampling, **trained)
 
-    async def judged() -> list[Verdict]:
-        answers = judge_all(judge, (item.comparison for item in items), concurrency=256)
-        return [verdict async for _, verdict in answers]
-
     def count(text: str) -> int:
         return len(engine.tokenizer.encode(text, add_special_tokens=False))
 
     verbs = world.split(seed)
-    return [_measured(item, verbs, verdict, count) for item, verdict in zip(items, asyncio.run(judged()), strict=True)]
+    judged = judge.run((item.comparison for item in items), concurrency=256)
+    return [_measured(item, verbs, verdict, count) for item, (_, verdict) in zip(items, judged, strict=True)]
 
 
 def held_out(seed: int, number: int) -> list[world.Item]:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -15,9 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from fathom.data.records import Comparison
 from fathom.engines.local import LocalEngine
-from fathom.judges import Verdict
 from fathom.judges.mix import MixJudge
 from fathom.lab import arms, world
 from fathom.lab.arms import DOMAINS, STAGES, Measured, Settings, Stage, select
@@ -109,14 +106,11 @@ def examples(model: Path, seed: int) -> list[dict[str, Any]]:
     items = world.items(2, seed=seed, verbs=world.split(seed).never, prefix="examples", held_out=True)
     judge = MixJudge(engine=LocalEngine(model), trained=True)
 
-    async def judged() -> list[tuple[Comparison, Verdict]]:
-        return [(item.comparison, await judge(item.comparison)) for item in items]
-
     return [
         {
             "comparison": comparison,
             "rationale": render(rationale) if (rationale := verdict.votes[0].rationale) else verdict.votes[0].text,
             "winner": verdict.winner,
         }
-        for comparison, verdict in asyncio.run(judged())
+        for comparison, verdict in judge.run(item.comparison for item in items)
     ]

@@ -10,7 +10,6 @@ structure for a prompt is read off one forward pass, exactly, and needs no sampl
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,12 +23,11 @@ from fathom.engines.chat import encode_chat
 from fathom.engines.checkpoints import resolve
 from fathom.engines.loading import fastest_dtype, placed
 from fathom.engines.local import LocalEngine
-from fathom.judges import Verdict, judge_all
-from fathom.lab import english
+from fathom.lab import english, reinforcement
 from fathom.lab.english import FITTING, TAGS, Item, ShortJudge
 from fathom.lab.world import OTHER, PARTS, Part
 from fathom.results.provenance import write_json
-from fathom.train import recipes, rlvr, sft
+from fathom.train import recipes, sft
 from fathom.train.recipe import Recipe, RLVRRecipe, SFTRecipe, load
 
 R = TypeVar("R", bound=Recipe)
@@ -139,11 +137,10 @@ def reinforce(
     seed: int, settings: Settings, verbs: Sequence[str], precision: Mapping[str, str], model: Path, out: Path
 ) -> Path:
     recipe = _recipe("smollm2_rlvr", RLVRRecipe, settings.rlvr, precision, model=model, output=out, seed=seed)
-    prompts_per_step = recipe.trainer["per_device_train_batch_size"] // recipe.trainer["num_generations"]
-    drawn = english.items(recipe.trainer["max_steps"] * prompts_per_step, verbs, seed=seed, prefix="reinforcement")
-    data = out.with_name(f"{out.name}-comparisons.jsonl")
-    write_jsonl(data, (item.comparison for item in drawn))
-    return rlvr.train(recipe.model_copy(update={"data": (data,)}))
+    return reinforcement.train(
+        recipe,
+        lambda count: (item.comparison for item in english.items(count, verbs, seed=seed, prefix="reinforcement")),
+    )
 
 
 def _recipe(name: str, kind: type[R], changes: Mapping[str, Any], precision: Mapping[str, str], **own: object) -> R:
@@ -223,11 +220,8 @@ def judged(engine: LocalEngine, held_out: Sequence[Item], seed: int) -> Iterator
     """Greedy judgments."""
     judge = ShortJudge(engine=engine, sampling=Sampling(temperature=0.0, max_tokens=MAX_TOKENS, seed=seed))
 
-    async def verdicts() -> list[Verdict]:
-        answers = judge_all(judge, (item.comparison for item in held_out), concurrency=256)
-        return [verdict async for _, verdict in answers]
-
-    for item, verdict in zip(held_out, asyncio.run(verdicts()), strict=True):
+    answers = judge.run((item.comparison for item in held_out), concurrency=256)
+    for item, (_, verdict) in zip(held_out, answers, strict=True):
         (vote,) = verdict.votes
         shown = vote.rationale.structure if vote.rationale else None
         yield Judged(

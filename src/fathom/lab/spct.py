@@ -21,13 +21,13 @@ from fathom.data.reading import write_jsonl
 from fathom.data.records import Comparison
 from fathom.engines import Sampling
 from fathom.engines.local import LocalEngine
-from fathom.judges import RewardModel, Rule, Verdict, Vote, judge_all
+from fathom.judges import RewardModel, Rule, Verdict, Vote
 from fathom.judges.spct import SPCTJudge
 from fathom.judging import meta_reward_model, write_verdicts
-from fathom.lab import criteria
+from fathom.lab import criteria, reinforcement
 from fathom.rationale import Status
 from fathom.synth import rejection
-from fathom.train import meta, recipes, rlvr, sft
+from fathom.train import meta, recipes, sft
 from fathom.train.recipe import MetaRecipe, RLVRRecipe, SFTRecipe, load
 from fathom.voting.adaptive import votes_until_settled
 from fathom.voting.meta import keep_best
@@ -104,7 +104,7 @@ def _trajectories(settings: Settings, seed: int, stated: bool) -> Iterator[dict[
         yield {"prompt": prompt, "completion": [{"role": "assistant", "content": text}]}
 
 
-def _told(name: str, kind: Any, settings: Settings, seed: int, model: Path, data: Path, out: Path) -> Any:
+def _told(name: str, kind: Any, settings: Settings, seed: int, model: Path, data: Path | str, out: Path) -> Any:
     overrides = [f"model={model}", f"data={data}", f"output={out}", f"seed={seed}"]
     if settings.steps and name in settings.steps:
         overrides.append(f"trainer.max_steps={settings.steps[name]}")
@@ -126,12 +126,8 @@ def fine_tune(settings: Settings, seed: int, model: Path, data: Path, out: Path)
 
 def reinforce(settings: Settings, seed: int, model: Path, out: Path) -> Path:
     """RLVR of a judge, on as many labelled comparisons as its steps need."""
-    data = out.with_name(f"{out.name}-comparisons.jsonl")
-    recipe = load(*_told("mini_spct_rlvr", RLVRRecipe, settings, seed, model, data, out))
-    batch, generations = recipe.trainer["per_device_train_batch_size"], recipe.trainer["num_generations"]
-    count = recipe.trainer["max_steps"] * batch // generations
-    write_jsonl(data, _comparisons(settings, seed, "reinforcement", count))
-    return rlvr.train(recipe)
+    recipe = load(*_told("mini_spct_rlvr", RLVRRecipe, settings, seed, model, "[]", out))
+    return reinforcement.train(recipe, lambda count: _comparisons(settings, seed, "reinforcement", count))
 
 
 def guide(settings: Settings, seed: int, model: Path, out: Path) -> Path:
@@ -170,22 +166,23 @@ def measure(settings: Settings, seed: int, model: Path, guide: Path | None = Non
     held_out = criteria.items(settings.held_out, seed=seed, clear=settings.clear, prefix="held-out")
     engine = _engine(model)
     greedy = SPCTJudge(trained=True, engine=engine, sampling=Sampling(max_tokens=16))
-    reward_model = guide and meta_reward_model(guide)
+    comparisons = [item.comparison for item in held_out]
+    decided = [verdict.votes[0] for _, verdict in greedy.run(comparisons, concurrency=256)]
+    voter = _voter(settings, seed, engine, settings.votes)
+    voted = [verdict.votes for _, verdict in voter.run(comparisons, concurrency=256)]
+    scores = asyncio.run(_meta_scores(guide, comparisons, voted)) if guide else [None] * len(held_out)
+    return [
+        _measured(item, settings, once, votes, each)
+        for item, once, votes, each in zip(held_out, decided, voted, scores, strict=True)
+    ]
 
-    async def judged(voter: RewardModel) -> list[Verdict]:
-        answers = judge_all(voter, (item.comparison for item in held_out), concurrency=256)
-        return [verdict async for _, verdict in answers]
 
-    async def all_judged() -> list[Measured]:
-        decided = await judged(greedy)
-        voted = await judged(_voter(settings, seed, engine, settings.votes))
-        found = []
-        for item, once, verdict in zip(held_out, decided, voted, strict=True):
-            scores = await reward_model(item.comparison, verdict.votes) if reward_model else None
-            found.append(_measured(item, settings, once.votes[0], verdict.votes, scores))
-        return found
-
-    return asyncio.run(all_judged())
+async def _meta_scores(
+    guide: Path, comparisons: Sequence[Comparison], voted: Sequence[Sequence[Vote]]
+) -> list[list[float | None]]:
+    """The scores that a meta reward model gives to the votes on each comparison."""
+    score = meta_reward_model(guide)
+    return [await score(comparison, votes) for comparison, votes in zip(comparisons, voted, strict=True)]
 
 
 def _measured(

@@ -8,7 +8,6 @@ Data, training and judging are the library's own; `fathom.lab.reproductions.mast
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +19,7 @@ from fathom.data.reading import write_jsonl
 from fathom.data.records import Comparison, Label
 from fathom.engines import Sampling
 from fathom.engines.local import LocalEngine
-from fathom.judges import Verdict, contains_answer, find_degeneracy, judge_all
+from fathom.judges import Verdict, contains_answer, find_degeneracy
 from fathom.judges.verifier import VerifierJudge
 from fathom.lab import arms, sums
 from fathom.probes.keys import keys
@@ -182,12 +181,9 @@ def measure(model: Path, seed: int, settings: Settings) -> list[Measured]:
     sampling = Sampling(max_tokens=4, seed=seed)
     judge = VerifierJudge(engine=LocalEngine(model, max_batch=256), sampling=sampling, trained=True, guard="ask")
 
-    async def judged() -> list[Verdict]:
-        return [verdict async for _, verdict in judge_all(judge, (each for _, each in asked), concurrency=256)]
-
     known = shown(seed)
-    verdicts = asyncio.run(judged())
-    return [_measured(name, each, verdict, known) for (name, each), verdict in zip(asked, verdicts, strict=True)]
+    judged = judge.run((each for _, each in asked), concurrency=256)
+    return [_measured(name, each, verdict, known) for (name, _), (each, verdict) in zip(asked, judged, strict=True)]
 
 
 def responses(seed: int, settings: Settings) -> Iterator[tuple[str, Comparison]]:
