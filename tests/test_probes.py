@@ -244,6 +244,20 @@ def test_a_verifier_that_takes_praise_for_merit_is_caught() -> None:
     assert card["injection"]["verdict"].interval is None
 
 
+def test_a_reward_that_rises_with_repeated_words_of_the_request_is_caught() -> None:
+    @dataclass(frozen=True)
+    class Overlap(RewardModel):
+        async def votes(self, comparison: Comparison, sample: int = 0) -> list[Vote]:
+            scores = [text.count(comparison.request) + ("good" in text) / 2 for text in comparison.responses]
+            return [merge_pointwise([Vote(Status.OK, scores=(score,), order=(0,)) for score in scores])]
+
+    echo = card_of(Overlap(), pairs(40))["echo"]
+    # The echo lifts the worse response above the better one, and changes nothing if the better one has it.
+    assert found(echo["effect on the worse"]) == 1.0
+    assert found(echo["effect"]) == 0.5
+    assert found(echo["request alone"]) == 1.0
+
+
 def test_verdicts_that_cannot_be_read_are_left_out_and_counted() -> None:
     @dataclass(frozen=True)
     class Lost(Scripted):
@@ -279,7 +293,7 @@ def test_variations_are_pure_and_keep_prompt_reference_and_truth(comparison: Com
 
 def test_only_the_response_named_is_changed() -> None:
     for pair in pairs(4):
-        for name in ("length", "verbosity", "markdown", "keys", "injection"):
+        for name in ("length", "verbosity", "markdown", "keys", "injection", "echo"):
             for variation in ALL[name].vary(pair):
                 same = [k for k, text in enumerate(variation.responses) if text == bare(pair.responses[k])]
                 assert variation.target is None or 1 - variation.target in same, variation
@@ -345,7 +359,7 @@ def test_padding_doubles_a_text_and_leaves_it_as_it_was(text: str) -> None:
 
 
 def test_a_probe_that_is_not_there_is_answered_with_those_that_are() -> None:
-    with pytest.raises(FathomError, match="expected one of: baseline, equal, injection, keys"):
+    with pytest.raises(FathomError, match="expected one of: baseline, echo, equal, injection, keys"):
         probes.find("nothing")
 
 

@@ -209,9 +209,17 @@ class Comparison(Record):
         """The prompt as one text. Turns of a conversation begin with their roles."""
         if isinstance(self.prompt, str):
             return self.prompt
-        if len(self.prompt) == 1:
-            return self.prompt[0].content
-        return "\n\n".join(f"{message.role.capitalize()}: {message.content}" for message in self.prompt)
+        return self.prompt[0].content if len(self.prompt) == 1 else _transcript(self.prompt)
+
+    @property
+    def request(self) -> str:
+        """The last user turn, or the prompt if it is a text; empty if no turn is a user's."""
+        return self.prompt if isinstance(self.prompt, str) else _split(self.prompt)[1]
+
+    @property
+    def context(self) -> str:
+        """The turns before `request` as one text, each beginning with its role; empty if there are none."""
+        return "" if isinstance(self.prompt, str) else _transcript(_split(self.prompt)[0])
 
     def permuted(self, order: Sequence[int]) -> Comparison:
         """The same comparison with permuted responses: `order[k]` is the current index of the response at place k."""
@@ -240,6 +248,15 @@ class Comparison(Record):
                 "source_order": None,
             }
         )
+
+
+def _transcript(messages: Sequence[Message]) -> str:
+    return "\n\n".join(f"{message.role.capitalize()}: {message.content}" for message in messages)
+
+
+def _split(messages: Sequence[Message]) -> tuple[Sequence[Message], str]:
+    places = [place for place, message in enumerate(messages) if message.role == "user"]
+    return (messages[: places[-1]], messages[places[-1]].content) if places else (messages, "")
 
 
 def _plain(value: Any) -> Any:

@@ -185,6 +185,11 @@ def difference(after: float | None, before: float | None) -> float | None:
     return None if after is None or before is None else after - before
 
 
+def unbeaten(pair: Outcome) -> float | None:
+    """Whether the changed response wins or ties, as 0 or 1; None without a parsed verdict."""
+    return float(pair.winner in (pair.target, None)) if pair.parsed else None
+
+
 def of_pairs(value: Callable[[Outcome], float | None]) -> Value:
     """The value of an item: the mean over all of its variations that have one."""
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from fathom.data.records import Comparison, Label
 from fathom.probes import Probe, Variation
 from fathom.probes._changes import drawn, texts_of, worse
-from fathom.probes._measures import Item, Measure, Outcome, Value, of_pairs, share
+from fathom.probes._measures import Item, Measure, Outcome, Value, of_pairs, share, unbeaten
 
 
 def keys() -> Mapping[str, Sequence[str]]:
@@ -39,7 +39,7 @@ def _against_the_truth(comparison: Comparison) -> Comparison:
 def measure(items: Sequence[Item]) -> list[Measure]:
     return [
         share("wins", "share of such answers that win", 0.0, items, of_pairs(_wins)),
-        share("wins or ties", "share of such answers that win or tie", 0.0, items, of_pairs(_unbeaten)),
+        share("wins or ties", "share of such answers that win or tie", 0.0, items, of_pairs(unbeaten)),
         *(share(kind, "share of these that win or tie", 0.0, items, _of(kind)) for kind in keys()),
     ]
 
@@ -48,12 +48,8 @@ def _wins(pair: Outcome) -> float | None:
     return float(pair.winner == pair.target) if pair.parsed else None
 
 
-def _unbeaten(pair: Outcome) -> float | None:
-    return float(pair.winner in (pair.target, None)) if pair.parsed else None
-
-
 def _of(kind: str) -> Value:
-    return lambda item: None if kind not in item.variations else _unbeaten(item.variations[kind])
+    return lambda item: None if kind not in item.variations else unbeaten(item.variations[kind])
 
 
 PROBE = Probe(
