@@ -101,7 +101,7 @@ def test_texts_take_their_numbers_from_the_settings(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"shaping": {"seeds": [0, 10], "chosen": []}}, r"seeds \[10\] are not for shaping"),
+        ({"shaping": {"seeds": [0, 10], "chosen": []}}, r"seeds \[10\] are not development seeds; expected 0 to 9"),
         ({"reported": {"seeds": [2, *range(10, 20)]}}, r"seeds \[2\] cannot be reported"),
         ({"reported": {"seeds": [100, *range(10, 20)]}}, r"seeds \[100\] cannot be reported"),
         ({"reported": {"seeds": [10, 11, 12]}}, "3 seeds; expected at least 8, or a `reason`"),
@@ -144,12 +144,12 @@ def test_a_mean_decides_by_students_interval_of_every_contrast() -> None:
     assert decided("mean", [1, 2, 3, 4]).holds  # 2.5 [0.4, 4.6]
     assert not decided("mean", [1, 2, 3, 4], threshold=0.5).holds
     assert not decided("mean", [1, 2, 3, 4], [-1, 3, 1, -2]).holds
-    assert str(decided("mean", [1, 2, 3, 4])) == "holds by its mean; 4 of 4 seeds [0.40, 1.00] succeed alone"
+    assert str(decided("mean", [1, 2, 3, 4])) == "holds by mean: 4 of 4 seeds succeed [0.40, 1.00]"
 
 
 def test_a_count_decides_by_its_exact_interval() -> None:
     worked, failed = [1.0, 1.1, 0.9, 1.0, 1.2, 1.0, 0.8, 1.0, 1.1], [-1.0]
-    assert str(decided("count", worked + failed)) == "holds on 9 of 10 seeds [0.55, 1.00]"
+    assert str(decided("count", worked + failed)) == "holds by count: 9 of 10 seeds succeed [0.55, 1.00]"
     assert decided("count", worked + failed).holds
     assert not decided("count", worked[:8] + 2 * failed).holds
     assert not decided("count", worked[:5]).holds, "five seeds are too few, also if all succeed"
@@ -261,8 +261,8 @@ def test_the_command_says_what_seeds_are_for(coins: Path, tmp_path: Path) -> Non
         assert done.exit_code == 0, done.output
         return " ".join(done.stderr.split())
 
-    assert "are for shaping an experiment; they are never reported" in run("--seeds", "0")
-    assert "are kept for checking the finished code" in run("--seeds", "100")
+    assert "seeds [0] are development seeds, and are never reported" in run("--seeds", "0")
+    assert "seeds [100] are kept for checking the finished code" in run("--seeds", "100")
     assert "one seed decides no claim" in run("--quick")
     run()
     seeds = [row["seed"] for row in json.loads((tmp_path / "out" / "results.json").read_text())["rows"]]

@@ -50,7 +50,7 @@ def test_committed_results_are_small_and_of_reported_seeds_and_of_the_settings_i
     experiment = find(name)
     results = experiment.results
     if results is None:
-        assert "Not yet run on the reported seeds" in pages.page(experiment, None)
+        assert "have not been run yet, so no claim is decided." in pages.page(experiment, None)
         return
     assert set(results.seeds) <= set(experiment.register.reported.seeds)
     assert experiment.home.with_suffix(".json").stat().st_size < 100_000

@@ -1,7 +1,7 @@
 """Whether a claim holds, given one row per seed.
 
     decision = decide(claim, rows)
-    decision.holds, str(decision)       # True, "holds on 9 of 10 seeds [0.55, 1.00]"
+    decision.holds, str(decision)       # True, "holds by count: 9 of 10 seeds succeed [0.55, 1.00]"
 
 The interval that decides is fixed in the register (`Claim`). Where the mean was to decide but all seeds agree, or there
 is one seed, no interval of the mean exists; the count of successful seeds then decides.
@@ -32,10 +32,9 @@ class Decision(NamedTuple):
     """The share of successful seeds, with its Clopper-Pearson interval."""
 
     def __str__(self) -> str:
-        count = f"{sum(self.successes)} of {len(self.successes)} seeds [{self.share.low:.2f}, {self.share.high:.2f}]"
-        if self.decided_by == "count":
-            return f"holds on {count}"
-        return f"{'holds' if self.holds else 'does not hold'} by its mean; {count} succeed alone"
+        successes, seeds = sum(self.successes), len(self.successes)
+        share = f"{successes} of {seeds} seeds succeed [{self.share.low:.2f}, {self.share.high:.2f}]"
+        return f"{'holds' if self.holds else 'does not hold'} by {self.decided_by}: {share}"
 
 
 def decide(claim: Claim, rows: Sequence[Row]) -> Decision:

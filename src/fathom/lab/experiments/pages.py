@@ -55,7 +55,7 @@ def register(experiments: Iterable[Experiment[Any]]) -> str:
 
 def table(experiments: Iterable[Experiment[Any]]) -> str:
     """One line per experiment: what it asks, and how many claims hold on the reported seeds."""
-    lines = ["| experiment | question | claims that hold | fresh seeds |", "|---|---|---|---|"]
+    lines = ["| experiment | question | claims that hold | reported seeds |", "|---|---|---|---|"]
     for each in experiments:
         made = decisions(each, each.results)
         link = f"[{each.name}](docs/reproductions/{each.name}.md)"
@@ -69,8 +69,8 @@ def decisions(experiment: Experiment[Any], results: Results | None) -> list[Deci
 
 
 def holding(made: Sequence[Decision]) -> str:
-    """How many claims hold, those of the paper apart from ours: "3 of 4 of the paper's, 1 of 1 of ours"."""
-    names = {"paper": "of the paper's", "ours": "of ours"}
+    """How many claims hold, by who made them: "3 of 4 of the paper's, 1 of 1 of Fathom's"."""
+    names = {"paper": "of the paper's", "ours": "of Fathom's"}
     groups = {of: [each.holds for each in made if each.claim.of == of] for of in names}
     return ", ".join(f"{sum(held)} of {len(held)} {names[of]}" for of, held in groups.items() if held)
 

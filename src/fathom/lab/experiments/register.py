@@ -3,8 +3,8 @@
     register = read(Path("src/fathom/lab/reproductions/spct.yaml"))
     register.claims[0].contrasts        # {"greedy, with - without": 0.0}
 
-Seeds 0 to 9 are for shaping an experiment and are never reported. Seeds 10 to 99 are reported. Seeds from 100 on are
-run by nobody before a release, so that the finished code can be checked on seeds that no decision has seen.
+Seeds 0 to 9 are development seeds, and are never reported. Reported seeds are from 10 to 99. Seeds from 100 on are not
+run before a release, so that the finished code can be checked on seeds that influenced no decision.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Shaping(_Record):
     @model_validator(mode="after")
     def _are_shaping_seeds(self) -> Shaping:
         if others := [seed for seed in self.seeds if seed not in SHAPING]:
-            raise ValueError(f"seeds {others} are not for shaping; expected seeds from 0 to {SHAPING[-1]}")
+            raise ValueError(f"seeds {others} are not development seeds; expected 0 to {SHAPING[-1]}")
         return self
 
 

@@ -80,9 +80,9 @@ def quick(experiment: Experiment[Any], out: Path) -> Iterator[str]:
 def notes(seeds: Sequence[int]) -> Iterator[str]:
     """What to know about seeds that are not reported."""
     if shaping := [seed for seed in seeds if seed in SHAPING]:
-        yield f"seeds {shaping} are for shaping an experiment; they are never reported"
+        yield f"seeds {shaping} are development seeds, and are never reported"
     if kept := [seed for seed in seeds if seed not in SHAPING and seed not in REPORTED]:
-        yield f"seeds {kept} are kept for checking the finished code; no decision may rest on them before a release"
+        yield f"seeds {kept} are kept for checking the finished code; before a release, base no decision on them"
 
 
 def run(experiment: Experiment[Any], out: Path, seeds: Sequence[int]) -> Iterator[str | Row]:

@@ -26,9 +26,9 @@ from fathom.report.figures import lines
 WORLDS = ("flawed", "ambiguous")
 """In the first, errors are lazy judgments; in the second, draws of the wrong principle."""
 JUDGES: Mapping[str, str] = {
-    "flawed": "lazy in most votes",
-    "flawed-rlvr": "the same after RLVR",
-    "ambiguous": "never lazy, unclear cues",
+    "flawed": "flawed",
+    "flawed-rlvr": "flawed, after RLVR",
+    "ambiguous": "ambiguous",
 }
 KEPT = (1, 8, 16, 32)
 """Of 32 votes; the paper's k_meta."""

@@ -167,7 +167,7 @@ def _named(plus: Cell, minus: Cell) -> str:
 
 def tables(found: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "sets": SETS,
+        "sets": ROWS,
         "beside_the_paper": beside(
             (f"{_named(plus, minus)}, {domain}", PAPER[plus][domain] - PAPER[minus][domain], here)
             for plus, minus in PAIRS
@@ -192,7 +192,13 @@ def figures(found: Mapping[str, Any], folder: Path) -> None:
     grouped_bars({"structure fits the task": panel}, names, folder / "mix-grm-routing")
 
 
-SETS = {"sft": "verbs of SFT", "rlvr": "verbs of RLVR", "never": "verbs never shown"}
+SETS = {"sft": "verbs of SFT", "rlvr": "verbs of RLVR", "never": "verbs of neither stage"}
+ROWS = {
+    **SETS,
+    "never, kin in SFT": "of neither stage, topic has verbs in SFT",
+    "never, no kin in SFT": "of neither stage, topic has no verbs in SFT",
+}
+"""The rows of the table of structures, by their keys in the results."""
 
 
 EXPERIMENT = Experiment(

@@ -21,7 +21,7 @@ from fathom.lab.routing import STAGES, Settings
 from fathom.lab.world import PARTS
 from fathom.report.figures import grouped_bars
 
-SETS = {"sft": "verbs of SFT", "rlvr": "verbs of RLVR", "never": "verbs of no training"}
+SETS = {"sft": "verbs of SFT", "rlvr": "verbs of RLVR", "never": "verbs of neither stage"}
 TRAINED = ("sft", "rlvr")
 """The stages after which comparisons are judged in full."""
 
