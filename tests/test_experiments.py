@@ -209,7 +209,7 @@ def test_seeds_run_once_and_each_is_kept_as_it_finishes(coins: Path, tmp_path: P
         list(reproduce(experiment, tmp_path / "out", [10, 11]))
     (tmp_path / "out" / "seed-11" / "broken").unlink()
     lines = list(reproduce(experiment, tmp_path / "out", [10, 11]))
-    assert any(line.startswith("fair: ") and " of 2 seeds [" in line for line in lines)
+    assert any(line.startswith("fair: ") and " of 2 seeds succeed [" in line for line in lines)
     assert (tmp_path / "out" / "seed-10" / "runs.txt").read_text() in {"firstsecond", "secondfirst"}
     results = load(tmp_path / "out" / "results.json")
     assert results.seeds == [10, 11]

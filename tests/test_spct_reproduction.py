@@ -147,7 +147,7 @@ def test_pages_and_figures_are_made_of_stored_results_alone(tmp_path: Path) -> N
 
     rows = fresh.rows(spct.measured(each, REJECTION) for each in few(TRUE))
     page = fresh.page(spct.EXPERIMENT, rows, tmp_path / "spct")
-    assert "votes were not seen to add more after RLVR" in page
+    assert "voting was not shown to add more after RLVR than before" in page
     assert "| without a hint | 3 | 6 |" in page
     fresh.page(meta_voting.EXPERIMENT, fresh.rows(map(meta_voting.measured, few(FLAWED))), tmp_path / "meta-voting")
 
