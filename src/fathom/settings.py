@@ -37,6 +37,10 @@ Invalid = Literal["drop", "require"]
 """How unparsed votes are treated: `drop` ignores them; `require` gives no verdict unless every vote was parsed."""
 StepReduction = Literal["min", "prod", "last", "mean", "geometric_mean"]
 """How step scores become the score of a response."""
+Splitter = Literal["paragraphs", "numbered", "sentences", "lines", "thinking"]
+"""How a response without given steps is split into steps (`fathom.data.steps.split`)."""
+Neutral = Literal["good", "bad", "unknown"]
+"""What a neutral rating of a step means: right, wrong, or a step without a label."""
 Ties = Literal["count", "drop"]
 """How votes for a tie are treated in a majority: `count` lets a tie win; `drop` treats them as abstentions."""
 
@@ -278,6 +282,8 @@ class SourceSettings(Settings):
     """Stop at a row that cannot be read, or skip it."""
     limit: int | None = Field(default=None, ge=1, le=MAX_COUNT)
     """Read at most this many rows."""
+    neutral: Neutral | None = None
+    """(PRM800K) Whether a step rated neutral is right, wrong or without a label; required for this layout."""
 
 
 class SynthesisSettings(Settings):

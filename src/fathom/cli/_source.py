@@ -24,4 +24,5 @@ def read(
         seed=seed,
         on_error=source.on_error,
         limit=source.limit,
+        neutral=source.neutral,
     )

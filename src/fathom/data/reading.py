@@ -26,10 +26,11 @@ from pydantic import BaseModel, ValidationError
 from fathom.data.atomic import atomic_write
 from fathom.data.compact import CompactIndex
 from fathom.data.conversations import BadRowError, explain, truncated_repr
-from fathom.data.layouts import FIELDS, LAYOUTS, Layout, Schema, SourceRow, detect, is_empty
+from fathom.data.layouts import FIELDS, LAYOUTS, Layout, Schema, SourceRow, StepwiseLayout, detect, is_empty
 from fathom.data.records import Comparison, Record
 from fathom.data.sources import DataSource, NumberedRow, Source, open_data_source
 from fathom.errors import FathomError
+from fathom.settings import Neutral
 
 LOG = logging.getLogger(__name__)
 
@@ -39,6 +40,9 @@ Check = Callable[[Comparison], None]
 OwnLayout = Callable[[SourceRow], Any]
 """Converts a row to one comparison or several, as `Comparison` or as mappings of its fields; None skips the row."""
 Columns = Mapping[str, str | Sequence[str]]
+AnyLayout = Layout | StepwiseLayout
+Inferred = tuple[Schema, Columns, Neutral | None]
+"""What a layout was inferred from."""
 
 WINDOW = 10_000
 """Rows from which the layout of a source is inferred that can be read only once."""
@@ -92,13 +96,15 @@ def read(
     on_error: OnError = "stop",
     limit: int | None = None,
     check: Check | None = None,
+    neutral: Neutral | None = None,
 ) -> Comparisons:
     """Iterate over at most `limit` comparisons of a source.
 
     `mapping` assigns columns to fields (`fathom.data.layouts.FIELDS`) where the column names are not recognised;
     `layout` is a function that converts a row instead. `seed` draws the order of responses that the source calls chosen
     and rejected. With `on_error="skip"`, bad rows are collected in `skipped`; otherwise the first one stops reading. A
-    row is also bad if `check` refuses one of its comparisons. Unused columns are logged as a warning.
+    row is also bad if `check` refuses one of its comparisons. `neutral` says what a neutral rating of a step means, for
+    layouts that have such ratings. Unused columns are logged as a warning.
 
     Raises FathomError. Immediately: the source cannot be opened, its layout is not recognised, the mapping does not fit
     it, or it holds results instead of comparisons. While reading: a bad row (`FILE:LINE: FIELD: what was wrong, what
@@ -109,14 +115,16 @@ def read(
     skipped: list[Skipped] = []
     own = layout or _named_layout(mapping)
     if own is not None:
+        if neutral is not None:
+            raise FathomError(f"--neutral {neutral} has no effect on your own layout; leave it out")
         found = _comparisons(opened.name, opened.rows(), _own_reader(own), on_error, check, skipped)
         return Comparisons(islice(found, limit), skipped, (), opened.files)
     schema, rows = _scanned(opened, limit)
-    detected, unused = _detected(opened.name, schema, mapping)
+    detected, unused = _detected(opened.name, schema, mapping, neutral)
     if unused:
         more = f" and {len(unused) - MAX_NAMED} more" if len(unused) > MAX_NAMED else ""
         LOG.warning("columns not used: %s%s", ", ".join(name or "(no name)" for name in unused[:MAX_NAMED]), more)
-    reader = _LayoutReader(detected, seed, None if opened.repeatable else (schema, mapping))
+    reader = _LayoutReader(detected, seed, None if opened.repeatable else (schema, mapping, neutral))
     found = _comparisons(opened.name, rows, reader, on_error, check, skipped)
     return Comparisons(islice(found, limit), skipped, unused, opened.files)
 
@@ -185,10 +193,12 @@ def _scanned(source: DataSource, limit: int | None) -> tuple[Schema, Iterator[Nu
     return schema, source.rows() if source.repeatable else chain(window, rows)
 
 
-def _detected(name: str, schema: Schema, mapping: Columns) -> tuple[Layout, tuple[str, ...]]:
+def _detected(
+    name: str, schema: Schema, mapping: Columns, neutral: Neutral | None
+) -> tuple[AnyLayout, tuple[str, ...]]:
     _refuse_results(name, schema)
     try:
-        return detect(schema, mapping)
+        return detect(schema, mapping, neutral)
     except FathomError as error:
         raise FathomError(f"{name}: {error}") from None
 
@@ -271,12 +281,12 @@ def _sound(row: Any) -> SourceRow:
 class _LayoutReader:
     """Reads rows by a layout and makes sure that ids are unique.
 
-    A duplicate id would give two comparisons the same order and merge their results. `found_by` is the schema and the
-    mapping from which the layout was inferred. It is set only for sources that can be read once, where later rows may
-    have columns that the inference has not seen.
+    A duplicate id would give two comparisons the same order and merge their results. `found_by` is what the layout was
+    inferred from. It is set only for sources that can be read once, where later rows may have columns that the
+    inference has not seen.
     """
 
-    def __init__(self, layout: Layout, seed: int, found_by: tuple[Schema, Columns] | None) -> None:
+    def __init__(self, layout: AnyLayout, seed: int, found_by: Inferred | None) -> None:
         self.layout = layout
         self.seed = seed
         self.found_by = found_by
@@ -307,7 +317,7 @@ class _LayoutReader:
             )
         return id
 
-    def _refuse_other_layout(self, row: SourceRow, schema: Schema, mapping: Columns) -> None:
+    def _refuse_other_layout(self, row: SourceRow, schema: Schema, mapping: Columns, neutral: Neutral | None) -> None:
         """Raise BadRowError if columns that first appear here would have changed how earlier rows were read."""
         late = [name for name in row if not schema.filled(name) and not is_empty(row[name])]
         if not late:
@@ -315,7 +325,7 @@ class _LayoutReader:
         new = ", ".join(map(str, late))
         schema.add(row)
         try:
-            changed = detect(schema, mapping)[0] != self.layout
+            changed = detect(schema, mapping, neutral)[0] != self.layout
         except FathomError as error:
             raise BadRowError(new, f"first appears after {WINDOW:,} rows that lack it: {error}") from None
         if changed:

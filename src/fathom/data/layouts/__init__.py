@@ -5,12 +5,13 @@
     layout, unused = detect(schema, {})
     comparison, = layout.read(row, id="1", seed=0)
 
-There are four kinds of layouts:
+There are five kinds of layouts:
 
 - `responses` in a list (as in Fathom's own files), in numbered columns, or one per row;
 - a pair of responses with a label;
 - `chosen` and `rejected`, as in TRL: texts, lists of texts or conversations, with or without a prompt column;
-- a conversation whose last turn is the response.
+- a conversation whose last turn is the response;
+- solutions with labelled steps, in one of the published layouts of `_stepwise`.
 
 In the third kind the columns reveal the label, so the order of the responses is drawn by `shuffled_order`.
 
@@ -31,23 +32,29 @@ from fathom.data.layouts._prompts import find_prompt, refuse_images
 from fathom.data.layouts._responses import Responses, find_responses
 from fathom.data.layouts._rules import LabelRule
 from fathom.data.layouts._schema import Schema, Shape, is_empty
+from fathom.data.layouts._stepwise import StepwiseLayout, find_stepwise
 from fathom.data.records import Domain, Label
 from fathom.errors import FathomError, map_option
 from fathom.plugins import PluginKind
+from fathom.settings import Neutral
 
-__all__ = ["FIELDS", "LAYOUTS", "Layout", "Schema", "SourceRow", "detect", "is_empty"]
+__all__ = ["FIELDS", "LAYOUTS", "Layout", "Schema", "SourceRow", "StepwiseLayout", "detect", "is_empty"]
 
 LAYOUTS = PluginKind("layout", package="fathom.data.layouts", group="fathom.layouts", attribute="comparison")
 """User-defined layouts: functions that convert a row to comparisons."""
 
 
-def detect(schema: Schema, mapping: Mapping[str, str | Sequence[str]]) -> tuple[Layout, tuple[str, ...]]:
+def detect(
+    schema: Schema, mapping: Mapping[str, str | Sequence[str]], neutral: Neutral | None = None
+) -> tuple[Layout | StepwiseLayout, tuple[str, ...]]:
     """The layout of a source and the columns that it does not use.
 
-    `mapping` assigns columns to fields where their names are not recognised. Raises FathomError if no layout fits, if
-    several do, if a mapping has no effect, or if a column that may matter to a verdict would be ignored. The message
-    shows the mapping that resolves the problem.
+    `mapping` assigns columns to fields where their names are not recognised; `neutral` says what a neutral rating of a
+    step means. Raises FathomError if no layout fits, if several do, if a mapping or `neutral` has no effect, or if a
+    column that may matter to a verdict would be ignored. The message shows the option that resolves the problem.
     """
+    if stepwise := find_stepwise(schema, mapping, neutral):
+        return stepwise
     mapped, seen = split_mapping(mapping, schema)
     responses = find_responses(seen, mapped)
     refuse_images(seen.without({path.column for paths in responses.paths.values() for path in paths}))

@@ -45,7 +45,8 @@ class Shape:
     """Summary of the values of a column, or of a key inside it. Empty values (`is_empty`) are not counted."""
 
     __slots__ = (
-        "_depth", "decoded", "dialogues", "high", "in_text", "items", "keys", "kinds", "lengths", "longest", "low",
+        "_depth", "_ungraded", "decoded", "dialogues", "high", "in_text",
+        "items", "keys", "kinds", "lengths", "longest", "low",
         "numerals", "spellings", "texts", "whole",
     )  # fmt: skip
 
@@ -73,6 +74,12 @@ class Shape:
         """Number of texts that are JSON lists."""
         self.decoded: Shape | None = None
         """Shape of the lists in those texts."""
+        self._ungraded = False
+
+    @property
+    def graded(self) -> bool:
+        """Whether every list ends with a message that is + or -, the label of the turn before it."""
+        return bool(self.lengths) and not self._ungraded
 
     @property
     def lists_in_text(self) -> bool:
@@ -139,6 +146,7 @@ class Shape:
             items = self.items = self.items or Shape(self._depth + 1)
             if len(self.lengths) <= MAX_SPELLINGS:
                 self.lengths.add(len(value))
+            self._ungraded = self._ungraded or not _is_grade(value[-1])
             for element in value:
                 items.add(element)
         elif kind == "object":
@@ -180,6 +188,10 @@ class Schema:
     def filled(self, name: str) -> bool:
         """Whether some row has a value in this column."""
         return name in self.columns and bool(self.columns[name].kinds)
+
+
+def _is_grade(value: Any) -> bool:
+    return isinstance(value, Mapping) and value.get("content", value.get("value")) in ("+", "-")
 
 
 def _kind(value: Any) -> ValueKind:

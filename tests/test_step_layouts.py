@@ -1,0 +1,212 @@
+"""Steps: splitting texts, reading the published layouts of labelled steps, and writing TRL's."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from datasets import Dataset
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from fathom import Comparison, Label
+from fathom.cli import app
+from fathom.data.reading import read, write_jsonl
+from fathom.errors import FathomError
+from fathom.process import spans, split, stepwise_rows, thought_and_answer, with_steps
+from fathom.settings import Splitter
+
+# Splitting ------------------------------------------------------------------------------------------------------------
+
+texts = st.lists(
+    st.sampled_from(
+        ["\n", "\n\n", " ", "Step 1: ", "step 2.", "## Step 3", "a", "B", "3.5", ". ", "! ", "e.g. ", "</think>",
+         "<think>", "\t", "\r\n", "x = 1\n    y", "1. ", "So", "ки", "\u2028"]
+    ),
+    max_size=12,
+).map("".join)  # fmt: skip
+
+
+@given(texts | st.text(), st.sampled_from(get_args(Splitter)))
+def test_the_parts_of_a_text_concatenate_to_it_and_none_is_blank(text: str, splitter: Splitter) -> None:
+    parts = split(text, splitter)
+    assert "".join(parts) == text
+    assert [text[begin:end] for begin, end in spans(parts)] == list(parts)
+    assert all(part.strip() for part in parts) or len(parts) == 1
+
+
+@pytest.mark.parametrize(
+    ("splitter", "text", "steps"),
+    [
+        ("paragraphs", "x = 2\n\nso 2x = 4\n \nDone.", ["x = 2", "so 2x = 4", "Done."]),
+        ("paragraphs", "x = 2\nso 2x = 4", ["x = 2\nso 2x = 4"]),
+        ("numbered", "We add.\nStep 1: 2 + 2 = 4\nStep 2: step 3 is not needed", ["We add.\nStep 1: 2 + 2 = 4",
+                                                                               "Step 2: step 3 is not needed"]),
+        ("numbered", "**Step 1.** a\n### Step 2\nb", ["**Step 1.** a", "### Step 2\nb"]),
+        ("sentences", "It is 3.5 m, e.g. A. So 2 m! Is it? No", ["It is 3.5 m, e.g. A.", "So 2 m!", "Is it?", "No"]),
+        ("sentences", "1. Add them. 2 is left.\n2. Stop.", ["1. Add them.", "2 is left.", "2. Stop."]),
+        ("lines", "def f():\n    a = 1\n\n    return a\n", ["def f():", "    a = 1", "    return a"]),
+        ("thinking", "<think>a\n\nb</think>\nThe sum.\n\nIt is b.", ["<think>a", "b</think>", "The sum.", "It is b."]),
+    ],
+)  # fmt: skip
+def test_a_splitter_cuts_where_its_name_says(splitter: Splitter, text: str, steps: list[str]) -> None:
+    assert [part.rstrip() for part in split(text, splitter)] == steps
+
+
+def test_a_thought_ends_at_its_last_closing_tag() -> None:
+    assert thought_and_answer("<think>a</think>b</think>\n\nc") == ("<think>a</think>b</think>\n\n", "c")
+    assert thought_and_answer("c") == ("", "c")
+
+
+def test_an_unknown_splitter_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(FathomError, match="splitter 'words': unknown; expected one of paragraphs, numbered"):
+        split("a", "words")  # type: ignore[arg-type]
+
+
+# Reading --------------------------------------------------------------------------------------------------------------
+
+
+def prm800k(*steps: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "labeler": "a",
+        "timestamp": "2022",
+        "question": {"problem": "2 + 2 + 1?", "ground_truth_answer": "5"},
+        "label": {"steps": list(steps), "total_time": 1, "finish_reason": "solution"},
+    }
+
+
+def step(*ratings: int | None, chosen: int | None = 0, human: str | None = None) -> dict[str, Any]:
+    completions = [{"text": f"{'abc'[i]}{r}", "rating": r, "flagged": False} for i, r in enumerate(ratings)]
+    return {
+        "completions": completions or None,
+        "human_completion": human and {"text": human, "rating": None, "source": "human", "flagged": False},
+        "chosen_completion": chosen,
+    }
+
+
+ROW = prm800k(step(1, -1, None), step(0, 1), step(-1, chosen=None, human="by hand"), step(0))
+
+
+@pytest.mark.parametrize(("neutral", "value"), [("good", 1.0), ("bad", 0.0), ("unknown", None)])
+def test_prm800k_is_read_as_its_chosen_path_and_the_rated_alternatives_to_it(neutral: Any, value: float | None) -> None:
+    """Readers of others disagree on neutral, combine steps that nobody saw together, or call human steps right."""
+    found = list(read([ROW], neutral=neutral))
+    assert {comparison.prompt for comparison in found} == {"2 + 2 + 1?"}
+    assert [(comparison.steps, comparison.label) for comparison in found] == [
+        ((steps,), Label(steps=(labels,)))
+        for steps, labels in [
+            (("b-1",), (0.0,)),
+            (("a1", "b1"), (1.0, 1.0)),
+            (("a1", "a0", "a-1"), (1.0, value, 0.0)),
+            (("a1", "a0", "by hand", "a0"), (1.0, value, None, value)),
+        ]
+    ]
+    assert len({comparison.id for comparison in found}) == 4
+
+
+def test_prm800k_is_refused_until_neutral_ratings_have_a_meaning() -> None:
+    with pytest.raises(FathomError, match=r"choose --neutral good .* --neutral bad .* or --neutral unknown"):
+        read([ROW])
+    with pytest.raises(FathomError, match="--neutral bad has no effect"):
+        read([{"prompt": "p", "completions": ["a"], "labels": [1]}], neutral="bad")
+
+
+def test_values_of_rollouts_stay_soft_flat_and_as_a_tree() -> None:
+    flat = {"question": "2 + 2?", "final_answer": "4", "reasoning_steps": [{"solution_prefix": "a", "mc_value": 0.25}]}
+    (comparison,) = read([flat])
+    assert (comparison.steps, comparison.label) == ((("a",),), Label(steps=((0.25,),)))
+    leaves = [{"text": "b", "mc_value": 1.0, "children": []}, {"text": "c", "mc_value": 0.125, "children": []}]
+    tree = {"text": "2 + 2?", "mc_value": 0.5, "children": [{"text": "a", "mc_value": 0.75, "children": leaves}]}
+    found = list(read([{"question": "2 + 2?", "reasoning_steps": tree}]))
+    assert [comparison.steps for comparison in found] == [(("a", "b"),), (("a", "c"),)]
+    assert [comparison.label for comparison in found] == [Label(steps=((0.75, 1.0),)), Label(steps=((0.75, 0.125),))]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"prompt": "p", "completions": ["a", "b"], "labels": [1]}, "labels: has 2 steps and 1 labels"),
+        ({"prompt": "p", "completions": ["a"], "labels": [-1]}, "labels: got -1, expected true, false"),
+        ({"problem": "p", "steps": ["a", "b"], "label": 2}, "label: names step 2 counted from 0, .* has 2 steps"),
+        (
+            {"modified_question": "p", "modified_process": ["a"], "error_steps": [0]},
+            r"error_steps: got \[0\], expected numbers of steps, counted from 1",
+        ),
+        (
+            {
+                "question": "p",
+                "model_output_steps": ["a"],
+                "model_output_solution_correctness": "wrong",
+                "model_output_solution_first_error_step": 0,
+            },
+            "first_error_step: got step 0 of 1, expected a number counted from 1",
+        ),
+        ({"question": "p", "process": "a ки b ки", "label": ["+"]}, "label: has 2 steps and 1 labels"),
+        (prm800k(step(2)), "label.steps.0.completions.rating: got 2, expected -1, 0, 1 or null"),
+    ],
+)
+def test_labels_that_do_not_fit_the_steps_are_refused_with_their_place(row: dict[str, Any], message: str) -> None:
+    with pytest.raises(FathomError, match=f"^rows:1: .*{message}"):
+        list(read([row], neutral="bad" if "labeler" in row else None))
+
+
+def test_a_mapping_turns_the_recognition_of_steps_off() -> None:
+    row = {"prompt": "2 + 2?", "completions": ["4", "5"], "labels": [1, 0]}
+    assert [comparison.responses for comparison in read([row])] == [("4\n\n5",)]
+    (several,) = read([row], mapping={"responses": "completions", "scores": "labels"})
+    assert (several.responses, several.label) == (("4", "5"), Label(scores=(1, 0)))
+
+
+@pytest.mark.skipif("FATHOM_DATA" not in os.environ, reason="FATHOM_DATA is not set")
+def test_published_files_of_labelled_steps_are_read_without_a_mapping() -> None:
+    data = Path(os.environ["FATHOM_DATA"])
+    folders = ("processbench", "prmbench", "mr_gsm8k", "big_bench_mistake")
+    files = [path for folder in folders for path in sorted((data / folder).glob("*.jsonl.gz"))]
+    assert files
+    for path in files:
+        found = list(read(path, limit=50))
+        assert found
+        assert all(comparison.label and comparison.label.steps for comparison in found)
+
+
+# Writing --------------------------------------------------------------------------------------------------------------
+
+
+THREE = Comparison(
+    prompt="p", responses=("a\n\nb\n\nc",), steps=(("a", "b", "c"),), label=Label(steps=((1, 0.9, None),))
+)
+
+
+def test_stepwise_rows_are_read_back_with_soft_and_missing_labels() -> None:
+    (row,) = stepwise_rows(THREE)
+    assert row == {"prompt": "p", "completions": ["a", "b", "c"], "labels": [1.0, 0.9, None]}
+    (again,) = read([row])
+    assert (again.steps, again.label) == (THREE.steps, THREE.label)
+
+
+def test_rows_for_trl_have_flags_and_end_before_the_first_step_without_a_label() -> None:
+    rows = stepwise_rows(THREE, threshold=0.95)
+    assert Dataset.from_list(rows)[:] == {"prompt": ["p"], "completions": [["a", "b"]], "labels": [[True, False]]}
+    assert stepwise_rows(THREE.model_copy(update={"label": Label(steps=((None, 1, 0),))}), threshold=0.5) == []
+    with pytest.raises(FathomError, match="has no labelled steps"):
+        stepwise_rows(THREE.model_copy(update={"label": None}))
+
+
+def test_native_rows_hold_steps_and_soft_labels(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "steps.jsonl", [THREE])
+    assert list(read(tmp_path / "steps.jsonl")) == [THREE]
+    unsplit = Comparison(prompt="p", responses=("a\n\nb",))
+    assert with_steps(unsplit, "paragraphs").steps == (("a\n\n", "b"),)
+    assert with_steps(THREE, "sentences") == THREE
+
+
+def test_the_verb_converts_a_published_layout_to_rows_for_training(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "in.jsonl", [ROW])
+    out = tmp_path / "out.jsonl"
+    arguments = ["steps", str(tmp_path / "in.jsonl"), "--out", str(out), "--layout", "stepwise", "--threshold", "0.5"]
+    done = CliRunner().invoke(app, [*arguments, "--neutral", "bad"], catch_exceptions=False)
+    assert (done.exit_code, done.output) == (0, f"4 comparisons in {out}\n")
+    assert [row.label for row in read(out)][:2] == [Label(steps=((0,),)), Label(steps=((1, 1),))]
