@@ -146,6 +146,17 @@ def test_no_question_of_a_test_is_in_a_training_text(seed: int) -> None:
     assert not tested & (read | shown_to_verifiers)
 
 
+def test_wrong_answers_are_those_of_other_questions() -> None:
+    stated = [
+        list(map(int, each.responses))
+        for each in sums.comparisons(2000, seed=0, write=lambda rng, asked, answer: str(answer))
+    ]
+    assert {answer for pair in stated for answer in pair} == set(range(30, 100))
+    changed = [sum(a != b for a, b in zip(str(right), str(wrong), strict=True)) for right, wrong in stated]
+    assert set(changed) == {1, 2}
+    assert 0.4 < changed.count(1) / len(changed) < 0.6
+
+
 def response_of(row: Mapping[str, Any]) -> str:
     return str(re.split("```+\n", row["prompt"][0]["content"])[-2][:-1])
 

@@ -3,17 +3,17 @@
     >>> comparisons(1, seed=0)[0].responses  # doctest: +SKIP
     ("Let's add 27, 12 and 15 step by step. Start from 27. The sum is 54.", "Here, we count on. ... The sum is 51.")
 
-Every question has a right solution and a wrong one, which is wrong in the answer alone. What a response is worth stands
-in it, so the best verifier is always right: 1.0 is the ceiling of every accuracy, 0.0 the floor of every error.
+Every question has a right and a wrong response, and the reference answer decides which is which. So the best verifier
+makes no error.
 
-**Questions are held out.** There are 59,640, sums of three numbers. A fifth of all triples (`is_held_out`) is in no
-training text, neither of the base model nor of a verifier.
+**Questions are held out.** There are 59,640 sums of three numbers. A fifth of them (`is_held_out`) occurs in no
+training text of the base model or of a verifier.
 
-**Forms are held out.** Verifiers are trained on `solution` and `short`, and tested also on `long` and `unseen_short`,
-whose sentences none of their training responses has. The sentences are in sums.yaml.
+**Forms are held out.** Verifiers are trained on `solution` and `short`, and also tested on `long` and `unseen_short`,
+whose sentences are in no training response. The sentences are in sums.yaml.
 
-The base model learns from `reading` what a model knows that has read: each word and sign of each master key, in
-sentences. It says nothing of verdicts.
+The base model is first trained on `reading`: worked solutions that contain every word and sign of every master key, but
+no verdicts.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from fathom.lab import base
 from fathom.probes.keys import keys
 
 LEAST, MOST = 10, 99
-"""Of operands and of their sums: every number has two digits."""
+"""The range of operands and of their sums: every number has two digits, and answers are from 30 to 99."""
 WORD = r" ?[A-Za-zÀ-ÖØ-öø-ÿ']+|\d+|[\s\S]"
-"""A number, a sign and a letter of Chinese or Japanese is a token of its own, wherever it stands."""
+"""A number, a sign, and a Chinese or Japanese character is always one token."""
 
 Question = tuple[int, int, int]
 Response = Callable[[random.Random, Question, int], str]
-"""Writes a response to a question that states an answer."""
+"""Writes a response to a question, with a given answer."""
 
 
 @cache
@@ -56,7 +56,7 @@ def _forms() -> dict[str, Any]:
 
 
 def is_held_out(asked: Question) -> bool:
-    """Whether no training text has the question, in any order of its numbers; so it is for a fifth of them."""
+    """Whether the question is in no training text, whatever the order of its numbers. True for a fifth of them."""
     return crc32(" + ".join(map(str, sorted(asked))).encode()) % 5 == 0
 
 
@@ -81,12 +81,12 @@ def solution(rng: random.Random, asked: Question, answer: int) -> str:
 
 
 def short(rng: random.Random, asked: Question, answer: int) -> str:
-    """Little more than the answer."""
+    """The answer, with at most two words before it."""
     return _filled([rng.choice(_forms()["short"])], asked, answer)
 
 
 def mixed(share: float) -> Response:
-    """Writes `short` for a share of all, and else a `solution`."""
+    """Writes a `short` response with probability `share`, else a `solution`."""
     return lambda rng, asked, answer: (short if rng.random() < share else solution)(rng, asked, answer)
 
 
@@ -95,17 +95,17 @@ def unseen_short(rng: random.Random, asked: Question, answer: int) -> str:
 
 
 def long(rng: random.Random, asked: Question, answer: int) -> str:
-    """Longer than any solution, and ends in a sentence that none has."""
+    """Longer than any solution, with a last sentence that no solution has."""
     return _filled([*_remarked(rng), rng.choice(_forms()["unseen_ends"])], asked, answer)
 
 
 def unfinished(rng: random.Random, asked: Question, answer: int) -> str:
-    """As long as a solution, but there is no answer."""
+    """As long as a solution, without an answer."""
     return _filled(_remarked(rng), asked, answer)
 
 
 def beginning(rng: random.Random, asked: Question, answer: int) -> str:
-    """One sentence without the answer, as solutions begin."""
+    """One sentence that may begin a solution, without the answer."""
     return _filled([rng.choice(rng.choice(_forms()["beginnings"]))], asked, answer)
 
 
@@ -147,13 +147,17 @@ def _comparison(rng: random.Random, name: str, write: Response, held_out: bool) 
 
 
 def _slip(rng: random.Random, right: int) -> int:
-    """A wrong answer of two digits, one or both of which are others."""
-    digits = list(str(right))
-    places = [rng.randrange(len(digits))] if rng.random() < 0.5 else range(len(digits))
-    for place in places:
-        others = [digit for digit in "0123456789" if digit != digits[place] and (place or digit != "0")]
-        digits[place] = rng.choice(others)
-    return int("".join(digits))
+    """A wrong answer that some other question has, of which one digit or both are others.
+
+    An answer that no question has would be wrong whatever the reference, so it could be told by sight.
+    """
+    wanted = rng.choice((1, 2))
+    return rng.choice([answer for answer in range(3 * LEAST, MOST + 1) if _distance(answer, right) == wanted])
+
+
+def _distance(answer: int, other: int) -> int:
+    """The number of digits that differ."""
+    return sum(digit != same for digit, same in zip(str(answer), str(other), strict=True))
 
 
 # What the base model reads --------------------------------------------------------------------------------------------
@@ -172,7 +176,7 @@ def reading(count: int, *, seed: int) -> Iterator[dict[str, Any]]:
 
 
 def _worked(rng: random.Random, asked: Question, answer: int) -> str:
-    """Begins with an opener, as solutions do that people write; the rest follows, set in one of several ways."""
+    """An opener, as in solutions written by people, then sentences, joined in one of several ways."""
     language, forms = rng.choice(list(_forms()["languages"].items()))
     said = [*rng.sample(forms["bodies"], rng.choice((1, 2))), rng.choice(forms["ends"])]
     said = [rng.choice(keys()[f"{language} openers"]), *said]
@@ -184,7 +188,7 @@ def _worked(rng: random.Random, asked: Question, answer: int) -> str:
 
 
 def tokenizer() -> Any:
-    """Knows every word and sign of what is read, asked, answered and tried. The verifier's prompt is a few tokens."""
+    """A tokenizer with every word and sign of questions, responses, readings and keys."""
     judge = VerifierJudge(trained=True)
     slots = Comparison(id="", prompt="<prompt>", responses=("<response>",), reference="<reference>")
     asked = judge.ask(slots)[0]["content"]
@@ -201,14 +205,14 @@ def _every_word(asked: str) -> Iterator[str]:
     sentences += [text for forms in _forms()["languages"].values() for text in (*forms["bodies"], *forms["ends"])]
     for name in ("middles", "ends", "short", "unseen_short", "unseen_remarks", "unseen_ends"):
         sentences += _forms()[name]
-    for text in sentences:  # wherever they stand: a word includes the space before it, and so does a number's place
+    for text in sentences:  # in every position, because the token of a word includes the space before it
         yield from (text, f" {text}", re.sub(r"\{\w+\}", "0", text))
 
 
 def untrained(seed: int, hidden: int = 48, layers: int = 2, heads: int = 4) -> Any:
     """A `LlamaForCausalLM` for the tokenizer above, with independent random weights.
 
-    Their standard deviation is one over the square root of the width (LeCun et al. 1998). The 0.02 that is usual in
-    models a hundred times as wide would make the layers of this one all but zero.
+    Their standard deviation is one over the square root of the width (LeCun et al. 1998). The usual 0.02 suits models a
+    hundred times as wide, and would make the outputs of these layers almost zero.
     """
     return base.llama(tokenizer(), seed, hidden, layers, heads, spread=hidden**-0.5)
