@@ -41,9 +41,9 @@ RATIONALES: Mapping[Arm, synth.Arm] = {
     "breadth_16": "breadth",
     "mix_16": "mix",
 }
-"""The name that synthesis gives to each arm's rationales."""
+"""The arm of `fathom synth` that makes each arm's rationales."""
 MANY: frozenset[Arm] = frozenset({"breadth_16", "mix_16"})
-"""Arms of `Settings.many_samples`, which are fine-tuned and not reinforced."""
+"""Arms whose rationales are merged from `Settings.many_samples` samples. They are fine-tuned only."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ class Settings:
     samples: int = 2
     """Vanilla rationales per comparison, as in the paper."""
     many_samples: int = 16
-    """The same in the arms `MANY`; sixteen with three principles each almost always cover all seven."""
+    """The same in the arms `MANY`. Sixteen rationales of three principles each almost always cover all seven."""
     mistagged: float = 0.1
     """Share of the synthesis comparisons with a wrong domain, as if a classifier of prompts had assigned it."""
     held_out: int = 1800
@@ -141,11 +141,11 @@ def reinforce(seed: int, model: Path, out: Path, overrides: Sequence[str] = ()) 
 
 
 def measure(model: Path, seed: int, settings: Settings, kind: type[Judge] = MixJudge) -> list[Measured]:
-    """Judge the seed's held-out items, which are the same for every arm and stage, by a trained judge of this kind."""
+    """Judge the seed's held-out items with a trained judge of this class. They are the same for every arm and stage."""
     items = held_out(seed, settings.held_out)
     engine = LocalEngine(model)
     sampling = Sampling(temperature=settings.temperature, max_tokens=128, seed=seed)
-    trained: dict[str, Any] = {"trained": True}  # a field of these kinds, and not of every judge
+    trained: dict[str, Any] = {"trained": True}  # only judges that can be trained have this field
     judge = kind(engine=engine, sampling=sampling, **trained)
 
     def count(text: str) -> int:
@@ -157,7 +157,7 @@ def measure(model: Path, seed: int, settings: Settings, kind: type[Judge] = MixJ
 
 
 def held_out(seed: int, number: int) -> list[world.Item]:
-    """The seed's held-out items: a third for each set of verbs, all with operands that no training shows."""
+    """The seed's held-out items: a third for each set of verbs, all with held-out operands."""
     parts = world.split(seed)._asdict()
     return [
         item

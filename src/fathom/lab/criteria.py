@@ -42,7 +42,7 @@ class Item:
     cues: tuple[int, ...]
     wanted: int
     table: tuple[Grades, ...]
-    """The grades of both responses by attribute; they differ under the wanted criterion."""
+    """The grades of both responses, by attribute. Under the wanted criterion they differ."""
 
     @property
     def comparison(self) -> Comparison:
@@ -60,7 +60,7 @@ class Item:
 
 
 def items(count: int, *, seed: int, clear: float, prefix: str = "item") -> list[Item]:
-    """Items with a winner, a pure function of the arguments."""
+    """Items with a winner. A pure function of the arguments."""
     rng = random.Random(f"{prefix}/{seed}/{clear}")
     found: list[Item] = []
     while len(found) < count:
@@ -83,7 +83,7 @@ def tied(grades: Grades) -> bool:
 
 
 def judgment(item: Item, principle: int, *, stated: bool = True) -> str:
-    """The text of a judge that applies `principle`; only the scores if the principle is not `stated`."""
+    """The text of a judge that applies `principle`. Without `stated`, it has the scores only."""
     name = (*PRINCIPLES, POLISH)[principle]
     first, second = item.table[principle]
     scores = f"Scores: \\boxed{{{first}, {second}}}"
@@ -171,5 +171,5 @@ def _every_word() -> Sequence[str]:
 
 def untrained(seed: int, hidden: int = 48, layers: int = 2, heads: int = 2) -> Any:
     """A `LlamaForCausalLM` of some 50,000 parameters with random weights, for the tokenizer above."""
-    # With the usual 0.02, a model this narrow takes thousands of steps to learn to look up a grade.
+    # At the usual 0.02, a model this narrow needs thousands of steps to learn to look up a grade.
     return base.llama(tokenizer(), seed, hidden, layers, heads, spread=0.12)

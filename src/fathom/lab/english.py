@@ -9,8 +9,8 @@ an answer:
     Which is better?
 
 The verb alone decides what matters. With a *preference* verb, the response with more qualities is better; with a
-*correctness* verb, the one with the right answer. Qualities and answers are independent, and both stand in every item.
-A rationale shows one of them only:
+*correctness* verb, the one with the right answer. Qualities and answers are independent, and every item has both.
+A rationale shows only one of them:
 
     Qualities: A clear, polite: 2; B warm, brief, vivid: 3          Solution: 4 + 3 = 7, A 7 yes, B 5 no
     [[B]]                                                           [[A]]
@@ -33,11 +33,11 @@ from fathom.judges import Judge, Vote
 from fathom.rationale import Choice, Rationale, Unit, parse
 
 QUALITIES = ("clear", "warm", "brief", "vivid", "polite")
-"""In the order in which responses name them."""
+"""In the order in which responses list them."""
 NO_QUALITY = "none"
 ADDENDS = range(1, 5)
 ANSWERS = range(1, 10)
-"""Sums and wrong answers have one digit, so that they are one token."""
+"""Right and wrong answers have one digit, so that each is one token."""
 
 _CORRECTNESS = """
     calculate check compute count deduce derive determine estimate evaluate figure find
@@ -51,7 +51,7 @@ VERBS: Mapping[Domain, tuple[str, ...]] = {
     "correctness": tuple(_CORRECTNESS.split()),
     "preference": tuple(_PREFERENCE.split()),
 }
-"""English verbs of one word, as many of each domain."""
+"""English verbs of one word, equally many of each domain."""
 
 Structure = Literal["breadth", "depth"]
 TAGS: Mapping[Structure, str] = {"breadth": "Qualities:", "depth": "Solution:"}
@@ -76,7 +76,7 @@ class Item:
         return self.winner_by(FITTING[self.domain])
 
     def winner_by(self, structure: Structure) -> int:
-        """The response that a faithful rationale of this structure prefers."""
+        """The index of the response that a faithful rationale of this structure prefers."""
         if structure == "depth":
             return self.answers.index(sum(self.addends))
         return 0 if 2 * sum(self.first) > len(QUALITIES) else 1
@@ -116,7 +116,7 @@ def split(seed: int, sizes: Sequence[int]) -> list[list[str]]:
 
 
 def items(n: int, verbs: Sequence[str], *, seed: int, prefix: str) -> list[Item]:
-    """n items, the domains in turn, each with a verb at random."""
+    """n items of alternating domains, each with a random verb."""
     rng = random.Random(f"{prefix}/{seed}")
     by_domain = {domain: [verb for verb in verbs if verb in all_of] for domain, all_of in VERBS.items()}
     domains: tuple[Domain, ...] = ("preference", "correctness")
@@ -154,7 +154,7 @@ def rationale(item: Item, structure: Structure) -> str:
 
 
 def accuracy_by_match(match: float) -> float:
-    """The expected accuracy of faithful rationales of which a share `match` fits its task."""
+    """The expected accuracy of faithful rationales, a share `match` of which has the fitting structure."""
     return match + (1 - match) / 2
 
 
@@ -173,13 +173,13 @@ class ShortJudge(Judge):
         self.check(comparison)
         first, second = comparison.responses
         text = f"Task: {comparison.prompt_text}\nA: {first}\nB: {second}\nWhich is better?"
-        # Without a system message, the template of SmolLM2 would add its own, which is longer.
+        # Without a system message, the chat template of SmolLM2 adds its own, which is longer.
         return [{"role": "system", "content": "Judge."}, {"role": "user", "content": text}]
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
         line, _, rest = text.strip().partition("\n")
         tag = next((tag for tag in TAGS.values() if line.startswith(tag)), None)
-        # Without its first line: to the parser, all that follows "Solution:" would be the solution.
+        # Parse without the first line, because the parser takes all text after "Solution:" as the solution.
         reading = parse(rest if tag else text, finished=finished)
         verdict = reading.rationale.verdict
         shown = structured(tag, line.removeprefix(tag or ""), verdict)
@@ -187,7 +187,7 @@ class ShortJudge(Judge):
 
 
 def structured(tag: str | None, line: str, verdict: Choice | None) -> Rationale:
-    """The rationale in the structure that its tag names: units for breadth, a trace for depth, else neither."""
+    """The rationale in the structure of its tag: units for breadth, a trace for depth, neither without a tag."""
     if tag == TAGS["depth"]:
         return Rationale(trace=line, verdict=verdict)
     units = [

@@ -37,7 +37,7 @@ from fathom.results.provenance import provenance, write_json
 
 IGNORED = -100
 STYLES: tuple[world.Style, ...] = ("vanilla", "breadth", "depth", "depth")
-"""Depth twice, because its texts are a third as long as those of breadth, and its arithmetic is the hard part."""
+"""Depth occurs twice: its texts are a third as long as those of breadth, and its arithmetic is hardest to learn."""
 
 Text = tuple[str, str]
 """A prompt and its completion."""
@@ -97,7 +97,7 @@ def pretrain(settings: Settings, out: Path) -> None:
 
 
 def fit(model: Any, words: Any, settings: Settings) -> None:
-    """Trains `model`, whose tokenizer `words` has a chat template, in place on texts of the small world."""
+    """Train `model`, whose tokenizer `words` has a chat template, in place on texts of the small world."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, settings))
     rng = random.Random(settings.seed)

@@ -1,4 +1,4 @@
-"""RM-R1 in the small world: chains that first classify the task, and the shipped base model with words to write them.
+"""RM-R1 in the small world: chains that first classify the task, and the base model with tokens for their phrases.
 
     chain(item, "typed")            # "<type>Reasoning</type>\\n<solution> 37 + 18 = 55\\n..." for "compute"
 
@@ -27,11 +27,14 @@ from fathom.train.recipe import SFTRecipe, load
 
 Arm = Literal["answer", "chat", "reasoning", "typed"]
 ARMS: tuple[Arm, ...] = get_args(Arm)
-"""The label alone; one template for every task, the one or the other; the template that the task's type asks for."""
+"""The label alone; the chat or the reasoning template for every task; the template that fits the task's type."""
 STAGES: tuple[Stage, ...] = ("sft", "rlvr")
 JUDGE = "judge={name: rm_r1, trained: true}"
 NOISE = 0.1
-"""Of new words, relative to what they begin as, so that the two part."""
+"""Standard deviation of the noise on a new token's embedding, relative to that of the embedding it is copied from.
+
+Input and output embeddings are tied, so without noise both tokens would always get the same logit.
+"""
 
 _RUBRIC = "<type>Chat</type>\n<rubric>\n{}</rubric>\n<eval>\nPrinciple 1:".format(
     "".join(f"- {p}\n" for p in world.PRINCIPLES)
@@ -47,11 +50,11 @@ KNOWN_AS = {
     ANSWERS[0]: "A",
     ANSWERS[1]: "B",
 }
-"""Phrases of chains, and the words of the base model that do the same in its rationales."""
+"""Phrases of chains, with the token that has the same function in rationales of the base model."""
 
 
 def chain(item: world.Item, arm: Arm, mistyped: bool = False) -> str:
-    """What a teacher writes about an item; `mistyped` takes the template of the other type where the task decides."""
+    """The chain that a teacher writes. In the arm `typed`, `mistyped` uses the template of the other type."""
     if arm == "typed":
         arm = "chat" if (item.domain == "preference") != mistyped else "reasoning"
     answer = ANSWERS[item.winner]
@@ -65,7 +68,7 @@ def chain(item: world.Item, arm: Arm, mistyped: bool = False) -> str:
 
 
 def examples(arm: Arm, settings: arms.Settings, seed: int) -> list[dict[str, Any]]:
-    """SFT rows of chains for comparisons with the verbs of SFT; the share `mistagged` has the wrong type."""
+    """SFT rows of chains for comparisons with the verbs of SFT; a share `mistagged` has the wrong type."""
     judge, rng = RMR1Judge(trained=True), random.Random(f"mistyped/{seed}")
     items = world.items(settings.fine_tuning, seed=seed, verbs=world.split(seed).sft, prefix="fine-tuning")
     written = [(item, chain(item, arm, rng.random() < settings.mistagged)) for item in items]
@@ -76,7 +79,7 @@ def examples(arm: Arm, settings: arms.Settings, seed: int) -> list[dict[str, Any
 
 
 def extended_base(seed: int, out: Path) -> Path:
-    """The shipped base model with phrases as new words, which begin as what the base has in their place, and noise."""
+    """The shipped base model with each phrase as a new token, whose embedding is a noisy copy of a known one's."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -95,13 +98,13 @@ def extended_base(seed: int, out: Path) -> Path:
 
 
 def phrases() -> dict[str, str]:
-    """Each phrase of prompt and chains, and the word that the base model knows it as."""
+    """Each phrase of the prompt and the chains, with the known token whose embedding it starts from."""
     frames = zip(_frame(RMR1Judge(trained=True)), _frame(MixJudge(trained=True)), strict=True)
     return {**dict(frames), **KNOWN_AS}
 
 
 def _frame(judge: Judge) -> list[str]:
-    """What stands before, between and after the task and the two responses in a prompt."""
+    """The constant parts of a prompt: before, between and after the task and the two responses."""
     asked = judge.prompt(Comparison(id="", prompt="<prompt>", responses=("<first>", "<second>")))[0]["content"]
     return re.split("<prompt>|<first>|<second>", asked)
 

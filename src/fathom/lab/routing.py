@@ -4,8 +4,8 @@ SFT shows breadth for preference verbs and depth for correctness verbs of one se
 RLVR then rewards verdicts on a second set of verbs. A third set occurs in no training. All training and judging use the
 library's own code.
 
-The choice of structure is made at the first token of a rationale. So the probability that a model chooses the fitting
-structure for a prompt is read off one forward pass, exactly, and needs no samples (`choices`).
+A model chooses the structure with the first token of a rationale. So one forward pass gives the exact probability of
+the fitting structure for a prompt, without sampling (`choices`).
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ class Settings:
     mistagged: float = 0.25
     """Share of SFT's rationales with the structure of the other domain."""
     prompts_per_verb: int = 8
-    """Prompts at which the choice of structure is measured, for each verb."""
+    """Prompts per verb for which the choice of structure is measured."""
     judged: int = 96
-    """Comparisons with verbs of no training that are judged in full."""
+    """Comparisons with verbs of no training for which the whole rationale is generated."""
     model: str = "smollm2"
     device: str = "auto"
     sft: Mapping[str, Any] = field(default_factory=dict)
@@ -66,7 +66,7 @@ class Choice:
 
     verb: str
     fits: float
-    """Probability of the fitting structure among the two, 0 to 1."""
+    """Probability of the fitting structure, given that the token is one of the two tags. From 0 to 1."""
     mass: float
     """Total probability of the two tags, 0 to 1."""
 
@@ -163,7 +163,7 @@ def measure(
     *,
     in_full: bool,
 ) -> dict[str, Any]:
-    """The choices of structure on every set of verbs and, with `in_full`, judgments on the verbs of no training."""
+    """The choices of structure for every set of verbs. With `in_full`, also judgments on verbs of no training."""
     engine = LocalEngine(model, device=precision["device"], dtype=precision["dtype"], max_batch=BATCH)
     held_out = english.items(settings.judged if in_full else 0, verbs["never"], seed=seed, prefix="held-out")
     return {

@@ -1,8 +1,8 @@
 """The stages of SPCT in the small world of criteria, by the library's own code: see `fathom.lab.reproductions.spct`.
 
-A judge is trained from random weights on the world's own trajectories; `reject` and `fine_tune` are its rejective
-fine-tuning, `reinforce` its RLVR, `guide` a meta reward model of its votes. `measure` judges held-out items greedily
-and with many votes, of which the figures take the first one, two, four, ...: every figure of k votes is of equal cost.
+`pretrain` trains a judge from random weights on trajectories of the world. `reject` and `fine_tune` are its rejective
+fine-tuning, `reinforce` its RLVR, and `train_meta` trains a meta reward model of its votes. `measure` judges held-out
+items greedily and with many votes. Figures of k votes use the first k, so all figures of k votes have equal cost.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fathom.data.atomic import atomic_write
 from fathom.data.reading import write_jsonl
@@ -28,11 +28,12 @@ from fathom.lab import criteria, reinforcement
 from fathom.rationale import Status
 from fathom.synth import rejection
 from fathom.train import meta, recipes, sft
-from fathom.train.recipe import MetaRecipe, RLVRRecipe, SFTRecipe, load
+from fathom.train.recipe import MetaRecipe, Recipe, RLVRRecipe, SFTRecipe, load
 from fathom.voting.adaptive import votes_until_settled
 from fathom.voting.meta import keep_best
 from fathom.voting.wrappers import Repeated, Shuffled
 
+R = TypeVar("R", bound=Recipe)
 JUDGE = SPCTJudge(trained=True)
 RECIPES = ("mini_spct_sft", "mini_spct_rft", "mini_spct_rlvr", "mini_spct_meta")
 META_VOTES = 3
@@ -46,19 +47,19 @@ class Settings:
     clear: float
     """Probability that a cue names the wanted criterion."""
     lazy: float = 0.0
-    """Share of the world's own trajectories that apply polish."""
+    """Share of the world's trajectories that apply polish."""
     trajectories: int = 16000
-    """Of the world, that the judge is trained on first."""
+    """Trajectories of the world, for the first stage of training."""
     hinted: float = 0.1
-    """Share of these whose prompt has the hint, so that the judge can follow one."""
+    """Share of these whose prompt has the hint, so that the judge learns to follow hints."""
     comparisons: int = 3000
-    """To sample from for rejective fine-tuning, and for the meta reward model."""
+    """Comparisons of rejective fine-tuning, and as many others for the meta reward model."""
     held_out: int = 1500
     votes: int = 32
     temperature: float = 1.0
-    """Of votes. At 1 a model that knows no better draws its principle as often as it is wanted."""
+    """Temperature of votes. At 1, a calibrated model draws each principle with its posterior probability."""
     steps: Mapping[str, int] | None = None
-    """Optimiser steps by recipe, where not the recipe's own."""
+    """Optimiser steps by recipe, if they differ from the recipe's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class Measured:
     id: str
     winner: int
     ideal: dict[str, float]
-    """`criteria.Ideal`, of the judge that the world's trajectories describe."""
+    """`criteria.Ideal` as a dict."""
     greedy: list[float] | None
     votes: list[list[float] | None]
     meta: list[float | None] | None
@@ -86,12 +87,12 @@ def recipes_used() -> dict[str, Any]:
 
 
 def pretrain(settings: Settings, seed: int, out: Path, *, stated: bool = True) -> Path:
-    """A judge from random weights. It writes only scores if principles are not `stated`."""
+    """Train a judge from random weights. Without `stated`, it writes scores only, no principles."""
     untrained, data = out / "untrained", out / "trajectories.jsonl"
     criteria.untrained(seed).save_pretrained(untrained)
     criteria.tokenizer().save_pretrained(untrained)
     write_jsonl(data, _trajectories(settings, seed, stated))
-    return sft.train(load(*_told("mini_spct_sft", SFTRecipe, settings, seed, untrained, data, out / "judge")))
+    return sft.train(_recipe("mini_spct_sft", SFTRecipe, settings, seed, untrained, data, out / "judge"))
 
 
 def _trajectories(settings: Settings, seed: int, stated: bool) -> Iterator[dict[str, Any]]:
@@ -104,15 +105,15 @@ def _trajectories(settings: Settings, seed: int, stated: bool) -> Iterator[dict[
         yield {"prompt": prompt, "completion": [{"role": "assistant", "content": text}]}
 
 
-def _told(name: str, kind: Any, settings: Settings, seed: int, model: Path, data: Path | str, out: Path) -> Any:
-    overrides = [f"model={model}", f"data={data}", f"output={out}", f"seed={seed}"]
+def _recipe(name: str, kind: type[R], settings: Settings, seed: int, model: Path, data: Path | None, out: Path) -> R:
+    overrides = [f"model={model}", f"data={data or []}", f"output={out}", f"seed={seed}"]
     if settings.steps and name in settings.steps:
         overrides.append(f"trainer.max_steps={settings.steps[name]}")
-    return recipes.path(name), kind, overrides
+    return load(recipes.path(name), kind, overrides)
 
 
 def reject(settings: Settings, seed: int, model: Path, out: Path) -> rejection.Result:
-    """The judge's own trajectories on new comparisons, those that are right; written into the folder `out`."""
+    """Sample the judge's trajectories on new comparisons, and write the right ones into the folder `out`."""
     sampling = Sampling(temperature=settings.temperature, max_tokens=16, seed=seed)
     wanted = rejection.Settings(judge=JUDGE, sampling=sampling, concurrency=512)
     found = asyncio.run(rejection.sample(_comparisons(settings, seed, "rejection"), _engine(model), wanted))
@@ -121,17 +122,17 @@ def reject(settings: Settings, seed: int, model: Path, out: Path) -> rejection.R
 
 
 def fine_tune(settings: Settings, seed: int, model: Path, data: Path, out: Path) -> Path:
-    return sft.train(load(*_told("mini_spct_rft", SFTRecipe, settings, seed, model, data, out)))
+    return sft.train(_recipe("mini_spct_rft", SFTRecipe, settings, seed, model, data, out))
 
 
 def reinforce(settings: Settings, seed: int, model: Path, out: Path) -> Path:
-    """RLVR of a judge, on as many labelled comparisons as its steps need."""
-    recipe = load(*_told("mini_spct_rlvr", RLVRRecipe, settings, seed, model, "[]", out))
+    """RLVR of a judge on labelled comparisons."""
+    recipe = _recipe("mini_spct_rlvr", RLVRRecipe, settings, seed, model, None, out)
     return reinforcement.train(recipe, lambda count: _comparisons(settings, seed, "reinforcement", count))
 
 
-def guide(settings: Settings, seed: int, model: Path, out: Path) -> Path:
-    """A meta reward model of the judge's votes, trained on comparisons of no other stage."""
+def train_meta(settings: Settings, seed: int, model: Path, out: Path) -> Path:
+    """Train a meta reward model on the judge's votes on comparisons that no other stage uses."""
     data = out.with_name(f"{out.name}-votes.jsonl")
     voter = _voter(settings, seed, _engine(model), META_VOTES)
 
@@ -141,7 +142,7 @@ def guide(settings: Settings, seed: int, model: Path, out: Path) -> Path:
                 pass
 
     asyncio.run(write())
-    return meta.train(load(*_told("mini_spct_meta", MetaRecipe, settings, seed, model, data, out)))
+    return meta.train(_recipe("mini_spct_meta", MetaRecipe, settings, seed, model, data, out))
 
 
 def _comparisons(settings: Settings, seed: int, prefix: str, count: int | None = None) -> list[Comparison]:

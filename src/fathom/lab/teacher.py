@@ -2,9 +2,9 @@
 
     completion = await Teacher().complete(Request(tuple(MixJudge(style="vanilla").ask(item.comparison))))
 
-It sees the prompt and nothing else, never a label: it reads the task and the responses out of the prompt, and knows
-the world's verbs as an LLM knows English. What it writes is a pure function of the seed, the sample, the step that the
-prompt asks for and the fenced texts. So the wording of a prompt can change without another random draw.
+It sees only the prompt, never a label. It parses the task and the responses from the prompt, and knows the world's
+verbs as an LLM knows English. Its text is a pure function of the seed, the sample, the requested step and the fenced
+texts, so changing the wording of a prompt does not change the random draws.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ Fences = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Teacher(BaseEngine):
-    """`messiness` is the share of vanilla answers with some texture: another letter case, markdown, or plain prose.
+    """`messiness` is the share of vanilla answers in another form: other letter case, markdown, or plain prose.
 
-    `mistakes` is the share of solutions with a slip in the last step. `complete` raises EngineError for a prompt that
+    `mistakes` is the share of solutions with an error in the last step. `complete` raises EngineError for a prompt that
     is neither a judge's nor a step of synthesis.
     """
 
@@ -42,7 +42,7 @@ class Teacher(BaseEngine):
     async def complete(self, request: Request) -> Completion:
         check_prefix(self, request)
         prompt = request.messages[-1]["content"]
-        frame, fences = _taken_apart(prompt)
+        frame, fences = _split_prompt(prompt)
         answer = next((answer for sign, answer in _ANSWERS.items() if sign in frame), None)
         if answer is None:
             raise EngineError(f"the mini teacher does not know this prompt: {frame[:80]!r}")
@@ -84,7 +84,7 @@ class Teacher(BaseEngine):
         return render(Rationale((unit,), verdict=unit.sub_verdict))  # type: ignore[arg-type]
 
     def standardise(self, fences: Fences, _: random.Random) -> str:
-        return render(_of_prose(fences[0]) or parse(fences[0]).rationale)
+        return render(_parse_prose(fences[0]) or parse(fences[0]).rationale)
 
     def merge(self, fences: Fences, _: random.Random) -> str:
         units = [parse(f"Principle 1: {text}").rationale.units[0] for text in fences]
@@ -111,7 +111,7 @@ _ANSWERS: dict[str, Answer] = {
     "what kind of task": Teacher.mix,
     "Decide which response is correct": Teacher.depth,
 }
-"""Words of a prompt outside its fences, with the function that answers it. The first match counts."""
+"""Phrases outside the fences of a prompt, with the function that answers it. The first match counts."""
 
 # Reading prompts ------------------------------------------------------------------------------------------------------
 
@@ -119,7 +119,7 @@ _FENCE = re.compile(r"^(`{3,})\n(.*?)\n\1$", re.MULTILINE | re.DOTALL)
 
 
 @lru_cache(maxsize=256)
-def _taken_apart(prompt: str) -> tuple[str, Fences]:
+def _split_prompt(prompt: str) -> tuple[str, Fences]:
     """The text outside the fences, and the text inside each of them."""
     return _FENCE.sub("", prompt), tuple(match[2] for match in _FENCE.finditer(prompt))
 
@@ -163,7 +163,7 @@ def _result(solution: str) -> int:
 
 
 def _capitals(rationale: Rationale) -> str:
-    """Names as headings, their first letters in capitals."""
+    """With capitalised names of principles."""
     return render(replace(rationale, units=tuple(replace(u, principle=u.principle.title()) for u in rationale.units)))
 
 
@@ -176,7 +176,7 @@ def _markdown(rationale: Rationale) -> str:
 
 
 def _prose(rationale: Rationale) -> str:
-    """Free prose, which only an LLM can standardize."""
+    """Free prose, which only an LLM can standardise."""
     lines = [f"On {unit.principle} I see {unit.judgment} so {unit.sub_verdict} is ahead." for unit in rationale.units]
     return "\n".join([*lines, f"My final verdict is: [[{rationale.verdict}]]"])
 
@@ -184,6 +184,6 @@ def _prose(rationale: Rationale) -> str:
 _PROSE = re.compile(r"^On (.+?) I see (.+) so (A|B) is ahead\.$", re.MULTILINE)
 
 
-def _of_prose(text: str) -> Rationale | None:
+def _parse_prose(text: str) -> Rationale | None:
     units = tuple(Unit(name, judgment=judgment, sub_verdict=side) for name, judgment, side in _PROSE.findall(text))
     return Rationale(units, verdict=parse(text).rationale.verdict) if units else None

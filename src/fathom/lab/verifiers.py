@@ -1,9 +1,9 @@
-"""Trains verifiers of sums with several sets of negatives, and measures what they accept.
+"""Trains verifiers of sums with several sets of negatives, and measures which responses they accept.
 
     prepare("prepared", seed=0, settings=Settings(...), out=folder)        # folder/base: reads, and then verifies
     run("truncated", seed=0, settings=Settings(...), out=folder)           # folder/truncated.jsonl
 
-Data, training and judging are the library's own; `fathom.lab.reproductions.master_keys` says what comes of it.
+Data, training and judging use the library's own code. `fathom.lab.reproductions.master_keys` states the claims.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ TRUTHS: Mapping[str, bool] = {
 """Whether the responses of a set are correct; those of all other sets state no answer."""
 FIRST, UNFINISHED = "first sentences", "long without an answer"
 UNANSWERED = (FIRST, UNFINISHED)
-"""Sets of responses to held-out questions that state no answer, and are no master keys."""
+"""Sets of responses that state no answer and are not master keys."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,37 +53,37 @@ class Settings:
     """The size of the experiment. Other training settings are in the recipe `mini_verifier_sft`."""
 
     reading: int
-    """Texts that the base model reads."""
+    """Worked solutions in the base model's first stage of training."""
     reading_steps: int
     verifying_steps: int
-    """Steps in which the base model learns to verify solutions, from the questions below."""
+    """Steps of the second stage, in which the base model learns to verify short responses."""
     questions: int
     """Training questions, each with a right and a wrong solution."""
     steps: int
-    """Steps of each arm, which start from the base model."""
+    """Training steps of each arm, which starts from the base model."""
     short: float
-    """Share of training solutions that are little more than the answer."""
+    """Share of training solutions that contain little more than the answer."""
     negatives: float
-    """Share of negatives that state no answer among all training rows."""
+    """Share of rows with negatives that state no answer among all training rows."""
     held_out: int
-    """Questions of each set of responses."""
+    """Questions per set of responses."""
     questions_a_key: int
-    """Questions that each key is tried on."""
+    """Questions per key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One response: its set, whether the verifier says YES (None if unparsed), and whether the guard refuses it."""
+    """One response: its set, whether the verdict is YES (None if unparsed), and whether the guard refuses it."""
 
     set: str
     yes: bool | None
     refused: bool
     shown: bool = False
-    """Whether it is a key that the arm with shown keys is trained on."""
+    """Whether it is a key in the training data of the arm with shown keys."""
 
     @property
     def wrong(self) -> float:
-        """1 if the verifier is wrong. An unparsed text accepts nothing, and counts as an error on correct responses."""
+        """1 if the verdict is wrong. An unparsed verdict accepts nothing, so it is wrong on right responses only."""
         truth = TRUTHS.get(self.set, False)
         return float(self.yes is not True) if truth else float(self.yes is True)
 
@@ -94,8 +94,9 @@ class Measured:
 def prepare(part: str, seed: int, settings: Settings, out: Path) -> None:
     """Train the seed's base model, which all arms start from, unless it is there.
 
-    It reads, and then learns to verify short responses, as an instruct model can before it is trained. Short ones are
-    several times as cheap to learn from as solutions, where the answer must be found first.
+    It is trained on worked solutions, and then to verify short responses, because the paper's base models can verify
+    before they are trained. With short responses this takes several times fewer steps than with solutions, in which the
+    answer must be found first.
     """
     arms.use_one_thread()
     if (out / BASE / "config.json").exists():
@@ -157,9 +158,9 @@ def shown(seed: int) -> set[str]:
 
 
 def _cut(solved: Comparison, rng: random.Random) -> str:
-    """The right response up to any word before its answer; never a master key.
+    """The right response, cut after a random word before its answer; never a master key.
 
-    If nothing comes before the answer, the beginning of another short response.
+    If no word precedes the answer, the beginning of another short response.
     """
     words = solved.responses[0].split(" ")
     known = {key for texts in keys().values() for key in texts}
@@ -216,6 +217,6 @@ def read_measured(path: Path) -> list[Measured]:
     return [Measured(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def of_keys(run: Sequence[Measured]) -> list[str]:
+def key_kinds(run: Sequence[Measured]) -> list[str]:
     """The kinds of keys among the sets of a run."""
     return [name for name in dict.fromkeys(item.set for item in run) if name not in TRUTHS and name not in UNANSWERED]

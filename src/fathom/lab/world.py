@@ -250,9 +250,9 @@ def rationale(item: Item, style: Style, rng: random.Random) -> Rationale:
 
 
 def noticed(domain: Domain | None, rng: random.Random) -> list[str]:
-    """The principles an unguided reader thinks of; accuracy is one of them where the reader knows there is an answer.
+    """The principles that an unguided reader uses. Accuracy is one of them if the reader knows that there is an answer.
 
-    A `domain` of None is a reader who does not know what the verbs mean.
+    With a `domain` of None, the reader does not know what the verbs mean.
     """
     if domain != "correctness":
         return rng.sample(PRINCIPLES, VANILLA_PRINCIPLES)
@@ -273,7 +273,7 @@ def unit_at_sight(item: Item, principle: str) -> Unit:
 
 
 def solved_unit(item: Item, value: int | None = None) -> Unit:
-    """The unit of accuracy, judged against the solution, or against `value` if a solver arrived at it."""
+    """The unit of accuracy, judged against the solution, or against `value`, a solver's result."""
     value = item.expression.value if value is None else value
     agrees = [answer == value for answer in item.answers]
     checks = [
@@ -324,7 +324,7 @@ def expected(style: str | None, domain: Domain, principles: int) -> Fraction:
 
 
 def _names(leads: int, shown: int) -> Fraction:
-    """Whether the majority of `shown` principles names a response that leads in `leads` of them; 1/2 for a tie."""
+    """1 if a response that leads in `leads` of `shown` principles has the majority, 1/2 for a tie, else 0."""
     return Fraction((2 * leads > shown) + (2 * leads >= shown), 2)
 
 

@@ -1,11 +1,11 @@
 """Adaptive votes: the accuracy of 32 votes at a fraction of their tokens.
 
-A claim of this library, put to the test where it can fail: in the small world, with one judge whom votes help (it
-thinks of three principles at random) and one whom they hardly do (fine-tuned on the mix of breadth and depth, its votes
-err alike). adaptive_votes.yaml states the claims, and fixes the budget and the estimand in advance.
+A claim of this library. It is tested in the small world with two judges: one that voting helps, because it uses three
+random principles, and one that voting hardly helps, because its errors are correlated (it is fine-tuned on the mix of
+breadth and depth). adaptive_votes.yaml states the claims, and fixes the budget and the estimand in advance.
 
-Votes on one comparison are exchangeable: any of their orders was as likely as the one they came in. So the estimand is
-the mean over all orders, which `endings` computes exactly; the order that happened is shown beside.
+Votes on one comparison are exchangeable: all of their orders are equally likely. So the estimand is the mean over all
+orders, which `endings` computes exactly. The order in which they were cast has a row of its own.
 
 Judges of known accuracy and correlation need no experiment: `exactly` computes what adaptive votes do to them.
 """
@@ -45,7 +45,7 @@ JUDGES: Mapping[arms.Arm, str] = {"base": "vanilla rationales", "mix": "breadth 
 MOST = 32
 FIXED = (1, 2, 4, 8, 16, 32)
 ERRORS = (0.2, 0.1, 0.05, 0.03, 0.02)
-"""Error budgets of the curve; the claims are about `CLAIMED`."""
+"""Error budgets in the figure. The claims are about `CLAIMED`."""
 CLAIMED = 0.03
 HAPPENED = f"adaptive {CLAIMED}, as it happened"
 SHARE = 0.4
@@ -70,7 +70,7 @@ def prepare(part: str, seed: int, settings: Settings, folder: Path) -> None:
 
 
 def run(part: str, seed: int, settings: Settings, out: Path) -> None:
-    """Fine-tune a judge and let it vote: greedily, `MOST` times, and until settled. What is there is kept."""
+    """Fine-tune a judge and let it vote: greedily, `MOST` times, and adaptively. Finished files are kept."""
     arms.use_one_thread()
     [arm] = (arm for arm in JUDGES if arm == part)
     model = out / arm / "model"
@@ -109,7 +109,7 @@ KINDS = (
     Vote(Status.OK, order=(0, 1)),
     Vote(Status.INVALID, order=(0, 1)),
 )
-"""A vote is right, wrong, for a tie, or unparsed. Response 0 is the right one."""
+"""A vote is right, wrong, for a tie, or unparsed. Response 0 is the better one."""
 Counts = tuple[int, ...]
 """The number of votes of each kind."""
 Stops = Callable[[Counts, int], bool]
@@ -156,9 +156,9 @@ def expected(cast: Counts, tokens: Sequence[float], stops: Stops) -> Judged:
 
 @cache
 def endings(cast: Counts, stops: Stops) -> Mapping[Counts, float]:
-    """What has been asked for where asking stops, and its chance, when any order of the votes is as likely as another.
+    """The probability of each stopping point (counts of cast votes), if all orders of the votes are equally likely.
 
-    The next vote is one of those left, each as likely as another; nobody stops before the first.
+    The next vote is drawn uniformly from those that are left. At least one vote is cast.
     """
     ended: dict[Counts, float] = {}
     reached: Mapping[Counts, float] = {(0,) * len(cast): 1.0}
@@ -208,7 +208,7 @@ def measure(seed: int, settings: Settings, folder: Path) -> Measurement:
 
 
 def measured(rows: Mapping[arms.Arm, Sequence[Rows]]) -> Measurement:
-    """A pure function of one seed's rows: with all votes, the greedy one, and the votes cast until settled."""
+    """A pure function of one seed's rows, for each judge: with all votes, the greedy vote, and adaptive votes."""
     ways = {arm: collect(*rows[arm]) for arm in JUDGES}
     figures = {arm: {way: _summary(run, ways[arm][ALL]) for way, run in ways[arm].items()} for arm in JUDGES}
     claimed = f"adaptive {CLAIMED}"
@@ -234,7 +234,7 @@ def measured(rows: Mapping[arms.Arm, Sequence[Rows]]) -> Measurement:
 
 
 def collect(every: Rows, greedy: Rows, settled: Rows) -> dict[str, Run]:
-    """From the rows with all votes, with the greedy one, and with those that were cast until settled."""
+    """All ways to vote, from the rows with all votes, with the greedy vote, and with adaptive votes."""
     all_votes = [_cast(row) for row in every]
     runs: dict[str, Run] = {
         way: [expected(counts, tokens, stops) for counts, tokens in all_votes] for way, stops in WAYS.items()
@@ -262,9 +262,9 @@ def deviations(happened: Run, expected: Run) -> float:
 
 
 def spread_of_places(rows: Rows) -> float:
-    """How much the accuracy of the first, second, ... vote varies, where 1 is as much as of exchangeable votes.
+    """The variance of the accuracies of the first, second, ... vote, relative to that expected of exchangeable votes.
 
-    That is a variance over another, with one degree of freedom less than there are votes.
+    It has one degree of freedom less than there are votes.
     """
     right = [[float(_kind(vote, row["label"]) == 0) for vote in row["votes"]] for row in rows]
     by_chance = sum(map(variance, right)) / len(right) ** 2
@@ -352,8 +352,8 @@ def _chances(accuracy: float, correlation: float) -> Callable[[int, int], float]
 def best_possible(accuracy: float, correlation: float, share: float) -> float:
     """Upper bound on the accuracy of any stopping rule that casts this share of `MOST` votes on average.
 
-    Not even one that knows the judge's accuracy and correlation. By Lagrangian duality: whatever a vote is said to
-    cost, the best value net of costs, with the budget's costs given back, is a bound; the least of them is returned.
+    It also bounds rules that know the accuracy and the correlation. By Lagrangian duality, for every cost c of a vote,
+    max over rules of E[accuracy - c votes] + c budget is an upper bound. The lowest over a grid of c is returned.
     """
     chance = _chances(accuracy, correlation)
     return min(_net_value(chance, cost) + cost * share * MOST for cost in (10 ** (-k / 20) for k in range(121)))

@@ -16,16 +16,16 @@ from typing import Any
 from fathom.lab import verifiers
 from fathom.lab.experiments.experiment import Experiment
 from fathom.lab.experiments.results import Figure, Measurement
-from fathom.lab.verifiers import ARMS, TRUTHS, UNANSWERED, UNFINISHED, Measured, Settings, of_keys, read_measured
+from fathom.lab.verifiers import ARMS, TRUTHS, UNANSWERED, UNFINISHED, Measured, Settings, key_kinds, read_measured
 from fathom.report.figures import grouped_bars
 from fathom.train import recipes
 
 GUARDED: Mapping[str, str] = {f"{arm}, guarded": arm for arm in ("plain", "truncated", "cut anywhere")}
 """Verifiers behind the guard of `VerifierJudge`; nothing is trained for them."""
 NEAR = "English openers"
-"""The keys in the language of training; the others have no word in common with it."""
+"""The keys in the language of the training data. The other kinds share no word with it."""
 MARGIN = 0.02
-"""Up to this share of keys accepted counts as next to none, and up to this share of more errors as no cost."""
+"""Accepted keys up to this share count as next to none, and additional errors up to this share as no cost."""
 ALL, SHOWN, UNSEEN = "all keys", "keys shown to one arm", "keys shown to no arm"
 Runs = Mapping[str, Sequence[Measured]]
 """One seed: for each arm, the same responses in the same order."""
@@ -47,7 +47,7 @@ def measured(trained: Runs) -> Measurement:
     """A pure function of one seed's verdicts. Every seed has the same keys, so their kinds are clusters."""
     runs = {**trained, **{name: _guarded(trained[arm]) for name, arm in GUARDED.items()}}
     arms = {arm: _errors(run) for arm, run in runs.items()}
-    kinds = of_keys(runs["plain"])
+    kinds = key_kinds(runs["plain"])
     return Measurement(contrasts=contrasts(arms, kinds), by_cluster=_by_kind(arms, kinds), figures={"arms": arms})
 
 
@@ -57,7 +57,7 @@ def _guarded(run: Sequence[Measured]) -> list[Measured]:
 
 def _errors(run: Sequence[Measured]) -> dict[str, float]:
     """The share of wrong verdicts in each set, and over keys."""
-    kinds = of_keys(run)
+    kinds = key_kinds(run)
     items = {name: [item for item in run if item.set == name] for name in (*TRUTHS, *UNANSWERED, *kinds)}
     tried = [item for kind in kinds for item in items[kind]]
     items |= {ALL: tried, SHOWN: [item for item in tried if item.shown]}
@@ -88,7 +88,7 @@ def contrasts(arms: Mapping[str, Mapping[str, float]], kinds: Sequence[str]) -> 
 
 
 def _by_kind(arms: Mapping[str, Mapping[str, float]], kinds: Sequence[str]) -> dict[str, dict[str, float]]:
-    """The contrasts that are about all keys, by the kind of key."""
+    """The contrasts over all keys, by kind of key."""
     plain, paper = arms["plain"], arms["truncated"]
     saved = {kind: plain[kind] - paper[kind] for kind in kinds}
     return {

@@ -50,7 +50,7 @@ def run(part: str, seed: int, settings: Settings, folder: Path) -> None:
     settings = replace(settings, **worlds()[part])
     if not (folder / f"{part}.jsonl").exists():
         judge = spct.pretrain(settings, seed, folder / part)
-        meta = spct.guide(settings, seed, judge, folder / part / "meta")
+        meta = spct.train_meta(settings, seed, judge, folder / part / "meta")
         write_jsonl(folder / f"{part}.jsonl", map(asdict, spct.measure(settings, seed, judge, meta)))
     if part == "flawed" and not (folder / "flawed-rlvr.jsonl").exists():
         reinforced = spct.reinforce(settings, seed, folder / part / "judge", folder / part / "rlvr")
@@ -128,7 +128,7 @@ def tables(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def figures(found: Mapping[str, Any], folder: Path) -> None:
-    """Accuracy of k votes, all, selected and adaptive, in both worlds, and what the best reader would reach."""
+    """Accuracy of k votes, all, selected and adaptive, in both worlds, and the accuracy of the best possible reader."""
     titles = {"flawed": "votes share a visible flaw", "ambiguous": "errors of votes are independent"}
     names = {"sum": "sum of all", "majority": "majority of all", "guided": "sum of the selected half"}
     panels = {

@@ -23,7 +23,7 @@ from fathom.lab.spct import Settings, greedy, one
 from fathom.report.figures import lines
 
 CHAINS: Mapping[str, tuple[str, ...]] = {"with": ("first", "rft", "rlvr"), "without": ("without",)}
-"""The judges of each arm, each made of the one before."""
+"""The judges of each arm. Each is trained from the one before."""
 JUDGES = {
     "without": "scores alone",
     "first": "principle and scores",
@@ -125,7 +125,7 @@ def tables(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def figures(found: Mapping[str, Any], folder: Path) -> None:
-    """Accuracy of k votes, one line per judge, by either rule, and what the best reader would reach."""
+    """Accuracy of k votes, one line per judge, by either rule, and the accuracy of the best possible reader."""
     panels = {
         f"{rule} of votes": {name: _voting.line(found["judges"][judge][rule]) for judge, name in JUDGES.items()}
         for rule in ("sum", "majority")
