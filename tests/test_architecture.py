@@ -42,6 +42,7 @@ HEAVY = {
 AT_THE_TOP = {
     "engines.decoding": {"torch", "transformers"},
     "engines.endpoint": {"aiohttp"},
+    "engines.headed": {"torch", "transformers", "safetensors"},
     "engines.openai": {"aiohttp"},
     "lab.pretrain": {"torch"},
     "train": {"torch", "trl"},

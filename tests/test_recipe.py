@@ -14,10 +14,16 @@ pytest.importorskip("trl", reason='needs pip install "fathom-rm[train]"')
 
 from fathom.errors import FathomError
 from fathom.train import recipes, rlvr
-from fathom.train.recipe import MetaRecipe, Recipe, RLVRRecipe, SFTRecipe, load
+from fathom.train.recipe import MetaRecipe, Recipe, RewardRecipe, RLVRRecipe, SFTRecipe, load
 
 SHIPPED = sorted(Path(recipes.__file__).parent.glob("*.yaml"))
-KINDS: dict[str, type[Recipe]] = {"sft": SFTRecipe, "rft": SFTRecipe, "rlvr": RLVRRecipe, "meta": MetaRecipe}
+KINDS: dict[str, type[Recipe]] = {
+    "sft": SFTRecipe,
+    "rft": SFTRecipe,
+    "rlvr": RLVRRecipe,
+    "meta": MetaRecipe,
+    "reward": RewardRecipe,
+}
 
 
 def written(path: Path, **keys: object) -> Path:

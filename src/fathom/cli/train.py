@@ -1,4 +1,4 @@
-"""`fathom train sft`, `rlvr` and `meta`: trains a judge or a meta reward model."""
+"""`fathom train sft`, `rlvr`, `meta` and `reward`: trains a judge or a reward model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 command = typer.Typer(
     no_args_is_help=True,
-    help="Train a judge with TRL, from a recipe: SFT on rationales first, then RLVR on labels.",
+    help="Train a judge (sft, then rlvr) or a reward model (reward, meta) with TRL, from a recipe.",
 )
 
 Recipe = Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped recipe: mini_sft, ...")]
@@ -83,6 +83,24 @@ def meta(recipe: Recipe, overrides: Overrides = None, resume: Resume = False, dr
     resolved = _resolved(recipe, MetaRecipe, overrides or (), resume, dry_run)
     _log_steps()
     _print(preview.meta(resolved) if dry_run else train(resolved, resume=resume))
+
+
+@command.command("reward")
+def reward(recipe: Recipe, overrides: Overrides = None, resume: Resume = False, dry_run: DryRun = False) -> None:
+    """Train a scalar reward model, which writes no text: one number per response.
+
+        fathom train reward mini_reward data=comparisons.jsonl eval_data=held_out.jsonl output=runs/reward
+        fathom judge test.jsonl --judge scalar --model runs/reward --out verdicts.jsonl
+
+    The data are labelled comparisons. The command prints the folder of the trained model.
+    """
+    from fathom.train import preview
+    from fathom.train.recipe import RewardRecipe
+    from fathom.train.scalar import train
+
+    resolved = _resolved(recipe, RewardRecipe, overrides or (), resume, dry_run)
+    _log_steps()
+    _print(preview.reward(resolved) if dry_run else train(resolved, resume=resume))
 
 
 def _resolved(recipe: str, kind: type[ResolvedT], overrides: Sequence[str], resume: bool, dry_run: bool) -> ResolvedT:

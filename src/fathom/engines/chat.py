@@ -2,6 +2,7 @@
 
 encode_chat(tokenizer, messages)                # up to where the answer begins
 encode_turn(tokenizer, messages, "Paris.")      # with the answer and the end token, as in training
+encode_conversation(tokenizer, messages)        # a finished conversation, as classifiers read it
 """
 
 from __future__ import annotations
@@ -47,6 +48,22 @@ def encode_chat(tokenizer: Any, messages: Sequence[ChatMessage]) -> list[int]:
         tokens: list[int] = tokenizer("".join(f"{message['content']}\n\n" for message in messages))["input_ids"]
         return tokens
     tokens = tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, tokenize=True, return_dict=False)
+    return tokens
+
+
+def encode_conversation(tokenizer: Any, messages: Sequence[ChatMessage]) -> list[int]:
+    """The tokens of a finished conversation, whose last message is the answer to be scored by a classifier.
+
+    The chat template renders all of it, as public reward models and TRL's RewardTrainer expect. Without a template the
+    contents are separated by empty lines, after the tokenizer's own begin token and before its end token. Control
+    tokens in a message's content are encoded as text.
+    """
+    messages = without_control(tokenizer, messages)
+    if tokenizer.chat_template is None:
+        tokens: list[int] = tokenizer("\n\n".join(message["content"] for message in messages))["input_ids"]
+        end = tokenizer.eos_token_id
+        return tokens if end is None or tokens[-1:] == [end] else [*tokens, end]
+    tokens = tokenizer.apply_chat_template(list(messages), tokenize=True, return_dict=False)
     return tokens
 
 

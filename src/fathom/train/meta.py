@@ -54,8 +54,9 @@ def train(recipe: MetaRecipe, *, resume: bool = False) -> Path:
         rows = _fitting(tokenizer, read(recipe), config.max_length)
         held_out = _fitting(tokenizer, read(recipe, recipe.eval_data), config.max_length) if recipe.eval_data else None
         set_seed(recipe.seed)  # before the classification layer is initialized
+        classifier = _classifier(trainers.base_to_adapt(recipe) or recipe.model, config, tokenizer)
         trainer = Trainer(
-            model=_model(recipe, config, tokenizer),
+            model=trainers.adapted(classifier, recipe),
             args=config,
             train_dataset=Dataset.from_list(rows),
             eval_dataset=held_out and Dataset.from_list(held_out),
@@ -79,28 +80,6 @@ def _accuracy(evaluated: Any) -> dict[str, float]:
     """The share of correctly classified votes: a logit above 0, a probability above 0.5, predicts a correct vote."""
     predicted, right = evaluated.predictions.reshape(-1) > 0, evaluated.label_ids.reshape(-1) > 0.5
     return {"accuracy": float((predicted == right).mean())}
-
-
-def _model(recipe: MetaRecipe, config: Any, tokenizer: Any) -> Any:
-    """The classifier. With `lora`, or if the model is an adapter, an adapter that includes the classification layer."""
-    base = trainers.base_to_adapt(recipe)
-    classifier = _classifier(base or recipe.model, config, tokenizer)
-    if base is not None:
-        return _adapted(classifier, recipe.model)
-    if recipe.lora is not None:
-        return require("peft", "train").get_peft_model(classifier, trainers.adapter(recipe))
-    return classifier
-
-
-def _adapted(classifier: Any, adapter: str) -> Any:
-    """A judge's adapter with a new classification layer, to be trained further."""
-    peft = require("peft", "train")
-    settings = peft.PeftConfig.from_pretrained(adapter)
-    settings.task_type, settings.inference_mode = MetaRecipe.task, False
-    model = peft.get_peft_model(classifier, settings)
-    weights = peft.load_peft_weights(adapter, device="cpu")
-    peft.set_peft_model_state_dict(model, peft.get_peft_model_state_dict(model) | weights)
-    return model
 
 
 def _classifier(model: str, config: Any, tokenizer: Any) -> Any:

@@ -21,11 +21,11 @@ from fathom.engines.chat import encode_chat
 from fathom.errors import FathomError
 from fathom.judges import required_label
 from fathom.metrics.answers import checking
-from fathom.train import data, trainers
+from fathom.train import data, scalar, trainers
 from fathom.train import meta as meta_reward
 from fathom.train import rlvr as reinforcement
 from fathom.train import sft as fine_tuning
-from fathom.train.recipe import MetaRecipe, Recipe, RLVRRecipe, SFTRecipe
+from fathom.train.recipe import MetaRecipe, Recipe, RewardRecipe, RLVRRecipe, SFTRecipe
 
 EXAMPLES = 10
 
@@ -100,6 +100,32 @@ def meta(recipe: MetaRecipe) -> str:
 
 def _turns(vote: meta_reward.Example) -> dict[str, Any]:
     return {"prompt": vote.prompt, "completion": [{"role": "assistant", "content": vote.text}]}
+
+
+def reward(recipe: RewardRecipe) -> str:
+    """The resolved recipe, its size, ten comparisons with their token counts, and what could not be checked."""
+    items = scalar.read(recipe)
+    config, tokenizer, unchecked = _resolved(recipe)
+    size = [f"{len(items)} comparisons; {_batch(config, 'comparisons')}"]
+    if recipe.eval_data:
+        size.append(f"{len(scalar.read(recipe, recipe.eval_data))} comparisons held out")
+    if tokenizer is not None:
+        examples, left_out = scalar.fitting(recipe, tokenizer, items, config.max_length)
+        size += scalar.described(recipe, left_out, config.max_length)
+        size.append(f"{sum(len(text) for example in examples for text in example.texts)} tokens per epoch")
+        size += scalar.remarks(recipe, tokenizer)
+    previews = [_comparison(tokenizer, item) for item in items[:EXAMPLES]]
+    return _page(recipe, size, previews, unchecked)
+
+
+def _comparison(tokenizer: Any | None, item: Comparison) -> str:
+    counts = [""] * len(item.responses)
+    if tokenizer is not None:
+        counts = [f", {len(text)} tokens with the prompt" for text in scalar.encode(tokenizer, item)]
+    label = "none" if item.label is None else item.label.model_dump_json(exclude_none=True)
+    numbered = enumerate(zip(counts, item.responses, strict=True), 1)
+    shown = [f"--- response {number}{count}\n{text}" for number, (count, text) in numbered]
+    return "\n".join([f"--- prompt\n{item.prompt_text}", *shown, f"--- label: {label}"])
 
 
 def _resolved(recipe: Recipe) -> tuple[Any, Any | None, list[str]]:

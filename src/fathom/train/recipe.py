@@ -34,12 +34,16 @@ from pydantic import (
 )
 
 from fathom.engines.checkpoints import resolve
+from fathom.engines.heads import Head
 from fathom.errors import FathomError, require
 from fathom.judging import META
 from fathom.judging.choice import JudgeChoice, judge_choice
 
 OWN_KEYS = {"output_dir": "output", "seed": "seed", "resume_from_checkpoint": "--resume"}
 """TRL settings that a recipe sets by a key of its own."""
+
+SCALAR = "scalar"
+"""The reward model that `fathom.json` names, so that `fathom judge` uses it."""
 
 TRL_ONLY_SAMPLING = ("use_vllm", "top_k", "min_p", "repetition_penalty", "generation_kwargs", "chat_template_kwargs")
 """Sampling settings that only TRL supports."""
@@ -72,7 +76,6 @@ class Recipe(Strict):
     `trainer.eval_strategy` and `trainer.eval_steps` are set. history.jsonl has the metrics."""
     output: Path
     """The folder for checkpoints, the trained model and the run's records."""
-    judge: SerializeAsAny[JudgeChoice] = Field(default={}, validate_default=True)
     lora: dict[str, Any] | None = None
     """Settings of peft's `LoraConfig`. Without them all weights are trained."""
     seed: int = Field(default=0, ge=0, lt=2**32)
@@ -83,7 +86,7 @@ class Recipe(Strict):
     @property
     def described(self) -> dict[str, Any]:
         """The contents of `fathom.json`."""
-        return self.judge.model_dump(exclude_none=True)
+        raise NotImplementedError
 
     @field_validator("model")
     @classmethod
@@ -110,13 +113,23 @@ class Recipe(Strict):
         return _checked(settings_of("trl", cls.trl_config), trainer)
 
 
-class SFTRecipe(Recipe):
+class JudgeRecipe(Recipe):
+    """Keys that recipes of models that judge, or score a judge's votes, share."""
+
+    judge: SerializeAsAny[JudgeChoice] = Field(default={}, validate_default=True)
+
+    @property
+    def described(self) -> dict[str, Any]:
+        return self.judge.model_dump(exclude_none=True)
+
+
+class SFTRecipe(JudgeRecipe):
     """Supervised fine-tuning on prompts and completions, as `fathom synth` writes them."""
 
     trl_config = "SFTConfig"
 
 
-class RLVRRecipe(Recipe):
+class RLVRRecipe(JudgeRecipe):
     """Reinforcement learning (GRPO) on labelled comparisons, with a reward for the verdict only."""
 
     trl_config = "GRPOConfig"
@@ -135,7 +148,7 @@ class RLVRRecipe(Recipe):
         return self
 
 
-class MetaRecipe(Recipe):
+class MetaRecipe(JudgeRecipe):
     """A classifier of votes, trained on result files. `model` is any checkpoint; it gets a new classification layer.
 
     With `lora`, the saved adapter includes that layer.
@@ -147,6 +160,56 @@ class MetaRecipe(Recipe):
     @property
     def described(self) -> dict[str, Any]:
         return {"kind": META} | self.judge.model_dump(exclude_none=True)
+
+
+Loss = Literal["bradley_terry", "plackett_luce", "ties", "regression", "binary"]
+
+
+class RewardRecipe(Recipe):
+    """A scalar reward model, trained on labelled comparisons. `model` is any checkpoint; it gets a new head.
+
+    With `lora`, the saved adapter includes the head. `trainer.center_rewards_coefficient` keeps rewards near 0.
+    """
+
+    trl_config = "RewardConfig"
+    task = "SEQ_CLS"
+
+    mapping: dict[str, str | list[str]] = {}
+    """The column of each field of a comparison, if the layout is not detected."""
+    loss: Loss = "bradley_terry"
+    """`bradley_terry` and `plackett_luce` (rankings), `ties` (pairs, some of them ties), `regression` (scores) or
+    `binary` (right or wrong)."""
+    margin: float = Field(default=0.0, ge=0)
+    """(bradley_terry) The reward difference to ask for, per unit of the difference between the labels' scores. Labels
+    without scores count as a difference of 1."""
+    tie_threshold: float = Field(default=0.5, gt=0)
+    """(ties) The difference of rewards at which a response is called better in half of the cases."""
+    attributes: tuple[str, ...] = ()
+    """(regression) Columns with a number per response; the model gets one output for each. By default it has one
+    output, for the label's scores."""
+    head: Literal["linear", "mlp"] = "linear"
+    pooling: Literal["last", "mean"] = "last"
+    """Other libraries load only a linear head on the last token."""
+    length_ratio: float | None = Field(default=None, ge=1)
+    """Leave out comparisons whose best response has more than this many times the tokens of another response."""
+    length_pool: int = Field(default=50, ge=1)
+    """How many batches are sorted by length together, so that texts of similar length are padded together; 1 for a
+    random order."""
+
+    @property
+    def described(self) -> dict[str, Any]:
+        return {"name": SCALAR, "head": self.head_spec.model_dump(mode="json")}
+
+    @property
+    def head_spec(self) -> Head:
+        return Head(kind=self.head, pooling=self.pooling, outputs=self.attributes or ("reward",))
+
+    @model_validator(mode="after")
+    def _keys_of_this_loss(self) -> Self:
+        for key, loss in (("margin", "bradley_terry"), ("tie_threshold", "ties"), ("attributes", "regression")):
+            if key in self.model_fields_set and self.loss != loss and getattr(self, key):
+                raise ValueError(f"{key} applies to loss: {loss}, not to {self.loss}; leave it out")
+        return self
 
 
 R = TypeVar("R", bound=Recipe)
@@ -250,7 +313,7 @@ def _describe(problem: Mapping[str, Any], kind: type[Recipe]) -> str:
 def _meant(name: str, parents: Sequence[str], kind: type[Recipe]) -> str | None:
     known = {
         "": list(kind.model_fields),
-        "judge": list(judge_choice("mix").model_fields),
+        "judge": list(judge_choice("mix").model_fields) if "judge" in kind.model_fields else [],
         "trainer": list(settings_of("trl", kind.trl_config).model_fields),
         "lora": list(settings_of("peft", "LoraConfig").model_fields),
     }

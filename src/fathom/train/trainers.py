@@ -126,6 +126,26 @@ def base_to_adapt(recipe: Recipe) -> str | None:
     return base
 
 
+def adapted(classifier: Any, recipe: Recipe) -> Any:
+    """The classifier with an adapter that includes its head: a new one for `lora`, or the adapter `recipe.model` to
+    train further. Without either, the classifier itself.
+    """
+    if base_to_adapt(recipe) is not None:
+        return _with_judges_adapter(classifier, recipe.model, recipe.task)
+    return classifier if recipe.lora is None else require("peft", "train").get_peft_model(classifier, adapter(recipe))
+
+
+def _with_judges_adapter(classifier: Any, folder: str, task: str) -> Any:
+    """A trained adapter, usually a judge's, around a classifier whose head is new."""
+    peft = require("peft", "train")
+    settings = peft.PeftConfig.from_pretrained(folder)
+    settings.task_type, settings.inference_mode = task, False
+    model = peft.get_peft_model(classifier, settings)
+    weights = peft.load_peft_weights(folder, device="cpu")
+    peft.set_peft_model_state_dict(model, peft.get_peft_model_state_dict(model) | weights)
+    return model
+
+
 def adapter(recipe: Recipe) -> Any:
     """peft's config of the recipe's `lora`, or None."""
     if recipe.lora is None:
