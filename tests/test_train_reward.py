@@ -23,7 +23,7 @@ from fathom.data.records import Comparison, Label
 from fathom.engines.chat import encode_conversation
 from fathom.engines.heads import load_classifier
 from fathom.errors import FathomError, RunInterruptedError
-from fathom.train import recipes, scalar
+from fathom.train import recipes, scalar, trainers
 from fathom.train.batches import by_length
 from fathom.train.recipe import RewardRecipe, load
 from test_train import interrupting_at_step
@@ -188,6 +188,21 @@ def test_padding_does_not_change_rewards(base: Path, data: Path, tmp_path: Path,
     with torch.no_grad():
         batched = model(**batch).logits
     torch.testing.assert_close(batched, scores(folder, items), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("head", "pooling"), HEADS)
+def test_an_adapter_gives_the_rewards_that_peft_gives(
+    base: Path, data: Path, tmp_path: Path, head: str, pooling: str
+) -> None:
+    peft = pytest.importorskip("peft")
+    folder, items = trained(base, data, tmp_path / "m", head=head, pooling=pooling, lora=LORA), comparisons(8, seed=1)
+    names = load_file(folder / "adapter_model.safetensors")
+    assert not [name for name in names if "score" in name and "lora" in name], "the head is trained in full"
+    recipe = load(folder / "recipe.yaml", RewardRecipe)
+    config, tokenizer = trainers.settings(recipe), AutoTokenizer.from_pretrained(folder)
+    model = peft.PeftModel.from_pretrained(scalar.new_model(recipe, config, tokenizer), folder).eval()
+    expected = torch.cat([_logits(model, text) for item in items for text in scalar.encode(tokenizer, item)])
+    torch.testing.assert_close(scores(folder, items), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_an_adapter_or_a_folder_without_its_head_is_refused(base: Path, data: Path, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ from fathom.engines.loading import (
     placed,
     reason,
 )
-from fathom.errors import FathomError, require
+from fathom.errors import FathomError
 
 WEIGHTS = "head.safetensors"
 """The file with the weights of a head that `transformers` does not know."""
@@ -121,7 +121,7 @@ def _load_headed(name: str, head: Head, *, device: str, dtype: str, **options: A
         if adapted is None:
             model.load_head(Path(name))
         else:
-            model = require("peft", "train").PeftModel.from_pretrained(model, name)
+            model.load_adapter(name)
     except Exception as error:  # damaged files raise errors of many libraries
         raise FathomError(f"cannot load {name} as a {BACKBONE.noun}: {reason(error)}") from error
     if report["missing_keys"]:

@@ -207,7 +207,7 @@ class RewardRecipe(Recipe):
     @model_validator(mode="after")
     def _keys_of_this_loss(self) -> Self:
         for key, loss in (("margin", "bradley_terry"), ("tie_threshold", "ties"), ("attributes", "regression")):
-            if key in self.model_fields_set and self.loss != loss and getattr(self, key):
+            if self.loss != loss and getattr(self, key) != type(self).model_fields[key].default:
                 raise ValueError(f"{key} applies to loss: {loss}, not to {self.loss}; leave it out")
         return self
 
