@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fathom.metrics.baselines import Baselines
     from fathom.metrics.calibration import Calibration
     from fathom.metrics.intervals import Interval
+    from fathom.metrics.margins import Margins
     from fathom.metrics.rankings import RankingTally
     from fathom.metrics.separation import Separation
     from fathom.metrics.verdicts import Tally
@@ -41,6 +42,8 @@ VERDICTS: Mapping[str, Callable[[Tally], str]] = {
     "agreement of votes": lambda tally: _figure(tally, "agreement", "no row has two parsed votes"),
     "residual probability": lambda tally: _figure(tally, "residual_probability", "none"),
     "calibration": lambda tally: _calibration(tally.calibration, tally.rows),
+    "temperature of scores": lambda tally: _temperature(tally.margins),
+    "accuracy by margin": lambda tally: _by_margin(tally.margins),
     "unparsed votes": lambda tally: _shares(tally.invalid, tally.votes),
     "most frequent error": lambda tally: _most_frequent(tally.errors),
     "structure": lambda tally: _shares(tally.structure),
@@ -168,6 +171,18 @@ def _calibration(calibration: Mapping[str, Calibration], rows: int) -> str:
         for source, measured in calibration.items()
     )
     return "\n".join(cells) or "none"
+
+
+def _temperature(margins: Margins) -> str:
+    temperature, error = margins.temperature, margins.ece_with_temperature
+    if temperature is None or error is None:
+        return "none"
+    return f"{temperature:.3g}; fitted on the other half of the prompts: ECE {error:.3f}"
+
+
+def _by_margin(margins: Margins) -> str:
+    lines = (f"{part.low:.3g} to {part.high:.3g}: {part.accuracy:.3f} of {part.pairs}" for part in margins.by_size())
+    return "\n".join(lines) or "none"
 
 
 def _most_frequent(errors: Counter[str]) -> str:

@@ -17,10 +17,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from math import exp
 from statistics import fmean
 from typing import NamedTuple
 
-from fathom.results.rows import VerdictRow, counted_votes
+from fathom.results.rows import VerdictRow, counted_votes, vote_text
 
 BINS = 10
 
@@ -85,10 +86,12 @@ class Calibration:
 
 
 def confidences(row: VerdictRow) -> dict[str, float]:
-    """The confidence of a row in its winner, 0 to 1, by source: "probabilities" (mean over votes) and "votes" (share).
+    """The confidence of a row in its winner, 0 to 1, by source: "probabilities" (mean over votes), "scores" (their
+    softmax) and "votes" (share).
 
-    "probabilities" requires probabilities from every counted vote, and "votes" at least two counted votes. Empty for a
-    tie and for an unparsed row, which have no winner.
+    "probabilities" requires probabilities from every counted vote, "scores" those of a model that writes no text
+    (`raw_scores`), and "votes" at least two counted votes. Empty for a tie and for an unparsed row, which have no
+    winner.
     """
     votes, winner = counted_votes(row), row["winner"]
     if winner is None or not votes:
@@ -98,6 +101,22 @@ def confidences(row: VerdictRow) -> dict[str, float]:
     if len(probabilities) == len(votes):
         # Rounding can put a sum of probabilities just above 1.
         by_source["probabilities"] = min(1.0, fmean(probabilities))
+    if (scores := raw_scores(row)) is not None:
+        by_source["scores"] = 1 / sum(exp(min(score - scores[winner], 700.0)) for score in scores)
     if len(votes) > 1:
         by_source["votes"] = fmean(vote["winner"] == winner for vote in votes)
     return by_source
+
+
+def raw_scores(row: VerdictRow) -> list[float] | None:
+    """The mean score of each response over the counted votes, for models that write no text; else None.
+
+    A scalar model trained by Bradley-Terry gives log-odds: the softmax of its scores is the probability that a response
+    is the best; for two, sigmoid of their difference. A generative judge's points are on another scale.
+    """
+    votes = counted_votes(row)
+    scores = [vote["scores"] for vote in votes if vote["scores"] is not None]
+    of_a_panel = any("judge" in vote for vote in votes)
+    if not votes or len(scores) < len(votes) or of_a_panel or any(vote_text(vote).strip() for vote in votes):
+        return None
+    return [fmean(each) for each in zip(*scores, strict=True)]

@@ -22,6 +22,7 @@ from fathom.engines.usage import Usage
 from fathom.metrics.baselines import Baselines
 from fathom.metrics.calibration import Calibration, confidences
 from fathom.metrics.intervals import Interval, Shares
+from fathom.metrics.margins import Margins, row_margins
 from fathom.metrics.separation import Separation
 from fathom.results.rows import (
     VerdictRow,
@@ -76,7 +77,10 @@ class Tally:
     alone: Separation = field(default_factory=Separation)
     """The scores of single responses that a label calls right or wrong."""
     calibration: dict[str, Calibration] = field(default_factory=lambda: defaultdict(Calibration))
-    """The calibration over labelled rows, by the source of the confidence: "probabilities" or "votes"."""
+    """The calibration over labelled rows, by the source of the confidence: "probabilities", "scores" or "votes"."""
+
+    margins: Margins = field(default_factory=Margins)
+    """The score differences of models that write no text."""
 
     def add(self, row: VerdictRow) -> None:
         """Add a row to all counts."""
@@ -93,6 +97,8 @@ class Tally:
             self.baselines.add(row, prompt)
             for source, confidence in confidences(row).items():
                 self.calibration[source].add(confidence, right=bool(row["correct"]))
+            for margin in row_margins(row):
+                self.margins.add(margin, prompt)
 
     def _add_votes(self, votes: Iterable[VoteRow]) -> None:
         for vote in votes:
@@ -208,10 +214,22 @@ def _summary(tally: Tally) -> dict[str, Any]:
             source: {"ece": measured.ece, "brier": measured.brier, "rows": measured.count, "bins": measured.bins}
             for source, measured in tally.calibration.items()
         },
+        "margins": _margins(tally.margins),
         "status": tally.status,
         "votes": tally.votes,
         "invalid": tally.invalid,
         "errors": dict(tally.errors.most_common(1)),
         "structure": tally.structure,
         **reported(tally.usage),
+    }
+
+
+def _margins(margins: Margins) -> dict[str, Any] | None:
+    if not (parts := margins.by_size()):
+        return None
+    return {
+        "pairs": len(margins.values),
+        "temperature": margins.temperature,
+        "ece_with_temperature": margins.ece_with_temperature,
+        "by_size": parts,
     }

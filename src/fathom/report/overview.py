@@ -79,6 +79,14 @@ def _packed(text: str) -> Markup:
     return Markup(base64.b64encode(gzip.compress(text.encode(), compresslevel=6, mtime=0)).decode())
 
 
+CONFIDENCE = {
+    "probabilities": "probability of the verdict",
+    "scores": "softmax of the scores",
+    "votes": "share of votes",
+}
+"""What each source of `calibration.confidences` is called on the page."""
+
+
 def _names() -> dict[str, Any]:
     """The functions and constants that the template uses."""
     return {
@@ -100,6 +108,7 @@ def _names() -> dict[str, Any]:
         ),
         "common": _common,
         "reliability": _reliability,
+        "confidence": CONFIDENCE,
         "totals": lambda each: [tallies["all"] for tallies in (each.scored.verdicts, each.scored.rankings) if tallies],
         "counts": _counts,
         "tokens": format_token_count,
