@@ -26,7 +26,7 @@ that run, see [examples](../examples). Some packages, each for one task, have pu
 """
 SECTIONS = {
     "Comparisons": ("data", "errors"),
-    "Judges, votes and verdicts": ("judges", "prompts"),
+    "Judges, votes and verdicts": ("judges", "rewards", "prompts"),
     "Rationales": ("rationale",),
     "More votes, rankings and preferences": ("voting", "ranking"),
     "Engines": ("engines",),

@@ -22,6 +22,7 @@ NOTHING_ELSE = {
     "engines": {"errors", "plugins", "settings"},
     "prompts": {"engines.control"},
     "judges": {"errors", "plugins", "settings", "data.records", "rationale", "engines", "prompts"},
+    "rewards": {"errors", "settings", "data.records", "rationale", "engines", "prompts", "judges"},
 }
 """What packages and modules may import if they must stay independent of most others."""
 HEAVY = {
@@ -42,7 +43,9 @@ HEAVY = {
 AT_THE_TOP = {
     "engines.decoding": {"torch", "transformers"},
     "engines.endpoint": {"aiohttp"},
+    "engines.forward": {"torch", "transformers"},
     "engines.headed": {"torch", "transformers", "safetensors"},
+    "engines.local_readings": {"torch"},
     "engines.openai": {"aiohttp"},
     "lab.pretrain": {"torch"},
     "train": {"torch", "trl"},

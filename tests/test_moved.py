@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from fathom import _moved
+from fathom import _moved, judges
 
 
 @pytest.mark.parametrize("old", _moved.MOVED)
@@ -36,3 +36,12 @@ def test_renamed_names_are_found_in_moved_modules() -> None:
 def test_modules_that_never_were_are_not_found() -> None:
     with pytest.raises(ModuleNotFoundError, match=r"fathom\.recorder"):
         importlib.import_module("fathom.recorder")
+
+
+def test_the_rewards_of_votes_are_still_found_where_reward_models_now_are() -> None:
+    import fathom.rewards
+
+    with pytest.warns(DeprecationWarning, match=r"fathom\.rewards\.verdict_reward is now fathom\.judges\."):
+        assert fathom.rewards.verdict_reward is judges.verdict_reward
+    with pytest.raises(AttributeError):
+        fathom.rewards.nothing  # noqa: B018

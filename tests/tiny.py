@@ -90,6 +90,30 @@ def make_model(tokenizer: Any, *, context: int, seed: int) -> Any:
     )
 
 
+def make_classifier(path: Path, *, labels: int = 1, context: int = 512, seed: int = 0) -> Path:
+    """Write a Llama with a random classification head, and its tokenizer, to `path` and return it."""
+    import torch
+    from transformers import LlamaConfig, LlamaForSequenceClassification
+
+    tokenizer = make_tokenizer((), 1024, CHAT_TEMPLATE)
+    tokenizer.save_pretrained(path)
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=context,
+        initializer_range=0.3,
+        pad_token_id=tokenizer.pad_token_id,
+        num_labels=labels,
+    )
+    LlamaForSequenceClassification(config).save_pretrained(path)
+    return path
+
+
 def make_parrot(path: Path, text: str, vocab_texts: Iterable[str] = ()) -> Path:
     """A checkpoint that answers every prompt with `text`, which becomes one token of its vocabulary."""
     import torch

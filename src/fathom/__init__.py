@@ -23,6 +23,7 @@ _HOMES = {
     # Judges, votes and verdicts
     "fathom.judges": (
         "Ask",
+        "EngineRewardModel",
         "Judge",
         "Arity",
         "Rule",
@@ -55,6 +56,7 @@ _HOMES = {
     "fathom.judges.verifier": ("VerifierJudge",),
     "fathom.judges.wildbench": ("WildBenchJudge",),
     "fathom.judges.yes_no": ("YesNoJudge",),
+    "fathom.rewards.scalar": ("ScalarRewardModel",),
     # More votes, rankings and preferences
     "fathom.voting.wrappers": ("WithRule", "Repeated", "Shuffled", "Swapped"),
     "fathom.voting.adaptive": ("Adaptive",),
@@ -72,12 +74,18 @@ _HOMES = {
     "fathom.engines": (
         "BaseEngine",
         "ChatMessage",
+        "Classification",
+        "ClassifyRequest",
         "Completion",
         "Engine",
         "EngineError",
         "EngineWrapper",
+        "Likelihood",
+        "LikelihoodRequest",
         "Request",
         "Sampling",
+        "States",
+        "StatesRequest",
     ),
     "fathom.engines.local": ("LocalEngine",),
     "fathom.engines.openai": ("OpenAIEngine",),

@@ -35,7 +35,6 @@ MOVED = {
     "recipes": "train.recipes",
     "records": "data.records",
     "reproductions": "lab.reproductions",
-    "rewards": "judges",
     "runs": "results.runs",
     "scaling": "voting",
     "scaling.adaptive": "voting.adaptive",

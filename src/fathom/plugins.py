@@ -1,6 +1,6 @@
 """Finds judges, engines, verbs and other plug-ins by name: from this package, other packages and your own files.
 
-    JUDGES = PluginKind("judge", group="fathom.judges", package="fathom.judges", attribute="JUDGE")
+    JUDGES = PluginKind("judge", group="fathom.judges", packages=("fathom.judges",), attribute="JUDGE")
     JUDGES.find("mix")                      # the file judges/mix.py of this package
     JUDGES.find("politeness")               # an entry point that another package declares in the group fathom.judges
     JUDGES.find("my_package.judges:Polite") # an object of any module that can be imported
@@ -35,15 +35,15 @@ from fathom.errors import FathomError
 class PluginKind:
     """A kind of plug-in: where this package defines its own plug-ins, and how other packages declare theirs.
 
-    This package's own are the files of `package`, or the objects in `table` if they are in several places.
+    This package's own are the files of `packages`, or the objects in `table`.
     """
 
     noun: str
     """The name of the kind in error messages."""
     group: str
     """The group of entry points in which other packages declare theirs, such as `fathom.judges`."""
-    package: str | None = None
-    """A package with one plug-in per file. Files that do not bind `attribute`, or are named `_name.py`, have none."""
+    packages: tuple[str, ...] = ()
+    """Packages with one plug-in per file. Files that do not bind `attribute`, or are named `_name.py`, have none."""
     attribute: str | None = None
     """The name that such a file binds to its plug-in; None if the plug-in is the module itself."""
     table: Mapping[str, str] = field(default_factory=dict)
@@ -62,8 +62,8 @@ class PluginKind:
         if name in self.table:
             where, _, bound = self.table[name].partition(":")
             return getattr(importlib.import_module(where), bound)
-        if name.replace("-", "_") in self.shipped():
-            module = importlib.import_module(f"{self.package}.{name.replace('-', '_')}")
+        if (file := name.replace("-", "_")) in (files := self._files()):
+            module = importlib.import_module(f"{files[file]}.{file}")
             return getattr(module, self.attribute) if self.attribute else module
         for point in self.points():
             if point.name == name:
@@ -78,11 +78,18 @@ class PluginKind:
 
     def shipped(self) -> list[str]:
         """The names of this package's own plug-ins."""
-        if self.package is None:
-            return list(self.table)
-        path = importlib.import_module(self.package).__path__
-        files = [each.name for each in pkgutil.iter_modules(path) if not each.ispkg and not each.name.startswith("_")]
-        return [name for name in files if self.attribute is None or _binds(Path(path[0], f"{name}.py"), self.attribute)]
+        return [*self.table, *self._files()]
+
+    def _files(self) -> dict[str, str]:
+        """The package of each file with a plug-in, by the file's name."""
+        found = {}
+        for package in self.packages:
+            path = importlib.import_module(package).__path__
+            for each in pkgutil.iter_modules(path):
+                plain = not each.ispkg and not each.name.startswith("_")
+                if plain and (self.attribute is None or _binds(Path(path[0], f"{each.name}.py"), self.attribute)):
+                    found[each.name] = package
+        return found
 
     def points(self) -> tuple[EntryPoint, ...]:
         """The entry points of other packages, which are not imported."""

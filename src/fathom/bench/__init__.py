@@ -158,7 +158,7 @@ def by_domain(rows: Iterable[Row]) -> dict[str, Interval]:
     return {domain: interval for domain in sorted(shares) if (interval := shares[domain].interval)}
 
 
-BENCHMARKS = PluginKind("benchmark", package=__name__, group="fathom.benchmarks", attribute="BENCHMARK")
+BENCHMARKS = PluginKind("benchmark", packages=(__name__,), group="fathom.benchmarks", attribute="BENCHMARK")
 
 
 def names() -> list[str]:

@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from fathom.data.reading import Comparisons
     from fathom.data.records import Comparison
-    from fathom.engines import Request
+    from fathom.engines import AnyRequest
     from fathom.engines.planning import Plan, Preview
     from fathom.judges import RewardModel
     from fathom.judging.planning import Work
@@ -190,16 +190,22 @@ def _bounded(plan: Plan, engine: EngineSettings, bounds: BoundSettings) -> dict[
     return {"bounds": f"{', '.join(exceeded)} may stop the run before its end"} if exceeded else {}
 
 
-def _prompt(request: Request, tokenizer: Any) -> str:
+def _prompt(request: AnyRequest, tokenizer: Any) -> str:
     """A prompt as the model receives it: rendered by its chat template if known, else turn by turn."""
-    sampling = request.sampling
-    head = f"\nexample prompt (temperature {sampling.temperature:g}, max_tokens {sampling.max_tokens:,}):"
+    from fathom.engines import Request
+
+    how, continued = "", "the text to score"
+    if isinstance(request, Request):
+        sampling = request.sampling
+        how = f" (temperature {sampling.temperature:g}, max_tokens {sampling.max_tokens:,})"
+        continued = "assistant, to be continued"
+    head = f"\nexample prompt{how}:"
     if tokenizer is not None and tokenizer.chat_template is not None:
         from fathom.engines.chat import without_control
 
         messages = without_control(tokenizer, request.messages)
         text = tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, tokenize=False)
-        return f"{head}\n{text}{request.prefix}\n"
+        return f"{head}\n{text}{request.given}\n"
     turns = [f"--- {message['role']}\n{message['content']}" for message in request.messages]
-    begun = [f"--- assistant, to be continued\n{request.prefix}"] if request.prefix else []
+    begun = [f"--- {continued}\n{request.given}"] if request.given else []
     return "\n".join([head, *turns, *begun, ""])

@@ -21,7 +21,7 @@ from fathom.cli._verb import verb
 from fathom.errors import FathomError
 from fathom.plugins import PluginKind, load_entry_point, unknown_name_message
 
-VERBS = PluginKind("verb", group="fathom.verbs", package="fathom.cli", attribute="command")
+VERBS = PluginKind("verb", group="fathom.verbs", packages=("fathom.cli",), attribute="command")
 
 
 class Verbs(TyperGroup):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fathom.data.reading import Comparisons
     from fathom.engines import Engine
     from fathom.engines.metering import Metered
-    from fathom.judges import Judge, RewardModel
+    from fathom.judges import EngineRewardModel, RewardModel
     from fathom.judging.compare_engines import Cause, Pair, Tally
 
 
@@ -149,13 +149,13 @@ def _compared(
         return run_loop(writing())
 
 
-def _model(judge: Judge, swap: bool) -> RewardModel:
+def _model(judge: EngineRewardModel, swap: bool) -> RewardModel:
     from fathom.voting.wrappers import Swapped
 
     return Swapped(judge) if swap and judge.arity == "pairwise" else judge
 
 
-def _with_engine(judge: Judge, swap: bool, engine: Engine) -> RewardModel:
+def _with_engine(judge: EngineRewardModel, swap: bool, engine: Engine) -> RewardModel:
     return _model(replace(judge, engine=engine), swap)
 
 

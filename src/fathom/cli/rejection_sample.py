@@ -60,6 +60,7 @@ def command(
     from fathom.cli._dry_run import sampled
     from fathom.cli._source import read
     from fathom.cli._teaching import claim_folder, collect, finish, journal_in, opened, recorded
+    from fathom.judges import as_judge
     from fathom.judging import make_judge_for_checkpoint
     from fathom.judging.choice import described
     from fathom.metrics.answers import checking
@@ -68,7 +69,7 @@ def command(
 
     claimed = claim_folder(out, engine, "rft", "rejected", "comparisons", "votes", "skipped")
     # No checkpoint: the judge must not depend on how the teacher itself was trained.
-    chosen = make_judge_for_checkpoint(None, **judge.arguments)
+    chosen = as_judge(make_judge_for_checkpoint(None, **judge.arguments), "rejection sampling")
     rows = read(file, source, seed=sampling.seed)
     with checking(chosen) as checked:
         settings = Settings.of(checked, rejection, sampling)

@@ -66,6 +66,7 @@ def command(
     """
     from fathom.cli._derived import describe
     from fathom.data.sources import open_data_source
+    from fathom.judges import as_judge
     from fathom.judging import make_judge_for_checkpoint
     from fathom.judging.choice import described
     from fathom.judging.transcripts import TranscriptReader, read_transcripts
@@ -75,11 +76,12 @@ def command(
     if out:
         claim(file_outputs("--out", out), costly=False)
     _check(settings, source, benchmark, data)
-    judge, found = make_judge_for_checkpoint(None, **settings.arguments), _benchmark(benchmark)
-    arguments = settings.arguments
-    if found and "as_published" not in arguments and any(each.name == "as_published" for each in fields(judge)):
+    arguments, found = settings.arguments, _benchmark(benchmark)
+    model = make_judge_for_checkpoint(None, **arguments)
+    if found and "as_published" not in arguments and any(each.name == "as_published" for each in fields(model)):
         # An official score counts what its authors' rule finds.
-        judge = make_judge_for_checkpoint(None, **arguments, as_published=True)
+        model = make_judge_for_checkpoint(None, **arguments, as_published=True)
+    judge = as_judge(model, "reading transcripts")
     transcripts = list(read_transcripts(open_data_source(file).rows(), _fields(map), name=file))
     reader = TranscriptReader(
         judge,

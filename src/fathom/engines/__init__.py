@@ -1,6 +1,9 @@
-"""Engines complete text. They are independent of judging.
+"""Engines complete text, and read given texts. They are independent of judging.
 
     async def complete(self, request: Request) -> Completion
+    async def likelihood(self, request: LikelihoodRequest) -> Likelihood          # see `fathom.engines.readings`
+    async def classify(self, request: ClassifyRequest) -> Classification
+    async def states(self, request: StatesRequest) -> States
 
 One request is one sample: `sample` numbers the samples of a prompt. Together with `sampling.seed` it fixes the random
 stream, so a completion does not depend on concurrent requests. Engines that run in this process batch concurrent
@@ -8,6 +11,7 @@ requests themselves, and compute a shared prompt once.
 
 To write an engine, derive from `BaseEngine` and define `identity` and `complete`. `EngineWrapper` wraps another engine.
 `provides` lists an engine's capabilities, and `check_capabilities` compares them with a judge's needs before any call.
+`answer` calls the method that fits a request.
 """
 
 from __future__ import annotations
@@ -16,8 +20,17 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypedDict
+from typing import Any, Literal, Protocol, cast
 
+from fathom.engines.messages import ChatMessage as ChatMessage
+from fathom.engines.readings import Classification as Classification
+from fathom.engines.readings import ClassifyRequest as ClassifyRequest
+from fathom.engines.readings import Likelihood as Likelihood
+from fathom.engines.readings import LikelihoodRequest as LikelihoodRequest
+from fathom.engines.readings import Reading as Reading
+from fathom.engines.readings import ReadingRequest as ReadingRequest
+from fathom.engines.readings import States as States
+from fathom.engines.readings import StatesRequest as StatesRequest
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
 from fathom.plugins import PluginKind
@@ -25,11 +38,6 @@ from fathom.plugins import PluginKind
 FinishReason = Literal["stop", "length", "content_filter", "refusal", "unknown"]
 """Why a text ends: the model ended it ("stop"), it reached its token limit, a content filter cut it, the model refused
 to answer, or the server gave no reason, so the text may be incomplete ("unknown")."""
-
-
-class ChatMessage(TypedDict):
-    role: str
-    content: str
 
 
 MAX_TOP_LOGPROBS = 20
@@ -67,6 +75,18 @@ class Request:
     """The beginning of the answer, which the model continues. It is not part of `Completion.text`, and does not count
     towards `Sampling.max_tokens`. It requires an engine that provides "prefix"."""
 
+    @property
+    def given(self) -> str:
+        """The text that the model reads after the messages."""
+        return self.prefix
+
+    @property
+    def max_new_tokens(self) -> int:
+        return self.sampling.max_tokens
+
+
+AnyRequest = Request | ReadingRequest
+
 
 @dataclass(frozen=True, slots=True)
 class TokenLogprob:
@@ -92,6 +112,8 @@ class Completion:
     """What was requested and is missing, such as log-probabilities. See `MissingLogprobsError`."""
 
 
+Answer = Completion | Reading
+
 Capability = Literal["text", "logprobs", "prefix", "likelihood", "classification", "hidden_states", "images"]
 """What an engine can do: generate text, return log-probabilities of generated tokens, continue a `Request.prefix`,
 compute the likelihood of a given text, classify, return hidden states, read images."""
@@ -115,6 +137,18 @@ class Engine(Protocol):
         """Complete one request. Raises EngineError when there is no text to return."""
         ...
 
+    async def likelihood(self, request: LikelihoodRequest) -> Likelihood:
+        """The log-probabilities of a given answer. Raises EngineError for a text that cannot be scored."""
+        ...
+
+    async def classify(self, request: ClassifyRequest) -> Classification:
+        """The raw outputs of a sequence classifier. Raises EngineError for a text that cannot be scored."""
+        ...
+
+    async def states(self, request: StatesRequest) -> States:
+        """Pooled hidden states. Raises EngineError for a text that cannot be scored."""
+        ...
+
     def report_calls_to(self, meter: Meter) -> bool:
         """Request admission from `meter` before every call from now on, and report the usage of each call to it.
 
@@ -131,8 +165,24 @@ class Engine(Protocol):
         ...
 
 
+async def answer(engine: Engine, request: AnyRequest) -> Answer:
+    """Call the method of `engine` that fits the request. Raises EngineError if it fails."""
+    result: Answer = await getattr(engine, _METHODS[type(request)])(request)
+    return result
+
+
+_METHODS: Mapping[type[AnyRequest], str] = {
+    Request: "complete",
+    LikelihoodRequest: "likelihood",
+    ClassifyRequest: "classify",
+    StatesRequest: "states",
+}
+
+
 class BaseEngine(ABC):
     """Base class of engines. By default an engine generates text, makes one call per completion, and needs no cleanup.
+
+    An engine that reads given texts overrides `likelihood`, `classify` or `states`, and declares it in `provides`.
 
     class Shouting(BaseEngine):
         identity = "shouting"
@@ -146,6 +196,18 @@ class BaseEngine(ABC):
     @abstractmethod
     async def complete(self, request: Request) -> Completion:
         """Complete one request. Raises EngineError when there is no text to return."""
+
+    async def likelihood(self, request: LikelihoodRequest) -> Likelihood:
+        raise self._lacking("likelihood")
+
+    async def classify(self, request: ClassifyRequest) -> Classification:
+        raise self._lacking("classification")
+
+    async def states(self, request: StatesRequest) -> States:
+        raise self._lacking("hidden_states")
+
+    def _lacking(self, capability: Capability) -> FathomError:
+        return FathomError(missing_capabilities(cast(EngineTraits, self), {capability}, _NOUNS[capability]))
 
     def report_calls_to(self, meter: Meter) -> bool:
         return False
@@ -161,8 +223,17 @@ REMEDIES: Mapping[Capability, str] = {
     "logprobs": "local models, vLLM and most servers return log-probabilities",
     "prefix": "local models and vLLM continue a prefix; for a server give the engine the option "
     "continue_final_message=true (vLLM, SGLang), or api=completions with tokenizer=MODEL",
+    "likelihood": "local causal language models compute likelihoods",
+    "classification": "give a checkpoint of a sequence classifier, such as a scalar reward model",
+    "hidden_states": "local models return hidden states",
 }
 """How to get a missing capability."""
+
+_NOUNS: Mapping[str, str] = {
+    "likelihood": "a request for the likelihood of a given text",
+    "classification": "a request for the outputs of a classifier",
+    "hidden_states": "a request for hidden states",
+}
 
 
 class EngineTraits(Protocol):
@@ -183,12 +254,16 @@ def check_prefix(engine: EngineTraits, request: Request) -> None:
 
 def check_capabilities(engine: EngineTraits, needs: Collection[Capability], who: str) -> None:
     """Raise FathomError if `who`, such as "the judge yes_no", needs capabilities that the engine lacks."""
-    missing = sorted(set(needs) - engine.provides)
-    if not missing:
-        return
-    remedies = "".join(f"; {REMEDIES[each]}" for each in missing if each in REMEDIES)
-    raise FathomError(
-        f"{who} needs an engine with {', '.join(missing)}; {engine.identity} provides "
+    missing = set(needs) - engine.provides
+    if missing:
+        raise FathomError(missing_capabilities(engine, missing, who))
+
+
+def missing_capabilities(engine: EngineTraits, missing: Collection[Capability], who: str) -> str:
+    """The message of the error that `engine` lacks capabilities."""
+    remedies = "".join(f"; {REMEDIES[each]}" for each in sorted(missing) if each in REMEDIES)
+    return (
+        f"{who} needs an engine with {', '.join(sorted(missing))}; {engine.identity} provides "
         f"{', '.join(sorted(engine.provides))}{remedies}"
     )
 
@@ -259,18 +334,18 @@ class MissingLogprobsError(RunStoppedError):
 class Meter(Protocol):
     """Counts and limits the calls of an engine, which may make several per completion."""
 
-    async def admit(self, request: Request) -> None:
+    async def admit(self, request: AnyRequest) -> None:
         """Wait until the call fits the bounds. Each admitted call must be charged or withdrawn.
 
         Raises RunStoppedError if the bounds leave no room for it.
         """
         ...
 
-    def admit_at_once(self, request: Request) -> bool:
+    def admit_at_once(self, request: AnyRequest) -> bool:
         """Admit an optional call if it fits now, without waiting. Returns whether it was admitted."""
         ...
 
-    def charge(self, request: Request, usage: Usage, text: str | None = None) -> None:
+    def charge(self, request: AnyRequest, usage: Usage, text: str | None = None) -> None:
         """Record a finished call. Unknown usage is estimated from `text`; None means that no answer arrived."""
         ...
 
@@ -282,12 +357,12 @@ class Meter(Protocol):
 class NullMeter:
     """A meter that admits every call and counts nothing: the default until `report_calls_to` is called."""
 
-    async def admit(self, request: Request) -> None: ...
+    async def admit(self, request: AnyRequest) -> None: ...
 
-    def admit_at_once(self, request: Request) -> bool:
+    def admit_at_once(self, request: AnyRequest) -> bool:
         return True
 
-    def charge(self, request: Request, usage: Usage, text: str | None = None) -> None: ...
+    def charge(self, request: AnyRequest, usage: Usage, text: str | None = None) -> None: ...
 
     def withdraw(self) -> None: ...
 
@@ -308,6 +383,15 @@ class EngineWrapper:
 
     async def complete(self, request: Request) -> Completion:
         return await self.engine.complete(request)
+
+    async def likelihood(self, request: LikelihoodRequest) -> Likelihood:
+        return await self.engine.likelihood(request)
+
+    async def classify(self, request: ClassifyRequest) -> Classification:
+        return await self.engine.classify(request)
+
+    async def states(self, request: StatesRequest) -> States:
+        return await self.engine.states(request)
 
     def report_calls_to(self, meter: Meter) -> bool:
         return self.engine.report_calls_to(meter)

@@ -22,19 +22,29 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, cast
 
 from fathom.engines import (
+    Answer,
+    AnyRequest,
+    Classification,
+    ClassifyRequest,
     Completion,
     Engine,
     EngineError,
     EngineWrapper,
+    Likelihood,
+    LikelihoodRequest,
     MissingLogprobsError,
     Request,
     RunStoppedError,
     Sampling,
+    States,
+    StatesRequest,
     TokenLogprob,
+    answer,
     check_prefix,
+    readings,
 )
 from fathom.engines.batching import Batcher, Job
 from fathom.engines.journal import Journal, Row, SQLiteJournal, read_only
@@ -66,7 +76,7 @@ class CachedEngine(EngineWrapper):
         self.misses = 0
         self._stopped = False
         self._incomplete: Completion | None = None
-        self._in_flight: dict[str, asyncio.Task[Completion]] = {}
+        self._in_flight: dict[str, asyncio.Task[Answer]] = {}
         # One thread does all journal access, so the event loop never waits for the disk.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._find = Batcher(self._find_batch, executor=self._thread)
@@ -82,39 +92,51 @@ class CachedEngine(EngineWrapper):
     async def complete(self, request: Request) -> Completion:
         """Return the stored completion, or a new one after storing it. Raises the errors of `engine`."""
         check_prefix(self, request)
+        return cast(Completion, await self._answer(request))
+
+    async def likelihood(self, request: LikelihoodRequest) -> Likelihood:
+        return cast(Likelihood, await self._answer(request))
+
+    async def classify(self, request: ClassifyRequest) -> Classification:
+        return cast(Classification, await self._answer(request))
+
+    async def states(self, request: StatesRequest) -> States:
+        return cast(States, await self._answer(request))
+
+    async def _answer(self, request: AnyRequest) -> Answer:
         text = request_text(self.identity, request)
         key = _key(text)
         task = self._in_flight.get(key)
         if task is None or task.cancelled():
-            task = self._in_flight[key] = asyncio.create_task(self._complete(key, text, request))
+            task = self._in_flight[key] = asyncio.create_task(self._found_or_new(key, text, request))
             task.add_done_callback(lambda done: self._landed(key, done))
         # Shielded: if this caller is cancelled, another one may still await the same request.
         return await asyncio.shield(task)
 
-    async def _complete(self, key: str, text: str, request: Request) -> Completion:
+    async def _found_or_new(self, key: str, text: str, request: AnyRequest) -> Answer:
         stored = await self._find(key)
         if stored is not None:
-            return self._check_complete(decode_completion(stored))
+            return self._check_complete(decode_answer(request, stored))
         if self._incomplete is not None:
             raise MissingLogprobsError(self._incomplete)
         if self._stopped:
             raise EngineError("the run stopped before this call was made", retryable=True)
         self.misses += 1
         try:
-            completion = await self.engine.complete(request)
+            result = await answer(self.engine, request)
         except MissingLogprobsError as error:
-            completion = error.completion
-        await self._write(Row(key, text, encode_completion(completion)))
-        return self._check_complete(completion)
+            result = error.completion
+        await self._write(Row(key, text, encode_answer(result)))
+        return self._check_complete(result)
 
-    def _check_complete(self, completion: Completion) -> Completion:
+    def _check_complete(self, result: Answer) -> Answer:
         """Raise MissingLogprobsError for an incomplete answer, and from then on for every request not yet stored."""
-        if completion.lacks:
-            self._incomplete = completion
-            raise MissingLogprobsError(completion)
-        return completion
+        if isinstance(result, Completion) and result.lacks:
+            self._incomplete = result
+            raise MissingLogprobsError(result)
+        return result
 
-    def _landed(self, key: str, task: asyncio.Task[Completion]) -> None:
+    def _landed(self, key: str, task: asyncio.Task[Answer]) -> None:
         if self._in_flight.get(key) is task:
             del self._in_flight[key]
         if not task.cancelled():
@@ -158,13 +180,19 @@ class CachedEngine(EngineWrapper):
             await asyncio.gather(*late, return_exceptions=True)
 
 
-def request_key(identity: str, request: Request) -> str:
+def request_key(identity: str, request: AnyRequest) -> str:
     """The journal key of a request: SHA-256 of its `request_text`."""
     return _key(request_text(identity, request))
 
 
-def request_text(identity: str, request: Request) -> str:
-    """All that determines a completion, as canonical JSON: engine, messages, sampling, sample, and prefix if any."""
+def request_text(identity: str, request: AnyRequest) -> str:
+    """All that determines an answer, as canonical JSON.
+
+    For a completion: engine, messages, sampling, sample, and prefix if any. For a reading: engine, the reduction and
+    its version, and the fields of the request.
+    """
+    if not isinstance(request, Request):
+        return _CANONICAL.encode({"engine": identity, **readings.request_values(request)})
     parts = {
         "engine": identity,
         "messages": request.messages,
@@ -184,12 +212,12 @@ def _key(text: str) -> str:
 
 
 class Entry(NamedTuple):
-    """A row of a journal. `request` has the keys engine, messages, sampling, sample, and prefix if there was one; it is
-    None in journals of older versions."""
+    """A row of a journal. `request` has the keys of `request_text`; it is None in journals of older versions."""
 
     key: str
     request: dict[str, Any] | None
-    completion: Completion
+    completion: Answer
+    """The completion, or the reading if `request` has the key `reading`."""
 
 
 def entries(path: str | Path) -> Iterator[Entry]:
@@ -197,11 +225,25 @@ def entries(path: str | Path) -> Iterator[Entry]:
     connection = read_only(Path(path))
     try:
         columns = {column[1] for column in connection.execute("PRAGMA table_info(completions)")}
-        request = "request" if "request" in columns else "NULL"
-        for key, text, stored in connection.execute(f"SELECT key, {request}, completion FROM completions"):
-            yield Entry(key, text and json.loads(text), decode_completion(stored))
+        column = "request" if "request" in columns else "NULL"
+        for key, text, stored in connection.execute(f"SELECT key, {column}, completion FROM completions"):
+            request = text and json.loads(text)
+            yield Entry(key, request, _decoded((request or {}).get("reading"), stored))
     finally:
         connection.close()
+
+
+def encode_answer(result: Answer) -> str:
+    """A completion or a reading as JSON. Inverse of `decode_answer`."""
+    return encode_completion(result) if isinstance(result, Completion) else _COMPLETION.encode(readings.encode(result))
+
+
+def decode_answer(request: AnyRequest, text: str) -> Answer:
+    return _decoded(None if isinstance(request, Request) else request.NAME, text)
+
+
+def _decoded(reading: str | None, text: str) -> Answer:
+    return decode_completion(text) if reading is None else readings.decode(reading, json.loads(text))
 
 
 def encode_completion(completion: Completion) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from fathom.engines import ChatMessage, EngineError, Request, control
+from fathom.engines import ChatMessage, EngineError, LikelihoodRequest, Request, control
 
 Tokens = tuple[int, ...]
 
@@ -103,6 +103,50 @@ def _control_tokens(tokenizer: Any, template: str, _size: int) -> re.Pattern[str
     added = {str(token): token.special for token in tokenizer.added_tokens_decoder.values()}
     marks = [text for text, special in added.items() if special or (text[:1] in "<[" and text in template)]
     return control.pattern(text for text in [*marks, *tokenizer.all_special_tokens] if text.strip())
+
+
+def encode_given(tokenizer: Any, request: LikelihoodRequest) -> tuple[Tokens, Tokens]:
+    """The tokens of a prompt and of the given answer to score, encoded apart.
+
+    The prompt ends where the answer begins: with the header of the answer's turn. Raises EngineError for an answer
+    without tokens, and for one without a token before it.
+    """
+    if request.template == "plain":
+        prompt = _encode_plain(tokenizer, request.messages)
+    elif request.role == "assistant":
+        prompt = encode_chat(tokenizer, request.messages)
+    else:
+        prompt = _encode_header(tokenizer, request.messages, request.role)
+    answer = encode_prefix(tokenizer, request.answer) + ([tokenizer.eos_token_id] if request.end else [])
+    if not answer:
+        raise EngineError("the answer is empty, so it has no likelihood")
+    if not prompt:
+        raise EngineError(
+            "nothing precedes the answer, so its first token has no probability: this tokenizer has no begin token",
+            hint="give a prompt",
+        )
+    return tuple(prompt), tuple(answer)
+
+
+def _encode_plain(tokenizer: Any, messages: Sequence[ChatMessage]) -> list[int]:
+    """The contents without a template, after the tokenizer's begin token if it has one."""
+    text = "".join(message["content"] for message in without_control(tokenizer, messages))
+    tokens = encode_prefix(tokenizer, text)
+    return tokens if tokenizer.bos_token_id is None else [tokenizer.bos_token_id, *tokens]
+
+
+_ANSWER = "(the answer begins here)"
+
+
+def _encode_header(tokenizer: Any, messages: Sequence[ChatMessage], role: str) -> list[int]:
+    """The tokens of the messages and the header of the next turn, which is of another role than assistant."""
+    answer: ChatMessage = {"role": role, "content": _ANSWER}
+    if tokenizer.chat_template is None:
+        return encode_chat(tokenizer, messages)
+    shown = [*without_control(tokenizer, messages), answer]
+    text = tokenizer.apply_chat_template(shown, tokenize=False)
+    tokens: list[int] = tokenizer.encode(text[: text.rindex(_ANSWER)], add_special_tokens=False)
+    return tokens
 
 
 def encode_turn(tokenizer: Any, messages: Sequence[ChatMessage], text: str) -> list[int]:

@@ -84,7 +84,7 @@ def fingerprint(model: str, revision: str | None = None) -> str:
     if folder.is_dir():
         own = _digest(folder)
     else:
-        folder = _snapshot(model, revision)
+        folder = snapshot(model, revision)
         own = folder.name
     base = adapter_base(folder)
     return own if base is None else f"{own}+{fingerprint(base, revision)}"
@@ -107,8 +107,8 @@ def _content(path: Path) -> bytes:
         return f"{stat.st_size}:{stat.st_mtime_ns}".encode() + file.read(2**20)
 
 
-def _snapshot(model: str, revision: str | None) -> Path:
-    """The folder of a model in the hub's cache, whose name is the commit."""
+def snapshot(model: str, revision: str | None = None) -> Path:
+    """The folder of a model in the hub's cache, whose name is the commit. Raises FathomError if it is not there."""
     from huggingface_hub import try_to_load_from_cache
 
     for name in ("config.json", "adapter_config.json"):

@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fathom.engines.checkpoints import adapter_base, resolve_checkpoint
+from fathom.engines.checkpoints import adapter_base, resolve_checkpoint, snapshot
 from fathom.engines.loading import (
     CLASSIFIER,
     Loaded,
@@ -75,6 +75,32 @@ def read_head(folder: Path) -> Head | None:
         return None if described is None else Head.model_validate(described)
     except (ValueError, AttributeError, ValidationError) as error:
         raise FathomError(f"{path}: the key `head` does not describe a head: {reason(error)}") from error
+
+
+def is_classifier(model: str | Path) -> bool:
+    """Whether a checkpoint is a classifier: of `transformers`, with a head of its own, or an adapter of either.
+
+    False for a name on the hub whose files are not in the cache. Raises FathomError as `read_head` does.
+    """
+    folder = Path(model)
+    if not folder.is_dir():
+        try:
+            folder = snapshot(str(model))
+        except FathomError:
+            return False
+    if read_head(folder) is not None or _config(folder / "adapter_config.json").get("task_type") == "SEQ_CLS":
+        return True
+    kinds = _config(folder / "config.json").get("architectures") or ()
+    return any(str(kind).endswith("ForSequenceClassification") for kind in kinds)
+
+
+def _config(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; an empty one if there is none. A damaged file is reported when it is loaded."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def load_classifier(model: str | Path, *, device: str = "auto", dtype: str = "auto", **options: Any) -> Loaded:

@@ -1,7 +1,11 @@
-"""Runs a causal language model of the `transformers` library in this process, on CPU or GPU.
+"""Runs a model of the `transformers` library in this process, on CPU or GPU.
 
     engine = LocalEngine("path/to/checkpoint")
     completion = await engine.complete(Request(({"role": "user", "content": "Hello"},), Sampling(max_tokens=20)))
+
+    likelihood = await engine.likelihood(LikelihoodRequest(({"role": "user", "content": "Hello"},), "Hi."))
+
+A causal language model completes and reads texts. A sequence classifier, such as a scalar reward model, classifies.
 
 Concurrent requests are sorted by length and cut into batches; all samples of a prompt share its prefill. A completion
 depends on the model, the messages, the sampling settings and the sample number. It does not depend on the other
@@ -15,32 +19,61 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from fathom.engines import BaseEngine, Completion, EngineError, Request, Sampling, TokenLogprob
+from fathom.engines import (
+    Answer,
+    AnyRequest,
+    BaseEngine,
+    Capability,
+    Classification,
+    ClassifyRequest,
+    Completion,
+    EngineError,
+    Likelihood,
+    LikelihoodRequest,
+    ReadingRequest,
+    Request,
+    Sampling,
+    States,
+    StatesRequest,
+    TokenLogprob,
+    check_capabilities,
+)
 from fathom.engines.batching import Batcher, Job
 from fathom.engines.chat import Tokens, decode_answer, prompt_tokens
 from fathom.engines.checkpoints import fingerprint, resolve_checkpoint
+from fathom.engines.heads import is_classifier, load_classifier
 from fathom.engines.loading import CAUSAL, load
 from fathom.engines.usage import Usage
 
 if TYPE_CHECKING:
     from fathom.engines.decoding import Written
+    from fathom.engines.local_readings import Reader
 
 
 @dataclass(eq=False)
 class _Prompted:
     """A request and the tokens of its prompt."""
 
-    job: Job[Request, Completion]
+    job: Job[AnyRequest, Answer]
+    request: Request
     prompt: Tokens
 
-    @property
-    def request(self) -> Request:
-        return self.job.item
+
+READING_TOKENS = 2**14
+"""Maximum tokens in a batch of readings. It bounds the memory of activations; larger batches are not faster."""
+CAUSAL_PROVIDES: frozenset[Capability] = frozenset({"text", "logprobs", "prefix", "likelihood", "hidden_states"})
+CLASSIFIER_PROVIDES: frozenset[Capability] = frozenset({"classification", "hidden_states"})
+
+
+def local_capabilities(name: str) -> frozenset[Capability]:
+    """The capabilities of the local engine with a checkpoint, without loading its weights."""
+    return CLASSIFIER_PROVIDES if is_classifier(name) else CAUSAL_PROVIDES
 
 
 class LocalEngine(BaseEngine):
@@ -54,8 +87,6 @@ class LocalEngine(BaseEngine):
 
     Weights are read from safetensors only. Raises FathomError if there is no usable checkpoint.
     """
-
-    provides = frozenset({"text", "logprobs", "prefix"})
 
     def __init__(
         self,
@@ -73,9 +104,16 @@ class LocalEngine(BaseEngine):
         self.revision = revision
         self.max_batch = max_batch
         self.max_batch_tokens = max_batch_tokens
-        self.model, self.tokenizer, _ = load(
-            self.name, CAUSAL, device=device, dtype=dtype, trust_remote_code=trust_remote_code, revision=revision
-        )
+        self.provides = local_capabilities(self.name)
+        options: dict[str, Any] = {
+            "device": device,
+            "dtype": dtype,
+            "trust_remote_code": trust_remote_code,
+            "revision": revision,
+        }
+        classifies = "classification" in self.provides
+        loaded = load_classifier(self.name, **options) if classifies else load(self.name, CAUSAL, **options)
+        self.model, self.tokenizer = loaded.model, loaded.tokenizer
         self.ends = _end_tokens(self.model, self.tokenizer)
         self.context: int = getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or 2**31
         self._batcher = Batcher(self._work, max_wait=max_wait, full=max_batch)
@@ -87,20 +125,60 @@ class LocalEngine(BaseEngine):
 
     async def complete(self, request: Request) -> Completion:
         """Complete a request. Raises EngineError if the prompt is refused or too long, or memory runs out."""
-        return await self._batcher(request)
+        check_capabilities(self, {"text"}, "a request for a completion")
+        return cast(Completion, await self._batcher(request))
 
-    def _work(self, jobs: Sequence[Job[Request, Completion]]) -> None:
-        """Complete all jobs, in the worker thread."""
+    async def likelihood(self, request: LikelihoodRequest) -> Likelihood:
+        """The log-probabilities of a given answer. Raises EngineError for a text that is empty or too long."""
+        check_capabilities(self, {"likelihood"}, "a request for the likelihood of a given text")
+        return cast(Likelihood, await self._batcher(request))
+
+    async def classify(self, request: ClassifyRequest) -> Classification:
+        """The raw outputs of a sequence classifier. Raises EngineError for a text that is too long."""
+        check_capabilities(self, {"classification"}, "a request for the outputs of a classifier")
+        return cast(Classification, await self._batcher(request))
+
+    async def states(self, request: StatesRequest) -> States:
+        """Pooled hidden states. Raises EngineError for a text that is empty or too long."""
+        return cast(States, await self._batcher(request))
+
+    @cached_property
+    def _reader(self) -> Reader:
+        from fathom.engines.local_readings import Reader
+
+        return Reader(
+            self.model,
+            self.tokenizer,
+            name=self.name,
+            context=self.context,
+            max_batch_tokens=min(self.max_batch_tokens, READING_TOKENS),
+        )
+
+    def _work(self, jobs: Sequence[Job[AnyRequest, Answer]]) -> None:
+        """Answer all jobs, in the worker thread."""
+        live = [job for job in jobs if not job.cancelled]
+        self._read([job for job in live if isinstance(job.item, ReadingRequest)])
+        for batch in self._batches(list(self._encoded([job for job in live if isinstance(job.item, Request)]))):
+            with self._enough_memory([each.job for each in batch]):
+                self._decode(batch)
+
+    def _read(self, jobs: Sequence[Job[AnyRequest, Answer]]) -> None:
+        with self._enough_memory(jobs):
+            for place, reading in self._reader.read([cast(ReadingRequest, job.item) for job in jobs]):
+                jobs[place].settle(reading)
+
+    @contextmanager
+    def _enough_memory(self, jobs: Sequence[Job[AnyRequest, Answer]]) -> Iterator[None]:
+        """Settle the jobs with an error if memory runs out; those that are settled keep their answers."""
         from torch import OutOfMemoryError
 
-        for batch in self._batches(list(self._encoded([job for job in jobs if not job.cancelled]))):
-            try:
-                self._decode(batch)
-            except OutOfMemoryError:
-                hint = f"lower max_batch_tokens={self.max_batch_tokens} or max_batch={self.max_batch}"
-                error = EngineError(f"{self.name} ran out of memory in a batch of {len(batch)}", hint=hint)
-                for each in batch:
-                    each.job.settle(error)
+        try:
+            yield
+        except OutOfMemoryError:
+            hint = f"lower max_batch_tokens={self.max_batch_tokens} or max_batch={self.max_batch}"
+            error = EngineError(f"{self.name} ran out of memory in a batch of {len(jobs)}", hint=hint)
+            for job in jobs:
+                job.settle(error)
 
     def _decode(self, batch: list[_Prompted]) -> None:
         from fathom.engines.decoding import Row, decode
@@ -114,21 +192,22 @@ class LocalEngine(BaseEngine):
             if all(each.job.cancelled for each in batch):
                 return
 
-    def _encoded(self, jobs: list[Job[Request, Completion]]) -> Iterator[_Prompted]:
+    def _encoded(self, jobs: list[Job[AnyRequest, Answer]]) -> Iterator[_Prompted]:
         """The jobs with the tokens of their prompts. Jobs without a usable prompt are settled with an error."""
         known: dict[str, Tokens | EngineError] = {}
         for job in jobs:
-            key = json.dumps((job.item.messages, job.item.prefix))
+            request = cast(Request, job.item)
+            key = json.dumps((request.messages, request.prefix))
             if key not in known:
                 try:
-                    known[key] = prompt_tokens(self.tokenizer, job.item, name=self.name, context=self.context)
+                    known[key] = prompt_tokens(self.tokenizer, request, name=self.name, context=self.context)
                 except EngineError as error:
                     known[key] = error
             prompt = known[key]
             if isinstance(prompt, EngineError):
                 job.settle(prompt)
             else:
-                yield _Prompted(job, prompt)
+                yield _Prompted(job, request, prompt)
 
     def _batches(self, jobs: list[_Prompted]) -> Iterator[list[_Prompted]]:
         """Batches of rows with equal sampling settings and similar length; samples of one prompt are adjacent."""
@@ -178,6 +257,8 @@ class LocalEngine(BaseEngine):
 
 
 def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
+    if getattr(model, "generation_config", None) is None:  # a classifier
+        return frozenset()
     configured = model.generation_config.eos_token_id
     ends = configured if isinstance(configured, list) else [configured]
     return frozenset(end for end in (*ends, tokenizer.eos_token_id) if end is not None)

@@ -26,19 +26,29 @@ from collections import deque
 from collections.abc import Mapping
 from operator import attrgetter
 from pathlib import Path
+from typing import cast
 
 import yaml
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, TypeAdapter, ValidationError
 
 from fathom.engines import (
+    Answer,
+    AnyRequest,
+    Classification,
+    ClassifyRequest,
     Completion,
     Engine,
     EngineError,
     EngineWrapper,
+    Likelihood,
+    LikelihoodRequest,
     Meter,
     NullMeter,
     Request,
     RunStoppedError,
+    States,
+    StatesRequest,
+    answer,
 )
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
@@ -77,7 +87,7 @@ def prices(path: Path = SHIPPED) -> Mapping[str, Price]:
         raise FathomError(f"{path} is not a table of prices; expected lines such as {form}: {error}") from error
 
 
-def estimate(request: Request, text: str | None) -> Usage:
+def estimate(request: AnyRequest, text: str | None) -> Usage:
     """Estimate a call's tokens from its text: one per 3 bytes of UTF-8, plus 8 per message for its role markers.
 
     `text`: the answer; None if none arrived, which counts as `max_tokens`.
@@ -85,9 +95,9 @@ def estimate(request: Request, text: str | None) -> Usage:
     prompt = sum(
         len(message["content"].encode(errors="replace")) // BYTES_PER_TOKEN + 8 for message in request.messages
     )
-    prompt += -(-len(request.prefix.encode(errors="replace")) // BYTES_PER_TOKEN)
+    prompt += -(-len(request.given.encode(errors="replace")) // BYTES_PER_TOKEN)
     if text is None:
-        return Usage(prompt, request.sampling.max_tokens)
+        return Usage(prompt, request.max_new_tokens)
     return Usage(prompt, -(-len(text.encode(errors="replace")) // BYTES_PER_TOKEN))
 
 
@@ -168,31 +178,43 @@ class Metered(EngineWrapper):
 
     async def complete(self, request: Request) -> Completion:
         """Complete a request. Raises SpentError if a bound leaves no room for it, and the errors of `engine`."""
+        return cast(Completion, await self._answer(request))
+
+    async def likelihood(self, request: LikelihoodRequest) -> Likelihood:
+        return cast(Likelihood, await self._answer(request))
+
+    async def classify(self, request: ClassifyRequest) -> Classification:
+        return cast(Classification, await self._answer(request))
+
+    async def states(self, request: StatesRequest) -> States:
+        return cast(States, await self._answer(request))
+
+    async def _answer(self, request: AnyRequest) -> Answer:
         self._share(request)
         try:
-            completion = await (self.engine.complete(request) if self._reported else self._one_call(request))
+            result = await (answer(self.engine, request) if self._reported else self._one_call(request))
         except EngineError as error:
             self.failure = error
             raise
         self.completed += 1
-        return completion
+        return result
 
-    async def _one_call(self, request: Request) -> Completion:
+    async def _one_call(self, request: AnyRequest) -> Answer:
         await self.admit(request)
         try:
-            completion = await self.engine.complete(request)
+            result = await answer(self.engine, request)
         except EngineError as error:
             self.charge(request, error.usage)
             raise
         except BaseException:
             self.withdraw()
             raise
-        self.charge(request, completion.usage, completion.reasoning + completion.text)
-        return completion
+        self.charge(request, result.usage, result.reasoning + result.text if isinstance(result, Completion) else "")
+        return result
 
     # As a meter -------------------------------------------------------------------------------------------------------
 
-    async def admit(self, request: Request) -> None:
+    async def admit(self, request: AnyRequest) -> None:
         """Wait until another call fits under the bounds. The first call runs alone, because no size is known before."""
         await self._outer.admit(request)
         if not self._waiting and self._fits():
@@ -209,13 +231,13 @@ class Metered(EngineWrapper):
             self._outer.withdraw()
             raise
 
-    def admit_at_once(self, request: Request) -> bool:
+    def admit_at_once(self, request: AnyRequest) -> bool:
         if not self._fits() or not self._outer.admit_at_once(request):
             return False
         self._in_flight += 1
         return True
 
-    def charge(self, request: Request, usage: Usage, text: str | None = None) -> None:
+    def charge(self, request: AnyRequest, usage: Usage, text: str | None = None) -> None:
         self._outer.charge(request, usage, text)
         self.calls += 1
         self.usage += usage
@@ -280,9 +302,9 @@ class Metered(EngineWrapper):
                 BYTES_PER_TOKEN,
             )
 
-    def _share(self, request: Request) -> None:
+    def _share(self, request: AnyRequest) -> None:
         text = "\n".join(f"{message['role']}: {message['content']}" for message in request.messages)
-        text += request.prefix
+        text += request.given
         prefix = 0
         for start in range(0, len(text), BLOCK):
             prefix = hash((prefix, text[start : start + BLOCK]))

@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fathom.engines import TEXT_ONLY, Capability, ChatMessage, Request, check_prefix
+from fathom.engines import TEXT_ONLY, AnyRequest, Capability, ChatMessage, Request, check_prefix
 from fathom.engines.cache import request_key
 from fathom.engines.chat import encode_chat
 from fathom.engines.checkpoints import fingerprint, resolve, resolve_checkpoint
@@ -45,7 +45,7 @@ class Plan:
     """The maximum that the token limits allow."""
     at_most: bool = False
     """Whether the counts are upper bounds, because some calls may not be needed."""
-    first: Request | None = None
+    first: AnyRequest | None = None
     prompts: set[int] = field(default_factory=set, repr=False)
     """Hashes of the distinct prompts."""
 
@@ -87,12 +87,13 @@ class CallCounter:
     def identity(self) -> str:
         return self.known_identity or "not loaded"
 
-    def count(self, request: Request, *, quoted: int = 0) -> None:
+    def count(self, request: AnyRequest, *, quoted: int = 0) -> None:
         """Count a request. `quoted`: how many tokens of earlier, still unknown replies its prompt may quote.
 
         Raises FathomError for a request that the engine would refuse.
         """
-        check_prefix(self, request)
+        if isinstance(request, Request):
+            check_prefix(self, request)
         if not quoted and not self._is_new(request):
             return
         plan = self.plan
@@ -103,17 +104,17 @@ class CallCounter:
         if not quoted and self._is_stored(request):
             plan.stored += 1
             return
-        tries = 2 if self.extra else 1
-        prefix = -(-len(request.prefix.encode()) // BYTES_A_TOKEN)
-        plan.prompt_tokens += tries * (self.tokens(request.messages) + prefix + quoted)
-        plan.completion_tokens += request.sampling.max_tokens + self.extra
+        extra = self.extra if request.max_new_tokens else 0
+        given = -(-len(request.given.encode()) // BYTES_A_TOKEN)
+        plan.prompt_tokens += (2 if extra else 1) * (self.tokens(request.messages) + given + quoted)
+        plan.completion_tokens += request.max_new_tokens + extra
 
-    def _is_new(self, request: Request) -> bool:
+    def _is_new(self, request: AnyRequest) -> bool:
         before = len(self._counted)
         self._counted.add(request_key(str(self.identity), request))
         return len(self._counted) > before
 
-    def _is_stored(self, request: Request) -> bool:
+    def _is_stored(self, request: AnyRequest) -> bool:
         if self._journal is None:
             return False
         key = request_key(str(self.identity), request)
@@ -153,10 +154,10 @@ def preview(settings: EngineSettings, journal: Path | None = None) -> Preview:
 def _declared(settings: EngineSettings) -> tuple[str | None, frozenset[Capability]]:
     """The identity of the engine, or None if it is known only after loading, and the engine's capabilities."""
     if settings.name == "local":
-        from fathom.engines.local import LocalEngine
+        from fathom.engines.local import local_capabilities
 
         check_installed(("torch", "local"), ("transformers", "local"))
-        return _local_identity(settings), LocalEngine.provides
+        return _local_identity(settings), local_capabilities(resolve_checkpoint(settings.model or ""))
     if settings.name == "vllm":
         from fathom.engines.vllm import VLLMEngine
 

@@ -12,9 +12,23 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from typing import cast
 
-from fathom.engines import BaseEngine, Completion, EngineError, Request
-from fathom.engines.cache import decode_completion, request_key
+from fathom.engines import (
+    Answer,
+    AnyRequest,
+    BaseEngine,
+    Classification,
+    ClassifyRequest,
+    Completion,
+    EngineError,
+    Likelihood,
+    LikelihoodRequest,
+    Request,
+    States,
+    StatesRequest,
+)
+from fathom.engines.cache import decode_answer, request_key
 from fathom.engines.journal import find, read_only
 from fathom.errors import FathomError
 
@@ -26,7 +40,7 @@ class ReplayEngine(BaseEngine):
     is not a journal, for an unknown identity, and if `identity` is needed and missing.
     """
 
-    provides = frozenset({"text", "logprobs", "prefix"})
+    provides = frozenset({"text", "logprobs", "prefix", "likelihood", "classification", "hidden_states"})
 
     def __init__(self, journal: str | Path, *, identity: str | None = None) -> None:
         self.path = Path(journal)
@@ -34,13 +48,25 @@ class ReplayEngine(BaseEngine):
         self.identity = _chosen(self.path, _recorded(self._journal), identity)
 
     async def complete(self, request: Request) -> Completion:
+        return cast(Completion, self._stored(request))
+
+    async def likelihood(self, request: LikelihoodRequest) -> Likelihood:
+        return cast(Likelihood, self._stored(request))
+
+    async def classify(self, request: ClassifyRequest) -> Classification:
+        return cast(Classification, self._stored(request))
+
+    async def states(self, request: StatesRequest) -> States:
+        return cast(States, self._stored(request))
+
+    def _stored(self, request: AnyRequest) -> Answer:
         # Not in a thread: a lookup by primary key takes less time than the handover.
         key = request_key(self.identity, request)
         (stored,) = find(self._journal, [key])
         if stored is None:
             hint = "give the file, judge, style, prompt and sampling with which it was written"
             raise EngineError(f"{self.path} has no answer to this prompt, sampling and sample", hint=hint)
-        return decode_completion(stored)
+        return decode_answer(request, stored)
 
     async def close(self) -> None:
         self._journal.close()

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from fathom.errors import FathomError
 from fathom.judges._degenerate import contains_answer, find_degeneracy
-from fathom.judges._judge import (
+from fathom.judges._judge import Judge, as_judge
+from fathom.judges._reward_model import (
     DEFAULT_RULES,
     Arity,
     Ask,
-    Judge,
+    EngineRewardModel,
     RewardModel,
     complete,
     failed_vote,
@@ -33,6 +34,7 @@ __all__ = [
     "JUDGES",
     "Arity",
     "Ask",
+    "EngineRewardModel",
     "Judge",
     "ResultOrder",
     "RewardModel",
@@ -41,6 +43,7 @@ __all__ = [
     "Variant",
     "Verdict",
     "Vote",
+    "as_judge",
     "bounded_gather",
     "complete",
     "contains_answer",
@@ -59,15 +62,16 @@ __all__ = [
     "verdict_reward",
 ]
 
-JUDGES = PluginKind("judge", package=__name__, group="fathom.judges", attribute="JUDGE")
+JUDGES = PluginKind("judge", packages=(__name__, "fathom.rewards"), group="fathom.judges", attribute="JUDGE")
 
 
-def find(name: str, *, installed: bool = False) -> type[Judge]:
-    """Find a judge class: a file in this package, an entry point in `fathom.judges`, FILE.py or MODULE:NAME.
+def find(name: str, *, installed: bool = False) -> type[EngineRewardModel]:
+    """Find the class of a judge, or of a reward model that writes no text.
 
-    With `installed`, only installed packages are searched. Raises FathomError for an unknown name, listing all judges.
+    It is a file in this package or in `fathom.rewards`, an entry point in `fathom.judges`, FILE.py or MODULE:NAME. With
+    `installed`, only installed packages are searched. Raises FathomError for an unknown name, listing all judges.
     """
     judge = JUDGES.find(name, installed=installed)
-    if not (isinstance(judge, type) and issubclass(judge, Judge)):
+    if not (isinstance(judge, type) and issubclass(judge, EngineRewardModel)):
         raise FathomError(f"the judge {name!r} is {judge!r}, expected a subclass of fathom.Judge")
     return judge

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from fathom.data.records import Comparison
 from fathom.engines import Capability
-from fathom.judges._judge import Arity, Ask, RewardModel
+from fathom.judges._reward_model import Arity, Ask, RewardModel
 from fathom.judges._running import bounded_gather
 from fathom.judges._verdict import Rule, Vote
 

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from fathom.data.records import Comparison
+from fathom.engines.heads import is_classifier
 from fathom.engines.scoring import Scorer
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
-from fathom.judges import Judge, RewardModel, Verdict, judge_all
+from fathom.judges import EngineRewardModel, Judge, RewardModel, Verdict, as_judge, judge_all
 from fathom.judging.choice import make_judge
 from fathom.metrics import rankings
 from fathom.metrics.verdicts import Tally, count
@@ -46,15 +47,18 @@ class RowOutcome(NamedTuple):
     """Whether any call failed, even if other votes give the row a verdict."""
 
 
-def make_judge_for_checkpoint(checkpoint: Path | None, **settings: Any) -> Judge:
-    """The judge that a checkpoint was trained as, or the untrained Mix judge if the checkpoint has no `fathom.json`.
+def make_judge_for_checkpoint(checkpoint: Path | None, **settings: Any) -> EngineRewardModel:
+    """The judge that a checkpoint was trained as.
 
+    Without `fathom.json`, it is `scalar` for a sequence classifier and otherwise the untrained Mix judge.
     `settings` are the judge's own settings. Those that are not None override the checkpoint's. If they name another
     judge, the checkpoint's settings are ignored. Raises FathomError for an unknown judge or setting, for an invalid
     value, and for an unreadable `fathom.json`.
     """
     given = {key: value for key, value in settings.items() if value is not None}
-    described = {"name": "mix"} | (_description(checkpoint / DESCRIPTION) if checkpoint else {})
+    scalar = checkpoint is not None and is_classifier(checkpoint)
+    described = {"name": "scalar" if scalar else "mix"} | (_description(checkpoint / DESCRIPTION) if checkpoint else {})
+    described.pop("head", None)  # how the weights are loaded, which is the engine's concern
     if described.pop("kind", None) == META:
         raise FathomError(f"{checkpoint} is a meta reward model, which scores the votes of a judge; pass it as --meta")
     chosen = given if given.get("name", described["name"]) != described["name"] else described | given
@@ -63,7 +67,9 @@ def make_judge_for_checkpoint(checkpoint: Path | None, **settings: Any) -> Judge
     return make_judge(**chosen, installed="name" not in given)
 
 
-def meta_reward_model(checkpoint: Path, filtered_judge: Judge | None = None, **options: Any) -> MetaRewardModel:
+def meta_reward_model(
+    checkpoint: Path, filtered_judge: EngineRewardModel | None = None, **options: Any
+) -> MetaRewardModel:
     """Load the meta reward model that `fathom train meta` saved in a folder; `options` are those of `Scorer`.
 
     Raises FathomError as `judge_of_meta` does, and for weights that cannot be loaded.
@@ -72,7 +78,7 @@ def meta_reward_model(checkpoint: Path, filtered_judge: Judge | None = None, **o
     return MetaRewardModel(Scorer(checkpoint, **options), judge)
 
 
-def judge_of_meta(checkpoint: Path, filtered_judge: Judge | None = None) -> Judge:
+def judge_of_meta(checkpoint: Path, filtered_judge: EngineRewardModel | None = None) -> Judge:
     """The judge whose votes a meta reward model scores. No weights are loaded.
 
     Raises FathomError for a checkpoint that is not a meta reward model, and for one that was trained on votes of
@@ -81,7 +87,7 @@ def judge_of_meta(checkpoint: Path, filtered_judge: Judge | None = None) -> Judg
     described = _description(checkpoint / DESCRIPTION)
     if described.pop("kind", None) != META:
         raise FathomError(f"{checkpoint} is not a meta reward model; expected a folder made by fathom train meta")
-    judge = make_judge(**described, installed=True)
+    judge = as_judge(make_judge(**described, installed=True), f"the meta reward model {checkpoint}")
     if filtered_judge is not None and type(filtered_judge) is not type(judge):
         raise FathomError(
             f"{checkpoint} was trained on votes of {type(judge).__name__} (see its {DESCRIPTION}), not of "

@@ -25,15 +25,15 @@ from pydantic import (
 )
 
 from fathom.errors import FathomError
-from fathom.judges import Judge, find
+from fathom.judges import EngineRewardModel, Judge, as_judge, find
 
-SHIPPED = "fathom.judges."
+SHIPPED = ("fathom.judges.", "fathom.rewards.")
 OF_A_RUN = frozenset({"engine", "sampling"})
 """Fields of a judge that belong to a run and not to the judge's own settings."""
 
 
 class JudgeChoice(BaseModel):
-    """The judge that builds prompts and parses completions, in training and afterwards.
+    """The judge that builds prompts and parses completions, in training and afterwards, or another reward model.
 
     Its fields are `name` and that judge's own settings (see `judge_choice`).
     """
@@ -51,8 +51,8 @@ class JudgeChoice(BaseModel):
         return judge_choice(str(given.get("name", "mix"))).model_validate(given)
 
     def build(self) -> Judge:
-        """The judge, without an engine."""
-        return find(self.name)(**self.model_dump(exclude={"name"}))
+        """The judge, without an engine. Raises FathomError for a reward model that writes no text."""
+        return as_judge(find(self.name)(**self.model_dump(exclude={"name"})), "training")
 
 
 @cache
@@ -77,23 +77,24 @@ def _strict(hint: Any) -> Any:
     return StrictBool if hint is bool else hint
 
 
-def described(judge: Judge, given: str | None = None) -> dict[str, Any]:
-    """The judge as a run's provenance records it: its `name` as for `--judge`, its `options` and its `sampling`.
+def described(judge: EngineRewardModel, given: str | None = None) -> dict[str, Any]:
+    """The judge as a run's provenance records it: its `name` as for `--judge`, its `options`, and its `sampling` if it
+    writes text.
 
     The name of a judge outside Fathom is `given`, or else MODULE:CLASS.
     """
     kind = type(judge)
     external = given or f"{kind.__module__}:{kind.__qualname__}"
     return {
-        "name": kind.__module__.removeprefix(SHIPPED) if kind.__module__.startswith(SHIPPED) else external,
+        "name": kind.__module__.rpartition(".")[2] if kind.__module__.startswith(SHIPPED) else external,
         "options": {
             field.name: getattr(judge, field.name) for field in dataclasses.fields(kind) if field.name not in OF_A_RUN
         },
-        "sampling": dataclasses.asdict(judge.sampling),
+        **({"sampling": dataclasses.asdict(judge.sampling)} if isinstance(judge, Judge) else {}),
     }
 
 
-def make_judge(name: str, *, installed: bool = False, **settings: Any) -> Judge:
+def make_judge(name: str, *, installed: bool = False, **settings: Any) -> EngineRewardModel:
     """The judge of that name with these settings; others have the judge's defaults.
 
     With `installed`, only judges of installed packages are accepted. Raises FathomError for an unknown judge, for a

@@ -55,8 +55,8 @@ def count_calls(model: RewardModel, comparisons: Iterable[Comparison], counter: 
     for rows, comparison in enumerate(comparisons, 1):  # noqa: B007 - the count is used after the loop
         for judged in work(model, comparison):
             for ask in model.plan(judged):
-                if ask.vote is None:
-                    counter.count(ask.request)
+                for request in ask.requests if ask.vote is None else ():
+                    counter.count(request)
     return rows
 
 

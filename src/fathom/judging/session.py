@@ -26,7 +26,7 @@ from fathom.engines.cache import CachedEngine
 from fathom.engines.checkpoints import resolve
 from fathom.engines.opening import meter, open_engine
 from fathom.errors import FathomError
-from fathom.judges import Judge, RewardModel, Rule, Verdict
+from fathom.judges import EngineRewardModel, Judge, RewardModel, Rule, Verdict
 from fathom.judging import make_judge_for_checkpoint, meta_reward_model
 from fathom.settings import JudgingSettings, VotingSettings
 from fathom.voting.adaptive import Adaptive
@@ -97,18 +97,23 @@ class Session:
         await self.cached.__aexit__(kind, error, traceback)
 
 
-def judge_of(settings: JudgingSettings) -> Judge:
+def judge_of(settings: JudgingSettings) -> EngineRewardModel:
     """The judge of the settings, or else of the checkpoint, without an engine.
 
     Raises FathomError for an unknown judge, for an invalid setting, and for voting settings that do not fit the judge.
     """
     model = settings.engine.model
     judge = make_judge_for_checkpoint(Path(resolve(model)) if model else None, **settings.judge.arguments)
-    given = settings.sampling.model_dump(exclude_none=True)
-    judge = replace(judge, sampling=replace(judge.sampling, **given))
+    if isinstance(judge, Judge):
+        given = settings.sampling.model_dump(exclude_none=True)
+        judge = replace(judge, sampling=replace(judge.sampling, **given))
+    else:
+        _check_sampling(judge, settings)
     _check_votes(judge, settings.voting)
     if (settings.voting.aggregate or judge.rule.aggregate) != "probability":
         return judge
+    if not isinstance(judge, Judge):
+        raise FathomError(f"--aggregate probability: {type(judge).__name__} gives no probabilities; expected mean")
     if judge.arity == "pointwise":
         raise FathomError(
             f"--aggregate probability needs a judge that names one of several responses; {type(judge).__name__} scores "
@@ -117,7 +122,23 @@ def judge_of(settings: JudgingSettings) -> Judge:
     return replace(judge, sampling=replace(judge.sampling, top_logprobs=TOP_LOGPROBS))
 
 
-def _check_votes(judge: Judge, voting: VotingSettings) -> None:
+def _check_sampling(model: EngineRewardModel, settings: JudgingSettings) -> None:
+    """Raise FathomError for settings that have no effect on a model that reads texts and writes none."""
+    sampling, voting = settings.sampling, settings.voting
+    given = {
+        "--votes": voting.votes if voting.votes != 1 else None,
+        "--temperature": sampling.temperature or None,
+        "--max-tokens": sampling.max_tokens,
+        "--meta": voting.meta,
+    }
+    for flag, value in given.items():
+        if value is not None:
+            raise FathomError(
+                f"{flag} {value} has no effect: {type(model).__name__} writes no text, and its score is always the same"
+            )
+
+
+def _check_votes(judge: EngineRewardModel, voting: VotingSettings) -> None:
     aggregate = voting.aggregate or judge.rule.aggregate
     if voting.tie_votes == "drop" and aggregate != "majority":
         raise FathomError(
@@ -131,7 +152,9 @@ def _check_votes(judge: Judge, voting: VotingSettings) -> None:
         )
 
 
-def with_votes(judge: Judge, voting: VotingSettings, seed: int, meta: MetaRewardModel | None = None) -> RewardModel:
+def with_votes(
+    judge: EngineRewardModel, voting: VotingSettings, seed: int, meta: MetaRewardModel | None = None
+) -> RewardModel:
     """Wrap a judge so that it casts the votes of the voting settings, in their orders and with their rule.
 
     The order of the wrappers matters. `Swapped` or `Shuffled` is innermost, so that every repetition has both or random
@@ -158,7 +181,9 @@ def with_votes(judge: Judge, voting: VotingSettings, seed: int, meta: MetaReward
     return model if rule == model.rule else WithRule(model, rule)
 
 
-def in_both_orders(judge: Judge, voting: VotingSettings, seed: int, meta: MetaRewardModel | None = None) -> RewardModel:
+def in_both_orders(
+    judge: EngineRewardModel, voting: VotingSettings, seed: int, meta: MetaRewardModel | None = None
+) -> RewardModel:
     """As `with_votes`, for pairs: if the settings swap, listwise judges see both orders too."""
     model = with_votes(judge, voting.model_copy(update={"swap": False}), seed, meta)
     return Swapped(model) if voting.swap and model.arity != "pointwise" else model

@@ -62,7 +62,7 @@ class Probe:
     measure: Callable[[Sequence[Item]], list[Measure]]
 
 
-PROBES = PluginKind("probe", package=__name__, group="fathom.probes", attribute="PROBE")
+PROBES = PluginKind("probe", packages=(__name__,), group="fathom.probes", attribute="PROBE")
 
 
 def names() -> list[str]:

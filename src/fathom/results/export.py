@@ -19,6 +19,7 @@ from typing import Any
 
 from fathom.data.atomic import atomic_write
 from fathom.data.sources import for_sheet
+from fathom.engines import Completion
 from fathom.engines.cache import entries
 from fathom.errors import FathomError, require
 from fathom.results.rows import Row, VoteRow, tokens_of_usage, vote_text
@@ -160,8 +161,10 @@ def votes(run: Run) -> Iterator[TableRow]:
 
 def completions(journal: Path) -> Iterator[TableRow]:
     """One table row per completion, with the columns of `COMPLETION`. Older journals did not store requests, so their
-    columns are None."""
+    columns are None. Readings, such as likelihoods, are left out."""
     for key, request, completion in entries(journal):
+        if not isinstance(completion, Completion):
+            continue
         counts = tokens_of_usage(completion.usage)
         yield {
             "key": key,

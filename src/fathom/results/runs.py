@@ -19,6 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from fathom.engines import Completion
 from fathom.engines.cache import entries
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
@@ -169,25 +170,29 @@ def inspected(run: Run) -> dict[str, Any]:
 
 
 def journalled(path: Path) -> list[dict[str, Any]]:
-    """The contents of a journal, one entry per engine: completions, tokens and finish reasons."""
-    counts: Counter[str] = Counter()
+    """The contents of a journal, one entry per engine: completions and readings, tokens, and finish reasons."""
+    counts: dict[str, Counter[str]] = {}
     usage: dict[str, Usage] = {}
     ended: dict[str, Counter[str]] = {}
     for entry in entries(path):
         engine = entry.request["engine"] if entry.request else "not recorded (written by an older version)"
-        counts[engine] += 1
         usage[engine] = usage.get(engine, Usage()) + entry.completion.usage
-        ended.setdefault(engine, Counter())[entry.completion.finish_reason] += 1
+        kinds, reasons = counts.setdefault(engine, Counter()), ended.setdefault(engine, Counter())
+        if isinstance(entry.completion, Completion):
+            kinds["completions"] += 1
+            reasons[entry.completion.finish_reason] += 1
+        else:
+            kinds[f"readings ({entry.request['reading'] if entry.request else ''})"] += 1
     return [
         {
             "engine": engine,
-            "completions": count,
+            **dict(sorted(kinds.items())),
             "prompt tokens": usage[engine].prompt_tokens,
             "completion tokens": usage[engine].completion_tokens,
             **({"calls without reported usage": unknown} if (unknown := usage[engine].unknown_calls) else {}),
             "finish reasons": dict(ended[engine]),
         }
-        for engine, count in sorted(counts.items())
+        for engine, kinds in sorted(counts.items())
     ]
 
 

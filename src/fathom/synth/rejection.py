@@ -31,7 +31,7 @@ from fathom import prompts
 from fathom.data.atomic import atomic_write
 from fathom.data.reading import write_jsonl
 from fathom.data.records import Comparison
-from fathom.engines import ChatMessage, Engine, EngineError, Request, Sampling
+from fathom.engines import AnyRequest, ChatMessage, Engine, EngineError, Request, Sampling
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
 from fathom.judges import Judge, Vote, bounded_gather, failed_vote, judge_all, required_label
@@ -146,7 +146,7 @@ async def sampled(
             yield trajectories
 
 
-def requests(comparison: Comparison, settings: Settings) -> list[Request]:
+def requests(comparison: Comparison, settings: Settings) -> list[AnyRequest]:
     """All calls for one comparison: the samples, and the one with a hint."""
     judge = replace(settings.judge, sampling=settings.sampling)
     samples = [ask.request for ask in Repeated(judge, settings.samples).plan(comparison) if ask.vote is None]

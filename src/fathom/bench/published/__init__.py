@@ -56,7 +56,7 @@ class Figure:
         return abs(self.ours - self.published) <= self.tolerance
 
 
-SOURCES = PluginKind("source of transcripts", package=__name__, group="fathom.published")
+SOURCES = PluginKind("source of transcripts", packages=(__name__,), group="fathom.published")
 
 
 def names() -> list[str]:

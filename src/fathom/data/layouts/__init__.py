@@ -40,7 +40,7 @@ from fathom.settings import Neutral
 
 __all__ = ["FIELDS", "LAYOUTS", "Layout", "Schema", "SourceRow", "StepwiseLayout", "detect", "is_empty"]
 
-LAYOUTS = PluginKind("layout", package="fathom.data.layouts", group="fathom.layouts", attribute="comparison")
+LAYOUTS = PluginKind("layout", packages=("fathom.data.layouts",), group="fathom.layouts", attribute="comparison")
 """User-defined layouts: functions that convert a row to comparisons."""
 
 

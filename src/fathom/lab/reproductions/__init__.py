@@ -11,7 +11,7 @@ from fathom.errors import FathomError
 from fathom.lab.experiments.experiment import Experiment
 from fathom.plugins import PluginKind
 
-REPRODUCTIONS = PluginKind("reproduction", package=__name__, group="fathom.reproductions", attribute="EXPERIMENT")
+REPRODUCTIONS = PluginKind("reproduction", packages=(__name__,), group="fathom.reproductions", attribute="EXPERIMENT")
 
 
 def find(name: str) -> Experiment[Any]:

@@ -1,0 +1,223 @@
+"""One forward pass over given texts: hidden states at chosen positions, in batches of similar length.
+
+    forward = Forward(model, max_batch_tokens=4096)
+    for places, states in forward.states([Passage(tokens, positions=(7, 8, 9))]):
+        forward.logprobs(states, targets)       # of the passages at `places`, whose states are concatenated
+
+Every reading of the local engine goes through it: likelihoods, classification, pooled states. It saves work in three
+ways. Passages are sorted by length, so padding is small. Passages that agree in all tokens before their first position
+share one computation of these tokens. The output layer is applied to the chosen positions only, a chunk at a time, so
+the logits of a whole text are never stored.
+
+The results do not depend on the other passages of a batch, up to floating-point rounding.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch.nn.functional import linear
+from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
+
+from fathom.engines.chat import Tokens
+from fathom.errors import FathomError
+
+SHARED = 16
+"""Minimum number of common tokens that are computed once: a second pass for fewer costs more than it saves."""
+CHUNK = 2**26
+"""Maximum number of logits held at a time: 256 MB in float32."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A text, and the positions whose states are read, in ascending order. The state at p follows tokens 0 to p."""
+
+    tokens: Tokens
+    positions: Sequence[int]
+
+    @property
+    def before(self) -> Tokens:
+        """The tokens before the first position, which are only context."""
+        return self.tokens[: self.positions[0]]
+
+
+class Forward:
+    """Computes hidden states with `model`, a model of the `transformers` library in evaluation mode.
+
+    A batch has at most `max_batch_tokens` tokens, padding included, and at most `max_batch` rows.
+    """
+
+    def __init__(self, model: Any, *, max_batch_tokens: int, max_batch: int = 128) -> None:
+        self.model = model
+        self.max_batch_tokens = max_batch_tokens
+        self.max_batch = max_batch
+        whole = model.get_base_model() if hasattr(model, "get_base_model") else model
+        self.backbone = whole.base_model if whole.base_model is not whole else whole.model
+        self.accepted = inspect.signature(self.backbone.forward).parameters
+
+    # States -----------------------------------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def states(
+        self, passages: Sequence[Passage], layers: Sequence[int] | None = None
+    ) -> Iterator[tuple[list[int], torch.Tensor]]:
+        """Yield batches: the places of their passages, and the states of all their positions, concatenated.
+
+        The states have the shape (positions, hidden), or (layers, positions, hidden) with `layers`: 0 is the embedding,
+        -1 the last layer after the final normalization.
+        """
+        shared, single = self._split(passages)
+        for places in self._batches(single, [len(passage.tokens) for passage in passages]):
+            yield places, self._plain([passages[place] for place in places], layers)
+        lengths = [len(passage.tokens) for passage in passages]
+        for places in self._batches(shared, lengths):
+            yield places, self._continued([passages[place] for place in places], layers)
+
+    def _split(self, passages: Sequence[Passage]) -> tuple[list[int], list[int]]:
+        """The places of passages that share their beginning with others, and of all others; sorted for batches."""
+        by_beginning: dict[Tokens, list[int]] = {}
+        for place, passage in enumerate(passages):
+            by_beginning.setdefault(passage.before, []).append(place)
+        shared: list[int] = []
+        single: list[int] = []
+        for beginning, places in by_beginning.items():
+            saves = len(places) > 1 and len(beginning) >= SHARED and self._continues
+            (shared if saves else single).extend(places)
+        single.sort(key=lambda place: len(passages[place].tokens))
+        shared.sort(key=lambda place: (len(passages[place].before), passages[place].before))
+        return shared, single
+
+    @cached_property
+    def _continues(self) -> bool:
+        """Whether the model can continue a cached beginning: it attends to all earlier tokens, at given positions."""
+        layers = DynamicCache(config=self.model.config).layers
+        plain = all(type(layer) is DynamicLayer for layer in layers)
+        return plain and {"past_key_values", "position_ids"} <= set(self.accepted)
+
+    def _batches(self, places: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:
+        batch: list[int] = []
+        longest = 0
+        for place in places:
+            longest = max(longest, lengths[place])
+            if batch and (len(batch) == self.max_batch or (len(batch) + 1) * longest > self.max_batch_tokens):
+                yield batch
+                batch, longest = [], lengths[place]
+            batch.append(place)
+        if batch:
+            yield batch
+
+    def _plain(self, passages: Sequence[Passage], layers: Sequence[int] | None) -> torch.Tensor:
+        tokens, mask = _right_padded([passage.tokens for passage in passages], self.model.device)
+        output = self._run(tokens, mask, layers)
+        return _picked(output, [list(passage.positions) for passage in passages], layers)
+
+    def _continued(self, passages: Sequence[Passage], layers: Sequence[int] | None) -> torch.Tensor:
+        """Compute each distinct beginning once, then the rest of every passage on a copy of its keys and values."""
+        device = self.model.device
+        beginnings = list(dict.fromkeys(passage.before for passage in passages))
+        tokens, mask = _left_padded(beginnings, device)
+        cache = DynamicCache(config=self.model.config)
+        position_ids = (mask.cumsum(-1) - 1).clamp(min=0)
+        self._run(tokens, mask, None, past_key_values=cache, use_cache=True, position_ids=position_ids)
+        place = {beginning: place for place, beginning in enumerate(beginnings)}
+        owner = torch.tensor([place[passage.before] for passage in passages], device=device)
+        cache.reorder_cache(owner)
+        starts = [passage.positions[0] for passage in passages]
+        pairs = list(zip(passages, starts, strict=True))
+        tokens, own = _right_padded([passage.tokens[start:] for passage, start in pairs], device)
+        position_ids = torch.tensor(starts, device=device)[:, None] + torch.arange(tokens.shape[1], device=device)
+        output = self._run(
+            tokens,
+            torch.cat([mask[owner], own], dim=-1),
+            layers,
+            past_key_values=cache,
+            use_cache=True,
+            position_ids=position_ids,
+        )
+        return _picked(output, [[at - start for at in passage.positions] for passage, start in pairs], layers)
+
+    def _run(self, tokens: torch.Tensor, mask: torch.Tensor, layers: Sequence[int] | None, **options: Any) -> Any:
+        if "use_cache" in self.accepted:
+            options.setdefault("use_cache", False)
+        return self.backbone(input_ids=tokens, attention_mask=mask, output_hidden_states=layers is not None, **options)
+
+    # The output layer of a language model -----------------------------------------------------------------------------
+
+    def logits(self, states: torch.Tensor) -> torch.Tensor:
+        """The logits of the next token, (positions, vocabulary), at states (positions, hidden).
+
+        They are computed in float32 or better: in bfloat16, logits near 16 are multiples of 0.125, which decides some
+        verdicts by rounding alone.
+        """
+        weight, bias = self._head
+        logits = linear(states.to(weight.dtype), weight, bias)
+        config = self.model.config.get_text_config()
+        if (scale := getattr(config, "logit_scale", None)) is not None:  # Cohere
+            logits = logits * scale
+        if (scaling := getattr(config, "logits_scaling", None)) is not None:  # Granite
+            logits = logits / scaling
+        if (cap := getattr(config, "final_logit_softcapping", None)) is not None:  # Gemma 2 and 3
+            logits = cap * torch.tanh(logits / cap)
+        return logits
+
+    @cached_property
+    def _head(self) -> tuple[torch.Tensor, torch.Tensor | None]:
+        layer = self.model.get_output_embeddings()
+        if layer is None:
+            raise FathomError(f"{type(self.model).__name__} has no output layer, so it gives no likelihoods")
+        half = layer.weight.dtype in (torch.bfloat16, torch.float16)
+        dtype = torch.float32 if half else layer.weight.dtype
+        bias = getattr(layer, "bias", None)
+        return layer.weight.detach().to(dtype), None if bias is None else bias.detach().to(dtype)
+
+    def chunks(self, states: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:
+        """The logits at `states`, a bounded number of positions at a time, with the slice of these positions."""
+        size = max(1, CHUNK // self._head[0].shape[0])
+        for start in range(0, len(states), size):
+            yield slice(start, start + size), self.logits(states[start : start + size])
+
+    @torch.inference_mode()
+    def logprobs(
+        self, states: torch.Tensor, targets: torch.Tensor, alpha: float | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """The log-probability of each target token (positions,) at its state, in nats.
+
+        With `alpha`, also the soft values alpha * logsumexp(logits / alpha), (positions,).
+        """
+        likely, soft = [], []
+        for span, logits in self.chunks(states):
+            chosen = logits.gather(1, targets[span, None].to(logits.device))[:, 0]
+            likely.append(chosen - logits.logsumexp(-1))
+            if alpha is not None:
+                soft.append(alpha * (logits / alpha).logsumexp(-1))
+        return torch.cat(likely), torch.cat(soft) if alpha is not None else None
+
+
+def _right_padded(rows: Sequence[Tokens], device: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Tokens and mask, (rows, longest). The mask, not the padding token, says what is padding."""
+    longest = max(map(len, rows))
+    tokens = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], device=device)
+    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=device)
+    return tokens, mask
+
+
+def _left_padded(rows: Sequence[Tokens], device: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    tokens, mask = _right_padded([row[::-1] for row in rows], device)
+    return tokens.flip(-1), mask.flip(-1)
+
+
+def _picked(output: Any, positions: Sequence[Sequence[int]], layers: Sequence[int] | None) -> torch.Tensor:
+    """The states at the positions of each row, concatenated."""
+    device = output.last_hidden_state.device
+    rows = torch.tensor([row for row, each in enumerate(positions) for _ in each], device=device)
+    columns = torch.tensor([at for each in positions for at in each], device=device)
+    if layers is None:
+        states: torch.Tensor = output.last_hidden_state[rows, columns]
+        return states
+    return torch.stack([output.hidden_states[layer][rows, columns] for layer in layers])

@@ -1,0 +1,188 @@
+"""The readings of a local model: encodes requests as passages, and reduces the states of `forward` to values.
+
+reader = Reader(model, tokenizer, name="judge-7b", context=4096, max_batch_tokens=2**14)
+for place, reading in reader.read(requests):          # as batches finish; an EngineError for a bad request
+    ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise, starmap
+from typing import Any
+
+import torch
+
+from fathom.engines import (
+    ChatMessage,
+    Classification,
+    ClassifyRequest,
+    EngineError,
+    Likelihood,
+    LikelihoodRequest,
+    Reading,
+    ReadingRequest,
+    States,
+    StatesRequest,
+)
+from fathom.engines.chat import Tokens, encode_chat, encode_conversation, encode_given, encode_prefix
+from fathom.engines.forward import Forward, Passage
+from fathom.engines.headed import HeadedModel
+from fathom.engines.heads import Head
+from fathom.engines.usage import Usage
+
+Read = Iterator[tuple[int, Reading | EngineError]]
+"""The place of each request with its reading, in the order in which they finish."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoded:
+    place: int
+    passage: Passage
+    targets: Tokens = ()
+    """The tokens whose probabilities are read: of the answer, at the passage's first positions."""
+
+
+class Reader:
+    """Reads texts with `model`: a causal language model, or a sequence classifier."""
+
+    def __init__(self, model: Any, tokenizer: Any, *, name: str, context: int, max_batch_tokens: int) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.name = name
+        self.context = context
+        self.head: Head | None = model.head if isinstance(model, HeadedModel) else None
+        self.forward = Forward(model, max_batch_tokens=max_batch_tokens)
+        self._encoders: dict[type[ReadingRequest], Callable[[int, Any], _Encoded]] = {
+            LikelihoodRequest: self._given,
+            ClassifyRequest: self._conversation,
+            StatesRequest: self._answered,
+        }
+        self._reductions: dict[type[ReadingRequest], Callable[[Sequence[_Encoded], torch.Tensor, Any], list[Reading]]]
+        self._reductions = {
+            LikelihoodRequest: self._likelihoods,
+            ClassifyRequest: self._classifications,
+            StatesRequest: self._pooled,
+        }
+
+    def read(self, requests: Sequence[ReadingRequest]) -> Read:
+        """Yield every request's place with its reading, or the EngineError of a text that cannot be read."""
+        groups: dict[Any, list[_Encoded]] = {}
+        for place, request in enumerate(requests):
+            try:
+                encoded = self._encoded(place, request)
+            except EngineError as error:
+                yield place, error
+            else:
+                groups.setdefault(_group(request), []).append(encoded)
+        for group, members in groups.items():
+            yield from self._reduced(group, members)
+
+    def _reduced(self, group: tuple[type[ReadingRequest], Any], members: list[_Encoded]) -> Read:
+        kind, options = group
+        reduce = self._reductions[kind]
+        layers = options[0] if kind is StatesRequest else None
+        for places, states in self.forward.states([each.passage for each in members], layers):
+            batch = [members[place] for place in places]
+            for member, reading in zip(batch, reduce(batch, states, options), strict=True):
+                yield member.place, reading
+
+    # From a request to a passage --------------------------------------------------------------------------------------
+
+    def _encoded(self, place: int, request: ReadingRequest) -> _Encoded:
+        from jinja2 import TemplateError
+
+        encode = self._encoders[type(request)]
+        try:
+            return encode(place, request)
+        except TemplateError as error:
+            raise EngineError(f"the chat template of {self.name} refuses these messages: {error}") from error
+
+    def _given(self, place: int, request: LikelihoodRequest) -> _Encoded:
+        prompt, answer = encode_given(self.tokenizer, request)
+        tokens = self._fitting((*prompt, *answer))
+        # The state before each token of the answer predicts it. The state after the last one has a soft value too.
+        last = len(tokens) - (request.soft_values is None)
+        return _Encoded(place, Passage(tokens, range(len(prompt) - 1, last)), answer)
+
+    def _conversation(self, place: int, request: ClassifyRequest) -> _Encoded:
+        turns: list[ChatMessage] = [*request.messages, {"role": "assistant", "content": request.answer}]
+        tokens = self._fitting(tuple(encode_conversation(self.tokenizer, turns)))
+        return _Encoded(place, Passage(tokens, self._scored(tokens)))
+
+    def _scored(self, tokens: Tokens) -> Sequence[int]:
+        """The positions that a classifier's head reads, as its own `forward` does.
+
+        `transformers` reads the last token that is not the configured padding token, if there is one.
+        """
+        if self.head is not None:
+            return range(len(tokens)) if self.head.pooling == "mean" else (len(tokens) - 1,)
+        padding = self.model.config.get_text_config().pad_token_id
+        return [max((at for at, token in enumerate(tokens) if token != padding), default=0)]
+
+    def _answered(self, place: int, request: StatesRequest) -> _Encoded:
+        prompt = encode_chat(self.tokenizer, request.messages)
+        answer = encode_prefix(self.tokenizer, request.answer)
+        if not answer:
+            raise EngineError("the answer is empty, so it has no states")
+        tokens = self._fitting((*prompt, *answer))
+        first = len(prompt) if request.pool == "mean" else len(tokens) - 1
+        return _Encoded(place, Passage(tokens, range(first, len(tokens))))
+
+    def _fitting(self, tokens: Tokens) -> Tokens:
+        if len(tokens) > self.context:
+            message = f"the text has {len(tokens)} tokens; {self.name} has a context of {self.context}"
+            raise EngineError(message, hint="shorten the text or use a model with a longer context")
+        return tokens
+
+    # From states to readings ------------------------------------------------------------------------------------------
+
+    def _likelihoods(self, batch: Sequence[_Encoded], states: torch.Tensor, alpha: float | None) -> list[Reading]:
+        ids = [token for each in batch for token in _padded(each)]
+        logprobs, soft = self.forward.logprobs(states, torch.tensor(ids), alpha)
+        likely, values = logprobs.tolist(), None if soft is None else soft.tolist()
+        texts = dict(zip(seen := sorted(set(ids)), self.tokenizer.batch_decode([[each] for each in seen]), strict=True))
+        return [
+            Likelihood(
+                tuple(texts[token] for token in each.targets),
+                tuple(likely[span][: len(each.targets)]),
+                None if values is None else tuple(values[span]),
+                _usage(each),
+            )
+            for each, span in zip(batch, _spans(batch), strict=True)
+        ]
+
+    def _classifications(self, batch: Sequence[_Encoded], states: torch.Tensor, _options: Any) -> list[Reading]:
+        pooled = torch.stack([states[span].mean(0) for span in _spans(batch)])
+        with torch.inference_mode():
+            outputs = self.model.score(pooled.to(next(self.model.score.parameters()).dtype)).float().tolist()
+        return [Classification(tuple(row), _usage(each)) for each, row in zip(batch, outputs, strict=True)]
+
+    def _pooled(self, batch: Sequence[_Encoded], states: torch.Tensor, _options: Any) -> list[Reading]:
+        pooled = [states[:, span].float().mean(1).tolist() for span in _spans(batch)]
+        return [States(tuple(map(tuple, rows)), _usage(each)) for each, rows in zip(batch, pooled, strict=True)]
+
+
+def _group(request: ReadingRequest) -> tuple[type[ReadingRequest], Any]:
+    """The kind of a request and its options: requests of one group are computed together."""
+    if isinstance(request, LikelihoodRequest):
+        return LikelihoodRequest, request.soft_values
+    if isinstance(request, StatesRequest):
+        return StatesRequest, (request.layers, request.pool)
+    return ClassifyRequest, None
+
+
+def _spans(batch: Sequence[_Encoded]) -> list[slice]:
+    """Where the states of each passage are among those of the batch."""
+    ends = list(accumulate(len(each.passage.positions) for each in batch))
+    return list(starmap(slice, pairwise([0, *ends])))
+
+
+def _padded(encoded: _Encoded) -> Tokens:
+    """One target per position; the state after the last token has none."""
+    return (*encoded.targets, *[0] * (len(encoded.passage.positions) - len(encoded.targets)))
+
+
+def _usage(encoded: _Encoded) -> Usage:
+    return Usage(prompt_tokens=len(encoded.passage.tokens))

@@ -1,0 +1,154 @@
+"""Readings: what a model computes about a given text, instead of writing one.
+
+    LikelihoodRequest(messages, "Paris.")     -> Likelihood: the log-probability of every token of the answer
+    ClassifyRequest(messages, "Paris.")       -> Classification: the raw outputs of a sequence classifier
+    StatesRequest(messages, "Paris.", (11,))  -> States: one vector per layer, pooled over the answer
+
+A reading is a function of the model and the text, so it needs no sampling and no sample number. The journal stores the
+reduced values and never the logits of a whole vocabulary. `VERSION` of a request is part of its key: raise it when the
+reduction changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from math import log
+from typing import Any, ClassVar, Literal
+
+from fathom.engines.messages import ChatMessage
+from fathom.engines.usage import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingRequest:
+    """A text to read: a conversation and the answer to it."""
+
+    messages: tuple[ChatMessage, ...]
+    answer: str
+
+    NAME: ClassVar[str] = ""
+    """The reduction, which is part of the key in the journal."""
+    VERSION: ClassVar[int] = 1
+
+    @property
+    def given(self) -> str:
+        """The text that the model reads after the messages."""
+        return self.answer
+
+    @property
+    def max_new_tokens(self) -> int:
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
+class LikelihoodRequest(ReadingRequest):
+    """Asks for the log-probability of every token of `answer`, given `messages`.
+
+    Prompt and answer are tokenized apart: a generated answer never shares a token with its prompt.
+    """
+
+    role: str = "assistant"
+    """Whose turn the answer is. The header of that turn is part of the prompt."""
+    end: bool = False
+    """Whether the end-of-turn token is scored too, as the last token."""
+    template: Literal["chat", "plain"] = "chat"
+    """plain: the contents of the messages are concatenated without a chat template. Without messages, the answer then
+    follows the tokenizer's begin token."""
+    soft_values: float | None = None
+    """alpha > 0: also return V(s) = alpha * logsumexp(logits / alpha) at every state. Local engines only."""
+
+    NAME: ClassVar[str] = "likelihood"
+
+
+@dataclass(frozen=True, slots=True)
+class Likelihood:
+    """Log-probabilities, in nats, of the n tokens of an answer, each given the prompt and the tokens before it.
+
+    `soft_values`: V at the n + 1 states before and after each token, if requested.
+    """
+
+    tokens: tuple[str, ...]
+    logprobs: tuple[float, ...]
+    soft_values: tuple[float, ...] | None = None
+    usage: Usage = field(default_factory=Usage)
+
+    @property
+    def total(self) -> float:
+        """The log-probability of the whole answer, in nats."""
+        return sum(self.logprobs)
+
+    @property
+    def mean(self) -> float:
+        """Nats per token, at most 0; NaN without tokens."""
+        return self.total / len(self.logprobs) if self.logprobs else float("nan")
+
+    def bits_per_byte(self, text: str) -> float:
+        """The code length of `text` in bits per byte of UTF-8, at least 0; NaN for an empty text.
+
+        Unlike `mean`, it can be compared between tokenizers.
+        """
+        size = len(text.encode(errors="replace"))
+        return -self.total / log(2) / size if size else float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifyRequest(ReadingRequest):
+    """Asks for the outputs of a sequence classifier on a conversation that ends with `answer`."""
+
+    NAME: ClassVar[str] = "classification"
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """The raw outputs of a sequence classifier, one per label: no sigmoid, no softmax."""
+
+    logits: tuple[float, ...]
+    usage: Usage = field(default_factory=Usage)
+
+
+@dataclass(frozen=True, slots=True)
+class StatesRequest(ReadingRequest):
+    """Asks for hidden states of a conversation that ends with `answer`, pooled over the tokens of the answer."""
+
+    layers: tuple[int, ...] = (-1,)
+    """0 is the embedding; -1 is the last layer, after the final normalization."""
+    pool: Literal["last", "mean"] = "last"
+
+    NAME: ClassVar[str] = "states"
+
+
+@dataclass(frozen=True, slots=True)
+class States:
+    """One vector per requested layer."""
+
+    vectors: tuple[tuple[float, ...], ...]
+    usage: Usage = field(default_factory=Usage)
+
+
+Reading = Likelihood | Classification | States
+
+
+def request_values(request: ReadingRequest) -> dict[str, Any]:
+    """All that determines a reading besides the engine, as JSON values."""
+    values = {each.name: getattr(request, each.name) for each in fields(request)}
+    return {"reading": request.NAME, "version": request.VERSION, **values}
+
+
+def encode(reading: Reading) -> dict[str, Any]:
+    """A reading as JSON values. Inverse of `decode`."""
+    values = {each.name: getattr(reading, each.name) for each in fields(reading)}  # `asdict` copies every float
+    return {**values, "usage": asdict(reading.usage)}
+
+
+def decode(name: str, stored: Mapping[str, Any]) -> Reading:
+    """The reading with the reduction `name` from its JSON values."""
+    usage = Usage(**stored["usage"])
+    if name == LikelihoodRequest.NAME:
+        soft = stored["soft_values"]
+        return Likelihood(
+            tuple(stored["tokens"]), tuple(stored["logprobs"]), None if soft is None else tuple(soft), usage
+        )
+    if name == ClassifyRequest.NAME:
+        return Classification(tuple(stored["logits"]), usage)
+    return States(tuple(map(tuple, stored["vectors"])), usage)

@@ -1,0 +1,30 @@
+"""Reward models that write no text: each reads a number from a model that is given the prompt and a response.
+
+`fathom judge --judge NAME` finds them by the names of their files, like judges. To add one, add a file here that binds
+a subclass of `EngineRewardModel` to the name `JUDGE`, a test, and a row in docs/judges.md. Its `requests` are readings
+(`fathom.engines.readings`), and its `read_answers` turns them into a vote with scores.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from fathom import judges
+from fathom.data.records import Comparison
+from fathom.engines import ChatMessage
+
+
+def conversation(comparison: Comparison) -> tuple[ChatMessage, ...]:
+    """The prompt of a comparison as messages."""
+    if isinstance(comparison.prompt, str):
+        return ({"role": "user", "content": comparison.prompt},)
+    return tuple({"role": message.role, "content": message.content} for message in comparison.prompt)
+
+
+def __getattr__(name: str) -> Any:
+    """A name of the module `fathom.rewards` of version 0.1, which is now in `fathom.judges`."""
+    if name not in judges.__all__:
+        raise AttributeError(f"module 'fathom.rewards' has no attribute {name!r}")
+    warnings.warn(f"fathom.rewards.{name} is now fathom.judges.{name}", DeprecationWarning, stacklevel=2)
+    return getattr(judges, name)
