@@ -54,7 +54,11 @@ def write_example(benchmark: bench.Benchmark, folder: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module", params=bench.names())
+OF_RESPONSES = [name for name in bench.names() if not bench.find(name).scores_steps]
+"""Benchmarks that compare responses. Those of steps are in test_step_benchmarks.py."""
+
+
+@pytest.fixture(scope="module", params=OF_RESPONSES)
 def benchmark(request: pytest.FixtureRequest) -> bench.Benchmark:
     return bench.find(request.param)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from math import prod
+from math import exp, log, prod
 from statistics import fmean, geometric_mean
 from typing import get_args
 
@@ -69,10 +69,12 @@ def test_reductions_are_what_their_names_say_of_the_steps_that_were_judged(steps
         "last": told[-1],
         "mean": fmean(told),
         "geometric_mean": geometric_mean(told),
+        "max": max(told),
+        "mean_log_odds": 1 / (1 + exp(-fmean(log(p / (1 - p)) for p in (min(p, 1 - 1e-9) for p in told)))),
     }
     assert set(expected) == set(get_args(StepReduction))
     for name in get_args(StepReduction):
-        assert reduce_steps([steps], name) == pytest.approx((expected[name],))
+        assert reduce_steps([steps], name) == pytest.approx((expected[name],), rel=1e-5)
 
 
 def test_a_response_of_which_no_step_was_judged_scores_nothing() -> None:

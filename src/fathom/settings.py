@@ -35,7 +35,7 @@ Aggregate = Literal["majority", "sum", "mean", "probability"]
 """What a rule aggregates for a response: its votes, the sum or mean of its scores, or its mean probability."""
 Invalid = Literal["drop", "require"]
 """How unparsed votes are treated: `drop` ignores them; `require` gives no verdict unless every vote was parsed."""
-StepReduction = Literal["min", "prod", "last", "mean", "geometric_mean"]
+StepReduction = Literal["min", "prod", "last", "mean", "geometric_mean", "max", "mean_log_odds"]
 """How step scores become the score of a response."""
 Splitter = Literal["paragraphs", "numbered", "sentences", "lines", "thinking"]
 """How a response without given steps is split into steps (`fathom.data.steps.split`)."""

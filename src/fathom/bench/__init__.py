@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from fathom.bench.outcomes import scoring_status, unit
+from fathom.bench.rules import BASELINES
 from fathom.data.layouts import SourceRow
 from fathom.data.records import Comparison, Domain
 from fathom.errors import FathomError
@@ -76,8 +77,13 @@ class Benchmark:
     figures: Figures = dict
     """Maps the mean of each name to the official scores, the headline first, and omits scores whose names are missing.
     By default the scores are the means."""
-    always_first: float
-    """The headline of a judge that always names the first response, asked in both orders, if no label is a tie."""
+    always_first: float | None = None
+    """The headline of a judge that always names the first response, asked in both orders, if no label is a tie. None
+    for benchmarks of single solutions."""
+    scores_steps: bool = False
+    """Whether the official score needs votes that score steps."""
+    baselines: Mapping[str, Callable[[Row], Row]] = field(default_factory=lambda: BASELINES)
+    """Rules that read no response, by name: each rewrites a row as if it had judged."""
     of_transcript: Callable[[SourceRow], Comparison | None] | None = None
     """Makes a comparison with id, label and subset, but without texts, from a row of the authors' recorded outputs.
     Returns None for other rows."""

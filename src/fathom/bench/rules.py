@@ -8,6 +8,7 @@ A judge has to beat the official scores of these rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from fathom import judges
 from fathom.rationale import Status
@@ -44,3 +45,7 @@ def _vote(responses: Sequence[str], rule: BaselineRule, order: tuple[int, ...]) 
     scores = tuple(rule([responses[place] for place in order]))
     vote = judges.Vote(Status.OK, judges.unique_argmax(scores), scores, tuple(range(len(order))))
     return vote.unpermuted(order)
+
+
+BASELINES: Mapping[str, Callable[[Row], Row]] = {name: partial(ruled, rule=rule) for name, rule in RULES.items()}
+"""The rules for benchmarks that compare responses."""

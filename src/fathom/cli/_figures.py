@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fathom.metrics.margins import Margins
     from fathom.metrics.rankings import RankingTally
     from fathom.metrics.separation import Separation
+    from fathom.metrics.steps import StepTally
     from fathom.metrics.verdicts import Tally
 
 Counted = TypeVar("Counted")
@@ -65,6 +66,18 @@ TIES_OF_ORDERS = (
     "but a single vote cannot tie."
 )
 """A note below tables by number of votes."""
+
+STEPS: Mapping[str, Callable[[StepTally], str]] = {
+    "solutions": lambda tally: str(tally.solutions),
+    "F1 at 0.5": lambda tally: _number(tally.f1()),
+    "F1, tuned on another subset": lambda tally: (
+        "\n".join(f"{subset}: {_number(tally.tuned_on(subset)['average'])}" for subset in tally.tunable) or "none"
+    ),
+    "AUC of steps": lambda tally: _number(tally.auc),
+    "within lengths": lambda tally: _number(tally.auc_within_length),
+    "of the shorter step": lambda tally: _number(tally.auc_of_shortness),
+    "ECE of steps": lambda tally: _number(tally.calibration.ece),
+}
 
 RANKINGS: Mapping[str, Callable[[RankingTally], str]] = {
     "rows": lambda tally: str(tally.rows),
@@ -124,6 +137,10 @@ def written(figures: Mapping[str, Any], out: Path | None) -> None:
         typer.echo(dumps(figures, indent=2, ensure_ascii=False))
     elif out:
         write_json(out, figures)
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.3f}"
 
 
 def _figure(tally: Tally, name: str, without: str) -> str:

@@ -140,9 +140,7 @@ def _evaluate(
 
 
 def _baselines(benchmark: Benchmark, rows: Callable[[], Iterable[Row]]) -> dict[str, Mapping[str, float]]:
-    from fathom.bench.rules import RULES, ruled
-
-    return {name: benchmark.point(ruled(row, rule) for row in rows()) for name, rule in RULES.items()}
+    return {name: benchmark.point(map(baseline, rows())) for name, baseline in benchmark.baselines.items()}
 
 
 def _show(

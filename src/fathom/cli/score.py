@@ -40,7 +40,8 @@ def command(
         fathom score verdicts.jsonl --json - | jq '.[].verdicts.all.accuracy'
 
     The tables are those of `fathom judge` and `fathom rank`, plus the agreement with annotators if rows have their
-    labels, and the official score if the rows are those of a benchmark. They are printed on standard output, or on
+    labels, the metrics of steps if steps have scores and labels, and the official score if the rows are those of a
+    benchmark. They are printed on standard output, or on
     stderr if the JSON goes to standard output. docs/measuring.md explains them.
     """
     from rich.console import Console
@@ -67,7 +68,7 @@ def command(
 
 
 def _show(path: str, scored: Scored, console: Console, *, agreement: bool) -> None:
-    from fathom.cli._figures import RANKINGS, VERDICTS, table
+    from fathom.cli._figures import RANKINGS, STEPS, VERDICTS, across, table
 
     if scored.verdicts:
         console.print(table(path, scored.verdicts, VERDICTS))
@@ -75,6 +76,8 @@ def _show(path: str, scored: Scored, console: Console, *, agreement: bool) -> No
         console.print(table(path, scored.rankings, RANKINGS))
     if scored.people.annotators or scored.people.units or (agreement and scored.verdicts):
         console.print(_agreement(path, scored.people.agreement))
+    if scored.steps:
+        console.print(across(f"{path}: steps", scored.steps, STEPS))
     for name, found in scored.benchmarks.items():
         console.print(official(f"{path}: {name}", found))
 

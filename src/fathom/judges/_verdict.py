@@ -101,7 +101,21 @@ _REDUCTIONS: Mapping[StepReduction, Callable[[Sequence[float]], float]] = {
     "mean": fmean,
     # By logarithms, because the product of many small scores underflows.
     "geometric_mean": lambda scores: exp(fmean(map(log, scores))) if min(scores) > 0 else 0.0,
+    "max": max,
+    "mean_log_odds": lambda scores: _probability(fmean(map(_log_odds, scores))) if max(scores) > 0 else 0.0,
 }
+
+_MARGIN = 1e-9
+"""Scores nearer than this to 0 or 1 count as this near, because their log-odds are infinite."""
+
+
+def _log_odds(probability: float) -> float:
+    inside = min(max(probability, _MARGIN), 1 - _MARGIN)
+    return log(inside / (1 - inside))
+
+
+def _probability(log_odds: float) -> float:
+    return 1 / (1 + exp(-log_odds))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from fathom import bench
-from fathom.metrics import rankings, verdicts
+from fathom.metrics import rankings, steps, verdicts
 from fathom.metrics.annotators import People
 from fathom.results.rows import Row
 
@@ -29,6 +29,8 @@ class Scored:
     """Tallies of all rankings, under "all", and of each domain."""
     people: People = field(default_factory=People)
     """Agreement of verdicts with labels and annotators. Rankings have best-of-n accuracy and Kendall's tau instead."""
+    steps: dict[str, steps.StepTally] = field(default_factory=dict)
+    """Tallies of rows with labelled steps and step scores, under "all", and by the model that wrote the solution."""
     benchmarks: dict[str, bench.Score] = field(default_factory=dict)
     """Official scores by the benchmark in metadata["benchmark"]."""
 
@@ -51,6 +53,7 @@ def _count(row: Row, scored: Scored) -> None:
         rankings.count(row, scored.rankings)
     else:
         verdicts.count(row, scored.verdicts)
+        steps.count(row, scored.steps)
         scored.people.add(row)
 
 
@@ -60,5 +63,6 @@ def summary(scored: Scored) -> dict[str, Any]:
         "verdicts": verdicts.summary(scored.verdicts),
         "rankings": rankings.summary(scored.rankings),
         "agreement": asdict(scored.people.agreement) if scored.verdicts else None,
+        "steps": steps.summary(scored.steps),
         "benchmarks": {name: asdict(official) for name, official in scored.benchmarks.items()},
     }

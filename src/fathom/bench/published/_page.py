@@ -98,6 +98,7 @@ def _row(*cells: str) -> str:
 
 def _benchmark(benchmark: Benchmark) -> str:
     domains = ", ".join(f"{subset} ({domain or 'neither'})" for subset, domain in benchmark.domains.items())
+    first = benchmark.always_first
     facts = {
         "Source": benchmark.source,
         "Files": ", ".join(f"`{pattern}`" for pattern in benchmark.files),
@@ -105,7 +106,7 @@ def _benchmark(benchmark: Benchmark) -> str:
         "Size": f"{benchmark.size}.",
         "Layout": benchmark.layout,
         "Official score": benchmark.official,
-        "Score of always choosing the first": f"{benchmark.always_first:g}",
+        **({} if first is None else {"Score of always choosing the first": f"{first:g}"}),
         "Subsets and their domains": f"{domains}.",
     }
     listed = "\n".join(f"- {name}: {fact}" for name, fact in facts.items())

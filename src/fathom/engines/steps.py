@@ -1,0 +1,199 @@
+"""Renders a problem and its steps as tokens, by the convention of a family of process reward models.
+
+    rendered = render(tokenizer, problem, ("2 + 2 = 4", "4 + 1 = 6"), convention)
+    rendered.tokens                 # separators are inserted as token ids
+    rendered.positions              # one per step: where its score is read
+
+A score is read at the position that rendering recorded, never at a position that was searched for. So the number of
+positions is the number of steps, whatever the texts contain, and whatever the scores are.
+
+Training, evaluation and serving use the same tokens. They end at the last separator: a causal model's scores do not
+depend on what follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from fathom.engines import ChatMessage, control
+from fathom.engines.chat import Tokens, without_control
+from fathom.errors import FathomError
+
+Layout = Literal["text", "answer", "turns"]
+Head = Literal["vocabulary", "classes", "value"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepConvention:
+    """How a family of process reward models is shown steps, and how their scores are read."""
+
+    layout: Layout
+    """text: problem and steps without a chat template, after the tokenizer's begin token if it has one. answer: the
+    problem is a turn of the user, and the steps are the answer. turns: each step is a turn of the user, the first one
+    after the problem, and the separator is the assistant's answer to it."""
+    system: str | None = None
+    """A system prompt, for layouts with a chat template."""
+    joint: str = ""
+    """Text between the problem and the first step."""
+    between: str = ""
+    """Text between a separator and the next step."""
+    apart: bool = False
+    """(text) Whether each step is tokenized alone, instead of together with the text before it."""
+    separator: str
+    """Marks the end of a step: its tokens are those of this text."""
+    last_token: bool = False
+    """Whether only the last token of that text is the separator, as in models whose tokenizer splits a space off."""
+    read: Literal["at", "before"] = "at"
+    """Whether the score is read at the separator's last token, or at the token before the separator, which predicts
+    it."""
+    head: Head
+    """vocabulary: softmax over the logits of the tokens `good` and `bad`. classes: softmax over two classes, of which
+    the second means right. value: sigmoid of one output."""
+    good: str = "+"
+    bad: str = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The tokens of a problem and its steps."""
+
+    tokens: Tokens
+    positions: tuple[int, ...]
+    """For each step, the position of the state from which its score is read."""
+    shared: int
+    """Number of leading tokens that belong to the problem, which all solutions of it share."""
+
+    def seen(self, context: int) -> int:
+        """How many steps fit into `context` tokens."""
+        return sum(position < context for position in self.positions)
+
+
+def render(tokenizer: Any, problem: str, steps: Sequence[str], convention: StepConvention) -> Rendered:
+    """Render the steps. Control tokens in the texts are broken, so that no step can add a separator.
+
+    Raises FathomError for an empty list of steps, and for a separator that the tokenizer cannot encode.
+    """
+    if not steps:
+        raise FathomError("there are no steps to score; expected at least one")
+    separator = separator_tokens(tokenizer, convention)
+    problem, *steps = _defused(tokenizer, [problem, *steps], convention)
+    first = _first_piece(tokenizer, problem, steps[0], convention)
+    tokens: list[int] = []
+    positions = []
+    for piece in (first, *_later_pieces(tokenizer, problem, steps, convention)):
+        tokens += [*piece, *separator]
+        positions.append(len(tokens) - 1 - (len(separator) if convention.read == "before" else 0))
+    shared = _common(first, _first_piece(tokenizer, problem, "", convention))
+    return Rendered(tuple(tokens), tuple(positions), min(shared, positions[0]))
+
+
+def separator_tokens(tokenizer: Any, convention: StepConvention) -> Tokens:
+    tokens = _encode(tokenizer, convention.separator)
+    if not tokens:
+        raise FathomError(f"the tokenizer encodes the separator {convention.separator!r} as no token")
+    return (tokens[-1],) if convention.last_token else tuple(tokens)
+
+
+def candidate_tokens(tokenizer: Any, convention: StepConvention) -> tuple[int, int]:
+    """The tokens that mean good and bad. Raises FathomError if they are the same."""
+    good, bad = (_encode(tokenizer, text)[-1] for text in (convention.good, convention.bad))
+    if good == bad:
+        raise FathomError(
+            f"the tokenizer encodes {convention.good!r} and {convention.bad!r} with the same last token, {good}; "
+            "expected two different tokens, or another family"
+        )
+    return good, bad
+
+
+def _encode(tokenizer: Any, text: str) -> list[int]:
+    tokens: list[int] = tokenizer.encode(text, add_special_tokens=False)
+    return tokens
+
+
+def _begin(tokenizer: Any) -> list[int]:
+    return [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+
+
+def _common(first: Sequence[int], second: Sequence[int]) -> int:
+    pairs = enumerate(zip(first, second, strict=False))
+    return next((place for place, (one, other) in pairs if one != other), min(len(first), len(second)))
+
+
+def _defused(tokenizer: Any, texts: Sequence[str], convention: StepConvention) -> list[str]:
+    """The texts without white space around them, with their control tokens broken, and the separator if it is one."""
+    messages = without_control(tokenizer, [{"role": "user", "content": text.strip()} for text in texts])
+    added = [convention.separator] if convention.separator in tokenizer.get_added_vocab() else []
+    return [control.defuse(message["content"], control.pattern(added)) for message in messages]
+
+
+# The pieces between separators ----------------------------------------------------------------------------------------
+
+
+def _first_piece(tokenizer: Any, problem: str, step: str, convention: StepConvention) -> list[int]:
+    """The tokens of the problem and the first step, without its separator."""
+    if convention.layout == "turns":
+        messages = _messages(f"{problem}{convention.joint}{step}", convention)
+        return _encode(tokenizer, _before_answer(tokenizer, messages))
+    if convention.layout == "answer":
+        return _encode(tokenizer, _before_answer(tokenizer, _messages(problem, convention)) + step)
+    if convention.apart:
+        return [*_begin(tokenizer), *_encode(tokenizer, f"{problem}{convention.joint}"), *_encode(tokenizer, step)]
+    return [*_begin(tokenizer), *_encode(tokenizer, f"{problem}{convention.joint}{step}")]
+
+
+def _later_pieces(
+    tokenizer: Any, problem: str, steps: Sequence[str], convention: StepConvention
+) -> Iterator[list[int]]:
+    """The tokens of each step after the first, without its separator."""
+    if convention.layout == "turns":
+        yield from _turns(tokenizer, problem, steps, convention)
+        return
+    for step in steps[1:]:
+        text = f"{convention.between}{step}"
+        yield _encode(tokenizer, text) if convention.apart else _after_separator(tokenizer, text, convention)
+
+
+def _after_separator(tokenizer: Any, text: str, convention: StepConvention) -> list[int]:
+    """The tokens of a text as they are after a separator in one text.
+
+    Tokenizers of the SentencePiece kind put a space before a text that is encoded alone, but not before one that
+    follows other text.
+    """
+    before = _encode(tokenizer, convention.separator)
+    together = _encode(tokenizer, f"{convention.separator}{text}")
+    return together[len(before) :] if together[: len(before)] == before else _encode(tokenizer, text)
+
+
+# Chat templates -------------------------------------------------------------------------------------------------------
+
+_ANSWER = "(the answer begins here)"
+
+
+def _messages(content: str, convention: StepConvention) -> list[ChatMessage]:
+    system: list[ChatMessage] = [] if convention.system is None else [{"role": "system", "content": convention.system}]
+    return [*system, {"role": "user", "content": content}]
+
+
+def _before_answer(tokenizer: Any, messages: Sequence[ChatMessage]) -> str:
+    """The text of a conversation up to where the assistant's next answer begins."""
+    if tokenizer.chat_template is None:
+        raise FathomError("the tokenizer has no chat template; choose a family whose layout is text")
+    answer: ChatMessage = {"role": "assistant", "content": _ANSWER}
+    text: str = tokenizer.apply_chat_template([*messages, answer], tokenize=False)
+    return text[: text.rindex(_ANSWER)]
+
+
+def _turns(tokenizer: Any, problem: str, steps: Sequence[str], convention: StepConvention) -> Iterator[list[int]]:
+    """The text from one answer to the next: the template closes a turn and opens the next ones."""
+    messages = _messages(f"{problem}{convention.joint}{steps[0]}", convention)
+    before = f"{_before_answer(tokenizer, messages)}{convention.separator}"
+    for step in steps[1:]:
+        messages.append({"role": "assistant", "content": convention.separator})
+        messages.append({"role": "user", "content": f"{convention.between}{step}"})
+        text = _before_answer(tokenizer, messages)
+        if not text.startswith(before):
+            raise FathomError("the chat template changes earlier turns, so steps cannot be scored in one pass")
+        yield _encode(tokenizer, text[len(before) :])
+        before = f"{text}{convention.separator}"

@@ -1,0 +1,85 @@
+"""The conventions of published process reward models, as data: `conventions.yaml`.
+
+find("qwen_math").convention            # fathom.engines.steps.StepConvention
+find("./mine.yaml")                     # a file with one row: your own family
+of_architecture("Qwen2ForProcessRewardModel")       # the family "qwen_math"
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from fathom.engines.steps import StepConvention
+from fathom.errors import FathomError
+from fathom.plugins import unknown_name_message
+from fathom.settings import first_problem
+
+FILE = Path(__file__).with_name("conventions.yaml")
+
+
+class Family(BaseModel):
+    """A family of process reward models."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    title: str = ""
+    models: tuple[str, ...] = ()
+    """Published checkpoints."""
+    architectures: tuple[str, ...] = ()
+    """Architectures in config.json that identify the family."""
+    convention: StepConvention
+
+
+@cache
+def families() -> dict[str, Family]:
+    """All families of the table, by name."""
+    rows = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    return {name: _family(name, row, FILE) for name, row in rows.items()}
+
+
+def find(name: str) -> Family:
+    """The family of that name, or of a YAML file with one row. Raises FathomError for an unknown name or a bad row."""
+    if name.endswith((".yaml", ".yml")):
+        return _of_file(Path(name))
+    if (plain := name.replace("-", "_")) not in families():
+        own = "the path of a YAML file with your own"
+        raise FathomError(unknown_name_message("family of process reward models", name, sorted(families()), own))
+    return families()[plain]
+
+
+def of_architecture(architecture: str) -> Family | None:
+    """The family that an architecture of config.json identifies, if any."""
+    if architecture.endswith("ForTokenClassification"):
+        return families()["token_classes"]
+    return next((family for family in families().values() if architecture in family.architectures), None)
+
+
+def _of_file(path: Path) -> Family:
+    try:
+        row = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise FathomError(f"{path}: cannot be read as YAML: {error}") from error
+    if not isinstance(row, dict):
+        raise FathomError(f"{path}: got {type(row).__name__}, expected the keys of one family")
+    return _family(path.stem, row, path)
+
+
+def _family(name: str, row: dict[str, Any], path: Path) -> Family:
+    own = {field.name for field in fields(StepConvention)}
+    convention = {key: value for key, value in row.items() if key in own}
+    about = {key: value for key, value in row.items() if key not in own}
+    try:
+        checked = TypeAdapter(StepConvention).validate_python(convention)
+        return Family(name=name, convention=checked, **about)
+    except ValidationError as error:
+        field, problem = first_problem(error)
+        raise FathomError(f"{path}: family {name}: {field}: {problem}") from None
+    except TypeError as error:
+        raise FathomError(f"{path}: family {name}: {error}") from None
