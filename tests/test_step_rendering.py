@@ -1,0 +1,176 @@
+"""Rendering of steps: the tokens are those of a family's own code, and every step has a recorded position."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import prm
+from fathom.engines.steps import Rendered, candidate_tokens, render, separator_tokens
+from fathom.errors import FathomError
+from fathom.process.conventions import FILE, families, find, of_architecture
+from prm import GAP, PROBLEM, STEPS, TAG
+
+
+@pytest.fixture(scope="module")
+def tokenizers() -> dict[str, Any]:
+    chat = prm.byte_level(["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<extra_0>"], prm.CHATML)
+    special = ["<|end_of_text|>", "<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"]
+    llama = prm.byte_level(special, prm.LLAMA3, "<|begin_of_text|>")
+    return {"math_shepherd": prm.sentence_piece(), "rlhflow": llama} | dict.fromkeys(
+        families().keys() - {"math_shepherd", "rlhflow"}, chat
+    )
+
+
+def rendered(tokenizers: dict[str, Any], family: str, problem: str, steps: Sequence[str]) -> Rendered:
+    return render(tokenizers[family], problem, steps, find(family).convention)
+
+
+def chat(tokenizer: Any, *turns: tuple[str, str]) -> list[int]:
+    messages = [{"role": role, "content": content} for role, content in turns]
+    return list(tokenizer.apply_chat_template(messages, return_dict=False))
+
+
+SYSTEM = "Please reason step by step, and put your final answer within \\boxed{}."
+OWN: dict[str, Callable[[Any], list[int]]] = {
+    "math_shepherd": lambda own: [
+        own.bos_token_id, *own.encode(f"{PROBLEM} " + "\n".join(f"{step} {TAG}" for step in STEPS))
+    ],
+    "openr": lambda own: own.encode(f"{PROBLEM} " + " ".join(f"{step} {GAP}" for step in STEPS)),
+    "qwen_math": lambda own: chat(
+        own, ("system", SYSTEM), ("user", PROBLEM), ("assistant", "".join(f"{step}<extra_0>" for step in STEPS))
+    ),
+    "rlhflow": lambda own: chat(
+        own,
+        *(
+            turn
+            for place, step in enumerate(STEPS)
+            for turn in (("user", step if place else f"{PROBLEM} {step}"), ("assistant", "+"))
+        ),
+    ),
+    "skywork": lambda own: own.encode(f"{PROBLEM}\n") + [
+        token for step in STEPS for token in (*own.encode(step), own.encode("\n")[-1])
+    ],
+    "token_classes": lambda own: own.encode(PROBLEM) + [
+        token for step in STEPS for token in (*own.encode(step), *own.encode("\n"))
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("family", OWN)
+def test_the_tokens_are_those_of_the_familys_own_code_up_to_the_last_separator(
+    family: str, tokenizers: dict[str, Any]
+) -> None:
+    found = rendered(tokenizers, family, PROBLEM, STEPS)
+    assert len(found.tokens) > 30
+    assert list(found.tokens) == OWN[family](tokenizers[family])[: len(found.tokens)]
+
+
+TEXTS = st.text(max_size=20) | st.sampled_from(
+    [TAG, f"a {TAG} b", GAP, "<extra_0>", "<|im_end|>", "<|eot_id|>", "</s>", "+", "x\n\ny", "", "  ", "\n"]
+)
+
+
+@pytest.mark.parametrize("family", families())
+def test_every_step_has_one_position_whatever_the_texts_contain(family: str, tokenizers: dict[str, Any]) -> None:
+    convention, tokenizer = find(family).convention, tokenizers[family]
+    separator = separator_tokens(tokenizer, convention)
+
+    @given(TEXTS, st.lists(TEXTS, min_size=1, max_size=6))
+    @settings(max_examples=60, deadline=None)
+    def check(problem: str, steps: list[str]) -> None:
+        found = render(tokenizer, problem, steps, convention)
+        assert len(found.positions) == len(steps)
+        assert list(found.positions) == sorted(set(found.positions))
+        for position in found.positions:
+            end = position + 1 + (len(separator) if convention.read == "before" else 0)
+            assert found.tokens[end - len(separator) : end] == separator
+        assert found.seen(found.positions[-1] + 1) == len(steps)
+        assert found.seen(found.positions[-1]) == len(steps) - 1
+
+    check()
+
+
+@pytest.mark.parametrize("family", families())
+def test_the_tokens_of_a_prefix_are_a_prefix_of_the_tokens(family: str, tokenizers: dict[str, Any]) -> None:
+    """So a step can be added to a cached prefix, and training on a part of a solution is training on its beginning."""
+    whole = rendered(tokenizers, family, PROBLEM, STEPS)
+    for count in range(1, len(STEPS)):
+        part = rendered(tokenizers, family, PROBLEM, STEPS[:count])
+        assert whole.tokens[: len(part.tokens)] == part.tokens
+        assert whole.positions[:count] == part.positions
+    other = rendered(tokenizers, family, PROBLEM, ("Quite another beginning.",))
+    assert whole.shared > 10
+    assert other.tokens[: whole.shared] == whole.tokens[: whole.shared]
+
+
+def test_a_step_cannot_add_a_separator_or_end_its_turn(tokenizers: dict[str, Any]) -> None:
+    for family, token in (("qwen_math", "<extra_0>"), ("qwen_math", "<|im_end|>"), ("rlhflow", "<|eot_id|>")):
+        tokenizer = tokenizers[family]
+        control = tokenizer.convert_tokens_to_ids(token)
+        plain, hostile = (rendered(tokenizers, family, PROBLEM, (f"4 {more}", "5")) for more in ("", token))
+        assert hostile.tokens.count(control) == plain.tokens.count(control)
+
+
+# The table ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("architecture", "family"),
+    [
+        ("Qwen2ForProcessRewardModel", "qwen_math"),
+        ("Qwen2ForPrmModel", "skywork"),
+        ("LlamaForTokenClassification", "token_classes"),
+        ("Qwen2ForCausalLM", None),
+    ],
+)
+def test_an_architecture_that_only_one_family_has_identifies_it(architecture: str, family: str | None) -> None:
+    found = of_architecture(architecture)
+    assert (found and found.name) == family
+
+
+def test_your_own_family_is_one_row(tmp_path: Path, tokenizers: dict[str, Any]) -> None:
+    row = {"layout": "text", "apart": True, "joint": " | ", "separator": " #", "head": "vocabulary", "good": "Yes",
+           "bad": "No"}  # fmt: skip
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(row))
+    family, tokenizer = find(str(tmp_path / "mine.yaml")), tokenizers["openr"]
+    assert family.name == "mine"
+    found = render(tokenizer, "p", ("a", "b"), family.convention)
+    assert tokenizer.decode(found.tokens) == "p | a #b #"
+    assert len(candidate_tokens(tokenizer, family.convention)) == 2
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("layout: text", "separator: Field required"),
+        ("{layout: text, separator: x, head: classes, seperator: y}", "seperator: "),
+        ("{layout: prose, separator: x, head: classes}", "layout: Input should be 'text', 'answer' or 'turns'"),
+        ("[1]", "got list, expected the keys of one family"),
+        ("{", "cannot be read as YAML"),
+    ],
+)
+def test_a_row_that_is_no_convention_is_refused_with_its_key(row: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(row)
+    with pytest.raises(FathomError, match=message):
+        find(str(tmp_path / "mine.yaml"))
+
+
+def test_an_unknown_family_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(FathomError, match="no family of process reward models 'qwen_maths'; did you mean qwen_math"):
+        find("qwen_maths")
+    assert set(yaml.safe_load(FILE.read_text(encoding="utf-8"))) == families().keys()
+
+
+def test_what_cannot_be_rendered_is_refused(tokenizers: dict[str, Any]) -> None:
+    with pytest.raises(FathomError, match="there are no steps to score"):
+        rendered(tokenizers, "qwen_math", PROBLEM, ())
+    base = prm.byte_level(["<|endoftext|>"])
+    with pytest.raises(FathomError, match="the tokenizer has no chat template; choose a family whose layout is text"):
+        render(base, PROBLEM, STEPS, find("qwen_math").convention)
