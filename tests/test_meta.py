@@ -267,13 +267,13 @@ def test_a_run_loads_the_meta_reward_model_once(
     verb: str, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded: list[str] = []
-    load = scoring.load
+    load = scoring.load_classifier
 
     def counted(name: str, *rest: Any, **more: Any) -> Any:
         loaded.append(name)
         return load(name, *rest, **more)
 
-    monkeypatch.setattr(scoring, "load", counted)
+    monkeypatch.setattr(scoring, "load_classifier", counted)
     parrot = make_parrot(tmp_path / "parrot", text("care", 2, 1))
     (parrot / "fathom.json").write_text('{"name": "spct", "trained": true}')
     (tmp_path / "c.jsonl").write_text(item(0).model_dump_json() + "\n")
@@ -392,7 +392,7 @@ def test_an_adapter_without_its_last_layer_is_refused(adapted: Any) -> None:
     folder, _ = adapted()
     file = folder / "adapter_model.safetensors"
     save_file({name: weight for name, weight in load_file(file).items() if "score" not in name}, file)
-    with pytest.raises(FathomError, match=r"is not a trained classifier: it has no score\."):
+    with pytest.raises(FathomError, match="is an adapter without a classification layer"):
         meta_reward_model(folder)
 
 

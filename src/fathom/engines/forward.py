@@ -5,9 +5,9 @@
         forward.logprobs(states, targets)       # of the passages at `places`, whose states are concatenated
 
 Every reading of the local engine goes through it: likelihoods, classification, pooled states. It saves work in three
-ways. Passages are sorted by length, so padding is small. Passages that agree in all tokens before their first position
-share one computation of these tokens. The output layer is applied to the chosen positions only, a chunk at a time, so
-the logits of a whole text are never stored.
+ways. Passages are sorted by length, so padding is small. Passages that begin with the same tokens, such as the
+responses to one prompt, share one computation of these tokens. The output layer is applied to the chosen positions
+only, a chunk at a time, so the logits of a whole text are never stored.
 
 The results do not depend on the other passages of a batch, up to floating-point rounding.
 """
@@ -28,8 +28,8 @@ from transformers.cache_utils import DynamicLayer
 from fathom.engines.chat import Tokens
 from fathom.errors import FathomError
 
-SHARED = 16
-"""Minimum number of common tokens that are computed once: a second pass for fewer costs more than it saves."""
+WORTHWHILE = 0.25
+"""Beginnings are computed once if that saves this share of a group's tokens: the second pass has a cost of its own."""
 CHUNK = 2**26
 """Maximum number of logits held at a time: 256 MB in float32."""
 
@@ -40,11 +40,6 @@ class Passage:
 
     tokens: Tokens
     positions: Sequence[int]
-
-    @property
-    def before(self) -> Tokens:
-        """The tokens before the first position, which are only context."""
-        return self.tokens[: self.positions[0]]
 
 
 class Forward:
@@ -72,26 +67,15 @@ class Forward:
         The states have the shape (positions, hidden), or (layers, positions, hidden) with `layers`: 0 is the embedding,
         -1 the last layer after the final normalization.
         """
-        shared, single = self._split(passages)
-        for places in self._batches(single, [len(passage.tokens) for passage in passages]):
-            yield places, self._plain([passages[place] for place in places], layers)
         lengths = [len(passage.tokens) for passage in passages]
-        for places in self._batches(shared, lengths):
-            yield places, self._continued([passages[place] for place in places], layers)
-
-    def _split(self, passages: Sequence[Passage]) -> tuple[list[int], list[int]]:
-        """The places of passages that share their beginning with others, and of all others; sorted for batches."""
-        by_beginning: dict[Tokens, list[int]] = {}
-        for place, passage in enumerate(passages):
-            by_beginning.setdefault(passage.before, []).append(place)
-        shared: list[int] = []
-        single: list[int] = []
-        for beginning, places in by_beginning.items():
-            saves = len(places) > 1 and len(beginning) >= SHARED and self._continues
-            (shared if saves else single).extend(places)
-        single.sort(key=lambda place: len(passages[place].tokens))
-        shared.sort(key=lambda place: (len(passages[place].before), passages[place].before))
-        return shared, single
+        shared = _shared_beginnings(passages) if self._continues else {}
+        single = sorted(set(range(len(passages))) - shared.keys(), key=lengths.__getitem__)
+        for places in self._batches(single, lengths):
+            yield places, self._plain([passages[place] for place in places], layers)
+        grouped = sorted(shared, key=lambda place: (shared[place], passages[place].tokens))
+        for places in self._batches(grouped, lengths):
+            starts = [shared[place] for place in places]
+            yield places, self._continued([passages[place] for place in places], starts, layers)
 
     @cached_property
     def _continues(self) -> bool:
@@ -117,30 +101,36 @@ class Forward:
         output = self._run(tokens, mask, layers)
         return _picked(output, [list(passage.positions) for passage in passages], layers)
 
-    def _continued(self, passages: Sequence[Passage], layers: Sequence[int] | None) -> torch.Tensor:
-        """Compute each distinct beginning once, then the rest of every passage on a copy of its keys and values."""
+    def _continued(
+        self, passages: Sequence[Passage], starts: Sequence[int], layers: Sequence[int] | None
+    ) -> torch.Tensor:
+        """Compute each distinct beginning once, then the rest of every passage on a copy of its keys and values.
+
+        `starts`: the length of each passage's beginning.
+        """
         device = self.model.device
-        beginnings = list(dict.fromkeys(passage.before for passage in passages))
-        tokens, mask = _left_padded(beginnings, device)
+        own = [passage.tokens[:start] for passage, start in zip(passages, starts, strict=True)]
+        beginnings = {beginning: place for place, beginning in enumerate(dict.fromkeys(own))}
+        tokens, mask = _left_padded(list(beginnings), device)
         cache = DynamicCache(config=self.model.config)
         position_ids = (mask.cumsum(-1) - 1).clamp(min=0)
         self._run(tokens, mask, None, past_key_values=cache, use_cache=True, position_ids=position_ids)
-        place = {beginning: place for place, beginning in enumerate(beginnings)}
-        owner = torch.tensor([place[passage.before] for passage in passages], device=device)
+        owner = torch.tensor([beginnings[beginning] for beginning in own], device=device)
         cache.reorder_cache(owner)
-        starts = [passage.positions[0] for passage in passages]
-        pairs = list(zip(passages, starts, strict=True))
-        tokens, own = _right_padded([passage.tokens[start:] for passage, start in pairs], device)
-        position_ids = torch.tensor(starts, device=device)[:, None] + torch.arange(tokens.shape[1], device=device)
+        rest, rest_mask = _right_padded(
+            [passage.tokens[start:] for passage, start in zip(passages, starts, strict=True)], device
+        )
+        position_ids = torch.tensor(starts, device=device)[:, None] + torch.arange(rest.shape[1], device=device)
         output = self._run(
-            tokens,
-            torch.cat([mask[owner], own], dim=-1),
+            rest,
+            torch.cat([mask[owner], rest_mask], dim=-1),
             layers,
             past_key_values=cache,
             use_cache=True,
             position_ids=position_ids,
         )
-        return _picked(output, [[at - start for at in passage.positions] for passage, start in pairs], layers)
+        after = [[at - start for at in passage.positions] for passage, start in zip(passages, starts, strict=True)]
+        return _picked(output, after, layers)
 
     def _run(self, tokens: torch.Tensor, mask: torch.Tensor, layers: Sequence[int] | None, **options: Any) -> Any:
         if "use_cache" in self.accepted:
@@ -221,3 +211,39 @@ def _picked(output: Any, positions: Sequence[Sequence[int]], layers: Sequence[in
         states: torch.Tensor = output.last_hidden_state[rows, columns]
         return states
     return torch.stack([output.hidden_states[layer][rows, columns] for layer in layers])
+
+
+def _shared_beginnings(passages: Sequence[Passage]) -> dict[int, int]:
+    """The places of passages that share a beginning worth computing once, with the length of that beginning.
+
+    A beginning ends before the first position that is read. Passages are sorted by their tokens, so those with the same
+    beginning are neighbours; a group grows while this saves more tokens.
+    """
+    order = sorted(range(len(passages)), key=lambda place: passages[place].tokens)
+    shared: dict[int, int] = {}
+    group: list[int] = []
+    common = 0
+    for place in order:
+        if group:
+            joint = min(
+                _common(passages[group[-1]].tokens, passages[place].tokens),
+                passages[place].positions[0],
+                common if len(group) > 1 else passages[group[0]].positions[0],
+            )
+            if joint * len(group) > common * (len(group) - 1):
+                group.append(place)
+                common = joint
+                continue
+        shared |= _worthwhile(passages, group, common)
+        group, common = [place], 0
+    return shared | _worthwhile(passages, group, common)
+
+
+def _worthwhile(passages: Sequence[Passage], group: Sequence[int], common: int) -> dict[int, int]:
+    saved, total = common * (len(group) - 1), sum(len(passages[place].tokens) for place in group)
+    return dict.fromkeys(group, common) if saved > WORTHWHILE * total else {}
+
+
+def _common(one: Tokens, other: Tokens) -> int:
+    """The number of tokens with which both begin."""
+    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))

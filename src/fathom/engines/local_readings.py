@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise, starmap
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -53,6 +53,9 @@ class Reader:
         self.name = name
         self.context = context
         self.head: Head | None = model.head if isinstance(model, HeadedModel) else None
+        names = model.config.id2label
+        self.labels: tuple[str, ...] = tuple(names[place] for place in sorted(names))
+        self.vocabulary: int = model.get_input_embeddings().weight.shape[0]
         self.forward = Forward(model, max_batch_tokens=max_batch_tokens)
         self._encoders: dict[type[ReadingRequest], Callable[[int, Any], _Encoded]] = {
             LikelihoodRequest: self._given,
@@ -65,6 +68,12 @@ class Reader:
             ClassifyRequest: self._classifications,
             StatesRequest: self._pooled,
         }
+
+    def outputs(self, texts: Sequence[Tokens]) -> list[list[float]]:
+        """The raw outputs of a classifier on encoded texts, in their order."""
+        encoded = [_Encoded(place, Passage(tokens, self._scored(tokens))) for place, tokens in enumerate(texts)]
+        readings = dict(self._reduced((ClassifyRequest, None), encoded))
+        return [list(cast(Classification, readings[place]).logits) for place in range(len(texts))]
 
     def read(self, requests: Sequence[ReadingRequest]) -> Read:
         """Yield every request's place with its reading, or the EngineError of a text that cannot be read."""
@@ -134,6 +143,11 @@ class Reader:
         if len(tokens) > self.context:
             message = f"the text has {len(tokens)} tokens; {self.name} has a context of {self.context}"
             raise EngineError(message, hint="shorten the text or use a model with a longer context")
+        if (largest := max(tokens)) >= self.vocabulary:
+            raise EngineError(
+                f"the tokenizer gives the token {largest}; {self.name} knows {self.vocabulary} tokens",
+                hint="the tokenizer's files belong to another model",
+            )
         return tokens
 
     # From states to readings ------------------------------------------------------------------------------------------
@@ -153,11 +167,11 @@ class Reader:
             for each, span in zip(batch, _spans(batch), strict=True)
         ]
 
+    @torch.inference_mode()
     def _classifications(self, batch: Sequence[_Encoded], states: torch.Tensor, _options: Any) -> list[Reading]:
         pooled = torch.stack([states[span].mean(0) for span in _spans(batch)])
-        with torch.inference_mode():
-            outputs = self.model.score(pooled.to(next(self.model.score.parameters()).dtype)).float().tolist()
-        return [Classification(tuple(row), _usage(each)) for each, row in zip(batch, outputs, strict=True)]
+        outputs = self.model.score(pooled.to(next(self.model.score.parameters()).dtype)).float().tolist()
+        return [Classification(tuple(row), self.labels, _usage(each)) for each, row in zip(batch, outputs, strict=True)]
 
     def _pooled(self, batch: Sequence[_Encoded], states: torch.Tensor, _options: Any) -> list[Reading]:
         pooled = [states[:, span].float().mean(1).tolist() for span in _spans(batch)]

@@ -104,6 +104,8 @@ class Classification:
     """The raw outputs of a sequence classifier, one per label: no sigmoid, no softmax."""
 
     logits: tuple[float, ...]
+    labels: tuple[str, ...] = ()
+    """The name of each output, from the model's configuration; empty if the engine does not know them."""
     usage: Usage = field(default_factory=Usage)
 
 
@@ -150,5 +152,5 @@ def decode(name: str, stored: Mapping[str, Any]) -> Reading:
             tuple(stored["tokens"]), tuple(stored["logprobs"]), None if soft is None else tuple(soft), usage
         )
     if name == ClassifyRequest.NAME:
-        return Classification(tuple(stored["logits"]), usage)
+        return Classification(tuple(stored["logits"]), tuple(stored["labels"]), usage)
     return States(tuple(map(tuple, stored["vectors"])), usage)
