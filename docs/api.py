@@ -21,8 +21,9 @@ HEAD = """\
 # Python reference
 
 The public names of `fathom`, with their signatures and docstrings. `python docs/api.py` writes this page. For programs
-that run, see [examples](../examples). Some packages, each for one task, have public names of their own: `fathom.bench`,
-`fathom.metrics`, `fathom.probes`, `fathom.report`, `fathom.results.runs`, `fathom.synth`, `fathom.train`.
+that run, see [examples](../examples). Some packages, each for one task, have public names of their own:
+`fathom.adapters`, `fathom.bench`, `fathom.metrics`, `fathom.probes`, `fathom.report`, `fathom.results.runs`,
+`fathom.synth`, `fathom.train`.
 """
 SECTIONS = {
     "Comparisons": ("data", "errors"),
@@ -31,6 +32,7 @@ SECTIONS = {
     "More votes, rankings and preferences": ("voting", "ranking"),
     "Engines": ("engines",),
     "Whole runs": ("settings", "judging", "results", "metrics"),
+    "Reward clients": ("serve",),
 }
 """The modules of each section, in order; names keep the order in which `fathom` lists them."""
 

@@ -37,7 +37,11 @@ HEAVY = {
     "matplotlib": {"report"},
     "scipy": {"metrics", "report"},
     "pyarrow": {"data", "results"},
-    "aiohttp": {"engines"},
+    "aiohttp": {"engines", "serve"},
+    "fastapi": {"serve"},
+    "starlette": {"serve"},
+    "uvicorn": {"serve"},
+    "prometheus_client": {"serve"},
 }
 """Libraries that the values, the judges and `fathom --help` do not need, and the packages that may import them."""
 AT_THE_TOP = {
@@ -48,6 +52,17 @@ AT_THE_TOP = {
     "engines.local_readings": {"torch"},
     "engines.openai": {"aiohttp"},
     "lab.pretrain": {"torch"},
+    "serve.admission": {"starlette"},
+    "serve.app": {"fastapi", "starlette"},
+    "serve.client": {"aiohttp"},
+    "serve.core": {"fastapi"},
+    "serve.dialects.openrlhf": {"fastapi"},
+    "serve.dialects.vllm": {"fastapi"},
+    "serve.errors": {"fastapi", "starlette"},
+    "serve.metrics": {"prometheus_client"},
+    "serve.native": {"fastapi"},
+    "serve.running": {"uvicorn", "starlette"},
+    "adapters.verl": {"aiohttp"},
     "train": {"torch", "trl"},
 }
 """Modules and packages that are useless without these libraries."""

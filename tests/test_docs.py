@@ -108,7 +108,7 @@ def test_every_command_of_a_page_for_newcomers_is_run(path: Path) -> None:
     assert shown == [command for block in shell for command in commands(block)] != []
 
 
-PUBLIC = {"bench", "lab", "metrics", "probes", "report", "results", "synth", "train"}
+PUBLIC = {"adapters", "bench", "lab", "metrics", "probes", "report", "results", "serve", "synth", "train"}
 """The packages, one per task, from which pages and examples may import beside `fathom` itself."""
 
 
@@ -131,7 +131,17 @@ def test_pages_and_examples_use_public_names_only(path: Path) -> None:
 
 NO_CODE = {
     f"fathom.{name}"
-    for name in ("json", "benchmarks", "chat_templates", "layouts", "published", "recipes", "reproductions", "verbs")
+    for name in (
+        "json",
+        "benchmarks",
+        "chat_templates",
+        "dialects",
+        "layouts",
+        "published",
+        "recipes",
+        "reproductions",
+        "verbs",
+    )
 }
 """A file, and groups of entry points."""
 

@@ -342,6 +342,80 @@ class RejectionSettings(Settings):
     """Maximum comparisons in progress."""
 
 
+class RewardSettings(Settings):
+    """How verdicts become the rewards of a policy's responses."""
+
+    panel = "Reward"
+
+    reward: Literal["score", "correct"] = "score"
+    """The judge's score; or correct: 1 or 0 by the judge's threshold, for judges of single responses."""
+    schedule: Literal["round-robin", "circular", "swiss", "knock-out", "pivot"] = "round-robin"
+    """(judges of pairs) Which pairs of the responses to one prompt are judged; see docs/ranking.md."""
+    reduce: Literal["borda", "bradley-terry", "wins"] = "borda"
+    """(judges of pairs) How outcomes become rewards: borda is the share of the comparisons won, 0 to 1."""
+
+
+class ServeSettings(Settings):
+    """The server of `fathom serve`: its address, its limits, and what it does with what could not be scored."""
+
+    panel = "Server"
+
+    host: str = "127.0.0.1"
+    """The address to listen on. Any other than this machine's own needs --token-file."""
+    port: int = Field(default=8090, ge=0, le=65_535)
+    """The port to listen on; 0 selects a free one."""
+    token_file: Path | None = None
+    """A file of bearer tokens, one per line. Requests without one of them are refused."""
+    window_ms: float = Field(default=200, ge=0, le=600_000)
+    """(judges of pairs and lists) How long a response waits for others to the same prompt."""
+    group_size: int | None = Field(default=None, ge=1, le=1024)
+    """Responses per prompt, which complete a group. A request may state its own."""
+    unscored: Literal["refuse", "substitute"] = "refuse"
+    """For protocols without null: refuse the request, or answer --unscored-reward and count it."""
+    unscored_reward: float | None = None
+    """(substitute) The reward of a response that could not be scored."""
+    max_requests: int = Field(default=512, ge=1, le=100_000)
+    """Maximum requests in progress; more are answered with status 429."""
+    client_requests: int = Field(default=256, ge=1, le=100_000)
+    """Maximum requests in progress per client."""
+    client_rate: float | None = Field(default=None, gt=0)
+    """Maximum requests per second and client. Default: no limit."""
+    max_body: int = Field(default=8_000_000, ge=1000, le=MAX_COUNT)
+    """Maximum bytes of a request."""
+    max_batch: int = Field(default=256, ge=1, le=100_000)
+    """Maximum comparisons or samples in a request."""
+    max_responses: int = Field(default=64, ge=1, le=1024)
+    """Maximum responses in a comparison or a group."""
+    max_item_tokens: int = Field(default=131_072, ge=1, le=MAX_COUNT)
+    """Maximum tokens of a comparison, estimated as one per 3 bytes."""
+    deadline: float = Field(default=600, gt=0, le=86_400)
+    """Seconds for a judgment. A request may ask for less in the header X-Fathom-Deadline."""
+    drain: float = Field(default=30, ge=0, le=86_400)
+    """Seconds that requests in progress get to finish after SIGTERM."""
+    breaker_share: float = Field(default=0.5, gt=0, le=1)
+    """Answer 503 for a while if more than this share of the last 200 judgments could not be scored."""
+    breaker_seconds: float = Field(default=30, gt=0, le=86_400)
+    """How long."""
+    hourly_tokens: int | None = Field(default=None, ge=1)
+    """Answer 503 once the calls of the last hour used this many tokens."""
+    hourly_cost: float | None = Field(default=None, gt=0)
+    """Answer 503 once the calls of the last hour cost this many US dollars."""
+
+    @model_validator(mode="after")
+    def _substitute_given(self) -> Self:
+        if (self.unscored == "substitute") != (self.unscored_reward is not None):
+            raise ValueError(
+                "--unscored substitute and --unscored-reward NUMBER need each other: what could not be scored must not "
+                "become a number that nobody chose"
+            )
+        return self
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach the server."""
+        return self.host in ("127.0.0.1", "::1", "localhost")
+
+
 class JudgingSettings(Settings):
     """All settings that determine the verdicts of a run."""
 

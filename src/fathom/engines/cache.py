@@ -18,7 +18,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
@@ -74,9 +75,15 @@ class CachedEngine(EngineWrapper):
         super().__init__(engine)
         self.journal = SQLiteJournal(journal, engine) if isinstance(journal, str | Path) else journal
         self.misses = 0
+        self.cancel_abandoned = False
+        """Whether to cancel a call that no caller awaits any longer. A run stores it instead, because it is billed; a
+        server must not let callers that are gone occupy its engine."""
+        self.on_miss: Callable[[], None] = lambda: None
+        """Called before each call to `engine`, in the context of the first caller that awaits it."""
         self._stopped = False
         self._incomplete: Completion | None = None
         self._in_flight: dict[str, asyncio.Task[Answer]] = {}
+        self._callers: Counter[asyncio.Task[Answer]] = Counter()
         # One thread does all journal access, so the event loop never waits for the disk.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._find = Batcher(self._find_batch, executor=self._thread)
@@ -110,8 +117,22 @@ class CachedEngine(EngineWrapper):
         if task is None or task.cancelled():
             task = self._in_flight[key] = asyncio.create_task(self._found_or_new(key, text, request))
             task.add_done_callback(lambda done: self._landed(key, done))
-        # Shielded: if this caller is cancelled, another one may still await the same request.
-        return await asyncio.shield(task)
+        self._callers[task] += 1
+        try:
+            # Shielded: if this caller is cancelled, another one may still await the same request.
+            return await asyncio.shield(task)
+        finally:
+            self._left(key, task)
+
+    def _left(self, key: str, task: asyncio.Task[Answer]) -> None:
+        self._callers[task] -= 1
+        if self._callers[task]:
+            return
+        del self._callers[task]
+        if self.cancel_abandoned and not task.done():
+            # Forgotten at once: a new caller would otherwise await a task that is about to end as cancelled.
+            self._in_flight.pop(key, None)
+            task.cancel()
 
     async def _found_or_new(self, key: str, text: str, request: AnyRequest) -> Answer:
         stored = await self._find(key)
@@ -122,6 +143,7 @@ class CachedEngine(EngineWrapper):
         if self._stopped:
             raise EngineError("the run stopped before this call was made", retryable=True)
         self.misses += 1
+        self.on_miss()
         try:
             result = await answer(self.engine, request)
         except MissingLogprobsError as error:

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import aiohttp
 
-from fathom.engines import Completion, EngineError, Meter, NullMeter, Request, RunStoppedError
+from fathom.engines import Completion, EngineError, Meter, NullMeter, Request, RunStoppedError, tracing
 from fathom.engines.address import Address
 from fathom.engines.failures import Breaker
 from fathom.engines.hedging import Hedging
@@ -200,7 +200,10 @@ class Endpoint:
         try:
             session = await self._session()
             async with asyncio.timeout(seconds) as call.timeout:
-                async with session.post(url, data=call.body, allow_redirects=False, proxy=proxy) as response:
+                headers = tracing.headers()
+                async with session.post(
+                    url, data=call.body, headers=headers, allow_redirects=False, proxy=proxy
+                ) as response:
                     content = await response.read()
             return outcome(response.status, response.reason or "", response.headers, content, self.shown)
         except NO_CONNECTION as error:

@@ -24,6 +24,7 @@ from fathom.data.records import Comparison
 from fathom.engines import Engine, EngineWrapper, check_capabilities
 from fathom.engines.cache import CachedEngine
 from fathom.engines.checkpoints import resolve
+from fathom.engines.journal import Journal
 from fathom.engines.opening import meter, open_engine
 from fathom.errors import FathomError
 from fathom.judges import EngineRewardModel, Judge, RewardModel, Rule, Verdict
@@ -41,19 +42,25 @@ class Session:
     """A judge with its engine and journal, opened from settings. Use it as a context manager, which closes the engine.
 
     `engine` replaces the engine of the settings. Finished completions are stored in `settings.engine.journal` or
-    `journal`; without both, in memory only. Raises FathomError if something cannot be opened and, before a model is
-    loaded, if the judge does not support the voting settings.
+    `journal`; without both, in `store`, by default in memory. Raises FathomError if something cannot be opened and,
+    before a model is loaded, if the judge does not support the voting settings.
     """
 
     def __init__(
-        self, settings: JudgingSettings, *, journal: str | Path | None = None, engine: Engine | None = None
+        self,
+        settings: JudgingSettings,
+        *,
+        journal: str | Path | None = None,
+        engine: Engine | None = None,
+        store: Journal | None = None,
     ) -> None:
         self.settings = settings
         judge = judge_of(settings)  # before the engine: invalid settings must not load a model
         # The meter is inside the cache, so that completions from the journal cost nothing and count towards no bound.
         self.metered = meter(engine or open_engine(settings.engine), settings.engine, settings.bounds)
-        self.journal = Path(settings.engine.journal or journal or ":memory:")
-        self.cached = CachedEngine(self.metered, self.journal)
+        file = settings.engine.journal or journal
+        self.journal = Path(file or ":memory:")
+        self.cached = CachedEngine(self.metered, self.journal if file or store is None else store)
         self.base_judge = replace(judge, engine=self.cached)
         """The judge without wrappers, which casts one vote."""
         check_capabilities(self.metered, self.base_judge.needs, f"the judge {type(judge).__name__}")

@@ -1,0 +1,85 @@
+"""verl's `compute_score`, which gets its rewards from a reward server.
+
+    reward.custom_reward_function.path=$(python -c "import fathom.adapters.verl as a; print(a.__file__)")
+    reward.custom_reward_function.name=compute_score
+    +reward.custom_reward_function.reward_kwargs.url=http://127.0.0.1:8090
+
+verl calls it once per response, and passes the prompt only in `extra_info`: the data set must have it there, under
+`prompt` or `question`, or under the key `prompt_key`. verl has no value for a response that could not be scored: its
+managers end the job at an error (naive) or make it 0.0 (rate_limited). So this raises FathomError, unless `unscored`
+gives a number, which is then logged as such. Contract: verl/experimental/reward_loop/reward_manager, version 0.9.1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from fathom.data.conversations import as_messages
+from fathom.errors import FathomError
+from fathom.serve.client import AsyncRewardClient
+
+PROMPT_KEYS = ("prompt", "question", "raw_prompt")
+
+_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Any, AsyncRewardClient]] = WeakKeyDictionary()
+
+
+async def compute_score(
+    data_source: str,
+    solution_str: str,
+    ground_truth: Any = None,
+    extra_info: Mapping[str, Any] | None = None,
+    *,
+    url: str = "http://127.0.0.1:8090",
+    token_file: str | Path | None = None,
+    pin: str | None = None,
+    prompt_key: str | None = None,
+    group_size: int | None = None,
+    unscored: float | None = None,
+    **_: Any,
+) -> dict[str, float]:
+    """The reward of a response as `score`, beside numbers that verl logs. The keys are always the same.
+
+    A `ground_truth` that is a text becomes the reference answer. `group_size` is `actor_rollout_ref.rollout.n`, for
+    judges of pairs and lists. Raises FathomError if there is no prompt, and if the response could not be scored and
+    `unscored` is None.
+    """
+    sample: dict[str, Any] = {"prompt": _prompt(extra_info or {}, prompt_key), "response": solution_str}
+    if isinstance(ground_truth, str) and ground_truth:
+        sample["reference"] = ground_truth
+    [answer] = await _client(url, token_file, pin).rewards([sample], group_size=group_size)
+    score = answer.reward if answer.reward is not None else unscored
+    if score is None:
+        raise FathomError(
+            f"a response of {data_source} could not be scored ({answer.status}: {answer.error}); to train on a number "
+            "of your choice instead, set reward_kwargs.unscored"
+        )
+    return {
+        "score": score,
+        "unscored": float(answer.reward is None),
+        "votes": float(answer.votes),
+        "votes_read": float(answer.votes_read),
+    }
+
+
+def _prompt(extra_info: Mapping[str, Any], key: str | None) -> Any:
+    keys = PROMPT_KEYS if key is None else (key,)
+    prompt = next((extra_info[each] for each in keys if extra_info.get(each) is not None), None)
+    if prompt is None:
+        known = ", ".join(map(str, extra_info)) or "nothing"
+        raise FathomError(f"extra_info has {known}; expected the prompt under {' or '.join(keys)}: see prompt_key")
+    if isinstance(prompt, str):
+        return prompt
+    return [message.model_dump() for message in as_messages(list(prompt), "prompt")]
+
+
+def _client(url: str, token_file: str | Path | None, pin: str | None) -> AsyncRewardClient:
+    """One client per event loop and server, whose connections all calls share."""
+    clients = _clients.setdefault(asyncio.get_running_loop(), {})
+    key = (url, str(token_file), pin)
+    if key not in clients:
+        clients[key] = AsyncRewardClient(url, token_file=token_file, pin=pin)
+    return clients[key]

@@ -1,0 +1,140 @@
+"""What every protocol needs: strict JSON bodies, limits on their contents, and the policy for what has no score."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from pydantic_core import from_json
+
+from fathom.data.records import Comparison
+from fathom.engines.metering import BYTES_PER_TOKEN
+from fathom.errors import FathomError
+from fathom.rationale import Status
+from fathom.serve.admission import pin_message
+from fathom.serve.errors import RequestError
+from fathom.serve.metrics import Metrics
+from fathom.serve.service import Rewarded, Sample, Service, Unavailable
+
+Value = TypeVar("Value")
+Entry = TypeVar("Entry", bound=Any)
+
+
+class Core:
+    """The service and the metrics, with the checks that all protocols share."""
+
+    def __init__(self, service: Service, metrics: Metrics) -> None:
+        self.service = service
+        self.metrics = metrics
+
+    def check_pin(self, pinned: str | None) -> None:
+        """Raise RequestError (409) if the request pins another reward."""
+        current = self.service.identity.id
+        if pinned is not None and pinned != current:
+            raise RequestError(409, pin_message(current))
+
+    def check(self, comparisons: Sequence[Comparison], field: str, *, to_rank: bool = False) -> None:
+        """Raise RequestError for too many or too large comparisons, and for those that the judge cannot judge."""
+        self._check_count(len(comparisons), field)
+        most = self.service.serving.max_responses
+        for index, comparison in enumerate(comparisons):
+            where = f"{field}[{index}]"
+            if len(comparison.responses) > most:
+                raise RequestError(413, f"{where} has more than {most} responses: see --max-responses")
+            self._check_tokens([comparison.prompt_text, *comparison.responses, comparison.reference or ""], where)
+            self._checked(where, self.service.check, comparison, to_rank=to_rank)
+
+    async def rewarded(
+        self, samples: Sequence[Sample], field: str, request: Request, *, size: int | None = None
+    ) -> list[Rewarded]:
+        """The rewards of samples, checked before and counted after. Raises RequestError."""
+        self._check_count(len(samples), field)
+        for index, sample in enumerate(samples):
+            where = f"{field}[{index}]"
+            texts = [sample.response, sample.reference or "", sample.baseline or ""]
+            self._check_tokens([sample.comparison().prompt_text, *texts], where)
+            self._checked(where, self.service.check_sample, sample)
+        if size is not None and size > self.service.serving.max_responses:
+            raise RequestError(413, f"group_size: at most {self.service.serving.max_responses}: see --max-responses")
+        state = request.state
+        made = await self.available(self.service.reward(samples, state.deadline, size=size, client=state.client))
+        for each in made:
+            self.metrics.judged(each.reward.status, cached=each.cached, partial=each.partial)
+        return made
+
+    async def numbers(
+        self, samples: Sequence[Sample], field: str, request: Request, protocol: str
+    ) -> tuple[list[float], list[Rewarded]]:
+        """Rewards for a protocol that has no null: the policy `unscored` decides on those that are missing.
+
+        Under `refuse`, one missing reward refuses the request: with 503 if a call failed, because another try may
+        succeed, else with 422. Under `substitute`, the user's number takes its place and is counted.
+        """
+        made = await self.rewarded(samples, field, request)
+        serving = self.service.serving
+        missing = [each for each in made if each.reward.value is None]
+        if missing:
+            self.metrics.unscored.labels(protocol, serving.unscored).inc(len(missing))
+        if missing and serving.unscored == "refuse":
+            failed = any(each.reward.status is Status.FAILED for each in missing)
+            first = missing[0].reward
+            message = f"{len(missing)} of {len(made)} responses could not be scored ({first.status}: {first.error})"
+            raise RequestError(503 if failed else 422, f"{message}; see --unscored", retry_after=1 if failed else None)
+        substitute = serving.unscored_reward
+        values = [each.reward.value if each.reward.value is not None else substitute for each in made]
+        return [value for value in values if value is not None], made
+
+    async def available(self, work: Awaitable[Value]) -> Value:
+        """The result of `work`. Raises RequestError (503) if the engine answers nobody."""
+        try:
+            return await work
+        except Unavailable as error:
+            refusal = self.service.health.refusal()
+            raise RequestError(503, str(error), retry_after=refusal.retry_after if refusal else 1) from None
+
+    def counted(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        """The entries of an answer, each counted in the metrics."""
+        for entry in entries:
+            self.metrics.judged(entry.status, cached=entry.cached)
+            yield entry
+
+    def _check_count(self, count: int, field: str) -> None:
+        most = self.service.serving.max_batch
+        if count > most:
+            raise RequestError(413, f"{field}: {count} in one request, at most {most}: see --max-batch")
+
+    def _check_tokens(self, texts: Sequence[str], where: str) -> None:
+        most = self.service.serving.max_item_tokens
+        tokens = sum(len(text.encode(errors="replace")) for text in texts) // BYTES_PER_TOKEN
+        if tokens > most:
+            raise RequestError(413, f"{where} has about {tokens:,} tokens, at most {most:,}: see --max-item-tokens")
+
+    def _checked(self, where: str, check: Callable[..., None], *values: Any, **named: Any) -> None:
+        try:
+            check(*values, **named)
+        except FathomError as error:
+            raise RequestError(422, f"{where}: {error}") from None
+
+
+class _StrictJSONRequest(Request):
+    """A request whose body is JSON by the standard: NaN and Infinity are refused, and nesting over 200 levels."""
+
+    async def json(self) -> Any:
+        try:
+            return from_json(await self.body(), allow_inf_nan=False)
+        except ValueError as error:
+            raise RequestError(400, f"the body is not JSON: {error}") from None
+
+
+class StrictJSONRoute(APIRoute):
+    """A route that reads bodies with a faster and stricter parser than FastAPI's own."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def strict(request: Request) -> Response:
+            return await handle(_StrictJSONRequest(request.scope, request.receive))
+
+        return strict

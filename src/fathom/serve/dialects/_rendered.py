@@ -1,0 +1,70 @@
+"""Reads conversations that a chat template has rendered to text, because some trainers send nothing else.
+
+    >>> parse("<|im_start|>user\\n2 + 2?<|im_end|>\\n<|im_start|>assistant\\n4<|im_end|>\\n")[-1].content
+    '4'
+
+A text cannot be told apart from one in which a response imitates the template's tokens. Where the protocol also sends
+the prompt (OpenRLHF), or messages (vLLM), prefer these.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from fathom.data.records import Message
+
+ROLES: Mapping[str, str] = {"human": "user", "model": "assistant", "[INST]": "user", "[/INST]": "assistant"}
+"""Names of roles in templates that differ from OpenAI's."""
+
+_OF_ROLE = r"(?P<role>system|developer|user|assistant|tool|human|model)"
+TEMPLATES = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        rf"<\|im_start\|>{_OF_ROLE}\n",  # ChatML: Qwen, Yi, SmolLM
+        rf"<\|start_header_id\|>{_OF_ROLE}<\|end_header_id\|>\n\n",  # Llama 3
+        rf"<\|header_start\|>{_OF_ROLE}<\|header_end\|>\n\n",  # Llama 4
+        rf"<start_of_turn>{_OF_ROLE}\n",  # Gemma
+        rf"<[|｜]{_OF_ROLE}[|｜]>\n?",  # Phi, Zephyr, GLM; DeepSeek's wide bars
+        r"(?P<role>\[/?INST\]) ?",  # Mistral, Llama 2
+        r"(?:^|\n\n)(?P<role>Human|Assistant): ?",  # HH-RLHF
+    )
+)
+_END = r"<\|(?:im_end|eot_id|eom_id|eot|end|end_of_text|endoftext)\|>|<end_of_turn>|</s>|<eos>|<｜end▁of▁sentence｜>"
+_ENDS = re.compile(rf"(?:\s*(?:{_END}))+\s*$")
+_STARTS = re.compile(r"^(?:\s*(?:<s>|<bos>|<\|begin_of_text\|>|<｜begin▁of▁sentence｜>|\[gMASK\]|<sop>))+")
+
+
+def parse(text: str) -> tuple[Message, ...] | None:
+    """The messages of a rendered conversation; None if the text has the tokens of no known template.
+
+    A last turn of the assistant without text, which asks for an answer, is a message with an empty content.
+    """
+    for template in TEMPLATES:
+        turns = list(template.finditer(text))
+        if turns:
+            ends = [turn.start() for turn in turns[1:]] + [len(text)]
+            before = _STARTS.sub("", text[: turns[0].start()]).strip()
+            messages = [_message(turn["role"], text[turn.end() : end]) for turn, end in zip(turns, ends, strict=True)]
+            return (Message(role="system", content=before), *messages) if before else tuple(messages)
+    return None
+
+
+def without_end(text: str) -> str:
+    """The text without the tokens that end a turn, and the white space around them."""
+    return _ENDS.sub("", text)
+
+
+def _message(role: str, content: str) -> Message:
+    role = ROLES.get(role.upper() if role.startswith("[") else role.lower(), role.lower())
+    return Message.model_validate({"role": role, "content": without_end(content)})
+
+
+def prompt_of(text: str) -> str | tuple[Message, ...]:
+    """A rendered prompt as messages, or the text itself if it has the tokens of no known template."""
+    messages = parse(text)
+    if messages is None:
+        return text
+    if messages[-1].role == "assistant" and not messages[-1].content.strip():
+        messages = messages[:-1]
+    return messages or text

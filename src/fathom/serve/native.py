@@ -1,0 +1,149 @@
+"""Fathom's own protocol: `/v1/judgements`, `/v1/rankings`, `/v1/rewards`, `/v1/models`.
+
+Answers have one entry per item of the request, in its order, with the item's `id`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from fastapi import APIRouter, Request
+
+from fathom.engines.usage import Usage
+from fathom.judges import Verdict, Vote
+from fathom.ranking import Ranking
+from fathom.rationale import Status, render
+from fathom.serve.core import Core, StrictJSONRoute
+from fathom.serve.messages import (
+    ComparisonsBody,
+    Id,
+    Item,
+    Judgment,
+    JudgmentsAnswer,
+    Model,
+    ModelsAnswer,
+    RankingAnswer,
+    RankingsAnswer,
+    RewardAnswer,
+    RewardsAnswer,
+    RewardsBody,
+    Tokens,
+    VoteAnswer,
+)
+from fathom.serve.service import Attempt
+
+
+def router(core: Core) -> APIRouter:
+    """The routes of Fathom's own protocol."""
+    routes = APIRouter(route_class=StrictJSONRoute, tags=["Fathom"])
+    service = core.service
+
+    @routes.post("/v1/judgements", summary="A verdict for each comparison")
+    async def judgements(body: ComparisonsBody, request: Request) -> JudgmentsAnswer:
+        core.check_pin(body.reward)
+        comparisons = [item.comparison() for item in body.comparisons]
+        core.check(comparisons, "comparisons")
+        attempts = await core.available(service.judge(comparisons, request.state.deadline))
+        entries = [
+            _judgment(item.id, attempt, body.texts) for item, attempt in zip(body.comparisons, attempts, strict=True)
+        ]
+        return JudgmentsAnswer(reward=service.identity, judgements=list(core.counted(entries)))
+
+    @routes.post("/v1/rankings", summary="The responses of each comparison in order")
+    async def rankings(body: ComparisonsBody, request: Request) -> RankingsAnswer:
+        core.check_pin(body.reward)
+        comparisons = [item.comparison() for item in body.comparisons]
+        core.check(comparisons, "comparisons", to_rank=True)
+        attempts = await core.available(service.rank(comparisons, request.state.deadline))
+        entries = [_ranking(item, attempt) for item, attempt in zip(body.comparisons, attempts, strict=True)]
+        return RankingsAnswer(reward=service.identity, rankings=list(core.counted(entries)))
+
+    @routes.post("/v1/rewards", summary="A reward for each response of a policy")
+    async def rewards(body: RewardsBody, request: Request) -> RewardsAnswer:
+        core.check_pin(body.reward)
+        samples = [each.sample() for each in body.samples]
+        rewarded = await core.rewarded(samples, "samples", request, size=body.group_size)
+        entries = [RewardAnswer.of(each.id, made) for each, made in zip(body.samples, rewarded, strict=True)]
+        return RewardsAnswer(reward=service.identity, rewards=entries)
+
+    @routes.get("/v1/models", summary="The model, and the identity of its reward")
+    async def models() -> ModelsAnswer:
+        identity = service.identity
+        return ModelsAnswer(data=[Model(id=identity.model or identity.id, root=identity.model)], reward=identity)
+
+    return routes
+
+
+class _Votes(NamedTuple):
+    votes: int
+    votes_read: int
+    tokens: Tokens
+
+
+def _votes(votes: Sequence[Vote]) -> _Votes:
+    usage = sum((vote.usage for vote in votes), Usage())
+    return _Votes(len(votes), sum(vote.status is Status.OK for vote in votes), Tokens.of(usage))
+
+
+def _judgment(id: Id, attempt: Attempt[Verdict], texts: bool) -> Judgment:
+    verdict = attempt.value
+    if verdict is None:
+        return Judgment(**_failed(id, attempt), winner=None, scores=None, agreement=None)
+    return Judgment(
+        id=id,
+        status=verdict.status,
+        error=None if verdict.status is Status.OK else _error(verdict.votes),
+        **_votes(verdict.votes)._asdict(),
+        cached=attempt.cached,
+        winner=verdict.winner,
+        scores=None if verdict.scores is None else list(verdict.scores),
+        agreement=verdict.agreement,
+        texts=[_vote(vote) for vote in verdict.votes] if texts else None,
+    )
+
+
+def _ranking(item: Item, attempt: Attempt[Ranking]) -> RankingAnswer:
+    ranking = attempt.value
+    if ranking is None:
+        return RankingAnswer(**_failed(item.id, attempt), winner=None, order=[], scores=[None] * len(item.responses))
+    votes = [vote for verdict in ranking.verdicts.values() for vote in verdict.votes]
+    bad = next((verdict for verdict in ranking.verdicts.values() if verdict.status is not Status.OK), None)
+    return RankingAnswer(
+        id=item.id,
+        status=bad.status if bad else Status.OK,
+        error=_error(bad.votes) if bad else None,
+        **_votes(votes)._asdict(),
+        cached=attempt.cached,
+        winner=ranking.winner,
+        order=[list(level) for level in ranking.order],
+        scores=list(ranking.scores),
+    )
+
+
+def _failed(id: Id, attempt: Attempt[Any]) -> dict[str, Any]:
+    return {
+        "id": id,
+        "status": Status.FAILED,
+        "error": attempt.error,
+        "votes": 0,
+        "votes_read": 0,
+        "cached": False,
+        "tokens": Tokens(prompt=0, completion=0),
+    }
+
+
+def _error(votes: Sequence[Vote]) -> str:
+    return next((vote.error for vote in votes if vote.error), "no vote could be read")
+
+
+def _vote(vote: Vote) -> VoteAnswer:
+    return VoteAnswer(
+        status=vote.status,
+        winner=vote.winner,
+        scores=None if vote.scores is None else list(vote.scores),
+        order=list(vote.order),
+        text=vote.text,
+        rationale=None if vote.rationale is None else render(vote.rationale),
+        error=vote.error,
+    )

@@ -1,0 +1,166 @@
+"""Runs the server until it is told to stop, without losing a request.
+
+    serve(settings, RewardSettings(), ServeSettings(port=0), started=print)
+
+On SIGTERM or Ctrl-C the server goes on listening, but answers new requests with 503, so that a load balancer sends them
+elsewhere; requests in progress are finished, for at most `drain` seconds. A second signal ends it at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from fathom.engines import Engine
+from fathom.errors import FathomError
+from fathom.serve.app import application
+from fathom.serve.clients import read_tokens
+from fathom.serve.service import Service, open_session
+from fathom.settings import JudgingSettings, RewardSettings, ServeSettings
+
+LOG = logging.getLogger("fathom.serve")
+LAME_DUCK_SECONDS = 0.5
+"""How long a draining server listens at least: requests that are on their way get an answer."""
+BACKLOG = 2048
+
+
+def serve(
+    settings: JudgingSettings,
+    rewards: RewardSettings,
+    serving: ServeSettings,
+    *,
+    engine: Engine | None = None,
+    started: Callable[[str], None] = lambda address: None,
+) -> None:
+    """Serve until SIGTERM or Ctrl-C. `started` gets the address once the server listens.
+
+    Raises FathomError for an address that other machines can reach without a token file, for an address in use, and
+    for settings that do not fit each other.
+    """
+    tokens = check_address(serving)
+    service = Service(open_session(settings, engine), rewards, serving)
+    with listening(serving) as listener:
+        configure_logs()
+        server = DrainingServer(application(service, tokens), service)
+        started(address_of(serving, listener))
+        asyncio.run(server.run_until_drained(listener))
+
+
+def check_address(serving: ServeSettings) -> tuple[bytes, ...]:
+    """The digests of the tokens. Raises FathomError if other machines can reach the server without one."""
+    if serving.token_file is not None:
+        return read_tokens(serving.token_file)
+    if not serving.is_local:
+        raise FathomError(
+            f"--host {serving.host} can be reached from other machines, so it needs --token-file FILE, with a secret "
+            "per line that clients send as a bearer token"
+        )
+    return ()
+
+
+def listening(serving: ServeSettings) -> socket.socket:
+    """A listening socket. Raises FathomError if the address cannot be used."""
+    family = socket.AF_INET6 if ":" in serving.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((serving.host, serving.port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise FathomError(
+            f"cannot listen on {serving.host}:{serving.port}: {error}; expected a free port of this machine, as in "
+            "--port 8091, or --port 0 for any"
+        ) from error
+    return listener
+
+
+def address_of(serving: ServeSettings, listener: socket.socket) -> str:
+    """The server's address, as clients write it."""
+    host = f"[{serving.host}]" if ":" in serving.host else serving.host
+    return f"http://{host}:{listener.getsockname()[1]}"
+
+
+def configure_logs() -> None:
+    """Log the server's own lines to stderr, and nothing of other loggers, whose messages may quote requests."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    LOG.addHandler(handler)
+    LOG.setLevel(logging.INFO)
+    LOG.propagate = False
+    quiet = logging.getLogger("fathom.engines")
+    quiet.addHandler(logging.NullHandler())
+    quiet.propagate = False
+
+
+class DrainingServer(uvicorn.Server):
+    """uvicorn's server, which drains before it closes."""
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        # httptools and uvloop, if installed, take a third of the time of the pure Python ones.
+        config = uvicorn.Config(
+            app,
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            log_level="critical",
+            server_header=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=1,
+        )
+        super().__init__(config)
+        self.service = service
+        self._told_to_stop = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def run_until_drained(self, listener: socket.socket) -> None:
+        """Serve on this socket until a signal arrives and the requests in progress are finished."""
+        self._loop = asyncio.get_running_loop()
+        warming = asyncio.create_task(self._warm_up())
+        draining = asyncio.create_task(self._drain())
+        try:
+            await self.serve(sockets=[listener])
+        finally:
+            for task in (warming, draining):
+                task.cancel()
+            await self.service.close()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to drain; end at once on a second signal."""
+        if self._told_to_stop.is_set() or self._loop is None:
+            self.force_exit = self.should_exit = True
+        else:
+            self._loop.call_soon_threadsafe(self._told_to_stop.set)
+
+    def stop(self) -> None:
+        """As a signal does, from the event loop."""
+        self._told_to_stop.set()
+
+    async def _drain(self) -> None:
+        await self._told_to_stop.wait()
+        self.service.health.draining = True
+        LOG.info("draining: %d requests in progress", self._in_progress)
+        loop = asyncio.get_running_loop()
+        listens_until = loop.time() + LAME_DUCK_SECONDS
+        latest = loop.time() + max(self.service.serving.drain, LAME_DUCK_SECONDS)
+        while loop.time() < listens_until or (self._in_progress and loop.time() < latest):
+            await asyncio.sleep(0.02)
+        if self._in_progress:
+            LOG.warning("%d requests were not finished within %g s", self._in_progress, self.service.serving.drain)
+        self.should_exit = True
+
+    @property
+    def _in_progress(self) -> int:
+        return len(self.server_state.tasks)
+
+    async def _warm_up(self) -> None:
+        problem = await self.service.warm_up()
+        if problem:
+            LOG.warning("the first judgment failed; requests are taken nevertheless. Check the engine's settings")

@@ -1,0 +1,315 @@
+"""Judges for the server: comparisons in, verdicts, rankings and rewards out. It knows no protocol.
+
+    service = Service(session, RewardSettings(), ServeSettings())
+    [attempt] = await service.judge([comparison], seconds=60)
+    attempt.value, attempt.error                      # a Verdict, or None and the reason
+
+Nothing that concerns one comparison raises: an `Attempt` without a value has an error. `Unavailable` means that the
+engine answers nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Generic, NamedTuple, TypeVar
+
+from fathom.data.records import Comparison, Message
+from fathom.engines import Engine, MissingLogprobsError, RunStoppedError
+from fathom.engines.metering import SpentError
+from fathom.engines.recent import RecentCompletions
+from fathom.errors import FathomError
+from fathom.judges import Verdict
+from fathom.judging.rewards import Reward, check_group, check_reward, reward
+from fathom.judging.session import Session
+from fathom.ranking import Ranking, check, rank
+from fathom.ranking.reducers import REDUCERS
+from fathom.ranking.schedules import SCHEDULES
+from fathom.rationale import Status
+from fathom.serve.health import Health, HourlyCap
+from fathom.serve.identity import identify
+from fathom.serve.window import Window
+from fathom.settings import JudgingSettings, RewardSettings, ServeSettings
+
+Value = TypeVar("Value")
+
+FINAL = (SpentError, MissingLogprobsError)
+"""Errors after which the engine cannot work again before the server is started with other settings."""
+WARM_UP = Comparison(prompt="Say hello.", responses=("Hello.", "Hello there."))
+
+
+class Unavailable(Exception):  # noqa: N818 - the name of HTTP status 503
+    """The engine makes no calls at present."""
+
+
+class Sample(NamedTuple):
+    """One response of a policy, to be rewarded."""
+
+    prompt: str | tuple[Message, ...]
+    response: str
+    reference: str | None = None
+    baseline: str | None = None
+    """A response to compare this one with, for judges of pairs and lists."""
+    group: str | None = None
+    """The name of the group of responses that are judged together. Default: all responses to the prompt."""
+
+    def comparison(self) -> Comparison:
+        return Comparison(prompt=self.prompt, responses=(self.response,), reference=self.reference)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt(Generic[Value]):
+    """The result of a judgment, or the error that prevented it."""
+
+    value: Value | None
+    error: str | None = None
+    cached: bool = False
+    """Whether no call was made for it: all completions were stored, or requested by someone else at the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rewarded:
+    """A reward, and how it was made."""
+
+    reward: Reward
+    cached: bool
+    size: int = 1
+    """How many responses were judged together."""
+    partial: bool = False
+    """Whether the group was judged before it was complete."""
+
+
+_CALLS: ContextVar[list[int] | None] = ContextVar("calls made for the current judgment", default=None)
+
+
+def _note_call() -> None:
+    """Note for the current judgment that a call was made."""
+    made = _CALLS.get()
+    if made is not None:
+        made.append(1)
+
+
+class Service:
+    """Judges with one session. Raises FathomError for settings that do not fit the judge."""
+
+    def __init__(self, session: Session, rewards: RewardSettings, serving: ServeSettings) -> None:
+        self.session = session
+        self.rewards = rewards
+        self.serving = serving
+        self.model = session.reward_model
+        check_reward(self.model, rewards)
+        session.cached.cancel_abandoned = True
+        session.cached.on_miss = _note_call
+        self.identity = identify(session, rewards)
+        self.health = Health(serving.breaker_share, serving.breaker_seconds, caps=_caps(session, serving))
+        self.window = Window[Sample, Rewarded](serving.window_ms / 1000, serving.max_responses, self._judge_group)
+        self._reopening: asyncio.Task[None] | None = None
+
+    # Checks -----------------------------------------------------------------------------------------------------------
+
+    def check(self, comparison: Comparison, *, to_rank: bool = False) -> None:
+        """Raise FathomError for a comparison that the judge cannot judge, before any call is made."""
+        judge = self.session.base_judge
+        if to_rank:
+            check(comparison)
+        if judge.arity == "pointwise":
+            comparison = comparison.subset((0,))
+        elif judge.arity == "pairwise" and to_rank:
+            comparison = comparison.subset((0, 1))
+        judge.check(comparison)
+        # Renders the prompt, because a judge that needs a reference or steps notices only then that they are missing.
+        for ask in judge.plan(comparison)[:1]:
+            _ = ask.requests
+
+    def check_sample(self, sample: Sample) -> None:
+        """Raise FathomError for a sample that the judge cannot judge, also in a group."""
+        alone = sample.comparison()
+        if self.model.arity == "pairwise":
+            alone = alone.model_copy(update={"responses": (sample.response, sample.baseline or sample.response)})
+        self.check(alone)
+
+    # Judging ----------------------------------------------------------------------------------------------------------
+
+    async def judge(self, comparisons: Sequence[Comparison], seconds: float) -> list[Attempt[Verdict]]:
+        """A verdict for each comparison, in order. Raises Unavailable if the engine answers nobody."""
+        return await self._attempts([partial(self.model, each) for each in comparisons], seconds, _has_verdict)
+
+    async def rank(self, comparisons: Sequence[Comparison], seconds: float) -> list[Attempt[Ranking]]:
+        """A ranking of each comparison's responses, in order. Raises Unavailable if the engine answers nobody."""
+        settings = self.rewards
+        ranked = partial(rank, schedule=SCHEDULES[settings.schedule], reduce=REDUCERS[settings.reduce], tells="votes")
+        return await self._attempts([partial(ranked, self.model, each) for each in comparisons], seconds, _has_order)
+
+    async def reward(
+        self, samples: Sequence[Sample], seconds: float, *, size: int | None = None, client: str = ""
+    ) -> list[Rewarded]:
+        """The reward of each sample, in order.
+
+        Judges of pairs and lists judge samples in groups, which wait for the samples of other requests of this client;
+        `size` is the number of samples of a group. Raises Unavailable if the engine answers nobody.
+        """
+        alone = self.model.arity == "pointwise"
+        single = [place for place, sample in enumerate(samples) if alone or sample.baseline is not None]
+        groups: dict[Hashable, list[int]] = {}
+        for place in sorted({*range(len(samples))} - {*single}):
+            sample = samples[place]
+            groups.setdefault((client, sample.group, sample.prompt, sample.reference), []).append(place)
+        works = [partial(self._alone, samples[place], seconds) for place in single]
+        works += [
+            partial(self._grouped, key, [samples[place] for place in places], seconds, size)
+            for key, places in groups.items()
+        ]
+        places = [[place] for place in single] + list(groups.values())
+        rewards: dict[int, Rewarded] = {}
+        for where, answers in zip(places, await asyncio.gather(*(work() for work in works)), strict=True):
+            rewards |= zip(where, answers, strict=True)
+        return [rewards[place] for place in range(len(samples))]
+
+    async def _alone(self, sample: Sample, seconds: float) -> list[Rewarded]:
+        work = partial(reward, self.model, sample.comparison(), self.rewards, baseline=sample.baseline)
+        [attempt] = await self._attempts([work], seconds, _has_reward)
+        return _rewarded(attempt, 1)
+
+    async def _grouped(
+        self, key: Hashable, samples: Sequence[Sample], seconds: float, size: int | None
+    ) -> list[Rewarded]:
+        size = size or self.serving.group_size
+        try:
+            async with asyncio.timeout(seconds):
+                group = await self.window(key, samples, size)
+        except TimeoutError:
+            return [Rewarded(_failed(_late(seconds)), cached=False)] * len(samples)
+        return [replace(each, size=group.size, partial=group.partial) for each in group.results]
+
+    async def _judge_group(self, samples: Sequence[Sample]) -> list[Rewarded]:
+        """The rewards of a group of samples with one prompt, one per sample."""
+        first = samples[0]
+        responses = tuple(sample.response for sample in samples)
+        group = Comparison(prompt=first.prompt, responses=responses, reference=first.reference)
+        try:
+            check_group(self.model, group)
+        except FathomError as error:
+            why = f"{error} within {self.serving.window_ms:g} ms"
+            return [Rewarded(Reward(None, Status.MISSING, why), cached=False)] * len(samples)
+        work = partial(reward, self.model, group, self.rewards)
+        [attempt] = await self._attempts([work], self.serving.deadline, _has_reward)
+        return _rewarded(attempt, len(samples))
+
+    async def _attempts(
+        self,
+        works: Sequence[Callable[[], Awaitable[Value]]],
+        seconds: float,
+        scored: Callable[[Value], bool],
+    ) -> list[Attempt[Value]]:
+        attempts = await asyncio.gather(*(self._attempt(work, seconds, scored) for work in works))
+        if attempts and all(each.value is None for each in attempts) and (refusal := self.health.refusal()):
+            raise Unavailable(refusal.reason)
+        return attempts
+
+    async def _attempt(
+        self, work: Callable[[], Awaitable[Value]], seconds: float, scored: Callable[[Value], bool]
+    ) -> Attempt[Value]:
+        calls: list[int] = []
+        token = _CALLS.set(calls)
+        try:
+            async with asyncio.timeout(seconds):
+                value = await work()
+        except TimeoutError:
+            return self._without_value(_late(seconds))
+        except RunStoppedError as error:
+            self._engine_stopped(error)
+            return Attempt(None, str(error))
+        except FathomError as error:
+            return self._without_value(str(error))
+        finally:
+            _CALLS.reset(token)
+        self.health.record(scored=scored(value))
+        return Attempt(value, cached=not calls)
+
+    def _without_value(self, error: str) -> Attempt[Value]:
+        self.health.record(scored=False)
+        return Attempt(None, error)
+
+    # The engine's state -----------------------------------------------------------------------------------------------
+
+    def _engine_stopped(self, error: RunStoppedError) -> None:
+        if isinstance(error, FINAL):
+            self.health.stopped = str(error)
+            return
+        if self._reopening is None or self._reopening.done():
+            self.health.trip(str(error))
+            self._reopening = asyncio.create_task(self._reopen())
+
+    async def _reopen(self) -> None:
+        """Let the engine try again when the breaker closes: `close` ends the state in which it makes no calls."""
+        await asyncio.sleep(self.serving.breaker_seconds)
+        await self.session.metered.close()
+
+    async def warm_up(self) -> str | None:
+        """Make one judgment, so that the first request does not wait for a model to load. Returns what failed."""
+        comparison = WARM_UP
+        judge = self.session.base_judge
+        if judge.arity == "pointwise":
+            comparison = comparison.subset((0,))
+        try:
+            async with asyncio.timeout(self.serving.deadline):
+                verdict = await judge(comparison)
+            return next((vote.error for vote in verdict.votes if vote.status is Status.FAILED), None)
+        except (FathomError, TimeoutError, ValueError) as error:
+            return str(error) or "no answer within the deadline"
+        finally:
+            self.health.ready = True
+
+    async def close(self) -> None:
+        """Close the engine and the journal."""
+        if self._reopening is not None:
+            self._reopening.cancel()
+        await self.session.cached.close()
+
+
+def open_session(settings: JudgingSettings, engine: Engine | None = None) -> Session:
+    """The session of a service. `engine` replaces the engine of the settings.
+
+    Without a journal file, recent completions are kept in a bounded amount of memory.
+    """
+    return Session(settings, engine=engine, store=RecentCompletions())
+
+
+def _caps(session: Session, serving: ServeSettings) -> list[HourlyCap]:
+    metered = session.metered
+    caps = []
+    if serving.hourly_tokens is not None:
+        caps.append(HourlyCap("tokens", serving.hourly_tokens, lambda: float(metered.estimated.tokens)))
+    if serving.hourly_cost is not None:
+        if metered.price is None:
+            raise FathomError("--hourly-cost needs a price: see --prices")
+        caps.append(HourlyCap("US dollars", serving.hourly_cost, lambda: metered.estimated_cost or 0.0))
+    return caps
+
+
+def _late(seconds: float) -> str:
+    return f"no judgment within the deadline of {seconds:g} s"
+
+
+def _failed(error: str | None) -> Reward:
+    return Reward(None, Status.FAILED, error)
+
+
+def _rewarded(attempt: Attempt[list[Reward]], count: int) -> list[Rewarded]:
+    rewards = attempt.value or [_failed(attempt.error)] * count
+    return [Rewarded(each, attempt.cached) for each in rewards]
+
+
+def _has_verdict(verdict: Verdict) -> bool:
+    return verdict.status is Status.OK
+
+
+def _has_order(ranking: Ranking) -> bool:
+    return bool(ranking.order)
+
+
+def _has_reward(rewards: Sequence[Reward]) -> bool:
+    return any(each.value is not None for each in rewards)

@@ -1,0 +1,44 @@
+"""Runs coroutines from synchronous code, on an event loop in a thread.
+
+The caller's thread may already run a loop, as in a notebook or a trainer, so its own loop is not used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from threading import Lock, Thread
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+
+class LoopThread:
+    """An event loop in a daemon thread, started with the first call."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lock = Lock()
+
+    def run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Run a coroutine and wait for its result. An interrupt in the caller's thread cancels it."""
+        waited = asyncio.run_coroutine_threadsafe(work, self._started())
+        try:
+            return waited.result()
+        except BaseException:
+            waited.cancel()
+            raise
+
+    def _started(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                Thread(target=self._loop.run_forever, name="fathom rewards", daemon=True).start()
+            return self._loop
+
+    def close(self) -> None:
+        """Stop the loop. A later call starts a new one."""
+        with self._lock:
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._loop.stop)
+                self._loop = None

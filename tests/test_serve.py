@@ -1,0 +1,402 @@
+"""The reward server over real HTTP: its own protocol, and what all protocols share."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi", reason='needs pip install "fathom-rm[serve]"')
+
+from fathom import EngineError, FathomError, Reward, RewardSettings, ScriptedEngine
+from fathom.engines import Request
+from fathom.engines.usage import Usage
+from fathom.rationale import Status
+from fathom.serve.clients import Clients, TooManyRequests
+from fathom.serve.health import HOUR, Health, HourlyCap
+from fathom.settings import EngineSettings
+from reward_server import reward_server, warms_up
+from serving import HANG, Call, Reply, chat, serving
+
+ITEM = {"prompt": "What is 2 + 2?", "responses": ["4", "5"]}
+SAMPLES = [{"id": str(n), "prompt": "What is 2 + 2?", "response": str(n)} for n in range(4)]
+
+
+def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(main())
+
+
+def smallest_wins(request: Request) -> str:
+    """Prefers the response that is shown first in the order of the digits; fails for the response `fail`."""
+    text = request.messages[-1]["content"]
+    if "fail" in text and not warms_up(text):
+        raise EngineError("the server is down")
+    if "mumble" in text:
+        return "I cannot say."
+    first, second = (text.rfind(each) for each in ("\n4\n", "\n5\n"))
+    return "Final verdict: [[A]]" if first < second else "Final verdict: [[B]]"
+
+
+def rated(request: Request) -> str:
+    """A pointwise rating of 1 to 5, for the judge prometheus: the number that the response consists of."""
+    text = request.messages[-1]["content"]
+    if "mumble" in text:
+        return "Who knows."
+    number = next((n for n in range(1, 6) if f"\n{n}\n" in text), 3)
+    return f"Feedback: fine. [RESULT] {number}"
+
+
+# Fathom's own protocol ------------------------------------------------------------------------------------------------
+
+
+def test_answers_keep_order_and_ids_and_what_has_no_verdict_is_null() -> None:
+    async def main() -> None:
+        async with reward_server(ScriptedEngine(smallest_wins)) as server:
+            items = [{"id": "x", **ITEM}, {**ITEM, "prompt": "mumble"}, {"id": 3, **ITEM, "prompt": "fail"}]
+            status, answer, headers = await server.post("/v1/judgements", {"comparisons": items, "texts": True})
+            assert status == 200
+            entries = answer["judgements"]
+            assert [(each["id"], each["status"]) for each in entries] == [("x", "ok"), (None, "missing"), (3, "failed")]
+            assert [each["winner"] for each in entries] == [0, None, None]
+            assert [each["scores"] for each in entries] == [[2.0, 0.0], None, None]
+            assert [(each["votes"], each["votes_read"]) for each in entries] == [(2, 2), (2, 0), (2, 0)]
+            assert "down" in entries[2]["error"]
+            assert entries[0]["texts"][0]["text"] == "Final verdict: [[A]]"
+            assert headers["x-fathom-reward"] == answer["reward"]["id"] == server.service.identity.id
+            _, again, _ = await server.post("/v1/judgements", {"comparisons": items[:1]})
+            assert [entries[0]["cached"], again["judgements"][0]["cached"]] == [False, True]
+
+    run(main)
+
+
+def test_rankings_have_scores_and_an_order() -> None:
+    async def main() -> None:
+        async with reward_server(ScriptedEngine(smallest_wins)) as server:
+            item = {"id": "x", "prompt": "2 + 2?", "responses": ["5", "4"]}
+            _, answer, _ = await server.post("/v1/rankings", {"comparisons": [item]})
+            [entry] = answer["rankings"]
+            assert (entry["order"], entry["winner"], entry["scores"]) == ([[1], [0]], 1, [0.0, 1.0])
+            status, refused, _ = await server.post("/v1/rankings", {"comparisons": [{**item, "responses": ["4"]}]})
+            assert status == 422
+            assert "comparisons[0]" in refused["error"]["message"]
+
+    run(main)
+
+
+def test_a_pinned_reward_that_has_changed_is_refused() -> None:
+    async def main() -> None:
+        engine = ScriptedEngine(smallest_wins)
+        async with reward_server(engine) as server, reward_server(engine, swap=False) as other:
+            assert server.service.identity.id != other.service.identity.id
+            pin = server.service.identity.id
+            for pinned in ({"json": {"reward": pin}}, {"header": pin}):
+                body = {"comparisons": [ITEM], **pinned.get("json", {})}  # type: ignore[dict-item]
+                headers = {"x-fathom-reward": pin} if "header" in pinned else {}
+                assert (await server.post("/v1/judgements", body, **headers))[0] == 200
+                status, answer, _ = await other.post("/v1/judgements", body, **headers)
+                assert status == 409
+                assert other.service.identity.id in answer["error"]["message"]
+
+    run(main)
+
+
+def test_rewards_of_a_judge_of_single_responses_do_not_depend_on_other_samples() -> None:
+    async def main() -> None:
+        async with reward_server(ScriptedEngine(rated), "prometheus") as server:
+            samples = [{"prompt": "p", "response": "2"}, {"prompt": "mumble", "response": "3"}]
+            _, answer, _ = await server.post("/v1/rewards", {"samples": samples})
+            first, second = answer["rewards"]
+            assert (first["reward"], first["status"], first["group"]) == (2.0, "ok", 1)
+            assert (second["reward"], second["status"]) == (None, "missing")
+
+    run(main)
+
+
+def test_correct_needs_a_threshold() -> None:
+    async def main() -> None:
+        with pytest.raises(FathomError, match="--reward correct needs a judge of single responses"):
+            async with reward_server(ScriptedEngine(rated), rewards=RewardSettings(reward="correct")):
+                pass
+
+    run(main)
+
+
+# Groups over several requests -----------------------------------------------------------------------------------------
+
+
+def test_samples_of_several_requests_are_judged_together_when_their_group_is_complete() -> None:
+    async def main() -> None:
+        engine = ScriptedEngine(smallest_wins)
+        async with reward_server(engine, window_ms=60_000) as server:
+            before = len(engine.requests)
+            samples = [{"prompt": "2 + 2?", "response": each} for each in ("4", "5")]
+            bodies = [{"samples": [sample], "group_size": 2} for sample in samples]
+            answers = await asyncio.gather(*(server.post("/v1/rewards", body) for body in bodies))
+            rewards = [answer["rewards"][0] for _, answer, _ in answers]
+            assert [each["reward"] for each in rewards] == [1.0, 0.0]
+            assert all(each["group"] == 2 and not each["partial"] for each in rewards)
+            assert len(engine.requests) - before == 2, "one pair, in both orders"
+
+    run(main)
+
+
+def test_a_group_that_stays_incomplete_is_judged_after_the_window_and_says_so() -> None:
+    async def main() -> None:
+        async with reward_server(ScriptedEngine(smallest_wins), window_ms=30) as server:
+            samples = [{"prompt": "2 + 2?", "response": each} for each in ("4", "5")]
+            _, answer, _ = await server.post("/v1/rewards", {"samples": samples, "group_size": 8})
+            assert [(each["reward"], each["partial"]) for each in answer["rewards"]] == [(1.0, True), (0.0, True)]
+            _, alone, _ = await server.post("/v1/rewards", {"samples": samples[:1]})
+            [entry] = alone["rewards"]
+            assert (entry["reward"], entry["status"]) == (None, "missing")
+            assert "at least 2 responses" in entry["error"]
+
+    run(main)
+
+
+def test_groups_of_other_prompts_and_names_stay_apart() -> None:
+    async def main() -> None:
+        async with reward_server(ScriptedEngine(smallest_wins)) as server:
+            samples = [
+                {"prompt": prompt, "response": each, "group": group}
+                for prompt, group in (("2 + 2?", "a"), ("2 + 2?", "b"), ("3 + 1?", "a"))
+                for each in ("4", "5")
+            ]
+            _, answer, _ = await server.post("/v1/rewards", {"samples": samples})
+            assert [each["reward"] for each in answer["rewards"]] == [1.0, 0.0] * 3
+            assert {each["group"] for each in answer["rewards"]} == {2}
+
+    run(main)
+
+
+def test_a_baseline_replaces_the_group() -> None:
+    async def main() -> None:
+        async with reward_server(ScriptedEngine(smallest_wins), window_ms=60_000) as server:
+            samples = [{"prompt": "2 + 2?", "response": "4", "baseline": "5"}]
+            _, answer, _ = await server.post("/v1/rewards", {"samples": samples})
+            assert answer["rewards"][0]["reward"] == 1.0
+
+    run(main)
+
+
+# Faults and limits ----------------------------------------------------------------------------------------------------
+
+
+def test_a_judgment_that_is_late_fails_alone_and_its_call_is_cancelled() -> None:
+    async def main() -> None:
+        async with serving(lambda call: HANG if b"slow" in call.content else chat("[RESULT] 4")) as upstream:
+            engine = EngineSettings(model="judge-7b", base_url=upstream.url)
+            async with reward_server(None, "prometheus", engine_settings=engine, deadline=0.5) as server:
+                samples = [{"prompt": "slow", "response": "a"}, {"prompt": "quick", "response": "b"}]
+                _, answer, _ = await server.post("/v1/rewards", {"samples": samples})
+                slow, quick = answer["rewards"]
+                assert (slow["status"], slow["reward"], quick["reward"]) == ("failed", None, 4.0)
+                assert "deadline of 0.5 s" in slow["error"]
+                await until(lambda: upstream.flying == 0)
+                status, _, _ = await server.post("/v1/rewards", {"samples": []}, **{"x-fathom-deadline": "soon"})
+                assert status == 400
+
+    run(main)
+
+
+def test_calls_are_cancelled_when_the_client_has_gone_unless_somebody_else_waits_for_them() -> None:
+    async def main() -> None:
+        async with serving(lambda call: HANG if b"slow" in call.content else chat("[RESULT] 4")) as upstream:
+            engine = EngineSettings(model="judge-7b", base_url=upstream.url)
+            async with reward_server(None, "prometheus", engine_settings=engine) as server:
+                body = {"samples": [{"prompt": "slow", "response": "a"}]}
+                one, other = (asyncio.create_task(server.post("/v1/rewards", body)) for _ in range(2))
+                await until(lambda: upstream.flying == 1 and server.service.session.cached.misses >= 2)
+                await asyncio.sleep(0.05)
+                one.cancel()
+                await asyncio.sleep(0.1)
+                assert upstream.flying == 1, "the other request waits for the same call"
+                other.cancel()
+                await until(lambda: upstream.flying == 0)
+
+    run(main)
+
+
+def test_too_many_failures_open_the_breaker_which_answers_503() -> None:
+    async def main() -> None:
+        async with reward_server(ScriptedEngine(smallest_wins)) as server:
+            body = {"comparisons": [{**ITEM, "prompt": f"fail {n}"} for n in range(30)]}
+            status, answer, headers = await server.post("/v1/judgements", body)
+            assert status == 200
+            assert {each["status"] for each in answer["judgements"]} == {"failed"}
+            status, answer, headers = await server.post("/v1/judgements", {"comparisons": [ITEM]})
+            assert status == 503
+            assert 0 < int(headers["retry-after"]) <= 30
+            assert "judgments could not be scored" in answer["error"]["message"]
+            assert (await server.get("/ready"))[0] == 503
+            assert (await server.get("/health"))[0] == 200
+
+    run(main)
+
+
+def test_a_server_whose_engine_stopped_tries_again() -> None:
+    def answer(call: Call) -> Any:
+        return chat("[RESULT] 4") if works else refusing
+
+    async def main() -> None:
+        nonlocal works
+        async with serving(answer) as upstream:
+            engine = EngineSettings(model="judge-7b", base_url=upstream.url)
+            async with reward_server(None, "prometheus", engine_settings=engine, breaker_seconds=0.2) as server:
+                works = False
+                body = {"samples": [{"prompt": "p", "response": str(n)} for n in range(16)]}
+                while (await server.post("/v1/rewards", body))[0] == 200:
+                    body = {"samples": [{"prompt": "p", "response": f"more {n}"} for n in range(16)]}
+                works = True
+                await until(lambda: server.service.health.refusal() is None and upstream.flying == 0)
+                await asyncio.sleep(0.1)
+                status, answered, _ = await server.post("/v1/rewards", {"samples": [{"prompt": "p", "response": "z"}]})
+                assert (status, answered["rewards"][0]["reward"]) == (200, 4.0)
+
+    works, refusing = True, Reply(401, b'{"error": {"message": "Incorrect API key provided."}}')
+    run(main)
+
+
+def test_the_breaker_closes_and_a_few_failures_do_not_open_it() -> None:
+    now = 0.0
+    health = Health(share=0.5, seconds=30, clock=lambda: now)
+    for _ in range(19):
+        health.record(scored=False)
+    assert health.refusal() is None
+    health.record(scored=False)
+    refusal = health.refusal()
+    assert refusal is not None
+    assert refusal.retry_after == 30
+    now = 30.0
+    assert health.refusal() is None
+    for _ in range(100):
+        health.record(scored=True)
+        health.record(scored=False)
+    assert health.refusal() is None, "half of the judgments is not more than half"
+
+
+def test_the_spending_of_an_hour_is_capped() -> None:
+    used = 0.0
+    cap = HourlyCap("tokens", 1000, lambda: used)
+    assert cap.refusal(0.0) is None
+    used = 999
+    assert cap.refusal(HOUR / 2) is None
+    used = 1000
+    refusal = cap.refusal(HOUR / 2 + 1)
+    assert refusal is not None
+    assert refusal.retry_after is not None
+    assert refusal.retry_after <= HOUR / 2
+    assert cap.refusal(HOUR * 3 / 2) is None, "999 of the tokens are older than an hour"
+
+
+def test_more_requests_than_the_capacity_are_refused_with_retry_after() -> None:
+    async def main() -> None:
+        async with serving(lambda call: chat("[RESULT] 4", delay=0.5)) as upstream:
+            engine = EngineSettings(model="judge-7b", base_url=upstream.url)
+            async with reward_server(None, "prometheus", engine_settings=engine, max_requests=8) as server:
+                bodies = [{"samples": [{"prompt": "p", "response": str(n)}]} for n in range(80)]
+                answers = await asyncio.gather(*(server.post("/v1/rewards", body) for body in bodies))
+                statuses = [status for status, _, _ in answers]
+                assert (statuses.count(200), statuses.count(429)) == (8, 72)
+                assert all(headers["retry-after"] == "1" for status, _, headers in answers if status == 429)
+
+    run(main)
+
+
+def test_one_client_cannot_take_all_places_and_keeps_to_its_rate() -> None:
+    now = 0.0
+    clients = Clients(most=3, most_each=2, rate=10, clock=lambda: now)
+    with clients.admitted("a"), clients.admitted("a"):
+        with pytest.raises(TooManyRequests, match="the most that a client may have"), clients.admitted("a"):
+            pass
+        with (
+            clients.admitted("b"),
+            pytest.raises(TooManyRequests, match="the most it takes"),
+            clients.admitted("c"),
+        ):
+            pass
+    assert clients.total == 0
+    for _ in range(10):  # a burst of one second
+        with clients.admitted("d"):
+            pass
+    with pytest.raises(TooManyRequests, match="more than 10 requests per second"), clients.admitted("d"):
+        pass
+    now = 0.1
+    with clients.admitted("d"):
+        pass
+    with pytest.raises(TooManyRequests), clients.admitted("d"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("limits", "body", "message"),
+    [
+        ({"max_batch": 2}, {"samples": SAMPLES}, "at most 2: see --max-batch"),
+        ({"max_item_tokens": 10}, {"samples": [{"prompt": "p" * 40, "response": "r"}]}, "samples.0. has about 13 tok"),
+        ({"max_body": 1000}, {"samples": [{"prompt": "p" * 1000, "response": "r"}]}, "more than 1,000 bytes"),
+        ({"max_responses": 2}, {"samples": [], "group_size": 3}, "see --max-responses"),
+    ],
+)
+def test_what_is_too_large_is_refused_before_any_call(limits: dict[str, Any], body: Any, message: str) -> None:
+    async def main() -> None:
+        engine = ScriptedEngine(rated)
+        async with reward_server(engine, "prometheus", **limits) as server:
+            before = len(engine.requests)
+            status, answer, _ = await server.post("/v1/rewards", body)
+            assert status == 413
+            assert re.search(message, answer["error"]["message"])
+            assert len(engine.requests) == before
+
+    run(main)
+
+
+def test_a_trace_is_continued_and_passed_on() -> None:
+    async def main() -> None:
+        async with serving(lambda call: chat("[RESULT] 4")) as upstream:
+            engine = EngineSettings(model="judge-7b", base_url=upstream.url)
+            async with reward_server(None, "prometheus", engine_settings=engine) as server:
+                trace = "0af7651916cd43dd8448eb211c80319c"
+                body = {"samples": [{"prompt": "p", "response": "r"}]}
+                sent = f"00-{trace}-b7ad6b7169203331-01"
+                _, _, headers = await server.post("/v1/rewards", body, traceparent=sent)
+                answered = headers["traceparent"]
+                assert answered.split("-")[1] == trace
+                assert answered != sent, "a span of its own"
+                assert upstream.calls[-1].headers["traceparent"] == answered
+                _, _, headers = await server.post("/v1/rewards", body, traceparent="00-0-0-01")
+                assert headers["traceparent"].split("-")[1] != trace
+
+    run(main)
+
+
+def test_metrics_count_judgments_by_status_and_contain_no_text() -> None:
+    async def main() -> None:
+        async with reward_server(ScriptedEngine(rated), "prometheus") as server:
+            samples = [{"prompt": "p", "response": "2"}, {"prompt": "mumble", "response": "3"}]
+            await server.post("/v1/rewards", {"samples": samples})
+            await server.post("/nowhere/secret-path", {})
+            _, text = await server.get("/metrics")
+            assert 'fathom_judgments_total{status="ok"} 1.0' in text
+            assert 'fathom_judgments_total{status="missing"} 1.0' in text
+            assert 'fathom_requests_total{route="/v1/rewards",status="200"} 1.0' in text
+            assert "mumble" not in text
+            assert "secret-path" not in text
+
+    run(main)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def test_usage_of_a_reward_without_votes_is_zero() -> None:
+    assert Reward(1.0, Status.OK).usage == Usage()
+    with pytest.raises(ValueError, match="cannot have the value"):
+        Reward(None, Status.OK)
+    with pytest.raises(ValueError, match="cannot have the value"):
+        Reward(0.0, Status.FAILED)

@@ -1,0 +1,205 @@
+"""The protocols of other tools: OpenRLHF's remote reward model, and vLLM's pooling endpoints."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi", reason='needs pip install "fathom-rm[serve]"')
+
+from fathom import EngineError, ScriptedEngine
+from fathom.data.records import Message
+from fathom.engines import Request
+from fathom.serve.dialects import DIALECTS
+from fathom.serve.dialects._rendered import parse, prompt_of, without_end
+from reward_server import reward_server, warms_up
+
+
+def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(main())
+
+
+def rated(request: Request) -> str:
+    """The rating of a response that is a number; no rating for `mumble`, a failed call for `fail`."""
+    text = request.messages[-1]["content"]
+    if "fail" in text and not warms_up(text):
+        raise EngineError("the server is down")
+    if "mumble" in text:
+        return "Who knows."
+    number = next((n for n in range(1, 6) if f"\n{n}\n" in text), 3)
+    return f"Feedback: fine. [RESULT] {number}"
+
+
+CHATML = "<|im_start|>user\nA number?<|im_end|>\n<|im_start|>assistant\n"
+
+
+def test_every_protocol_of_the_package_is_found() -> None:
+    assert {"openrlhf", "vllm"} <= set(DIALECTS.names())
+
+
+# OpenRLHF -------------------------------------------------------------------------------------------------------------
+
+
+def test_openrlhf_gets_rewards_in_order_and_an_empty_batch_is_answered() -> None:
+    async def main() -> None:
+        engine = ScriptedEngine(rated)
+        async with reward_server(engine, "prometheus") as server:
+            assert (await server.post("/get_reward", {"query": []}))[:2] == (200, {"rewards": []})
+            queries = [f"<s>{CHATML}2<|im_end|>\n", "A number? 5</s>"]
+            body = {"query": queries, "prompts": [CHATML, "A number? "], "labels": ["", None]}
+            status, answer, _ = await server.post("/get_reward", body)
+            assert status == 200
+            assert answer["rewards"] == answer["scores"] == [2.0, 5.0]
+            assert answer["extra_logs"] == {"unscored": [0.0, 0.0], "votes": [1.0, 1.0], "votes_read": [1.0, 1.0]}
+            shown = engine.requests[-2].messages[-1]["content"]
+            assert "im_start" not in shown, "the judge sees messages, not the template's tokens"
+            assert "im_end" not in shown
+
+    run(main)
+
+
+def test_openrlhf_refuses_what_it_cannot_split_and_unequal_lengths() -> None:
+    async def main() -> None:
+        async with reward_server(ScriptedEngine(rated), "prometheus") as server:
+            for body, message in (
+                ({"query": ["no prompt here"]}, "found no response"),
+                ({"query": ["a 1", "b 2"], "prompts": ["a "]}, "prompts: got 1, expected one per query, 2"),
+            ):
+                status, answer, _ = await server.post("/get_reward", body)
+                assert status == 422
+                assert message in answer["error"]["message"]
+
+    run(main)
+
+
+@pytest.mark.parametrize(("response", "status"), [("mumble", 422), ("fail", 503)])
+def test_what_could_not_be_scored_is_an_error_unless_a_number_was_chosen(response: str, status: int) -> None:
+    body = {"query": ["A number? 5", f"A number? {response}"], "prompts": ["A number? "] * 2}
+    conversation = {"messages": [{"role": "user", "content": "A number?"}, {"role": "assistant", "content": response}]}
+
+    async def main() -> None:
+        async with reward_server(ScriptedEngine(rated), "prometheus") as server:
+            for path, sent in (("/get_reward", body), ("/vllm/classify", conversation)):
+                got, answer, _ = await server.post(path, sent)
+                assert got == status
+                assert "see --unscored" in answer["error"]["message"]
+            _, metrics = await server.get("/metrics")
+            assert 'fathom_unscored_total{policy="refuse",protocol="openrlhf"} 1.0' in metrics
+            assert 'fathom_unscored_total{policy="refuse",protocol="vllm"} 1.0' in metrics
+        chosen = {"unscored": "substitute", "unscored_reward": -1.5}
+        async with reward_server(ScriptedEngine(rated), "prometheus", **chosen) as server:
+            _, answer, _ = await server.post("/get_reward", body)
+            assert answer["rewards"] == [5.0, -1.5]
+            assert answer["extra_logs"]["unscored"] == [0.0, 1.0]
+            _, metrics = await server.get("/metrics")
+            assert 'fathom_unscored_total{policy="substitute",protocol="openrlhf"} 1.0' in metrics
+
+    run(main)
+
+
+# vLLM -----------------------------------------------------------------------------------------------------------------
+
+
+def test_vllm_classify_reads_messages_and_rendered_texts() -> None:
+    async def main() -> None:
+        async with reward_server(ScriptedEngine(rated), "prometheus") as server:
+            turns = [{"role": "user", "content": "A number?"}, {"role": "assistant", "content": "4"}]
+            for path in ("/vllm/classify", "/classify"):
+                for body in (
+                    {"model": "any", "messages": turns, "use_activation": False},
+                    {"model": "any", "input": f"{CHATML}4<|im_end|>\n"},
+                    {"model": "any", "input": [f"{CHATML}4<|im_end|>\n"]},
+                ):
+                    _, answer, _ = await server.post(path, body)
+                    assert answer["data"] == [{"index": 0, "label": "LABEL_0", "probs": [4.0], "num_classes": 1}]
+                    assert answer["object"] == "list"
+                    assert answer["usage"]["total_tokens"] > 0
+            _, answer, _ = await server.post("/vllm/pooling", {"messages": turns, "task": "classify"})
+            assert answer["data"] == [{"index": 0, "object": "pooling", "data": [4.0]}]
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "message"),
+    [
+        ("/vllm/classify", {"input": "no template"}, "found no response"),
+        ("/vllm/classify", {"input": [1, 2, 3]}, "token ids"),
+        ("/vllm/classify", {}, "exactly one of input and messages"),
+        ("/vllm/classify", {"input": CHATML, "use_activation": True}, "not squashed"),
+        ("/classify", {"input": CHATML, "text": "x"}, "expected vLLM's fields"),
+        ("/classify", {"text": ["x"]}, "expected vLLM's fields"),
+        ("/vllm/pooling", {"input": CHATML, "task": "embed"}, "task"),
+        ("/vllm/score", {"queries": ["a", "b"], "documents": ["c"]}, "expected 1 or as many"),
+    ],
+)
+def test_vllm_shapes_that_cannot_be_judged_are_refused(path: str, body: Any, message: str) -> None:
+    async def main() -> None:
+        async with reward_server(ScriptedEngine(rated), "prometheus") as server:
+            status, answer, _ = await server.post(path, body)
+            assert status == 422
+            assert message in answer["error"]["message"]
+
+    run(main)
+
+
+def test_vllm_score_and_rerank_take_documents_as_responses() -> None:
+    async def main() -> None:
+        async with reward_server(ScriptedEngine(rated), "prometheus") as server:
+            for names in (("queries", "documents"), ("data_1", "data_2"), ("text_1", "text_2")):
+                body = dict(zip(names, ("A number?", ["1", "5", "2"]), strict=True))
+                _, answer, _ = await server.post("/vllm/score", body)
+                assert [each["score"] for each in answer["data"]] == [1.0, 5.0, 2.0]
+            body = {"query": "A number?", "documents": ["1", "5", "2"], "top_n": 2}
+            _, answer, _ = await server.post("/vllm/rerank", body)
+            assert [(each["index"], each["relevance_score"]) for each in answer["results"]] == [(1, 5.0), (2, 2.0)]
+            assert answer["results"][0]["document"] == {"text": "5"}
+
+    run(main)
+
+
+def test_documents_of_one_query_are_a_group_for_a_judge_of_pairs() -> None:
+    def longer(request: Request) -> str:
+        text = request.messages[-1]["content"]
+        return "Final verdict: [[A]]" if text.rfind("\nlonger\n") < text.rfind("\nshort\n") else "Final verdict: [[B]]"
+
+    async def main() -> None:
+        async with reward_server(ScriptedEngine(longer)) as server:
+            _, answer, _ = await server.post("/vllm/score", {"queries": "Which?", "documents": ["short", "longer"]})
+            assert [each["score"] for each in answer["data"]] == [0.0, 1.0]
+
+    run(main)
+
+
+# Rendered conversations -----------------------------------------------------------------------------------------------
+
+RENDERED = {
+    "chatml": "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\nA<|im_end|>\n",
+    "llama 3": "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nS<|eot_id|><|start_header_id|>user"
+    "<|end_header_id|>\n\nU<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nA<|eot_id|>",
+    "zephyr": "<|system|>\nS</s>\n<|user|>\nU</s>\n<|assistant|>\nA</s>\n",
+    "phi": "<|system|>\nS<|end|>\n<|user|>\nU<|end|>\n<|assistant|>\nA<|end|>\n<|endoftext|>",
+    "deepseek": "<｜begin▁of▁sentence｜>S<｜User｜>U<｜Assistant｜>A<｜end▁of▁sentence｜>",
+}
+WITHOUT_SYSTEM = {
+    "gemma": "<bos><start_of_turn>user\nU<end_of_turn>\n<start_of_turn>model\nA<end_of_turn>\n",
+    "mistral": "<s>[INST] U[/INST] A</s>",
+    "hh": "\n\nHuman: U\n\nAssistant: A",
+}
+
+
+@pytest.mark.parametrize("text", [*RENDERED.values(), *WITHOUT_SYSTEM.values()], ids=[*RENDERED, *WITHOUT_SYSTEM])
+def test_a_rendered_conversation_is_read_back(text: str) -> None:
+    turns = [Message(role="user", content="U"), Message(role="assistant", content="A")]
+    system = [Message(role="system", content="S")] if text in RENDERED.values() else []
+    assert parse(text) == (*system, *turns)
+
+
+def test_a_prompt_that_asks_for_an_answer_has_no_empty_turn() -> None:
+    assert prompt_of(CHATML) == (Message(role="user", content="A number?"),)
+    assert prompt_of("A number?") == "A number?"
+    assert without_end("4 <|im_end|>\n<|endoftext|>") == "4"
+    assert without_end("  if x:\n    pass\n") == "  if x:\n    pass\n"

@@ -1,0 +1,274 @@
+"""Who may use the reward server, what it survives, and what it never writes to a log."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import os
+import random
+import signal
+import string
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import psutil
+import pytest
+
+pytest.importorskip("fastapi", reason='needs pip install "fathom-rm[serve]"')
+
+from fathom import FathomError, JudgingSettings, RewardSettings, ScriptedEngine, ServeSettings
+from fathom.serve.clients import identify, read_tokens
+from fathom.serve.running import serve
+from reward_server import Running, reward_server
+from serving import Call, Reply, chat, serving
+
+SECRET = "a-token-of-many-characters"
+PATHS = (
+    *("/v1/judgements", "/v1/rankings", "/v1/rewards", "/get_reward", "/vllm/classify", "/vllm/score", "/classify"),
+    *("/", "/none"),
+)
+REWARDS = {"samples": [{"prompt": "p", "response": "r"}]}
+
+
+# Tokens and addresses -------------------------------------------------------------------------------------------------
+
+
+def test_requests_need_a_token_if_there_are_any(tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+    file.write_text(f"another-{SECRET}\n{SECRET}\n")
+
+    async def main() -> None:
+        engine = ScriptedEngine("[RESULT] 4")
+        async with reward_server(engine, "prometheus", tokens=read_tokens(file)) as server:
+            before = len(engine.requests)
+            wrong = ("", "Bearer", f"Bearer {SECRET}x", f"Bearer {SECRET[:-1]}", f"Basic {SECRET}", "Bearer \xff")
+            for value in wrong:
+                status, _, headers = await server.post("/v1/rewards", REWARDS, authorization=value)
+                assert status == 401
+                assert headers["www-authenticate"] == "Bearer"
+            for path in ("/metrics", "/v1/models", "/openapi.json", "/none"):
+                assert (await server.get(path))[0] == 401
+            assert [(await server.get(path))[0] for path in ("/health", "/ready", "/")] == [200, 200, 200]
+            assert len(engine.requests) == before
+            status, _, _ = await server.post("/v1/rewards", REWARDS, authorization=f"Bearer {SECRET}")
+            assert status == 200
+
+    asyncio.run(main())
+
+
+def test_all_tokens_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+    file.write_text("\n".join(f"{n}-{SECRET}" for n in range(3)))
+    compared: list[tuple[int, int]] = []
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append((len(one), len(other)))
+        return one == other
+
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    tokens = read_tokens(file)
+    assert identify(f"Bearer 0-{SECRET}", "host", tokens) == "token-0"
+    assert identify("Bearer x", "host", tokens) is None
+    assert compared == [(32, 32)] * 6, "digests of one length, and all of them whichever matches"
+
+
+@pytest.mark.parametrize("text", ["", "short\n", f"{SECRET}\nshort\n"])
+def test_a_file_without_usable_tokens_is_refused(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "tokens"
+    file.write_text(text)
+    with pytest.raises(FathomError, match="expected a text file with a token of at least 16 characters"):
+        read_tokens(file)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7"])
+def test_another_address_than_this_machines_needs_a_token(host: str) -> None:
+    with pytest.raises(FathomError, match="needs --token-file"):
+        serve(JudgingSettings(), RewardSettings(), ServeSettings(host=host))
+    assert ServeSettings().host == "127.0.0.1"
+
+
+# Malformed requests ---------------------------------------------------------------------------------------------------
+
+
+async def post_bytes(server: Running, path: str, content: bytes, kind: str = "application/json") -> int:
+    async with server.http.post(server.url + path, data=content, headers={"content-type": kind}) as response:
+        body = await response.read()
+        assert response.status == 200 or json.loads(body)["error"]["message"]
+        return response.status
+
+
+def malformed(draw: random.Random) -> bytes:
+    """A body that no protocol can take: valid JSON of other types, broken JSON, NaN, deep nesting, wrong encodings."""
+    names = ["comparisons", "samples", "query", "prompts", "input", "messages", "queries", "documents", "id", "reward"]
+
+    def value(depth: int = 0) -> Any:
+        kind = draw.randrange(9 if depth < 4 else 6)
+        if kind == 0:
+            return draw.choice([None, True, -1, 0, 1e308, 2**70, -0.0])
+        if kind <= 2:
+            return "".join(draw.choices(string.printable + "é漢\u0000\ud800"[:4], k=draw.randrange(30)))
+        if kind <= 5:
+            return draw.choice(["", [], {}, 7, 1.5])
+        if kind == 6:
+            return [value(depth + 1) for _ in range(draw.randrange(4))]
+        return {draw.choice(names): value(depth + 1) for _ in range(draw.randrange(4))}
+
+    def wrong() -> Any:
+        """An object whose known fields have wrong types."""
+        return {name: draw.choice([5, {"a": value()}, [None, 3], [[value()]], "x", True]) for name in names[:8]}
+
+    form = draw.randrange(8)
+    text = json.dumps(wrong() if draw.random() < 0.5 else [value()])
+    if form == 0:
+        return text.encode()[: draw.randrange(len(text))] + b"}"
+    if form == 1:
+        return b'{"samples": [{"prompt": "p", "response": NaN}], "query": [Infinity], "x": -Infinity}'
+    if form == 2:
+        deep = draw.choice([100, 10_000])
+        return b'{"samples": ' + b"[" * deep + b"]" * deep + b"}"
+    if form == 3:
+        return draw.randbytes(draw.randrange(200))
+    if form == 4:
+        return b'{"samples": [' + b"[]," * 5000 + b"[]]}"
+    if form == 5:
+        return b'{"query": ["\\ud800"], "samples": [{"prompt": "\\udfff", "response": "r"}], "input": "\\ud800"}'
+    if form == 6:
+        return b'{"samples": [{"prompt": "p", "response": "r", "id": ' + b"9" * 5000 + b"}]}"
+    return text.encode()
+
+
+async def fuzz(server: Running, count: int, seed: int) -> list[int]:
+    draw = random.Random(seed)
+    statuses = []
+    for _ in range(count // 10):
+        bodies = [malformed(draw) for _ in range(10)]
+        kinds = [draw.choice(["application/json"] * 9 + ["text/plain", ""]) for _ in bodies]
+        calls = (post_bytes(server, draw.choice(PATHS), body, kind) for body, kind in zip(bodies, kinds, strict=True))
+        statuses += await asyncio.gather(*calls)
+    return statuses
+
+
+def test_malformed_requests_are_refused_and_never_break_the_server() -> None:
+    async def main() -> None:
+        engine = ScriptedEngine("[RESULT] 4")
+        async with reward_server(engine, "prometheus") as server:
+            statuses = await fuzz(server, 400, seed=1)
+            assert {status for status in statuses if not 400 <= status < 500} == set()
+            assert len(set(statuses)) > 1
+            assert (await server.post("/v1/rewards", REWARDS))[0] == 200
+
+    asyncio.run(main())
+
+
+@pytest.mark.slow
+def test_memory_is_flat_over_10000_malformed_requests() -> None:
+    async def main() -> None:
+        async with reward_server(ScriptedEngine("[RESULT] 4"), "prometheus") as server:
+            process = psutil.Process()
+            await fuzz(server, 1000, seed=2)
+            before = process.memory_info().rss
+            statuses = await fuzz(server, 10_000, seed=3)
+            assert {status for status in statuses if not 400 <= status < 500} == set()
+            assert process.memory_info().rss <= before * 1.05
+
+    asyncio.run(main())
+
+
+# Logs, and the end of the process -------------------------------------------------------------------------------------
+
+
+@contextmanager
+def process(url: str, *options: str, log: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`fathom serve` as a process, and its address."""
+    command = [sys.executable, "-m", "fathom", "serve", "--judge", "prometheus", "--model", "judge-7b"]
+    command += ["--base-url", url, "--port", "0", *options]
+    with log.open("w") as sink:
+        started = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=sink, text=True, env=dict(os.environ))
+        try:
+            assert started.stdout is not None
+            line = started.stdout.readline()
+            assert line.startswith("serving on "), log.read_text()
+            yield started, line.split()[-1]
+        finally:
+            started.kill()
+            started.wait()
+
+
+def test_logs_have_no_prompt_response_or_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(call: Call) -> Reply:
+        if b"PROMPT-refused" in call.content:
+            return Reply(400, b'{"error": {"message": "too long: PROMPT-refused"}}')
+        return Reply(500, b"PROMPT-broken") if b"PROMPT-broken" in call.content else chat("COMPLETION [RESULT] 4")
+
+    tokens, log = tmp_path / "tokens", tmp_path / "log"
+    tokens.write_text(f"{SECRET}\n")
+    monkeypatch.setenv("JUDGE_KEY", "sk-UPSTREAM-KEY")
+
+    async def main() -> list[int]:
+        async with serving(answer) as upstream:
+            options = ["--token-file", str(tokens), "--engine-option", "api_key_env=JUDGE_KEY"]
+            options += ["--engine-option", "retries=1", "--engine-option", "first_backoff=0.01"]
+            with process(upstream.url, *options, log=log) as (started, url):
+                statuses = []
+                async with aiohttp.ClientSession(headers={"authorization": f"Bearer {SECRET}"}) as http:
+                    for prompt in ("PROMPT-fine", "PROMPT-refused", "PROMPT-broken", 7):
+                        body = {"samples": [{"prompt": prompt, "response": "RESPONSE"}]}
+                        for path in ("/v1/rewards", "/PROMPT-path?q=PROMPT-query", "/get_reward"):
+                            async with http.post(url + path, json=body) as response:
+                                statuses.append(response.status)
+                    async with http.post(url + "/v1/rewards", json=body, headers={"authorization": "WRONG"}) as last:
+                        statuses.append(last.status)
+                started.send_signal(signal.SIGTERM)
+                assert await asyncio.to_thread(started.wait, 30) == 0
+                assert upstream.calls[-1].headers["authorization"] == "Bearer sk-UPSTREAM-KEY"
+                return statuses
+
+    statuses = asyncio.run(main())
+    assert {200, 401, 404, 422} <= set(statuses)
+    text = log.read_text()
+    assert "draining" in text, "the log has lines"
+    assert "POST /v1/rewards 422" in text
+    for secret in ("PROMPT", "RESPONSE", "COMPLETION", SECRET, "UPSTREAM", "WRONG"):
+        assert secret not in text
+
+
+def test_sigterm_under_load_loses_no_request(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(lambda call: chat("[RESULT] 4", delay=0.2)) as upstream:
+            with process(upstream.url, log=tmp_path / "log") as (started, url):
+                outcomes: list[int | str] = []
+
+                async def client(http: aiohttp.ClientSession, number: int) -> None:
+                    for turn in range(1000):
+                        body = {"samples": [{"prompt": f"{number} {turn}", "response": "r"}]}
+                        try:
+                            async with http.post(url + "/v1/rewards", json=body) as response:
+                                answer = await response.json()
+                                outcomes.append(response.status)
+                        except aiohttp.ClientConnectorError:
+                            return  # the server no longer listens: nothing was sent
+                        except (aiohttp.ClientError, ConnectionError) as error:
+                            outcomes.append(f"lost: {error!r}")
+                            return
+                        if response.status == 503:
+                            assert "shutting down" in answer["error"]["message"]
+                            assert response.headers["retry-after"]
+                            return
+                        assert answer["rewards"][0]["reward"] == 4.0
+
+                async with aiohttp.ClientSession() as http:
+                    clients = [asyncio.create_task(client(http, number)) for number in range(16)]
+                    while len(outcomes) < 40:
+                        await asyncio.sleep(0.01)
+                    started.send_signal(signal.SIGTERM)
+                    await asyncio.gather(*clients)
+                    assert await asyncio.to_thread(started.wait, 30) == 0
+                assert set(outcomes) == {200, 503}
+
+    asyncio.run(main())
