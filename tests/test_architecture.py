@@ -48,6 +48,7 @@ AT_THE_TOP = {
     "engines.decoding": {"torch", "transformers"},
     "engines.endpoint": {"aiohttp"},
     "engines.forward": {"torch", "transformers"},
+    "engines.guiding": {"torch", "transformers"},
     "engines.headed": {"torch", "transformers", "safetensors"},
     "engines.local_readings": {"torch"},
     "engines.openai": {"aiohttp"},

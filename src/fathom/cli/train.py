@@ -103,6 +103,24 @@ def reward(recipe: Recipe, overrides: Overrides = None, resume: Resume = False, 
     _print(preview.reward(resolved) if dry_run else train(resolved, resume=resume))
 
 
+@command.command("genarm")
+def genarm(recipe: Recipe, overrides: Overrides = None, resume: Resume = False, dry_run: DryRun = False) -> None:
+    """Train an autoregressive reward model: a language model whose log-probabilities are rewards of tokens.
+
+        fathom train genarm mini_genarm data=comparisons.jsonl output=runs/genarm
+        fathom judge test.jsonl --judge genarm --model runs/genarm --out verdicts.jsonl
+
+    The data are labelled comparisons. The command prints the folder of the trained model.
+    """
+    from fathom.train import preview
+    from fathom.train.genarm import train
+    from fathom.train.recipe import GenARMRecipe
+
+    resolved = _resolved(recipe, GenARMRecipe, overrides or (), resume, dry_run)
+    _log_steps()
+    _print(preview.genarm(resolved) if dry_run else train(resolved, resume=resume))
+
+
 def _resolved(recipe: str, kind: type[ResolvedT], overrides: Sequence[str], resume: bool, dry_run: bool) -> ResolvedT:
     """Check the recipe and claim its output folder. All checks that do not need TRL run before it is imported."""
     from fathom.errors import FathomError

@@ -22,10 +22,11 @@ from fathom.errors import FathomError
 from fathom.judges import required_label
 from fathom.metrics.answers import checking
 from fathom.train import data, scalar, trainers
+from fathom.train import genarm as autoregressive
 from fathom.train import meta as meta_reward
 from fathom.train import rlvr as reinforcement
 from fathom.train import sft as fine_tuning
-from fathom.train.recipe import MetaRecipe, Recipe, RewardRecipe, RLVRRecipe, SFTRecipe
+from fathom.train.recipe import GenARMRecipe, MetaRecipe, Recipe, RewardRecipe, RLVRRecipe, SFTRecipe
 
 EXAMPLES = 10
 
@@ -114,6 +115,20 @@ def reward(recipe: RewardRecipe) -> str:
         size += scalar.described(recipe, left_out, config.max_length)
         size.append(f"{sum(len(text) for example in examples for text in example.texts)} tokens per epoch")
         size += scalar.remarks(recipe, tokenizer)
+    previews = [_comparison(tokenizer, item) for item in items[:EXAMPLES]]
+    return _page(recipe, size, previews, unchecked)
+
+
+def genarm(recipe: GenARMRecipe) -> str:
+    """The resolved recipe, its size, ten comparisons with their token counts, and what could not be checked."""
+    items = scalar.read(recipe)
+    config, tokenizer, unchecked = _resolved(recipe)
+    size = [f"{len(items)} comparisons; {_batch(config, 'pairs')}"]
+    if recipe.eval_data:
+        size.append(f"{len(scalar.read(recipe, recipe.eval_data))} comparisons held out")
+    if tokenizer is not None:
+        fitted = autoregressive.fitting(tokenizer, items, config.max_length)
+        size += [f"{len(fitted.pairs)} pairs", *autoregressive.described(fitted)]
     previews = [_comparison(tokenizer, item) for item in items[:EXAMPLES]]
     return _page(recipe, size, previews, unchecked)
 

@@ -212,6 +212,27 @@ class RewardRecipe(Recipe):
         return self
 
 
+class GenARMRecipe(Recipe):
+    """An autoregressive reward model, trained on labelled comparisons. `model` is any language model."""
+
+    trl_config = "RewardConfig"
+
+    mapping: dict[str, str | list[str]] = {}
+    """The column of each field of a comparison, if the layout is not detected."""
+    beta: float = Field(default=0.05, gt=0)
+    """The factor of the log-probabilities in the loss."""
+
+    @property
+    def described(self) -> dict[str, Any]:
+        return {"name": "genarm"}
+
+    @model_validator(mode="after")
+    def _no_centring(self) -> Self:
+        if self.trainer.get("center_rewards_coefficient"):
+            raise ValueError("trainer.center_rewards_coefficient applies to scalar reward models; leave it out")
+        return self
+
+
 R = TypeVar("R", bound=Recipe)
 
 

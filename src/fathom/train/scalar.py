@@ -1,7 +1,7 @@
 """Trains a scalar reward model: one number per response, from labels that compare or score responses.
 
     from fathom.train import scalar
-    from fathom.train.recipe import RewardRecipe
+    from fathom.train.recipe import GenARMRecipe, RewardRecipe
     scalar.train(RewardRecipe(model="mini", data="pairs.jsonl", output="runs/reward"))
 
 The data are labelled comparisons in any layout. A text is a whole conversation that ends with the response, in the
@@ -26,7 +26,7 @@ from fathom.engines.heads import BACKBONE, WEIGHTS, Head, read_head
 from fathom.engines.loading import CLASSIFIER, load_weights
 from fathom.errors import FathomError, require
 from fathom.train import targets, trainers
-from fathom.train.recipe import RewardRecipe
+from fathom.train.recipe import GenARMRecipe, RewardRecipe
 from fathom.train.targets import Target
 
 LeftOut = Literal["unlabelled", "too long", "length ratio"]
@@ -86,7 +86,7 @@ def remarks(recipe: RewardRecipe, tokenizer: Any) -> list[str]:
     ]
 
 
-def read(recipe: RewardRecipe, files: Sequence[Path] | None = None) -> list[Comparison]:
+def read(recipe: RewardRecipe | GenARMRecipe, files: Sequence[Path] | None = None) -> list[Comparison]:
     """The comparisons of `files`, by default the training files. Raises FathomError as `reading.read` does."""
     from fathom.data.reading import read
 
