@@ -85,8 +85,10 @@ def _renamed(folder: Path) -> Path:
         pytest.param("voting: {vote: 2}", "voting: unknown key 'vote'; did you mean votes", id="key"),
         pytest.param("sampling: {temperature: hot}", "sampling.temperature: ", id="value"),
         pytest.param("engine: {options: {x: 1}, model: 3}", "engine.model: ", id="kind"),
-        pytest.param("engine: mini", "engine: got str, expected keys with values", id="no mapping"),
-        pytest.param("- engine", "got list, expected keys with values", id="a list"),
+        pytest.param(
+            "engine: mini", "engine: got str, expected keys with values, such as `model: mini`", id="no mapping"
+        ),
+        pytest.param("- engine", "got list, expected keys with values, such as `model: mini`", id="a list"),
         pytest.param("engine: {", "cannot be read as YAML", id="no yaml"),
     ],
 )

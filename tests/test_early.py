@@ -53,7 +53,7 @@ def test_training_into_a_folder_with_checkpoints_is_refused_without_resume(tmp_p
     [
         ("runs/nothere", "no folder runs/nothere, and the hub's cache does not contain it"),
         ("./nothere", "there is no folder nothere"),
-        (".", "is not a checkpoint: it has neither config.json nor adapter_config.json"),
+        (".", "is not a checkpoint; expected config.json or adapter_config.json in it"),
     ],
 )
 def test_training_of_a_model_that_is_no_folder_is_refused(model: str, why: str, tmp_path: Path) -> None:

@@ -264,7 +264,7 @@ CALL = {"role": "assistant", "tool_calls": [{"id": 1}]}
                 "chosen": [USER, turn("assistant", "4")],
                 "rejected": [USER, turn("assistant", "5")],
             },
-            "prompt: does not fit the turns that both responses share",
+            "prompt: differs from the turns that both responses share",
         ),
         (
             pair("A", system="Be brief.", prompt=[turn("system", "Be polite."), USER]),
@@ -294,7 +294,7 @@ def test_a_row_that_contradicts_itself_is_refused(row: Row, message: str) -> Non
 
 def test_an_image_object_is_an_image_whatever_its_column_is_called() -> None:
     image = pytest.importorskip("PIL.Image").new("RGB", (1, 1))
-    with pytest.raises(FathomError, match="columns: figure holds images"):
+    with pytest.raises(FathomError, match="columns: figure contains images"):
         read([pair("A", figure=image)])
 
 

@@ -117,7 +117,7 @@ def test_what_results_are_made_from_survives_json() -> None:
 
 def test_the_device_is_a_setting_of_this_experiment_alone() -> None:
     assert mix_grm_smollm2.EXPERIMENT.on("cuda").settings.device == "cuda"
-    with pytest.raises(FathomError, match="--device cuda: mix-grm has no use for a GPU"):
+    with pytest.raises(FathomError, match="--device cuda: mix-grm runs on the CPU only"):
         find("mix-grm").on("cuda")
 
 

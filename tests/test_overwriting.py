@@ -359,7 +359,7 @@ def test_results_of_other_settings_are_kept_unless_forced(verb: str, folder: Pat
         lambda url: command(url, "--seed", "7"),
         lambda url: command(url, "--seed", "7", "--force"),
     )
-    refused(other, "holds results of other settings: --seed was 0 and is 7; give another --out, or --force")
+    refused(other, "contains results of other settings: --seed was 0 and is 7; give another --out, or --force")
     assert contents[2] == contents[1]
     assert not isinstance(forced.exception, FathomError), forced.exception
 

@@ -70,7 +70,10 @@ def test_settings_of_a_judge_in_a_file_are_checked_as_those_of_a_shipped_one(lon
 
 def test_a_checkpoint_cannot_choose_which_code_runs(longer: Path, tmp_path: Path) -> None:
     (tmp_path / "fathom.json").write_text(json.dumps({"name": str(longer), "question": "Longest?"}))
-    with pytest.raises(FathomError, match="code outside the installed packages; to run it, name it yourself"):
+    with pytest.raises(
+        FathomError,
+        match="code outside the installed packages, which runs only if you choose it yourself, as with --judge",
+    ):
         make_judge_for_checkpoint(tmp_path)
     # Named by the user, it has the settings that the checkpoint was trained with.
     assert make_judge_for_checkpoint(tmp_path, name=str(longer)).question == "Longest?"  # type: ignore[attr-defined]

@@ -462,7 +462,10 @@ def test_a_judge_of_lists_sees_both_orders_too(source: Path, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("arguments", "answer"),
-    [(["--probe", "none"], "there is no probe 'none'"), (["--own", "m"], "--authors and --own go together")],
+    [
+        (["--probe", "none"], "there is no probe 'none'"),
+        (["--own", "m"], "--own needs --authors as well: --authors takes the columns"),
+    ],
 )
 def test_a_wrong_argument_is_answered_with_what_is_allowed(
     source: Path, tmp_path: Path, arguments: list[str], answer: str
@@ -476,7 +479,7 @@ def test_results_in_place_of_comparisons_are_answered_with_the_commands_to_give(
     with pytest.raises(FathomError) as caught:
         probe("http://127.0.0.1:9/v1", results, "--out", tmp_path / "card")
     assert str(caught.value).startswith(
-        f"{results}: holds results, as fathom judge, rank and probe write them; expected"
+        f"{results}: contains results, as fathom judge, rank and probe write them; expected"
     )
     assert f"`fathom runs {results}` shows under config" in str(caught.value)
     assert f"`fathom score {results}`" in str(caught.value)

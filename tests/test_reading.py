@@ -431,7 +431,7 @@ def test_columns_that_fit_no_layout_or_several_are_named_with_the_way_out(row: d
 @pytest.mark.parametrize("on_error", ["stop", "skip"])
 def test_results_are_no_comparisons_and_no_judges_scores_become_labels(label: int | None, on_error: Any) -> None:
     for results in (judged.row(judged.swapped([0, 0]), label=label), judged.ranked({}, (1.0, 0.0))):
-        with pytest.raises(FathomError, match=r"rows: holds results.*expected comparisons"):
+        with pytest.raises(FathomError, match=r"rows: contains results.*expected comparisons"):
             one(results, on_error=on_error)
 
 
@@ -473,7 +473,7 @@ def test_bad_rows_before_the_first_good_one_are_skipped_too(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("on_error", ["stop", "skip"])
 def test_a_source_without_one_readable_row_is_an_error(tmp_path: Path, on_error: Any) -> None:
-    with pytest.raises(FathomError, match=r"c\.jsonl: holds no rows"):
+    with pytest.raises(FathomError, match=r"c\.jsonl: contains no rows; expected at least one"):
         list(read(lines(tmp_path / "c.jsonl"), on_error=on_error))
     with pytest.raises(FathomError, match=r"c\.jsonl:1: JSON"):
         list(read(lines(tmp_path / "c.jsonl", "{", "{"), on_error=on_error))

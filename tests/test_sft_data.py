@@ -76,7 +76,7 @@ def test_nulls_that_a_table_put_in_and_further_keys_do_not_matter(tmp_path: Path
         ({**MESSAGES, "completion": MESSAGES["completion"] * 2}, "expected one turn of the assistant"),
         ({**TEXTS, "prompt": 3}, "prompt: got 3, expected text or a list of messages"),
         ("{", "JSON: Expecting property name"),
-        ("[1]", "each line holds a list"),
+        ("[1]", "each line contains a list"),
     ],
 )  # fmt: skip
 def test_what_is_no_example_is_named_with_what_to_do(tmp_path: Path, row: Any, message: str) -> None:

@@ -159,8 +159,8 @@ def test_long_cells_and_quotes_in_the_middle_are_read(tmp_path: Path) -> None:
         (b"prompt,prompt,response_a,response_b\na,b,c,d\n", "the column 'prompt' occurs twice"),
         (b'prompt,response_a,response_b\n"a,b,c\n', "check for an unclosed quote"),
         ("prompt,response_a,response_b\na,b,ö\n".encode("utf-16"), "expected UTF-8 text"),
-        (b"", "holds no rows"),
-        (b"prompt,response_a,response_b\n", "holds no rows"),
+        (b"", "contains no rows; expected at least one"),
+        (b"prompt,response_a,response_b\n", "contains no rows; expected at least one"),
     ],
 )
 def test_a_table_that_is_none_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
@@ -192,7 +192,7 @@ def test_the_only_sheet_that_is_not_empty_is_read(tmp_path: Path) -> None:
 
 def test_a_formula_without_a_saved_value_is_not_taken_for_nothing(tmp_path: Path) -> None:
     path = workbook(tmp_path / "c.xlsx", rows=[["prompt", "response_a", "response_b", "label"], ["p", "4", "5", "=A1"]])
-    with pytest.raises(FathomError, match=r"c\.xlsx:2: label: holds a formula without a value"):
+    with pytest.raises(FathomError, match=r"c\.xlsx:2: label: contains a formula without a value"):
         list(read(path))
 
 
@@ -213,12 +213,12 @@ def test_a_file_that_is_no_spreadsheet_is_refused(tmp_path: Path) -> None:
     ("name", "text", "message"),
     [
         ("c.jsonl", f"[{json.dumps(PAIR)}, {json.dumps(PAIR)}]\n[{json.dumps(PAIR)}]\n",
-         "each line holds a list (line 1 has 2 elements), expected one object per line"),
+         "each line contains a list (line 1 has 2 elements), expected one object per line"),
         ("c.json", json.dumps({"easy": [PAIR], "hard": [PAIR]}, indent=1), "is one object with the keys easy, hard"),
         ("c.json", json.dumps({"easy": [PAIR], "hard": [PAIR]}), "is one object with the keys easy, hard"),
         ("c.json", json.dumps({"data": [PAIR]}), "is one object with the keys data"),
         ("c.json", json.dumps({name: {"0": value} for name, value in PAIR.items()}), "is one object with the keys id"),
-        ("c.json", json.dumps({name: [cell, cell] for name, cell in PAIR.items()}), "its columns hold one list each"),
+        ("c.json", json.dumps({name: [cell, cell] for name, cell in PAIR.items()}), "got one list per column"),
         ("c.json", f"{json.dumps(PAIR, indent=1)}\n{json.dumps(PAIR, indent=1)}\n", "objects span several lines"),
         ("c.json", json.dumps([[PAIR]]), "row: got [{'id': '1'"),
     ],
@@ -264,8 +264,8 @@ def test_archives_that_hold_several_files_or_another_kind_are_refused(tmp_path: 
     (tmp_path / "not.zip").write_bytes(b"plain")
     (tmp_path / "c.jsonl.bz2").write_bytes(bz2.compress(b"{}"))
     for name, message in {
-        "two.zip": "holds a.csv, b.csv; expected an archive of one file",
-        "doc.zip": "holds a.txt: unknown ending",
+        "two.zip": "contains a.csv, b.csv; expected an archive of one file",
+        "doc.zip": "contains a.txt: unknown ending",
         "not.zip": "cannot be read",
         "c.jsonl.bz2": "unknown ending; expected one of .jsonl",
     }.items():

@@ -352,7 +352,9 @@ def test_an_undecided_merge_is_rejected_and_no_coin_is_thrown() -> None:
     balanced = render(rationale(("clarity", "x", "A"), ("warmth", "y", "B"), verdict="tie"))
     result = synthesised(Scripted({VANILLA: balanced}), arms=("breadth",))
     assert result.rationales("breadth") == []
-    assert {rejected.reason for rejected in result.rejected} == {"sub-verdicts and verdicts are balanced"}
+    assert {rejected.reason for rejected in result.rejected} == {
+        "sub-verdicts and verdicts are tied, so there is no verdict"
+    }
 
 
 def test_the_chosen_principle_keeps_its_name_and_definition() -> None:

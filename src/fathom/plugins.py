@@ -72,7 +72,8 @@ class PluginKind:
             raise FathomError(unknown_name_message(self.noun, name, self.names(), "your own as FILE.py or MODULE:NAME"))
         if installed:
             raise FathomError(
-                f"the {self.noun} {name!r} is code outside the installed packages; to run it, name it yourself"
+                f"the {self.noun} {name!r} is code outside the installed packages, which runs only if you choose it "
+                f"yourself, as with --{self.noun} {name}"
             )
         return self._own(name)
 
@@ -194,7 +195,7 @@ def from_file(path: Path) -> ModuleType:
     """
     path = path.expanduser().resolve()
     if not path.is_file():
-        raise FathomError(f"{path}: no such file")
+        raise FathomError(f"{path}: no such file; expected a Python file")
     name = f"{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, path)

@@ -176,7 +176,7 @@ class JudgeSettings(Settings):
     def _of_the_judge(cls, options: dict[str, Any]) -> dict[str, Any]:
         elsewhere = {"name": "--judge", "engine": "--engine", "sampling": "--temperature, --max-tokens and --seed"}
         for name in options.keys() & elsewhere:
-            raise ValueError(f"{name} is set by {elsewhere[name]}")
+            raise ValueError(f"{name} is set by {elsewhere[name]}; leave it out here")
         return options
 
     @model_validator(mode="after")

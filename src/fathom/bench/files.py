@@ -61,7 +61,10 @@ def each(path: Path, columns: Sequence[str], make: Make) -> Iterator[Comparison]
         except BadRowError as bad:
             raise FathomError(f"{path}:{line}: {bad.field}: {bad}") from bad
         except (ValueError, TypeError, KeyError, IndexError) as error:
-            raise FathomError(f"{path}:{line}: does not fit the layout: {type(error).__name__}: {error}") from error
+            raise FathomError(
+                f"{path}:{line}: the row does not have the benchmark's layout: {type(error).__name__}: {error}; "
+                "expected an unmodified file"
+            ) from error
 
 
 def _rows(path: Path) -> Iterator[NumberedRow]:

@@ -42,7 +42,9 @@ def _question(row: SourceRow, line: int, verifier: Verifier) -> Iterator[Compari
     reference = final_answer(_column(row, ("answer", "ground_truth")))
     checks = verifier.checks([final_answer(solution) for solution in solutions], reference)
     if any(checked.reason == "no reference" for checked in checks):
-        raise BadRowError("answer", f"math-verify finds no answer in {reference!r}")
+        raise BadRowError(
+            "answer", f"got {reference!r}, expected an answer that math-verify can parse, such as a number"
+        )
     sure = [
         (solution, bool(checked.equal))
         for solution, checked in zip(solutions, checks, strict=True)

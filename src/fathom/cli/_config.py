@@ -71,14 +71,14 @@ def _loaded(path: Path) -> Any:
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise FathomError(f"--config {path}: cannot be read as YAML: {error}") from None
+        raise FathomError(f"--config {path}: cannot be read: {error}; expected YAML such as `model: mini`") from None
 
 
 def _mapping(value: Any, where: str) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise FathomError(f"{where}: got {type(value).__name__}, expected keys with values")
+        raise FathomError(f"{where}: got {type(value).__name__}, expected keys with values, such as `model: mini`")
     return {str(name): inner for name, inner in value.items()}
 
 

@@ -40,7 +40,7 @@ def resumable(journal: Path, out: Path | None = None) -> Iterator[None]:
 
 def _how_to_go_on(journal: Path) -> str:
     if journal.name == ":memory:":
-        return "nothing was kept: --out or --journal keeps it"
+        return "no completion was saved; give --out or --journal to save them"
     return f"finished completions are in {journal}: repeat the command to resume"
 
 

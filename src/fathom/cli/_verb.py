@@ -83,7 +83,7 @@ def verb(name: str, command: Callable[..., None]) -> Callable[..., None]:
             except BrokenPipeError:
                 raise
             except OSError as error:
-                raise FathomError(f"the system refused: {error}") from error
+                raise FathomError(f"the operating system reported an error: {error}") from error
             finally:
                 _current.reset(token)
 

@@ -43,7 +43,9 @@ def command(
     if len(run) < 2 or (len(run) > 2 and len(set(run)) < len(run)):
         raise FathomError(f"got {', '.join(map(str, run))}; expected two runs or more, each once")
     if out and len(run) > 2:
-        raise FathomError(f"--out {out}: items change between two runs; got {len(run)} runs")
+        raise FathomError(
+            f"--out {out} lists the items that differ between two runs; got {len(run)}; leave --out out, or give two"
+        )
     if out:
         claim(file_outputs("--out", out), costly=False)
     claim_json(json)

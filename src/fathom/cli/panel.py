@@ -53,7 +53,8 @@ def command(
     except ValueError as error:
         raise FathomError(f"--tie-votes {tie_votes}: {error}") from error
     if len(set(run)) < len(run):
-        raise FathomError("a run is named twice; a panel takes each judge once")
+        twice = next(path for path in run if run.count(path) > 1)
+        raise FathomError(f"the run {twice} is given twice; expected a different run for each judge")
     claim(file_outputs("--out", out), costly=False)
     panel = combine({str(path): runs.open(path).rows() for path in run}, rule)
     write_jsonl(out, panel.rows)

@@ -57,8 +57,10 @@ def command(
 
     chosen = {name: probes.find(name) for name in probe or probes.names()}
     if (authors is None) != (own is None):
+        given, lacking = ("--own", "--authors") if authors is None else ("--authors", "--own")
         raise FathomError(
-            "--authors and --own go together: which columns name the models, and which one is the judge's"
+            f"{given} needs {lacking} as well: --authors takes the columns with the models' names, --own the name "
+            "of the judge's own model"
         )
     rows = out / "rows.jsonl"
     cards = (out / f"card.{ending}" for ending in ("json", "md", "html"))

@@ -54,7 +54,7 @@ def command(
         experiment = experiment.on(device)
     chosen = _seeds(seeds) if seeds is not None else list(experiment.register.reported.seeds)
     if quick and seeds is not None:
-        raise FathomError("--quick runs the first reported seed; leave --seeds out")
+        raise FathomError(f"--quick runs only the first reported seed; got --seeds {seeds}; leave one of them out")
     from fathom.lab.experiments import running
 
     console = Console(stderr=True, log_path=False)

@@ -148,7 +148,8 @@ def _comparisons(
     own = list(read([transcript.judged for transcript in transcripts]))
     if len(own) != len(transcripts):
         raise FathomError(
-            f"{len(transcripts)} transcripts contain {len(own)} comparisons; give the comparisons with --source"
+            f"{len(transcripts)} transcripts contain {len(own)} comparisons, expected one in each; give the "
+            "comparisons with --source"
         )
     return {transcript.id: each for transcript, each in zip(transcripts, own, strict=True)}
 

@@ -212,7 +212,7 @@ def with_prompt(prompt: tuple[Message, ...], shared: tuple[Message, ...], column
     if prompt[-1].role != "user" or shared[0].role == "assistant":
         return (*prompt, *shared)
     raise BadRowError(
-        column, "does not fit the turns that both responses share; leave this column out with --map prompt="
+        column, "differs from the turns that both responses share; leave this column out with --map prompt="
     )
 
 

@@ -183,7 +183,7 @@ def _scanned(source: DataSource, limit: int | None) -> tuple[Schema, Iterator[Nu
         if isinstance(row, Mapping):
             schema.add(row, line)
     if first is None:
-        raise FathomError(f"{source.name}: holds no rows")
+        raise FathomError(f"{source.name}: contains no rows; expected at least one")
     if not schema.rows:
         line, row = first
         try:
@@ -209,9 +209,9 @@ def _refuse_results(name: str, schema: Schema) -> None:
         return
     file = "FILE" if name in {"-", "rows"} else name
     raise FathomError(
-        f"{name}: holds results, as fathom judge, rank and probe write them; expected comparisons. To judge the same "
-        f"comparisons again, give the file that `fathom runs {file}` shows under config. To see the metrics of these "
-        f"results, use `fathom score {file}`"
+        f"{name}: contains results, as fathom judge, rank and probe write them; expected comparisons. To judge the "
+        f"same comparisons again, give the file that `fathom runs {file}` shows under config. To see the metrics of "
+        f"these results, use `fathom score {file}`"
     )
 
 

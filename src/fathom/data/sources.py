@@ -119,7 +119,7 @@ def _ending(path: Path) -> str:
     ending = Path(name).suffix.lower()
     readable = (*ENDINGS[:3], *TABLES[:2]) if packed else (*ENDINGS, *TABLES)
     if ending not in readable:
-        inside = f" holds {name}:" if path.suffix.lower() == ".zip" else ""
+        inside = f" contains {name}:" if path.suffix.lower() == ".zip" else ""
         hint = "; save it as .xlsx" if ending == ".xls" else ""
         raise FathomError(
             f"{path}:{inside} unknown ending; expected one of {', '.join((*ENDINGS, *TABLES))}; text formats may be "
@@ -137,7 +137,7 @@ def _member(path: Path) -> str:
     members = [name for name in members if not name.startswith("__MACOSX/")]
     if len(members) != 1:
         contents = ", ".join(members[:5]) or "no files"
-        raise FathomError(f"{path}: holds {contents}; expected an archive of one file")
+        raise FathomError(f"{path}: contains {contents}; expected an archive of one file")
     return members[0]
 
 
@@ -222,8 +222,8 @@ def _array_rows(text: bytes, file: BinaryIO, line: int, name: str) -> Iterator[N
     first = _parsed(text, line)
     if isinstance(first, list):
         raise FathomError(
-            f"{name}: each line holds a list (line {line} has {len(first)} elements), expected one object per line, or "
-            "one array of objects"
+            f"{name}: each line contains a list (line {line} has {len(first)} elements), expected one object per line, "
+            "or one array of objects"
         )
     yield line, array
 
@@ -331,7 +331,7 @@ def _sheet_rows(path: Path) -> Iterator[NumberedRow]:
                 column = header[unsaved] if unsaved < len(header) else f"column {unsaved + 1}"
                 yield (
                     number,
-                    BadRowError(column, "holds a formula without a value; save the file in a spreadsheet program"),
+                    BadRowError(column, "contains a formula without a value; save the file in a spreadsheet program"),
                 )
                 continue
             yield number, _table_row(header, _filled(_trimmed(cells), len(header)))
@@ -436,7 +436,7 @@ def _folder(path: Path) -> DataSource:
     if (path / "dataset_dict.json").exists():
         splits = json.loads((path / "dataset_dict.json").read_bytes())["splits"]
         choices = ", ".join(str(path / split) for split in splits)
-        raise FathomError(f"{path}: holds several splits; expected one of {choices}")
+        raise FathomError(f"{path}: contains several splits; expected one of {choices}")
     if not (path / "state.json").exists():
         raise FathomError(
             f"{path}: is a folder, expected a file or the output of datasets' save_to_disk; give a file in it, or "

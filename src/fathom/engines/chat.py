@@ -29,7 +29,7 @@ def prompt_tokens(tokenizer: Any, request: Request, *, name: str, context: int =
     except TemplateError as error:
         raise EngineError(f"the chat template of {name} refuses these messages: {error}") from error
     if not prompt:
-        raise EngineError("the prompt is empty")
+        raise EngineError("the prompt is empty; expected a message with text")
     if len(prompt) >= context:
         message = f"the prompt has {len(prompt)} tokens; {name} has a context of {context}, answer included"
         raise EngineError(message, hint="shorten the responses or use a model with a longer context")

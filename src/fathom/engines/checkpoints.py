@@ -43,7 +43,7 @@ def resolve_checkpoint(model: str | Path) -> str:
     folder = Path(model).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").exists() and not (folder / "adapter_config.json").exists():
-            raise FathomError(f"{folder} is not a checkpoint: it has neither config.json nor adapter_config.json")
+            raise FathomError(f"{folder} is not a checkpoint; expected config.json or adapter_config.json in it")
         if (folder / "adapter_config.json").exists() and not (folder / "adapter_model.safetensors").exists():
             raise FathomError(f"{folder} has an adapter without adapter_model.safetensors; save it as safetensors")
         return str(folder.resolve())
@@ -118,4 +118,7 @@ def snapshot(model: str, revision: str | None = None) -> Path:
             break
         if isinstance(path, str):
             return Path(path).parent
-    raise FathomError(f"cannot identify the weights of {model}: it is neither a folder nor in the model hub's cache")
+    raise FathomError(
+        f"cannot identify the weights of {model}: it is neither a folder nor in the model hub's cache; give a folder, "
+        "or download it first"
+    )

@@ -54,7 +54,7 @@ def finish_reason(value: Any) -> FinishReason:
     if normalized in FINISH_REASONS:
         return FINISH_REASONS[normalized]
     if _BROKEN_OFF.search(normalized):
-        raise ValueError(f"finish_reason {value!r}")
+        raise ValueError(f"the text is incomplete: finish_reason {value!r}")
     return next((reason for reason, words in _LIKE.items() if words.search(normalized)), "unknown")
 
 

@@ -140,14 +140,18 @@ def read_only(path: Path) -> sqlite3.Connection:
     except sqlite3.Error as error:
         raise FathomError(f"cannot read {path} as a journal: {error}") from error
     if "completions" not in tables:
-        raise FathomError(f"{path} is not a journal: it has no table of completions")
+        raise FathomError(
+            f"{path} is not a journal: it has no table of completions; expected a file written by --journal"
+        )
     return connection
 
 
 def _check_writable(path: Path) -> None:
     nearest = next(parent for parent in path.absolute().parents if parent.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
-        raise FathomError(f"cannot use {path} as a journal: {nearest} is not a writable folder")
+        raise FathomError(
+            f"cannot use {path} as a journal: {nearest} is not a writable folder; give another file with --journal"
+        )
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -177,7 +181,7 @@ def _refuse_foreign(connection: sqlite3.Connection, path: Path) -> None:
     if tables and not {"key", "completion"} <= columns:
         connection.close()
         names = ", ".join(sorted(tables)[:3])
-        raise FathomError(f"{path} is a database of another program, with {names}; give another file as a journal")
+        raise FathomError(f"{path} is a database of another program, with {names}; give another file with --journal")
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:

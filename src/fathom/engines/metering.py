@@ -125,7 +125,10 @@ class Metered(EngineWrapper):
     ) -> None:
         super().__init__(engine)
         if max_cost is not None and price is None:
-            raise FathomError(f"no price is known for {engine.identity}, so its cost cannot be bounded: see --prices")
+            raise FathomError(
+                f"no price is known for {engine.identity}, so its cost cannot be bounded; give one with "
+                "--prices, or with price="
+            )
         self.price = price
         self.max_cost = max_cost
         self.max_tokens = max_tokens

@@ -65,7 +65,7 @@ class ReplayEngine(BaseEngine):
         (stored,) = find(self._journal, [key])
         if stored is None:
             hint = "give the file, judge, style, prompt and sampling with which it was written"
-            raise EngineError(f"{self.path} has no answer to this prompt, sampling and sample", hint=hint)
+            raise EngineError(f"{self.path} has no completion for this prompt, sampling and sample number", hint=hint)
         return decode_answer(request, stored)
 
     async def close(self) -> None:

@@ -23,7 +23,10 @@ STRENGTHS = (1, 2, 3)
 def required_label(comparison: Comparison) -> Label:
     """The label. Raises FathomError for a comparison without one."""
     if comparison.label is None:
-        raise FathomError(f"comparison {comparison.id!r} has no label; expected one to reward a verdict by")
+        raise FathomError(
+            f"comparison {comparison.id!r} has no label; expected one to compute the reward from; leave such "
+            "comparisons out"
+        )
     return comparison.label
 
 
@@ -34,7 +37,7 @@ def verdict_reward(vote: Vote, label: Label) -> float:
     winner.
     """
     if label.winner is None:
-        raise ValueError("a label without a winner cannot reward a verdict; leave such comparisons out")
+        raise ValueError("the label names no winner, so it gives no reward; leave such comparisons out")
     return 1.0 if vote.status is Status.OK and vote.winner == label.winner else -1.0
 
 
@@ -47,7 +50,7 @@ def unique_best_reward(vote: Vote, label: Label) -> float:
     """
     if label.scores is not None and len(label.scores) == 1:
         if label.scores[0] not in (0.0, 1.0):
-            raise ValueError(f"the label scores a single response {label.scores[0]:g}; expected 0 or 1")
+            raise ValueError(f"the label gives a single response the score {label.scores[0]:g}; expected 0 or 1")
         return 1.0 if vote.scores == label.scores else -1.0
     return verdict_reward(vote, label)
 
@@ -69,7 +72,10 @@ def strength_reward(vote: Vote, label: Label) -> float:
     `STRENGTHS`, which no verdict can express.
     """
     if label.scores is None or len(label.scores) != 2 or label.winner is None:
-        raise ValueError("expected a label with two different scores, whose difference is the strength")
+        raise ValueError(
+            f"got the label {label.model_dump(exclude_none=True)}; expected two different scores, whose difference is "
+            "the strength"
+        )
     strength = label.scores[0] - label.scores[1]
     if abs(strength) not in STRENGTHS:
         raise ValueError(

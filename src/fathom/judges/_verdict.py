@@ -187,7 +187,9 @@ class Rule:
             kind = "probabilities" if self.aggregate == "probability" else "scores"
             asked = kind == "probabilities"
             hint = "Sampling(top_logprobs=5) asks for them" if asked else "some judges name a winner and give no scores"
-            raise ValueError(f"the aggregate {self.aggregate!r} takes votes with {kind}; there is one without ({hint})")
+            raise ValueError(
+                f"the aggregate {self.aggregate!r} needs {kind} in every vote, but a vote has none ({hint})"
+            )
         return values
 
 

@@ -105,7 +105,7 @@ def _description(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise FathomError(f"{path} is not JSON: {error}") from error
     if not isinstance(described, dict) or not isinstance(described.get("name", ""), str):
-        raise FathomError(f"{path}: expected an object with name, style and trained")
+        raise FathomError(f"{path}: got {type(described).__name__}, expected an object with name, style and trained")
     return described
 
 

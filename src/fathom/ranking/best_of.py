@@ -29,7 +29,7 @@ def best_of(scores: Sequence[float | None] | None, answers: Sequence[Hashable]) 
     """
     if scores is None:
         raise FathomError(
-            "the verdict has no scores because the text on at least one solution is unreadable; pass "
+            "the verdict has no scores because the text on at least one solution could not be parsed; pass "
             "pointwise_scores(verdict.votes), which has None for each such solution"
         )
     if len(scores) != len(answers) or not scores:
@@ -38,7 +38,10 @@ def best_of(scores: Sequence[float | None] | None, answers: Sequence[Hashable]) 
         )
     known = [score for score in scores if score is not None]
     if not known:
-        raise FathomError(f"none of the {len(scores)} solutions has a score: no text about them could be read")
+        raise FathomError(
+            f"none of the {len(scores)} solutions has a score, because no text about them could be parsed; expected "
+            "at least one"
+        )
     best = [i for i, score in enumerate(scores) if score == max(known)]
     votes = Counter(answers)
     most = max(votes[answers[i]] for i in best)

@@ -91,7 +91,8 @@ def names(runs: Sequence[Run]) -> list[str]:
         unique = ["/".join(run.path.with_suffix("").parts[-parts:]) for run in runs]
         if len(set(unique)) == len(runs):
             return unique
-    raise FathomError("a run is given twice; expected different runs")
+    twice = next(name for name in unique if unique.count(name) > 1)
+    raise FathomError(f"the run {twice} is given twice; expected different runs")
 
 
 def _without_texts(row: Row) -> Row:

@@ -254,7 +254,7 @@ async def _breadth(steps: Steps, rationales: Sequence[Rationale], settings: Sett
     else:
         rationale = merging.merge(rationales, keep=settings.keep)
     if rationale.verdict is None:
-        raise UnreadableError("merge", "sub-verdicts and verdicts are balanced", render(rationale))
+        raise UnreadableError("merge", "sub-verdicts and verdicts are tied, so there is no verdict", render(rationale))
     return rationale
 
 

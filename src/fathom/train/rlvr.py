@@ -77,7 +77,9 @@ def read(recipe: RLVRRecipe, files: Sequence[Path] | None = None) -> list[Compar
             "RLVR needs one to compute the reward; leave them out"
         )
     if not items:
-        raise FathomError("the training files contain no comparisons")
+        raise FathomError(
+            f"{', '.join(map(str, recipe.data if files is None else files))}: no comparisons; expected at least one"
+        )
     return items
 
 

@@ -183,7 +183,9 @@ def start(recipe: Recipe, *, resume: bool) -> str | None:
     """
     last = last_checkpoint(recipe.output)
     if last is not None and not resume:
-        raise FathomError(f"{recipe.output} contains checkpoints; resume that run, or choose another output=")
+        raise FathomError(
+            f"{recipe.output} contains checkpoints; resume that run (--resume), or choose another output="
+        )
     _refuse_to_replace(recipe, resume=resume)
     return last
 

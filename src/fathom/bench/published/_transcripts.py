@@ -33,7 +33,7 @@ def lines(path: Path) -> Iterator[dict[str, Any]]:
                 if line.strip():
                     yield json.loads(line)
             except ValueError as error:
-                raise FathomError(f"{path}:{number}: is not JSON: {error}") from error
+                raise FathomError(f"{path}:{number}: not JSON: {error}; expected one JSON object per line") from error
 
 
 def stem(path: Path) -> str:

@@ -130,8 +130,8 @@ def _domains(schema: Schema, mapped: Mapped, paths: Mapping[str, tuple[Path, ...
     if not given:
         if values and not values & CONSTANTS:
             raise FathomError(
-                f"domain: {path} holds {names.listing(sorted(values))}, expected preference and correctness; map them "
-                "with --map domain.preference=VALUE,VALUE --map domain.correctness=VALUE,VALUE"
+                f"domain: {path} contains {names.listing(sorted(values))}, expected preference and correctness; map "
+                "them with --map domain.preference=VALUE,VALUE --map domain.correctness=VALUE,VALUE"
             )
         return {}
     domains: dict[str, Domain] = {}

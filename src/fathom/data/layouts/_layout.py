@@ -117,7 +117,7 @@ class Layout:
         """The common prompt of several conversations and their last answers. Raises BadRowError if prompts differ."""
         parts = [without_answer(as_turns(turns, name), name) for turns in conversations]
         if any(prompt != parts[0][0] for prompt, _ in parts):
-            raise BadRowError(name, "holds conversations with different prompts, expected answers to one prompt")
+            raise BadRowError(name, "contains conversations with different prompts, expected answers to one prompt")
         return parts[0][0], [answer for _, answer in parts]
 
     def _listed(self, row: SourceRow) -> list[Any]:
@@ -342,7 +342,10 @@ def _extended(prompt: Prompt, more: Any, column: str, *, below: bool) -> Prompt:
         return f"{prompt}\n\n{text}" if below else f"{text}\n\n{prompt}"
     last = max((place for place, turn in enumerate(prompt) if turn.role == "user"), default=None)
     if last is None:
-        raise BadRowError(column, "belongs to a turn of the user, expected a prompt that has one")
+        raise BadRowError(
+            column,
+            "is added to the last turn of the user, but the prompt has none; leave it out with --map ignore=COLUMN",
+        )
     content = _extended(prompt[last].content, text, column, below=below)
     return (*prompt[:last], Message(role="user", content=str(content)), *prompt[last + 1 :])
 

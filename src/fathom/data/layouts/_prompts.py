@@ -107,7 +107,7 @@ def _before(schema: Schema, mapped: Mapped, found: Mapping[str, tuple[Path, ...]
                 f"columns: {names.listing(systems)} could each be the system prompt; {_choose('system', systems)}"
             )
         if _are_names(schema.columns[systems[0]]):
-            reason = f"{systems[0]} holds single words, which may be model names instead of system prompts"
+            reason = f"{systems[0]} contains single words, which may be model names instead of system prompts"
             raise FathomError(f"columns: {reason}; {_choose('system', systems)}")
         more["system"] = (Path(systems[0]),)
     histories = names.histories(schema) if "history" not in settled else []
@@ -158,7 +158,7 @@ def refuse_images(schema: Schema) -> None:
         called = words & names.IMAGE_WORDS and not words & names.NO_IMAGE_WORDS
         if (called and shape.kinds & {"text", "list", "object", "other"}) or _is_image(shape):
             raise FathomError(
-                f"columns: {column} holds images, audio or video, which Fathom cannot show to a judge yet; "
+                f"columns: {column} contains images, audio or video, which Fathom cannot show to a judge yet; "
                 f"{map_option('ignore', column)} judges the text alone"
             )
 

@@ -58,7 +58,7 @@ class Responses:
 def find_responses(schema: Schema, mapped: Mapped) -> Responses:
     """Find the responses of a source. Raises FathomError with suggested mappings if there is no single candidate."""
     if _is_by_column(schema):
-        raise FathomError(f"columns: the source {describe_object(schema.columns)}; its columns hold one list each")
+        raise FathomError(f"columns: the source {describe_object(schema.columns)}; got one list per column")
     asked = [kind for kind, fields in KINDS.items() if any(name in mapped.paths for name in fields)]
     if len(asked) > 1:
         fields = names.listing(name for kind in asked for name in KINDS[kind] if name in mapped.paths)
@@ -259,7 +259,7 @@ def _advice(schema: Schema) -> str:
         return f"if these are two responses, use {first} {second}"
     alone = names.filled(schema, ("answer", "solution", "answers", "solutions", "text"))
     if alone:
-        return f"if {alone[0]} holds the response to judge, use {map_option('responses', alone[0])}"
+        return f"if {alone[0]} contains the response to judge, use {map_option('responses', alone[0])}"
     return (
         "name the columns of the responses: --map chosen=COLUMN --map rejected=COLUMN for a better and a worse one, "
         "--map response_a=COLUMN --map response_b=COLUMN for two with a label, --map responses=COLUMN for a list or "

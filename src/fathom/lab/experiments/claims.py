@@ -43,7 +43,7 @@ def decide(claim: Claim, rows: Sequence[Row]) -> Decision:
     successes = tuple(succeeds(claim, row) for row in rows)
     share = clopper_pearson(sum(successes), len(successes))
     if share is None:
-        raise FathomError(f"claim {claim.name}: no seed has run")
+        raise FathomError(f"claim {claim.name}: no seed has run; expected at least one row")
     intervals = [(contrasts[words].interval, threshold) for words, threshold in claim.contrasts.items()]
     above = [interval.low > threshold for interval, threshold in intervals if interval]
     by_mean = claim.decided_by == "mean" and len(above) == len(intervals)

@@ -59,7 +59,7 @@ class Experiment(Generic[Settings]):
     def on(self, device: str) -> Experiment[Settings]:
         """The same experiment on a device. Raises FathomError if its settings have no `device`: it needs no GPU."""
         if not hasattr(self.settings, "device"):
-            raise FathomError(f"--device {device}: {self.name} has no use for a GPU; leave --device out")
+            raise FathomError(f"--device {device}: {self.name} runs on the CPU only; leave --device out")
         return replace(self, overrides={**self.overrides, "device": device})
 
     @property

@@ -79,7 +79,9 @@ def between(text: str, name: str, content: str) -> str:
     """Replace what stands between <!-- NAME --> and <!-- /NAME --> in a page."""
     begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
     if text.count(begin) != 1 or text.count(end) != 1:
-        raise FathomError(f"expected {begin.strip()} and {end} once each")
+        raise FathomError(
+            f"expected {begin.strip()} and {end} once each; got {text.count(begin)} and {text.count(end)}"
+        )
     before, rest = text.split(begin)
     return before + begin + content + end + rest.split(end)[1]
 

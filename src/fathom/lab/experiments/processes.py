@@ -25,11 +25,11 @@ def claim_folder(folder: Path, experiment: Mapping[str, Any]) -> None:
     now, made_from = json.loads(json.dumps(experiment)), folder / "experiment.json"
     if folder.is_dir() and any(folder.iterdir()) and not made_from.exists():
         raise FathomError(
-            f"{folder} is not empty, and has no experiment.json that says what it is of; choose another --out"
+            f"{folder} is not empty, and no experiment.json shows that an experiment wrote it; choose another --out"
         )
     if made_from.exists() and json.loads(made_from.read_text(encoding="utf-8")) != now:
         raise FathomError(
-            f"{folder} holds results of other settings, recipes or another base model (see {made_from}); "
+            f"{folder} contains results of other settings, recipes or another base model (see {made_from}); "
             "choose another --out, or remove it"
         )
     folder.mkdir(parents=True, exist_ok=True)

@@ -131,7 +131,7 @@ def read(path: Path) -> Register:
             **{key: value if key == "settings" else _filled(value, settings) for key, value in text.items()}
         )
     except (ValidationError, yaml.YAMLError, KeyError, AttributeError, TypeError, OSError) as error:
-        raise FathomError(f"{path}: not a register of an experiment: {error}") from error
+        raise FathomError(f"{path}: not a valid register: {error}") from error
 
 
 def _filled(value: Any, settings: Mapping[str, Any]) -> Any:

@@ -81,7 +81,7 @@ def load(path: Path) -> Results:
     try:
         return Results(**json.loads(path.read_text(encoding="utf-8")))
     except (ValidationError, ValueError, TypeError) as error:
-        raise FathomError(f"{path}: not the results of an experiment: {error}") from error
+        raise FathomError(f"{path}: not valid results of an experiment: {error}") from error
 
 
 def save(path: Path, results: Results) -> None:

@@ -120,7 +120,7 @@ class Claim:
         different = differences(recorded_run[what], now)
         if different and self.costly:
             raise FathomError(
-                f"{self.outputs.option} {name} holds results of other settings: {'; '.join(different)}; "
+                f"{self.outputs.option} {name} contains results of other settings: {'; '.join(different)}; "
                 f"{remedy(self.outputs, 'them')}"
             )
         self.notes = [f"{name} is replaced: {each}" for each in (*different, *changed(recorded_run, self.reads))]
