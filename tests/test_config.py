@@ -89,7 +89,7 @@ def _renamed(folder: Path) -> Path:
             "engine: mini", "engine: got str, expected keys with values, such as `model: mini`", id="no mapping"
         ),
         pytest.param("- engine", "got list, expected keys with values, such as `model: mini`", id="a list"),
-        pytest.param("engine: {", "cannot be read as YAML", id="no yaml"),
+        pytest.param("engine: {", "expected YAML such as `model: mini`", id="no yaml"),
     ],
 )
 def test_a_mistake_is_named_with_the_file_and_the_key(tmp_path: Path, text: str, message: str) -> None:

@@ -230,7 +230,7 @@ def test_values_of_the_domains_column_mean_what_the_mapping_says(mapping: list[s
 @pytest.mark.parametrize(
     ("mapping", "message"),
     [
-        (["domain=topic"], "topic holds chat and math, expected preference and correctness; map them with"),
+        (["domain=topic"], "topic contains chat and math, expected preference and correctness; map them with"),
         (
             ["domain=topic", "domain.correctness=maths"],
             "domain.correctness=maths: topic does not contain 'maths'; its values are chat, math",

@@ -175,7 +175,7 @@ def test_the_verb_writes_the_panels_verdicts_and_their_figures(tmp_path: Path) -
     assert fathom("score", out).exit_code == 0
     with pytest.raises(FathomError, match="--tie-votes drop: ties='drop' requires the aggregate 'majority'"):
         fathom("panel", *paths, "--out", out, "--aggregate", "mean", "--tie-votes", "drop")
-    with pytest.raises(FathomError, match="named twice"):
+    with pytest.raises(FathomError, match=r"a\.jsonl is given twice"):
         fathom("panel", paths[0], paths[0], "--out", out)
 
 

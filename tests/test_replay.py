@@ -63,7 +63,9 @@ def test_what_was_not_recorded_fails_for_good_and_says_what_to_do(tmp_path: Path
     record(tmp_path / "journal", "echo:1", "a")
     engine = ReplayEngine(tmp_path / "journal")
     for request in (ask("b"), ask("a", sample=1)):
-        with pytest.raises(EngineError, match="has no answer") as raised:
+        with pytest.raises(
+            EngineError, match="has no completion for this prompt, sampling and sample number"
+        ) as raised:
             asyncio.run(engine.complete(request))
         assert not raised.value.retryable
         assert raised.value.hint

@@ -85,7 +85,7 @@ def test_a_judge_without_an_engine_says_that_it_needs_one() -> None:
 
 
 def test_a_label_without_a_winner_cannot_reward() -> None:
-    with pytest.raises(ValueError, match="without a winner"):
+    with pytest.raises(ValueError, match="the label names no winner"):
         verdict_reward(Vote(Status.OK, winner=0), Label(scores=(1.0, 1.0)))
 
 
