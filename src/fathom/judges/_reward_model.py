@@ -318,5 +318,7 @@ def merge_pointwise(votes: Sequence[Vote]) -> Vote:
         merged = replace(merged, step_scores=tuple(steps for vote in votes for steps in vote.step_scores or ((),)))
     scores = tuple(score for vote in votes for score in vote.scores or ())
     if len(scores) != len(votes):
-        raise ValueError(f"expected exactly one score per vote of a pointwise judge; got {len(scores)} for {len(votes)} votes")
+        raise ValueError(
+            f"expected exactly one score per vote of a pointwise judge; got {len(scores)} for {len(votes)} votes"
+        )
     return replace(merged, winner=unique_argmax(scores), scores=scores)
