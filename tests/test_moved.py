@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+import fathom
 from fathom import _moved, judges
 
 
@@ -31,6 +32,22 @@ def test_renamed_names_are_found_in_moved_modules() -> None:
     for old, new in _moved.RENAMED.items():
         homes = [importlib.import_module(f"fathom.{module}") for module in _moved.MOVED]
         assert any(hasattr(home, old) and getattr(home, old) is getattr(home, new, None) for home in homes)
+
+
+@pytest.mark.parametrize(("old", "new"), _moved.EXPORTED.items())
+def test_a_renamed_name_of_fathom_itself_is_found_by_its_old_name_with_a_warning_at_its_use(old: str, new: str) -> None:
+    with pytest.warns(DeprecationWarning, match=rf"fathom\.{old} is now fathom\.{new}$") as warned:
+        found = getattr(fathom, old)
+    assert found is getattr(fathom, new)
+    assert warned[0].filename == __file__
+    assert old not in fathom.__all__
+
+
+def test_old_names_are_imported_from_fathom() -> None:
+    with pytest.warns(DeprecationWarning, match="fathom.recorded is now") as warned:
+        from fathom import recorded  # type: ignore[attr-defined]
+    assert recorded is fathom.verdict_from_completions
+    assert {each.filename for each in warned} == {__file__}
 
 
 def test_modules_that_never_were_are_not_found() -> None:

@@ -119,6 +119,7 @@ __all__ = ["__version__", *sorted(_HOME)]
 
 
 def __getattr__(name: str) -> Any:
+    name = _moved.exported_name(name)
     if name not in _HOME:
         raise AttributeError(f"module 'fathom' has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)

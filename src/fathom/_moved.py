@@ -1,4 +1,4 @@
-"""Keeps the module names of version 0.1: `import fathom.records` works, with a warning that gives the new name.
+"""Keeps the names of version 0.1: `import fathom.records` and `fathom.recorded` work, with a warning of the new name.
 
 An import finder, last in `sys.meta_path`, makes an empty module for an old name. Attributes are looked up in the new
 module. The old names will be removed in version 0.3.
@@ -87,6 +87,25 @@ RENAMED: dict[str, str] = {
     "vote_groups": "votes_by_pair",
 }
 """Renamed names within these modules: old name: new name."""
+EXPORTED = {
+    "Counted": "WithRule",
+    "Pattern": "Arity",
+    "Voter": "RewardModel",
+    "difference_advantages": "pairwise_advantages",
+    "recorded": "verdict_from_completions",
+    "scores_alone": "pointwise_scores",
+}
+"""Renamed names that `fathom` itself exported: old name: new name."""
+
+
+def exported_name(name: str) -> str:
+    """The current name of a name that `fathom` exports. Warns, at the line that uses it, about an old name."""
+    if name not in EXPORTED:
+        return name
+    import warnings
+
+    warnings.warn(f"fathom.{name} is now fathom.{EXPORTED[name]}", DeprecationWarning, stacklevel=3)
+    return EXPORTED[name]
 
 
 class MovedModules:
