@@ -4,7 +4,7 @@
 
 const OUTCOMES = ["right", "wrong", "tie", "unparsed", "unlabelled"];
 const SORTS = {
-  file: ["position in the file", null],
+  file: ["file order", null],
   agreement: ["lowest agreement", (facts) => facts.agreement ?? 2],
   tokens: ["most tokens", (facts) => -facts.tokens],
 };
