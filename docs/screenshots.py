@@ -16,7 +16,6 @@ import yaml
 from playwright.sync_api import sync_playwright
 
 import fathom
-from fathom.engines import Usage
 from fathom.lab import world
 from fathom.report import overview, viewer
 from fathom.report.evidence import gather
@@ -47,9 +46,9 @@ def recorded_rows() -> Iterator[dict[str, Any]]:
         yield fathom.to_row(comparison, fathom.verdict_from_completions(judge, comparison, completions))
 
 
-def usage(prompt: str, text: str) -> Usage:
+def usage(prompt: str, text: str) -> fathom.Usage:
     """About the tokens of a large model's tokenizer."""
-    return Usage(len(prompt) // CHARACTERS_PER_TOKEN, len(text) // CHARACTERS_PER_TOKEN)
+    return fathom.Usage(len(prompt) // CHARACTERS_PER_TOKEN, len(text) // CHARACTERS_PER_TOKEN)
 
 
 def judged_rows(style: str) -> Iterator[dict[str, Any]]:
@@ -59,10 +58,10 @@ def judged_rows(style: str) -> Iterator[dict[str, Any]]:
         yield fathom.to_row(comparison, verdict)
 
 
-def photograph(page: Path, picture: Path, **context: Any) -> None:
+def photograph(page: Path, picture: Path, width: int = 1240, **context: Any) -> None:
     with sync_playwright() as started:
         browser = started.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        opened = browser.new_page(viewport={"width": 1240, "height": 900}, **context)
+        opened = browser.new_page(viewport={"width": width, "height": 900}, **context)
         opened.goto(page.as_uri())
         opened.wait_for_selector("body[data-ready], body:not([data-pane])")
         opened.screenshot(path=picture)
@@ -80,7 +79,7 @@ def main() -> None:
         judged = {style: runs.open(place / f"{style}.jsonl") for style in ("breadth", "depth")}
         viewers = {style: viewer.page(run) for style, run in judged.items()}
         overview.write(gather(list(judged.values())), place / "report.html", viewers=viewers)
-        photograph(place / "report.html", HERE / "viewing-report.png", color_scheme="dark")
+        photograph(place / "report.html", HERE / "viewing-report.png", width=1340, color_scheme="dark")
 
 
 if __name__ == "__main__":
