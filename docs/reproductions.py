@@ -22,7 +22,17 @@ from fathom.lab.reproductions import REPRODUCTIONS, find
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "docs" / "reproductions"
-ORDER = ("mix-grm", "mix-grm-smollm2", "rm-r1", "spct", "meta-voting", "adaptive-votes", "master-keys")
+ORDER = (
+    "mix-grm",
+    "mix-grm-smollm2",
+    "rm-r1",
+    "spct",
+    "meta-voting",
+    "adaptive-votes",
+    "master-keys",
+    "likelihood-rewards",
+    "scalar",
+)
 """Of the table and the register; others follow by name."""
 NUMBER = re.compile(r"-?\d+\.?\d*(?:e-?\d+)?")
 DRAWN_ID = re.compile(r"[a-z]?[0-9a-f]{10}")

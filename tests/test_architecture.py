@@ -52,6 +52,7 @@ AT_THE_TOP = {
     "engines.headed": {"torch", "transformers", "safetensors"},
     "engines.local_readings": {"torch"},
     "engines.openai": {"aiohttp"},
+    "lab.frozen": {"torch", "safetensors"},
     "lab.pretrain": {"torch"},
     "serve.admission": {"starlette"},
     "serve.app": {"fastapi", "starlette"},

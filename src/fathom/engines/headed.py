@@ -40,7 +40,9 @@ class HeadedModel(PreTrainedModel):  # type: ignore[misc]
         config.label2id = {name: place for place, name in enumerate(head.outputs)}
         self.head, self.model = head, backbone
         precision = torch.promote_types(backbone.dtype, torch.float32)
-        self.score = _layers(head, config.get_text_config()).to(precision)
+        text = config.get_text_config()
+        spread = getattr(text, "initializer_range", 0.02)
+        self.score = make_head(head, text.hidden_size, spread=spread).to(precision)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, **options: Any) -> Any:
         """The rewards as `logits`, of shape (batch, outputs), for tokens of shape (batch, length)."""
@@ -93,8 +95,13 @@ def mean(states: Tensor, mask: Tensor) -> Tensor:
 POOLED = {"last": last, "mean": mean}
 
 
-def _layers(head: Head, config: Any) -> nn.Module:
-    width, count, spread = config.hidden_size, len(head.outputs), getattr(config, "initializer_range", 0.02)
+def make_head(head: Head, width: int, *, spread: float) -> nn.Module:
+    """New layers that map pooled states (batch, width) to rewards (batch, outputs).
+
+    Weights are normal with standard deviation `spread`, as `transformers` draws those of its own head, so rewards begin
+    near 0.
+    """
+    count = len(head.outputs)
     if head.kind == "linear":
         return _initialized(nn.Linear(width, count, bias=False), spread)
     hidden, final = (_initialized(nn.Linear(width, size), spread) for size in (width, count))
@@ -102,7 +109,6 @@ def _layers(head: Head, config: Any) -> nn.Module:
 
 
 def _initialized(layer: nn.Linear, spread: float) -> nn.Linear:
-    """New weights as `transformers` draws those of its own head: rewards begin near 0."""
     nn.init.normal_(layer.weight, std=spread)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)

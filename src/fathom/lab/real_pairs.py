@@ -123,7 +123,12 @@ def data_folder() -> Path:
 
 def digest(source: Source) -> str:
     """A hash of all pairs of a source, with their labels, whatever files hold them: 16 hexadecimal digits."""
-    content = [each.model_dump_json(include={"id", "prompt", "responses", "label"}) for each in _pairs(source)]
+    return digest_of(_pairs(source))
+
+
+def digest_of(pairs: Iterable[Comparison]) -> str:
+    """A hash of pairs with their labels, whatever their order: 16 hexadecimal digits."""
+    content = [each.model_dump_json(include={"id", "prompt", "responses", "label"}) for each in pairs]
     return hashlib.sha256("\n".join(sorted(content)).encode(errors="replace")).hexdigest()[:16]
 
 

@@ -1,0 +1,415 @@
+"""Scalar reward heads on real pairs with a small real model: linear or two layers, frozen or LoRA.
+
+The paper's claim is that of BaseReward (arXiv 2509.16127, section 3): a head of two layers with SiLU is better than a
+linear one. It reports single runs, so the question here is whether the difference exceeds the noise of seeds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from math import exp, log1p
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from fathom import bench
+from fathom.data.reading import read, write_jsonl
+from fathom.data.records import Comparison
+from fathom.engines import smollm2
+from fathom.engines.checkpoints import resolve
+from fathom.engines.heads import Head, load_classifier
+from fathom.engines.loading import fastest_dtype
+from fathom.engines.local import LocalEngine
+from fathom.errors import FathomError
+from fathom.lab.arms import use_one_thread
+from fathom.lab.experiments.experiment import Experiment
+from fathom.lab.experiments.results import Figure, Measurement
+from fathom.lab.real_pairs import FOLDS, REAL, check, data_folder, dealt, digest_of, fold_of
+from fathom.report.figures import grouped_bars
+from fathom.train import recipes
+
+if TYPE_CHECKING:
+    from fathom.lab.frozen import Rewards
+
+HH = "hh_rlhf_harmless_base_test"
+"""The folder of HH-RLHF's harmless test set in FATHOM_DATA."""
+OTHERS = ("hhh", "llmbar")
+SETS = ("hh", *OTHERS)
+HEADS: Mapping[str, str] = {
+    "linear": "frozen, linear head",
+    "mlp": "frozen, head of two layers",
+    "linear few": "frozen, linear head, few pairs",
+    "lora": "LoRA, linear head, few pairs",
+}
+RULES: Mapping[str, str] = {"longer": "always the longer", "shorter": "always the shorter"}
+SIMILAR = 1.25
+"""Two lengths are similar if the longer is at most this many times the shorter."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    longest: int
+    """Characters of the conversation with a response."""
+    layers: Sequence[int]
+    decays: Sequence[float]
+    steps: Sequence[int]
+    learning_rate: float
+    digests: Mapping[str, str]
+    """The digest of all pairs of HH-RLHF, and of each other set (`real_pairs.digest`)."""
+    few: int
+    """Pairs on which LoRA is trained, and a linear head beside it."""
+    model: str = "smollm2"
+    lora: Mapping[str, Any] = field(default_factory=dict)
+    """Changes to the recipe `smollm2_reward`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One test pair."""
+
+    set: str
+    longer: float
+    """The length of the better response divided by that of the other, in characters."""
+    margins: Mapping[str, float]
+    """By head: the reward of the better response minus that of the other."""
+
+
+class Split(NamedTuple):
+    train: list[Comparison]
+    """In an order drawn by the seed."""
+    test: dict[str, list[Comparison]]
+    """By set."""
+
+
+# Pairs ----------------------------------------------------------------------------------------------------------------
+
+
+@cache
+def hh_pairs(longest: int) -> tuple[Comparison, ...]:
+    """The pairs of HH-RLHF's harmless test set whose conversations have at most `longest` characters.
+
+    Pairs with an empty response are left out, because it has no last token.
+    """
+    return tuple(pair for pair in _hh() if all(pair.responses) and _longest(pair) <= longest)
+
+
+@cache
+def _hh() -> tuple[Comparison, ...]:
+    return tuple(read(data_folder() / HH / "test.jsonl.gz"))
+
+
+def check_pairs(digests: Mapping[str, str]) -> None:
+    """Raise FathomError if FATHOM_DATA holds other pairs than those with these digests."""
+    check({name: digests[name] for name in OTHERS})
+    if (found := digest_of(_hh())) != digests["hh"]:
+        raise FathomError(
+            f"FATHOM_DATA/{HH} has other pairs than the register states: their digest is {found}, expected "
+            f"{digests['hh']}; results of other pairs cannot be compared with the committed ones"
+        )
+
+
+def _longest(pair: Comparison) -> int:
+    return len(pair.prompt_text) + max(map(len, pair.responses))
+
+
+@cache
+def other_pairs(name: str, longest: int) -> tuple[tuple[Comparison, ...], ...]:
+    """The pairs of another set, by fold."""
+    source = REAL[name]
+    pairs = list(bench.find(source.benchmark).load(data_folder() / source.folder))
+    return tuple(
+        tuple(pair for prompt in dealt(pairs, source, fold, longest) for pair in prompt) for fold in range(FOLDS)
+    )
+
+
+def opening(pair: Comparison) -> str:
+    """The first turn of a conversation; conversations that share it are in one fold."""
+    return pair.prompt if isinstance(pair.prompt, str) else pair.prompt[0].content
+
+
+def fold_of_opening(pair: Comparison) -> int:
+    return int.from_bytes(hashlib.sha256(opening(pair).encode(errors="replace")).digest()[:8]) % FOLDS
+
+
+def split(seed: int, settings: Settings) -> Split:
+    """Test on the seed's fold, and train on all other pairs of HH-RLHF."""
+    fold = fold_of(seed)
+    train = [pair for pair in hh_pairs(settings.longest) if fold_of_opening(pair) != fold]
+    random.Random(f"{seed}/train").shuffle(train)
+    test = {"hh": [pair for pair in hh_pairs(settings.longest) if fold_of_opening(pair) == fold]}
+    return Split(train, test | {name: list(other_pairs(name, settings.longest)[fold]) for name in OTHERS})
+
+
+# Running --------------------------------------------------------------------------------------------------------------
+
+
+def prepare(part: str, seed: int, settings: Settings, folder: Path) -> None:
+    """Compute the frozen model's states of all pairs, once for all seeds of a run."""
+    from fathom.lab import frozen
+
+    use_one_thread()
+    check_pairs(settings.digests)
+    shared = folder.parent / "states"
+    engine = LocalEngine(resolve(settings.model), device="cpu", dtype=_precision(shared))
+    for name, pairs in every(settings).items():
+        frozen.compute(pairs, engine, settings.layers, shared / name, backwards=bool(seed % 2))
+
+
+def every(settings: Settings) -> dict[str, list[Comparison]]:
+    """All pairs of each set, in a fixed order."""
+    others = {name: [pair for fold in other_pairs(name, settings.longest) for pair in fold] for name in OTHERS}
+    return {"hh": list(hh_pairs(settings.longest)), **others}
+
+
+def _precision(shared: Path) -> str:
+    """The precision that the first process chose by timing; all seeds of a run compute in the same one."""
+    shared.mkdir(parents=True, exist_ok=True)
+    path = shared / "precision.json"
+    if not path.exists():
+        chosen = json.dumps({"dtype": fastest_dtype("cpu")})
+        try:
+            with path.open("x", encoding="utf-8") as file:
+                file.write(chosen)
+        except FileExistsError:
+            pass
+    return str(json.loads(path.read_text(encoding="utf-8"))["dtype"])
+
+
+def run(part: str, seed: int, settings: Settings, folder: Path) -> None:
+    use_one_thread()
+    margins = _frozen(seed, settings, folder) if part == "frozen" else _lora(seed, settings, folder)
+    write_jsonl(folder / f"{part}.jsonl", ({"margins": each} for each in margins))
+
+
+def _frozen(seed: int, settings: Settings, folder: Path) -> list[dict[str, float]]:
+    """The margins of the frozen model's heads on every test pair, in the order of `tests`."""
+    import torch
+
+    from fathom.lab import frozen
+
+    states = _states(settings, folder.parent / "states")
+    divided = split(seed, settings)
+    train = torch.stack([states[pair.id] for pair in divided.train])
+    test = torch.stack([states[pair.id] for pair in tests(divided)])
+    grid = frozen.Grid(decays=settings.decays, steps=settings.steps, learning_rate=settings.learning_rate)
+
+    def margins(kind: Literal["linear", "mlp"], count: int) -> list[float]:
+        head, few, groups = Head(kind=kind), train[:count], [opening(pair) for pair in divided.train[:count]]
+        choice = frozen.choose(head, few, groups, grid, seed=seed)
+        rewards: Rewards = frozen.fit(head, few[:, :, choice.layer], choice, grid, seed=seed)
+        with torch.no_grad():
+            found = rewards(test[:, :, choice.layer])
+        margin: list[float] = (found[:, 0] - found[:, 1]).tolist()
+        return margin
+
+    named = {
+        "linear": margins("linear", len(train)),
+        "mlp": margins("mlp", len(train)),
+        "linear few": margins("linear", settings.few),
+    }
+    return [dict(zip(named, each, strict=True)) for each in zip(*named.values(), strict=True)]
+
+
+def _states(settings: Settings, folder: Path) -> dict[str, Any]:
+    """The states of each pair, (2, layers, width), the better response first."""
+    from fathom.lab import frozen
+
+    found: dict[str, Any] = {}
+    for name, pairs in every(settings).items():
+        states = frozen.better_first(frozen.load(folder / name, len(pairs)), pairs)
+        found |= {pair.id: of_pair for pair, of_pair in zip(pairs, states, strict=True)}
+    return found
+
+
+def tests(divided: Split) -> list[Comparison]:
+    return [pair for name in SETS for pair in divided.test[name]]
+
+
+def _lora(seed: int, settings: Settings, folder: Path) -> list[dict[str, float]]:
+    """The margins of a model that was trained by LoRA, on every test pair."""
+    from fathom.train import scalar
+    from fathom.train.recipe import RewardRecipe, load
+
+    divided = split(seed, settings)
+    data, output = folder / "few.jsonl", folder / "lora"
+    write_jsonl(data, (pair.model_dump(mode="json", exclude_none=True) for pair in divided.train[: settings.few]))
+    dtype = _precision(folder.parent / "states")
+    values = {
+        "model": settings.model,
+        "data": str(data),
+        "output": str(output),
+        "seed": seed,
+        "trainer.model_init_kwargs": {"dtype": dtype},
+        **settings.lora,
+    }
+    if not (output / "fathom.json").exists():
+        overrides = [f"{key}={json.dumps(value)}" for key, value in values.items()]
+        scalar.train(load(recipes.path("smollm2_reward"), RewardRecipe, overrides))
+    return [{"lora": margin} for margin in _margins(output, tests(divided), dtype)]
+
+
+def _margins(model: Path, pairs: Sequence[Comparison], dtype: str) -> list[float]:
+    import torch
+
+    from fathom.lab.frozen import best_of
+    from fathom.train.scalar import encode
+
+    classifier, tokenizer, _ = load_classifier(model, device="cpu", dtype=dtype)
+    found = []
+    with torch.inference_mode():
+        for pair in pairs:
+            rewards = [
+                classifier(input_ids=ids, attention_mask=torch.ones_like(ids)).logits.item()
+                for ids in (torch.tensor([text]) for text in encode(tokenizer, pair))
+            ]
+            found.append(rewards[best_of(pair)] - rewards[1 - best_of(pair)])
+    return found
+
+
+# Measuring ------------------------------------------------------------------------------------------------------------
+
+
+def measure(seed: int, settings: Settings, folder: Path) -> Measurement:
+    divided = split(seed, settings)
+    parts = [_read(folder / f"{part}.jsonl") for part in ("frozen", "lora")]
+    names = [name for name in SETS for _ in divided.test[name]]
+    scored = [
+        Scored(name, _longer(pair), frozen | lora)
+        for name, pair, frozen, lora in zip(names, tests(divided), *parts, strict=True)
+    ]
+    trained_on_longer = fmean(_half(_longer(pair) - 1) for pair in divided.train) >= 0.5
+    precision = _precision(folder.parent / "states")
+    return measured(scored, "longer" if trained_on_longer else "shorter", bfloat16=precision == "bfloat16")
+
+
+def _read(path: Path) -> list[dict[str, float]]:
+    return [json.loads(line)["margins"] for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _longer(pair: Comparison) -> float:
+    from fathom.lab.frozen import best_of
+
+    best = best_of(pair)
+    return len(pair.responses[best]) / max(1, len(pair.responses[1 - best]))
+
+
+def measured(scored: Sequence[Scored], rule: str, *, bfloat16: bool) -> Measurement:
+    """A pure function of one seed's test pairs. `rule` is the rule of length that is better on the training pairs."""
+    names = (*HEADS, *RULES)
+    found = {name: {each: accuracy(_of(scored, each), name) for each in SETS} for name in names}
+    elsewhere = {name: accuracy([each for each in scored if each.set != "hh"], name) for name in names}
+    strata = {name: lengths(_of(scored, "hh"), name) for name in names}
+    linear, mlp = found["linear"]["hh"], found["mlp"]["hh"]
+    return Measurement(
+        contrasts={
+            "two layers - linear, HH-RLHF": mlp - linear,
+            "linear - the better rule of length, HH-RLHF": linear - found[rule]["hh"],
+            "linear - 0.5, both directions of length, HH-RLHF": strata["linear"]["balanced"] - 0.5,
+            "linear - 0.5, other sets": elsewhere["linear"] - 0.5,
+            "LoRA - linear on the same pairs, HH-RLHF": found["lora"]["hh"] - found["linear few"]["hh"],
+        },
+        figures={
+            "accuracy": {name: found[name] | {"others": elsewhere[name]} for name in names},
+            "lengths": strata,
+            "loss": {name: {each: loss(_of(scored, each), name) for each in SETS} for name in HEADS},
+            "pairs": {name: float(len(_of(scored, name))) for name in SETS},
+            "longer_rule": float(rule == "longer"),
+            "bfloat16": float(bfloat16),
+        },
+    )
+
+
+def _of(scored: Sequence[Scored], name: str) -> list[Scored]:
+    return [each for each in scored if each.set == name]
+
+
+def accuracy(scored: Sequence[Scored], name: str) -> float:
+    """The share of pairs whose better response is preferred by a head or a rule. A tie counts half."""
+    return fmean(_half(_margin(each, name)) for each in scored)
+
+
+def _margin(each: Scored, name: str) -> float:
+    signs = {"longer": 1.0, "shorter": -1.0}
+    return signs[name] * (each.longer - 1) if name in signs else each.margins[name]
+
+
+def _half(margin: float) -> float:
+    return 0.5 if margin == 0 else float(margin > 0)
+
+
+def lengths(scored: Sequence[Scored], name: str) -> dict[str, float]:
+    """Accuracy where the better response is clearly longer, similar in length, or clearly shorter.
+
+    `balanced` is the mean of the first and the last: 0.5 for every rule that looks at length alone. A stratum without a
+    pair counts as 0.5.
+    """
+    similar = [each for each in scored if max(each.longer, 1 / max(each.longer, 1e-9)) <= SIMILAR]
+    rest = [each for each in scored if each not in similar]
+    strata = {
+        "longer": [each for each in rest if each.longer > 1],
+        "similar": similar,
+        "shorter": [each for each in rest if each.longer < 1],
+    }
+    found = {stratum: accuracy(pairs, name) if pairs else 0.5 for stratum, pairs in strata.items()}
+    return found | {"balanced": (found["longer"] + found["shorter"]) / 2}
+
+
+def loss(scored: Sequence[Scored], name: str) -> float:
+    """The Bradley-Terry loss, nats per pair; log 2 = 0.693 for a model that knows nothing."""
+
+    def softplus(value: float) -> float:
+        return max(value, 0.0) + log1p(exp(-abs(value)))
+
+    return fmean(softplus(-each.margins[name]) for each in scored)
+
+
+# The page -------------------------------------------------------------------------------------------------------------
+
+
+class Line(NamedTuple):
+    words: str
+    cells: list[Figure]
+
+
+def tables(found: Mapping[str, Any]) -> dict[str, Any]:
+    names = {**HEADS, **RULES}
+    return {
+        "by_set": [
+            Line(words, [found["accuracy"][name][each] for each in (*SETS, "others")]) for name, words in names.items()
+        ],
+        "by_stratum": [
+            Line(words, [found["lengths"][name][each] for each in ("longer", "similar", "shorter", "balanced")])
+            for name, words in names.items()
+        ],
+        "by_loss": [Line(words, [found["loss"][name][each] for each in SETS]) for name, words in HEADS.items()],
+    }
+
+
+def figures(found: Mapping[str, Any], folder: Path) -> None:
+    """Accuracy by head, in and out of domain."""
+    names = {**HEADS, **RULES}
+    series = {"HH-RLHF": "hh", "HHH": "hhh", "LLMBar": "llmbar"}
+    bars = {words: [found["accuracy"][name][each].bar for each in series.values()] for name, words in names.items()}
+    marks = {"accuracy": dict.fromkeys(bars, 0.5)}
+    grouped_bars({"accuracy": bars}, tuple(series), folder / "scalar", marks=marks, legend="chance")
+
+
+EXPERIMENT = Experiment(
+    home=Path(__file__),
+    make_settings=Settings,
+    parts=("frozen", "lora"),
+    prepare=prepare,
+    run=run,
+    measure=measure,
+    tables=tables,
+    figures=figures,
+    recipes=lambda: {
+        **recipes.contents("smollm2_reward"),
+        "wheel": smollm2.WHEEL_VERSION,
+    },
+)
