@@ -51,6 +51,8 @@ AT_THE_TOP = {
     "engines.guiding": {"torch", "transformers"},
     "engines.headed": {"torch", "transformers", "safetensors"},
     "engines.local_readings": {"torch"},
+    "engines.step_model": {"torch"},
+    "engines.step_states": {"torch", "transformers"},
     "engines.openai": {"aiohttp"},
     "lab.frozen": {"torch", "safetensors"},
     "lab.pretrain": {"torch"},

@@ -4,6 +4,7 @@
     async def likelihood(self, request: LikelihoodRequest) -> Likelihood          # see `fathom.engines.readings`
     async def classify(self, request: ClassifyRequest) -> Classification
     async def states(self, request: StatesRequest) -> States
+    async def steps(self, request: StepRequest) -> StepScores
 
 One request is one sample: `sample` numbers the samples of a prompt. Together with `sampling.seed` it fixes the random
 stream, so a completion does not depend on concurrent requests. Engines that run in this process batch concurrent
@@ -31,6 +32,9 @@ from fathom.engines.readings import Reading as Reading
 from fathom.engines.readings import ReadingRequest as ReadingRequest
 from fathom.engines.readings import States as States
 from fathom.engines.readings import StatesRequest as StatesRequest
+from fathom.engines.readings import StepConvention as StepConvention
+from fathom.engines.readings import StepRequest as StepRequest
+from fathom.engines.readings import StepScores as StepScores
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
 from fathom.plugins import PluginKind
@@ -114,9 +118,9 @@ class Completion:
 
 Answer = Completion | Reading
 
-Capability = Literal["text", "logprobs", "prefix", "likelihood", "classification", "hidden_states", "images"]
+Capability = Literal["text", "logprobs", "prefix", "likelihood", "classification", "hidden_states", "steps", "images"]
 """What an engine can do: generate text, return log-probabilities of generated tokens, continue a `Request.prefix`,
-compute the likelihood of a given text, classify, return hidden states, read images."""
+compute the likelihood of a given text, classify, return hidden states, score the steps of a solution, read images."""
 
 TEXT_ONLY: frozenset[Capability] = frozenset({"text"})
 PREFIX: frozenset[Capability] = frozenset({"prefix"})
@@ -149,6 +153,10 @@ class Engine(Protocol):
         """Pooled hidden states. Raises EngineError for a text that cannot be scored."""
         ...
 
+    async def steps(self, request: StepRequest) -> StepScores:
+        """The scores of a solution's steps. Raises EngineError for a solution that cannot be scored."""
+        ...
+
     def report_calls_to(self, meter: Meter) -> bool:
         """Request admission from `meter` before every call from now on, and report the usage of each call to it.
 
@@ -176,13 +184,15 @@ _METHODS: Mapping[type[AnyRequest], str] = {
     LikelihoodRequest: "likelihood",
     ClassifyRequest: "classify",
     StatesRequest: "states",
+    StepRequest: "steps",
 }
 
 
 class BaseEngine(ABC):
     """Base class of engines. By default an engine generates text, makes one call per completion, and needs no cleanup.
 
-    An engine that reads given texts overrides `likelihood`, `classify` or `states`, and declares it in `provides`.
+    An engine that reads given texts overrides `likelihood`, `classify`, `states` or `steps`, and declares it in
+    `provides`.
 
     class Shouting(BaseEngine):
         identity = "shouting"
@@ -206,6 +216,9 @@ class BaseEngine(ABC):
     async def states(self, request: StatesRequest) -> States:
         raise self._lacking("hidden_states")
 
+    async def steps(self, request: StepRequest) -> StepScores:
+        raise self._lacking("steps")
+
     def _lacking(self, capability: Capability) -> FathomError:
         return FathomError(missing_capabilities(cast(EngineTraits, self), {capability}, _NOUNS[capability]))
 
@@ -226,6 +239,7 @@ REMEDIES: Mapping[Capability, str] = {
     "likelihood": "local causal language models compute likelihoods",
     "classification": "give a checkpoint of a sequence classifier, such as a scalar reward model",
     "hidden_states": "local models return hidden states",
+    "steps": "local models score steps",
 }
 """How to get a missing capability."""
 
@@ -233,6 +247,7 @@ _NOUNS: Mapping[str, str] = {
     "likelihood": "a request for the likelihood of a given text",
     "classification": "a request for the outputs of a classifier",
     "hidden_states": "a request for hidden states",
+    "steps": "a request for scores of steps",
 }
 
 
@@ -392,6 +407,9 @@ class EngineWrapper:
 
     async def states(self, request: StatesRequest) -> States:
         return await self.engine.states(request)
+
+    async def steps(self, request: StepRequest) -> StepScores:
+        return await self.engine.steps(request)
 
     def report_calls_to(self, meter: Meter) -> bool:
         return self.engine.report_calls_to(meter)

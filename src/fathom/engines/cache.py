@@ -42,6 +42,8 @@ from fathom.engines import (
     Sampling,
     States,
     StatesRequest,
+    StepRequest,
+    StepScores,
     TokenLogprob,
     answer,
     check_prefix,
@@ -109,6 +111,9 @@ class CachedEngine(EngineWrapper):
 
     async def states(self, request: StatesRequest) -> States:
         return cast(States, await self._answer(request))
+
+    async def steps(self, request: StepRequest) -> StepScores:
+        return cast(StepScores, await self._answer(request))
 
     async def _answer(self, request: AnyRequest) -> Answer:
         text = request_text(self.identity, request)

@@ -68,7 +68,7 @@ class Forward:
         -1 the last layer after the final normalization.
         """
         lengths = [len(passage.tokens) for passage in passages]
-        shared = _shared_beginnings(passages) if self._continues else {}
+        shared = _shared_beginnings(passages) if self.continues else {}
         single = sorted(set(range(len(passages))) - shared.keys(), key=lengths.__getitem__)
         for places in self._batches(single, lengths):
             yield places, self._plain([passages[place] for place in places], layers)
@@ -78,7 +78,7 @@ class Forward:
             yield places, self._continued([passages[place] for place in places], starts, layers)
 
     @cached_property
-    def _continues(self) -> bool:
+    def continues(self) -> bool:
         """Whether the model can continue a cached beginning: it attends to all earlier tokens, at given positions."""
         layers = DynamicCache(config=self.model.config).layers
         plain = all(type(layer) is DynamicLayer for layer in layers)
@@ -139,13 +139,16 @@ class Forward:
 
     # The output layer of a language model -----------------------------------------------------------------------------
 
-    def logits(self, states: torch.Tensor) -> torch.Tensor:
-        """The logits of the next token, (positions, vocabulary), at states (positions, hidden).
+    def logits(self, states: torch.Tensor, tokens: Sequence[int] | None = None) -> torch.Tensor:
+        """The logits of the next token, (positions, vocabulary), at states (positions, hidden); only of `tokens`, if
+        given.
 
         They are computed in float32 or better: in bfloat16, logits near 16 are multiples of 0.125, which decides some
         verdicts by rounding alone.
         """
         weight, bias = self._head
+        if tokens is not None:
+            weight, bias = weight[list(tokens)], None if bias is None else bias[list(tokens)]
         logits = linear(states.to(weight.dtype), weight, bias)
         config = self.model.config.get_text_config()
         if (scale := getattr(config, "logit_scale", None)) is not None:  # Cohere

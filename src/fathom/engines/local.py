@@ -5,7 +5,8 @@
 
     likelihood = await engine.likelihood(LikelihoodRequest(({"role": "user", "content": "Hello"},), "Hi."))
 
-A causal language model completes and reads texts. A sequence classifier, such as a scalar reward model, classifies.
+A causal language model completes and reads texts. A sequence classifier, such as a scalar reward model, classifies. A
+token classifier or another process reward model scores steps.
 
 Concurrent requests are sorted by length and cut into batches; all samples of a prompt share its prefill. A completion
 depends on the model, the messages, the sampling settings and the sample number. It does not depend on the other
@@ -41,6 +42,8 @@ from fathom.engines import (
     Sampling,
     States,
     StatesRequest,
+    StepRequest,
+    StepScores,
     TokenLogprob,
     check_capabilities,
 )
@@ -48,7 +51,8 @@ from fathom.engines.batching import Batcher, Job
 from fathom.engines.chat import Tokens, decode_answer, prompt_tokens
 from fathom.engines.checkpoints import fingerprint, resolve_checkpoint
 from fathom.engines.heads import is_classifier, load_classifier
-from fathom.engines.loading import CAUSAL, load
+from fathom.engines.loading import CAUSAL, Loaded, load
+from fathom.engines.step_heads import load_step_model, step_head
 from fathom.engines.usage import Usage
 
 if TYPE_CHECKING:
@@ -67,13 +71,25 @@ class _Prompted:
 
 READING_TOKENS = 2**14
 """Maximum tokens in a batch of readings. It bounds the memory of activations; larger batches are not faster."""
-CAUSAL_PROVIDES: frozenset[Capability] = frozenset({"text", "logprobs", "prefix", "likelihood", "hidden_states"})
+CAUSAL_PROVIDES: frozenset[Capability] = frozenset(
+    {"text", "logprobs", "prefix", "likelihood", "hidden_states", "steps"}
+)
 CLASSIFIER_PROVIDES: frozenset[Capability] = frozenset({"classification", "hidden_states"})
+STEPS_PROVIDES: frozenset[Capability] = frozenset({"steps", "hidden_states"})
 
 
 def local_capabilities(name: str) -> frozenset[Capability]:
     """The capabilities of the local engine with a checkpoint, without loading its weights."""
-    return CLASSIFIER_PROVIDES if is_classifier(name) else CAUSAL_PROVIDES
+    if is_classifier(name):
+        return CLASSIFIER_PROVIDES
+    return STEPS_PROVIDES if step_head(name) else CAUSAL_PROVIDES
+
+
+def _loaded(name: str, **options: Any) -> Loaded:
+    if is_classifier(name):
+        return load_classifier(name, **options)
+    kind = step_head(name)
+    return load_step_model(name, kind, **options) if kind else load(name, CAUSAL, **options)
 
 
 class LocalEngine(BaseEngine):
@@ -105,14 +121,7 @@ class LocalEngine(BaseEngine):
         self.max_batch = max_batch
         self.max_batch_tokens = max_batch_tokens
         self.provides = local_capabilities(self.name)
-        options: dict[str, Any] = {
-            "device": device,
-            "dtype": dtype,
-            "trust_remote_code": trust_remote_code,
-            "revision": revision,
-        }
-        classifies = "classification" in self.provides
-        loaded = load_classifier(self.name, **options) if classifies else load(self.name, CAUSAL, **options)
+        loaded = _loaded(self.name, device=device, dtype=dtype, trust_remote_code=trust_remote_code, revision=revision)
         self.model, self.tokenizer = loaded.model, loaded.tokenizer
         self.ends = _end_tokens(self.model, self.tokenizer)
         self.context: int = getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or 2**31
@@ -141,6 +150,11 @@ class LocalEngine(BaseEngine):
     async def states(self, request: StatesRequest) -> States:
         """Pooled hidden states. Raises EngineError for a text that is empty or too long."""
         return cast(States, await self._batcher(request))
+
+    async def steps(self, request: StepRequest) -> StepScores:
+        """The scores of a solution's steps. Raises EngineError if not even the first step fits into the context."""
+        check_capabilities(self, {"steps"}, "a request for scores of steps")
+        return cast(StepScores, await self._batcher(request))
 
     @cached_property
     def _reader(self) -> Reader:

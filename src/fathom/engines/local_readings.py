@@ -25,12 +25,17 @@ from fathom.engines import (
     ReadingRequest,
     States,
     StatesRequest,
+    StepConvention,
+    StepRequest,
+    StepScores,
 )
 from fathom.engines.chat import Tokens, encode_chat, encode_conversation, encode_given, encode_prefix
 from fathom.engines.forward import Forward, Passage
 from fathom.engines.headed import HeadedModel
 from fathom.engines.heads import Head
+from fathom.engines.steps import candidate_tokens, render
 from fathom.engines.usage import Usage
+from fathom.errors import FathomError
 
 Read = Iterator[tuple[int, Reading | EngineError]]
 """The place of each request with its reading, in the order in which they finish."""
@@ -42,6 +47,8 @@ class _Encoded:
     passage: Passage
     targets: Tokens = ()
     """The tokens whose probabilities are read: of the answer, at the passage's first positions."""
+    unseen: int = 0
+    """Number of steps beyond the context."""
 
 
 class Reader:
@@ -61,12 +68,14 @@ class Reader:
             LikelihoodRequest: self._given,
             ClassifyRequest: self._conversation,
             StatesRequest: self._answered,
+            StepRequest: self._rendered,
         }
         self._reductions: dict[type[ReadingRequest], Callable[[Sequence[_Encoded], torch.Tensor, Any], list[Reading]]]
         self._reductions = {
             LikelihoodRequest: self._likelihoods,
             ClassifyRequest: self._classifications,
             StatesRequest: self._pooled,
+            StepRequest: self._step_scores,
         }
 
     def outputs(self, texts: Sequence[Tokens]) -> list[list[float]]:
@@ -139,6 +148,16 @@ class Reader:
         first = len(prompt) if request.pool == "mean" else len(tokens) - 1
         return _Encoded(place, Passage(tokens, range(first, len(tokens))))
 
+    def _rendered(self, place: int, request: StepRequest) -> _Encoded:
+        problem = "\n\n".join(message["content"] for message in request.messages)
+        rendered = render(self.tokenizer, problem, request.steps, request.convention)
+        seen = rendered.seen(self.context)
+        if not seen:
+            self._fitting(rendered.tokens[: rendered.positions[0] + 1])
+        positions = rendered.positions[:seen]
+        passage = Passage(rendered.tokens[: positions[-1] + 1], positions)
+        return _Encoded(place, passage, unseen=len(rendered.positions) - seen)
+
     def _fitting(self, tokens: Tokens) -> Tokens:
         if len(tokens) > self.context:
             message = f"the text has {len(tokens)} tokens; {self.name} has a context of {self.context}"
@@ -177,6 +196,36 @@ class Reader:
         pooled = [states[:, span].float().mean(1).tolist() for span in _spans(batch)]
         return [States(tuple(map(tuple, rows)), _usage(each)) for each, rows in zip(batch, pooled, strict=True)]
 
+    def _step_scores(
+        self, batch: Sequence[_Encoded], states: torch.Tensor, convention: StepConvention
+    ) -> list[Reading]:
+        with torch.inference_mode():
+            scores = step_scores(self.forward, self.tokenizer, states, convention).tolist()
+        return [
+            StepScores((*scores[span], *[None] * each.unseen), _usage(each))
+            for each, span in zip(batch, _spans(batch), strict=True)
+        ]
+
+
+def step_scores(forward: Forward, tokenizer: Any, states: torch.Tensor, convention: StepConvention) -> torch.Tensor:
+    """The scores (positions,) at the states (positions, hidden) of separators, 0 to 1, by a convention's head.
+
+    Raises FathomError if the model does not have that head.
+    """
+    if convention.head == "vocabulary":
+        return forward.logits(states, candidate_tokens(tokenizer, convention)).softmax(-1)[:, 0]
+    head = getattr(forward.model, "score", None) or getattr(forward.model, "classifier", None)
+    expected = 2 if convention.head == "classes" else 1
+    outputs = None if head is None else head(states.to(next(head.parameters()).dtype)).float()
+    if outputs is None or outputs.shape[-1] != expected:
+        found = "no head" if outputs is None else f"{outputs.shape[-1]} outputs"
+        raise FathomError(
+            f"{type(forward.model).__name__} has {found}; the family of this run reads a head with {expected}. Choose "
+            "another family of process reward models"
+        )
+    scores: torch.Tensor = outputs.softmax(-1)[:, 1] if expected == 2 else outputs[:, 0].sigmoid()
+    return scores
+
 
 def _group(request: ReadingRequest) -> tuple[type[ReadingRequest], Any]:
     """The kind of a request and its options: requests of one group are computed together."""
@@ -184,6 +233,8 @@ def _group(request: ReadingRequest) -> tuple[type[ReadingRequest], Any]:
         return LikelihoodRequest, request.soft_values
     if isinstance(request, StatesRequest):
         return StatesRequest, (request.layers, request.pool)
+    if isinstance(request, StepRequest):
+        return StepRequest, request.convention
     return ClassifyRequest, None
 
 

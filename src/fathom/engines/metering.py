@@ -48,6 +48,8 @@ from fathom.engines import (
     RunStoppedError,
     States,
     StatesRequest,
+    StepRequest,
+    StepScores,
     answer,
 )
 from fathom.engines.usage import Usage
@@ -191,6 +193,9 @@ class Metered(EngineWrapper):
 
     async def states(self, request: StatesRequest) -> States:
         return cast(States, await self._answer(request))
+
+    async def steps(self, request: StepRequest) -> StepScores:
+        return cast(StepScores, await self._answer(request))
 
     async def _answer(self, request: AnyRequest) -> Answer:
         self._share(request)

@@ -3,6 +3,7 @@
     LikelihoodRequest(messages, "Paris.")     -> Likelihood: the log-probability of every token of the answer
     ClassifyRequest(messages, "Paris.")       -> Classification: the raw outputs of a sequence classifier
     StatesRequest(messages, "Paris.", (11,))  -> States: one vector per layer, pooled over the answer
+    StepRequest(messages, "", steps, how)     -> StepScores: the scores that a process reward model gives each step
 
 A reading is a function of the model and the text, so it needs no sampling and no sample number. The journal stores the
 reduced values and never the logits of a whole vocabulary. `VERSION` of a request is part of its key: raise it when the
@@ -128,12 +129,69 @@ class States:
     usage: Usage = field(default_factory=Usage)
 
 
-Reading = Likelihood | Classification | States
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepConvention:
+    """How a family of process reward models is shown steps, and how their scores are read."""
+
+    layout: Literal["text", "answer", "turns"]
+    """text: problem and steps without a chat template, after the tokenizer's begin token if it has one. answer: the
+    problem is a turn of the user, and the steps are the answer. turns: each step is a turn of the user, the first one
+    after the problem, and the separator is the assistant's answer to it."""
+    system: str | None = None
+    """A system prompt, for layouts with a chat template."""
+    joint: str = ""
+    """Text between the problem and the first step."""
+    between: str = ""
+    """Text between a separator and the next step."""
+    apart: bool = False
+    """(text) Whether each step is tokenized alone, instead of together with the text before it."""
+    separator: str
+    """Marks the end of a step: its tokens are those of this text."""
+    last_token: bool = False
+    """Whether only the last token of that text is the separator, as in models whose tokenizer splits a space off."""
+    read: Literal["at", "before"] = "at"
+    """Whether the score is read at the separator's last token, or at the token before the separator, which predicts
+    it."""
+    head: Literal["vocabulary", "classes", "value"]
+    """vocabulary: softmax over the logits of the tokens `good` and `bad`. classes: softmax over two classes, of which
+    the second means right. value: sigmoid of one output."""
+    good: str = "+"
+    bad: str = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class StepRequest(ReadingRequest):
+    """Asks for the score of each step of a solution. `answer` is not read; the problem is the content of `messages`."""
+
+    steps: tuple[str, ...]
+    convention: StepConvention
+
+    NAME: ClassVar[str] = "steps"
+
+    @property
+    def given(self) -> str:
+        return "\n".join(self.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class StepScores:
+    """The probability that each step is right, 0 to 1, by a process reward model.
+
+    There are as many scores as steps. None stands for a step that the model did not see, because the text exceeds its
+    context.
+    """
+
+    scores: tuple[float | None, ...]
+    usage: Usage = field(default_factory=Usage)
+
+
+Reading = Likelihood | Classification | States | StepScores
 
 
 def request_values(request: ReadingRequest) -> dict[str, Any]:
     """All that determines a reading besides the engine, as JSON values."""
     values = {each.name: getattr(request, each.name) for each in fields(request)}
+    values = {name: asdict(value) if isinstance(value, StepConvention) else value for name, value in values.items()}
     return {"reading": request.NAME, "version": request.VERSION, **values}
 
 
@@ -153,4 +211,6 @@ def decode(name: str, stored: Mapping[str, Any]) -> Reading:
         )
     if name == ClassifyRequest.NAME:
         return Classification(tuple(stored["logits"]), tuple(stored["labels"]), usage)
+    if name == StepRequest.NAME:
+        return StepScores(tuple(stored["scores"]), usage)
     return States(tuple(map(tuple, stored["vectors"])), usage)

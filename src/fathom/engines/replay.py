@@ -27,6 +27,8 @@ from fathom.engines import (
     Request,
     States,
     StatesRequest,
+    StepRequest,
+    StepScores,
 )
 from fathom.engines.cache import decode_answer, request_key
 from fathom.engines.journal import find, read_only
@@ -40,7 +42,7 @@ class ReplayEngine(BaseEngine):
     is not a journal, for an unknown identity, and if `identity` is needed and missing.
     """
 
-    provides = frozenset({"text", "logprobs", "prefix", "likelihood", "classification", "hidden_states"})
+    provides = frozenset({"text", "logprobs", "prefix", "likelihood", "classification", "hidden_states", "steps"})
 
     def __init__(self, journal: str | Path, *, identity: str | None = None) -> None:
         self.path = Path(journal)
@@ -58,6 +60,9 @@ class ReplayEngine(BaseEngine):
 
     async def states(self, request: StatesRequest) -> States:
         return cast(States, self._stored(request))
+
+    async def steps(self, request: StepRequest) -> StepScores:
+        return cast(StepScores, self._stored(request))
 
     def _stored(self, request: AnyRequest) -> Answer:
         # Not in a thread: a lookup by primary key takes less time than the handover.

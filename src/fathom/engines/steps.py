@@ -15,44 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from fathom.engines import ChatMessage, control
+from fathom.engines import ChatMessage, StepConvention, control
 from fathom.engines.chat import Tokens, without_control
 from fathom.errors import FathomError
-
-Layout = Literal["text", "answer", "turns"]
-Head = Literal["vocabulary", "classes", "value"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepConvention:
-    """How a family of process reward models is shown steps, and how their scores are read."""
-
-    layout: Layout
-    """text: problem and steps without a chat template, after the tokenizer's begin token if it has one. answer: the
-    problem is a turn of the user, and the steps are the answer. turns: each step is a turn of the user, the first one
-    after the problem, and the separator is the assistant's answer to it."""
-    system: str | None = None
-    """A system prompt, for layouts with a chat template."""
-    joint: str = ""
-    """Text between the problem and the first step."""
-    between: str = ""
-    """Text between a separator and the next step."""
-    apart: bool = False
-    """(text) Whether each step is tokenized alone, instead of together with the text before it."""
-    separator: str
-    """Marks the end of a step: its tokens are those of this text."""
-    last_token: bool = False
-    """Whether only the last token of that text is the separator, as in models whose tokenizer splits a space off."""
-    read: Literal["at", "before"] = "at"
-    """Whether the score is read at the separator's last token, or at the token before the separator, which predicts
-    it."""
-    head: Head
-    """vocabulary: softmax over the logits of the tokens `good` and `bad`. classes: softmax over two classes, of which
-    the second means right. value: sigmoid of one output."""
-    good: str = "+"
-    bad: str = "-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +29,6 @@ class Rendered:
     tokens: Tokens
     positions: tuple[int, ...]
     """For each step, the position of the state from which its score is read."""
-    shared: int
-    """Number of leading tokens that belong to the problem, which all solutions of it share."""
 
     def seen(self, context: int) -> int:
         """How many steps fit into `context` tokens."""
@@ -79,14 +44,16 @@ def render(tokenizer: Any, problem: str, steps: Sequence[str], convention: StepC
         raise FathomError("there are no steps to score; expected at least one")
     separator = separator_tokens(tokenizer, convention)
     problem, *steps = _defused(tokenizer, [problem, *steps], convention)
-    first = _first_piece(tokenizer, problem, steps[0], convention)
+    pieces = (
+        _first_piece(tokenizer, problem, steps[0], convention),
+        *_later_pieces(tokenizer, problem, steps, convention),
+    )
     tokens: list[int] = []
     positions = []
-    for piece in (first, *_later_pieces(tokenizer, problem, steps, convention)):
+    for piece in pieces:
         tokens += [*piece, *separator]
         positions.append(len(tokens) - 1 - (len(separator) if convention.read == "before" else 0))
-    shared = _common(first, _first_piece(tokenizer, problem, "", convention))
-    return Rendered(tuple(tokens), tuple(positions), min(shared, positions[0]))
+    return Rendered(tuple(tokens), tuple(positions))
 
 
 def separator_tokens(tokenizer: Any, convention: StepConvention) -> Tokens:
@@ -114,11 +81,6 @@ def _encode(tokenizer: Any, text: str) -> list[int]:
 
 def _begin(tokenizer: Any) -> list[int]:
     return [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-
-
-def _common(first: Sequence[int], second: Sequence[int]) -> int:
-    pairs = enumerate(zip(first, second, strict=False))
-    return next((place for place, (one, other) in pairs if one != other), min(len(first), len(second)))
 
 
 def _defused(tokenizer: Any, texts: Sequence[str], convention: StepConvention) -> list[str]:

@@ -20,12 +20,14 @@ from typing import Any, BinaryIO, NamedTuple
 from fathom.data.records import Comparison
 from fathom.engines.heads import is_classifier
 from fathom.engines.scoring import Scorer
+from fathom.engines.step_heads import step_head
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
 from fathom.judges import EngineRewardModel, Judge, RewardModel, Verdict, as_judge, judge_all
 from fathom.judging.choice import make_judge
 from fathom.metrics import rankings
 from fathom.metrics.verdicts import Tally, count
+from fathom.process.conventions import of_head
 from fathom.ranking import Ranking, rank
 from fathom.ranking.preferences import LeftOut, Preference
 from fathom.rationale import Status
@@ -50,14 +52,14 @@ class RowOutcome(NamedTuple):
 def make_judge_for_checkpoint(checkpoint: Path | None, **settings: Any) -> EngineRewardModel:
     """The judge that a checkpoint was trained as.
 
-    Without `fathom.json`, it is `scalar` for a sequence classifier and otherwise the untrained Mix judge.
+    Without `fathom.json`, it is `scalar` for a sequence classifier, `process` for a process reward model whose files
+    show its family, and otherwise the untrained Mix judge.
     `settings` are the judge's own settings. Those that are not None override the checkpoint's. If they name another
     judge, the checkpoint's settings are ignored. Raises FathomError for an unknown judge or setting, for an invalid
     value, and for an unreadable `fathom.json`.
     """
     given = {key: value for key, value in settings.items() if value is not None}
-    scalar = checkpoint is not None and is_classifier(checkpoint)
-    described = {"name": "scalar" if scalar else "mix"} | (_description(checkpoint / DESCRIPTION) if checkpoint else {})
+    described = _recognised(checkpoint) | (_description(checkpoint / DESCRIPTION) if checkpoint else {})
     described.pop("head", None)  # how the weights are loaded, which is the engine's concern
     if described.pop("kind", None) == META:
         raise FathomError(f"{checkpoint} is a meta reward model, which scores the votes of a judge; pass it as --meta")
@@ -65,6 +67,16 @@ def make_judge_for_checkpoint(checkpoint: Path | None, **settings: Any) -> Engin
     # The checkpoint may be a download, so its fathom.json must not choose which code runs: it may name installed judges
     # only. A name given by the user may also be a file.
     return make_judge(**chosen, installed="name" not in given)
+
+
+def _recognised(checkpoint: Path | None) -> dict[str, Any]:
+    """The judge that a checkpoint's own files show."""
+    if checkpoint is None:
+        return {"name": "mix"}
+    if is_classifier(checkpoint):
+        return {"name": "scalar"}
+    kind = step_head(checkpoint)
+    return {"name": "process", "family": of_head(kind).name} if kind else {"name": "mix"}
 
 
 def meta_reward_model(

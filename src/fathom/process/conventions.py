@@ -1,6 +1,6 @@
 """The conventions of published process reward models, as data: `conventions.yaml`.
 
-find("qwen_math").convention            # fathom.engines.steps.StepConvention
+find("qwen_math").convention            # fathom.engines.StepConvention
 find("./mine.yaml")                     # a file with one row: your own family
 of_architecture("Qwen2ForProcessRewardModel")       # the family "qwen_math"
 """
@@ -15,7 +15,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from fathom.engines.steps import StepConvention
+from fathom.engines import StepConvention
+from fathom.engines.step_heads import StepHead
 from fathom.errors import FathomError
 from fathom.plugins import unknown_name_message
 from fathom.settings import first_problem
@@ -32,8 +33,8 @@ class Family(BaseModel):
     title: str = ""
     models: tuple[str, ...] = ()
     """Published checkpoints."""
-    architectures: tuple[str, ...] = ()
-    """Architectures in config.json that identify the family."""
+    recognised_by: StepHead | None = None
+    """The head by which a checkpoint of this family is recognised."""
     convention: StepConvention
 
 
@@ -54,11 +55,9 @@ def find(name: str) -> Family:
     return families()[plain]
 
 
-def of_architecture(architecture: str) -> Family | None:
-    """The family that an architecture of config.json identifies, if any."""
-    if architecture.endswith("ForTokenClassification"):
-        return families()["token_classes"]
-    return next((family for family in families().values() if architecture in family.architectures), None)
+def of_head(head: str) -> Family:
+    """The family that is recognised by the head of its models (`fathom.engines.step_heads.step_head`)."""
+    return next(family for family in families().values() if family.recognised_by == head)
 
 
 def _of_file(path: Path) -> Family:
