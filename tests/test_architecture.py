@@ -22,7 +22,17 @@ NOTHING_ELSE = {
     "engines": {"errors", "plugins", "settings"},
     "prompts": {"engines.control"},
     "judges": {"errors", "plugins", "settings", "data.records", "rationale", "engines", "prompts"},
-    "rewards": {"errors", "settings", "data.records", "rationale", "engines", "prompts", "judges"},
+    "rewards": {
+        "errors",
+        "settings",
+        "data.records",
+        "data.steps",
+        "rationale",
+        "engines",
+        "prompts",
+        "judges",
+        "process.conventions",
+    },
 }
 """What packages and modules may import if they must stay independent of most others."""
 HEAVY = {

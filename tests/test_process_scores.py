@@ -21,6 +21,7 @@ from fathom.data.reading import write_jsonl
 from fathom.engines import EngineError, StepRequest
 from fathom.engines.step_states import StepScorer
 from fathom.errors import FathomError
+from fathom.process import step_scorer
 from fathom.process.conventions import families, find
 from fathom.rewards.process import ProcessRewardModel
 from prm import GAP, PROBLEM, STEPS, TAG
@@ -146,10 +147,8 @@ def test_a_step_added_to_a_cached_prefix_scores_as_in_the_whole_solution(
     assert scorer.extend(states[2], solution[2])[1] == pytest.approx(expected[2], abs=TOLERANCE)
 
 
-def test_a_step_beyond_the_context_is_refused(models: dict[str, ProcessRewardModel]) -> None:
-    engine = models["skywork"].engine
-    assert isinstance(engine, LocalEngine)
-    scorer = StepScorer(engine, find("skywork").convention)
+def test_a_step_beyond_the_context_is_refused(folders: dict[str, Path]) -> None:
+    scorer = step_scorer(folders["skywork"])
     with pytest.raises(EngineError, match=r"step 1 ends after .* tokens; the context is 512"):
         scorer.extend(scorer.start(PROBLEM), "word " * 600)
 
@@ -268,6 +267,8 @@ def test_a_checkpoint_that_shows_its_family_is_judged_by_it(folders: dict[str, P
 def test_a_language_model_needs_a_family(folders: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(FathomError, match="give --judge-option family=NAME, with a name of math_shepherd, rlhflow"):
         vote(ProcessRewardModel(engine=LocalEngine(folders["p_yes"])), STEPS)
+    with pytest.raises(FathomError, match="does not show its family; give family=NAME"):
+        step_scorer(folders["p_yes"])
     with pytest.raises(FathomError, match="no family of process reward models 'qwen'"):
         ProcessRewardModel(family="qwen")
     with pytest.raises(FathomError, match="has no head; the family of this run reads a head with 2"):

@@ -30,6 +30,9 @@ class StepModel(nn.Module):
     def dtype(self) -> Any:
         return self.base_model.dtype
 
+    def get_input_embeddings(self) -> Any:
+        return self.base_model.get_input_embeddings()
+
 
 def _head(weights: Mapping[str, Tensor]) -> nn.Module:
     """Two layers with a ReLU between them, or a value head. The dropout of the latter is for training only."""

@@ -7,6 +7,7 @@ comparison = with_steps(comparison, "paragraphs")       # splits responses that 
 from __future__ import annotations
 
 from fathom.data.steps import spans, split, thought_and_answer
+from fathom.process.guiding import step_scorer
 from fathom.process.stepwise import stepwise_rows, with_steps
 
-__all__ = ["spans", "split", "stepwise_rows", "thought_and_answer", "with_steps"]
+__all__ = ["spans", "split", "step_scorer", "stepwise_rows", "thought_and_answer", "with_steps"]

@@ -1,0 +1,34 @@
+"""Step scorers for guided search, opened from a checkpoint.
+
+scorer = step_scorer("Qwen/Qwen2.5-Math-PRM-7B")
+state, score = scorer.extend(scorer.start("2 + 2?"), "2 + 2 = 4")
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fathom.engines.checkpoints import resolve_checkpoint
+from fathom.engines.step_heads import step_head
+from fathom.errors import FathomError
+from fathom.process.conventions import families, find, of_head
+
+if TYPE_CHECKING:
+    from fathom.engines.step_states import StepScorer
+
+
+def step_scorer(model: str | Path, family: str | None = None, **options: Any) -> StepScorer:
+    """Open a process reward model that scores one step more on a cached prefix.
+
+    `family`: as for `--judge process`; None if the checkpoint shows it. `options` are those of `LocalEngine`. Raises
+    FathomError for a checkpoint that cannot be loaded, shows no family, or cannot continue a prefix.
+    """
+    from fathom.engines.local import LocalEngine
+    from fathom.engines.step_states import StepScorer
+
+    kind = None if family else step_head(resolve_checkpoint(model))
+    if family is None and kind is None:
+        raise FathomError(f"{model} does not show its family; give family=NAME, with a name of {', '.join(families())}")
+    known = find(family) if family else of_head(kind or "")
+    return StepScorer(LocalEngine(model, **options), known.convention)
