@@ -207,7 +207,7 @@ def test_the_page_shows_every_table(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     page = fresh.page(experiment.EXPERIMENT, measurements({**CHANCE, "backward": 0.7}, pairs=40), tmp_path)
     assert "| log p(x given y) | 0." in page
-    for heading in ("Accuracy by set", "Within length strata", "the style matrix", "Generated and graded"):
+    for heading in ("Accuracy by set", "Accuracy by length", "the style matrix", "Backward inference by"):
         assert heading in page
 
 
