@@ -25,6 +25,7 @@ from fathom.rationale import Status
 from fathom.rewards.endogenous import EndogenousReward, token_rewards
 from fathom.rewards.flip import FlipReward, word_f1
 from fathom.rewards.follow_up import ASPECTS, FollowUpReward, follow_ups, published_script_score
+from tiny import END
 
 NAMES = ["backward", "endogenous", "follow_up", "forward", "genarm", "pmi"]
 ANSWERS = ("It is Paris.", "It is in the south of France, I think.")
@@ -293,6 +294,15 @@ def test_forward_equals_transformers_own_loss(engine: LocalEngine, options: dict
         total, count = loss(engine, request)
         expected.append(-total / (count if options["reduce"] == "mean" else 1))
     assert verdict.scores == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["forward", "pmi", "backward", "endogenous", "genarm"])
+def test_the_end_of_the_turn_is_scored_only_if_asked_for(engine: LocalEngine, name: str) -> None:
+    for end in (False, True):
+        requests = find(name)(end=end).requests(PAIR.subset((0,)))
+        for request in requests:
+            likelihood = asyncio.run(engine.likelihood(request))
+            assert (likelihood.tokens[-1] == END) is end
 
 
 def test_pmi_and_backward_are_differences_of_transformers_losses(engine: LocalEngine) -> None:
