@@ -24,6 +24,7 @@ from fathom.engines import (
     Likelihood,
     LikelihoodRequest,
     Request,
+    Sampling,
     StatesRequest,
     answer,
 )
@@ -162,6 +163,38 @@ def test_classifications_are_the_raw_outputs_of_the_model(classifier: Path) -> N
         with torch.no_grad():
             expected = model(**{name: tokens[name] for name in ("input_ids", "attention_mask")}).logits[0].tolist()
         assert result.logits == pytest.approx(expected, abs=TOLERANCE)
+
+
+def test_log_odds_of_a_verdict_are_computed_in_float32_whatever_the_model(causal: Path) -> None:
+    """In bfloat16, logits above 1 are multiples of 2^-7, and so are their differences."""
+    half = LocalEngine(causal, dtype="bfloat16")
+    for tokens in (1, 3):
+        [completion] = answers(half, [Request(user("a question"), Sampling(max_tokens=tokens, top_logprobs=20))])
+        logprobs = [value for _, value in completion.logprobs[0].top]
+        steps = [(value - logprobs[0]) * 2**8 for value in logprobs[1:]]
+        assert max(abs(step - round(step)) for step in steps) > 0.05
+
+
+def test_one_token_is_the_first_of_a_longer_completion(engine: LocalEngine) -> None:
+    prompts = [user("q" * k) for k in range(1, 9)]
+    one, more = (
+        answers(engine, [Request(each, Sampling(max_tokens=tokens, top_logprobs=5)) for each in prompts])
+        for tokens in (1, 3)
+    )
+    for short, long in zip(one, more, strict=True):
+        assert short.logprobs[0].token == long.logprobs[0].token
+        assert short.logprobs[0].logprob == pytest.approx(long.logprobs[0].logprob, abs=TOLERANCE)
+        assert (short.finish_reason, short.usage.completion_tokens) == ("length", 1)
+
+
+def test_an_unknown_way_to_compute_logits_is_refused_and_not_guessed(causal: Path) -> None:
+    scaled = LocalEngine(causal)
+    layer = scaled.model.get_output_embeddings()
+    layer.register_forward_hook(lambda _layer, _given, logits: logits / 8)
+    [refused] = answers(scaled, [LikelihoodRequest(user("q"), "a")])
+    assert "computes its logits in a way that Fathom does not know" in str(refused)
+    [completion] = answers(scaled, [Request(user("q"), Sampling(max_tokens=1))])
+    assert isinstance(completion, Completion)
 
 
 @pytest.mark.parametrize(

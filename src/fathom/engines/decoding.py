@@ -24,6 +24,7 @@ from transformers.cache_utils import DynamicLayer
 
 from fathom.engines import Sampling
 from fathom.engines.chat import Tokens
+from fathom.engines.forward import Forward, Passage, batch_tokens
 
 MIN_ALIVE = 0.75
 """Finished rows stay in the batch until the share of live rows falls below this: dropping rows copies the cache."""
@@ -103,8 +104,12 @@ def decode(
     `ends`: end tokens. `context`: maximum length of prompt and answer; every prompt must be shorter. `hits_stop` gets
     the generated tokens of each row after each step, and returns which rows end (a hook for stop strings).
     """
+    reader = Forward(model, max_batch_tokens=batch_tokens(model.device))
+    if sampling.max_tokens == 1 and reader.head_is_known:
+        yield _first_tokens(reader, rows, sampling, ends, hits_stop)
+        return
     place = {prompt: place for place, prompt in enumerate(dict.fromkeys(row.prompt for row in rows))}
-    forward = _Forward(model)
+    forward = _Forward(model, reader if _is_precise(reader, sampling) else None)
     logits, mask = forward.prefill(list(place))
     owner = torch.tensor([place[row.prompt] for row in rows], device=mask.device)
     logits = logits[owner]
@@ -132,6 +137,42 @@ def decode(
         else:
             yield []
         logits = forward.next(token, batch, step)
+
+
+def _is_precise(reader: Forward, sampling: Sampling) -> bool:
+    """Whether to compute logits in a higher precision than the model's: verdicts are read from their differences."""
+    half = reader.model.dtype in (torch.bfloat16, torch.float16)
+    return half and (sampling.logprobs or sampling.top_logprobs > 0) and reader.head_is_known
+
+
+def _first_tokens(
+    reader: Forward,
+    rows: Sequence[Row],
+    sampling: Sampling,
+    ends: Collection[int],
+    hits_stop: Callable[[list[list[int]]], list[bool]] | None,
+) -> list[tuple[int, Written]]:
+    """All rows of a request for one token each, which needs no key-value cache."""
+    prompts = {prompt: place for place, prompt in enumerate(dict.fromkeys(row.prompt for row in rows))}
+    logits = _next_logits(reader, list(prompts))[[prompts[row.prompt] for row in rows]]
+    mask = torch.ones(len(rows), 1, dtype=torch.long, device=logits.device)
+    batch = _start(rows, sampling, 2**31, mask, vocabulary=logits.shape[-1])
+    token = draw(logits, sampling, None if batch.noise is None else batch.noise[:, 0])
+    batch.record(0, token, logits)
+    ended = torch.isin(token, torch.tensor(sorted(ends), device=token.device))
+    if hits_stop is not None:
+        ended |= torch.tensor(hits_stop(batch.tokens.tolist()), device=ended.device)
+    return _written(batch, torch.ones_like(ended), ended, 1)
+
+
+def _next_logits(reader: Forward, prompts: Sequence[Tokens]) -> torch.Tensor:
+    """The logits after each prompt, (prompts, vocabulary)."""
+    passages = [Passage(prompt, (len(prompt) - 1,)) for prompt in prompts]
+    batches = [(places, reader.logits(states)) for places, states in reader.states(passages)]
+    logits = batches[0][1].new_empty(len(prompts), batches[0][1].shape[-1])
+    for places, some in batches:
+        logits[places] = some
+    return logits
 
 
 def draw(logits: torch.Tensor, sampling: Sampling, uniform: torch.Tensor | None) -> torch.Tensor:
@@ -204,13 +245,19 @@ def _tops(batch: _Batch, rows: torch.Tensor, count: int) -> list[Any]:
 
 
 class _Forward:
-    """The model with its key-value cache. Returns logits of the next token: (rows, vocabulary), float32."""
+    """The model with its key-value cache. Returns logits of the next token: (rows, vocabulary), float32.
 
-    def __init__(self, model: Any) -> None:
+    With `reader`, the output layer is computed in float32 too, and not only returned in it.
+    """
+
+    def __init__(self, model: Any, reader: Forward | None = None) -> None:
         self.model = model
+        self.reader = reader
         self.cache = _roomy_cache(model.config)
         # The `forward` of an adapter takes **kwargs; the base model's signature shows which arguments it accepts.
         base = model.get_base_model() if hasattr(model, "get_base_model") else model
+        if reader is not None:
+            base = reader.backbone
         self.accepted = inspect.signature(base.forward).parameters
 
     def prefill(self, prompts: Sequence[Tokens]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -233,13 +280,15 @@ class _Forward:
 
     def _logits(self, tokens: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         optional = {"position_ids": positions, "logits_to_keep": 1}
-        output = self.model(
+        output = (self.model if self.reader is None else self.reader.backbone)(
             input_ids=tokens,
             attention_mask=mask,
             past_key_values=self.cache,
             use_cache=True,
             **{name: value for name, value in optional.items() if name in self.accepted},
         )
+        if self.reader is not None:
+            return self.reader.logits(output.last_hidden_state[:, -1])
         logits: torch.Tensor = output.logits[:, -1].float()
         return logits
 

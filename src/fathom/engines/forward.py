@@ -34,6 +34,11 @@ CHUNK = 2**26
 """Maximum number of logits held at a time: 256 MB in float32."""
 
 
+def batch_tokens(device: Any) -> int:
+    """The best size of a batch in tokens: on a CPU, larger batches leave its cache and are slower."""
+    return 2**11 if device.type == "cpu" else 2**14
+
+
 @dataclass(frozen=True, slots=True)
 class Passage:
     """A text, and the positions whose states are read, in ascending order. The state at p follows tokens 0 to p."""
@@ -140,12 +145,34 @@ class Forward:
     # The output layer of a language model -----------------------------------------------------------------------------
 
     def logits(self, states: torch.Tensor, tokens: Sequence[int] | None = None) -> torch.Tensor:
-        """The logits of the next token, (positions, vocabulary), at states (positions, hidden); only of `tokens`, if
-        given.
+        """The logits of the next token, (positions, vocabulary), at states (positions, hidden); only of `tokens` if given.
 
         They are computed in float32 or better: in bfloat16, logits near 16 are multiples of 0.125, which decides some
-        verdicts by rounding alone.
+        verdicts by rounding alone. Raises FathomError for an architecture that computes them in another way.
         """
+        if not self.head_is_known:
+            raise FathomError(
+                f"{type(self.model).__name__} computes its logits in a way that Fathom does not know, so it gives no "
+                "likelihoods; it can still complete text"
+            )
+        return self._logits(states, tokens)
+
+    @cached_property
+    @torch.inference_mode()
+    def head_is_known(self) -> bool:
+        """Whether `logits` gives the model's own logits, tried on two tokens.
+
+        Architectures scale logits in different ways. A way that is not known here changes them by far more than the
+        rounding of bfloat16, which the tolerance allows.
+        """
+        if self.model.get_output_embeddings() is None:
+            return False
+        tokens, mask = _right_padded([(0, 1)], self.model.device)
+        own = self.model(input_ids=tokens, attention_mask=mask).logits[0].float()
+        ours = self._logits(self._run(tokens, mask, None).last_hidden_state[0]).float()
+        return bool((own - ours).abs().max() <= 0.05 * (own.max() - own.min()))
+
+    def _logits(self, states: torch.Tensor, tokens: Sequence[int] | None = None) -> torch.Tensor:
         weight, bias = self._head
         if tokens is not None:
             weight, bias = weight[list(tokens)], None if bias is None else bias[list(tokens)]
@@ -162,8 +189,6 @@ class Forward:
     @cached_property
     def _head(self) -> tuple[torch.Tensor, torch.Tensor | None]:
         layer = self.model.get_output_embeddings()
-        if layer is None:
-            raise FathomError(f"{type(self.model).__name__} has no output layer, so it gives no likelihoods")
         half = layer.weight.dtype in (torch.bfloat16, torch.float16)
         dtype = torch.float32 if half else layer.weight.dtype
         bias = getattr(layer, "bias", None)

@@ -69,8 +69,6 @@ class _Prompted:
     prompt: Tokens
 
 
-READING_TOKENS = 2**14
-"""Maximum tokens in a batch of readings. It bounds the memory of activations; larger batches are not faster."""
 CAUSAL_PROVIDES: frozenset[Capability] = frozenset(
     {"text", "logprobs", "prefix", "likelihood", "hidden_states", "steps"}
 )
@@ -158,15 +156,11 @@ class LocalEngine(BaseEngine):
 
     @cached_property
     def _reader(self) -> Reader:
+        from fathom.engines.forward import batch_tokens
         from fathom.engines.local_readings import Reader
 
-        return Reader(
-            self.model,
-            self.tokenizer,
-            name=self.name,
-            context=self.context,
-            max_batch_tokens=min(self.max_batch_tokens, READING_TOKENS),
-        )
+        most = min(self.max_batch_tokens, batch_tokens(self.model.device))
+        return Reader(self.model, self.tokenizer, name=self.name, context=self.context, max_batch_tokens=most)
 
     def _work(self, jobs: Sequence[Job[AnyRequest, Answer]]) -> None:
         """Answer all jobs, in the worker thread."""
