@@ -145,7 +145,9 @@ class Forward:
     # The output layer of a language model -----------------------------------------------------------------------------
 
     def logits(self, states: torch.Tensor, tokens: Sequence[int] | None = None) -> torch.Tensor:
-        """The logits of the next token, (positions, vocabulary), at states (positions, hidden); only of `tokens` if given.
+        """The logits of the next token, (positions, vocabulary), at states (positions, hidden).
+
+        With `tokens`, only the logits of these tokens, (positions, tokens).
 
         They are computed in float32 or better: in bfloat16, logits near 16 are multiples of 0.125, which decides some
         verdicts by rounding alone. Raises FathomError for an architecture that computes them in another way.
