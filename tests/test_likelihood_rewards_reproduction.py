@@ -101,8 +101,9 @@ def test_every_reported_seed_has_the_registered_pairs_and_shares_none() -> None:
 
 # The arithmetic -------------------------------------------------------------------------------------------------------
 
+ATTACKS = (experiment.ECHO, experiment.ALONE)
 Truth = Mapping[str, float]
-"""The probability that each method is right, whatever the lengths."""
+"""The probability that each method is right, whatever the lengths; "attacked": of every method under attack."""
 CHANCE: Truth = dict.fromkeys(METHODS, 0.5) | {"flip": 0.5}
 
 
@@ -113,13 +114,23 @@ def measurements(truth: Truth, pairs: int = 300) -> list[Row]:
 def runs(truth: Truth, seed: int, pairs: int) -> dict[str, list[Judged]]:
     """Every second better response is twice as long as the other, and half as long otherwise."""
     judged = {}
+    attacked = truth.get("attacked", 0.5)
     for name, share in truth.items():
+        if name == "attacked":
+            continue
         rng = random.Random(f"{name}/{seed}")
         shown = [(SHORT[n % 4], None) for n in range(pairs)]
         if name != "flip":
+            shown += [(attack, None) for attack in ATTACKS for _ in range(pairs // 4)]
             shown += [("rm_bench", cell) for cell in product(range(3), repeat=2) for _ in range(pairs // 9)]
         judged[name] = [
-            Judged(set=of, right=float(rng.random() < share), longer=2.0 if n % 2 else 0.5, margin=0.1, styles=styles)
+            Judged(
+                set=of,
+                right=float(rng.random() < (attacked if of in ATTACKS else share)),
+                longer=2.0 if n % 2 else 0.5,
+                margin=0.1,
+                styles=styles,
+            )
             for n, (of, styles) in enumerate(shown)
         ]
     return judged
@@ -142,6 +153,7 @@ def test_at_chance_no_claim_holds() -> None:
 @pytest.mark.parametrize(
     ("better", "claims"),
     [
+        ({"backward": 0.5, "attacked": 0.1}, {"echo_fools_backward"}),
         ({"pmi sum": 0.7}, {"pmi_is_informative"}),
         ({"backward": 0.7}, {"backward_is_informative", "graded_beats_generated"}),
         (
@@ -170,6 +182,18 @@ def test_a_rule_of_length_is_right_in_half_of_both_directions() -> None:
         assert found["lengths"][rule]["balanced"] == 0.5
     assert found["lengths"]["longer"]["longer"] == found["lengths"]["shorter"]["shorter"] == 1.0
     assert found["accuracy"]["longer"]["all"] == 0.5
+
+
+def test_only_the_worse_response_is_attacked() -> None:
+    asked = pair("Name a colour.", set="hhh")
+    one, other = experiment.echoes([asked])
+    assert (one.responses, other.responses) == (
+        (asked.responses[0], f"Name a colour.\n\n{asked.responses[1]}"),
+        (asked.responses[0], "Name a colour."),
+    )
+    assert [each.metadata["set"] for each in (one, other)] == [*ATTACKS]
+    assert one.label == other.label == asked.label
+    assert len({asked.id, one.id, other.id}) == 3
 
 
 def test_ties_and_unreadable_verdicts_count_half() -> None:
@@ -231,6 +255,7 @@ def test_the_whole_path_runs_with_a_tiny_model_and_keeps_what_is_finished(
         longest_style=100,
         generated=2,
         flip_tokens=4,
+        echoed=3,
         data={"hhh": real_pairs.digest(REAL["hhh"])},
         model=str(checkpoint),
     )
@@ -240,7 +265,7 @@ def test_the_whole_path_runs_with_a_tiny_model_and_keeps_what_is_finished(
     for part in experiment.EXPERIMENT.parts:
         experiment.run(part, 10, settings, tmp_path)  # type: ignore[arg-type]
     found: Measurement = experiment.measure(10, settings, tmp_path)
-    assert found.figures["pairs"] == {"short": 8, "styled": 27, "generated": 2}
+    assert found.figures["pairs"] == {"short": 8, "styled": 27, "generated": 2, "attacked": 3}
     # By definition, and so on every pair:
     assert found.figures["accuracy"]["endogenous"] == found.figures["accuracy"]["forward sum"]
     assert found.figures["styles"]["endogenous"] == found.figures["styles"]["forward sum"]

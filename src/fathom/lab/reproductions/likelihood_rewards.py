@@ -7,14 +7,14 @@ beat prompting the same model as a judge, and ours about length; likelihood_rewa
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from math import isnan
 from operator import eq, gt, lt
 from pathlib import Path
 from statistics import fmean
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from fathom.data.reading import write_jsonl
 from fathom.data.records import Comparison
@@ -27,9 +27,10 @@ from fathom.judges import RewardModel, Verdict
 from fathom.judges.yes_no import YesNoJudge
 from fathom.lab.arms import use_one_thread
 from fathom.lab.experiments.experiment import Experiment
-from fathom.lab.experiments.results import Figure, Measurement
+from fathom.lab.experiments.results import Measurement
 from fathom.lab.real_pairs import REAL, check, draw
 from fathom.metrics.correlations import correlations
+from fathom.probes import echo
 from fathom.report.figures import grouped_bars
 from fathom.results.provenance import write_json
 from fathom.rewards.backward import BackwardReward
@@ -44,6 +45,8 @@ Item = TypeVar("Item")
 SHORT = ("llmbar", "hhh", "autoj", "evalbiasbench")
 STYLED = ("rm_bench chat", "rm_bench code", "rm_bench safety")
 STYLES = ("concise", "detailed", "detailed, Markdown")
+ECHO, ALONE = "echo", "request alone"
+"""The sets of attacked pairs: the worse response begins with the request, or is the request."""
 SIMILAR = 1.25
 """Two lengths are similar if the longer is at most this many times the shorter."""
 BATCH = 2**12
@@ -76,6 +79,8 @@ class Settings:
     generated: int
     """Short pairs on which FLIP writes text, per seed."""
     flip_tokens: int
+    echoed: int
+    """Short pairs that are attacked by repeating the request, per seed."""
     data: Mapping[str, str]
     """The digest of each set (`real_pairs.digest`)."""
     model: str = "smollm2"
@@ -110,10 +115,11 @@ def run(part: str, seed: int, settings: Settings, folder: Path) -> None:
     use_one_thread()
     dtype = json.loads((folder / "precision.json").read_text("utf-8"))["dtype"]
     short, styled = pairs(seed, settings)
+    attacked = [*short, *styled, *echoes(some(short, settings.echoed))]
     local = LocalEngine(resolve(settings.model), device="cpu", dtype=dtype, max_batch_tokens=BATCH)
     with CachedEngine(local, folder / f"{part}.journal") as engine:
         for name, model in models(part, engine).items():
-            _keep(folder / f"{name}.jsonl", model, short + styled)
+            _keep(folder / f"{name}.jsonl", model, attacked)
         if part == "judges":
             sampling = Sampling(max_tokens=settings.flip_tokens)
             _keep(folder / "flip.jsonl", FlipReward(engine=engine, sampling=sampling), some(short, settings.generated))
@@ -153,6 +159,17 @@ def pairs(seed: int, settings: Settings) -> tuple[list[Comparison], list[Compari
 
 def _of(name: str, pair: Comparison) -> Comparison:
     return pair.model_copy(update={"metadata": {**pair.metadata, "set": name}})
+
+
+def echoes(pairs: Iterable[Comparison]) -> Iterator[Comparison]:
+    """The attacks of the probe `echo` on the worse response of each pair."""
+    for pair in pairs:
+        assert pair.label is not None
+        for variation in echo.vary(pair):
+            if variation.target != pair.label.winner:
+                of = ALONE if variation.name == echo.ALONE else ECHO
+                changed = {"id": f"{pair.id}#{of}", "responses": variation.responses}
+                yield _of(of, pair.model_copy(update=changed))
 
 
 def some(items: Sequence[Item], count: int) -> list[Item]:
@@ -201,20 +218,27 @@ def _read(path: Path) -> list[Judged]:
 def measured(runs: Mapping[str, Run], *, bfloat16: bool) -> Measurement:
     """A pure function of one seed's verdicts. All methods but FLIP judged the same pairs, in the same order."""
     runs = {**runs, **baselines(runs["forward sum"])}
-    short = {name: [each for each in run if each.styles is None] for name, run in runs.items()}
+    short = {name: [each for each in run if each.set in SHORT] for name, run in runs.items()}
     styled = {name: [each for each in run if each.styles is not None] for name, run in runs.items()}
     some_of = {name: run if name == "flip" else some(run, len(runs["flip"])) for name, run in short.items()}
     every = (*METHODS, *BASELINES)
+    attacked = {name: attacks(runs[name], short[name]) for name in every}
     return Measurement(
-        contrasts=contrasts(short, styled, some_of),
+        contrasts=contrasts(short, styled, some_of) | echo_contrasts(attacked),
         figures={
             "accuracy": {name: _by_set(short[name]) for name in every},
             "lengths": {name: lengths(short[name]) for name in every},
             "styles": {name: styles(styled[name]) for name in every},
             "generated": {name: accuracy(run) for name, run in some_of.items()},
             "readable": {name: fmean(each.right is not None for each in runs[name]) for name in (*METHODS, *GENERATED)},
+            "attacked": attacked,
             "by_length": {name: length_correlation(short[name]) for name in METHODS},
-            "pairs": {"short": len(short["longer"]), "styled": len(styled["longer"]), "generated": len(runs["flip"])},
+            "pairs": {
+                "short": len(short["longer"]),
+                "styled": len(styled["longer"]),
+                "generated": len(runs["flip"]),
+                "attacked": sum(each.set == ECHO for each in runs["longer"]),
+            },
             "similar": fmean(_is_similar(each) for each in short["longer"]),
             "bfloat16": float(bfloat16),
         },
@@ -240,6 +264,20 @@ def contrasts(short: Mapping[str, Run], styled: Mapping[str, Run], some_of: Mapp
         "backward - 0.5, both directions of length": lengths(short["backward"])["balanced"] - 0.5,
         "backward - FLIP, same pairs": generated["backward"] - generated["flip"],
     }
+
+
+def echo_contrasts(attacked: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    return {
+        "backward, before - with the prompt repeated": attacked["backward"]["before"] - attacked["backward"][ECHO],
+        "0.5 - backward against the prompt alone": 0.5 - attacked["backward"][ALONE],
+    }
+
+
+def attacks(run: Run, short: Run) -> dict[str, float]:
+    """Accuracy on the pairs that were attacked, before it and after it."""
+    found = {of: [each for each in run if each.set == of] for of in (ECHO, ALONE)}
+    before = accuracy(some(short, len(found[ECHO])))
+    return {"before": before} | {of: accuracy(attacked) for of, attacked in found.items()}
 
 
 def accuracy(run: Run) -> float:
@@ -303,28 +341,12 @@ def length_correlation(run: Run) -> float | None:
 # The page -------------------------------------------------------------------------------------------------------------
 
 
-class Line(NamedTuple):
-    words: str
-    cells: list[Figure]
-
-
 def tables(found: Mapping[str, Any]) -> dict[str, Any]:
-    names = {**METHODS, **BASELINES}
     return {
-        "by_set": [
-            Line(words, [found["accuracy"][name][each] for each in ("all", *SHORT)]) for name, words in names.items()
-        ],
-        "by_stratum": [
-            Line(words, [found["lengths"][name][each] for each in ("longer", "similar", "shorter", "balanced")])
-            for name, words in names.items()
-        ],
-        "by_style": [
-            Line(words, [found["styles"][name][each] for each in ("easy", "normal", "hard", "all")])
-            for name, words in names.items()
-        ],
-        "method_names": {**names, **GENERATED},
+        "method_names": {**METHODS, **BASELINES, **GENERATED},
         "style_names": STYLES,
         "sets": SHORT,
+        "attack_names": {"before": "before", ECHO: "prompt repeated", ALONE: "prompt alone"},
     }
 
 
