@@ -14,7 +14,16 @@ pytest.importorskip("trl", reason='needs pip install "fathom-rm[train]"')
 
 from fathom.errors import FathomError
 from fathom.train import recipes, rlvr
-from fathom.train.recipe import GenARMRecipe, MetaRecipe, Recipe, RewardRecipe, RLVRRecipe, SFTRecipe, load
+from fathom.train.recipe import (
+    GenARMRecipe,
+    MetaRecipe,
+    ProcessRecipe,
+    Recipe,
+    RewardRecipe,
+    RLVRRecipe,
+    SFTRecipe,
+    load,
+)
 
 SHIPPED = sorted(Path(recipes.__file__).parent.glob("*.yaml"))
 KINDS: dict[str, type[Recipe]] = {
@@ -24,6 +33,7 @@ KINDS: dict[str, type[Recipe]] = {
     "meta": MetaRecipe,
     "reward": RewardRecipe,
     "genarm": GenARMRecipe,
+    "process": ProcessRecipe,
 }
 
 

@@ -1,4 +1,4 @@
-"""`fathom train sft`, `rlvr`, `meta` and `reward`: trains a judge or a reward model."""
+"""`fathom train sft`, `rlvr`, `meta`, `reward`, ...: trains a judge or a reward model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 command = typer.Typer(
     no_args_is_help=True,
-    help="Train a judge (sft, then rlvr) or a reward model (reward, meta) with TRL, from a recipe.",
+    help="Train a judge (sft, then rlvr) or a reward model (reward, process, meta) with TRL, from a recipe.",
 )
 
 Recipe = Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped recipe: mini_sft, ...")]
@@ -119,6 +119,25 @@ def genarm(recipe: Recipe, overrides: Overrides = None, resume: Resume = False, 
     resolved = _resolved(recipe, GenARMRecipe, overrides or (), resume, dry_run)
     _log_steps()
     _print(preview.genarm(resolved) if dry_run else train(resolved, resume=resume))
+
+
+@command.command("process")
+def process(recipe: Recipe, overrides: Overrides = None, resume: Resume = False, dry_run: DryRun = False) -> None:
+    """Train a process reward model, which scores every step of a solution.
+
+        fathom train process mini_process data=stepwise.jsonl eval_data=held_out.jsonl output=runs/prm
+        fathom judge solutions.jsonl --model runs/prm --out verdicts.jsonl
+
+    The data are solutions with labelled steps, such as TRL's columns prompt, completions and labels. The command prints
+    the folder of the trained model.
+    """
+    from fathom.train import preview
+    from fathom.train.process import train
+    from fathom.train.recipe import ProcessRecipe
+
+    resolved = _resolved(recipe, ProcessRecipe, overrides or (), resume, dry_run)
+    _log_steps()
+    _print(preview.process(resolved) if dry_run else train(resolved, resume=resume))
 
 
 def _resolved(recipe: str, kind: type[ResolvedT], overrides: Sequence[str], resume: bool, dry_run: bool) -> ResolvedT:

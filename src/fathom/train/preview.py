@@ -24,9 +24,10 @@ from fathom.metrics.answers import checking
 from fathom.train import data, scalar, trainers
 from fathom.train import genarm as autoregressive
 from fathom.train import meta as meta_reward
+from fathom.train import process as step_rewards
 from fathom.train import rlvr as reinforcement
 from fathom.train import sft as fine_tuning
-from fathom.train.recipe import GenARMRecipe, MetaRecipe, Recipe, RewardRecipe, RLVRRecipe, SFTRecipe
+from fathom.train.recipe import GenARMRecipe, MetaRecipe, ProcessRecipe, Recipe, RewardRecipe, RLVRRecipe, SFTRecipe
 
 EXAMPLES = 10
 
@@ -131,6 +132,34 @@ def genarm(recipe: GenARMRecipe) -> str:
         size += [f"{len(fitted.pairs)} pairs", *autoregressive.described(fitted)]
     previews = [_comparison(tokenizer, item) for item in items[:EXAMPLES]]
     return _page(recipe, size, previews, unchecked)
+
+
+def process(recipe: ProcessRecipe) -> str:
+    """The resolved recipe, its size, ten solutions with the labels of their steps, and what could not be checked."""
+    found = step_rewards.read(recipe)
+    config, tokenizer, unchecked = _resolved(recipe)
+    labels = [label for each in found for label in each.labels if label is not None]
+    right = sum(label >= 0.5 for label in labels)
+    size = [
+        f"{len(found)} solutions with {len(labels)} labelled steps, {right} of them right; "
+        + _batch(config, "solutions")
+    ]
+    if recipe.eval_data:
+        size.append(f"{len(step_rewards.read(recipe, recipe.eval_data))} solutions held out")
+    if tokenizer is not None:
+        examples, left_out = step_rewards.fitting(recipe, tokenizer, found, config.max_length)
+        size += step_rewards.described(left_out, config.max_length)
+        size.append(f"{sum(len(example.tokens) for example in examples)} tokens per epoch")
+    return _page(recipe, size, list(map(_solution, found[:EXAMPLES])), unchecked)
+
+
+def _solution(solution: step_rewards.Solution) -> str:
+    labels = ("none" if label is None else f"{label:g}" for label in solution.labels)
+    shown = [
+        f"--- step {number}, label {label}\n{step}"
+        for number, (step, label) in enumerate(zip(solution.steps, labels, strict=True), 1)
+    ]
+    return "\n".join([f"--- problem\n{solution.problem}", *shown])
 
 
 def _comparison(tokenizer: Any | None, item: Comparison) -> str:

@@ -33,11 +33,14 @@ from pydantic import (
     model_validator,
 )
 
+from fathom.engines import StepConvention
 from fathom.engines.checkpoints import resolve
 from fathom.engines.heads import Head
 from fathom.errors import FathomError, require
 from fathom.judging import META
 from fathom.judging.choice import JudgeChoice, judge_choice
+from fathom.process.conventions import find as find_family
+from fathom.settings import Neutral
 
 OWN_KEYS = {"output_dir": "output", "seed": "seed", "resume_from_checkpoint": "--resume"}
 """TRL settings that a recipe sets by a key of its own."""
@@ -87,6 +90,11 @@ class Recipe(Strict):
     def described(self) -> dict[str, Any]:
         """The contents of `fathom.json`."""
         raise NotImplementedError
+
+    @property
+    def task_type(self) -> str:
+        """The task type of this recipe's adapter."""
+        return self.task
 
     @field_validator("model")
     @classmethod
@@ -230,6 +238,61 @@ class GenARMRecipe(Recipe):
     def _no_centring(self) -> Self:
         if self.trainer.get("center_rewards_coefficient"):
             raise ValueError("trainer.center_rewards_coefficient applies to scalar reward models; leave it out")
+        return self
+
+
+class ProcessRecipe(Recipe):
+    """A process reward model, trained on solutions with labelled steps. `model` is any language model.
+
+    With `lora`, the saved adapter includes the head.
+    """
+
+    trl_config = "RewardConfig"
+    task = "TOKEN_CLS"
+
+    mapping: dict[str, str | list[str]] = {}
+    """The column of each field of a comparison, if the layout is not detected."""
+    neutral: Neutral | None = None
+    """(PRM800K) Whether a step rated neutral is right, wrong or without a label."""
+    family: str = "token_classes"
+    """How steps are shown and scored: a family of process reward models whose head has two classes, which is then a new
+    linear one, or is the vocabulary."""
+    after_error: Literal["mask", "keep"] = "mask"
+    """Whether the labels of steps after the first wrong one are used."""
+    class_weights: Literal["balanced"] | tuple[float, float] | None = None
+    """The weights of wrong and of right steps in the loss; balanced: both kinds weigh the same in total."""
+    head_epochs: float = Field(default=0.0, ge=0)
+    """Train only the head for this many epochs first."""
+    head_learning_rate: float = Field(default=1e-4, gt=0)
+    """The learning rate of `head_epochs`."""
+
+    @property
+    def convention(self) -> StepConvention:
+        return find_family(self.family).convention
+
+    @property
+    def described(self) -> dict[str, Any]:
+        return {"name": "process", "family": self.family}
+
+    @property
+    def task_type(self) -> str:
+        return "CAUSAL_LM" if self.convention.head == "vocabulary" else self.task
+
+    @field_validator("family")
+    @classmethod
+    def _trainable(cls, family: str) -> str:
+        try:
+            head = find_family(family).convention.head
+        except FathomError as error:
+            raise ValueError(str(error)) from None
+        if head == "value":
+            raise ValueError(f"the family {family} has a value head, which is not trained; expected another family")
+        return str(Path(family).resolve()) if family.endswith((".yaml", ".yml")) else family
+
+    @model_validator(mode="after")
+    def _has_a_head_of_its_own(self) -> Self:
+        if self.head_epochs and self.convention.head == "vocabulary":
+            raise ValueError(f"head_epochs: the family {self.family} has no head of its own; leave it out")
         return self
 
 

@@ -131,7 +131,7 @@ def adapted(classifier: Any, recipe: Recipe) -> Any:
     train further. Without either, the classifier itself.
     """
     if base_to_adapt(recipe) is not None:
-        return _with_judges_adapter(classifier, recipe.model, recipe.task)
+        return _with_judges_adapter(classifier, recipe.model, recipe.task_type)
     return classifier if recipe.lora is None else require("peft", "train").get_peft_model(classifier, adapter(recipe))
 
 
@@ -150,7 +150,10 @@ def adapter(recipe: Recipe) -> Any:
     """peft's config of the recipe's `lora`, or None."""
     if recipe.lora is None:
         return None
-    return require("peft", "train").LoraConfig(**{"task_type": recipe.task} | recipe.lora)
+    chosen: dict[str, Any] = {"task_type": recipe.task_type}
+    if recipe.task_type == "TOKEN_CLS" and recipe.lora.get("target_modules") == "all-linear":
+        chosen["exclude_modules"] = ["score"]  # peft trains the head in full, and excludes it for SEQ_CLS only
+    return require("peft", "train").LoraConfig(**chosen | recipe.lora)
 
 
 @contextmanager
@@ -297,7 +300,7 @@ def _weights(model: str | None) -> list[Path]:
 
 
 SHOWN = (
-    *("eval_loss", "eval_reward", "eval_accuracy", "eval_invalid"),
+    *("eval_loss", "eval_reward", "eval_f1", "eval_accuracy", "eval_invalid"),
     *("loss", "reward", "accuracy", "invalid", "structure/match", "kl", "completions/mean_length", "learning_rate"),
 )
 

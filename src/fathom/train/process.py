@@ -1,0 +1,302 @@
+"""Trains a process reward model: a score for every step, from solutions with labelled steps.
+
+    from fathom.train import process
+    from fathom.train.recipe import ProcessRecipe
+    process.train(ProcessRecipe(model="Qwen/Qwen2.5-Math-7B", data="stepwise.jsonl", output="runs/prm"))
+
+The data are comparisons with labelled steps, in any layout: TRL's stepwise supervision (`prompt`, `completions`,
+`labels`), PRM800K, Math-Shepherd, ProcessBench, ... Solutions are rendered as `--judge process` renders them, and the
+loss is at the recorded positions: cross-entropy with the label, hard or soft, averaged over the labelled steps of a
+batch.
+
+With `head_epochs`, the head is trained before the other weights (PURE, arXiv 2504.15275): a new head would otherwise
+send large, random gradients into them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from fathom.data.records import Comparison
+from fathom.engines.chat import Tokens
+from fathom.engines.heads import HEAD_LAYERS
+from fathom.engines.loading import CAUSAL, load_weights
+from fathom.engines.step_heads import TOKEN_CLASSIFIER
+from fathom.engines.steps import candidate_tokens, render
+from fathom.errors import FathomError, require
+from fathom.metrics.separation import auc
+from fathom.metrics.steps import first_error, first_error_accuracy
+from fathom.train import trainers
+from fathom.train.recipe import ProcessRecipe
+
+NO_LABEL = -100
+LeftOut = Literal["unlabelled", "too long", "cut"]
+REASONS: dict[LeftOut, str] = {
+    "unlabelled": "solutions have no labelled step and are left out",
+    "too long": "solutions have no labelled step within trainer.max_length={most} tokens and are left out",
+    "cut": "solutions exceed trainer.max_length={most} tokens; their last steps are left out",
+}
+
+
+class Solution(NamedTuple):
+    """A solution with the label of each step, 0 to 1; None if it has none or is masked."""
+
+    problem: str
+    steps: tuple[str, ...]
+    labels: tuple[float | None, ...]
+
+
+class Example(NamedTuple):
+    """The tokens of a solution, and the label at each position where a score is read."""
+
+    tokens: Tokens
+    labels: dict[int, float]
+
+
+def train(recipe: ProcessRecipe, *, resume: bool = False) -> Path:
+    """Train, and return the folder of the trained model. Raises FathomError for errors that the user can fix."""
+    require("trl", "train")
+    from datasets import Dataset
+    from transformers import Trainer, set_seed
+
+    last = trainers.start(recipe, resume=resume)
+    with trainers.quiet():
+        config = trainers.settings(recipe)
+        tokenizer = trainers.load_tokenizer(recipe)
+        tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+        examples = _fitting(recipe, tokenizer, read(recipe), config.max_length)
+        evaluated = read(recipe, recipe.eval_data) if recipe.eval_data else []
+        held_out = _fitting(recipe, tokenizer, evaluated, config.max_length) if recipe.eval_data else []
+        set_seed(recipe.seed)  # before the head is initialized
+        base = new_model(recipe, config)
+        if config.disable_dropout:
+            _disable_dropout(base)
+        model = trainers.adapted(base, recipe)
+        loss = step_loss(recipe, tokenizer, examples)
+        shared: dict[str, Any] = {
+            "train_dataset": Dataset.from_list(list(map(row, examples))),
+            "processing_class": tokenizer,
+            "data_collator": Collator(tokenizer.pad_token_id),
+            "compute_loss_func": loss,
+        }
+        if recipe.head_epochs and last is None:
+            _train_head(recipe, model, shared)
+        trainer = Trainer(
+            model=model,
+            args=config,
+            eval_dataset=Dataset.from_list(list(map(row, held_out))) if held_out else None,
+            compute_metrics=measures,
+            preprocess_logits_for_metrics=loss.scores,
+            **shared,
+        )
+        return trainers.run(trainer, recipe, last)
+
+
+def new_model(recipe: ProcessRecipe, config: Any) -> Any:
+    """The model with the head that its family needs, a new one unless `recipe.model` has it."""
+    name = trainers.base_to_adapt(recipe) or recipe.model
+    options = {"dtype": "float32", "trust_remote_code": config.trust_remote_code} | config.model_init_kwargs
+    kind, more = (CAUSAL, {}) if recipe.convention.head == "vocabulary" else (TOKEN_CLASSIFIER, {"num_labels": 2})
+    try:
+        return load_weights(name, kind, **more, **options)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise FathomError(f"cannot load {name} as a {kind.noun}: {error}") from error
+
+
+def _disable_dropout(model: Any) -> None:
+    """Token classifiers of `transformers` have dropout before their head; reward models are trained without it."""
+    from torch.nn import Dropout
+
+    for module in model.modules():
+        if isinstance(module, Dropout):
+            module.p = 0.0
+
+
+def _train_head(recipe: ProcessRecipe, model: Any, shared: dict[str, Any]) -> None:
+    """Train only the head. An interrupted run that is resumed has finished this stage, and does not repeat it."""
+    from transformers import Trainer
+    from transformers.trainer_callback import PrinterCallback
+
+    frozen = [
+        weight
+        for name, weight in model.named_parameters()
+        if weight.requires_grad and not HEAD_LAYERS & set(name.split("."))
+    ]
+    for weight in frozen:
+        weight.requires_grad_(False)
+    changes = {"eval_strategy": "no", "save_strategy": "no", "load_best_model_at_end": False, "max_steps": -1}
+    rate = {"learning_rate": recipe.head_learning_rate, "num_train_epochs": recipe.head_epochs}
+    trainer = Trainer(model=model, args=trainers.settings(recipe, **changes, **rate), **shared)
+    trainer.remove_callback(PrinterCallback)
+    found = trainer.train()
+    trainers.log.info("head: %g epochs, loss %.4g", recipe.head_epochs, found.training_loss)
+    for weight in frozen:
+        weight.requires_grad_(True)
+
+
+# Data -----------------------------------------------------------------------------------------------------------------
+
+
+def read(recipe: ProcessRecipe, files: Sequence[Path] | None = None) -> list[Solution]:
+    """The solutions of `files`, by default the training files. Raises FathomError as `reading.read` does."""
+    from fathom.data.reading import read
+
+    items = (
+        read(path, mapping=recipe.mapping, seed=recipe.seed, neutral=recipe.neutral)
+        for path in (recipe.data if files is None else files)
+    )
+    return [solution for item in chain.from_iterable(items) for solution in solutions(item, recipe.after_error)]
+
+
+def solutions(item: Comparison, after_error: Literal["mask", "keep"] = "mask") -> list[Solution]:
+    """The solutions of a comparison with labelled steps; none if steps or labels are missing.
+
+    Whether a step after a wrong one is right is often undefined, so by default these have no label.
+    """
+    label = item.label
+    if item.steps is None or label is None or label.steps is None:
+        return []
+    masked = [labels if after_error == "keep" else _up_to_error(labels) for labels in label.steps]
+    return [Solution(item.prompt_text, *each) for each in zip(item.steps, masked, strict=True)]
+
+
+def _up_to_error(labels: Sequence[float | None]) -> tuple[float | None, ...]:
+    first = first_error(labels)
+    known = labels if first is None else labels[: first + 1]
+    return (*known, *[None] * (len(labels) - len(known)))
+
+
+def _fitting(recipe: ProcessRecipe, tokenizer: Any, found: Sequence[Solution], most: int | None) -> list[Example]:
+    examples, left_out = fitting(recipe, tokenizer, found, most)
+    for line in described(left_out, most):
+        trainers.log.warning(line)
+    return examples
+
+
+def described(left_out: Counter[LeftOut], most: int | None) -> list[str]:
+    """A line per reason for which solutions or steps were left out."""
+    return [f"{count} {REASONS[why].format(most=most)}" for why, count in left_out.items()]
+
+
+def fitting(
+    recipe: ProcessRecipe, tokenizer: Any, found: Iterable[Solution], most: int | None
+) -> tuple[list[Example], Counter[LeftOut]]:
+    """The solutions as examples, and how many were left out or cut for which reason.
+
+    A solution is cut after the last step that fits, never inside one. Raises FathomError if none is left.
+    """
+    examples, left_out = [], Counter[LeftOut]()
+    for solution in found:
+        if all(label is None for label in solution.labels):
+            left_out["unlabelled"] += 1
+            continue
+        rendered = render(tokenizer, solution.problem, solution.steps, recipe.convention)
+        seen = rendered.seen(most or len(rendered.tokens))
+        pairs = zip(rendered.positions[:seen], solution.labels, strict=False)
+        labels = {position: label for position, label in pairs if label is not None}
+        if labels:
+            examples.append(Example(rendered.tokens[: max(labels) + 1], labels))
+        lost = any(label is not None for label in solution.labels[seen:])
+        left_out["cut" if labels else "too long"] += lost
+    if not examples:
+        why = "; ".join(described(+left_out, most)) or "the files contain no solution with labelled steps"
+        raise FathomError(f"no solution is left to train on: {why}")
+    return examples, +left_out
+
+
+def row(example: Example) -> dict[str, list[float]]:
+    """A row of a data set: tokens, and the label at each of them."""
+    labels = [example.labels.get(place, float(NO_LABEL)) for place in range(len(example.tokens))]
+    return {"input_ids": list(example.tokens), "labels": labels}
+
+
+class Collator:
+    """Rows to a batch, padded to its longest solution."""
+
+    def __init__(self, pad: int) -> None:
+        self.pad = pad
+
+    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        import torch
+
+        longest = max(len(each["input_ids"]) for each in rows)
+        gaps = [longest - len(each["input_ids"]) for each in rows]
+        pairs = list(zip(rows, gaps, strict=True))
+        return {
+            "input_ids": torch.tensor([each["input_ids"] + [self.pad] * gap for each, gap in pairs]),
+            "attention_mask": torch.tensor([[1] * (longest - gap) + [0] * gap for gap in gaps]),
+            "labels": torch.tensor([each["labels"] + [float(NO_LABEL)] * gap for each, gap in pairs]),
+        }
+
+
+# Loss and metrics -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class StepLoss:
+    """The loss of a batch, for `Trainer(compute_loss_func=...)`.
+
+    With two outputs, the cross-entropy of a label y is -y log p - (1 - y) log(1 - p), with p = sigmoid(right - wrong).
+    """
+
+    candidates: tuple[int, int] | None
+    """The tokens that mean right and wrong; None for a classifier with outputs for wrong and right."""
+    weights: tuple[float, float] = (1.0, 1.0)
+    """The weights of wrong and of right steps."""
+
+    def __call__(self, outputs: Any, labels: Any, num_items_in_batch: Any = None) -> Any:
+        from torch.nn.functional import binary_cross_entropy_with_logits
+
+        known = labels != NO_LABEL
+        target = labels[known].float()
+        weight = target * self.weights[1] + (1 - target) * self.weights[0]
+        losses = binary_cross_entropy_with_logits(self.log_odds(outputs.logits[known]), target, weight, reduction="sum")
+        return losses / (known.sum() if num_items_in_batch is None else num_items_in_batch)
+
+    def log_odds(self, logits: Any) -> Any:
+        """log p / (1 - p) of the probability p that a step is right, from logits (..., outputs)."""
+        right, wrong = self.candidates or (1, 0)
+        return (logits[..., right] - logits[..., wrong]).float()
+
+    def scores(self, logits: Any, labels: Any) -> Any:
+        """The score at every position, so that evaluation keeps no logits of a vocabulary."""
+        return self.log_odds(logits[0] if isinstance(logits, tuple) else logits).sigmoid()
+
+
+def step_loss(recipe: ProcessRecipe, tokenizer: Any, examples: Sequence[Example]) -> StepLoss:
+    """The recipe's loss. `class_weights: balanced` gives wrong and right steps the same total weight."""
+    vocabulary = recipe.convention.head == "vocabulary"
+    candidates = candidate_tokens(tokenizer, recipe.convention) if vocabulary else None
+    if recipe.class_weights != "balanced":
+        return StepLoss(candidates, recipe.class_weights or (1.0, 1.0))
+    right = sum(label for example in examples for label in example.labels.values())
+    wrong = sum(len(example.labels) for example in examples) - right
+    if not right or not wrong:
+        raise FathomError("class_weights: balanced needs right and wrong steps; the data have only one kind")
+    return StepLoss(candidates, ((right + wrong) / (2 * wrong), (right + wrong) / (2 * right)))
+
+
+def measures(evaluated: Any) -> dict[str, float]:
+    """Metrics of held-out solutions at a threshold of 0.5.
+
+    `f1` is ProcessBench's: the harmonic mean of the accuracy on solutions with a wrong step, whose first one must be
+    found, and on those without one. `accuracy` and `auc` are of single steps. Metrics without data are left out.
+    """
+    found = [
+        (scores[known].tolist(), labels[known].tolist())
+        for scores, labels in zip(evaluated.predictions, evaluated.label_ids, strict=True)
+        if (known := labels != NO_LABEL).any()
+    ]
+    steps = [pair for scores, labels in found for pair in zip(scores, labels, strict=True)]
+    groups = [[score for score, label in steps if (label >= 0.5) == kind] for kind in (True, False)]
+    values = {
+        "f1": first_error_accuracy(((first_error(scores),), first_error(labels)) for scores, labels in found).f1,
+        "accuracy": sum((score >= 0.5) == (label >= 0.5) for score, label in steps) / len(steps),
+        "auc": auc(*groups),
+    }
+    return {name: value for name, value in values.items() if value is not None}
