@@ -189,7 +189,7 @@ def test_several_outputs_are_weighed_by_their_names_in_the_configuration(objecti
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        (None, "has the outputs helpfulness, correctness, verbosity; say what they count"),
+        (None, "has the outputs helpfulness, correctness, verbosity; expected their weights"),
         ({"humour": 1.0}, "has no output humour; expected helpfulness, correctness, verbosity"),
     ],
 )

@@ -70,7 +70,9 @@ def _prompt(extra_info: Mapping[str, Any], key: str | None) -> Any:
     prompt = next((extra_info[each] for each in keys if extra_info.get(each) is not None), None)
     if prompt is None:
         known = ", ".join(map(str, extra_info)) or "nothing"
-        raise FathomError(f"extra_info has {known}; expected the prompt under {' or '.join(keys)}: see prompt_key")
+        raise FathomError(
+            f"extra_info has {known}; expected the prompt under {' or '.join(keys)}; add it, or set prompt_key"
+        )
     if isinstance(prompt, str):
         return prompt
     return [message.model_dump() for message in as_messages(list(prompt), "prompt")]

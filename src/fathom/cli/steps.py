@@ -43,7 +43,9 @@ def command(
     from fathom.process import stepwise_rows, with_steps
 
     if threshold is not None and layout == "native":
-        raise FathomError(f"--threshold {threshold} has no effect on --layout native, which keeps soft labels")
+        raise FathomError(
+            f"--threshold {threshold} has no effect on --layout native, which keeps soft labels; leave it out"
+        )
     claim(file_outputs("--out", out), costly=False)
     comparisons = [with_steps(comparison, split) for comparison in read(file, source, seed=0)]
     if layout == "native":

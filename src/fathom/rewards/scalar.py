@@ -72,7 +72,9 @@ class ScalarRewardModel(EngineRewardModel):
         if self.weights is None:
             if len(names) > 1:
                 example = f"--judge-option 'weights={{{names[0]}: 1.0}}'"
-                raise FathomError(f"the model has the outputs {', '.join(names)}; say what they count, as in {example}")
+                raise FathomError(
+                    f"the model has the outputs {', '.join(names)}; expected their weights, as in {example}"
+                )
             return result.logits[0]
         places = {name: place for place, name in enumerate(names)} | {str(k): k for k in range(len(names))}
         unknown = sorted(set(self.weights) - set(places))
