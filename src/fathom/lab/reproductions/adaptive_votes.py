@@ -403,8 +403,8 @@ def figures(found: Mapping[str, Any], folder: Path) -> None:
             for arm, name in JUDGES.items()
         },
         folder / "adaptive-votes",
-        across=f"tokens written, share of those of {MOST} votes",
-        up="accuracy, ties as half",
+        across=f"completion tokens, as a share of those of {MOST} votes",
+        up="accuracy, a tie counts half",
     )
 
 

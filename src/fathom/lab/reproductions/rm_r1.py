@@ -103,7 +103,7 @@ def figures(found: Mapping[str, Any], folder: Path) -> None:
         ("after SFT", "after RLVR"),
         folder / "rm-r1",
         marks={domain: {arm: CEILING[arm][domain] for arm in ARMS} for domain in DOMAINS},
-        legend="best possible of such a chain",
+        legend="best possible with such chains",
     )
 
 
