@@ -18,6 +18,8 @@ from typer.testing import CliRunner
 
 from fathom.cli import app
 from fathom.data.records import Comparison, Label
+from fathom.engines.chat import encode_chat
+from fathom.engines.guiding import Guide, check_vocabulary
 from fathom.engines.local import LocalEngine
 from fathom.errors import FathomError
 from fathom.judges import find
@@ -127,6 +129,22 @@ def test_the_judge_scores_what_training_computed(model: Path) -> None:
     best = item.label.winner or 0
     assert verdict.scores is not None
     assert (verdict.scores[best], verdict.scores[1 - best]) == pytest.approx((chosen, rejected), abs=1e-3)
+
+
+def test_guided_decoding_follows_the_trained_reward(base: Path, model: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    check_vocabulary(tokenizer, AutoTokenizer.from_pretrained(model))
+    plain, reward = (AutoModelForCausalLM.from_pretrained(path).eval() for path in (base, model))
+    ids = torch.tensor([encode_chat(tokenizer, [{"role": "user", "content": "how?"}])])
+    with torch.no_grad():
+        scores = plain(ids).logits[:, -1]
+    kind, rude = (tokenizer.encode(word, add_special_tokens=False)[0] for word in ("kind", "rude"))
+    odds = []
+    for alpha in (0.0, 1.0, 2.0):
+        guided = Guide([(reward, alpha)])(ids, scores.clone())[0]
+        odds.append(float(guided[kind] - guided[rude]))
+    assert odds[0] == pytest.approx(float(scores[0, kind] - scores[0, rude]), abs=1e-5)
+    assert odds[0] + 1 < odds[1] < odds[2] - 1
 
 
 def test_accumulated_gradients_give_the_loss_curve_of_whole_batches(base: Path, data: Path, tmp_path: Path) -> None:

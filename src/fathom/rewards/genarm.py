@@ -5,8 +5,9 @@ Method: "GenARM" (arXiv 2410.08193; github.com/Yuancheng-Xu/GenARM).
     r(x, y) = sum_t log p_r(y_t | x, y_<t)
 
 `fathom.train.genarm` trains such a model on pairs, and this reward scores with it: give the trained checkpoint as
-`--model`. `fathom.engines.guiding` guides another model's decoding by the same checkpoint. The score of a response is
-`forward` with reduce="sum" and the end of the turn included; with a model that was not trained for it, it is only that.
+`--model`. `fathom.engines.guiding` guides the decoding of another model by the same checkpoint. The rewards of tokens
+are `Likelihood.logprobs` of the reading, also for an unfinished response. The score is that of `forward` with
+reduce="sum" and end=True, whatever the model was trained for.
 
 Prompt and response are tokenized apart, with what the chat template writes before an assistant turn between them. The
 loss sees sums alone, so how a sum is divided among tokens is the model's choice. The sum falls with every token, a bias
