@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -214,6 +216,19 @@ def test_an_adapter_or_a_folder_without_its_head_is_refused(base: Path, data: Pa
         load_classifier(folder, device="cpu")
 
 
+@pytest.mark.parametrize("lora", [None, LORA], ids=["full", "lora"])
+@pytest.mark.parametrize(("head", "pooling"), HEADS)
+def test_fathom_judge_takes_a_trained_model_without_further_options(
+    base: Path, data: Path, tmp_path: Path, head: str, pooling: str, lora: dict[str, Any] | None
+) -> None:
+    folder, items = trained(base, data, tmp_path / "m", head=head, pooling=pooling, lora=lora), comparisons(6, seed=1)
+    source, out = write(tmp_path / "test.jsonl", items), tmp_path / "verdicts.jsonl"
+    judged = CliRunner().invoke(app, ["judge", str(source), "--model", str(folder), "--out", str(out)])
+    assert judged.exit_code == 0, judged.output
+    given = [score for line in out.read_text().splitlines() for score in json.loads(line)["scores"]]
+    assert given == pytest.approx(scores(folder, items)[:, 0].tolist(), abs=1e-4)
+
+
 # Losses and data ------------------------------------------------------------------------------------------------------
 
 
@@ -327,6 +342,21 @@ def test_accumulated_batches_give_the_loss_curve_of_one_batch(base: Path, data: 
     assert logged(trained(base, data, tmp_path / "four", trainer=split), "loss") == pytest.approx(
         logged(one, "loss"), rel=1e-4
     )
+    assert len(logged(one, "loss")) == 6
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_loss_curve_of_one(base: Path, data: Path, tmp_path: Path) -> None:
+    steps: dict[str, Any] = LEARN | {"max_steps": 6, "learning_rate": 1e-3, "use_cpu": True}
+    one = trained(base, data, tmp_path / "one", trainer=steps)
+    values = {"model": str(base), "data": str(data), "output": str(tmp_path / "two")}
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(json.dumps(values | {"trainer": steps | {"per_device_train_batch_size": 8}}))
+    launcher = ["torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
+    arguments = [sys.executable, "-m", *launcher, "fathom", "train", "reward", str(recipe)]
+    subprocess.run(arguments, check=True, timeout=300, capture_output=True)
+    assert logged(tmp_path / "two", "loss") == pytest.approx(logged(one, "loss"), rel=1e-4)
+    assert logged(tmp_path / "two", "accuracy") == pytest.approx(logged(one, "accuracy"))
     assert len(logged(one, "loss")) == 6
 
 
