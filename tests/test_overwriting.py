@@ -55,6 +55,7 @@ DERIVING: dict[str, Command] = {
         *("--on-error", "skip", "--out", f"{folder}/out/t.jsonl"),
     ],
     "panel": lambda folder, _: ["panel", f"{folder}/a.jsonl", f"{folder}/b.jsonl", "--out", f"{folder}/out/p.jsonl"],
+    "steps": lambda folder, _: ["steps", f"{folder}/pairs.jsonl", "--out", f"{folder}/out/steps.jsonl"],
 }
 """Verbs that make something of results, for nothing."""
 COMMANDS: dict[str, Command] = {
@@ -65,7 +66,9 @@ COMMANDS: dict[str, Command] = {
         *("--on-error", "skip"),
     ],
 }
-TRAINING = {"train sft", "train rlvr", "train meta"}
+TRAINING = {"train sft", "train rlvr", "train meta", "train reward", "train process", "train genarm"}
+SERVING = {"serve"}
+"""Verbs that run until they are stopped, and write a journal only; tests/test_serve*.py cover them."""
 LONG = {"demo", "reproduce"}
 READING = {"runs"}
 """Verbs that write nothing."""
@@ -162,7 +165,7 @@ NAMES_A_FILE = {
 }
 NAMES_NONE = {
     *("style", "prompt", "rubric", "votes", "vote_error", "keep", "max_votes", "map", "base_url", "device", "dtype"),
-    *("authors", "own", "arm", "fail_on", "name", "seeds", "aggregate"),
+    *("authors", "own", "arm", "fail_on", "name", "seeds", "aggregate", "host"),
 }
 CODE = {"judge", "probe", "names", "benchmark"}
 """Options that can name a file of Python."""
@@ -171,7 +174,7 @@ READ_FIRST = {**dict.fromkeys(CODE, ("there is no ", "cannot be imported")), "co
 
 
 def test_every_verb_is_drilled() -> None:
-    drilled = {verb for verb in COMMANDS if verb in VERBS} | TRAINING | LONG | READING
+    drilled = {verb for verb in COMMANDS if verb in VERBS} | TRAINING | SERVING | LONG | READING
     assert drilled == set(VERBS), "a new verb needs a command in this file"
     assert all(parameters(verb, Path) & WRITTEN == set() for verb in READING)
 
