@@ -1,7 +1,7 @@
 """Makes the pages of experiments from their registers and committed results: python docs/reproductions.py [NAME ...]
 
-Writes docs/reproductions/NAME.md and its figures, docs/reproductions/register.md, and the tables in README.md; without
-names, of all experiments. README's table of `make demo` is made from src/fathom/lab/demo.json, the results.json of a
+Writes docs/reproductions/NAME.md and its figures, docs/reproductions/register.md, and the tables in README.md and
+docs/index.md; without names, of all experiments. README's table of `make demo` is made from src/fathom/lab/demo.json, the results.json of a
 run. --check writes nothing, names the files that differ, and exits with 1 if there are any.
 """
 
@@ -46,14 +46,15 @@ def experiments() -> list[Experiment[Any]]:
 
 
 def texts(names: Sequence[str] = ()) -> dict[Path, str]:
-    """Every generated text by its path: pages, register and README."""
+    """Every generated text by its path: pages, register, README and index."""
     every = experiments()
     chosen = [each for each in every if not names or each.name in names]
-    readme = ROOT / "README.md"
+    readme, index = ROOT / "README.md", ROOT / "docs" / "index.md"
     text = pages.between(readme.read_text(encoding="utf-8"), "experiments", pages.table(every))
     return {
         **{FOLDER / f"{each.name}.md": pages.page(each, each.results) for each in chosen},
         FOLDER / "register.md": pages.register(every),
+        index: pages.between(index.read_text(encoding="utf-8"), "experiments", pages.questions(every)),
         readme: pages.between(text, "demo", f"```text\n{demo.committed_table()}```\n"),
     }
 

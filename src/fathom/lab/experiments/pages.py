@@ -1,8 +1,11 @@
-"""The page of an experiment, the register of all, and the README's table: pure functions of registers and results.
+"""The page of an experiment, the register of all, and tables for the README and the index of the docs.
+
+All are pure functions of registers and results.
+
 
     page(EXPERIMENT, EXPERIMENT.results)        # Markdown
     plots(EXPERIMENT, EXPERIMENT.results, folder)
-    register([EXPERIMENT, ...]), table([EXPERIMENT, ...])
+    register([EXPERIMENT, ...]), table([EXPERIMENT, ...]), questions([EXPERIMENT, ...])
 
 A page states first what the experiment can and cannot show, then decides the claims, then shows every seed. Only then
 follows the experiment's own part, NAME.md.jinja, in which every number comes from results, register or the definition
@@ -61,6 +64,13 @@ def table(experiments: Iterable[Experiment[Any]]) -> str:
         link = f"[{each.name}](docs/reproductions/{each.name}.md)"
         seeds = str(len(made[0].successes)) if made else "not yet run"
         lines.append(f"| {link} | {each.register.question} | {holding(made) or 'undecided'} | {seeds} |")
+    return "\n".join(lines) + "\n"
+
+
+def questions(experiments: Iterable[Experiment[Any]]) -> str:
+    """One line per experiment for docs/index.md: its page and its question."""
+    lines = ["| page | question |", "|---|---|"]
+    lines += [f"| [{each.name}](reproductions/{each.name}.md) | {each.register.question} |" for each in experiments]
     return "\n".join(lines) + "\n"
 
 
