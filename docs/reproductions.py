@@ -1,8 +1,8 @@
 """Makes the pages of experiments from their registers and committed results: python docs/reproductions.py [NAME ...]
 
 Writes docs/reproductions/NAME.md and its figures, docs/reproductions/register.md, and the tables in README.md and
-docs/index.md; without names, of all experiments. README's table of `make demo` is made from src/fathom/lab/demo.json, the results.json of a
-run. --check writes nothing, names the files that differ, and exits with 1 if there are any.
+docs/index.md; without names, of all experiments. README's table of `make demo` is made from src/fathom/lab/demo.json,
+the results.json of a run. --check writes nothing, names the files that differ, and exits with 1 if there are any.
 """
 
 from __future__ import annotations

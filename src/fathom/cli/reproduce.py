@@ -32,7 +32,7 @@ def command(
     ] = None,
     force: Force = False,
 ) -> None:
-    """Run an experiment on small synthetic tasks, and decide its claims by intervals over seeds.
+    """Run an experiment with small models, and decide its claims by intervals over seeds.
 
     The command writes OUT/results.json, figures and a page in Markdown. The claims are fixed in the experiment's
     register, and may turn out to be false. The results of each seed are stored when it finishes; to resume an

@@ -2,7 +2,6 @@
 
 All are pure functions of registers and results.
 
-
     page(EXPERIMENT, EXPERIMENT.results)        # Markdown
     plots(EXPERIMENT, EXPERIMENT.results, folder)
     register([EXPERIMENT, ...]), table([EXPERIMENT, ...]), questions([EXPERIMENT, ...])
