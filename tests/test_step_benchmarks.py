@@ -212,7 +212,7 @@ def test_fathom_score_shows_the_metrics_of_steps_by_the_model_that_wrote_them(tm
     arguments = ["score", str(tmp_path / "rows.jsonl"), "--json", str(tmp_path / "f.json")]
     shown = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"}, catch_exceptions=False)
     assert shown.exit_code == 0
-    assert "within lengths" in shown.output
+    assert "AUC within lengths" in shown.output
     steps = json.loads((tmp_path / "f.json").read_text())[str(tmp_path / "rows.jsonl")]["steps"]
     assert list(steps) == ["all", "model-0", "model-1"]
     # At 0.5 no step is wrong, so F1 is 0. Thresholds above 0.7 and up to 0.9 find every error.

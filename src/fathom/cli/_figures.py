@@ -68,15 +68,15 @@ TIES_OF_ORDERS = (
 """A note below tables by number of votes."""
 
 STEPS: Mapping[str, Callable[[StepTally], str]] = {
-    "solutions": lambda tally: str(tally.solutions),
-    "F1 at 0.5": lambda tally: _number(tally.f1()),
-    "F1, tuned on another subset": lambda tally: (
+    "n": lambda tally: str(tally.solutions),
+    "F1": lambda tally: _number(tally.f1()),
+    "F1 tuned": lambda tally: (
         "\n".join(f"{subset}: {_number(tally.tuned_on(subset)['average'])}" for subset in tally.tunable) or "none"
     ),
-    "AUC of steps": lambda tally: _number(tally.auc),
-    "within lengths": lambda tally: _number(tally.auc_within_length),
-    "of the shorter step": lambda tally: _number(tally.auc_of_shortness),
-    "ECE of steps": lambda tally: _number(tally.calibration.ece),
+    "AUC": lambda tally: _number(tally.auc),
+    "AUC within lengths": lambda tally: _number(tally.auc_within_length),
+    "AUC of length": lambda tally: _number(tally.auc_of_shortness),
+    "ECE": lambda tally: _number(tally.calibration.ece),
 }
 
 RANKINGS: Mapping[str, Callable[[RankingTally], str]] = {

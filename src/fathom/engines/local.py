@@ -150,7 +150,7 @@ class LocalEngine(BaseEngine):
         return cast(States, await self._batcher(request))
 
     async def steps(self, request: StepRequest) -> StepScores:
-        """The scores of a solution's steps. Raises EngineError if not even the first step fits into the context."""
+        """The scores of a solution's steps; None for those beyond the context."""
         check_capabilities(self, {"steps"}, "a request for scores of steps")
         return cast(StepScores, await self._batcher(request))
 

@@ -64,7 +64,7 @@ class Reader:
         self.labels: tuple[str, ...] = tuple(names[place] for place in sorted(names))
         self.vocabulary: int = model.get_input_embeddings().weight.shape[0]
         self.forward = Forward(model, max_batch_tokens=max_batch_tokens)
-        self._encoders: dict[type[ReadingRequest], Callable[[int, Any], _Encoded]] = {
+        self._encoders: dict[type[ReadingRequest], Callable[[int, Any], _Encoded | StepScores]] = {
             LikelihoodRequest: self._given,
             ClassifyRequest: self._conversation,
             StatesRequest: self._answered,
@@ -92,6 +92,9 @@ class Reader:
                 encoded = self._encoded(place, request)
             except EngineError as error:
                 yield place, error
+                continue
+            if isinstance(encoded, StepScores):
+                yield place, encoded
             else:
                 groups.setdefault(_group(request), []).append(encoded)
         for group, members in groups.items():
@@ -108,7 +111,7 @@ class Reader:
 
     # From a request to a passage --------------------------------------------------------------------------------------
 
-    def _encoded(self, place: int, request: ReadingRequest) -> _Encoded:
+    def _encoded(self, place: int, request: ReadingRequest) -> _Encoded | StepScores:
         from jinja2 import TemplateError
 
         encode = self._encoders[type(request)]
@@ -148,15 +151,16 @@ class Reader:
         first = len(prompt) if request.pool == "mean" else len(tokens) - 1
         return _Encoded(place, Passage(tokens, range(first, len(tokens))))
 
-    def _rendered(self, place: int, request: StepRequest) -> _Encoded:
+    def _rendered(self, place: int, request: StepRequest) -> _Encoded | StepScores:
+        """The steps that fit into the context; scores of none if not even the first one does."""
         problem = "\n\n".join(message["content"] for message in request.messages)
         rendered = render(self.tokenizer, problem, request.steps, request.convention)
         seen = rendered.seen(self.context)
         if not seen:
-            self._fitting(rendered.tokens[: rendered.positions[0] + 1])
+            return StepScores((None,) * len(request.steps), Usage(prompt_tokens=0))
         positions = rendered.positions[:seen]
-        passage = Passage(rendered.tokens[: positions[-1] + 1], positions)
-        return _Encoded(place, passage, unseen=len(rendered.positions) - seen)
+        tokens = self._fitting(rendered.tokens[: positions[-1] + 1])
+        return _Encoded(place, Passage(tokens, positions), unseen=len(rendered.positions) - seen)
 
     def _fitting(self, tokens: Tokens) -> Tokens:
         if len(tokens) > self.context:

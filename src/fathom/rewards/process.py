@@ -89,8 +89,8 @@ def _problem(scores: Sequence[float | None], steps: int) -> tuple[Status, str] |
         return Status.INVALID, f"got {len(scores)} scores for {steps} steps"
     if None in scores:
         first = scores.index(None) + 1
-        which = f"step {first}" if first == steps else f"steps {first} to {steps}"
-        return Status.TRUNCATED, f"the text exceeds the model's context: {which} of {steps} were not seen"
+        which = f"step {first} of {steps} was" if first == steps else f"steps {first} to {steps} of {steps} were"
+        return Status.TRUNCATED, f"the text exceeds the model's context: {which} not seen"
     if not all(score is not None and isfinite(score) for score in scores):
         return Status.INVALID, f"the scores are {list(scores)}"
     return None
