@@ -4,13 +4,17 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint contracts clean
 
 demo: $(VENV)/installed  ## synthesise, train, judge and measure in the small world; writes runs/demo/report.html
 	$(BIN)/fathom demo --out runs/demo
 
 test: $(VENV)/installed  ## the fast tests
 	$(BIN)/python -m pytest
+
+contracts: $(VENV)/installed  ## trainers' own reward clients, installed from PyPI, against the reward server
+	$(BIN)/python tests/contracts/build.py .contracts
+	$(BIN)/python -m pytest -m contract tests/test_contracts.py
 
 lint: $(VENV)/installed  ## style and types
 	$(BIN)/ruff check .

@@ -140,7 +140,7 @@ class CachedEngine(EngineWrapper):
             task.cancel()
 
     async def _found_or_new(self, key: str, text: str, request: AnyRequest) -> Answer:
-        stored = await self._find(key)
+        stored = await self._stored(key)
         if stored is not None:
             return self._check_complete(decode_answer(request, stored))
         if self._incomplete is not None:
@@ -153,8 +153,19 @@ class CachedEngine(EngineWrapper):
             result = await answer(self.engine, request)
         except MissingLogprobsError as error:
             result = error.completion
-        await self._write(Row(key, text, encode_answer(result)))
+        await self._store(Row(key, text, encode_answer(result)))
         return self._check_complete(result)
+
+    # A journal in memory answers at once: a thread, and waiting for others to write with, would only cost time.
+
+    async def _stored(self, key: str) -> str | None:
+        return await self._find(key) if self.journal.lasts else self.journal.find([key])[0]
+
+    async def _store(self, row: Row) -> None:
+        if self.journal.lasts:
+            await self._write(row)
+        else:
+            self.journal.write([row])
 
     def _check_complete(self, result: Answer) -> Answer:
         """Raise MissingLogprobsError for an incomplete answer, and from then on for every request not yet stored."""

@@ -226,7 +226,8 @@ class Service:
             return self._without_value(str(error))
         finally:
             _CALLS.reset(token)
-        self.health.record(scored=scored(value))
+        if calls:  # a stored answer says nothing about the engine, and a client may ask for it many times
+            self.health.record(scored=scored(value))
         return Attempt(value, cached=not calls)
 
     def _without_value(self, error: str) -> Attempt[Value]:

@@ -1,0 +1,256 @@
+"""Latency that the reward server adds to a model's, and its throughput, beside verl's router and OpenRLHF's server.
+
+    make contracts                                # installs verl, whose own NaiveRouter is measured
+    python benchmarks/serve.py                    # 16 and 64 requests in flight, an upstream of 50 ms
+    python benchmarks/serve.py --json figures.json
+
+Every server is a process of its own, and all are asked in turns, round by round, so that the load of the machine is the
+same for all. A request has one response for a judge of single responses, and its own prompt, so nothing comes from the
+journal. Of each round, the median and the 99th percentile of the latency are taken, and those of the upstream alone are
+subtracted; the figures are medians of the rounds, with their range. OpenRLHF's serve_rm needs a model, so a
+program with its loop stands in for it: it blocks for the time of the upstream, one batch after the other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import aiohttp
+import psutil
+from aiohttp import web
+
+ROOT = Path(__file__).parents[1]
+CONTRACTS = ROOT / ".contracts" / "verl"
+PROMPT = "Explain in two sentences why the sky is blue, and name one source. Question number {number}. " * 4
+RESPONSE = "Sunlight is scattered by molecules of the air, and short waves far more than long ones. " * 8
+numbers = itertools.count()
+
+
+class Target(NamedTuple):
+    """A server to measure: its address, and the body of a request."""
+
+    url: str
+    body: Callable[[int], dict[str, Any]]
+    pid: int
+
+
+class Round(NamedTuple):
+    median: float
+    p99: float
+    per_second: float
+    cpu_ms: float
+    """Processor time of the server per request, which depends far less on the machine's load than latencies do."""
+
+
+def as_chat(number: int) -> dict[str, Any]:
+    text = f"{PROMPT.format(number=number)}\n{RESPONSE}"
+    return {"model": "m", "messages": [{"role": "user", "content": text}], "max_tokens": 64}
+
+
+def as_sample(number: int) -> dict[str, Any]:
+    return {"samples": [{"prompt": PROMPT.format(number=number), "response": RESPONSE}]}
+
+
+def as_query(number: int) -> dict[str, Any]:
+    return {"query": [f"{PROMPT.format(number=number)}\n{RESPONSE}"]}
+
+
+# The servers ----------------------------------------------------------------------------------------------------------
+
+
+def upstream(seconds: float) -> None:
+    """A model's server, which answers every completion after a fixed time."""
+    message = {"role": "assistant", "content": "Feedback: clear and right. [RESULT] 4"}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    usage = {"prompt_tokens": 400, "completion_tokens": 12, "total_tokens": 412}
+    body = json.dumps({"id": "1", "object": "chat.completion", "model": "m", "choices": [choice], "usage": usage})
+
+    async def answer(request: web.Request) -> web.Response:
+        await request.read()
+        await asyncio.sleep(seconds)
+        return web.Response(text=body, content_type="application/json")
+
+    async def main() -> None:
+        app = web.Application()
+        app.router.add_post("/v1/chat/completions", answer)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        print(f"serving on http://127.0.0.1:{runner.addresses[0][1]}", flush=True)
+        await asyncio.Event().wait()
+
+    asyncio.run(main())
+
+
+def naive_router(worker: str) -> None:
+    """verl's own router, before the upstream."""
+    sys.path[:0] = [str(CONTRACTS), str(ROOT / "tests" / "contracts")]
+    from stubs import stub
+
+    stub("ray")
+    from verl.experimental.reward_loop.router.naive_router import NaiveRouter
+
+    run_app(NaiveRouter(worker_urls=[worker]).app)
+
+
+def serve_rm(seconds: float) -> None:
+    """The loop of OpenRLHF's serve_rm: an async handler that computes its rewards without giving way."""
+    from fastapi import FastAPI, Request
+    from fastapi.responses import JSONResponse
+
+    app = FastAPI()
+
+    async def get_reward(request: Request) -> JSONResponse:
+        queries = (await request.json()).get("query")
+        time.sleep(seconds)
+        scores = [4.0] * len(queries)
+        return JSONResponse({"rewards": scores, "scores": scores, "extra_logs": {"dummy_scores": scores}})
+
+    get_reward.__annotations__ = {"request": Request, "return": JSONResponse}
+    app.post("/get_reward", response_model=None)(get_reward)
+    run_app(app)
+
+
+def run_app(app: Any) -> None:
+    import socket
+
+    import uvicorn
+
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    print(f"serving on http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
+    uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])
+
+
+@contextmanager
+def process(*command: str) -> Iterator[tuple[str, int]]:
+    """The address that a server process prints, and its id."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as started:
+        assert started.stdout is not None
+        try:
+            yield started.stdout.readline().split()[-1], started.pid
+        finally:
+            started.kill()
+
+
+# Measuring ------------------------------------------------------------------------------------------------------------
+
+
+async def measure(target: Target, in_flight: int, count: int) -> Round:
+    """`in_flight` clients, each of which sends its next request when it has the answer to the last one."""
+    latencies: list[float] = []
+    left = iter(range(count))
+
+    async def client(http: aiohttp.ClientSession) -> None:
+        for _ in left:
+            body = target.body(next(numbers))
+            started = time.perf_counter()
+            async with http.post(target.url, json=body) as response:
+                await response.read()
+                assert response.status == 200, response.status
+            latencies.append(time.perf_counter() - started)
+
+    before = cpu_seconds(target.pid)
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
+        started = time.perf_counter()
+        await asyncio.gather(*(client(http) for _ in range(in_flight)))
+        seconds = time.perf_counter() - started
+    p99 = statistics.quantiles(latencies, n=100)[98]
+    used = (cpu_seconds(target.pid) - before) / count
+    return Round(statistics.median(latencies) * 1000, p99 * 1000, count / seconds, used * 1000)
+
+
+def cpu_seconds(pid: int) -> float:
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system
+
+
+def compare(targets: dict[str, Target], in_flight: int, count: int, rounds: int) -> dict[str, list[Round]]:
+    """The rounds of every target, which take turns."""
+    results: dict[str, list[Round]] = {name: [] for name in targets}
+    for number in range(rounds + 1):
+        for name, target in targets.items():
+            size = count if name != "serve_rm loop" else max(4 * in_flight, 64)  # one at a time: its rounds are long
+            result = asyncio.run(measure(target, in_flight, size))
+            if number:  # the first round warms up
+                results[name].append(result)
+    return results
+
+
+def figures(results: dict[str, list[Round]], direct: str) -> dict[str, dict[str, list[float]]]:
+    """Added median and p99 in ms, throughput relative to the upstream alone, CPU: [median, least, most] of rounds."""
+    found = {}
+    for name, rounds in results.items():
+        paired = list(zip(rounds, results[direct], strict=True))
+        found[name] = {
+            "added_median_ms": spread([each.median - base.median for each, base in paired]),
+            "added_p99_ms": spread([each.p99 - base.p99 for each, base in paired]),
+            "relative_throughput": spread([each.per_second / base.per_second for each, base in paired]),
+            "cpu_ms": spread([each.cpu_ms for each in rounds]),
+            "requests_per_second": spread([each.per_second for each in rounds]),
+        }
+    return found
+
+
+def spread(values: list[float]) -> list[float]:
+    return [round(value, 3) for value in (statistics.median(values), min(values), max(values))]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--latency", type=float, default=0.05, help="seconds of the upstream")
+    parser.add_argument("--in-flight", type=int, nargs="+", default=[16, 64])
+    parser.add_argument("--count", type=int, default=600, help="requests per round")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--as", dest="role", choices=["upstream", "naive-router", "serve-rm"], help=argparse.SUPPRESS)
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.role:
+        {
+            "upstream": lambda: upstream(options.latency),
+            "naive-router": lambda: naive_router(options.worker),
+            "serve-rm": lambda: serve_rm(options.latency),
+        }[options.role]()
+        return
+    own = (sys.executable, __file__, "--latency", str(options.latency), "--as")
+    with ExitStack() as stack:
+        model, pid = stack.enter_context(process(*own, "upstream"))
+        serve = (sys.executable, "-m", "fathom", "serve", "--judge", "prometheus", "--model", "m", "--port", "0")
+        server, server_pid = stack.enter_context(process(*serve, "--base-url", f"{model}/v1"))
+        targets = {
+            "upstream alone": Target(f"{model}/v1/chat/completions", as_chat, pid),
+            "fathom serve": Target(f"{server}/v1/rewards", as_sample, server_pid),
+        }
+        if CONTRACTS.is_dir():
+            router, router_pid = stack.enter_context(process(*own, "naive-router", "--worker", model))
+            targets["verl NaiveRouter"] = Target(f"{router}/v1/chat/completions", as_chat, router_pid)
+        loop, loop_pid = stack.enter_context(process(*own, "serve-rm"))
+        targets["serve_rm loop"] = Target(f"{loop}/get_reward", as_query, loop_pid)
+        time.sleep(3)  # the servers' imports
+        found = {
+            str(in_flight): figures(compare(targets, in_flight, options.count, options.rounds), "upstream alone")
+            for in_flight in options.in_flight
+        }
+    for in_flight, by_target in found.items():
+        print(f"\n{in_flight} in flight")
+        for name, values in by_target.items():
+            cells = (f"{key} {middle:g} [{least:g}, {most:g}]" for key, (middle, least, most) in values.items())
+            print(f"  {name}: {'; '.join(cells)}")
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Trainers' own code asks the reward server. `make contracts` installs the trainers and runs these tests."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi", reason='needs pip install "fathom-rm[serve]"')
+
+from fathom import ScriptedEngine
+from fathom.engines import Request
+from reward_server import Running, reward_server
+
+pytestmark = pytest.mark.contract
+
+HERE = Path(__file__).parent
+BUILT = Path(os.environ.get("FATHOM_CONTRACTS", HERE.parent / ".contracts"))
+LOGGED = {"votes": 1.0, "votes_read": 1.0}
+
+
+def rated(request: Request) -> str:
+    return "Who knows." if "mumble" in request.messages[-1]["content"] else "[RESULT] 4"
+
+
+async def client(trainer: str, *urls: str) -> Any:
+    """What the trainer's code got from the servers, in a process of its own."""
+    if not (BUILT / trainer).is_dir():
+        pytest.skip(f"needs make contracts, which installs {trainer}")
+    path = os.pathsep.join([str(BUILT / trainer), str(HERE / "contracts"), os.environ.get("PYTHONPATH", "")])
+    started = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(HERE / "contracts" / f"{trainer}_client.py"),
+        *urls,
+        env={**os.environ, "PYTHONPATH": path},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    output, errors = await started.communicate()
+    assert started.returncode == 0, errors.decode()[-2000:]
+    return json.loads(output.decode().splitlines()[-1])
+
+
+def serving(**options: Any) -> Any:
+    return reward_server(ScriptedEngine(rated), "prometheus", **options)
+
+
+def test_openrlhf_gets_a_reward_from_one_server_and_from_several() -> None:
+    async def main() -> None:
+        one: Running
+        other: Running
+        chosen = {"unscored": "substitute", "unscored_reward": -1.0}
+        async with serving() as one, serving(**chosen) as other:
+            for urls in ([one.url], [one.url, one.url]):
+                results = await client("openrlhf", *urls)
+                logs = {"unscored": [0.0], "votes": [1.0], "votes_read": [1.0]}
+                assert results["4"] == {"reward": [4.0], "scores": [4.0], "extra_logs": logs}
+                assert results["mumble"]["reward"] is None
+            results = await client("openrlhf", other.url)
+            assert results["mumble"]["reward"] == [-1.0]
+            assert results["mumble"]["extra_logs"]["unscored"] == [1.0]
+
+    asyncio.run(main())
+
+
+def test_verl_loads_the_function_and_its_managers_log_what_it_returns() -> None:
+    async def main() -> None:
+        async with serving() as server:
+            results = await client("verl", server.url)
+        good = {"reward_score": 4.0, "reward_extra_info": {"score": 4.0, "unscored": 0.0, **LOGGED}}
+        for manager in ("NaiveRewardManager", "RateLimitedRewardManager"):
+            for policy in ("default", "chosen"):
+                assert results[f"{manager} {policy}"][0] == good
+            missing = results[f"{manager} chosen"][1]
+            assert missing["reward_score"] == missing["reward_extra_info"]["score"] == -1.0
+            assert missing["reward_extra_info"]["unscored"] == 1.0
+        assert "could not be scored" in results["NaiveRewardManager default"][1], "naive ends the job"
+        # verl's own choice, which docs/serving.md warns of.
+        limited = results["RateLimitedRewardManager default"][1]
+        assert limited["reward_score"] == 0.0
+        assert "could not be scored" in limited["reward_extra_info"]["error"]
+
+    asyncio.run(main())
+
+
+def test_verl_reads_the_server_as_a_reward_model_on_vllm() -> None:
+    async def main() -> None:
+        async with serving() as server:
+            assert (await client("verl", server.url))["RewardLoopWorker"] == {"reward_score": 4.0}
+
+    asyncio.run(main())
