@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -400,3 +401,54 @@ def test_usage_of_a_reward_without_votes_is_zero() -> None:
         Reward(None, Status.OK)
     with pytest.raises(ValueError, match="cannot have the value"):
         Reward(0.0, Status.FAILED)
+
+
+def test_slow_calls_do_not_delay_others() -> None:
+    """A tenth of the calls hang until the deadline; the others need half of the places that these leave free."""
+
+    async def main() -> None:
+        async with serving(lambda call: HANG if b"slow" in call.content else chat("[RESULT] 4")) as upstream:
+            engine = EngineSettings(model="judge-7b", base_url=upstream.url, hedge=False)
+            async with reward_server(None, "prometheus", engine_settings=engine, deadline=3, breaker_share=1) as server:
+                hanging = [{"samples": [{"prompt": f"slow {n}", "response": "r"}]} for n in range(8)]
+                waiting = [asyncio.create_task(server.post("/v1/rewards", body)) for body in hanging]
+                await until(lambda: upstream.flying >= 8)
+                done = 0
+                while done < 72:
+                    bodies = [{"samples": [{"prompt": f"quick {done + n}", "response": "r"}]} for n in range(8)]
+                    answers = await asyncio.gather(*(server.post("/v1/rewards", body) for body in bodies))
+                    assert [answer["rewards"][0]["reward"] for _, answer, _ in answers] == [4.0] * 8
+                    done += 8
+                assert upstream.flying == 8, "all of the others were answered while these hung"
+                late = await asyncio.gather(*waiting)
+                assert {answer["rewards"][0]["status"] for _, answer, _ in late} == {"failed"}
+
+    run(main)
+
+
+def test_an_item_that_the_judge_cannot_judge_is_named_and_refused(tmp_path: Path) -> None:
+    judge = tmp_path / "strict.py"
+    judge.write_text(
+        "import fathom\n"
+        "class Strict(fathom.PrometheusJudge):\n"
+        "    def ask(self, comparison):\n"
+        "        if comparison.reference is None:\n"
+        "            raise fathom.FathomError('expected a reference answer')\n"
+        "        return super().ask(comparison)\n"
+        "JUDGE = Strict\n"
+    )
+
+    async def main() -> None:
+        async with reward_server(ScriptedEngine(rated), str(judge)) as server:
+            samples = [{"prompt": "p", "response": "4", "reference": "r"}, {"prompt": "p", "response": "5"}]
+            for path, body, where in (
+                ("/v1/rewards", {"samples": samples}, "samples[1]"),
+                ("/v1/judgements", {"comparisons": [{"prompt": "p", "responses": ["4"]}]}, "comparisons[0]"),
+                ("/get_reward", {"query": ["p 4"], "prompts": ["p "]}, "query[0]"),
+            ):
+                status, answer, _ = await server.post(path, body)
+                assert status == 422
+                assert answer["error"]["message"] == f"{where}: expected a reference answer"
+            assert server.service.health.refusal() is None, "a wrong request says nothing about the engine"
+
+    run(main)

@@ -24,6 +24,10 @@ LOCK_SECONDS = 60
 """How long to wait while another process writes."""
 
 
+class JournalError(FathomError):
+    """A journal failed while it was in use, for example because the disk is full."""
+
+
 class Row(NamedTuple):
     """A completion to store. `request` and `completion` are JSON; `key` is a hash of the request."""
 
@@ -107,7 +111,7 @@ class SQLiteJournal:
             yield
         except sqlite3.Error as error:
             message = f"the journal {self.path} failed: {error}; its contents are kept: fix this and run again"
-            raise FathomError(message) from error
+            raise JournalError(message) from error
 
     def close(self) -> None:
         """Record the final spending, which includes calls without a completion, and close the file."""

@@ -15,7 +15,6 @@ import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -176,24 +175,22 @@ async def read_body(headers: Headers, receive: Receive, most: int) -> bytes:
         raise RequestError(408, f"the body did not arrive within {BODY_SECONDS:g} s", close=True) from None
 
 
-async def run_while_connected(app: ASGIApp, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
+async def run_while_connected(app: ASGIApp, scope: Scope, body: bytes, receive: Receive, answer: _Answer) -> None:
     """Run the application, and cancel it when the client disconnects. Raises Gone in that case."""
-    replayed = asyncio.ensure_future(_run(app, scope, _replay(body), send))
+    running = asyncio.current_task()
+    assert running is not None
     gone = asyncio.ensure_future(_disconnected(receive))
+    # A server also reports a disconnect once the answer is complete; the application may then still be cleaning up.
+    gone.add_done_callback(lambda done: None if done.cancelled() or answer.finished else running.cancel())
     try:
-        await asyncio.wait((replayed, gone), return_when=asyncio.FIRST_COMPLETED)
-        if not replayed.done():
-            raise Gone
-        replayed.result()
+        await app(scope, _replay(body), answer)
+    except asyncio.CancelledError:
+        if not gone.done():  # the server itself ends this request
+            raise
+        running.uncancel()
+        raise Gone from None
     finally:
-        for task in (replayed, gone):
-            task.cancel()
-            with suppress(asyncio.CancelledError, Exception):
-                await task
-
-
-async def _run(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    await app(scope, receive, send)
+        gone.cancel()
 
 
 def _replay(body: bytes) -> Callable[[], Awaitable[Message]]:
@@ -221,9 +218,12 @@ class _Answer:
         self.headers = headers
         self.status = 0
         self.started = False
+        self.finished = False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started, self.status = True, message["status"]
             MutableHeaders(scope=message).update(self.headers)
+        elif not message.get("more_body"):
+            self.finished = True
         await self.send(message)

@@ -16,7 +16,7 @@ from fathom.rationale import Status
 from fathom.serve.admission import pin_message
 from fathom.serve.errors import RequestError
 from fathom.serve.metrics import Metrics
-from fathom.serve.service import Rewarded, Sample, Service, Unavailable
+from fathom.serve.service import Refused, Rewarded, Sample, Service, Unavailable
 
 Value = TypeVar("Value")
 Entry = TypeVar("Entry", bound=Any)
@@ -44,7 +44,10 @@ class Core:
             if len(comparison.responses) > most:
                 raise RequestError(413, f"{where} has more than {most} responses: see --max-responses")
             self._check_tokens([comparison.prompt_text, *comparison.responses, comparison.reference or ""], where)
-            self._checked(where, self.service.check, comparison, to_rank=to_rank)
+            try:
+                self.service.check(comparison, to_rank=to_rank)
+            except FathomError as error:
+                raise RequestError(422, f"{where}: {error}") from None
 
     async def rewarded(
         self, samples: Sequence[Sample], field: str, request: Request, *, size: int | None = None
@@ -54,12 +57,12 @@ class Core:
         for index, sample in enumerate(samples):
             where = f"{field}[{index}]"
             texts = [sample.response, sample.reference or "", sample.baseline or ""]
-            self._check_tokens([sample.comparison().prompt_text, *texts], where)
-            self._checked(where, self.service.check_sample, sample)
+            self._check_tokens([sample.prompt_text, *texts], where)
         if size is not None and size > self.service.serving.max_responses:
             raise RequestError(413, f"group_size: at most {self.service.serving.max_responses}: see --max-responses")
         state = request.state
-        made = await self.available(self.service.reward(samples, state.deadline, size=size, client=state.client))
+        work = self.service.reward(samples, state.deadline, size=size, client=state.client)
+        made = await self.available(work, field)
         for each in made:
             self.metrics.judged(each.reward.status, cached=each.cached, partial=each.partial)
         return made
@@ -86,10 +89,15 @@ class Core:
         values = [each.reward.value if each.reward.value is not None else substitute for each in made]
         return [value for value in values if value is not None], made
 
-    async def available(self, work: Awaitable[Value]) -> Value:
-        """The result of `work`. Raises RequestError (503) if the engine answers nobody."""
+    async def available(self, work: Awaitable[Value], field: str) -> Value:
+        """The result of `work` on the items of `field`.
+
+        Raises RequestError: 503 if the engine answers nobody, 422 if the judge cannot judge an item.
+        """
         try:
             return await work
+        except Refused as error:
+            raise RequestError(422, f"{field}[{error.index}]: {error}") from None
         except Unavailable as error:
             refusal = self.service.health.refusal()
             raise RequestError(503, str(error), retry_after=refusal.retry_after if refusal else 1) from None
@@ -110,12 +118,6 @@ class Core:
         tokens = sum(len(text.encode(errors="replace")) for text in texts) // BYTES_PER_TOKEN
         if tokens > most:
             raise RequestError(413, f"{where} has about {tokens:,} tokens, at most {most:,}: see --max-item-tokens")
-
-    def _checked(self, where: str, check: Callable[..., None], *values: Any, **named: Any) -> None:
-        try:
-            check(*values, **named)
-        except FathomError as error:
-            raise RequestError(422, f"{where}: {error}") from None
 
 
 class _StrictJSONRequest(Request):

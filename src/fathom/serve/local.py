@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from fathom.errors import FathomError
 from fathom.serve.identity import RewardIdentity
 from fathom.serve.messages import RewardAnswer, RewardsBody
-from fathom.serve.service import Service, Unavailable, open_session
+from fathom.serve.service import Refused, Service, Unavailable, open_session
 from fathom.serve.threads import LoopThread
 from fathom.settings import JudgingSettings, RewardSettings, ServeSettings
 
@@ -44,13 +44,12 @@ class LocalRewardClient:
 
     async def _rewards(self, body: RewardsBody) -> list[RewardAnswer]:
         service = self._opened()
-        samples = [each.sample() for each in body.samples]
-        for sample in samples:
-            service.check_sample(sample)
         try:
-            made = await service.reward(samples, self.deadline)
+            made = await service.reward([each.sample() for each in body.samples], self.deadline)
         except Unavailable as error:
             raise FathomError(f"the engine makes no calls: {error}") from None
+        except Refused as error:
+            raise FathomError(f"samples[{error.index}]: {error}") from None
         return [RewardAnswer.of(each.id, one) for each, one in zip(body.samples, made, strict=True)]
 
     def identity(self) -> RewardIdentity:

@@ -44,7 +44,7 @@ def router(core: Core) -> APIRouter:
         core.check_pin(body.reward)
         comparisons = [item.comparison() for item in body.comparisons]
         core.check(comparisons, "comparisons")
-        attempts = await core.available(service.judge(comparisons, request.state.deadline))
+        attempts = await core.available(service.judge(comparisons, request.state.deadline), "comparisons")
         entries = [
             _judgment(item.id, attempt, body.texts) for item, attempt in zip(body.comparisons, attempts, strict=True)
         ]
@@ -55,7 +55,7 @@ def router(core: Core) -> APIRouter:
         core.check_pin(body.reward)
         comparisons = [item.comparison() for item in body.comparisons]
         core.check(comparisons, "comparisons", to_rank=True)
-        attempts = await core.available(service.rank(comparisons, request.state.deadline))
+        attempts = await core.available(service.rank(comparisons, request.state.deadline), "comparisons")
         entries = [_ranking(item, attempt) for item, attempt in zip(body.comparisons, attempts, strict=True)]
         return RankingsAnswer(reward=service.identity, rankings=list(core.counted(entries)))
 

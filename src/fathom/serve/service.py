@@ -19,6 +19,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from fathom.data.records import Comparison, Message
 from fathom.engines import Engine, MissingLogprobsError, RunStoppedError
+from fathom.engines.journal import JournalError
 from fathom.engines.metering import SpentError
 from fathom.engines.recent import RecentCompletions
 from fathom.errors import FathomError
@@ -45,6 +46,14 @@ class Unavailable(Exception):  # noqa: N818 - the name of HTTP status 503
     """The engine makes no calls at present."""
 
 
+class Refused(Exception):  # noqa: N818 - a refusal is an answer, not a fault of the server
+    """The judge cannot judge one item of a request, such as a comparison without the reference that it needs."""
+
+    def __init__(self, index: int, message: str) -> None:
+        super().__init__(message)
+        self.index = index
+
+
 class Sample(NamedTuple):
     """One response of a policy, to be rewarded."""
 
@@ -55,6 +64,11 @@ class Sample(NamedTuple):
     """A response to compare this one with, for judges of pairs and lists."""
     group: str | None = None
     """The name of the group of responses that are judged together. Default: all responses to the prompt."""
+
+    @property
+    def prompt_text(self) -> str:
+        """All texts of the prompt."""
+        return self.prompt if isinstance(self.prompt, str) else "\n".join(turn.content for turn in self.prompt)
 
     def comparison(self) -> Comparison:
         return Comparison(prompt=self.prompt, responses=(self.response,), reference=self.reference)
@@ -68,6 +82,8 @@ class Attempt(Generic[Value]):
     error: str | None = None
     cached: bool = False
     """Whether no call was made for it: all completions were stored, or requested by someone else at the same time."""
+    refused: bool = False
+    """Whether the judge cannot judge this comparison."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +127,7 @@ class Service:
     # Checks -----------------------------------------------------------------------------------------------------------
 
     def check(self, comparison: Comparison, *, to_rank: bool = False) -> None:
-        """Raise FathomError for a comparison that the judge cannot judge, before any call is made."""
+        """Raise FathomError for a comparison whose number of responses does not fit the judge."""
         judge = self.session.base_judge
         if to_rank:
             check(comparison)
@@ -120,25 +136,15 @@ class Service:
         elif judge.arity == "pairwise" and to_rank:
             comparison = comparison.subset((0, 1))
         judge.check(comparison)
-        # Renders the prompt, because a judge that needs a reference or steps notices only then that they are missing.
-        for ask in judge.plan(comparison)[:1]:
-            _ = ask.requests
-
-    def check_sample(self, sample: Sample) -> None:
-        """Raise FathomError for a sample that the judge cannot judge, also in a group."""
-        alone = sample.comparison()
-        if self.model.arity == "pairwise":
-            alone = alone.model_copy(update={"responses": (sample.response, sample.baseline or sample.response)})
-        self.check(alone)
 
     # Judging ----------------------------------------------------------------------------------------------------------
 
     async def judge(self, comparisons: Sequence[Comparison], seconds: float) -> list[Attempt[Verdict]]:
-        """A verdict for each comparison, in order. Raises Unavailable if the engine answers nobody."""
+        """A verdict for each comparison, in order. Raises Unavailable and Refused."""
         return await self._attempts([partial(self.model, each) for each in comparisons], seconds, _has_verdict)
 
     async def rank(self, comparisons: Sequence[Comparison], seconds: float) -> list[Attempt[Ranking]]:
-        """A ranking of each comparison's responses, in order. Raises Unavailable if the engine answers nobody."""
+        """A ranking of each comparison's responses, in order. Raises Unavailable and Refused."""
         settings = self.rewards
         ranked = partial(rank, schedule=SCHEDULES[settings.schedule], reduce=REDUCERS[settings.reduce], tells="votes")
         return await self._attempts([partial(ranked, self.model, each) for each in comparisons], seconds, _has_order)
@@ -149,7 +155,7 @@ class Service:
         """The reward of each sample, in order.
 
         Judges of pairs and lists judge samples in groups, which wait for the samples of other requests of this client;
-        `size` is the number of samples of a group. Raises Unavailable if the engine answers nobody.
+        `size` is the number of samples of a group. Raises Unavailable and Refused.
         """
         alone = self.model.arity == "pointwise"
         single = [place for place, sample in enumerate(samples) if alone or sample.baseline is not None]
@@ -157,14 +163,16 @@ class Service:
         for place in sorted({*range(len(samples))} - {*single}):
             sample = samples[place]
             groups.setdefault((client, sample.group, sample.prompt, sample.reference), []).append(place)
-        works = [partial(self._alone, samples[place], seconds) for place in single]
+        works: list[Callable[[], Awaitable[list[Rewarded]]]] = []
+        works += [partial(self._alone, samples[place], seconds) for place in single]
         works += [
             partial(self._grouped, key, [samples[place] for place in places], seconds, size)
             for key, places in groups.items()
         ]
         places = [[place] for place in single] + list(groups.values())
         rewards: dict[int, Rewarded] = {}
-        for where, answers in zip(places, await asyncio.gather(*(work() for work in works)), strict=True):
+        placed = [partial(_placed, work, where) for work, where in zip(works, places, strict=True)]
+        for where, answers in zip(places, await _together(placed), strict=True):
             rewards |= zip(where, answers, strict=True)
         return [rewards[place] for place in range(len(samples))]
 
@@ -204,7 +212,10 @@ class Service:
         seconds: float,
         scored: Callable[[Value], bool],
     ) -> list[Attempt[Value]]:
-        attempts = await asyncio.gather(*(self._attempt(work, seconds, scored) for work in works))
+        attempts = await _together([partial(self._attempt, work, seconds, scored) for work in works])
+        for index, each in enumerate(attempts):
+            if each.refused:
+                raise Refused(index, each.error or "")
         if attempts and all(each.value is None for each in attempts) and (refusal := self.health.refusal()):
             raise Unavailable(refusal.reason)
         return attempts
@@ -222,8 +233,11 @@ class Service:
         except RunStoppedError as error:
             self._engine_stopped(error)
             return Attempt(None, str(error))
-        except FathomError as error:
+        except JournalError as error:
             return self._without_value(str(error))
+        except FathomError as error:
+            # Before the first call, it is the comparison that is wrong: it lacks a reference that the judge needs, ...
+            return self._without_value(str(error)) if calls else Attempt(None, str(error), refused=True)
         finally:
             _CALLS.reset(token)
         if calls:  # a stored answer says nothing about the engine, and a client may ask for it many times
@@ -245,8 +259,8 @@ class Service:
             self._reopening = asyncio.create_task(self._reopen())
 
     async def _reopen(self) -> None:
-        """Let the engine try again when the breaker closes: `close` ends the state in which it makes no calls."""
-        await asyncio.sleep(self.serving.breaker_seconds)
+        """Let the engine try again before the breaker closes: `close` ends the state in which it makes no calls."""
+        await asyncio.sleep(self.serving.breaker_seconds * 0.9)
         await self.session.metered.close()
 
     async def warm_up(self) -> str | None:
@@ -269,6 +283,25 @@ class Service:
         if self._reopening is not None:
             self._reopening.cancel()
         await self.session.cached.close()
+
+
+async def _placed(work: Callable[[], Awaitable[Value]], places: Sequence[int]) -> Value:
+    """The result of a work on the items at these places of a request. A Refused names the place in the request."""
+    try:
+        return await work()
+    except Refused as error:
+        raise Refused(places[min(error.index, len(places) - 1)], str(error)) from None
+
+
+async def _together(works: Sequence[Callable[[], Awaitable[Value]]]) -> list[Value]:
+    """The results of all works. The first error is raised when all have ended, so that none is left behind."""
+    if len(works) == 1:  # without a task, whose overhead is noticeable for fast judgments
+        return [await works[0]()]
+    results = await asyncio.gather(*(work() for work in works), return_exceptions=True)
+    for each in results:
+        if isinstance(each, BaseException):
+            raise each
+    return [each for each in results if not isinstance(each, BaseException)]
 
 
 def open_session(settings: JudgingSettings, engine: Engine | None = None) -> Session:
