@@ -53,7 +53,7 @@ async def reward_server(
     served = ServeSettings(port=0, **serving)
     service = Service(open_session(settings, engine), rewards or RewardSettings(), served)
     listener = listening(served)
-    server = DrainingServer(application(service, tokens), service)
+    server = DrainingServer(application(service, tokens))
     running = asyncio.create_task(server.run_until_drained(listener))
     try:
         async with aiohttp.ClientSession() as http:

@@ -240,13 +240,14 @@ def test_logs_have_no_prompt_response_or_key(tmp_path: Path, monkeypatch: pytest
 
 def test_sigterm_under_load_loses_no_request(tmp_path: Path) -> None:
     async def main() -> None:
-        async with serving(lambda call: chat("[RESULT] 4", delay=0.2)) as upstream:
+        # From the third turn on, calls take longer than the web server itself would wait.
+        async with serving(lambda call: chat("[RESULT] 4", delay=3 if b"turn 3" in call.content else 0)) as upstream:
             with process(upstream.url, log=tmp_path / "log") as (started, url):
                 outcomes: list[int | str] = []
 
                 async def client(http: aiohttp.ClientSession, number: int) -> None:
                     for turn in range(1000):
-                        body = {"samples": [{"prompt": f"{number} {turn}", "response": "r"}]}
+                        body = {"samples": [{"prompt": f"client {number}, turn {turn}", "response": "r"}]}
                         try:
                             async with http.post(url + "/v1/rewards", json=body) as response:
                                 answer = await response.json()
@@ -264,11 +265,12 @@ def test_sigterm_under_load_loses_no_request(tmp_path: Path) -> None:
 
                 async with aiohttp.ClientSession() as http:
                     clients = [asyncio.create_task(client(http, number)) for number in range(16)]
-                    while len(outcomes) < 40:
+                    while upstream.flying < 16:
                         await asyncio.sleep(0.01)
                     started.send_signal(signal.SIGTERM)
                     await asyncio.gather(*clients)
                     assert await asyncio.to_thread(started.wait, 30) == 0
-                assert set(outcomes) == {200, 503}
+                assert outcomes.count(200) == 16 * 4
+                assert set(outcomes) <= {200, 503}, "in progress: answered; later ones: refused, or not even sent"
 
     asyncio.run(main())

@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from fathom.engines.tracing import traced
 from fathom.serve.clients import Clients, TooManyRequests, identify
 from fathom.serve.errors import RequestError, error_response
+from fathom.serve.health import Health
 from fathom.serve.metrics import Metrics
 from fathom.serve.service import Service
 
@@ -53,6 +54,11 @@ class Admission:
         serving = service.serving
         self.clients = Clients(serving.max_requests, serving.client_requests, serving.client_rate)
 
+    @property
+    def in_progress(self) -> int:
+        """The number of admitted requests that are not answered yet."""
+        return self.clients.total
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
@@ -60,7 +66,7 @@ class Admission:
         trace = new_span(Headers(scope=scope).get("traceparent"))
         state: dict[str, Any] = scope.setdefault("state", {})
         state |= {"trace_id": trace.split("-")[1], "client": "", "deadline": self.service.serving.deadline}
-        answer = _Answer(send, {"traceparent": trace, PIN_HEADER: self.service.identity.id})
+        answer = _Answer(send, {"traceparent": trace, PIN_HEADER: self.service.identity.id}, self.service.health)
         started = time.perf_counter()
         self.metrics.in_progress.inc()
         try:
@@ -213,8 +219,9 @@ async def _disconnected(receive: Receive) -> None:
 class _Answer:
     """Sends an answer with additional headers, and remembers its status."""
 
-    def __init__(self, send: Send, headers: dict[str, str]) -> None:
+    def __init__(self, send: Send, headers: dict[str, str], health: Health) -> None:
         self.send = send
+        self.health = health
         self.headers = headers
         self.status = 0
         self.started = False
@@ -223,7 +230,10 @@ class _Answer:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started, self.status = True, message["status"]
-            MutableHeaders(scope=message).update(self.headers)
+            headers = MutableHeaders(scope=message)
+            headers.update(self.headers)
+            if self.health.draining:  # the client's next request must not meet a connection that is being closed
+                headers["connection"] = "close"
         elif not message.get("more_body"):
             self.finished = True
         await self.send(message)

@@ -12,7 +12,6 @@ from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.types import ASGIApp
 
 import fathom
 from fathom.serve import native
@@ -27,7 +26,7 @@ PAGE = Path(__file__).parent / "page.html"
 DESCRIPTION = "Verdicts, rankings and rewards. What could not be scored is null with a reason, never a number."
 
 
-def application(service: Service, tokens: tuple[bytes, ...] = ()) -> ASGIApp:
+def application(service: Service, tokens: tuple[bytes, ...] = ()) -> Admission:
     """The server as an ASGI application. With `tokens` (their SHA-256), requests must carry one of them."""
     metrics = Metrics(service.session.metered)
     core = Core(service, metrics)

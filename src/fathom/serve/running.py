@@ -16,10 +16,10 @@ from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
-from starlette.types import ASGIApp
 
 from fathom.engines import Engine
 from fathom.errors import FathomError
+from fathom.serve.admission import Admission
 from fathom.serve.app import application
 from fathom.serve.clients import read_tokens
 from fathom.serve.service import Service, open_session
@@ -27,7 +27,7 @@ from fathom.settings import JudgingSettings, RewardSettings, ServeSettings
 
 LOG = logging.getLogger("fathom.serve")
 LAME_DUCK_SECONDS = 0.5
-"""How long a draining server listens at least: requests that are on their way get an answer."""
+"""How long a drained server still listens: requests that are on their way get an answer, if only a refusal."""
 BACKLOG = 2048
 
 
@@ -48,7 +48,7 @@ def serve(
     service = Service(open_session(settings, engine), rewards, serving)
     with listening(serving) as listener:
         configure_logs()
-        server = DrainingServer(application(service, tokens), service)
+        server = DrainingServer(application(service, tokens))
         started(address_of(serving, listener))
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(server.run_until_drained(listener))
@@ -113,10 +113,10 @@ def configure_logs() -> None:
 class DrainingServer(uvicorn.Server):
     """uvicorn's server, which drains before it closes."""
 
-    def __init__(self, app: ASGIApp, service: Service) -> None:
+    def __init__(self, admission: Admission) -> None:
         # httptools and uvloop, if installed, take a third of the time of the pure Python ones.
         config = uvicorn.Config(
-            app,
+            admission,
             lifespan="off",
             access_log=False,
             log_config=None,
@@ -126,7 +126,8 @@ class DrainingServer(uvicorn.Server):
             timeout_graceful_shutdown=1,
         )
         super().__init__(config)
-        self.service = service
+        self.admission = admission
+        self.service = admission.service
         self._told_to_stop = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -156,19 +157,18 @@ class DrainingServer(uvicorn.Server):
     async def _drain(self) -> None:
         await self._told_to_stop.wait()
         self.service.health.draining = True
-        LOG.info("draining: %d requests in progress", self._in_progress)
+        LOG.info("draining: %d requests in progress", self.admission.in_progress)
         loop = asyncio.get_running_loop()
-        listens_until = loop.time() + LAME_DUCK_SECONDS
-        latest = loop.time() + max(self.service.serving.drain, LAME_DUCK_SECONDS)
-        while loop.time() < listens_until or (self._in_progress and loop.time() < latest):
+        latest = loop.time() + self.service.serving.drain
+        quiet_since = loop.time()
+        while loop.time() < quiet_since + LAME_DUCK_SECONDS:
             await asyncio.sleep(0.02)
-        if self._in_progress:
-            LOG.warning("%d requests were not finished within %g s", self._in_progress, self.service.serving.drain)
+            if self.admission.in_progress and loop.time() < latest:
+                quiet_since = loop.time()
+        if self.admission.in_progress:
+            seconds = self.service.serving.drain
+            LOG.warning("%d requests were not finished within %g s", self.admission.in_progress, seconds)
         self.should_exit = True
-
-    @property
-    def _in_progress(self) -> int:
-        return len(self.server_state.tasks)
 
     async def _warm_up(self) -> None:
         problem = await self.service.warm_up()
