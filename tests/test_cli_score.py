@@ -148,7 +148,11 @@ def test_more_than_two_runs_are_compared_in_pairs_with_corrected_p(tmp_path: Pat
     assert [pair["p_holm"] for pair in pairs] == [3 * 2 / 2**8, 2 * 2 / 2**4, 2 * 2 / 2**4]
     assert "3 pairs of runs" in said
     for refused, message in {
-        (*runs, "--out", tmp_path / "changed.jsonl"): "items change between two runs; got 3",
+        (
+            *runs,
+            "--out",
+            tmp_path / "changed.jsonl",
+        ): "lists the items that differ between two runs; got 3; leave --out out, or give two",
         (runs[0], runs[1], runs[0]): "expected two runs or more, each once",
         (runs[0],): "expected two runs or more",
     }.items():

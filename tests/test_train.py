@@ -183,7 +183,7 @@ def test_another_runs_checkpoints_are_never_written_over(base: Path, data: Path,
     recipe = SFTRecipe(model=str(base), data=data, output=tmp_path / "o", trainer=trainer)
     sft.train(recipe)
     assert (tmp_path / "o" / "checkpoint-1" / "fathom.json").exists()
-    with pytest.raises(FathomError, match="resume that run, or choose another output"):
+    with pytest.raises(FathomError, match=r"resume that run \(--resume\), or choose another output"):
         sft.train(recipe)
 
 

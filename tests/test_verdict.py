@@ -123,7 +123,7 @@ def test_ties_are_dropped_from_majorities_alone(aggregate) -> None:  # type: ign
 
 @pytest.mark.parametrize("aggregate", ["sum", "mean", "probability"])
 def test_votes_without_what_is_to_be_added_up_are_refused(aggregate) -> None:  # type: ignore[no-untyped-def]
-    with pytest.raises(ValueError, match="there is one without"):
+    with pytest.raises(ValueError, match="in every vote, but a vote has none"):
         Rule(aggregate=aggregate)([vote(0)])
 
 
