@@ -127,6 +127,16 @@ def test_scores_are_those_of_plain_transformers_whatever_the_batch(
         assert result.logits == pytest.approx(plain_scores(folder, prompt, response), abs=TOLERANCE)
 
 
+def test_in_bfloat16_the_head_still_computes_in_float32(checkpoint: Path) -> None:
+    engine = LocalEngine(checkpoint, device="cpu", dtype="bfloat16")
+    messages: Any = ({"role": "user", "content": "Name a colour."},)
+    texts = ["red " * count for count in range(1, 9)]
+    scores = [asyncio.run(engine.classify(ClassifyRequest(messages, text))).logits[0] for text in texts]
+    rounded = [torch.tensor(score).bfloat16().item() for score in scores]
+    assert scores != rounded
+    assert scores == pytest.approx([plain_scores(checkpoint, "Name a colour.", text)[0] for text in texts], abs=0.1)
+
+
 # One to n responses ---------------------------------------------------------------------------------------------------
 
 

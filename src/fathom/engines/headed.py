@@ -88,6 +88,7 @@ def last(states: Tensor, mask: Tensor) -> Tensor:
 
 def mean(states: Tensor, mask: Tensor) -> Tensor:
     """The mean of the states of each text's tokens, without padding."""
+    states = states.to(torch.promote_types(states.dtype, torch.float32))
     weights = mask.to(states.dtype).unsqueeze(-1)
     return (states * weights).sum(1) / weights.sum(1)
 

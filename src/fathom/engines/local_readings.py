@@ -8,7 +8,9 @@ for place, reading in reader.read(requests):          # as batches finish; an En
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate, pairwise, starmap
 from typing import Any, cast
 
@@ -192,9 +194,15 @@ class Reader:
 
     @torch.inference_mode()
     def _classifications(self, batch: Sequence[_Encoded], states: torch.Tensor, _options: Any) -> list[Reading]:
-        pooled = torch.stack([states[span].mean(0) for span in _spans(batch)])
-        outputs = self.model.score(pooled.to(next(self.model.score.parameters()).dtype)).float().tolist()
+        dtype = next(self._score.parameters()).dtype
+        outputs = self._score(torch.stack([states[span].to(dtype).mean(0) for span in _spans(batch)])).tolist()
         return [Classification(tuple(row), self.labels, _usage(each)) for each, row in zip(batch, outputs, strict=True)]
+
+    @cached_property
+    def _score(self) -> Any:
+        """The classifier's head, in float32 or better: in bfloat16, rewards near 8 are multiples of 0.06."""
+        half = next(self.model.score.parameters()).dtype in (torch.bfloat16, torch.float16)
+        return deepcopy(self.model.score).float() if half else self.model.score
 
     def _pooled(self, batch: Sequence[_Encoded], states: torch.Tensor, _options: Any) -> list[Reading]:
         pooled = [states[:, span].float().mean(1).tolist() for span in _spans(batch)]

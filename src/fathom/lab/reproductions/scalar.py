@@ -22,10 +22,11 @@ from fathom.data.reading import read, write_jsonl
 from fathom.data.records import Comparison
 from fathom.engines import smollm2
 from fathom.engines.checkpoints import resolve
-from fathom.engines.heads import Head, load_classifier
+from fathom.engines.heads import Head
 from fathom.engines.loading import fastest_dtype
 from fathom.engines.local import LocalEngine
 from fathom.errors import FathomError
+from fathom.judges import find
 from fathom.lab.arms import use_one_thread
 from fathom.lab.experiments.experiment import Experiment
 from fathom.lab.experiments.results import Figure, Measurement
@@ -254,20 +255,15 @@ def _lora(seed: int, settings: Settings, folder: Path) -> list[dict[str, float]]
 
 
 def _margins(model: Path, pairs: Sequence[Comparison], dtype: str) -> list[float]:
-    import torch
-
+    """The score of each pair's better response minus that of the other, by the reward model `scalar`."""
     from fathom.lab.frozen import best_of
-    from fathom.train.scalar import encode
 
-    classifier, tokenizer, _ = load_classifier(model, device="cpu", dtype=dtype)
+    judged = find("scalar")(engine=LocalEngine(model, device="cpu", dtype=dtype)).run(pairs)
     found = []
-    with torch.inference_mode():
-        for pair in pairs:
-            rewards = [
-                classifier(input_ids=ids, attention_mask=torch.ones_like(ids)).logits.item()
-                for ids in (torch.tensor([text]) for text in encode(tokenizer, pair))
-            ]
-            found.append(rewards[best_of(pair)] - rewards[1 - best_of(pair)])
+    for pair, verdict in judged:
+        if verdict.scores is None:
+            raise FathomError(f"pair {pair.id} has no score: {verdict.votes[0].error or verdict.status}")
+        found.append(verdict.scores[best_of(pair)] - verdict.scores[1 - best_of(pair)])
     return found
 
 
