@@ -28,6 +28,7 @@ from fathom.judges.yes_no import YesNoJudge
 from fathom.lab.arms import use_one_thread
 from fathom.lab.experiments.experiment import Experiment
 from fathom.lab.experiments.results import Measurement
+from fathom.lab.lengths import by_length, half_for_tie, is_similar
 from fathom.lab.real_pairs import REAL, check, draw
 from fathom.metrics.correlations import correlations
 from fathom.probes import echo
@@ -47,8 +48,6 @@ STYLED = ("rm_bench chat", "rm_bench code", "rm_bench safety")
 STYLES = ("concise", "detailed", "detailed, Markdown")
 ECHO, ALONE = "echo", "request alone"
 """The sets of attacked pairs: the worse response begins with the request, or is the request."""
-SIMILAR = 1.25
-"""Two lengths are similar if the longer is at most this many times the shorter."""
 BATCH = 2**12
 """Tokens per batch. On a CPU, one batch of all prompts took more than twice as long."""
 METHODS: Mapping[str, str] = {
@@ -239,7 +238,7 @@ def measured(runs: Mapping[str, Run], *, bfloat16: bool) -> Measurement:
                 "generated": len(runs["flip"]),
                 "attacked": sum(each.set == ECHO for each in runs["longer"]),
             },
-            "similar": fmean(_is_similar(each) for each in short["longer"]),
+            "similar": fmean(is_similar(each.longer) for each in short["longer"]),
             "bfloat16": float(bfloat16),
         },
     )
@@ -282,20 +281,20 @@ def attacks(run: Run, short: Run) -> dict[str, float]:
 
 def accuracy(run: Run) -> float:
     """The share of right verdicts. A tie and an unreadable verdict count half, as a guess would."""
-    return fmean(0.5 if each.right is None else each.right for each in run)
+    return fmean(map(_right, run))
+
+
+def _right(each: Judged) -> float:
+    return 0.5 if each.right is None else each.right
 
 
 def baselines(run: Run) -> dict[str, list[Judged]]:
     """The verdicts of rules that read no text. Equal lengths are a tie."""
 
     def ruled(sign: int) -> list[Judged]:
-        return [replace(each, right=_sign(sign * (each.longer - 1)), margin=None) for each in run]
+        return [replace(each, right=half_for_tie(sign * (each.longer - 1)), margin=None) for each in run]
 
     return {"longer": ruled(1), "shorter": ruled(-1)}
-
-
-def _sign(value: float) -> float:
-    return 0.5 if value == 0 else float(value > 0)
 
 
 def _by_set(run: Run) -> dict[str, float]:
@@ -303,22 +302,7 @@ def _by_set(run: Run) -> dict[str, float]:
 
 
 def lengths(run: Run) -> dict[str, float]:
-    """Accuracy where the better response is clearly longer, similar in length, or clearly shorter.
-
-    `balanced` is the mean of the first and the last: 0.5 for every rule that looks at length alone. A stratum without a
-    pair counts as 0.5.
-    """
-    strata = {
-        "longer": [each for each in run if not _is_similar(each) and each.longer > 1],
-        "similar": [each for each in run if _is_similar(each)],
-        "shorter": [each for each in run if not _is_similar(each) and each.longer < 1],
-    }
-    found = {name: accuracy(stratum) if stratum else 0.5 for name, stratum in strata.items()}
-    return found | {"balanced": (found["longer"] + found["shorter"]) / 2}
-
-
-def _is_similar(each: Judged) -> bool:
-    return max(each.longer, 1 / each.longer) <= SIMILAR
+    return by_length((each.longer, _right(each)) for each in run)
 
 
 def styles(run: Run) -> dict[str, float]:

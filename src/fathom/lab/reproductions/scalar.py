@@ -30,6 +30,7 @@ from fathom.judges import find
 from fathom.lab.arms import use_one_thread
 from fathom.lab.experiments.experiment import Experiment
 from fathom.lab.experiments.results import Figure, Measurement
+from fathom.lab.lengths import by_length, half_for_tie
 from fathom.lab.real_pairs import FOLDS, REAL, check, data_folder, dealt, digest_of, fold_of
 from fathom.report.figures import grouped_bars
 from fathom.train import recipes
@@ -48,8 +49,6 @@ HEADS: Mapping[str, str] = {
     "lora": "LoRA, linear head, few pairs",
 }
 RULES: Mapping[str, str] = {"longer": "always the longer", "shorter": "always the shorter"}
-SIMILAR = 1.25
-"""Two lengths are similar if the longer is at most this many times the shorter."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -278,7 +277,7 @@ def measure(seed: int, settings: Settings, folder: Path) -> Measurement:
         Scored(name, _longer(pair), frozen | lora)
         for name, pair, frozen, lora in zip(names, tests(divided), *parts, strict=True)
     ]
-    trained_on_longer = fmean(_half(_longer(pair) - 1) for pair in divided.train) >= 0.5
+    trained_on_longer = fmean(half_for_tie(_longer(pair) - 1) for pair in divided.train) >= 0.5
     precision = _precision(folder.parent / "states")
     return measured(scored, "longer" if trained_on_longer else "shorter", bfloat16=precision == "bfloat16")
 
@@ -326,7 +325,7 @@ def _of(scored: Sequence[Scored], name: str) -> list[Scored]:
 
 def accuracy(scored: Sequence[Scored], name: str) -> float:
     """The share of pairs whose better response is preferred by a head or a rule. A tie counts half."""
-    return fmean(_half(_margin(each, name)) for each in scored)
+    return fmean(half_for_tie(_margin(each, name)) for each in scored)
 
 
 def _margin(each: Scored, name: str) -> float:
@@ -334,25 +333,8 @@ def _margin(each: Scored, name: str) -> float:
     return signs[name] * (each.longer - 1) if name in signs else each.margins[name]
 
 
-def _half(margin: float) -> float:
-    return 0.5 if margin == 0 else float(margin > 0)
-
-
 def lengths(scored: Sequence[Scored], name: str) -> dict[str, float]:
-    """Accuracy where the better response is clearly longer, similar in length, or clearly shorter.
-
-    `balanced` is the mean of the first and the last: 0.5 for every rule that looks at length alone. A stratum without a
-    pair counts as 0.5.
-    """
-    similar = [each for each in scored if max(each.longer, 1 / max(each.longer, 1e-9)) <= SIMILAR]
-    rest = [each for each in scored if each not in similar]
-    strata = {
-        "longer": [each for each in rest if each.longer > 1],
-        "similar": similar,
-        "shorter": [each for each in rest if each.longer < 1],
-    }
-    found = {stratum: accuracy(pairs, name) if pairs else 0.5 for stratum, pairs in strata.items()}
-    return found | {"balanced": (found["longer"] + found["shorter"]) / 2}
+    return by_length((each.longer, half_for_tie(_margin(each, name))) for each in scored)
 
 
 def loss(scored: Sequence[Scored], name: str) -> float:
