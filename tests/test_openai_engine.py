@@ -753,7 +753,7 @@ def test_an_address_for_an_engine_that_asks_no_server_is_refused(verb: str, tmp_
     pairs = tmp_path / "pairs.jsonl"
     pairs.write_text('{"id": "1", "prompt": "Task", "response_a": "yes", "response_b": "no", "label": "A"}\n')
     settings = ["--engine", "local", "--base-url", "http://127.0.0.1:9/v1", "--out", str(tmp_path / "out")]
-    with pytest.raises(FathomError, match="--base-url needs --engine openai, got --engine local; leave one"):
+    with pytest.raises(FathomError, match="--base-url needs --engine openai or scores, got --engine local; leave one"):
         CliRunner().invoke(app, [verb, str(pairs), "--model", "any", *settings], catch_exceptions=False)
 
 

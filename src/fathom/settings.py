@@ -93,7 +93,8 @@ class EngineSettings(Settings):
     model: str | None = None
     """The model: a checkpoint's folder, a name on the hub or the server, mini, or a journal to replay."""
     engine: str | None = None
-    """The engine: local, openai for a server, vllm, replay for a journal, or your own as MODULE:NAME or FILE.py.
+    """The engine: local, openai for a server, scores for a server that scores given texts, vllm, replay for a
+    journal, or your own as MODULE:NAME or FILE.py.
     Default: local, or openai with --base-url."""
     base_url: str | None = None
     """(openai) The server's address, as in http://localhost:8000/v1."""
@@ -112,8 +113,10 @@ class EngineSettings(Settings):
 
     @model_validator(mode="after")
     def _one_address(self) -> Self:
-        if self.base_url is not None and self.engine not in (None, "openai"):
-            raise ValueError(f"--base-url needs --engine openai, got --engine {self.engine}; leave one of them out")
+        if self.base_url is not None and self.engine not in (None, "openai", "scores"):
+            raise ValueError(
+                f"--base-url needs --engine openai or scores, got --engine {self.engine}; leave one of them out"
+            )
         return self
 
     @property

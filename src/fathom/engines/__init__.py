@@ -236,8 +236,10 @@ REMEDIES: Mapping[Capability, str] = {
     "logprobs": "local models, vLLM and most servers return log-probabilities",
     "prefix": "local models and vLLM continue a prefix; for a server give the engine the option "
     "continue_final_message=true (vLLM, SGLang), or api=completions with tokenizer=MODEL",
-    "likelihood": "local causal language models compute likelihoods",
-    "classification": "give a checkpoint of a sequence classifier, such as a scalar reward model",
+    "likelihood": "local causal language models compute likelihoods; for a server give --engine scores and the option "
+    "protocol=vllm_logprobs or echo",
+    "classification": "give a checkpoint of a sequence classifier, such as a scalar reward model; for a server give "
+    "--engine scores and the option protocol=vllm_classify or sglang_classify",
     "hidden_states": "local models return hidden states",
     "steps": "local models score steps",
 }
@@ -428,6 +430,7 @@ ENGINES = PluginKind(
     table={
         "local": "fathom.engines.local:LocalEngine",
         "openai": "fathom.engines.openai:OpenAIEngine",
+        "scores": "fathom.engines.reading_server:ReadingServer",
         "vllm": "fathom.engines.vllm:VLLMEngine",
         "replay": "fathom.engines.replay:ReplayEngine",
         "mini-teacher": "fathom.lab.teacher:Teacher",

@@ -13,15 +13,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from itertools import takewhile
 from math import inf
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import aiohttp
 
-from fathom.engines import Completion, EngineError, Meter, NullMeter, Request, RunStoppedError, tracing
+from fathom.engines import AnyRequest, Completion, EngineError, Meter, NullMeter, RunStoppedError, dialect, tracing
 from fathom.engines.address import Address
 from fathom.engines.failures import Breaker
 from fathom.engines.hedging import Hedging
@@ -46,16 +46,25 @@ class Endpoint:
     """Makes single calls to `address`. `meter` records each call; `breaker` decides when the run must stop.
 
     `timeout`: seconds for a call, to the last byte of its answer. `connect_wait`: seconds within which a server that
-    never answered must accept a connection.
+    never answered must accept a connection. `parse`: makes a completion of the JSON value of an answer; it raises
+    ValueError, TypeError, LookupError or AttributeError for a value that is none.
     """
 
     def __init__(
-        self, address: Address, limit: Limit, *, timeout: float, connect_wait: float = 5.0, hedge: bool = True
+        self,
+        address: Address,
+        limit: Limit,
+        *,
+        timeout: float,
+        connect_wait: float = 5.0,
+        hedge: bool = True,
+        parse: Callable[[Any], Completion] = dialect.parse,
     ) -> None:
         self.address = address
         self.limit = limit
         self.timeout = timeout
         self.connect_wait = connect_wait
+        self.parse = parse
         self.meter: Meter = NullMeter()
         self.hedging = Hedging() if hedge else None
         self.breaker = Breaker(connect_wait)
@@ -66,7 +75,7 @@ class Endpoint:
         self._watched_by: asyncio.AbstractEventLoop | None = None
         self._open: _Open | None = None
 
-    async def acquire(self, request: Request, *, first: bool = False) -> None:
+    async def acquire(self, request: AnyRequest, *, first: bool = False) -> None:
         """Wait until the bounds and the limit on calls in flight admit another call; `first` jumps the queue."""
         self.breaker.check()
         await self.meter.admit(request)
@@ -112,7 +121,7 @@ class Endpoint:
         for rested in self._resting:
             _wake(rested)
 
-    async def call(self, request: Request, body: bytes, latest: float = inf) -> Completion:
+    async def call(self, request: AnyRequest, body: bytes, latest: float = inf) -> Completion:
         """Make one call, and a duplicate if it takes far longer than others; the first answer counts.
 
         Call `acquire` before; the place is released here. `latest`: time (monotonic) at which the call is given up.
@@ -205,7 +214,7 @@ class Endpoint:
                     url, data=call.body, headers=headers, allow_redirects=False, proxy=proxy
                 ) as response:
                     content = await response.read()
-            return outcome(response.status, response.reason or "", response.headers, content, self.shown)
+            return outcome(response.status, response.reason or "", response.headers, content, self.shown, self.parse)
         except NO_CONNECTION as error:
             message, hint = self._lost(error)
             return lost(message, hint=hint, sent=False, kind="unreachable")
@@ -281,7 +290,7 @@ class _Call:
 
     __slots__ = ("answer", "body", "hedged", "latest", "request", "sent", "timeout", "twin")
 
-    def __init__(self, request: Request, body: bytes, latest: float) -> None:
+    def __init__(self, request: AnyRequest, body: bytes, latest: float) -> None:
         self.request = request
         self.body = body
         self.latest = latest

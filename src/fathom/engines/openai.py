@@ -31,6 +31,7 @@ from typing import Any, Self
 from pydantic_core import to_json
 
 from fathom.engines import (
+    AnyRequest,
     BaseEngine,
     Completion,
     EngineError,
@@ -229,7 +230,7 @@ class OpenAIEngine(BaseEngine):
         finally:
             self.endpoint.gate.release()
 
-    async def _tried(self, request: Request, body: bytes) -> Completion:
+    async def _tried(self, request: AnyRequest, body: bytes) -> Completion:
         """Call until a try succeeds, and report the result to the endpoint."""
         failures: list[EngineError] = []
         try:
@@ -242,7 +243,7 @@ class OpenAIEngine(BaseEngine):
         self.endpoint.succeeded()
         return completion
 
-    async def _first_success(self, request: Request, body: bytes, failures: list[EngineError]) -> Completion:
+    async def _first_success(self, request: AnyRequest, body: bytes, failures: list[EngineError]) -> Completion:
         """The completion of the first successful try. Failed tries are appended to `failures`."""
         unanswered, answered = 0, self.limit.answered
         await self.endpoint.acquire(request)

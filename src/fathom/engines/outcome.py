@@ -39,15 +39,22 @@ class Outcome(NamedTuple):
     """Seconds for which the server asks for a pause."""
 
 
-def outcome(status: int, reason: str, headers: Mapping[str, str], content: bytes, shown: Shown) -> Outcome:
-    """Interpret an answer."""
+def outcome(
+    status: int,
+    reason: str,
+    headers: Mapping[str, str],
+    content: bytes,
+    shown: Shown,
+    parse: Callable[[Any], Completion] = dialect.parse,
+) -> Outcome:
+    """Interpret an answer, whose JSON value `parse` turns into a completion."""
     if status != HTTPStatus.OK:
         problem = body_problem(content) if content else Problem(reason)
         return _refused(problem, status, headers, content, shown)
     try:
         answer = _decoded(content)
         body_error = problem_in(answer)
-        completion = None if body_error else dialect.parse(answer)
+        completion = None if body_error else parse(answer)
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as error:
         return _unreadable(error, content, shown)
     if body_error is not None or completion is None:
