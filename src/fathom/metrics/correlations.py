@@ -36,6 +36,11 @@ def correlations(one: Sequence[float], other: Sequence[float]) -> Correlations:
     return Correlations(_pearson(x, y), _pearson(_ranks(x), _ranks(y)), _kendall(x, y))
 
 
+def rank_correlation(one: Sequence[float], other: Sequence[float]) -> float:
+    """Spearman's rho alone; NaN if either measurement is the same for all items."""
+    return _pearson(_ranks(np.asarray(one, dtype=float)), _ranks(np.asarray(other, dtype=float)))
+
+
 def _pearson(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
     dx, dy = x - x.mean(), y - y.mean()
     spread = sqrt(float(dx @ dx) * float(dy @ dy))
