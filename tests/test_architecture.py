@@ -64,6 +64,7 @@ AT_THE_TOP = {
     "engines.step_model": {"torch"},
     "engines.step_states": {"torch", "transformers"},
     "engines.openai": {"aiohttp"},
+    "engines.reading_server": {"aiohttp"},
     "lab.frozen": {"torch", "safetensors"},
     "lab.pretrain": {"torch"},
     "serve.admission": {"starlette"},
