@@ -56,14 +56,22 @@ def register(experiments: Iterable[Experiment[Any]]) -> str:
 
 
 def table(experiments: Iterable[Experiment[Any]]) -> str:
-    """One line per experiment: what it asks, and how many claims hold on the reported seeds."""
+    """One line per experiment with results: what it asks, and how many claims hold on the reported seeds.
+
+    A sentence names the experiments without results.
+    """
     lines = ["| experiment | question | claims that hold | reported seeds |", "|---|---|---|---|"]
+    waiting = []
     for each in experiments:
         made = decisions(each, each.results)
         link = f"[{each.name}](docs/reproductions/{each.name}.md)"
-        seeds = str(len(made[0].successes)) if made else "not yet run"
-        lines.append(f"| {link} | {each.register.question} | {holding(made) or 'undecided'} | {seeds} |")
-    return "\n".join(lines) + "\n"
+        if made:
+            lines.append(f"| {link} | {each.register.question} | {holding(made)} | {len(made[0].successes)} |")
+        else:
+            waiting.append(link)
+    rows = "\n".join(lines) + "\n" if len(lines) > 2 else ""
+    left = f"Without results of reported seeds so far: {', '.join(waiting)}.\n" if waiting else ""
+    return "\n".join(filter(None, [rows, left]))
 
 
 def questions(experiments: Iterable[Experiment[Any]]) -> str:
