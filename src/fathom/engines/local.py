@@ -19,7 +19,7 @@ Not guaranteed: the throughput of a serving engine with paged memory, or use fro
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -54,6 +54,7 @@ from fathom.engines.heads import is_classifier, load_classifier
 from fathom.engines.loading import CAUSAL, Loaded, load
 from fathom.engines.step_heads import load_step_model, step_head
 from fathom.engines.usage import Usage
+from fathom.errors import FathomError
 
 if TYPE_CHECKING:
     from fathom.engines.decoding import Written
@@ -121,6 +122,7 @@ class LocalEngine(BaseEngine):
         self.provides = local_capabilities(self.name)
         loaded = _loaded(self.name, device=device, dtype=dtype, trust_remote_code=trust_remote_code, revision=revision)
         self.model, self.tokenizer = loaded.model, loaded.tokenizer
+        _check_output_layer(self.name, self.model, loaded.missing)
         self.ends = _end_tokens(self.model, self.tokenizer)
         self.context: int = getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or 2**31
         self._batcher = Batcher(self._work, max_wait=max_wait, full=max_batch)
@@ -261,6 +263,18 @@ class LocalEngine(BaseEngine):
         return tuple(
             TokenLogprob(texts[token], logprob, tuple((texts[other], likely) for other, likely in top))
             for token, logprob, top in zip(written.tokens, written.logprobs, tops, strict=True)
+        )
+
+
+def _check_output_layer(name: str, model: Any, missing: Collection[str]) -> None:
+    """Raise FathomError for a language model whose output layer is in no file: it would be random."""
+    layer = model.get_output_embeddings()
+    own = [weight for weight, value in model.named_parameters() if layer is not None and value is layer.weight]
+    if set(own) & set(missing):
+        raise FathomError(
+            f"{name} has no weights of the output layer ({', '.join(own)}), so it is no language model; expected a "
+            "causal language model, or a sequence classifier, whose config.json has ...ForSequenceClassification "
+            "among its architectures"
         )
 
 

@@ -33,6 +33,7 @@ from fathom.engines import (
 )
 from fathom.engines.chat import Tokens, encode_chat, encode_conversation, encode_given, encode_prefix
 from fathom.engines.forward import Forward, Passage
+from fathom.engines.guards import BATCH_ROWS, Guards, spread
 from fathom.engines.headed import HeadedModel
 from fathom.engines.heads import Head
 from fathom.engines.steps import candidate_tokens, render
@@ -66,6 +67,8 @@ class Reader:
         self.labels: tuple[str, ...] = tuple(names[place] for place in sorted(names))
         self.vocabulary: int = model.get_input_embeddings().weight.shape[0]
         self.forward = Forward(model, max_batch_tokens=max_batch_tokens)
+        self.guards = Guards(name)
+        self._batches_checked = False
         self._encoders: dict[type[ReadingRequest], Callable[[int, Any], _Encoded | StepScores]] = {
             LikelihoodRequest: self._given,
             ClassifyRequest: self._conversation,
@@ -100,7 +103,21 @@ class Reader:
             else:
                 groups.setdefault(_group(request), []).append(encoded)
         for group, members in groups.items():
-            yield from self._reduced(group, members)
+            if group[0] is ClassifyRequest and len(members) > BATCH_ROWS and not self._batches_checked:
+                yield from self._batch_checked(group, members)
+            else:
+                yield from self._reduced(group, members)
+
+    def _batch_checked(self, group: tuple[type[ReadingRequest], Any], members: list[_Encoded]) -> Read:
+        """The readings of a classifier, and a warning if those of the first rows are others when computed alone."""
+        self._batches_checked = True
+        firsts: dict[int, float] = {}
+        for place, reading in self._reduced(group, members):
+            firsts[place] = cast(Classification, reading).logits[0]
+            yield place, reading
+        rows = members[:BATCH_ROWS]
+        alone = [cast(Classification, next(self._reduced(group, [each]))[1]).logits[0] for each in rows]
+        self.guards.batch(alone, [firsts[each.place] for each in rows], spread(list(firsts.values())))
 
     def _reduced(self, group: tuple[type[ReadingRequest], Any], members: list[_Encoded]) -> Read:
         kind, options = group
@@ -142,7 +159,9 @@ class Reader:
         if self.head is not None:
             return range(len(tokens)) if self.head.pooling == "mean" else (len(tokens) - 1,)
         padding = self.model.config.get_text_config().pad_token_id
-        return [max((at for at, token in enumerate(tokens) if token != padding), default=0)]
+        position = max((at for at, token in enumerate(tokens) if token != padding), default=0)
+        self.guards.padding(tokens, position)
+        return [position]
 
     def _answered(self, place: int, request: StatesRequest) -> _Encoded:
         prompt = encode_chat(self.tokenizer, request.messages)
@@ -173,6 +192,7 @@ class Reader:
                 f"the tokenizer gives the token {largest}; {self.name} knows {self.vocabulary} tokens",
                 hint="the tokenizer's files belong to another model",
             )
+        self.guards.begin(tokens, self.tokenizer.bos_token_id)
         return tokens
 
     # From states to readings ------------------------------------------------------------------------------------------

@@ -41,6 +41,7 @@ from fathom.engines import (
 )
 from fathom.engines.chat import Tokens, encode_conversation, encode_given
 from fathom.engines.endpoint import Endpoint
+from fathom.engines.guards import Guards
 from fathom.engines.openai import OpenAIEngine
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
@@ -99,6 +100,7 @@ class ReadingServer(OpenAIEngine):
         self.endpoint = Endpoint(self.address, self.limit, hedge=hedge, parse=_whole, **limits)
         self.tokenizer_name = str(tokenizer or model) if self.protocol.encoded else None
         self.provides = frozenset({self.protocol.capability})
+        self.guards = Guards(model)
 
     @property
     def identity(self) -> str:
@@ -125,6 +127,7 @@ class ReadingServer(OpenAIEngine):
         turns = [*request.messages, {"role": "assistant", "content": request.answer}]
         tokens = encode_conversation(self.tokenizer, turns) if self.protocol.encoded else ()  # type: ignore[arg-type]
         values, usage = await self._read(request, Given(tuple(tokens), ()))
+        self.guards.saturation(values)
         return Classification(tuple(values), usage=usage)
 
     async def _read(self, request: AnyRequest, given: Given) -> tuple[Sequence[float], Usage]:

@@ -1,0 +1,139 @@
+"""Numbers that are probably not the ones that were meant come with a warning that names the setting to change."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer
+
+from fathom.engines import ChatMessage, ClassifyRequest, LikelihoodRequest, answer
+from fathom.engines.local import LocalEngine
+from fathom.engines.reading_server import ReadingServer
+from fathom.errors import FathomError
+from scoring_server import Scoring
+from serving import serving
+from tiny import make_checkpoint, make_classifier
+
+USER: ChatMessage = {"role": "user", "content": "a question"}
+REQUESTS = [ClassifyRequest((USER,), "word " * (1 + k)) for k in range(24)]
+
+
+def answered(engine: Any, requests: Sequence[Any]) -> list[Any]:
+    async def run() -> list[Any]:
+        return await asyncio.gather(*(answer(engine, each) for each in requests))
+
+    return asyncio.run(run())
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message for record in caplog.records if record.name == "fathom.engines.guards"]
+
+
+@pytest.fixture(autouse=True)
+def _captured(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+
+
+def test_a_sound_model_gives_no_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    answered(LocalEngine(make_classifier(tmp_path)), REQUESTS)
+    assert warnings(caplog) == []
+
+
+def test_a_template_that_doubles_the_begin_token_is_named_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = make_checkpoint(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = "{{ bos_token }}" + tokenizer.chat_template
+    tokenizer.save_pretrained(folder)
+    answered(LocalEngine(folder), [LikelihoodRequest((USER,), "a" * k) for k in range(1, 4)])
+    [warning] = warnings(caplog)
+    assert "two begin tokens" in warning
+    assert "chat_template.jinja" in warning
+
+
+def test_a_padding_token_that_ends_texts_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = make_classifier(tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    config["pad_token_id"] = AutoTokenizer.from_pretrained(folder).eos_token_id
+    (folder / "config.json").write_text(json.dumps(config))
+    answered(LocalEngine(folder), REQUESTS[:3])
+    [warning] = warnings(caplog)
+    assert "pad_token_id in config.json" in warning
+
+
+@pytest.mark.parametrize("part", [0.05, 0.001])
+def test_a_dependence_on_the_batch_is_found_in_units_of_the_spread(
+    part: float, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = LocalEngine(make_classifier(tmp_path))
+    scores = torch.tensor([each.logits[0] for each in answered(engine, REQUESTS)])
+    other = LocalEngine(tmp_path)
+    change = part * scores.std(correction=0)
+    # The head is given all rows of a batch: a fault that depends on their number.
+    other.model.score.register_forward_hook(lambda _layer, given, output: output + change * (len(given[0]) > 1))
+    answered(other, REQUESTS)
+    found = warnings(caplog)
+    assert len(found) == (part > 0.02)
+    if found:
+        assert "scores depend on the batch" in found[0]
+        assert "--dtype float32" in found[0]
+
+
+def test_outputs_that_all_saturate_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = make_classifier(tmp_path)
+    weights = load_file(folder / "model.safetensors")
+    weights["score.weight"] *= 1000
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+
+    async def run() -> None:
+        async with serving(Scoring(folder, "sigmoid")) as server:
+            engine = ReadingServer("m", base_url=server.url)
+            await asyncio.gather(*map(engine.classify, REQUESTS))
+            await engine.close()
+
+    asyncio.run(run())
+    [warning] = warnings(caplog)
+    assert "check use_activation" in warning
+
+
+def test_an_output_layer_that_is_in_no_file_is_refused(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path)
+    weights = load_file(folder / "model.safetensors")
+    del weights["lm_head.weight"]
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(FathomError, match=r"no weights of the output layer \(lm_head\.weight\)"):
+        LocalEngine(folder)
+
+
+def test_a_head_that_is_in_no_file_is_refused(tmp_path: Path) -> None:
+    folder = make_classifier(tmp_path)
+    weights = load_file(folder / "model.safetensors")
+    del weights["score.weight"]
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(FathomError, match=r"is not a trained classifier: it has no score\.weight"):
+        LocalEngine(folder)
+
+
+def test_a_tokenizer_of_another_vocabulary_is_refused_for_every_text_that_shows_it(tmp_path: Path) -> None:
+    folder = make_classifier(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens(["zebra"])
+    tokenizer.save_pretrained(folder)
+    engine = LocalEngine(folder)
+
+    async def run() -> list[Any]:
+        requests = [ClassifyRequest((USER,), text) for text in ("a horse", "a zebra")]
+        return await asyncio.gather(*map(engine.classify, requests), return_exceptions=True)
+
+    fine, refused = asyncio.run(run())
+    assert fine.logits
+    assert "the tokenizer's files belong to another model" in str(refused)
