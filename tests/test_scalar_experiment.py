@@ -21,6 +21,7 @@ from fathom.engines.heads import Head
 from fathom.engines.local import LocalEngine
 from fathom.errors import FathomError
 from fathom.lab import frozen
+from fathom.lab.overlap import runs
 from fathom.lab.reproductions import scalar
 from fathom.lab.reproductions.scalar import Scored, Settings
 
@@ -176,7 +177,7 @@ def _measured(seed: int, linear: float, mlp: float, elsewhere: float, lora: floa
         for _ in range(400):
             shares = {"linear": linear, "mlp": mlp, "linear few": 0.6, "lora": lora}
             margins = {head: margin(of if share else elsewhere) for head, of in shares.items()}
-            scored.append(Scored(name, rng.choice([0.5, 1.0, 2.0]), margins))
+            scored.append(Scored(name, rng.choice([0.5, 1.0, 2.0]), margins, overlaps=rng.random() < 0.1))
     return scalar.measured(scored, "longer", bfloat16=True)
 
 
@@ -207,6 +208,26 @@ def test_a_rule_of_length_is_right_half_of_the_time_in_both_directions() -> None
     assert scalar.accuracy(scored, "shorter") == pytest.approx((3 + 0.5) / 5)
     for rule in scalar.RULES:
         assert scalar.lengths(scored, rule)["balanced"] == 0.5
+
+
+def test_a_run_of_words_overlaps_whatever_its_case_and_punctuation() -> None:
+    words = [f"word{number}" for number in range(20)]
+    seen = runs([" ".join(words)])
+    assert runs([f"Before. {', '.join(words[3:16]).upper()}!"]) & seen
+    assert not runs([" ".join(words[3:15])]) & seen, "twelve words are too few"
+    assert not runs([" ".join(reversed(words))]) & seen
+
+
+def test_overlapping_pairs_are_left_out_of_a_second_accuracy() -> None:
+    scored = [
+        Scored(name, 1.0, dict.fromkeys(scalar.HEADS, margin), overlaps=margin < 0)
+        for name in scalar.SETS
+        for margin in (1.0, -1.0)
+    ]
+    found = scalar.measured(scored, "longer", bfloat16=False).figures
+    assert found["accuracy"]["linear"]["hh"] == 0.5
+    assert found["apart"]["linear"] == {"hh": 1.0, "hhh": 1.0, "llmbar": 1.0}
+    assert found["overlap"] == {"hh": 0.5, "hhh": 0.5, "llmbar": 0.5}
 
 
 def test_a_page_shows_every_head_and_rule(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from fathom.lab.arms import use_one_thread
 from fathom.lab.experiments.experiment import Experiment
 from fathom.lab.experiments.results import Figure, Measurement
 from fathom.lab.lengths import by_length, half_for_tie
+from fathom.lab.overlap import WORDS, runs
 from fathom.lab.real_pairs import FOLDS, REAL, check, data_folder, dealt, digest_of, fold_of
 from fathom.report.figures import grouped_bars
 from fathom.train import recipes
@@ -77,6 +78,8 @@ class Scored:
     """The length of the better response divided by that of the other, in characters."""
     margins: Mapping[str, float]
     """By head: the reward of the better response minus that of the other."""
+    overlaps: bool = False
+    """Whether it shares a run of words with a training pair (`fathom.lab.overlap`)."""
 
 
 class Split(NamedTuple):
@@ -273,13 +276,18 @@ def measure(seed: int, settings: Settings, folder: Path) -> Measurement:
     divided = split(seed, settings)
     parts = [_read(folder / f"{part}.jsonl") for part in ("frozen", "lora")]
     names = [name for name in SETS for _ in divided.test[name]]
+    seen = runs(text for pair in divided.train for text in _texts(pair))
     scored = [
-        Scored(name, _longer(pair), frozen | lora)
+        Scored(name, _longer(pair), frozen | lora, overlaps=bool(runs(_texts(pair)) & seen))
         for name, pair, frozen, lora in zip(names, tests(divided), *parts, strict=True)
     ]
     trained_on_longer = fmean(half_for_tie(_longer(pair) - 1) for pair in divided.train) >= 0.5
     precision = _precision(folder.parent / "states")
     return measured(scored, "longer" if trained_on_longer else "shorter", bfloat16=precision == "bfloat16")
+
+
+def _texts(pair: Comparison) -> list[str]:
+    return [pair.prompt_text, *pair.responses]
 
 
 def _read(path: Path) -> list[dict[str, float]]:
@@ -312,6 +320,8 @@ def measured(scored: Sequence[Scored], rule: str, *, bfloat16: bool) -> Measurem
             "accuracy": {name: found[name] | {"others": elsewhere[name]} for name in names},
             "lengths": strata,
             "loss": {name: {each: loss(_of(scored, each), name) for each in SETS} for name in HEADS},
+            "overlap": {each: fmean(pair.overlaps for pair in _of(scored, each)) for each in SETS},
+            "apart": {name: _apart(scored, name) for name in names},
             "pairs": {name: float(len(_of(scored, name))) for name in SETS},
             "longer_rule": float(rule == "longer"),
             "bfloat16": float(bfloat16),
@@ -321,6 +331,12 @@ def measured(scored: Sequence[Scored], rule: str, *, bfloat16: bool) -> Measurem
 
 def _of(scored: Sequence[Scored], name: str) -> list[Scored]:
     return [each for each in scored if each.set == name]
+
+
+def _apart(scored: Sequence[Scored], name: str) -> dict[str, float | None]:
+    """The accuracy on each set without the pairs that overlap with training; None if no pair is left."""
+    kept = {each: [pair for pair in _of(scored, each) if not pair.overlaps] for each in SETS}
+    return {each: accuracy(pairs, name) if pairs else None for each, pairs in kept.items()}
 
 
 def accuracy(scored: Sequence[Scored], name: str) -> float:
@@ -357,11 +373,16 @@ class Line(NamedTuple):
 def tables(found: Mapping[str, Any]) -> dict[str, Any]:
     names = {**HEADS, **RULES}
     return {
+        "words": WORDS,
         "by_set": [
             Line(words, [found["accuracy"][name][each] for each in (*SETS, "others")]) for name, words in names.items()
         ],
         "by_stratum": [
             Line(words, [found["lengths"][name][each] for each in ("longer", "similar", "shorter", "balanced")])
+            for name, words in names.items()
+        ],
+        "apart_by_set": [
+            Line(words, [found["apart"][name][each] for each in SETS if each in found["apart"][name]])
             for name, words in names.items()
         ],
         "by_loss": [Line(words, [found["loss"][name][each] for each in SETS]) for name, words in HEADS.items()],
