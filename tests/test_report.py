@@ -156,6 +156,17 @@ def test_more_votes_have_their_curve(tmp_path: Path) -> None:
     assert "Accuracy by number of votes" in report(path).seen
 
 
+def test_scores_without_text_have_their_calibration_and_temperature(tmp_path: Path) -> None:
+    margins = [0.5, 1.0, -1.5, 2.0] * 10
+    votes = [Vote(Status.OK, int(margin < 0), (margin, 0.0), (0, 1)) for margin in margins]
+    rows = [row([cast], label=0, id=str(n), prompt=f"Task {n}") for n, cast in enumerate(votes)]
+    seen = report(written(tmp_path / "verdicts.jsonl", rows)).seen
+    assert "Confidence: softmax of the scores" in seen
+    assert "1.000 from 1 to 1 (10 pairs), 0.000 from 1.5 to 1.5 (10 pairs)" in seen
+    assert "The temperature that calibrates the scores best is" in seen
+    assert "Accuracy by the difference" not in report(written(tmp_path / "text.jsonl", [row([vote(0), vote(0)])])).seen
+
+
 def test_one_vote_has_no_curve(tmp_path: Path) -> None:
     assert "Accuracy by number of votes" not in report(written(tmp_path / "verdicts.jsonl", [row(swapped([0]))])).seen
 

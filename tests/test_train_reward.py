@@ -218,6 +218,16 @@ def test_an_adapter_or_a_folder_without_its_head_is_refused(base: Path, data: Pa
 
 @pytest.mark.parametrize("lora", [None, LORA], ids=["full", "lora"])
 @pytest.mark.parametrize(("head", "pooling"), HEADS)
+def test_a_trained_model_is_trained_further_from_where_it_was(
+    base: Path, data: Path, tmp_path: Path, head: str, pooling: str, lora: dict[str, Any] | None
+) -> None:
+    folder = trained(base, data, tmp_path / "m", head=head, pooling=pooling, lora=lora)
+    further = trained(folder, data, tmp_path / "n", head=head, pooling=pooling, trainer=LEARN | {"max_steps": 2})
+    assert logged(further, "loss")[0] < 0.5 * logged(folder, "loss")[0]
+
+
+@pytest.mark.parametrize("lora", [None, LORA], ids=["full", "lora"])
+@pytest.mark.parametrize(("head", "pooling"), HEADS)
 def test_fathom_judge_takes_a_trained_model_without_further_options(
     base: Path, data: Path, tmp_path: Path, head: str, pooling: str, lora: dict[str, Any] | None
 ) -> None:
@@ -345,6 +355,14 @@ def test_accumulated_batches_give_the_loss_curve_of_one_batch(base: Path, data: 
     assert len(logged(one, "loss")) == 6
 
 
+def test_a_classifier_that_pads_with_the_end_of_its_texts_is_pointed_out(base: Path) -> None:
+    tokenizer, recipe = AutoTokenizer.from_pretrained(base), RewardRecipe(model=str(base), data="d", output="o")
+    assert scalar.remarks(recipe, tokenizer) == []
+    tokenizer.pad_token = tokenizer.eos_token
+    assert "reads the last token before it" in scalar.remarks(recipe, tokenizer)[0]
+    assert scalar.remarks(recipe.model_copy(update={"pooling": "mean"}), tokenizer) == []
+
+
 @pytest.mark.slow
 def test_two_processes_give_the_loss_curve_of_one(base: Path, data: Path, tmp_path: Path) -> None:
     steps: dict[str, Any] = LEARN | {"max_steps": 6, "learning_rate": 1e-3, "use_cpu": True}
@@ -360,16 +378,17 @@ def test_two_processes_give_the_loss_curve_of_one(base: Path, data: Path, tmp_pa
     assert len(logged(one, "loss")) == 6
 
 
-def test_the_loss_is_trls_on_the_same_batches(base: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("margin", [0.0, 0.7])
+def test_the_loss_is_trls_on_the_same_batches(base: Path, tmp_path: Path, margin: float) -> None:
     """One batch holds all pairs, so its order does not matter."""
     items = comparisons(16)
     both: dict[str, Any] = FAST | {"max_steps": 4, "per_device_train_batch_size": 16, "learning_rate": 1e-3}
     both["center_rewards_coefficient"] = 0.1
-    folder = trained(base, write(tmp_path / "d.jsonl", items), tmp_path / "m", trainer=both)
+    folder = trained(base, write(tmp_path / "d.jsonl", items), tmp_path / "m", trainer=both, margin=margin)
     theirs = RewardTrainer(
         model=str(base),
         args=RewardConfig(output_dir=str(tmp_path / "trl"), use_cpu=True, bf16=False, report_to="none", seed=0, **both),
-        train_dataset=_trl_rows(items),
+        train_dataset=_trl_rows(items).add_column("margin", [margin] * len(items)),
     )
     theirs.train()
     expected = [entry["loss"] for entry in theirs.state.log_history if "loss" in entry]

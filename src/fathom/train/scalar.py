@@ -78,11 +78,13 @@ def train(recipe: RewardRecipe, *, resume: bool = False) -> Path:
 
 def remarks(recipe: RewardRecipe, tokenizer: Any) -> list[str]:
     """Warnings about settings that are often mistakes."""
-    if not recipe.head_spec.is_standard or tokenizer.pad_token_id != tokenizer.eos_token_id:
+    pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    messages: list[ChatMessage] = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "?"}]
+    if not recipe.head_spec.is_standard or encode_conversation(tokenizer, messages)[-1] != pad:
         return []
     return [
-        f"{recipe.model} pads with its end token, so a sequence classifier reads the last token before the end; "
-        "set trainer.pad_token to another token of its vocabulary to read the end token itself"
+        f"{recipe.model} pads with the token that ends its texts, so a sequence classifier reads the last token before "
+        "it; to read the end token itself, set another pad_token of its vocabulary in tokenizer_config.json"
     ]
 
 
