@@ -260,7 +260,11 @@ def with_outputs(page: str) -> str:
     """The page with what its commands and programs print. Files that it shows are written below the current folder."""
     pieces, end = [], 0
     ran: tuple[str, str] | None = None
+    seen = 0
     for block in blocks(page):
+        if "\n## " in page[seen : block.start]:
+            ran = None  # what a section shows is printed by its own commands
+        seen = block.start
         if block.language == "jsonl":
             path = Path(re.findall(r"`([\w./-]+)`", block.before)[-1])
             path.parent.mkdir(parents=True, exist_ok=True)
