@@ -452,3 +452,15 @@ def test_an_item_that_the_judge_cannot_judge_is_named_and_refused(tmp_path: Path
             assert server.service.health.refusal() is None, "a wrong request says nothing about the engine"
 
     run(main)
+
+
+def test_a_dead_replica_of_the_model_costs_no_reward() -> None:
+    async def main() -> None:
+        async with serving(lambda call: chat("[RESULT] 4")) as upstream:
+            engine = EngineSettings(model="judge-7b", base_url=f"http://127.0.0.1:9/v1,{upstream.url}")
+            async with reward_server(None, "prometheus", engine_settings=engine) as server:
+                bodies = [{"samples": [{"prompt": "p", "response": str(n)}]} for n in range(30)]
+                answers = await asyncio.gather(*(server.post("/v1/rewards", body) for body in bodies))
+                assert [answer["rewards"][0]["reward"] for _, answer, _ in answers] == [4.0] * 30
+
+    run(main)

@@ -97,7 +97,7 @@ class EngineSettings(Settings):
     journal, or your own as MODULE:NAME or FILE.py.
     Default: local, or openai with --base-url."""
     base_url: str | None = None
-    """(openai) The server's address, as in http://localhost:8000/v1."""
+    """(openai) The server's address, as in http://localhost:8000/v1; of several replicas, separated by commas."""
     options: dict[str, Any] = {}
     """Any other setting of the engine, as NAME=VALUE in YAML: concurrency=256, timeout=60, ..."""
     hedge: bool | None = None
@@ -123,6 +123,11 @@ class EngineSettings(Settings):
     def name(self) -> str:
         """The engine's name: `engine` if set, else openai with a `base_url`, else local."""
         return self.engine or ("local" if self.base_url is None else "openai")
+
+    @property
+    def addresses(self) -> list[str]:
+        """The addresses in `base_url`."""
+        return [each.strip() for each in (self.base_url or "").split(",") if each.strip()]
 
     @property
     def arguments(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from fathom.engines import Engine
 from fathom.engines.address import is_openai
 from fathom.engines.checkpoints import resolve
 from fathom.engines.metering import Metered, Price, prices
+from fathom.engines.replicas import ReplicatedEngine
 from fathom.errors import FathomError
 from fathom.settings import BoundSettings, EngineSettings
 
@@ -30,7 +31,14 @@ def open_engine(settings: EngineSettings) -> Engine:
     """Open an engine. Raises FathomError for an engine that is not available, and for invalid options."""
     require_model(settings)
     _check_options(settings)
-    return engines.open(settings.name, settings.model and resolve(settings.model), **settings.arguments)
+    model, arguments = settings.model and resolve(settings.model), settings.arguments
+    addresses = settings.addresses
+    if len(addresses) < 2:
+        return engines.open(settings.name, model, **arguments)
+    # A replica does not try again by itself: another one tries at once.
+    own = [arguments | {"base_url": address, "retries": 0} for address in addresses]
+    rounds = {name: arguments[name] for name in ("retries", "first_backoff") if name in arguments}
+    return ReplicatedEngine([engines.open(settings.name, model, **each) for each in own], **rounds)
 
 
 def _check_options(settings: EngineSettings) -> None:
