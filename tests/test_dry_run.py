@@ -47,7 +47,8 @@ def told(output: str, what: str) -> int:
 
 
 def test_these_are_all_the_verbs_that_ask_a_model() -> None:
-    assert {name for name, options in options_of_verbs().items() if "engine" in options} == set(COMMANDS)
+    asking = {name for name, options in options_of_verbs().items() if "engine" in options}
+    assert asking == {*COMMANDS, "serve"}, "what serve asks depends on its requests, so there is no plan to show"
 
 
 @pytest.mark.parametrize("verb", COMMANDS)
