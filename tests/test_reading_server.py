@@ -21,6 +21,8 @@ from tiny import make_checkpoint, make_classifier
 MESSAGES = ({"role": "user", "content": "a question"},)
 TOLERANCE = 1e-4
 ONE_TOKEN = {"vllm_labels", "sglang_labels"}
+OF_WHOLE_TEXTS = [name for name, protocol in PROTOCOLS.items() if protocol.capability != "steps"]
+"""Scores of steps are in test_step_server.py."""
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +51,7 @@ def asked(reply: Callable[[Call], Reply], folder: Path, protocol: str, request: 
     return asyncio.run(run())
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", OF_WHOLE_TEXTS)
 def test_a_server_gives_the_numbers_of_the_local_engine(protocol: str, folders: dict[str, Path]) -> None:
     folder = folders[PROTOCOLS[protocol].capability]
     request = request_of(protocol)
@@ -72,7 +74,7 @@ def test_an_activation_is_always_refused(protocol: str, folders: dict[str, Path]
 OTHER_BODIES = [{}, {"data": []}, {"choices": [{"logprobs": None}]}, {"scores": [[None]]}, {"embedding": ["high"]}]
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", OF_WHOLE_TEXTS)
 @pytest.mark.parametrize("body", OTHER_BODIES, ids=json.dumps)
 def test_a_body_of_another_schema_is_an_error_and_never_a_score(
     protocol: str, body: Any, folders: dict[str, Path]

@@ -241,7 +241,7 @@ REMEDIES: Mapping[Capability, str] = {
     "classification": "give a checkpoint of a sequence classifier, such as a scalar reward model; for a server give "
     "--engine scores and the option protocol=vllm_classify or sglang_classify",
     "hidden_states": "local models return hidden states",
-    "steps": "local models score steps",
+    "steps": "local models score steps, and so does the engine scores with protocol=vllm_steps",
 }
 """How to get a missing capability."""
 

@@ -1,4 +1,4 @@
-"""Readings of given texts from a server: likelihoods and the outputs of sequence classifiers.
+"""Readings of given texts from a server: likelihoods, the outputs of sequence classifiers, scores of steps.
 
     engine = ReadingServer("Skywork/Skywork-Reward-V2-Llama-3.1-8B", base_url="http://localhost:8000",
                            protocol="vllm_classify")
@@ -37,12 +37,15 @@ from fathom.engines import (
     Likelihood,
     LikelihoodRequest,
     Request,
+    StepRequest,
+    StepScores,
     check_capabilities,
 )
 from fathom.engines.chat import Tokens, encode_conversation, encode_given
 from fathom.engines.endpoint import Endpoint
 from fathom.engines.guards import Guards
 from fathom.engines.openai import OpenAIEngine
+from fathom.engines.steps import render
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
 
@@ -52,6 +55,10 @@ class Given(NamedTuple):
 
     prompt: Tokens
     answer: Tokens
+    steps: tuple[bool, ...] = ()
+    """For each token of the prompt that is a separator, in order, whether it ends a step."""
+    good: int = 0
+    """The place of the probability that a step is right."""
 
 
 class Protocol(NamedTuple):
@@ -129,6 +136,26 @@ class ReadingServer(OpenAIEngine):
         values, usage = await self._read(request, Given(tuple(tokens), ()))
         self.guards.saturation(values)
         return Classification(tuple(values), usage=usage)
+
+    async def steps(self, request: StepRequest) -> StepScores:
+        """The scores of a solution's steps, read at the separators that were sent as tokens.
+
+        Raises FathomError for a family whose scores such a server does not give.
+        """
+        check_capabilities(self, {"steps"}, "a request for scores of steps")
+        convention = request.convention
+        if convention.read == "before" or convention.head == "value":
+            what = "a value" if convention.head == "value" else "the token before it"
+            raise FathomError(f"{self.protocol_name} gives two probabilities at a separator; this family reads {what}")
+        problem = "\n\n".join(message["content"] for message in request.messages)
+        rendered = render(self.tokenizer, problem, request.steps, convention)
+        separator = rendered.tokens[rendered.positions[-1]]
+        places = [place for place, token in enumerate(rendered.tokens) if token == separator]
+        ends = tuple(place in set(rendered.positions) for place in places)
+        # The server is configured with the tokens that mean right and wrong, in this order; classes are in the other.
+        given = Given(rendered.tokens, (), ends, good=int(convention.head == "classes"))
+        values, usage = await self._read(request, given)
+        return StepScores(tuple(values), usage)
 
     async def _read(self, request: AnyRequest, given: Given) -> tuple[Sequence[float], Usage]:
         fields = {"model": self.model} | self.protocol.payload(request, given) | self.extra_body
@@ -213,6 +240,23 @@ def _log(probability: Any) -> list[float]:
     return [log(value) if value else float("-inf")]
 
 
+def _read_steps(body: Any, given: Given) -> list[float]:
+    pairs = body["data"][0]["data"]
+    if len(pairs) != len(given.steps):
+        raise ValueError(f"{len(pairs)} pairs for {len(given.steps)} separators; the server needs their step_tag_id")
+    return [_step(pair, given.good) for pair, ends in zip(pairs, given.steps, strict=True) if ends]
+
+
+def _step(pair: Any, good: int) -> float:
+    values = [_number(value) for value in pair]
+    if len(values) != 2 or abs(sum(values) - 1) > SUM_TOLERANCE or min(values) < 0:
+        raise ValueError(f"got {values}, expected two probabilities; STEP pooling returns returned_token_ids good, bad")
+    return values[good]
+
+
+SUM_TOLERANCE = 0.01
+"""How far two probabilities in half precision may be from a sum of 1."""
+
 PROTOCOLS: Mapping[str, Protocol] = {
     "echo": Protocol(
         "/v1/completions",
@@ -266,6 +310,17 @@ PROTOCOLS: Mapping[str, Protocol] = {
         },
         lambda body, given: [_number(value) for value in body["data"][0]["data"]],
         encoded=False,
+    ),
+    "vllm_steps": Protocol(
+        "/pooling",
+        "steps",
+        "vLLM 0.15, PoolingCompletionRequest of a model with STEP pooling",
+        lambda request, given: {
+            "input": list(given.prompt),
+            "task": "token_classify",
+            "add_special_tokens": False,
+        },
+        _read_steps,
     ),
     # Not /v1/classify, which applies a softmax even to one output, and so always answers 1.
     "sglang_classify": Protocol(
