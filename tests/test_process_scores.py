@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 import prm
@@ -290,6 +291,24 @@ def test_scores_that_are_no_numbers_are_no_verdict(folders: dict[str, Path]) -> 
         engine.model.score.weight.fill_(float("nan"))
     found = vote(ProcessRewardModel(family="token_classes", engine=engine), STEPS)
     assert (found.status, found.step_scores) == (Status.INVALID, None)
+
+
+@pytest.mark.parametrize(
+    ("family", "weight", "message"),
+    [
+        ("qwen_math", "model.layers.1.mlp.down_proj.weight", "no file of it has layers.1.mlp.down_proj.weight"),
+        ("token_classes", "score.weight", "is not a trained token classifier: no file of it has score.weight"),
+    ],
+)
+def test_a_checkpoint_without_a_weight_is_refused_because_it_would_be_random(
+    family: str, weight: str, message: str, tmp_path: Path
+) -> None:
+    folder = prm.CHECKPOINTS[family](tmp_path)
+    weights = load_file(folder / "model.safetensors")
+    del weights[weight]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(FathomError, match=message):
+        LocalEngine(folder)
 
 
 def test_the_best_of_n_solutions_is_the_one_whose_worst_step_is_best(models: dict[str, ProcessRewardModel]) -> None:

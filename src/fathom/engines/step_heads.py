@@ -79,10 +79,14 @@ def _load_headed(name: str, kind: StepHead, *, device: str, dtype: str, **option
     device, dtype = placed(device, dtype)
     folder = Path(name) if Path(name).is_dir() else snapshot(name, options.get("revision"))
     try:
-        backbone = load_weights(name, BACKBONE, dtype=dtype, use_safetensors=True, **options)
+        backbone, report = load_weights(
+            name, BACKBONE, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
+        )
         model: Any = StepModel(backbone, _head_weights(folder))
     except Exception as error:  # damaged files raise errors of many libraries
         raise FathomError(f"cannot load {name} as a process reward model: {reason(error)}") from error
+    if missing := sorted(report["missing_keys"]):
+        raise FathomError(f"{name} is not a complete process reward model: no file of it has {', '.join(missing)}")
     return Loaded(on_device(model, device, name), load_tokenizer(name, **options), frozenset())
 
 

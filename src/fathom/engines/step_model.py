@@ -33,6 +33,9 @@ class StepModel(nn.Module):
     def get_input_embeddings(self) -> Any:
         return self.base_model.get_input_embeddings()
 
+    def get_output_embeddings(self) -> None:
+        """None: it gives no logits of a vocabulary."""
+
 
 def _head(weights: Mapping[str, Tensor]) -> nn.Module:
     """Two layers with a ReLU between them, or a value head. The dropout of the latter is for training only."""
