@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import pickle
 from itertools import pairwise
 from typing import Any
@@ -148,6 +149,26 @@ def test_a_client_speaks_with_a_real_server_from_synchronous_code_and_another_pr
                     assert pinned.rankings([comparison])[0].order == [[0, 1]]
                 with RewardClient(server.url, pin="other-1") as stale, pytest.raises(FathomError, match="409"):
                     stale.rewards([SAMPLE])
+
+            await asyncio.to_thread(ask)
+
+    asyncio.run(main())
+
+
+def test_a_client_works_on_another_event_loop_and_after_a_fork() -> None:
+    async def main() -> None:
+        async with reward_server(ScriptedEngine(rated), "prometheus") as server:
+
+            def ask() -> None:
+                client = AsyncRewardClient(server.url)
+                for _ in range(2):  # each run has a loop of its own
+                    assert asyncio.run(client.rewards([SAMPLE]))[0].reward == 4.0
+                forked = RewardClient(server.url)
+                assert forked.rewards([SAMPLE])[0].reward == 4.0
+                child = os.fork()
+                if child == 0:
+                    os._exit(0 if forked.rewards([SAMPLE])[0].reward == 4.0 else 1)
+                assert os.waitpid(child, 0)[1] == 0
 
             await asyncio.to_thread(ask)
 

@@ -404,6 +404,8 @@ class ServeSettings(Settings):
     """Answer 503 for a while if more than this share of the last 200 judgments could not be scored."""
     breaker_seconds: float = Field(default=30, gt=0, le=86_400)
     """How long."""
+    verbose: bool = False
+    """Log every request, and errors with their tracebacks, which may quote requests."""
     hourly_tokens: int | None = Field(default=None, ge=1)
     """Answer 503 once the calls of the last hour used this many tokens."""
     hourly_cost: float | None = Field(default=None, gt=0)

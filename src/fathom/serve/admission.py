@@ -85,8 +85,9 @@ class Admission:
             await error_response(error.status_code, str(error.detail), scope["state"]["trace_id"], error.headers)(
                 scope, receive, answer
             )
-        except Exception as error:  # noqa: BLE001 - the last resort; the type only, as messages may quote a request
+        except Exception as error:  # the last resort; only the type is logged, as messages may quote a request
             LOG.error("trace %s: %s", scope["state"]["trace_id"], type(error).__name__)
+            LOG.debug("trace %s", scope["state"]["trace_id"], exc_info=error)
             if not answer.started:
                 message = "internal error; see the server's log for this trace_id"
                 await error_response(500, message, scope["state"]["trace_id"])(scope, receive, answer)

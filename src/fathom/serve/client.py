@@ -21,7 +21,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import aiohttp
 from pydantic import ValidationError
@@ -88,8 +88,7 @@ class AsyncRewardClient:
         self.first_backoff = first_backoff
         self._token = _token(token, token_file)
         self._concurrency = concurrency
-        self._places: asyncio.Semaphore | None = None
-        self._session: aiohttp.ClientSession | None = None
+        self._opened: _Opened | None = None
 
     async def rewards(self, samples: Sequence[Fields], *, group_size: int | None = None) -> list[RewardAnswer]:
         """The reward of each sample: a mapping with `prompt` and `response`, and if needed `reference`, `baseline`,
@@ -136,7 +135,7 @@ class AsyncRewardClient:
         """The body of a successful answer, after as many tries as are allowed."""
         latest = time.monotonic() + self.deadline
         failures = 0
-        async with self._place():
+        async with self._open().places:
             while True:
                 wait, message = await self._try(method, path, body, latest)
                 if isinstance(message, bytes):
@@ -157,7 +156,7 @@ class AsyncRewardClient:
         try:
             async with (
                 asyncio.timeout(seconds),
-                self._open().request(
+                self._open().session.request(
                     method, self.url + path, data=body, headers=self._headers(), allow_redirects=False
                 ) as response,
             ):
@@ -182,27 +181,32 @@ class AsyncRewardClient:
             headers["x-fathom-reward"] = self.pin
         return headers
 
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None or self._session.closed:
+    def _open(self) -> _Opened:
+        """The connections of the running event loop: those of another loop, or of a process before a fork, are lost."""
+        loop = asyncio.get_running_loop()
+        if self._opened is None or self._opened.loop is not loop or self._opened.session.closed:
             connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30)
-            self._session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None))
-        return self._session
-
-    def _place(self) -> asyncio.Semaphore:
-        if self._places is None:
-            self._places = asyncio.Semaphore(self._concurrency)
-        return self._places
+            session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None))
+            self._opened = _Opened(loop, session, asyncio.Semaphore(self._concurrency))
+        return self._opened
 
     async def close(self) -> None:
         """Close the connections. A later request opens new ones."""
-        if self._session is not None:
-            await self._session.close()
+        if self._opened is not None:
+            await self._opened.session.close()
+            self._opened = None
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+
+class _Opened(NamedTuple):
+    loop: asyncio.AbstractEventLoop
+    session: aiohttp.ClientSession
+    places: asyncio.Semaphore
 
 
 class RewardClient:
@@ -242,10 +246,10 @@ class RewardClient:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _opened, self._arguments
+        return _made, self._arguments
 
 
-def _opened(url: str, options: dict[str, Any]) -> RewardClient:
+def _made(url: str, options: dict[str, Any]) -> RewardClient:
     return RewardClient(url, **options)
 
 

@@ -29,6 +29,8 @@ LOG = logging.getLogger("fathom.serve")
 LAME_DUCK_SECONDS = 0.5
 """How long a drained server still listens: requests that are on their way get an answer, if only a refusal."""
 BACKLOG = 2048
+CONNECTIONS_PER_REQUEST = 20
+"""Open connections per request that may be in progress. Beyond, the web server itself answers 503."""
 
 
 def serve(
@@ -47,7 +49,7 @@ def serve(
     tokens = check_address(serving)
     service = Service(open_session(settings, engine), rewards, serving)
     with listening(serving) as listener:
-        configure_logs()
+        configure_logs(verbose=serving.verbose)
         server = DrainingServer(application(service, tokens))
         started(address_of(serving, listener))
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
@@ -98,12 +100,15 @@ def address_of(serving: ServeSettings, listener: socket.socket) -> str:
     return f"http://{host}:{listener.getsockname()[1]}"
 
 
-def configure_logs() -> None:
-    """Log the server's own lines to stderr, and nothing of other loggers, whose messages may quote requests."""
+def configure_logs(*, verbose: bool = False) -> None:
+    """Log the server's own lines to stderr, and nothing of the engines, whose messages may quote requests.
+
+    With `verbose`, log every request, and tracebacks.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     LOG.addHandler(handler)
-    LOG.setLevel(logging.INFO)
+    LOG.setLevel(logging.DEBUG if verbose else logging.INFO)
     LOG.propagate = False
     quiet = logging.getLogger("fathom.engines")
     quiet.addHandler(logging.NullHandler())
@@ -122,6 +127,7 @@ class DrainingServer(uvicorn.Server):
             log_config=None,
             log_level="critical",
             server_header=False,
+            limit_concurrency=CONNECTIONS_PER_REQUEST * admission.service.serving.max_requests,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=1,
         )

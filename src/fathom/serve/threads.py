@@ -6,6 +6,7 @@ The caller's thread may already run a loop, as in a notebook or a trainer, so it
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Coroutine
 from threading import Lock, Thread
 from typing import Any, TypeVar
@@ -14,10 +15,11 @@ Result = TypeVar("Result")
 
 
 class LoopThread:
-    """An event loop in a daemon thread, started with the first call."""
+    """An event loop in a daemon thread, started with the first call, and anew in a forked process."""
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._process = os.getpid()
         self._lock = Lock()
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
@@ -31,7 +33,8 @@ class LoopThread:
 
     def _started(self) -> asyncio.AbstractEventLoop:
         with self._lock:
-            if self._loop is None:
+            if self._loop is None or self._process != os.getpid():  # threads do not survive a fork
+                self._process = os.getpid()
                 self._loop = asyncio.new_event_loop()
                 Thread(target=self._loop.run_forever, name="fathom rewards", daemon=True).start()
             return self._loop
