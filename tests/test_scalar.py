@@ -20,11 +20,14 @@ from fathom.cli import app
 from fathom.data.records import Comparison
 from fathom.engines import Classification, ClassifyRequest
 from fathom.engines.cache import CachedEngine
+from fathom.engines.heads import fetch_config, is_classifier
 from fathom.engines.local import LocalEngine
 from fathom.errors import FathomError
 from fathom.judges import Verdict
 from fathom.rationale import Status
 from fathom.rewards.scalar import ScalarRewardModel
+from scoring_server import Scoring
+from serving import serving
 from tiny import CHAT_TEMPLATE, make_classifier, make_tokenizer
 
 RUN = CliRunner()
@@ -266,3 +269,22 @@ def test_the_journal_answers_for_equal_texts(checkpoint: Path, tmp_path: Path) -
         verdict(cached, ("blue", "red"))
         assert verdict(cached, ("red", "blue", "green")).status is Status.OK
         assert cached.misses == 3
+
+
+def test_a_server_of_scores_is_judged_by_them(checkpoint: Path, pairs: Path) -> None:
+    async def run() -> Any:
+        async with serving(Scoring(checkpoint)) as server:
+            command = ["judge", str(pairs), "--engine", "scores", "--base-url", server.url, "--model", "m"]
+            return await asyncio.to_thread(lambda: RUN.invoke(app, command, catch_exceptions=False))
+
+    result = asyncio.run(run())
+    assert result.exit_code == 0
+    served = [json.loads(line)["scores"] for line in result.stdout.splitlines()]
+    local = RUN.invoke(app, ["judge", str(pairs), "--model", str(checkpoint)]).stdout.splitlines()
+    assert served == [pytest.approx(json.loads(line)["scores"], abs=TOLERANCE) for line in local]
+
+
+def test_a_name_that_is_on_no_hub_is_no_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    fetch_config("nobody/nothing")
+    assert not is_classifier("nobody/nothing")

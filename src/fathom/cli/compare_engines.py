@@ -136,9 +136,9 @@ def _asker(
     from fathom.judging.session import judge_of
     from fathom.settings import JudgingSettings, SamplingSettings
 
-    served = {each.name for each in engines} == {"scores"} and judge.judge is None
-    chosen = judge.model_copy(update={"judge": "scalar"}) if served else judge
-    settings = JudgingSettings(judge=chosen, engine=EngineSettings(model=model), sampling=SamplingSettings(seed=seed))
+    served = all(each.name == "scores" for each in engines)
+    engine = EngineSettings(model=model, engine="scores" if served else None)
+    settings = JudgingSettings(judge=judge, engine=engine, sampling=SamplingSettings(seed=seed))
     asker = judge_of(settings)
     if _writes_none(asker):
         return asker

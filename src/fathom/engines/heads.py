@@ -16,6 +16,7 @@ Not guaranteed: that a sequence classifier of the hub was trained to give reward
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -92,6 +93,23 @@ def is_classifier(model: str | Path) -> bool:
         return True
     kinds = _config(folder / "config.json").get("architectures") or ()
     return any(str(kind).endswith("ForSequenceClassification") for kind in kinds)
+
+
+def fetch_config(model: str) -> None:
+    """Download the configuration of a model on the hub, by which `is_classifier` knows its kind.
+
+    Nothing happens if that fails: loading the model then reports why.
+    """
+    if Path(model).is_dir():
+        return
+    with suppress(Exception):
+        snapshot(model)
+        return
+    from huggingface_hub import hf_hub_download
+
+    for name in ("config.json", "adapter_config.json"):
+        with suppress(Exception):  # no network, no such model, no such file
+            hf_hub_download(model, name)
 
 
 def _config(path: Path) -> dict[str, Any]:

@@ -50,7 +50,7 @@ from fathom.engines import (
 from fathom.engines.batching import Batcher, Job
 from fathom.engines.chat import Tokens, decode_answer, prompt_tokens
 from fathom.engines.checkpoints import fingerprint, resolve_checkpoint
-from fathom.engines.heads import is_classifier, load_classifier
+from fathom.engines.heads import fetch_config, is_classifier, load_classifier
 from fathom.engines.loading import CAUSAL, Loaded, load
 from fathom.engines.step_heads import load_step_model, step_head
 from fathom.engines.usage import Usage
@@ -119,6 +119,7 @@ class LocalEngine(BaseEngine):
         self.revision = revision
         self.max_batch = max_batch
         self.max_batch_tokens = max_batch_tokens
+        fetch_config(self.name)
         self.provides = local_capabilities(self.name)
         loaded = _loaded(self.name, device=device, dtype=dtype, trust_remote_code=trust_remote_code, revision=revision)
         self.model, self.tokenizer = loaded.model, loaded.tokenizer

@@ -261,7 +261,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
     "echo": Protocol(
         "/v1/completions",
         "likelihood",
-        "OpenAI's API reference, Completions (echo, logprobs), as implemented by vLLM 0.15 and llama-cpp-python 0.3",
+        "OpenAI's API reference, Completions (echo, logprobs, prompt as token ids), and vLLM 0.15",
         _echo,
         _read_echo,
     ),

@@ -24,6 +24,7 @@ from fathom.data.records import Comparison
 from fathom.engines import Engine, EngineWrapper, check_capabilities
 from fathom.engines.cache import CachedEngine
 from fathom.engines.checkpoints import resolve
+from fathom.engines.heads import fetch_config
 from fathom.engines.journal import Journal
 from fathom.engines.opening import meter, open_engine
 from fathom.errors import FathomError
@@ -109,8 +110,12 @@ def judge_of(settings: JudgingSettings) -> EngineRewardModel:
 
     Raises FathomError for an unknown judge, for an invalid setting, and for voting settings that do not fit the judge.
     """
-    model = settings.engine.model
-    judge = make_judge_for_checkpoint(Path(resolve(model)) if model else None, **settings.judge.arguments)
+    model, given_judge = settings.engine.model, settings.judge.arguments
+    if settings.engine.name == "local" and model:
+        fetch_config(resolve(model))
+    if settings.engine.name == "scores":  # what a server has loaded is not known here, but it writes no text
+        given_judge = {"name": "scalar"} | given_judge
+    judge = make_judge_for_checkpoint(Path(resolve(model)) if model else None, **given_judge)
     if isinstance(judge, Judge):
         given = settings.sampling.model_dump(exclude_none=True)
         judge = replace(judge, sampling=replace(judge.sampling, **given))
