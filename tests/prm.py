@@ -80,6 +80,7 @@ def sentence_piece() -> Any:
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
     tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("(?=▁)|\n"), "isolated")
+    tokenizer.decoder = decoders.Replace("▁", " ")
     alphabet = sorted(set("".join(TEXTS).replace(" ", "▁")))
     trainer = trainers.BpeTrainer(
         vocab_size=400, special_tokens=["<unk>", "<s>", "</s>"], initial_alphabet=alphabet, show_progress=False

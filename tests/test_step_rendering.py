@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -161,6 +162,10 @@ def test_an_unknown_family_is_refused_with_the_known_ones() -> None:
 def test_what_cannot_be_rendered_is_refused(tokenizers: dict[str, Any]) -> None:
     with pytest.raises(FathomError, match="there are no steps to score"):
         rendered(tokenizers, "qwen_math", PROBLEM, ())
-    base = prm.byte_level(["<|endoftext|>"])
+    with pytest.raises(FathomError, match="no single token for the separator 'ки', it encodes it as 2"):
+        rendered({"math_shepherd": tokenizers["openr"]}, "math_shepherd", PROBLEM, STEPS)
+    with pytest.raises(FathomError, match="no single token for the answer 'perhaps'"):
+        candidate_tokens(tokenizers["openr"], replace(find("openr").convention, good="perhaps"))
+    base = prm.byte_level(["<|endoftext|>", "<extra_0>"])
     with pytest.raises(FathomError, match="the tokenizer has no chat template; choose a family whose layout is text"):
         render(base, PROBLEM, STEPS, find("qwen_math").convention)

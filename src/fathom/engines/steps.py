@@ -57,21 +57,32 @@ def render(tokenizer: Any, problem: str, steps: Sequence[str], convention: StepC
 
 
 def separator_tokens(tokenizer: Any, convention: StepConvention) -> Tokens:
+    """The tokens of the separator. Raises FathomError if the family's single token is not in the vocabulary."""
+    if convention.last_token:
+        return (_last_token(tokenizer, convention.separator, "separator"),)
     tokens = _encode(tokenizer, convention.separator)
     if not tokens:
         raise FathomError(f"the tokenizer encodes the separator {convention.separator!r} as no token")
-    return (tokens[-1],) if convention.last_token else tuple(tokens)
+    return tuple(tokens)
 
 
 def candidate_tokens(tokenizer: Any, convention: StepConvention) -> tuple[int, int]:
-    """The tokens that mean good and bad. Raises FathomError if they are the same."""
-    good, bad = (_encode(tokenizer, text)[-1] for text in (convention.good, convention.bad))
-    if good == bad:
+    """The tokens that mean good and bad. Raises FathomError if one is not in the vocabulary."""
+    return (
+        _last_token(tokenizer, convention.good, "answer"),
+        _last_token(tokenizer, convention.bad, "answer"),
+    )
+
+
+def _last_token(tokenizer: Any, text: str, what: str) -> int:
+    """The token of a text. Some tokenizers make a space before it part of it, and others a token of its own."""
+    tokens = _encode(tokenizer, text)
+    if not tokens or tokenizer.decode(tokens[-1:]).lstrip(" ") != text.lstrip(" "):
         raise FathomError(
-            f"the tokenizer encodes {convention.good!r} and {convention.bad!r} with the same last token, {good}; "
-            "expected two different tokens, or another family"
+            f"the tokenizer has no single token for the {what} {text!r}, it encodes it as {len(tokens)}; expected the "
+            "tokenizer of the family's models, or another family"
         )
-    return good, bad
+    return tokens[-1]
 
 
 def _encode(tokenizer: Any, text: str) -> list[int]:
