@@ -150,6 +150,23 @@ def test_a_step_added_to_a_cached_prefix_scores_as_in_the_whole_solution(
     assert scorer.extend(states[2], solution[2])[1] == pytest.approx(expected[2], abs=TOLERANCE)
 
 
+@pytest.mark.parametrize("family", ["math_shepherd", "qwen_math", "rlhflow"])
+def test_alternative_next_steps_are_scored_together_as_alone(family: str, folders: dict[str, Path]) -> None:
+    scorer = step_scorer(folders[family], family)
+    state, _ = scorer.extend(scorer.start(PROBLEM), STEPS[0])
+    steps = ("8.", "Step 2: She eats none of them, and keeps all.", "word " * 600, "So 8.")
+    found = scorer.branch(state, steps)
+    assert isinstance(found[2], EngineError)
+    for step, each in zip(steps, found, strict=True):
+        if isinstance(each, EngineError):
+            continue
+        assert each[1] == pytest.approx(scorer.extend(state, step)[1], abs=TOLERANCE)
+        # What padding left behind would show in the next step.
+        after, alone = scorer.extend(each[0], STEPS[2])[1], scorer.extend(scorer.extend(state, step)[0], STEPS[2])[1]
+        assert after == pytest.approx(alone, abs=TOLERANCE)
+    assert scorer.branch(state, []) == []
+
+
 def test_a_step_beyond_the_context_is_refused(folders: dict[str, Path]) -> None:
     scorer = step_scorer(folders["skywork"])
     with pytest.raises(EngineError, match=r"step 1 ends after .* tokens; the context is 512"):

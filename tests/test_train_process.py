@@ -20,6 +20,7 @@ from transformers import AutoModelForTokenClassification, AutoTokenizer
 from transformers.modeling_outputs import TokenClassifierOutput
 from typer.testing import CliRunner
 
+import prm
 from fathom.cli import app
 from fathom.data.reading import write_jsonl
 from fathom.data.records import Comparison, Label
@@ -159,6 +160,18 @@ def test_labels_are_at_the_positions_where_scores_are_read_soft_ones_too(base: P
     assert (list(example.tokens), example.labels) == (ids, dict(zip(places, (0.9, 0.25), strict=True)))
     assert not left_out
     assert [label for label in row(example)["labels"] if label != NO_LABEL] == [0.9, 0.25]
+
+
+def test_a_separator_inside_a_step_shifts_no_label(tmp_path: Path) -> None:
+    """Reference code finds separators in the tokens, and cuts the labels to their number."""
+    tokenizer = prm.sentence_piece()
+    found = ProcessRecipe(model="mini", data=tmp_path / "x", output=tmp_path, family="math_shepherd")
+    steps = ("2 * 4 = 8", f"a {prm.TAG} b {prm.TAG}", "So 8.")
+    (example,), _ = fitting(found, tokenizer, [Solution(prm.PROBLEM, steps, (1, 0.5, 0))], None)
+    tag = tokenizer.encode(prm.TAG)[-1]
+    assert example.tokens.count(tag) == 5
+    assert list(example.labels.values()) == [1, 0.5, 0]
+    assert [example.tokens[place] for place in example.labels] == [tag] * 3
 
 
 def test_a_solution_is_cut_after_the_last_step_that_fits_and_that_is_counted(base: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
     scorer = StepScorer(engine, convention)
     state, score = scorer.extend(scorer.start("2 + 2 + 1?"), "2 + 2 = 4")
     state, score = scorer.extend(state, "4 + 1 = 6")
+    scorer.branch(state, ["It is 6.", "So 7."])             # several next steps, in one forward pass
 
 A state is a value: it can be extended several times, in any order, by different steps. The scores are those of
 `LocalEngine.steps` on the whole solution, up to floating-point rounding, because the tokens of a prefix are a prefix of
@@ -11,8 +12,8 @@ the tokens, and a causal model's states do not depend on later tokens.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from transformers import DynamicCache
@@ -22,8 +23,10 @@ from fathom.engines.chat import Tokens
 from fathom.engines.forward import Forward
 from fathom.engines.local import LocalEngine
 from fathom.engines.local_readings import step_scores
-from fathom.engines.steps import render
+from fathom.engines.steps import Rendered, render
 from fathom.errors import FathomError
+
+Cache = tuple[tuple[torch.Tensor, torch.Tensor], ...]
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class StepState:
     problem: str
     steps: tuple[str, ...] = ()
     tokens: Tokens = ()
-    cache: tuple[tuple[torch.Tensor, torch.Tensor], ...] = field(default=(), repr=False)
+    cache: Cache = field(default=(), repr=False)
     """For each layer, keys and values (1, heads, tokens, width)."""
 
 
@@ -56,35 +59,63 @@ class StepScorer:
 
         Raises EngineError if the step exceeds the model's context.
         """
-        steps = (*state.steps, step)
+        (found,) = self.branch(state, [step])
+        if isinstance(found, EngineError):
+            raise found
+        return found
+
+    def branch(self, state: StepState, steps: Sequence[str]) -> list[tuple[StepState, float] | EngineError]:
+        """As `extend`, for alternative next steps, in one forward pass; an error for a step beyond the context."""
+        found = [self._rendered(state, (*state.steps, step)) for step in steps]
+        fitting = [each for each in found if isinstance(each, Rendered)]
+        states = iter(self._continue(state, fitting) if fitting else ())
+        return [
+            each if isinstance(each, EngineError) else self._extended(state, step, each, *next(states))
+            for step, each in zip(steps, found, strict=True)
+        ]
+
+    def _rendered(self, state: StepState, steps: tuple[str, ...]) -> Rendered | EngineError:
         rendered = render(self.engine.tokenizer, state.problem, steps, self.convention)
-        known = len(state.tokens)
-        if rendered.tokens[:known] != state.tokens:
+        if rendered.tokens[: len(state.tokens)] != state.tokens:
             raise FathomError("the tokens of the steps so far change with the next step, so none can be added")
-        if rendered.seen(self.engine.context) < len(steps):
-            message = (
-                f"step {len(steps)} ends after {len(rendered.tokens)} tokens; the context is {self.engine.context}"
-            )
-            raise EngineError(message, hint="stop the search here, or use a model with a longer context")
-        states, cache = self._continue(rendered.tokens[known:], state)
-        position = rendered.positions[-1] - known
-        with torch.inference_mode():
-            score = step_scores(
-                self.forward, self.engine.tokenizer, states[position : position + 1], self.convention
-            ).item()
-        return StepState(state.problem, steps, rendered.tokens, cache), score
+        if rendered.seen(self.engine.context) == len(steps):
+            return rendered
+        message = f"step {len(steps)} ends after {len(rendered.tokens)} tokens; the context is {self.engine.context}"
+        return EngineError(message, hint="stop the search here, or use a model with a longer context")
 
     @torch.inference_mode()
-    def _continue(self, tokens: Tokens, state: StepState) -> tuple[torch.Tensor, tuple[Any, ...]]:
-        """The states (tokens, hidden) of further tokens, and all keys and values."""
-        device, known = self.engine.model.device, len(state.tokens)
+    def _extended(
+        self, state: StepState, step: str, rendered: Rendered, states: torch.Tensor, cache: Cache
+    ) -> tuple[StepState, float]:
+        at = rendered.positions[-1] - len(state.tokens)
+        score = step_scores(self.forward, self.engine.tokenizer, states[at : at + 1], self.convention).item()
+        return StepState(state.problem, (*state.steps, step), rendered.tokens, cache), score
+
+    @torch.inference_mode()
+    def _continue(self, state: StepState, branches: Sequence[Rendered]) -> Iterator[tuple[torch.Tensor, Cache]]:
+        """For each branch, the states (tokens, hidden) of its new tokens, and all its keys and values.
+
+        Branches are padded on the right, where a causal model's padding changes nothing before it.
+        """
+        device, known, count = self.engine.model.device, len(state.tokens), len(branches)
+        new = [rendered.tokens[known:] for rendered in branches]
+        longest = max(map(len, new))
         # Layers concatenate into new tensors, so those of the state stay as they are.
-        cache = DynamicCache(state.cache or None, config=self.engine.model.config)
+        past = [tuple(part.expand(count, -1, -1, -1) for part in layer) for layer in state.cache]
+        cache = DynamicCache(past or None, config=self.engine.model.config)
         output = self.forward.backbone(
-            input_ids=torch.tensor([tokens], device=device),
-            attention_mask=torch.ones(1, known + len(tokens), dtype=torch.long, device=device),
-            position_ids=torch.arange(known, known + len(tokens), device=device)[None],
+            input_ids=torch.tensor([[*tokens, *[0] * (longest - len(tokens))] for tokens in new], device=device),
+            attention_mask=torch.tensor(
+                [[1] * (known + len(tokens)) + [0] * (longest - len(tokens)) for tokens in new], device=device
+            ),
+            position_ids=torch.arange(known, known + longest, device=device).expand(count, -1),
             past_key_values=cache,
             use_cache=True,
         )
-        return output.last_hidden_state[0], tuple((layer.keys, layer.values) for layer in cache.layers)
+        for row, tokens in enumerate(new):
+            end = known + len(tokens)
+            kept = tuple(
+                (layer.keys[row : row + 1, :, :end].clone(), layer.values[row : row + 1, :, :end].clone())
+                for layer in cache.layers
+            )
+            yield output.last_hidden_state[row, : len(tokens)], kept
