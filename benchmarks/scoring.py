@@ -178,7 +178,7 @@ def judgments(count: int, runs: int) -> None:
     prompts: list[Any] = [({"role": "user", "content": content},) for content in contents]
     tokens = sum(len(encode_chat(tokenizer, prompt)) for prompt in prompts)
     print(f"{count} prompts, {tokens} tokens, {dtype}, prompt tokens per CPU second")
-    both = (lambda: our_judgments(engine, prompts), lambda: plain_judgments(model, tokenizer, prompts, 2**13))
+    both = (lambda: our_judgments(engine, prompts), lambda: plain_judgments(model, tokenizer, prompts, 2**11))
     compare(("Fathom", "length-sorted forward"), both, runs, tokens)
 
 

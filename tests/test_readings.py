@@ -28,7 +28,7 @@ from fathom.engines import (
     StatesRequest,
     answer,
 )
-from fathom.engines.cache import CachedEngine, decode_answer, encode_answer, entries
+from fathom.engines.cache import CachedEngine, decode_answer, encode_answer, entries, request_key
 from fathom.engines.chat import encode_chat, encode_given
 from fathom.engines.local import LocalEngine
 from fathom.engines.metering import Metered
@@ -259,3 +259,32 @@ def test_the_journal_stores_readings_and_replays_them(tmp_path: Path, engine: Lo
     assert [entry.completion for entry in entries(path)] == first
     for request, result in zip(ONE_OF_EACH, first, strict=True):
         assert decode_answer(request, encode_answer(result)) == result
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_the_key_of_a_reading_depends_on_everything_that_determines_it(data: st.DataObject) -> None:
+    texts = st.text(max_size=4)
+    prompts = st.builds(user, texts)
+    likelihoods = st.builds(
+        LikelihoodRequest,
+        prompts,
+        texts,
+        role=st.sampled_from(["assistant", "user"]),
+        end=st.booleans(),
+        template=st.sampled_from(["chat", "plain"]),
+        soft_values=st.sampled_from([None, 0.5, 1.0]),
+    )
+    states = st.builds(
+        StatesRequest, prompts, texts, layers=st.sampled_from([(0,), (-1,)]), pool=st.sampled_from(["last", "mean"])
+    )
+    requests = st.one_of(likelihoods, states, st.builds(ClassifyRequest, prompts, texts))
+    one, other = data.draw(requests), data.draw(requests)
+    keys = [request_key(engine, request) for engine in ("a", "b") for request in (one, other)]
+    assert len(set(keys)) == (2 if one == other and type(one) is type(other) else 4)
+
+
+def test_the_key_of_a_reading_depends_on_the_version_of_its_reduction(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = request_key("engine", ONE_OF_EACH[0])
+    monkeypatch.setattr(LikelihoodRequest, "VERSION", 2)
+    assert request_key("engine", ONE_OF_EACH[0]) != before

@@ -123,7 +123,7 @@ class LocalEngine(BaseEngine):
         self.provides = local_capabilities(self.name)
         loaded = _loaded(self.name, device=device, dtype=dtype, trust_remote_code=trust_remote_code, revision=revision)
         self.model, self.tokenizer = loaded.model, loaded.tokenizer
-        _check_output_layer(self.name, self.model, loaded.missing)
+        _check_head(self.name, self.model, loaded.missing)
         self.ends = _end_tokens(self.model, self.tokenizer)
         self.context: int = getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or 2**31
         self._batcher = Batcher(self._work, max_wait=max_wait, full=max_batch)
@@ -267,8 +267,16 @@ class LocalEngine(BaseEngine):
         )
 
 
-def _check_output_layer(name: str, model: Any, missing: Collection[str]) -> None:
-    """Raise FathomError for a language model whose output layer is in no file: it would be random."""
+def _check_head(name: str, model: Any, missing: Collection[str]) -> None:
+    """Raise FathomError for a language model whose output layer is in no file: it would be random.
+
+    Also for a classifier whose head does not read the state of a token, such as an encoder's.
+    """
+    if is_classifier(name) and not hasattr(model, "score"):
+        raise FathomError(
+            f"{name}: {type(model).__name__} has no layer `score` that reads the state of one token; expected a "
+            "classifier made from a causal language model"
+        )
     layer = model.get_output_embeddings()
     own = [weight for weight, value in model.named_parameters() if layer is not None and value is layer.weight]
     if set(own) & set(missing):

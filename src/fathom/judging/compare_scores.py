@@ -23,6 +23,7 @@ from pydantic_core import to_json
 
 from fathom.data.records import Comparison
 from fathom.engines import Engine
+from fathom.errors import FathomError
 from fathom.judges import RewardModel, Verdict, judge_all
 from fathom.metrics.correlations import rank_correlation
 
@@ -125,7 +126,10 @@ def _single(verdict: Verdict, n: int) -> list[tuple[float | None, int]]:
     (vote,) = verdict.votes
     single = vote.per_response or (vote,)
     if len(single) != n:
-        raise ValueError(f"{len(single)} votes on {n} responses; expected a model that scores each response alone")
+        raise FathomError(
+            f"scores are compared response by response, but the model shows {n} responses at once; expected one that "
+            "scores each response alone, such as scalar"
+        )
     return [(each.scores[0] if each.scores else None, each.usage.prompt_tokens) for each in single]
 
 
