@@ -354,6 +354,19 @@ def test_what_is_too_large_is_refused_before_any_call(limits: dict[str, Any], bo
     run(main)
 
 
+def test_a_group_of_too_many_responses_is_refused_for_judges_of_pairs() -> None:
+    async def main() -> None:
+        samples = [{"prompt": "p", "response": str(n)} for n in range(5)]
+        async with reward_server(ScriptedEngine(smallest_wins), max_responses=4) as server:
+            status, answer, _ = await server.post("/v1/rewards", {"samples": samples})
+            assert status == 413
+            assert "samples: 5 responses to one prompt, at most 4" in answer["error"]["message"]
+        async with reward_server(ScriptedEngine(rated), "prometheus", max_responses=4) as server:
+            assert (await server.post("/v1/rewards", {"samples": samples}))[0] == 200
+
+    run(main)
+
+
 def test_a_trace_is_continued_and_passed_on() -> None:
     async def main() -> None:
         async with serving(lambda call: chat("[RESULT] 4")) as upstream:

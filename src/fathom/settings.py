@@ -392,10 +392,12 @@ class ServeSettings(Settings):
     """Maximum bytes of a request."""
     max_batch: int = Field(default=256, ge=1, le=100_000)
     """Maximum comparisons or samples in a request."""
-    max_responses: int = Field(default=64, ge=1, le=1024)
+    max_responses: int = Field(default=32, ge=1, le=1024)
     """Maximum responses in a comparison or a group."""
     max_item_tokens: int = Field(default=131_072, ge=1, le=MAX_COUNT)
     """Maximum tokens of a comparison, estimated as one per 3 bytes."""
+    cache_mb: int | None = Field(default=None, ge=1, le=MAX_COUNT // 2**20)
+    """Megabytes of stored completions; the oldest are deleted. Default: 100 in memory, no limit with --journal."""
     deadline: float = Field(default=600, gt=0, le=86_400)
     """Seconds for a judgment. A request may ask for less in the header X-Fathom-Deadline."""
     drain: float = Field(default=30, ge=0, le=86_400)

@@ -71,6 +71,8 @@ class SQLiteJournal:
         self.path = Path(path)
         self.engine = engine
         self.lasts = str(path) != ":memory:"
+        self.max_bytes: int | None = None
+        """The size beyond which the oldest completions are deleted. A run has no limit, so that it can be resumed."""
         self._run = uuid.uuid4().hex
         self._connection: sqlite3.Connection | None = None
         if self._exists():
@@ -95,6 +97,8 @@ class SQLiteJournal:
             statement = "INSERT OR IGNORE INTO completions (key, request, completion) VALUES (?, ?, ?)"
             connection.executemany(statement, rows)
             self._record(connection)
+            if self.max_bytes is not None:
+                _delete_oldest(connection, self.max_bytes)
 
     def _record(self, connection: sqlite3.Connection) -> None:
         if isinstance(self.engine, Metered):
@@ -122,6 +126,25 @@ class SQLiteJournal:
                     self._record(connection)
         if self._connection is not None:
             self._connection.close()
+
+
+def _delete_oldest(connection: sqlite3.Connection, max_bytes: int) -> None:
+    """Delete a tenth of the completions, the oldest first, until the rest takes at most `max_bytes`.
+
+    The file keeps its size; SQLite uses the free pages for later rows.
+    """
+    while _used_bytes(connection) > max_bytes:
+        (count,) = connection.execute("SELECT count(*) FROM completions").fetchone()
+        if not count:
+            return
+        oldest = "SELECT rowid FROM completions ORDER BY rowid LIMIT ?"
+        connection.execute(f"DELETE FROM completions WHERE rowid IN ({oldest})", (-(-count // 10),))
+
+
+def _used_bytes(connection: sqlite3.Connection) -> int:
+    names = ("page_size", "page_count", "freelist_count")
+    size, pages, free = (int(connection.execute(f"PRAGMA {name}").fetchone()[0]) for name in names)
+    return size * (pages - free)
 
 
 def find(connection: sqlite3.Connection, keys: Sequence[str]) -> list[str | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -58,8 +59,7 @@ class Core:
             where = f"{field}[{index}]"
             texts = [sample.response, sample.reference or "", sample.baseline or ""]
             self._check_tokens([sample.prompt_text, *texts], where)
-        if size is not None and size > self.service.serving.max_responses:
-            raise RequestError(413, f"group_size: at most {self.service.serving.max_responses}: see --max-responses")
+        self._check_groups(samples, field, size)
         state = request.state
         work = self.service.reward(samples, state.deadline, size=size, client=state.client)
         made = await self.available(work, field)
@@ -112,6 +112,17 @@ class Core:
         most = self.service.serving.max_batch
         if count > most:
             raise RequestError(413, f"{field}: {count} in one request, at most {most}: see --max-batch")
+
+    def _check_groups(self, samples: Sequence[Sample], field: str, size: int | None) -> None:
+        """Raise RequestError for groups that are too large: the calls of a judge of pairs grow with their square."""
+        most = self.service.serving.max_responses
+        if size is not None and size > most:
+            raise RequestError(413, f"group_size: got {size}, at most {most}: see --max-responses")
+        if self.service.model.arity != "pointwise":
+            largest = Counter(sample.group_key for sample in samples if sample.baseline is None).most_common(1)
+            if largest and largest[0][1] > most:
+                found = f"{largest[0][1]} responses to one prompt"
+                raise RequestError(413, f"{field}: {found}, at most {most}: see --max-responses")
 
     def _check_tokens(self, texts: Sequence[str], where: str) -> None:
         most = self.service.serving.max_item_tokens

@@ -19,7 +19,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from fathom.data.records import Comparison, Message
 from fathom.engines import Engine, MissingLogprobsError, RunStoppedError
-from fathom.engines.journal import JournalError
+from fathom.engines.journal import JournalError, SQLiteJournal
 from fathom.engines.metering import SpentError
 from fathom.engines.recent import RecentCompletions
 from fathom.errors import FathomError
@@ -70,6 +70,11 @@ class Sample(NamedTuple):
         """All texts of the prompt."""
         return self.prompt if isinstance(self.prompt, str) else "\n".join(turn.content for turn in self.prompt)
 
+    @property
+    def group_key(self) -> Hashable:
+        """What samples that are judged together have in common."""
+        return self.group, self.prompt, self.reference
+
     def comparison(self) -> Comparison:
         return Comparison(prompt=self.prompt, responses=(self.response,), reference=self.reference)
 
@@ -119,6 +124,9 @@ class Service:
         check_reward(self.model, rewards)
         session.cached.cancel_abandoned = True
         session.cached.on_miss = _note_call
+        store = session.cached.journal
+        if serving.cache_mb is not None and isinstance(store, SQLiteJournal | RecentCompletions):
+            store.max_bytes = serving.cache_mb * 2**20
         self.identity = identify(session, rewards)
         self.health = Health(serving.breaker_share, serving.breaker_seconds, caps=_caps(session, serving))
         self.window = Window[Sample, Rewarded](serving.window_ms / 1000, serving.max_responses, self._judge_group)
@@ -161,8 +169,7 @@ class Service:
         single = [place for place, sample in enumerate(samples) if alone or sample.baseline is not None]
         groups: dict[Hashable, list[int]] = {}
         for place in sorted({*range(len(samples))} - {*single}):
-            sample = samples[place]
-            groups.setdefault((client, sample.group, sample.prompt, sample.reference), []).append(place)
+            groups.setdefault((client, samples[place].group_key), []).append(place)
         works: list[Callable[[], Awaitable[list[Rewarded]]]] = []
         works += [partial(self._alone, samples[place], seconds) for place in single]
         works += [
