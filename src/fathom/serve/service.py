@@ -4,8 +4,8 @@
     [attempt] = await service.judge([comparison], seconds=60)
     attempt.value, attempt.error                      # a Verdict, or None and the reason
 
-A judgment that fails or is late raises nothing: its `Attempt` has an error and no value. `Refused` names an item that the
-judge cannot judge, and `Unavailable` means that the engine answers nobody.
+A judgment that fails or is late raises nothing: its `Attempt` has an error and no value. `Refused` names an item that
+the judge cannot judge, and `Unavailable` means that the engine answers nobody.
 """
 
 from __future__ import annotations
