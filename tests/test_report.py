@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from fathom.cli import app
-from fathom.data.records import Label
+from fathom.data.records import Comparison, Label
 from fathom.errors import FathomError
 from fathom.judges import Rule, Vote
 from fathom.metrics.intervals import Interval, wilson
@@ -25,7 +25,8 @@ from fathom.report import cards, charts, overview
 from fathom.report.evidence import gather, names
 from fathom.report.scoring import score
 from fathom.results import runs
-from judged import ranked, row, swapped, vote, written
+from fathom.results.rows import to_row
+from judged import as_json, ranked, row, swapped, vote, written
 
 ATTACK = "</style></title><script>alert(1)</script><img src=x onerror=alert(1)>"
 
@@ -106,6 +107,27 @@ def test_what_cannot_be_read_is_counted_and_its_errors_are_shown(tmp_path: Path)
 def test_a_run_without_labels_has_a_page_too(tmp_path: Path) -> None:
     seen = report(written(tmp_path / "verdicts.jsonl", [row(swapped([0, 0]), label=None)])).seen
     assert "1 comparisons, none with a label" in seen
+
+
+def test_step_scores_of_single_solutions_have_their_figures(tmp_path: Path) -> None:
+    rows = []
+    for number in range(4):
+        solution = Comparison(
+            id=f"{number}",
+            prompt=f"{number}?",
+            responses=("a\n\nb",),
+            steps=(("a", "b"),),
+            label=Label(steps=((1, number % 2),)),
+            metadata={"generator": "model-7b"},
+        )
+        vote = Vote(Status.OK, step_scores=((0.9, 0.8 if number % 2 else 0.6),), order=(0,))
+        rows.append(as_json(to_row(solution, Rule(aggregate="mean")([vote], threshold=0.5))))
+    seen = report(written(tmp_path / "verdicts.jsonl", rows)).seen
+    # At 0.5 no error is found: F1 is 0. Right steps: 0.9 (4) and 0.8 (2); wrong ones: 0.6 (2), so the AUC is 1. All
+    # lengths are equal: 0.5. ECE: (4 * 0.1 + 2 * 0.2 + 2 * 0.6) / 8. Too few steps for deciles of length.
+    assert "all 4 0.000 1.000 – 0.500 0.250" in seen
+    assert "model-7b 4" in seen
+    assert "labelled comparisons are judged right." in seen, "a single solution has no baseline"
 
 
 def test_rankings_have_their_own_figures(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from markupsafe import Markup
 
 from fathom.bench import find
 from fathom.data.atomic import atomic_write
+from fathom.metrics import steps
 from fathom.metrics.baselines import RULES
 from fathom.metrics.calibration import Calibration
 from fathom.metrics.intervals import Interval
@@ -107,6 +108,7 @@ def _names() -> dict[str, Any]:
             {name: counts[name] for name in STRUCTURES if counts[name]}, STRUCTURES
         ),
         "common": _common,
+        "step_metrics": lambda each: steps.summary(each.scored.steps),
         "reliability": _reliability,
         "confidence": CONFIDENCE,
         "totals": lambda each: [tallies["all"] for tallies in (each.scored.verdicts, each.scored.rankings) if tallies],
