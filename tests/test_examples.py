@@ -126,3 +126,8 @@ def test_rationales_are_synthesised(said, tmp_path: Path) -> None:  # type: igno
 def test_the_reward_is_used_by_trls_trainer(said, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     pytest.importorskip("trl", reason='needs pip install "fathom-rm[train]"')
     assert said("grpo.py", tmp_path).count("\nreward ") >= 1
+
+
+def test_rewards_are_given_and_left_out(said) -> None:  # type: ignore[no-untyped-def]
+    pytest.importorskip("transformers", reason='needs pip install "fathom-rm[local]"')
+    assert said("rewards.py") == "the reward: mix\nok 0.0\nok 1.0\nmissing None\n"

@@ -207,7 +207,8 @@ class Service:
         try:
             check_group(self.model, group)
         except FathomError as error:
-            why = f"{error} within {self.serving.window_ms:g} ms"
+            window = self.serving.window_ms
+            why = f"{error} within {window:g} ms" if window else str(error)
             return [Rewarded(Reward(None, Status.MISSING, why), cached=False)] * len(samples)
         work = partial(reward, self.model, group, self.rewards)
         [attempt] = await self._attempts([work], self.serving.deadline, _has_reward)
