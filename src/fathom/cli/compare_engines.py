@@ -89,12 +89,12 @@ def command(
     from fathom.results.provenance import provenance, write_json
     from fathom.settings import flatten_settings
 
-    if (file is None) == (expect is None):
-        raise FathomError("expected either a FILE of comparisons, or --expect FILE with known scores")
     given = file if file is not None else str(expect)
     engine = [*engine, *([] if base_url is None else [f"scores base_url={base_url}"])]
-    engines = _engines(engine, model, 1 if expect else 2)
     claim = claim_rows(out, journal, space=space_of(given, source.limit), engines=engine)
+    if (file is None) == (expect is None):
+        raise FathomError("expected either a FILE of comparisons, or --expect FILE with known scores")
+    engines = _engines(engine, model, 1 if expect else 2)
     asker, comparisons = _asker(judge, model, engines, max_tokens, seed), read(given, source, seed=seed)
     path = journal_of(journal, out)
     if dry_run:
