@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from fathom.data.records import Comparison
 from fathom.engines import ChatMessage
 from fathom.engines.checkpoints import SHIPPED
+from fathom.judges import Judge
 from fathom.judges.mix import MixJudge, Style
 from fathom.lab import world
 from fathom.rationale import render
@@ -35,6 +37,11 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
 
+NOISE = 0.1
+"""Standard deviation of the noise on a new token's embedding, relative to that of the embedding it is copied from.
+
+Input and output embeddings are tied, so without noise both tokens would always get the same logit.
+"""
 STYLES: tuple[Style, ...] = ("mix", "vanilla", "breadth", "depth")
 
 
@@ -106,6 +113,33 @@ def _every_word() -> Iterable[str]:
         yield kinship_prompt(item.comparison)
         yield from (MixJudge(style=style, trained=True).ask(item.comparison)[0]["content"] for style in STYLES)
         yield from (render(world.rationale(item, style, rng)) for style in ("vanilla", "breadth", "depth"))
+
+
+def frame(judge: Judge) -> list[str]:
+    """The constant parts of a judge's prompt: before, between and after the task and the two responses."""
+    asked = judge.prompt(Comparison(id="", prompt="<prompt>", responses=("<first>", "<second>")))[0]["content"]
+    return re.split("<prompt>|<first>|<second>", asked)
+
+
+def extended(known: Mapping[str, str], seed: int, out: Path) -> Path:
+    """Save the shipped base model with the keys of `known` as new tokens, and return its folder.
+
+    The embedding of a new token is that of the known token in `known`, plus noise.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    words, model = AutoTokenizer.from_pretrained(PATH), AutoModelForCausalLM.from_pretrained(PATH)
+    places = words.convert_tokens_to_ids(list(known.values()))
+    words.add_tokens(list(known))
+    model.resize_token_embeddings(len(words), mean_resizing=False)
+    rows = model.get_input_embeddings().weight
+    noise = torch.randn(len(known), rows.shape[1], generator=torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        rows[words.convert_tokens_to_ids(list(known))] = rows[places] + NOISE * rows[places].std() * noise
+    model.save_pretrained(out)
+    words.save_pretrained(out)
+    return out
 
 
 def untrained(seed: int, hidden: int = 128, layers: int = 2, heads: int = 4) -> Any:

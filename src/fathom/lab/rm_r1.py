@@ -9,14 +9,10 @@ distillation, every chain ends in the label, regardless of the text before.
 from __future__ import annotations
 
 import random
-import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from fathom.data.reading import write_jsonl
-from fathom.data.records import Comparison
-from fathom.judges import Judge
 from fathom.judges.mix import MixJudge
 from fathom.judges.rm_r1 import ANSWERS, RMR1Judge
 from fathom.lab import arms, base, world
@@ -30,11 +26,6 @@ ARMS: tuple[Arm, ...] = get_args(Arm)
 """The label alone; the chat or the reasoning template for every task; the template that fits the task's type."""
 STAGES: tuple[Stage, ...] = ("sft", "rlvr")
 JUDGE = "judge={name: rm_r1, trained: true}"
-NOISE = 0.1
-"""Standard deviation of the noise on a new token's embedding, relative to that of the embedding it is copied from.
-
-Input and output embeddings are tied, so without noise both tokens would always get the same logit.
-"""
 
 _RUBRIC = "<type>Chat</type>\n<rubric>\n{}</rubric>\n<eval>\nPrinciple 1:".format(
     "".join(f"- {p}\n" for p in world.PRINCIPLES)
@@ -61,8 +52,10 @@ def chain(item: world.Item, arm: Arm, mistyped: bool = False) -> str:
     if arm == "answer":
         return answer
     if arm == "reasoning":
-        steps, checked = "\n".join(item.expression.steps), world.solved_unit(item).judgment
-        return f"{_SOLUTION} {steps}{_CHECK} {checked}{_END}{answer}"
+        steps, unit = "\n".join(item.expression.steps), world.solved_unit(item)
+        # The check ends with a verdict, as in the base model's rationales and in chat chains. Without that line, models
+        # of some seeds checked both answers correctly and then ignored the check.
+        return f"{_SOLUTION} {steps}{_CHECK} {unit.judgment}\nVerdict: {unit.sub_verdict}{_END}{answer}"
     seen = Rationale(tuple(world.unit_at_sight(item, principle) for principle in world.PRINCIPLES))
     return _RUBRIC + render(seen).removeprefix(KNOWN_AS[_RUBRIC]) + _END + answer
 
@@ -79,41 +72,18 @@ def examples(arm: Arm, settings: arms.Settings, seed: int) -> list[dict[str, Any
 
 
 def extended_base(seed: int, out: Path) -> Path:
-    """The shipped base model with each phrase as a new token, whose embedding is a noisy copy of a known one's."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    words, model = AutoTokenizer.from_pretrained(base.PATH), AutoModelForCausalLM.from_pretrained(base.PATH)
-    known = phrases()
-    places = words.convert_tokens_to_ids(list(known.values()))
-    words.add_tokens(list(known))
-    model.resize_token_embeddings(len(words), mean_resizing=False)
-    rows = model.get_input_embeddings().weight
-    noise = torch.randn(len(known), rows.shape[1], generator=torch.Generator().manual_seed(seed))
-    with torch.no_grad():
-        rows[words.convert_tokens_to_ids(list(known))] = rows[places] + NOISE * rows[places].std() * noise
-    model.save_pretrained(out)
-    words.save_pretrained(out)
-    return out
+    """The shipped base model with each phrase as a new token."""
+    return base.extended(phrases(), seed, out)
 
 
 def phrases() -> dict[str, str]:
     """Each phrase of the prompt and the chains, with the known token whose embedding it starts from."""
-    frames = zip(_frame(RMR1Judge(trained=True)), _frame(MixJudge(trained=True)), strict=True)
+    frames = zip(base.frame(RMR1Judge(trained=True)), base.frame(MixJudge(trained=True)), strict=True)
     return {**dict(frames), **KNOWN_AS}
 
 
-def _frame(judge: Judge) -> list[str]:
-    """The constant parts of a prompt: before, between and after the task and the two responses."""
-    asked = judge.prompt(Comparison(id="", prompt="<prompt>", responses=("<first>", "<second>")))[0]["content"]
-    return re.split("<prompt>|<first>|<second>", asked)
-
-
-def run(arm: Arm, seed: int, settings: arms.Settings, overrides: Sequence[str], out: Path) -> None:
-    """Train one arm with one seed, and measure it after each stage. Results of an earlier run are kept.
-
-    `overrides` are of the recipe `mini_rlvr`.
-    """
+def run(arm: Arm, seed: int, settings: arms.Settings, out: Path) -> None:
+    """Train one arm with one seed, and measure it after each stage. Results of an earlier run are kept."""
     arms.use_one_thread()
     folder = out / arm
     for stage in STAGES:
@@ -123,7 +93,7 @@ def run(arm: Arm, seed: int, settings: arms.Settings, overrides: Sequence[str], 
         if stage == "sft":
             fine_tune(arm, seed, settings, trained)
         else:
-            arms.reinforce(seed, folder / "model-sft", trained, [JUDGE, *overrides])
+            arms.reinforce(seed, folder / "model-sft", trained, [JUDGE])
         arms.write_measured(measured, arms.measure(trained, seed, settings, RMR1Judge))
 
 

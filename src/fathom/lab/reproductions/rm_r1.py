@@ -21,9 +21,6 @@ from fathom.lab.rm_r1 import ARMS, STAGES, Arm
 from fathom.metrics.intervals import Interval
 from fathom.report.figures import grouped_bars
 
-OVERRIDES = ("trainer.max_steps=70",)
-"""Of the recipe `mini_rlvr`."""
-
 Cell = tuple[Arm, Stage]
 Runs = Mapping[Cell, Sequence[Measured]]
 """One seed: for each arm and stage, the same held-out items in the same order."""
@@ -39,7 +36,7 @@ CONTRASTS: Mapping[str, tuple[Cell, Cell, Domain | None]] = {
 
 def run(part: str, seed: int, settings: Settings, folder: Path) -> None:
     [arm] = (arm for arm in ARMS if arm == part)
-    rm_r1.run(arm, seed, settings, OVERRIDES, folder)
+    rm_r1.run(arm, seed, settings, folder)
 
 
 def measure(seed: int, settings: Settings, folder: Path) -> Measurement:
@@ -115,6 +112,6 @@ EXPERIMENT = Experiment(
     measure=measure,
     tables=lambda _: {"ceiling": CEILING},
     figures=figures,
-    recipes=lambda: {**arms.recipes_used(), "overrides": list(OVERRIDES)},
+    recipes=arms.recipes_used,
     inputs=[base.PATH],
 )
