@@ -288,3 +288,37 @@ def test_a_name_that_is_on_no_hub_is_no_classifier(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     fetch_config("nobody/nothing")
     assert not is_classifier("nobody/nothing")
+
+
+VERBS = [
+    ["rank", "PAIRS", "--model", "MODEL", "--out", "OUT/rankings.jsonl"],
+    ["pairs", "PAIRS", "--model", "MODEL", "--out", "OUT/preferences.jsonl"],
+    ["probe", "PAIRS", "--model", "MODEL", "--probe", "length", "--out", "OUT/card"],
+    ["score", "RUN"],
+    ["compare", "RUN", "COPY"],
+    ["report", "RUN", "--out", "OUT/report.html"],
+    ["export", "RUN", "--out", "OUT/rows.csv"],
+    ["runs", "RUN.journal"],
+]
+
+
+@pytest.fixture(scope="module")
+def run(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    rows = [{"prompt": f"question {k}", "chosen": "yes " * k, "rejected": "no"} for k in range(1, 5)]
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for name in ("run", "copy"):
+        out = folder / f"{name}.jsonl"
+        RUN.invoke(app, ["judge", str(folder / "pairs.jsonl"), "--model", str(checkpoint), "--out", str(out)])
+    return folder
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb[0])
+def test_every_verb_takes_scores_as_it_takes_verdicts(verb: list[str], run: Path, checkpoint: Path) -> None:
+    names = {"PAIRS": run / "pairs.jsonl", "RUN": run / "run.jsonl", "COPY": run / "copy.jsonl", "MODEL": checkpoint}
+    arguments = [str(names.get(each, each)).replace("OUT/", f"{run}/") for each in verb]
+    arguments = [str(run / "run.jsonl.journal") if each == "RUN.journal" else each for each in arguments]
+    result = RUN.invoke(app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    if verb[0] == "runs":
+        assert "readings (classification)" in result.output

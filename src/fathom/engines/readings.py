@@ -210,7 +210,7 @@ def decode(name: str, stored: Mapping[str, Any]) -> Reading:
             tuple(stored["tokens"]), tuple(stored["logprobs"]), None if soft is None else tuple(soft), usage
         )
     if name == ClassifyRequest.NAME:
-        return Classification(tuple(stored["logits"]), tuple(stored["labels"]), usage)
+        return Classification(tuple(stored["logits"]), tuple(stored.get("labels", ())), usage)
     if name == StepRequest.NAME:
         return StepScores(tuple(stored["scores"]), usage)
     return States(tuple(map(tuple, stored["vectors"])), usage)
