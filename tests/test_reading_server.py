@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from fathom.cli import app
 from fathom.engines import Answer, AnyRequest, ClassifyRequest, EngineError, LikelihoodRequest, answer, open
 from fathom.engines.local import LocalEngine
 from fathom.engines.reading_server import PROTOCOLS, ReadingServer
@@ -143,3 +145,21 @@ def test_the_engine_is_found_by_its_name_and_checks_its_options() -> None:
         open("scores", "m", base_url="http://localhost:1", protocol="tgi")
     with pytest.raises(FathomError, match="takes the options of the engine 'openai'"):
         open("scores", "m", base_url="http://localhost:1", speed=1)
+
+
+def test_a_likelihood_reward_is_judged_through_a_server(folders: dict[str, Path], tmp_path: Path) -> None:
+    folder, pairs = folders["likelihood"], tmp_path / "pairs.jsonl"
+    pairs.write_text(json.dumps({"prompt": "a question", "chosen": "an answer", "rejected": "no"}) + "\n")
+    local = CliRunner().invoke(app, ["judge", str(pairs), "--judge", "forward", "--model", str(folder)])
+
+    async def run() -> Any:
+        async with serving(Scoring(folder)) as server:
+            engine = ["--engine", "scores", "--base-url", server.url, "--engine-option", "protocol=vllm_logprobs"]
+            command = ["judge", str(pairs), "--judge", "forward", "--model", "m", *engine]
+            command += ["--engine-option", f"tokenizer={folder}"]
+            return await asyncio.to_thread(lambda: CliRunner().invoke(app, command, catch_exceptions=False))
+
+    served = asyncio.run(run())
+    assert (local.exit_code, served.exit_code) == (0, 0)
+    scores = [json.loads(result.stdout)["scores"] for result in (local, served)]
+    assert scores[1] == pytest.approx(scores[0], abs=TOLERANCE)
