@@ -384,8 +384,31 @@ class NullMeter:
     def withdraw(self) -> None: ...
 
 
-class EngineWrapper:
-    """An engine that forwards to `engine`. Subclasses override `complete`."""
+class UniformEngine(ABC):
+    """An engine that treats all kinds of requests alike: each of its methods calls `answer`."""
+
+    @abstractmethod
+    async def answer(self, request: AnyRequest) -> Answer:
+        """The answer to a request of any kind. Raises EngineError if there is none."""
+
+    async def complete(self, request: Request) -> Completion:
+        return cast(Completion, await self.answer(request))
+
+    async def likelihood(self, request: LikelihoodRequest) -> Likelihood:
+        return cast(Likelihood, await self.answer(request))
+
+    async def classify(self, request: ClassifyRequest) -> Classification:
+        return cast(Classification, await self.answer(request))
+
+    async def states(self, request: StatesRequest) -> States:
+        return cast(States, await self.answer(request))
+
+    async def steps(self, request: StepRequest) -> StepScores:
+        return cast(StepScores, await self.answer(request))
+
+
+class EngineWrapper(UniformEngine):
+    """An engine that forwards to `engine`. Subclasses override `answer`, or single methods such as `complete`."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -398,20 +421,8 @@ class EngineWrapper:
     def provides(self) -> frozenset[Capability]:
         return self.engine.provides
 
-    async def complete(self, request: Request) -> Completion:
-        return await self.engine.complete(request)
-
-    async def likelihood(self, request: LikelihoodRequest) -> Likelihood:
-        return await self.engine.likelihood(request)
-
-    async def classify(self, request: ClassifyRequest) -> Classification:
-        return await self.engine.classify(request)
-
-    async def states(self, request: StatesRequest) -> States:
-        return await self.engine.states(request)
-
-    async def steps(self, request: StepRequest) -> StepScores:
-        return await self.engine.steps(request)
+    async def answer(self, request: AnyRequest) -> Answer:
+        return await answer(self.engine, request)
 
     def report_calls_to(self, meter: Meter) -> bool:
         return self.engine.report_calls_to(meter)

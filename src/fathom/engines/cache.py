@@ -23,27 +23,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, NamedTuple, Self, cast
+from typing import Any, NamedTuple, Self
 
 from fathom.engines import (
     Answer,
     AnyRequest,
-    Classification,
-    ClassifyRequest,
     Completion,
     Engine,
     EngineError,
     EngineWrapper,
-    Likelihood,
-    LikelihoodRequest,
     MissingLogprobsError,
     Request,
     RunStoppedError,
     Sampling,
-    States,
-    StatesRequest,
-    StepRequest,
-    StepScores,
     TokenLogprob,
     answer,
     check_prefix,
@@ -98,24 +90,10 @@ class CachedEngine(EngineWrapper):
         self.journal.write([job.item for job in jobs])
         return [None] * len(jobs)
 
-    async def complete(self, request: Request) -> Completion:
-        """Return the stored completion, or a new one after storing it. Raises the errors of `engine`."""
-        check_prefix(self, request)
-        return cast(Completion, await self._answer(request))
-
-    async def likelihood(self, request: LikelihoodRequest) -> Likelihood:
-        return cast(Likelihood, await self._answer(request))
-
-    async def classify(self, request: ClassifyRequest) -> Classification:
-        return cast(Classification, await self._answer(request))
-
-    async def states(self, request: StatesRequest) -> States:
-        return cast(States, await self._answer(request))
-
-    async def steps(self, request: StepRequest) -> StepScores:
-        return cast(StepScores, await self._answer(request))
-
-    async def _answer(self, request: AnyRequest) -> Answer:
+    async def answer(self, request: AnyRequest) -> Answer:
+        """Return the stored answer, or a new one after storing it. Raises the errors of `engine`."""
+        if isinstance(request, Request):
+            check_prefix(self, request)
         text = request_text(self.identity, request)
         key = _key(text)
         task = self._in_flight.get(key)

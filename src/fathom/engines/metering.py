@@ -26,7 +26,6 @@ from collections import deque
 from collections.abc import Mapping
 from operator import attrgetter
 from pathlib import Path
-from typing import cast
 
 import yaml
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, TypeAdapter, ValidationError
@@ -34,22 +33,13 @@ from pydantic import BaseModel, ConfigDict, NonNegativeFloat, TypeAdapter, Valid
 from fathom.engines import (
     Answer,
     AnyRequest,
-    Classification,
-    ClassifyRequest,
     Completion,
     Engine,
     EngineError,
     EngineWrapper,
-    Likelihood,
-    LikelihoodRequest,
     Meter,
     NullMeter,
-    Request,
     RunStoppedError,
-    States,
-    StatesRequest,
-    StepRequest,
-    StepScores,
     answer,
 )
 from fathom.engines.usage import Usage
@@ -181,23 +171,8 @@ class Metered(EngineWrapper):
         least = f"at least {known}, " if self.usage.tokens else ""
         return f"{least}total unknown ({of}; estimated: {_amount(self.estimated, self.price)})"
 
-    async def complete(self, request: Request) -> Completion:
-        """Complete a request. Raises SpentError if a bound leaves no room for it, and the errors of `engine`."""
-        return cast(Completion, await self._answer(request))
-
-    async def likelihood(self, request: LikelihoodRequest) -> Likelihood:
-        return cast(Likelihood, await self._answer(request))
-
-    async def classify(self, request: ClassifyRequest) -> Classification:
-        return cast(Classification, await self._answer(request))
-
-    async def states(self, request: StatesRequest) -> States:
-        return cast(States, await self._answer(request))
-
-    async def steps(self, request: StepRequest) -> StepScores:
-        return cast(StepScores, await self._answer(request))
-
-    async def _answer(self, request: AnyRequest) -> Answer:
+    async def answer(self, request: AnyRequest) -> Answer:
+        """Answer a request. Raises SpentError if a bound leaves no room for it, and the errors of `engine`."""
         self._share(request)
         try:
             result = await (answer(self.engine, request) if self._reported else self._one_call(request))

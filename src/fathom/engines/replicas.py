@@ -14,28 +14,19 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 from fathom.engines import (
     Answer,
     AnyRequest,
     BaseEngine,
-    Classification,
-    ClassifyRequest,
-    Completion,
     Engine,
     EngineError,
-    Likelihood,
-    LikelihoodRequest,
     Meter,
-    Request,
     RunStoppedError,
-    StatesRequest,
-    StepRequest,
+    UniformEngine,
     answer,
 )
 from fathom.engines.limits import backoff
-from fathom.engines.readings import States, StepScores
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
 
@@ -54,7 +45,7 @@ class _Replica:
     """Whether its engine has given up, and must be closed before it makes calls again."""
 
 
-class ReplicatedEngine(BaseEngine):
+class ReplicatedEngine(UniformEngine, BaseEngine):
     """Distributes calls over `engines`, which should not try again by themselves (`retries=0`).
 
     `retries`: rounds over all replicas after the first one, with a pause of `first_backoff` seconds and more before
@@ -73,22 +64,7 @@ class ReplicatedEngine(BaseEngine):
         self.identity = engines[0].identity
         self.provides = frozenset.intersection(*(engine.provides for engine in engines))
 
-    async def complete(self, request: Request) -> Completion:
-        return cast(Completion, await self._answer(request))
-
-    async def likelihood(self, request: LikelihoodRequest) -> Likelihood:
-        return cast(Likelihood, await self._answer(request))
-
-    async def classify(self, request: ClassifyRequest) -> Classification:
-        return cast(Classification, await self._answer(request))
-
-    async def states(self, request: StatesRequest) -> States:
-        return cast(States, await self._answer(request))
-
-    async def steps(self, request: StepRequest) -> StepScores:
-        return cast(StepScores, await self._answer(request))
-
-    async def _answer(self, request: AnyRequest) -> Answer:
+    async def answer(self, request: AnyRequest) -> Answer:
         """The answer of the first replica that gives one. Raises the last error after all rounds."""
         usage = Usage()
         for number in range(self.retries + 1):
