@@ -109,7 +109,7 @@ class EngineSettings(Settings):
     max_batch_tokens: int | None = Field(default=None, ge=1, le=MAX_COUNT)
     """(local) Maximum tokens per batch; lower it if memory runs out."""
     journal: Path | None = None
-    """Store finished completions in this file. Default: a file beside the output."""
+    """Store finished completions in this file. Default: a file beside the output; memory for fathom serve."""
 
     @model_validator(mode="after")
     def _one_address(self) -> Self:
@@ -405,7 +405,7 @@ class ServeSettings(Settings):
     breaker_share: float = Field(default=0.5, gt=0, le=1)
     """Answer 503 for a while if more than this share of the last 200 judgments could not be scored."""
     breaker_seconds: float = Field(default=30, gt=0, le=86_400)
-    """How long."""
+    """Seconds for which --breaker-share answers 503."""
     verbose: bool = False
     """Log every request, and errors with their tracebacks, which may quote requests."""
     hourly_tokens: int | None = Field(default=None, ge=1)

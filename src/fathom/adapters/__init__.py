@@ -1,5 +1,5 @@
-"""Rewards in the form in which a trainer calls them, one trainer per file. No trainer is imported.
+"""Reward functions with the signatures that trainers expect, one trainer per file. No trainer is imported.
 
-An adapter gets its rewards from a `RewardClient` or a `LocalRewardClient`. What could not be scored becomes what the
-trainer excludes from training, where it can; elsewhere it is an error, unless the user chose a number.
+A response that could not be scored gets the value that the trainer excludes from training. If the trainer has no such
+value, it is an error, unless the user chose a number for it.
 """

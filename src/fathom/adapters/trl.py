@@ -3,8 +3,8 @@
     reward = TRLReward(fathom.RewardClient("http://127.0.0.1:8090"), reference="answer")
     GRPOTrainer(model=model, reward_funcs=reward, train_dataset=dataset)
 
-A completion that could not be scored gets None, which TRL excludes from the rewards and the baseline of its group. TRL
-logs the shares of such completions and of votes that could be read. If the server cannot be reached, the error ends the
+A completion that could not be scored gets None, which TRL excludes from the rewards and the baseline of its group. The
+share of such completions and the share of parsed votes are logged. If the server cannot be reached, an error ends the
 training.
 Contract: trl/trainer/grpo_trainer.py, version 1.16.
 """
@@ -21,7 +21,7 @@ from fathom.serve.messages import RewardAnswer
 
 
 class RewardSource(Protocol):
-    """What gives rewards: a `RewardClient`, or a `LocalRewardClient`."""
+    """A source of rewards: `RewardClient` and `LocalRewardClient` have this method."""
 
     def rewards(self, samples: Sequence[dict[str, Any]], *, group_size: int | None = None) -> list[RewardAnswer]: ...
 
@@ -32,7 +32,7 @@ class TRLReward:
 
     `reference` and `baseline` name columns of the data set: a reference answer, and a response to compare with.
     `group_size` is the number of completions per prompt, which a server needs to judge groups that TRL has spread over
-    several processes. Raises FathomError for a missing column, and if no rewards can be had.
+    several processes. A call raises FathomError for a missing column, and if the source cannot be reached.
     """
 
     source: RewardSource
@@ -84,7 +84,7 @@ class TRLReward:
 
 
 def _prompt(prompt: Any) -> Any:
-    """A text, or a conversation's messages with nothing but role and content."""
+    """The prompt as a text, or as messages with only role and content."""
     if isinstance(prompt, str):
         return prompt
     return [message.model_dump() for message in as_messages(prompt, "prompt")]

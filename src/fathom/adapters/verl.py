@@ -41,10 +41,10 @@ async def compute_score(
     unscored: float | None = None,
     **_: Any,
 ) -> dict[str, float]:
-    """The reward of a response as `score`, beside numbers that verl logs. The keys are always the same.
+    """The reward of a response as `score`, and numbers that verl logs. The keys are always the same.
 
-    A `ground_truth` that is a text becomes the reference answer. `group_size` is `actor_rollout_ref.rollout.n`, for
-    judges of pairs and lists. Raises FathomError if there is no prompt, and if the response could not be scored and
+    A `ground_truth` that is a text is used as the reference answer. For judges of pairs and lists, set `group_size` to
+    `actor_rollout_ref.rollout.n`. Raises FathomError if there is no prompt, and if the response could not be scored and
     `unscored` is None.
     """
     sample: dict[str, Any] = {"prompt": _prompt(extra_info or {}, prompt_key), "response": solution_str}
@@ -79,7 +79,7 @@ def _prompt(extra_info: Mapping[str, Any], key: str | None) -> Any:
 
 
 def _client(url: str, token_file: str | Path | None, pin: str | None) -> AsyncRewardClient:
-    """One client per event loop and server, whose connections all calls share."""
+    """The client of this event loop and server; all calls share its connections."""
     clients = _clients.setdefault(asyncio.get_running_loop(), {})
     key = (url, str(token_file), pin)
     if key not in clients:

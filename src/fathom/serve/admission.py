@@ -1,8 +1,8 @@
-"""Decides which requests reach the application, and ends those whose client has gone: an ASGI middleware.
+"""ASGI middleware that admits or refuses requests, and cancels those whose client has disconnected.
 
-In this order: the token; whether the server takes requests at all; the client's limits; the pinned reward; the size of
-the body. A refused request costs almost nothing, because its body is not read. An admitted request is cancelled when
-its client disconnects, and with it all calls that nobody else awaits.
+It checks in this order: the token; whether the server accepts requests; the client's limits; the pinned reward; the
+size of the body. Only the last check reads the body, so the others are cheap. Cancelling a request cancels all calls
+that no other request awaits.
 
 The log has one line per refused or failed request: method, path, status, time and trace, but no text of the request.
 """
@@ -30,7 +30,7 @@ from fathom.serve.service import Service
 LOG = logging.getLogger("fathom.serve")
 
 PUBLIC = frozenset({"/health", "/ready", "/", "/docs"})
-"""Paths without a token: whether the server works, for load balancers, and the page that asks for a token."""
+"""Paths that need no token: the status routes, for load balancers, and the page, which asks for a token."""
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 PIN_HEADER = "x-fathom-reward"
 DEADLINE_HEADER = "x-fathom-deadline"
@@ -44,7 +44,7 @@ class Gone(Exception):  # noqa: N818 - not an error: there is nobody to answer
 
 
 class Admission:
-    """Wraps the application `app`."""
+    """Wraps the application `app`. With `tokens` (SHA-256 digests), requests must carry one of them."""
 
     def __init__(self, app: ASGIApp, service: Service, metrics: Metrics, tokens: tuple[bytes, ...] = ()) -> None:
         self.app = app
@@ -123,7 +123,7 @@ class Admission:
             raise RequestError(409, pin_message(current))
 
     def _deadline(self, headers: Headers) -> float:
-        """The smaller one of the server's deadline and the client's."""
+        """The smaller of the server's deadline and the client's, in seconds."""
         most, asked = self.service.serving.deadline, headers.get(DEADLINE_HEADER)
         if asked is None:
             return most
@@ -136,7 +136,7 @@ class Admission:
         return min(most, seconds)
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
-        # The path of the route, not of the request: labels of metrics must not be the client's choice.
+        # The route's path, not the request's: clients must not be able to create new labels of metrics.
         route = getattr(scope.get("route"), "path", "other")
         self.metrics.requests.labels(route, status).inc()
         self.metrics.seconds.labels(route).observe(seconds)
@@ -206,7 +206,7 @@ def _replay(body: bytes) -> Callable[[], Awaitable[Message]]:
     async def receive() -> Message:
         if messages:
             return messages.pop()
-        await asyncio.Future[None]()  # the application need not watch for a disconnect: `run_while_connected` does
+        await asyncio.Future[None]()  # never disconnects: `run_while_connected` watches the client instead
         raise AssertionError
 
     return receive
@@ -218,7 +218,7 @@ async def _disconnected(receive: Receive) -> None:
 
 
 class _Answer:
-    """Sends an answer with additional headers, and remembers its status."""
+    """Sends a response with additional headers, and records its status."""
 
     def __init__(self, send: Send, headers: dict[str, str], health: Health) -> None:
         self.send = send
@@ -233,7 +233,7 @@ class _Answer:
             self.started, self.status = True, message["status"]
             headers = MutableHeaders(scope=message)
             headers.update(self.headers)
-            if self.health.draining:  # the client's next request must not meet a connection that is being closed
+            if self.health.draining:  # so that the client's next request does not use a connection that is being closed
                 headers["connection"] = "close"
         elif not message.get("more_body"):
             self.finished = True

@@ -1,4 +1,4 @@
-"""The application: FastAPI's routes behind the `Admission` of requests.
+"""The ASGI application: FastAPI's routes behind the middleware `Admission`.
 
 service = Service(open_session(settings), RewardSettings(), ServeSettings())
 app = application(service)                   # an ASGI application, for uvicorn or any other server
@@ -30,7 +30,7 @@ def application(service: Service, tokens: tuple[bytes, ...] = ()) -> Admission:
     """The server as an ASGI application. With `tokens` (their SHA-256), requests must carry one of them."""
     metrics = Metrics(service.session.metered)
     core = Core(service, metrics)
-    # FastAPI's own pages load scripts from another server, which a reward server should not make a browser do.
+    # FastAPI's own pages would make the browser load scripts from another server.
     app = FastAPI(title="Fathom", version=fathom.__version__, description=DESCRIPTION, docs_url=None, redoc_url=None)
     app.include_router(native.router(core))
     for name in DIALECTS.names():
@@ -67,4 +67,4 @@ def _status_routes(service: Service, metrics: Metrics) -> APIRouter:
 
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
-"""The page loads nothing from elsewhere, and talks to this server only."""
+"""The page loads nothing from other servers, and sends requests to this one only."""

@@ -7,10 +7,10 @@
     async with AsyncRewardClient(url, token_file="token.txt", pin="spct-1f0c9a3b77de") as client:
         answers = await client.rewards(samples)
 
-Connections are pooled. Requests are retried as calls to models are: broken connections, timeouts, the statuses 408,
-425, 429 and 5xx (but not 501 and 505); Retry-After is obeyed and does not count as a try. An answer must have one entry
-per item, with the items' ids in their order and finite numbers. A response that could not be scored is None, and is not
-asked again: the server has tried.
+Connections are pooled. Requests are retried after the same failures as calls to models: broken connections, timeouts,
+the statuses 408, 425, 429 and 5xx (but not 501 and 505). Retry-After is obeyed, and such a wait does not count as a
+try. An answer must have one entry per item, with the items' ids in order and finite numbers. The reward of a response
+that could not be scored is None; the client does not retry it, because the server has.
 """
 
 from __future__ import annotations
@@ -91,8 +91,8 @@ class AsyncRewardClient:
         self._opened: _Opened | None = None
 
     async def rewards(self, samples: Sequence[Fields], *, group_size: int | None = None) -> list[RewardAnswer]:
-        """The reward of each sample: a mapping with `prompt` and `response`, and if needed `reference`, `baseline`,
-        `group` or `id`.
+        """The reward of each sample: a mapping with `prompt` and `response`, and optionally `reference`, `baseline`,
+        `group` and `id`.
 
         Responses to one prompt are sent together. If they are spread over several clients, `group_size` tells the
         server how many belong to a group.
@@ -106,15 +106,15 @@ class AsyncRewardClient:
         return [rewards[place] for place in range(len(samples))]
 
     async def judgements(self, comparisons: Sequence[Fields | Comparison], *, texts: bool = False) -> list[Judgment]:
-        """A verdict for each comparison: a mapping with `prompt` and `responses`, and if needed `reference`, `steps`
-        or `id`. With `texts`, it has the texts of the votes."""
+        """A verdict for each comparison: a mapping with `prompt` and `responses`, and optionally `reference`,
+        `steps` and `id`. With `texts`, verdicts have the texts of their votes."""
         items = [_item(each) for each in comparisons]
         chunks = _chunks(items, self.batch)
         works = (self._batch("judgements", "comparisons", chunk, JudgmentsAnswer, {"texts": texts}) for chunk in chunks)
         return [entry for answer in await asyncio.gather(*works) for entry in answer.judgements]
 
     async def rankings(self, comparisons: Sequence[Fields | Comparison]) -> list[RankingAnswer]:
-        """The responses of each comparison in order; comparisons as in `judgements`."""
+        """The responses of each comparison from best to worst; comparisons as in `judgements`."""
         chunks = _chunks([_item(each) for each in comparisons], self.batch)
         works = (self._batch("rankings", "comparisons", chunk, RankingsAnswer, {}) for chunk in chunks)
         return [entry for answer in await asyncio.gather(*works) for entry in answer.rankings]
@@ -148,9 +148,9 @@ class AsyncRewardClient:
                 await asyncio.sleep(pause)
 
     async def _try(self, method: str, path: str, body: bytes | None, latest: float) -> tuple[float | None, bytes | str]:
-        """Seconds to wait if the server said so, and the answer, or a message if another try may succeed.
+        """Make one try. Returns the seconds to wait (None if the server gave none), and the body or an error message.
 
-        Raises FathomError if it cannot.
+        Raises FathomError if another try cannot succeed.
         """
         seconds = max(0.001, min(self.timeout, latest - time.monotonic()))
         try:
@@ -182,7 +182,7 @@ class AsyncRewardClient:
         return headers
 
     def _open(self) -> _Opened:
-        """The connections of the running event loop: those of another loop, or of a process before a fork, are lost."""
+        """The connections of the running event loop. Those of another loop, or made before a fork, are not reused."""
         loop = asyncio.get_running_loop()
         if self._opened is None or self._opened.loop is not loop or self._opened.session.closed:
             connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30)
@@ -210,7 +210,7 @@ class _Opened(NamedTuple):
 
 
 class RewardClient:
-    """As `AsyncRewardClient`, for synchronous code. It can be pickled, and is then opened anew in the other process."""
+    """As `AsyncRewardClient`, for synchronous code. It can be pickled; the copy opens its own connections."""
 
     def __init__(self, url: str, **options: Any) -> None:
         self._arguments = (url, options)
@@ -226,7 +226,7 @@ class RewardClient:
         return self._thread.run(self._client.judgements(comparisons, texts=texts))
 
     def rankings(self, comparisons: Sequence[Fields | Comparison]) -> list[RankingAnswer]:
-        """The responses of each comparison in order; see `AsyncRewardClient.rankings`."""
+        """The responses of each comparison from best to worst; see `AsyncRewardClient.rankings`."""
         return self._thread.run(self._client.rankings(comparisons))
 
     def identity(self) -> RewardIdentity:
@@ -266,7 +266,7 @@ def _token(token: str | None, file: str | Path | None) -> str | None:
 
 
 def _item(comparison: Fields | Comparison) -> Fields:
-    """The fields of a comparison that the server takes; its label stays here."""
+    """The fields of a comparison that the server accepts. Its label is not sent."""
     if not isinstance(comparison, Comparison):
         return comparison
     return comparison.model_dump(include={"id", "prompt", "responses", "reference", "steps"}, exclude_none=True)
@@ -277,7 +277,7 @@ def _chunks(items: Sequence[Fields], most: int) -> list[Sequence[Fields]]:
 
 
 def _batches(samples: Sequence[Fields], most: int) -> list[list[int]]:
-    """The indices of the samples of each request. Samples of one group are in one request, however many they are."""
+    """The indices of the samples of each request. A group is never split, even if it exceeds `most`."""
     groups: dict[str, list[int]] = {}
     for index, sample in enumerate(samples):
         key = json.dumps([sample.get("group"), sample.get("prompt"), sample.get("reference")], default=str)

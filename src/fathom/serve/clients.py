@@ -1,4 +1,4 @@
-"""Who sends a request, and how much each client may send.
+"""Identifies clients by their token or address, and limits their requests.
 
 tokens = read_tokens(Path("tokens.txt"))
 client = identify("Bearer secret", "10.0.0.7", tokens)       # "token-0"; None if the token is wrong
@@ -20,7 +20,7 @@ from pathlib import Path
 from fathom.errors import FathomError
 
 REMEMBERED = 10_000
-"""Clients whose rate is remembered, so that requests from many addresses do not fill the memory."""
+"""Maximum number of clients whose rate is tracked, so that many addresses cannot fill the memory."""
 SHORTEST_TOKEN = 16
 
 
@@ -45,9 +45,9 @@ def read_tokens(path: Path) -> tuple[bytes, ...]:
 
 
 def identify(authorization: str, host: str, tokens: Sequence[bytes]) -> str | None:
-    """The client's name; None if a token is required and none of them was sent.
+    """The client's name; None if a token is required and no valid one was sent.
 
-    The comparison takes the same time for every wrong token: digests have one length, and all are compared.
+    The time does not depend on the token sent: digests have equal lengths, and all of them are compared.
     """
     if not tokens:
         return host
@@ -58,7 +58,7 @@ def identify(authorization: str, host: str, tokens: Sequence[bytes]) -> str | No
 
 
 class Clients:
-    """Counts requests in progress, in all and per client, and limits the rate of each client.
+    """Limits the requests in progress, in total and per client, and the rate of each client.
 
     `rate`: requests per second, None for no limit. A client may send a burst of one second's requests at once.
     """
@@ -93,7 +93,7 @@ class Clients:
                 del self.in_progress[client]
 
     def _take_turn(self, client: str) -> None:
-        """Keep to the rate: each request moves the client's next free time by 1 / rate (a leaky bucket)."""
+        """Enforce the rate by a leaky bucket: each request moves the client's next free time by 1 / rate."""
         if self.rate is None:
             return
         now = self.clock()

@@ -1,4 +1,4 @@
-"""What every protocol needs: strict JSON bodies, limits on their contents, and the policy for what has no score."""
+"""What all protocols share: strict JSON, limits on bodies, and the policy for responses without a score."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Core:
             raise RequestError(409, pin_message(current))
 
     def check(self, comparisons: Sequence[Comparison], field: str, *, to_rank: bool = False) -> None:
-        """Raise RequestError for too many or too large comparisons, and for those that the judge cannot judge."""
+        """Raise RequestError for too many comparisons, and for those that are too large or do not fit the judge."""
         self._check_count(len(comparisons), field)
         most = self.service.serving.max_responses
         for index, comparison in enumerate(comparisons):
@@ -53,7 +53,7 @@ class Core:
     async def rewarded(
         self, samples: Sequence[Sample], field: str, request: Request, *, size: int | None = None
     ) -> list[Rewarded]:
-        """The rewards of samples, checked before and counted after. Raises RequestError."""
+        """Check the samples, reward them, and count them in the metrics. Raises RequestError."""
         self._check_count(len(samples), field)
         for index, sample in enumerate(samples):
             where = f"{field}[{index}]"
@@ -70,10 +70,10 @@ class Core:
     async def numbers(
         self, samples: Sequence[Sample], field: str, request: Request, protocol: str
     ) -> tuple[list[float], list[Rewarded]]:
-        """Rewards for a protocol that has no null: the policy `unscored` decides on those that are missing.
+        """Rewards for a protocol that has no null. The setting `unscored` decides what happens if one is missing.
 
-        Under `refuse`, one missing reward refuses the request: with 503 if a call failed, because another try may
-        succeed, else with 422. Under `substitute`, the user's number takes its place and is counted.
+        `refuse`: one missing reward refuses the whole request, with 503 if a call failed, because another try may
+        succeed, and else with 422. `substitute`: the user's number is returned in its place. Both are counted.
         """
         made = await self.rewarded(samples, field, request)
         serving = self.service.serving
@@ -92,7 +92,7 @@ class Core:
     async def available(self, work: Awaitable[Value], field: str) -> Value:
         """The result of `work` on the items of `field`.
 
-        Raises RequestError: 503 if the engine answers nobody, 422 if the judge cannot judge an item.
+        Raises RequestError: 503 if the engine makes no calls at present, 422 if an item does not fit the judge.
         """
         try:
             return await work
@@ -114,7 +114,7 @@ class Core:
             raise RequestError(413, f"{field}: {count} in one request, at most {most}: see --max-batch")
 
     def _check_groups(self, samples: Sequence[Sample], field: str, size: int | None) -> None:
-        """Raise RequestError for groups that are too large: the calls of a judge of pairs grow with their square."""
+        """Raise RequestError for too large groups: the number of calls grows with the square of their size."""
         most = self.service.serving.max_responses
         if size is not None and size > most:
             raise RequestError(413, f"group_size: got {size}, at most {most}: see --max-responses")
@@ -132,7 +132,7 @@ class Core:
 
 
 class _StrictJSONRequest(Request):
-    """A request whose body is JSON by the standard: NaN and Infinity are refused, and nesting over 200 levels."""
+    """A request whose body is strict JSON: NaN, Infinity, and nesting over 200 levels are refused."""
 
     async def json(self) -> Any:
         try:

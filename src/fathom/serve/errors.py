@@ -1,6 +1,6 @@
-"""Errors as the server answers them: `{"error": {"message", "type", "trace_id"}}`, whatever the protocol.
+"""The server's error responses, the same for all protocols: `{"error": {"message", "type", "code", "trace_id"}}`.
 
-Messages never repeat a prompt or a response: they go to logs of clients too.
+Messages never quote a prompt or a response, because clients log them.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 MAX_PROBLEMS = 5
-"""How many problems of a body an answer lists."""
+"""Maximum number of problems of a body that a message lists."""
 
 
 class RequestError(HTTPException):
-    """A request that is answered with an error. `retry_after`: seconds after which another try may succeed."""
+    """An error to answer a request with. `retry_after`: seconds after which another try may succeed."""
 
     def __init__(self, status: int, message: str, *, retry_after: int | None = None, close: bool = False) -> None:
         headers = {} if retry_after is None else {"retry-after": str(retry_after)}
@@ -39,7 +39,7 @@ def error_response(status: int, message: str, trace_id: str, headers: Mapping[st
 
 
 async def answer_error(request: Request, error: Exception) -> Response:
-    """The answer to a request that raised an error, for FastAPI's table of handlers."""
+    """The response to a request that raised an error: an exception handler of FastAPI."""
     trace_id: str = request.state.trace_id
     if isinstance(error, RequestValidationError):
         return error_response(422, problems(error.errors()), trace_id)
@@ -49,7 +49,7 @@ async def answer_error(request: Request, error: Exception) -> Response:
 
 
 def problems(errors: Sequence[Any]) -> str:
-    """Where a body is wrong and how, without its values."""
+    """The fields of a body that are wrong, and what was expected, without their values."""
     lines = [f"{_place(error['loc'])}: {_message(error)}" for error in errors[:MAX_PROBLEMS]]
     more = len(errors) - len(lines)
     return "; ".join(lines) + (f"; and {more} more problems" if more > 0 else "")

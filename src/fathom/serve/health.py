@@ -1,8 +1,8 @@
-"""Decides whether the server takes requests: a circuit breaker, limits per hour, and the end of the process.
+"""Decides whether the server accepts requests: a circuit breaker, hourly limits, and draining before it exits.
 
 health = Health(share=0.5, seconds=30)
 health.record(scored=False)
-health.refusal()                # None, or why requests are refused now, and for how long
+health.refusal()                # None, or the reason for refusing requests, and for how long
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from dataclasses import dataclass, field
 from math import ceil
 
 REMEMBERED = 200
-"""The number of judgments by which the breaker decides."""
+"""The number of recent judgments that the breaker considers."""
 FEWEST = 20
-"""The breaker never opens on fewer judgments: one failure after a start is not an outage."""
+"""The breaker needs at least this many judgments: one failure after the start is not an outage."""
 HOUR = 3600.0
 SLICE = 60.0
-"""Seconds between two readings of the spending, from which that of the last hour is computed."""
+"""Seconds between two readings of the total, from which the last hour's growth is computed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why the server takes no request. `retry_after`: seconds, None if it will not recover by itself."""
+    """Why the server refuses requests. `retry_after`: seconds; None if it will not recover by itself."""
 
     reason: str
     retry_after: int | None
@@ -32,7 +32,7 @@ class Refusal:
 
 @dataclass
 class Health:
-    """`share`: of the last judgments, the share without a score that opens the breaker for `seconds`."""
+    """The breaker opens for `seconds` if more than `share` of the last judgments have no score."""
 
     share: float = 0.5
     seconds: float = 30.0
@@ -54,7 +54,7 @@ class Health:
             self.trip(f"{missing} of the last {len(self._scored)} judgments could not be scored")
 
     def trip(self, reason: str) -> None:
-        """Open the breaker. When it closes, the record starts anew, so that a recovered engine is not held back."""
+        """Open the breaker, and forget earlier judgments, so that they do not open it again after a recovery."""
         self._reason = reason
         self._open_until = self.clock() + self.seconds
         self._scored.clear()
@@ -65,7 +65,7 @@ class Health:
         return max(0.0, self._open_until - self.clock())
 
     def refusal(self) -> Refusal | None:
-        """Why a request is refused now; None if it is taken."""
+        """Why requests are refused now; None if they are accepted."""
         if self.draining:
             return Refusal("the server is shutting down", 1)
         if self.stopped:
@@ -87,7 +87,7 @@ class HourlyCap:
     def refusal(self, now: float) -> Refusal | None:
         """Why a request is refused, if the last hour's growth has reached the limit.
 
-        Calls in flight are not known in advance, so the limit can be exceeded by what they use.
+        The tokens of calls in flight are not known yet, so the total can exceed the limit by them.
         """
         total = self.total()
         if not self._readings or now - self._readings[-1][0] >= SLICE:

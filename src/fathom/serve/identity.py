@@ -1,7 +1,8 @@
-"""The identity of a reward: what determines its numbers, as one short name that a client can pin.
+"""The identity of a reward: a short name, with a hash of the settings that determine rewards, for clients to pin.
 
-Two servers with the same identity give the same rewards, as far as their engine is deterministic. The identity changes
-with the model, the judge and its settings, sampling, voting, the way rewards are computed, and Fathom's version.
+Two servers with the same identity give the same rewards for the same groups of responses if their engine is
+deterministic. The identity depends on the engine and the model, the judge and its settings, sampling, voting,
+`RewardSettings`, and Fathom's version; it does not depend on `ServeSettings`, such as the size of groups.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from fathom.settings import RewardSettings
 
 
 class RewardIdentity(BaseModel):
-    """What an answer says about the reward it comes from."""
+    """Which reward an answer comes from."""
 
     id: str
     """The name to pin: the judge and a hash of all settings."""

@@ -23,7 +23,7 @@ from fathom.settings import JudgingSettings, RewardSettings, ServeSettings
 class LocalRewardClient:
     """Judges with the engine of the settings, which is opened with the first call.
 
-    It can be pickled, and is then opened anew in the other process. Raises FathomError for settings that do not fit.
+    It can be pickled; the copy opens its own engine. Raises FathomError for settings that do not fit each other.
     """
 
     def __init__(self, settings: JudgingSettings, rewards: RewardSettings | None = None, *, deadline: float = 600):
@@ -58,7 +58,7 @@ class LocalRewardClient:
 
     def _opened(self) -> Service:
         if self._service is None:
-            # Without a window: nobody else's samples can arrive.
+            # No window: there are no other clients whose samples to wait for.
             serving = ServeSettings(window_ms=0, deadline=self.deadline, max_responses=1024)
             self._service = Service(open_session(self.settings), self.reward_settings, serving)
         return self._service

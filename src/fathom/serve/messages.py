@@ -1,6 +1,6 @@
-"""The bodies and answers of Fathom's own protocol, shared by the server and the client.
+"""The request and response bodies of Fathom's own protocol, shared by the server and the client.
 
-What could not be scored is null, with a status and an error that says why. Numbers are finite.
+A score that could not be computed is null, with a status and an error that says why. Numbers are finite.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LONGEST = 100_000
 
 
 class Body(BaseModel):
-    """A body of a request: unknown fields are refused."""
+    """The body of a request. Unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -35,7 +35,7 @@ class Item(Body):
     """A prompt with its responses."""
 
     id: Id = None
-    """Returned unchanged. It does not affect the judgment, except as the seed of orders."""
+    """Returned unchanged. It does not affect the judgment, except as the seed of random orders."""
     prompt: Prompt
     responses: list[Content] = Field(min_length=1, max_length=LONGEST)
     reference: str | None = None
@@ -70,9 +70,10 @@ class SampleBody(Body):
     reference: str | None = None
     """A reference answer, for judges that use one."""
     baseline: str | None = None
-    """A response to compare with, for judges of pairs and lists: the reward is then the share that this one wins."""
+    """A response to compare with, for judges of pairs and lists. The reward is then the share of the votes that prefer
+    `response` to it."""
     group: str | None = None
-    """The group of responses that are judged together. Default: all responses to the same prompt."""
+    """The name of a group of responses that are judged together. Default: all responses to the same prompt."""
 
     def sample(self) -> Sample:
         prompt = self.prompt if isinstance(self.prompt, str) else tuple(self.prompt)
@@ -101,7 +102,7 @@ class RewardsBody(Body):
 
 
 class Answer(BaseModel):
-    """A part of an answer."""
+    """Base of the response bodies and their parts."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
@@ -127,7 +128,7 @@ class VoteAnswer(Answer):
 
 
 class Answered(Answer):
-    """What every entry of an answer says about how it was made."""
+    """Fields that every entry of an answer has."""
 
     id: Id
     status: Status
@@ -135,7 +136,7 @@ class Answered(Answer):
     votes: int
     """The number of votes."""
     votes_read: int
-    """How many of them could be read."""
+    """The number of votes that could be parsed."""
     cached: bool
     """Whether no call was made: all completions were in the journal."""
     tokens: Tokens
@@ -153,7 +154,7 @@ class Judgment(Answered):
 
 
 class RankingAnswer(Answered):
-    """The responses of one comparison in order."""
+    """The ranking of the responses of one comparison."""
 
     winner: int | None
     order: list[list[int]]

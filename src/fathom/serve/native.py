@@ -1,6 +1,6 @@
 """Fathom's own protocol: `/v1/judgements`, `/v1/rankings`, `/v1/rewards`, `/v1/models`.
 
-Answers have one entry per item of the request, in its order, with the item's `id`.
+Answers have one entry per item of the request, in the same order and with the item's `id`.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Runs the server until it is told to stop, without losing a request.
+"""Runs the server until it is stopped, and finishes the requests in progress.
 
     serve(settings, RewardSettings(), ServeSettings(port=0), started=print)
 
-On SIGTERM or Ctrl-C the server goes on listening, but answers new requests with 503, so that a load balancer sends them
-elsewhere; requests in progress are finished, for at most `drain` seconds. A second signal ends it at once.
+After SIGTERM or Ctrl-C the server still listens, but answers new requests with 503, so that a load balancer sends them
+to another server. Requests in progress have `drain` seconds to finish. A second signal ends the server at once.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from fathom.settings import JudgingSettings, RewardSettings, ServeSettings
 
 LOG = logging.getLogger("fathom.serve")
 LAME_DUCK_SECONDS = 0.5
-"""How long a drained server still listens: requests that are on their way get an answer, if only a refusal."""
+"""Seconds for which a drained server still listens, so that requests already sent get a response, even if a 503."""
 BACKLOG = 2048
 CONNECTIONS_PER_REQUEST = 20
-"""Open connections per request that may be in progress. Beyond, the web server itself answers 503."""
+"""Open connections per request that may be in progress. uvicorn answers further ones with 503."""
 
 
 def serve(
@@ -57,7 +57,7 @@ def serve(
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """That of uvloop, which needs about half the time of asyncio's own loop; None on systems without it."""
+    """uvloop's event loop, which is faster than asyncio's; None if it is not installed."""
     try:
         import uvloop
     except ImportError:
@@ -101,7 +101,7 @@ def address_of(serving: ServeSettings, listener: socket.socket) -> str:
 
 
 def configure_logs(*, verbose: bool = False) -> None:
-    """Log the server's own lines to stderr, and nothing of the engines, whose messages may quote requests.
+    """Log the server's own messages to stderr, and none of the engines', which may quote requests.
 
     With `verbose`, log every request, and tracebacks.
     """
@@ -119,7 +119,7 @@ class DrainingServer(uvicorn.Server):
     """uvicorn's server, which drains before it closes."""
 
     def __init__(self, admission: Admission) -> None:
-        # httptools and uvloop, if installed, take a third of the time of the pure Python ones.
+        # uvicorn uses httptools if it is installed, which is faster than its pure Python parser.
         config = uvicorn.Config(
             admission,
             lifespan="off",
@@ -157,7 +157,7 @@ class DrainingServer(uvicorn.Server):
             self._loop.call_soon_threadsafe(self._told_to_stop.set)
 
     def stop(self) -> None:
-        """As a signal does, from the event loop."""
+        """Begin to drain. Call it from the event loop."""
         self._told_to_stop.set()
 
     async def _drain(self) -> None:

@@ -1,11 +1,11 @@
-"""Judges for the server: comparisons in, verdicts, rankings and rewards out. It knows no protocol.
+"""The server's judging, independent of protocols: from comparisons to verdicts, rankings and rewards.
 
     service = Service(session, RewardSettings(), ServeSettings())
     [attempt] = await service.judge([comparison], seconds=60)
     attempt.value, attempt.error                      # a Verdict, or None and the reason
 
-A judgment that fails or is late raises nothing: its `Attempt` has an error and no value. `Refused` names an item that
-the judge cannot judge, and `Unavailable` means that the engine answers nobody.
+A judgment that fails or exceeds its deadline raises no exception: its `Attempt` has an error and no value. `Refused`
+names an item that the judge cannot judge, and `Unavailable` means that the engine makes no calls at present.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from fathom.settings import JudgingSettings, RewardSettings, ServeSettings
 Value = TypeVar("Value")
 
 FINAL = (SpentError, MissingLogprobsError)
-"""Errors after which the engine cannot work again before the server is started with other settings."""
+"""Errors after which the engine makes no more calls until the server is restarted with other settings."""
 WARM_UP = Comparison(prompt="Say hello.", responses=("Hello.", "Hello there."))
 
 
@@ -72,7 +72,7 @@ class Sample(NamedTuple):
 
     @property
     def group_key(self) -> Hashable:
-        """What samples that are judged together have in common."""
+        """The values that all samples of a group share."""
         return self.group, self.prompt, self.reference
 
     def comparison(self) -> Comparison:
@@ -93,7 +93,7 @@ class Attempt(Generic[Value]):
 
 @dataclass(frozen=True, slots=True)
 class Rewarded:
-    """A reward, and how it was made."""
+    """A reward, and how it was computed."""
 
     reward: Reward
     cached: bool
@@ -244,11 +244,11 @@ class Service:
         except JournalError as error:
             return self._without_value(str(error))
         except FathomError as error:
-            # Before the first call, it is the comparison that is wrong: it lacks a reference that the judge needs, ...
+            # An error before the first call is caused by the comparison: it lacks a reference that the judge needs, ...
             return self._without_value(str(error)) if calls else Attempt(None, str(error), refused=True)
         finally:
             _CALLS.reset(token)
-        if calls:  # a stored answer says nothing about the engine, and a client may ask for it many times
+        if calls:  # a stored answer says nothing about the engine, and a client may request it many times
             self.health.record(scored=scored(value))
         return Attempt(value, cached=not calls)
 
@@ -267,12 +267,12 @@ class Service:
             self._reopening = asyncio.create_task(self._reopen())
 
     async def _reopen(self) -> None:
-        """Let the engine try again before the breaker closes: `close` ends the state in which it makes no calls."""
+        """Reset the engine shortly before the breaker closes: after `close`, a stopped engine makes calls again."""
         await asyncio.sleep(self.serving.breaker_seconds * 0.9)
         await self.session.metered.close()
 
     async def warm_up(self) -> str | None:
-        """Make one judgment, so that the first request does not wait for a model to load. Returns what failed."""
+        """Make one judgment, so that the first request does not wait for a model to load. Returns its error, if any."""
         comparison = WARM_UP
         judge = self.session.base_judge
         if judge.arity == "pointwise":
@@ -294,7 +294,7 @@ class Service:
 
 
 async def _placed(work: Callable[[], Awaitable[Value]], places: Sequence[int]) -> Value:
-    """The result of a work on the items at these places of a request. A Refused names the place in the request."""
+    """The result of `work` on the items at `places` of a request. A Refused is raised with the place in the request."""
     try:
         return await work()
     except Refused as error:
@@ -302,7 +302,7 @@ async def _placed(work: Callable[[], Awaitable[Value]], places: Sequence[int]) -
 
 
 async def _together(works: Sequence[Callable[[], Awaitable[Value]]]) -> list[Value]:
-    """The results of all works. The first error is raised when all have ended, so that none is left behind."""
+    """The results of all works. The first error is raised after all have ended, so that none is left running."""
     if len(works) == 1:  # without a task, whose overhead is noticeable for fast judgments
         return [await works[0]()]
     results = await asyncio.gather(*(work() for work in works), return_exceptions=True)

@@ -1,6 +1,6 @@
 """Runs coroutines from synchronous code, on an event loop in a thread.
 
-The caller's thread may already run a loop, as in a notebook or a trainer, so its own loop is not used.
+The caller's thread may already run a loop, as in a notebook or a trainer, so that loop cannot be used.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 
 
 class LoopThread:
-    """An event loop in a daemon thread, started with the first call, and anew in a forked process."""
+    """An event loop in a daemon thread. The first call starts it, also the first one after a fork."""
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -24,9 +24,9 @@ class Grouped(NamedTuple, Generic[Result]):
 
     results: Sequence[Result]
     size: int
-    """How many items were in the group."""
+    """The number of items in the group."""
     partial: bool
-    """Whether the group was judged before it had the size that its callers stated."""
+    """Whether the group was judged with fewer items than its callers' `size`."""
 
 
 @dataclass(eq=False)
@@ -56,7 +56,7 @@ class Window(Generic[Item, Result]):
 
     @property
     def waiting(self) -> int:
-        """How many groups are not complete."""
+        """The number of groups that are not complete."""
         return len(self._open)
 
     async def __call__(self, key: Hashable, items: Sequence[Item], size: int | None = None) -> Grouped[Result]:
