@@ -1,13 +1,13 @@
-"""One forward pass over given texts: hidden states at chosen positions, in batches of similar length.
+"""Forward passes over given texts: hidden states at chosen positions, in batches of similar length.
 
     forward = Forward(model, max_batch_tokens=4096)
     for places, states in forward.states([Passage(tokens, positions=(7, 8, 9))]):
         forward.logprobs(states, targets)       # of the passages at `places`, whose states are concatenated
 
-Every reading of the local engine goes through it: likelihoods, classification, pooled states. It saves work in three
-ways. Passages are sorted by length, so padding is small. Passages that begin with the same tokens, such as the
-responses to one prompt, share one computation of these tokens. The output layer is applied to the chosen positions
-only, a chunk at a time, so the logits of a whole text are never stored.
+All readings of the local engine use it: likelihoods, classifications, pooled states, step scores. It saves work in
+three ways. Passages are sorted by length, so there is little padding. Passages with the same prefix, such as the
+responses to one prompt, share its computation. The output layer is applied to the chosen positions only, in chunks, so
+the logits of a whole text are never stored.
 
 The results do not depend on the other passages of a batch, up to floating-point rounding.
 """
@@ -29,13 +29,13 @@ from fathom.engines.chat import Tokens
 from fathom.errors import FathomError
 
 WORTHWHILE = 0.25
-"""Beginnings are computed once if that saves this share of a group's tokens: the second pass has a cost of its own."""
+"""A prefix is shared if that saves this share of a group's tokens, because the second pass has an overhead."""
 CHUNK = 2**26
 """Maximum number of logits held at a time: 256 MB in float32."""
 
 
 def batch_tokens(device: Any) -> int:
-    """The best size of a batch in tokens: on a CPU, larger batches leave its cache and are slower."""
+    """The default batch size in tokens: on a CPU, larger batches exceed its cache and are slower."""
     return 2**11 if device.type == "cpu" else 2**14
 
 
@@ -67,7 +67,7 @@ class Forward:
     def states(
         self, passages: Sequence[Passage], layers: Sequence[int] | None = None
     ) -> Iterator[tuple[list[int], torch.Tensor]]:
-        """Yield batches: the places of their passages, and the states of all their positions, concatenated.
+        """Yield for each batch the indices of its passages, and the states of all their positions, concatenated.
 
         The states have the shape (positions, hidden), or (layers, positions, hidden) with `layers`: 0 is the embedding,
         -1 the last layer after the final normalization.
@@ -84,7 +84,7 @@ class Forward:
 
     @cached_property
     def continues(self) -> bool:
-        """Whether the model can continue a cached beginning: it attends to all earlier tokens, at given positions."""
+        """Whether the model can continue a cached prefix: full attention, a cache and position ids."""
         layers = DynamicCache(config=self.model.config).layers
         plain = all(type(layer) is DynamicLayer for layer in layers)
         return plain and {"past_key_values", "position_ids"} <= set(self.accepted)
@@ -109,9 +109,9 @@ class Forward:
     def _continued(
         self, passages: Sequence[Passage], starts: Sequence[int], layers: Sequence[int] | None
     ) -> torch.Tensor:
-        """Compute each distinct beginning once, then the rest of every passage on a copy of its keys and values.
+        """Compute each distinct prefix once, then the rest of every passage on a copy of its keys and values.
 
-        `starts`: the length of each passage's beginning.
+        `starts`: the length of each passage's prefix.
         """
         device = self.model.device
         own = [passage.tokens[:start] for passage, start in zip(passages, starts, strict=True)]
@@ -150,7 +150,7 @@ class Forward:
         With `tokens`, only the logits of these tokens, (positions, tokens).
 
         They are computed in float32 or better: in bfloat16, logits near 16 are multiples of 0.125, which decides some
-        verdicts by rounding alone. Raises FathomError for an architecture that computes them in another way.
+        verdicts by rounding alone. Raises FathomError for an architecture whose logits are computed differently.
         """
         if not self.head_is_known:
             raise FathomError(
@@ -162,10 +162,10 @@ class Forward:
     @cached_property
     @torch.inference_mode()
     def head_is_known(self) -> bool:
-        """Whether `logits` gives the model's own logits, tried on two tokens.
+        """Whether `logits` gives the model's own logits, checked on two tokens.
 
-        Architectures scale logits in different ways. A way that is not known here changes them by far more than the
-        rounding of bfloat16, which the tolerance allows.
+        Architectures scale logits in different ways. An unknown way changes them by far more than the rounding of
+        bfloat16, for which the tolerance is sufficient.
         """
         if self.model.get_output_embeddings() is None:
             return False
@@ -197,7 +197,7 @@ class Forward:
         return layer.weight.detach().to(dtype), None if bias is None else bias.detach().to(dtype)
 
     def chunks(self, states: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:
-        """The logits at `states`, a bounded number of positions at a time, with the slice of these positions."""
+        """Yield slices of the positions, of bounded size, with the logits at their states."""
         size = max(1, CHUNK // self._head[0].shape[0])
         for start in range(0, len(states), size):
             yield slice(start, start + size), self.logits(states[start : start + size])
@@ -220,7 +220,7 @@ class Forward:
 
 
 def _right_padded(rows: Sequence[Tokens], device: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """Tokens and mask, (rows, longest). The mask, not the padding token, says what is padding."""
+    """Tokens and mask, (rows, longest). Padding is defined by the mask; the padding token is arbitrary."""
     longest = max(map(len, rows))
     tokens = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], device=device)
     mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=device)
@@ -244,10 +244,10 @@ def _picked(output: Any, positions: Sequence[Sequence[int]], layers: Sequence[in
 
 
 def _shared_beginnings(passages: Sequence[Passage]) -> dict[int, int]:
-    """The places of passages that share a beginning worth computing once, with the length of that beginning.
+    """The indices of passages that share a prefix worth computing once, with the length of that prefix.
 
-    A beginning ends before the first position that is read. Passages are sorted by their tokens, so those with the same
-    beginning are neighbours; a group grows while this saves more tokens.
+    A prefix ends before the first position that is read. Passages are sorted by their tokens, so those with the same
+    prefix are adjacent; a passage joins a group if that increases the number of saved tokens.
     """
     order = sorted(range(len(passages)), key=lambda place: passages[place].tokens)
     shared: dict[int, int] = {}
@@ -275,5 +275,5 @@ def _worthwhile(passages: Sequence[Passage], group: Sequence[int], common: int) 
 
 
 def _common(one: Tokens, other: Tokens) -> int:
-    """The number of tokens with which both begin."""
+    """The length of the common prefix."""
     return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))

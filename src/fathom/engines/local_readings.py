@@ -41,7 +41,7 @@ from fathom.engines.usage import Usage
 from fathom.errors import FathomError
 
 Read = Iterator[tuple[int, Reading | EngineError]]
-"""The place of each request with its reading, in the order in which they finish."""
+"""The index of each request with its reading, in the order in which they finish."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class _Encoded:
     place: int
     passage: Passage
     targets: Tokens = ()
-    """The tokens whose probabilities are read: of the answer, at the passage's first positions."""
+    """The tokens of the answer, whose log-probabilities are read at the passage's first positions."""
     unseen: int = 0
     """Number of steps beyond the context."""
 
@@ -90,7 +90,7 @@ class Reader:
         return [list(cast(Classification, readings[place]).logits) for place in range(len(texts))]
 
     def read(self, requests: Sequence[ReadingRequest]) -> Read:
-        """Yield every request's place with its reading, or the EngineError of a text that cannot be read."""
+        """Yield every request's index with its reading, or with an EngineError if its text cannot be read."""
         groups: dict[Any, list[_Encoded]] = {}
         for place, request in enumerate(requests):
             try:
@@ -109,7 +109,7 @@ class Reader:
                 yield from self._reduced(group, members)
 
     def _batch_checked(self, group: tuple[type[ReadingRequest], Any], members: list[_Encoded]) -> Read:
-        """The readings of a classifier, and a warning if those of the first rows are others when computed alone."""
+        """The readings of a classifier. Warns if those of the first rows differ when computed one by one."""
         self._batches_checked = True
         firsts: dict[int, float] = {}
         for place, reading in self._reduced(group, members):
@@ -173,7 +173,7 @@ class Reader:
         return _Encoded(place, Passage(tokens, range(first, len(tokens))))
 
     def _rendered(self, place: int, request: StepRequest) -> _Encoded | StepScores:
-        """The steps that fit into the context; scores of none if not even the first one does."""
+        """The steps that fit into the context; if not even the first one does, scores of None for all steps."""
         problem = "\n\n".join(message["content"] for message in request.messages)
         rendered = render(self.tokenizer, problem, request.steps, request.convention)
         seen = rendered.seen(self.context)
@@ -271,7 +271,7 @@ def _group(request: ReadingRequest) -> tuple[type[ReadingRequest], Any]:
 
 
 def _spans(batch: Sequence[_Encoded]) -> list[slice]:
-    """Where the states of each passage are among those of the batch."""
+    """The slice of each passage's states among those of the batch."""
     ends = list(accumulate(len(each.passage.positions) for each in batch))
     return list(starmap(slice, pairwise([0, *ends])))
 

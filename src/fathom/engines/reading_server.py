@@ -1,14 +1,14 @@
-"""Readings of given texts from a server: likelihoods, the outputs of sequence classifiers, scores of steps.
+"""Readings from a server: likelihoods, outputs of sequence classifiers, scores of steps.
 
     engine = ReadingServer("Skywork/Skywork-Reward-V2-Llama-3.1-8B", base_url="http://localhost:8000",
                            protocol="vllm_classify")
     await engine.classify(ClassifyRequest(messages, answer))
 
-`protocol` names one of `PROTOCOLS`: which path of which server is called, and whether it gives likelihoods or outputs.
-Retries, limits and the handling of failures are those of `fathom.engines.openai`.
+`protocol` is a name in `PROTOCOLS`, which define the server's path and bodies and the readings that it gives. Retries,
+limits and the handling of failures are those of `fathom.engines.openai`.
 
-Prompts are sent as messages where the server renders them itself, and else as token ids. Texts are never sent where a
-server would add a second begin token, or a sigmoid, to what it is given.
+Prompts are sent as messages if the server renders them, else as token ids; never as text, to which servers may add a
+second begin token. Servers are asked for raw outputs, without a sigmoid.
 
 Not guaranteed: that a server computes what its documentation says. The bodies here are constructed from documented
 schemas (each protocol names its source and version) and tested against a local HTTP server with that schema, not
@@ -56,13 +56,13 @@ class Given(NamedTuple):
     prompt: Tokens
     answer: Tokens
     steps: tuple[bool, ...] = ()
-    """For each token of the prompt that is a separator, in order, whether it ends a step."""
+    """For each separator token of the prompt, in order: whether it ends a step."""
     good: int = 0
-    """The place of the probability that a step is right."""
+    """The index of the probability that a step is right."""
 
 
 class Protocol(NamedTuple):
-    """How a server is asked for readings."""
+    """The request and response bodies by which a server gives readings."""
 
     path: str
     """Below the server's root, which is `base_url` without a final /v1."""
@@ -72,7 +72,7 @@ class Protocol(NamedTuple):
     payload: Callable[[Any, Given], dict[str, Any]]
     """The fields of the body besides `model`, from the request and its tokens."""
     read: Callable[[Any, Given], Sequence[float]]
-    """The log-probability of each token of the answer, or the classifier's outputs, from the body of the answer."""
+    """Extracts the values from the response body: log-probabilities of the answer's tokens, outputs, or step scores."""
     encoded: bool = True
     """Whether the prompt is sent as token ids, which needs the model's tokenizer."""
 
@@ -152,7 +152,7 @@ class ReadingServer(OpenAIEngine):
         separator = rendered.tokens[rendered.positions[-1]]
         places = [place for place, token in enumerate(rendered.tokens) if token == separator]
         ends = tuple(place in set(rendered.positions) for place in places)
-        # The server is configured with the tokens that mean right and wrong, in this order; classes are in the other.
+        # returned_token_ids are right, wrong; the classes of a classifier are wrong, right.
         given = Given(rendered.tokens, (), ends, good=int(convention.head == "classes"))
         values, usage = await self._read(request, given)
         return StepScores(tuple(values), usage)
@@ -177,7 +177,7 @@ def _below_root(url: yarl.URL, path: str) -> yarl.URL:
 
 
 def _whole(answer: Any) -> Completion:
-    """The whole body as a text, with its usage: what is read from it depends on the request."""
+    """The whole body as text, with its usage. The values are extracted later, because that depends on the request."""
     first = answer if isinstance(answer, Mapping) else answer[0]
     usage = first.get("usage") or first.get("meta_info")
     tokens = (usage or {}).get("prompt_tokens")
@@ -224,7 +224,7 @@ def _read_prompt_logprobs(body: Any, given: Given) -> list[float]:
 
 
 def _labels(_request: LikelihoodRequest, given: Given) -> dict[str, Any]:
-    """The probability of one token after the prompt. Without softmax, because that would compare it with itself."""
+    """The probability of one token after the prompt. No softmax: over a single label it would always be 1."""
     if len(given.answer) != 1:
         raise EngineError(
             f"the answer has {len(given.answer)} tokens; this protocol scores one", hint="use another protocol"
@@ -255,7 +255,7 @@ def _step(pair: Any, good: int) -> float:
 
 
 SUM_TOLERANCE = 0.01
-"""How far two probabilities in half precision may be from a sum of 1."""
+"""Maximum difference from 1 of the sum of two probabilities in half precision."""
 
 PROTOCOLS: Mapping[str, Protocol] = {
     "echo": Protocol(
@@ -322,7 +322,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
         },
         _read_steps,
     ),
-    # Not /v1/classify, which applies a softmax even to one output, and so always answers 1.
+    # Not /v1/classify, which applies a softmax even to a single output, so that the result is always 1.
     "sglang_classify": Protocol(
         "/classify",
         "classification",

@@ -1,13 +1,13 @@
-"""Readings: what a model computes about a given text, instead of writing one.
+"""Readings: values that a model computes on a given text, such as log-probabilities, without generating any.
 
     LikelihoodRequest(messages, "Paris.")     -> Likelihood: the log-probability of every token of the answer
     ClassifyRequest(messages, "Paris.")       -> Classification: the raw outputs of a sequence classifier
     StatesRequest(messages, "Paris.", (11,))  -> States: one vector per layer, pooled over the answer
     StepRequest(messages, "", steps, how)     -> StepScores: the scores that a process reward model gives each step
 
-A reading is a function of the model and the text, so it needs no sampling and no sample number. The journal stores the
-reduced values and never the logits of a whole vocabulary. `VERSION` of a request is part of its key: raise it when the
-reduction changes.
+A reading is a deterministic function of the model and the text, so it has no sample number. The journal stores the
+reduced values, never the logits of a whole vocabulary. A request's `VERSION` is part of its journal key: raise it when
+the reduction changes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class ReadingRequest:
     answer: str
 
     NAME: ClassVar[str] = ""
-    """The reduction, which is part of the key in the journal."""
+    """The name of the reduction, which is part of the journal key."""
     VERSION: ClassVar[int] = 1
 
     @property
@@ -46,7 +46,7 @@ class ReadingRequest:
 class LikelihoodRequest(ReadingRequest):
     """Asks for the log-probability of every token of `answer`, given `messages`.
 
-    Prompt and answer are tokenized apart: a generated answer never shares a token with its prompt.
+    Prompt and answer are tokenized separately: a generated answer never shares a token with its prompt.
     """
 
     role: str = "assistant"
@@ -54,8 +54,8 @@ class LikelihoodRequest(ReadingRequest):
     end: bool = False
     """Whether the end-of-turn token is scored too, as the last token."""
     template: Literal["chat", "plain"] = "chat"
-    """plain: the contents of the messages are concatenated without a chat template. Without messages, the answer then
-    follows the tokenizer's begin token."""
+    """plain: the contents of the messages are concatenated without a chat template, after the tokenizer's begin token
+    if it has one. `messages` may then be empty."""
     soft_values: float | None = None
     """alpha > 0: also return V(s) = alpha * logsumexp(logits / alpha) at every state. Local engines only."""
 
@@ -131,12 +131,12 @@ class States:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepConvention:
-    """How a family of process reward models is shown steps, and how their scores are read."""
+    """How a family of process reward models expects steps to be rendered, and where their scores are read."""
 
     layout: Literal["text", "answer", "turns"]
     """text: problem and steps without a chat template, after the tokenizer's begin token if it has one. answer: the
-    problem is a turn of the user, and the steps are the answer. turns: each step is a turn of the user, the first one
-    after the problem, and the separator is the assistant's answer to it."""
+    problem is a user turn, and the steps are the assistant's turn. turns: each step is a user turn, the first one
+    together with the problem, and the separator is the assistant's answer to each."""
     system: str | None = None
     """A system prompt, for layouts with a chat template."""
     joint: str = ""
@@ -144,13 +144,13 @@ class StepConvention:
     between: str = ""
     """Text between a separator and the next step."""
     apart: bool = False
-    """(text) Whether each step is tokenized alone, instead of together with the text before it."""
+    """(text) Whether each step is tokenized on its own, without the text before it."""
     separator: str
-    """Marks the end of a step: its tokens are those of this text."""
+    """The text whose tokens mark the end of a step."""
     last_token: bool = False
     """Whether only the last token of that text is the separator, as in models whose tokenizer splits a space off."""
     read: Literal["at", "before"] = "at"
-    """Whether the score is read at the separator's last token, or at the token before the separator, which predicts
+    """at: the score is read at the separator's last token. before: at the token before the separator, which predicts
     it."""
     head: Literal["vocabulary", "classes", "value"]
     """vocabulary: softmax over the logits of the tokens `good` and `bad`. classes: softmax over two classes, of which
@@ -175,10 +175,9 @@ class StepRequest(ReadingRequest):
 
 @dataclass(frozen=True, slots=True)
 class StepScores:
-    """The probability that each step is right, 0 to 1, by a process reward model.
+    """A process reward model's probability that each step is right, 0 to 1.
 
-    There are as many scores as steps. None stands for a step that the model did not see, because the text exceeds its
-    context.
+    One score per step; None for a step beyond the model's context.
     """
 
     scores: tuple[float | None, ...]
@@ -189,7 +188,7 @@ Reading = Likelihood | Classification | States | StepScores
 
 
 def request_values(request: ReadingRequest) -> dict[str, Any]:
-    """All that determines a reading besides the engine, as JSON values."""
+    """Everything that determines a reading except the engine, as JSON values."""
     values = {each.name: getattr(request, each.name) for each in fields(request)}
     values = {name: asdict(value) if isinstance(value, StepConvention) else value for name, value in values.items()}
     return {"reading": request.NAME, "version": request.VERSION, **values}

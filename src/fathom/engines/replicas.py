@@ -2,10 +2,9 @@
 
     engine = ReplicatedEngine([OpenAIEngine("m", base_url=url, retries=0) for url in urls])
 
-A call that fails is made again by another replica, at once. A replica that accepts no connection, or fails
-`FAILURES` times in a row, gets no calls for `rest` seconds; then one call tries it again. So a dead replica costs time,
-but no failed completion, as long as another one works. The identity is that of the first replica: adding others changes
-neither the journal's keys nor the results.
+A failed call is repeated by another replica at once. A replica that refuses connections, or fails `FAILURES` times in a
+row, gets no calls for `rest` seconds; then one call tries it again. So a dead replica costs time but no completion,
+while another one works. The identity is that of the first replica, so adding replicas does not change journal keys.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from fathom.engines.usage import Usage
 from fathom.errors import FathomError
 
 FAILURES = 3
-"""Failed calls in a row after which a replica gets no calls for a while."""
+"""Number of consecutive failures after which a replica gets no calls for `rest` seconds."""
 
 
 @dataclass(eq=False)
@@ -42,14 +41,14 @@ class _Replica:
     rests_until: float = 0.0
     """Monotonic time until which it gets no calls."""
     stopped: bool = False
-    """Whether its engine has given up, and must be closed before it makes calls again."""
+    """Whether its engine raised RunStoppedError, so that it must be closed before it makes calls again."""
 
 
 class ReplicatedEngine(UniformEngine, BaseEngine):
-    """Distributes calls over `engines`, which should not try again by themselves (`retries=0`).
+    """Distributes calls over `engines`, which should not retry by themselves (`retries=0`).
 
-    `retries`: rounds over all replicas after the first one, with a pause of `first_backoff` seconds and more before
-    each. `rest`: seconds. Raises FathomError for no engines.
+    `retries`: maximum number of rounds over all replicas after the first one. `first_backoff`: seconds before the
+    second round; later pauses are longer. `rest`: seconds. Raises FathomError for an empty sequence.
     """
 
     def __init__(
@@ -82,7 +81,7 @@ class ReplicatedEngine(UniformEngine, BaseEngine):
                         raise
                     errors.append(error)
                 except RunStoppedError as error:
-                    if type(error) is not RunStoppedError:  # a bound or a missing capability concerns all replicas
+                    if type(error) is not RunStoppedError:  # a bound or a missing capability applies to all replicas
                         raise
                     errors.append(error)
             stopped = [error for error in errors if isinstance(error, RunStoppedError)]
@@ -92,14 +91,14 @@ class ReplicatedEngine(UniformEngine, BaseEngine):
         raise errors[-1]
 
     def _choose(self, among: Sequence[_Replica]) -> _Replica:
-        """The replica with the fewest calls in flight that is not at rest; else the one whose rest ends first."""
+        """The replica not at rest with the fewest calls in flight; if all rest, the one whose rest ends first."""
         now = time.monotonic()
         awake = [replica for replica in among if replica.rests_until <= now]
         if not awake:
             return min(among, key=lambda replica: replica.rests_until)
         chosen = min(awake, key=lambda replica: replica.in_flight)
         if chosen.failures:
-            chosen.rests_until = now + self.rest  # one call tries it; others follow when that has succeeded
+            chosen.rests_until = now + self.rest  # only this call tries it; others follow after a success
         return chosen
 
     async def _ask(self, replica: _Replica, request: AnyRequest) -> Answer:

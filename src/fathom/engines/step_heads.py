@@ -1,11 +1,11 @@
-"""Process reward models whose scores come from a head: token classifiers, and two families with classes of their own.
+"""Recognizes and loads process reward models with a head: token classifiers, two-layer heads and value heads.
 
     kind = step_head("Qwen/Qwen2.5-Math-PRM-7B")        # "classes"; None for a language model
     loaded = load_step_model(folder, kind)              # loaded.model.score(states) are the outputs at these states
 
-Besides token classifiers of `transformers`, two kinds of weights are recognised by their names: two layers with a ReLU
-between them (`score.0`, `score.2`: Qwen2.5-Math-PRM), and a value head (`v_head.summary`: Skywork-o1-Open-PRM, TRL).
-Their own modelling code is not needed, and not run.
+Token classifiers of `transformers` are recognized by their configuration. Two other heads are recognized by the names
+of their weights: two layers with a ReLU between them (`score.0`, `score.2`: Qwen2.5-Math-PRM), and a value head
+(`v_head.summary`: Skywork-o1-Open-PRM, TRL). The checkpoints' own modelling code is not run.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ StepHead = Literal["token_classes", "layers", "value"]
 
 
 def step_head(model: str | Path) -> StepHead | None:
-    """The head of a process reward model; None for other models, and for a hub name whose files are not cached."""
+    """The kind of head of a process reward model; None for other models, and for hub names that are not cached."""
     folder = Path(model)
     if not folder.is_dir():
         try:
@@ -69,7 +69,7 @@ def load_step_model(
 
 
 def _two_labels(folder: Path, tokenizer: Any) -> dict[str, Any]:
-    """Options that make a token classifier of an adapter's base model; a full model's config has them already."""
+    """Options to load an adapter's base model as a token classifier; a full model's config has them already."""
     return {} if adapter_base(folder) is None else {"num_labels": 2}
 
 
@@ -111,7 +111,7 @@ def _weight_files(folder: Path) -> dict[str, Path]:
 
 
 def _names(path: Path) -> list[str]:
-    """The names of the weights in a file: its header is their description as JSON, after its length in 8 bytes."""
+    """The names of the weights in a safetensors file: 8 bytes with the header's length, then the header as JSON."""
     with path.open("rb") as file:
         header = file.read(int.from_bytes(file.read(8), "little"))
     try:

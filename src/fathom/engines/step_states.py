@@ -1,13 +1,13 @@
-"""Scores one step more on a cached prefix, which guided search needs: no second pass over the problem and its steps.
+"""Scores the next step of a solution on a cached prefix, for guided search.
 
     scorer = StepScorer(engine, convention)
     state, score = scorer.extend(scorer.start("2 + 2 + 1?"), "2 + 2 = 4")
     state, score = scorer.extend(state, "4 + 1 = 6")
     scorer.branch(state, ["It is 6.", "So 7."])             # several next steps, in one forward pass
 
-A state is a value: it can be extended several times, in any order, by different steps. The scores are those of
-`LocalEngine.steps` on the whole solution, up to floating-point rounding, because the tokens of a prefix are a prefix of
-the tokens, and a causal model's states do not depend on later tokens.
+States are immutable: each can be extended several times, in any order, by different steps. The scores are those of
+`LocalEngine.steps` on the whole solution, up to floating-point rounding: a prefix of the steps is a prefix of the
+tokens, and a causal model's states do not depend on later tokens.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class StepScorer:
         return found
 
     def branch(self, state: StepState, steps: Sequence[str]) -> list[tuple[StepState, float] | EngineError]:
-        """As `extend`, for alternative next steps, in one forward pass; an error for a step beyond the context."""
+        """As `extend`, for alternative next steps in one forward pass; an EngineError for a step beyond the context."""
         found = [self._rendered(state, (*state.steps, step)) for step in steps]
         fitting = [each for each in found if isinstance(each, Rendered)]
         states = iter(self._continue(state, fitting) if fitting else ())
@@ -95,12 +95,12 @@ class StepScorer:
     def _continue(self, state: StepState, branches: Sequence[Rendered]) -> Iterator[tuple[torch.Tensor, Cache]]:
         """For each branch, the states (tokens, hidden) of its new tokens, and all its keys and values.
 
-        Branches are padded on the right, where a causal model's padding changes nothing before it.
+        Branches are padded on the right, which does not change a causal model's states before the padding.
         """
         device, known, count = self.engine.model.device, len(state.tokens), len(branches)
         new = [rendered.tokens[known:] for rendered in branches]
         longest = max(map(len, new))
-        # Layers concatenate into new tensors, so those of the state stay as they are.
+        # DynamicCache concatenates into new tensors, so those of the state are not modified.
         past = [tuple(part.expand(count, -1, -1, -1) for part in layer) for layer in state.cache]
         cache = DynamicCache(past or None, config=self.engine.model.config)
         output = self.forward.backbone(

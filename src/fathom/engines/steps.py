@@ -4,11 +4,11 @@
     rendered.tokens                 # separators are inserted as token ids
     rendered.positions              # one per step: where its score is read
 
-A score is read at the position that rendering recorded, never at a position that was searched for. So the number of
-positions is the number of steps, whatever the texts contain, and whatever the scores are.
+Scores are read at positions that are recorded while rendering; the tokens are never searched for separators. So there
+is one position per step, even if a step contains the separator's text.
 
-Training, evaluation and serving use the same tokens. They end at the last separator: a causal model's scores do not
-depend on what follows.
+Training, evaluation and serving use the same tokens. They end at the last separator, because a causal model's scores do
+not depend on later tokens.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def candidate_tokens(tokenizer: Any, convention: StepConvention) -> tuple[int, i
 
 
 def _last_token(tokenizer: Any, text: str, what: str) -> int:
-    """The token of a text. Some tokenizers make a space before it part of it, and others a token of its own."""
+    """The token of a text. Tokenizers may merge a space before the text into the token, or encode it separately."""
     tokens = _encode(tokenizer, text)
     if not tokens or tokenizer.decode(tokens[-1:]).lstrip(" ") != text.lstrip(" "):
         raise FathomError(
@@ -95,7 +95,7 @@ def _begin(tokenizer: Any) -> list[int]:
 
 
 def _defused(tokenizer: Any, texts: Sequence[str], convention: StepConvention) -> list[str]:
-    """The texts without white space around them, with their control tokens broken, and the separator if it is one."""
+    """The stripped texts, with their control tokens broken, also the separator if it is an added token."""
     messages = without_control(tokenizer, [{"role": "user", "content": text.strip()} for text in texts])
     added = [convention.separator] if convention.separator in tokenizer.get_added_vocab() else []
     return [control.defuse(message["content"], control.pattern(added)) for message in messages]
@@ -129,10 +129,10 @@ def _later_pieces(
 
 
 def _after_separator(tokenizer: Any, text: str, convention: StepConvention) -> list[int]:
-    """The tokens of a text as they are after a separator in one text.
+    """The tokens of a text that follows a separator in the same string.
 
-    Tokenizers of the SentencePiece kind put a space before a text that is encoded alone, but not before one that
-    follows other text.
+    SentencePiece tokenizers add a space before a text that is encoded on its own, but not before one that follows other
+    text.
     """
     before = _encode(tokenizer, convention.separator)
     together = _encode(tokenizer, f"{convention.separator}{text}")
@@ -150,7 +150,7 @@ def _messages(content: str, convention: StepConvention) -> list[ChatMessage]:
 
 
 def _before_answer(tokenizer: Any, messages: Sequence[ChatMessage]) -> str:
-    """The text of a conversation up to where the assistant's next answer begins."""
+    """The rendered conversation up to the start of the assistant's next answer."""
     if tokenizer.chat_template is None:
         raise FathomError("the tokenizer has no chat template; choose a family whose layout is text")
     answer: ChatMessage = {"role": "assistant", "content": _ANSWER}
@@ -159,7 +159,7 @@ def _before_answer(tokenizer: Any, messages: Sequence[ChatMessage]) -> str:
 
 
 def _turns(tokenizer: Any, problem: str, steps: Sequence[str], convention: StepConvention) -> Iterator[list[int]]:
-    """The text from one answer to the next: the template closes a turn and opens the next ones."""
+    """The tokens between two answers: the template's end of the assistant turn, the user turn, the next header."""
     messages = _messages(f"{problem}{convention.joint}{steps[0]}", convention)
     before = f"{_before_answer(tokenizer, messages)}{convention.separator}"
     for step in steps[1:]:

@@ -1,8 +1,8 @@
 """The conventions of published process reward models, as data: `conventions.yaml`.
 
 find("qwen_math").convention            # fathom.engines.StepConvention
-find("./mine.yaml")                     # a file with one row: your own family
-of_architecture("Qwen2ForProcessRewardModel")       # the family "qwen_math"
+find("./mine.yaml")                     # a family of your own, from a file with its keys
+of_head("layers")                       # the family "qwen_math"
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ class Family(BaseModel):
     models: tuple[str, ...] = ()
     """Published checkpoints."""
     recognised_by: StepHead | None = None
-    """The head by which a checkpoint of this family is recognised."""
+    """The kind of head that only checkpoints of this family have."""
     convention: StepConvention
 
 
 @cache
 def families() -> dict[str, Family]:
-    """All families of the table, by name."""
+    """All families of `conventions.yaml`, by name."""
     rows = yaml.safe_load(FILE.read_text(encoding="utf-8"))
     return {name: _family(name, row, FILE) for name, row in rows.items()}
 
 
 def find(name: str) -> Family:
-    """The family of that name, or of a YAML file with one row. Raises FathomError for an unknown name or a bad row."""
+    """The family of that name, or from a YAML file. Raises FathomError for an unknown name or bad keys."""
     if name.endswith((".yaml", ".yml")):
         return _of_file(Path(name))
     if (plain := name.replace("-", "_")) not in families():
@@ -56,7 +56,7 @@ def find(name: str) -> Family:
 
 
 def of_head(head: str) -> Family:
-    """The family that is recognised by the head of its models (`fathom.engines.step_heads.step_head`)."""
+    """The family whose models have this kind of head (`fathom.engines.step_heads.step_head`)."""
     return next(family for family in families().values() if family.recognised_by == head)
 
 

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
 
 def step_scorer(model: str | Path, family: str | None = None, **options: Any) -> StepScorer:
-    """Open a process reward model that scores one step more on a cached prefix.
+    """Open a process reward model as a scorer of single steps on a cached prefix.
 
-    `family`: as for `--judge process`; None if the checkpoint shows it. `options` are those of `LocalEngine`. Raises
-    FathomError for a checkpoint that cannot be loaded, shows no family, or cannot continue a prefix.
+    `family`: as for `--judge process`; None to infer it from the checkpoint. `options` are those of `LocalEngine`.
+    Raises FathomError if the checkpoint cannot be loaded, if its family cannot be inferred, or if it cannot continue a
+    prefix.
     """
     from fathom.engines.local import LocalEngine
     from fathom.engines.step_states import StepScorer

@@ -22,13 +22,13 @@ class StepwiseRow(TypedDict):
     completions: list[str]
     """The steps."""
     labels: Sequence[float | None]
-    """One label per step: 0 to 1, true and false, or None for a step without a label."""
+    """One label per step: a number from 0 to 1, a truth value, or None for a step without a label."""
 
 
 def with_steps(comparison: Comparison, splitter: Splitter) -> Comparison:
-    """The comparison with the steps of its responses: its own if it has any, otherwise those of the splitter.
+    """The comparison with steps: unchanged if it has steps, otherwise with its responses split.
 
-    Steps made by a splitter include the white space after them, so they concatenate to the response.
+    Split steps include the white space after them, so they concatenate to the response.
     """
     if comparison.steps is not None:
         return comparison
@@ -40,9 +40,9 @@ def with_steps(comparison: Comparison, splitter: Splitter) -> Comparison:
 def stepwise_rows(comparison: Comparison, *, threshold: float | None = None) -> list[StepwiseRow]:
     """One row per response that has a labelled step.
 
-    Labels are numbers from 0 to 1, or None. TRL's own trainer cannot read these: it truncates 0.9 to 0, and has no
-    unlabelled steps. With a threshold, labels are true at or above it, and a solution ends before its first unlabelled
-    step. Raises FathomError for a comparison without labelled steps.
+    Labels are numbers from 0 to 1, or None. TRL's own trainer cannot use these: it truncates 0.9 to 0, and has no
+    unlabelled steps. With a threshold, a label is true if it is at least the threshold, and a solution ends before its
+    first unlabelled step. Raises FathomError for a comparison without labelled steps.
     """
     label = comparison.label
     if comparison.steps is None or label is None or label.steps is None:

@@ -1,8 +1,8 @@
-"""Reward models that write no text: each reads a number from a model that is given the prompt and a response.
+"""Reward models that write no text (except `flip`): each computes a score from a model's outputs on given texts.
 
 `fathom judge --judge NAME` finds them by the names of their files, like judges. To add one, add a file here that binds
-a subclass of `EngineRewardModel` to the name `JUDGE`, a test, and a row in docs/judges.md. Its `requests` are readings
-(`fathom.engines.readings`), and its `read_answers` turns them into a vote with scores.
+a subclass of `EngineRewardModel` to the name `JUDGE`, a test, and a row in docs/judges.md. Its method `requests`
+returns requests of `fathom.engines.readings`, and `read_answers` turns the answers into a vote with scores.
 """
 
 from __future__ import annotations

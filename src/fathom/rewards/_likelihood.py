@@ -1,4 +1,4 @@
-"""Base of the rewards that score a response by log-probabilities of given texts, and write nothing."""
+"""Base class of rewards that score a response by log-probabilities of given texts."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from fathom.judges import Arity, EngineRewardModel, Vote
 from fathom.rationale import Status
 
 Reduce = Literal["sum", "mean"]
-"""Nats of the whole text, or nats per token."""
+"""sum: nats of the whole text. mean: nats per token."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LikelihoodReward(EngineRewardModel):
     """Scores each response alone. Subclasses define `requests` and `score`, and may describe the score in `describe`.
 
-    An empty response, and a score that is no finite number, give a vote with status `invalid`; a text beyond the
-    model's context gives one with status `failed`.
+    An empty response, or a score that is not finite, gives a vote with status `invalid`; a text longer than the model's
+    context gives one with status `failed`.
     """
 
     arity: ClassVar[Arity] = "pointwise"
@@ -41,7 +41,7 @@ class LikelihoodReward(EngineRewardModel):
         """The score, from the answers to `requests`."""
 
     def describe(self, readings: Sequence[Likelihood], comparison: Comparison) -> str:
-        """The `text` of the vote: what was measured, in units that `scores` does not have."""
+        """The `text` of the vote: the measured values, in several units."""
         return summary(readings[0], comparison.responses[0])
 
     def decided(self, comparison: Comparison) -> Vote | None:

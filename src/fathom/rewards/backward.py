@@ -2,14 +2,14 @@
 
     (await BackwardReward(engine=engine)(comparison)).scores            # nats per token of the request
 
-The graded form of `flip`, which samples one inferred request and counts shared words: here nothing is sampled, so a
-request that the model would have put in other words is not lost. Source of backward inference: arXiv 2602.13551; the
-score by log-probability and the wording of the prompt are ours.
+The graded form of `flip`, which samples one inferred request and counts shared words. Nothing is sampled here, so a
+request that the model would have phrased differently still has a score. Backward inference is from arXiv 2602.13551;
+the score by log-probability and the wording of the prompt are ours.
 
-The prompt shows the response and the turns before the last user turn; that turn is scored as the model's answer. The
-two are tokenized apart; before the request stands what the chat template writes before an assistant turn. The end of
-the turn is scored only with `end`. All responses to one prompt are scored by the same tokens, so `reduce` changes the
-scale and no ranking, and length of the response enters only through the model.
+The prompt shows the response and the turns before the last user turn. That user turn, the request, is scored as the
+model's answer: it is tokenized separately, and follows the template's header of an assistant turn. Its end token is
+scored only with `end`. The scored tokens are the same for all responses to one prompt, so `reduce` changes the scale
+but no ranking, and the score depends on the response's length only through the model.
 
 It is blind to everything that the request does not mention: a false answer names the task as well as a true one. A
 response that repeats its request gains most (`fathom probe --probe echo`).

@@ -1,4 +1,4 @@
-"""Endogenous reward: the reward that explains a language model as an optimal policy, recovered from its logits.
+"""Endogenous reward: the reward under which a language model is an optimal policy, computed from its logits.
 
 Method: "Generalist Reward Models: Found Inside Large Language Models" (EndoRM, arXiv 2506.23235).
 
@@ -12,18 +12,19 @@ policy softmax(Q / alpha) is the model. Inverting the soft Bellman equation give
 
 so the sum over a response telescopes to alpha (log p(y | x) + v_1 - v_end), and alpha is only a unit.
 
-The end of a response is where the definition is open. `end_state="zero"` sets v_end = 0, as an episode that is over has
-no value; v_1 is the same for all responses to a prompt, so the sum then ranks exactly as `forward` with reduce="sum",
-with its preference for short responses. `end_state="value"` subtracts the model's v_end, after the last scored token.
-With reduce="mean" the sum is divided by the number of tokens: v_1 is then divided too, so the ranking differs from
-`forward` with reduce="mean".
+The value at the end of a response is a choice. `end_state="zero"` sets v_end = 0, because a finished episode has no
+future reward; v_1 is the same for all responses to a prompt, so the sum then ranks exactly as `forward` with
+reduce="sum", with its preference for short responses. `end_state="value"` subtracts the model's v_end, after the last
+scored token. With reduce="mean" the sum is divided by the number of tokens: v_1 is then divided too, so the ranking
+differs from `forward` with reduce="mean".
 
 The reward of single tokens is not identified: adding any number c(s) to all logits of a state changes no probability of
-the model, but changes r_h by c(s_h) - c(s_{h+1}). Only differences of the end constants reach the sum. So rewards of
-tokens are an artefact of how the logits happen to be normalized, and `fathom` shows the sum alone.
+the model, but changes r_h by c(s_h) - c(s_{h+1}). In the sum, only the c of the first and of the last state
+remain. So the rewards of single tokens depend on an arbitrary offset of the logits, and the vote has the sum only.
 
-Prompt and response are tokenized apart, and what the chat template writes before an assistant turn stands between them.
-The end of the turn is scored only with `end`. It is blind to what `forward` is blind to. Needs logits: local engines.
+Prompt and response are tokenized separately, and the response follows the template's header of an assistant turn. The
+end token is scored only with `end`. This reward is blind to what `forward` is blind to. It needs logits, so a local
+engine.
 """
 
 from __future__ import annotations

@@ -6,13 +6,13 @@ prompt is ours; the similarity and the reading of the reply are the published on
     word_f1("Name a colour.", "Name the colour of the sky.")                # 0.667
     (await FlipReward(engine=engine)(comparison)).scores                    # per response: 0.0 to 1.0
 
-The prompt shows the response and the turns before the last user turn, which is to be inferred, and never that turn. A
-system prompt is context; the paper also infers system prompts, which is left out. `backward` scores the same inference
-by the log-probability of the real request, without writing text.
+The prompt shows the response and the turns before the last user turn, but not that turn, which the model is to infer. A
+system prompt is shown; the paper also infers system prompts, which is not implemented. `backward` scores the same
+inference by the log-probability of the real request, without writing text.
 
 It is blind to everything that the request does not mention: a false answer names the task as well as a true one. A
 response that repeats its request gets a high score, whatever else it says (`fathom probe --probe echo`); short answers
-("Yes.") carry too little to infer anything; a paraphrase or a translation of the request shares few words with it.
+("Yes.") contain too little to infer anything; a paraphrase or a translation of the request shares few words with it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class FlipReward(Judge):
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
         """The F1 of the inferred request. As published, a reply without the JSON object is itself the request.
 
-        A reply that was cut off before the object ends is truncated, and has no score.
+        A reply that was cut off has the status `truncated` and no score.
         """
         _, reply = split_reasoning(text)
         if reply is None or not finished:

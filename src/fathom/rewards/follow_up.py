@@ -1,4 +1,4 @@
-"""Follow-up likelihood: how much likelier the user's next turn is praise than complaint, if the model plays the user.
+"""Follow-up likelihood: log-probability of praise minus that of complaints as the user's next turn, by the model.
 
 Method: "Aligning Language Models Using Follow-up Likelihood as Reward Signal" (FLR, arXiv 2409.13948;
 github.com/e0397123/FLR). The aspects are the paper's, the wording of the follow-ups (follow_up.yaml) is ours.
@@ -8,17 +8,18 @@ github.com/e0397123/FLR). The aspects are the paper's, the wording of the follow
     verdict.votes[0].per_response[0].text   # one line per aspect
 
 For each aspect, the score is the mean of (1/|f|) sum_t log p(f_t | x, y, f_<t) over the positive follow-ups f, minus
-the same over the negative ones. A follow-up is tokenized apart from the conversation; between them stand the end of the
-response and what the chat template writes before a user turn. The end of the user turn is not scored.
+the same over the negative ones. A follow-up is tokenized separately; it follows the end of the response and the
+template's header of a user turn. The end of the user turn is not scored.
 
-A follow-up may be likely anywhere, and aspects differ in how likely their praise is. `prior="neutral"` subtracts the
-same score after `NEUTRAL` in place of the response, so that scores of different prompts can be compared. For the
-responses to one prompt this is a constant: it changes no ranking, and costs a second pass.
+Some follow-ups are likely after any response. `prior="neutral"` subtracts the score that `NEUTRAL` has in place of the
+response, so that scores of different prompts can be compared. For the responses to one prompt this is a constant: it
+does not change their ranking, and needs as many readings again.
 
 The released script (run_llama3.py) computes something else, `published_script_score`; no judge uses it.
 
-It is blind to what the model would not expect a user to notice. Polite models find praise likely after anything; users
-of chat data rarely comment, so follow-ups are improbable, and their differences small.
+It is blind to qualities on which the model does not expect a user to comment. Models trained on polite data give praise
+a high probability after any response, and users in chat data rarely comment, so all follow-ups are improbable and their
+differences small.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ ASPECTS: tuple[Aspect, ...] = (
     "following",
 )
 NEUTRAL = "..."
-"""The response that stands for no response. Empty turns are rare in training data, and some templates refuse them."""
+"""Stands for a missing response. Empty turns are rare in training data, and some templates refuse them."""
 
 
 @cache
@@ -120,8 +121,8 @@ def published_script_score(logits: Sequence[Sequence[float]], follow_up: Sequenc
     `logits` has shape (tokens, vocabulary): the raw outputs for the conversation with the follow-up as its last turn.
     `follow_up` holds the token ids of the follow-up alone, with the begin token if the tokenizer adds one. The script
     reads a single position, len(follow_up) before the end of the rendered conversation, and averages its logits,
-    without a softmax, over all of these ids. So the order of the follow-up's tokens does not matter, and which position
-    is read depends on how many tokens the chat template writes after a turn.
+    without a softmax, over all of these ids. So the order of the follow-up's tokens does not matter, and the position
+    depends on the number of tokens that the chat template writes after a turn.
     """
     row = logits[len(logits) - len(follow_up)]
     return fmean(row[token] for token in follow_up)

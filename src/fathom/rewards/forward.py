@@ -4,8 +4,8 @@
     verdict.scores                          # nats per token; with reduce="sum", nats
     verdict.votes[0].per_response[0].text   # "log p -41.2 nats, -1.03 nats a token (40 tokens), 0.33 bits a byte"
 
-Prompt and response are tokenized apart. Between them stands what the chat template writes before an assistant turn
-(`template="plain"`: nothing). The end of the turn is scored only with `end`.
+Prompt and response are tokenized separately. The response follows the template's header of an assistant turn
+(`template="plain"`: no header). The end token is scored only with `end`.
 
 It is blind to truth and usefulness: it prefers what the model itself would write. The sum falls with every token, so it
 prefers short responses; the mean prefers long, predictable and repetitive ones.
@@ -25,7 +25,7 @@ from fathom.rewards._likelihood import LikelihoodReward, Reduce, reduced
 
 @dataclass(frozen=True, kw_only=True)
 class ForwardReward(LikelihoodReward):
-    """Scores log p(y | x). `end`: whether the probability that the response ends there counts."""
+    """Scores log p(y | x). `end`: whether the end-of-turn token is scored too."""
 
     reduce: Reduce = "mean"
     end: bool = False

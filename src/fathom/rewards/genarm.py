@@ -1,4 +1,4 @@
-"""GenARM: a language model whose log-probabilities were trained to be rewards of tokens, and their sum of a response.
+"""GenARM: the sum of a language model's log-probabilities, which were trained to be rewards of tokens.
 
 Method: "GenARM" (arXiv 2410.08193; github.com/Yuancheng-Xu/GenARM).
 
@@ -6,12 +6,12 @@ Method: "GenARM" (arXiv 2410.08193; github.com/Yuancheng-Xu/GenARM).
 
 `fathom.train.genarm` trains such a model on pairs, and this reward scores with it: give the trained checkpoint as
 `--model`. `fathom.engines.guiding` guides the decoding of another model by the same checkpoint. The rewards of tokens
-are `Likelihood.logprobs` of the reading, also for an unfinished response. The score is that of `forward` with
-reduce="sum" and end=True, whatever the model was trained for.
+are the `Likelihood.logprobs` of the response, also of an unfinished one. The score is that of `forward` with
+reduce="sum" and end=True; only the training differs.
 
-Prompt and response are tokenized apart, with what the chat template writes before an assistant turn between them. The
-loss sees sums alone, so how a sum is divided among tokens is the model's choice. The sum falls with every token, a bias
-which training on pairs of unlike lengths can correct or strengthen.
+Prompt and response are tokenized separately, and the response follows the template's header of an assistant turn. The
+loss depends on sums only, so it does not determine the rewards of single tokens. The sum falls with every token;
+training on pairs of different lengths can reduce or increase this bias.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from fathom.rewards._likelihood import LikelihoodReward
 
 @dataclass(frozen=True, kw_only=True)
 class GenARMReward(LikelihoodReward):
-    """Scores log p_r(y | x). `end`: whether the end of the turn is a token of the response, as in training."""
+    """Scores log p_r(y | x). `end`: whether the end-of-turn token is scored too, as in training."""
 
     end: bool = True
 

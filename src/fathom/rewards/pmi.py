@@ -1,16 +1,15 @@
-"""Pointwise mutual information: how much more probable the prompt makes the response, log p(y | x) - log p(y).
+"""Pointwise mutual information of prompt and response: log p(y | x) - log p(y).
 
     (await PMIReward(engine=engine)(comparison)).scores                 # nats; with reduce="mean", nats per token
 
-The prior p(y) is the model's own: after an empty user turn, or, with `prior="begin"`, after the begin token alone, if
-the tokenizer has one.
-Both terms score the same tokens of the response, tokenized apart from the prompt; before them stands what the chat
-template writes before an assistant turn, which `prior="begin"` lacks in the second term. The end of the turn is scored
-only with `end`, in both terms.
+The prior p(y) is the model's probability of the response after an empty user turn, or, with `prior="begin"`, after the
+begin token only, if the tokenizer has one. Both terms score the same tokens of the response, which is tokenized
+separately from the prompt. It follows the template's header of an assistant turn, except in the second term of
+`prior="begin"`. The end token is scored only with `end`, then in both terms.
 
-It removes how common the response's words are, which `forward` confounds with its fit. It is blind to truth: a false
-answer that mentions the prompt's names gains as much as a true one. The sum tends to grow with length; the mean prefers
-short responses, whose tokens are all close to the prompt. A response that repeats the prompt gains.
+It removes the prior probability of the response's words, which `forward` includes. It is blind to truth: a false answer
+that repeats words of the prompt gains as much as a true one. The sum tends to grow with length; the mean prefers short
+responses, whose tokens are all near the prompt. A response that repeats the prompt gains.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ class PMIReward(LikelihoodReward):
 
 
 def information(given: Likelihood, alone: Likelihood, reduce: Reduce) -> float:
-    """The difference in nats, or in nats per token. NaN if the two score different tokens: it would mean nothing."""
+    """The difference in nats, or in nats per token. NaN if the two score different tokens, which cannot be compared."""
     if given.tokens != alone.tokens:
         return nan
     difference = given.total - alone.total

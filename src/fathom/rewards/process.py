@@ -4,8 +4,8 @@
     (vote,) = await model.votes(comparison)
     vote.step_scores                            # ((0.98, 0.91, 0.03),)
 
-The score of a solution is that of its steps, reduced by `Rule.steps` (by default the lowest one). The steps are those
-of the comparison, or else made by a splitter. The model sees neither the other responses nor a reference answer.
+`Rule.steps` reduces the step scores to the score of the solution (by default the lowest one). The steps are those of
+the comparison; responses without steps are split. The model sees neither the other responses nor a reference answer.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class ProcessRewardModel(EngineRewardModel):
 
     family: str = ""
     """The family whose convention the model was trained with, or the path of a YAML file with your own. `fathom judge`
-    finds it by itself for checkpoints that show it."""
+    infers it from checkpoints whose head only one family has."""
     split: Splitter = "paragraphs"
     """How to split responses without steps."""
     arity: ClassVar[Arity] = "pointwise"
@@ -47,7 +47,7 @@ class ProcessRewardModel(EngineRewardModel):
         return frozenset({"steps"})
 
     def steps(self, comparison: Comparison) -> tuple[str, ...]:
-        """The steps of a single response, as the model is shown them."""
+        """The steps of a single response."""
         if comparison.steps is not None:
             return comparison.steps[0]
         return split(comparison.responses[0], self.split)
@@ -62,7 +62,7 @@ class ProcessRewardModel(EngineRewardModel):
         return (StepRequest((problem,), "", self.steps(comparison), find(self.family).convention),)
 
     def decided(self, comparison: Comparison) -> Vote | None:
-        """A solution without text has no steps, so it is not scored."""
+        """A vote without scores for a solution without text, which has no steps; else None."""
         if any(step.strip() for step in self.steps(comparison)):
             return None
         return Vote(Status.INVALID, error="the response is empty, so it has no steps")
@@ -84,7 +84,7 @@ class ProcessRewardModel(EngineRewardModel):
 
 
 def _problem(scores: Sequence[float | None], steps: int) -> tuple[Status, str] | None:
-    """Why these are not the scores of so many steps; None if they are."""
+    """The status and the error for scores of a wrong number, or that are not finite; None if they are valid."""
     if len(scores) != steps:
         return Status.INVALID, f"got {len(scores)} scores for {steps} steps"
     if None in scores:

@@ -3,14 +3,14 @@
     model = ScalarRewardModel(engine=LocalEngine("Skywork/Skywork-Reward-V2-Qwen3-0.6B"))
     (await model(comparison)).scores            # one raw output per response: no sigmoid, and no fixed range
 
-The classifier reads the conversation as its own chat template writes it. It sees neither the other responses nor a
-reference answer. `fathom judge` chooses it by itself for a checkpoint that is a sequence classifier.
+The input is the prompt and one response, rendered by the classifier's own chat template, without the other responses or
+a reference answer. This is the default judge of `fathom judge` for sequence classifiers.
 
 A classifier with several outputs, such as one per objective, needs `weights`; the score is the weighted sum.
 
     ScalarRewardModel(engine=engine, weights={"helpfulness": 1.0, "verbosity": -0.2})
 
-Scores of different prompts have no common zero, so a single response is neither right nor wrong by its score.
+Scores of different prompts have no common zero, so there is no threshold at which a single response is right.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ from fathom.rewards import conversation
 class ScalarRewardModel(EngineRewardModel):
     """Scores each response alone by the classifier's output.
 
-    `weights`: of each output, by its name in the model's configuration (`id2label`) or by its number; an output that is
-    not named has the weight 0. Required for several outputs, because nothing says which of them is the reward.
+    `weights`: the weight of each output, by its name in the model's configuration (`id2label`) or by its number.
+    Outputs that are not named have the weight 0. Required for several outputs, because none of them is marked as the
+    reward.
     """
 
     arity: ClassVar[Arity] = "pointwise"
@@ -47,13 +48,13 @@ class ScalarRewardModel(EngineRewardModel):
         return (ClassifyRequest(conversation(comparison), comparison.responses[0]),)
 
     def decided(self, comparison: Comparison) -> Vote | None:
-        """An empty response is invalid: a classifier would score it, but it was trained on none."""
+        """An empty response is invalid: a classifier would score it, although it was not trained on any."""
         if len(comparison.responses) > 1 or comparison.responses[0]:
             return None
         return Vote(Status.INVALID, error="the response is empty, so there is nothing to score")
 
     def read_answers(self, answers: Sequence[Answer], comparison: Comparison) -> Vote:
-        """The vote with its score. `text` has all outputs by name if there are several.
+        """The vote with the score. `text` lists all outputs by name if there are several.
 
         Raises FathomError for weights that do not fit the model's outputs.
         """

@@ -10,8 +10,8 @@ log-probabilities, without a reference model and without normalization by length
     -log sigmoid(beta (log p(y_w | x) - log p(y_l | x)))
 
 The end token is part of a response. The saved model is an ordinary language model; `--judge genarm` scores with it, and
-`fathom.engines.guiding` guides another model of the same vocabulary by it. Prompt and response are tokenized apart, as
-by engines; texts are never truncated.
+`fathom.engines.guiding` guides another model of the same vocabulary by it. Prompt and response are tokenized
+separately, as by engines; texts are never truncated.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ class Pair(NamedTuple):
 class Fitted(NamedTuple):
     pairs: list[Pair]
     too_long: int
-    """How many pairs exceed the maximum length."""
+    """The number of pairs that exceed the maximum length."""
     unlabelled: int
-    """How many comparisons have no label that orders two responses."""
+    """The number of comparisons without a label that orders two responses."""
 
 
 def train(recipe: GenARMRecipe, *, resume: bool = False) -> Path:
@@ -87,7 +87,7 @@ def _rows(fitted: Fitted) -> list[dict[str, list[int]]]:
 
 
 def described(fitted: Fitted) -> list[str]:
-    """A line per reason for which something was left out."""
+    """One line per reason why comparisons or pairs were left out."""
     counts = (
         (fitted.unlabelled, "comparisons have no label that orders two responses, and are left out"),
         (fitted.too_long, "pairs exceed trainer.max_length tokens, and are left out"),

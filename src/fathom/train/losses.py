@@ -6,8 +6,8 @@
     regression(rewards, scores)                         # a score per response and attribute
     binary(rewards, right)                              # right or wrong
 
-Each is a negative log-likelihood in nats, but for `regression`, a mean squared error. None takes the mean over a batch:
-a comparison's share of the batch must not depend on how the batch is divided among steps and processes.
+Each is a negative log-likelihood in nats, except `regression`, a mean squared error. The caller takes the mean over the
+batch: a comparison's weight must not depend on how the batch is divided among accumulation steps and processes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch.nn import functional
 def bradley_terry(chosen: Tensor, rejected: Tensor, margin: Tensor | float = 0.0) -> Tensor:
     """-log sigmoid(chosen - rejected - margin), for each pair of rewards.
 
-    Bradley and Terry (1952). The margin asks for a larger difference where the label reports one (Llama 2,
+    Bradley and Terry (1952). The margin demands a larger difference where the labels differ more (Llama 2,
     arXiv 2307.09288, Equation 2).
     """
     return -functional.logsigmoid(chosen - rejected - margin)
@@ -34,7 +34,7 @@ def rao_kupper(first: Tensor, second: Tensor, tied: Tensor, threshold: float) ->
         P(first better) = sigmoid(d - t)        P(second better) = sigmoid(-d - t)
         P(tie) = 1 - both = (exp(2t) - 1) sigmoid(d - t) sigmoid(-d - t)
 
-    t = 0 leaves no room for ties, and is `bradley_terry`; a tie then has an infinite loss.
+    With t = 0, P(tie) = 0 and the loss is `bradley_terry`; the loss of a tie is then infinite.
     """
     better, worse = (functional.logsigmoid(sign * (first - second) - threshold) for sign in (1, -1))
     # log(exp(2t) - 1), which overflows for large t if written so
@@ -50,8 +50,8 @@ def plackett_luce(rewards: Tensor, places: Tensor | None = None) -> Tensor:
 
         logsumexp(r_k, ..., r_n) - r_k
 
-    `places`, (batch,), is how many places the label names: 1 if it names the best response only. By default it names
-    all. Rewards of -inf fill rows of shorter rankings. With n = 2 this is `bradley_terry`.
+    `places`, (batch,), is the number of places that the label determines: 1 if it names the best response only. By
+    default all. Rewards of -inf pad the rows of shorter rankings. With n = 2 this is `bradley_terry`.
     """
     count = rewards.shape[-1]
     named = torch.arange(count, device=rewards.device) < (count if places is None else places.unsqueeze(-1))
@@ -80,8 +80,8 @@ def binary(rewards: Tensor, right: Tensor) -> Tensor:
 
 
 def centring(total: Tensor) -> Tensor:
-    """The square of the sum of a comparison's rewards, which keeps rewards near 0 (arXiv 2312.09244, Equation 4).
+    """The squared sum of a comparison's rewards, a penalty that keeps rewards near 0 (arXiv 2312.09244, Equation 4).
 
-    No loss of differences determines the level of rewards, so a penalty may.
+    Losses of differences do not determine the level of rewards; this penalty does.
     """
     return total.square()

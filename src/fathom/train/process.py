@@ -5,12 +5,11 @@
     process.train(ProcessRecipe(model="Qwen/Qwen2.5-Math-7B", data="stepwise.jsonl", output="runs/prm"))
 
 The data are comparisons with labelled steps, in any layout: TRL's stepwise supervision (`prompt`, `completions`,
-`labels`), PRM800K, Math-Shepherd, ProcessBench, ... Solutions are rendered as `--judge process` renders them, and the
-loss is at the recorded positions: cross-entropy with the label, hard or soft, averaged over the labelled steps of a
-batch.
+`labels`), PRM800K, Math-Shepherd, ProcessBench, ... Solutions are rendered as by `--judge process`. The loss
+is the cross-entropy of the hard or soft label at the recorded positions, averaged over the labelled steps of a batch.
 
-With `head_epochs`, the head is trained before the other weights (PURE, arXiv 2504.15275): a new head would otherwise
-send large, random gradients into them.
+With `head_epochs`, the head is trained alone before the other weights (PURE, arXiv 2504.15275): the gradients of a
+randomly initialized head would otherwise change them at random.
 """
 
 from __future__ import annotations
@@ -98,7 +97,7 @@ def train(recipe: ProcessRecipe, *, resume: bool = False) -> Path:
 
 
 def new_model(recipe: ProcessRecipe, config: Any) -> Any:
-    """The model with the head that its family needs, a new one unless `recipe.model` has it."""
+    """The model with the head that its family needs: the checkpoint's, or a new one."""
     name = trainers.base_to_adapt(recipe) or recipe.model
     options = {"dtype": "float32", "trust_remote_code": config.trust_remote_code} | config.model_init_kwargs
     kind, more = (CAUSAL, {}) if recipe.convention.head == "vocabulary" else (TOKEN_CLASSIFIER, {"num_labels": 2})
@@ -118,7 +117,7 @@ def _disable_dropout(model: Any) -> None:
 
 
 def _train_head(recipe: ProcessRecipe, model: Any, shared: dict[str, Any]) -> None:
-    """Train only the head. An interrupted run that is resumed has finished this stage, and does not repeat it."""
+    """Train only the head. A resumed run skips this stage, because its checkpoint was written after it."""
     from transformers import Trainer
     from transformers.trainer_callback import PrinterCallback
 
@@ -179,14 +178,14 @@ def _fitting(recipe: ProcessRecipe, tokenizer: Any, found: Sequence[Solution], m
 
 
 def described(left_out: Counter[LeftOut], most: int | None) -> list[str]:
-    """A line per reason for which solutions or steps were left out."""
+    """One line per reason why solutions or steps were left out."""
     return [f"{count} {REASONS[why].format(most=most)}" for why, count in left_out.items()]
 
 
 def fitting(
     recipe: ProcessRecipe, tokenizer: Any, found: Iterable[Solution], most: int | None
 ) -> tuple[list[Example], Counter[LeftOut]]:
-    """The solutions as examples, and how many were left out or cut for which reason.
+    """The solutions as examples, and the number left out or cut for each reason.
 
     A solution is cut after the last step that fits, never inside one. Raises FathomError if none is left.
     """
@@ -210,7 +209,7 @@ def fitting(
 
 
 def row(example: Example) -> dict[str, list[float]]:
-    """A row of a data set: tokens, and the label at each of them."""
+    """A row of a data set: tokens, and one label per token, NO_LABEL where there is none."""
     labels = [example.labels.get(place, float(NO_LABEL)) for place in range(len(example.tokens))]
     return {"input_ids": list(example.tokens), "labels": labels}
 
@@ -264,7 +263,7 @@ class StepLoss:
         return (logits[..., right] - logits[..., wrong]).float()
 
     def scores(self, logits: Any, labels: Any) -> Any:
-        """The score at every position, so that evaluation keeps no logits of a vocabulary."""
+        """The score at every position, so that evaluation does not store logits over the vocabulary."""
         return self.log_odds(logits[0] if isinstance(logits, tuple) else logits).sigmoid()
 
 

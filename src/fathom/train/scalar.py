@@ -1,11 +1,11 @@
 """Trains a scalar reward model: one number per response, from labels that compare or score responses.
 
     from fathom.train import scalar
-    from fathom.train.recipe import GenARMRecipe, RewardRecipe
+    from fathom.train.recipe import RewardRecipe
     scalar.train(RewardRecipe(model="mini", data="pairs.jsonl", output="runs/reward"))
 
-The data are labelled comparisons in any layout. A text is a whole conversation that ends with the response, in the
-model's chat template. `fathom.train.losses` has the losses, and `fathom.engines.heads` describes the saved files.
+The data are labelled comparisons in any layout. The input is the whole conversation, which ends with the response, in
+the model's chat template. `fathom.train.losses` has the losses, and `fathom.engines.heads` describes the saved files.
 
 Not guaranteed: rewards of different models have different scales, and those of different prompts need not be
 comparable; only differences between responses to one prompt were trained.
@@ -107,7 +107,7 @@ def _fitting(recipe: RewardRecipe, tokenizer: Any, items: Sequence[Comparison], 
 
 
 def described(recipe: RewardRecipe, left_out: Counter[LeftOut], most: int | None) -> list[str]:
-    """A line per reason for which comparisons were left out."""
+    """One line per reason why comparisons were left out."""
     return [
         f"{count} comparisons " + REASONS[why].format(loss=recipe.loss, most=most, ratio=recipe.length_ratio)
         for why, count in left_out.items()
@@ -117,7 +117,7 @@ def described(recipe: RewardRecipe, left_out: Counter[LeftOut], most: int | None
 def fitting(
     recipe: RewardRecipe, tokenizer: Any, items: Iterable[Comparison], most: int | None
 ) -> tuple[list[Example], Counter[LeftOut]]:
-    """The comparisons as examples, and how many were left out for which reason. Texts are never truncated.
+    """The comparisons as examples, and the number left out for each reason. Texts are never truncated.
 
     Raises FathomError if none is left, and for a label or column that the loss cannot read.
     """
@@ -146,14 +146,14 @@ def rows(examples: Iterable[Example]) -> list[dict[str, Any]]:
 def _lopsided(tokenizer: Any, item: Comparison, target: Target, ratio: float) -> bool:
     """Whether a better response has over `ratio` times the tokens of a worse one (arXiv 2501.12368, section 3).
 
-    Otherwise the model learns that longer is better, which is true of most labels, and is exploited by a policy.
+    Such pairs teach the model that longer is better, which a policy then exploits.
     """
     lengths = [len(tokenizer.encode(text, add_special_tokens=False)) for text in item.responses]
     return any(lengths[better] > ratio * lengths[worse] for better, worse in target.ordered)
 
 
 def encode(tokenizer: Any, item: Comparison) -> list[list[int]]:
-    """The tokens of the conversation with each response, as an engine's `classify` encodes them."""
+    """The tokens of the conversation with each response, encoded as by an engine's `classify`."""
     return [
         encode_conversation(tokenizer, [*prompt_messages(item), {"role": "assistant", "content": response}])
         for response in item.responses
@@ -161,14 +161,14 @@ def encode(tokenizer: Any, item: Comparison) -> list[list[int]]:
 
 
 def prompt_messages(item: Comparison) -> list[ChatMessage]:
-    """The prompt as messages; text is one of the user."""
+    """The prompt as messages; a text becomes one user turn."""
     if isinstance(item.prompt, str):
         return [{"role": "user", "content": item.prompt}]
     return [{"role": message.role, "content": message.content} for message in item.prompt]
 
 
 def new_model(recipe: RewardRecipe, config: Any, tokenizer: Any) -> Any:
-    """The model with its head: that of `recipe.model` if it has the same one, else a new one.
+    """The model with its head: the checkpoint's head if it is of the same kind, else a new one.
 
     Raises FathomError for a checkpoint that cannot be loaded.
     """

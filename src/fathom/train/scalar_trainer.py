@@ -2,8 +2,9 @@
 
     ScalarTrainer(recipe=recipe, model=model, args=config, train_dataset=rows, processing_class=tokenizer)
 
-TRL's trainer knows pairs and one output. This one keeps its settings, model preparation, saving and logging. The loss
-is the mean over comparisons, so gradient accumulation and more processes give the loss curve of one large batch.
+TRL's trainer supports pairs and one output only. This subclass uses its settings, model preparation, saving and
+logging. The loss is the mean over comparisons, so gradient accumulation and several processes give the loss curve of
+one large batch.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ class ScalarTrainer(RewardTrainer):  # type: ignore[misc]
 
     def __init__(self, *, recipe: RewardRecipe, model: Any, processing_class: Any, **options: Any) -> None:
         self.recipe = recipe
-        # TRL refuses more than one output, only because its own loss reads one.
+        # TRL refuses several outputs, because its own loss uses one; this trainer's losses do not need that check.
         names, model.config.num_labels = model.config.id2label, 1
         collator = Collator(recipe.loss, processing_class)
         super().__init__(model=model, processing_class=processing_class, data_collator=collator, **options)
         model.config.id2label, model.config.label2id = names, {name: place for place, name in names.items()}
 
     def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
-        """The rows are tokens already; TRL would expect pairs."""
+        """Return the rows unchanged: they are tokenized already, and TRL's preparation expects pairs."""
         return dataset
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
@@ -64,7 +65,7 @@ class ScalarTrainer(RewardTrainer):  # type: ignore[misc]
         return (loss.mean(), outputs) if return_outputs else loss.mean()
 
     def _count(self, rewards: Tensor, inputs: Inputs) -> None:
-        """Add a batch to the metrics of the next log: of every process, and each comparison once."""
+        """Add a batch to the metrics of the next log, over all processes, without duplicated comparisons."""
         mode = "train" if self.model.training else "eval"
         values = MEASURES[self.recipe.loss](rewards, inputs) | {"mean_reward": _means(rewards.mean(-1), inputs)}
         for name, each in values.items():
@@ -75,7 +76,7 @@ class ScalarTrainer(RewardTrainer):  # type: ignore[misc]
         self._metrics[mode]["num_tokens"] = [self._total_train_tokens]
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        """A head that `transformers` does not know is in a file of its own, which the trainer would not read."""
+        """Also load a head that has a file of its own, which `transformers` would ignore."""
         headed = self.model if model is None else model
         if isinstance(headed, HeadedModel):
             headed.load(Path(resume_from_checkpoint))
@@ -150,7 +151,7 @@ LABELS: dict[str, Callable[[Sequence[Row], Sequence[int]], Inputs]] = {
     "binary": _value_labels,
 }
 
-# Losses: one number per comparison, (comparisons,). A comparison with several pairs or responses counts their mean.
+# Losses: one number per comparison, (comparisons,): the mean over its pairs or responses.
 
 
 def _bradley_terry(recipe: RewardRecipe, rewards: Tensor, inputs: Inputs) -> Tensor:
@@ -189,7 +190,7 @@ LOSSES: dict[str, Callable[[RewardRecipe, Tensor, Inputs], Tensor]] = {
 
 
 def _pair_measures(rewards: Tensor, inputs: Inputs) -> dict[str, Tensor]:
-    """Accuracy and mean difference over the pairs that are no ties. Equal rewards are half right."""
+    """Accuracy and mean difference over the pairs that are not ties. Equal rewards count 1/2."""
     difference = rewards[inputs["better"], 0] - rewards[inputs["worse"], 0]
     decided = inputs["gaps"] > 0
     right = torch.where(decided, (difference.sign() + 1) / 2, torch.nan)

@@ -1,6 +1,6 @@
-"""What a label teaches a scalar reward model, for each loss.
+"""Training targets of scalar reward models: converts a label to the form that a loss needs.
 
-target = of(recipe, comparison)                 # None if the loss can learn nothing from the label
+target = of(recipe, comparison)                 # None if the loss cannot use the label
 pairs(Label(ranking=(2, 0, 1)), 3)              # [(2, 0, 1.0), (2, 1, 1.0), (0, 1, 1.0)]
 """
 
@@ -19,14 +19,14 @@ from fathom.train.recipe import RewardRecipe
 
 @dataclass(frozen=True)
 class Target:
-    """What is known about n responses. Only the fields of the recipe's loss are set."""
+    """The label of n responses, for one loss. Only the fields of the recipe's loss are set."""
 
     pairs: tuple[tuple[int, int, float], ...] = ()
     """(bradley_terry, ties) Better response, worse response, difference of their scores; 0 for a tie."""
     order: tuple[int, ...] = ()
-    """(plackett_luce) The responses from best to worst, as far as the label ranks them, then the others."""
+    """(plackett_luce) The ranked responses from best to worst, then the unranked ones."""
     places: int = 0
-    """(plackett_luce) How many places of `order` the label determines."""
+    """(plackett_luce) The number of places of `order` that the label determines."""
     values: tuple[tuple[float | None, ...], ...] = ()
     """(regression, binary) The scores of each response, one per output; None if unknown."""
 
@@ -38,7 +38,7 @@ class Target:
 
 
 def of(recipe: RewardRecipe, item: Comparison) -> Target | None:
-    """The target of a comparison; None if its label says nothing that the recipe's loss can use.
+    """The target of a comparison; None if the recipe's loss cannot use its label.
 
     Raises FathomError for a missing or unreadable column of `attributes`, and for binary labels outside 0 to 1.
     """
@@ -59,8 +59,8 @@ def of(recipe: RewardRecipe, item: Comparison) -> Target | None:
 def pairs(label: Label, n: int) -> list[tuple[int, int, float]]:
     """Every pair of responses that the label compares: better, worse, difference of their scores.
 
-    A label without scores counts as a difference of 1. The difference of a tie is 0. A label that names the best
-    response only says nothing about the others.
+    Without scores, the difference is 1. The difference of a tie is 0. A label that names only the best response does
+    not order the others.
     """
     if (scores := label.response_scores) is not None:
         ordered = [sorted(pair, key=lambda place: -scores[place]) for pair in combinations(range(n), 2)]
