@@ -97,11 +97,11 @@ class EngineSettings(Settings):
     journal, or your own as MODULE:NAME or FILE.py.
     Default: local, or openai with --base-url."""
     base_url: str | None = None
-    """(openai) The server's address, as in http://localhost:8000/v1; of several replicas, separated by commas."""
+    """(openai, scores) The server's address, as in http://localhost:8000/v1; separate replicas by commas."""
     options: dict[str, Any] = {}
     """Any other setting of the engine, as NAME=VALUE in YAML: concurrency=256, timeout=60, ..."""
     hedge: bool | None = None
-    """(openai) Send a second request if a call takes far longer than most; at most 2 % of the calls. Default: yes."""
+    """(openai, scores) Send a second request for unusually slow calls, at most 2 % of all. Default: yes."""
     device: str | None = None
     """(local) The device: auto, cpu, cuda, cuda:1, ..."""
     dtype: str | None = None
@@ -377,7 +377,7 @@ class ServeSettings(Settings):
     window_ms: float = Field(default=200, ge=0, le=600_000)
     """(judges of pairs and lists) How long a response waits for others to the same prompt."""
     group_size: int | None = Field(default=None, ge=1, le=1024)
-    """Responses per prompt, which complete a group. A request may state its own."""
+    """Responses per prompt: a group is judged when it has this many. A request may set its own."""
     unscored: Literal["refuse", "substitute"] = "refuse"
     """For protocols without null: refuse the request, or answer --unscored-reward and count it."""
     unscored_reward: float | None = None

@@ -91,9 +91,9 @@ BENCHMARK = Benchmark(
         " -1. Checked with 2,529 rows of all subsets."
     ),
     official=(
-        "F1 of a subset: the harmonic mean of the accuracy on solutions with a wrong step, whose first one must be"
-        " named, and of that on solutions without one. The average is the mean of the four subsets. With several votes,"
-        " the first error that most of them name; a shared lead and an unparsed verdict are wrong."
+        "F1 of a subset: the harmonic mean of two accuracies, on solutions with a wrong step (the first one must be"
+        " named) and on solutions without one. The average is the mean of the four subsets. With several votes, the"
+        " first error that most of them name counts; a tie for it and an unparsed verdict are wrong."
     ),
     domains=DOMAINS,
     load=load,

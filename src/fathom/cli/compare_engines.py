@@ -69,7 +69,7 @@ def command(
     compares bfloat16 with float32. Bounds apply to each engine separately.
 
     For a reward model that writes no text, the scores are compared: the largest difference, the rank correlation, the
-    first response whose scores are apart, and the likely reason. `--expect FILE` compares one engine with the label
+    first response whose scores differ, and the likely reason. `--expect FILE` compares one engine with the label
     scores of a file:
 
         fathom compare-engines --expect expected.jsonl --model MODEL --base-url http://localhost:8000

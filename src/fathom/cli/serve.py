@@ -13,9 +13,9 @@ def command(settings: JudgingSettings, rewards: RewardSettings, serving: ServeSe
         fathom serve --model mini --style depth
         fathom serve --model Qwen/Qwen3-32B --base-url http://localhost:8000/v1 --judge spct --votes 4 --temperature 1
 
-    The address that it prints shows a page to try the server. Other machines can reach it only with --host and
-    --token-file. What could not be scored is null, never a number. SIGTERM or Ctrl-C ends the server after the requests
-    in progress.
+    The command prints the server's address, which has a page to try it. For access from other machines, set --host and
+    --token-file. The reward of a response that could not be scored is null; protocols without null follow --unscored.
+    After SIGTERM or Ctrl-C, the server finishes the requests in progress.
     """
     import typer
 

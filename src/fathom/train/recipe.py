@@ -188,8 +188,8 @@ class RewardRecipe(Recipe):
     """`bradley_terry` and `plackett_luce` (rankings), `ties` (pairs, some of them ties), `regression` (scores) or
     `binary` (right or wrong)."""
     margin: float = Field(default=0.0, ge=0)
-    """(bradley_terry) The reward difference to ask for, per unit of the difference between the labels' scores. Labels
-    without scores count as a difference of 1."""
+    """(bradley_terry) Subtracted from the reward difference, times the difference between the labels' scores, which is 1
+    for labels without scores."""
     tie_threshold: float = Field(default=0.5, gt=0)
     """(ties) The difference of rewards at which a response is called better in half of the cases."""
     attributes: tuple[str, ...] = ()
@@ -199,10 +199,9 @@ class RewardRecipe(Recipe):
     pooling: Literal["last", "mean"] = "last"
     """Other libraries load only a linear head on the last token."""
     length_ratio: float | None = Field(default=None, ge=1)
-    """Leave out comparisons whose best response has more than this many times the tokens of another response."""
+    """Leave out comparisons in which a better response has more than this many times the tokens of a worse one."""
     length_pool: int = Field(default=50, ge=1)
-    """How many batches are sorted by length together, so that texts of similar length are padded together; 1 for a
-    random order."""
+    """The number of batches whose examples are sorted by length together to save padding; 1 for a random order."""
 
     @property
     def described(self) -> dict[str, Any]:
@@ -255,12 +254,12 @@ class ProcessRecipe(Recipe):
     neutral: Neutral | None = None
     """(PRM800K) Whether a step rated neutral is right, wrong or without a label."""
     family: str = "token_classes"
-    """How steps are shown and scored: a family of process reward models whose head has two classes, which is then a new
-    linear one, or is the vocabulary."""
+    """The convention for steps, separators and head (`fathom.process.conventions`). For a family with two classes, the
+    head is a new linear layer; families with a value head cannot be trained."""
     after_error: Literal["mask", "keep"] = "mask"
     """Whether the labels of steps after the first wrong one are used."""
     class_weights: Literal["balanced"] | tuple[float, float] | None = None
-    """The weights of wrong and of right steps in the loss; balanced: both kinds weigh the same in total."""
+    """The weights of wrong and of right steps in the loss; balanced: both classes have the same total weight."""
     head_epochs: float = Field(default=0.0, ge=0)
     """Train only the head for this many epochs first."""
     head_learning_rate: float = Field(default=1e-4, gt=0)
