@@ -188,8 +188,8 @@ class RewardRecipe(Recipe):
     """`bradley_terry` and `plackett_luce` (rankings), `ties` (pairs, some of them ties), `regression` (scores) or
     `binary` (right or wrong)."""
     margin: float = Field(default=0.0, ge=0)
-    """(bradley_terry) Subtracted from the reward difference, times the difference between the labels' scores, which is 1
-    for labels without scores."""
+    """(bradley_terry) Subtracted from the reward difference, times the difference between the labels' scores (1
+    for labels without scores)."""
     tie_threshold: float = Field(default=0.5, gt=0)
     """(ties) The difference of rewards at which a response is called better in half of the cases."""
     attributes: tuple[str, ...] = ()
