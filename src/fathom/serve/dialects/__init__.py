@@ -1,7 +1,7 @@
-"""Protocols of other tools, one per file, which trainers already speak.
+"""Protocols of other tools, one per file.
 
-A file binds `router`: a function of the `Core` that returns FastAPI's routes. It turns a request into `Sample`s, and
-rewards into an answer. A protocol without null asks `Core.numbers`, which applies the policy for missing rewards.
+A file binds `router`, a function that takes the `Core` and returns a FastAPI router. It converts requests to `Sample`s
+and rewards to responses. A protocol without null uses `Core.numbers`, which applies the policy for missing rewards.
 Other packages add protocols by entry points in the group `fathom.dialects`.
 """
 

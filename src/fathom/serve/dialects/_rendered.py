@@ -1,10 +1,10 @@
-"""Reads conversations that a chat template has rendered to text, because some trainers send nothing else.
+"""Parses conversations that a chat template has rendered to text, for trainers that send only this text.
 
     >>> parse("<|im_start|>user\\n2 + 2?<|im_end|>\\n<|im_start|>assistant\\n4<|im_end|>\\n")[-1].content
     '4'
 
-A text cannot be told apart from one in which a response imitates the template's tokens. Where the protocol also sends
-the prompt (OpenRLHF), or messages (vLLM), prefer these.
+Not safe against responses that contain the template's tokens: they are parsed as turns. Prefer the separate prompt
+(OpenRLHF) or messages (vLLM) if the protocol has them.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ _STARTS = re.compile(r"^(?:\s*(?:<s>|<bos>|<\|begin_of_text\|>|<｜begin▁of▁
 
 
 def parse(text: str) -> tuple[Message, ...] | None:
-    """The messages of a rendered conversation; None if the text has the tokens of no known template.
+    """The messages of a rendered conversation; None if no known template matches.
 
-    A last turn of the assistant without text, which asks for an answer, is a message with an empty content.
+    A generation prompt at the end becomes a message of the assistant with empty content.
     """
     for template in TEMPLATES:
         turns = list(template.finditer(text))
@@ -51,7 +51,7 @@ def parse(text: str) -> tuple[Message, ...] | None:
 
 
 def without_end(text: str) -> str:
-    """The text without the tokens that end a turn, and the white space around them."""
+    """The text without end-of-turn tokens at its end, and the white space around them."""
     return _ENDS.sub("", text)
 
 
@@ -61,7 +61,7 @@ def _message(role: str, content: str) -> Message:
 
 
 def prompt_of(text: str) -> str | tuple[Message, ...]:
-    """A rendered prompt as messages, or the text itself if it has the tokens of no known template."""
+    """A rendered prompt as messages, or the text itself if no known template matches."""
     messages = parse(text)
     if messages is None:
         return text

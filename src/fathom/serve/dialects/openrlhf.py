@@ -1,9 +1,9 @@
 """OpenRLHF's remote reward model: `--reward.remote_url http://127.0.0.1:8090/get_reward`.
 
-A query is the decoded prompt and response, with special tokens; `prompts` has the prompt alone, and `labels` the
-reference answers. OpenRLHF usually sends one query per request. A version before 0.11 sends an empty one to each
-further server, and loses all rewards unless that is answered. A reward of None crashes a batch that has numbers too,
-so the policy `unscored` decides. Contract: openrlhf/utils/agent.py, version 0.11.2.
+A query is the decoded prompt and response, with special tokens; `prompts` has the prompts alone, and `labels` the
+reference answers. OpenRLHF usually sends one query per request. Versions before 0.11 send an empty list to each
+additional server, and lose all rewards unless it is answered. OpenRLHF fails on a batch of numbers and None, so the
+policy `unscored` applies to missing rewards. Contract: openrlhf/utils/agent.py, version 0.11.2.
 """
 
 from __future__ import annotations

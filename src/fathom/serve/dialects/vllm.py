@@ -1,11 +1,11 @@
-"""The shapes of vLLM's pooling endpoints: `/classify`, `/pooling`, `/score`, `/rerank`, below `/vllm`.
+"""vLLM's pooling endpoints `/classify`, `/pooling`, `/score` and `/rerank`, below `/vllm`.
 
     POST /vllm/classify  {"messages": [..., {"role": "assistant", "content": "4"}]}  ->  {"data": [{"probs": [0.9]}]}
 
-The last turn of the assistant is the response. A text `input` must have been rendered by a known chat template. In
-`/score` and `/rerank`, the query is the prompt and each document a response. The field `model` is ignored: a request
-cannot choose another reward. Rewards are not squashed: `use_activation: true`, which vLLM would answer with a sigmoid
-of the score, is refused. The shapes have no null, so the policy `unscored` decides on missing rewards. Contract: vLLM
+The last turn, of the assistant, is the response. An `input` of text must have been rendered by a known chat template.
+In `/score` and `/rerank`, the query is the prompt and each document a response. The field `model` is ignored: a request
+cannot choose another reward. `use_activation: true`, for which vLLM returns the sigmoid of the score, is refused. The
+responses have no null, so the policy `unscored` applies to missing rewards. Contract: vLLM
 0.33, docs "pooling models"; verl sends `/classify` with one text.
 """
 
