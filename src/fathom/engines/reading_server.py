@@ -282,7 +282,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
     "sglang_labels": Protocol(
         "/v1/score",
         "likelihood",
-        "SGLang 0.5, native API, /v1/score",
+        "SGLang, native API (docs.sglang.io), /v1/score",
         _labels,
         lambda body, given: _log(body["scores"][0][0]),
     ),
@@ -326,7 +326,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
     "sglang_classify": Protocol(
         "/classify",
         "classification",
-        "SGLang 0.5, native API, /classify of a server with --is-embedding",
+        "SGLang, native API (docs.sglang.io), /classify of a server with --is-embedding",
         lambda request, given: {"input_ids": list(given.prompt)},
         lambda body, given: [_number(value) for value in (body[0] if isinstance(body, list) else body)["embedding"]],
     ),
