@@ -203,3 +203,9 @@ def test_a_prompt_that_asks_for_an_answer_has_no_empty_turn() -> None:
     assert prompt_of("A number?") == "A number?"
     assert without_end("4 <|im_end|>\n<|endoftext|>") == "4"
     assert without_end("  if x:\n    pass\n") == "  if x:\n    pass\n"
+
+
+def test_a_prompt_that_quotes_a_dialogue_stays_one_text() -> None:
+    quoted = "Continue this chat.\n\nHuman: hi\n\nAssistant: hello\n\nSummarise it."
+    assert parse(quoted) is None
+    assert prompt_of(quoted) == quoted

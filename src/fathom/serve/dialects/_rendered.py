@@ -27,9 +27,10 @@ TEMPLATES = tuple(
         rf"<start_of_turn>{_OF_ROLE}\n",  # Gemma
         rf"<[|｜]{_OF_ROLE}[|｜]>\n?",  # Phi, Zephyr, GLM; DeepSeek's wide bars
         r"(?P<role>\[/?INST\]) ?",  # Mistral, Llama 2
-        r"(?:^|\n\n)(?P<role>Human|Assistant): ?",  # HH-RLHF
     )
 )
+DIALOGUE = re.compile(r"(?:^|\n\n)(?P<role>Human|Assistant): ?")
+"""Turns of HH-RLHF. Ordinary prompts quote such dialogues, so only a text that begins with a turn is one."""
 _END = r"<\|(?:im_end|eot_id|eom_id|eot|end|end_of_text|endoftext)\|>|<end_of_turn>|</s>|<eos>|<｜end▁of▁sentence｜>"
 _ENDS = re.compile(rf"(?:\s*(?:{_END}))+\s*$")
 _STARTS = re.compile(r"^(?:\s*(?:<s>|<bos>|<\|begin_of_text\|>|<｜begin▁of▁sentence｜>|\[gMASK\]|<sop>))+")
@@ -40,14 +41,19 @@ def parse(text: str) -> tuple[Message, ...] | None:
 
     A generation prompt at the end becomes a message of the assistant with empty content.
     """
-    for template in TEMPLATES:
-        turns = list(template.finditer(text))
-        if turns:
-            ends = [turn.start() for turn in turns[1:]] + [len(text)]
-            before = _STARTS.sub("", text[: turns[0].start()]).strip()
-            messages = [_message(turn["role"], text[turn.end() : end]) for turn, end in zip(turns, ends, strict=True)]
-            return (Message(role="system", content=before), *messages) if before else tuple(messages)
-    return None
+    turns = _turns(text)
+    if not turns:
+        return None
+    ends = [turn.start() for turn in turns[1:]] + [len(text)]
+    before = _STARTS.sub("", text[: turns[0].start()]).strip()
+    messages = [_message(turn["role"], text[turn.end() : end]) for turn, end in zip(turns, ends, strict=True)]
+    return (Message(role="system", content=before), *messages) if before else tuple(messages)
+
+
+def _turns(text: str) -> list[re.Match[str]]:
+    """The beginnings of turns, by the first template that has any."""
+    templates = (*TEMPLATES, DIALOGUE) if text.lstrip().startswith("Human:") else TEMPLATES
+    return next((turns for template in templates if (turns := list(template.finditer(text)))), [])
 
 
 def without_end(text: str) -> str:
