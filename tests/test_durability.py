@@ -107,7 +107,8 @@ def test_a_run_killed_at_any_point_asks_nothing_stored_again_and_ends_with_the_s
     [
         pytest.param(signal.SIGINT, "", id="ctrl-c"),
         pytest.param(signal.SIGTERM, "", id="sigterm"),
-        pytest.param(signal.SIGHUP, "", id="sighup"),
+        # A child inherits ignored signals, for example if the tests run under nohup.
+        pytest.param(signal.SIGHUP, "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)", id="sighup"),
         pytest.param(signal.SIGTERM, IGNORING, id="sigterm where ctrl-c is ignored"),
     ],
 )
