@@ -54,5 +54,5 @@ def test_committed_results_are_small_and_of_reported_seeds_and_of_the_settings_i
         assert "have not been run yet, so no claim is decided." in pages.page(experiment, None)
         return
     assert set(results.seeds) <= set(experiment.register.reported.seeds)
-    assert experiment.home.with_suffix(".json").stat().st_size < 100_000
+    assert experiment.home.with_suffix(".json").stat().st_size < 2**17
     assert results.made_from == experiment.origin()[0]
