@@ -246,6 +246,7 @@ REMEDIES: Mapping[Capability, str] = {
 """How to get a missing capability."""
 
 _NOUNS: Mapping[str, str] = {
+    "text": "a request for a completion",
     "likelihood": "a request for the likelihood of a given text",
     "classification": "a request for the outputs of a classifier",
     "hidden_states": "a request for hidden states",
@@ -274,6 +275,11 @@ def check_capabilities(engine: EngineTraits, needs: Collection[Capability], who:
     missing = set(needs) - engine.provides
     if missing:
         raise FathomError(missing_capabilities(engine, missing, who))
+
+
+def check_request(engine: EngineTraits, capability: Capability) -> None:
+    """Raise FathomError for a request of an engine that lacks the capability to answer it."""
+    check_capabilities(engine, {capability}, _NOUNS[capability])
 
 
 def missing_capabilities(engine: EngineTraits, missing: Collection[Capability], who: str) -> str:

@@ -7,13 +7,33 @@ score = await batcher(text)         # in one batch with all other texts that wai
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
+
+
+def length_batches(
+    items: Iterable[Item], length: Callable[[Item], int], *, max_rows: int, max_tokens: int
+) -> Iterator[list[Item]]:
+    """Split items into consecutive batches of at most `max_rows` rows and `max_tokens` tokens.
+
+    Every row of a batch is padded to the longest, so sort items by length. An item longer than `max_tokens` is a batch
+    of its own.
+    """
+    batch: list[Item] = []
+    longest = 0
+    for item in items:
+        longest = max(longest, length(item))
+        if batch and (len(batch) == max_rows or (len(batch) + 1) * longest > max_tokens):
+            yield batch
+            batch, longest = [], length(item)
+        batch.append(item)
+    if batch:
+        yield batch
 
 
 @dataclass(eq=False, slots=True)

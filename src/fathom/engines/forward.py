@@ -25,6 +25,7 @@ from torch.nn.functional import linear
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
+from fathom.engines.batching import length_batches
 from fathom.engines.chat import Tokens
 from fathom.errors import FathomError
 
@@ -90,16 +91,8 @@ class Forward:
         return plain and {"past_key_values", "position_ids"} <= set(self.accepted)
 
     def _batches(self, places: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:
-        batch: list[int] = []
-        longest = 0
-        for place in places:
-            longest = max(longest, lengths[place])
-            if batch and (len(batch) == self.max_batch or (len(batch) + 1) * longest > self.max_batch_tokens):
-                yield batch
-                batch, longest = [], lengths[place]
-            batch.append(place)
-        if batch:
-            yield batch
+        limits = {"max_rows": self.max_batch, "max_tokens": self.max_batch_tokens}
+        return length_batches(places, lambda place: lengths[place], **limits)
 
     def _plain(self, passages: Sequence[Passage], layers: Sequence[int] | None) -> torch.Tensor:
         tokens, mask = _right_padded([passage.tokens for passage in passages], self.model.device)

@@ -16,6 +16,7 @@ Not guaranteed: that a sequence classifier of the hub was trained to give reward
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -155,21 +156,45 @@ def _classifier_options(folder: Path, head: Head | None, tokenizer: Any) -> dict
 def _load_headed(name: str, head: Head, *, device: str, dtype: str, **options: Any) -> Loaded:
     from fathom.engines.headed import HeadedModel
 
-    device, dtype = placed(device, dtype)
     adapted = adapter_base(Path(name))
-    try:
-        backbone, report = load_weights(
-            adapted or name, BACKBONE, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
-        )
+
+    def with_head(backbone: Any) -> Any:
         model: Any = HeadedModel(backbone, head)
         if adapted is None:
             model.load_head(Path(name))
         else:
             model.load_adapter(name)
+        return model
+
+    backbone = ModelKind(BACKBONE.auto_class, "reward model")
+    return load_on_backbone(name, backbone, with_head, base=adapted, device=device, dtype=dtype, **options)
+
+
+def load_on_backbone(
+    name: str,
+    kind: ModelKind,
+    with_head: Callable[[Any], Any],
+    *,
+    base: str | None = None,
+    device: str,
+    dtype: str,
+    **options: Any,
+) -> Loaded:
+    """Load a backbone without a head, and put on it the head that `with_head` returns it with.
+
+    `base`: the model with the backbone's weights, by default `name`. Raises FathomError if weights are missing or
+    damaged.
+    """
+    device, dtype = placed(device, dtype)
+    try:
+        backbone, report = load_weights(
+            base or name, kind, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
+        )
+        model = with_head(backbone)
     except Exception as error:  # damaged files raise errors of many libraries
-        raise FathomError(f"cannot load {name} as a {BACKBONE.noun}: {reason(error)}") from error
-    if report["missing_keys"]:
-        raise FathomError(f"{name} is not a complete model: it has no {', '.join(sorted(report['missing_keys']))}")
+        raise FathomError(f"cannot load {name} as a {kind.noun}: {reason(error)}") from error
+    if missing := sorted(report["missing_keys"]):
+        raise FathomError(f"{name} is not a complete {kind.noun}: no file of it has {', '.join(missing)}")
     return Loaded(on_device(model, device, name), load_tokenizer(name, **options), frozenset())
 
 

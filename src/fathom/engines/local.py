@@ -45,9 +45,9 @@ from fathom.engines import (
     StepRequest,
     StepScores,
     TokenLogprob,
-    check_capabilities,
+    check_request,
 )
-from fathom.engines.batching import Batcher, Job
+from fathom.engines.batching import Batcher, Job, length_batches
 from fathom.engines.chat import Tokens, decode_answer, prompt_tokens
 from fathom.engines.checkpoints import fingerprint, resolve_checkpoint
 from fathom.engines.heads import fetch_config, is_classifier, load_classifier
@@ -135,17 +135,17 @@ class LocalEngine(BaseEngine):
 
     async def complete(self, request: Request) -> Completion:
         """Complete a request. Raises EngineError if the prompt is refused or too long, or memory runs out."""
-        check_capabilities(self, {"text"}, "a request for a completion")
+        check_request(self, "text")
         return cast(Completion, await self._batcher(request))
 
     async def likelihood(self, request: LikelihoodRequest) -> Likelihood:
         """The log-probabilities of a given answer. Raises EngineError for a text that is empty or too long."""
-        check_capabilities(self, {"likelihood"}, "a request for the likelihood of a given text")
+        check_request(self, "likelihood")
         return cast(Likelihood, await self._batcher(request))
 
     async def classify(self, request: ClassifyRequest) -> Classification:
         """The raw outputs of a sequence classifier. Raises EngineError for a text that is too long."""
-        check_capabilities(self, {"classification"}, "a request for the outputs of a classifier")
+        check_request(self, "classification")
         return cast(Classification, await self._batcher(request))
 
     async def states(self, request: StatesRequest) -> States:
@@ -154,7 +154,7 @@ class LocalEngine(BaseEngine):
 
     async def steps(self, request: StepRequest) -> StepScores:
         """The scores of a solution's steps; None for those beyond the context."""
-        check_capabilities(self, {"steps"}, "a request for scores of steps")
+        check_request(self, "steps")
         return cast(StepScores, await self._batcher(request))
 
     @cached_property
@@ -227,15 +227,12 @@ class LocalEngine(BaseEngine):
             by_sampling.setdefault(each.request.sampling, []).append(each)
         for sampling, group in by_sampling.items():
             group.sort(key=lambda each: (len(each.prompt), each.prompt))
-            batch: list[_Prompted] = []
-            for each in group:
-                # Sorted, so this row is the longest of the batch so far and the others are padded to it.
-                longest = min(len(each.prompt) + sampling.max_tokens, self.context)
-                if batch and (len(batch) == self.max_batch or (len(batch) + 1) * longest > self.max_batch_tokens):
-                    yield batch
-                    batch = []
-                batch.append(each)
-            yield batch
+            longest = partial(self._longest, sampling)
+            yield from length_batches(group, longest, max_rows=self.max_batch, max_tokens=self.max_batch_tokens)
+
+    def _longest(self, sampling: Sampling, prompted: _Prompted) -> int:
+        """The number of tokens of a prompt with the longest possible completion."""
+        return min(len(prompted.prompt) + sampling.max_tokens, self.context)
 
     def _hits_stop(self, stops: tuple[str, ...], rows: list[list[int]]) -> list[bool]:
         # Each token is at least one byte, so this many tokens contain any stop string. The 8 more allow for special

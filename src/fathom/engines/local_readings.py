@@ -17,7 +17,6 @@ from typing import Any, cast
 import torch
 
 from fathom.engines import (
-    ChatMessage,
     Classification,
     ClassifyRequest,
     EngineError,
@@ -147,8 +146,7 @@ class Reader:
         return _Encoded(place, Passage(tokens, range(len(prompt) - 1, last)), answer)
 
     def _conversation(self, place: int, request: ClassifyRequest) -> _Encoded:
-        turns: list[ChatMessage] = [*request.messages, {"role": "assistant", "content": request.answer}]
-        tokens = self._fitting(tuple(encode_conversation(self.tokenizer, turns)))
+        tokens = self._fitting(tuple(encode_conversation(self.tokenizer, request.conversation)))
         return _Encoded(place, Passage(tokens, self._scored(tokens)))
 
     def _scored(self, tokens: Tokens) -> Sequence[int]:

@@ -39,7 +39,7 @@ from fathom.engines import (
     Request,
     StepRequest,
     StepScores,
-    check_capabilities,
+    check_request,
 )
 from fathom.engines.chat import Tokens, encode_conversation, encode_given
 from fathom.engines.endpoint import Endpoint
@@ -115,12 +115,12 @@ class ReadingServer(OpenAIEngine):
         return f"scores:{self.base_url}:{self.protocol_name}:{self.model}:{settings}"
 
     async def complete(self, request: Request) -> Completion:
-        check_capabilities(self, {"text"}, "a request for a completion")
+        check_request(self, "text")
         raise AssertionError("unreachable")
 
     async def likelihood(self, request: LikelihoodRequest) -> Likelihood:
         """The log-probabilities of a given answer. Raises EngineError for what the server cannot score."""
-        check_capabilities(self, {"likelihood"}, "a request for the likelihood of a given text")
+        check_request(self, "likelihood")
         if request.soft_values is not None:
             raise FathomError(f"{self.identity} gives no soft values; only local models do")
         given = Given(*encode_given(self.tokenizer, request))
@@ -130,9 +130,8 @@ class ReadingServer(OpenAIEngine):
 
     async def classify(self, request: ClassifyRequest) -> Classification:
         """The raw outputs of the server's classifier."""
-        check_capabilities(self, {"classification"}, "a request for the outputs of a classifier")
-        turns = [*request.messages, {"role": "assistant", "content": request.answer}]
-        tokens = encode_conversation(self.tokenizer, turns) if self.protocol.encoded else ()  # type: ignore[arg-type]
+        check_request(self, "classification")
+        tokens = encode_conversation(self.tokenizer, request.conversation) if self.protocol.encoded else ()
         values, usage = await self._read(request, Given(tuple(tokens), ()))
         self.guards.saturation(values)
         return Classification(tuple(values), usage=usage)
@@ -142,7 +141,7 @@ class ReadingServer(OpenAIEngine):
 
         Raises FathomError for a family whose scores such a server does not give.
         """
-        check_capabilities(self, {"steps"}, "a request for scores of steps")
+        check_request(self, "steps")
         convention = request.convention
         if convention.read == "before" or convention.head == "value":
             what = "a value" if convention.head == "value" else "the token before it"
@@ -151,7 +150,8 @@ class ReadingServer(OpenAIEngine):
         rendered = render(self.tokenizer, problem, request.steps, convention)
         separator = rendered.tokens[rendered.positions[-1]]
         places = [place for place, token in enumerate(rendered.tokens) if token == separator]
-        ends = tuple(place in set(rendered.positions) for place in places)
+        positions = set(rendered.positions)
+        ends = tuple(place in positions for place in places)
         # returned_token_ids are right, wrong; the classes of a classifier are wrong, right.
         given = Given(rendered.tokens, (), ends, good=int(convention.head == "classes"))
         values, usage = await self._read(request, given)
@@ -192,10 +192,6 @@ def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"got {value!r}, expected a number")
     return float(value)
-
-
-def _conversation(request: ClassifyRequest) -> list[Any]:
-    return [*request.messages, {"role": "assistant", "content": request.answer}]
 
 
 def _echo(_request: LikelihoodRequest, given: Given) -> dict[str, Any]:
@@ -291,7 +287,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
         "classification",
         "vLLM 0.15, ClassificationChatRequest",
         lambda request, given: {
-            "messages": _conversation(request),
+            "messages": request.conversation,
             "use_activation": False,  # by default one output gets a sigmoid, and several a softmax
             "add_special_tokens": False,
         },
@@ -303,7 +299,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
         "classification",
         "vLLM 0.15, PoolingChatRequest",
         lambda request, given: {
-            "messages": _conversation(request),
+            "messages": request.conversation,
             "task": "classify",
             "use_activation": False,
             "add_special_tokens": False,

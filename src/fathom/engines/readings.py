@@ -99,6 +99,11 @@ class ClassifyRequest(ReadingRequest):
 
     NAME: ClassVar[str] = "classification"
 
+    @property
+    def conversation(self) -> tuple[ChatMessage, ...]:
+        """The messages and the answer, as the last turn."""
+        return (*self.messages, {"role": "assistant", "content": self.answer})
+
 
 @dataclass(frozen=True, slots=True)
 class Classification:

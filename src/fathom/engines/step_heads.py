@@ -16,16 +16,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fathom.engines.checkpoints import adapter_base, resolve_checkpoint, snapshot
-from fathom.engines.heads import BACKBONE
+from fathom.engines.heads import BACKBONE, load_on_backbone
 from fathom.engines.loading import (
     Loaded,
     ModelKind,
     load,
-    load_tokenizer,
-    load_weights,
-    on_device,
-    placed,
-    reason,
 )
 from fathom.errors import FathomError
 
@@ -76,18 +71,15 @@ def _two_labels(folder: Path, tokenizer: Any) -> dict[str, Any]:
 def _load_headed(name: str, kind: StepHead, *, device: str, dtype: str, **options: Any) -> Loaded:
     from fathom.engines.step_model import StepModel
 
-    device, dtype = placed(device, dtype)
     folder = Path(name) if Path(name).is_dir() else snapshot(name, options.get("revision"))
-    try:
-        backbone, report = load_weights(
-            name, BACKBONE, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
-        )
-        model: Any = StepModel(backbone, _head_weights(folder))
-    except Exception as error:  # damaged files raise errors of many libraries
-        raise FathomError(f"cannot load {name} as a process reward model: {reason(error)}") from error
-    if missing := sorted(report["missing_keys"]):
-        raise FathomError(f"{name} is not a complete process reward model: no file of it has {', '.join(missing)}")
-    return Loaded(on_device(model, device, name), load_tokenizer(name, **options), frozenset())
+    return load_on_backbone(
+        name,
+        ModelKind(BACKBONE.auto_class, "process reward model"),
+        lambda backbone: StepModel(backbone, _head_weights(folder)),
+        device=device,
+        dtype=dtype,
+        **options,
+    )
 
 
 def _head_weights(folder: Path) -> dict[str, Any]:

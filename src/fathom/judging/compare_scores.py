@@ -5,8 +5,8 @@
     found = agreement(entries)
     found.largest, found.correlation, found.first_apart, found.reason
 
-`reason` is the likely reason of a difference, not a proof. Reasons are told apart by the values themselves and by the
-numbers of prompt tokens, if both engines report them.
+`reason` is the likely reason of a difference, not a proof. It is inferred from the values, and from the numbers
+of prompt tokens if both engines report them.
 """
 
 from __future__ import annotations

@@ -149,7 +149,7 @@ def _comparison(rng: random.Random, name: str, write: Response, held_out: bool) 
 def _slip(rng: random.Random, right: int) -> int:
     """A wrong answer that some other question has, of which one digit or both are others.
 
-    An answer that no question has would be wrong whatever the reference, so it could be told by sight.
+    An answer that no question has would be wrong whatever the reference, so a verifier would not need the reference.
     """
     wanted = rng.choice((1, 2))
     return rng.choice([answer for answer in range(3 * LEAST, MOST + 1) if _distance(answer, right) == wanted])

@@ -70,10 +70,10 @@ class FollowUpReward(LikelihoodReward):
     def requests(self, comparison: Comparison, sample: int = 0) -> tuple[LikelihoodRequest, ...]:
         """The follow-ups of all aspects after the response; with a prior, then the same after the neutral one."""
         responses = [*comparison.responses, *([NEUTRAL] if self.prior == "neutral" else [])]
-        told = [(*conversation(comparison), _assistant(response)) for response in responses]
+        dialogues = [(*conversation(comparison), _assistant(response)) for response in responses]
         return tuple(
             LikelihoodRequest(messages, text, role="user")
-            for messages in told
+            for messages in dialogues
             for aspect in self.aspects
             for text in _texts(aspect)
         )

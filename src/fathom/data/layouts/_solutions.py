@@ -170,8 +170,8 @@ def paddlenlp(row: SourceRow, neutral: Neutral | None) -> Iterator[Solutions]:
 def rlhflow(row: SourceRow, neutral: Neutral | None) -> Iterator[Solutions]:
     """RLHFlow's training dialogues: a step per user turn, judged + or - by the assistant turn after it.
 
-    The first user turn holds the problem and the first step. They are told apart at "Step 1:", or else at the last
-    blank line. Without either, the whole turn is the prompt and the first step is empty.
+    The first user turn holds the problem and the first step. The step begins at "Step 1:", or else after the
+    last blank line. Without either, the whole turn is the prompt and the first step is empty.
     """
     turns = [_object(turn, "conversations") for turn in _list(row, "conversations")]
     contents = [turn.get("content", turn.get("value")) for turn in turns]
