@@ -26,6 +26,7 @@ ORDER = (
     "mix-grm",
     "mix-grm-smollm2",
     "rm-r1",
+    "s2j",
     "spct",
     "meta-voting",
     "adaptive-votes",
