@@ -1,6 +1,6 @@
 """Runs that are killed again and again: how many calls are repeated, and whether the results are the same bytes.
 
-    python benchmarks/kills.py                    # 1,000 judgements, 64 in flight, SIGKILL at 20 random points
+    python benchmarks/kills.py                    # 1,000 judgments, 64 in flight, SIGKILL at 20 random points
     python benchmarks/kills.py --json figures.json
 
 `fathom judge` runs in a process of its own, against the server of `tests/serving.py`. A call is in flight from when it

@@ -1,6 +1,6 @@
-"""Judgements per second through the `openai` engine, and what they cost here: parsing and durable writes included.
+"""Judgments per second through the `openai` engine, and what they cost here: parsing and durable writes included.
 
-    python benchmarks/throughput.py                      # 1,000 judgements, 50 ms latency, 64 in flight
+    python benchmarks/throughput.py                      # 1,000 judgments, 50 ms latency, 64 in flight
     python benchmarks/throughput.py --faults             # and with faults of many kinds, against the same without
     python benchmarks/throughput.py --peers ENVIRONMENTS # and by other libraries, installed from PyPI into that folder
     python benchmarks/throughput.py --deadline 0.5       # and how late a deadline is, when a server never answers

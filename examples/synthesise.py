@@ -1,4 +1,4 @@
-"""Makes training rationales of a teacher's judgements: breadth for preference, depth for correctness.
+"""Makes training rationales of a teacher's judgments: breadth for preference, depth for correctness.
 
     python examples/synthesise.py [FOLDER]
 

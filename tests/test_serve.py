@@ -57,9 +57,9 @@ def test_answers_keep_order_and_ids_and_what_has_no_verdict_is_null() -> None:
     async def main() -> None:
         async with reward_server(ScriptedEngine(smallest_wins)) as server:
             items = [{"id": "x", **ITEM}, {**ITEM, "prompt": "mumble"}, {"id": 3, **ITEM, "prompt": "fail"}]
-            status, answer, headers = await server.post("/v1/judgements", {"comparisons": items, "texts": True})
+            status, answer, headers = await server.post("/v1/judgments", {"comparisons": items, "texts": True})
             assert status == 200
-            entries = answer["judgements"]
+            entries = answer["judgments"]
             assert [(each["id"], each["status"]) for each in entries] == [("x", "ok"), (None, "missing"), (3, "failed")]
             assert [each["winner"] for each in entries] == [0, None, None]
             assert [each["scores"] for each in entries] == [[2.0, 0.0], None, None]
@@ -67,8 +67,8 @@ def test_answers_keep_order_and_ids_and_what_has_no_verdict_is_null() -> None:
             assert "down" in entries[2]["error"]
             assert entries[0]["texts"][0]["text"] == "Final verdict: [[A]]"
             assert headers["x-fathom-reward"] == answer["reward"]["id"] == server.service.identity.id
-            _, again, _ = await server.post("/v1/judgements", {"comparisons": items[:1]})
-            assert [entries[0]["cached"], again["judgements"][0]["cached"]] == [False, True]
+            _, again, _ = await server.post("/v1/judgments", {"comparisons": items[:1]})
+            assert [entries[0]["cached"], again["judgments"][0]["cached"]] == [False, True]
 
     run(main)
 
@@ -96,8 +96,8 @@ def test_a_pinned_reward_that_has_changed_is_refused() -> None:
             for pinned in ({"json": {"reward": pin}}, {"header": pin}):
                 body = {"comparisons": [ITEM], **pinned.get("json", {})}  # type: ignore[dict-item]
                 headers = {"x-fathom-reward": pin} if "header" in pinned else {}
-                assert (await server.post("/v1/judgements", body, **headers))[0] == 200
-                status, answer, _ = await other.post("/v1/judgements", body, **headers)
+                assert (await server.post("/v1/judgments", body, **headers))[0] == 200
+                status, answer, _ = await other.post("/v1/judgments", body, **headers)
                 assert status == 409
                 assert other.service.identity.id in answer["error"]["message"]
 
@@ -225,10 +225,10 @@ def test_too_many_failures_open_the_breaker_which_answers_503() -> None:
     async def main() -> None:
         async with reward_server(ScriptedEngine(smallest_wins)) as server:
             body = {"comparisons": [{**ITEM, "prompt": f"fail {n}"} for n in range(30)]}
-            status, answer, headers = await server.post("/v1/judgements", body)
+            status, answer, headers = await server.post("/v1/judgments", body)
             assert status == 200
-            assert {each["status"] for each in answer["judgements"]} == {"failed"}
-            status, answer, headers = await server.post("/v1/judgements", {"comparisons": [ITEM]})
+            assert {each["status"] for each in answer["judgments"]} == {"failed"}
+            status, answer, headers = await server.post("/v1/judgments", {"comparisons": [ITEM]})
             assert status == 503
             assert 0 < int(headers["retry-after"]) <= 30
             assert "judgments could not be scored" in answer["error"]["message"]
@@ -456,7 +456,7 @@ def test_an_item_that_the_judge_cannot_judge_is_named_and_refused(tmp_path: Path
             samples = [{"prompt": "p", "response": "4", "reference": "r"}, {"prompt": "p", "response": "5"}]
             for path, body, where in (
                 ("/v1/rewards", {"samples": samples}, "samples[1]"),
-                ("/v1/judgements", {"comparisons": [{"prompt": "p", "responses": ["4"]}]}, "comparisons[0]"),
+                ("/v1/judgments", {"comparisons": [{"prompt": "p", "responses": ["4"]}]}, "comparisons[0]"),
                 ("/get_reward", {"query": ["p 4"], "prompts": ["p "]}, "query[0]"),
             ):
                 status, answer, _ = await server.post(path, body)

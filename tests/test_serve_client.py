@@ -143,7 +143,7 @@ def test_a_client_speaks_with_a_real_server_from_synchronous_code_and_another_pr
                     pin = client.identity().id
                 with pickle.loads(pickle.dumps(RewardClient(server.url, pin=pin))) as pinned:
                     comparison = Comparison(prompt="p", responses=("a", "b"), label=1)
-                    [judgment] = pinned.judgements([comparison], texts=True)
+                    [judgment] = pinned.judgments([comparison], texts=True)
                     assert judgment.scores == [4.0, 4.0]
                     assert judgment.texts is not None
                     assert pinned.rankings([comparison])[0].order == [[0, 1]]

@@ -30,7 +30,7 @@ from serving import Call, Reply, chat, serving
 
 SECRET = "a-token-of-many-characters"
 PATHS = (
-    *("/v1/judgements", "/v1/rankings", "/v1/rewards", "/get_reward", "/vllm/classify", "/vllm/score", "/classify"),
+    *("/v1/judgments", "/v1/rankings", "/v1/rewards", "/get_reward", "/vllm/classify", "/vllm/score", "/classify"),
     *("/", "/none"),
 )
 REWARDS = {"samples": [{"prompt": "p", "response": "r"}]}

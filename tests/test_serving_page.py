@@ -74,7 +74,7 @@ def test_the_page_of_the_server_sends_its_examples() -> None:
             page.on("request", lambda request: hosts.add(request.url.split("/")[2]))
             await page.goto(server.url)
             await expect(page.locator("#reward")).to_contain_text(server.service.identity.id, timeout=30_000)
-            box = page.locator("details", has_text="POST /v1/judgements")
+            box = page.locator("details", has_text="POST /v1/judgments")
             await box.locator("summary").click()
             await box.get_by_role("button").click()
             await expect(box.locator("pre")).to_contain_text('"status": "ok"', timeout=30_000)

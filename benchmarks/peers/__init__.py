@@ -1,10 +1,10 @@
-"""The same judgements by other libraries, each in a virtual environment of its own.
+"""The same judgments by other libraries, each in a virtual environment of its own.
 
     settings = {"url": url, "pairs": [[prompt, first, second], ...], "concurrency": 64}
     figures = measured("inspect_ai", Path("environments"), settings)
 
 A peer is one file here that judges in its own process. It reads its settings as JSON from standard input and prints
-what it did: judgements, seconds, CPU seconds and peak memory. Imports are not counted.
+what it did: judgments, seconds, CPU seconds and peak memory. Imports are not counted.
 """
 
 from __future__ import annotations

@@ -105,16 +105,16 @@ class AsyncRewardClient:
             rewards |= zip(places, answer.rewards, strict=True)
         return [rewards[place] for place in range(len(samples))]
 
-    async def judgements(self, comparisons: Sequence[Fields | Comparison], *, texts: bool = False) -> list[Judgment]:
+    async def judgments(self, comparisons: Sequence[Fields | Comparison], *, texts: bool = False) -> list[Judgment]:
         """A verdict for each comparison: a mapping with `prompt` and `responses`, and optionally `reference`,
         `steps` and `id`. With `texts`, verdicts have the texts of their votes."""
         items = [_item(each) for each in comparisons]
         chunks = _chunks(items, self.batch)
-        works = (self._batch("judgements", "comparisons", chunk, JudgmentsAnswer, {"texts": texts}) for chunk in chunks)
-        return [entry for answer in await asyncio.gather(*works) for entry in answer.judgements]
+        works = (self._batch("judgments", "comparisons", chunk, JudgmentsAnswer, {"texts": texts}) for chunk in chunks)
+        return [entry for answer in await asyncio.gather(*works) for entry in answer.judgments]
 
     async def rankings(self, comparisons: Sequence[Fields | Comparison]) -> list[RankingAnswer]:
-        """The responses of each comparison from best to worst; comparisons as in `judgements`."""
+        """The responses of each comparison from best to worst; comparisons as in `judgments`."""
         chunks = _chunks([_item(each) for each in comparisons], self.batch)
         works = (self._batch("rankings", "comparisons", chunk, RankingsAnswer, {}) for chunk in chunks)
         return [entry for answer in await asyncio.gather(*works) for entry in answer.rankings]
@@ -221,9 +221,9 @@ class RewardClient:
         """The reward of each sample; see `AsyncRewardClient.rewards`."""
         return self._thread.run(self._client.rewards(samples, group_size=group_size))
 
-    def judgements(self, comparisons: Sequence[Fields | Comparison], *, texts: bool = False) -> list[Judgment]:
-        """A verdict for each comparison; see `AsyncRewardClient.judgements`."""
-        return self._thread.run(self._client.judgements(comparisons, texts=texts))
+    def judgments(self, comparisons: Sequence[Fields | Comparison], *, texts: bool = False) -> list[Judgment]:
+        """A verdict for each comparison; see `AsyncRewardClient.judgments`."""
+        return self._thread.run(self._client.judgments(comparisons, texts=texts))
 
     def rankings(self, comparisons: Sequence[Fields | Comparison]) -> list[RankingAnswer]:
         """The responses of each comparison from best to worst; see `AsyncRewardClient.rankings`."""

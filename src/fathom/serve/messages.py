@@ -192,7 +192,7 @@ class RewardAnswer(Answered):
 
 class JudgmentsAnswer(Answer):
     reward: RewardIdentity
-    judgements: list[Judgment]
+    judgments: list[Judgment]
 
 
 class RankingsAnswer(Answer):

@@ -1,4 +1,4 @@
-"""Fathom's own protocol: `/v1/judgements`, `/v1/rankings`, `/v1/rewards`, `/v1/models`.
+"""Fathom's own protocol: `/v1/judgments`, `/v1/rankings`, `/v1/rewards`, `/v1/models`.
 
 Answers have one entry per item of the request, in the same order and with the item's `id`.
 """
@@ -39,8 +39,8 @@ def router(core: Core) -> APIRouter:
     routes = APIRouter(route_class=StrictJSONRoute, tags=["Fathom"])
     service = core.service
 
-    @routes.post("/v1/judgements", summary="A verdict for each comparison")
-    async def judgements(body: ComparisonsBody, request: Request) -> JudgmentsAnswer:
+    @routes.post("/v1/judgments", summary="A verdict for each comparison")
+    async def judgments(body: ComparisonsBody, request: Request) -> JudgmentsAnswer:
         core.check_pin(body.reward)
         comparisons = [item.comparison() for item in body.comparisons]
         core.check(comparisons, "comparisons")
@@ -48,7 +48,7 @@ def router(core: Core) -> APIRouter:
         entries = [
             _judgment(item.id, attempt, body.texts) for item, attempt in zip(body.comparisons, attempts, strict=True)
         ]
-        return JudgmentsAnswer(reward=service.identity, judgements=list(core.counted(entries)))
+        return JudgmentsAnswer(reward=service.identity, judgments=list(core.counted(entries)))
 
     @routes.post("/v1/rankings", summary="The responses of each comparison in order")
     async def rankings(body: ComparisonsBody, request: Request) -> RankingsAnswer:
