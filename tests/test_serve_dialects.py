@@ -12,9 +12,9 @@ pytest.importorskip("fastapi", reason='needs pip install "fathom-rm[serve]"')
 
 from fathom import EngineError, ScriptedEngine
 from fathom.data.records import Message
+from fathom.data.rendered import parse, prompt_of, without_end
 from fathom.engines import Request
 from fathom.serve.dialects import DIALECTS
-from fathom.serve.dialects._rendered import parse, prompt_of, without_end
 from reward_server import reward_server, warms_up
 
 

@@ -13,8 +13,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from fathom.data import rendered
 from fathom.serve.core import Core, StrictJSONRoute
-from fathom.serve.dialects import _rendered
 from fathom.serve.errors import RequestError
 from fathom.serve.service import Rewarded, Sample
 
@@ -51,18 +51,13 @@ def _sample(body: GetRewardBody, index: int) -> Sample:
     prompt = _at(body.prompts, index, len(body.query), "prompts")
     label = _at(body.labels, index, len(body.query), "labels")
     reference = label if isinstance(label, str) and label else None
-    # A tokenizer may put a token such as <s> before the prompt, or change the prompt's spaces.
-    start = query.find(prompt) if prompt else -1
-    if prompt and start >= 0:
-        response = _rendered.without_end(query[start + len(prompt) :])
-        return Sample(_rendered.prompt_of(prompt), response, reference)
-    turns = _rendered.parse(query)
-    if turns is None or len(turns) < 2 or turns[-1].role != "assistant":
+    found = rendered.split_query(query, prompt)
+    if found is None:
         raise RequestError(
             422,
             f"query[{index}]: found no response; expected a query that contains its entry in prompts",
         )
-    return Sample(turns[:-1], turns[-1].content, reference)
+    return Sample(found.prompt, found.response, reference)
 
 
 def _at(values: list[Any] | None, index: int, count: int, field: str) -> Any:

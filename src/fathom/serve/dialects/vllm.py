@@ -19,9 +19,9 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
+from fathom.data import rendered
 from fathom.data.records import Content, Message
 from fathom.serve.core import Core, StrictJSONRoute
-from fathom.serve.dialects import _rendered
 from fathom.serve.errors import RequestError
 from fathom.serve.service import Rewarded, Sample
 
@@ -140,7 +140,7 @@ def _turns(text: str | int | list[int], index: int) -> Sequence[Message]:
         raise RequestError(
             422, f"input[{index}]: got token ids, of whose tokenizer the server knows nothing; {RENDERED}"
         )
-    return _rendered.parse(text) or ()
+    return rendered.parse(text) or ()
 
 
 def _last_turn(messages: Sequence[Message], where: str) -> Sample:

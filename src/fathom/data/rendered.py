@@ -3,14 +3,15 @@
     >>> parse("<|im_start|>user\\n2 + 2?<|im_end|>\\n<|im_start|>assistant\\n4<|im_end|>\\n")[-1].content
     '4'
 
-Not safe against responses that contain the template's tokens: they are parsed as turns. Prefer the separate prompt
-(OpenRLHF) or messages (vLLM) if the protocol has them.
+`split_query` separates a prompt from the response after it. Not safe against responses that contain the template's
+tokens: they are parsed as turns. Prefer the separate prompt (OpenRLHF) or messages (vLLM) if the protocol has them.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from fathom.data.records import Message
 
@@ -74,3 +75,26 @@ def prompt_of(text: str) -> str | tuple[Message, ...]:
     if messages[-1].role == "assistant" and not messages[-1].content.strip():
         messages = messages[:-1]
     return messages or text
+
+
+class Answered(NamedTuple):
+    """A prompt, and the response to it."""
+
+    prompt: str | tuple[Message, ...]
+    response: str
+
+
+def split_query(query: str, prompt: str | None) -> Answered | None:
+    """Split a rendered prompt with its response, given the rendered prompt alone; None if there is no response.
+
+    Without a prompt, and if the query does not contain it, the query must be a conversation that ends with an answer of
+    the assistant.
+    """
+    # A tokenizer may put a token such as <s> before the prompt, or change the prompt's spaces.
+    start = query.find(prompt) if prompt else -1
+    if prompt and start >= 0:
+        return Answered(prompt_of(prompt), without_end(query[start + len(prompt) :]))
+    turns = parse(query)
+    if turns is None or len(turns) < 2 or turns[-1].role != "assistant":
+        return None
+    return Answered(turns[:-1], turns[-1].content)
