@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -249,17 +250,18 @@ def test_the_reduction_is_the_callers(models: dict[str, ProcessRewardModel], tmp
     """Reference code reduces by `last` whatever its configuration says."""
     write_jsonl(tmp_path / "in.jsonl", [comparison(STEPS)])
     found = {}
-    for reduction in ("min", "last", "mean", "max"):
+    for reduction in ("min", "last", "mean", "max", "own"):
         out = tmp_path / f"{reduction}.jsonl"
         arguments = ["judge", str(tmp_path / "in.jsonl"), "--model", str(models["qwen_math"].engine.name),  # type: ignore[union-attr]
-                     "--step-reduction", reduction, "--out", str(out)]  # fmt: skip
+                     *(() if reduction == "own" else ("--step-reduction", reduction)), "--out", str(out)]  # fmt: skip
         done = CliRunner().invoke(app, arguments, catch_exceptions=False)
         assert done.exit_code == 0, done.output
         row = json.loads(out.read_text())
         (steps,) = row["votes"][0]["step_scores"]
         found[reduction] = (row["scores"][0], {"min": min, "max": max}.get(reduction, lambda s: s[-1])(steps), steps)
     assert found["mean"][0] == pytest.approx(sum(found["mean"][2]) / 3)
-    del found["mean"]
+    assert found["own"][0] == pytest.approx(prod(found["own"][2]))  # qwen_math's authors multiply
+    del found["mean"], found["own"]
     assert all(score == pytest.approx(expected) for score, expected, _ in found.values())
 
 

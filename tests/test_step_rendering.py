@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 import prm
 from fathom.engines.step_heads import StepHead
-from fathom.engines.steps import Rendered, candidate_tokens, render, separator_tokens
+from fathom.engines.steps import Rendered, candidate_tokens, render, render_next, separator_tokens
 from fathom.errors import FathomError
 from fathom.process.conventions import FILE, families, find, of_head
+from fathom.rewards.process import ProcessRewardModel
 from prm import GAP, PROBLEM, STEPS, TAG
 
 
@@ -109,6 +110,26 @@ def test_the_tokens_of_a_prefix_are_a_prefix_of_the_tokens(family: str, tokenize
         assert whole.positions[:count] == part.positions
 
 
+@pytest.mark.parametrize("family", families())
+def test_the_tokens_of_steps_rendered_one_by_one_are_those_of_the_solution(
+    family: str, tokenizers: dict[str, Any]
+) -> None:
+    convention, tokenizer = find(family).convention, tokenizers[family]
+
+    @given(TEXTS, st.lists(TEXTS, min_size=1, max_size=4))
+    @settings(max_examples=40, deadline=None)
+    def check(problem: str, steps: list[str]) -> None:
+        tokens: list[int] = []
+        positions = []
+        for place, step in enumerate(steps):
+            new = render_next(tokenizer, problem, steps[:place], step, convention)
+            positions.append(len(tokens) + new.positions[0])
+            tokens += new.tokens
+        assert render(tokenizer, problem, steps, convention) == Rendered(tuple(tokens), tuple(positions))
+
+    check()
+
+
 def test_a_step_cannot_add_a_separator_or_end_its_turn(tokenizers: dict[str, Any]) -> None:
     for family, token in (("qwen_math", "<extra_0>"), ("qwen_math", "<|im_end|>"), ("rlhflow", "<|eot_id|>")):
         tokenizer = tokenizers[family]
@@ -128,13 +149,24 @@ def test_a_head_that_only_one_family_has_identifies_it() -> None:
 
 def test_your_own_family_is_one_row(tmp_path: Path, tokenizers: dict[str, Any]) -> None:
     row = {"layout": "text", "apart": True, "joint": " | ", "separator": " #", "head": "vocabulary", "good": "Yes",
-           "bad": "No"}  # fmt: skip
+           "bad": "No", "reduction": "last", "threshold": 0.3}  # fmt: skip
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(row))
     family, tokenizer = find(str(tmp_path / "mine.yaml")), tokenizers["openr"]
     assert family.name == "mine"
     found = render(tokenizer, "p", ("a", "b"), family.convention)
     assert tokenizer.decode(found.tokens) == "p | a #b #"
     assert len(candidate_tokens(tokenizer, family.convention)) == 2
+    model = ProcessRewardModel(family=str(tmp_path / "mine.yaml"))
+    assert (model.rule.steps, model.threshold) == ("last", 0.3)
+
+
+def test_a_solution_is_reduced_as_the_authors_of_the_family_do_unless_they_name_no_way() -> None:
+    named = {"math_shepherd": "min", "rlhflow": "mean", "qwen_math": "prod"}
+    assert {name: ProcessRewardModel(family=name).rule.steps for name in families()} == {
+        name: named.get(name, "min") for name in families()
+    }
+    assert ProcessRewardModel(family="openr").threshold == 0.5
+    assert ProcessRewardModel(family="openr", threshold=0.0).threshold == 0.0
 
 
 @pytest.mark.parametrize(
@@ -143,6 +175,8 @@ def test_your_own_family_is_one_row(tmp_path: Path, tokenizers: dict[str, Any]) 
         ("layout: text", "separator: Field required"),
         ("{layout: text, separator: x, head: classes, seperator: y}", "seperator: "),
         ("{layout: prose, separator: x, head: classes}", "layout: Input should be 'text', 'answer' or 'turns'"),
+        ("{layout: text, separator: x, head: classes, reduction: sum}", "reduction: Input should be 'min', 'prod'"),
+        ("{layout: text, separator: x, head: classes, threshold: 2}", "threshold: Input should be less than or equal"),
         ("[1]", "got list, expected the keys of one family"),
         ("{", "cannot be read as YAML"),
     ],

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fathom import Comparison, Label, Rule, ScriptedEngine, Status, Vote
-from fathom.judges import Judge, reduce_steps
+from fathom.judges import Judge, merge_pointwise, reduce_steps
 from fathom.judges.mr_gsm8k import MRGSM8KJudge
 from fathom.judges.processbench import ProcessBenchJudge
 from fathom.metrics.steps import FirstErrors, first_error, first_error_accuracy, voted_first_error
@@ -77,8 +77,27 @@ def test_reductions_are_what_their_names_say_of_the_steps_that_were_judged(steps
         assert reduce_steps([steps], name) == pytest.approx((expected[name],), rel=1e-5)
 
 
-def test_a_response_of_which_no_step_was_judged_scores_nothing() -> None:
-    assert all(reduce_steps([(None, None), ()], name) == (0.0, 0.0) for name in get_args(StepReduction))
+class Silent(ProcessBenchJudge):
+    """A critic that judges no step."""
+
+    def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
+        return Vote(Status.OK, step_scores=((None,) * 3,))
+
+
+@pytest.mark.parametrize("name", get_args(StepReduction))
+def test_a_response_of_which_no_step_was_judged_has_no_score(name: StepReduction) -> None:
+    assert reduce_steps([(0.5,), (None, None)], name) is None
+    assert reduce_steps([()], name) is None
+    verdict = Rule(aggregate="mean", steps=name)([Vote(Status.OK, step_scores=((None,),), order=(0,))])
+    assert (verdict.status, verdict.scores) == (Status.INVALID, None)
+
+
+def test_a_vote_that_judges_no_step_is_invalid_and_not_a_low_score() -> None:
+    vote = judged(Silent, "", THREE)
+    assert (vote.status, vote.scores, vote.step_scores) == (Status.INVALID, None, None)
+    assert "no step" in str(vote.error)
+    one = Vote(Status.OK, step_scores=((1.0,),), order=(0,))
+    assert Rule(aggregate="mean")([one, Vote(Status.OK, step_scores=((None,),), order=(0,))]).scores == (1.0,)
 
 
 def test_a_rule_reduces_the_steps_of_votes() -> None:
@@ -132,3 +151,11 @@ def test_f1_is_the_harmonic_mean_of_both_kinds_of_solutions() -> None:
     assert first_error_accuracy(pairs).f1 == pytest.approx(0.6)
     assert first_error_accuracy([((None,), None)]).f1 is None
     assert first_error_accuracy([((1,), 0), ((1,), None)]).f1 == 0.0
+
+
+def test_responses_are_merged_by_their_scores_unless_the_steps_of_all_were_judged() -> None:
+    steps, none = Vote(Status.OK, scores=(0.2,), step_scores=((0.2,),)), Vote(Status.OK, scores=(0.7,))
+    merged = merge_pointwise([steps, none])
+    assert (merged.scores, merged.step_scores) == ((0.2, 0.7), None)
+    assert Rule(aggregate="mean")([merged]).scores == (0.2, 0.7)
+    assert merge_pointwise([steps, steps]).step_scores == ((0.2,), (0.2,))

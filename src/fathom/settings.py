@@ -243,8 +243,8 @@ class VotingSettings(Settings):
     """Judge pairs in both orders, and lists in a new order for every vote."""
     aggregate: Aggregate | None = None
     """Combine votes by majority, by their scores, or by the probability of the verdict. Default: the judge's own."""
-    step_reduction: StepReduction = "min"
-    """(judges that score steps) How step scores become the score of a response."""
+    step_reduction: StepReduction | None = None
+    """(judges that score steps) How step scores become the score of a response. Default: the judge's own."""
     invalid_votes: Invalid = "drop"
     """If votes cannot be parsed: drop counts the others, require gives no verdict."""
     tie_votes: Ties = "count"

@@ -23,7 +23,7 @@ from fathom.engines.chat import Tokens
 from fathom.engines.forward import Forward
 from fathom.engines.local import LocalEngine
 from fathom.engines.local_readings import step_scores
-from fathom.engines.steps import Rendered, render
+from fathom.engines.steps import Rendered, render_next
 from fathom.errors import FathomError
 
 Cache = tuple[tuple[torch.Tensor, torch.Tensor], ...]
@@ -66,7 +66,7 @@ class StepScorer:
 
     def branch(self, state: StepState, steps: Sequence[str]) -> list[tuple[StepState, float] | EngineError]:
         """As `extend`, for alternative next steps in one forward pass; an EngineError for a step beyond the context."""
-        found = [self._rendered(state, (*state.steps, step)) for step in steps]
+        found = [self._rendered(state, step) for step in steps]
         fitting = [each for each in found if isinstance(each, Rendered)]
         states = iter(self._continue(state, fitting) if fitting else ())
         return [
@@ -74,22 +74,21 @@ class StepScorer:
             for step, each in zip(steps, found, strict=True)
         ]
 
-    def _rendered(self, state: StepState, steps: tuple[str, ...]) -> Rendered | EngineError:
-        rendered = render(self.engine.tokenizer, state.problem, steps, self.convention)
-        if rendered.tokens[: len(state.tokens)] != state.tokens:
-            raise FathomError("the tokens of the steps so far change with the next step, so none can be added")
-        if rendered.seen(self.engine.context) == len(steps):
-            return rendered
-        message = f"step {len(steps)} ends after {len(rendered.tokens)} tokens; the context is {self.engine.context}"
+    def _rendered(self, state: StepState, step: str) -> Rendered | EngineError:
+        new = render_next(self.engine.tokenizer, state.problem, state.steps, step, self.convention)
+        context, end = self.engine.context, len(state.tokens) + len(new.tokens)
+        if new.seen(context - len(state.tokens)):
+            return new
+        message = f"step {len(state.steps) + 1} ends after {end} tokens; the context is {context}"
         return EngineError(message, hint="stop the search here, or use a model with a longer context")
 
     @torch.inference_mode()
     def _extended(
-        self, state: StepState, step: str, rendered: Rendered, states: torch.Tensor, cache: Cache
+        self, state: StepState, step: str, new: Rendered, states: torch.Tensor, cache: Cache
     ) -> tuple[StepState, float]:
-        at = rendered.positions[-1] - len(state.tokens)
+        (at,) = new.positions
         score = step_scores(self.forward, self.engine.tokenizer, states[at : at + 1], self.convention).item()
-        return StepState(state.problem, (*state.steps, step), rendered.tokens, cache), score
+        return StepState(state.problem, (*state.steps, step), (*state.tokens, *new.tokens), cache), score
 
     @torch.inference_mode()
     def _continue(self, state: StepState, branches: Sequence[Rendered]) -> Iterator[tuple[torch.Tensor, Cache]]:
@@ -98,7 +97,7 @@ class StepScorer:
         Branches are padded on the right, which does not change a causal model's states before the padding.
         """
         device, known, count = self.engine.model.device, len(state.tokens), len(branches)
-        new = [rendered.tokens[known:] for rendered in branches]
+        new = [branch.tokens for branch in branches]
         longest = max(map(len, new))
         # DynamicCache concatenates into new tensors, so those of the state are not modified.
         past = [tuple(part.expand(count, -1, -1, -1) for part in layer) for layer in state.cache]
@@ -114,8 +113,11 @@ class StepScorer:
         )
         for row, tokens in enumerate(new):
             end = known + len(tokens)
-            kept = tuple(
-                (layer.keys[row : row + 1, :, :end].clone(), layer.values[row : row + 1, :, :end].clone())
-                for layer in cache.layers
-            )
+            kept = tuple((_own(layer.keys, row, end), _own(layer.values, row, end)) for layer in cache.layers)
             yield output.last_hidden_state[row, : len(tokens)], kept
+
+
+def _own(batch: torch.Tensor, row: int, end: int) -> torch.Tensor:
+    """One row of a batch up to a token. Copied only if it is a part, so that a state does not keep the whole batch."""
+    part = batch[row : row + 1, :, :end]
+    return part if part.shape == batch.shape else part.clone()

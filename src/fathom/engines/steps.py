@@ -13,7 +13,7 @@ not depend on later tokens.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,12 +42,27 @@ def render(tokenizer: Any, problem: str, steps: Sequence[str], convention: StepC
     """
     if not steps:
         raise FathomError("there are no steps to score; expected at least one")
-    separator = separator_tokens(tokenizer, convention)
     problem, *steps = _defused(tokenizer, [problem, *steps], convention)
-    pieces = (
-        _first_piece(tokenizer, problem, steps[0], convention),
-        *_later_pieces(tokenizer, problem, steps, convention),
-    )
+    first = _first_piece(tokenizer, problem, steps[0], convention)
+    return _joined([first, *_later_pieces(tokenizer, problem, steps, convention)], tokenizer, convention)
+
+
+def render_next(tokenizer: Any, problem: str, known: Sequence[str], step: str, convention: StepConvention) -> Rendered:
+    """What one more step adds to the tokens of the `known` ones; its position counts from there.
+
+    `render` gives the same tokens, but encodes the known steps again. Raises FathomError as `render` does.
+    """
+    if not known:
+        return render(tokenizer, problem, [step], convention)
+    if convention.layout == "turns":  # a template may render a turn by those before it
+        problem, *known = _defused(tokenizer, [problem, *known], convention)
+    (step,) = _defused(tokenizer, [step], convention)
+    pieces = _later_pieces(tokenizer, problem, [*known, step], convention, known=len(known))
+    return _joined(pieces, tokenizer, convention)
+
+
+def _joined(pieces: Iterable[list[int]], tokenizer: Any, convention: StepConvention) -> Rendered:
+    separator = separator_tokens(tokenizer, convention)
     tokens: list[int] = []
     positions = []
     for piece in pieces:
@@ -117,13 +132,13 @@ def _first_piece(tokenizer: Any, problem: str, step: str, convention: StepConven
 
 
 def _later_pieces(
-    tokenizer: Any, problem: str, steps: Sequence[str], convention: StepConvention
+    tokenizer: Any, problem: str, steps: Sequence[str], convention: StepConvention, known: int = 1
 ) -> Iterator[list[int]]:
-    """The tokens of each step after the first, without its separator."""
+    """The tokens of each step after the first `known` ones, without its separator."""
     if convention.layout == "turns":
-        yield from _turns(tokenizer, problem, steps, convention)
+        yield from _turns(tokenizer, problem, steps, convention, known)
         return
-    for step in steps[1:]:
+    for step in steps[known:]:
         text = f"{convention.between}{step}"
         yield _encode(tokenizer, text) if convention.apart else _after_separator(tokenizer, text, convention)
 
@@ -158,15 +173,25 @@ def _before_answer(tokenizer: Any, messages: Sequence[ChatMessage]) -> str:
     return text[: text.rindex(_ANSWER)]
 
 
-def _turns(tokenizer: Any, problem: str, steps: Sequence[str], convention: StepConvention) -> Iterator[list[int]]:
+def _turns(
+    tokenizer: Any, problem: str, steps: Sequence[str], convention: StepConvention, known: int
+) -> Iterator[list[int]]:
     """The tokens between two answers: the template's end of the assistant turn, the user turn, the next header."""
     messages = _messages(f"{problem}{convention.joint}{steps[0]}", convention)
+    for step in steps[1:known]:
+        messages += _turn(step, convention)
     before = f"{_before_answer(tokenizer, messages)}{convention.separator}"
-    for step in steps[1:]:
-        messages.append({"role": "assistant", "content": convention.separator})
-        messages.append({"role": "user", "content": f"{convention.between}{step}"})
+    for step in steps[known:]:
+        messages += _turn(step, convention)
         text = _before_answer(tokenizer, messages)
         if not text.startswith(before):
             raise FathomError("the chat template changes earlier turns, so steps cannot be scored in one pass")
         yield _encode(tokenizer, text[len(before) :])
         before = f"{text}{convention.separator}"
+
+
+def _turn(step: str, convention: StepConvention) -> list[ChatMessage]:
+    return [
+        {"role": "assistant", "content": convention.separator},
+        {"role": "user", "content": f"{convention.between}{step}"},
+    ]

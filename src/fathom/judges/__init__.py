@@ -25,7 +25,7 @@ from fathom.judges._reward_model import (
 )
 from fathom.judges._rewards import pairwise_advantages, required_label, solving_reward, strength_reward, verdict_reward
 from fathom.judges._running import ResultOrder, bounded_gather, judge_all
-from fathom.judges._verdict import Rule, Verdict, Vote, reduce_steps, unique_argmax
+from fathom.judges._verdict import Rule, Verdict, Vote, reduce_steps, scored_by_steps, unique_argmax
 from fathom.judges._wrapper import RewardModelWrapper, Variant
 from fathom.plugins import PluginKind
 
@@ -56,6 +56,7 @@ __all__ = [
     "pairwise_advantages",
     "reduce_steps",
     "required_label",
+    "scored_by_steps",
     "solving_reward",
     "strength_reward",
     "unique_argmax",

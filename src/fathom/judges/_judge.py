@@ -14,7 +14,7 @@ from fathom.errors import FathomError
 from fathom.judges._probabilities import Choices, verdict_probabilities
 from fathom.judges._reward_model import EngineRewardModel, RewardModel
 from fathom.judges._rewards import required_label, verdict_reward
-from fathom.judges._verdict import Vote, reduce_steps
+from fathom.judges._verdict import Vote, scored_by_steps
 from fathom.rationale import Status
 
 
@@ -88,8 +88,8 @@ class Judge(EngineRewardModel):
         vote = _declined(completion) if declined else read(completion.text)
         if self.sampling.top_logprobs and vote.status is Status.OK:
             vote = self._with_probabilities(vote, completion, read, len(comparison.responses))
-        if vote.scores is None and vote.step_scores is not None:
-            vote = replace(vote, scores=reduce_steps(vote.step_scores, self.rule.steps))
+        if vote.scores is None:
+            vote = scored_by_steps(vote, self.rule.steps)
         return replace(
             vote,
             order=tuple(range(len(comparison.responses))),

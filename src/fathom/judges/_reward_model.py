@@ -314,8 +314,9 @@ def merge_pointwise(votes: Sequence[Vote]) -> Vote:
         first = votes[unreadable[0]]
         which = f"of {len(votes)} responses, not readable: {', '.join(str(place + 1) for place in unreadable)}"
         return replace(merged, status=first.status, error=f"{which} ({first.error or first.status})")
-    if any(vote.step_scores for vote in votes):
-        merged = replace(merged, step_scores=tuple(steps for vote in votes for steps in vote.step_scores or ((),)))
+    by_response = [vote.step_scores[0] for vote in votes if vote.step_scores]
+    if len(by_response) == len(votes):
+        merged = replace(merged, step_scores=tuple(by_response))
     scores = tuple(score for vote in votes for score in vote.scores or ())
     if len(scores) != len(votes):
         raise ValueError(

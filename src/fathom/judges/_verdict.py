@@ -83,15 +83,24 @@ def _put_back(values: tuple[Value, ...] | None, order: tuple[int, ...]) -> tuple
     return None if values is None else tuple(values[order.index(i)] for i in range(len(order)))
 
 
-def reduce_steps(step_scores: Sequence[Sequence[float | None]], reduction: StepReduction) -> tuple[float, ...]:
-    """Reduce step scores to one score per response. A response without a judged step scores 0.
+def reduce_steps(step_scores: Sequence[Sequence[float | None]], reduction: StepReduction) -> tuple[float, ...] | None:
+    """Reduce step scores to one score per response; None if no step of some response was judged.
 
     >>> reduce_steps([(1.0, 0.5, None)], "prod")
     (0.5,)
     """
-    return tuple(
-        _REDUCTIONS[reduction]([score for score in steps if score is not None] or [0.0]) for steps in step_scores
-    )
+    judged = [[score for score in steps if score is not None] for steps in step_scores]
+    return tuple(map(_REDUCTIONS[reduction], judged)) if all(judged) else None
+
+
+def scored_by_steps(vote: Vote, reduction: StepReduction) -> Vote:
+    """The vote with the scores that its step scores reduce to; invalid if no step of some response was judged."""
+    if vote.step_scores is None:
+        return vote
+    scores = reduce_steps(vote.step_scores, reduction)
+    if scores is None:
+        return replace(vote, status=Status.INVALID, step_scores=None, error="no step of a response was judged")
+    return replace(vote, scores=scores)
 
 
 _REDUCTIONS: Mapping[StepReduction, Callable[[Sequence[float]], float]] = {
@@ -143,8 +152,9 @@ class Rule:
     def __call__(self, votes: Sequence[Vote], *, threshold: float | None = None) -> Verdict:
         """Aggregate votes. `threshold` is the decision threshold of a single response, if there is one.
 
-        Under `probability`, a vote whose error says that its probabilities are unknown counts as invalid. Raises
-        ValueError if no vote is included, or if votes lack the scores or probabilities to aggregate.
+        A vote counts as invalid if it judged no step of some response, and under `probability` if its error says that
+        its probabilities are unknown. Raises ValueError if no vote is included, or if votes lack the scores or
+        probabilities to aggregate.
         """
         admitted = [vote for vote in votes if vote.included]
         if not admitted:
@@ -165,7 +175,8 @@ class Rule:
         return Verdict(tuple(votes), Status.OK, winner, scores, agreement, self, threshold)
 
     def _status(self, vote: Vote) -> Status:
-        lacking = self.aggregate == "probability" and vote.probabilities is None and vote.error is not None
+        unknown = self.aggregate == "probability" and vote.probabilities is None and vote.error is not None
+        lacking = unknown or (vote.step_scores is not None and self.values(vote) is None)
         return Status.INVALID if lacking and vote.status is Status.OK else vote.status
 
     def _scores(self, votes: Sequence[Vote], n: int) -> tuple[float, ...]:

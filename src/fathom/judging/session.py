@@ -182,7 +182,7 @@ def with_votes(
         aggregate=voting.aggregate or judge.rule.aggregate,
         invalid=voting.invalid_votes,
         ties=voting.tie_votes,
-        steps=voting.step_reduction,
+        steps=voting.step_reduction or judge.rule.steps,
     )
     if voting.votes == "adaptive":
         return Adaptive(WithRule(model, rule), voting.most, voting.error)

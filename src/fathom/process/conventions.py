@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from fathom.engines import StepConvention
 from fathom.engines.step_heads import StepHead
 from fathom.errors import FathomError
 from fathom.plugins import unknown_name_message
-from fathom.settings import first_problem
+from fathom.settings import StepReduction, first_problem
 
 FILE = Path(__file__).with_name("conventions.yaml")
 
@@ -35,6 +35,10 @@ class Family(BaseModel):
     """Published checkpoints."""
     recognised_by: StepHead | None = None
     """The kind of head that only checkpoints of this family have."""
+    reduction: StepReduction | None = None
+    """How its authors reduce step scores to the score of a solution; None if they name no single way."""
+    threshold: float | None = Field(None, ge=0, le=1)
+    """The score at or above which its authors call a step right; None if they name none, or tune it."""
     convention: StepConvention
 
 

@@ -4,8 +4,9 @@
     (vote,) = await model.votes(comparison)
     vote.step_scores                            # ((0.98, 0.91, 0.03),)
 
-`Rule.steps` reduces the step scores to the score of the solution (by default the lowest one). The steps are those of
-the comparison; responses without steps are split. The model sees neither the other responses nor a reference answer.
+`Rule.steps` reduces the step scores to the score of the solution: by default as the authors of the family do, and if
+they name no way, by the lowest one. The steps are those of the comparison; responses without steps are split. The model
+sees neither the other responses nor a reference answer.
 """
 
 from __future__ import annotations
@@ -13,16 +14,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from pydantic import Field
 
 from fathom.data.records import Comparison
 from fathom.data.steps import split
 from fathom.engines import Answer, AnyRequest, Capability, ChatMessage, StepRequest, StepScores
 from fathom.errors import FathomError
-from fathom.judges import Arity, EngineRewardModel, Vote, reduce_steps
+from fathom.judges import Arity, EngineRewardModel, Rule, Vote, scored_by_steps
 from fathom.process.conventions import families, find
 from fathom.rationale import Status
 from fathom.settings import Splitter
+
+THRESHOLD = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,13 +39,20 @@ class ProcessRewardModel(EngineRewardModel):
     infers it from checkpoints whose head only one family has."""
     split: Splitter = "paragraphs"
     """How to split responses without steps."""
+    threshold: Annotated[float, Field(ge=0, le=1)] | None = None  # type: ignore[misc]
+    """The score at or above which a solution is right: by default that of the family's authors, or else 0.5."""
     arity: ClassVar[Arity] = "pointwise"
-    threshold: ClassVar[float | None] = 0.5
     scores_steps: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if self.family:
-            find(self.family)
+        named = find(self.family).threshold if self.family else None
+        if self.threshold is None:
+            object.__setattr__(self, "threshold", THRESHOLD if named is None else named)
+
+    @property
+    def rule(self) -> Rule:
+        named = find(self.family).reduction if self.family else None
+        return Rule(aggregate="mean") if named is None else Rule(aggregate="mean", steps=named)
 
     @property
     def needs(self) -> frozenset[Capability]:
@@ -73,14 +85,8 @@ class ProcessRewardModel(EngineRewardModel):
         problem = _problem(result.scores, len(self.steps(comparison)))
         if problem is not None:
             return Vote(problem[0], order=(0,), usage=result.usage, error=problem[1])
-        step_scores = (result.scores,)
-        return Vote(
-            Status.OK,
-            order=(0,),
-            step_scores=step_scores,
-            scores=reduce_steps(step_scores, self.rule.steps),
-            usage=result.usage,
-        )
+        vote = Vote(Status.OK, order=(0,), step_scores=(result.scores,), usage=result.usage)
+        return scored_by_steps(vote, self.rule.steps)
 
 
 def _problem(scores: Sequence[float | None], steps: int) -> tuple[Status, str] | None:
