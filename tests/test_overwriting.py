@@ -40,6 +40,12 @@ RECORDS = (".meta.json", "manifest.json", ".journal", ".sqlite", "-wal", "-shm",
 """Ends of the names of files that hold a time, or come in another order, and so differ after the same command."""
 
 Command = Callable[[Path, str], list[str]]
+
+
+def at(url: str) -> list[str]:
+    return ["--model", "judge-7b", "--base-url", url]
+
+
 DERIVING: dict[str, Command] = {
     "score": lambda folder, _: ["score", f"{folder}/a.jsonl", "--json", f"{folder}/out/s.json"],
     "compare": lambda folder, _: [
@@ -61,6 +67,11 @@ DERIVING: dict[str, Command] = {
 COMMANDS: dict[str, Command] = {
     **{verb: lambda folder, url, make=make: _skipping(make(folder, url)) for verb, make in ASKING.items()},
     **DERIVING,
+    "plan": lambda folder, url: ["plan", f"{folder}/pairs.jsonl", *at(url), "--out", f"{folder}/out/batch"],
+    "gather": lambda folder, url: [
+        *("gather", f"{folder}/pairs.jsonl", "--results", f"{folder}/results.jsonl", *at(url)),
+        *("--fail-on", "never", "--out", f"{folder}/out/g.jsonl"),
+    ],
     "synth verifier": lambda folder, _: [
         *("synth", f"{folder}/solutions.jsonl", "--arm", "verifier", "--out", f"{folder}/out/verifier"),
         *("--on-error", "skip"),
@@ -99,6 +110,7 @@ def prepared(folder: Path) -> Path:
         for n in (0, 1)
     ]
     (folder / "solutions.jsonl").write_text("".join(json.dumps(each) + "\n" for each in solutions) + "not JSON\n")
+    (folder / "results.jsonl").write_text('{"custom_id": "1", "error": "expired"}\n')
     (folder / "told.jsonl").write_text('{"id": "p0", "text": "[[A]]"}\n')
     for name in ("a", "b"):
         written(folder / f"{name}.jsonl", [row(swapped([0, 1]), id=f"p{n}", prompt=f"Task {n}") for n in range(3)])

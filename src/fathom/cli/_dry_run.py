@@ -125,14 +125,16 @@ def show(
     bounds: BoundSettings,
     journal: Path | None,
     more: Mapping[str, str] | None = None,
+    *,
+    end: str = "dry run: nothing was sent, and no file was written",
 ) -> None:
-    """Print the plan on standard output, with the lines of `more` and one prompt."""
+    """Print the plan on standard output, with the lines of `more`, one prompt and the line `end`."""
     plan = previewed.counter.plan
     for name, value in (_lines(rows, previewed, engine, bounds, journal) | dict(more or {})).items():
         typer.echo(f"{name:<19}{value}")
     if plan.first is not None:
         typer.echo(_prompt(plan.first, previewed.tokenizer))
-    typer.echo("dry run: nothing was sent, and no file was written")
+    typer.echo(end)
 
 
 def _lines(

@@ -49,7 +49,7 @@ COLLECTIONS = frozenset({"run", "path", "data"})
 NO_RESULT = frozenset(
     {
         *("force", "dry_run", "fail_on", "on_error", "concurrency", "browser", "port"),
-        *("names", "listed", "seeds", "quick"),
+        *("names", "listed", "seeds", "quick", "results"),
         *(flag_of(kind, name) for kind in (EngineSettings, BoundSettings) for name in kind.model_fields),
     }
 ) - {"model"}
@@ -168,9 +168,13 @@ def page_outputs(out: Path) -> Outputs:
     return Outputs("--out", out, (out,), out, marked=True)
 
 
-def whole_folder(option: str, out: Path) -> Outputs:
-    """A folder that the verb owns as a whole, because it writes files under many names: it must hold no others."""
-    known = tuple(path for path in recorded(out / "manifest.json") if path.is_file())
+def whole_folder(option: str, out: Path, *names: str) -> Outputs:
+    """A folder that the verb owns as a whole, because it writes files under many names: it must hold no others.
+
+    `names`: files that it may write, beside those that it wrote before.
+    """
+    before = (path for path in recorded(out / "manifest.json") if path.is_file())
+    known = tuple(dict.fromkeys((*(out / name for name in names), *before)))
     return Outputs(option, out, known, out / "manifest.json", is_folder=True, whole=True)
 
 

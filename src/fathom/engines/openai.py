@@ -178,13 +178,13 @@ class OpenAIEngine(BaseEngine):
         the requested log-probabilities.
         """
         check_prefix(self, request)
-        completion = self._checked(await self._completed(request), request)
+        completion = self.checked(await self._completed(request), request)
         if completion.finish_reason != "length" or self.longer is None or self.longer <= request.sampling.max_tokens:
             return completion
         cut = replace(completion, retry_max_tokens=self.longer)
         sampling = replace(request.sampling, max_tokens=self.longer)
         try:
-            again = self._checked(await self._completed(replace(request, sampling=sampling)), request)
+            again = self.checked(await self._completed(replace(request, sampling=sampling)), request)
         except EngineError as error:
             limits = (
                 f"the text reached its limit of {request.sampling.max_tokens} tokens, and the try with {self.longer}"
@@ -198,8 +198,11 @@ class OpenAIEngine(BaseEngine):
             ) from error
         return replace(again, usage=cut.usage + again.usage, retry_max_tokens=self.longer)
 
-    def _checked(self, completion: Completion, request: Request) -> Completion:
-        """Check for log-probabilities and cut at stop strings, because some servers silently ignore these fields."""
+    def checked(self, completion: Completion, request: Request) -> Completion:
+        """Check for log-probabilities and cut at stop strings, because some servers silently ignore these fields.
+
+        Raises MissingLogprobsError, or EngineError if only this answer lacks log-probabilities.
+        """
         sampling = request.sampling
         if sampling.logprobs or sampling.top_logprobs:
             self._check_logprobs(completion, tops=sampling.top_logprobs > 0)
@@ -218,10 +221,14 @@ class OpenAIEngine(BaseEngine):
             # Earlier answers had them: a router distributes calls to several servers, and this one does not return any.
             raise EngineError("the server returned no log-probabilities this time", partial=lacking)
 
-    async def _completed(self, request: Request) -> Completion:
+    def fields(self, request: Request) -> dict[str, Any]:
+        """The JSON fields of a call for this request. No network calls."""
         prompt = prompt_tokens(self.tokenizer, request, name=self.model) if self.tokenizer_name else None
         fields = dialect.payload(request, self.model, self.api, self.max_tokens_field, prompt) | self.extra_body
-        body = to_json({name: value for name, value in fields.items() if value is not None})
+        return {name: value for name, value in fields.items() if value is not None}
+
+    async def _completed(self, request: Request) -> Completion:
+        body = to_json(self.fields(request))
         if self.endpoint.gate.is_open:
             return await self._tried(request, body)
         await self.endpoint.gate.acquire()

@@ -64,6 +64,7 @@ class CallCounter:
 
     `identity` and `provides` are those of the engine. An identity of None is not known before the engine is loaded;
     the journal is then not consulted. `extra`: tokens that a second, longer try of each call may generate.
+    `on_call` gets each distinct request that the journal does not answer.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class CallCounter:
         self.known_identity = identity
         self.tokens = tokens
         self.extra = extra
+        self.on_call: Callable[[AnyRequest], None] = lambda request: None
         self.plan = Plan()
         self._counted: set[str] = set()  # keys, which are hashes
         self._journal = read_only(journal) if identity and journal and journal.is_file() else None
@@ -108,6 +110,7 @@ class CallCounter:
         given = -(-len(request.given.encode()) // BYTES_A_TOKEN)
         plan.prompt_tokens += (2 if extra else 1) * (self.tokens(request.messages) + given + quoted)
         plan.completion_tokens += request.max_new_tokens + extra
+        self.on_call(request)
 
     def _is_new(self, request: AnyRequest) -> bool:
         before = len(self._counted)

@@ -114,10 +114,8 @@ def read_record(path: Path) -> dict[str, Any] | None:
 
 def read_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file, or an empty one. Devices are not read, because reading them may never end."""
-    if not path.is_file():
-        return {}
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes()) if path.is_file() else {}
     except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
