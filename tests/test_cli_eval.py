@@ -17,6 +17,7 @@ from fathom.errors import FathomError
 from fathom.results import runs
 from serving import Server, chat, serving
 from test_bench import write_example
+from tiny import make_classifier
 
 
 def fathom(*arguments: object) -> Result:
@@ -63,6 +64,17 @@ def test_the_same_command_again_reads_the_journal_and_writes_the_same_bytes(fold
     replay = fathom("judgebench", "--data", data, "--out", out, "--model", "mini", *options)
     assert (out / "judgebench.jsonl").read_bytes() == before
     assert "no scored rows in Reasoning, Coding" in " ".join(replay.stdout.split())
+
+
+def test_a_scalar_reward_model_is_evaluated_without_code_of_its_own(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    options = ("--data", folders[0], "--model", make_classifier(tmp_path / "model"), "--out", tmp_path / "out")
+    fathom("judgebench", "jetts", *options, "--judge", "scalar")
+    for name in ("judgebench", "jetts"):
+        run = runs.open(tmp_path / "out" / f"{name}.jsonl")
+        rows = list(run.rows())
+        assert rows
+        assert all(row["winner"] == row["scores"].index(max(row["scores"])) for row in rows)
+        assert run.meta["summary"]["score"]["rows"] == len(rows)
 
 
 def test_without_names_every_benchmark_is_described() -> None:

@@ -258,6 +258,11 @@ def test_the_inferred_request_is_read(text: str, finished: bool, status: str, sc
     assert vote.scores == (None if score is None else (pytest.approx(score),))
 
 
+def test_flip_reads_no_criteria_and_refuses_them() -> None:
+    with pytest.raises(FathomError, match="reads no criteria; leave the rubric out"):
+        FlipReward(rubric="Prefer short answers.")
+
+
 def test_flip_reads_one_completion_for_each_response() -> None:
     completion = Completion('{"INFERRED INSTRUCTION": "capital of Spain"}')
     vote = FlipReward().read_completion(completion, PAIR.subset((0,)))

@@ -437,15 +437,6 @@ class JudgingSettings(Settings):
     engine: EngineSettings = EngineSettings()
     bounds: BoundSettings = BoundSettings()
 
-    @model_validator(mode="after")
-    def _votes_differ(self) -> Self:
-        votes = self.voting.votes
-        if votes != 1 and self.sampling.temperature == 0:
-            raise ValueError(
-                f"--votes {votes} at temperature 0 repeats one vote; expected a higher temperature, such as 0.8"
-            )
-        return self
-
 
 def flag_of(kind: type[Settings], field: str) -> str:
     """The field's name as a command-line option, and as a key in the recorded configuration of a run."""

@@ -117,6 +117,7 @@ def judge_of(settings: JudgingSettings) -> EngineRewardModel:
         given_judge = {"name": "scalar"} | given_judge
     judge = make_judge_for_checkpoint(Path(resolve(model)) if model else None, **given_judge)
     if isinstance(judge, Judge):
+        _check_that_votes_differ(settings)
         given = settings.sampling.model_dump(exclude_none=True)
         judge = replace(judge, sampling=replace(judge.sampling, **given))
     else:
@@ -148,6 +149,14 @@ def _check_sampling(model: EngineRewardModel, settings: JudgingSettings) -> None
             raise FathomError(
                 f"{flag} {value} has no effect: {type(model).__name__} writes no text, and its score is always the same"
             )
+
+
+def _check_that_votes_differ(settings: JudgingSettings) -> None:
+    votes = settings.voting.votes
+    if votes != 1 and settings.sampling.temperature == 0:
+        raise FathomError(
+            f"--votes {votes} at temperature 0 repeats one vote; expected a higher temperature, such as 0.8"
+        )
 
 
 def _check_votes(judge: EngineRewardModel, voting: VotingSettings) -> None:

@@ -44,6 +44,10 @@ class FlipReward(Judge):
 
     arity: ClassVar[Arity] = "pointwise"
 
+    def __post_init__(self) -> None:
+        if self.rubric is not None:
+            raise FathomError("flip infers a request and reads no criteria; leave the rubric out, or use another judge")
+
     def ask(self, comparison: Comparison) -> list[ChatMessage]:
         """The prompt. Raises FathomError for a conversation without a user turn."""
         self.check(comparison)
