@@ -16,7 +16,7 @@ pytest.importorskip("transformers", reason='needs pip install "fathom-rm[local]"
 
 import vllm_standin
 from fathom import engines
-from fathom.engines import Completion, Engine, EngineError, Request, Sampling
+from fathom.engines import Completion, Engine, EngineError, Likelihood, LikelihoodRequest, Request, Sampling
 from fathom.engines.local import LocalEngine
 from fathom.engines.vllm import VLLMEngine
 from fathom.errors import FathomError
@@ -52,6 +52,33 @@ def test_it_writes_what_the_local_engine_writes_without_chance(engine: VLLMEngin
             assert [logprob for _, logprob in here.top] == pytest.approx(
                 [logprob for _, logprob in there.top], abs=1e-4
             )
+
+
+def test_likelihoods_are_those_of_the_local_engine(engine: VLLMEngine, checkpoint: Path) -> None:
+    messages: Any = ({"role": "user", "content": "Name a colour."},)
+    requests = [LikelihoodRequest(messages, "blue"), LikelihoodRequest(messages, "somewhat longer 世界", end=True)]
+
+    async def read(of: Engine) -> list[Likelihood]:
+        return await asyncio.gather(*map(of.likelihood, requests))
+
+    for mine, theirs in zip(asyncio.run(read(engine)), asyncio.run(read(LocalEngine(checkpoint))), strict=True):
+        assert (mine.tokens, mine.usage) == (theirs.tokens, theirs.usage)
+        assert mine.logprobs == pytest.approx(theirs.logprobs, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("request_", "error", "message"),
+    [
+        (LikelihoodRequest((), "x" * 5000, template="plain"), EngineError, "4096"),
+        (LikelihoodRequest((), "", template="plain"), EngineError, "the answer is empty"),
+        (LikelihoodRequest((), "x", template="plain", soft_values=1.0), FathomError, "no soft values"),
+    ],
+)
+def test_a_text_that_cannot_be_scored_is_refused(
+    engine: VLLMEngine, request_: LikelihoodRequest, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        asyncio.run(engine.likelihood(request_))
 
 
 def test_requests_run_side_by_side(engine: VLLMEngine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,13 +205,14 @@ def test_an_installed_vllm_has_the_names_and_parameters_of_the_stand_in() -> Non
     vllm = pytest.importorskip("vllm", reason='needs pip install "fathom-rm[vllm]"')
     from vllm import sampling_params as real
     from vllm.logprobs import Logprob
-    from vllm.outputs import CompletionOutput
+    from vllm.outputs import CompletionOutput, RequestOutput
 
     for kind, mine in [
         (vllm.AsyncEngineArgs, vllm_standin.AsyncEngineArgs),
         (real.SamplingParams, vllm_standin.SamplingParams),
         (Logprob, vllm_standin.Logprob),
         (CompletionOutput, vllm_standin.CompletionOutput),
+        (RequestOutput, vllm_standin.RequestOutput),
     ]:
         assert {each.name for each in fields(mine)} <= {
             name for base in kind.__mro__ for name in getattr(base, "__annotations__", ())

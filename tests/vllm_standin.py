@@ -30,6 +30,7 @@ class SamplingParams:
     stop: list[str] | None = None
     max_tokens: int | None = 16
     logprobs: int | None = None
+    prompt_logprobs: int | None = None
     output_kind: RequestOutputKind = RequestOutputKind.CUMULATIVE
 
 
@@ -69,6 +70,7 @@ class CompletionOutput:
 class RequestOutput:
     request_id: str
     prompt_token_ids: list[int]
+    prompt_logprobs: list[dict[int, Logprob] | None] | None
     outputs: list[CompletionOutput]
     finished: bool
 
@@ -117,7 +119,14 @@ class AsyncLLMEngine:
             raise
         finally:
             self.running -= 1
-        yield RequestOutput(request_id, prompt["prompt_token_ids"], [output], finished=True)
+        read = None if sampling_params.prompt_logprobs is None else self._read(prompt["prompt_token_ids"])
+        yield RequestOutput(request_id, prompt["prompt_token_ids"], read, [output], finished=True)
+
+    def _read(self, prompt: list[int]) -> list[dict[int, Logprob] | None]:
+        """The log-probability of each token of a prompt; None for the first, which nothing precedes."""
+        with torch.inference_mode():
+            logprobs = self.model(torch.tensor([prompt])).logits[0].float().log_softmax(-1)
+        return [None, *(self._told(logprobs[at], token, 0) for at, token in enumerate(prompt[1:]))]
 
     async def _decoded(self, prompt: list[int], params: SamplingParams) -> CompletionOutput:
         assert params.max_tokens is not None

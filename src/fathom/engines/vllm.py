@@ -23,8 +23,16 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, Self
 
-from fathom.engines import BaseEngine, Completion, EngineError, Request, TokenLogprob
-from fathom.engines.chat import prompt_tokens
+from fathom.engines import (
+    BaseEngine,
+    Completion,
+    EngineError,
+    Likelihood,
+    LikelihoodRequest,
+    Request,
+    TokenLogprob,
+)
+from fathom.engines.chat import Tokens, encode_given, prompt_tokens
 from fathom.engines.checkpoints import fingerprint, resolve_checkpoint
 from fathom.engines.dialect import FINISH_REASONS, seed_of
 from fathom.engines.loading import load_tokenizer
@@ -36,7 +44,7 @@ DECIDING = ("quantization", "kv_cache_dtype", "hf_overrides", "tokenizer", "spec
 
 
 class VLLMEngine(BaseEngine):
-    """Completes text with the checkpoint `model`: a folder, or a name on the model hub.
+    """Completes and scores text with the checkpoint `model`: a folder, or a name on the model hub.
 
     `settings`: other fields of vLLM's `AsyncEngineArgs`, such as `tensor_parallel_size`, `gpu_memory_utilization` or
     `max_model_len`. Weights are read from safetensors, unless `load_format` is set.
@@ -44,7 +52,7 @@ class VLLMEngine(BaseEngine):
     Raises FathomError if vLLM is not installed, does not know a setting, or cannot start the model.
     """
 
-    provides = frozenset({"text", "logprobs", "prefix"})
+    provides = frozenset({"text", "logprobs", "prefix", "likelihood"})
 
     def __init__(
         self,
@@ -77,13 +85,35 @@ class VLLMEngine(BaseEngine):
 
     async def complete(self, request: Request) -> Completion:
         """Complete a request. Raises EngineError if the prompt is refused or too long, or vLLM fails."""
+        prompt = prompt_tokens(self.tokenizer, request, name=self.name, context=self.context)
+        output = await self._generate(prompt, _params(request, room=self.context - len(prompt)))
+        return _completion(output.outputs[0], len(prompt), request.sampling.top_logprobs)
+
+    async def likelihood(self, request: LikelihoodRequest) -> Likelihood:
+        """The log-probabilities of a given answer, from vLLM's `prompt_logprobs`.
+
+        Raises EngineError for a text that is empty or too long, and if vLLM fails; FathomError for soft values.
+        """
+        if request.soft_values is not None:
+            raise FathomError("the engine 'vllm' gives no soft values; only the engine 'local' does")
+        prompt, answer = encode_given(self.tokenizer, request)
+        # One token is generated and ignored, because vLLM generates at least one.
+        if (count := len(prompt) + len(answer)) >= self.context:
+            message = f"the text has {count} tokens; {self.name} has a context of {self.context}, one more included"
+            raise EngineError(message, hint="shorten the text or use a model with a longer context")
+        output = await self._generate((*prompt, *answer), _prompt_params())
+        read = output.prompt_logprobs[len(prompt) :]
+        logprobs = tuple(position[token].logprob for position, token in zip(read, answer, strict=True))
+        texts = tuple(self.tokenizer.batch_decode([[token] for token in answer]))
+        return Likelihood(texts, logprobs, usage=Usage(count))
+
+    async def _generate(self, prompt: Tokens, params: Any) -> Any:
+        """vLLM's final output. Its engine works in a loop of its own."""
         if not self._thread.is_alive():
             raise EngineError("the engine was closed")
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._complete(request), self._loop))
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._generated(prompt, params), self._loop))
 
-    async def _complete(self, request: Request) -> Completion:
-        prompt = prompt_tokens(self.tokenizer, request, name=self.name, context=self.context)
-        params = _params(request, room=self.context - len(prompt))
+    async def _generated(self, prompt: Tokens, params: Any) -> Any:
         try:
             # Closing the stream aborts the request in vLLM, also if the caller was cancelled.
             async with aclosing(
@@ -93,7 +123,7 @@ class VLLMEngine(BaseEngine):
         except Exception as error:  # vLLM's errors have no common base class
             hint = "see vLLM's log above" if getattr(self.engine, "errored", False) else ""
             raise EngineError(f"vLLM failed: {type(error).__name__}: {error}", hint=hint) from error
-        return _completion(output.outputs[0], len(prompt), request.sampling.top_logprobs)
+        return output
 
     async def close(self) -> None:
         """End vLLM's processes and free their memory."""
@@ -138,6 +168,13 @@ def _params(request: Request, room: int) -> Any:
         logprobs=sampling.top_logprobs if sampling.logprobs or sampling.top_logprobs else None,
         output_kind=vllm.RequestOutputKind.FINAL_ONLY,
     )
+
+
+def _prompt_params() -> Any:
+    """Parameters that read a prompt: 0 asks for the log-probability of each of its tokens, and for no other token's."""
+    vllm = require("vllm.sampling_params", "vllm")
+    kind = vllm.RequestOutputKind.FINAL_ONLY
+    return vllm.SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=0, output_kind=kind)
 
 
 def _completion(output: Any, prompt_tokens: int, top: int) -> Completion:
