@@ -88,7 +88,7 @@ def test_the_log_probability_of_a_response_is_transformers_own_loss(base: Path) 
     tokenizer = AutoTokenizer.from_pretrained(base)
     causal = AutoModelForCausalLM.from_pretrained(base)
     fitted = genarm.fitting(tokenizer, comparisons(3), None)
-    batch = genarm.Collator(tokenizer)([pair._asdict() for pair in fitted.pairs])
+    batch = genarm.Collator(tokenizer.pad_token_id)([pair._asdict() for pair in fitted.pairs])
     with torch.no_grad():
         logits = causal(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
         together = genarm.response_logprobs(logits, batch["labels"])
@@ -120,7 +120,7 @@ def test_the_judge_scores_what_training_computed(model: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(model)
     causal = AutoModelForCausalLM.from_pretrained(model)
     (pair,) = genarm.fitting(tokenizer, [item], None).pairs
-    batch = genarm.Collator(tokenizer)([pair._asdict()])
+    batch = genarm.Collator(tokenizer.pad_token_id)([pair._asdict()])
     with torch.no_grad():
         logits = causal(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
     chosen, rejected = genarm.response_logprobs(logits, batch["labels"]).tolist()

@@ -52,26 +52,19 @@ class Fitted(NamedTuple):
 
 def train(recipe: GenARMRecipe, *, resume: bool = False) -> Path:
     """Train, and return the folder of the trained model. Raises FathomError for errors that the user can fix."""
-    require("trl", "train")
-    from datasets import Dataset
-    from transformers import set_seed
+    with trainers.begun(recipe, resume=resume, remove_unused_columns=False) as (config, tokenizer, last):
+        from transformers import set_seed
 
-    last = trainers.start(recipe, resume=resume)
-    with trainers.quiet():
-        config = trainers.settings(recipe, remove_unused_columns=False)
-        tokenizer = trainers.load_tokenizer(recipe)
-        rows = _rows(fitting(tokenizer, scalar.read(recipe), config.max_length))
-        held_out = recipe.eval_data and _rows(
-            fitting(tokenizer, scalar.read(recipe, recipe.eval_data), config.max_length)
-        )
+        train_rows = _rows(tokenizer, scalar.read(recipe), config.max_length)
+        held_out = _rows(tokenizer, scalar.read(recipe, recipe.eval_data), config.max_length)
         set_seed(recipe.seed)
         trainer = _trainer_class()(
             model=_model(recipe, config),
             args=config,
-            train_dataset=Dataset.from_list(rows),
-            eval_dataset=Dataset.from_list(held_out) if held_out else None,
+            train_dataset=trainers.dataset(train_rows),
+            eval_dataset=trainers.dataset(held_out),
             compute_metrics=_accuracy,
-            data_collator=Collator(tokenizer),
+            data_collator=Collator(tokenizer.pad_token_id),
             processing_class=tokenizer,
         )
         trainer.beta = recipe.beta
@@ -80,7 +73,11 @@ def train(recipe: GenARMRecipe, *, resume: bool = False) -> Path:
         return trainers.run(trainer, recipe, last)
 
 
-def _rows(fitted: Fitted) -> list[dict[str, list[int]]]:
+def _rows(tokenizer: Any, items: Sequence[Comparison], most: int | None) -> list[dict[str, list[int]]]:
+    """The pairs as rows of a data set; none for a recipe without held-out data."""
+    if not items:
+        return []
+    fitted = fitting(tokenizer, items, most)
     for line in described(fitted):
         trainers.log.warning(line)
     return [pair._asdict() for pair in fitted.pairs]
@@ -136,9 +133,8 @@ def _model(recipe: GenARMRecipe, config: Any) -> Any:
 class Collator:
     """Pairs to a batch of texts: first all chosen, then all rejected responses, each after its prompt."""
 
-    def __init__(self, tokenizer: Any) -> None:
-        pad = tokenizer.pad_token_id
-        self.pad = tokenizer.eos_token_id if pad is None else pad
+    def __init__(self, pad: int) -> None:
+        self.pad = pad
 
     def __call__(self, rows: Sequence[dict[str, list[int]]]) -> dict[str, Tensor]:
         import torch

@@ -20,7 +20,7 @@ from fathom.data.records import Comparison
 from fathom.engines import ChatMessage
 from fathom.engines.chat import encode_turn
 from fathom.engines.loading import CLASSIFIER, load_weights
-from fathom.errors import FathomError, require
+from fathom.errors import FathomError
 from fathom.judges import Judge, Vote
 from fathom.judging.choice import described
 from fathom.metrics.answers import checking
@@ -42,24 +42,18 @@ class Example(NamedTuple):
 
 def train(recipe: MetaRecipe, *, resume: bool = False) -> Path:
     """Train, and return the folder of the trained model. Raises FathomError for errors that the user can fix."""
-    require("trl", "train")
-    from datasets import Dataset
-    from transformers import DataCollatorWithPadding, Trainer, set_seed
+    with trainers.begun(recipe, resume=resume) as (config, tokenizer, last):
+        from transformers import DataCollatorWithPadding, Trainer, set_seed
 
-    last = trainers.start(recipe, resume=resume)
-    with trainers.quiet():
-        config = trainers.settings(recipe)
-        tokenizer = trainers.load_tokenizer(recipe)
-        tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
         rows = _fitting(tokenizer, read(recipe), config.max_length)
-        held_out = _fitting(tokenizer, read(recipe, recipe.eval_data), config.max_length) if recipe.eval_data else None
+        held_out = _fitting(tokenizer, read(recipe, recipe.eval_data), config.max_length) if recipe.eval_data else []
         set_seed(recipe.seed)  # before the classification layer is initialized
         classifier = _classifier(trainers.base_to_adapt(recipe) or recipe.model, config, tokenizer)
         trainer = Trainer(
             model=trainers.adapted(classifier, recipe),
             args=config,
-            train_dataset=Dataset.from_list(rows),
-            eval_dataset=held_out and Dataset.from_list(held_out),
+            train_dataset=trainers.dataset(rows),
+            eval_dataset=trainers.dataset(held_out),
             compute_metrics=_accuracy,
             data_collator=DataCollatorWithPadding(tokenizer),
             processing_class=tokenizer,

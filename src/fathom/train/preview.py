@@ -8,7 +8,7 @@ such as a model that is not on disk if the hub cannot be reached, is listed unde
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -30,6 +30,8 @@ from fathom.train import sft as fine_tuning
 from fathom.train.recipe import GenARMRecipe, MetaRecipe, ProcessRecipe, Recipe, RewardRecipe, RLVRRecipe, SFTRecipe
 
 EXAMPLES = 10
+Lengths = Callable[[Any, Sequence[Comparison], int | None], list[str]]
+"""From tokenizer, comparisons and the maximum length, lines about what fits."""
 
 
 def sft(recipe: SFTRecipe) -> str:
@@ -106,30 +108,35 @@ def _turns(vote: meta_reward.Example) -> dict[str, Any]:
 
 def reward(recipe: RewardRecipe) -> str:
     """The resolved recipe, its size, ten comparisons with their token counts, and what could not be checked."""
-    items = scalar.read(recipe)
-    config, tokenizer, unchecked = _resolved(recipe)
-    size = [f"{len(items)} comparisons; {_batch(config, 'comparisons')}"]
-    if recipe.eval_data:
-        size.append(f"{len(scalar.read(recipe, recipe.eval_data))} comparisons held out")
-    if tokenizer is not None:
-        examples, left_out = scalar.fitting(recipe, tokenizer, items, config.max_length)
-        size += scalar.described(recipe, left_out, config.max_length)
-        size.append(f"{sum(len(text) for example in examples for text in example.texts)} tokens per epoch")
-        size += scalar.remarks(recipe, tokenizer)
-    previews = [_comparison(tokenizer, item) for item in items[:EXAMPLES]]
-    return _page(recipe, size, previews, unchecked)
+
+    def lengths(tokenizer: Any, items: Sequence[Comparison], most: int | None) -> list[str]:
+        examples, left_out = scalar.fitting(recipe, tokenizer, items, most)
+        tokens = sum(len(text) for example in examples for text in example.texts)
+        lines = [*scalar.described(recipe, left_out, most), f"{tokens} tokens per epoch"]
+        return lines + scalar.remarks(recipe, tokenizer)
+
+    return _compared(recipe, "comparisons", lengths)
 
 
 def genarm(recipe: GenARMRecipe) -> str:
     """The resolved recipe, its size, ten comparisons with their token counts, and what could not be checked."""
+
+    def lengths(tokenizer: Any, items: Sequence[Comparison], most: int | None) -> list[str]:
+        fitted = autoregressive.fitting(tokenizer, items, most)
+        return [f"{len(fitted.pairs)} pairs", *autoregressive.described(fitted)]
+
+    return _compared(recipe, "pairs", lengths)
+
+
+def _compared(recipe: RewardRecipe | GenARMRecipe, unit: str, lengths: Lengths) -> str:
+    """The page of a recipe that trains on labelled comparisons in batches of `unit`."""
     items = scalar.read(recipe)
     config, tokenizer, unchecked = _resolved(recipe)
-    size = [f"{len(items)} comparisons; {_batch(config, 'pairs')}"]
+    size = [f"{len(items)} comparisons; {_batch(config, unit)}"]
     if recipe.eval_data:
         size.append(f"{len(scalar.read(recipe, recipe.eval_data))} comparisons held out")
     if tokenizer is not None:
-        fitted = autoregressive.fitting(tokenizer, items, config.max_length)
-        size += [f"{len(fitted.pairs)} pairs", *autoregressive.described(fitted)]
+        size += lengths(tokenizer, items, config.max_length)
     previews = [_comparison(tokenizer, item) for item in items[:EXAMPLES]]
     return _page(recipe, size, previews, unchecked)
 

@@ -27,7 +27,7 @@ from fathom.engines.heads import HEAD_LAYERS
 from fathom.engines.loading import CAUSAL, load_weights
 from fathom.engines.step_heads import TOKEN_CLASSIFIER
 from fathom.engines.steps import candidate_tokens, render
-from fathom.errors import FathomError, require
+from fathom.errors import FathomError
 from fathom.metrics.separation import auc
 from fathom.metrics.steps import first_error, first_error_accuracy
 from fathom.train import trainers
@@ -59,15 +59,9 @@ class Example(NamedTuple):
 
 def train(recipe: ProcessRecipe, *, resume: bool = False) -> Path:
     """Train, and return the folder of the trained model. Raises FathomError for errors that the user can fix."""
-    require("trl", "train")
-    from datasets import Dataset
-    from transformers import Trainer, set_seed
+    with trainers.begun(recipe, resume=resume) as (config, tokenizer, last):
+        from transformers import Trainer, set_seed
 
-    last = trainers.start(recipe, resume=resume)
-    with trainers.quiet():
-        config = trainers.settings(recipe)
-        tokenizer = trainers.load_tokenizer(recipe)
-        tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
         examples = _fitting(recipe, tokenizer, read(recipe), config.max_length)
         evaluated = read(recipe, recipe.eval_data) if recipe.eval_data else []
         held_out = _fitting(recipe, tokenizer, evaluated, config.max_length) if recipe.eval_data else []
@@ -78,7 +72,7 @@ def train(recipe: ProcessRecipe, *, resume: bool = False) -> Path:
         model = trainers.adapted(base, recipe)
         loss = step_loss(recipe, tokenizer, examples)
         shared: dict[str, Any] = {
-            "train_dataset": Dataset.from_list(list(map(row, examples))),
+            "train_dataset": trainers.dataset(list(map(row, examples))),
             "processing_class": tokenizer,
             "data_collator": Collator(tokenizer.pad_token_id),
             "compute_loss_func": loss,
@@ -88,7 +82,7 @@ def train(recipe: ProcessRecipe, *, resume: bool = False) -> Path:
         trainer = Trainer(
             model=model,
             args=config,
-            eval_dataset=Dataset.from_list(list(map(row, held_out))) if held_out else None,
+            eval_dataset=trainers.dataset(list(map(row, held_out))),
             compute_metrics=measures,
             preprocess_logits_for_metrics=loss.scores,
             **shared,

@@ -24,7 +24,7 @@ from fathom.engines import ChatMessage
 from fathom.engines.chat import encode_conversation
 from fathom.engines.heads import BACKBONE, WEIGHTS, Head, read_head
 from fathom.engines.loading import CLASSIFIER, load_weights
-from fathom.errors import FathomError, require
+from fathom.errors import FathomError
 from fathom.train import targets, trainers
 from fathom.train.recipe import GenARMRecipe, RewardRecipe
 from fathom.train.targets import Target
@@ -47,19 +47,13 @@ class Example(NamedTuple):
 
 def train(recipe: RewardRecipe, *, resume: bool = False) -> Path:
     """Train, and return the folder of the trained model. Raises FathomError for errors that the user can fix."""
-    require("trl", "train")
-    from datasets import Dataset
-    from transformers import set_seed
+    with trainers.begun(recipe, resume=resume, remove_unused_columns=False) as (config, tokenizer, last):
+        from transformers import set_seed
 
-    from fathom.train.scalar_trainer import ScalarTrainer
+        from fathom.train.scalar_trainer import ScalarTrainer
 
-    last = trainers.start(recipe, resume=resume)
-    with trainers.quiet():
-        config = trainers.settings(recipe, remove_unused_columns=False)
         if config.load_best_model_at_end and not recipe.head_spec.is_standard:
             raise FathomError("trainer.load_best_model_at_end needs a linear head with pooling: last; leave it out")
-        tokenizer = trainers.load_tokenizer(recipe)
-        tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
         examples = _fitting(recipe, tokenizer, read(recipe), config.max_length)
         held_out = _fitting(recipe, tokenizer, read(recipe, recipe.eval_data), config.max_length)
         for remark in remarks(recipe, tokenizer):
@@ -69,8 +63,8 @@ def train(recipe: RewardRecipe, *, resume: bool = False) -> Path:
             recipe=recipe,
             model=trainers.adapted(new_model(recipe, config, tokenizer), recipe),
             args=config,
-            train_dataset=Dataset.from_list(rows(examples)),
-            eval_dataset=Dataset.from_list(rows(held_out)) if recipe.eval_data else None,
+            train_dataset=trainers.dataset(rows(examples)),
+            eval_dataset=trainers.dataset(rows(held_out)),
             processing_class=tokenizer,
         )
         return trainers.run(trainer, recipe, last)

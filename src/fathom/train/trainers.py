@@ -14,10 +14,10 @@ import json
 import logging
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -176,6 +176,35 @@ def quiet() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
         if bars[1]:
             datasets.enable_progress_bars()
+
+
+class Begun(NamedTuple):
+    """What training begins with."""
+
+    config: Any
+    """TRL's config object."""
+    tokenizer: Any
+    """With a padding token."""
+    last: str | None
+    """The checkpoint to continue from."""
+
+
+@contextmanager
+def begun(recipe: Recipe, *, resume: bool, **changes: Any) -> Iterator[Begun]:
+    """The config, with `changes`, and the tokenizer of a recipe whose data this package prepares itself."""
+    require("trl", "train")
+    last = start(recipe, resume=resume)
+    with quiet():
+        config, tokenizer = settings(recipe, **changes), load_tokenizer(recipe)
+        tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+        yield Begun(config, tokenizer, last)
+
+
+def dataset(rows: Sequence[Mapping[str, Any]]) -> Any:
+    """The rows as a data set of `datasets`; None for no rows, such as those of a recipe without held-out data."""
+    from datasets import Dataset
+
+    return Dataset.from_list(list(rows)) if rows else None
 
 
 def start(recipe: Recipe, *, resume: bool) -> str | None:
