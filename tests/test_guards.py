@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+from transformers import AutoTokenizer
 
 from fathom.engines import ChatMessage, ClassifyRequest, LikelihoodRequest, answer
 from fathom.engines.local import LocalEngine
@@ -20,7 +20,7 @@ from fathom.engines.reading_server import ReadingServer
 from fathom.errors import FathomError
 from scoring_server import Scoring
 from serving import serving
-from tiny import CHAT_TEMPLATE, make_checkpoint, make_classifier, make_tokenizer
+from tiny import make_checkpoint, make_classifier
 
 USER: ChatMessage = {"role": "user", "content": "a question"}
 REQUESTS = [ClassifyRequest((USER,), "word " * (1 + k)) for k in range(24)]
@@ -121,14 +121,6 @@ def test_a_head_that_is_in_no_file_is_refused(tmp_path: Path) -> None:
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(FathomError, match=r"is not a trained classifier: it has no score\.weight"):
         LocalEngine(folder)
-
-
-def test_a_classifier_that_is_no_decoder_is_refused(tmp_path: Path) -> None:
-    config = BertConfig(vocab_size=99, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
-    BertForSequenceClassification(config).save_pretrained(tmp_path)
-    make_tokenizer((), 1024, CHAT_TEMPLATE).save_pretrained(tmp_path)
-    with pytest.raises(FathomError, match="BertForSequenceClassification has no layer `score`"):
-        LocalEngine(tmp_path)
 
 
 def test_a_tokenizer_of_another_vocabulary_is_refused_for_every_text_that_shows_it(tmp_path: Path) -> None:

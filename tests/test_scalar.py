@@ -13,7 +13,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, Qwen2Config, Qwen2ForSequenceClassification
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BertConfig,
+    BertForSequenceClassification,
+    BertTokenizer,
+    Qwen2Config,
+    Qwen2ForSequenceClassification,
+    RobertaConfig,
+    RobertaForSequenceClassification,
+)
 from typer.testing import CliRunner
 
 from fathom.cli import app
@@ -140,6 +150,69 @@ def test_in_bfloat16_the_head_still_computes_in_float32(checkpoint: Path) -> Non
     assert scores == pytest.approx([plain_scores(checkpoint, "Name a colour.", text)[0] for text in texts], abs=0.1)
 
 
+# Encoders -------------------------------------------------------------------------------------------------------------
+
+MARKS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+
+def encoder_tokenizer(**options: Any) -> Any:
+    pieces = [*MARKS, *"abcd ", *(f"##{letter}" for letter in "abcd")]
+    return BertTokenizer(vocab={text: place for place, text in enumerate(pieces)}, **options)
+
+
+def bert(path: Path) -> Path:
+    """Two texts, told apart by token types, and a head on a pooled first token."""
+    tokenizer = encoder_tokenizer(model_max_length=64)
+    tokenizer.save_pretrained(path)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+    torch.manual_seed(3)
+    config = BertConfig(
+        vocab_size=len(tokenizer), **sizes, max_position_embeddings=64, num_labels=2, initializer_range=0.5
+    )
+    BertForSequenceClassification(config).save_pretrained(path)
+    return path
+
+
+def roberta(path: Path) -> Path:
+    """A classifier with a head of two layers, and more positions than tokens."""
+    tokenizer = encoder_tokenizer(model_max_length=62, model_input_names=["input_ids", "attention_mask"])
+    tokenizer.save_pretrained(path)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+    torch.manual_seed(4)
+    config = RobertaConfig(
+        vocab_size=len(tokenizer),
+        **sizes,
+        max_position_embeddings=64,
+        num_labels=1,
+        initializer_range=0.5,
+        pad_token_id=1,
+    )
+    RobertaForSequenceClassification(config).save_pretrained(path)
+    return path
+
+
+@pytest.mark.parametrize("kind", [bert, roberta])
+def test_an_encoder_reads_prompt_and_response_as_a_pair_of_texts(kind: Callable[[Path], Path], tmp_path: Path) -> None:
+    folder = kind(tmp_path)
+    engine = LocalEngine(folder)
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForSequenceClassification.from_pretrained(folder)
+    texts = [("ab", "cd"), ("ab cd a", "d"), ("", "abc"), ("a", "b " * 20)]
+
+    async def scored() -> list[Classification]:
+        requests = [ClassifyRequest(({"role": "user", "content": prompt},), answer) for prompt, answer in texts]
+        return await asyncio.gather(*map(engine.classify, requests))
+
+    for (prompt, answer), result in zip(texts, asyncio.run(scored()), strict=True):
+        with torch.no_grad():
+            own = model.eval()(**tokenizer(prompt, answer, return_tensors="pt")).logits[0].tolist()
+        assert result.logits == pytest.approx(own, abs=TOLERANCE)
+    assert verdict(engine, ("ab", "b " * 70), weights={"0": 1.0}).status is Status.FAILED
+
+
+def test_an_encoder_gives_no_states_and_no_text(tmp_path: Path) -> None:
+    assert LocalEngine(bert(tmp_path)).provides == {"classification"}
+
+
 # One to n responses ---------------------------------------------------------------------------------------------------
 
 
@@ -254,9 +327,7 @@ def test_weights_are_given_as_an_option_of_the_judge(objectives: Path, pairs: Pa
     assert "--judge-option 'weights={helpfulness: 1.0}'" in str(refused.exception)
 
 
-@pytest.mark.parametrize(
-    "flags", [["--temperature", "0.5"], ["--max-tokens", "5"], ["--votes", "2", "--temperature", "1"]]
-)
+@pytest.mark.parametrize("flags", [["--temperature", "0.5"], ["--max-tokens", "5"], ["--votes", "2"]])
 def test_settings_of_sampling_have_no_effect_and_are_refused(checkpoint: Path, pairs: Path, flags: list[str]) -> None:
     result = RUN.invoke(app, ["judge", str(pairs), "--model", str(checkpoint), *flags])
     assert result.exit_code != 0

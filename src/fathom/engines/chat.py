@@ -55,10 +55,15 @@ def encode_conversation(tokenizer: Any, messages: Sequence[ChatMessage]) -> list
     """The tokens of a finished conversation, whose last message is the answer to be scored by a classifier.
 
     The chat template renders all of it, as public reward models and TRL's RewardTrainer expect. Without a template the
-    contents are separated by empty lines, after the tokenizer's own begin token and before its end token. Control
-    tokens in a message's content are encoded as text.
+    contents are separated by empty lines, after the tokenizer's own begin token and before its end token; an encoder's
+    tokenizer, which has a separator token, encodes prompt and answer as a pair of texts. Control tokens in a message's
+    content are encoded as text.
     """
     messages = without_control(tokenizer, messages)
+    if tokenizer.chat_template is None and tokenizer.sep_token is not None:
+        *prompt, answer = (message["content"] for message in messages)
+        pair: list[int] = tokenizer("\n\n".join(prompt), answer)["input_ids"]
+        return pair
     if tokenizer.chat_template is None:
         tokens: list[int] = tokenizer("\n\n".join(message["content"] for message in messages))["input_ids"]
         end = tokenizer.eos_token_id

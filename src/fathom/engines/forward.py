@@ -83,6 +83,19 @@ class Forward:
             starts = [shared[place] for place in places]
             yield places, self._continued([passages[place] for place in places], starts, layers)
 
+    @torch.inference_mode()
+    def outputs(self, texts: Sequence[Tokens], separator: int | None) -> Iterator[tuple[list[int], torch.Tensor]]:
+        """Yield for each batch the indices of its texts, and a classifier's own outputs on them, (texts, outputs).
+
+        For classifiers whose head is more than a layer on one state, such as BERT's. `separator`: the token that ends
+        the first of two texts, if the model embeds to which of them a token belongs.
+        """
+        lengths = list(map(len, texts))
+        for places in self._batches(sorted(range(len(texts)), key=lengths.__getitem__), lengths):
+            tokens, mask = _right_padded([texts[place] for place in places], self.model.device)
+            types = {} if separator is None else {"token_type_ids": _second_text(tokens, separator) * mask}
+            yield places, self.model(input_ids=tokens, attention_mask=mask, **types).logits
+
     @cached_property
     def continues(self) -> bool:
         """Whether the model can continue a cached prefix: full attention, a cache and position ids."""
@@ -218,6 +231,12 @@ def _right_padded(rows: Sequence[Tokens], device: Any) -> tuple[torch.Tensor, to
     tokens = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], device=device)
     mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=device)
     return tokens, mask
+
+
+def _second_text(tokens: torch.Tensor, separator: int) -> torch.Tensor:
+    """1 for tokens after the first separator of their row, else 0."""
+    separators = (tokens == separator).int()
+    return ((separators.cumsum(-1) - separators) > 0).int()
 
 
 def _left_padded(rows: Sequence[Tokens], device: Any) -> tuple[torch.Tensor, torch.Tensor]:

@@ -96,6 +96,11 @@ def is_classifier(model: str | Path) -> bool:
     return any(str(kind).endswith("ForSequenceClassification") for kind in kinds)
 
 
+def is_encoder(model: Any) -> bool:
+    """Whether a loaded model is a sequence classifier whose head is more than one layer on the state of a token."""
+    return not hasattr(model, "score") and type(model).__name__.endswith("ForSequenceClassification")
+
+
 def fetch_config(model: str) -> None:
     """Download the configuration of a model on the hub, by which `is_classifier` knows its kind.
 

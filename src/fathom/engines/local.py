@@ -50,7 +50,7 @@ from fathom.engines import (
 from fathom.engines.batching import Batcher, Job, length_batches
 from fathom.engines.chat import Tokens, decode_answer, prompt_tokens
 from fathom.engines.checkpoints import fingerprint, resolve_checkpoint
-from fathom.engines.heads import fetch_config, is_classifier, load_classifier
+from fathom.engines.heads import fetch_config, is_classifier, is_encoder, load_classifier
 from fathom.engines.loading import CAUSAL, Loaded, load
 from fathom.engines.step_heads import load_step_model, step_head
 from fathom.engines.usage import Usage
@@ -74,6 +74,7 @@ CAUSAL_PROVIDES: frozenset[Capability] = frozenset(
     {"text", "logprobs", "prefix", "likelihood", "hidden_states", "steps"}
 )
 CLASSIFIER_PROVIDES: frozenset[Capability] = frozenset({"classification", "hidden_states"})
+ENCODER_PROVIDES: frozenset[Capability] = frozenset({"classification"})
 STEPS_PROVIDES: frozenset[Capability] = frozenset({"steps", "hidden_states"})
 
 
@@ -124,8 +125,10 @@ class LocalEngine(BaseEngine):
         loaded = _loaded(self.name, device=device, dtype=dtype, trust_remote_code=trust_remote_code, revision=revision)
         self.model, self.tokenizer = loaded.model, loaded.tokenizer
         _check_head(self.name, self.model, loaded.missing)
+        if is_encoder(self.model):
+            self.provides = ENCODER_PROVIDES
         self.ends = _end_tokens(self.model, self.tokenizer)
-        self.context: int = getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or 2**31
+        self.context = _context(self.model, self.tokenizer)
         self._batcher = Batcher(self._work, max_wait=max_wait, full=max_batch)
 
     @cached_property
@@ -265,15 +268,7 @@ class LocalEngine(BaseEngine):
 
 
 def _check_head(name: str, model: Any, missing: Collection[str]) -> None:
-    """Raise FathomError for a language model whose output layer is in no file: it would be random.
-
-    Also for a classifier whose head does not read the state of a token, such as an encoder's.
-    """
-    if is_classifier(name) and not hasattr(model, "score"):
-        raise FathomError(
-            f"{name}: {type(model).__name__} has no layer `score` that reads the state of one token; expected a "
-            "classifier made from a causal language model"
-        )
+    """Raise FathomError for a language model whose output layer is in no file: it would be random."""
     layer = model.get_output_embeddings()
     own = [weight for weight, value in model.named_parameters() if layer is not None and value is layer.weight]
     if set(own) & set(missing):
@@ -282,6 +277,13 @@ def _check_head(name: str, model: Any, missing: Collection[str]) -> None:
             "causal language model, or a sequence classifier, whose config.json has ...ForSequenceClassification "
             "among its architectures"
         )
+
+
+def _context(model: Any, tokenizer: Any) -> int:
+    """The maximum number of tokens of a text."""
+    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2**31
+    # Some encoders, such as RoBERTa, have more positions than a text may use; their tokenizers state the limit.
+    return min(positions, tokenizer.model_max_length) if tokenizer.sep_token else positions
 
 
 def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:

@@ -34,7 +34,7 @@ from fathom.engines.chat import Tokens, encode_chat, encode_conversation, encode
 from fathom.engines.forward import Forward, Passage
 from fathom.engines.guards import BATCH_ROWS, Guards, spread
 from fathom.engines.headed import HeadedModel
-from fathom.engines.heads import Head
+from fathom.engines.heads import Head, is_encoder
 from fathom.engines.steps import candidate_tokens, render
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
@@ -62,6 +62,7 @@ class Reader:
         self.name = name
         self.context = context
         self.head: Head | None = model.head if isinstance(model, HeadedModel) else None
+        self.encoder = is_encoder(model)
         names = model.config.id2label
         self.labels: tuple[str, ...] = tuple(names[place] for place in sorted(names))
         self.vocabulary: int = model.get_input_embeddings().weight.shape[0]
@@ -120,6 +121,9 @@ class Reader:
 
     def _reduced(self, group: tuple[type[ReadingRequest], Any], members: list[_Encoded]) -> Read:
         kind, options = group
+        if kind is ClassifyRequest and self.encoder:
+            yield from self._own_outputs(members)
+            return
         reduce = self._reductions[kind]
         layers = options[0] if kind is StatesRequest else None
         for places, states in self.forward.states([each.passage for each in members], layers):
@@ -154,6 +158,8 @@ class Reader:
 
         `transformers` reads the last token that is not the configured padding token, if there is one.
         """
+        if self.encoder:
+            return (len(tokens) - 1,)
         if self.head is not None:
             return range(len(tokens)) if self.head.pooling == "mean" else (len(tokens) - 1,)
         padding = self.model.config.get_text_config().pad_token_id
@@ -209,6 +215,13 @@ class Reader:
             )
             for each, span in zip(batch, _spans(batch), strict=True)
         ]
+
+    def _own_outputs(self, members: Sequence[_Encoded]) -> Read:
+        typed = "token_type_ids" in self.tokenizer.model_input_names
+        separator = self.tokenizer.sep_token_id if typed else None
+        for places, outputs in self.forward.outputs([each.passage.tokens for each in members], separator):
+            for place, row in zip(places, outputs.float().tolist(), strict=True):
+                yield members[place].place, Classification(tuple(row), self.labels, _usage(members[place]))
 
     @torch.inference_mode()
     def _classifications(self, batch: Sequence[_Encoded], states: torch.Tensor, _options: Any) -> list[Reading]:
