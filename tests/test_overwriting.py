@@ -177,7 +177,7 @@ NAMES_A_FILE = {
 }
 NAMES_NONE = {
     *("style", "prompt", "rubric", "votes", "vote_error", "keep", "max_votes", "map", "base_url", "device", "dtype"),
-    *("authors", "own", "arm", "fail_on", "name", "seeds", "aggregate", "host"),
+    *("authors", "own", "arm", "fail_on", "name", "seeds", "aggregate", "host", "ray_address"),
 }
 CODE = {"judge", "probe", "names", "benchmark"}
 """Options that can name a file of Python."""

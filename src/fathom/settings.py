@@ -428,6 +428,33 @@ class ServeSettings(Settings):
         return self.host in ("127.0.0.1", "::1", "localhost")
 
 
+class RaySettings(Settings):
+    """How a run is spread over many machines."""
+
+    panel = "Many machines"
+
+    ray: bool = False
+    """Judge on Ray, in shards; --out is then a folder of Parquet parts, or its address, such as s3://bucket/run."""
+    ray_address: str | None = None
+    """(ray) The cluster to join, as in auto or ray://HOST:10001. Default: start Ray on this machine."""
+    workers: int | None = Field(default=None, ge=1, le=100_000)
+    """(ray) Maximum workers. Default: as many as the cluster has CPUs and GPUs for. Each makes calls of its own."""
+    worker_cpus: float = Field(default=1.0, gt=0, le=1024)
+    """(ray) CPUs that Ray reserves for a worker."""
+    worker_gpus: float = Field(default=0.0, ge=0, le=1024)
+    """(ray) GPUs that Ray reserves for a worker, for models in process."""
+    shard_rows: int = Field(default=1000, ge=1, le=MAX_COUNT)
+    """(ray) Comparisons per shard: what one worker judges at a time, and one part of the results."""
+
+    @model_validator(mode="after")
+    def _on_ray(self) -> Self:
+        for name, field in type(self).model_fields.items():
+            if not self.ray and name != "ray" and getattr(self, name) != field.default:
+                flag = name.replace("_", "-")
+                raise ValueError(f"--{flag} {getattr(self, name)} has no effect without --ray; give both or neither")
+        return self
+
+
 class JudgingSettings(Settings):
     """All settings that determine the verdicts of a run."""
 

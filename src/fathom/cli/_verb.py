@@ -36,7 +36,7 @@ from fathom.results.outputs import (
     refuse_standard_output,
     same_file,
 )
-from fathom.settings import BoundSettings, EngineSettings, flag_of
+from fathom.settings import BoundSettings, EngineSettings, RaySettings, flag_of
 
 Force = Annotated[
     bool, typer.Option("--force", help="Replace files that Fathom did not write, and results of other settings.")
@@ -50,7 +50,7 @@ NO_RESULT = frozenset(
     {
         *("force", "dry_run", "fail_on", "on_error", "concurrency", "browser", "port"),
         *("names", "listed", "seeds", "quick", "results"),
-        *(flag_of(kind, name) for kind in (EngineSettings, BoundSettings) for name in kind.model_fields),
+        *(flag_of(kind, name) for kind in (EngineSettings, BoundSettings, RaySettings) for name in kind.model_fields),
     }
 ) - {"model"}
 """Arguments that do not change results, or only through the engine, whose identity is compared instead."""

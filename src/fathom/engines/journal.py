@@ -90,6 +90,14 @@ class SQLiteJournal:
         with self._named_failures():
             return find(self._opened(), keys)
 
+    def rows(self) -> list[Row]:
+        """All rows, in the order in which they were written. Rows of older versions have an empty request."""
+        if self._connection is None and not self._exists():
+            return []
+        with self._named_failures():
+            statement = "SELECT key, coalesce(request, ''), completion FROM completions ORDER BY rowid"
+            return [Row(*row) for row in self._opened().execute(statement)]
+
     def write(self, rows: Sequence[Row]) -> None:
         with self._named_failures(), self._opened() as connection:
             # Keys are hashes, so replaying needs the identity to compute the keys again.

@@ -85,8 +85,8 @@ def price_line(model: str | None) -> str:
     return line.replace("{}", "{prompt: .., completion: ..}").strip()
 
 
-def meter(engine: Engine, settings: EngineSettings, bounds: BoundSettings) -> Metered:
-    """Meter `engine` under bounds. Raises FathomError for a bound on cost without a known price."""
+def price_for_bounds(settings: EngineSettings, bounds: BoundSettings) -> Price | None:
+    """As `price`. Raises FathomError for a bound on cost without a known price."""
     known = price(settings, bounds)
     if bounds.max_cost is not None and known is None:
         where = f"{bounds.prices} has no line for it" if bounds.prices else "give --prices FILE with a line for it"
@@ -94,4 +94,10 @@ def meter(engine: Engine, settings: EngineSettings, bounds: BoundSettings) -> Me
             f"no price is known for {settings.model}, so --max-cost cannot be enforced: {where}, with its prices in US "
             f"dollars per million tokens: {price_line(settings.model)}"
         )
+    return known
+
+
+def meter(engine: Engine, settings: EngineSettings, bounds: BoundSettings) -> Metered:
+    """Meter `engine` under bounds. Raises FathomError for a bound on cost without a known price."""
+    known = price_for_bounds(settings, bounds)
     return Metered(engine, price=known, max_cost=bounds.max_cost, max_tokens=bounds.max_total_tokens)

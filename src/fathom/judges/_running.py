@@ -19,8 +19,6 @@ from itertools import islice
 from threading import Thread
 from typing import Any, Literal, TypeVar
 
-from fathom.data.records import Comparison
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Waited = TypeVar("Waited")
@@ -45,17 +43,17 @@ async def bounded_gather(call: Callable[[Item], Awaitable[Result]], items: Seque
 
 
 async def judge_all(
-    judge: Callable[[Comparison], Awaitable[Result]],
-    comparisons: Iterable[Comparison],
+    judge: Callable[[Item], Awaitable[Result]],
+    comparisons: Iterable[Item],
     *,
     concurrency: int = 64,
     order: ResultOrder = "input",
-) -> AsyncGenerator[tuple[Comparison, Result], None]:
+) -> AsyncGenerator[tuple[Item, Result], None]:
     """Yield each comparison with its result, with up to `concurrency` comparisons in flight.
 
-    `judge` is a `RewardModel` or any other async function of a comparison, such as one that returns rankings. With
-    `order="input"`, a slow comparison delays the results behind it but not their computation, until `MAX_PENDING`
-    results wait.
+    `judge` is a `RewardModel` or any other async function of a comparison, or of a value with one, such as a function
+    that returns rankings. With `order="input"`, a slow comparison delays the results behind it but not their
+    computation, until `MAX_PENDING` results wait.
     """
     if order == "completion":
         async with aclosing(_as_completed(judge, comparisons, concurrency)) as results:
@@ -63,7 +61,7 @@ async def judge_all(
                 yield result
         return
     free = asyncio.Semaphore(concurrency)
-    kept: deque[tuple[Comparison, asyncio.Task[Result]]] = deque()
+    kept: deque[tuple[Item, asyncio.Task[Result]]] = deque()
     try:
         for comparison in comparisons:
             await free.acquire()
@@ -81,15 +79,15 @@ async def judge_all(
 
 
 async def _as_completed(
-    judge: Callable[[Comparison], Awaitable[Result]], comparisons: Iterable[Comparison], concurrency: int
-) -> AsyncGenerator[tuple[Comparison, Result], None]:
-    async def judged(comparison: Comparison) -> tuple[Comparison, Result]:
+    judge: Callable[[Item], Awaitable[Result]], comparisons: Iterable[Item], concurrency: int
+) -> AsyncGenerator[tuple[Item, Result], None]:
+    async def judged(comparison: Item) -> tuple[Item, Result]:
         return comparison, await judge(comparison)
 
     waiting = iter(comparisons)
     # A queue keeps the order in which tasks finish, also while the caller does something else; `asyncio.wait` does not.
-    finished: asyncio.Queue[asyncio.Task[tuple[Comparison, Result]]] = asyncio.Queue()
-    flying: set[asyncio.Task[tuple[Comparison, Result]]] = set()
+    finished: asyncio.Queue[asyncio.Task[tuple[Item, Result]]] = asyncio.Queue()
+    flying: set[asyncio.Task[tuple[Item, Result]]] = set()
 
     def start(count: int) -> None:
         for comparison in islice(waiting, count):

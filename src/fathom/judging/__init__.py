@@ -139,34 +139,38 @@ async def write_verdicts(
             row = to_row(comparison, verdict)
             write_row(sink, row)
             count(row, tallies)
-            yield RowOutcome(verdict.status is Status.OK, verdict.failed)
+            yield row_outcome(verdict)
 
 
 async def write_judged(
     model: RewardModel, comparisons: Iterable[Comparison], sink: BinaryIO
 ) -> AsyncGenerator[RowOutcome, None]:
     """Write one line of JSON per comparison: a verdict, or a pairwise judge's ranking of more than two responses."""
+    async with aclosing(judge_all(verdict_or_ranking(model), comparisons)) as judged:
+        async for comparison, result in judged:
+            write_row(sink, to_row(comparison, result))
+            yield row_outcome(result)
+
+
+def verdict_or_ranking(model: RewardModel) -> Callable[[Comparison], Awaitable[Verdict | Ranking]]:
+    """Judges as `fathom eval` does: a pairwise judge ranks more than two responses, else there is a verdict."""
 
     async def judge(comparison: Comparison) -> Verdict | Ranking:
         ranked = model.arity == "pairwise" and len(comparison.responses) > 2
         return await (rank(model, comparison) if ranked else model(comparison))
 
-    async with aclosing(judge_all(judge, comparisons)) as judged:
-        async for comparison, result in judged:
-            write_row(sink, to_row(comparison, result))
-            if isinstance(result, Ranking):
-                yield _ranked(result)
-            else:
-                yield RowOutcome(result.status is Status.OK, result.failed)
+    return judge
+
+
+def row_outcome(result: Verdict | Ranking) -> RowOutcome:
+    if isinstance(result, Ranking):
+        return RowOutcome(not result.missing, any(verdict.failed for verdict in result.verdicts.values()))
+    return RowOutcome(result.status is Status.OK, result.failed)
 
 
 # Rankings and preferences ---------------------------------------------------------------------------------------------
 
 Ranked = Callable[[Comparison], Awaitable[Ranking]]
-
-
-def _ranked(ranking: Ranking) -> RowOutcome:
-    return RowOutcome(not ranking.missing, any(verdict.failed for verdict in ranking.verdicts.values()))
 
 
 async def write_rankings(
@@ -183,7 +187,7 @@ async def write_rankings(
             row = to_row(comparison, ranking, texts=texts)
             write_row(sink, row)
             rankings.count(row, tallies)
-            yield _ranked(ranking)
+            yield row_outcome(ranking)
 
 
 @dataclass
@@ -212,4 +216,4 @@ async def write_preferences(
             else:
                 counts.left_out[preference] += 1
             counts.usage += ranking.usage
-            yield _ranked(ranking)
+            yield row_outcome(ranking)

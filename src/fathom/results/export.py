@@ -22,7 +22,8 @@ from fathom.data.sources import for_sheet
 from fathom.engines import Completion
 from fathom.engines.cache import entries
 from fathom.errors import FathomError, require
-from fathom.results.rows import Row, VoteRow, tokens_of_usage, vote_text
+from fathom.results.arrow import arrow_schema
+from fathom.results.rows import Row, VoteRow, row_lines, tokens_of_usage, vote_text
 from fathom.results.runs import Run
 
 TableRow = dict[str, Any]
@@ -107,16 +108,17 @@ def verdicts(run: Run) -> Iterator[TableRow]:
     verdicts. If nothing could be ranked, the status of a ranking is that of its first pair.
     """
     for row in run.rows():
-        yield (
-            {name: row.get(name) for name in VERDICT}
-            | _of_ranking(row)
-            | {
-                "prompt_tokens": row["tokens"]["prompt"],
-                "completion_tokens": row["tokens"]["completion"],
-                "prompt": row["prompt"] if isinstance(row["prompt"], str) else _text(row["prompt"]),
-                "metadata": _text(row["metadata"]),
-            }
-        )
+        texts = {
+            "prompt": row["prompt"] if isinstance(row["prompt"], str) else _text(row["prompt"]),
+            "metadata": _text(row["metadata"]),
+        }
+        yield figures(row) | texts
+
+
+def figures(row: Row) -> TableRow:
+    """A verdict or ranking as a row with the columns of `VERDICT`, where `prompt` and `metadata` are still values."""
+    counts = {"prompt_tokens": row["tokens"]["prompt"], "completion_tokens": row["tokens"]["completion"]}
+    return {name: row.get(name) for name in VERDICT} | _of_ranking(row) | counts
 
 
 def _of_ranking(row: Row) -> TableRow:
@@ -141,6 +143,15 @@ def preferences(run: Run) -> Iterator[TableRow]:
 
 def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, str) else _text(value)
+
+
+def copied(run: Run, path: Path) -> int:
+    """Write the rows of a run as they are, and return their number: of parts, the bytes of the run on one machine."""
+    count = 0
+    with atomic_write(path) as file:
+        for count, (line, _) in enumerate(row_lines(run.path), 1):  # noqa: B007
+            file.write(line.rstrip(b"\n") + b"\n")
+    return count
 
 
 def votes(run: Run) -> Iterator[TableRow]:
@@ -258,19 +269,13 @@ def _parquet(rows: Iterator[TableRow], columns: Columns, path: Path) -> int:
     import pyarrow
     from pyarrow import parquet
 
-    schema = pyarrow.schema([(name, _type(pyarrow, spelled)) for name, spelled in columns.items()])
+    schema = arrow_schema(columns)
     count = 0
     with atomic_write(path) as file, parquet.ParquetWriter(file, schema) as writer:
         while batch := list(islice(rows, BATCH)):
             writer.write_batch(pyarrow.RecordBatch.from_pylist(batch, schema=schema))
             count += len(batch)
     return count
-
-
-def _type(pyarrow: Any, spelled: str) -> Any:
-    inner = spelled.removeprefix("list<").removesuffix(">")
-    alias = pyarrow.type_for_alias(inner)
-    return alias if inner == spelled else pyarrow.list_(alias)
 
 
 def _text(value: Any) -> str:

@@ -20,7 +20,19 @@ from typing import Any
 from fathom.data.atomic import atomic_write
 from fathom.errors import FathomError
 
-LIBRARIES = ("fathom-rm", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "vllm", "numpy", "pyarrow")
+LIBRARIES = (
+    "fathom-rm",
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "accelerate",
+    "datasets",
+    "vllm",
+    "ray",
+    "numpy",
+    "pyarrow",
+)
 """The libraries whose versions are recorded if they are installed. They are not imported."""
 
 
@@ -39,10 +51,14 @@ def provenance(config: Mapping[str, Any], inputs: Iterable[Path]) -> dict[str, A
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as JSON, atomically. Values without a JSON form, such as paths and dates, become strings."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    """Write `value` as JSON, atomically."""
     with atomic_write(path) as file:
-        file.write(f"{text}\n".encode())
+        file.write(as_json(value))
+
+
+def as_json(value: Any) -> bytes:
+    """Indented JSON. Values without a JSON form, such as paths and dates, become strings."""
+    return f"{json.dumps(value, indent=2, ensure_ascii=False, default=str)}\n".encode()
 
 
 def _installed() -> dict[str, str]:

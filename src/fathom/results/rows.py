@@ -29,6 +29,7 @@ from fathom.ranking import Ranking, share
 from fathom.ranking.preferences import Preference
 from fathom.ranking.tau import ranking_tau
 from fathom.rationale import Rationale, Status, Unit
+from fathom.results import parts
 from fathom.results._schema import (
     SCHEMA,
     ComparisonRow,
@@ -263,19 +264,28 @@ def _source_columns(comparison: Comparison, taken: Container[str]) -> dict[str, 
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """The rows of a file, upgraded to the current schema version.
+    """The rows of a file or of a folder of parts, upgraded to the current schema version.
 
     Raises FathomError, with file and line, for a line that is not a result row, and for rows of a later version.
     """
-    for number, row in enumerate(read_objects(path), 1):
-        yield checked(row, f"{path}:{number}")
+    for line, where in row_lines(path):
+        yield checked(parse_object(line, where), where)
 
 
 def read_objects(path: Path) -> Iterator[dict[str, Any]]:
-    """The JSON objects of a file, unchecked. Raises FathomError for a line that is not a JSON object."""
+    """The JSON objects of a file or of parts, unchecked. Raises FathomError for a line that is not a JSON object."""
+    for line, where in row_lines(path):
+        yield parse_object(line, where)
+
+
+def row_lines(path: Path) -> Iterator[tuple[bytes, str]]:
+    """Each line of a file or of parts, with its place for error messages."""
+    if not path.is_file() and parts.is_run(path):
+        yield from parts.lines(path)
+        return
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
-            yield parse_object(line, f"{path}:{number}")
+            yield line, f"{path}:{number}"
 
 
 def parse_object(text: bytes, where: str) -> dict[str, Any]:

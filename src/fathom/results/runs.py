@@ -5,7 +5,8 @@
     for row in run.rows(): ...
 
 A run is a file of results, NAME.jsonl, written by `fathom judge`, `rank` or `eval`. NAME.jsonl.meta.json is its
-provenance, and NAME.jsonl.journal has its completions. Both are optional: rows can be read without them.
+provenance, and NAME.jsonl.journal has its completions. Both are optional: rows can be read without them. A run of
+`--ray` is a folder (`fathom.results.parts`).
 
 `listed`, `inspected` and `journalled` describe a run or a journal as plain values for printing.
 """
@@ -23,6 +24,7 @@ from fathom.engines import Completion
 from fathom.engines.cache import entries
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
+from fathom.results import parts
 from fathom.results.rows import Row, is_preference, parse_object, read_objects, read_rows, votes_by_pair
 
 MADE_OF_RESULTS = frozenset({"best", "compare", "export"})
@@ -33,7 +35,7 @@ MAX_FAILURES = 5
 
 @dataclass(frozen=True)
 class Run:
-    """A file of results. Files are opened only when rows or metadata are read."""
+    """A file of results, or a folder of parts. Files are opened only when rows or metadata are read."""
 
     path: Path
 
@@ -50,9 +52,12 @@ class Run:
     def meta(self) -> dict[str, Any]:
         """The provenance: `config`, `versions`, `inputs`, `summary`, ...; empty without a file."""
         path = self.path.with_name(f"{self.path.name}.meta.json")
-        if not path.is_file():
+        content = path.read_bytes() if path.is_file() else None
+        if content is None and not self.path.is_file():
+            path, content = self.path / parts.MANIFEST, parts.read_manifest(self.path)
+        if content is None:
             return {}
-        meta: dict[str, Any] = parse_object(path.read_bytes(), str(path))
+        meta: dict[str, Any] = parse_object(content, str(path))
         _check_objects(meta, ("config", "summary"), str(path))
         return meta
 
@@ -71,26 +76,30 @@ class Run:
 
 
 def open(path: str | Path) -> Run:
-    """The run of a file. Raises FathomError if the file does not exist."""
+    """The run of a file or of a folder of parts. Raises FathomError if there is none."""
     run = Run(Path(path))
-    if not run.path.is_file():
+    if not run.path.is_file() and not parts.is_run(path):
         raise FathomError(f"{path}: no such run; expected a file of results, as written by fathom judge --out")
     return run
 
 
 def find(folder: str | Path) -> list[Run]:
-    """The runs in a folder and its subfolders, sorted by path: all files of results that have provenance."""
+    """The runs in a folder and its subfolders, sorted by path: files of results with provenance, and folders of parts.
+
+    A folder of parts is itself its only run.
+    """
     suffix = ".meta.json"
-    described = sorted(Path(folder).rglob(f"*.jsonl{suffix}"))
-    results = (Run(path.with_name(path.name.removesuffix(suffix))) for path in described)
-    return [run for run in results if run.path.is_file() and run.meta.get("verb") not in MADE_OF_RESULTS]
+    files = [path.with_name(path.name.removesuffix(suffix)) for path in Path(folder).rglob(f"*.jsonl{suffix}")]
+    folders = [path.parent for path in Path(folder).rglob(parts.MANIFEST) if parts.is_run(path.parent)]
+    results = [Run(path) for path in sorted([*filter(Path.is_file, files), *folders])]
+    return [run for run in results if run.meta.get("verb") not in MADE_OF_RESULTS]
 
 
 def opened(paths: Iterable[Path]) -> list[Run]:
     """The runs of files and folders. Raises FathomError for a missing file, and for a folder without runs."""
     runs = []
     for path in paths:
-        of_path = find(path) if path.is_dir() else [open(path)]
+        of_path = find(path) if path.is_dir() and not parts.is_run(path) else [open(path)]
         if not of_path:
             raise FathomError(
                 f"{path}: contains no run; expected a file of results, or a folder of such files with their meta.json"

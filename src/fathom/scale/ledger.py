@@ -1,0 +1,66 @@
+"""What the workers of a run share: the budget, why the run stops, and which comparisons end their worker.
+
+It is a plain object; `fathom.scale.pool` makes it a Ray actor. It lives as long as the run.
+
+A shard whose worker died `TRIES` times is judged one comparison at a time. The ledger then knows which one a worker had
+begun when it died, and the next worker sets that one aside.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import NamedTuple
+
+from fathom.scale.budget import Amount, Budget
+from fathom.settings import BoundSettings
+
+TRIES = 3
+
+
+class Attempt(NamedTuple):
+    """How a worker judges a shard."""
+
+    alone: bool
+    """Whether one comparison at a time."""
+    killers: frozenset[int]
+    """Positions of comparisons that ended their worker."""
+    stop: str | None
+    """Why the run stops, if it does: the shard is then left alone."""
+
+
+class Ledger:
+    """Its methods are called by one worker at a time."""
+
+    def __init__(self, bounds: BoundSettings) -> None:
+        self._budget = Budget(bounds.max_total_tokens, bounds.max_cost)
+        self._attempts: Counter[int] = Counter()
+        self._begun: dict[int, int] = {}
+        self._killers: defaultdict[int, set[int]] = defaultdict(set)
+        self._stop: str | None = None
+
+    def begin(self, shard: int) -> Attempt:
+        """Called by a worker before it judges a shard. A second call means that the first worker died."""
+        self._attempts[shard] += 1
+        if shard in self._begun:
+            self._killers[shard].add(self._begun.pop(shard))
+        return Attempt(self._attempts[shard] > TRIES, frozenset(self._killers[shard]), self._stop)
+
+    def announce(self, shard: int, position: int) -> None:
+        """Called before each comparison that is judged alone."""
+        self._begun[shard] = position
+
+    def end(self, shard: int) -> None:
+        self._begun.pop(shard, None)
+
+    def stop(self, reason: str) -> None:
+        """End the run: workers begin no further shard."""
+        self._stop = self._stop or reason
+
+    def lend(self, call: Amount) -> Amount | None:
+        return None if self._stop else self._budget.lend(Amount(*call))
+
+    def give_back(self, amount: Amount) -> None:
+        self._budget.give_back(Amount(*amount))
+
+    def bound(self) -> str:
+        return str(self._budget)

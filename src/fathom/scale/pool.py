@@ -1,0 +1,135 @@
+"""Runs workers on Ray: Ray Data reads the shards, and a pool of actors judges them.
+
+    for result in completed(job, shards=range(plan.shards), settings=RaySettings(workers=8)):
+        ...                             # a `Report` per shard, as they finish, or a text that says why the run stops
+
+Ray restarts a worker that died and gives its shard to a worker again; the segments say what was finished. The ledger is
+an actor beside the driver, because it must live as long as the run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import logging
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from fathom.data.folders import Folder
+from fathom.errors import FathomError, require
+from fathom.judging.session import shared_engine
+from fathom.scale.ledger import Ledger
+from fathom.scale.plan import PLAN, Report, shard_name
+from fathom.scale.work import Job, work_on
+from fathom.settings import RaySettings
+
+REPORT = TypeAdapter(Report)
+QUEUED_SHARDS = 2
+"""Shards that a worker holds: the next one is there when one is finished, and few wait behind a slow worker."""
+
+
+def completed(job: Job, shards: Sequence[int], settings: RaySettings) -> Iterator[Report | str]:
+    """Judge shards of the plan in the folder of `job`. Starts Ray on this machine, or joins a cluster.
+
+    Raises FathomError if Ray cannot be reached or fails.
+    """
+    if not shards:
+        return
+    ray = started(settings)
+    ledger = _beside_the_driver(ray, Ledger, job.settings.bounds)
+    workers = min(len(shards), settings.workers or _affordable(ray, settings))
+    results = _read(ray, job.out / PLAN, shards).map_batches(
+        Worker,
+        batch_size=1,
+        fn_constructor_args=(job, ledger),
+        compute=ray.data.ActorPoolStrategy(
+            min_size=1, max_size=workers, initial_size=workers, max_tasks_in_flight_per_actor=QUEUED_SHARDS
+        ),
+        num_cpus=settings.worker_cpus,
+        num_gpus=settings.worker_gpus or None,
+    )
+    try:
+        for row in results.iter_rows():
+            yield REPORT.validate_json(row["report"]) if row["report"] else str(row["stopped"])
+    except ray.exceptions.RayError as error:
+        raise FathomError(f"Ray failed: {error}; finished shards are kept: repeat the command to resume") from error
+
+
+def started(settings: RaySettings) -> Any:
+    """The module `ray`, connected: to the cluster of this process, of `ray_address`, or a new one on this machine."""
+    ray = require("ray", "ray")
+    require("ray.data", "ray")
+    if not ray.is_initialized():
+        try:
+            ray.init(address=settings.ray_address or "local", log_to_driver=False, logging_level=logging.WARNING)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            where = settings.ray_address or "this machine"
+            raise FathomError(f"--ray: cannot connect to Ray at {where}: {error}; see ray status") from error
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # the run has its own progress
+    return ray
+
+
+def _read(ray: Any, folder: Folder, shards: Sequence[int]) -> Any:
+    """A dataset with one row, and one block, per shard."""
+    from pyarrow.fs import FSSpecHandler, PyFileSystem
+
+    paths = [f"{shard_name(shard)}.jsonl" for shard in shards]
+    if folder.is_remote:
+        system, root = folder.file_system
+        given = {"filesystem": PyFileSystem(FSSpecHandler(system))}
+    else:
+        root, given = str(folder.path.resolve()), {}
+    return ray.data.read_binary_files(
+        [f"{root}/{path}" for path in paths], include_paths=True, override_num_blocks=len(paths), **given
+    )
+
+
+def _beside_the_driver(ray: Any, kind: type, *arguments: Any) -> Any:
+    node = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
+        ray.get_runtime_context().get_node_id(), soft=False
+    )
+    return ray.remote(kind).options(num_cpus=0, scheduling_strategy=node).remote(*arguments)
+
+
+def _affordable(ray: Any, settings: RaySettings) -> int:
+    """The number of workers for which the cluster has CPUs and GPUs now."""
+    there = ray.cluster_resources()
+    counts = [there.get("CPU", 1) // settings.worker_cpus]
+    if settings.worker_gpus:
+        counts.append(there.get("GPU", 0) // settings.worker_gpus)
+    return max(1, int(min(counts)))
+
+
+class Worker:
+    """Judges the shards that Ray Data passes to it, with one engine for all of them."""
+
+    def __init__(self, job: Job, ledger: Any) -> None:
+        self.job = job
+        self.ledger = ledger
+        self._open = ExitStack()
+        self._engine: Any = None
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
+        shard = int(Path(str(batch["path"][0])).stem.rpartition("-")[2])
+        try:
+            # Opened here, because Ray would try an actor whose constructor fails again without end.
+            self._engine = self._engine or self._open.enter_context(shared_engine(self.job.of_a_worker))
+            work = work_on(self.job, shard, batch["bytes"][0], self._engine, self._call, local_folder(self.job))
+            return {"report": [REPORT.dump_json(asyncio.run(work)).decode()], "stopped": [""]}
+        except FathomError as error:
+            return {"report": [""], "stopped": [str(error)]}
+
+    async def _call(self, method: str, *arguments: Any) -> Any:
+        return await getattr(self.ledger, method).remote(*arguments)
+
+
+def local_folder(job: Job) -> Path:
+    """Where a worker keeps the SQLite files of a run."""
+    return Path(tempfile.gettempdir()) / f"fathom-{getpass.getuser()}" / job.identity[:16]

@@ -1,0 +1,250 @@
+"""Runs on Ray, which is really started: the bytes of one machine, and nothing lost when workers and drivers are killed.
+
+Ray is told of 8 CPUs, and a worker takes half of one, so that the server's 50 ms and not the processor are the limit.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fathom.data.folders import Folder
+from fathom.data.reading import read
+from fathom.engines.cache import CachedEngine
+from fathom.engines.journal import Row
+from fathom.scale.segments import SEGMENT_ROWS, SegmentedJournal, encode, stored
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="reads /proc to find workers")]
+pytest.importorskip("ray", reason='needs pip install "fathom-rm[ray]"')
+
+IN_FLIGHT = 8
+"""Calls in flight of a worker."""
+START = (
+    "import ray; ray.init(num_cpus=8, include_dashboard=False, log_to_driver=False, logging_level='warning'); "
+    "from fathom.cli import main; main()"
+)
+PLAIN = "from fathom.cli import main; main()"
+
+
+@contextmanager
+def server(**settings: float) -> Iterator[str]:
+    command = [sys.executable, str(Path(__file__).with_name("serving.py")), json.dumps(settings)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.stdin.close()
+
+
+def calls(url: str) -> int:
+    with urllib.request.urlopen(url) as answer:
+        return int(json.load(answer)["calls"])
+
+
+def pairs(folder: Path, rows: int) -> Path:
+    path = folder / "pairs.jsonl"
+    row = {"response_a": "yes", "response_b": "no", "label": "A"}
+    path.write_text("".join(json.dumps(row | {"id": str(n), "prompt": f"Task {n}"}) + "\n" for n in range(rows)))
+    return path
+
+
+def started(program: str, *given: object, local: Path | None = None) -> subprocess.Popen[str]:
+    """`fathom` in a process of its own, whose errors go to a file beside --out."""
+    # Ray's own folder stays where it is: the names of its sockets must be short.
+    environment = os.environ | ({"TMPDIR": str(local), "RAY_TMPDIR": "/tmp"} if local else {})
+    arguments = [sys.executable, "-c", program, *map(str, given)]
+    return subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def finished(process: subprocess.Popen[str]) -> str:
+    _, errors = process.communicate(timeout=580)
+    assert process.returncode == 0, errors
+    return errors
+
+
+def judging(file: Path, url: str, in_flight: int = IN_FLIGHT) -> list[object]:
+    engine = ["--engine", "openai", "--base-url", url, "--model", "m", "--engine-option", f"concurrency={in_flight}"]
+    return ["judge", file, *engine, "--no-swap", "--no-hedge"]
+
+
+def on_ray(out: Path, workers: int, shard_rows: int = 250) -> list[object]:
+    return ["--ray", "--workers", workers, "--worker-cpus", 0.5, "--shard-rows", shard_rows, "--out", out]
+
+
+def exported(out: Path) -> bytes:
+    file = out.with_suffix(".exported.jsonl")
+    finished(started(PLAIN, "export", out, "--out", file, "--force"))
+    return file.read_bytes()
+
+
+def test_two_and_four_workers_write_the_bytes_of_one_machine_and_a_second_run_makes_no_call(tmp_path: Path) -> None:
+    file, one = pairs(tmp_path, 10_000), tmp_path / "one.jsonl"
+    with server(latency=0.05) as url:
+        finished(started(PLAIN, *judging(file, url, in_flight=64), "--out", one))
+        assert calls(url) == 10_000
+        for runs, workers in enumerate((2, 4), 2):
+            out = tmp_path / f"parts-{workers}"
+            finished(started(START, *judging(file, url), *on_ray(out, workers)))
+            assert calls(url) == runs * 10_000
+            assert exported(out) == one.read_bytes()
+        finished(started(START, *judging(file, url), *on_ray(out, 4)))
+        assert calls(url) == 30_000
+
+
+# Kills ----------------------------------------------------------------------------------------------------------------
+
+
+def descendants(of: int) -> Iterator[int]:
+    """Process ids of the children of a process, of their children, and so on."""
+    parents: dict[int, list[int]] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended meanwhile
+            continue
+        parents.setdefault(int(fields[1]), []).append(int(folder.name))
+    waiting = [of]
+    while waiting:
+        children = parents.get(waiting.pop(), [])
+        yield from children
+        waiting += children
+
+
+def workers_of(driver: int) -> list[int]:
+    found = []
+    for process in descendants(driver):
+        try:
+            name = Path(f"/proc/{process}/cmdline").read_bytes()
+        except OSError:
+            continue
+        if name.startswith(b"ray::MapWorker"):
+            found.append(process)
+    return found
+
+
+def in_segments(out: Path) -> int:
+    """The number of different completions in written segments."""
+    journal = out / "journal"
+    shards = [path.name for path in journal.iterdir()] if journal.is_dir() else []
+    return len({row.key for shard in shards for row in stored(Folder.at(journal) / shard)})
+
+
+def reached(process: subprocess.Popen[str], url: str, before: int, point: int) -> bool:
+    """Wait until `point` calls were made after `before`, or the run has ended."""
+    while process.poll() is None:
+        if calls(url) - before >= point:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def ended(processes: list[int]) -> None:
+    for process in processes:
+        while Path(f"/proc/{process}").exists():
+            time.sleep(0.02)
+
+
+@pytest.mark.parametrize("kills", [10])
+def test_nothing_in_a_segment_is_asked_again_after_kills_of_workers_and_drivers(kills: int, tmp_path: Path) -> None:
+    """At each point a worker is killed, a while later the driver, and then the folder of all workers is deleted.
+
+    Each kill may repeat what was in flight, and what was not yet in a segment of the workers concerned.
+    """
+    rows, workers = 6000, 2
+    rng = random.Random(0)
+    file, out, local = pairs(tmp_path, rows), tmp_path / "parts", tmp_path / "local"
+    one = tmp_path / "one.jsonl"
+    repeated = worker_kills = 0
+    with server(latency=0.05) as url:
+        finished(started(PLAIN, *judging(file, url, in_flight=64), "--out", one))
+        first = calls(url)
+        for _ in range(kills):
+            local.mkdir(exist_ok=True)
+            before, kept = calls(url), in_segments(out)
+            process = started(START, *judging(file, url), *on_ray(out, workers), local=local)
+            if not reached(process, url, before, rng.randrange(50, 300)):
+                finished(process)  # shows why, unless all rows were judged before the last kill
+                break
+            victims = workers_of(process.pid)
+            if victims:
+                os.kill(rng.choice(victims), signal.SIGKILL)
+                worker_kills += 1
+            reached(process, url, before, rng.randrange(350, 600))
+            left = workers_of(process.pid)
+            process.kill()
+            process.communicate()
+            ended(left)
+            shutil.rmtree(local)
+            asked, new = calls(url) - before, in_segments(out) - kept
+            assert in_segments(out) >= kept, "a segment was lost"
+            assert asked - new <= (workers + 1) * (SEGMENT_ROWS + IN_FLIGHT)
+            repeated += asked - new
+        assert worker_kills >= kills // 2, "the drill killed too few workers"
+        local.mkdir(exist_ok=True)
+        finished(started(START, *judging(file, url), *on_ray(out, workers), local=local))
+        total = calls(url) - first
+    assert exported(out) == one.read_bytes()
+    assert total == rows + repeated, "the last run repeated something"
+    print(f"{kills} drivers and {worker_kills} workers killed: {repeated} calls repeated of {rows}")  # noqa: T201
+
+
+# ray.data.llm ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_engine_processor_fills_the_journal_of_a_shard(tmp_path: Path) -> None:
+    """The processor is a stand-in with the signature of `ray.data.llm.build_processor`, and the rows of its vLLM."""
+    import ray
+    import ray.data.llm
+
+    from fathom.engines.scripted import ScriptedEngine
+    from fathom.judges.mix import MixJudge
+    from fathom.scale.engine_processor import completed, request_rows
+
+    def build_processor(
+        config: Any,
+        preprocess: Any = None,
+        postprocess: Any = None,
+        preprocess_map_kwargs: Any = None,
+        postprocess_map_kwargs: Any = None,
+        builder_kwargs: Any = None,
+    ) -> Any:
+        def engine(row: dict[str, Any]) -> dict[str, Any]:
+            assert row["sampling_params"]["max_tokens"] == 2048
+            text = "Final verdict: [[A]]" if "Task 1" in row["messages"][-1]["content"] else "Final verdict: [[B]]"
+            counts = {"num_input_tokens": 5, "num_generated_tokens": 9}
+            return {**row, "generated_text": text, **counts, "__inference_error__": ""}
+
+        return lambda dataset: dataset.map(preprocess).map(engine).map(postprocess)
+
+    real = list(inspect.signature(ray.data.llm.build_processor).parameters)
+    assert list(inspect.signature(build_processor).parameters) == real
+    comparisons = list(read(pairs(tmp_path, 2)))
+    engine = ScriptedEngine(lambda request: pytest.fail("every call is in the journal"))
+    if not ray.is_initialized():
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        requests = ray.data.from_items(list(request_rows(MixJudge(engine=engine), comparisons, engine.identity)))
+        rows = [Row(**row) for row in completed(requests, config=None, build=build_processor).iter_rows()]
+    finally:
+        ray.shutdown()
+    folder = Folder.at(tmp_path / "segments")
+    folder.write("000000.parquet", encode(rows))
+    assert sorted(stored(folder)) == sorted(rows)
+    journal = SegmentedJournal(folder, tmp_path / "local", engine)
+    with CachedEngine(engine, journal) as cached:
+        verdicts = [verdict for _, verdict in MixJudge(engine=cached).run(comparisons)]
+    assert [verdict.winner for verdict in verdicts] == [1, 0]
