@@ -14,7 +14,8 @@ from fathom import EngineSettings, JudgeSettings, JudgingSettings, RewardSetting
 from fathom.engines import Engine
 from fathom.serve.app import application
 from fathom.serve.running import DrainingServer, address_of, listening
-from fathom.serve.service import WARM_UP, Service, open_session
+from fathom.serve.self_test import QUESTION, WARM_UP
+from fathom.serve.service import Service, open_session
 
 
 @dataclass
@@ -67,4 +68,4 @@ async def reward_server(
 
 def warms_up(prompt: str) -> bool:
     """Whether a call is the one that the server makes at its start."""
-    return str(WARM_UP.prompt) in prompt
+    return str(WARM_UP.prompt) in prompt or QUESTION in prompt

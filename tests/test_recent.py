@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from pathlib import Path
+
+import pytest
 
 from fathom import CachedEngine, Request, ScriptedEngine
 from fathom.engines.journal import Row, SQLiteJournal
@@ -39,6 +42,41 @@ def test_a_journal_with_a_limit_deletes_the_oldest_completions(tmp_path: Path) -
     assert 50 <= len(kept) <= 200
     journal.close()
     assert (tmp_path / "journal").stat().st_size < 600_000
+
+
+def test_recent_completions_are_forgotten_at_their_age_however_often_they_are_used() -> None:
+    now = 0.0
+    store = RecentCompletions(clock=lambda: now)
+    store.max_age = 60
+    store.write([row(0)])
+    now = 59
+    assert store.find(["key 0000"]) == [TEXT]
+    store.write([row(0)])
+    now = 61
+    assert store.find(["key 0000"]) == [None]
+    assert store.bytes == 0
+
+
+def test_a_journal_deletes_completions_at_their_age_but_none_of_unknown_age(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Journals of older versions have no column with the time."""
+    with sqlite3.connect(tmp_path / "journal") as older:
+        older.execute("CREATE TABLE completions (key TEXT PRIMARY KEY, completion TEXT, request TEXT)")
+        older.execute("INSERT INTO completions VALUES ('key 0000', '{}', '{}')")
+    older.close()
+    now = 1_000_000.0
+    monkeypatch.setattr("fathom.engines.journal.time.time", lambda: now)
+    journal = SQLiteJournal(tmp_path / "journal", ScriptedEngine("text"))
+    journal.write([row(1)])
+    now += 50
+    journal.write([row(2)])
+    now += 20
+    keys = ["key 0000", "key 0001", "key 0002"]
+    assert journal.find(keys) == ["{}", TEXT, TEXT], "without an age, a run keeps everything"
+    journal.max_age = 60
+    assert journal.find(keys) == ["{}", None, TEXT]
+    journal.close()
 
 
 def test_a_completion_that_was_forgotten_is_made_again() -> None:

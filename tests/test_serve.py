@@ -238,6 +238,67 @@ def test_too_many_failures_open_the_breaker_which_answers_503() -> None:
     run(main)
 
 
+def test_a_client_that_allows_too_little_time_does_not_open_the_breaker() -> None:
+    async def main() -> None:
+        async with serving(lambda call: HANG if b"slow" in call.content else chat("[RESULT] 4")) as upstream:
+            engine = EngineSettings(model="judge-7b", base_url=upstream.url, hedge=False)
+            async with reward_server(None, "prometheus", engine_settings=engine) as server:
+                body = {"samples": [{"prompt": f"slow {n}", "response": "r"} for n in range(30)]}
+                _, answer, _ = await server.post("/v1/rewards", body, **{"x-fathom-deadline": "0.05"})
+                assert {each["status"] for each in answer["rewards"]} == {"failed"}
+                status, answer, _ = await server.post("/v1/rewards", {"samples": [{"prompt": "p", "response": "r"}]})
+                assert (status, answer["rewards"][0]["reward"]) == (200, 4.0)
+
+    run(main)
+
+
+CRITIQUE = "Final Judgement: {} First Error Step: {} Error Analysis: {}"
+
+
+@pytest.mark.parametrize(("policy", "status"), [("warn", 200), ("require", 503)])
+def test_a_verifier_that_misjudges_a_sum_is_reported_or_refused(
+    policy: str, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        engine = ScriptedEngine(CRITIQUE.format("correct", "N/A", "N/A"))
+        async with reward_server(engine, "mr_gsm8k", self_test=policy) as server:
+            assert "misjudges '17 + 25 = 43'" in caplog.text
+            got, _, _ = await server.post("/v1/rewards", {"samples": [{"prompt": "p", "response": "r"}]})
+            assert got == (await server.get("/ready"))[0] == status
+
+    run(main)
+
+
+def test_a_verifier_that_passes_its_self_test_serves() -> None:
+    def correct(request: Request) -> str:
+        wrong = "= 43" in request.messages[-1]["content"]
+        return CRITIQUE.format("wrong", "1", "The sum is 42.") if wrong else CRITIQUE.format("correct", "N/A", "N/A")
+
+    async def main() -> None:
+        async with reward_server(ScriptedEngine(correct), "mr_gsm8k", self_test="require") as server:
+            assert (await server.get("/ready"))[0] == 200
+
+    run(main)
+
+
+def test_rewards_of_steps_are_those_of_the_judge_and_steps_must_be_the_response() -> None:
+    async def main() -> None:
+        engine = ScriptedEngine(CRITIQUE.format("wrong", "2", "The product is 8."))
+        async with reward_server(engine, "mr_gsm8k") as server:
+            sample = {"prompt": "2 * (2 + 2)?", "response": "2 + 2 = 4\n\n2 * 4 = 9\n\nSo 9."}
+            steps = ["2 + 2 = 4\n\n", "2 * 4 = 9\n\n", "So 9."]
+            _, answer, _ = await server.post("/v1/rewards", {"samples": [{**sample, "steps": steps}]})
+            assert (answer["rewards"][0]["reward"], answer["rewards"][0]["step_rewards"]) == (0.0, [1.0, 0.0, None])
+            status, answer, _ = await server.post("/v1/rewards", {"samples": [{**sample, "steps": steps[:2]}]})
+            assert status == 422
+            assert "together they are not the response" in answer["error"]["message"]
+        async with reward_server(ScriptedEngine(rated), "prometheus") as server:
+            _, answer, _ = await server.post("/v1/rewards", {"samples": [sample]})
+            assert answer["rewards"][0]["step_rewards"] is None
+
+    run(main)
+
+
 def test_a_server_whose_engine_stopped_tries_again() -> None:
     def answer(call: Call) -> Any:
         return chat("[RESULT] 4") if works else refusing

@@ -100,6 +100,45 @@ def test_what_could_not_be_scored_is_an_error_unless_a_number_was_chosen(respons
     run(main)
 
 
+def test_an_incomplete_group_is_not_scored_unless_that_was_chosen() -> None:
+    """OpenRLHF cannot learn that a reward comes from a part of a group."""
+    body = {"query": ["A number? 4", "A number? 5"], "prompts": ["A number? "] * 2}
+    engine = ScriptedEngine("Final verdict: [[A]]")
+
+    async def main() -> None:
+        async with reward_server(engine, group_size=3, window_ms=10) as server:
+            status, answer, headers = await server.post("/get_reward", body)
+            assert (status, headers["retry-after"]) == (503, "1")
+            assert "only 2 responses of its group arrived in time; see --partial" in answer["error"]["message"]
+            status, answer, _ = await server.post(
+                "/get_reward", {key: [*value, value[0]] for key, value in body.items()}
+            )
+            assert (status, len(answer["rewards"])) == (200, 3)
+        async with reward_server(engine, group_size=3, window_ms=10, partial="accept") as server:
+            status, answer, _ = await server.post("/get_reward", body)
+            assert (status, len(answer["rewards"]), answer["extra_logs"]["unscored"]) == (200, 2, [0.0, 0.0])
+        substitute = {"unscored": "substitute", "unscored_reward": -1.5}
+        async with reward_server(engine, group_size=3, window_ms=10, **substitute) as server:
+            status, answer, _ = await server.post("/get_reward", body)
+            assert (status, answer["rewards"], answer["extra_logs"]["unscored"]) == (200, [-1.5, -1.5], [1.0, 1.0])
+
+    run(main)
+
+
+def test_one_response_to_a_judge_of_pairs_is_refused_if_nobody_states_the_size_of_its_group() -> None:
+    body = {"query": ["A number? 4"], "prompts": ["A number? "]}
+
+    async def main() -> None:
+        engine = ScriptedEngine("Final verdict: [[A]]")
+        async with reward_server(engine, window_ms=10) as server:
+            status, answer, _ = await server.post("/get_reward", body)
+            assert status == 422
+            assert "start the server with --group-size" in answer["error"]["message"]
+            assert all(warms_up(str(request.messages)) for request in engine.requests)
+
+    run(main)
+
+
 # vLLM -----------------------------------------------------------------------------------------------------------------
 
 

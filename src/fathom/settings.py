@@ -382,6 +382,8 @@ class ServeSettings(Settings):
     """For protocols without null: refuse the request, or answer --unscored-reward and count it."""
     unscored_reward: float | None = None
     """(substitute) The reward of a response that could not be scored."""
+    partial: Literal["refuse", "accept"] = "refuse"
+    """For protocols that cannot mark an incomplete group: its responses count as unscored, or get their rewards."""
     max_requests: int = Field(default=512, ge=1, le=100_000)
     """Maximum requests in progress; more are answered with status 429."""
     client_requests: int = Field(default=256, ge=1, le=100_000)
@@ -398,6 +400,10 @@ class ServeSettings(Settings):
     """Maximum tokens of a comparison, estimated as one per 3 bytes."""
     cache_mb: int | None = Field(default=None, ge=1, le=MAX_COUNT // 2**20)
     """Megabytes of stored completions; the oldest are deleted. Default: 100 in memory, no limit with --journal."""
+    cache_hours: float | None = Field(default=None, gt=0, le=1_000_000)
+    """Hours after which stored completions are deleted. Default: no limit."""
+    self_test: Literal["warn", "require"] = "warn"
+    """(judges with a threshold) If a right or a wrong sum is misjudged at the start: warn, or refuse all requests."""
     deadline: float = Field(default=600, gt=0, le=86_400)
     """Seconds for a judgment. A request may ask for less in the header X-Fathom-Deadline."""
     drain: float = Field(default=30, ge=0, le=86_400)

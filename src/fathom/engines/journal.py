@@ -73,6 +73,8 @@ class SQLiteJournal:
         self.lasts = str(path) != ":memory:"
         self.max_bytes: int | None = None
         """The size beyond which the oldest completions are deleted. A run has no limit, so that it can be resumed."""
+        self.max_age: float | None = None
+        """Seconds after which a completion is deleted."""
         self._run = uuid.uuid4().hex
         self._connection: sqlite3.Connection | None = None
         if self._exists():
@@ -88,6 +90,9 @@ class SQLiteJournal:
         if self._connection is None and not self._exists():
             return [None] * len(keys)
         with self._named_failures():
+            if self.max_age is not None:
+                with self._opened() as connection:
+                    _delete_older(connection, time.time() - self.max_age)
             return find(self._opened(), keys)
 
     def rows(self) -> list[Row]:
@@ -102,8 +107,9 @@ class SQLiteJournal:
         with self._named_failures(), self._opened() as connection:
             # Keys are hashes, so replaying needs the identity to compute the keys again.
             connection.execute("INSERT OR IGNORE INTO engines VALUES (?)", (self.engine.identity,))
-            statement = "INSERT OR IGNORE INTO completions (key, request, completion) VALUES (?, ?, ?)"
-            connection.executemany(statement, rows)
+            statement = "INSERT OR IGNORE INTO completions (key, request, completion, written) VALUES (?, ?, ?, ?)"
+            now = int(time.time())
+            connection.executemany(statement, [(*row, now) for row in rows])
             self._record(connection)
             if self.max_bytes is not None:
                 _delete_oldest(connection, self.max_bytes)
@@ -147,6 +153,17 @@ def _delete_oldest(connection: sqlite3.Connection, max_bytes: int) -> None:
             return
         oldest = "SELECT rowid FROM completions ORDER BY rowid LIMIT ?"
         connection.execute(f"DELETE FROM completions WHERE rowid IN ({oldest})", (-(-count // 10),))
+
+
+def _delete_older(connection: sqlite3.Connection, oldest: float) -> None:
+    """Delete the completions that were written before this time. Those of older versions have no time, and are kept.
+
+    Rows are in the order in which they were written, so the first one tells whether there is anything to delete.
+    """
+    first = "SELECT written FROM completions WHERE written IS NOT NULL ORDER BY rowid LIMIT 1"
+    row = connection.execute(first).fetchone()
+    if row is not None and row[0] < oldest:
+        connection.execute("DELETE FROM completions WHERE written < ?", (oldest,))
 
 
 def _used_bytes(connection: sqlite3.Connection) -> int:
@@ -201,6 +218,8 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.execute("CREATE TABLE IF NOT EXISTS completions (key TEXT PRIMARY KEY, completion TEXT)")
         if "request" not in {column[1] for column in connection.execute("PRAGMA table_info(completions)")}:
             connection.execute("ALTER TABLE completions ADD COLUMN request TEXT")
+        if "written" not in {column[1] for column in connection.execute("PRAGMA table_info(completions)")}:
+            connection.execute("ALTER TABLE completions ADD COLUMN written INTEGER")
         connection.execute("CREATE TABLE IF NOT EXISTS engines (identity TEXT PRIMARY KEY)")
         ledger.prepare(connection)
         connection.commit()

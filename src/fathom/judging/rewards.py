@@ -11,7 +11,7 @@ judge of lists scores all responses at once, so their rewards are comparable wit
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from statistics import fmean
 
@@ -39,6 +39,8 @@ class Reward:
     """How many of them could be read."""
     usage: Usage = NO_USAGE
     """Tokens of the calls. A call that judges several responses counts for each of them."""
+    steps: tuple[float | None, ...] | None = None
+    """The mean score of each step over the votes, if the judge scores steps. None for a step that no vote scored."""
 
     def __post_init__(self) -> None:
         if (self.value is None) == (self.status is Status.OK):
@@ -105,7 +107,17 @@ def _of_verdict(verdict: Verdict, place: int, settings: RewardSettings) -> Rewar
     score = response_score(verdict, place) if verdict.status is Status.OK else None
     if settings.reward == "correct" and score is not None:
         score = float(verdict.threshold is not None and score >= verdict.threshold)
-    return _reward(score, [verdict])
+    rewarded = _reward(score, [verdict])
+    return rewarded if rewarded.value is None else replace(rewarded, steps=_step_scores(verdict, place))
+
+
+def _step_scores(verdict: Verdict, place: int) -> tuple[float | None, ...] | None:
+    counted = [vote.step_scores[place] for vote in verdict.votes if vote.included and vote.step_scores]
+    if not counted or len({len(scores) for scores in counted}) > 1:  # votes that split a response differently
+        return None
+    return tuple(
+        fmean(known) if (known := [s for s in step if s is not None]) else None for step in zip(*counted, strict=True)
+    )
 
 
 def response_score(verdict: Verdict, place: int) -> float | None:

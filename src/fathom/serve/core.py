@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
@@ -21,6 +21,21 @@ from fathom.serve.service import Refused, Rewarded, Sample, Service, Unavailable
 
 Value = TypeVar("Value")
 Entry = TypeVar("Entry", bound=Any)
+
+
+UnscoredKind = Literal["failed", "unread", "partial"]
+
+
+class Unscored(NamedTuple):
+    """Why there is no reward: a call failed, no text could be read, or the group was incomplete."""
+
+    kind: UnscoredKind
+    reason: str
+
+    @property
+    def passing(self) -> bool:
+        """Whether another try may succeed."""
+        return self.kind != "unread"
 
 
 class Core:
@@ -72,22 +87,49 @@ class Core:
     ) -> tuple[list[float], list[Rewarded]]:
         """Rewards for a protocol that has no null. The setting `unscored` decides what happens if one is missing.
 
-        `refuse`: one missing reward refuses the whole request, with 503 if a call failed, because another try may
-        succeed, and else with 422. `substitute`: the user's number is returned in its place. Both are counted.
+        `refuse`: one missing reward refuses the whole request, with 503 if another try may succeed, because a call
+        failed or a group was incomplete, and else with 422. `substitute`: the user's number is returned in its place.
+        Both are counted.
         """
+        self.check_sizes(samples, field)
         made = await self.rewarded(samples, field, request)
         serving = self.service.serving
-        missing = [each for each in made if each.reward.value is None]
+        found = [self.unscored(each) for each in made]
+        missing = [each for each in found if each is not None]
         if missing:
             self.metrics.unscored.labels(protocol, serving.unscored).inc(len(missing))
         if missing and serving.unscored == "refuse":
-            failed = any(each.reward.status is Status.FAILED for each in missing)
-            first = missing[0].reward
-            message = f"{len(missing)} of {len(made)} responses could not be scored ({first.status}: {first.error})"
-            raise RequestError(503 if failed else 422, f"{message}; see --unscored", retry_after=1 if failed else None)
+            passing = any(each.passing for each in missing)
+            message = f"{len(missing)} of {len(made)} responses could not be scored ({missing[0].reason})"
+            raise RequestError(
+                503 if passing else 422, f"{message}; see --unscored", retry_after=1 if passing else None
+            )
         substitute = serving.unscored_reward
-        values = [each.reward.value if each.reward.value is not None else substitute for each in made]
+        values = [substitute if why else each.reward.value for each, why in zip(made, found, strict=True)]
         return [value for value in values if value is not None], made
+
+    def unscored(self, made: Rewarded) -> Unscored | None:
+        """Why a protocol without null and without a mark for incomplete groups cannot give this reward as it is."""
+        reward = made.reward
+        if reward.value is None:
+            kind: UnscoredKind = "failed" if reward.status is Status.FAILED else "unread"
+            return Unscored(kind, f"{reward.status}: {reward.error}")
+        if made.partial and self.service.serving.partial == "refuse":
+            return Unscored("partial", f"only {made.size} responses of its group arrived in time; see --partial")
+        return None
+
+    def check_sizes(self, samples: Sequence[Sample], field: str) -> None:
+        """Raise RequestError for a response whose group may be incomplete, because nobody stated the group's size."""
+        serving = self.service.serving
+        if self.service.model.arity == "pointwise" or serving.group_size is not None or serving.partial == "accept":
+            return
+        counts = Counter(sample.group_key for sample in samples if sample.baseline is None)
+        if 1 in counts.values():
+            raise RequestError(
+                422,
+                f"{field}: got one response to a prompt, and the judge compares responses; start the server with "
+                "--group-size, or with --partial accept to judge those that arrive within --window-ms",
+            )
 
     async def available(self, work: Awaitable[Value], field: str) -> Value:
         """The result of `work` on the items of `field`.

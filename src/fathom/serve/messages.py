@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fathom.data.records import Comparison, Content
 from fathom.data.records import Message as PromptMessage
@@ -74,10 +74,24 @@ class SampleBody(Body):
     `response` to it."""
     group: str | None = None
     """The name of a group of responses that are judged together. Default: all responses to the same prompt."""
+    steps: list[str] | None = Field(default=None, min_length=1, max_length=LONGEST)
+    """The steps of the response, for judges that score steps. Together they must be the response, up to white space.
+    Default: the judge splits the response."""
+
+    @model_validator(mode="after")
+    def _steps_are_the_response(self) -> Self:
+        if self.steps is not None and _dense("".join(self.steps)) != _dense(self.response):
+            raise ValueError("steps: together they are not the response; expected its parts, in order")
+        return self
 
     def sample(self) -> Sample:
         prompt = self.prompt if isinstance(self.prompt, str) else tuple(self.prompt)
-        return Sample(prompt, self.response, self.reference, self.baseline, self.group)
+        steps = None if self.steps is None else tuple(self.steps)
+        return Sample(prompt, self.response, self.reference, self.baseline, self.group, steps)
+
+
+def _dense(text: str) -> str:
+    return "".join(text.split())
 
 
 class RewardsBody(Body):
@@ -95,7 +109,16 @@ class RewardsBody(Body):
                         {"id": "1", "prompt": "What is 2 + 2?", "response": "4"},
                         {"id": "2", "prompt": "What is 2 + 2?", "response": "5"},
                     ]
-                }
+                },
+                {
+                    "samples": [
+                        {
+                            "prompt": "What is 2 * (2 + 2)?",
+                            "response": "2 + 2 = 4\n\n2 * 4 = 8",
+                            "steps": ["2 + 2 = 4\n\n", "2 * 4 = 8"],
+                        }
+                    ]
+                },
             ]
         }
     )
@@ -167,6 +190,8 @@ class RewardAnswer(Answered):
 
     reward: float | None
     """Null if the response could not be scored."""
+    step_rewards: list[float | None] | None = None
+    """The score of each step, from a judge that scores steps; null for a step that was not judged."""
     group: int
     """How many responses were judged together."""
     partial: bool
@@ -185,6 +210,7 @@ class RewardAnswer(Answered):
             tokens=Tokens.of(reward.usage),
             cached=made.cached,
             reward=reward.value,
+            step_rewards=None if reward.steps is None else list(reward.steps),
             group=made.size,
             partial=made.partial,
         )

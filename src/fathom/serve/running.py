@@ -179,4 +179,5 @@ class DrainingServer(uvicorn.Server):
     async def _warm_up(self) -> None:
         problem = await self.service.warm_up()
         if problem:
-            LOG.warning("the first judgment failed; requests are taken nevertheless. Check the engine's settings")
+            taken = "refused" if self.service.health.stopped else "taken nevertheless"
+            LOG.warning("the self-test at the start failed; requests are %s: %s", taken, problem)

@@ -32,6 +32,7 @@ from fathom.ranking.schedules import SCHEDULES
 from fathom.rationale import Status
 from fathom.serve.health import Health, HourlyCap
 from fathom.serve.identity import identify
+from fathom.serve.self_test import is_verifier, self_test
 from fathom.serve.window import Window
 from fathom.settings import JudgingSettings, RewardSettings, ServeSettings
 
@@ -39,7 +40,6 @@ Value = TypeVar("Value")
 
 FINAL = (SpentError, MissingLogprobsError)
 """Errors after which the engine makes no more calls until the server is restarted with other settings."""
-WARM_UP = Comparison(prompt="Say hello.", responses=("Hello.", "Hello there."))
 
 
 class Unavailable(Exception):  # noqa: N818 - the name of HTTP status 503
@@ -64,6 +64,8 @@ class Sample(NamedTuple):
     """A response to compare this one with, for judges of pairs and lists."""
     group: str | None = None
     """The name of the group of responses that are judged together. Default: all responses to the prompt."""
+    steps: tuple[str, ...] | None = None
+    """The steps of the response, for judges that score steps."""
 
     @property
     def prompt_text(self) -> str:
@@ -76,7 +78,8 @@ class Sample(NamedTuple):
         return self.group, self.prompt, self.reference
 
     def comparison(self) -> Comparison:
-        return Comparison(prompt=self.prompt, responses=(self.response,), reference=self.reference)
+        steps = None if self.steps is None else (self.steps,)
+        return Comparison(prompt=self.prompt, responses=(self.response,), steps=steps, reference=self.reference)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +128,9 @@ class Service:
         session.cached.cancel_abandoned = True
         session.cached.on_miss = _note_call
         store = session.cached.journal
-        if serving.cache_mb is not None and isinstance(store, SQLiteJournal | RecentCompletions):
-            store.max_bytes = serving.cache_mb * 2**20
+        if isinstance(store, SQLiteJournal | RecentCompletions):
+            store.max_bytes = store.max_bytes if serving.cache_mb is None else serving.cache_mb * 2**20
+            store.max_age = None if serving.cache_hours is None else serving.cache_hours * 3600
         self.identity = identify(session, rewards)
         self.health = Health(serving.breaker_share, serving.breaker_seconds, caps=_caps(session, serving))
         self.window = Window[Sample, Rewarded](serving.window_ms / 1000, serving.max_responses, self._judge_group)
@@ -201,9 +205,7 @@ class Service:
 
     async def _judge_group(self, samples: Sequence[Sample]) -> list[Rewarded]:
         """The rewards of a group of samples with one prompt, one per sample."""
-        first = samples[0]
-        responses = tuple(sample.response for sample in samples)
-        group = Comparison(prompt=first.prompt, responses=responses, reference=first.reference)
+        group = _comparison_of(samples)
         try:
             check_group(self.model, group)
         except FathomError as error:
@@ -237,6 +239,8 @@ class Service:
             async with asyncio.timeout(seconds):
                 value = await work()
         except TimeoutError:
+            if seconds < self.serving.deadline:  # a client that asks for too little time says nothing about the engine
+                return Attempt(None, _late(seconds))
             return self._without_value(_late(seconds))
         except RunStoppedError as error:
             self._engine_stopped(error)
@@ -272,19 +276,20 @@ class Service:
         await self.session.metered.close()
 
     async def warm_up(self) -> str | None:
-        """Make one judgment, so that the first request does not wait for a model to load. Returns its error, if any."""
-        comparison = WARM_UP
-        judge = self.session.base_judge
-        if judge.arity == "pointwise":
-            comparison = comparison.subset((0,))
+        """Judge known comparisons, so that the first request does not wait for a model to load.
+
+        Returns the problem, if any, in words that may be logged. With `self_test: require`, the server then refuses all
+        requests to a verifier.
+        """
         try:
             async with asyncio.timeout(self.serving.deadline):
-                verdict = await judge(comparison)
-            return next((vote.error for vote in verdict.votes if vote.status is Status.FAILED), None)
-        except (FathomError, TimeoutError, ValueError) as error:
-            return str(error) or "no answer within the deadline"
-        finally:
-            self.health.ready = True
+                problem = await self_test(self.session.base_judge)
+        except (FathomError, TimeoutError, ValueError):  # a server's error may quote its key
+            problem = "the first judgment failed: check the engine's settings"
+        if problem and self.serving.self_test == "require" and is_verifier(self.session.base_judge):
+            self.health.stopped = "the self-test at the start failed; see the server's log"
+        self.health.ready = True
+        return problem
 
     async def close(self) -> None:
         """Close the engine and the journal."""
@@ -330,6 +335,16 @@ def _caps(session: Session, serving: ServeSettings) -> list[HourlyCap]:
             raise FathomError("--hourly-cost needs a price: see --prices")
         caps.append(HourlyCap("US dollars", serving.hourly_cost, lambda: metered.estimated_cost or 0.0))
     return caps
+
+
+def _comparison_of(group: Sequence[Sample]) -> Comparison:
+    steps = [sample.steps for sample in group]
+    return Comparison(
+        prompt=group[0].prompt,
+        responses=tuple(sample.response for sample in group),
+        steps=None if None in steps else steps,
+        reference=group[0].reference,
+    )
 
 
 def _late(seconds: float) -> str:

@@ -41,7 +41,7 @@ def router(core: Core) -> APIRouter:
             return {"rewards": []}
         samples = [_sample(body, index) for index in range(len(body.query))]
         values, made = await core.numbers(samples, "query", request, "openrlhf")
-        return {"rewards": values, "scores": values, "extra_logs": _logs(made)}
+        return {"rewards": values, "scores": values, "extra_logs": _logs(core, made)}
 
     return routes
 
@@ -68,10 +68,10 @@ def _at(values: list[Any] | None, index: int, count: int, field: str) -> Any:
     return values[index]
 
 
-def _logs(made: list[Rewarded]) -> dict[str, list[float]]:
+def _logs(core: Core, made: list[Rewarded]) -> dict[str, list[float]]:
     """Numbers that OpenRLHF logs. The keys are always the same, because it concatenates them over batches."""
     return {
-        "unscored": [float(each.reward.value is None) for each in made],
+        "unscored": [float(core.unscored(each) is not None) for each in made],
         "votes": [float(each.reward.votes) for each in made],
         "votes_read": [float(each.reward.votes_read) for each in made],
     }
