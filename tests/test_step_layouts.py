@@ -153,6 +153,12 @@ def test_labels_that_do_not_fit_the_steps_are_refused_with_their_place(row: dict
         list(read([row], neutral="bad" if "labeler" in row else None))
 
 
+def test_a_set_without_answers_is_refused_with_its_place() -> None:
+    rows = [{"prompt": "p", "answers": ["a"], "label": [1]}, {"prompt": "p", "answers": [], "label": []}]
+    with pytest.raises(FathomError, match="^rows:2: .*answers: is empty, expected at least one answer"):
+        list(read(rows))
+
+
 def test_a_mapping_turns_the_recognition_of_steps_off() -> None:
     row = {"prompt": "2 + 2?", "completions": ["4", "5"], "labels": [1, 0]}
     assert [comparison.responses for comparison in read([row])] == [("4\n\n5",)]

@@ -189,6 +189,8 @@ def candidates(row: SourceRow, neutral: Neutral | None) -> Iterator[Solutions]:
     column = "label" if row.get("label") is not None else "labels"
     labels = [_value(label, column) for label in _list(row, column)]
     answers = _texts(row, "answers")
+    if not answers:
+        raise BadRowError("answers", "is empty, expected at least one answer")
     if len(answers) != len(labels):
         raise BadRowError(column, f"has {len(labels)} labels, expected one for each of {len(answers)} answers")
     steps = [tuple(_at_tags(text, TAG) if TAG in text else _stripped(split(text, "paragraphs"))) for text in answers]
