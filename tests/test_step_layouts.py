@@ -155,7 +155,7 @@ def test_labels_that_do_not_fit_the_steps_are_refused_with_their_place(row: dict
 
 def test_a_set_without_answers_is_refused_with_its_place() -> None:
     rows = [{"prompt": "p", "answers": ["a"], "label": [1]}, {"prompt": "p", "answers": [], "label": []}]
-    with pytest.raises(FathomError, match="^rows:2: .*answers: is empty, expected at least one answer"):
+    with pytest.raises(FathomError, match=r"^rows:2: .*answers: is empty, expected at least one answer"):
         list(read(rows))
 
 
