@@ -313,11 +313,11 @@ def write_start(recipe: Recipe) -> None:
     recipe.output.mkdir(parents=True, exist_ok=True)
     (recipe.output / "recipe.yaml").write_text(yaml.safe_dump(resolved, sort_keys=False), encoding="utf-8")
     data = local_files([*recipe.data, *recipe.eval_data])
-    read = [*data, *_weights(recipe.model), *_weights(adapter_base(Path(recipe.model)))]
+    read = [*data, *weight_files(recipe.model), *weight_files(adapter_base(Path(recipe.model)))]
     write_json(recipe.output / "provenance.json", provenance(resolved, read))
 
 
-def _weights(model: str | None) -> list[Path]:
+def weight_files(model: str | None) -> list[Path]:
     """The files of a model in a local folder."""
     if model is None or not Path(model).is_dir():
         return []
