@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any, get_args
@@ -123,6 +124,54 @@ def test_values_of_rollouts_stay_soft_flat_and_as_a_tree() -> None:
     found = list(read([{"question": "2 + 2?", "reasoning_steps": tree}]))
     assert [comparison.steps for comparison in found] == [(("a", "b"),), (("a", "c"),)]
     assert [comparison.label for comparison in found] == [Label(steps=((0.75, 1.0),)), Label(steps=((0.75, 0.125),))]
+
+
+def call(thought: str, action: str, observation: str | None) -> dict[str, Any]:
+    """A step of ToolComp that calls a tool."""
+    return {
+        "thought": {"text": thought},
+        "action": {"text": action},
+        "action_input": {"text": "{}"},
+        "observation": observation and {"text": observation},
+    }
+
+
+def toolcomp(history: Any, preferred: Any, dispreferred: Any) -> dict[str, Any]:
+    return {"prompt": "Hot?", "tools": "['weather']", "historical_date": None, "history": history,
+            "preferred": preferred, "dispreferred": dispreferred}  # fmt: skip
+
+
+PLANS = {"action plan": {"text": "ask weather"}}, {"action plan": {"text": "guess"}}
+CALLS = call("look", "weather", "hot"), call("give up", "finish", None)
+
+
+def test_toolcomp_compares_steps_after_the_same_history_and_only_the_last_ones_are_labelled() -> None:
+    rows = [
+        toolcomp("[]", *PLANS),
+        toolcomp(json.dumps([PLANS[0], CALLS[0]]), *CALLS),
+        *(toolcomp([PLANS[0]], call(f"look {number}", "weather", "hot"), CALLS[1]) for number in range(30)),
+    ]
+    plans, calls, *others = read(rows)
+    found = dict(zip(plans.source_order or (), plans.steps or (), strict=True))
+    assert found == {0: ("ask weather",), 1: ("guess",)}
+    before = ("ask weather", "Thought: look\nAction: weather\nAction Input: {}\nObservation: hot")
+    found = dict(zip(calls.source_order or (), calls.steps or (), strict=True))
+    assert found == {0: (*before, before[1]), 1: (*before, "Thought: give up\nAction: finish\nAction Input: {}")}
+    best = dict(zip(calls.source_order or (), _steps_of(calls), strict=True))
+    assert best == {0: (None, None, 1.0), 1: (None, None, 0.0)}
+    assert {comparison.label and comparison.label.winner for comparison in others} == {0, 1}, "the order is drawn"
+    assert calls.metadata == {"tools": "['weather']", "historical_date": None}
+
+
+def _steps_of(comparison: Comparison) -> Any:
+    assert comparison.label is not None
+    return comparison.label.steps
+
+
+def test_a_step_of_toolcomp_without_a_known_part_is_refused() -> None:
+    rows = [toolcomp("[]", *PLANS), toolcomp("[]", {"plan": {"text": "ask"}}, PLANS[1])]
+    with pytest.raises(FathomError, match=r"^rows:2: .*preferred: got .*, expected a key of action plan, thought"):
+        list(read(rows))
 
 
 @pytest.mark.parametrize(

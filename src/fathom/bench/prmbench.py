@@ -7,7 +7,8 @@ A step is called right if its score is at least 0.5, and the mean over the votes
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Literal
@@ -43,21 +44,25 @@ Cell = tuple[str, Outcome]
 
 
 def load(folder: Path) -> Iterator[Comparison]:
+    return solutions(folder, "prmbench", FILES)
+
+
+def solutions(folder: Path, benchmark: str, files: Sequence[str]) -> Iterator[Comparison]:
     """All solutions; as the authors do, the second one with the same class and `idx` is left out."""
     seen: set[str] = set()
-    for path in found(folder, *FILES):
-        for solution in each(path, COLUMNS, _solution):
+    for path in found(folder, *files):
+        for solution in each(path, COLUMNS, partial(_solution, benchmark=benchmark)):
             if solution.id not in seen:
                 seen.add(solution.id)
                 yield solution
 
 
-def _solution(row: SourceRow, line: int) -> Iterator[Comparison]:
+def _solution(row: SourceRow, line: int, benchmark: str) -> Iterator[Comparison]:
     steps, wrong = row["modified_process"], set(row["error_steps"])
     if any(number < 1 for number in wrong):
         raise ValueError(f"error_steps: got {sorted(wrong)}, expected numbers counted from 1")
     found = comparison(
-        "prmbench",
+        benchmark,
         f"{row['classification']}/{row['idx']}",
         row["modified_question"],
         ["\n\n".join(steps)],
@@ -96,10 +101,15 @@ _OUTCOMES: Mapping[tuple[bool, bool], Outcome] = {
 
 
 def figures(cells: Mapping[Cell, float]) -> Mapping[str, float]:
+    return figures_of(cells, DOMAINS)
+
+
+def figures_of(cells: Mapping[Cell, float], classes: Iterable[str]) -> Mapping[str, float]:
+    """PRMScore and its parts over all classes, and the PRMScore of each."""
     right, wrong = _f1(cells, "", "right kept"), _f1(cells, "", "wrong refused")
     found = {"PRMScore": _prm_score(cells, ""), "F1 of right steps": right, "F1 of wrong steps": wrong}
     found |= {"first error": cells.get(("", "first error"))}
-    found |= {name: _prm_score(cells, name) for name in DOMAINS}
+    found |= {name: _prm_score(cells, name) for name in classes}
     return {name: value for name, value in found.items() if value is not None}
 
 

@@ -197,6 +197,48 @@ def candidates(row: SourceRow, neutral: Neutral | None) -> Iterator[Solutions]:
     yield Solutions(_prompt(row, "prompt"), steps, Label(scores=tuple(labels)))
 
 
+TURN: Mapping[str, str] = {
+    "thought": "Thought",
+    "action": "Action",
+    "action_input": "Action Input",
+    "observation": "Observation",
+}
+"""The parts of a step of ToolComp that calls a tool, and how its authors name them in prompts."""
+PLAN = "action plan"
+
+
+def toolcomp(row: SourceRow, neutral: Neutral | None) -> Iterator[Solutions]:
+    """ToolComp: after the same history, a step that people corrected and the one that they rejected.
+
+    The history begins with a plan of action; rows without one compare two plans. Only the last steps are labelled,
+    because every step of the history is the subject of another row.
+    """
+    column = "history"
+    history = _list(row, column) if row.get(column) else []
+    before = tuple(_turn(step, column) for step in history)
+    last = [_turn(row.get(name), name) for name in ("preferred", "dispreferred")]
+    unknown = (None,) * len(before)
+    label = Label(steps=((*unknown, 1.0), (*unknown, 0.0)))
+    yield Solutions(_prompt(row, "prompt"), [(*before, step) for step in last], label)
+
+
+def _turn(step: Any, column: str) -> str:
+    """A plan of action, or the parts of a step that calls a tool, each on a line of its own."""
+    parts = _object(step, column)
+    plan = _part(parts, PLAN, column)
+    if plan is not None:
+        return plan
+    found = {name: _part(parts, key, column) for key, name in TURN.items()}
+    if not any(found.values()):
+        raise BadRowError(column, f"got {truncated_repr(step)}, expected a key of {PLAN}, {', '.join(TURN)}")
+    return "\n".join(f"{name}: {text}" for name, text in found.items() if text is not None)
+
+
+def _part(parts: Mapping[str, Any], key: str, column: str) -> str | None:
+    given = parts.get(key)
+    return None if given is None else _text(dict(_object(given, f"{column}.{key}")), "text")
+
+
 # Layouts of a text with tags ------------------------------------------------------------------------------------------
 
 

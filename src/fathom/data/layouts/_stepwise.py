@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
@@ -22,13 +22,14 @@ from fathom.data.layouts import _solutions as solutions
 from fathom.data.layouts._mapping import SourceRow
 from fathom.data.layouts._schema import MAX_LABEL, Schema, Shape
 from fathom.data.layouts._solutions import JOINT, Solutions
-from fathom.data.records import Comparison
+from fathom.data.records import Comparison, shuffled_order
 from fathom.errors import FathomError
 from fathom.settings import Neutral
 
 Kind = Literal[
-    "text", "prompt", "prose", "number", "index", "texts", "numbers", "problem", "rated", "nodes", "dialogue"
-]
+    "text", "prompt", "prose", "number", "index", "texts", "numbers", "problem", "rated", "nodes", "dialogue", "turns",
+    "turn",
+]  # fmt: skip
 Read = Callable[[SourceRow, Neutral | None], Iterator[Solutions]]
 
 
@@ -47,6 +48,8 @@ class StepwiseLayout:
     neutral: Neutral | None = None
     rates_neutral: bool = False
     """Whether steps may be rated neutral."""
+    best_first: bool = False
+    """Whether the columns reveal which solution is better, so that their order is drawn by `shuffled_order`."""
 
     def matches(self, schema: Schema) -> bool:
         return all(
@@ -70,10 +73,10 @@ class StepwiseLayout:
     def read(self, row: SourceRow, id: str, seed: int) -> list[Comparison]:
         """The comparisons of a row. A response is its steps, joined by a blank line. Raises BadRowError."""
         metadata = {column: value for column, value in row.items() if column not in {*self.columns, self.id_column}}
-        return [self._comparison(found, id, metadata) for found in self.reader(row, self.neutral)]
+        return [self._comparison(found, id, seed, metadata) for found in self.reader(row, self.neutral)]
 
-    def _comparison(self, found: Solutions, id: str, metadata: SourceRow) -> Comparison:
-        values = {
+    def _comparison(self, found: Solutions, id: str, seed: int, metadata: SourceRow) -> Comparison:
+        values: dict[str, Any] = {
             "id": f"{id}{found.suffix}",
             "prompt": found.prompt,
             "responses": tuple(JOINT.join(steps) for steps in found.steps),
@@ -82,10 +85,14 @@ class StepwiseLayout:
             "domain": "correctness",
             "metadata": metadata,
         }
+        if self.best_first:
+            values["source_order"] = tuple(range(len(found.steps)))
         try:
-            return Comparison.model_validate(values)
+            comparison = Comparison.model_validate(values)
         except ValidationError as error:
             raise explain(error, {}) from None
+        n = len(comparison.responses)
+        return comparison.permuted(shuffled_order(seed, comparison.id, n)) if self.best_first else comparison
 
 
 def find_stepwise(
@@ -144,6 +151,8 @@ _KINDS: Mapping[Kind, Callable[[Shape], bool]] = {
     "rated": _has_key("steps"),
     "nodes": _has_key("mc_value"),
     "dialogue": lambda shape: shape.graded and names.holds_messages(shape),
+    "turns": lambda shape: shape.kinds <= {"text", "list"},
+    "turn": lambda shape: bool({solutions.PLAN, *solutions.TURN} & shape.keys.keys()),
 }
 
 TABLE: tuple[StepwiseLayout, ...] = (
@@ -160,7 +169,7 @@ TABLE: tuple[StepwiseLayout, ...] = (
         id_column="id",
     ),
     StepwiseLayout(
-        "PRMBench",
+        "PRMBench and Socratic-PRMBench",
         {"modified_question": "text", "modified_process": "texts", "error_steps": "numbers"},
         solutions.prmbench,
         ("original_question", "original_process", "modified_steps", "reason", "idx", "question", "classification"),
@@ -211,6 +220,13 @@ TABLE: tuple[StepwiseLayout, ...] = (
         {"src": "prompt", "responses": "texts", "labels": "texts"},
         solutions.paddlenlp,
         ("tgt",),
+    ),
+    StepwiseLayout(
+        "ToolComp",
+        {"prompt": "text", "history": "turns", "preferred": "turn", "dispreferred": "turn"},
+        solutions.toolcomp,
+        ("tools", "historical_date"),
+        best_first=True,
     ),
 )
 """The published layouts. The first one whose columns a source has is used."""
