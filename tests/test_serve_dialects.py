@@ -37,7 +37,7 @@ CHATML = "<|im_start|>user\nA number?<|im_end|>\n<|im_start|>assistant\n"
 
 
 def test_every_protocol_of_the_package_is_found() -> None:
-    assert {"openrlhf", "vllm"} <= set(DIALECTS.names())
+    assert set(DIALECTS.names()) == {"classify", "nemo_gym", "openai_chat", "openrlhf", "sglang", "slime", "vllm"}
 
 
 # OpenRLHF -------------------------------------------------------------------------------------------------------------
@@ -169,8 +169,7 @@ def test_vllm_classify_reads_messages_and_rendered_texts() -> None:
         ("/vllm/classify", {"input": [1, 2, 3]}, "token ids"),
         ("/vllm/classify", {}, "exactly one of input and messages"),
         ("/vllm/classify", {"input": CHATML, "use_activation": True}, "not squashed"),
-        ("/classify", {"input": CHATML, "text": "x"}, "expected vLLM's fields"),
-        ("/classify", {"text": ["x"]}, "expected vLLM's fields"),
+        ("/classify", {"input": CHATML, "text": "x"}, "either vLLM's fields, input or messages, or SGLang's"),
         ("/vllm/pooling", {"input": CHATML, "task": "embed"}, "task"),
         ("/vllm/score", {"queries": ["a", "b"], "documents": ["c"]}, "expected 1 or as many"),
     ],
@@ -181,6 +180,39 @@ def test_vllm_shapes_that_cannot_be_judged_are_refused(path: str, body: Any, mes
             status, answer, _ = await server.post(path, body)
             assert status == 422
             assert message in answer["error"]["message"]
+
+    run(main)
+
+
+CRITIQUE = "Final Judgement: {} First Error Step: {} Error Analysis: {}"
+
+
+def test_token_classify_gives_a_pair_per_step_as_step_pooling_does() -> None:
+    def criticized(request: Request) -> str:
+        wrong = "2 * 4 = 9" in request.messages[-1]["content"]
+        return CRITIQUE.format("wrong", "2", "The product is 8.") if wrong else CRITIQUE.format("correct", "N/A", "N/A")
+
+    async def main() -> None:
+        engine = ScriptedEngine(criticized)
+        async with reward_server(engine, "mr_gsm8k") as server:
+            question = {"role": "user", "content": "2 * (2 + 2)?"}
+            right = "2 + 2 = 4<extra_0>2 * 4 = 8<extra_0>So 8.<extra_0>"
+            body = {"messages": [question, {"role": "assistant", "content": right}], "task": "token_classify"}
+            _, answer, _ = await server.post("/vllm/pooling", body)
+            assert [each["data"] for each in answer["data"]] == [[[0.0, 1.0]] * 3]
+            assert "extra_0" not in engine.requests[-1].messages[-1]["content"]
+            wrong = "2 + 2 = 4<extra_0>2 * 4 = 9<extra_0>"
+            body["messages"] = [question, {"role": "assistant", "content": wrong}]
+            _, answer, _ = await server.post("/vllm/pooling", body)
+            assert answer["data"][0]["data"] == [[0.0, 1.0], [1.0, 0.0]]
+            body["messages"] = [question, {"role": "assistant", "content": wrong + "So 9.<extra_0>"}]
+            status, answer, _ = await server.post("/vllm/pooling", body)
+            assert status == 422
+            assert "not all steps were scored" in answer["error"]["message"], "a critic stops at the first wrong step"
+        async with reward_server(ScriptedEngine(rated), "prometheus") as server:
+            status, answer, _ = await server.post("/vllm/pooling", body)
+            assert status == 422
+            assert "needs a judge that scores steps" in answer["error"]["message"]
 
     run(main)
 

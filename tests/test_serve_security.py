@@ -31,7 +31,8 @@ from serving import Call, Reply, chat, serving
 SECRET = "a-token-of-many-characters"
 PATHS = (
     *("/v1/judgments", "/v1/rankings", "/v1/rewards", "/get_reward", "/vllm/classify", "/vllm/score", "/classify"),
-    *("/", "/none"),
+    *("/remote_rm", "/verify", "/compare", "/vllm/pooling", "/vllm/rerank", "/sglang/classify", "/sglang/v1/score"),
+    *("/v1/chat/completions", "/", "/none"),
 )
 REWARDS = {"samples": [{"prompt": "p", "response": "r"}]}
 
@@ -106,6 +107,8 @@ async def post_bytes(server: Running, path: str, content: bytes, kind: str = "ap
 def malformed(draw: random.Random) -> bytes:
     """A body that no protocol can take: valid JSON of other types, broken JSON, NaN, deep nesting, wrong encodings."""
     names = ["comparisons", "samples", "query", "prompts", "input", "messages", "queries", "documents", "id", "reward"]
+    names += ["prompt", "response", "label", "responses_create_params", "conversation_history", "response_objs", "text"]
+    names += ["query", "items", "input_ids", "responses", "task"]
 
     def value(depth: int = 0) -> Any:
         kind = draw.randrange(9 if depth < 4 else 6)
@@ -121,7 +124,7 @@ def malformed(draw: random.Random) -> bytes:
 
     def wrong() -> Any:
         """An object whose known fields have wrong types."""
-        return {name: draw.choice([5, {"a": value()}, [None, 3], [[value()]], 2.5, True]) for name in names[:8]}
+        return {name: draw.choice([5, {"a": value()}, [None, 3], [[value()]], 2.5, True]) for name in names}
 
     form = draw.randrange(8)
     text = json.dumps(wrong() if draw.random() < 0.5 else [value()])

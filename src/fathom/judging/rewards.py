@@ -22,7 +22,7 @@ from fathom.judges import RewardModel, Verdict, Vote, bounded_gather
 from fathom.ranking import rank, share
 from fathom.ranking.reducers import REDUCERS
 from fathom.ranking.schedules import SCHEDULES
-from fathom.rationale import Status
+from fathom.rationale import Status, render
 from fathom.settings import RewardSettings
 
 
@@ -41,10 +41,19 @@ class Reward:
     """Tokens of the calls. A call that judges several responses counts for each of them."""
     steps: tuple[float | None, ...] | None = None
     """The mean score of each step over the votes, if the judge scores steps. None for a step that no vote scored."""
+    vote: Vote | None = None
+    """The first vote that counts towards the reward."""
 
     def __post_init__(self) -> None:
         if (self.value is None) == (self.status is Status.OK):
             raise ValueError(f"a reward with status {self.status!s} cannot have the value {self.value}")
+
+    @property
+    def rationale(self) -> str:
+        """The rationale of `vote`, or its text if that has another structure; empty for models that write none."""
+        if self.vote is None:
+            return ""
+        return self.vote.text if self.vote.rationale is None else render(self.vote.rationale)
 
 
 DEFAULT = RewardSettings()
@@ -137,7 +146,8 @@ def _reward(score: float | None, verdicts: Sequence[Verdict]) -> Reward:
     read = sum(vote.status is Status.OK for vote in votes)
     usage = sum((vote.usage for vote in votes), Usage())
     if score is not None and isfinite(score):
-        return Reward(score, Status.OK, None, len(votes), read, usage)
+        counted = next((vote for vote in votes if vote.included and vote.status is Status.OK), None)
+        return Reward(score, Status.OK, None, len(votes), read, usage, vote=counted)
     if score is not None:
         return Reward(None, Status.INVALID, f"the score is {score}, which is not finite", len(votes), read, usage)
     status = next((verdict.status for verdict in verdicts if verdict.status is not Status.OK), Status.MISSING)

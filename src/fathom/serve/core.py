@@ -12,6 +12,7 @@ from pydantic_core import from_json
 
 from fathom.data.records import Comparison
 from fathom.engines.metering import BYTES_PER_TOKEN
+from fathom.engines.usage import NO_USAGE
 from fathom.errors import FathomError
 from fathom.rationale import Status
 from fathom.serve.admission import pin_message
@@ -83,7 +84,7 @@ class Core:
         return made
 
     async def numbers(
-        self, samples: Sequence[Sample], field: str, request: Request, protocol: str
+        self, samples: Sequence[Sample], field: str, request: Request, protocol: str, *, size: int | None = None
     ) -> tuple[list[float], list[Rewarded]]:
         """Rewards for a protocol that has no null. The setting `unscored` decides what happens if one is missing.
 
@@ -91,8 +92,9 @@ class Core:
         failed or a group was incomplete, and else with 422. `substitute`: the user's number is returned in its place.
         Both are counted.
         """
-        self.check_sizes(samples, field)
-        made = await self.rewarded(samples, field, request)
+        if size is None:
+            self.check_sizes(samples, field)
+        made = await self.rewarded(samples, field, request, size=size)
         serving = self.service.serving
         found = [self.unscored(each) for each in made]
         missing = [each for each in found if each is not None]
@@ -117,6 +119,23 @@ class Core:
         if made.partial and self.service.serving.partial == "refuse":
             return Unscored("partial", f"only {made.size} responses of its group arrived in time; see --partial")
         return None
+
+    def origin(self, made: Rewarded) -> dict[str, Any]:
+        """Where a reward comes from, for answers of protocols that allow fields of their own."""
+        reward = made.reward
+        return {
+            "reward": self.service.identity.id,
+            "status": str(reward.status),
+            "error": reward.error,
+            "votes": reward.votes,
+            "votes_read": reward.votes_read,
+            "cached": made.cached,
+        }
+
+    @property
+    def model(self) -> str:
+        """The model's name in answers: requests cannot choose another one."""
+        return self.service.identity.model or self.service.identity.id
 
     def check_sizes(self, samples: Sequence[Sample], field: str) -> None:
         """Raise RequestError for a response whose group may be incomplete, because nobody stated the group's size."""
@@ -171,6 +190,13 @@ class Core:
         tokens = sum(len(text.encode(errors="replace")) for text in texts) // BYTES_PER_TOKEN
         if tokens > most:
             raise RequestError(413, f"{where} has about {tokens:,} tokens, at most {most:,}: see --max-item-tokens")
+
+
+def usage_of(made: Iterable[Rewarded]) -> dict[str, int]:
+    """The tokens of rewards, in OpenAI's names."""
+    usage = sum((each.reward.usage for each in made), NO_USAGE)
+    tokens = usage.prompt_tokens, usage.completion_tokens
+    return {"prompt_tokens": tokens[0], "completion_tokens": tokens[1], "total_tokens": sum(tokens)}
 
 
 class _StrictJSONRequest(Request):

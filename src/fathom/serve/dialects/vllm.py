@@ -3,9 +3,10 @@
     POST /vllm/classify  {"messages": [..., {"role": "assistant", "content": "4"}]}  ->  {"data": [{"probs": [0.9]}]}
 
 The last turn, of the assistant, is the response. An `input` of text must have been rendered by a known chat template.
-In `/score` and `/rerank`, the query is the prompt and each document a response. The field `model` is ignored: a request
-cannot choose another reward. `use_activation: true`, for which vLLM returns the sigmoid of the score, is refused. The
-responses have no null, so the policy `unscored` applies to missing rewards. Contract: vLLM
+In `/score` and `/rerank`, the query is the prompt and each document a response. `/pooling` with the task
+`token_classify` returns the pair (1 - score, score) of each step, as vLLM's STEP pooling does. The field `model` is
+ignored: a request cannot choose another reward. `use_activation: true`, for which vLLM returns the sigmoid of the
+score, is refused. The responses have no null, so the policy `unscored` applies to missing rewards. Contract: vLLM
 0.33, docs "pooling models"; verl sends `/classify` with one text.
 """
 
@@ -19,22 +20,21 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
-from fathom.data import rendered
 from fathom.data.records import Content, Message
-from fathom.serve.core import Core, StrictJSONRoute
+from fathom.serve.core import Core, StrictJSONRoute, usage_of
+from fathom.serve.dialects._conversations import LONGEST, refuse_activation, sample_of_messages, samples_of_input
 from fathom.serve.errors import RequestError
 from fathom.serve.service import Rewarded, Sample
 
-LONGEST = 100_000
-RENDERED = "expected messages, or a text that a known chat template rendered, with a last turn of the assistant"
+SEPARATOR = "<extra_0>"
+"""Clients of Qwen2.5-Math-PRM put this token after each step."""
 
 
-class PoolingBody(BaseModel):
+class ClassifyBody(BaseModel):
     model: str | None = None
     input: str | list[str] | list[int] | list[list[int]] | None = None
     messages: list[Message] | None = Field(default=None, max_length=LONGEST)
     use_activation: bool | None = None
-    task: Literal["classify", "score"] | None = None
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -51,9 +51,8 @@ class PoolingBody(BaseModel):
     )
 
 
-class RootBody(PoolingBody):
-    text: Any = None
-    input_ids: Any = None
+class PoolingBody(ClassifyBody):
+    task: Literal["classify", "score", "token_classify"] | None = None
 
 
 class ScoreBody(BaseModel):
@@ -75,38 +74,32 @@ class RerankBody(BaseModel):
 
 
 def router(core: Core) -> APIRouter:
-    """The routes below `/vllm`, and `/classify` at the root."""
+    """The routes below `/vllm`."""
     routes = APIRouter(route_class=StrictJSONRoute, tags=["vLLM"])
 
     @routes.post("/vllm/classify", summary="A reward per conversation, as the one class's value")
-    async def classify(body: PoolingBody, request: Request) -> dict[str, Any]:
-        values, made = await core.numbers(_conversations(body), "input", request, "vllm")
-        data = [
-            {"index": index, "label": "LABEL_0", "probs": [value], "num_classes": 1}
-            for index, value in enumerate(values)
-        ]
-        return _answer("classify", body.model, core, made) | {"data": data}
-
-    @routes.post("/classify", summary="As /vllm/classify, for the fields of vLLM")
-    async def root_classify(body: RootBody, request: Request) -> dict[str, Any]:
-        if body.text is not None or body.input_ids is not None:
-            raise RequestError(422, "text and input_ids: expected vLLM's fields, input or messages, and no others")
-        return await classify(body, request)
+    async def classify(body: ClassifyBody, request: Request) -> dict[str, Any]:
+        return await classified(core, body, request)
 
     @routes.post("/vllm/pooling", summary="A reward per conversation, as pooled data")
     async def pooling(body: PoolingBody, request: Request) -> dict[str, Any]:
-        values, made = await core.numbers(_conversations(body), "input", request, "vllm")
-        data = [{"index": index, "object": "pooling", "data": [value]} for index, value in enumerate(values)]
-        return _answer("pool", body.model, core, made) | {"data": data}
+        pooled: list[Any]
+        if body.task == "token_classify":
+            pooled, made = await _step_pairs(core, _conversations(body), request)
+        else:
+            values, made = await core.numbers(_conversations(body), "input", request, "vllm")
+            pooled = [[value] for value in values]
+        data = [{"index": index, "object": "pooling", "data": each} for index, each in enumerate(pooled)]
+        return _answer("pool", core, made) | {"data": data}
 
     @routes.post("/vllm/score", summary="A reward per document, as a response to its query")
     @routes.post("/vllm/v1/score", include_in_schema=False)
     async def score(body: ScoreBody, request: Request) -> dict[str, Any]:
-        _refuse_activation(body.use_activation)
+        refuse_activation("use_activation", body.use_activation)
         samples = [Sample(query, document) for query, document in _paired(body)]
         values, made = await core.numbers(samples, "documents", request, "vllm")
         data = [{"index": index, "object": "score", "score": value} for index, value in enumerate(values)]
-        return _answer("score", body.model, core, made) | {"data": data}
+        return _answer("score", core, made) | {"data": data}
 
     @routes.post("/vllm/rerank", summary="Documents in the order of their rewards, as responses to the query")
     @routes.post("/vllm/v1/rerank", include_in_schema=False)
@@ -119,34 +112,60 @@ def router(core: Core) -> APIRouter:
             {"index": index, "document": {"text": body.documents[index]}, "relevance_score": values[index]}
             for index in order[: body.top_n or None]
         ]
-        return _answer("rerank", body.model, core, made) | {"results": results}
+        return _answer("rerank", core, made) | {"results": results}
 
     return routes
 
 
-def _conversations(body: PoolingBody) -> list[Sample]:
+async def classified(core: Core, body: ClassifyBody, request: Request) -> dict[str, Any]:
+    """The answer of `/classify`."""
+    values, made = await core.numbers(_conversations(body), "input", request, "vllm")
+    data = [
+        {"index": index, "label": "LABEL_0", "probs": [value], "num_classes": 1} for index, value in enumerate(values)
+    ]
+    return _answer("classify", core, made) | {"data": data}
+
+
+def _conversations(body: ClassifyBody) -> list[Sample]:
     """One sample per conversation. Raises RequestError if there is no response in one."""
-    _refuse_activation(body.use_activation)
+    refuse_activation("use_activation", body.use_activation)
     if (body.input is None) == (body.messages is None):
         raise RequestError(422, "expected exactly one of input and messages")
     if body.messages is not None:
-        return [_last_turn(body.messages, "messages")]
-    texts: Sequence[str | int | list[int]] = [body.input] if isinstance(body.input, str) else body.input or []
-    return [_last_turn(_turns(text, index), f"input[{index}]") for index, text in enumerate(texts)]
+        return [sample_of_messages(body.messages, "messages")]
+    return samples_of_input(body.input or [], "input")
 
 
-def _turns(text: str | int | list[int], index: int) -> Sequence[Message]:
-    if not isinstance(text, str):
-        raise RequestError(
-            422, f"input[{index}]: got token ids, of whose tokenizer the server knows nothing; {RENDERED}"
-        )
-    return rendered.parse(text) or ()
+async def _step_pairs(
+    core: Core, samples: Sequence[Sample], request: Request
+) -> tuple[list[list[list[float]]], list[Rewarded]]:
+    """Per sample, the pair (1 - score, score) of each step.
+
+    Raises RequestError for a missing reward under either policy, because the number that the user chose is no
+    probability, and for a step that the judge did not score.
+    """
+    if not core.service.model.scores_steps:
+        raise RequestError(422, "task: token_classify needs a judge that scores steps; expected classify")
+    _, made = await core.numbers([_at_separators(each) for each in samples], "input", request, "vllm")
+    return [_pairs(each, index) for index, each in enumerate(made)], made
 
 
-def _last_turn(messages: Sequence[Message], where: str) -> Sample:
-    if len(messages) < 2 or messages[-1].role != "assistant":
-        raise RequestError(422, f"{where}: found no response; {RENDERED}")
-    return Sample(tuple(messages[:-1]), messages[-1].content)
+def _at_separators(sample: Sample) -> Sample:
+    """The sample without separators, and with the steps that they end. Without any, the judge splits the response."""
+    steps = tuple(step for step in sample.response.split(SEPARATOR) if step.strip())
+    if SEPARATOR not in sample.response or not steps:
+        return sample
+    return sample._replace(response="".join(steps), steps=steps)
+
+
+def _pairs(made: Rewarded, index: int) -> list[list[float]]:
+    steps = made.reward.steps
+    if steps is None or any(score is None for score in steps):
+        raise RequestError(422, f"input[{index}]: not all steps were scored; expected the task classify")
+    pairs = [[1 - score, score] for score in steps if score is not None]
+    if any(not 0 <= score <= 1 for _, score in pairs):
+        raise RequestError(422, f"input[{index}]: the scores of its steps are no probabilities; expected task classify")
+    return pairs
 
 
 def _paired(body: ScoreBody) -> list[tuple[str, str]]:
@@ -160,18 +179,12 @@ def _paired(body: ScoreBody) -> list[tuple[str, str]]:
     return list(zip(queries, documents, strict=True))
 
 
-def _refuse_activation(use_activation: bool | None) -> None:
-    if use_activation:
-        raise RequestError(422, "use_activation: rewards are not squashed; expected false")
-
-
-def _answer(kind: str, model: str | None, core: Core, made: Sequence[Rewarded]) -> dict[str, Any]:
-    prompt = sum(each.reward.usage.prompt_tokens for each in made)
-    completion = sum(each.reward.usage.completion_tokens for each in made)
+def _answer(kind: str, core: Core, made: Sequence[Rewarded]) -> dict[str, Any]:
     return {
         "id": f"{kind}-{uuid.uuid4().hex}",
         "object": "list",
         "created": int(time.time()),
-        "model": core.service.identity.model or core.service.identity.id,
-        "usage": {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion},
+        "model": core.model,
+        "usage": usage_of(made),
+        "fathom": [core.origin(each) for each in made],
     }

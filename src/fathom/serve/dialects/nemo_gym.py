@@ -1,0 +1,202 @@
+"""NeMo-Gym's verifiers: `/verify` of a resources server, and `/compare` of its GenRM server.
+
+    POST /verify   {"responses_create_params": {"input": "2 + 2?"}, "response": {"output": [...]}}  ->  + "reward": 0.9
+    POST /compare  {"conversation_history": [...], "response_objs": [{"output": [...]}, ...]}  ->  {"rewards": [...]}
+
+`/verify` returns the request's fields with the reward. A response that could not be scored gets status 200, the reward
+0.0 that the protocol requires, and `_ng_failure_class`: NeMo-Gym writes such rows to a file of failures, excludes them
+from scores and can verify them again. `failure_kind` tells failed calls from texts without a verdict and incomplete
+groups. Rows of one task (`_ng_task_index` or `prompt_id`) are a group. `/compare` has neither null nor failure classes,
+so the policy `unscored` applies. The field `principle` is refused: a request cannot change what the judge is asked.
+
+Judges see the text of messages, and calls of tools as JSON, but no reasoning. Contract: `base_resources_server.py`,
+`judge.py`, `failure_kinds.py` and `resources_servers/genrm_compare` of NeMo-Gym, August 2026.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import to_json
+
+from fathom.data.records import Message
+from fathom.serve.core import Core, StrictJSONRoute, Unscored, UnscoredKind
+from fathom.serve.dialects._conversations import LONGEST
+from fathom.serve.errors import RequestError
+from fathom.serve.service import Sample
+
+KINDS: Mapping[UnscoredKind, str] = {
+    "failed": "judge_failed",
+    "unread": "judge_unparseable",
+    "partial": "cohort_incomplete",
+}
+"""The names of `nemo_gym.failure_kinds`."""
+FAILURE_FIELDS = ("_ng_failure_class", "_ng_failure_judge_error", "mask_sample", "failure_kind", "failure_reason")
+"""A row that is verified again still has these fields of the last time."""
+NOT_SHOWN = frozenset({"type", "id", "call_id", "status"})
+
+ANSWER: dict[str, Any] = {
+    "output": [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "4"}]}]
+}
+ANOTHER: dict[str, Any] = {
+    "output": [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "5"}]}]
+}
+
+
+class VerifyBody(BaseModel):
+    responses_create_params: dict[str, Any]
+    response: dict[str, Any]
+    expected_answer: Any = None
+    principle: str | None = None
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "examples": [
+                {
+                    "responses_create_params": {"input": "What is 2 + 2?"},
+                    "response": ANSWER,
+                    "expected_answer": "4",
+                }
+            ]
+        },
+    )
+
+
+class CompareBody(BaseModel):
+    conversation_history: list[Message] = Field(min_length=1, max_length=LONGEST)
+    response_objs: list[dict[str, Any]] = Field(max_length=LONGEST)
+    principle: str | None = None
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "conversation_history": [{"role": "user", "content": "What is 2 + 2?"}],
+                    "response_objs": [ANSWER, ANOTHER],
+                }
+            ]
+        }
+    )
+
+
+def router(core: Core) -> APIRouter:
+    """The routes of NeMo-Gym."""
+    routes = APIRouter(route_class=StrictJSONRoute, tags=["NeMo-Gym"])
+
+    @routes.post("/seed_session", summary="Nothing: sessions have no state", include_in_schema=False)
+    async def seed_session() -> dict[str, Any]:
+        return {}
+
+    @routes.post("/verify", summary="The reward of a response, in the row that was sent")
+    async def verify(body: VerifyBody, request: Request) -> dict[str, Any]:
+        _refuse_principle(body.principle)
+        sample = _sample(body)
+        core.check_sizes([sample], "response")
+        (made,) = await core.rewarded([sample], "response", request)
+        why = core.unscored(made)
+        row = {name: value for name, value in body.model_dump(exclude_unset=True).items() if name not in FAILURE_FIELDS}
+        row |= {"reward": 0.0 if why else made.reward.value, "fathom": core.origin(made)}
+        if why:
+            core.metrics.unscored.labels("nemo_gym", "failure_class").inc()
+            row |= _failure(why)
+        return row
+
+    @routes.post("/compare", summary="The rewards of several responses to one conversation")
+    async def compare(body: CompareBody, request: Request) -> dict[str, Any]:
+        _refuse_principle(body.principle)
+        history = tuple(body.conversation_history)
+        responses = [_text(each, f"response_objs[{index}]") for index, each in enumerate(body.response_objs)]
+        samples = [Sample(history, response) for response in responses]
+        values, made = await core.numbers(samples, "response_objs", request, "nemo_gym", size=len(samples) or None)
+        metrics = {
+            "votes": float(sum(each.reward.votes for each in made)),
+            "votes_read": float(sum(each.reward.votes_read for each in made)),
+            "unscored": float(sum(core.unscored(each) is not None for each in made)),
+        }
+        return {"rewards": values, "comparison_results": None, "metrics": metrics}
+
+    return routes
+
+
+def _refuse_principle(principle: str | None) -> None:
+    if principle:
+        raise RequestError(422, "principle: the judge's criteria are the server's (--rubric); expected none")
+
+
+def _failure(why: Unscored) -> dict[str, Any]:
+    """The fields by which NeMo-Gym keeps a row apart: those of its failsafe, and those of newer versions."""
+    reason = why.reason
+    return dict(zip(FAILURE_FIELDS, ("judge_failed", reason, True, KINDS[why.kind], reason), strict=True))
+
+
+def _sample(body: VerifyBody) -> Sample:
+    row = body.model_extra or {}
+    named = [f"{name} {row[name]}" for name in ("_ng_task_index", "prompt_id") if isinstance(row.get(name), int | str)]
+    expected = body.expected_answer
+    return Sample(
+        _prompt(body.responses_create_params),
+        _text(body.response, "response"),
+        reference=expected if isinstance(expected, str) and expected else None,
+        group=named[0] if named else None,
+    )
+
+
+def _prompt(params: Mapping[str, Any]) -> tuple[Message, ...]:
+    """The instructions and the input of a request to OpenAI's Responses API, as messages."""
+    where = "responses_create_params.input"
+    given = params.get("input")
+    items = [{"role": "user", "content": given}] if isinstance(given, str) else given
+    instructions = params.get("instructions")
+    turns = [{"role": "system", "content": instructions}] if isinstance(instructions, str) else []
+    turns += [{"role": _role(item), "content": _shown(item, where)} for item in _items(items, where)]
+    try:
+        messages = tuple(Message.model_validate(turn) for turn in turns if turn["content"])
+    except ValidationError as error:
+        raise RequestError(422, f"{where}: {error.errors(include_url=False, include_input=False)[0]['msg']}") from None
+    if not any(message.role != "system" for message in messages):
+        raise RequestError(422, f"{where}: expected a text, or at least one message with text")
+    return messages
+
+
+def _text(response: Mapping[str, Any], where: str) -> str:
+    """What a response of OpenAI's Responses API says and does. May be empty: a policy can fail to answer."""
+    where = f"{where}.output"
+    return "\n\n".join(text for item in _items(response.get("output"), where) if (text := _shown(item, where)))
+
+
+def _items(items: Any, where: str) -> Iterable[Mapping[str, Any]]:
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise RequestError(422, f"{where}: expected a list of items of OpenAI's Responses API")
+    return items
+
+
+def _role(item: Mapping[str, Any]) -> Any:
+    kind = str(item.get("type", "message"))
+    return item.get("role") if kind == "message" else "tool" if kind.endswith("_output") else "assistant"
+
+
+def _shown(item: Mapping[str, Any], where: str) -> str:
+    """The text of an item for the judge."""
+    kind = item.get("type", "message")
+    if kind == "reasoning":
+        return ""
+    if kind != "message":
+        return to_json({name: value for name, value in item.items() if name not in NOT_SHOWN}).decode()
+    content = item.get("content")
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else [content]
+    return "".join(_part(part, where) for part in parts)
+
+
+def _part(part: Any, where: str) -> str:
+    text = part.get("text", part.get("refusal")) if isinstance(part, dict) else None
+    if not isinstance(text, str):
+        kind = part.get("type") if isinstance(part, dict) else None
+        found = "an image" if kind == "input_image" else "a part without text"
+        raise RequestError(422, f"{where}: got {found}; judges are shown text only")
+    return text
