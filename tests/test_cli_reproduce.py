@@ -18,7 +18,13 @@ def test_a_wrong_name_lists_all_even_without_a_folder() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "out"), [([], "runs/mix-grm"), (["--out", "elsewhere"], "elsewhere")], ids=["default", "given"]
+    ("given", "out"),
+    [
+        (["mix-grm"], "runs/mix-grm"),
+        (["mix-grm", "--out", "elsewhere"], "elsewhere"),
+        (["likelihood-rewards", "--all"], "runs/likelihood-rewards-all"),
+    ],
+    ids=["default", "given", "every pair"],
 )
 def test_without_a_folder_it_goes_into_one_of_its_name(
     given: list[str], out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -31,6 +37,11 @@ def test_without_a_folder_it_goes_into_one_of_its_name(
         yield "done"
 
     monkeypatch.setattr("fathom.lab.experiments.running.reproduce", reproduce)
-    done = CliRunner().invoke(app, ["reproduce", "mix-grm", *given], catch_exceptions=False)
+    done = CliRunner().invoke(app, ["reproduce", *given], catch_exceptions=False)
     assert done.exit_code == 0
     assert went == [Path(out)]
+
+
+def test_all_pairs_are_refused_where_none_are_drawn() -> None:
+    with pytest.raises(FathomError, match="--all: mix-grm draws no pairs from a larger set; leave --all out"):
+        CliRunner().invoke(app, ["reproduce", "mix-grm", "--all"], catch_exceptions=False)

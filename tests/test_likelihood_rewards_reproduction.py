@@ -99,6 +99,18 @@ def test_every_reported_seed_has_the_registered_pairs_and_shares_none() -> None:
         seen |= ids
 
 
+@pytest.mark.skipif("FATHOM_DATA" not in os.environ, reason="FATHOM_DATA is not set")
+def test_every_pair_of_a_seed_includes_the_drawn_ones_and_shares_none_with_other_seeds() -> None:
+    drawn, every = experiment.EXPERIMENT, experiment.EXPERIMENT.on_every_pair()
+    seen: set[str] = set()
+    for seed in drawn.register.reported.seeds:
+        ids = {each.id for each in experiment.pairs(seed, every.settings)[0]}
+        assert {each.id for each in experiment.pairs(seed, drawn.settings)[0]} < ids
+        assert not ids & seen
+        seen |= ids
+    assert len(seen) > 700
+
+
 # The arithmetic -------------------------------------------------------------------------------------------------------
 
 ATTACKS = (experiment.ECHO, experiment.ALONE)

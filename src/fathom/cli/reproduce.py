@@ -26,6 +26,10 @@ def command(
     quick: Annotated[
         bool, typer.Option("--quick", help="Run the first reported seed and show it beside the committed results.")
     ] = False,
+    every_pair: Annotated[
+        bool,
+        typer.Option("--all", help="Judge every pair of each seed, not the registered number; in runs/NAME-all."),
+    ] = False,
     device: Annotated[
         str | None,
         typer.Option(help="Compute on auto, cpu or cuda, for experiments that can use a GPU. Default: auto."),
@@ -52,15 +56,19 @@ def command(
         check_installed(*NEEDS)
     if device is not None:
         experiment = experiment.on(device)
+    if every_pair:
+        experiment = experiment.on_every_pair()
     chosen = _seeds(seeds) if seeds is not None else list(experiment.register.reported.seeds)
     if quick and seeds is not None:
         raise FathomError(f"--quick runs only the first reported seed; got --seeds {seeds}; leave one of them out")
     from fathom.lab.experiments import running
 
     console = Console(stderr=True, log_path=False)
-    folder = out or Path("runs", experiment.name)
+    folder = out or Path("runs", experiment.name + "-all" * every_pair)
     claim(whole_folder("--out", folder))
     lines = running.quick(experiment, folder) if quick else running.reproduce(experiment, folder, chosen)
+    if every_pair:
+        console.log("--all: more pairs than the register fixes; its claims are shown, and its page states other numbers")
     for line in lines:
         console.log(line, markup=False)
 

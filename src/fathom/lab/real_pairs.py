@@ -54,16 +54,16 @@ REAL: Mapping[str, Source] = {
 }
 
 
-def draw(source: Source, seed: int, count: int, longest: int) -> list[Comparison]:
+def draw(source: Source, seed: int, count: int | None, longest: int) -> list[Comparison]:
     """Pairs of whole prompts from the seed's fold, in an order drawn by the seed, until there are `count` or more.
 
-    The last prompt's pairs are cut off at `count`. Prompts and responses have at most `longest` characters. Raises
-    FathomError if the fold has fewer pairs.
+    The last prompt's pairs are cut off at `count`; None takes the whole fold. Prompts and responses have at most
+    `longest` characters. Raises FathomError if the fold has fewer pairs.
     """
     prompts = dealt(_pairs(source), source, fold_of(seed), longest)
     random.Random(f"{seed}/{source}").shuffle(prompts)
     pairs = list(chain.from_iterable(prompts))[:count]
-    if len(pairs) < count:
+    if count is not None and len(pairs) < count:
         name = f"{source.benchmark} {source.subset or ''}".strip()
         raise FathomError(
             f"fold {fold_of(seed)} of {name} has {len(pairs)} pairs of at most {longest} characters; expected {count}: "

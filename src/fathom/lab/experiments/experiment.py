@@ -62,6 +62,15 @@ class Experiment(Generic[Settings]):
             raise FathomError(f"--device {device}: {self.name} runs on the CPU only; leave --device out")
         return replace(self, overrides={**self.overrides, "device": device})
 
+    def on_every_pair(self) -> Experiment[Settings]:
+        """The same experiment on every pair that its seeds may judge, where the register has a number of them drawn.
+
+        Raises FathomError if its settings have no `every_pair`: it draws no pairs.
+        """
+        if not hasattr(self.settings, "every_pair"):
+            raise FathomError(f"--all: {self.name} draws no pairs from a larger set; leave --all out")
+        return replace(self, overrides={**self.overrides, "every_pair": True})
+
     @property
     def name(self) -> str:
         return self.home.stem.replace("_", "-")

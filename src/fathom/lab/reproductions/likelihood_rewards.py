@@ -83,6 +83,8 @@ class Settings:
     data: Mapping[str, str]
     """The digest of each set (`real_pairs.digest`)."""
     model: str = "smollm2"
+    every_pair: bool = False
+    """Judge all pairs of the short sets that the seed's fold holds, instead of those in `pairs`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,7 @@ def pairs(seed: int, settings: Settings) -> tuple[list[Comparison], list[Compari
     short = [
         _of(name, pair)
         for name, count in settings.pairs.items()
-        for pair in draw(REAL[name], seed, count, settings.longest)
+        for pair in draw(REAL[name], seed, None if settings.every_pair else count, settings.longest)
     ]
     count = len(STYLES) ** 2 * settings.style_prompts
     styled = [
