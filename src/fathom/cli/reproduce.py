@@ -68,7 +68,7 @@ def command(
     claim(whole_folder("--out", folder))
     lines = running.quick(experiment, folder) if quick else running.reproduce(experiment, folder, chosen)
     if every_pair:
-        console.log("--all: more pairs than the register fixes; its claims are shown, and its page states other numbers")
+        console.log("--all: more pairs than the register fixes; the page still states the registered ones")
     for line in lines:
         console.log(line, markup=False)
 

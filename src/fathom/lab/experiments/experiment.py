@@ -48,6 +48,8 @@ class Experiment(Generic[Settings]):
     """The training recipes as they are in their files, by name."""
     inputs: Sequence[Path] = ()
     """Files and folders that results depend on, such as a base model."""
+    every_pair: Mapping[str, Any] | None = None
+    """The settings with which it judges every pair of its seeds; None if it draws no pairs from a larger set."""
     overrides: Mapping[str, Any] = field(default_factory=dict)
     """Settings that differ from those of the register."""
 
@@ -65,11 +67,11 @@ class Experiment(Generic[Settings]):
     def on_every_pair(self) -> Experiment[Settings]:
         """The same experiment on every pair that its seeds may judge, where the register has a number of them drawn.
 
-        Raises FathomError if its settings have no `every_pair`: it draws no pairs.
+        Raises FathomError if it draws no pairs.
         """
-        if not hasattr(self.settings, "every_pair"):
+        if self.every_pair is None:
             raise FathomError(f"--all: {self.name} draws no pairs from a larger set; leave --all out")
-        return replace(self, overrides={**self.overrides, "every_pair": True})
+        return replace(self, overrides={**self.overrides, **self.every_pair})
 
     @property
     def name(self) -> str:

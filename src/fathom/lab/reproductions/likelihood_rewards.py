@@ -68,8 +68,8 @@ GENERATED: Mapping[str, str] = {"flip": "FLIP, generated, word F1"}
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    pairs: Mapping[str, int]
-    """Pairs of each short set, per seed."""
+    pairs: Mapping[str, int | None]
+    """Pairs of each short set, per seed; None for all that the seed's fold holds."""
     longest: int
     """Characters of prompts and responses in the short sets."""
     style_prompts: int
@@ -83,8 +83,6 @@ class Settings:
     data: Mapping[str, str]
     """The digest of each set (`real_pairs.digest`)."""
     model: str = "smollm2"
-    every_pair: bool = False
-    """Judge all pairs of the short sets that the seed's fold holds, instead of those in `pairs`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +147,7 @@ def pairs(seed: int, settings: Settings) -> tuple[list[Comparison], list[Compari
     short = [
         _of(name, pair)
         for name, count in settings.pairs.items()
-        for pair in draw(REAL[name], seed, None if settings.every_pair else count, settings.longest)
+        for pair in draw(REAL[name], seed, count, settings.longest)
     ]
     count = len(STYLES) ** 2 * settings.style_prompts
     styled = [
@@ -355,4 +353,5 @@ EXPERIMENT = Experiment(
     tables=tables,
     figures=figures,
     recipes=lambda: {"wheel": smollm2.WHEEL_VERSION},
+    every_pair={"pairs": dict.fromkeys(SHORT)},
 )

@@ -18,6 +18,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from fathom import bench
+from fathom.data.atomic import atomic_write
 from fathom.data.reading import read, write_jsonl
 from fathom.data.records import Comparison
 from fathom.engines import smollm2
@@ -31,7 +32,7 @@ from fathom.lab.arms import use_one_thread
 from fathom.lab.experiments.experiment import Experiment
 from fathom.lab.experiments.results import Figure, Measurement
 from fathom.lab.lengths import by_length, half_for_tie
-from fathom.lab.overlap import WORDS, runs
+from fathom.lab.overlap import WORDS, embed, encoder_version, runs, similarity
 from fathom.lab.real_pairs import FOLDS, REAL, check, data_folder, dealt, digest_of, fold_of
 from fathom.report.figures import grouped_bars
 from fathom.train import recipes
@@ -64,6 +65,8 @@ class Settings:
     """The digest of all pairs of HH-RLHF, and of each other set (`real_pairs.digest`)."""
     few: int
     """Pairs on which LoRA is trained, and a linear head beside it."""
+    near: float = 0.8
+    """The cosine similarity of embeddings above which a test conversation counts as a paraphrase of a training one."""
     model: str = "smollm2"
     lora: Mapping[str, Any] = field(default_factory=dict)
     """Changes to the recipe `smollm2_reward`."""
@@ -80,6 +83,8 @@ class Scored:
     """By head: the reward of the better response minus that of the other."""
     overlaps: bool = False
     """Whether it shares a run of words with a training pair (`fathom.lab.overlap`)."""
+    paraphrases: bool | None = None
+    """Whether its conversation is similar to that of a training pair; None without the wheel of the encoder."""
 
 
 class Split(NamedTuple):
@@ -161,6 +166,19 @@ def prepare(part: str, seed: int, settings: Settings, folder: Path) -> None:
     engine = LocalEngine(resolve(settings.model), device="cpu", dtype=_precision(shared))
     for name, pairs in every(settings).items():
         frozen.compute(pairs, engine, settings.layers, shared / name, backwards=bool(seed % 2))
+    if encoder_version():
+        _embed(settings, shared / "embeddings.safetensors")
+
+
+def _embed(settings: Settings, path: Path) -> None:
+    """Write the embedding of every pair's conversation without its responses, by the pair's id."""
+    from safetensors.torch import save
+
+    if not path.exists():
+        pairs = [pair for of_set in every(settings).values() for pair in of_set]
+        vectors = embed([pair.prompt_text for pair in pairs])
+        with atomic_write(path) as sink:
+            sink.write(save({pair.id: vector.clone() for pair, vector in zip(pairs, vectors, strict=True)}))
 
 
 def every(settings: Settings) -> dict[str, list[Comparison]]:
@@ -277,13 +295,26 @@ def measure(seed: int, settings: Settings, folder: Path) -> Measurement:
     parts = [_read(folder / f"{part}.jsonl") for part in ("frozen", "lora")]
     names = [name for name in SETS for _ in divided.test[name]]
     seen = runs(text for pair in divided.train for text in _texts(pair))
+    near = _paraphrases(divided, settings, folder.parent / "states" / "embeddings.safetensors")
     scored = [
-        Scored(name, _longer(pair), frozen | lora, overlaps=bool(runs(_texts(pair)) & seen))
-        for name, pair, frozen, lora in zip(names, tests(divided), *parts, strict=True)
+        Scored(name, _longer(pair), frozen | lora, bool(runs(_texts(pair)) & seen), paraphrases)
+        for name, pair, frozen, lora, paraphrases in zip(names, tests(divided), *parts, near, strict=True)
     ]
     trained_on_longer = fmean(half_for_tie(_longer(pair) - 1) for pair in divided.train) >= 0.5
     precision = _precision(folder.parent / "states")
     return measured(scored, "longer" if trained_on_longer else "shorter", bfloat16=precision == "bfloat16")
+
+
+def _paraphrases(divided: Split, settings: Settings, path: Path) -> list[bool] | list[None]:
+    """For each test pair, whether its conversation is similar to one of training; all None without embeddings."""
+    import torch
+    from safetensors.torch import load_file
+
+    if not path.exists():
+        return [None] * len(tests(divided))
+    vectors = load_file(path)
+    train, test = (torch.stack([vectors[pair.id] for pair in pairs]) for pairs in (divided.train, tests(divided)))
+    return [nearest >= settings.near for nearest in similarity(test, train)]
 
 
 def _texts(pair: Comparison) -> list[str]:
@@ -322,6 +353,7 @@ def measured(scored: Sequence[Scored], rule: str, *, bfloat16: bool) -> Measurem
             "loss": {name: {each: loss(_of(scored, each), name) for each in SETS} for name in HEADS},
             "overlap": {each: fmean(pair.overlaps for pair in _of(scored, each)) for each in SETS},
             "apart": {name: _apart(scored, name) for name in names},
+            "paraphrases": {each: _paraphrased(_of(scored, each)) for each in SETS},
             "pairs": {name: float(len(_of(scored, name))) for name in SETS},
             "longer_rule": float(rule == "longer"),
             "bfloat16": float(bfloat16),
@@ -334,9 +366,18 @@ def _of(scored: Sequence[Scored], name: str) -> list[Scored]:
 
 
 def _apart(scored: Sequence[Scored], name: str) -> dict[str, float | None]:
-    """The accuracy on each set without the pairs that overlap with training; None if no pair is left."""
-    kept = {each: [pair for pair in _of(scored, each) if not pair.overlaps] for each in SETS}
+    """The accuracy on each set without the pairs that overlap with training, by words or embeddings.
+
+    None if no pair is left.
+    """
+    kept = {each: [pair for pair in _of(scored, each) if not pair.overlaps and not pair.paraphrases] for each in SETS}
     return {each: accuracy(pairs, name) if pairs else None for each, pairs in kept.items()}
+
+
+def _paraphrased(scored: Sequence[Scored]) -> float | None:
+    """The share of pairs whose conversation is similar to one of training; None without embeddings."""
+    found = [pair.paraphrases for pair in scored if pair.paraphrases is not None]
+    return fmean(found) if found else None
 
 
 def accuracy(scored: Sequence[Scored], name: str) -> float:
@@ -374,6 +415,7 @@ def tables(found: Mapping[str, Any]) -> dict[str, Any]:
     names = {**HEADS, **RULES}
     return {
         "words": WORDS,
+        "paraphrases": found.get("paraphrases"),
         "by_set": [
             Line(words, [found["accuracy"][name][each] for each in (*SETS, "others")]) for name, words in names.items()
         ],
@@ -410,5 +452,6 @@ EXPERIMENT = Experiment(
     recipes=lambda: {
         **recipes.contents("smollm2_reward"),
         "wheel": smollm2.WHEEL_VERSION,
+        "encoder": encoder_version(),
     },
 )
