@@ -7,12 +7,15 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
-from fathom.cli._verb import claim
+from fathom.cli._figures import Json, claim_json
+from fathom.cli._options import File, with_settings
+from fathom.cli._verb import Force, claim, file_outputs
 from fathom.results.outputs import Outputs
+from fathom.settings import EngineSettings, SourceSettings
 
 if TYPE_CHECKING:
     from fathom.train.recipe import Recipe as Resolved
@@ -138,6 +141,48 @@ def process(recipe: Recipe, overrides: Overrides = None, resume: Resume = False,
     resolved = _resolved(recipe, ProcessRecipe, overrides or (), resume, dry_run)
     _log_steps()
     _print(preview.process(resolved) if dry_run else train(resolved, resume=resume))
+
+
+@command.command("activation")
+@with_settings
+def activation(
+    file: File,
+    engine: EngineSettings,
+    source: SourceSettings,
+    out: Annotated[Path, typer.Option(help="Write the direction to this file: NAME.json.")],
+    method: Annotated[
+        Literal["difference", "logistic"],
+        typer.Option(help="Difference of means, or a logistic probe (Bradley-Terry) on differences."),
+    ] = "difference",
+    pool: Annotated[
+        Literal["last", "mean"],
+        typer.Option(help="The state of the response's last token, or the mean over its tokens."),
+    ] = "mean",
+    layers: Annotated[
+        str | None, typer.Option(help="The layers to choose from: 15,21,27. Default: ten at equal distances.")
+    ] = None,
+    test: Annotated[Path | None, typer.Option(help="Show the accuracy on the labelled pairs of this file.")] = None,
+    curve: Annotated[
+        str | None, typer.Option(help="With --test, also fit to fewer pairs, such as 16,32,64, and show each accuracy.")
+    ] = None,
+    draws: Annotated[int, typer.Option(min=2, max=1000, help="How many draws of pairs per number of --curve.")] = 20,
+    seed: Annotated[int, typer.Option(help="The seed of folds and draws.")] = 0,
+    json: Json = None,
+    force: Force = False,
+) -> None:
+    """Fit a direction in a frozen model's hidden states to a few labelled pairs; 16 to 80 are usual.
+
+        fathom train activation pairs.jsonl --model smollm2 --out direction.json
+        fathom train activation pairs.jsonl --model smollm2 --out direction.json --test held_out.jsonl --curve 16,32,64
+        fathom judge test.jsonl --judge activation --judge-option direction=direction.json --model smollm2
+
+    The model is not trained. Its layer is chosen by cross-validation on the pairs of FILE, never on those of --test.
+    """
+    from fathom.cli._activation import fit
+
+    claim(file_outputs("--out", out))
+    claim_json(json)
+    fit(file, engine, source, out, method, pool, layers, test, curve, draws=draws, seed=seed, json=json)
 
 
 def _resolved(recipe: str, kind: type[ResolvedT], overrides: Sequence[str], resume: bool, dry_run: bool) -> ResolvedT:
