@@ -45,7 +45,7 @@ HEAVY = {
     "accelerate": {"train"},
     "datasets": {"train", "data"},
     "matplotlib": {"report"},
-    "scipy": {"metrics", "report"},
+    "scipy": {"metrics", "report", "train"},
     "pyarrow": {"data", "results", "scale"},
     "ray": {"scale"},
     "fsspec": {"data"},

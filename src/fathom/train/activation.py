@@ -28,7 +28,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from fathom.data.records import Comparison
 from fathom.engines import Engine, EngineError, StatesRequest
@@ -136,6 +135,8 @@ def direction(differences: Array, method: Method, decay: float = 0.0) -> Array:
 
 def _logistic(differences: Array, decay: float) -> Array:
     """The weights of least regularized loss. They are in the span of the differences, so only n numbers are fitted."""
+    from scipy.optimize import minimize
+
     scaled = differences / max(float(np.linalg.norm(differences, axis=1).mean()), 1e-30)
     left, sizes, basis = np.linalg.svd(scaled, full_matrices=False)
     inputs = left * sizes
