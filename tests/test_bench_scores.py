@@ -3,6 +3,7 @@ are at hand (FATHOM_DATA)."""
 
 from __future__ import annotations
 
+import json
 import os
 import weakref
 from collections import Counter
@@ -14,7 +15,9 @@ from typing import Any
 import pytest
 
 from fathom import bench
+from fathom.bench.reference_answers import groups
 from fathom.bench.rules import RULES, ruled
+from fathom.errors import FathomError
 from fathom.metrics.intervals import cluster_bootstrap_mean, wilson
 
 Row = dict[str, Any]
@@ -274,6 +277,70 @@ def test_reference_answers_count_questions_with_right_and_wrong_solutions() -> N
         scored("all right", (1, 2, 3), (True, True, True)),  # says nothing
     ]
     assert figures("reference_answers", rows) == {"best-of-n": 0.5, "auc": 0.75}
+
+
+def test_rewardmath_wants_the_right_solution_alone_on_top() -> None:
+    def scored(id: str, scores: Sequence[float]) -> Row:
+        told = {"right": [True, False, False]}
+        return row(0, 0, subset="RewardMATH", id=id, scores=scores, source_order=[1, 0, 2], metadata=told)
+
+    rows = [scored("best", (0.2, 0.9, 0.1)), scored("tied", (0.5, 0.5, 0.1)), scored("last", (0.5, 0.1, 0.3))]
+    expected = {"accuracy": 1 / 3, "accuracy, ties right": 2 / 3, "mrr": (1 + 1 / 2 + 1 / 3) / 3}
+    assert figures("rewardmath", rows) == pytest.approx(expected)
+
+
+def test_rewardmath_refuses_a_problem_without_one_right_solution(tmp_path: Path) -> None:
+    benchmark = bench.find("rewardmath")
+    rows = [given for given in benchmark.example["RewardMATH_direct.jsonl"] if given["solution_type"] == "rejected"]
+    (tmp_path / "RewardMATH_direct.json").write_text(json.dumps(rows))
+    with pytest.raises(FathomError, match="problem_id 3: got 3 solutions, 0 of them chosen; expected one chosen"):
+        list(benchmark.load(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        ("It is $1,250$.", r"So \boxed{1250}.", True),
+        ("It is X .", "it is x", True),
+        ("7", "7.5", False),
+    ],
+)
+def test_wrong_answers_are_equal_if_they_are_spelled_alike(one: str, other: str, alike: bool) -> None:
+    numbers = groups([("12", True), (one, False), (other, False), (r"\frac{24}{2}", True)])
+    assert numbers[0] == numbers[3]
+    assert (numbers[1] == numbers[2]) is alike
+    assert numbers[0] not in numbers[1:3]
+
+
+def test_majority_and_random_read_no_score() -> None:
+    told = {"right": [False, True, True, False], "answers": [1, 0, 0, 2]}
+    given = row(0, 0, subset="solutions", id="a", scores=(9, 0, 0, 0), source_order=[3, 0, 1, 2], metadata=told)
+    given["responses"] = list("abcd")
+    point = bench.find("reference_answers")
+    assert point.point([point.baselines["majority"](given)])["best-of-n"] == 1.0
+    assert point.point([point.baselines["random"](given)])["best-of-n"] == 0.5
+
+
+def test_answers_vote_by_the_scores_of_their_solutions() -> None:
+    def scored(id: str, scores: Sequence[float], right: Sequence[bool], answers: Sequence[int]) -> Row:
+        told = {"right": list(right), "answers": list(answers)}
+        return row(0, 0, subset="solutions", id=id, scores=scores, source_order=[2, 0, 1, 3], metadata=told)
+
+    rows = [
+        # In the order of the source: 0.4, 0.5, 0.3 and 0.1. The answer 0 has 0.7, the answer 1 has 0.6.
+        scored("best is wrong", (0.3, 0.4, 0.5, 0.1), (True, False, True, False), (0, 1, 0, 1)),
+        scored("tie", (0.0, 0.2, 0.2, 0.0), (True, False, False, False), (0, 1, 2, 3)),  # the answers 0 and 1 lead
+        scored("none right", (1.0, 0.0, 0.0, 0.0), (False, False, False, False), (0, 0, 1, 2)),
+    ]
+    assert figures("reference_answers", rows) == pytest.approx(
+        {
+            "best-of-n": (0 + 0.5) / 2,
+            "auc": (2 / 4 + 2.5 / 3) / 2,
+            "weighted vote": (1 + 0.5) / 2,
+            "best-of-n of all questions": 0.5 / 3,
+            "pass@n of all questions": 2 / 3,
+        }
+    )
 
 
 class Held(dict[str, Any]):

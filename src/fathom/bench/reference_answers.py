@@ -1,6 +1,6 @@
 """Solutions to problems with a reference answer (MATH, GSM8K): can the judge pick the right ones?
 
-    score.figures["best-of-n"], score.figures["auc"]
+    score.figures["best-of-n"], score.figures["auc"], score.figures["weighted vote"]
 
 Labels are computed by math-verify when the file is loaded: a solution is right if its final answer equals the
 reference. A solution whose check fails or times out is left out; metadata["left out"] counts these.
@@ -16,13 +16,16 @@ from typing import Any, NamedTuple
 
 from fathom.bench import Benchmark
 from fathom.bench.files import comparison, each, found, placed
-from fathom.bench.outcomes import scores, source_first
+from fathom.bench.outcomes import mean, scores, source_first
+from fathom.bench.rules import BASELINES
 from fathom.data.conversations import BadRowError
 from fathom.data.layouts import SourceRow
 from fathom.data.records import Comparison, Label
-from fathom.metrics.answers import Verifier
+from fathom.judges import Rule, Vote, unique_argmax
+from fathom.metrics.answers import Verifier, spelling
 from fathom.metrics.separation import auc
-from fathom.results.rows import Row
+from fathom.rationale import Status
+from fathom.results.rows import Row, to_comparison, to_row
 
 FILES = ("*solutions*",)
 _FINAL = re.compile(r".*(?:####|\bA:)(.*)", re.DOTALL)
@@ -56,7 +59,7 @@ def _question(row: SourceRow, line: int, verifier: Verifier) -> Iterator[Compari
 
 def _comparison(line: int, prompt: str, reference: str, sure: Sequence[tuple[str, bool]], left_out: int) -> Comparison:
     right = [correct for _, correct in sure]
-    counts: dict[str, Any] = {"left out": left_out}
+    counts: dict[str, Any] = {"left out": left_out, "answers": groups(sure)}
     return comparison(
         "reference_answers",
         str(line),
@@ -69,6 +72,13 @@ def _comparison(line: int, prompt: str, reference: str, sure: Sequence[tuple[str
         right=right,
         **counts,
     )
+
+
+def groups(solutions: Sequence[tuple[str, bool]]) -> list[int]:
+    """A number for the final answer of each solution; right ones are equal, and wrong ones that are spelled alike."""
+    names = [None if right else spelling(final_answer(solution)) for solution, right in solutions]
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return [numbers[name] for name in names]
 
 
 def _column(row: SourceRow, columns: Sequence[str]) -> str:
@@ -106,21 +116,69 @@ class Valued(NamedTuple):
 
 
 def item(row: Row) -> list[tuple[str, float]]:
-    """Best-of-n and AUC of a question; empty if its solutions are all right or all wrong.
+    """Best-of-n, AUC and weighted vote of a question with right and wrong solutions, and what holds for any question.
 
-    Without a verdict all solutions have the same score, so that both are at chance.
+    Without a verdict all solutions have the same score, so that the figures are at chance.
     """
-    right = row["metadata"]["right"]
-    values = list(zip(source_first(row, scores(row) or [0.0] * len(right)), right, strict=True))
+    right, answers = row["metadata"]["right"], row["metadata"].get("answers")
+    ranked = source_first(row, scores(row) or [0.0] * len(right))
+    values = list(zip(ranked, right, strict=True))
     valued = Valued(tuple(value for value, is_right in values if is_right), tuple(v for v, ok in values if not ok))
     area = auc(valued.right, valued.wrong)
-    return [] if area is None else [("best-of-n", _picked(valued)), ("auc", area)]
+    picked = float(any(right)) if area is None else _picked(valued)
+    found = [] if area is None else [("best-of-n", picked), ("auc", area)]
+    if answers is None:  # rows of version 0.1
+        return found
+    if area is not None and min(ranked) >= 0:
+        found.append(("weighted vote", voted(ranked, answers, right)))
+    return [*found, ("best-of-n of all questions", picked), ("pass@n of all questions", float(any(right)))]
+
+
+def voted(weights: Sequence[float], answers: Sequence[int], right: Sequence[bool]) -> float:
+    """The share of right answers among those with the largest total weight, which must not be negative.
+
+    With equal weights this is the vote of the majority.
+    """
+    totals: dict[int, float] = {}
+    for answer, weight in zip(answers, weights, strict=True):
+        totals[answer] = totals.get(answer, 0.0) + weight
+    most = max(totals.values())
+    correct = {answer for answer, is_right in zip(answers, right, strict=True) if is_right}
+    return mean(answer in correct for answer, total in totals.items() if total == most)
+
+
+def figures(means: Mapping[str, float]) -> Mapping[str, float]:
+    return {name: means[name] for name in FIGURES if name in means}
+
+
+FIGURES = ("best-of-n", "auc", "weighted vote", "best-of-n of all questions", "pass@n of all questions")
 
 
 def _picked(valued: Valued) -> float:
     """The share of right solutions among those with the highest score."""
     top = max(*valued.right, *valued.wrong)
     return valued.right.count(top) / (valued.right.count(top) + valued.wrong.count(top))
+
+
+def majority(row: Row) -> Row:
+    """The row as if each solution scored the number of solutions with its answer."""
+    answers = row["metadata"].get("answers") or [0] * len(row["responses"])
+    return _scored(row, [float(answers.count(answers[place])) for place in _places(row)])
+
+
+def random(row: Row) -> Row:
+    """The row as if all solutions had the same score."""
+    return _scored(row, [0.0] * len(row["responses"]))
+
+
+def _places(row: Row) -> Sequence[int]:
+    """The place of each response in the source."""
+    return row["source_order"] or range(len(row["responses"]))
+
+
+def _scored(row: Row, values: Sequence[float]) -> Row:
+    vote = Vote(Status.OK, unique_argmax(values), tuple(values), tuple(range(len(values))))
+    return to_row(to_comparison(row), Rule(aggregate="mean")([vote]))
 
 
 BENCHMARK = Benchmark(
@@ -140,12 +198,18 @@ BENCHMARK = Benchmark(
         "There is no official score for judges. Best-of-n is the share of questions whose highest-scored solution is"
         " right; if several solutions share the highest score, the share of right ones among them counts. AUC is the"
         " share of pairs of a right and a wrong solution to the same question in which the right one has the higher"
-        " score; equal scores count 1/2. Only questions with both right and wrong solutions count. In a row without a"
-        " verdict, all scores are equal. A solution is right if math-verify finds its answer equal to the reference."
+        " score; equal scores count 1/2. Weighted vote is the share of questions whose answer with the largest sum of"
+        " scores is right, for scores from 0 up. These count questions with both right and wrong solutions only. In a"
+        " row without a verdict, all scores are equal. Best-of-n of all questions and pass@n, the share of questions"
+        " with a right solution, count every question. A solution is right if math-verify finds its answer equal to the"
+        " reference; wrong answers are equal if they are spelled alike. The baseline majority votes with equal weights,"
+        " and random has pass@1 as its best-of-n."
     ),
     domains={"solutions": "correctness"},
     load=load,
     item=item,
+    figures=figures,
+    baselines={**BASELINES, "random": random, "majority": majority},
     # All solutions tie after both orders, and one of four is right.
     always_first=0.25,
     example={

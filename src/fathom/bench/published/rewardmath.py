@@ -10,6 +10,7 @@ from typing import Any
 from fathom.bench.outcomes import mean, scores
 from fathom.bench.published import Figure, Stated
 from fathom.bench.published._transcripts import TWO_DECIMALS, compared, lines, stated_row, stated_vote, stem
+from fathom.bench.rewardmath import rank
 from fathom.judges import Vote
 from fathom.rationale import Status
 from fathom.results.rows import VerdictRow
@@ -85,7 +86,7 @@ def of_scores(rows: Sequence[VerdictRow]) -> dict[str, float]:
 
 def _rank(row: VerdictRow, *, ties: bool) -> int:
     right, *wrong = scores(row) or [0.0]
-    return 1 + sum(score > right or (ties and score == right) for score in wrong)
+    return rank(right, wrong, ties=ties)
 
 
 def pair_rows(problem: Mapping[str, Any]) -> list[VerdictRow]:

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -37,6 +38,8 @@ from typing import Any, Literal, Self
 
 from fathom.errors import FathomError, require
 from fathom.judges import Judge
+from fathom.metrics.answers._final import final_answer as _final_answer
+from fathom.metrics.answers._final import unwrapped
 
 Reason = Literal["read", "no answer", "no reference", "units", "precision", "deadline", "died"]
 STARTING_SECONDS = 120.0
@@ -115,6 +118,22 @@ def checking(judge: Judge) -> Iterator[Judge]:
     with Verifier() as verifier:
         solved: Any = lambda answer, reference: verifier.check(answer, reference).equal  # noqa: E731
         yield replace(judge, **{"solved": solved})
+
+
+def spelling(text: str) -> str:
+    """The final answer of a text without white space, markup and separators of thousands, to find equal spellings.
+
+    Without a stated answer it is the last number, or else the whole text. Equal spellings are equal answers, but equal
+    answers may be spelled differently. Starts no process.
+    """
+    found, where = _final_answer(text)
+    numbers = _NUMBER.findall(text)
+    stated = numbers[-1] if where == "nowhere" and numbers else unwrapped(found)
+    return _NO_SPELLING.sub("", stated).casefold()
+
+
+_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+_NO_SPELLING = re.compile(r"\s|(?<=\d),(?=\d{3})|[.,]+$")
 
 
 class _Worker:
