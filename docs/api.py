@@ -23,7 +23,7 @@ HEAD = """\
 The public names of `fathom`, with their signatures and docstrings. `python docs/api.py` writes this page. For programs
 that run, see [examples](../examples). Some packages, each for one task, have public names of their own:
 `fathom.adapters`, `fathom.bench`, `fathom.metrics`, `fathom.probes`, `fathom.report`, `fathom.results.runs`,
-`fathom.synth`, `fathom.train`.
+`fathom.sandbox`, `fathom.synth`, `fathom.train`.
 """
 SECTIONS = {
     "Comparisons": ("data", "errors"),

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fathom import sandbox
 from fathom.bench.reference_answers import final_answer
 from fathom.errors import FathomError
 from fathom.metrics import answers
@@ -23,6 +24,7 @@ from fathom.metrics.answers import Checked, Verifier
 
 pytest.importorskip("math_verify", reason='needs pip install "fathom-rm[verify]"')
 
+NAMESPACES = ("user", "pid", "net", "mnt", "ipc")
 DEADLINE = 1.0
 """For answers that never end. Those that end have a deadline that no busy machine exceeds."""
 
@@ -153,3 +155,15 @@ def test_the_marks_of_gsm8k_solutions_are_found_again(verifier: Verifier) -> Non
         reference = final_answer(row["ground_truth"])
         for told in (value for value in row.values() if isinstance(value, dict)):
             assert bool(verifier.check(final_answer(told["solution"]), reference).equal) == told["is_correct"]
+
+
+def test_the_processes_run_in_a_sandbox_where_there_is_one(verifier: Verifier) -> None:
+    if not sandbox.available():
+        pytest.skip("this system offers no sandbox")
+    verifier.check("1", "1")
+    outside = verifier._all[0]._process
+    assert outside is not None
+    [first] = Path(f"/proc/{outside.pid}/task/{outside.pid}/children").read_text().split()
+    [worker] = Path(f"/proc/{first}/task/{first}/children").read_text().split()
+    for name in NAMESPACES:
+        assert Path(f"/proc/{worker}/ns/{name}").readlink() != Path(f"/proc/self/ns/{name}").readlink()

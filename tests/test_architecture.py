@@ -19,6 +19,7 @@ SOURCE = ROOT / "src" / "fathom"
 NOTHING_ELSE = {
     "rationale": set(),
     "data.records": {"errors"},
+    "sandbox": {"errors"},
     "engines": {"errors", "plugins", "settings"},
     "prompts": {"engines.control"},
     "judges": {"errors", "plugins", "settings", "data.records", "rationale", "engines", "prompts"},

@@ -108,7 +108,20 @@ def test_every_command_of_a_page_for_newcomers_is_run(path: Path) -> None:
     assert shown == [command for block in shell for command in commands(block)] != []
 
 
-PUBLIC = {"adapters", "bench", "lab", "metrics", "probes", "process", "report", "results", "serve", "synth", "train"}
+PUBLIC = {
+    "adapters",
+    "bench",
+    "lab",
+    "metrics",
+    "probes",
+    "process",
+    "report",
+    "results",
+    "sandbox",
+    "serve",
+    "synth",
+    "train",
+}
 """The packages, one per task, from which pages and examples may import beside `fathom` itself."""
 
 

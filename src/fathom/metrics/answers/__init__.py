@@ -15,8 +15,8 @@ times, dates and units are compared as such, all other answers by math-verify, w
 need. Quantities with different units are undecided, because units are not converted.
 
 Limits: answers that math-verify calls different may be equal, and the last expression of a text without a stated answer
-may not be its answer. The process is not a sandbox; it executes no code from answers. Memory and processor time are
-limited except on Windows; the deadline is kept on all systems.
+may not be its answer. The processes execute no code from answers, and run in a sandbox where the system offers one
+(`fathom.sandbox`). Memory and processor time are limited except on Windows; the deadline is kept on all systems.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -31,17 +32,21 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from queue import LifoQueue
 from threading import Timer
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from fathom import sandbox
 from fathom.errors import FathomError, require
 from fathom.judges import Judge
 from fathom.metrics.answers._final import final_answer as _final_answer
 from fathom.metrics.answers._final import unwrapped
 
 Reason = Literal["read", "no answer", "no reference", "units", "precision", "deadline", "died"]
+PACKAGE = Path(sandbox.__file__).parent.parent
+"""The folder of Fathom itself, which the processes import."""
 STARTING_SECONDS = 120.0
 """Timeout for importing math-verify and SymPy in a process, which takes about 2 seconds, more on a busy machine."""
 KNOWN = (
@@ -169,7 +174,7 @@ class _Worker:
             if self._ask({}, STARTING_SECONDS)[0] is None:
                 self.kill()
                 raise FathomError(
-                    f"the process that checks answers does not start; to see why, run: {' '.join(self._command)}"
+                    f"the process that checks answers does not start; to see why, run: {shlex.join(self._command)}"
                 )
             self._ready = True
 
@@ -180,7 +185,14 @@ class _Worker:
 
     @property
     def _command(self) -> list[str]:
-        return [sys.executable, "-m", "fathom.metrics.answers._worker", json.dumps(self._limits)]
+        if not sandbox.available():
+            return [sys.executable, "-m", "fathom.metrics.answers._worker", json.dumps(self._limits)]
+        start = (
+            f"import sys; sys.path.append({str(PACKAGE.parent)!r}); from fathom.metrics.answers._worker import main; "
+        )
+        program = [sys.executable, "-I", "-c", f"{start}main({self._limits!r})"]
+        limits = sandbox.Limits(seconds=None, memory=self._limits["memory"], processors=None)
+        return sandbox.command(program, readable=[PACKAGE], limits=limits)
 
     def _ask(self, question: dict[str, str], seconds: float) -> tuple[dict[str, Any] | None, bool]:
         """The result from the process, or None if it died; and whether it died because the time was over."""
