@@ -19,7 +19,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fathom.cli import app
-from serving import HANG, Answer, Seeded, Server, serving
+from serving import HANG, Answer, Seeded, Server, chat, serving
 
 Start = Callable[..., Coroutine[Any, Any, Process]]
 
@@ -100,6 +100,37 @@ def test_a_run_killed_at_any_point_asks_nothing_stored_again_and_ends_with_the_s
         assert len(server.calls) == rows + lost, "a run that is finished asks nothing"
 
     with_server(Seeded(latency=0.01), use)
+
+
+def test_labeling_killed_at_any_point_asks_nothing_stored_again(tmp_path: Path) -> None:
+    file, journal = tmp_path / "solutions.jsonl", tmp_path / "killed" / "journal.sqlite"
+    steps = [f"{n} + {n} = {2 * n}" for n in range(4)]
+    row = {"responses": ["\n\n".join(steps)], "steps": [steps], "reference": "5"}
+    file.write_text("".join(json.dumps(row | {"id": str(n), "prompt": f"Task {n}"}) + "\n" for n in range(10)))
+
+    def label(server: Server, out: Path) -> list[str]:
+        engine = ["--base-url", server.url, "--model", "m", "--engine-option", "concurrency=8", "--no-hedge"]
+        engine += ["--engine-option", "continue_final_message=true"]
+        return ["label", str(file), "--method", "monte-carlo", "--checker", "exact", *engine, "--out", str(out)]
+
+    async def use(server: Server) -> None:
+        await finished(await started(*label(server, tmp_path / "whole")))
+        whole = len(server.calls)
+        assert whole == 10 * 3 * 8
+        server.calls.clear()
+        lost = 0
+        for point in (20, 100, 200):
+            run = await started(*label(server, tmp_path / "killed"))
+            await until(lambda point=point, lost=lost: len(server.calls) >= point + lost, run)  # type: ignore[misc]
+            run.kill()
+            await run.communicate()
+            lost = len(server.calls) - stored(journal)
+        await finished(await started(*label(server, tmp_path / "killed")))
+        assert len(server.calls) == whole + lost
+        one, other = ((tmp_path / name / "labels.jsonl").read_bytes() for name in ("whole", "killed"))
+        assert one == other != b""
+
+    with_server(lambda _: chat("The answer is 5.", delay=0.01), use)
 
 
 @pytest.mark.parametrize(

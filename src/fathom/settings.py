@@ -350,6 +350,25 @@ class RejectionSettings(Settings):
     """Maximum comparisons in progress."""
 
 
+class LabelSettings(Settings):
+    """How `fathom label` samples, checks and combines."""
+
+    panel = "Labels"
+    flags = {"options": "method_option"}
+
+    options: dict[str, Any] = {}
+    """Any option of the method, as NAME=VALUE in YAML, such as rollouts=16; see docs/process.md."""
+    checker: str = "math"
+    """How final answers are compared with the reference: math (math-verify), exact (equal spelling), or your own
+    function as MODULE:NAME or FILE.py:NAME."""
+    split: Splitter = "paragraphs"
+    """How to split responses that have no steps, and rollouts."""
+    instruction: str = r"Please reason step by step, and put your final answer within \boxed{}."
+    """Added to each problem in the prompt of rollouts; empty for none."""
+    concurrency: int = Field(default=64, ge=1, le=100_000)
+    """Maximum problems in progress."""
+
+
 class RewardSettings(Settings):
     """How verdicts become the rewards of a policy's responses."""
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fathom.engines.planning import Plan, Preview
     from fathom.judges import RewardModel
     from fathom.judging.planning import Work
+    from fathom.labelers import Labeler, Tools
     from fathom.settings import BoundSettings, EngineSettings, JudgingSettings
     from fathom.synth import Settings
     from fathom.synth.rejection import Settings as RejectionSettings
@@ -116,6 +117,25 @@ def sampled(
         for request in requests(comparison, settings):
             previewed.counter.count(request)
     show(len(comparisons), previewed, engine, bounds, journal)
+
+
+def labelled(
+    engine: EngineSettings,
+    bounds: BoundSettings,
+    problems: Sequence[Comparison],
+    labeler: Labeler,
+    tools: Tools,
+    journal: Path | None,
+) -> None:
+    """The plan of `fathom label`: the calls if no step were found wrong early."""
+    from fathom.engines.planning import preview
+    from fathom.labelers import requests
+
+    previewed = preview(engine, journal)
+    for request in requests(problems, labeler, tools):
+        previewed.counter.count(request)
+    previewed.counter.plan.at_most = True
+    show(len(problems), previewed, engine, bounds, journal)
 
 
 def show(

@@ -41,7 +41,7 @@ from typing import Any, Literal, Self
 from fathom import sandbox
 from fathom.errors import FathomError, require
 from fathom.judges import Judge
-from fathom.metrics.answers._final import final_answer as _final_answer
+from fathom.metrics.answers._final import final_answer as final_answer
 from fathom.metrics.answers._final import unwrapped
 
 Reason = Literal["read", "no answer", "no reference", "units", "precision", "deadline", "died"]
@@ -131,7 +131,7 @@ def spelling(text: str) -> str:
     Without a stated answer it is the last number, or else the whole text. Equal spellings are equal answers, but equal
     answers may be spelled differently. Starts no process.
     """
-    found, where = _final_answer(text)
+    found, where = final_answer(text)
     numbers = _NUMBER.findall(text)
     stated = numbers[-1] if where == "nowhere" and numbers else unwrapped(found)
     return _NO_SPELLING.sub("", stated).casefold()

@@ -1,0 +1,53 @@
+r"""Named checkers of final answers: is the answer of a text equal to the reference?
+
+    with answer_checker("math") as check:
+        check(r"So it is \boxed{0.5}.", r"\frac{1}{2}")     # True
+        check("I do not know.", "1")                         # None: no answer could be read
+
+A checker returns True, False, or None if it cannot decide. None is never counted as a wrong answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from fathom.errors import FathomError
+from fathom.metrics.answers import Verifier, final_answer, spelling
+from fathom.plugins import PluginKind
+
+Checker = Callable[[str, str], bool | None]
+"""Of a text and a reference answer: whether the text's final answer equals the reference; None if undecided."""
+
+CHECKERS = PluginKind(
+    noun="checker",
+    group="fathom.checkers",
+    table={"math": "fathom.metrics.answers:Verifier", "exact": "fathom.labelers._answers:exact"},
+)
+
+
+@contextmanager
+def answer_checker(name: str) -> Iterator[Checker]:
+    """The checker with this name: `math`, `exact`, or a function as MODULE:NAME or FILE.py:NAME.
+
+    `math` compares with math-verify, in processes that end with the context. Raises FathomError for an unknown name.
+    """
+    found = CHECKERS.find(name)
+    if found is Verifier:
+        with Verifier() as verifier:
+            yield lambda text, reference: verifier.check(text, reference).equal
+        return
+    if not callable(found):
+        raise FathomError(
+            f"the checker {name!r} is {type(found).__name__}, expected a function of a text and a reference"
+        )
+    yield found
+
+
+def exact(text: str, reference: str) -> bool | None:
+    """Compare the spelling of the text's answer with that of the reference (`fathom.metrics.answers.spelling`).
+
+    None for a text with neither a box nor a statement such as "The answer is 5".
+    """
+    answer, where = final_answer(text)
+    return spelling(text) == spelling(reference) if answer and where in ("box", "statement") else None
