@@ -41,6 +41,7 @@ from serving import chat, serving
 from strategies import comparisons
 
 ALL = {name: probes.find(name) for name in probes.names()}
+OF_PAIRS = [name for name, probe in ALL.items() if not probe.alone]
 KEYS = {key for of_kind in keys().values() for key in of_kind}
 
 
@@ -201,7 +202,7 @@ def test_a_perfect_judge_is_always_right_never_flips_and_is_moved_by_nothing() -
     ]
     assert moved == []
     assert all(each.left_out == 0 for measures in card.values() for each in measures.values())
-    assert sorted(card) == probes.names()
+    assert sorted(card) == OF_PAIRS
 
 
 def test_equal_answers_have_half_of_the_vote_whoever_judges_in_both_orders() -> None:
@@ -286,7 +287,8 @@ def test_variations_are_pure_and_keep_prompt_reference_and_truth(comparison: Com
             comparison.reference,
             comparison.domain,
         )
-        assert len(each.responses) == 2
+        alone = len(comparison.responses) == 1 and each.metadata["probe"]["probe"] in ("plain", "steps")
+        assert len(each.responses) == (1 if alone else 2)
         assert each.metadata.items() >= {k: v for k, v in comparison.metadata.items() if k != "probe"}.items()
         Comparison.model_validate(each.model_dump())
 
@@ -425,7 +427,7 @@ def test_the_command_writes_a_card_that_its_rows_give_again_and_asks_nothing_twi
     assert (out / "card.json").read_bytes() == (tmp_path / "first.json").read_bytes()
     card = json.loads((out / "card.json").read_text())
     assert card == json.loads(json.dumps(reliability_card.as_json(runs.open(out / "rows.jsonl"))))
-    assert sorted(card["probes"]) == probes.names()
+    assert sorted(card["probes"]) == OF_PAIRS
     told = {(name, each["name"]): each["mean"] for name, one in card["probes"].items() for each in one["measures"]}
     assert told["baseline", "accuracy"] == 0.5
     assert told["position", "flip rate"] == 1.0

@@ -138,7 +138,7 @@ class StepTally:
         """Add a row for which `has_steps` holds."""
         labels, votes = labelled_steps(row), step_scores(row)
         true = labelled_first_error(row)
-        scores = _mean_scores(votes, len(labels))
+        scores = mean_step_scores(votes, len(labels))
         of_subset = self.thresholds.setdefault(str(row["metadata"].get("subset", "")), {True: [], False: []})
         of_subset[true is not None].append(right_thresholds(scores, true) if votes else Thresholds(inf, inf))
         for label, score, step in zip(labels, scores, row["steps"][0], strict=False):
@@ -242,7 +242,7 @@ def summary(tallies: Mapping[str, StepTally]) -> dict[str, dict[str, float | Non
     }
 
 
-def _mean_scores(votes: Sequence[Sequence[float | None]], count: int) -> list[float | None]:
+def mean_step_scores(votes: Sequence[Sequence[float | None]], count: int) -> list[float | None]:
     """The mean score of each step over the votes that judge it; None if none does."""
     by_step = [[vote[step] for vote in votes if step < len(vote)] for step in range(count)]
     judged = [[score for score in scores if score is not None] for scores in by_step]

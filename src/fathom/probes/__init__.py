@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from fathom.data.records import Comparison, Label
 from fathom.errors import FathomError
@@ -50,6 +51,10 @@ class Variation:
     letter: str | None = None
     """The letter that the change asks the judge to name; "A" is the response shown first."""
     label: Label | None = None
+    steps: tuple[tuple[str, ...], ...] | None = None
+    """For each response, its steps; by default those of the comparison if no response is changed."""
+    kept: tuple[tuple[int, int], ...] = ()
+    """The unchanged steps of a single response: their places before and after the change."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +65,8 @@ class Probe:
     vary: Callable[[Comparison], Iterable[Variation]]
     """Variations of a comparison with one or two responses; empty if the probe does not apply."""
     measure: Callable[[Sequence[Item]], list[Measure]]
+    alone: bool = False
+    """Whether single responses are compared with their original."""
 
 
 PROBES = PluginKind("probe", packages=(__name__,), group="fathom.probes", attribute="PROBE")
@@ -85,10 +92,12 @@ def with_variations(comparison: Comparison, probes: Mapping[str, Probe]) -> Iter
     """The original comparison and its variations by all probes.
 
     Of more than two responses, only the best and the next one are kept. A comparison with one response has variations
-    only, since the original has no pair to judge.
+    only, since the original has no pair to judge, unless a probe compares single responses (`Probe.alone`).
     """
     pair = _pair(comparison)
-    if len(pair.responses) == 2:
+    if len(pair.responses) == 2 or any(
+        probe.alone and any(True for _ in probe.vary(pair)) for probe in probes.values()
+    ):
         yield _tagged(pair, "plain", Variation("plain", pair.responses, label=pair.label))
     for name, probe in probes.items():
         yield from (_tagged(pair, name, variation) for variation in probe.vary(pair))
@@ -107,14 +116,17 @@ def _pair(comparison: Comparison) -> Comparison:
 def _tagged(pair: Comparison, probe: str, variation: Variation) -> Comparison:
     """The variation as a comparison. Measures need only `metadata["probe"]` and the verdict."""
     of = {"probe": probe, "variation": variation.name, "of": pair.id}
-    about = of | {"target": variation.target, "letter": variation.letter}
+    about: dict[str, Any] = of | {"target": variation.target, "letter": variation.letter}
+    if variation.kept:
+        about["kept"] = variation.kept
+    unchanged = pair.steps if variation.responses == pair.responses else None
     return pair.model_copy(
         update={
             "id": pair.id if probe == "plain" else f"{pair.id}#{probe}/{variation.name}",
             "responses": variation.responses,
             "label": variation.label,
             "source_order": pair.source_order if len(variation.responses) == len(pair.responses) else None,
-            "steps": pair.steps if variation.responses == pair.responses else None,
+            "steps": variation.steps or unchanged,
             # Annotators judged the responses as they were, and no changed ones.
             "annotations": pair.annotations if probe == "plain" else None,
             "metadata": {**pair.metadata, "probe": about},
@@ -157,6 +169,8 @@ def compute_card(rows: Iterable[Row]) -> dict[str, list[Measure]]:
 def _applies(name: str, by_probe: Mapping[str, Sequence[Item]]) -> bool:
     """Whether there are rows for a probe: its own, or the original ones if it has no variations."""
     blank = Comparison(id="", prompt="-", responses=("", ""))
+    if find(name).alone:
+        return name in by_probe
     return name in by_probe or not any(True for _ in find(name).vary(blank))
 
 

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from fathom.errors import FathomError
 from fathom.metrics.intervals import Interval, cluster_bootstrap_mean, clustered_share
 from fathom.metrics.significance import holm
-from fathom.results.rows import Row, VerdictRow, prompt_key
+from fathom.metrics.steps import mean_step_scores, step_scores
+from fathom.results.rows import Row, VerdictRow, is_correct, is_labelled, pointwise_score, prompt_key
 
 Z_95 = NormalDist().inv_cdf(0.975)
 """The half-width of a 95 % interval, in standard errors."""
@@ -38,6 +39,16 @@ class Outcome:
     target: int | None
     letter: str | None
     own: int | None
+    score: float | None = None
+    """The score of a single response."""
+    called_right: bool | None = None
+    """Whether that score is at or above the threshold; None without a threshold."""
+    truth: bool | None = None
+    """Whether the label calls a single response right; None without a label."""
+    steps: tuple[float | None, ...] = ()
+    """The mean score of each step of a single response over the parsed votes; empty for judges that score no steps."""
+    kept: tuple[tuple[int, int], ...] = ()
+    """The places of the unchanged steps, before and after the change."""
 
     def share(self, response: int) -> float | None:
         """The share of the vote for a response. A tie is half a vote, and both orders have equal weight.
@@ -117,7 +128,23 @@ def _outcome(row: VerdictRow, about: Mapping[str, Any]) -> Outcome:
         target=about["target"],
         letter=about["letter"],
         own=row["metadata"].get("own_response"),
+        kept=tuple((before, after) for before, after in about.get("kept", ())),
+        **_alone(row),
     )
+
+
+def _alone(row: VerdictRow) -> dict[str, Any]:
+    """What an outcome holds of a single response."""
+    if len(row["responses"]) != 1 or row["status"] != "ok":
+        return {}
+    score, votes = pointwise_score(row), step_scores(row)
+    threshold = row["threshold"]
+    return {
+        "score": score,
+        "called_right": None if score is None or threshold is None else score >= threshold,
+        "truth": is_correct(row) if is_labelled(row) else None,
+        "steps": tuple(mean_step_scores(votes, len(row["steps"][0]))) if votes and "steps" in row else (),
+    }
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,12 @@ from fathom.probes._measures import Item, Measure, share
 
 
 def _right(item: Item) -> float | None:
-    if item.plain is None or item.plain.label is None:
+    plain = item.plain
+    if plain is None:
         return None
-    return item.plain.share(item.plain.label)
+    if plain.label is None:  # a single response
+        return None if plain.truth is None or plain.called_right is None else float(plain.truth == plain.called_right)
+    return plain.share(plain.label)
 
 
 def _parsed(item: Item) -> float:
@@ -19,8 +22,11 @@ def _parsed(item: Item) -> float:
 
 
 def measure(items: Sequence[Item]) -> list[Measure]:
+    right = (
+        "share of the vote for the response that the label names, a tie half; or of right verdicts on single responses"
+    )
     return [
-        share("accuracy", "share of the vote for the response that the label names, a tie half", None, items, _right),
+        share("accuracy", right, None, items, _right),
         share("parsed", "share of comparisons with a verdict", 1.0, items, _parsed),
     ]
 
