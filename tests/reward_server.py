@@ -1,11 +1,15 @@
-"""A reward server on a real socket, in the event loop of a test."""
+"""A reward server on a real socket, in the event loop of a test or as a process, and requests for it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -66,6 +70,46 @@ async def reward_server(
         await running
 
 
+@contextmanager
+def process(url: str, *options: str, log: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`fathom serve` as a process, and its address."""
+    command = [sys.executable, "-m", "fathom", "serve", "--judge", "prometheus", "--model", "judge-7b"]
+    command += ["--base-url", url, "--port", "0", *options]
+    with log.open("w") as sink:
+        started = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=sink, text=True, env=dict(os.environ))
+        try:
+            assert started.stdout is not None
+            line = started.stdout.readline()
+            assert line.startswith("serving on "), log.read_text()
+            yield started, line.split()[-1]
+        finally:
+            started.kill()
+            started.wait()
+
+
 def warms_up(prompt: str) -> bool:
     """Whether a call is the one that the server makes at its start."""
     return str(WARM_UP.prompt) in prompt or QUESTION in prompt
+
+
+def bodies(prompt: str, response: str) -> dict[str, Any]:
+    """A body for each path that judges, with one response to one prompt."""
+    turns = [{"role": "user", "content": prompt}, {"role": "assistant", "content": response}]
+    message = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": response}]}
+    text = f"<|im_start|>user\n{prompt}<|im_end|>\n<|im_start|>assistant\n{response}<|im_end|>\n"
+    return {
+        "/v1/rewards": {"samples": [{"prompt": prompt, "response": response}]},
+        "/v1/judgments": {"comparisons": [{"prompt": prompt, "responses": [response]}]},
+        "/get_reward": {"query": [prompt + response], "prompts": [prompt]},
+        "/remote_rm": {"prompt": prompt, "response": response, "label": None},
+        "/verify": {"responses_create_params": {"input": prompt}, "response": {"output": [message]}},
+        "/compare": {"conversation_history": turns[:1], "response_objs": [{"output": [message]}]},
+        "/classify": {"messages": turns},
+        "/vllm/classify": {"input": text},
+        "/vllm/pooling": {"messages": turns},
+        "/vllm/score": {"queries": prompt, "documents": [response]},
+        "/vllm/rerank": {"query": prompt, "documents": [response]},
+        "/sglang/classify": {"text": text},
+        "/sglang/v1/score": {"query": prompt, "items": [response]},
+        "/v1/chat/completions": {"messages": turns},
+    }

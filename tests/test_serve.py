@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from fathom import EngineError, FathomError, Reward, RewardSettings, ScriptedEng
 from fathom.engines import Request
 from fathom.engines.usage import Usage
 from fathom.rationale import Status
-from fathom.serve.clients import Clients, TooManyRequests
+from fathom.serve.clients import Clients, TooManyRequests, read_tokens
 from fathom.serve.health import HOUR, Health, HourlyCap
 from fathom.settings import EngineSettings
 from reward_server import reward_server, warms_up
@@ -393,6 +394,49 @@ def test_one_client_cannot_take_all_places_and_keeps_to_its_rate() -> None:
         pass
 
 
+def test_one_client_is_refused_while_others_are_served(tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+    file.write_text("token-of-client-one\ntoken-of-client-two\n")
+
+    async def main() -> None:
+        async with serving(lambda call: HANG if b"slow" in call.content else chat("[RESULT] 4")) as upstream:
+            engine = EngineSettings(model="judge-7b", base_url=upstream.url, hedge=False)
+            limits = {"client_requests": 2, "tokens": read_tokens(file)}
+            async with reward_server(None, "prometheus", engine_settings=engine, **limits) as server:
+                one, two = ({"authorization": f"Bearer token-of-client-{number}"} for number in ("one", "two"))
+                slow = [{"samples": [{"prompt": f"slow {n}", "response": "r"}]} for n in range(2)]
+                waiting = [asyncio.create_task(server.post("/v1/rewards", body, **one)) for body in slow]
+                await until(lambda: upstream.flying >= 2)
+                quick = {"samples": [{"prompt": "quick", "response": "r"}]}
+                status, answer, headers = await server.post("/v1/rewards", quick, **one)
+                assert (status, headers["retry-after"]) == (429, "1")
+                assert "the most that a client may have" in answer["error"]["message"]
+                assert (await server.post("/v1/rewards", quick, **two))[0] == 200
+                for task in waiting:
+                    task.cancel()
+
+    run(main)
+
+
+def test_an_hour_of_too_many_tokens_pauses_all_requests() -> None:
+    async def main() -> None:
+        async with serving(lambda call: chat("[RESULT] 4")) as upstream:
+            engine = EngineSettings(model="judge-7b", base_url=upstream.url)
+            async with reward_server(None, "prometheus", engine_settings=engine, hourly_tokens=40) as server:
+                statuses = []
+                for number in range(20):
+                    body = {"samples": [{"prompt": "p", "response": str(number)}]}
+                    status, answer, headers = await server.post("/v1/rewards", body)
+                    statuses.append(status)
+                assert statuses == sorted(statuses)
+                assert {200, 503} == set(statuses)
+                assert "of 40 tokens" in answer["error"]["message"]
+                assert 0 < int(headers["retry-after"]) <= 3600
+                assert (await server.get("/ready"))[0] == 503
+
+    run(main)
+
+
 @pytest.mark.parametrize(
     ("limits", "body", "message"),
     [
@@ -524,6 +568,23 @@ def test_an_item_that_the_judge_cannot_judge_is_named_and_refused(tmp_path: Path
                 assert status == 422
                 assert answer["error"]["message"] == f"{where}: expected a reference answer"
             assert server.service.health.refusal() is None, "a wrong request says nothing about the engine"
+
+    run(main)
+
+
+def test_a_replica_that_dies_under_load_costs_no_reward() -> None:
+    async def main() -> None:
+        async with AsyncExitStack() as dies, serving(lambda call: chat("[RESULT] 4", delay=0.05)) as lives:
+            dying = await dies.enter_async_context(serving(lambda call: chat("[RESULT] 4", delay=0.05)))
+            engine = EngineSettings(model="judge-7b", base_url=f"{dying.url},{lives.url}", hedge=False)
+            async with reward_server(None, "prometheus", engine_settings=engine) as server:
+                bodies = [{"samples": [{"prompt": "p", "response": str(n)}]} for n in range(60)]
+                sent = [asyncio.create_task(server.post("/v1/rewards", body)) for body in bodies]
+                await until(lambda: dying.flying >= 8)
+                await dies.aclose()  # its connections are cut, with calls in flight
+                answers = await asyncio.gather(*sent)
+                assert [answer["rewards"][0]["reward"] for _, answer, _ in answers] == [4.0] * 60
+                assert len(dying.calls) >= 8
 
     run(main)
 

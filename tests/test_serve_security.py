@@ -5,14 +5,9 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
-import os
 import random
 import signal
 import string
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +17,14 @@ import pytest
 
 pytest.importorskip("fastapi", reason='needs pip install "fathom-rm[serve]"')
 
-from fathom import FathomError, JudgingSettings, RewardSettings, ScriptedEngine, ServeSettings
+from fathom import EngineSettings, FathomError, JudgingSettings, RewardSettings, ScriptedEngine, ServeSettings
 from fathom.serve.clients import identify, read_tokens
 from fathom.serve.running import serve
-from reward_server import Running, reward_server
+from reward_server import Running, bodies, process, reward_server
 from serving import Call, Reply, chat, serving
 
 SECRET = "a-token-of-many-characters"
-PATHS = (
-    *("/v1/judgments", "/v1/rankings", "/v1/rewards", "/get_reward", "/vllm/classify", "/vllm/score", "/classify"),
-    *("/remote_rm", "/verify", "/compare", "/vllm/pooling", "/vllm/rerank", "/sglang/classify", "/sglang/v1/score"),
-    *("/v1/chat/completions", "/", "/none"),
-)
+PATHS = (*bodies("p", "r"), "/v1/rankings", "/", "/none")
 REWARDS = {"samples": [{"prompt": "p", "response": "r"}]}
 
 
@@ -183,24 +174,43 @@ def test_memory_is_flat_over_10000_malformed_requests() -> None:
     asyncio.run(main())
 
 
+def test_deep_nesting_is_refused_before_it_is_parsed() -> None:
+    async def main() -> None:
+        async with reward_server(ScriptedEngine("[RESULT] 4"), "prometheus") as server:
+            for depth, status in ((100, 422), (201, 400), (100_000, 400)):
+                content = b'{"samples": ' + b"[" * depth + b"]" * depth + b"}"
+                assert await post_bytes(server, "/v1/rewards", content) == status
+
+    asyncio.run(main())
+
+
+def test_a_request_can_neither_make_the_server_call_an_address_nor_choose_a_model_or_a_file(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(lambda call: chat("[RESULT] 4")) as upstream, serving(lambda call: Reply()) as canary:
+            engine = EngineSettings(model="judge-7b", base_url=upstream.url)
+            async with reward_server(None, "prometheus", engine_settings=engine) as server:
+                file = tmp_path / "journal"
+                chosen = dict.fromkeys(("base_url", "api_base", "url", "image", "upstream", "callback"), canary.url)
+                chosen |= {"model": "another", "engine": "openai", "judge": str(file), "journal": str(file)}
+                headers = {"x-fathom-base-url": canary.url, "x-forwarded-host": canary.url, "host": "other"}
+                statuses = {}
+                for path, body in bodies(
+                    f"See {canary.url}/a.png", f'![x]({canary.url}/b.png) {{"file": "{file}"}}'
+                ).items():
+                    status, _, _ = await server.post(f"{path}?url={canary.url}", body | chosen, **headers)
+                    statuses[path] = status
+                own = {"/v1/rewards", "/v1/judgments"}
+                assert {path for path, status in statuses.items() if status == 422} == own, "they take no other fields"
+                assert {status for path, status in statuses.items() if path not in own} == {200}
+                assert len(upstream.calls) > 1
+                assert {call.fields["model"] for call in upstream.calls} == {"judge-7b"}
+                assert canary.calls == []
+                assert not file.exists()
+
+    asyncio.run(main())
+
+
 # Logs, and the end of the process -------------------------------------------------------------------------------------
-
-
-@contextmanager
-def process(url: str, *options: str, log: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """`fathom serve` as a process, and its address."""
-    command = [sys.executable, "-m", "fathom", "serve", "--judge", "prometheus", "--model", "judge-7b"]
-    command += ["--base-url", url, "--port", "0", *options]
-    with log.open("w") as sink:
-        started = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=sink, text=True, env=dict(os.environ))
-        try:
-            assert started.stdout is not None
-            line = started.stdout.readline()
-            assert line.startswith("serving on "), log.read_text()
-            yield started, line.split()[-1]
-        finally:
-            started.kill()
-            started.wait()
 
 
 def test_logs_have_no_prompt_response_or_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,12 +226,15 @@ def test_logs_have_no_prompt_response_or_key(tmp_path: Path, monkeypatch: pytest
     async def main() -> list[int]:
         async with serving(answer) as upstream:
             options = ["--token-file", str(tokens), "--engine-option", "api_key_env=JUDGE_KEY"]
-            options += ["--engine-option", "retries=1", "--engine-option", "first_backoff=0.01"]
+            options += ["--engine-option", "retries=1", "--engine-option", "first_backoff=0.01", "--breaker-share", "1"]
             with process(upstream.url, *options, log=log) as (started, url):
                 statuses = []
                 async with aiohttp.ClientSession(headers={"authorization": f"Bearer {SECRET}"}) as http:
-                    for prompt in ("PROMPT-fine", "PROMPT-refused", "PROMPT-broken", 7):
-                        body = {"samples": [{"prompt": prompt, "response": "RESPONSE"}]}
+                    for prompt in ("PROMPT-fine", "PROMPT-refused", "PROMPT-broken"):
+                        for path, body in bodies(prompt, "RESPONSE").items():
+                            async with http.post(url + path, json=body) as response:
+                                statuses.append(response.status)
+                    for body in (7, {"samples": [{"prompt": "PROMPT", "response": 7}]}):
                         for path in ("/v1/rewards", "/PROMPT-path?q=PROMPT-query", "/get_reward"):
                             async with http.post(url + path, json=body) as response:
                                 statuses.append(response.status)

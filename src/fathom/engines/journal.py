@@ -24,6 +24,10 @@ LOCK_SECONDS = 60
 """How long to wait while another process writes."""
 
 
+CACHE = 1
+"""The user_version of a file from which old completions are deleted. That of others is 0."""
+
+
 class JournalError(FathomError):
     """A journal failed while it was in use, for example because the disk is full."""
 
@@ -76,6 +80,7 @@ class SQLiteJournal:
         self.max_age: float | None = None
         """Seconds after which a completion is deleted."""
         self._run = uuid.uuid4().hex
+        self._marked = False
         self._connection: sqlite3.Connection | None = None
         if self._exists():
             self._connection = _open(self.path)
@@ -85,6 +90,22 @@ class SQLiteJournal:
     def _exists(self) -> bool:
         # Checked on every call, because another process may have created the file meanwhile.
         return not self.lasts or self.path.exists()
+
+    def limit(self, max_bytes: int | None, max_age: float | None) -> None:
+        """Delete completions beyond this size and age (in seconds) from now on.
+
+        The file is marked as a cache. Raises FathomError for a file with completions without this mark: a run, or a
+        server without limits, may need all of them.
+        """
+        if max_bytes is None and max_age is None:
+            return
+        if self._exists() and not _is_cache(self._opened()):
+            raise FathomError(
+                f"{self.path} has completions of runs, or of a server without limits, which need them to resume; "
+                "--cache-mb and --cache-hours would delete them; expected a new file, or the journal of a server with "
+                "these options"
+            )
+        self.max_bytes, self.max_age = max_bytes, max_age
 
     def find(self, keys: Sequence[str]) -> list[str | None]:
         if self._connection is None and not self._exists():
@@ -111,6 +132,9 @@ class SQLiteJournal:
             now = int(time.time())
             connection.executemany(statement, [(*row, now) for row in rows])
             self._record(connection)
+            if not self._marked and (self.max_bytes is not None or self.max_age is not None):
+                connection.execute(f"PRAGMA user_version = {CACHE}")
+                self._marked = True
             if self.max_bytes is not None:
                 _delete_oldest(connection, self.max_bytes)
 
@@ -140,6 +164,12 @@ class SQLiteJournal:
                     self._record(connection)
         if self._connection is not None:
             self._connection.close()
+
+
+def _is_cache(connection: sqlite3.Connection) -> bool:
+    """Whether completions may be deleted: the file is marked as a cache, or has none yet."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return version == CACHE or connection.execute("SELECT 1 FROM completions LIMIT 1").fetchone() is None
 
 
 def _delete_oldest(connection: sqlite3.Connection, max_bytes: int) -> None:

@@ -27,6 +27,11 @@ class RecentCompletions:
         self.clock = clock
         self._completions: OrderedDict[str, tuple[float, str]] = OrderedDict()
 
+    def limit(self, max_bytes: int | None, max_age: float | None) -> None:
+        """Set the limits; None leaves one as it is."""
+        self.max_bytes = self.max_bytes if max_bytes is None else max_bytes
+        self.max_age = self.max_age if max_age is None else max_age
+
     def find(self, keys: Sequence[str]) -> list[str | None]:
         return [self._used(key) for key in keys]
 

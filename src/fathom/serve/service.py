@@ -15,6 +15,8 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
+from time import sleep
 from typing import Generic, NamedTuple, TypeVar
 
 from fathom.data.records import Comparison, Message
@@ -129,8 +131,8 @@ class Service:
         session.cached.on_miss = _note_call
         store = session.cached.journal
         if isinstance(store, SQLiteJournal | RecentCompletions):
-            store.max_bytes = store.max_bytes if serving.cache_mb is None else serving.cache_mb * 2**20
-            store.max_age = None if serving.cache_hours is None else serving.cache_hours * 3600
+            megabytes, hours = serving.cache_mb, serving.cache_hours
+            store.limit(None if megabytes is None else megabytes * 2**20, None if hours is None else hours * 3600)
         self.identity = identify(session, rewards)
         self.health = Health(serving.breaker_share, serving.breaker_seconds, caps=_caps(session, serving))
         self.window = Window[Sample, Rewarded](serving.window_ms / 1000, serving.max_responses, self._judge_group)
@@ -320,9 +322,25 @@ async def _together(works: Sequence[Callable[[], Awaitable[Value]]]) -> list[Val
 def open_session(settings: JudgingSettings, engine: Engine | None = None) -> Session:
     """The session of a service. `engine` replaces the engine of the settings.
 
-    Without a journal file, recent completions are kept in a bounded amount of memory.
+    Without a journal file, recent completions are kept in a bounded amount of memory. Raises FathomError for a file
+    that is no journal, also for an empty one, which SQLite would turn into a database.
     """
+    file = settings.engine.journal
+    if file is not None and _stays_empty(Path(file)):
+        raise FathomError(
+            f"{file} is empty, so it is not a journal; expected one, or a path without a file: delete it, or give "
+            "another file with --journal"
+        )
     return Session(settings, engine=engine, store=RecentCompletions())
+
+
+def _stays_empty(path: Path) -> bool:
+    """Whether a file is empty. Another server that creates its journal at this moment gets a second to do so."""
+    for _ in range(20):
+        if not path.is_file() or path.stat().st_size:
+            return False
+        sleep(0.05)
+    return True
 
 
 def _caps(session: Session, serving: ServeSettings) -> list[HourlyCap]:
