@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
+from fathom.engines.bnrm import FactorHead
 from fathom.engines.heads import WEIGHTS, Head
 
 
@@ -45,12 +46,21 @@ class HeadedModel(PreTrainedModel):  # type: ignore[misc]
         self.score = make_head(head, text.hidden_size, spread=spread).to(precision)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, **options: Any) -> Any:
-        """The rewards as `logits`, of shape (batch, outputs), for tokens of shape (batch, length)."""
+        """The outputs as `logits`, of shape (batch, outputs), for tokens of shape (batch, length).
+
+        While a head with a penalty of its own is trained, `loss` is that penalty, of shape (batch,).
+        """
         given = {name: value for name, value in options.items() if value is not None and name in PASSED}
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         states = self.model(input_ids, attention_mask=mask, **given).last_hidden_state
-        pooled = POOLED[self.head.pooling](states, mask)
-        return SequenceClassifierOutput(logits=self.score(pooled.to(next(self.score.parameters()).dtype)))
+        pooled = POOLED[self.head.pooling](states, mask).to(next(self.score.parameters()).dtype)
+        penalty = self._penalty(pooled) if self.head.kind == "bnrm" and self.training else None
+        return SequenceClassifierOutput(logits=self.score(pooled), loss=penalty)
+
+    def _penalty(self, pooled: Tensor) -> Tensor:
+        head: Any = self.score
+        penalty: Tensor = head.penalty(pooled)
+        return penalty
 
     def save_pretrained(
         self, save_directory: str | Path, *, state_dict: Mapping[str, Tensor] | None = None, **options: Any
@@ -103,6 +113,8 @@ def make_head(head: Head, width: int, *, spread: float) -> nn.Module:
     near 0.
     """
     count = len(head.outputs)
+    if head.kind == "bnrm":
+        return FactorHead(width, count, spread)
     if head.kind == "linear":
         return _initialized(nn.Linear(width, count, bias=False), spread)
     hidden, final = (_initialized(nn.Linear(width, size), spread) for size in (width, count))

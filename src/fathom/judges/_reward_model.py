@@ -118,17 +118,17 @@ def gather(asks: Sequence[Ask], results: Sequence[Completion | Result]) -> list[
             votes.append(vote.unpermuted(ask.order))
             continue
         same = previous is not None and previous.judge is ask.judge and previous.sample == ask.sample
-        if single and (not same or ask.order[0] in single):
-            votes.append(_merged(single))
+        if previous is not None and single and (not same or ask.order[0] in single):
+            votes.append(_merged(single, previous.judge))
             single = {}
         single[ask.order[0]] = vote
         previous = ask
-    return [*votes, _merged(single)] if single else votes
+    return [*votes, _merged(single, previous.judge)] if previous is not None and single else votes
 
 
-def _merged(single: Mapping[int, Vote]) -> Vote:
+def _merged(single: Mapping[int, Vote], judge: EngineRewardModel) -> Vote:
     votes = list(single.values())
-    return votes[0] if len(votes) == 1 else merge_pointwise(votes).unpermuted(tuple(single))
+    return votes[0] if len(votes) == 1 else judge.merge(votes).unpermuted(tuple(single))
 
 
 def _vote(ask: Ask, result: Completion | Result) -> Vote:
@@ -254,6 +254,10 @@ class EngineRewardModel(RewardModel):
     def decided(self, comparison: Comparison) -> Vote | None:
         """The vote on a comparison that needs no model call, such as an empty response; None otherwise."""
         return None
+
+    def merge(self, votes: Sequence[Vote]) -> Vote:
+        """One vote from a pointwise judge's votes on each of several responses, in the order shown."""
+        return merge_pointwise(votes)
 
     def plan(self, comparison: Comparison, sample: int = 0) -> list[Ask]:
         """One call; for a pointwise judge, one call per response."""

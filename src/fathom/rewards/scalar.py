@@ -10,22 +10,30 @@ A classifier with several outputs, such as one per objective, needs `weights`; t
 
     ScalarRewardModel(engine=engine, weights={"helpfulness": 1.0, "verbosity": -0.2})
 
+Models of `fathom train reward` whose outputs belong together say so in `fathom.json`: `combine` is then `sum` (factors
+of a `bnrm` head) or `mean` (members of an ensemble, whose standard deviation `pessimism` subtracts).
+
 Scores of different prompts have no common zero, so there is no threshold at which a single response is right.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from math import isfinite
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from math import fsum, isfinite
+from statistics import fmean, stdev
+from typing import ClassVar, Literal
 
 from fathom.data.records import Comparison
 from fathom.engines import Answer, AnyRequest, Capability, Classification, ClassifyRequest
 from fathom.errors import FathomError
 from fathom.judges import Arity, EngineRewardModel, Vote
-from fathom.rationale import Status
+from fathom.rationale import MAX_UNITS, Rationale, Status, SubVerdict, Unit
 from fathom.rewards import conversation
+
+LETTERS: tuple[SubVerdict, ...] = ("A", "B")
+DECISIVE = 5
+"""Factors that the rationale of a vote on several responses names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +43,23 @@ class ScalarRewardModel(EngineRewardModel):
     `weights`: the weight of each output, by its name in the model's configuration (`id2label`) or by its number.
     Outputs that are not named have the weight 0. Required for several outputs, because none of them is marked as the
     reward.
+    `combine`: the sum or the mean of all outputs, instead of `weights`. With `sum`, the outputs are factors, and the
+    rationale of a vote has those that decide (`decisive`). `pessimism`: with `mean`, subtract this many standard
+    deviations of the outputs, so that the score is a lower bound.
     """
 
     arity: ClassVar[Arity] = "pointwise"
     weights: Mapping[str, float] | None = None
+    combine: Literal["sum", "mean"] | None = None
+    pessimism: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.combine and self.weights is not None:
+            raise FathomError(f"combine={self.combine!r} uses all outputs; leave weights out, or combine")
+        if self.pessimism and (self.combine != "mean" or self.pessimism < 0):
+            raise FathomError(
+                f"pessimism={self.pessimism} with combine={self.combine!r}; expected a number >= 0 and combine='mean'"
+            )
 
     @property
     def needs(self) -> frozenset[Capability]:
@@ -61,15 +82,28 @@ class ScalarRewardModel(EngineRewardModel):
         (result,) = answers
         if not isinstance(result, Classification):
             raise TypeError(f"{type(self).__name__} reads classifications; got {type(result).__name__}")
-        score, text = self.score(result), _outputs_in_words(result)
+        score, text = self.score(result), "" if self.combine == "sum" else _outputs_in_words(result)
         if not isfinite(score):
             error = f"the score is {score}; expected a finite number"
             return Vote(Status.INVALID, order=(0,), usage=result.usage, text=text, error=error)
-        return Vote(Status.OK, order=(0,), scores=(score,), usage=result.usage, text=text)
+        units = _largest(_outputs(result)) if self.combine == "sum" else ()
+        rationale = Rationale(units=units) if units else None
+        return Vote(Status.OK, order=(0,), scores=(score,), usage=result.usage, text=text, rationale=rationale)
+
+    def merge(self, votes: Sequence[Vote]) -> Vote:
+        """With factors, the rationale of the merged vote names those that decide between the responses."""
+        merged = super().merge(votes)
+        if self.combine != "sum" or merged.status is not Status.OK:
+            return merged
+        return replace(merged, rationale=Rationale(units=decisive([_contributions(vote) for vote in votes])))
 
     def score(self, result: Classification) -> float:
         """The only output, or the weighted sum of several."""
         names = _names(result)
+        if self.combine == "sum":
+            return fsum(result.logits)
+        if self.combine == "mean":
+            return fmean(result.logits) - (self.pessimism * _disagreement(result) if self.pessimism else 0.0)
         if self.weights is None:
             if len(names) > 1:
                 example = f"--judge-option 'weights={{{names[0]}: 1.0}}'"
@@ -88,10 +122,48 @@ def _names(result: Classification) -> tuple[str, ...]:
     return result.labels or tuple(map(str, range(len(result.logits))))
 
 
+def _outputs(result: Classification) -> dict[str, float]:
+    return dict(zip(_names(result), result.logits, strict=True))
+
+
 def _outputs_in_words(result: Classification) -> str:
     if len(result.logits) == 1:
         return ""
-    return ", ".join(f"{name} {output:.6g}" for name, output in zip(_names(result), result.logits, strict=True))
+    return ", ".join(f"{name} {output:.6g}" for name, output in _outputs(result).items())
+
+
+def _disagreement(result: Classification) -> float:
+    """The sample standard deviation of the outputs; 0 for one output."""
+    return stdev(result.logits) if len(result.logits) > 1 else 0.0
+
+
+def decisive(contributions: Sequence[Mapping[str, float]], most: int = DECISIVE) -> tuple[Unit, ...]:
+    """The factors that differ most between responses, the largest difference first, as units of a rationale.
+
+    `contributions` has one mapping of factors to numbers >= 0 for each response; a missing factor is 0. The
+    sub-verdict of a factor is the response that has most of it (None from the third one on), and its judgment the
+    lead over the next one.
+    """
+    names = dict.fromkeys(name for each in contributions for name in each)
+    leads = []
+    for name in names:
+        values = [each.get(name, 0.0) for each in contributions]
+        second, first = sorted(values)[-2:]
+        leads.append((first - second, name, values.index(first)))
+    kept = sorted((lead for lead in leads if lead[0] > 0), key=lambda lead: -lead[0])[:most]
+    return tuple(
+        Unit(name, judgment=f"{by:+.6g}", sub_verdict=LETTERS[place] if place < 2 else None) for by, name, place in kept
+    )
+
+
+def _largest(outputs: Mapping[str, float]) -> tuple[Unit, ...]:
+    """What the largest factors add to the reward of one response, and no more than a rationale can hold."""
+    kept = sorted((item for item in outputs.items() if item[1] > 0), key=lambda item: -item[1])[:MAX_UNITS]
+    return tuple(Unit(name, judgment=f"{output:.9g}") for name, output in kept)
+
+
+def _contributions(vote: Vote) -> dict[str, float]:
+    return {unit.principle: float(unit.judgment) for unit in vote.rationale.units} if vote.rationale else {}
 
 
 JUDGE = ScalarRewardModel

@@ -195,7 +195,19 @@ class RewardRecipe(Recipe):
     attributes: tuple[str, ...] = ()
     """(regression) Columns with a number per response; the model gets one output for each. By default it has one
     output, for the label's scores."""
-    head: Literal["linear", "mlp"] = "linear"
+    head: Literal["linear", "mlp", "bnrm"] = "linear"
+    """`bnrm`: the sum of non-negative factors (arXiv 2602.10623)."""
+    factors: int = Field(default=64, ge=1)
+    """(head: bnrm) The number of factors."""
+    kl: float = Field(default=1e-5, ge=0)
+    """(head: bnrm) The weight of the KL divergence from the factors' prior."""
+    members: int = Field(default=1, ge=1)
+    """The number of outputs that are trained on the same pairs with different random weights; the reward is their
+    mean."""
+    objectives: tuple[str, ...] = ()
+    """The values of the column `objective`; the model gets one output for each, which only its comparisons train."""
+    objective: str = "objective"
+    """The column that names the objective by which a comparison is labelled."""
     pooling: Literal["last", "mean"] = "last"
     """Other libraries load only a linear head on the last token."""
     length_ratio: float | None = Field(default=None, ge=1)
@@ -205,17 +217,50 @@ class RewardRecipe(Recipe):
 
     @property
     def described(self) -> dict[str, Any]:
-        return {"name": SCALAR, "head": self.head_spec.model_dump(mode="json")}
+        combined = {"combine": self.combine} if self.combine else {}
+        return {"name": SCALAR, **combined, "head": self.head_spec.model_dump(mode="json")}
 
     @property
     def head_spec(self) -> Head:
-        return Head(kind=self.head, pooling=self.pooling, outputs=self.attributes or ("reward",))
+        return Head(kind=self.head, pooling=self.pooling, outputs=self._outputs)
+
+    @property
+    def combine(self) -> Literal["sum", "mean"] | None:
+        """How the reward is computed from several outputs; None if it is the only one, or for weights to decide."""
+        return "sum" if self.head == "bnrm" else "mean" if self.members > 1 else None
+
+    @property
+    def _outputs(self) -> tuple[str, ...]:
+        if self.head == "bnrm":
+            return tuple(f"factor {number}" for number in range(1, self.factors + 1))
+        if self.members > 1:
+            return tuple(f"member {number}" for number in range(1, self.members + 1))
+        return self.objectives or self.attributes or ("reward",)
 
     @model_validator(mode="after")
     def _keys_of_this_loss(self) -> Self:
         for key, loss in (("margin", "bradley_terry"), ("tie_threshold", "ties"), ("attributes", "regression")):
             if self.loss != loss and getattr(self, key) != type(self).model_fields[key].default:
                 raise ValueError(f"{key} applies to loss: {loss}, not to {self.loss}; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _one_meaning_of_the_outputs(self) -> Self:
+        several = [
+            name
+            for name, chosen in (
+                ("head: bnrm", self.head == "bnrm"),
+                ("members", self.members > 1),
+                ("objectives", bool(self.objectives)),
+            )
+            if chosen
+        ]
+        if len(several) > 1:
+            raise ValueError(f"{several[0]} and {several[1]} give the outputs different meanings; choose one")
+        if several and self.loss in ("regression", "binary"):
+            raise ValueError(f"{several[0]} applies to losses that compare responses, not to {self.loss}; leave it out")
+        if self.head != "bnrm" and {"factors", "kl"} & self.model_fields_set:
+            raise ValueError(f"factors and kl apply to head: bnrm, not to {self.head}; leave them out")
         return self
 
 

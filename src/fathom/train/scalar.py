@@ -13,6 +13,7 @@ comparable; only differences between responses to one prompt were trained.
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -63,7 +64,7 @@ def train(recipe: RewardRecipe, *, resume: bool = False) -> Path:
             recipe=recipe,
             model=trainers.adapted(new_model(recipe, config, tokenizer), recipe),
             args=config,
-            train_dataset=trainers.dataset(rows(examples)),
+            train_dataset=trainers.dataset(rows(examples, members=recipe.members, seed=recipe.seed)),
             eval_dataset=trainers.dataset(rows(held_out)),
             processing_class=tokenizer,
         )
@@ -132,9 +133,19 @@ def fitting(
     return examples, left_out
 
 
-def rows(examples: Iterable[Example]) -> list[dict[str, Any]]:
-    """The examples as rows of a data set: `texts`, and the fields of their targets."""
-    return [{"texts": example.texts} | asdict(example.target) for example in examples]
+def rows(examples: Iterable[Example], *, members: int = 1, seed: int = 0) -> list[dict[str, Any]]:
+    """The examples as rows of a data set: `texts`, the fields of their targets, and their weight for each member.
+
+    Weights are exponential with mean 1, the Bayesian bootstrap (Rubin 1981): each member sees other data, since linear
+    heads on the same data would end in the same minimum.
+    """
+    drawn = random.Random(f"{seed}/members")
+    return [
+        {"texts": example.texts}
+        | asdict(example.target)
+        | ({"weights": [drawn.expovariate(1.0) for _ in range(members)]} if members > 1 else {})
+        for example in examples
+    ]
 
 
 def _lopsided(tokenizer: Any, item: Comparison, target: Target, ratio: float) -> bool:

@@ -57,8 +57,11 @@ class ScalarTrainer(RewardTrainer):  # type: ignore[misc]
         self, model: Any, inputs: Inputs, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         outputs = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False)
-        rewards = outputs.logits.float()
-        loss = LOSSES[self.recipe.loss](self.recipe, rewards, inputs)
+        trained, rewards = rewards_of(self.recipe, outputs.logits.float(), inputs)
+        each = torch.stack([LOSSES[self.recipe.loss](self.recipe, one, inputs) for one in trained])
+        loss = (each * inputs["weights"].T).mean(0) if "weights" in inputs else each.mean(0)
+        if outputs.get("loss") is not None:
+            loss = loss + self.recipe.kl * _means(outputs.loss.float(), inputs)
         if coefficient := self.args.center_rewards_coefficient:
             loss = loss + coefficient * losses.centring(_sums(rewards.mean(-1), inputs["of"], len(loss)))
         self._count(rewards.detach(), inputs)
@@ -84,6 +87,17 @@ class ScalarTrainer(RewardTrainer):  # type: ignore[misc]
             super()._load_from_checkpoint(resume_from_checkpoint, model)
 
 
+def rewards_of(recipe: RewardRecipe, outputs: Tensor, inputs: Inputs) -> tuple[list[Tensor], Tensor]:
+    """The rewards to train, one (texts, outputs) for each member of an ensemble, and the rewards to measure."""
+    if recipe.members > 1:
+        return list(outputs.unsqueeze(-1).unbind(1)), outputs.mean(-1, keepdim=True)
+    if recipe.objectives:
+        outputs = outputs.gather(1, inputs["objectives"][inputs["of"]].unsqueeze(-1))
+    if recipe.head == "bnrm":
+        outputs = outputs.sum(-1, keepdim=True)
+    return [outputs], outputs
+
+
 class Collator:
     """Rows to a batch, padded to its longest text."""
 
@@ -101,7 +115,9 @@ class Collator:
             "of": torch.arange(len(rows)).repeat_interleave(torch.tensor(counts)),
             "input_ids": torch.tensor([text + [pad] * (longest - len(text)) for text in texts]),
             "attention_mask": torch.tensor([[1] * len(text) + [0] * (longest - len(text)) for text in texts]),
+            "objectives": torch.tensor([row.get("objective", 0) for row in rows]),
             **self.labels(rows, counts),
+            **({"weights": torch.tensor([row["weights"] for row in rows])} if "weights" in rows[0] else {}),
         }
 
 

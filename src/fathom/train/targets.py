@@ -7,7 +7,7 @@ pairs(Label(ranking=(2, 0, 1)), 3)              # [(2, 0, 1.0), (2, 1, 1.0), (0,
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from numbers import Real
 from typing import Any
@@ -29,6 +29,8 @@ class Target:
     """(plackett_luce) The number of places of `order` that the label determines."""
     values: tuple[tuple[float | None, ...], ...] = ()
     """(regression, binary) The scores of each response, one per output; None if unknown."""
+    objective: int = 0
+    """The place of the comparison's objective among those of the recipe."""
 
     @property
     def ordered(self) -> list[tuple[int, int]]:
@@ -40,8 +42,24 @@ class Target:
 def of(recipe: RewardRecipe, item: Comparison) -> Target | None:
     """The target of a comparison; None if the recipe's loss cannot use its label.
 
-    Raises FathomError for a missing or unreadable column of `attributes`, and for binary labels outside 0 to 1.
+    Raises FathomError for a missing or unreadable column of `attributes` or `objective`, and for binary labels outside
+    0 to 1.
     """
+    target = _of_label(recipe, item)
+    return replace(target, objective=_objective(recipe, item)) if target and recipe.objectives else target
+
+
+def _objective(recipe: RewardRecipe, item: Comparison) -> int:
+    given = item.metadata.get(recipe.objective)
+    if given not in recipe.objectives:
+        raise FathomError(
+            f"comparison {item.id!r}: column {recipe.objective!r} is {given!r}, expected one of objectives: "
+            + ", ".join(recipe.objectives)
+        )
+    return recipe.objectives.index(given)
+
+
+def _of_label(recipe: RewardRecipe, item: Comparison) -> Target | None:
     if recipe.attributes:
         return Target(values=_attributes(recipe.attributes, item))
     label, n = item.label, len(item.responses)

@@ -1,0 +1,265 @@
+"""Heads with several outputs that belong together: factors (BNRM), members of an ensemble, and objectives."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("trl", reason='needs pip install "fathom-rm[train]"')
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.integrate import quad
+from transformers import AutoModelForSequenceClassification
+from typer.testing import CliRunner
+
+from fathom.cli import app
+from fathom.data.records import Comparison
+from fathom.engines import bnrm
+from fathom.engines.heads import load_classifier
+from fathom.engines.local import LocalEngine
+from fathom.errors import FathomError
+from fathom.metrics.principles import principles
+from fathom.results import runs
+from fathom.rewards.scalar import ScalarRewardModel, decisive
+from fathom.train import recipes, scalar
+from fathom.train.recipe import RewardRecipe, load
+from fathom.train.scalar_trainer import rewards_of
+from test_train_reward import LEARN, LORA, comparisons, logged, write
+from tiny import make_checkpoint
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    texts = ["how? kind rude long short "] * 4
+    return make_checkpoint(tmp_path_factory.mktemp("base") / "m", vocab_texts=texts, context=128)
+
+
+def trained(base: Path, data: Path, output: Path, **settings: Any) -> Path:
+    return scalar.train(RewardRecipe(model=str(base), data=data, output=output, **{"trainer": LEARN} | settings))
+
+
+def outputs(folder: Path, items: list[Comparison]) -> torch.Tensor:
+    """All outputs for each response, (responses, outputs)."""
+    model, tokenizer, _ = load_classifier(folder, device="cpu")
+    with torch.no_grad():
+        return torch.cat(
+            [model(torch.tensor([text])).logits for item in items for text in scalar.encode(tokenizer, item)]
+        )
+
+
+# Factors: the distributions -------------------------------------------------------------------------------------------
+
+positive = st.floats(0.3, 4)
+
+
+@given(shape=st.floats(1, 6), scale=positive, a=positive, b=positive)
+def test_the_divergence_of_weibull_from_gamma_is_that_of_quadrature(
+    shape: float, scale: float, a: float, b: float
+) -> None:
+    def integrand(u: float) -> float:
+        # Over probabilities, where the Weibull distribution is uniform: x is its quantile, so the range is finite.
+        t = -math.log1p(-u)
+        log_x = math.log(scale) + math.log(t) / shape
+        log_q = math.log(shape / scale) + (shape - 1) * (log_x - math.log(scale)) - t
+        log_p = a * math.log(b) - math.lgamma(a) + (a - 1) * log_x - b * math.exp(log_x)
+        return log_q - log_p
+
+    expected, _ = quad(integrand, 0, 1, epsabs=1e-9, limit=500)
+    found = bnrm.weibull_gamma_kl(torch.tensor(shape, dtype=torch.float64), torch.tensor(scale).double(), a, b)
+    assert float(found) == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_divergence_is_zero_only_for_the_prior() -> None:
+    one = torch.ones((), dtype=torch.float64)
+    assert float(bnrm.weibull_gamma_kl(one, one)) == pytest.approx(0, abs=1e-12)  # both are exponential
+    others = [bnrm.weibull_gamma_kl(k * one, s * one) for k, s in ((1.5, 1.0), (1.0, 2.0), (3.0, 0.3))]
+    assert min(others) > 0.05
+
+
+def test_samples_have_the_mean_that_the_network_asks_for() -> None:
+    torch.manual_seed(0)
+    raw = torch.tensor([[0.5, 2.0], [-3.0, 0.7], [2.0, -1.0]])
+    shape, scale = bnrm.weibull(raw)
+    torch.testing.assert_close(bnrm.mean(shape, scale), torch.tensor([2.0, 0.7, bnrm.FLOOR]))
+    draws = bnrm.sample(shape.expand(100_000, 3), scale.expand(100_000, 3))
+    assert draws.min() >= 0
+    # The standard deviation of a Weibull variable with k >= 1 is at most its mean: 5 standard errors of 100,000 draws.
+    assert ((draws.mean(0) / bnrm.mean(shape, scale) - 1).abs() < 5 / math.sqrt(100_000)).all()
+
+
+def test_only_training_samples_and_no_contribution_is_negative() -> None:
+    torch.manual_seed(0)
+    head, states = bnrm.FactorHead(8, 16, spread=0.5), torch.randn(5, 8)
+    assert not torch.equal(head(states), head(states))
+    head.eval()
+    assert torch.equal(head(states), head(states))
+    assert head(states).min() >= 0
+    off = head(states) <= 2 * bnrm.FLOOR
+    assert 0.2 < off.float().mean() < 0.8
+
+
+# Factors: training and judging ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lora", [None, LORA], ids=["full", "lora"])
+def test_factors_are_learned_saved_and_named_in_the_rationale_of_a_verdict(
+    base: Path, tmp_path: Path, lora: dict[str, Any] | None
+) -> None:
+    held_out = comparisons(24, seed=1)
+    data, test = write(tmp_path / "d.jsonl", comparisons(64)), write(tmp_path / "t.jsonl", held_out)
+    folder = trained(base, data, tmp_path / "m", head="bnrm", factors=8, lora=lora, eval_data=test)
+    described = json.loads((folder / "fathom.json").read_text())
+    assert (described["combine"], described["head"]["kind"]) == ("sum", "bnrm")
+    assert logged(folder, "eval_accuracy")[-1] >= 0.9
+
+    out = tmp_path / "verdicts.jsonl"
+    judged = CliRunner().invoke(app, ["judge", str(test), "--model", str(folder), "--out", str(out)])
+    assert judged.exit_code == 0, judged.output
+    rows = [row for row in runs.open(out).rows() if "pairs" not in row]
+    contributions = outputs(folder, held_out)
+    assert contributions.min() >= 0
+    given_scores = [score for row in rows for score in row["scores"] or ()]
+    assert given_scores == pytest.approx(contributions.sum(-1).tolist(), abs=1e-4)
+    for row, pair in zip(rows, contributions.view(-1, 2, 8), strict=True):
+        [vote] = row["votes"]
+        assert vote["rationale"] is not None
+        first = vote["rationale"]["units"][0]
+        assert first["principle"] == f"factor {(pair[0] - pair[1]).abs().argmax() + 1}"
+        assert float(first["judgment"]) == pytest.approx(float((pair[0] - pair[1]).abs().max()), rel=1e-3)
+    [deciding, *_] = principles(rows)  # the table of the report
+    assert deciding.rows > 12
+    assert deciding.right is not None
+    assert deciding.right.mean > 0.8
+
+
+def test_the_factor_with_the_largest_difference_comes_first() -> None:
+    units = decisive([{"factor 1": 1.0, "factor 2": 0.5}, {"factor 1": 0.75, "factor 3": 2.0}])
+    named = [(unit.principle, unit.sub_verdict, unit.judgment) for unit in units]
+    assert named == [("factor 3", "B", "+2"), ("factor 2", "A", "+0.5"), ("factor 1", "A", "+0.25")]
+    assert decisive([{"factor 1": 1.0}, {"factor 1": 1.0}]) == ()
+    [third] = decisive([{}, {}, {"factor 1": 1.0}])
+    assert third.sub_verdict is None
+
+
+def test_the_weight_of_the_divergence_pulls_factors_to_the_prior(base: Path, tmp_path: Path) -> None:
+    data, [item] = write(tmp_path / "d.jsonl", comparisons(64)), comparisons(1, seed=1)
+    free, pulled = (
+        outputs(trained(base, data, tmp_path / f"m{kl}", head="bnrm", factors=8, kl=kl), [item]) for kl in (0.0, 1.0)
+    )
+
+    def spread(found: torch.Tensor) -> float:
+        return float((found[0] - found[1]).abs().sum())
+
+    assert spread(pulled) < 0.5 * spread(free)
+
+
+# Ensembles ------------------------------------------------------------------------------------------------------------
+
+
+def test_members_of_an_ensemble_differ_and_disagree_most_where_they_saw_nothing(base: Path, tmp_path: Path) -> None:
+    data, items = write(tmp_path / "d.jsonl", comparisons(64)), comparisons(12, seed=1)
+    folder = trained(base, data, tmp_path / "m", members=4)
+    plain = AutoModelForSequenceClassification.from_pretrained(folder)
+    assert plain.config.id2label == {place: f"member {place + 1}" for place in range(4)}
+    found = outputs(folder, items)
+    assert float(found.std(1).min()) > 0
+    engine = LocalEngine(folder, device="cpu", dtype="float32")
+    scores = [verdict.scores for _, verdict in ScalarRewardModel(engine=engine, combine="mean").run(items)]
+    assert [score for each in scores for score in each or ()] == pytest.approx(found.mean(1).tolist(), abs=1e-4)
+    lower = ScalarRewardModel(engine=engine, combine="mean", pessimism=2.0)
+    bounds = [score for _, verdict in lower.run(items) for score in verdict.scores or ()]
+    assert bounds == pytest.approx((found.mean(1) - 2 * found.std(1)).tolist(), abs=1e-4)
+
+
+def test_weights_of_members_have_mean_one_and_do_not_depend_on_the_number_of_examples() -> None:
+    targets = scalar.Target(pairs=((0, 1, 1.0),))
+    rows = scalar.rows([scalar.Example([[1], [2]], targets)] * 4000, members=2, seed=3)
+    weights = torch.tensor([row["weights"] for row in rows])
+    assert weights.mean(0).tolist() == pytest.approx([1.0, 1.0], abs=5 / math.sqrt(4000))
+    assert "weights" not in scalar.rows([scalar.Example([[1], [2]], targets)])[0]
+
+
+# Objectives -----------------------------------------------------------------------------------------------------------
+
+
+def of_objective(objective: str, count: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Kind is better than rude; long is better than short."""
+    better, worse = {"kindness": ("kind ", "rude "), "length": ("long ", "short ")}[objective]
+    rng = random.Random(f"{seed}/{objective}")
+    rows = []
+    for _ in range(count):
+        chosen, rejected = better * rng.randint(1, 6), worse * rng.randint(1, 6)
+        rows.append({"prompt": "how?", "chosen": chosen, "rejected": rejected, "objective": objective})
+    return rows
+
+
+def test_a_comparison_trains_the_output_of_its_objective_only(base: Path, tmp_path: Path) -> None:
+    both, one = tmp_path / "both.jsonl", tmp_path / "one.jsonl"
+    rows = of_objective("kindness", 48) + of_objective("length", 48)
+    both.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    one.write_text("".join(json.dumps(row) + "\n" for row in rows[:48]))
+    named = {"objectives": ("kindness", "length")}
+    folder = trained(base, both, tmp_path / "m", trainer=LEARN | {"max_steps": 60}, **named)
+    words = Comparison(id="x", prompt="how?", responses=("kind ", "rude ", "long ", "short "))
+    kind, rude, long, short = outputs(folder, [words])
+    assert kind[0] - rude[0] > 1
+    assert long[1] - short[1] > 1
+
+    engine = LocalEngine(folder, device="cpu", dtype="float32")
+    first = ScalarRewardModel(engine=engine, weights={"kindness": 1.0, "length": 0.0})
+    [(_, verdict)] = first.run([words])
+    assert verdict.scores == pytest.approx([float(kind[0]), float(rude[0]), float(long[0]), float(short[0])], abs=1e-4)
+
+
+def test_only_the_output_of_its_objective_has_a_gradient_from_a_comparison() -> None:
+    recipe = RewardRecipe(model="-", data="-", output="-", objectives=("a", "b", "c"))
+    outputs = torch.randn(4, 3, requires_grad=True)
+    inputs = {"objectives": torch.tensor([2, 0]), "of": torch.tensor([0, 0, 1, 1])}
+    [rewards], measured = rewards_of(recipe, outputs, inputs)
+    assert torch.equal(rewards, measured)
+    assert torch.equal(rewards[:, 0], outputs[torch.arange(4), torch.tensor([2, 2, 0, 0])])
+    rewards.sum().backward()
+    assert outputs.grad is not None
+    assert outputs.grad.tolist() == [[0, 0, 1], [0, 0, 1], [1, 0, 0], [1, 0, 0]]
+
+
+def test_an_unknown_objective_is_refused(base: Path, tmp_path: Path) -> None:
+    data = tmp_path / "d.jsonl"
+    data.write_text(json.dumps(of_objective("kindness", 1)[0]) + "\n")
+    with pytest.raises(FathomError, match="column 'objective' is 'kindness', expected one of objectives: safety"):
+        trained(base, data, tmp_path / "m", objectives=("safety",))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["head=bnrm", "members=3"], "head: bnrm and members give the outputs different meanings"),
+        (["members=3", "objectives=[a, b]"], "members and objectives give the outputs different meanings"),
+        (["head=bnrm", "loss=binary"], "head: bnrm applies to losses that compare responses, not to binary"),
+        (["kl=0.1"], "factors and kl apply to head: bnrm, not to linear"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(overrides: list[str], message: str, tmp_path: Path) -> None:
+    data = write(tmp_path / "d.jsonl", comparisons(2))
+    with pytest.raises(FathomError, match=message):
+        load(recipes.path("mini_reward"), RewardRecipe, [f"data={data}", *overrides])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"combine": "sum", "weights": {"reward": 1.0}}, "combine='sum' uses all outputs"),
+        ({"combine": "sum", "pessimism": 1.0}, "pessimism=1.0 with combine='sum'"),
+        ({"combine": "mean", "pessimism": -1.0}, "pessimism=-1.0 with combine='mean'"),
+    ],
+)
+def test_settings_of_the_judge_that_contradict_each_other_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(FathomError, match=message):
+        ScalarRewardModel(**settings)
