@@ -259,7 +259,8 @@ class RewardRecipe(Recipe):
             raise ValueError(f"{several[0]} and {several[1]} give the outputs different meanings; choose one")
         if several and self.loss in ("regression", "binary"):
             raise ValueError(f"{several[0]} applies to losses that compare responses, not to {self.loss}; leave it out")
-        if self.head != "bnrm" and {"factors", "kl"} & self.model_fields_set:
+        default = {name: type(self).model_fields[name].default for name in ("factors", "kl")}
+        if self.head != "bnrm" and default != {"factors": self.factors, "kl": self.kl}:
             raise ValueError(f"factors and kl apply to head: bnrm, not to {self.head}; leave them out")
         return self
 
