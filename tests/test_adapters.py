@@ -8,6 +8,7 @@ import importlib.util
 import inspect
 import math
 import pickle
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,49 +18,34 @@ import pytest
 
 pytest.importorskip("fastapi", reason='needs pip install "fathom-rm[serve]"')
 
-from fathom import EngineSettings, FathomError, JudgeSettings, JudgingSettings, LocalRewardClient, ScriptedEngine
+from fathom import (
+    EngineSettings,
+    FathomError,
+    JudgeSettings,
+    JudgingSettings,
+    LocalRewardClient,
+    ScriptedEngine,
+    adapters,
+)
 from fathom.adapters import verl
 from fathom.adapters.trl import TRLReward
 from fathom.engines import Request
 from reward_server import reward_server
 from serving import chat, serving
+from sources import Recorded
 
 
-def test_an_adapter_imports_no_trainer_and_no_web_framework() -> None:
+def test_adapters_import_no_trainer_and_no_web_framework() -> None:
+    modules = [f"fathom.adapters.{each.name}" for each in pkgutil.iter_modules(adapters.__path__)]
+    assert len(modules) >= 9
     code = (
-        "import sys, fathom.adapters.trl, fathom.adapters.verl\n"
-        "loaded = {'trl', 'verl', 'torch', 'transformers', 'fastapi', 'uvicorn'} & set(sys.modules)\n"
+        f"import sys, {', '.join(modules)}\n"
+        "trainers = {'trl', 'verl', 'openrlhf', 'swift', 'skyrl_gym', 'slime', 'verifiers'}\n"
+        "loaded = (trainers | {'torch', 'transformers', 'fastapi', 'uvicorn'}) & set(sys.modules)\n"
         "assert not loaded, loaded"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-class Recorded:
-    """A source of rewards that records its samples, and scores the even ones."""
-
-    def __init__(self) -> None:
-        self.samples: list[dict[str, Any]] = []
-
-    def rewards(self, samples: list[dict[str, Any]], *, group_size: int | None = None) -> list[Any]:
-        from fathom.serve.messages import RewardAnswer, Tokens
-
-        self.samples += samples
-        return [
-            RewardAnswer(
-                id=None,
-                status="missing" if n % 2 else "ok",  # type: ignore[arg-type]
-                error="no" if n % 2 else None,
-                votes=2,
-                votes_read=0 if n % 2 else 2,
-                cached=False,
-                tokens=Tokens(prompt=1, completion=1),
-                reward=None if n % 2 else 0.5,
-                group=1,
-                partial=False,
-            )
-            for n in range(len(samples))
-        ]
 
 
 def test_trl_rewards_keep_none_and_take_texts_conversations_and_columns() -> None:
@@ -69,7 +55,7 @@ def test_trl_rewards_keep_none_and_take_texts_conversations_and_columns() -> Non
     turns = [{"role": "user", "content": "Hi"}]
     values = reward(
         prompts=["p", turns],
-        completions=["c", [{"role": "assistant", "content": "Hello"}]],
+        completions=["c 0.5", [{"role": "assistant", "content": "Hello"}]],
         completion_ids=[[1], [2]],
         answer=[4, None],
         trainer_state=None,
@@ -77,8 +63,8 @@ def test_trl_rewards_keep_none_and_take_texts_conversations_and_columns() -> Non
     )
     assert values == [0.5, None]
     assert source.samples == [
-        {"prompt": "p", "response": "c", "reference": "4"},
-        {"prompt": turns, "response": "Hello", "reference": None},
+        {"prompt": "p", "response": "c 0.5", "reference": "4"},
+        {"prompt": turns, "response": "Hello"},
     ]
     assert metrics == {"judge/unscored": 0.5, "judge/votes_read": 0.5}
     with pytest.raises(FathomError, match="the data set has no column 'answer'; expected one of: solution"):

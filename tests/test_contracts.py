@@ -57,13 +57,27 @@ def test_openrlhf_gets_a_reward_from_one_server_and_from_several() -> None:
         chosen = {"unscored": "substitute", "unscored_reward": -1.0}
         async with serving() as one, serving(**chosen) as other:
             for urls in ([one.url], [one.url, one.url]):
-                results = await client("openrlhf", *urls)
+                results = (await client("openrlhf", *urls))["server"]
                 logs = {"unscored": [0.0], "votes": [1.0], "votes_read": [1.0]}
                 assert results["4"] == {"reward": [4.0], "scores": [4.0], "extra_logs": logs}
                 assert results["mumble"]["reward"] is None
-            results = await client("openrlhf", other.url)
+            results = (await client("openrlhf", other.url))["server"]
             assert results["mumble"]["reward"] == [-1.0]
             assert results["mumble"]["extra_logs"]["unscored"] == [1.0]
+
+    asyncio.run(main())
+
+
+def test_openrlhf_loads_a_file_with_the_function() -> None:
+    async def main() -> None:
+        async with serving() as server:
+            results = await client("openrlhf", server.url)
+        logs = {"unscored": [0.0], "votes": [1.0], "votes_read": [1.0]}
+        for policy in ("refused", "chosen"):
+            assert results[policy]["4"] == {"reward": [4.0], "scores": [4.0], "extra_logs": logs}
+        assert results["refused"]["mumble"] == {"reward": None, "scores": None, "extra_logs": {}}
+        assert results["chosen"]["mumble"]["reward"] == [-1.0]
+        assert results["chosen"]["mumble"]["extra_logs"]["unscored"] == [1.0]
 
     asyncio.run(main())
 
@@ -92,5 +106,50 @@ def test_verl_reads_the_server_as_a_reward_model_on_vllm() -> None:
     async def main() -> None:
         async with serving() as server:
             assert (await client("verl", server.url))["RewardLoopWorker"] == {"reward_score": 4.0}
+
+    asyncio.run(main())
+
+
+def test_ms_swift_loads_a_plug_in_and_computes_its_rewards() -> None:
+    async def main() -> None:
+        async with serving() as server:
+            results = await client("ms_swift", server.url)
+        assert results["judge"] == [[4.0]]
+        assert "could not be scored" in results["refused"]
+        assert results["chosen"] == [[4.0], [-1.0]]
+        assert results["sampling"] == [[4.0, -1.0], [True, False]]
+
+    asyncio.run(main())
+
+
+def test_skyrl_registers_and_steps_the_environment() -> None:
+    async def main() -> None:
+        async with serving() as server:
+            results = await client("skyrl", server.url)
+        logs = {"unscored": 0.0, **LOGGED}
+        for name in ("judged", "chosen"):
+            assert results[f"{name} 4"] == {
+                "prompt": [{"role": "user", "content": "2 + 2?"}],
+                "step": {"observations": [], "reward": 4.0, "done": True, "metadata": logs},
+                "metrics": logs,
+            }
+        assert "could not be scored" in results["judged mumble"]
+        assert results["chosen mumble"]["step"]["reward"] == -1.0
+        assert results["chosen mumble"]["metrics"]["unscored"] == 1.0
+
+    asyncio.run(main())
+
+
+def test_verifiers_scores_a_trace_and_records_the_error_of_one_without_a_score() -> None:
+    async def main() -> None:
+        async with serving() as server:
+            results = await client("verifiers", server.url)
+        assert results["method 4"] == {"rewards": {"judged": [4.0, 0.5]}, "errors": []}
+        assert results["method mumble"]["rewards"] == {"judged": None}
+        [error] = results["method mumble"]["errors"]
+        assert error.startswith("TaskError")
+        assert "could not be scored" in error
+        assert results["named 4"] == {"rewards": {"judged": [4.0, 2.0]}, "errors": []}
+        assert results["named mumble"] == {"rewards": {"judged": [-1.0, 2.0]}, "errors": []}
 
     asyncio.run(main())

@@ -128,6 +128,13 @@ def test_the_reward_is_used_by_trls_trainer(said, tmp_path: Path) -> None:  # ty
     assert said("grpo.py", tmp_path).count("\nreward ") >= 1
 
 
+def test_trl_trains_a_policy_with_the_rewards_of_a_judge(said, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    pytest.importorskip("trl", reason='needs pip install "fathom-rm[train]"')
+    lines = [line for line in said("trl_rewards.py", tmp_path).splitlines() if line.startswith("reward ")]
+    assert len(lines) == 2
+    assert all(", not scored " in line for line in lines)
+
+
 def test_rewards_are_given_and_left_out(said) -> None:  # type: ignore[no-untyped-def]
     pytest.importorskip("transformers", reason='needs pip install "fathom-rm[local]"')
     assert said("rewards.py") == "the reward: mix\nok 0.0\nok 1.0\nmissing None\n"

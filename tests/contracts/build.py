@@ -12,17 +12,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-TRAINERS = {
-    "openrlhf": ["openrlhf==0.11.2"],
-    "verl": [
-        "verl==0.9.1", "tensordict==0.15.3", "omegaconf==2.4.0", "antlr4-python3-runtime==4.9.3", "pyvers==0.2.3",
-        "orjson==3.13.0", "cloudpickle==3.1.2", "codetiming==1.4.0",
-    ],
-}  # fmt: skip
+from trainers import PACKAGES
 
 
 def build(into: Path) -> None:
-    for name, packages in TRAINERS.items():
+    for name, packages in PACKAGES.items():
         folder, built = into / name, into / f"{name}.txt"
         wanted = "\n".join(packages)
         if built.is_file() and built.read_text() == wanted:

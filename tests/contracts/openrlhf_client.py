@@ -1,4 +1,4 @@
-"""Runs OpenRLHF's own rollout code against reward servers: one generation, and the request for its reward.
+"""Runs OpenRLHF's own rollout code: one generation, and its reward, from servers and from a function in a file.
 
 python openrlhf_client.py URL [URL...]
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import tempfile
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -45,13 +47,31 @@ class Engine:
         return SimpleNamespace(outputs=[SimpleNamespace(token_ids=tokens, finish_reason="stop", logprobs=None)])
 
 
-async def main(urls: list[str]) -> None:
+FUNCTION = """
+from fathom import RewardClient
+from fathom.adapters.openrlhf import OpenRLHFReward
+
+reward_func = OpenRLHFReward(RewardClient({url!r}), {more})
+"""
+
+
+async def rewarded(endpoints: list[str]) -> dict[str, Any]:
     params = SimpleNamespace(max_tokens=16, logprobs=None)
     results = {}
     for word in ("4", "mumble"):
-        executor = SingleTurnAgentExecutor([f"{url}/get_reward" for url in urls])
+        executor = SingleTurnAgentExecutor(endpoints)
         output = await executor.execute("2 + 2? ", "4", params, 64, Tokenizer(), Engine(word))
         results[word] = {name: output[name] for name in ("reward", "scores", "extra_logs")}
+    return results
+
+
+async def main(urls: list[str]) -> None:
+    results = {"server": await rewarded([f"{url}/get_reward" for url in urls])}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, more in (("refused", ""), ("chosen", "unscored=-1.0")):
+            file = Path(folder) / f"{name}.py"
+            file.write_text(FUNCTION.format(url=urls[0], more=more))
+            results[name] = await rewarded([str(file)])
     print(json.dumps(results))  # noqa: T201
 
 

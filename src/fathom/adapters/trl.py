@@ -13,17 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from fathom.data.conversations import as_messages, continuation
-from fathom.errors import FathomError
+from fathom.adapters.samples import RewardSource, column, sample
+from fathom.adapters.unscored import Unscored, checked, reason, reward
 from fathom.serve.messages import RewardAnswer
-
-
-class RewardSource(Protocol):
-    """A source of rewards: `RewardClient` and `LocalRewardClient` have this method."""
-
-    def rewards(self, samples: Sequence[dict[str, Any]], *, group_size: int | None = None) -> list[RewardAnswer]: ...
 
 
 @dataclass(eq=False)
@@ -41,9 +35,11 @@ class TRLReward:
     reference: str | None = None
     baseline: str | None = None
     group_size: int | None = None
+    unscored: Unscored = "exclude"
 
     def __post_init__(self) -> None:
         self.__name__ = self.name
+        self.unscored = checked(self.unscored, "TRL", excludes=True)
 
     def __call__(
         self,
@@ -54,44 +50,18 @@ class TRLReward:
         **columns: Any,
     ) -> list[float | None]:
         """One reward per completion; None if it could not be scored."""
-        samples = [
-            {"prompt": _prompt(prompt), "response": _response(completion)}
-            for prompt, completion in zip(prompts, completions, strict=True)
-        ]
-        for field, column in (("reference", self.reference), ("baseline", self.baseline)):
-            if column is not None:
-                for sample, value in zip(samples, self._column(columns, column), strict=True):
-                    sample[field] = None if value is None else str(value)
+        references = column(columns, self.reference, len(prompts))
+        baselines = column(columns, self.baseline, len(prompts))
+        samples = list(map(sample, prompts, completions, references, baselines))
         answers = self.source.rewards(samples, group_size=self.group_size)
         if log_metric is not None:
             self._log(answers, log_metric)
-        return [answer.reward for answer in answers]
-
-    def _column(self, columns: dict[str, Any], name: str) -> Sequence[Any]:
-        if name not in columns:
-            known = ", ".join(sorted(columns)) or "none"
-            raise FathomError(f"{self.name}: the data set has no column {name!r}; expected one of: {known}")
-        values: Sequence[Any] = columns[name]
-        return values
+        return [reward(answer, self.unscored) for answer in answers]
 
     def _log(self, answers: Sequence[RewardAnswer], log_metric: Callable[[str, float], None]) -> None:
         if not answers:
             return
-        log_metric(f"{self.name}/unscored", sum(each.reward is None for each in answers) / len(answers))
+        log_metric(f"{self.name}/unscored", sum(reason(each) is not None for each in answers) / len(answers))
         votes = sum(each.votes for each in answers)
         if votes:
             log_metric(f"{self.name}/votes_read", sum(each.votes_read for each in answers) / votes)
-
-
-def _prompt(prompt: Any) -> Any:
-    """The prompt as a text, or as messages with only role and content."""
-    if isinstance(prompt, str):
-        return prompt
-    return [message.model_dump() for message in as_messages(prompt, "prompt")]
-
-
-def _response(completion: Any) -> str:
-    """The text of a completion. TRL passes messages for conversations; several turns become one text."""
-    return (
-        completion if isinstance(completion, str) else continuation(as_messages(completion, "completion"), "completion")
-    )

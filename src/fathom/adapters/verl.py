@@ -6,8 +6,9 @@
 
 verl calls it once per response, and passes the prompt only in `extra_info`: the data set must have it there, under
 `prompt` or `question`, or under the key `prompt_key`. verl has no value for a response that could not be scored: its
-managers end the job at an error (naive) or make it 0.0 (rate_limited). So this raises FathomError, unless `unscored`
-gives a number, which is then logged as such. Contract: verl/experimental/reward_loop/reward_manager, version 0.9.1.
+managers end the job at an error (naive) or make it 0.0 (rate_limited). So by default this raises FathomError; if
+`unscored` is a number, it returns the number and logs it as such.
+Contract: verl/experimental/reward_loop/reward_manager, version 0.9.1.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from fathom.data.conversations import as_messages
+from fathom.adapters.samples import sample
+from fathom.adapters.unscored import Unscored, checked, logged, number
 from fathom.errors import FathomError
 from fathom.serve.client import AsyncRewardClient
 
@@ -38,31 +40,20 @@ async def compute_score(
     pin: str | None = None,
     prompt_key: str | None = None,
     group_size: int | None = None,
-    unscored: float | None = None,
+    unscored: Unscored = "refuse",
     **_: Any,
 ) -> dict[str, float]:
     """The reward of a response as `score`, and numbers that verl logs. The keys are always the same.
 
     A `ground_truth` that is a text is used as the reference answer. For judges of pairs and lists, set `group_size` to
     `actor_rollout_ref.rollout.n`. Raises FathomError if there is no prompt, and if the response could not be scored and
-    `unscored` is None.
+    `unscored` is "refuse".
     """
-    sample: dict[str, Any] = {"prompt": _prompt(extra_info or {}, prompt_key), "response": solution_str}
-    if isinstance(ground_truth, str) and ground_truth:
-        sample["reference"] = ground_truth
-    [answer] = await _client(url, token_file, pin).rewards([sample], group_size=group_size)
-    score = answer.reward if answer.reward is not None else unscored
-    if score is None:
-        raise FathomError(
-            f"a response of {data_source} could not be scored ({answer.status}: {answer.error}); to train on a number "
-            "of your choice instead, set reward_kwargs.unscored"
-        )
-    return {
-        "score": score,
-        "unscored": float(answer.reward is None),
-        "votes": float(answer.votes),
-        "votes_read": float(answer.votes_read),
-    }
+    policy = checked(unscored, "verl", excludes=False)
+    reference = ground_truth if isinstance(ground_truth, str) and ground_truth else None
+    asked = sample(_prompt(extra_info or {}, prompt_key), solution_str, reference)
+    [answer] = await _client(url, token_file, pin).rewards([asked], group_size=group_size)
+    return {"score": number(answer, policy), **logged(answer)}
 
 
 def _prompt(extra_info: Mapping[str, Any], key: str | None) -> Any:
@@ -73,9 +64,7 @@ def _prompt(extra_info: Mapping[str, Any], key: str | None) -> Any:
         raise FathomError(
             f"extra_info has {known}; expected the prompt under {' or '.join(keys)}; add it, or set prompt_key"
         )
-    if isinstance(prompt, str):
-        return prompt
-    return [message.model_dump() for message in as_messages(list(prompt), "prompt")]
+    return prompt
 
 
 def _client(url: str, token_file: str | Path | None, pin: str | None) -> AsyncRewardClient:

@@ -1,0 +1,64 @@
+"""What an adapter asks for: samples made from the values that trainers pass, and the sources of their rewards.
+
+>>> sample([{"role": "user", "content": "2 + 2?"}], "4")
+{'prompt': [{'role': 'user', 'content': '2 + 2?'}], 'response': '4'}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from fathom.data.conversations import as_messages, continuation
+from fathom.errors import FathomError
+from fathom.serve.messages import RewardAnswer
+
+
+class RewardSource(Protocol):
+    """A source of rewards: `RewardClient` and `LocalRewardClient` have this method."""
+
+    def rewards(self, samples: Sequence[dict[str, Any]], *, group_size: int | None = None) -> list[RewardAnswer]: ...
+
+
+class AsyncRewardSource(Protocol):
+    """A source of rewards for asynchronous trainers: `AsyncRewardClient` has this method."""
+
+    async def rewards(
+        self, samples: Sequence[dict[str, Any]], *, group_size: int | None = None
+    ) -> list[RewardAnswer]: ...
+
+
+def sample(prompt: Any, response: Any, reference: Any = None, baseline: Any = None) -> dict[str, Any]:
+    """A sample for `rewards`. Prompt and response are texts or messages; other values become texts.
+
+    Raises FathomError for a prompt or response of another form.
+    """
+    fields = {"prompt": prompt_of(prompt), "response": response_of(response)}
+    optional = {"reference": reference, "baseline": baseline}
+    return fields | {name: str(value) for name, value in optional.items() if value is not None}
+
+
+def prompt_of(prompt: Any) -> str | list[dict[str, Any]]:
+    """A prompt as a text, or as messages with only role and content."""
+    if isinstance(prompt, str):
+        return prompt
+    return [message.model_dump() for message in as_messages(list(prompt), "prompt")]
+
+
+def response_of(response: Any) -> str:
+    """The text of a response. Several turns become one text."""
+    return response if isinstance(response, str) else continuation(as_messages(response, "completion"), "completion")
+
+
+def column(columns: Mapping[str, Any], name: str | None, count: int) -> Sequence[Any]:
+    """The values of a column of the data set, which trainers pass by name; `count` times None without a name.
+
+    Raises FathomError for a missing column.
+    """
+    if name is None:
+        return [None] * count
+    if name not in columns:
+        known = ", ".join(sorted(columns)) or "none"
+        raise FathomError(f"the data set has no column {name!r}; expected one of: {known}")
+    values: Sequence[Any] = columns[name]
+    return values
