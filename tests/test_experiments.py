@@ -147,6 +147,14 @@ def test_a_mean_decides_by_students_interval_of_every_contrast() -> None:
     assert str(decided("mean", [1, 2, 3, 4])) == "holds by mean: 4 of 4 seeds succeed [0.40, 1.00]"
 
 
+def test_only_an_interval_below_its_threshold_refutes() -> None:
+    assert decided("mean", [1, 2, 3, 4], threshold=0.5).result == "undecided"
+    assert decided("mean", [1, 2, 3, 4], [-1, -2, -3, -4]).result == "does not hold"
+    assert decided("mean", [1, 2, 3, 4], [-1, 3, 1, -2]).result == "undecided"
+    assert decided("count", [1.0] * 3 + [-1.0] * 3).result == "undecided"
+    assert decided("count", [1.0] + [-1.0] * 8).result == "does not hold"
+
+
 def test_a_count_decides_by_its_exact_interval() -> None:
     worked, failed = [1.0, 1.1, 0.9, 1.0, 1.2, 1.0, 0.8, 1.0, 1.1], [-1.0]
     assert str(decided("count", worked + failed)) == "holds by count: 9 of 10 seeds succeed [0.55, 1.00]"

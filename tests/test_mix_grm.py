@@ -88,7 +88,7 @@ def test_a_failure_of_training_on_two_seeds_of_ten_leaves_a_counted_claim_undeci
     failed = {**TRUE, ("mix", "rlvr"): (0.75, 0.9, 0.75)}
     rows = [*measurements(TRUE)[:8], *measurements(failed)[8:]]
     polarisation = next(claim for claim in mix_grm.EXPERIMENT.register.claims if claim.name == "polarisation")
-    assert str(decide(polarisation, rows)) == "does not hold by count: 8 of 10 seeds succeed [0.44, 0.97]"
+    assert str(decide(polarisation, rows)) == "undecided by count: 8 of 10 seeds succeed [0.44, 0.97]"
     assert not decide(polarisation, rows).holds
 
 

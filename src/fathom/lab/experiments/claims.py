@@ -1,7 +1,10 @@
 """Whether a claim holds, given one row per seed.
 
     decision = decide(claim, rows)
-    decision.holds, str(decision)       # True, "holds by count: 9 of 10 seeds succeed [0.55, 1.00]"
+    decision.result, str(decision)      # "holds", "holds by count: 9 of 10 seeds succeed [0.55, 1.00]"
+
+A claim holds if the intervals that decide lie above their thresholds, and does not hold if one lies below. Otherwise
+it is undecided: the seeds are too few, or differ too much.
 
 The interval that decides is fixed in the register (`Claim`). Where the mean was to decide but all seeds agree, or there
 is one seed, no interval of the mean exists; the count of successful seeds then decides.
@@ -21,9 +24,12 @@ HALF = 0.5
 """The share of successful seeds above which the interval of a claim that is counted must lie."""
 
 
+Result = Literal["holds", "does not hold", "undecided"]
+
+
 class Decision(NamedTuple):
     claim: Claim
-    holds: bool
+    result: Result
     decided_by: Literal["mean", "count"]
     contrasts: Mapping[str, Figure]
     successes: tuple[bool, ...]
@@ -31,10 +37,14 @@ class Decision(NamedTuple):
     share: Interval
     """The share of successful seeds, with its Clopper-Pearson interval."""
 
+    @property
+    def holds(self) -> bool:
+        return self.result == "holds"
+
     def __str__(self) -> str:
         successes, seeds = sum(self.successes), len(self.successes)
         share = f"{successes} of {seeds} seeds succeed [{self.share.low:.2f}, {self.share.high:.2f}]"
-        return f"{'holds' if self.holds else 'does not hold'} by {self.decided_by}: {share}"
+        return f"{self.result} by {self.decided_by}: {share}"
 
 
 def decide(claim: Claim, rows: Sequence[Row]) -> Decision:
@@ -45,10 +55,17 @@ def decide(claim: Claim, rows: Sequence[Row]) -> Decision:
     if share is None:
         raise FathomError(f"claim {claim.name}: no seed has run; expected at least one row")
     intervals = [(contrasts[words].interval, threshold) for words, threshold in claim.contrasts.items()]
-    above = [interval.low > threshold for interval, threshold in intervals if interval]
-    by_mean = claim.decided_by == "mean" and len(above) == len(intervals)
-    holds = all(above) if by_mean else share.low > HALF
-    return Decision(claim, holds, "mean" if by_mean else "count", contrasts, successes, share)
+    means = [(interval, threshold) for interval, threshold in intervals if interval]
+    by_mean = claim.decided_by == "mean" and len(means) == len(intervals)
+    result = _result(means if by_mean else [(share, HALF)])
+    return Decision(claim, result, "mean" if by_mean else "count", contrasts, successes, share)
+
+
+def _result(intervals: Sequence[tuple[Interval, float]]) -> Result:
+    """From each deciding interval and its threshold."""
+    if all(interval.low > threshold for interval, threshold in intervals):
+        return "holds"
+    return "does not hold" if any(interval.high <= threshold for interval, threshold in intervals) else "undecided"
 
 
 def succeeds(claim: Claim, row: Row) -> bool:

@@ -86,10 +86,15 @@ def decisions(experiment: Experiment[Any], results: Results | None) -> list[Deci
 
 
 def holding(made: Sequence[Decision]) -> str:
-    """How many claims hold, by who made them: "3 of 4 of the paper's, 1 of 1 of Fathom's"."""
-    names = {"paper": "of the paper's", "ours": "of Fathom's"}
-    groups = {of: [each.holds for each in made if each.claim.of == of] for of in names}
-    return ", ".join(f"{sum(held)} of {len(held)} {names[of]}" for of, held in groups.items() if held)
+    """How many claims hold, by who made them: "3 of 4 of the paper's (1 undecided), 1 of 1 of Fathom's"."""
+    groups = {"of the paper's": "paper", "of Fathom's": "ours"}
+    results = {words: [each.result for each in made if each.claim.of == of] for words, of in groups.items()}
+    return ", ".join(
+        f"{found.count('holds')} of {len(found)} {words}"
+        + (f" ({found.count('undecided')} undecided)" if "undecided" in found else "")
+        for words, found in results.items()
+        if found
+    )
 
 
 def between(text: str, name: str, content: str) -> str:
@@ -140,7 +145,8 @@ def beside(rows: Iterable[tuple[str, float, Figure]]) -> list[Mapping[str, Any]]
     """The differences that a paper reports, in percentage points, with the same differences measured here.
 
     The mark is the sign where Student's interval excludes zero after Holm's correction over all rows, or where every
-    seed has the same value; otherwise "not significant".
+    seed has the same value; otherwise "not significant". The correction favours agreement with the paper, so the mark
+    also says where an interval without it lies on the other side of zero.
     """
     from fathom.metrics.significance import holm, student_p
 
@@ -149,8 +155,11 @@ def beside(rows: Iterable[tuple[str, float, Figure]]) -> list[Mapping[str, Any]]
     marked: list[Mapping[str, Any]] = []
     for (name, paper, here), p in zip(rows, adjusted, strict=True):
         alike = len(here.values) > 1 and here.interval is None and here.mean != 0
+        same = (here.mean > 0) == (paper > 0)
         mark = "not significant"
         if p < 0.05 or alike:
-            mark = "same sign" if (here.mean > 0) == (paper > 0) else "**other sign**"
+            mark = "same sign" if same else "**other sign**"
+        elif not same and student_p(here.values) < 0.05:
+            mark = "not significant, **other sign** without the correction"
         marked.append({"difference": name, "paper": round(paper, 1), "here": here, "mark": mark})
     return marked

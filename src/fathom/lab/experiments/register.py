@@ -86,6 +86,13 @@ class Change(_Record):
     reason: str
 
 
+class Objection(_Record):
+    """What a critical reader of the page would say, and the answer."""
+
+    objection: str
+    answer: str
+
+
 class Register(_Record):
     """All texts may name settings in braces, such as `{held_out} comparisons`, so that each number has one home."""
 
@@ -113,6 +120,7 @@ class Register(_Record):
     cannot_show: tuple[str, ...]
     base_models: str
     """Which pretraining seeds there are, or that the intervals leave pretraining out."""
+    objections: tuple[Objection, ...] = ()
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Register:

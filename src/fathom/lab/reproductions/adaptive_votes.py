@@ -1,8 +1,8 @@
 """Adaptive votes: the accuracy of 32 votes at a fraction of their tokens.
 
-A claim of this library. It is tested in the small world with two judges: one that voting helps, because it uses three
-random principles, and one that voting hardly helps, because its errors are correlated (it is fine-tuned on the mix of
-breadth and depth). adaptive_votes.yaml states the claims, and fixes the budget and the estimand in advance.
+A claim of this library. It is tested in the small world with two judges: one that voting helps much, because it uses
+three random principles, and one that it helps less, because its votes are more correlated (it is fine-tuned on the mix
+of breadth and depth). adaptive_votes.yaml states the claims, and fixes the budget and the estimand in advance.
 
 Votes on one comparison are exchangeable: all of their orders are equally likely. So the estimand is the mean over all
 orders, which `endings` computes exactly. The order in which they were cast has a row of its own.
@@ -43,13 +43,20 @@ from fathom.voting.wrappers import Repeated
 JUDGES: Mapping[arms.Arm, str] = {"base": "vanilla rationales", "mix": "breadth and depth"}
 """The training sets of the judges."""
 MOST = 32
-FIXED = (1, 2, 4, 8, 16, 32)
+FIXED = (1, 3, 7, 15, 32)
+"""Fixed numbers of votes: odd ones, since an even number may end in a tie, and all."""
+LEADS = (4, 5, 6)
+"""The simplest adaptive rule stops once the leading verdict is this many votes ahead of every other."""
 ERRORS = (0.2, 0.1, 0.05, 0.03, 0.02)
 """Error budgets in the figure. The claims are about `CLAIMED`."""
 CLAIMED = 0.03
 HAPPENED = f"adaptive {CLAIMED}, as it happened"
 SHARE = 0.4
 """The largest share of the tokens of all votes that the claims allow."""
+LOSS = 0.005
+"""The largest loss of accuracy that they allow."""
+CONSTANT = "lead of 5"
+"""The rule that the exact table shows beside adaptive votes."""
 ACCURACIES = (0.55, 0.60, 0.65, 0.75, 0.85, 0.95)
 CORRELATIONS = (0.0, 0.1, 0.25, 0.5, 0.75)
 
@@ -137,6 +144,14 @@ def adaptive(error: float) -> Stops:
     return lambda counts, left: flip_probability(_votes(counts), Rule(), left) <= error
 
 
+def lead(votes: int) -> Stops:
+    def stops(counts: Counts, left: int) -> bool:
+        first, second, _ = sorted(counts[:3], reverse=True)
+        return first - second >= votes
+
+    return stops
+
+
 def _votes(counts: Counts) -> list[Vote]:
     return [kind for kind, count in zip(KINDS, counts, strict=True) for _ in range(count)]
 
@@ -192,6 +207,7 @@ Run = Sequence[Judged]
 WAYS: Mapping[str, Stops] = {
     **{f"fixed {count}": fixed(count) for count in FIXED},
     **{f"adaptive {error}": adaptive(error) for error in ERRORS},
+    **{f"lead of {votes}": lead(votes) for votes in LEADS},
 }
 ALL = f"fixed {MOST}"
 
@@ -222,6 +238,7 @@ def measured(rows: Mapping[arms.Arm, Sequence[Rows]]) -> Measurement:
         contrasts=contrasts,
         figures={
             "ways": figures,
+            "correlation": {arm: correlation(rows[arm][0]) for arm in JUDGES},
             "order": {
                 arm: {
                     "spread_of_places": spread_of_places(rows[arm][0]),
@@ -253,6 +270,14 @@ def _summary(run: Run, every: Run) -> dict[str, float]:
         "tokens": fmean(item.tokens for item in run) / fmean(item.tokens for item in every),
         "other": fmean(item.other for item in run),
     }
+
+
+def correlation(rows: Rows) -> float:
+    """The correlation between two votes on one comparison being right, from all pairs of votes of each comparison."""
+    right = [sum(_kind(vote, row["label"]) == 0 for vote in row["votes"]) for row in rows]
+    accuracy = fmean(right) / MOST
+    both = fmean(count * (count - 1) for count in right) / (MOST * (MOST - 1))
+    return (both - accuracy**2) / (accuracy * (1 - accuracy))
 
 
 def deviations(happened: Run, expected: Run) -> float:
@@ -382,7 +407,13 @@ def tables(found: Mapping[str, Any]) -> dict[str, Any]:
         "happened": HAPPENED,
         "most": MOST,
         "claimed": CLAIMED,
-        "exact": [exactly(accuracy, correlation) for correlation in CORRELATIONS for accuracy in ACCURACIES],
+        "limits": {"loss": LOSS, "tokens": SHARE, "other": CLAIMED},
+        "constant": CONSTANT,
+        "exact": [
+            {"adaptive": exactly(accuracy, correlation), "constant": exactly(accuracy, correlation, CONSTANT)}
+            for correlation in CORRELATIONS
+            for accuracy in ACCURACIES
+        ],
     }
 
 
@@ -398,6 +429,7 @@ def figures(found: Mapping[str, Any], folder: Path) -> None:
             name: {
                 "fixed number of votes": line(arm, [f"fixed {k}" for k in FIXED]),
                 "adaptive votes": line(arm, [f"adaptive {error}" for error in ERRORS]),
+                "constant lead": line(arm, [f"lead of {votes}" for votes in LEADS]),
                 "greedy": line(arm, ["greedy"]),
             }
             for arm, name in JUDGES.items()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -68,8 +69,13 @@ def measured(runs: Runs) -> Measurement:
                 _named(plus, minus): {domain: _contrast(runs, [plus], [minus], accurate, domain) for domain in DOMAINS}
                 for plus, minus in PAIRS
             },
+            "further": further(runs),
         },
     )
+
+
+GAINS: tuple[Sequence[Cell], Sequence[Cell]] = ([("mix", "rlvr"), ("base", "sft")], [("mix", "sft"), ("base", "rlvr")])
+"""The cells that are added and subtracted for the gain of the mix less that of the base arm."""
 
 
 def accurate(item: Measured) -> float:
@@ -86,9 +92,7 @@ def expected(item: Measured) -> float:
 
 
 def _summary(run: Sequence[Measured]) -> dict[str, Any]:
-    def mean(value: Value, domain: Domain | None = None) -> float:
-        return fmean(value(item) for item in select(run, domain))
-
+    mean = partial(_mean, run)
     return {
         **{domain: mean(accurate, domain) for domain in DOMAINS},
         "expected": {domain: mean(expected, domain) for domain in DOMAINS},
@@ -129,12 +133,24 @@ def contrasts(runs: Runs) -> dict[str, float]:
         "mix - depth on correctness after RLVR": after("mix", "depth", "rlvr", "correctness"),
         "mix - breadth over all after RLVR": after("mix", "breadth", "rlvr"),
         "mix - depth over all after RLVR": after("mix", "depth", "rlvr"),
-        "gain of mix - gain of base, over all": _contrast(
-            runs, [("mix", "rlvr"), ("base", "sft")], [("mix", "sft"), ("base", "rlvr")], accurate
-        ),
+        "gain of mix - gain of base, over all": _contrast(runs, *GAINS, accurate),
         "match of mix on verbs never shown, RLVR - SFT": _match(runs["mix", "rlvr"]) - _match(runs["mix", "sft"]),
         "match of mix on verbs never shown, after RLVR": _match(runs["mix", "rlvr"]),
     }
+
+
+def further(runs: Runs) -> dict[str, float]:
+    """Differences that no claim names, by their words on the page."""
+    return {
+        "accuracy on correctness, mix after RLVR - depth after SFT": _contrast(
+            runs, [("mix", "rlvr")], [("depth", "sft")], accurate, "correctness"
+        ),
+        "gain of mix - gain of base, over all, if faithful": _contrast(runs, *GAINS, expected),
+    }
+
+
+def _mean(run: Sequence[Measured], value: Value, domain: Domain | None = None) -> float:
+    return fmean(value(item) for item in select(run, domain))
 
 
 def _match(run: Sequence[Measured]) -> float:
@@ -146,10 +162,10 @@ def _contrast(
 ) -> float:
     """The sum of the means over `plus` less that over `minus`; all cells hold the same items."""
 
-    def mean(cell: Cell) -> float:
-        return fmean(value(item) for item in select(runs[cell], domain))
+    def total(cells: Sequence[Cell]) -> float:
+        return sum(_mean(runs[cell], value, domain) for cell in cells)
 
-    return sum(map(mean, plus)) - sum(map(mean, minus))
+    return total(plus) - total(minus)
 
 
 # The page -------------------------------------------------------------------------------------------------------------
