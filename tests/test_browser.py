@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fathom.data.records import Comparison, Label
-from fathom.judges import Rule, Vote, merge_pointwise
+from fathom.judges import Rule, Vote, merge_pointwise, scored_by_steps
 from fathom.rationale import Rationale, Status, Unit
 from fathom.report import overview, viewer
 from fathom.report.evidence import gather
@@ -136,6 +136,64 @@ def test_responses_judged_alone_show_what_was_said_of_each(browser: Browser, tmp
         expect(page.locator(".vote details .judgment")).to_have_text("It is bare.")
     with Opened(browser, path, "#row=one") as page:
         expect(page.locator(".result")).to_have_text("✗ Wrong: score 1; the label says wrong")
+
+
+def solved(*votes: Sequence[float | None], **fields: Any) -> dict[str, Any]:
+    """A solution of four steps, the third of which is wrong, with votes that score them and say something of step 2."""
+    steps = ("2 + 2 = 4", ATTACKS[0], "4 + 1 = 6", "It is 6.")
+    note = Rationale((Unit("Step 2", judgment=ATTACKS[1]), Unit("Clarity", judgment="It is clear.")))
+    cast = [
+        scored_by_steps(Vote(Status.OK, order=(0,), step_scores=(tuple(scores),), rationale=note), "min")
+        for scores in votes
+    ]
+    values: dict[str, Any] = {"id": "steps", "label": Label(steps=((1.0, 0.9, 0.0, None),)), **fields}
+    comparison = Comparison(prompt="2 + 2 + 1?", responses=("\n\n".join(steps),), steps=(steps,), **values)
+    return as_json(to_row(comparison, Rule(aggregate="mean")(cast, threshold=0.5)))
+
+
+def test_a_solution_is_shown_step_by_step_with_labels_scores_and_what_was_said(
+    browser: Browser, tmp_path: Path
+) -> None:
+    with Opened(browser, page_of(tmp_path, [solved((0.9, 0.4, 0.1, None), (0.7, 0.2, 0.3, 0.8))])) as page:
+        expect(page.locator(".first-error")).to_have_text(
+            "First error by the label: step 3; first error by the scores (below 0.5): step 2"
+        )
+        assert page.locator(".step-text").all_inner_texts() == ["2 + 2 = 4", ATTACKS[0], "4 + 1 = 6", "It is 6."]
+        scores = ["score 0.8 (mean of 0.9, 0.7)", "score 0.3 (mean of 0.4, 0.2)", "score 0.2 (mean of 0.1, 0.3)"]
+        assert page.locator(".step-facts .score").all_inner_texts() == [*scores, "score 0.8"]
+        assert page.locator(".step:nth-child(3) .tag").all_inner_texts() == ["first error by the label"]
+        assert page.locator(".step:nth-child(2) .tag").all_inner_texts() == ["first error by the scores"]
+        assert page.locator(".step:nth-child(2) .judgment").all_inner_texts() == [ATTACKS[1]] * 2
+        assert page.locator(".step-facts .right:not(.score)").all_inner_texts() == [
+            "✓ right by the label",
+            "✓ right by the label (0.9)",
+        ]
+
+
+def test_scores_by_step_are_drawn_in_the_range_of_scores(browser: Browser, tmp_path: Path) -> None:
+    with Opened(browser, page_of(tmp_path, [solved((1.0, 0.5, 0.0, None))])) as page:
+        dots = page.locator(".step-chart .dot")
+        expect(dots).to_have_count(3)
+        heights = [place["y"] + place["height"] / 2 for place in (dots.nth(each).bounding_box() for each in range(3))]
+        assert heights[1] - heights[0] == pytest.approx(heights[2] - heights[1], abs=1)
+        assert heights[0] < heights[1]
+        threshold = page.locator(".step-chart .threshold").bounding_box()
+        assert threshold["y"] == pytest.approx(heights[1], abs=1)
+        assert [dots.nth(each).evaluate("node => node.tagName") for each in range(3)] == ["circle", "circle", "path"]
+
+
+def test_steps_without_labels_or_scores_say_so(browser: Browser, tmp_path: Path) -> None:
+    rows = [
+        solved((0.9, None, None, None), label=None, id="scored"),
+        as_json(to_row(Comparison(id="unread", prompt="p", responses=("a\n\nb",), steps=(("a", "b"),)),
+                       Rule(aggregate="mean")([Vote(Status.MISSING, order=(0,))], threshold=0.5))),
+    ]  # fmt: skip
+    path = page_of(tmp_path, rows)
+    with Opened(browser, path, "#row=scored") as page:
+        expect(page.locator(".first-error")).to_have_text("No labels; first error by the scores (below 0.5): none")
+    with Opened(browser, path, "#row=unread") as page:
+        expect(page.locator(".first-error")).to_have_text("No labels; no scores")
+        assert page.locator(".step-chart").count() == 0
 
 
 def test_a_vote_without_a_verdict_says_why(browser: Browser, few: Path) -> None:

@@ -35,7 +35,7 @@ from fathom.results.outputs import marked
 from fathom.results.rows import Row
 from fathom.results.runs import Run
 
-SCRIPTS = ("elements.js", "parts.js", "filters.js", "list.js", "verdicts.js", "viewer.js")
+SCRIPTS = ("elements.js", "parts.js", "filters.js", "list.js", "steps.js", "verdicts.js", "viewer.js")
 STYLES = ("common.css", "viewer.css")
 
 

@@ -135,7 +135,7 @@ function responseCard(row, index) {
       row.label === index ? element("span", { class: "tag label" }, "label") : null,
       score === null ? null : element("span", { class: "score" }, scoreOf(row, score)),
     ),
-    passage(row.responses[index], nameOf(index)),
+    ...(row.steps?.[index] ? stepList(row, index) : [passage(row.responses[index], nameOf(index))]),
   );
 }
 
