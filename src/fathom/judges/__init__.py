@@ -25,6 +25,7 @@ from fathom.judges._reward_model import (
 )
 from fathom.judges._rewards import pairwise_advantages, required_label, solving_reward, strength_reward, verdict_reward
 from fathom.judges._running import ResultOrder, bounded_gather, judge_all
+from fathom.judges._sequential import sequential_votes
 from fathom.judges._verdict import Rule, Verdict, Vote, reduce_steps, scored_by_steps, unique_argmax
 from fathom.judges._wrapper import RewardModelWrapper, Variant
 from fathom.plugins import PluginKind
@@ -57,6 +58,7 @@ __all__ = [
     "reduce_steps",
     "required_label",
     "scored_by_steps",
+    "sequential_votes",
     "solving_reward",
     "strength_reward",
     "unique_argmax",
