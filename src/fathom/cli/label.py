@@ -38,7 +38,9 @@ def command(
     engine: EngineSettings,
     bounds: BoundSettings,
     source: SourceSettings,
-    method: Annotated[str, typer.Option(help="The labeler: monte-carlo, rpe or judge (docs/process.md), or your own.")],
+    method: Annotated[
+        str, typer.Option(help="The labeler, as in docs/process.md: monte-carlo, rpe, omegaprm, judge, ...")
+    ],
     out: Annotated[Path, typer.Option(help="Write labels, rejections, manifest and journal to this folder.")],
     judge: JudgeSettings = JudgeSettings(judge="processbench"),  # noqa: B008
     sampling: SamplingSettings = SamplingSettings(temperature=0.7, max_tokens=2048),  # noqa: B008
@@ -51,12 +53,13 @@ def command(
 
         fathom label solutions.jsonl --method monte-carlo --model ./policy --out labels
         fathom label solutions.jsonl --method rpe --method-option epsilon=0.8 --model ./policy --out labels
+        fathom label solutions.jsonl --method omegaprm --method-option searches=20 --model ./policy --out labels
         fathom label solutions.jsonl --method judge --judge processbench --model ./judge --out labels
         fathom train process my_recipe data=labels/labels.jsonl
 
-    The methods monte-carlo and rpe complete prefixes of a solution several times (rollouts) and compare the final
-    answers with the reference: problems need a reference answer, and the engine must continue a prefix. A rollout
-    without a readable answer counts as neither right nor wrong. The method judge asks a judge of steps. The folder OUT
+    Most methods complete prefixes of a solution several times (rollouts) and compare the final answers with the
+    reference: problems need a reference answer, and the engine must continue a prefix. A rollout without a readable
+    answer counts as neither right nor wrong. The method judge asks a judge of steps, and consensus both. The folder OUT
     then contains labels.jsonl (solutions with a label per step, which every verb reads), rejected.jsonl (solutions
     without labels, with reasons) and manifest.json (counts, agreement, cost). If FILE has labels already, for example
     by people, the agreement with these is reported.

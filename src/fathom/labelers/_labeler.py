@@ -10,7 +10,7 @@ Bound to the name `LABELER` in a file, it is used by `fathom label FILE --method
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from fathom.data.records import Comparison
@@ -99,10 +99,14 @@ class Labeler(Settings):
         return ()
 
 
+def unlabelled(solution: Solution, reason: str, *, sources: Mapping[str, Labels] | None = None) -> Labelled:
+    """The solution without labels, with the reason and what its sources said."""
+    return Labelled(solution, (None,) * len(solution.steps), sources=sources or {}, rejected=reason)
+
+
 def rejected(solution: Solution, error: RejectedError) -> Labelled:
-    """The solution without labels, with the reason."""
-    unlabelled = (None,) * len(solution.steps)
-    return Labelled(solution, unlabelled, rejected=error.reason, detail=error.detail, failed=error.failed)
+    """The solution without labels, because of an error."""
+    return replace(unlabelled(solution, error.reason), detail=error.detail, failed=error.failed)
 
 
 def judge_of(tools: Tools) -> EngineRewardModel:
