@@ -1,0 +1,117 @@
+"""Two reward models that select each other's training pairs, against wrong labels: CRM (arXiv 2505.10597).
+
+    log = fit((first, second), pairs, noise=0.3, seed=0)        # pairs, (n, 2, width), labelled better first
+    log[-1].kept                                                # the pairs that each model was trained on last
+
+Each model ranks the pairs of a batch by its own loss, and hands those with the lowest loss, a share of 1 - noise, to
+the other model, which takes the step (co-teaching, arXiv 1804.06872). A model alone would confirm its own errors; two
+that were initialized differently make different ones. The curriculum sorts the pairs of an epoch from easy to hard, by
+the mean margin of both models, so that they stay in step.
+
+Not guaranteed: that a pair left out is wrong. Hard pairs are left out as well, and the true share of wrong labels must
+be known. With the curriculum, the last batches are the hardest pairs, of which the same share is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from fathom.train import losses
+
+Select = Literal["peer", "self", "all"]
+"""Who selects a model's pairs: the other model, the model itself, or nobody."""
+Rewards = Callable[[Tensor], Tensor]
+"""Maps states (..., width) to rewards (...)."""
+
+
+class Epoch(NamedTuple):
+    kept: tuple[Tensor, Tensor]
+    """The indices of the pairs on which each model took its steps."""
+
+    def precision(self, wrong: Tensor) -> tuple[float, float]:
+        """The share of each model's pairs whose label is right; `wrong`, (n,), marks the pairs whose label is not."""
+        first, second = (1.0 - float(wrong[places].float().mean()) for places in self.kept)
+        return first, second
+
+
+def fit(
+    models: tuple[nn.Module, nn.Module],
+    pairs: Tensor,
+    *,
+    noise: float,
+    seed: int,
+    select: Select = "peer",
+    curriculum: bool = True,
+    epochs: int = 10,
+    warmup: int = 3,
+    batch_size: int = 64,
+    learning_rate: float = 1e-2,
+    weight_decay: float = 0.01,
+) -> list[Epoch]:
+    """Train both models in place on `pairs`, (n, 2, width), the labelled better response first.
+
+    `models` map states (..., width) to rewards (..., 1). `noise`: the assumed share of wrong labels, 0 to below 1. The
+    share left out grows from 0 to `noise` over the first `warmup` epochs. Returns what was kept in each epoch.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    optimizers = [
+        torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay) for model in models
+    ]
+    log = []
+    for epoch in range(epochs):
+        left_out = noise * min(1.0, epoch / warmup if warmup else 1.0)
+        kept: tuple[list[Tensor], list[Tensor]] = ([], [])
+        for places in _batches(models, pairs, batch_size, generator, easy_first=curriculum and epoch > 0):
+            loss = [_loss(model, pairs[places]) for model in models]
+            chosen = selected(torch.stack(loss).detach(), left_out, select)
+            for which, optimizer in enumerate(optimizers):
+                optimizer.zero_grad()
+                loss[which][chosen[which]].mean().backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+                kept[which].append(places[chosen[which]])
+        log.append(Epoch((torch.cat(kept[0]), torch.cat(kept[1]))))
+    return log
+
+
+def selected(loss: Tensor, left_out: float, select: Select) -> list[Tensor]:
+    """For each of two models, the places of the pairs that it is trained on, given both losses, (2, n)."""
+    count = max(1, round(loss.shape[1] * (1 - left_out)))
+    if select == "all":
+        return [torch.arange(loss.shape[1])] * 2
+    lowest = [each.argsort(stable=True)[:count] for each in loss]
+    return lowest[::-1] if select == "peer" else lowest
+
+
+def _batches(
+    models: Sequence[nn.Module], pairs: Tensor, size: int, generator: torch.Generator, *, easy_first: bool
+) -> Iterator[Tensor]:
+    order = torch.randperm(len(pairs), generator=generator)
+    if easy_first:
+        with torch.no_grad():
+            margins = torch.stack([_margins(model, pairs) for model in models]).mean(0)
+        order = margins.argsort(descending=True, stable=True)
+    yield from (order[start : start + size] for start in range(0, len(order), size))
+
+
+def _margins(model: nn.Module, pairs: Tensor) -> Tensor:
+    rewards: Tensor = model(pairs)[..., 0]
+    return rewards[:, 0] - rewards[:, 1]
+
+
+def _loss(model: nn.Module, pairs: Tensor) -> Tensor:
+    rewards: Tensor = model(pairs)[..., 0]
+    return losses.bradley_terry(rewards[:, 0], rewards[:, 1])
+
+
+def mean_of(models: Sequence[nn.Module]) -> Rewards:
+    """The mean reward of several models."""
+
+    def rewards(states: Tensor) -> Tensor:
+        with torch.no_grad():
+            return torch.stack([model(states)[..., 0] for model in models]).mean(0)
+
+    return rewards
