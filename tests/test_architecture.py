@@ -89,6 +89,7 @@ AT_THE_TOP = {
     "serve.running": {"uvicorn", "starlette"},
     "adapters.verl": {"aiohttp"},
     "train": {"torch", "trl"},
+    "train.rationality": {"scipy"},
 }
 """Modules and packages that are useless without these libraries."""
 
