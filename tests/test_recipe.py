@@ -22,6 +22,7 @@ from fathom.train.recipe import (
     RewardRecipe,
     RLVRRecipe,
     SFTRecipe,
+    SlotRecipe,
     load,
 )
 
@@ -34,6 +35,7 @@ KINDS: dict[str, type[Recipe]] = {
     "reward": RewardRecipe,
     "genarm": GenARMRecipe,
     "process": ProcessRecipe,
+    "slot": SlotRecipe,
 }
 
 

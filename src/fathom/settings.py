@@ -93,8 +93,8 @@ class EngineSettings(Settings):
     model: str | None = None
     """The model: a checkpoint's folder, a name on the hub or the server, mini, or a journal to replay."""
     engine: str | None = None
-    """The engine: local, openai for a server, scores for a server that scores given texts, vllm, replay for a
-    journal, or your own as MODULE:NAME or FILE.py.
+    """The engine: local, openai for a server, scores for a server that scores given texts, vllm, masked for a masked
+    language model, replay for a journal, or your own as MODULE:NAME or FILE.py.
     Default: local, or openai with --base-url."""
     base_url: str | None = None
     """(openai, scores) The server's address, as in http://localhost:8000/v1; separate replicas by commas."""

@@ -143,6 +143,26 @@ def process(recipe: Recipe, overrides: Overrides = None, resume: Resume = False,
     _print(preview.process(resolved) if dry_run else train(resolved, resume=resume))
 
 
+@command.command("slot")
+def slot(recipe: Recipe, overrides: Overrides = None, resume: Resume = False, dry_run: DryRun = False) -> None:
+    """Train the masked language model of the judge slot, which reads an explanation and fills in the verdict.
+
+        fathom judge train.jsonl --judge slot --judge-option slot=BASE --model explainer --out explained.jsonl
+        fathom train slot modernbert_slot model=BASE data=explained.jsonl output=runs/slot
+        fathom judge test.jsonl --judge slot --judge-option slot=runs/slot --model explainer --out verdicts.jsonl
+
+    The data are labelled comparisons, or results of the judge, whose votes hold generated explanations. The command
+    prints the folder of the trained model.
+    """
+    from fathom.train import preview
+    from fathom.train.recipe import SlotRecipe
+    from fathom.train.slot import train
+
+    resolved = _resolved(recipe, SlotRecipe, overrides or (), resume, dry_run)
+    _log_steps()
+    _print(preview.slot(resolved) if dry_run else train(resolved, resume=resume))
+
+
 @command.command("activation")
 @with_settings
 def activation(

@@ -5,6 +5,7 @@
     async def classify(self, request: ClassifyRequest) -> Classification
     async def states(self, request: StatesRequest) -> States
     async def steps(self, request: StepRequest) -> StepScores
+    async def slot(self, request: SlotRequest) -> SlotScores
 
 One request is one sample: `sample` numbers the samples of a prompt. Together with `sampling.seed` it fixes the random
 stream, so a completion does not depend on concurrent requests. Engines that run in this process batch concurrent
@@ -30,6 +31,8 @@ from fathom.engines.readings import Likelihood as Likelihood
 from fathom.engines.readings import LikelihoodRequest as LikelihoodRequest
 from fathom.engines.readings import Reading as Reading
 from fathom.engines.readings import ReadingRequest as ReadingRequest
+from fathom.engines.readings import SlotRequest as SlotRequest
+from fathom.engines.readings import SlotScores as SlotScores
 from fathom.engines.readings import States as States
 from fathom.engines.readings import StatesRequest as StatesRequest
 from fathom.engines.readings import StepConvention as StepConvention
@@ -118,9 +121,12 @@ class Completion:
 
 Answer = Completion | Reading
 
-Capability = Literal["text", "logprobs", "prefix", "likelihood", "classification", "hidden_states", "steps", "images"]
+Capability = Literal[
+    "text", "logprobs", "prefix", "likelihood", "classification", "hidden_states", "steps", "slot", "images"
+]
 """What an engine can do: generate text, return log-probabilities of generated tokens, continue a `Request.prefix`,
-compute the likelihood of a given text, classify, return hidden states, score the steps of a solution, read images."""
+compute the likelihood of a given text, classify, return hidden states, score the steps of a solution, read words in a
+slot, read images."""
 
 TEXT_ONLY: frozenset[Capability] = frozenset({"text"})
 PREFIX: frozenset[Capability] = frozenset({"prefix"})
@@ -157,6 +163,10 @@ class Engine(Protocol):
         """The scores of a solution's steps. Raises EngineError for a solution that cannot be scored."""
         ...
 
+    async def slot(self, request: SlotRequest) -> SlotScores:
+        """The log-probabilities of words in a slot. Raises EngineError for a text that cannot be read."""
+        ...
+
     def report_calls_to(self, meter: Meter) -> bool:
         """Request admission from `meter` before every call from now on, and report the usage of each call to it.
 
@@ -185,14 +195,15 @@ _METHODS: Mapping[type[AnyRequest], str] = {
     ClassifyRequest: "classify",
     StatesRequest: "states",
     StepRequest: "steps",
+    SlotRequest: "slot",
 }
 
 
 class BaseEngine(ABC):
     """Base class of engines. By default an engine generates text, makes one call per completion, and needs no cleanup.
 
-    An engine that reads given texts overrides `likelihood`, `classify`, `states` or `steps`, and declares it in
-    `provides`.
+    An engine that reads given texts overrides `likelihood`, `classify`, `states`, `steps` or `slot`, and declares
+    it in `provides`.
 
     class Shouting(BaseEngine):
         identity = "shouting"
@@ -219,6 +230,9 @@ class BaseEngine(ABC):
     async def steps(self, request: StepRequest) -> StepScores:
         raise self._lacking("steps")
 
+    async def slot(self, request: SlotRequest) -> SlotScores:
+        raise self._lacking("slot")
+
     def _lacking(self, capability: Capability) -> FathomError:
         return FathomError(missing_capabilities(cast(EngineTraits, self), {capability}, _NOUNS[capability]))
 
@@ -242,6 +256,7 @@ REMEDIES: Mapping[Capability, str] = {
     "--engine scores and the option protocol=vllm_classify or sglang_classify",
     "hidden_states": "local models return hidden states",
     "steps": "local models score steps, and so does the engine scores with protocol=vllm_steps",
+    "slot": "give --engine masked and a masked language model",
 }
 """How to get a missing capability."""
 
@@ -251,6 +266,7 @@ _NOUNS: Mapping[str, str] = {
     "classification": "a request for the outputs of a classifier",
     "hidden_states": "a request for hidden states",
     "steps": "a request for scores of steps",
+    "slot": "a request for words in a slot",
 }
 
 
@@ -412,6 +428,9 @@ class UniformEngine(ABC):
     async def steps(self, request: StepRequest) -> StepScores:
         return cast(StepScores, await self.answer(request))
 
+    async def slot(self, request: SlotRequest) -> SlotScores:
+        return cast(SlotScores, await self.answer(request))
+
 
 class EngineWrapper(UniformEngine):
     """An engine that forwards to `engine`. Subclasses override `answer`, or single methods such as `complete`."""
@@ -448,6 +467,7 @@ ENGINES = PluginKind(
         "local": "fathom.engines.local:LocalEngine",
         "openai": "fathom.engines.openai:OpenAIEngine",
         "scores": "fathom.engines.reading_server:ReadingServer",
+        "masked": "fathom.engines.masked:MaskedLMEngine",
         "vllm": "fathom.engines.vllm:VLLMEngine",
         "replay": "fathom.engines.replay:ReplayEngine",
         "mini-teacher": "fathom.lab.teacher:Teacher",

@@ -22,7 +22,7 @@ from fathom.settings import BoundSettings, EngineSettings
 
 NO_MODEL = frozenset({"mini-teacher"})
 """Engines that need no model name."""
-WITHOUT_SERVER = frozenset({"local", "vllm", "replay", "mini-teacher"})
+WITHOUT_SERVER = frozenset({"local", "masked", "vllm", "replay", "mini-teacher"})
 """Engines without billing: the model runs in this process, or its completions come from a journal."""
 FREE = Price(prompt=0, completion=0)
 

@@ -4,6 +4,7 @@
     ClassifyRequest(messages, "Paris.")       -> Classification: the raw outputs of a sequence classifier
     StatesRequest(messages, "Paris.", (11,))  -> States: one vector per layer, pooled over the answer
     StepRequest(messages, "", steps, how)     -> StepScores: the scores that a process reward model gives each step
+    SlotRequest((), "It is", ("good", "bad")) -> SlotScores: the log-probability of each word in a slot after the text
 
 A reading is a deterministic function of the model and the text, so it has no sample number. The journal stores the
 reduced values, never the logits of a whole vocabulary. A request's `VERSION` is part of its journal key: raise it when
@@ -189,7 +190,25 @@ class StepScores:
     usage: Usage = field(default_factory=Usage)
 
 
-Reading = Likelihood | Classification | States | StepScores
+@dataclass(frozen=True, slots=True)
+class SlotRequest(ReadingRequest):
+    """Asks a masked language model for words in a slot between `answer` and `after`. `messages` are not read."""
+
+    words: tuple[str, ...]
+    after: str = "."
+
+    NAME: ClassVar[str] = "slot"
+
+
+@dataclass(frozen=True, slots=True)
+class SlotScores:
+    """The log-probability of each word in the slot, in nats. The words share it with the rest of the vocabulary."""
+
+    logprobs: tuple[float, ...]
+    usage: Usage = field(default_factory=Usage)
+
+
+Reading = Likelihood | Classification | States | StepScores | SlotScores
 
 
 def request_values(request: ReadingRequest) -> dict[str, Any]:
@@ -217,4 +236,6 @@ def decode(name: str, stored: Mapping[str, Any]) -> Reading:
         return Classification(tuple(stored["logits"]), tuple(stored.get("labels", ())), usage)
     if name == StepRequest.NAME:
         return StepScores(tuple(stored["scores"]), usage)
+    if name == SlotRequest.NAME:
+        return SlotScores(tuple(stored["logprobs"]), usage)
     return States(tuple(map(tuple, stored["vectors"])), usage)

@@ -25,6 +25,8 @@ from fathom.engines import (
     Likelihood,
     LikelihoodRequest,
     Request,
+    SlotRequest,
+    SlotScores,
     States,
     StatesRequest,
     StepRequest,
@@ -42,7 +44,9 @@ class ReplayEngine(BaseEngine):
     is not a journal, for an unknown identity, and if `identity` is needed and missing.
     """
 
-    provides = frozenset({"text", "logprobs", "prefix", "likelihood", "classification", "hidden_states", "steps"})
+    provides = frozenset(
+        {"text", "logprobs", "prefix", "likelihood", "classification", "hidden_states", "steps", "slot"}
+    )
 
     def __init__(self, journal: str | Path, *, identity: str | None = None) -> None:
         self.path = Path(journal)
@@ -63,6 +67,9 @@ class ReplayEngine(BaseEngine):
 
     async def steps(self, request: StepRequest) -> StepScores:
         return cast(StepScores, self._stored(request))
+
+    async def slot(self, request: SlotRequest) -> SlotScores:
+        return cast(SlotScores, self._stored(request))
 
     def _stored(self, request: AnyRequest) -> Answer:
         # Not in a thread: a lookup by primary key takes less time than the handover.

@@ -94,7 +94,10 @@ async def _completed(ask: Ask) -> Result:
     results = await bounded_gather(call, ask.requests)
     answers = tuple(each for each in results if not isinstance(each, EngineError))
     if len(answers) == len(results):
-        return answers
+        try:
+            return answers + await ask.judge.more_answers(answers, ask.comparison)
+        except EngineError as failure:
+            results = [*answers, failure]
     error = next(each for each in results if isinstance(each, EngineError))
     error.usage = sum((each.usage for each in results), Usage())
     return error
@@ -250,6 +253,13 @@ class EngineRewardModel(RewardModel):
 
         An answer without a usable number gives a vote with a status that is not OK.
         """
+
+    async def more_answers(self, answers: Sequence[Answer], comparison: Comparison) -> tuple[Answer, ...]:
+        """Answers to calls that depend on the answers to `requests`; `read_answers` gets them after those.
+
+        They may come from another engine. Raises EngineError if one of the calls fails.
+        """
+        return ()
 
     def decided(self, comparison: Comparison) -> Vote | None:
         """The vote on a comparison that needs no model call, such as an empty response; None otherwise."""

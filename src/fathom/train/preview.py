@@ -18,6 +18,7 @@ import yaml
 
 from fathom.data.records import Comparison
 from fathom.engines.chat import encode_chat
+from fathom.engines.masked import check_mask, word_tokens
 from fathom.errors import FathomError
 from fathom.judges import required_label
 from fathom.metrics.answers import checking
@@ -27,7 +28,17 @@ from fathom.train import meta as meta_reward
 from fathom.train import process as step_rewards
 from fathom.train import rlvr as reinforcement
 from fathom.train import sft as fine_tuning
-from fathom.train.recipe import GenARMRecipe, MetaRecipe, ProcessRecipe, Recipe, RewardRecipe, RLVRRecipe, SFTRecipe
+from fathom.train import slot as slots
+from fathom.train.recipe import (
+    GenARMRecipe,
+    MetaRecipe,
+    ProcessRecipe,
+    Recipe,
+    RewardRecipe,
+    RLVRRecipe,
+    SFTRecipe,
+    SlotRecipe,
+)
 
 EXAMPLES = 10
 Lengths = Callable[[Any, Sequence[Comparison], int | None], list[str]]
@@ -126,6 +137,22 @@ def genarm(recipe: GenARMRecipe) -> str:
         return [f"{len(fitted.pairs)} pairs", *autoregressive.described(fitted)]
 
     return _compared(recipe, "pairs", lengths)
+
+
+def slot(recipe: SlotRecipe) -> str:
+    """The resolved recipe, its size, ten filled clozes, and what could not be checked."""
+    filled = list(slots.examples(recipe, slots.read(recipe, recipe.data)))
+    config, tokenizer, unchecked = _resolved(recipe)
+    explained = sum(example.explained for example in filled)
+    size = [f"{len(filled)} examples, {explained} with an explanation; {_batch(config, 'examples')}"]
+    if tokenizer is not None:
+        check_mask(tokenizer, recipe.model)
+        word_tokens(tokenizer, recipe.cloze.words)
+        _, too_long = slots.fitting(tokenizer, filled, config.max_length)
+        size.append(f"{too_long} are longer than max_length={config.max_length} and left out")
+    words = recipe.cloze.words
+    previews = [f"{each.request.answer} [{words[each.label]}]{each.request.after}" for each in filled[:EXAMPLES]]
+    return _page(recipe, size, previews, unchecked)
 
 
 def _compared(recipe: RewardRecipe | GenARMRecipe, unit: str, lengths: Lengths) -> str:

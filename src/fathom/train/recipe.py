@@ -40,6 +40,7 @@ from fathom.errors import FathomError, require
 from fathom.judging import META
 from fathom.judging.choice import JudgeChoice, judge_choice
 from fathom.process.conventions import find as find_family
+from fathom.rewards.slot import Cloze
 from fathom.settings import Neutral
 
 OWN_KEYS = {"output_dir": "output", "seed": "seed", "resume_from_checkpoint": "--resume"}
@@ -69,6 +70,8 @@ class Recipe(Strict):
     trl_config: ClassVar[str]
     task: ClassVar[str] = "CAUSAL_LM"
     """The task type, by peft's name."""
+    writes: ClassVar[bool] = True
+    """Whether the model is one that writes text, and so has an end token."""
 
     model: str
     """A checkpoint's folder, a name on the model hub, or `mini` for the shipped small base model."""
@@ -283,6 +286,40 @@ class GenARMRecipe(Recipe):
     def _no_centring(self) -> Self:
         if self.trainer.get("center_rewards_coefficient"):
             raise ValueError("trainer.center_rewards_coefficient applies to scalar reward models; leave it out")
+        return self
+
+
+class SlotRecipe(Recipe):
+    """The masked language model of the judge `slot`. `model` is any checkpoint with a masked language model's head."""
+
+    trl_config = "RewardConfig"
+    task = "FEATURE_EXTRACTION"
+    writes = False
+
+    mapping: dict[str, str | list[str]] = {}
+    """The column of each field of a comparison, if the layout is not detected."""
+    pairs: bool = False
+    """Whether the slot names the better of two responses; otherwise it rates one."""
+    words: tuple[str, ...] = ()
+    """The words of the slot, from the worst rating to the best: bad, good. With `pairs`: first, second."""
+    values: tuple[float, ...] = ()
+    """The score of each word; by default from 0 to 1 at equal distances."""
+    gold: str | None = None
+    """The column with explanations by people: one text per response, or one per pair."""
+    gold_share: float = Field(default=0.5, ge=0, le=1)
+    """The share of examples that read an explanation by people, if there are generated ones too."""
+
+    @property
+    def cloze(self) -> Cloze:
+        return Cloze(pairs=self.pairs, words=self.words, values=self.values)
+
+    @property
+    def described(self) -> dict[str, Any]:
+        return {"name": "slot"} | self.cloze.model_dump(mode="json")
+
+    @model_validator(mode="after")
+    def _fits_a_cloze(self) -> Self:
+        _ = self.cloze
         return self
 
 

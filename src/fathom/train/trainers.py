@@ -82,7 +82,7 @@ def load_tokenizer(recipe: Recipe) -> Any:
         tokenizer.chat_template = _template(tokenizer, recipes.chat_template(recipe.trainer["chat_template_path"]))
     if recipe.trainer.get("eos_token"):
         tokenizer.eos_token = recipe.trainer["eos_token"]
-    if tokenizer.eos_token_id is None or tokenizer.eos_token_id == tokenizer.unk_token_id:
+    if recipe.writes and (tokenizer.eos_token_id is None or tokenizer.eos_token_id == tokenizer.unk_token_id):
         raise FathomError(
             f"the tokenizer of {recipe.model} has no end token {tokenizer.eos_token!r}; set trainer.eos_token to a "
             "token of its vocabulary"
