@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from fathom.engines import BaseEngine, Capability, Completion, EngineError, Request, SlotRequest, SlotScores
 from fathom.engines.batching import Batcher, Job, length_batches
@@ -25,9 +25,6 @@ from fathom.engines.checkpoints import fingerprint, resolve_checkpoint
 from fathom.engines.loading import ModelKind, load
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 MASKED = ModelKind("AutoModelForMaskedLM", "masked language model")
 ROWS = 64
@@ -156,7 +153,7 @@ def _token(tokenizer: Any, word: str) -> int:
     )
 
 
-def slot_logprobs(model: Any, slots: Sequence[EncodedSlot]) -> Tensor:
+def slot_logprobs(model: Any, slots: Sequence[EncodedSlot]) -> Any:
     """The log-probabilities of the whole vocabulary in the slot of each text: (texts, vocabulary), in float32."""
     import torch
 
@@ -169,4 +166,4 @@ def slot_logprobs(model: Any, slots: Sequence[EncodedSlot]) -> Tensor:
     with torch.inference_mode():
         logits = model(input_ids=tokens, attention_mask=mask).logits
         rows = logits[torch.arange(len(slots), device=model.device), [slot.position for slot in slots]]
-        return cast("Tensor", rows.float().log_softmax(-1).cpu())
+        return rows.float().log_softmax(-1).cpu()
