@@ -161,7 +161,7 @@ def test_verl_loads_the_file_and_awaits_a_reward_with_constant_keys() -> None:
             assert chosen == {"score": -1.0, "unscored": 1.0, "votes": 1.0, "votes_read": 0.0}
             with pytest.raises(FathomError, match="expected the prompt under prompt or question or raw_prompt"):
                 await compute(solution_str="4", data_source="gsm8k", ground_truth="4", extra_info={"index": 0})
-            await module._client(server.url, None, None).close()
+            await module.shared_client(server.url, None, None).close()
 
     asyncio.run(main())
 
@@ -173,6 +173,6 @@ def test_verl_passes_conversations_under_the_key_that_was_named() -> None:
             info = {"chat": [{"role": "user", "content": "What is 2 + 2?"}]}
             await verl.compute_score("x", "4", None, info, url=server.url, prompt_key="chat")
             assert "What is 2 + 2?" in engine.requests[-1].messages[-1]["content"]
-            await verl._client(server.url, None, None).close()
+            await verl.shared_client(server.url, None, None).close()
 
     asyncio.run(main())

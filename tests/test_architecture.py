@@ -88,6 +88,7 @@ AT_THE_TOP = {
     "serve.native": {"fastapi"},
     "serve.running": {"uvicorn", "starlette"},
     "adapters.verl": {"aiohttp"},
+    "adapters.verl_steps": {"aiohttp"},
     "train": {"torch", "trl"},
     "train.rationality": {"scipy"},
 }

@@ -110,6 +110,29 @@ def test_verl_reads_the_server_as_a_reward_model_on_vllm() -> None:
     asyncio.run(main())
 
 
+def checked(request: Request) -> str:
+    """The first wrong step: the second one, if the answer has one; 0 is the first."""
+    text = request.messages[-1]["content"]
+    return "Who knows." if "mumble" in text else f"\\boxed{{{int('= 4' in text)}}}"
+
+
+def test_verl_assembles_the_rewards_of_steps_on_their_last_tokens() -> None:
+    async def main() -> None:
+        async with serving() as plain, reward_server(ScriptedEngine(checked), "processbench") as server:
+            results = await client("verl", plain.url, server.url)
+        dense = results["dense"]
+        assert dense["rm_scores"] == [
+            [0.0, 0.0, 1.0, 0.0, 0.0, 0.0],  # the first step is right and ends with the blank line, the second is wrong
+            [0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+            [0.0, -1.0, 0.0, 0.0, 0.0, 0.0],  # not scored: the number stands on the last token
+        ]
+        assert dense["extra"]["unscored"] == [0.0, 0.0, 1.0]
+        assert dense["extra"]["steps"] == [2.0, 1.0, 1.0]
+        assert "could not be scored" in results["dense refused"]
+
+    asyncio.run(main())
+
+
 def test_ms_swift_loads_a_plug_in_and_computes_its_rewards() -> None:
     async def main() -> None:
         async with serving() as server:

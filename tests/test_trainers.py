@@ -20,6 +20,7 @@ from fathom.adapters.openrlhf import OpenRLHFReward
 from fathom.adapters.skyrl import SkyRLReward
 from fathom.adapters.slime import SlimeReward
 from fathom.adapters.verifiers import VerifiersReward
+from fathom.adapters.verl_steps import StepRewardManager, last_tokens
 from sources import AsyncRecorded, Recorded, answer
 
 USER = {"role": "user", "content": "2 + 2?"}
@@ -301,3 +302,42 @@ def test_openrlhf_gets_rewards_and_logs_of_queries() -> None:
         OpenRLHFReward(source)(["2 + 2? mumble"], ["2 + 2?"], [None])
     with pytest.raises(FathomError, match="a query has no response"):
         reward(["4"], ["2 + 2?"], [None])
+
+
+# verl -----------------------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.text("ab \n", min_size=1, max_size=4), min_size=1, max_size=20), st.data())
+def test_a_step_ends_at_the_token_with_its_last_character(tokens: list[str], data: st.DataObject) -> None:
+    text = "".join(tokens)
+    ends = sorted(data.draw(st.sets(st.integers(1, len(text)), min_size=1)))
+    found = last_tokens(range(len(tokens)), ends, lambda ids: "".join(tokens[each] for each in ids))
+    assert len(found) == len(ends)
+    for place, end in zip(found, ends, strict=True):
+        assert len("".join(tokens[:place])) < end <= len("".join(tokens[: place + 1]))
+
+
+def test_a_step_that_ends_with_a_character_of_several_tokens_ends_in_it() -> None:
+    text = "2 \U0001f642\n\n4"
+    ids = list(text.encode())  # tokens are bytes, of which an incomplete character has some
+    [first, last] = last_tokens(ids, [3, len(text)], lambda part: bytes(part).decode(errors="replace"))
+    assert first in range(2, 6)
+    assert last == len(ids) - 1
+
+
+@pytest.mark.parametrize(
+    ("model", "path", "message"),
+    [
+        (
+            {"enable": False, "enable_resource_pool": False},
+            "pkg://fathom.adapters.verl",
+            "only with reward.reward_model",
+        ),
+        ({"enable": True, "enable_resource_pool": True}, "pkg://fathom.adapters.verl", "enable_resource_pool=False"),
+        ({"enable": True, "enable_resource_pool": False}, None, "and not this manager"),
+    ],
+)
+def test_verls_manager_of_steps_refuses_where_verl_would_not_ask_it(model: Any, path: Any, message: str) -> None:
+    config = {"reward": {"reward_model": model, "custom_reward_function": {"path": path}}}
+    with pytest.raises(FathomError, match=message):
+        StepRewardManager(config, tokenizer=None)

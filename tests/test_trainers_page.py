@@ -45,11 +45,10 @@ def test_every_adapter_has_a_section_with_a_program_and_a_policy() -> None:
     adapters -= {"__init__", "samples", "unscored"}
     assert adapters
     policies = PAGE.split("| trainer | default | what it does then |")[1].split("\n\n")[0]
+    titles = {each.lower().replace("-", "_"): each for each in re.findall(r"^## (\S+)", PAGE, re.MULTILINE)}
     for name in adapters:
         source = (ROOT / "src" / "fathom" / "adapters" / f"{name}.py").read_text(encoding="utf-8")
-        default = set(re.findall(r'unscored: Unscored = "(\w+)"', source))
-        title = next(each for each in ("TRL", "verl", "OpenRLHF", "ms-swift", "SkyRL", "verifiers", "slime")
-                     if each.lower().replace("-", "_") == name)  # fmt: skip
-        assert re.search(rf"^\| {title}\b[^|]* \| {default.pop()} \|", policies, re.MULTILINE)
-        assert default == set()
+        (default,) = set(re.findall(r'unscored(?:: Unscored = |", )"(\w+)"', source))
+        title = titles[name.removesuffix("_steps")]
+        assert re.search(rf"^\| {title}\b[^|]* \| {default} \|", policies, re.MULTILINE)
         assert f"fathom.adapters.{name}" in PAGE.split(f"\n## {title}")[1].split("\n## ")[0]

@@ -53,6 +53,11 @@ CONNECTIONS = (
         "its own loader and two managers ran", "`ray`",
     ),
     Connection(
+        "verl", "0.9.1", "`fathom.adapters.verl_steps`",
+        "test_verl_assembles_the_rewards_of_steps_on_their_last_tokens",
+        "its own loader, worker and assembly of rewards ran", "`ray`",
+    ),
+    Connection(
         "verl", "0.9.1", "`/classify`, as a reward model on vLLM",
         "test_verl_reads_the_server_as_a_reward_model_on_vllm", stubbed="`ray`",
     ),

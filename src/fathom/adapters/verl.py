@@ -1,6 +1,6 @@
 """verl's `compute_score`, which gets its rewards from a reward server.
 
-    reward.custom_reward_function.path=$(python -c "import fathom.adapters.verl as a; print(a.__file__)")
+    reward.custom_reward_function.path=pkg://fathom.adapters.verl
     reward.custom_reward_function.name=compute_score
     +reward.custom_reward_function.reward_kwargs.url=http://127.0.0.1:8090
 
@@ -52,7 +52,7 @@ async def compute_score(
     policy = checked(unscored, "verl", excludes=False)
     reference = ground_truth if isinstance(ground_truth, str) and ground_truth else None
     asked = sample(_prompt(extra_info or {}, prompt_key), solution_str, reference)
-    [answer] = await _client(url, token_file, pin).rewards([asked], group_size=group_size)
+    [answer] = await shared_client(url, token_file, pin).rewards([asked], group_size=group_size)
     return {"score": number(answer, policy), **logged(answer)}
 
 
@@ -67,7 +67,7 @@ def _prompt(extra_info: Mapping[str, Any], key: str | None) -> Any:
     return prompt
 
 
-def _client(url: str, token_file: str | Path | None, pin: str | None) -> AsyncRewardClient:
+def shared_client(url: str, token_file: str | Path | None, pin: str | None) -> AsyncRewardClient:
     """The client of this event loop and server; all calls share its connections."""
     clients = _clients.setdefault(asyncio.get_running_loop(), {})
     key = (url, str(token_file), pin)
