@@ -27,7 +27,7 @@ from fathom.judges import RewardModel, Verdict
 from fathom.judges.yes_no import YesNoJudge
 from fathom.lab.arms import use_one_thread
 from fathom.lab.experiments.experiment import Experiment
-from fathom.lab.experiments.results import Measurement
+from fathom.lab.experiments.results import Measurement, figure
 from fathom.lab.lengths import by_length, half_for_tie, is_similar
 from fathom.lab.real_pairs import REAL, check, draw
 from fathom.metrics.correlations import correlations
@@ -326,7 +326,9 @@ def length_correlation(run: Run) -> float | None:
 
 
 def tables(found: Mapping[str, Any]) -> dict[str, Any]:
+    by_set = {name: [sets[of].values for of in SHORT] for name, sets in found["accuracy"].items()}
     return {
+        "mean_of_sets": {name: figure([*map(fmean, zip(*values, strict=True))]) for name, values in by_set.items()},
         "method_names": {**METHODS, **BASELINES, **GENERATED},
         "style_names": STYLES,
         "sets": SHORT,

@@ -13,15 +13,18 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from fathom.judges import find_degeneracy
 from fathom.lab import verifiers
 from fathom.lab.experiments.experiment import Experiment
-from fathom.lab.experiments.results import Figure, Measurement
+from fathom.lab.experiments.results import Figure, Measurement, figure
 from fathom.lab.verifiers import ARMS, TRUTHS, UNANSWERED, UNFINISHED, Measured, Settings, key_kinds, read_measured
+from fathom.probes.keys import keys
 from fathom.report.figures import grouped_bars
 from fathom.train import recipes
 
 GUARDED: Mapping[str, str] = {f"{arm}, guarded": arm for arm in ("plain", "truncated", "cut anywhere")}
 """Verifiers behind the guard of `VerifierJudge`; nothing is trained for them."""
+NONE_SHORT = "truncated, none short"
 NEAR = "English openers"
 """The keys in the language of the training data. The other kinds share no word with it."""
 MARGIN = 0.02
@@ -82,7 +85,7 @@ def contrasts(arms: Mapping[str, Mapping[str, float]], kinds: Sequence[str]) -> 
         **{f"errors saved on {name}, cut anywhere": plain[name] - cut[name] for name in TRUTHS},
         "long without an answer refused, cut anywhere - truncated": paper[UNFINISHED] - cut[UNFINISHED],
         "keys shown to no arm refused, cut anywhere, keys shown": 1 - arms["cut anywhere, keys shown"][UNSEEN],
-        "errors on short and right, none short - truncated": arms["truncated, none short"]["short and right"]
+        "errors on short and right, none short - truncated": arms[NONE_SHORT]["short and right"]
         - paper["short and right"],
     }
 
@@ -103,23 +106,39 @@ def _by_kind(arms: Mapping[str, Mapping[str, float]], kinds: Sequence[str]) -> d
 
 
 def tables(found: Mapping[str, Any]) -> dict[str, Any]:
-    """For each arm but the plain one, the number of seeds on which it meets the paper's claim.
+    """Beside the errors: how far an arm tells keys from answers, what the guard does, and who meets the claims.
 
-    First by ordinary solutions, as in the paper, then by short and long ones too.
+    `meeting` has, for each arm but the plain one, the number of seeds on which it meets the paper's claim: first by
+    ordinary solutions, as in the paper, then by short and long ones too.
     """
+    arms = found["arms"]
     ordinary = [name for name in TRUTHS if name.startswith("ordinary")]
     return {
         "meeting": {
-            arm: [_meeting(sets, found["arms"]["plain"], names) for names in (ordinary, list(TRUTHS))]
-            for arm, sets in found["arms"].items()
+            arm: [_meeting(sets, arms["plain"], names) for names in (ordinary, list(TRUTHS))]
+            for arm, sets in arms.items()
             if arm != "plain"
-        }
+        },
+        "apart": {arm: _differences(_right(sets["short and right"]), sets[ALL]) for arm, sets in arms.items()},
+        "without_short": {
+            "keys refused": _right(arms[NONE_SHORT][ALL]),
+            **{f"errors saved on {name}": _differences(arms["plain"][name], arms[NONE_SHORT][name]) for name in TRUTHS},
+        },
+        "ruled": [find_degeneracy(key, "") is not None for texts in keys().values() for key in texts],
     }
+
+
+def _right(errors: Figure) -> Figure:
+    return figure([1 - error for error in errors.values])
+
+
+def _differences(first: Figure, second: Figure) -> Figure:
+    return figure([one - other for one, other in zip(first.values, second.values, strict=True)])
 
 
 def _meeting(errors: Mapping[str, Figure], plain: Mapping[str, Figure], names: Sequence[str]) -> int:
     """The number of seeds on which next to no key is accepted, and no more errors are made than without negatives."""
-    costs = [[new - old for new, old in zip(errors[name].values, plain[name].values, strict=True)] for name in names]
+    costs = [_differences(errors[name], plain[name]).values for name in names]
     met = [max(seed) < MARGIN for seed in zip(errors[ALL].values, *costs, strict=True)]
     return sum(met)
 
