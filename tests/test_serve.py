@@ -437,6 +437,17 @@ def test_an_hour_of_too_many_tokens_pauses_all_requests() -> None:
     run(main)
 
 
+def test_a_rate_below_one_request_per_second_permits_one() -> None:
+    now = 0.0
+    clients = Clients(most=9, most_each=9, rate=0.1, clock=lambda: now)
+    for now in (0.0, 10.0, 20.0):  # noqa: B007 - read by the clock
+        with clients.admitted("a"):
+            pass
+        with pytest.raises(TooManyRequests) as refused, clients.admitted("a"):
+            pass
+        assert refused.value.retry_after == 10
+
+
 @pytest.mark.parametrize(
     ("limits", "body", "message"),
     [

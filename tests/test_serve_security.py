@@ -174,6 +174,31 @@ def test_memory_is_flat_over_10000_malformed_requests() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "", "json"])
+def test_a_page_of_another_site_cannot_send_requests_by_a_form(kind: str) -> None:
+    """A browser sends these types to a server on its machine without asking it first, and never the type of JSON."""
+
+    async def main() -> None:
+        async with reward_server(ScriptedEngine("[RESULT] 4"), "prometheus") as server:
+            for path, body in bodies("p", "r").items():
+                assert await post_bytes(server, path, json.dumps(body).encode(), kind) == 415
+            content = json.dumps(REWARDS).encode()
+            for accepted in ("application/json; charset=utf-8", "application/problem+json"):
+                assert await post_bytes(server, "/v1/rewards", content, accepted) == 200
+
+    asyncio.run(main())
+
+
+def test_a_client_cannot_pose_as_others_to_evade_its_limits() -> None:
+    async def main() -> None:
+        async with reward_server(ScriptedEngine("[RESULT] 4"), "prometheus", client_rate=0.01) as server:
+            assert (await server.post("/v1/rewards", REWARDS))[0] == 200
+            for name in ("x-forwarded-for", "x-real-ip", "forwarded"):
+                assert (await server.post("/v1/rewards", REWARDS, **{name: "10.0.0.1"}))[0] == 429
+
+    asyncio.run(main())
+
+
 def test_deep_nesting_is_refused_before_it_is_parsed() -> None:
     async def main() -> None:
         async with reward_server(ScriptedEngine("[RESULT] 4"), "prometheus") as server:

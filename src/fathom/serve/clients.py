@@ -60,7 +60,8 @@ def identify(authorization: str, host: str, tokens: Sequence[bytes]) -> str | No
 class Clients:
     """Limits the requests in progress, in total and per client, and the rate of each client.
 
-    `rate`: requests per second, None for no limit. A client may send a burst of one second's requests at once.
+    `rate`: requests per second, None for no limit. A client may send a burst of one second's requests at once, and at
+    least one.
     """
 
     def __init__(
@@ -97,7 +98,8 @@ class Clients:
         if self.rate is None:
             return
         now = self.clock()
-        free = max(self._next.pop(client, now - 1.0), now - 1.0) + 1 / self.rate
+        earliest = now - max(1.0, 1 / self.rate)  # a rate below one per second still permits the first request
+        free = max(self._next.pop(client, earliest), earliest) + 1 / self.rate
         if free > now:
             self._next[client] = free - 1 / self.rate
             raise TooManyRequests(f"more than {self.rate:g} requests per second", max(1, ceil(free - now)))

@@ -127,6 +127,7 @@ class DrainingServer(uvicorn.Server):
             log_config=None,
             log_level="critical",
             server_header=False,
+            proxy_headers=False,  # a client could otherwise name itself, and so evade the limits per client
             limit_concurrency=CONNECTIONS_PER_REQUEST * admission.service.serving.max_requests,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=1,
