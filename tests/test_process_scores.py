@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -263,6 +264,17 @@ def test_the_reduction_is_the_callers(models: dict[str, ProcessRewardModel], tmp
     assert found["own"][0] == pytest.approx(prod(found["own"][2]))  # qwen_math's authors multiply
     del found["mean"], found["own"]
     assert all(score == pytest.approx(expected) for score, expected, _ in found.values())
+
+
+def test_a_temperature_divides_the_log_odds_of_step_scores(models: dict[str, ProcessRewardModel]) -> None:
+    model = models["token_classes"]
+    (plain,) = scores(model, STEPS)
+    (flat,) = scores(replace(model, step_temperature=2.0), STEPS)
+    odds = [(score / (1 - score)) ** 0.5 for score in plain]  # exp(log-odds / 2)
+    assert flat == pytest.approx([each / (1 + each) for each in odds], abs=1e-6)
+    (sharp,) = scores(replace(model, step_temperature=1e-3), STEPS)  # nor does it overflow
+    assert [round(score) for score in sharp] == [score > 0.5 for score in plain]
+    assert max(abs(score - round(score)) for score in sharp) < 1e-3
 
 
 def test_every_row_is_judged(models: dict[str, ProcessRewardModel]) -> None:

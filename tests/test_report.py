@@ -127,6 +127,8 @@ def test_step_scores_of_single_solutions_have_their_figures(tmp_path: Path) -> N
     # lengths are equal: 0.5. ECE: (4 * 0.1 + 2 * 0.2 + 2 * 0.6) / 8. Too few steps for deciles of length.
     assert "all 4 0.000 1.000 – 0.500 0.250" in seen
     assert "model-7b 4" in seen
+    assert "steps after the first wrong one" in seen
+    assert "8 labelled steps" in seen
     assert "labelled comparisons are judged right." in seen, "a single solution has no baseline"
 
 

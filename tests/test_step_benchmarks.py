@@ -7,7 +7,7 @@ import os
 import random
 from collections.abc import Sequence
 from itertools import product
-from math import inf
+from math import exp, inf
 from pathlib import Path
 from typing import Any
 
@@ -192,7 +192,67 @@ def test_scores_that_follow_the_length_are_no_better_than_chance_among_steps_of_
     assert (by_length.auc or 0) > 0.7
     assert by_length.auc_within_length == pytest.approx(0.5, abs=0.15)
     assert (by_truth.auc, by_truth.auc_within_length) == (1.0, 1.0)
-    assert by_truth.calibration.ece == pytest.approx(0.1)
+    assert by_truth.calibrated.raw.ece == pytest.approx(0.1)
+
+
+def overconfident(solutions: int, temperature: float) -> StepTally:
+    """Steps that are right with the probability p that sigmoid(log-odds / temperature) of the score gives."""
+    draw, tally = random.Random(1), StepTally()
+    for number in range(solutions):
+        odds = [draw.gauss(1.0, 2.0) for _ in range(4)]
+        right = [draw.random() < 1 / (1 + exp(-each / temperature)) for each in odds]
+        found = solution(number, None, 4).model_copy(update={"label": Label(steps=(tuple(map(float, right)),))})
+        tally.add(row_of(found, [1 / (1 + exp(-each)) for each in odds]))
+    return tally
+
+
+@pytest.mark.parametrize("temperature", [2.5, 0.5])
+def test_a_temperature_that_was_planted_is_found_and_calibrates_held_out_problems(temperature: float) -> None:
+    found = overconfident(1500, temperature).calibrated
+    assert found.temperature == pytest.approx(temperature, rel=0.15)
+    assert found.tempered is not None
+    assert found.tempered.count == found.raw.count == 6000
+    # The ECE of a calibrated model on 6,000 steps in ten bins is about 0.01.
+    assert (found.tempered.ece or 1) < 0.02 < 0.06 < (found.raw.ece or 0)
+
+
+def test_steps_of_one_problem_are_in_one_half() -> None:
+    tally = StepTally()
+    for number in range(40):
+        tally.add(row_of(solution(number, None), (0.6, 0.7, 0.8)))
+    counts = [len(half) for half in tally.calibrated.scores]
+    assert sum(counts) == 120
+    assert all(count % 3 == 0 and count for count in counts)
+
+
+def test_verdicts_of_zero_and_one_have_no_temperature() -> None:
+    tally = StepTally()
+    for number in range(20):
+        tally.add(row_of(solution(number, number % 3 or None), (1.0, float(number % 2), 1.0)))
+    assert (tally.calibrated.temperature, tally.calibrated.tempered) == (None, None)
+
+
+def test_scores_are_profiled_by_their_distance_from_the_first_wrong_step() -> None:
+    tally = StepTally()
+    for number in range(4):
+        tally.add(row_of(solution(number, 2, 4), (0.9, 0.8, 0.1 + number / 10, 0.5)))
+        tally.add(row_of(solution(10 + number, None, 4), (0.3, 0.3, 0.3, 0.3)))  # has no wrong step
+    means = {place: share.interval.mean for place, share in sorted(tally.profile.items()) if share.interval}
+    assert means == pytest.approx({-2: 0.9, -1: 0.8, 0: 0.25, 1: 0.5})
+
+
+def test_the_baselines_of_a_tally_are_those_of_the_benchmark() -> None:
+    rows = [row_of(solution(number, number % 4 or None, 4), (0.9, 0.8, 0.7, 0.6)) for number in range(40)]
+    tally = StepTally()
+    for row in rows:
+        tally.add(row)
+    benchmark = bench.find("processbench")
+    official = {name: benchmark.point(map(rule, rows))["average"] for name, rule in benchmark.baselines.items()}
+    assert set(official) == {"random", "longest", "outcome"}
+    assert tally.f1_of_baselines == pytest.approx(official)
+    other = StepTally()
+    other.add(row_of(solution(1, 1).model_copy(update={"metadata": {}}), (0.1, 0.2, 0.3)))
+    assert set(other.by_rule) == {"random", "longest"}
 
 
 def test_rows_without_step_scores_or_step_labels_are_in_no_tally() -> None:

@@ -15,9 +15,10 @@ from typing import Literal
 
 from fathom.bench import Benchmark
 from fathom.bench.files import comparison, each, found
-from fathom.bench.step_rules import baselines, longest, random
+from fathom.bench.step_rules import baselines
 from fathom.data.layouts import SourceRow
 from fathom.data.records import Comparison, Domain, Label
+from fathom.metrics.step_baselines import longest, random
 from fathom.metrics.steps import labelled_first_error, labelled_steps, step_scores
 from fathom.results.rows import Row
 

@@ -15,9 +15,10 @@ from pathlib import Path
 from fathom.bench import Benchmark
 from fathom.bench.files import comparison, each, found
 from fathom.bench.outcomes import mean
-from fathom.bench.step_rules import baselines, longest, outcome, random
+from fathom.bench.step_rules import baselines
 from fathom.data.layouts import SourceRow
 from fathom.data.records import Comparison, Domain, Label
+from fathom.metrics.step_baselines import longest, outcome, random
 from fathom.metrics.steps import FirstErrors, labelled_first_error, step_scores, voted_first_error
 from fathom.results.rows import Row
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from fathom.bench import Benchmark
 from fathom.bench.prmbench import Cell, figures_of, item, solutions
-from fathom.bench.step_rules import baselines, longest, random
+from fathom.bench.step_rules import baselines
 from fathom.data.records import Comparison, Domain
+from fathom.metrics.step_baselines import longest, random
 
 FILES = ("test_*",)
 ERRORS: Mapping[str, tuple[str, ...]] = {

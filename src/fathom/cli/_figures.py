@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fathom.metrics.margins import Margins
     from fathom.metrics.rankings import RankingTally
     from fathom.metrics.separation import Separation
+    from fathom.metrics.step_calibration import StepCalibration
     from fathom.metrics.steps import StepTally
     from fathom.metrics.verdicts import Tally
 
@@ -70,13 +71,21 @@ TIES_OF_ORDERS = (
 STEPS: Mapping[str, Callable[[StepTally], str]] = {
     "n": lambda tally: str(tally.solutions),
     "F1": lambda tally: _number(tally.f1()),
+    "F1 of baselines": lambda tally: (
+        "\n".join(f"{name}: {_number(f1)}" for name, f1 in tally.f1_of_baselines.items()) or "none"
+    ),
     "F1 tuned": lambda tally: (
         "\n".join(f"{subset}: {_number(tally.tuned_on(subset)['average'])}" for subset in tally.tunable) or "none"
     ),
+}
+"""First errors: each solution is judged as a whole."""
+
+STEP_SCORES: Mapping[str, Callable[[StepTally], str]] = {
     "AUC": lambda tally: _number(tally.auc),
     "AUC within lengths": lambda tally: _number(tally.auc_within_length),
     "AUC of length": lambda tally: _number(tally.auc_of_shortness),
-    "ECE": lambda tally: _number(tally.calibration.ece),
+    "ECE": lambda tally: _number(tally.calibrated.raw.ece),
+    "temperature: ECE": lambda tally: _tempered(tally.calibrated),
 }
 
 RANKINGS: Mapping[str, Callable[[RankingTally], str]] = {
@@ -195,6 +204,12 @@ def _temperature(margins: Margins) -> str:
     if temperature is None or error is None:
         return "none"
     return f"{temperature:.3g}; fitted on the other half of the prompts: ECE {error:.3f}"
+
+
+def _tempered(steps: StepCalibration) -> str:
+    """The temperature of step scores, and their calibration error with it on held-out problems."""
+    temperature, held_out = steps.temperature, steps.tempered
+    return "none" if temperature is None or held_out is None else f"{temperature:.3g}: {_number(held_out.ece)}"
 
 
 def _by_margin(margins: Margins) -> str:

@@ -68,7 +68,7 @@ def command(
 
 
 def _show(path: str, scored: Scored, console: Console, *, agreement: bool) -> None:
-    from fathom.cli._figures import RANKINGS, STEPS, VERDICTS, across, table
+    from fathom.cli._figures import RANKINGS, STEP_SCORES, STEPS, VERDICTS, across, table
 
     if scored.verdicts:
         console.print(table(path, scored.verdicts, VERDICTS))
@@ -77,7 +77,8 @@ def _show(path: str, scored: Scored, console: Console, *, agreement: bool) -> No
     if scored.people.annotators or scored.people.units or (agreement and scored.verdicts):
         console.print(_agreement(path, scored.people.agreement))
     if scored.steps:
-        console.print(across(f"{path}: steps", scored.steps, STEPS))
+        console.print(across(f"{path}: first errors", scored.steps, STEPS))
+        console.print(across(f"{path}: scores of steps", scored.steps, STEP_SCORES))
     for name, found in scored.benchmarks.items():
         console.print(official(f"{path}: {name}", found))
 

@@ -26,7 +26,16 @@ from fathom.judges._reward_model import (
 from fathom.judges._rewards import pairwise_advantages, required_label, solving_reward, strength_reward, verdict_reward
 from fathom.judges._running import ResultOrder, bounded_gather, judge_all
 from fathom.judges._sequential import sequential_votes
-from fathom.judges._verdict import Rule, Verdict, Vote, reduce_steps, scored_by_steps, unique_argmax
+from fathom.judges._verdict import (
+    Rule,
+    Verdict,
+    Vote,
+    log_odds,
+    reduce_steps,
+    scored_by_steps,
+    tempered,
+    unique_argmax,
+)
 from fathom.judges._wrapper import RewardModelWrapper, Variant
 from fathom.plugins import PluginKind
 
@@ -53,6 +62,7 @@ __all__ = [
     "find_degeneracy",
     "gather",
     "judge_all",
+    "log_odds",
     "merge_pointwise",
     "pairwise_advantages",
     "reduce_steps",
@@ -61,6 +71,7 @@ __all__ = [
     "sequential_votes",
     "solving_reward",
     "strength_reward",
+    "tempered",
     "unique_argmax",
     "verdict_reward",
 ]

@@ -111,20 +111,27 @@ _REDUCTIONS: Mapping[StepReduction, Callable[[Sequence[float]], float]] = {
     # By logarithms, because the product of many small scores underflows.
     "geometric_mean": lambda scores: exp(fmean(map(log, scores))) if min(scores) > 0 else 0.0,
     "max": max,
-    "mean_log_odds": lambda scores: _probability(fmean(map(_log_odds, scores))) if max(scores) > 0 else 0.0,
+    "mean_log_odds": lambda scores: _probability(fmean(map(log_odds, scores))) if max(scores) > 0 else 0.0,
 }
 
 _MARGIN = 1e-9
 """Scores nearer than this to 0 or 1 count as this near, because their log-odds are infinite."""
 
 
-def _log_odds(probability: float) -> float:
+def tempered(score: float, temperature: float) -> float:
+    """sigmoid(log-odds of the score / temperature), for a score from 0 to 1; the score itself at a temperature of 1."""
+    return score if temperature == 1 else _probability(log_odds(score) / temperature)
+
+
+def log_odds(probability: float) -> float:
+    """log(p / (1 - p)) of a probability p, which counts as 1e-9 away from 0 and 1, where it is infinite."""
     inside = min(max(probability, _MARGIN), 1 - _MARGIN)
     return log(inside / (1 - inside))
 
 
 def _probability(log_odds: float) -> float:
-    return 1 / (1 + exp(-log_odds))
+    # exp of a large number overflows, so it is only taken of negative ones.
+    return 1 / (1 + exp(-log_odds)) if log_odds >= 0 else exp(log_odds) / (1 + exp(log_odds))
 
 
 @dataclass(frozen=True, slots=True)

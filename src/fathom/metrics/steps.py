@@ -18,10 +18,12 @@ from math import inf
 from statistics import fmean
 from typing import NamedTuple
 
-from fathom.metrics.calibration import Calibration
+from fathom.metrics.intervals import Share
 from fathom.metrics.separation import auc
+from fathom.metrics.step_baselines import RULES
+from fathom.metrics.step_calibration import StepCalibration
 from fathom.rationale import Status
-from fathom.results.rows import Row
+from fathom.results.rows import Row, prompt_key
 
 
 class FirstErrors(NamedTuple):
@@ -93,6 +95,8 @@ def has_steps(row: Row) -> bool:
 # Tallies --------------------------------------------------------------------------------------------------------------
 
 DECILES = 10
+REACH = 5
+"""The largest distance from the first wrong step, in steps, in `StepTally.profile`."""
 
 
 class Thresholds(NamedTuple):
@@ -118,6 +122,11 @@ def right_thresholds(scores: Sequence[float | None], true: int | None) -> Thresh
     return Thresholds(judged[true], min(judged[:true], default=inf))
 
 
+def _f1(groups: Sequence[Mapping[bool, Sequence[Thresholds]]], threshold: float) -> float | None:
+    found = {wrong: [threshold in each for kind in groups for each in kind[wrong]] for wrong in (True, False)}
+    return FirstErrors(*(fmean(found[wrong]) if found[wrong] else None for wrong in (True, False))).f1
+
+
 @dataclass
 class StepTally:
     """Collects the step scores of rows with one response and labelled steps.
@@ -133,11 +142,17 @@ class StepTally:
     """1 for each step whose label is at least 0.5."""
     lengths: array[int] = field(default_factory=lambda: array("l"))
     """The length of each step in characters."""
+    calibrated: StepCalibration = field(default_factory=StepCalibration)
+    """How well the score of a step predicts that it is right."""
+    profile: dict[int, Share] = field(default_factory=dict)
+    """In solutions with a wrong step, the scores of steps by their distance from the first wrong one, up to `REACH`."""
+    by_rule: dict[str, dict[bool, list[Thresholds]]] = field(default_factory=dict)
+    """As `thresholds`, over all subsets, for each baseline (`step_baselines`) that applies."""
 
     def add(self, row: Row) -> None:
         """Add a row for which `has_steps` holds."""
         labels, votes = labelled_steps(row), step_scores(row)
-        true = labelled_first_error(row)
+        true, problem = labelled_first_error(row), prompt_key(row)
         scores = mean_step_scores(votes, len(labels))
         of_subset = self.thresholds.setdefault(str(row["metadata"].get("subset", "")), {True: [], False: []})
         of_subset[true is not None].append(right_thresholds(scores, true) if votes else Thresholds(inf, inf))
@@ -146,12 +161,28 @@ class StepTally:
                 self.scores.append(score)
                 self.right.append(label >= 0.5)
                 self.lengths.append(len(step))
+                self.calibrated.add(score, right=label >= 0.5, problem=problem)
+        if true is not None:
+            self._add_distances(scores, true, problem)
+        for name, rule in RULES.items():
+            if (by_rule := rule(row)) is not None:
+                kinds = self.by_rule.setdefault(name, {True: [], False: []})
+                kinds[true is not None].append(right_thresholds(by_rule, true))
+
+    def _add_distances(self, scores: Sequence[float | None], true: int, problem: int) -> None:
+        for place, score in enumerate(scores):
+            if score is not None and abs(place - true) <= REACH:
+                self.profile.setdefault(place - true, Share()).add(min(max(score, 0.0), 1.0), problem)
 
     def f1(self, threshold: float = 0.5, subset: str | None = None) -> float | None:
         """ProcessBench's F1 at a threshold, over all solutions or those of a subset; None unless both kinds exist."""
-        chosen = [self.thresholds[subset]] if subset is not None else list(self.thresholds.values())
-        found = {wrong: [threshold in each for kind in chosen for each in kind[wrong]] for wrong in (True, False)}
-        return FirstErrors(*(fmean(found[wrong]) if found[wrong] else None for wrong in (True, False))).f1
+        return _f1([self.thresholds[subset]] if subset is not None else list(self.thresholds.values()), threshold)
+
+    @property
+    def f1_of_baselines(self) -> Mapping[str, float]:
+        """F1 at 0.5 of the rules that read no step, by name."""
+        found = {name: _f1([kinds], 0.5) for name, kinds in self.by_rule.items()}
+        return {name: f1 for name, f1 in found.items() if f1 is not None}
 
     @property
     def solutions(self) -> int:
@@ -205,14 +236,6 @@ class StepTally:
                 pairs, agreeing = pairs + weight, agreeing + area * weight
         return agreeing / pairs if pairs else None
 
-    @property
-    def calibration(self) -> Calibration:
-        """How well the score of a step predicts that it is right."""
-        found = Calibration()
-        for score, right in zip(self.scores, self.right, strict=True):
-            found.add(min(max(score, 0.0), 1.0), right=bool(right))
-        return found
-
     def _auc(self, scores: Sequence[float]) -> float | None:
         groups = [[score for score, right in zip(scores, self.right, strict=True) if right == kind] for kind in (1, 0)]
         return auc(*groups)
@@ -232,10 +255,13 @@ def summary(tallies: Mapping[str, StepTally]) -> dict[str, dict[str, float | Non
         name: {
             "solutions": tally.solutions,
             "f1": tally.f1(),
+            **{f"f1_of_{name}": f1 for name, f1 in tally.f1_of_baselines.items()},
             "auc": tally.auc,
             "auc_within_length": tally.auc_within_length,
             "auc_of_shortness": tally.auc_of_shortness,
-            "ece": tally.calibration.ece,
+            "ece": tally.calibrated.raw.ece,
+            "temperature": tally.calibrated.temperature,
+            "ece_with_temperature": held_out.ece if (held_out := tally.calibrated.tempered) else None,
             **{f"f1_tuned_on_{subset}": tally.tuned_on(subset)["average"] for subset in tally.tunable},
         }
         for name, tally in tallies.items()

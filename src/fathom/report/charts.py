@@ -72,6 +72,30 @@ def curves(series: Mapping[str, Sequence[Point]], across: str) -> Markup:
     return _svg("curves", CURVE_WIDTH, CURVE_HEIGHT, f"accuracy against {across}", parts)
 
 
+def profile(points: Mapping[int, Interval], across: str) -> Markup:
+    """Values from 0 to 1 with intervals, by whole numbers that `across` names, such as distances. 0 is marked."""
+    first, last = min(points), max(points)
+    end = CURVE_WIDTH - RIGHT
+    step = (end - LEFT) / max(last - first, 1)
+
+    def at(place: int) -> float:
+        return round(LEFT + step * (place - first), 1)
+
+    parts = [*_scale(0.0)]
+    if first <= 0 <= last:
+        parts.append(_line("mark", at(0), TOP, at(0), CURVE_HEIGHT - BOTTOM))
+    places = sorted(points)
+    path = " ".join(f"{at(place)},{_height(points[place].mean, 0.0)}" for place in places)
+    parts.append(Markup('<polyline class="curve stroke-0" points="{}"/>').format(path))
+    for place in places:
+        value = points[place]
+        parts.append(_line("whisker stroke-0", at(place), _height(value.low, 0.0), at(place), _height(value.high, 0.0)))
+        parts.append(_dot("fill-0", at(place), _height(value.mean, 0.0)))
+        parts.append(_text(f"{place:+d}" if place else "0", at(place), CURVE_HEIGHT - BOTTOM + 16, "middle"))
+    parts.append(_text(across, (LEFT + end) / 2, CURVE_HEIGHT - 6, "middle"))
+    return _svg("curves", end + LEFT, CURVE_HEIGHT, across, parts)
+
+
 def diagram(bins: Iterable[tuple[float, float, int]], most: int) -> Markup:
     """A reliability diagram of (confidence, accuracy, rows): a calibrated judge is on the diagonal.
 

@@ -29,6 +29,7 @@ from fathom.metrics.calibration import Calibration
 from fathom.metrics.intervals import Interval
 from fathom.metrics.principles import Principle
 from fathom.metrics.rankings import RankingTally
+from fathom.metrics.steps import StepTally
 from fathom.metrics.verdicts import Tally
 from fathom.report import charts, viewer
 from fathom.report.cards import Card
@@ -67,6 +68,7 @@ def page(runs: Sequence[Evidence], *, viewers: Mapping[str, str] | None = None, 
         "strip": charts.strip,
         "bounds": _bounds,
         "percent": "{:.0%}".format,
+        "decimals": lambda value: "–" if value is None else f"{value:.3f}",
         "thousands": "{:,}".format,
     }
     environment.globals |= _names() | {"viewers": viewers or {}, "link": partial(_link, viewers or {})}
@@ -110,6 +112,7 @@ def _names() -> dict[str, Any]:
         "common": _common,
         "step_metrics": lambda each: steps.summary(each.scored.steps),
         "reliability": _reliability,
+        "step_profile": _step_profile,
         "confidence": CONFIDENCE,
         "totals": lambda each: [tallies["all"] for tallies in (each.scored.verdicts, each.scored.rankings) if tallies],
         "counts": _counts,
@@ -177,6 +180,12 @@ def _points(run: Evidence) -> list[charts.Point]:
         for votes, tally in run.votes.items()
         if tally.accuracy_half_ties is not None and not tally.usage.unknown_calls
     ]
+
+
+def _step_profile(tally: StepTally) -> Markup | None:
+    """The mean score of steps by their distance from the first wrong one; None without wrong steps."""
+    points = {place: interval for place, share in tally.profile.items() if (interval := share.interval)}
+    return charts.profile(points, "steps after the first wrong one") if points else None
 
 
 def _reliability(calibration: Calibration) -> Markup:

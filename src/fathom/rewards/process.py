@@ -22,7 +22,7 @@ from fathom.data.records import Comparison
 from fathom.data.steps import split
 from fathom.engines import Answer, AnyRequest, Capability, ChatMessage, StepRequest, StepScores
 from fathom.errors import FathomError
-from fathom.judges import Arity, EngineRewardModel, Rule, Vote, scored_by_steps
+from fathom.judges import Arity, EngineRewardModel, Rule, Vote, scored_by_steps, tempered
 from fathom.process.conventions import families, find
 from fathom.rationale import Status
 from fathom.settings import Splitter
@@ -41,6 +41,8 @@ class ProcessRewardModel(EngineRewardModel):
     """How to split responses without steps."""
     threshold: Annotated[float, Field(ge=0, le=1)] | None = None  # type: ignore[misc]
     """The score at or above which a solution is right: by default that of the family's authors, or else 0.5."""
+    step_temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Divides the log-odds of step scores, to calibrate them; `fathom score` fits it on labelled steps."""
     arity: ClassVar[Arity] = "pointwise"
     scores_steps: ClassVar[bool] = True
 
@@ -85,7 +87,8 @@ class ProcessRewardModel(EngineRewardModel):
         problem = _problem(result.scores, len(self.steps(comparison)))
         if problem is not None:
             return Vote(problem[0], order=(0,), usage=result.usage, error=problem[1])
-        vote = Vote(Status.OK, order=(0,), step_scores=(result.scores,), usage=result.usage)
+        scores = tuple(score if score is None else tempered(score, self.step_temperature) for score in result.scores)
+        vote = Vote(Status.OK, order=(0,), step_scores=(scores,), usage=result.usage)
         return scored_by_steps(vote, self.rule.steps)
 
 
