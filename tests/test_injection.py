@@ -247,7 +247,11 @@ def _is_safe(node: nodes.Expr) -> bool:
             return True
         case nodes.Name(name=name):
             return name in OWN
-        case nodes.Getattr(node=nodes.Name(name="loop"), attr="index") | nodes.Const() | nodes.Filter(name="length"):
+        case (
+            nodes.Getattr(node=nodes.Name(name="loop"), attr="index" | "index0")
+            | nodes.Const()
+            | nodes.Filter(name="length")
+        ):
             return True
         case nodes.CondExpr(expr1=one, expr2=other):
             return _is_safe(one) and (other is None or _is_safe(other))

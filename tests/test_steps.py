@@ -137,10 +137,11 @@ def test_the_first_error_is_the_first_step_below_the_threshold(
     assert first_error(steps) == found
 
 
-def test_votes_elect_a_first_error_or_none() -> None:
+def test_votes_elect_a_first_error_and_of_several_the_one_named_first() -> None:
     assert voted_first_error([(1, 0), (1, 0), (0, 0)]) == (1,)
     assert voted_first_error([(1, 1), (1, 1), (0, 0)]) == (None,)
-    assert voted_first_error([(1, 0), (0, 0)]) is None
+    assert voted_first_error([(1, 0), (0, 0)]) == (1,)
+    assert voted_first_error([(0, 0), (1, 0), (1, 1)]) == (0,)
     assert voted_first_error([]) is None
 
 

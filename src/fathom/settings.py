@@ -156,6 +156,8 @@ class SamplingSettings(Settings):
 
     temperature: float = Field(default=0.0, ge=0, le=2)
     """Sampling temperature; 0 is greedy decoding."""
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    """Sample from the most probable tokens with this total probability. Default: the judge's own, 1 for most."""
     max_tokens: int | None = Field(default=None, ge=1, le=MAX_COUNT)
     """Maximum tokens per completion. Default: the judge's own, 1 for yes_no and 2048 for most."""
     seed: int = Field(default=0, ge=-(2**63), lt=2**63)

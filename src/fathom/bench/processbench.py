@@ -94,7 +94,8 @@ BENCHMARK = Benchmark(
     official=(
         "F1 of a subset: the harmonic mean of two accuracies, on solutions with a wrong step (the first one must be"
         " named) and on solutions without one. The average is the mean of the four subsets. With several votes, the"
-        " first error that most of them name counts; a tie for it and an unparsed verdict are wrong."
+        " first error that most of them name counts; of several, the one named first. Unparsed votes do not"
+        " count, and a solution without a parsed vote is wrong."
     ),
     domains=DOMAINS,
     load=load,

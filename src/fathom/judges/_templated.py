@@ -36,14 +36,18 @@ class TemplatedJudge(Judge):
     def template_name(self) -> str:
         """The name of the shipped template under `prompts/`, without `.jinja`."""
 
-    def ask(self, comparison: Comparison) -> list[ChatMessage]:
-        """The prompt. Raises FathomError for a template that cannot be read or filled in."""
-        self.check(comparison)
-        values = {
+    def values(self, comparison: Comparison) -> dict[str, Any]:
+        """The variables of the template."""
+        return {
             "instruction": comparison.prompt_text,
             "responses": comparison.responses,
             "reference": comparison.reference,
         }
+
+    def ask(self, comparison: Comparison) -> list[ChatMessage]:
+        """The prompt. Raises FathomError for a template that cannot be read or filled in."""
+        self.check(comparison)
+        values = self.values(comparison)
         try:
             text = prompts.render(Path(self.template) if self.template else self.template_name, **values)
         except (OSError, UnicodeDecodeError, TemplateError) as error:

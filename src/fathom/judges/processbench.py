@@ -1,19 +1,23 @@
 """ProcessBench's critic of solutions: the index of the first wrong paragraph in a box, or -1 if none is wrong.
 
-Rule: ProcessBench (arXiv 2412.06559), its critic models.
+Rule: ProcessBench (arXiv 2412.06559), its critic models. With several votes, the index that most of them name counts;
+of several that share the lead, the one named first (`fathom.metrics.steps.voted_first_error`).
 
     vote = ProcessBenchJudge().read("Paragraph 2 adds wrongly. \\\\boxed{2}", comparison)
     vote.step_scores                                                                 # ((1.0, 1.0, 0.0, None),)
 
-Paragraphs are the steps of the comparison or, if it has none, the parts of the response between blank lines. The first
-has index 0.
+Paragraphs are the steps of the comparison, each shown with its index from 0, or, if it has none, the parts of the
+response between blank lines. To use the published prompt, give it as a template with the variables `instruction` and
+`paragraphs`:
+
+    {% for paragraph in paragraphs %}<paragraph_{{ loop.index0 }}>...
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from fathom.data.records import Comparison
 from fathom.judges import Arity
@@ -48,6 +52,10 @@ class ProcessBenchJudge(PublishedJudge):
     @property
     def template_name(self) -> str:
         return "processbench"
+
+    def values(self, comparison: Comparison) -> dict[str, Any]:
+        steps = comparison.steps
+        return super().values(comparison) | {"paragraphs": None if steps is None else steps[0]}
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
         """The last box must contain an integer of at least -1, and must not be introduced as the answer to the task."""

@@ -141,6 +141,7 @@ def _check_sampling(model: EngineRewardModel, settings: JudgingSettings) -> None
     given = {
         "--votes": voting.votes if voting.votes != 1 else None,
         "--temperature": sampling.temperature or None,
+        "--top-p": sampling.top_p,
         "--max-tokens": sampling.max_tokens,
         "--meta": voting.meta,
     }

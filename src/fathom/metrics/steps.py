@@ -49,11 +49,12 @@ def first_error(step_scores: Sequence[float | None], threshold: float = 0.5) -> 
 
 
 def voted_first_error(votes: Iterable[Sequence[float | None]], threshold: float = 0.5) -> tuple[int | None] | None:
-    """The first error that most votes name, in a tuple; None where several share the lead, or there are no votes."""
-    ranked = Counter(first_error(vote, threshold) for vote in votes).most_common(2)
-    if not ranked or (len(ranked) > 1 and ranked[0][1] == ranked[1][1]):
-        return None
-    return (ranked[0][0],)
+    """The first error that most votes name, in a tuple; None without votes.
+
+    Of several that share the lead, it is the one named first, as in ProcessBench's run_eval.py.
+    """
+    ranked = Counter(first_error(vote, threshold) for vote in votes).most_common(1)  # in the order of first appearance
+    return (ranked[0][0],) if ranked else None
 
 
 def first_error_accuracy(pairs: Iterable[tuple[tuple[int | None] | None, int | None]]) -> FirstErrors:
