@@ -150,15 +150,15 @@ def test_skyrl_registers_and_steps_the_environment() -> None:
         async with serving() as server:
             results = await client("skyrl", server.url)
         logs = {"unscored": 0.0, **LOGGED}
-        for name in ("judged", "chosen"):
-            assert results[f"{name} 4"] == {
+        for policy in ("refuse", "number"):
+            assert results[f"{policy} 4"] == {
                 "prompt": [{"role": "user", "content": "2 + 2?"}],
                 "step": {"observations": [], "reward": 4.0, "done": True, "metadata": logs},
                 "metrics": logs,
             }
-        assert "could not be scored" in results["judged mumble"]
-        assert results["chosen mumble"]["step"]["reward"] == -1.0
-        assert results["chosen mumble"]["metrics"]["unscored"] == 1.0
+        assert "could not be scored" in results["refuse mumble"]
+        assert results["number mumble"]["step"]["reward"] == -1.0
+        assert results["number mumble"]["metrics"]["unscored"] == 1.0
 
     asyncio.run(main())
 
@@ -168,11 +168,21 @@ def test_verifiers_scores_a_trace_and_records_the_error_of_one_without_a_score()
         async with serving() as server:
             results = await client("verifiers", server.url)
         assert results["method 4"] == {"rewards": {"judged": [4.0, 0.5]}, "errors": []}
-        assert results["method mumble"]["rewards"] == {"judged": None}
-        [error] = results["method mumble"]["errors"]
-        assert error.startswith("TaskError")
-        assert "could not be scored" in error
         assert results["named 4"] == {"rewards": {"judged": [4.0, 2.0]}, "errors": []}
-        assert results["named mumble"] == {"rewards": {"judged": [-1.0, 2.0]}, "errors": []}
+        for name in ("method", "named"):
+            assert results[f"{name} mumble"]["rewards"] == {"judged": None}
+            [error] = results[f"{name} mumble"]["errors"]
+            assert error.startswith("TaskError")
+            assert "could not be scored" in error
+
+    asyncio.run(main())
+
+
+def test_areal_calls_the_function_in_its_processes() -> None:
+    async def main() -> None:
+        async with serving() as server:
+            results = await client("areal", server.url)
+        assert results["4"] == 4.0
+        assert "could not be scored" in results["mumble"]
 
     asyncio.run(main())

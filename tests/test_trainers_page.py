@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 sys.path.insert(0, str(HERE / "contracts"))
 
+from page import program  # noqa: E402
 from trainers import CONNECTIONS, PACKAGES, Connection  # noqa: E402
 
 PAGE = (ROOT / "docs" / "trainers.md").read_text(encoding="utf-8")
@@ -52,3 +54,11 @@ def test_every_adapter_has_a_section_with_a_program_and_a_policy() -> None:
         title = titles[name.removesuffix("_steps")]
         assert re.search(rf"^\| {title}\b[^|]* \| {default} \|", policies, re.MULTILINE)
         assert f"fathom.adapters.{name}" in PAGE.split(f"\n## {title}")[1].split("\n## ")[0]
+
+
+@pytest.mark.parametrize(("section", "name"), [("TRL", "reward"), ("slime", "reward"), ("OpenRLHF", "reward_func")])
+def test_programs_that_need_no_trainer_define_what_the_trainer_loads(section: str, name: str) -> None:
+    address = "http://localhost:8000/v1" if section == "OpenRLHF" else "http://127.0.0.1:8090"
+    defined: dict[str, Any] = {}
+    exec(program(section, address), defined)
+    assert callable(defined[name])

@@ -1,4 +1,4 @@
-"""Runs ms-swift's own reward code with an external plug-in: its loader, the rewards of GRPO, and those of sampling.
+"""Runs ms-swift's own code with the plug-in of docs/trainers.md: its loader, and the rewards of GRPO and sampling.
 
 python ms_swift_client.py URL
 """
@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from page import judged, program
 from stubs import stub
 
 stub("modelscope", "openai")
@@ -24,14 +23,12 @@ from swift.rewards import orms, prms
 from swift.rl_core.data import GRPOSample
 from swift.rl_core.grpo_algorithm import compute_rewards_per_func
 
-PLUG_IN = """
-from swift.rewards import orms, prms
+MORE = """
+from swift.rewards import prms
 
-from fathom import RewardClient
-from fathom.adapters.ms_swift import SwiftReward, SwiftSamplingReward
+from fathom.adapters.ms_swift import SwiftSamplingReward
 
 client = RewardClient({url!r})
-orms["judge"] = lambda args=None: SwiftReward(client, reference="solution")
 orms["chosen"] = lambda args=None: SwiftReward(client, reference="solution", unscored=-1)
 prms["judge"] = lambda args=None: SwiftSamplingReward(client, unscored=-1)
 """
@@ -50,12 +47,8 @@ def rewarded(name: str, *words: str) -> Any:
 
 
 def main(url: str) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        plug_in = Path(folder) / "judged.py"
-        plug_in.write_text(PLUG_IN.format(url=url))
-        BaseArguments._import_external_plugins(
-            SimpleNamespace(external_plugins=[str(plug_in)], custom_register_path=[])
-        )
+    with judged(program("ms-swift", url) + MORE.format(url=url)) as file:
+        BaseArguments._import_external_plugins(SimpleNamespace(external_plugins=[str(file)], custom_register_path=[]))
     requests = [InferRequest(messages=messages(word)) for word in ("4", "mumble")]
     scores, kept = get_reward(prms["judge"](), requests, ground_truths=["4", "4"], threshold=0.0)
     results = {

@@ -1,34 +1,24 @@
-"""Registers an environment with SkyRL's own gym, and steps it as SkyRL's generator does.
+"""Registers the environment of docs/trainers.md with SkyRL's own gym, and steps it as SkyRL's generator does.
 
 python skyrl_client.py URL
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from typing import Any
 
 import skyrl_gym
-from skyrl_gym.envs.base_text_env import BaseTextEnv
-
-from fathom import RewardClient
-from fathom.adapters.skyrl import SkyRLReward
+from page import judged, program
 
 PROMPT = [{"role": "user", "content": "2 + 2?"}]
 ROW = {"reward_spec": {"method": "rule", "ground_truth": "4"}, "max_turns": 1}
 
 
-class JudgedEnv(SkyRLReward, BaseTextEnv):
-    source = RewardClient(sys.argv[1])
-
-
-class Chosen(JudgedEnv):
-    unscored = -1.0
-
-
-def episode(name: str, action: str) -> Any:
-    env = skyrl_gym.make(name, env_config={}, extras=dict(ROW))
+def episode(action: str) -> Any:
+    env = skyrl_gym.make("judged", env_config={}, extras=dict(ROW))
     prompt, _ = env.init(PROMPT)
     try:
         step = env.step(action)
@@ -38,11 +28,13 @@ def episode(name: str, action: str) -> Any:
     return {"prompt": prompt, "step": step, "metrics": type(env).aggregate_metrics([env.get_metrics()])}
 
 
-def main() -> None:
-    skyrl_gym.register(id="judged", entry_point=f"{__name__}:JudgedEnv")
-    skyrl_gym.register(id="chosen", entry_point=f"{__name__}:Chosen")
-    results = {f"{name} {word}": episode(name, word) for name in ("judged", "chosen") for word in ("4", "mumble")}
+def main(url: str) -> None:
+    with judged(program("SkyRL", url)):
+        environment: Any = importlib.import_module("judged").JudgedEnv
+        results = {f"refuse {word}": episode(word) for word in ("4", "mumble")}
+        environment.unscored = -1.0
+        results |= {f"number {word}": episode(word) for word in ("4", "mumble")}
     print(json.dumps(results))  # noqa: T201
 
 
-main()
+main(sys.argv[1])

@@ -14,6 +14,7 @@ PACKAGES = {
         "orjson==3.13.0", "cloudpickle==3.1.2", "codetiming==1.4.0",
     ],
     "ms_swift": ["ms-swift==4.6.0", "dacite==1.9.2", "einops==0.8.2", "json-repair==0.64.6"],
+    "areal": ["areal==1.0.4", "colorlog==6.12.0"],
     "skyrl": ["skyrl-gym==0.4.0"],
     "verifiers": [
         "verifiers==0.4.0", "anthropic==2.14.0", "distro==1.9.0", "docstring-parser==0.18.0", "httpcore==1.0.9",
@@ -84,7 +85,10 @@ CONNECTIONS = (
     ),
     Connection("slime", "0.3.1", "`fathom.adapters.slime`"),
     Connection("slime", "0.3.1", "`/remote_rm`"),
-    Connection("AReaL", "1.0.4", "[a function](#areal)"),
+    Connection(
+        "AReaL", "1.0.4", "[a function](#areal)", "test_areal_calls_the_function_in_its_processes",
+        "its own wrapper of rewards ran", "the package `areal` (its infrastructure)",
+    ),
     Connection("ROLL", "0.3.0", "[a worker](#roll)"),
     Connection("NeMo-Gym", "August 2026", "`/verify`, `/compare`"),
     Connection("other clients of vLLM", "0.33.0", "`/vllm/...`"),

@@ -1,4 +1,4 @@
-"""Lets a task of verifiers' own score traces: by a decorated method, and by a function that a configuration names.
+"""Lets tasks of verifiers score traces by the program of docs/trainers.md: by its class, and named by a configuration.
 
 python verifiers_client.py URL
 """
@@ -6,12 +6,12 @@ python verifiers_client.py URL
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import sys
-import tempfile
-from pathlib import Path
 from typing import Any
 
+from page import judged, program
 from stubs import stub
 
 stub("prime_sandboxes")
@@ -20,18 +20,6 @@ import verifiers.v1 as vf
 from verifiers.v1.configs.task import RewardFunctionConfig, TaskConfig
 from verifiers.v1.trace import AgentInfo, TraceTask
 
-from fathom import AsyncRewardClient
-from fathom.adapters.verifiers import VerifiersReward
-
-URL = sys.argv[1]
-reward = VerifiersReward(AsyncRewardClient(URL), reference="answer")
-JUDGED = """
-from fathom import AsyncRewardClient
-from fathom.adapters.verifiers import VerifiersReward
-
-reward = VerifiersReward(AsyncRewardClient({url!r}), reference="answer", unscored=-1)
-"""
-
 
 class SumData(vf.TaskData):
     answer: str
@@ -39,12 +27,6 @@ class SumData(vf.TaskData):
 
 class PlainTask(vf.Task[SumData, vf.State, TaskConfig]):
     """Has no reward of its own."""
-
-
-class JudgedTask(PlainTask):
-    @vf.reward(weight=0.5)
-    async def judged(self, trace: vf.Trace) -> float:
-        return await reward(self.data, trace)
 
 
 async def scored(task: Any, word: str) -> dict[str, Any]:
@@ -63,17 +45,16 @@ def trace_of(task: Any, word: str) -> vf.Trace:
     return vf.Trace(task=recorded, agent=AgentInfo(config=vf.AgentConfig()), root_reply=word)
 
 
-async def main() -> None:
+async def main(url: str) -> None:
     data = SumData(prompt="2 + 2?", answer="4")
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "judged.py"
-        file.write_text(JUDGED.format(url=URL))
+    with judged(program("verifiers and prime-rl", url)) as file:
         named = RewardFunctionConfig(fn=f"{file}:reward", weight=2.0)
-        tasks = {"method": JudgedTask(data), "named": PlainTask(data, TaskConfig(rewards={"judged": named}))}
+        module = importlib.import_module("judged")
+        tasks = {"method": module.MyTask(data), "named": PlainTask(data, TaskConfig(rewards={"judged": named}))}
         results = {
             f"{name} {word}": await scored(task, word) for name, task in tasks.items() for word in ("4", "mumble")
         }
     print(json.dumps(results))  # noqa: T201
 
 
-asyncio.run(main())
+asyncio.run(main(sys.argv[1]))

@@ -16,10 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fathom.adapters.samples import RewardSource, sample
+from fathom.adapters.samples import RewardSource, rendered_query
 from fathom.adapters.unscored import Unscored, checked, logged, number
-from fathom.data import rendered
-from fathom.errors import FathomError
 
 
 @dataclass(eq=False)
@@ -42,7 +40,8 @@ class OpenRLHFReward:
         self, queries: Sequence[str], prompts: Sequence[str], labels: Sequence[Any], **_: Any
     ) -> dict[str, Any]:
         """`rewards`, `scores` and `extra_logs`, each with one number per query."""
-        samples = list(map(_sample, queries, prompts, labels))
+        references = [label if isinstance(label, str) and label else None for label in labels]
+        samples = list(map(rendered_query, queries, prompts, references))
         answers = self.source.rewards(samples, group_size=self.group_size)
         values = [number(answer, self.unscored) for answer in answers]
         logs = [logged(answer) for answer in answers]
@@ -51,11 +50,3 @@ class OpenRLHFReward:
             "scores": values,
             "extra_logs": {key: [log[key] for log in logs] for key in (logs or [{}])[0]},
         }
-
-
-def _sample(query: str, prompt: str, label: Any) -> dict[str, Any]:
-    found = rendered.split_query(query, prompt)
-    if found is None:
-        raise FathomError("a query has no response; expected the prompt, and a text after it")
-    messages = found.prompt if isinstance(found.prompt, str) else [each.model_dump() for each in found.prompt]
-    return sample(messages, found.response, label if isinstance(label, str) and label else None)

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from fathom.data import rendered
 from fathom.data.conversations import as_messages, continuation
+from fathom.data.records import Message
 from fathom.errors import FathomError
 from fathom.serve.messages import RewardAnswer
 
@@ -38,11 +40,34 @@ def sample(prompt: Any, response: Any, reference: Any = None, baseline: Any = No
     return fields | {name: str(value) for name, value in optional.items() if value is not None}
 
 
+def rendered_sample(prompt: str, response: str, reference: Any = None) -> dict[str, Any]:
+    """A sample of texts as a policy reads and writes them, with the special tokens of a chat template.
+
+    A prompt that a known template rendered becomes messages, and the response loses its end-of-turn tokens.
+    """
+    return sample(_plain(rendered.prompt_of(prompt)), rendered.without_end(response), reference)
+
+
+def rendered_query(query: str, prompt: str, reference: Any = None) -> dict[str, Any]:
+    """As `rendered_sample`, of a prompt and a text that is this prompt with its response.
+
+    Raises FathomError if there is no response.
+    """
+    found = rendered.split_query(query, prompt)
+    if found is None:
+        raise FathomError("a query has no response; expected the prompt, and a text after it")
+    return sample(_plain(found.prompt), found.response, reference)
+
+
+def _plain(prompt: str | Sequence[Message]) -> str | list[dict[str, Any]]:
+    return prompt if isinstance(prompt, str) else [message.model_dump() for message in prompt]
+
+
 def prompt_of(prompt: Any) -> str | list[dict[str, Any]]:
     """A prompt as a text, or as messages with only role and content."""
     if isinstance(prompt, str):
         return prompt
-    return [message.model_dump() for message in as_messages(list(prompt), "prompt")]
+    return _plain(as_messages(list(prompt), "prompt"))
 
 
 def response_of(response: Any) -> str:

@@ -20,9 +20,8 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
-from fathom.adapters.samples import AsyncRewardSource, sample
+from fathom.adapters.samples import AsyncRewardSource, rendered_sample, sample
 from fathom.adapters.unscored import Unscored, checked, reward
-from fathom.data import rendered
 from fathom.errors import FathomError
 
 NORMALIZED = {"grpo", "gspo", "cispo", "reinforce_plus_plus_baseline"}
@@ -68,11 +67,8 @@ class SlimeReward:
 
 def _sample(given: Any) -> dict[str, Any]:
     """A sample of slime as one of Fathom's. slime renders prompts with the chat template if it is told to."""
-    if not isinstance(given.prompt, str):
-        return sample(given.prompt, given.response, given.label)
-    prompt = rendered.prompt_of(given.prompt)
-    messages = prompt if isinstance(prompt, str) else [message.model_dump() for message in prompt]
-    return sample(messages, rendered.without_end(given.response), given.label)
+    as_sample = rendered_sample if isinstance(given.prompt, str) else sample
+    return as_sample(given.prompt, given.response, given.label)
 
 
 def post_process(args: Any, samples: Sequence[Any]) -> tuple[list[float], list[float]]:
