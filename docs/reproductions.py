@@ -33,6 +33,7 @@ ORDER = (
     "master-keys",
     "likelihood-rewards",
     "scalar",
+    "bnrm",
 )
 """Of the table and the register; others follow by name."""
 NUMBER = re.compile(r"-?\d+\.?\d*(?:e-?\d+)?")

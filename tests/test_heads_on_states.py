@@ -65,13 +65,13 @@ def test_wrong_labels_are_left_out_and_accuracy_gains() -> None:
 
 
 def test_the_curriculum_begins_with_the_pairs_of_largest_margin() -> None:
-    data, _ = pairs(200, 0.2)
+    data, wrong = pairs(400, 0.3)
     trained = models()
-    collaborative.fit(trained, data, noise=0.0, seed=0, epochs=3)
-    with torch.no_grad():
-        margins = torch.stack([(each := model(data)[..., 0])[:, 0] - each[:, 1] for model in trained]).mean(0)
-    places = collaborative._batches(trained, data, 50, torch.Generator(), easy_first=True)
-    assert torch.equal(torch.cat(list(places)), margins.argsort(descending=True, stable=True))
+    log = collaborative.fit(trained, data, noise=0.0, seed=0, epochs=5)
+    assert [len(epoch.kept[0]) for epoch in log] == [400, 250, 300, 350, 400]
+    assert log[1].precision(wrong)[0] > log[0].precision(wrong)[0] + 0.1
+    plain = collaborative.fit(models(), data, noise=0.0, seed=0, epochs=5, curriculum=False)
+    assert [len(epoch.kept[0]) for epoch in plain] == [400] * 5
 
 
 # Annotators -----------------------------------------------------------------------------------------------------------

@@ -3,8 +3,8 @@
     rewards = fit("bnrm", pairs, budget, seed=0)        # pairs, (n, 2, width), the labelled better response first
     rewards(states)                                     # (...,) from states (..., width)
 
-Features are standardized on the training pairs. All heads but the one of `avril` have two layers of the same width, and all
-have the same number of steps, each on all pairs.
+Features are standardized on the training pairs. All heads but the one of `avril` have two layers, and all have the same
+number of steps, each on all pairs.
 """
 
 from __future__ import annotations
@@ -58,11 +58,11 @@ def fit(method: str, pairs: Tensor, budget: Budget, *, seed: int) -> Rewards:
 
 def layers(width: int, budget: Budget) -> nn.Module:
     """A new head of two layers with a SiLU between them."""
-    head = nn.Sequential(nn.Linear(width, budget.hidden), nn.SiLU(), nn.Linear(budget.hidden, 1))
-    for layer in (head[0], head[2]):
+    first, last = nn.Linear(width, budget.hidden), nn.Linear(budget.hidden, 1)
+    for layer in (first, last):
         nn.init.normal_(layer.weight, std=SPREAD)
         nn.init.zeros_(layer.bias)
-    return head
+    return nn.Sequential(first, nn.SiLU(), last)
 
 
 def _train(head: Any, pairs: Tensor, budget: Budget, loss: Callable[[Tensor], Tensor]) -> None:
@@ -80,14 +80,14 @@ def _bradley_terry(rewards: Tensor, weights: Tensor | float = 1.0) -> Tensor:
 
 def _plain(pairs: Tensor, budget: Budget, seed: int, *, l1: bool = False, bootstrap: bool = False) -> Rewards:
     head = layers(pairs.shape[-1], budget)
-    weights = torch.distributions.Exponential(1.0).sample((len(pairs),)) if bootstrap else 1.0  # type: ignore[no-untyped-call]
+    weights = torch.distributions.Exponential(1.0).sample((len(pairs),)) if bootstrap else 1.0
 
     def loss(pairs: Tensor) -> Tensor:
         found = _bradley_terry(head(pairs)[..., 0], weights)
         return found + budget.l1 * next(head.parameters()).abs().sum() if l1 else found
 
     _train(head, pairs, budget, loss)
-    return lambda states: head(states)[..., 0]  # type: ignore[no-any-return]
+    return lambda states: head(states)[..., 0]
 
 
 def _ensemble(pairs: Tensor, budget: Budget, seed: int) -> Rewards:
@@ -104,7 +104,7 @@ def _bnrm(pairs: Tensor, budget: Budget, seed: int) -> Rewards:
 
     _train(head, pairs, budget, loss)
     head.eval()
-    return lambda states: head(states).sum(-1)  # type: ignore[no-any-return]
+    return lambda states: head(states).sum(-1)
 
 
 def _avril(pairs: Tensor, budget: Budget, seed: int) -> Rewards:
@@ -116,7 +116,7 @@ def _avril(pairs: Tensor, budget: Budget, seed: int) -> Rewards:
         return avril.objective(head(pairs.flatten(0, 1).unsqueeze(1)), mask, kl=budget.kl).mean()
 
     _train(head, pairs, budget, loss)
-    return lambda states: head(states).mean  # type: ignore[no-any-return]
+    return lambda states: head(states).mean
 
 
 def collaborating(

@@ -135,8 +135,13 @@ def digest_of(pairs: Iterable[Comparison]) -> str:
 def check(expected: Mapping[str, str]) -> None:
     """Raise FathomError if a source has other pairs than those with the expected digest."""
     for name, of_register in expected.items():
-        if (found := digest(REAL[name])) != of_register:
-            raise FathomError(
-                f"{VARIABLE}/{REAL[name].folder} has other pairs of {name} than the register states: their digest is "
-                f"{found}, expected {of_register}; results of other pairs cannot be compared with the committed ones"
-            )
+        check_digest(REAL[name].folder, _pairs(REAL[name]), of_register, f" of {name}")
+
+
+def check_digest(folder: str, pairs: Iterable[Comparison], expected: str, name: str = "") -> None:
+    """Raise FathomError if the pairs of a folder of FATHOM_DATA have another digest."""
+    if (found := digest_of(pairs)) != expected:
+        raise FathomError(
+            f"{VARIABLE}/{folder} has other pairs{name} than the register states: their digest is {found}, expected "
+            f"{expected}; results of other pairs cannot be compared with the committed ones"
+        )

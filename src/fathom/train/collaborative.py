@@ -5,11 +5,12 @@
 
 Each model ranks the pairs of a batch by its own loss, and hands those with the lowest loss, a share of 1 - noise, to
 the other model, which takes the step (co-teaching, arXiv 1804.06872). A model alone would confirm its own errors; two
-that were initialized differently make different ones. The curriculum sorts the pairs of an epoch from easy to hard, by
-the mean margin of both models, so that they stay in step.
+that were initialized differently make different ones. The curriculum adds pairs from easy to hard, by the mean margin
+of both models: the second epoch has the easier half, the last one all. Sorted batches within an epoch, as the paper
+words it, would end each epoch with the hardest pairs, most of which have wrong labels.
 
 Not guaranteed: that a pair left out is wrong. Hard pairs are left out as well, and the true share of wrong labels must
-be known. With the curriculum, the last batches are the hardest pairs, of which the same share is kept.
+be known.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ def fit(
     for epoch in range(epochs):
         left_out = noise * min(1.0, epoch / warmup if warmup else 1.0)
         kept: tuple[list[Tensor], list[Tensor]] = ([], [])
-        for places in _batches(models, pairs, batch_size, generator, easy_first=curriculum and epoch > 0):
+        share = (1 + epoch / max(1, epochs - 1)) / 2 if curriculum and epoch else 1.0
+        for places in _batches(models, pairs, batch_size, generator, share):
             loss = [_loss(model, pairs[places]) for model in models]
             chosen = selected(torch.stack(loss).detach(), left_out, select)
             for which, optimizer in enumerate(optimizers):
@@ -87,13 +89,14 @@ def selected(loss: Tensor, left_out: float, select: Select) -> list[Tensor]:
 
 
 def _batches(
-    models: Sequence[nn.Module], pairs: Tensor, size: int, generator: torch.Generator, *, easy_first: bool
+    models: Sequence[nn.Module], pairs: Tensor, size: int, generator: torch.Generator, share: float
 ) -> Iterator[Tensor]:
+    """The easiest share of the pairs in random order."""
     order = torch.randperm(len(pairs), generator=generator)
-    if easy_first:
-        with torch.no_grad():
-            margins = torch.stack([_margins(model, pairs) for model in models]).mean(0)
-        order = margins.argsort(descending=True, stable=True)
+    with torch.no_grad():
+        margins = torch.stack([_margins(model, pairs) for model in models]).mean(0)
+    easy = margins >= margins.quantile(1 - share)
+    order = order[easy[order]]
     yield from (order[start : start + size] for start in range(0, len(order), size))
 
 

@@ -33,7 +33,7 @@ from fathom.lab.experiments.experiment import Experiment
 from fathom.lab.experiments.results import Figure, Measurement
 from fathom.lab.lengths import by_length, half_for_tie
 from fathom.lab.overlap import WORDS, embed, encoder_version, runs, similarity
-from fathom.lab.real_pairs import FOLDS, REAL, check, data_folder, dealt, digest_of, fold_of
+from fathom.lab.real_pairs import FOLDS, REAL, check, check_digest, data_folder, dealt, fold_of
 from fathom.report.figures import grouped_bars
 from fathom.train import recipes
 
@@ -103,22 +103,18 @@ def hh_pairs(longest: int) -> tuple[Comparison, ...]:
 
     Pairs with an empty response are left out, because it has no last token.
     """
-    return tuple(pair for pair in _hh() if all(pair.responses) and _longest(pair) <= longest)
+    return tuple(pair for pair in all_hh() if all(pair.responses) and _longest(pair) <= longest)
 
 
 @cache
-def _hh() -> tuple[Comparison, ...]:
+def all_hh() -> tuple[Comparison, ...]:
     return tuple(read(data_folder() / HH / "test.jsonl.gz"))
 
 
 def check_pairs(digests: Mapping[str, str]) -> None:
     """Raise FathomError if FATHOM_DATA holds other pairs than those with these digests."""
     check({name: digests[name] for name in OTHERS})
-    if (found := digest_of(_hh())) != digests["hh"]:
-        raise FathomError(
-            f"FATHOM_DATA/{HH} has other pairs than the register states: their digest is {found}, expected "
-            f"{digests['hh']}; results of other pairs cannot be compared with the committed ones"
-        )
+    check_digest(HH, all_hh(), digests["hh"])
 
 
 def _longest(pair: Comparison) -> int:
@@ -163,7 +159,7 @@ def prepare(part: str, seed: int, settings: Settings, folder: Path) -> None:
     use_one_thread()
     check_pairs(settings.digests)
     shared = folder.parent / "states"
-    engine = LocalEngine(resolve(settings.model), device="cpu", dtype=_precision(shared))
+    engine = LocalEngine(resolve(settings.model), device="cpu", dtype=precision(shared))
     for name, pairs in every(settings).items():
         frozen.compute(pairs, engine, settings.layers, shared / name, backwards=bool(seed % 2))
     if encoder_version():
@@ -187,7 +183,7 @@ def every(settings: Settings) -> dict[str, list[Comparison]]:
     return {"hh": list(hh_pairs(settings.longest)), **others}
 
 
-def _precision(shared: Path) -> str:
+def precision(shared: Path) -> str:
     """The precision that the first process chose by timing; all seeds of a run compute in the same one."""
     shared.mkdir(parents=True, exist_ok=True)
     path = shared / "precision.json"
@@ -259,7 +255,7 @@ def _lora(seed: int, settings: Settings, folder: Path) -> list[dict[str, float]]
     divided = split(seed, settings)
     data, output = folder / "few.jsonl", folder / "lora"
     write_jsonl(data, (pair.model_dump(mode="json", exclude_none=True) for pair in divided.train[: settings.few]))
-    dtype = _precision(folder.parent / "states")
+    dtype = precision(folder.parent / "states")
     values = {
         "model": settings.model,
         "data": str(data),
@@ -297,12 +293,12 @@ def measure(seed: int, settings: Settings, folder: Path) -> Measurement:
     seen = runs(text for pair in divided.train for text in _texts(pair))
     near = _paraphrases(divided, settings, folder.parent / "states" / "embeddings.safetensors")
     scored = [
-        Scored(name, _longer(pair), frozen | lora, bool(runs(_texts(pair)) & seen), paraphrases)
+        Scored(name, longer(pair), frozen | lora, bool(runs(_texts(pair)) & seen), paraphrases)
         for name, pair, frozen, lora, paraphrases in zip(names, tests(divided), *parts, near, strict=True)
     ]
-    trained_on_longer = fmean(half_for_tie(_longer(pair) - 1) for pair in divided.train) >= 0.5
-    precision = _precision(folder.parent / "states")
-    return measured(scored, "longer" if trained_on_longer else "shorter", bfloat16=precision == "bfloat16")
+    trained_on_longer = fmean(half_for_tie(longer(pair) - 1) for pair in divided.train) >= 0.5
+    dtype = precision(folder.parent / "states")
+    return measured(scored, "longer" if trained_on_longer else "shorter", bfloat16=dtype == "bfloat16")
 
 
 def _paraphrases(divided: Split, settings: Settings, path: Path) -> list[bool] | list[None]:
@@ -325,7 +321,8 @@ def _read(path: Path) -> list[dict[str, float]]:
     return [json.loads(line)["margins"] for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def _longer(pair: Comparison) -> float:
+def longer(pair: Comparison) -> float:
+    """The length of the better response divided by that of the other, in characters."""
     from fathom.lab.frozen import best_of
 
     best = best_of(pair)
