@@ -175,3 +175,30 @@ def test_a_rollout_that_cannot_be_searched_does_not_stop_the_others() -> None:
 
     result = grown(ScriptedEngine(unsure), searches=2)
     assert [row.steps[0][0] for row in result.rows if row.steps] == ["good 2\n\n"]
+
+
+# SCAN -----------------------------------------------------------------------------------------------------------------
+
+
+def scanned(engine: ScriptedEngine, *problems: Comparison, **options: object) -> Result:
+    return labelled(engine, make_labeler("scan", confidence_rollouts=4, rollouts=4, **options), *problems)
+
+
+def test_scan_softens_the_labels_before_the_first_wrong_step() -> None:
+    """Self-confidence 3/4; shares 1/4, 1, 1/2, 1/4 and 0: the last two before 0 become (1/2) / (3/4) and 1/3."""
+    engine = policy({0: "RRRW", 1: "RWWW", 2: "RRRR", 3: "RRWW", 4: "RWWW", 5: "WWWW"})
+    result = scanned(engine, problem(7, "W"))
+    assert labels_of(result) == [(1.0, 1.0, pytest.approx(2 / 3), pytest.approx(1 / 3), 0.0, None, None)]
+    assert labels_of(scanned(engine, problem(7, "W"), distance=0)) == [(1.0, 1.0, 1.0, 1.0, 0.0, None, None)]
+    (capped,) = labels_of(scanned(engine, problem(7, "W"), distance=4))
+    assert capped[1] == 1.0, "1 / 0.75 is more than certain"
+
+
+def test_scan_samples_nothing_beyond_the_problem_for_right_solutions_and_hard_problems() -> None:
+    engine = policy({0: "RRRW"})
+    assert labels_of(scanned(engine, problem(4, "R"))) == [(1.0,) * 4]
+    hard = scanned(policy({0: "RRWW"}), problem(4, "W"))
+    assert hard.rejections[0]["reason"] == "the policy does not solve the problem often enough"
+    assert hard.rejections[0]["detail"] == "it solves a share of 0.50"
+    missed = scanned(policy({0: "RRRR", 1: "RRRR"}), problem(2, "W"))
+    assert missed.rejections[0]["reason"] == "the answer is wrong, but rollouts of every prefix succeed"
