@@ -49,6 +49,7 @@ HEAVY = {
     "scipy": {"metrics", "report", "train"},
     "pyarrow": {"data", "results", "scale"},
     "ray": {"scale"},
+    "z3": {"labelers"},
     "fsspec": {"data"},
     "aiohttp": {"engines", "serve"},
     "fastapi": {"serve"},

@@ -55,11 +55,13 @@ def command(
         fathom label solutions.jsonl --method rpe --method-option epsilon=0.8 --model ./policy --out labels
         fathom label solutions.jsonl --method omegaprm --method-option searches=20 --model ./policy --out labels
         fathom label solutions.jsonl --method judge --judge processbench --model ./judge --out labels
+        fathom label solutions.jsonl --method fover --out labels
         fathom train process my_recipe data=labels/labels.jsonl
 
     Most methods complete prefixes of a solution several times (rollouts) and compare the final answers with the
     reference: problems need a reference answer, and the engine must continue a prefix. A rollout without a readable
-    answer counts as neither right nor wrong. The method judge asks a judge of steps, and consensus both. The folder OUT
+    answer counts as neither right nor wrong. The method judge asks a judge of steps, consensus both, and fover
+    checks equations and inferences by a solver, without a model. The folder OUT
     then contains labels.jsonl (solutions with a label per step, which every verb reads), rejected.jsonl (solutions
     without labels, with reasons) and manifest.json (counts, agreement, cost). If FILE has labels already, for example
     by people, the agreement with these is reported.
@@ -81,6 +83,8 @@ def command(
     sampled = Sampling(**sampling.model_dump(exclude_none=True))
     asked = _judge(judge, sampled, labeler.judge_votes) if labeler.judge_votes else None
     needs = labeler.needs | (asked.needs if asked else frozenset())
+    if not needs and engine.model is None:
+        engine = engine.model_copy(update={"engine": "fathom.engines.scripted:no_calls"})
     if labeler.warning:
         typer.secho(f"fathom: {labeler.warning}", err=True, fg="yellow")
     with labelers.answer_checker(labels.checker) as check:

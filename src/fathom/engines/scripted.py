@@ -14,7 +14,7 @@ import asyncio
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-from fathom.engines import BaseEngine, Capability, Completion, Request, TokenLogprob
+from fathom.engines import BaseEngine, Capability, Completion, EngineError, Request, TokenLogprob
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
 
@@ -47,6 +47,11 @@ class ScriptedEngine(BaseEngine):
         if isinstance(reply, BaseException):
             raise reply
         return _completion(request, reply) if isinstance(reply, str) else reply
+
+
+def no_calls() -> ScriptedEngine:
+    """The engine of a run that makes no calls: each call fails."""
+    return ScriptedEngine(EngineError("this run makes no calls"), identity="none")
 
 
 def choosing(before: str, probabilities: Mapping[str, float], after: str = "") -> Completion:

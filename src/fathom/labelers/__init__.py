@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from fathom.labelers._agreement import Agreement, agreement
 from fathom.labelers._answers import Checker, answer_checker, exact
+from fathom.labelers._formal import Verdict, verdicts
 from fathom.labelers._labeler import LABELERS, Labeler, Labelled, Labels, Tools
 from fathom.labelers._result import Result, table, warning, write
 from fathom.labelers._rollouts import (
@@ -43,6 +44,7 @@ __all__ = [
     "Rollouts",
     "Solution",
     "Tools",
+    "Verdict",
     "agreement",
     "answer_checker",
     "exact",
@@ -52,6 +54,7 @@ __all__ = [
     "run",
     "solutions",
     "table",
+    "verdicts",
     "warning",
     "write",
 ]

@@ -40,6 +40,8 @@ class Labelled:
     """The estimated probability of success after each step, if the labeler estimates it."""
     sources: Mapping[str, Labels] = field(default_factory=dict)
     """The labels of each source that the labeler combines, by name. A labeler that combines none is the source."""
+    verdicts: tuple[str, ...] = ()
+    """What a formal check says about each step, such as "untranslated"; empty for other labelers."""
     rejected: str | None = None
     """Why the solution is not used; None if it is."""
     detail: str = ""

@@ -44,7 +44,7 @@ class Result:
         """One comparison per labelled solution.
 
         `label` has the new labels, `annotations` those of every source and of the file, and `metadata` has the
-        labeler's name, the confidences and the estimated probabilities of success.
+        labeler's name, the confidences, the estimated probabilities of success, and the verdicts of a formal check.
         """
         return [_row(each, self.name) for each in self.kept]
 
@@ -85,12 +85,18 @@ class Result:
             "unlabelled": labels.count(None),
         }
 
+    @property
+    def verdicts(self) -> dict[str, int]:
+        """The number of steps with each verdict of a formal check, also in solutions without labels."""
+        return dict(Counter(verdict for each in self.labelled for verdict in each.verdicts))
+
     def manifest(self) -> dict[str, Any]:
         """The counts, figures and costs of the run as plain JSON."""
         return {
             "labeler": {"name": self.name, "options": self.labeler.model_dump()},
             "solutions": {"labelled": len(self.kept), "rejected": dict(_reasons(self))},
             "steps": self.steps,
+            **({"verdicts": self.verdicts} if self.verdicts else {}),
             "agreement": {name: each.as_row() for name, each in self.agreement.items()},
             "cost": self.cost.as_row(),
         }
@@ -114,7 +120,8 @@ def _sources(labelled: Labelled) -> Mapping[str, Labels]:
 
 def _row(labelled: Labelled, name: str) -> Comparison:
     solution = labelled.solution
-    about = {"labeler": name, "confidence": labelled.confidence, "values": labelled.values}
+    about = {"labeler": name}
+    about |= {key: getattr(labelled, key) for key in ("confidence", "values", "verdicts")}
     annotations = {source: Label(steps=(labels,)) for source, labels in _sources(labelled).items()}
     return solution.comparison.model_copy(
         update={
@@ -146,6 +153,8 @@ def _lines(result: Result) -> Iterator[str]:
         yield f"rejected: {reason:<32}{count:>9,}"
     steps = result.steps
     yield f"steps: {steps['right']:,} right, {steps['wrong']:,} wrong, {steps['unlabelled']:,} without a label"
+    if result.verdicts:
+        yield "formal check: " + ", ".join(f"{count:,} {verdict}" for verdict, count in sorted(result.verdicts.items()))
     for name, each in result.agreement.items():
         yield f"same first error, {name}: {each.same_first_error} of {each.solutions:,} solutions"
     if result.cost.completions:
