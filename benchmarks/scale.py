@@ -1,4 +1,4 @@
-"""Rows per second of `fathom judge --ray` with 1, 2, ... workers, and what a row costs beside the calls.
+"""Rows per second of `fathom judge --ray` with 1, 2, ... workers, what a row costs beside the calls, and its bytes.
 
     python benchmarks/scale.py                         # 6,000 rows, a server of 50 ms, 8 calls in flight per worker
     python benchmarks/scale.py --workers 1 2 4 --runs 5 --json figures.json
@@ -26,6 +26,8 @@ from throughput import server
 from fathom.data.folders import Folder
 from fathom.data.reading import read
 from fathom.judging.session import Session
+from fathom.metrics.verdicts import summary, tally
+from fathom.results import runs
 from fathom.scale.plan import write_plan
 from fathom.scale.pool import started
 from fathom.scale.running import judge_plan
@@ -74,7 +76,25 @@ def on_ray(file: Path, url: str, out: Path, workers: int, shard_rows: int) -> tu
     return planned - start, (ended - first[0]) / counted
 
 
-def measured(folder: Path, rows: int, workers: list[int], runs: int, shard_rows: int) -> dict[str, Any]:
+def size(folder: Path, rows: int) -> dict[str, float]:
+    """Bytes per row, and files per 1,000 rows, of a finished run."""
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    sizes = dict.fromkeys(("plan", "journal", "parts", "reports"), 0)
+    for file in files:
+        name = file.relative_to(folder).parts[0]
+        if name in sizes:
+            sizes[name] += file.stat().st_size
+    return {name: round(total / rows, 1) for name, total in sizes.items()} | {"files": 1000 * len(files) / rows}
+
+
+def seconds_to_summarize(folder: Path) -> float:
+    """Seconds of one process for the metrics of a finished run, as at its end."""
+    start = time.perf_counter()
+    summary(tally(runs.open(str(folder)).rows()))
+    return time.perf_counter() - start
+
+
+def measured(folder: Path, rows: int, workers: list[int], runs_each: int, shard_rows: int) -> dict[str, Any]:
     file = pairs(folder, rows)
     began = time.perf_counter()
     import ray
@@ -83,12 +103,15 @@ def measured(folder: Path, rows: int, workers: list[int], runs: int, shard_rows:
     started(RaySettings(ray=True))
     figures: dict[str, Any] = {"seconds_to_start_ray": time.perf_counter() - began, "rows": rows}
     with server({"latency": 0.05}) as url:
-        one = [on_one_machine(file, url) / rows for _ in range(runs)]
+        one = [on_one_machine(file, url) / rows for _ in range(runs_each)]
         figures["one_machine"] = spread(one)
         for count in workers:
-            found = [on_ray(file, url, folder / f"{count}-{run}", count, shard_rows) for run in range(runs)]
+            found = [on_ray(file, url, folder / f"{count}-{run}", count, shard_rows) for run in range(runs_each)]
             figures[f"planning_{count}"] = spread([plan / rows for plan, _ in found])
             figures[f"workers_{count}"] = spread([seconds for _, seconds in found])
+        last = folder / f"{workers[-1]}-{runs_each - 1}"
+        figures["bytes_per_row"] = size(last, rows)
+        figures["summary"] = spread([seconds_to_summarize(last) / rows for _ in range(runs_each)])
     for count in workers[1:]:
         first, more = figures[f"workers_{workers[0]}"]["median"], figures[f"workers_{count}"]["median"]
         figures[f"scaling_{workers[0]}_to_{count}"] = first / more

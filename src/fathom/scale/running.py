@@ -31,9 +31,14 @@ SET_ASIDE = "set-aside.jsonl"
 
 def identity_of(config: Mapping[str, Any], inputs: Iterable[Path]) -> str:
     """A hash of the settings that determine the rows, and of the content of the input files."""
-    hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in inputs]
+    hashes = [_hash_of(path) for path in inputs]
     text = json.dumps([config, hashes], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _hash_of(path: Path) -> str:
+    with path.open("rb") as file:  # not `read_bytes`: the inputs of such runs may be larger than the memory
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def planned(
