@@ -139,7 +139,7 @@ def test_ms_swift_loads_a_plug_in_and_computes_its_rewards() -> None:
             results = await client("ms_swift", server.url)
         assert results["judge"] == [[4.0]]
         assert "could not be scored" in results["refused"]
-        assert results["chosen"] == [[4.0], [-1.0]]
+        assert results["chosen"] == results["plugin"] == [[4.0], [-1.0]]
         assert results["sampling"] == [[4.0, -1.0], [True, False]]
 
     asyncio.run(main())

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import pickle
+import sys
 from itertools import pairwise
 from typing import Any
 
@@ -171,6 +172,23 @@ def test_a_client_works_on_another_event_loop_and_after_a_fork() -> None:
                 assert os.waitpid(child, 0)[1] == 0
 
             await asyncio.to_thread(ask)
+
+    asyncio.run(main())
+
+
+def test_a_client_that_is_never_closed_is_silent_when_its_process_ends() -> None:
+    async def main() -> None:
+        async with reward_server(ScriptedEngine(rated), "prometheus") as server:
+            program = (
+                "import fathom\n"
+                f"client = fathom.RewardClient({server.url!r})\n"
+                "print(client.rewards([{'prompt': '2 + 2?', 'response': '4'}])[0].reward)"
+            )
+            ended = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+            )
+            output, errors = await ended.communicate()
+        assert (output.decode().strip(), errors.decode()) == ("4.0", "")
 
     asyncio.run(main())
 

@@ -19,6 +19,7 @@ from fathom.adapters.ms_swift import SwiftPlugin, SwiftReward, SwiftSamplingRewa
 from fathom.adapters.openrlhf import OpenRLHFReward
 from fathom.adapters.skyrl import SkyRLReward
 from fathom.adapters.slime import SlimeReward
+from fathom.adapters.trl import TRLReward
 from fathom.adapters.verifiers import VerifiersReward
 from fathom.adapters.verl_steps import StepRewardManager, last_tokens
 from sources import AsyncRecorded, Recorded, answer
@@ -61,6 +62,21 @@ def test_other_policies_are_refused(policy: Any) -> None:
 def test_an_adapter_refuses_to_exclude_what_its_trainer_would_train_on(adapter: Any) -> None:
     with pytest.raises(FathomError, match="cannot leave a response out of training"):
         adapter(Recorded(), unscored="exclude")
+
+
+@pytest.mark.parametrize(
+    ("adapter", "other"),
+    [
+        (SlimeReward, Recorded()),
+        (VerifiersReward, Recorded()),
+        (TRLReward, AsyncRecorded()),
+        (SwiftReward, AsyncRecorded()),
+        (OpenRLHFReward, AsyncRecorded()),
+    ],
+)
+def test_an_adapter_refuses_a_client_that_its_trainer_cannot_call(adapter: Any, other: Any) -> None:
+    with pytest.raises(FathomError, match=r"needs (Async)?RewardClient"):
+        adapter(other)
 
 
 # slime ----------------------------------------------------------------------------------------------------------------

@@ -72,7 +72,7 @@ CONNECTIONS = (
     ),
     Connection(
         "ms-swift", "4.6.0", "`fathom.adapters.ms_swift`", "test_ms_swift_loads_a_plug_in_and_computes_its_rewards",
-        "its own loader, GRPO rewards and sampling rewards ran", "`modelscope`, `openai`",
+        "its own loader ran, and its rewards of GRPO and sampling", "`modelscope`, `openai`",
     ),
     Connection(
         "SkyRL", "0.4.0", "`fathom.adapters.skyrl`", "test_skyrl_registers_and_steps_the_environment",

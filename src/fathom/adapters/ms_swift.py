@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fathom.adapters.samples import RewardSource, column, response_of, sample
+from fathom.adapters.samples import RewardSource, check_source, column, response_of, sample
 from fathom.adapters.unscored import Unscored, checked, number
 from fathom.errors import FathomError
 
@@ -31,6 +31,7 @@ class _Judged:
     unscored: Unscored = "refuse"
 
     def __post_init__(self) -> None:
+        check_source(self.source, "ms-swift", asynchronous=False)
         self.unscored = checked(self.unscored, "ms-swift", excludes=False)
 
     def _of_columns(self, conversations: Sequence[Sequence[Any]], columns: Mapping[str, Any]) -> list[float]:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fathom.adapters.samples import RewardSource, rendered_query
+from fathom.adapters.samples import RewardSource, check_source, rendered_query
 from fathom.adapters.unscored import Unscored, checked, logged, number
 
 
@@ -34,6 +34,7 @@ class OpenRLHFReward:
     unscored: Unscored = "refuse"
 
     def __post_init__(self) -> None:
+        check_source(self.source, "OpenRLHF", asynchronous=False)
         self.unscored = checked(self.unscored, "OpenRLHF", excludes=False)
 
     def __call__(

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -28,6 +29,14 @@ class AsyncRewardSource(Protocol):
     async def rewards(
         self, samples: Sequence[dict[str, Any]], *, group_size: int | None = None
     ) -> list[RewardAnswer]: ...
+
+
+def check_source(source: object, trainer: str, *, asynchronous: bool) -> None:
+    """Raise FathomError for a client whose `rewards` is not asynchronous if the trainer is, or the reverse."""
+    if inspect.iscoroutinefunction(getattr(source, "rewards", None)) is asynchronous:
+        return
+    expected = "AsyncRewardClient" if asynchronous else "RewardClient or LocalRewardClient"
+    raise FathomError(f"source={type(source).__name__}: {trainer} needs {expected}")
 
 
 def sample(prompt: Any, response: Any, reference: Any = None, baseline: Any = None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fathom.adapters.samples import RewardSource, sample
+from fathom.adapters.samples import RewardSource, check_source, sample
 from fathom.adapters.unscored import Unscored, checked, logged, number
 
 
@@ -37,6 +37,7 @@ class SkyRLReward:
         truth = (row.get("reward_spec") or {}).get("ground_truth")
         self.reference = truth if isinstance(truth, str) and truth else None
         self.most = row.get("max_turns")
+        check_source(self.source, "SkyRL", asynchronous=False)
         self.policy = checked(self.unscored, "SkyRL", excludes=False)
         self.conversation: list[dict[str, str]] = []
         self.turn_logs: list[dict[str, float]] = []

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
-from fathom.adapters.samples import AsyncRewardSource, rendered_sample, sample
+from fathom.adapters.samples import AsyncRewardSource, check_source, rendered_sample, sample
 from fathom.adapters.unscored import Unscored, checked, reward
 from fathom.errors import FathomError
 
@@ -45,6 +45,7 @@ class SlimeReward:
     unscored: Unscored = "exclude"
 
     def __post_init__(self) -> None:
+        check_source(self.source, "slime", asynchronous=True)
         self.unscored = checked(self.unscored, "slime", excludes=True)
 
     async def __call__(self, args: Any, samples: Any, **_: Any) -> float | list[float]:

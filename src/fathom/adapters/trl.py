@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fathom.adapters.samples import RewardSource, column, sample
+from fathom.adapters.samples import RewardSource, check_source, column, sample
 from fathom.adapters.unscored import Unscored, checked, reason, reward
 from fathom.serve.messages import RewardAnswer
 
@@ -39,6 +39,7 @@ class TRLReward:
 
     def __post_init__(self) -> None:
         self.__name__ = self.name
+        check_source(self.source, "TRL", asynchronous=False)
         self.unscored = checked(self.unscored, "TRL", excludes=True)
 
     def __call__(

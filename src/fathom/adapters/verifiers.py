@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from fathom.adapters.samples import AsyncRewardSource, sample
+from fathom.adapters.samples import AsyncRewardSource, check_source, sample
 from fathom.adapters.unscored import Unscored, checked, number
 from fathom.errors import FathomError
 
@@ -38,6 +38,7 @@ class VerifiersReward:
     unscored: Unscored = "exclude"
 
     def __post_init__(self) -> None:
+        check_source(self.source, "verifiers", asynchronous=True)
         self.unscored = checked(self.unscored, "verifiers", excludes=True)
 
     async def __call__(self, task: Any, trace: Any) -> float:

@@ -16,8 +16,10 @@ that could not be scored is None; the client does not retry it, because the serv
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -210,12 +212,16 @@ class _Opened(NamedTuple):
 
 
 class RewardClient:
-    """As `AsyncRewardClient`, for synchronous code. It can be pickled; the copy opens its own connections."""
+    """As `AsyncRewardClient`, for synchronous code. It can be pickled; the copy opens its own connections.
+
+    Connections that are still open when the process ends are closed then.
+    """
 
     def __init__(self, url: str, **options: Any) -> None:
         self._arguments = (url, options)
         self._client = AsyncRewardClient(url, **options)
         self._thread = LoopThread()
+        atexit.register(_close_if_open, weakref.ref(self))
 
     def rewards(self, samples: Sequence[Fields], *, group_size: int | None = None) -> list[RewardAnswer]:
         """The reward of each sample; see `AsyncRewardClient.rewards`."""
@@ -247,6 +253,12 @@ class RewardClient:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _made, self._arguments
+
+
+def _close_if_open(client: weakref.ref[RewardClient]) -> None:
+    """Trainers keep a client in a module and never close it; aiohttp would complain when the process ends."""
+    if (found := client()) is not None and found._thread.running:
+        found.close()
 
 
 def _made(url: str, options: dict[str, Any]) -> RewardClient:

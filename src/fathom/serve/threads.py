@@ -31,6 +31,11 @@ class LoopThread:
             waited.cancel()
             raise
 
+    @property
+    def running(self) -> bool:
+        """Whether the loop runs in this process."""
+        return self._loop is not None and self._process == os.getpid()
+
     def _started(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None or self._process != os.getpid():  # threads do not survive a fork
