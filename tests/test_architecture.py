@@ -22,9 +22,10 @@ NOTHING_ELSE = {
     "sandbox": {"errors"},
     "engines": {"errors", "plugins", "settings"},
     "prompts": {"engines.control"},
-    "judges": {"errors", "plugins", "settings", "data.records", "rationale", "engines", "prompts"},
+    "judges": {"errors", "plugins", "settings", "data.records", "data.steps", "rationale", "engines", "prompts"},
     "rewards": {
         "errors",
+        "sandbox",
         "settings",
         "data.records",
         "data.steps",

@@ -220,7 +220,7 @@ def test_a_vote_is_read_from_the_completion_and_never_from_what_was_judged(judge
 
 # Templates -----------------------------------------------------------------------------------------------------------
 
-OWN = {"style"}
+OWN = {"style", "index"}
 """Names of values in templates that Fathom itself makes, so that they need no fence."""
 
 

@@ -178,6 +178,8 @@ class JudgeSettings(Settings):
     """The short prompt of training, or full instructions. Default: trained for checkpoints of fathom train."""
     rubric: Path | None = None
     """A text file with your own criteria, placed before the judge's prompt."""
+    unsafe_code: bool = False
+    """Run programs that the judge writes without a sandbox if this system offers none (docs/sandbox.md)."""
     options: dict[str, Any] = {}
     """Any other setting of the judge, as NAME=VALUE in YAML, such as binary=true."""
 
@@ -203,7 +205,8 @@ class JudgeSettings(Settings):
         """
         trained = None if self.prompt is None else self.prompt == "trained"
         rubric = None if self.rubric is None else _criteria(self.rubric)
-        values = {"name": self.judge, "style": self.style, "trained": trained, "rubric": rubric}
+        unsafe = self.unsafe_code or None
+        values = {"name": self.judge, "style": self.style, "trained": trained, "rubric": rubric, "unsafe_code": unsafe}
         return {name: value for name, value in values.items() if value is not None} | self.options
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from fathom.errors import FathomError
 from fathom.judges._degenerate import contains_answer, find_degeneracy
 from fathom.judges._judge import Judge, as_judge
+from fathom.judges._probabilities import word_share
 from fathom.judges._reward_model import (
     DEFAULT_RULES,
     Arity,
@@ -25,7 +26,7 @@ from fathom.judges._reward_model import (
 )
 from fathom.judges._rewards import pairwise_advantages, required_label, solving_reward, strength_reward, verdict_reward
 from fathom.judges._running import ResultOrder, bounded_gather, judge_all
-from fathom.judges._sequential import sequential_votes
+from fathom.judges._sequential import SequentialRewardModel, sequential_votes
 from fathom.judges._verdict import (
     Rule,
     Verdict,
@@ -50,6 +51,7 @@ __all__ = [
     "RewardModel",
     "RewardModelWrapper",
     "Rule",
+    "SequentialRewardModel",
     "Variant",
     "Verdict",
     "Vote",
@@ -74,6 +76,7 @@ __all__ = [
     "tempered",
     "unique_argmax",
     "verdict_reward",
+    "word_share",
 ]
 
 JUDGES = PluginKind("judge", packages=(__name__, "fathom.rewards"), group="fathom.judges", attribute="JUDGE")

@@ -13,9 +13,9 @@ token with other words, and if one choice is a prefix of another ("1" and "10").
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from math import exp
 from typing import NamedTuple
 
 from fathom.engines import TokenLogprob
@@ -75,6 +75,21 @@ def choice_probabilities_at(
     return _masses(covering[0], choices) if covering and covering[0].top else None
 
 
+def word_share(token: TokenLogprob, good: str, bad: str) -> float | None:
+    """P(good) / (P(good) + P(bad)) among the top tokens at a position, whatever their case; None if it has neither.
+
+    If one word is not among the top tokens, its probability counts as the largest that it can be: that of the least
+    likely of them, or what they leave.
+    """
+    masses = {word: sum(exp(p) for name, p in token.top if _bare(name).lower() == word) for word in (good, bad)}
+    if not any(masses.values()):
+        return None
+    probabilities = [exp(p) for _, p in token.top]
+    least = min(*probabilities, max(1 - sum(probabilities), 0.0))
+    likely, unlikely = (masses[word] or least for word in (good, bad))
+    return likely / (likely + unlikely)
+
+
 def _masses(token: TokenLogprob, choices: Choices) -> tuple[float, ...]:
     """The probability mass per response over the top tokens and, if it is not among them, the sampled token."""
     masses = [0.0] * (1 + max(index for index in choices.values() if index is not None))
@@ -82,7 +97,7 @@ def _masses(token: TokenLogprob, choices: Choices) -> tuple[float, ...]:
     for name, logprob in (*token.top, *drawn_too):
         index = choices.get(_bare(name))
         if index is not None:
-            masses[index] += math.exp(logprob)
+            masses[index] += exp(logprob)
     return tuple(masses)
 
 

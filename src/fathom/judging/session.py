@@ -28,7 +28,7 @@ from fathom.engines.heads import fetch_config
 from fathom.engines.journal import Journal
 from fathom.engines.opening import meter, open_engine
 from fathom.errors import FathomError
-from fathom.judges import EngineRewardModel, Judge, RewardModel, Rule, Verdict
+from fathom.judges import EngineRewardModel, Judge, RewardModel, Rule, SequentialRewardModel, Verdict
 from fathom.judging import make_judge_for_checkpoint, meta_reward_model
 from fathom.settings import JudgingSettings, VotingSettings
 from fathom.voting.adaptive import Adaptive
@@ -116,7 +116,7 @@ def judge_of(settings: JudgingSettings) -> EngineRewardModel:
     if settings.engine.name == "scores":  # what a server has loaded is not known here, but it writes no text
         given_judge = {"name": "scalar"} | given_judge
     judge = make_judge_for_checkpoint(Path(resolve(model)) if model else None, **given_judge)
-    if isinstance(judge, Judge):
+    if isinstance(judge, Judge | SequentialRewardModel):
         _check_that_votes_differ(settings)
         given = settings.sampling.model_dump(exclude_none=True)
         judge = replace(judge, sampling=replace(judge.sampling, **given))
