@@ -21,9 +21,10 @@ from fathom.engines.heads import Head
 from fathom.engines.local import LocalEngine
 from fathom.errors import FathomError
 from fathom.lab import frozen
-from fathom.lab.overlap import embed, encoder_version, runs, similarity
+from fathom.lab.overlap import embed, encoder_version, similarity
 from fathom.lab.reproductions import scalar
 from fathom.lab.reproductions.scalar import Scored, Settings
+from fathom.metrics.overlap import runs
 
 GRID = frozen.Grid(decays=(0.01, 1.0), steps=(20, 100), learning_rate=1e-2)
 SETTINGS = Settings(

@@ -119,6 +119,18 @@ def test_steps_are_learned_saved_and_judged(
     assert json.loads((tmp_path / "v").read_text().splitlines()[0])["votes"][0]["step_scores"]
 
 
+def test_problems_that_are_trained_on_and_evaluated_are_counted(
+    base: Path, data: Path, held_out: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings: dict[str, Any] = {"trainer": LEARN | {"max_steps": 1}}
+    process.train(recipe(base, data, tmp_path / "same", eval_data=held_out, **settings))
+    assert "1 of 1 problems of eval_data overlap with training problems; split the data by problem" in caplog.text
+    caplog.clear()
+    other = write(tmp_path / "other.jsonl", [row | {"prompt": "sum"} for row in stepwise(8)])
+    process.train(recipe(base, data, tmp_path / "apart", eval_data=other, **settings))
+    assert "overlap" not in caplog.text
+
+
 def test_the_saved_model_is_an_ordinary_token_classifier_with_the_same_scores(
     base: Path, data: Path, tmp_path: Path
 ) -> None:

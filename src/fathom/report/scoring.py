@@ -11,11 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from fathom import bench
+from fathom.data.sources import open_data_source
 from fathom.metrics import rankings, steps, verdicts
 from fathom.metrics.annotators import People
+from fathom.metrics.overlap import shared, texts_of
 from fathom.results.rows import Row
 
 
@@ -46,6 +49,21 @@ def score(rows: Iterable[Row]) -> Scored:
             tallies.setdefault(name, bench.BenchmarkTally(bench.find(name))).add(row)
     scored.benchmarks = {name: tally.score() for name, tally in tallies.items()}
     return scored
+
+
+def seen_in(rows: Iterable[Row], training: Iterable[str | Path]) -> set[str]:
+    """The prompts of rows that overlap with a text of the training files (`fathom.metrics.overlap`).
+
+    Every text of a training row counts, so the files may have any layout. Raises FathomError for one that is no table.
+    """
+    texts = (text for file in training for _, row in open_data_source(str(file)).rows() for text in texts_of(row))
+    return shared({prompt_text(row) for row in rows}, texts)
+
+
+def prompt_text(row: Row) -> str:
+    """The prompt of a row as one text."""
+    prompt = row["prompt"]
+    return prompt if isinstance(prompt, str) else "\n\n".join(str(message["content"]) for message in prompt)
 
 
 def _count(row: Row, scored: Scored) -> None:

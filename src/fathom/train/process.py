@@ -28,6 +28,7 @@ from fathom.engines.loading import CAUSAL, load_weights
 from fathom.engines.step_heads import TOKEN_CLASSIFIER
 from fathom.engines.steps import candidate_tokens, render
 from fathom.errors import FathomError
+from fathom.metrics.overlap import shared
 from fathom.metrics.separation import auc
 from fathom.metrics.steps import first_error, first_error_accuracy
 from fathom.train import trainers
@@ -62,8 +63,10 @@ def train(recipe: ProcessRecipe, *, resume: bool = False) -> Path:
     with trainers.begun(recipe, resume=resume) as (config, tokenizer, last):
         from transformers import Trainer, set_seed
 
-        examples = _fitting(recipe, tokenizer, read(recipe), config.max_length)
+        trained = read(recipe)
+        examples = _fitting(recipe, tokenizer, trained, config.max_length)
         evaluated = read(recipe, recipe.eval_data) if recipe.eval_data else []
+        _warn_of_overlap(trained, evaluated)
         held_out = _fitting(recipe, tokenizer, evaluated, config.max_length) if recipe.eval_data else []
         set_seed(recipe.seed)  # before the head is initialized
         base = new_model(recipe, config)
@@ -88,6 +91,17 @@ def train(recipe: ProcessRecipe, *, resume: bool = False) -> Path:
             **shared,
         )
         return trainers.run(trainer, recipe, last)
+
+
+def _warn_of_overlap(trained: Sequence[Solution], evaluated: Sequence[Solution]) -> None:
+    """Log how many evaluated problems overlap with training problems, because their metrics are too good."""
+    problems = {solution.problem for solution in evaluated}
+    if seen := shared(problems, {solution.problem for solution in trained}):
+        trainers.log.warning(
+            "%d of %d problems of eval_data overlap with training problems; split the data by problem",
+            len(seen),
+            len(problems),
+        )
 
 
 def new_model(recipe: ProcessRecipe, config: Any) -> Any:

@@ -32,8 +32,9 @@ from fathom.lab.arms import use_one_thread
 from fathom.lab.experiments.experiment import Experiment
 from fathom.lab.experiments.results import Figure, Measurement
 from fathom.lab.lengths import by_length, half_for_tie
-from fathom.lab.overlap import WORDS, embed, encoder_version, runs, similarity
+from fathom.lab.overlap import embed, encoder_version, similarity
 from fathom.lab.real_pairs import FOLDS, REAL, check, check_digest, data_folder, dealt, fold_of
+from fathom.metrics.overlap import WORDS, runs
 from fathom.report.figures import grouped_bars
 from fathom.train import recipes
 
