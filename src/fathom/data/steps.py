@@ -46,6 +46,13 @@ def split(text: str, splitter: Splitter) -> tuple[str, ...]:
     return _partition(text, _CUTS[splitter](text))
 
 
+def joined(steps: Sequence[str], response: str) -> tuple[str, ...]:
+    """Steps as parts of one text: unchanged if they concatenate to the response, else with blank lines between them."""
+    if "".join(steps) == response:
+        return tuple(steps)
+    return (*(f"{step}\n\n" for step in steps[:-1]), *steps[-1:])
+
+
 def spans(parts: Sequence[str]) -> tuple[tuple[int, int], ...]:
     """The character span (begin, end) of each part in the concatenated text.
 

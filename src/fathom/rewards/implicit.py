@@ -33,7 +33,7 @@ from pydantic import Field
 
 from fathom import engines
 from fathom.data.records import Comparison
-from fathom.data.steps import split
+from fathom.data.steps import joined, split
 from fathom.engines import Answer, Capability, Engine, Likelihood, LikelihoodRequest
 from fathom.engines.cache import CachedEngine
 from fathom.engines.checkpoints import resolve
@@ -88,10 +88,7 @@ class ImplicitReward(EngineRewardModel):
         (response,) = comparison.responses
         if comparison.steps is None:
             return split(response, self.split)
-        (steps,) = comparison.steps
-        if "".join(steps) == response:
-            return steps
-        return (*(f"{step}\n\n" for step in steps[:-1]), *steps[-1:])
+        return joined(comparison.steps[0], response)
 
     def requests(self, comparison: Comparison, sample: int = 0) -> tuple[LikelihoodRequest, ...]:
         """The reading of both models."""

@@ -1,0 +1,104 @@
+"""Fits an uncertainty head to labelled steps: a logistic regression on readings of a frozen language model.
+
+    head = await fit(read("train.jsonl"), LocalEngine("smollm2"), layer=20)
+    Path("head.json").write_text(head.model_dump_json())          # --judge uheads --judge-option head=head.json
+
+Right and wrong steps have the same total weight, as wrong ones are rare. Features are standardized, and the loss is
+
+    mean over classes of mean log(1 + exp(-y <w, x>)) + decay/2 |w|^2
+
+Steps after the first wrong one are kept if they have labels. Not guaranteed: that the head reads more than lengths and
+log-probabilities; `states=False` fits to these alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fathom.data.records import Comparison
+from fathom.engines import Answer, AnyRequest, Engine, EngineError, answer
+from fathom.errors import FathomError
+from fathom.judges import bounded_gather
+from fathom.rewards.uheads import STATISTICS, Head, step_features, step_requests, steps_of
+from fathom.settings import Splitter
+
+Array = NDArray[np.float64]
+
+
+async def fit(
+    solutions: Iterable[Comparison],
+    engine: Engine,
+    *,
+    layer: int,
+    decay: float = 0.1,
+    states: bool = True,
+    splitter: Splitter = "paragraphs",
+) -> Head:
+    """Fit a head to the labelled steps of solutions. With `states=False`, hidden states get no weight.
+
+    Raises FathomError if there are no right or no wrong steps that the model can read.
+    """
+    found = await bounded_gather(lambda each: _labelled_features(each, engine, layer, splitter), list(solutions))
+    rows = [row for each in found for row in each]
+    labels = np.array([label for _, label in rows], dtype=bool)
+    if labels.all() or not labels.any():
+        raise FathomError(
+            f"a head needs right and wrong steps; got {len(labels)} labelled steps that the model can read, of which "
+            f"{labels.sum()} are right (label at least 0.5)"
+        )
+    features = np.array([values for values, _ in rows])
+    means, scales = features.mean(0), features.std(0)
+    scales[scales == 0] = 1.0
+    inputs = (features - means) / scales
+    if not states:
+        inputs[:, :-STATISTICS] = 0.0
+    weights, bias = _logistic(inputs, labels, decay)
+    return Head(
+        model=engine.identity,
+        layer=layer,
+        weights=tuple(weights.tolist()),
+        means=tuple(means.tolist()),
+        scales=tuple(scales.tolist()),
+        bias=bias,
+        steps=len(labels),
+    )
+
+
+async def _labelled_features(
+    solution: Comparison, engine: Engine, layer: int, splitter: Splitter
+) -> list[tuple[list[float], bool]]:
+    """The features and labels of the labelled steps of a solution; none if the model cannot read it."""
+    if solution.label is None or solution.label.steps is None or len(solution.responses) != 1:
+        return []
+    steps = steps_of(solution, splitter)
+
+    async def read(request: AnyRequest) -> Answer:
+        return await answer(engine, request)
+
+    try:
+        features = step_features(await bounded_gather(read, step_requests(solution, steps, layer)), steps)
+    except (EngineError, ValueError):
+        return []
+    labelled = zip(features, solution.label.steps[0], strict=True)
+    return [(values, label >= 0.5) for values, label in labelled if label is not None]
+
+
+def _logistic(inputs: Array, labels: NDArray[np.bool_], decay: float) -> tuple[Array, float]:
+    """The weights and the bias of least loss."""
+    from scipy.optimize import minimize
+
+    signs = np.where(labels, 1.0, -1.0)
+    shares = np.where(labels, 0.5 / labels.sum(), 0.5 / (~labels).sum())
+
+    def loss(parameters: Array) -> tuple[float, Array]:
+        weights, bias = parameters[:-1], parameters[-1]
+        margins = signs * (inputs @ weights + bias)
+        slopes = -shares * signs / (1 + np.exp(np.clip(margins, -500, 500)))
+        value = shares @ np.logaddexp(0, -margins) + decay / 2 * weights @ weights
+        return float(value), np.append(inputs.T @ slopes + decay * weights, slopes.sum())
+
+    fitted = minimize(loss, np.zeros(inputs.shape[1] + 1), jac=True, method="L-BFGS-B")
+    return np.asarray(fitted.x[:-1]), float(fitted.x[-1])
