@@ -316,6 +316,8 @@ def test_openrlhf_gets_rewards_and_logs_of_queries() -> None:
     ]
     with pytest.raises(FathomError, match="could not be scored"):
         OpenRLHFReward(source)(["2 + 2? mumble"], ["2 + 2?"], [None])
+    with pytest.raises(ValueError, match="shorter"):
+        reward(["2 + 2? 4", "2 + 2? 5"], ["2 + 2?", "2 + 2?"], ["4"])
     with pytest.raises(FathomError, match="a query has no response"):
         reward(["4"], ["2 + 2?"], [None])
 

@@ -37,7 +37,7 @@ class _Judged:
     def _of_columns(self, conversations: Sequence[Sequence[Any]], columns: Mapping[str, Any]) -> list[float]:
         references = column(columns, self.reference, len(conversations))
         baselines = column(columns, self.baseline, len(conversations))
-        return self._of_samples(list(map(_sample, conversations, references, baselines)))
+        return self._of_samples([_sample(*each) for each in zip(conversations, references, baselines, strict=True)])
 
     def _of_samples(self, samples: list[dict[str, Any]]) -> list[float]:
         answers = self.source.rewards(samples, group_size=self.group_size)
@@ -82,7 +82,7 @@ class SwiftSamplingReward(_Judged):
         """One reward per request, whose messages end with the response. Ground truths are reference answers."""
         conversations = [_messages(request) for request in infer_requests]
         truths = ground_truths or [None] * len(conversations)
-        return self._of_samples(list(map(_sample, conversations, truths)))
+        return self._of_samples([_sample(*each) for each in zip(conversations, truths, strict=True)])
 
 
 def _messages(request: Any) -> Sequence[Any]:

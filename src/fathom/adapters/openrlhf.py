@@ -42,7 +42,7 @@ class OpenRLHFReward:
     ) -> dict[str, Any]:
         """`rewards`, `scores` and `extra_logs`, each with one number per query."""
         references = [label if isinstance(label, str) and label else None for label in labels]
-        samples = list(map(rendered_query, queries, prompts, references))
+        samples = [rendered_query(*each) for each in zip(queries, prompts, references, strict=True)]
         answers = self.source.rewards(samples, group_size=self.group_size)
         values = [number(answer, self.unscored) for answer in answers]
         logs = [logged(answer) for answer in answers]

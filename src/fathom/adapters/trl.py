@@ -53,7 +53,7 @@ class TRLReward:
         """One reward per completion; None if it could not be scored."""
         references = column(columns, self.reference, len(prompts))
         baselines = column(columns, self.baseline, len(prompts))
-        samples = list(map(sample, prompts, completions, references, baselines))
+        samples = [sample(*each) for each in zip(prompts, completions, references, baselines, strict=True)]
         answers = self.source.rewards(samples, group_size=self.group_size)
         if log_metric is not None:
             self._log(answers, log_metric)
