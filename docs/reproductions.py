@@ -34,6 +34,9 @@ ORDER = (
     "likelihood-rewards",
     "scalar",
     "bnrm",
+    "merge",
+    "activation",
+    "esfp",
 )
 """Of the table and the register; others follow by name."""
 NUMBER = re.compile(r"-?\d+\.?\d*(?:e-?\d+)?")
