@@ -1,0 +1,102 @@
+"""Judges of steps that stand on a process reward model: both directions (BiPRM), and advantages of a prover (PAV)."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fathom.data.records import Comparison
+from fathom.engines import StepScores
+from fathom.engines.local import LocalEngine
+from fathom.judges import EngineRewardModel, Vote, find
+from fathom.rationale import Status
+from fathom.rewards.biprm import BidirectionalPRM
+from fathom.rewards.pav import AdvantageVerifier, advantages, best_of, effective_reward
+from fathom.rewards.process import ProcessRewardModel
+from tiny import make_checkpoint
+
+STEPS = ("2 + 2 = 4", "4 + 1 = 6", "So it is 6.")
+SOLUTION = Comparison(id="1", prompt="2 + 2 + 1?", responses=("\n\n".join(STEPS),), steps=(STEPS,))
+values = st.floats(0, 1)
+
+
+def scores(vote: Vote) -> list[float | None]:
+    return list(vote.step_scores[0]) if vote.step_scores else []
+
+
+def voted(model: EngineRewardModel, comparison: Comparison) -> Vote:
+    (vote,) = asyncio.run(model.votes(comparison))
+    return vote
+
+
+# BiPRM ----------------------------------------------------------------------------------------------------------------
+
+
+def test_the_score_of_a_step_is_the_mean_of_its_scores_in_both_orders(tmp_path: Path) -> None:
+    engine = LocalEngine(make_checkpoint(tmp_path / "tiny"))
+    plain = ProcessRewardModel(engine=engine, family="p_plus")
+    reversed_steps = SOLUTION.model_copy(update={"steps": (STEPS[::-1],)})
+    ordered, backward = scores(voted(plain, SOLUTION)), scores(voted(plain, reversed_steps))[::-1]
+    assert ordered != backward
+    for forward in (0.5, 0.75):
+        expected = [forward * (a or 0) + (1 - forward) * (b or 0) for a, b in zip(ordered, backward, strict=True)]
+        vote = voted(BidirectionalPRM(engine=engine, family="p_plus", forward=forward), SOLUTION)
+        assert scores(vote) == pytest.approx(expected, abs=1e-5)
+        assert list(vote.scores or ()) == pytest.approx([min(expected)], abs=1e-5)
+
+
+def test_a_direction_that_was_not_seen_gives_no_score() -> None:
+    seen, cut = StepScores((0.9, 0.8, 0.7)), StepScores((0.9, 0.8, None))
+    vote = BidirectionalPRM(family="p_plus").read_answers([seen, cut], SOLUTION)
+    assert (vote.status, vote.step_scores) == (Status.TRUNCATED, None)
+    assert (vote.error or "").startswith("in reverse: the text exceeds")
+
+
+# PAV ------------------------------------------------------------------------------------------------------------------
+
+
+@given(values, st.integers(1, 8))
+def test_the_best_of_k_is_the_chance_that_not_all_fail(value: float, prover: int) -> None:
+    failing = 1.0
+    for _ in range(prover):
+        failing *= 1 - value
+    assert best_of(value, prover) == pytest.approx(1 - failing)
+
+
+def test_the_best_of_k_is_what_sampling_gives() -> None:
+    draw = random.Random(0)
+    hits = sum(any(draw.random() < 0.2 for _ in range(4)) for _ in range(20_000)) / 20_000
+    assert best_of(0.2, 4) == pytest.approx(hits, abs=4 * (0.25 / 20_000) ** 0.5)
+
+
+@given(st.lists(values, min_size=1, max_size=8), values, st.integers(1, 32))
+def test_advantages_sum_to_the_change_of_the_provers_value(found: list[float], start: float, prover: int) -> None:
+    each = advantages(found, start=start, prover=prover)
+    total = sum(advantage for advantage in each if advantage is not None)
+    assert total == pytest.approx(best_of(found[-1], prover) - best_of(start, prover), abs=1e-9)
+
+
+def test_a_step_scores_by_its_advantage_and_the_first_one_needs_the_chance_before_it() -> None:
+    reading = StepScores((0.5, 0.5, 0.0))
+    vote = AdvantageVerifier(family="p_plus", prover=2, start=0.0).read_answers([reading], SOLUTION)
+    # The values of the best of 2 are 0, 3/4, 3/4 and 0; the advantages are 3/4, 0 and -3/4.
+    assert scores(vote) == [0.875, 0.5, 0.125]
+    assert vote.scores == (0.5,)
+    assert vote.text == "advantages: +0.7500 +0.0000 -0.7500"
+    assert scores(AdvantageVerifier(family="p_plus", prover=2).read_answers([reading], SOLUTION)) == [None, 0.5, 0.125]
+    assert effective_reward(0.5, -0.75, alpha=0.4) == pytest.approx(0.2)
+
+
+def test_a_single_step_without_the_chance_before_it_has_no_score() -> None:
+    one = SOLUTION.model_copy(update={"steps": (STEPS[:1],)})
+    vote = AdvantageVerifier(family="p_plus").read_answers([StepScores((0.5,))], one)
+    assert (vote.status, vote.scores) == (Status.INVALID, None)
+
+
+def test_the_judges_are_found_by_their_names() -> None:
+    assert (find("biprm"), find("pav")) == (BidirectionalPRM, AdvantageVerifier)
