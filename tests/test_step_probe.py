@@ -175,7 +175,9 @@ def test_a_judge_that_scores_no_steps_is_measured_by_the_score_of_the_solution()
 
     asked = [each for comparison in SOLUTIONS for each in probes.with_variations(comparison, PROBE)]
     rows = [json.loads(to_json(to_row(*pair))) for pair in Whole(honest).run(asked)]
-    found = {measure.name: measure for measure in probes.compute_card(rows)["steps"]}
+    card = probes.compute_card(rows)
+    assert set(card) == {"baseline", "steps"}, "single responses have no position"
+    found = {measure.name: measure for measure in card["steps"]}
     assert mean(found["padded"]) > 0.02
     assert (found["padded, other steps"].n, found["padded, other steps"].interval) == (0, None)
 

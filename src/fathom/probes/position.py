@@ -9,6 +9,9 @@ from fathom.probes._measures import Item, Measure, share
 
 
 def measure(items: Sequence[Item]) -> list[Measure]:
+    """No measures for single responses, which have no order."""
+    if items and not any(len(vote.order) > 1 for item in items if item.plain for vote in item.plain.votes):
+        return []
     return [
         share("first shown", "share of the vote for the response shown first; ties count half", 0.5, items, _first),
         share("flip rate", "share of votes whose outcome changes with the order", 0.0, items, _flips),
