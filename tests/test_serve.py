@@ -7,17 +7,22 @@ import re
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import aiohttp
 import pytest
 
 pytest.importorskip("fastapi", reason='needs pip install "fathom-rm[serve]"')
+
+from fastapi import APIRouter
 
 from fathom import EngineError, FathomError, Reward, RewardSettings, ScriptedEngine
 from fathom.engines import Request
 from fathom.engines.usage import Usage
 from fathom.rationale import Status
 from fathom.serve.clients import Clients, TooManyRequests, read_tokens
+from fathom.serve.core import Core, StrictJSONRoute
 from fathom.serve.health import HOUR, Health, HourlyCap
 from fathom.settings import EngineSettings
 from reward_server import reward_server, warms_up
@@ -498,6 +503,40 @@ def test_a_trace_is_continued_and_passed_on() -> None:
                 assert upstream.calls[-1].headers["traceparent"] == answered
                 _, _, headers = await server.post("/v1/rewards", body, traceparent="00-0-0-01")
                 assert headers["traceparent"].split("-")[1] != trace
+
+    run(main)
+
+
+def test_a_protocol_of_another_package_may_take_parameters_of_the_query(monkeypatch: pytest.MonkeyPatch) -> None:
+    def router(core: Core) -> APIRouter:
+        routes = APIRouter(route_class=StrictJSONRoute)
+
+        @routes.post("/repeat")
+        async def repeated(body: dict[str, Any], times: int = 1) -> dict[str, Any]:
+            return {"values": [body["value"]] * times}
+
+        return routes
+
+    found = SimpleNamespace(names=lambda: ["another"], find=lambda name: router)
+    monkeypatch.setattr("fathom.serve.app.DIALECTS", found)
+
+    async def main() -> None:
+        async with reward_server(ScriptedEngine(rated), "prometheus") as server:
+            assert (await server.post("/repeat?times=2", {"value": 7}))[:2] == (200, {"values": [7, 7]})
+            assert (await server.post("/repeat?times=x", {"value": 7}))[0] == 422
+            assert (await server.post("/v1/rewards", {"samples": SAMPLES}))[0] == 200
+            _, text = await server.get("/metrics")
+            assert 'fathom_requests_total{route="/repeat",status="200"} 1.0' in text
+
+    run(main)
+
+
+def test_a_web_socket_is_refused_and_breaks_nothing() -> None:
+    async def main() -> None:
+        async with reward_server(ScriptedEngine(rated), "prometheus") as server:
+            with pytest.raises(aiohttp.WSServerHandshakeError):
+                await server.http.ws_connect(f"{server.url}/v1/rewards")
+            assert (await server.post("/v1/rewards", {"samples": SAMPLES}))[0] == 200
 
     run(main)
 

@@ -223,7 +223,7 @@ class _Answer:
     def __init__(self, send: Send, headers: dict[str, str], health: Health) -> None:
         self.send = send
         self.health = health
-        self.headers = headers
+        self.headers = [(name.encode(), value.encode()) for name, value in headers.items()]
         self.status = 0
         self.started = False
         self.finished = False
@@ -231,10 +231,9 @@ class _Answer:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started, self.status = True, message["status"]
-            headers = MutableHeaders(scope=message)
-            headers.update(self.headers)
+            message["headers"] = [*message["headers"], *self.headers]
             if self.health.draining:  # so that the client's next request does not use a connection that is being closed
-                headers["connection"] = "close"
+                MutableHeaders(scope=message)["connection"] = "close"
         elif not message.get("more_body"):
             self.finished = True
         await self.send(message)

@@ -6,23 +6,26 @@ app = application(service)                   # an ASGI application, for uvicorn 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 import fathom
 from fathom.serve import native
 from fathom.serve.admission import Admission
-from fathom.serve.core import Core
+from fathom.serve.core import Core, StrictJSONRoute
 from fathom.serve.dialects import DIALECTS
 from fathom.serve.errors import answer_error
 from fathom.serve.metrics import Metrics
 from fathom.serve.service import Service
 
 PAGE = Path(__file__).parent / "page.html"
+ERRORS = (RequestValidationError, StarletteHTTPException)
 DESCRIPTION = "Verdicts, rankings and rewards. What could not be scored is null with a reason, never a number."
 
 
@@ -32,13 +35,39 @@ def application(service: Service, tokens: tuple[bytes, ...] = ()) -> Admission:
     core = Core(service, metrics)
     # FastAPI's own pages would make the browser load scripts from another server.
     app = FastAPI(title="Fathom", version=fathom.__version__, description=DESCRIPTION, docs_url=None, redoc_url=None)
-    app.include_router(native.router(core))
-    for name in DIALECTS.names():
-        app.include_router(DIALECTS.find(name)(core))
-    app.include_router(_status_routes(service, metrics))
-    for error in (RequestValidationError, StarletteHTTPException):
+    protocols = [native.router(core), *(DIALECTS.find(name)(core) for name in DIALECTS.names())]
+    for router in (*protocols, _status_routes(service, metrics)):
+        app.include_router(router)
+    for error in ERRORS:
         app.add_exception_handler(error, answer_error)
-    return Admission(app, service, metrics, tokens)
+    return Admission(Direct(app, protocols), service, metrics, tokens)
+
+
+class Direct:
+    """Calls routes with a JSON body without FastAPI's layers, which take a fifth of a request's processor time.
+
+    FastAPI describes these routes, and handles all other requests.
+    """
+
+    def __init__(self, app: ASGIApp, routers: Iterable[APIRouter]) -> None:
+        self.app = app
+        self.routes: dict[str, StrictJSONRoute] = {}
+        for route in (route for router in routers for route in router.routes):
+            if isinstance(route, StrictJSONRoute) and route.direct is not None:
+                self.routes.setdefault(route.path, route)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        route = self.routes.get(scope["path"]) if scope.get("method") == "POST" else None
+        if route is None or route.direct is None:
+            await self.app(scope, receive, send)
+            return
+        scope["route"] = route
+        request = Request(scope, receive)
+        try:
+            response = await route.direct(request)
+        except ERRORS as error:
+            response = await answer_error(request, error)
+        await response(scope, receive, send)
 
 
 def _status_routes(service: Service, metrics: Metrics) -> APIRouter:

@@ -24,6 +24,7 @@ from fathom.serve.service import Refused, Rewarded, Sample, Service, Unavailable
 
 Value = TypeVar("Value")
 Entry = TypeVar("Entry", bound=Any)
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 UnscoredKind = Literal["failed", "unread", "partial"]
@@ -207,11 +208,13 @@ class StrictJSONRoute(APIRoute):
     The body must be strict JSON: NaN, Infinity, nesting over 200 levels and other content types are refused. The last
     keeps pages of other sites from sending requests with the browser of a user of this machine.
 
-    FastAPI's own handler solves dependencies, and validates the answer again, which takes an eighth of a request's
-    processor time. Routes with other parameters than a body and the request still use it.
+    `direct` handles a request without FastAPI (`fathom.serve.app.Direct`). It is None for routes with other parameters
+    than a body and the request.
     """
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    direct: Handler | None = None
+
+    def get_route_handler(self) -> Handler:
         declared = self.dependant
         others = (declared.path_params, declared.query_params, declared.header_params, declared.cookie_params)
         if len(declared.body_params) != 1 or any(others) or declared.dependencies:
@@ -227,6 +230,7 @@ class StrictJSONRoute(APIRoute):
             answer = await self.endpoint(**values)
             return answer if isinstance(answer, Response) else Response(to_json(answer), media_type="application/json")
 
+        self.direct = handle
         return handle
 
 
