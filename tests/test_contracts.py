@@ -145,20 +145,19 @@ def test_ms_swift_loads_a_plug_in_and_computes_its_rewards() -> None:
     asyncio.run(main())
 
 
-def test_skyrl_registers_and_steps_the_environment() -> None:
+def test_skyrls_generator_puts_the_reward_of_a_turn_on_its_last_token() -> None:
     async def main() -> None:
         async with serving() as server:
             results = await client("skyrl", server.url)
-        logs = {"unscored": 0.0, **LOGGED}
-        for policy in ("refuse", "number"):
-            assert results[f"{policy} 4"] == {
-                "prompt": [{"role": "user", "content": "2 + 2?"}],
-                "step": {"observations": [], "reward": 4.0, "done": True, "metadata": logs},
-                "metrics": logs,
-            }
-        assert "could not be scored" in results["refuse mumble"]
-        assert results["number mumble"]["step"]["reward"] == -1.0
-        assert results["number mumble"]["metrics"]["unscored"] == 1.0
+        answer = [["<|unknown|>", 0.0], [" 4", 0.0], ["<|end|>", 4.0]]
+        assert results["one turn"] == {"rewards": answer, "metrics": {"unscored": 0.0, **LOGGED}}
+        assert "could not be scored" in results["refuse"]
+        both = results["two turns"]["rewards"]
+        assert both[:3] == answer
+        assert both[-1] == ["<|end|>", -1.0]
+        assert len(both) > 4
+        assert [reward for _, reward in both[3:-1]] == [0.0] * len(both[3:-1])
+        assert results["two turns"]["metrics"] == {"unscored": 1.0, "votes": 2.0, "votes_read": 1.0}
 
     asyncio.run(main())
 

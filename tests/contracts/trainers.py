@@ -15,7 +15,7 @@ PACKAGES = {
     ],
     "ms_swift": ["ms-swift==4.6.0", "dacite==1.9.2", "einops==0.8.2", "json-repair==0.64.6"],
     "areal": ["areal==1.0.4", "colorlog==6.12.0"],
-    "skyrl": ["skyrl-gym==0.4.0"],
+    "skyrl": ["skyrl==0.3.0", "skyrl-gym==0.4.0", "omegaconf==2.4.0", "antlr4-python3-runtime==4.9.3"],
     "verifiers": [
         "verifiers==0.4.0", "anthropic==2.14.0", "distro==1.9.0", "docstring-parser==0.18.0", "httpcore==1.0.9",
         "httpx==0.28.1", "jiter==0.19.0", "openai==2.54.0", "prime-pydantic-config==0.4.3", "renderers==0.1.12",
@@ -75,8 +75,9 @@ CONNECTIONS = (
         "its own loader ran, and its rewards of GRPO and sampling", "`modelscope`, `openai`",
     ),
     Connection(
-        "SkyRL", "0.4.0", "`fathom.adapters.skyrl`", "test_skyrl_registers_and_steps_the_environment",
-        "its own gym (`skyrl-gym`) ran; its generator needs Python 3.12",
+        "SkyRL", "0.3.0", "`fathom.adapters.skyrl`",
+        "test_skyrls_generator_puts_the_reward_of_a_turn_on_its_last_token",
+        "its own generator ran", "`ray`, `vllm`, `loguru`, `jaxtyping`, the inference engine",
     ),
     Connection(
         "verifiers, prime-rl", "0.4.0", "`fathom.adapters.verifiers`",

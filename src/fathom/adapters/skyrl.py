@@ -7,7 +7,8 @@
     skyrl_gym.register(id="judged", entry_point="judged:JudgedEnv")
 
 An episode is one turn, unless `reply` is overridden. SkyRL has no value for a response that could not be scored, so by
-default it raises FathomError, which ends the job. Contract: skyrl_gym/envs/base_text_env.py, version 0.4.0.
+default it raises FathomError, which ends the job.
+Contract: skyrl/train/generators/skyrl_gym_generator.py, version 0.3.0; skyrl_gym/envs/base_text_env.py, version 0.4.0.
 """
 
 from __future__ import annotations
