@@ -112,6 +112,16 @@ def test_one_annotator_is_ordinary_logistic_regression() -> None:
     assert np.abs(score).max() < 1e-2  # the gradient of the likelihood
 
 
+def test_an_annotator_without_a_contradiction_has_a_large_but_finite_rationality() -> None:
+    differences, who, _ = labels(200, 0, gamma=(1.0, 1.0))
+    noisy = np.random.default_rng(0).random(200) < 0.3
+    better = [
+        bool(d @ THETA > 0) ^ bool(flip and name == "a0") for d, name, flip in zip(differences, who, noisy, strict=True)
+    ]
+    found = rationality.fit(differences, who, better).rationality
+    assert 10 < found["a1"] / found["a0"] < math.inf
+
+
 def test_the_pessimistic_choice_avoids_a_direction_that_few_labels_cover() -> None:
     rng = np.random.default_rng(0)
     differences = rng.normal(size=(400, 5)) * [1, 1, 1, 1, 0.02]

@@ -34,6 +34,8 @@ from fathom.metrics.intervals import Interval
 Floats = NDArray[np.float64]
 RIDGE = 1e-6
 """The weight of |theta|^2 / 2: without it, separable data have no finite theta."""
+LARGEST = 8.0
+"""The largest logarithm of a rationality."""
 Z95 = NormalDist().inv_cdf(0.975)
 
 
@@ -102,17 +104,22 @@ def fit(differences: Floats, annotators: Sequence[str], first_is_better: Sequenc
     weights = expit(logits) * expit(-logits)
     information = (weights[:, None] * gradient).T @ gradient + RIDGE * np.eye(len(found))
     covariance = np.linalg.inv(information)[:width, :width]
-    rationality = np.exp(basis @ found[width:])
+    rationality = _rationality(basis @ found[width:])
     return Fitted(found[:width], dict(zip(names, rationality.tolist(), strict=True)), covariance)
 
 
 def _logits(parameters: Floats, signed: Floats, who: NDArray[np.intp], basis: Floats) -> tuple[Floats, Floats]:
     """The log-odds of each label, (n,), and their gradient in theta and in the free logarithms of rationality."""
     theta, free = parameters[: signed.shape[1]], parameters[signed.shape[1] :]
-    rationality = np.exp(basis @ free)[who]
+    rationality = _rationality(basis @ free)[who]
     logits = rationality * (signed @ theta)
     # d logit / d theta = rationality * difference; d logit / d log rationality = logit.
     return logits, np.hstack([rationality[:, None] * signed, logits[:, None] * basis[who]])
+
+
+def _rationality(logarithms: Floats) -> Floats:
+    """An annotator whose labels all agree with theta has no finite rationality, so logarithms are bounded."""
+    return np.exp(np.clip(logarithms, -LARGEST, LARGEST))
 
 
 def _contrasts(count: int) -> Floats:

@@ -77,14 +77,18 @@ def budget(settings: Settings) -> Budget:
 
 def prepare(part: str, seed: int, settings: Settings, folder: Path) -> None:
     """Compute the frozen model's states of all real pairs, once for all seeds of a run."""
+    compute_states(seed, folder, settings.model, settings.layer, settings.longest, settings.digest)
+
+
+def compute_states(seed: int, folder: Path, model: str, layer: int, longest: int, digest: str) -> None:
+    """Write the states of HH-RLHF's pairs to a folder beside that of the seed."""
     from fathom.lab import frozen
 
     use_one_thread()
-    check_digest(scalar.HH, scalar.all_hh(), settings.digest)
+    check_digest(scalar.HH, scalar.all_hh(), digest)
     shared = folder.parent / "states"
-    engine = LocalEngine(resolve(settings.model), device="cpu", dtype=scalar.precision(shared))
-    pairs = scalar.hh_pairs(settings.longest)
-    frozen.compute(pairs, engine, (settings.layer,), shared / "hh", backwards=bool(seed % 2))
+    engine = LocalEngine(resolve(model), device="cpu", dtype=scalar.precision(shared))
+    frozen.compute(scalar.hh_pairs(longest), engine, (layer,), shared / "hh", backwards=bool(seed % 2))
 
 
 def run(part: str, seed: int, settings: Settings, folder: Path) -> None:
