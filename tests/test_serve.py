@@ -24,7 +24,8 @@ from fathom.rationale import Status
 from fathom.serve.clients import Clients, TooManyRequests, read_tokens
 from fathom.serve.core import Core, StrictJSONRoute
 from fathom.serve.health import HOUR, Health, HourlyCap
-from fathom.settings import EngineSettings
+from fathom.serve.service import Sample, Service, open_session
+from fathom.settings import BoundSettings, EngineSettings, JudgeSettings, JudgingSettings, ServeSettings
 from reward_server import reward_server, warms_up
 from serving import HANG, Call, Reply, chat, serving
 
@@ -451,6 +452,29 @@ def test_a_rate_below_one_request_per_second_permits_one() -> None:
         with pytest.raises(TooManyRequests) as refused, clients.admitted("a"):
             pass
         assert refused.value.retry_after == 10
+
+
+def test_an_hour_that_costs_too_much_pauses_all_requests(tmp_path: Path) -> None:
+    prices = tmp_path / "prices.yaml"
+    prices.write_text("judge-7b: {prompt: 1000000, completion: 0}\n")  # a dollar per token
+
+    async def main() -> None:
+        async with serving(lambda call: chat("[RESULT] 4")) as upstream:
+            engine = EngineSettings(model="judge-7b", base_url=upstream.url)
+            settings = JudgingSettings(judge=JudgeSettings(judge="prometheus"), engine=engine)
+            with pytest.raises(FathomError, match="--hourly-cost needs a price"):
+                Service(open_session(settings), RewardSettings(), ServeSettings(hourly_cost=10))
+            priced = settings.model_copy(update={"bounds": BoundSettings(prices=prices)})
+            service = Service(open_session(priced), RewardSettings(), ServeSettings(hourly_cost=10))
+            assert service.health.refusal() is None
+            for number in range(2):  # of 7 tokens each
+                await service.reward([Sample("p", str(number))], seconds=60)
+            refusal = service.health.refusal()
+            assert refusal is not None
+            assert refusal.reason == "the last hour used 14 of 10 US dollars"
+            await service.close()
+
+    run(main)
 
 
 @pytest.mark.parametrize(

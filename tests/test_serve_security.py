@@ -20,8 +20,8 @@ pytest.importorskip("fastapi", reason='needs pip install "fathom-rm[serve]"')
 from fathom import EngineSettings, FathomError, JudgingSettings, RewardSettings, ScriptedEngine, ServeSettings
 from fathom.serve.clients import identify, read_tokens
 from fathom.serve.running import serve
-from reward_server import Running, bodies, process, reward_server
-from serving import Call, Reply, chat, serving
+from reward_server import Running, bodies, process, reward_server, warms_up
+from serving import HANG, Call, Reply, chat, serving
 
 SECRET = "a-token-of-many-characters"
 PATHS = (*bodies("p", "r"), "/v1/rankings", "/", "/none")
@@ -277,6 +277,22 @@ def test_logs_have_no_prompt_response_or_key(tmp_path: Path, monkeypatch: pytest
     assert "POST /v1/rewards 422" in text
     for secret in ("PROMPT", "RESPONSE", "COMPLETION", SECRET, "UPSTREAM", "WRONG"):
         assert secret not in text
+
+
+def test_a_server_is_not_ready_before_its_first_judgment(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(lambda call: HANG) as upstream:
+            with process(upstream.url, log=tmp_path / "log") as (_, url):
+                async with aiohttp.ClientSession() as http:
+                    while not upstream.flying:
+                        await asyncio.sleep(0.01)
+                    async with http.get(f"{url}/ready") as response:
+                        assert (response.status, (await response.json())["reason"]) == (503, "the server is starting")
+                    async with http.get(f"{url}/health") as response:
+                        assert response.status == 200
+                    assert warms_up(upstream.calls[0].content.decode())
+
+    asyncio.run(main())
 
 
 def test_sigterm_under_load_loses_no_request(tmp_path: Path) -> None:
