@@ -184,7 +184,7 @@ def test_scores_by_step_are_drawn_in_the_range_of_scores(browser: Browser, tmp_p
 
 def test_steps_without_labels_or_scores_say_so(browser: Browser, tmp_path: Path) -> None:
     rows = [
-        solved((0.9, None, None, None), label=None, id="scored"),
+        solved((0.5, None, None, None), label=None, id="scored"),
         as_json(to_row(Comparison(id="unread", prompt="p", responses=("a\n\nb",), steps=(("a", "b"),)),
                        Rule(aggregate="mean")([Vote(Status.MISSING, order=(0,))], threshold=0.5))),
     ]  # fmt: skip

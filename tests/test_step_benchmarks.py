@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from fathom import Comparison, Label, Rule, Status, Vote, bench
 from fathom.cli import app
 from fathom.errors import FathomError
+from fathom.metrics.step_calibration import StepCalibration
 from fathom.metrics.steps import StepTally, Thresholds, first_error, has_steps, right_thresholds
 from fathom.results.rows import to_row
 
@@ -214,6 +215,17 @@ def test_a_temperature_that_was_planted_is_found_and_calibrates_held_out_problem
     assert found.tempered.count == found.raw.count == 6000
     # The ECE of a calibrated model on 6,000 steps in ten bins is about 0.01.
     assert (found.tempered.ece or 1) < 0.02 < 0.06 < (found.raw.ece or 0)
+
+
+def test_no_half_is_calibrated_by_its_own_temperature() -> None:
+    """The halves need different temperatures, so that of the other half makes each worse."""
+    draw, found = random.Random(2), StepCalibration()
+    for number in range(4000):
+        odds, temperature = draw.gauss(0.5, 2.0), (4.0, 0.4)[number % 2]
+        right = draw.random() < 1 / (1 + exp(-odds / temperature))
+        found.add(1 / (1 + exp(-odds)), right=right, problem=number)
+    assert found.tempered is not None
+    assert (found.tempered.ece or 0) > (found.raw.ece or 1) > 0.05
 
 
 def test_steps_of_one_problem_are_in_one_half() -> None:
