@@ -34,6 +34,11 @@ def likely(yes: float) -> Completion:
     return Completion(top[0][0], "length", logprobs=(TokenLogprob(*top[0], top),))
 
 
+def chain(verdict: str, answer: str) -> Completion:
+    """A chain of thinkprm with one verdict; read as the answer to its question, the answer is certain."""
+    return Completion(f"\\boxed{{{verdict}}}", logprobs=(TokenLogprob(answer, 0.0, ((answer, 0.0),)),))
+
+
 TEXTS: dict[str, dict[float, Completion | str]] = {
     "libra": {0.0: "Verdict: incorrect", 1.0: "Verdict: correct"},
     "llmbar_rating": {2.0: "2", 5.0: "5", 4.0: "4"},
@@ -41,6 +46,7 @@ TEXTS: dict[str, dict[float, Completion | str]] = {
     "processbench": {0.0: r"\boxed{1}", 1.0: r"\boxed{-1}"},
     "prometheus": {2.0: "[RESULT] 2", 5.0: "[RESULT] 5", 4.0: "[RESULT] 4"},
     "self_prm": {2.0: "Score: 2", 5.0: "Score: 5", 4.0: "Score: 4"},
+    "thinkprm": {0.0: chain("incorrect", "no"), 1.0: chain("correct", "yes")},
     "verifier": {0.0: "Verdict: NO", 1.0: "Verdict: YES"},
     "wildbench": {score: json.dumps({"score": str(score)}) for score in (2.0, 5.0, 4.0)},
     "yes_no": {score: likely(score) for score in (0.2, 0.7, 0.6)},
