@@ -22,6 +22,7 @@ from fathom.judges.processbench import ProcessBenchJudge
 from fathom.labelers import (
     Count,
     Labeler,
+    Result,
     Rollouts,
     Tools,
     agreement,
@@ -190,6 +191,30 @@ def test_a_judge_labels_steps_by_its_vote_or_by_the_majority_of_several() -> Non
     assert four.label.steps == ((1.0, 0.0, 0.0),)
     assert four.metadata["confidence"] == (1.0, pytest.approx(2 / 3), 1.0)
     assert judging.rollouts.cost.statuses == {"judge: ok": 4, "judge: missing": 1}
+
+
+def judged_by(replies: list[str], *problems: Comparison, **options: object) -> Result:
+    engine = ScriptedEngine(lambda request: replies[request.sample])
+    used = Tools(tools(engine).rollouts, ProcessBenchJudge(engine=engine))
+    return asyncio.run(run(problems, make_labeler("judge", votes=len(replies), **options), used))
+
+
+def test_votes_may_be_limited_to_those_with_the_majoritys_opinion_on_the_solution() -> None:
+    """Three of five votes see an error; two of these at step 0. Of all five, three accept step 0."""
+    replies = [r"\boxed{0}", r"\boxed{0}", r"\boxed{1}", r"\boxed{-1}", r"\boxed{-1}"]
+    assert labels_of(judged_by(replies, problem(3))) == [(1.0, 1.0, 1.0)]
+    assert labels_of(judged_by(replies, problem(3), merge="outcome")) == [(0.0, 0.0, None)]
+    tied = judged_by(replies[1:], problem(3), merge="outcome")
+    assert [each["reason"] for each in tied.rejections] == ["as many votes call the solution right as wrong"]
+
+
+def test_a_wrong_answer_refutes_a_judge_that_calls_every_step_right() -> None:
+    blind = [r"\boxed{-1}"]
+    both = problem(3, "R", id="a"), problem(3, "W", id="b")
+    assert len(judged_by(blind, *both).rows) == 2
+    checked = judged_by(blind, *both, check_outcome=True)
+    assert labels_of(checked) == [(1.0, 1.0, 1.0)]
+    assert [each["reason"] for each in checked.rejections] == ["every step is called right, but the answer is wrong"]
 
 
 def test_agreement_counts_solutions_and_steps_that_both_label() -> None:
