@@ -235,7 +235,11 @@ def tree(template: str) -> nodes.Template:
     return environment.parse(environment.loader.get_source(environment, template)[0])
 
 
-@pytest.mark.parametrize("template", templates())
+FOR_MASKED_MODELS = {"slot/cloze.jinja", "slot/cloze_pair.jinja"}
+"""Texts with a gap, for encoders, which were trained on texts without fences and follow no instructions."""
+
+
+@pytest.mark.parametrize("template", sorted({*templates()} - FOR_MASKED_MODELS))
 def test_templates_write_values_through_the_fence_alone(template: str) -> None:
     written = [node for output in tree(template).find_all(nodes.Output) for node in output.nodes]
     assert [node for node in written if not isinstance(node, nodes.TemplateData) and not _is_safe(node)] == []

@@ -66,7 +66,7 @@ def test_only_a_readable_vote_for_the_labels_winner_is_rewarded(status: Status, 
     assert verdict_reward(vote, Label(best=best)) == (1.0 if status is Status.OK and winner == best else -1.0)
 
 
-TRAINABLE = {name for name in JUDGES.names() if issubclass(JUDGES.find(name), Judge)} - {"flip", "self_prm"}
+TRAINABLE = {name for name in JUDGES.names() if issubclass(JUDGES.find(name), Judge)} - {"flip", "self_prm", "slot"}
 
 
 @pytest.mark.parametrize("name", sorted(TRAINABLE))
