@@ -48,7 +48,12 @@ def told(output: str, what: str) -> int:
 
 def test_these_are_all_the_verbs_that_ask_a_model() -> None:
     asking = {name for name, options in options_of_verbs().items() if "engine" in options}
-    without = {"serve": "its calls depend on its requests", "plan": "it makes none", "gather": "it makes none"}
+    without = {
+        "serve": "its calls depend on its requests",
+        "plan": "it makes none",
+        "gather": "it makes none",
+        "label": "its plan is tested in test_labelers.py",
+    }
     assert asking == {*COMMANDS, *without}
 
 
