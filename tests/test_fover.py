@@ -120,6 +120,9 @@ def test_labels_end_at_the_first_wrong_step_and_untranslated_steps_have_none() -
 def test_the_command_needs_no_model(tmp_path: Path) -> None:
     file, out = tmp_path / "s.jsonl", tmp_path / "out"
     file.write_text(json.dumps({"prompt": "2 + 2 + 1?", "response": "2 + 2 = 4\n\n4 + 1 = 6"}) + "\n")
+    planned = CliRunner().invoke(app, ["label", str(file), "--method", "fover", "--out", str(out), "--dry-run"])
+    assert "calls no model" in planned.output
+    assert not out.exists()
     done = CliRunner().invoke(app, ["label", str(file), "--method", "fover", "--out", str(out)])
     assert done.exit_code == 0, done.output
     assert "formal check: 1 right, 1 wrong" in done.output

@@ -83,6 +83,8 @@ def command(
     sampled = Sampling(**sampling.model_dump(exclude_none=True))
     asked = _judge(judge, sampled, labeler.judge_votes) if labeler.judge_votes else None
     needs = labeler.needs | (asked.needs if asked else frozenset())
+    if dry_run and not needs:
+        return typer.echo("dry run: this method calls no model; no file was written")
     if not needs and engine.model is None:
         engine = engine.model_copy(update={"engine": "fathom.engines.scripted:no_calls"})
     if labeler.warning:
