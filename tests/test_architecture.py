@@ -71,6 +71,7 @@ AT_THE_TOP = {
     "engines.step_states": {"torch", "transformers"},
     "engines.openai": {"aiohttp"},
     "engines.reading_server": {"aiohttp"},
+    "lab.cloze": {"torch"},
     "lab.facts": {"torch"},
     "lab.frozen": {"torch", "safetensors"},
     "lab.grammar": {"torch"},
