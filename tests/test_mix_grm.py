@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import fresh
-from fathom.lab import world
+from fathom.lab import arms, world
 from fathom.lab.arms import DOMAINS, Arm, Measured, Stage
 from fathom.lab.experiments.claims import decide
 from fathom.lab.experiments.results import Row
@@ -29,6 +29,7 @@ TRUE = {  # accuracy on preference, on correctness, share of fitting structures
 
 
 TRUE |= {("breadth_16", "sft"): (0.99, 0.55, 0.5), ("mix_16", "sft"): (0.95, 0.80, 0.75)}
+TRUE |= {("mix_random", "sft"): (0.90, 0.80, 0.75), ("mix_random", "rlvr"): (0.90, 0.80, 0.75)}
 
 Truth = Mapping[tuple[Arm, Stage], tuple[float, float, float]]
 
@@ -90,6 +91,16 @@ def test_a_failure_of_training_on_two_seeds_of_ten_leaves_a_counted_claim_undeci
     polarisation = next(claim for claim in mix_grm.EXPERIMENT.register.claims if claim.name == "polarisation")
     assert str(decide(polarisation, rows)) == "undecided by count: 8 of 10 seeds succeed [0.44, 0.97]"
     assert not decide(polarisation, rows).holds
+
+
+def test_the_control_is_rewarded_by_a_coin() -> None:
+    items = world.items(400, seed=0, verbs=world.split(0).rlvr, prefix="control")
+    comparisons = [item.comparison for item in items]
+    changed = arms.relabelled(comparisons, seed=0)
+    assert changed == arms.relabelled(comparisons, seed=0)
+    assert [each.responses for each in changed] == [each.responses for each in comparisons]
+    same = sum(a.label == b.label for a, b in zip(changed, comparisons, strict=True))
+    assert 160 < same < 240  # four standard deviations of 400 throws
 
 
 def test_verbs_that_no_training_shows_are_measured_apart() -> None:

@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 
 from fathom import synth
 from fathom.data.reading import write_jsonl
-from fathom.data.records import Comparison, Domain
+from fathom.data.records import Comparison, Domain, Label
 from fathom.engines import Sampling
 from fathom.engines.local import LocalEngine
 from fathom.judges import Judge, Verdict
@@ -27,7 +27,7 @@ from fathom.lab.teacher import Teacher
 from fathom.train import recipes, sft
 from fathom.train.recipe import RLVRRecipe, SFTRecipe, load
 
-Arm = Literal["base", "breadth", "depth", "mix", "breadth_16", "mix_16"]
+Arm = Literal["base", "breadth", "depth", "mix", "breadth_16", "mix_16", "mix_random"]
 Stage = Literal["sft", "rlvr"]
 
 ARMS: tuple[Arm, ...] = get_args(Arm)
@@ -40,10 +40,13 @@ RATIONALES: Mapping[Arm, synth.Arm] = {
     "mix": "mix",
     "breadth_16": "breadth",
     "mix_16": "mix",
+    "mix_random": "mix",
 }
 """The arm of `fathom synth` that makes each arm's rationales."""
 MANY: frozenset[Arm] = frozenset({"breadth_16", "mix_16"})
 """Arms whose rationales are merged from `Settings.many_samples` samples. They are fine-tuned only."""
+RANDOM: Arm = "mix_random"
+"""A control: the mix, with labels in RLVR that are drawn at random, so that its rewards say nothing about structure."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,15 +132,24 @@ def fine_tune(arm: Arm, seed: int, data: Path, out: Path) -> Path:
     return sft.train(load(recipes.path("mini_sft"), SFTRecipe, overrides))
 
 
-def reinforce(seed: int, model: Path, out: Path, overrides: Sequence[str] = ()) -> Path:
+def reinforce(seed: int, model: Path, out: Path, overrides: Sequence[str] = (), *, random_labels: bool = False) -> Path:
     """RLVR of a fine-tuned model on labelled comparisons with the verbs of RLVR; `overrides` are of the recipe."""
     own = [f"model={model}", f"output={out}", f"seed={seed}", "data=[]"]
     recipe = load(recipes.path("mini_rlvr"), RLVRRecipe, [*own, *overrides])
     verbs = world.split(seed).rlvr
-    return reinforcement.train(
-        recipe,
-        lambda count: (item.comparison for item in world.items(count, seed=seed, verbs=verbs, prefix="reinforcement")),
-    )
+
+    def draw(count: int) -> list[Comparison]:
+        items = world.items(count, seed=seed, verbs=verbs, prefix="reinforcement")
+        comparisons = [item.comparison for item in items]
+        return relabelled(comparisons, seed) if random_labels else comparisons
+
+    return reinforcement.train(recipe, draw)
+
+
+def relabelled(comparisons: Sequence[Comparison], seed: int) -> list[Comparison]:
+    """With the label of a coin."""
+    rng = random.Random(f"labels/{seed}")
+    return [each.model_copy(update={"label": Label(best=rng.randrange(2))}) for each in comparisons]
 
 
 def measure(model: Path, seed: int, settings: Settings, kind: type[Judge] = MixJudge) -> list[Measured]:
@@ -204,7 +216,7 @@ def run(arm: Arm, seed: int, settings: Settings, out: Path) -> None:
         if stage == "sft":
             fine_tune(arm, seed, synthesised(arm, out), trained)
         else:
-            reinforce(seed, folder / "model-sft", trained)
+            reinforce(seed, folder / "model-sft", trained, random_labels=arm == RANDOM)
         write_measured(measured, measure(trained, seed, settings))
 
 

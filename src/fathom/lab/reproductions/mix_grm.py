@@ -14,7 +14,7 @@ from typing import Any
 
 from fathom.data.records import Domain
 from fathom.lab import arms, base, world
-from fathom.lab.arms import ARMS, DOMAINS, MANY, STAGES, Arm, Measured, Settings, Stage, select, stages
+from fathom.lab.arms import ARMS, DOMAINS, MANY, RANDOM, STAGES, Arm, Measured, Settings, Stage, select, stages
 from fathom.lab.experiments.experiment import Experiment
 from fathom.lab.experiments.pages import beside
 from fathom.lab.experiments.results import Figure, Measurement
@@ -38,7 +38,8 @@ Runs = Mapping[Cell, Sequence[Measured]]
 Value = Callable[[Measured], float]
 
 
-REINFORCED = tuple(arm for arm in ARMS if arm not in MANY)
+REINFORCED = tuple(arm for arm in ARMS if arm not in MANY and arm != RANDOM)
+"""The paper's arms."""
 CELLS: Sequence[Cell] = [(arm, stage) for arm in ARMS for stage in stages(arm)]
 
 
@@ -146,6 +147,8 @@ def further(runs: Runs) -> dict[str, float]:
             runs, [("mix", "rlvr")], [("depth", "sft")], accurate, "correctness"
         ),
         "gain of mix - gain of base, over all, if faithful": _contrast(runs, *GAINS, expected),
+        "match on verbs never shown, RLVR - SFT, random rewards": _match(runs[RANDOM, "rlvr"])
+        - _match(runs[RANDOM, "sft"]),
     }
 
 
@@ -183,6 +186,8 @@ def _named(plus: Cell, minus: Cell) -> str:
 
 def tables(found: Mapping[str, Any]) -> dict[str, Any]:
     return {
+        "names": NAMES,
+        "control": RANDOM,
         "sets": ROWS,
         "beside_the_paper": beside(
             (f"{_named(plus, minus)}, {domain}", PAPER[plus][domain] - PAPER[minus][domain], here)
@@ -208,6 +213,12 @@ def figures(found: Mapping[str, Any], folder: Path) -> None:
     grouped_bars({"structure fits the task": panel}, names, folder / "mix-grm-routing")
 
 
+NAMES: Mapping[Arm, str] = {
+    **{arm: arm for arm in REINFORCED},
+    "breadth_16": "breadth, N = 16",
+    "mix_16": "mix, N = 16",
+    RANDOM: "mix, random rewards",
+}
 SETS = {"sft": "verbs of SFT", "rlvr": "verbs of RLVR", "never": "verbs of neither stage"}
 ROWS = {
     **SETS,
