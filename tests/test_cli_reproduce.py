@@ -13,7 +13,7 @@ from fathom.errors import FathomError
 
 
 def test_a_wrong_name_lists_all_even_without_a_folder() -> None:
-    with pytest.raises(FathomError, match=r"no reproduction 'nonsense'; expected one of: adaptive_votes, .*mix_grm"):
+    with pytest.raises(FathomError, match=r"no reproduction 'nonsense'; expected one of: activation, .*mix_grm"):
         CliRunner().invoke(app, ["reproduce", "nonsense"], catch_exceptions=False)
 
 

@@ -238,3 +238,11 @@ def test_the_command_writes_a_checkpoint_with_its_provenance(reward: Path, langu
     failed = CliRunner().invoke(app, ["merge", str(reward), str(other), "--out", str(tmp_path / "n")])
     assert isinstance(failed.exception, FathomError)
     assert not list((tmp_path / "n").glob("*.safetensors"))
+
+
+def test_a_model_that_is_merged_is_never_the_output(reward: Path, language: Path) -> None:
+    before = (reward / "model.safetensors").read_bytes()
+    result = CliRunner().invoke(app, ["merge", str(reward), str(language), "--out", str(reward), "--force"])
+    assert isinstance(result.exception, FathomError)
+    assert "MODEL" in str(result.exception)
+    assert (reward / "model.safetensors").read_bytes() == before

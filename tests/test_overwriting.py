@@ -67,6 +67,10 @@ DERIVING: dict[str, Command] = {
 COMMANDS: dict[str, Command] = {
     **{verb: lambda folder, url, make=make: _skipping(make(folder, url)) for verb, make in ASKING.items()},
     **DERIVING,
+    "label": lambda folder, _: [
+        *("label", f"{folder}/solutions.jsonl", "--method", "fover", "--on-error", "skip"),
+        *("--fail-on", "never", "--out", f"{folder}/out/labels"),
+    ],
     "plan": lambda folder, url: ["plan", f"{folder}/pairs.jsonl", *at(url), "--out", f"{folder}/out/batch"],
     "gather": lambda folder, url: [
         *("gather", f"{folder}/pairs.jsonl", "--results", f"{folder}/results.jsonl", *at(url)),
@@ -77,7 +81,9 @@ COMMANDS: dict[str, Command] = {
         *("--on-error", "skip"),
     ],
 }
-TRAINING = {"train sft", "train rlvr", "train meta", "train reward", "train process", "train genarm"}
+TRAINING = {f"train {kind}" for kind in ("sft", "rlvr", "meta", "reward", "process", "genarm", "slot", "activation")}
+TRAINING |= {"merge"}
+"""Verbs that write weights; the tests of each cover them."""
 SERVING = {"serve"}
 """Verbs that run until they are stopped, and write a journal only; tests/test_serve*.py cover them."""
 LONG = {"demo", "reproduce"}
@@ -174,12 +180,15 @@ NAMES_A_FILE = {
     "overrides",
     "source",
     "benchmark",
+    "models",
+    "checker",
 }
 NAMES_NONE = {
     *("style", "prompt", "rubric", "votes", "vote_error", "keep", "max_votes", "map", "base_url", "device", "dtype"),
+    *("method", "method_option", "instruction", "layers", "curve"),
     *("authors", "own", "arm", "fail_on", "name", "seeds", "aggregate", "host", "ray_address"),
 }
-CODE = {"judge", "probe", "names", "benchmark"}
+CODE = {"judge", "probe", "names", "benchmark", "checker"}
 """Options that can name a file of Python."""
 READ_FIRST = {**dict.fromkeys(CODE, ("there is no ", "cannot be imported")), "config": ("unknown key",)}
 """What is said of results in the place of files that are read before anything is claimed."""

@@ -621,7 +621,7 @@ def test_the_first_line_on_synthesis_works_on_a_file_of_ones_own(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--engine", "nobody"], "expected one of: local, mini-teacher"),
+        (["--engine", "nobody"], "expected one of: local, masked, mini-teacher"),
         (["--engine", "local"], "--model is missing: name the model to call"),
         (["--engine", "mini-teacher", "--arm", "wide"], "got wide, expected some of mix, breadth, depth, vanilla"),
         (["--engine", "mini-teacher", "--map", "domain"], "FIELD=COLUMN"),

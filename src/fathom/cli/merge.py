@@ -39,7 +39,7 @@ def command(
 
     weights = weight or [1 / len(models)] * (len(models) - 1)
     merging.check_weights(len(models), weights)
-    claim(whole_folder("--out", out))
+    claim(whole_folder("--out", out), reads={Path(model): "MODEL" for model in models if Path(model).exists()})
     merging.merge(models, weights, out)
     files = [file for model in models for file in weight_files(model)]
     write_json(out / "manifest.json", provenance({"models": models, "weights": weights}, files))
