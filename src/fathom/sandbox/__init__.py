@@ -6,9 +6,9 @@
 
 A program has its own user, process, network, mount and IPC namespaces. It sees no other process and no network. Of the
 files it sees the system's programs and libraries and the Python installation, read-only. It can write to `/tmp`, which
-is in memory and empty at first. It gets nothing of the caller's environment. Root's programs run as `nobody`, those of
-others as that user, both without capabilities. The first process of the namespace ends with the program or at the
-deadline, and the kernel then kills all others. So neither processes nor files are left.
+is in memory, and empty at first unless Python is installed there. It gets nothing of the caller's environment. Root's
+programs run as `nobody`, those of others as that user, both without capabilities. The first process of the namespace
+ends with the program or at the deadline, and the kernel then kills all others. So neither processes nor files are left.
 
 This needs Linux 5.14 or later, where this user can create namespaces. Elsewhere FathomError is raised, unless
 `unsafe_code` is true: then only time, memory and output are limited, and the program can read and change whatever this

@@ -202,7 +202,7 @@ def build_root(settings: Settings) -> None:
     for folder in map(Path, settings["readable"]):
         if not inner(folder).exists():
             show(folder)
-    inner(Path(SCRATCH)).mkdir()
+    inner(Path(SCRATCH)).mkdir(exist_ok=True)  # Python may be installed below it
     inner(Path(SCRATCH)).chmod(0o777)
     enter_root()
 
