@@ -56,3 +56,10 @@ def test_committed_results_are_small_and_of_reported_seeds_and_of_the_settings_i
     assert set(results.seeds) <= set(experiment.register.reported.seeds)
     assert experiment.home.with_suffix(".json").stat().st_size < 2**17
     assert results.made_from == experiment.origin()[0]
+
+
+def test_no_table_is_cut_off_after_its_head() -> None:
+    texts = [pages.page(find(name), find(name).results) for name in NAMES]
+    heads = [line for text in texts for line in re.findall(r"^\|---.*\n.*$", text, flags=re.MULTILINE)]
+    assert heads
+    assert [head for head in heads if not head.partition("\n")[2].startswith("|")] == []
