@@ -67,7 +67,7 @@ class SlimeReward:
 
 
 def _sample(given: Any) -> dict[str, Any]:
-    """A sample of slime as one of Fathom's. slime renders prompts with the chat template if it is told to."""
+    """A sample for Fathom from slime's. The prompt is a list of messages, or a text rendered by the chat template."""
     as_sample = rendered_sample if isinstance(given.prompt, str) else sample
     return as_sample(given.prompt, given.response, given.label)
 

@@ -46,7 +46,10 @@ RATIONALES: Mapping[Arm, synth.Arm] = {
 MANY: frozenset[Arm] = frozenset({"breadth_16", "mix_16"})
 """Arms whose rationales are merged from `Settings.many_samples` samples. They are fine-tuned only."""
 RANDOM: Arm = "mix_random"
-"""A control: the mix, with labels in RLVR that are drawn at random, so that its rewards say nothing about structure."""
+"""A control: the mix, with labels in RLVR that are drawn at random, so that its rewards say nothing about structure.
+
+It repeats the SFT of the mix, because arms run side by side and wait for no other.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ number of steps, each on all pairs.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
 
@@ -36,6 +36,12 @@ class Budget:
     l1: float = 1e-3
     """The weight of the mean absolute weight, times the number of weights of the first layer (l1)."""
     members: int = 5
+
+    @classmethod
+    def of(cls, settings: Any) -> Budget:
+        """The fields that the settings of an experiment have; the others keep their defaults."""
+        names = [field.name for field in fields(cls) if hasattr(settings, field.name)]
+        return cls(**{name: getattr(settings, name) for name in names})
 
 
 Rewards = Callable[[Tensor], Tensor]

@@ -410,7 +410,7 @@ def tables(found: Mapping[str, Any]) -> dict[str, Any]:
         "limits": {"loss": LOSS, "tokens": SHARE, "other": CLAIMED},
         "constant": CONSTANT,
         "exact": [
-            {"adaptive": exactly(accuracy, correlation), "constant": exactly(accuracy, correlation, CONSTANT)}
+            (exactly(accuracy, correlation), exactly(accuracy, correlation, CONSTANT))
             for correlation in CORRELATIONS
             for accuracy in ACCURACIES
         ],

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fathom.data.records import Comparison
 from fathom.engines import smollm2
@@ -24,9 +24,6 @@ from fathom.lab.real_pairs import check_digest, fold_of
 from fathom.lab.reproductions import scalar
 from fathom.report.figures import lines
 from fathom.results.provenance import write_json
-
-if TYPE_CHECKING:
-    from fathom.lab.pair_heads import Budget
 
 HEADS: Mapping[str, str] = {
     "bt": "BT",
@@ -65,13 +62,6 @@ class Settings:
     model: str = "smollm2"
 
 
-def budget(settings: Settings) -> Budget:
-    from fathom.lab.pair_heads import Budget
-
-    names = ("steps", "learning_rate", "decay", "kl", "l1", "members")
-    return Budget(**{name: getattr(settings, name) for name in names})
-
-
 # Running --------------------------------------------------------------------------------------------------------------
 
 
@@ -99,7 +89,7 @@ def run(part: str, seed: int, settings: Settings, folder: Path) -> None:
 
 def synthetic(seed: int, settings: Settings) -> dict[str, Any]:
     """Accuracy by number of pairs and share of wrong labels, and the rewards of the best of n."""
-    from fathom.lab.pair_heads import accuracy, fit
+    from fathom.lab.pair_heads import Budget, accuracy, fit
     from fathom.lab.shortcut import World
 
     world = World(seed)
@@ -111,7 +101,7 @@ def synthetic(seed: int, settings: Settings) -> dict[str, Any]:
         for size in settings.sizes:
             pairs = world.pairs(size, aligned=settings.aligned, wrong=wrong)
             for name in HEADS:
-                rewards = fit(name, pairs, budget(settings), seed=seed)
+                rewards = fit(name, pairs, Budget.of(settings), seed=seed)
                 by_size[name][f"{size}/{wrong}"] = accuracy(rewards, test)
                 if (size, wrong) == (settings.main_size, settings.main_wrong):
                     chosen[name] = {str(n): _best(rewards(states[:, :n]), gold[:, :n]) for n in settings.candidates}
@@ -129,7 +119,7 @@ def real(seed: int, settings: Settings, folder: Path) -> dict[str, Any]:
     import torch
 
     from fathom.lab import frozen
-    from fathom.lab.pair_heads import fit, margins
+    from fathom.lab.pair_heads import Budget, fit, margins
 
     pairs = scalar.hh_pairs(settings.longest)
     states = frozen.better_first(frozen.load(folder, len(pairs)), pairs)[:, :, 0]
@@ -138,7 +128,7 @@ def real(seed: int, settings: Settings, folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"pairs": {"train": len(train), "test": len(test)}}
     ratios = [scalar.longer(pairs[place]) for place in test]
     for name in HEADS:
-        rewards = fit(name, states[torch.tensor(train)], budget(settings), seed=seed)
+        rewards = fit(name, states[torch.tensor(train)], Budget.of(settings), seed=seed)
         right = [half_for_tie(margin) for margin in margins(rewards, states[torch.tensor(test)]).tolist()]
         found[name] = by_length(zip(ratios, right, strict=True))
     return found

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fathom.engines import smollm2
 from fathom.lab.arms import use_one_thread
@@ -21,9 +21,6 @@ from fathom.lab.real_pairs import fold_of
 from fathom.lab.reproductions import bnrm, scalar
 from fathom.report.figures import grouped_bars
 from fathom.results.provenance import write_json
-
-if TYPE_CHECKING:
-    from fathom.lab.pair_heads import Budget
 
 HEADS: Mapping[str, str] = {"bt": "BT", "ensemble": "ensemble of BT", "bnrm": "BNRM", "avril": "AVA-p"}
 TWO: Mapping[str, str] = {"two": "two independent", "self": "self-selected", "crm": "CRM"}
@@ -57,13 +54,6 @@ class Settings:
     model: str = "smollm2"
 
 
-def budget(settings: Settings) -> Budget:
-    from fathom.lab.pair_heads import Budget
-
-    names = ("steps", "learning_rate", "decay", "kl", "members")
-    return Budget(**{name: getattr(settings, name) for name in names})
-
-
 # Running --------------------------------------------------------------------------------------------------------------
 
 
@@ -92,7 +82,7 @@ def real(seed: int, settings: Settings, folder: Path) -> dict[str, Any]:
     import torch
 
     from fathom.lab import frozen
-    from fathom.lab.pair_heads import accuracy, fit
+    from fathom.lab.pair_heads import Budget, accuracy, fit
 
     pairs = scalar.hh_pairs(settings.longest)
     states = frozen.better_first(frozen.load(folder, len(pairs)), pairs)[:, :, 0]
@@ -106,7 +96,7 @@ def real(seed: int, settings: Settings, folder: Path) -> dict[str, Any]:
         for labels in LABELS:
             wrong = flipped(longer, labels, settings.wrong, random.Random(f"{seed}/{split}/{labels}"))
             train = torch.where(wrong[:, None, None], (given := states[torch.tensor(places)]).flip(1), given)
-            rewards = {name: fit(name, train, budget(settings), seed=seed) for name in HEADS}
+            rewards = {name: fit(name, train, Budget.of(settings), seed=seed) for name in HEADS}
             for name in TWO:
                 rewards[name], kept = _two(name, train, wrong, settings, seed)
                 of_split["precision"][f"{labels} {name}"] = kept
@@ -132,13 +122,13 @@ def _two(name: str, train: Any, wrong: Any, settings: Settings, seed: int) -> tu
     """The mean of two heads, and the precision of the pairs that they kept in the last epoch."""
     import torch
 
-    from fathom.lab.pair_heads import collaborating
+    from fathom.lab.pair_heads import Budget, collaborating
 
     middle, scale = train.mean((0, 1)), train.std((0, 1)) + 1e-6
     torch.manual_seed(seed)
     share = float(wrong.float().mean())
     rewards, log = collaborating(
-        (train - middle) / scale, budget(settings), seed, noise=share, select=SELECT[name], curriculum=name == "crm"
+        (train - middle) / scale, Budget.of(settings), seed, noise=share, select=SELECT[name], curriculum=name == "crm"
     )
     return lambda states: rewards((states - middle) / scale), fmean(log[-1].precision(wrong))
 

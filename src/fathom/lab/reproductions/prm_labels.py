@@ -27,7 +27,7 @@ from fathom.lab.experiments.experiment import Experiment
 from fathom.lab.experiments.results import Measurement
 from fathom.labelers import Cost, Labels, Tools, make_labeler
 from fathom.metrics.steps import first_error, first_error_accuracy
-from fathom.report.figures import Line, lines
+from fathom.report.figures import lines
 from fathom.results.provenance import write_json
 
 ROLLOUTS = (8, 64)
@@ -248,15 +248,15 @@ def tables(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def figures(found: Mapping[str, Any], folder: Path) -> None:
-    """F1 against the number of rollouts, at both costs."""
-
-    def line(cost: str, arm: str) -> Line:
-        cell = found[cost][arm]
-        return [(cell["rollouts"].mean, cell["tuned"].bar)]
-
-    titles = {"labels": "equal number of labelled solutions", "cost": "equal number of rollouts"}
-    panels = {title: {arm: line(cost, arm) for arm in LABELERS} for cost, title in titles.items()}
-    lines(panels, folder / "prm-labels", across="rollouts", up="F1 at the tuned threshold")
+    """F1 against the number of rollouts, for equal numbers of labelled solutions."""
+    cells = {arm: found["labels"][arm] for arm in LABELERS}
+    panel = {arm: [(cell["rollouts"].mean, cell["tuned"].bar)] for arm, cell in cells.items()}
+    lines(
+        {"equal number of labelled solutions": panel},
+        folder / "prm-labels",
+        across="rollouts",
+        up="F1 at the tuned threshold",
+    )
 
 
 EXPERIMENT = Experiment(
