@@ -1,4 +1,6 @@
-"""Judges of steps that stand on a process reward model: both directions (BiPRM), and advantages of a prover (PAV)."""
+"""Judges of steps that stand on a process reward model: both directions (BiPRM), advantages of a prover (PAV), and
+merged steps (HRM).
+"""
 
 from __future__ import annotations
 
@@ -16,6 +18,7 @@ from fathom.engines.local import LocalEngine
 from fathom.judges import EngineRewardModel, Vote, find
 from fathom.rationale import Status
 from fathom.rewards.biprm import BidirectionalPRM
+from fathom.rewards.hrm import HierarchicalRewardModel, forgiven, merged_pairs
 from fathom.rewards.pav import AdvantageVerifier, advantages, best_of, effective_reward
 from fathom.rewards.process import ProcessRewardModel
 from tiny import make_checkpoint
@@ -98,5 +101,56 @@ def test_a_single_step_without_the_chance_before_it_has_no_score() -> None:
     assert (vote.status, vote.scores) == (Status.INVALID, None)
 
 
+# HRM ------------------------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(values, min_size=1, max_size=8), st.data())
+def test_a_pair_can_only_forgive(single: list[float], data: st.DataObject) -> None:
+    pairs = data.draw(st.lists(values, min_size=len(single) - 1, max_size=len(single) - 1))
+    scores = forgiven(single, pairs)
+    assert len(scores) == len(single)
+    assert all(score >= own for score, own in zip(scores, single, strict=True))
+    assert scores[-1] == single[-1]
+    assert forgiven(single, [0.0] * len(pairs)) == single
+
+
+def test_a_step_scores_by_itself_or_with_the_next_one_after_single_steps(tmp_path: Path) -> None:
+    engine = LocalEngine(make_checkpoint(tmp_path / "tiny"))
+    plain = ProcessRewardModel(engine=engine, family="p_plus")
+
+    def last(*units: str) -> float:
+        """The plain score of the last unit, read in a pass of its own."""
+        found = scores(voted(plain, SOLUTION.model_copy(update={"steps": (units,)})))[-1]
+        assert found is not None
+        return found
+
+    first, second, third = STEPS
+    expected = [
+        max(last(first), last(f"{first}\n\n{second}")),
+        max(last(first, second), last(first, f"{second}\n\n{third}")),
+        last(first, second, third),
+    ]
+    vote = voted(HierarchicalRewardModel(engine=engine, family="p_plus"), SOLUTION)
+    assert scores(vote) == pytest.approx(expected, abs=1e-5)
+    assert vote.usage.prompt_tokens > 2 * voted(plain, SOLUTION).usage.prompt_tokens
+
+
+def test_a_repaired_step_is_forgiven_and_a_pair_that_was_not_seen_gives_no_score() -> None:
+    single, repaired, wrong = StepScores((0.9, 0.1, 0.8)), StepScores((0.2,)), StepScores((0.9, 0.7))
+    vote = HierarchicalRewardModel(family="p_plus").read_answers([single, repaired, wrong], SOLUTION)
+    assert scores(vote) == [0.9, 0.7, 0.8]
+    assert vote.scores == (0.7,)
+    assert vote.text == "single: 0.9000 0.1000 0.8000; pairs: 0.2000 0.7000"
+    cut = HierarchicalRewardModel(family="p_plus").read_answers([single, repaired, StepScores((0.9, None))], SOLUTION)
+    assert (cut.status, cut.step_scores) == (Status.TRUNCATED, None)
+    assert (cut.error or "").startswith("steps 2 and 3 as one: the text exceeds")
+
+
+def test_a_single_step_has_no_pair() -> None:
+    assert merged_pairs(STEPS[:1]) == []
+    one = SOLUTION.model_copy(update={"steps": (STEPS[:1],)})
+    assert scores(HierarchicalRewardModel(family="p_plus").read_answers([StepScores((0.4,))], one)) == [0.4]
+
+
 def test_the_judges_are_found_by_their_names() -> None:
-    assert (find("biprm"), find("pav")) == (BidirectionalPRM, AdvantageVerifier)
+    assert (find("biprm"), find("pav"), find("hrm")) == (BidirectionalPRM, AdvantageVerifier, HierarchicalRewardModel)

@@ -1,0 +1,97 @@
+"""What the formulas of judges of steps add, on planted noise with known truth. No model is run.
+
+    python benchmarks/planted_steps.py hrm
+
+hrm: solutions of 8 steps, each wrong with probability 0.1. The next step repairs a wrong one with probability
+`repairs`, and an error without repair makes the solution wrong. A simulated model scores each step and each pair of
+steps: sigmoid(z), where z is normal with mean 2 if the unit is right (a pair whose second step repairs the first is
+right) and -2 if it is wrong, and standard deviation `noise`, independent between units. The score of a solution is its
+lowest score. The control reads each single step twice, with independent noise, and takes the higher score. Printed is
+the AUC of right against wrong solutions: mean and range over seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from collections.abc import Callable, Sequence
+from math import exp
+from statistics import fmean
+from typing import NamedTuple
+
+from scipy.stats import rankdata
+
+from fathom.rewards.hrm import forgiven
+
+SEEDS = range(5)
+SOLUTIONS, STEPS = 1000, 8
+
+
+def shown(name: str, figures: list[float]) -> str:
+    return f"  {name:<36}{fmean(figures):.3f} [{min(figures):.3f}, {max(figures):.3f}]"
+
+
+def noisy(rng: random.Random, right: bool, noise: float) -> float:
+    """The score of a unit by a simulated model."""
+    return 1 / (1 + exp(-rng.gauss(2 if right else -2, noise)))
+
+
+def auc(scores: Sequence[float], right: Sequence[bool]) -> float:
+    """The probability that a right solution scores higher than a wrong one; ties count half."""
+    ranks = rankdata(scores)
+    count = sum(right)
+    above = sum(rank for rank, is_right in zip(ranks, right, strict=True) if is_right) - count * (count + 1) / 2
+    return float(above / (count * (len(right) - count)))
+
+
+# Hierarchical reward model --------------------------------------------------------------------------------------------
+
+
+class Solution(NamedTuple):
+    right: bool
+    single: list[float]
+    """The scores of its steps."""
+    again: list[float]
+    """The scores of its steps, read a second time."""
+    pairs: list[float]
+
+
+def solution(rng: random.Random, repairs: float, noise: float) -> Solution:
+    wrong = [rng.random() < 0.1 for _ in range(STEPS)]
+    repaired = [rng.random() < repairs and not later for later in wrong[1:]] + [False]
+    right = all(mended or not step for step, mended in zip(wrong, repaired, strict=True))
+    pairs = [(not wrong[k] or repaired[k]) and not wrong[k + 1] for k in range(STEPS - 1)]
+    units = ([not step for step in wrong], [not step for step in wrong], pairs)
+    return Solution(right, *([noisy(rng, unit, noise) for unit in read] for read in units))
+
+
+WAYS: dict[str, Callable[[Solution], float]] = {
+    "single steps (process)": lambda each: min(each.single),
+    "control: single steps, read twice": lambda each: min(map(max, each.single, each.again)),
+    "steps and pairs (hrm)": lambda each: min(forgiven(each.single, each.pairs)),
+}
+
+
+def hrm() -> None:
+    for repairs in (0.0, 0.3, 0.9):
+        for noise in (1.0, 2.0):
+            print(f"hrm: repairs {repairs}, noise {noise}")
+            rngs = [random.Random(f"{seed}/{repairs}/{noise}") for seed in SEEDS]
+            drawn = [[solution(rng, repairs, noise) for _ in range(SOLUTIONS)] for rng in rngs]
+            for name, score in WAYS.items():
+                figures = [auc([score(each) for each in group], [each.right for each in group]) for group in drawn]
+                print(shown(name, figures))
+
+
+METHODS = {"hrm": hrm}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("methods", nargs="*", default=list(METHODS), choices=list(METHODS))
+    for name in parser.parse_args().methods:
+        METHODS[name]()
+
+
+if __name__ == "__main__":
+    main()
