@@ -81,7 +81,9 @@ COMMANDS: dict[str, Command] = {
         *("--on-error", "skip"),
     ],
 }
-TRAINING = {f"train {kind}" for kind in ("sft", "rlvr", "meta", "reward", "process", "genarm", "slot", "activation")}
+TRAINING = {
+    f"train {kind}" for kind in ("sft", "rlvr", "meta", "reward", "process", "genarm", "implicit", "slot", "activation")
+}
 TRAINING |= {"merge"}
 """Verbs that write weights; the tests of each cover them."""
 SERVING = {"serve"}

@@ -16,6 +16,7 @@ from fathom.errors import FathomError
 from fathom.train import recipes, rlvr
 from fathom.train.recipe import (
     GenARMRecipe,
+    ImplicitRecipe,
     MetaRecipe,
     ProcessRecipe,
     Recipe,
@@ -34,6 +35,7 @@ KINDS: dict[str, type[Recipe]] = {
     "meta": MetaRecipe,
     "reward": RewardRecipe,
     "genarm": GenARMRecipe,
+    "implicit": ImplicitRecipe,
     "process": ProcessRecipe,
     "slot": SlotRecipe,
 }
@@ -85,6 +87,34 @@ def test_the_recipes_of_spct_hold_the_papers_hyperparameters() -> None:
     assert [batch(recipe) for recipe in (rft, rlvr, meta)] == [1024, 512, 512]
     assert rft.judge == rlvr.judge == meta.judge
     assert rft.judge.model_dump(exclude_none=True) == {"name": "spct", "trained": True, "binary": True}
+
+
+def test_recipes_of_step_rewards_hold_the_papers_hyperparameters() -> None:
+    def batch(recipe: Recipe) -> int:
+        return recipe.trainer["per_device_train_batch_size"] * recipe.trainer["gradient_accumulation_steps"] * 8
+
+    free = load(recipes.path("ultrainteract_8b_implicit"), ImplicitRecipe)
+    assert (free.beta, free.trainer["learning_rate"], free.trainer["num_train_epochs"], batch(free)) == (
+        0.05,
+        5e-7,
+        1,
+        64,
+    )
+    pure = load(recipes.path("pure_7b_process"), ProcessRecipe)
+    stages = (
+        pure.head_epochs,
+        pure.head_learning_rate,
+        pure.trainer["num_train_epochs"],
+        pure.trainer["learning_rate"],
+    )
+    assert (*stages, batch(pure)) == (3, 1e-4, 1, 1e-6, 64)
+    mm = load(recipes.path("mm_prm_8b_process"), ProcessRecipe)
+    assert (mm.family, mm.trainer["learning_rate"], mm.trainer["num_train_epochs"], batch(mm)) == (
+        "p_yes",
+        4e-6,
+        1,
+        512,
+    )
 
 
 def test_a_meta_reward_model_says_what_it_is(tmp_path: Path) -> None:

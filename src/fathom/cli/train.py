@@ -124,6 +124,25 @@ def genarm(recipe: Recipe, overrides: Overrides = None, resume: Resume = False, 
     _print(preview.genarm(resolved) if dry_run else train(resolved, resume=resume))
 
 
+@command.command("implicit")
+def implicit(recipe: Recipe, overrides: Overrides = None, resume: Resume = False, dry_run: DryRun = False) -> None:
+    """Train an implicit process reward model, which scores steps, from labels of whole solutions.
+
+        fathom train implicit mini_implicit data=solutions.jsonl eval_data=held_out.jsonl output=runs/implicit
+        fathom judge test.jsonl --model runs/implicit --out verdicts.jsonl
+
+    The data are solutions that are right or wrong (loss=cross_entropy), or pairs of a better and a worse one
+    (loss=dpo). The reference is the recipe's model, which the trained folder names. The command prints that folder.
+    """
+    from fathom.train import preview
+    from fathom.train.implicit import train
+    from fathom.train.recipe import ImplicitRecipe
+
+    resolved = _resolved(recipe, ImplicitRecipe, overrides or (), resume, dry_run)
+    _log_steps()
+    _print(preview.implicit(resolved) if dry_run else train(resolved, resume=resume))
+
+
 @command.command("process")
 def process(recipe: Recipe, overrides: Overrides = None, resume: Resume = False, dry_run: DryRun = False) -> None:
     """Train a process reward model, which scores every step of a solution.
@@ -210,7 +229,8 @@ def _resolved(recipe: str, kind: type[ResolvedT], overrides: Sequence[str], resu
     from fathom.errors import FathomError
     from fathom.train import recipes
     from fathom.train.early import mistakes
-    from fathom.train.recipe import load, read_values
+    from fathom.train.recipe import load
+    from fathom.train.recipe_files import read_values
 
     path = recipes.path(recipe)
     found = mistakes(read_values(path, overrides), resume=resume, dry_run=dry_run)

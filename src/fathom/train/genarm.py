@@ -22,8 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fathom.data.records import Comparison
 from fathom.engines.chat import encode_answer, encode_chat
-from fathom.engines.loading import CAUSAL, load_weights
-from fathom.errors import FathomError, require
+from fathom.errors import FathomError
 from fathom.train import scalar, targets, trainers
 from fathom.train.recipe import GenARMRecipe
 
@@ -59,7 +58,7 @@ def train(recipe: GenARMRecipe, *, resume: bool = False) -> Path:
         held_out = _rows(tokenizer, scalar.read(recipe, recipe.eval_data), config.max_length)
         set_seed(recipe.seed)
         trainer = _trainer_class()(
-            model=_model(recipe, config),
+            model=trainers.language_model(recipe, config),
             args=config,
             train_dataset=trainers.dataset(train_rows),
             eval_dataset=trainers.dataset(held_out),
@@ -114,20 +113,6 @@ def fitting(tokenizer: Any, items: Iterable[Comparison], most: int | None) -> Fi
             f"{unlabelled} comparisons have no label that orders two responses"
         )
     return Fitted(pairs, too_long, unlabelled)
-
-
-def _model(recipe: GenARMRecipe, config: Any) -> Any:
-    """The language model, with an adapter if the recipe has one."""
-    found = trainers.model(recipe, config)
-    if not isinstance(found, str):
-        return found
-    options = {"dtype": "float32", "trust_remote_code": config.trust_remote_code} | (config.model_init_kwargs or {})
-    config.model_init_kwargs = None  # the trainer gets a loaded model
-    try:
-        model = load_weights(found, CAUSAL, **options)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise FathomError(f"cannot load {found} as a causal language model: {error}") from error
-    return model if recipe.lora is None else require("peft", "train").get_peft_model(model, trainers.adapter(recipe))
 
 
 class Collator:

@@ -24,6 +24,7 @@ from fathom.judges import required_label
 from fathom.metrics.answers import checking
 from fathom.train import data, scalar, trainers
 from fathom.train import genarm as autoregressive
+from fathom.train import implicit as log_ratios
 from fathom.train import meta as meta_reward
 from fathom.train import process as step_rewards
 from fathom.train import rlvr as reinforcement
@@ -31,6 +32,7 @@ from fathom.train import sft as fine_tuning
 from fathom.train import slot as slots
 from fathom.train.recipe import (
     GenARMRecipe,
+    ImplicitRecipe,
     MetaRecipe,
     ProcessRecipe,
     Recipe,
@@ -139,6 +141,16 @@ def genarm(recipe: GenARMRecipe) -> str:
     return _compared(recipe, "pairs", lengths)
 
 
+def implicit(recipe: ImplicitRecipe) -> str:
+    """The resolved recipe, its size, ten comparisons with their token counts, and what could not be checked."""
+
+    def lengths(tokenizer: Any, items: Sequence[Comparison], most: int | None) -> list[str]:
+        examples, left_out = log_ratios.fitting(recipe, tokenizer, items, most)
+        return [f"{len(examples)} examples", *log_ratios.described(recipe, left_out, most)]
+
+    return _compared(recipe, "solutions" if recipe.loss == "cross_entropy" else "pairs", lengths)
+
+
 def slot(recipe: SlotRecipe) -> str:
     """The resolved recipe, its size, ten filled clozes, and what could not be checked."""
     filled = list(slots.examples(recipe, slots.read(recipe, recipe.data)))
@@ -155,7 +167,7 @@ def slot(recipe: SlotRecipe) -> str:
     return _page(recipe, size, previews, unchecked)
 
 
-def _compared(recipe: RewardRecipe | GenARMRecipe, unit: str, lengths: Lengths) -> str:
+def _compared(recipe: RewardRecipe | GenARMRecipe | ImplicitRecipe, unit: str, lengths: Lengths) -> str:
     """The page of a recipe that trains on labelled comparisons in batches of `unit`."""
     items = scalar.read(recipe)
     config, tokenizer, unchecked = _resolved(recipe)

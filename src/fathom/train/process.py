@@ -71,7 +71,7 @@ def train(recipe: ProcessRecipe, *, resume: bool = False) -> Path:
         set_seed(recipe.seed)  # before the head is initialized
         base = new_model(recipe, config)
         if config.disable_dropout:
-            _disable_dropout(base)
+            trainers.disable_dropout(base)
         model = trainers.adapted(base, recipe)
         loss = step_loss(recipe, tokenizer, examples)
         shared: dict[str, Any] = {
@@ -113,15 +113,6 @@ def new_model(recipe: ProcessRecipe, config: Any) -> Any:
         return load_weights(name, kind, **more, **options)
     except (OSError, ValueError, RuntimeError) as error:
         raise FathomError(f"cannot load {name} as a {kind.noun}: {error}") from error
-
-
-def _disable_dropout(model: Any) -> None:
-    """Token classifiers of `transformers` have dropout before their head; reward models are trained without it."""
-    from torch.nn import Dropout
-
-    for module in model.modules():
-        if isinstance(module, Dropout):
-            module.p = 0.0
 
 
 def _train_head(recipe: ProcessRecipe, model: Any, shared: dict[str, Any]) -> None:

@@ -14,13 +14,11 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_type_hints
 
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -34,14 +32,16 @@ from pydantic import (
 )
 
 from fathom.engines import StepConvention
-from fathom.engines.checkpoints import resolve
+from fathom.engines.checkpoints import resolve, resolve_checkpoint
 from fathom.engines.heads import Head
 from fathom.errors import FathomError, require
 from fathom.judging import META
 from fathom.judging.choice import JudgeChoice, judge_choice
 from fathom.process.conventions import find as find_family
+from fathom.rewards.implicit import BETA
 from fathom.rewards.slot import Cloze
 from fathom.settings import Neutral
+from fathom.train.recipe_files import read_values
 
 OWN_KEYS = {"output_dir": "output", "seed": "seed", "resume_from_checkpoint": "--resume"}
 """TRL settings that a recipe sets by a key of its own."""
@@ -284,9 +284,29 @@ class GenARMRecipe(Recipe):
 
     @model_validator(mode="after")
     def _no_centring(self) -> Self:
-        if self.trainer.get("center_rewards_coefficient"):
-            raise ValueError("trainer.center_rewards_coefficient applies to scalar reward models; leave it out")
-        return self
+        return _without_centring(self)
+
+
+class ImplicitRecipe(Recipe):
+    """An implicit process reward model, trained on labels of whole solutions. `model` is any language model, which is
+    also the reference."""
+
+    trl_config = "RewardConfig"
+
+    mapping: dict[str, str | list[str]] = {}
+    """The column of each field of a comparison, if the layout is not detected."""
+    loss: Literal["cross_entropy", "dpo"] = "cross_entropy"
+    """`cross_entropy`: each solution is right or wrong; `dpo`: of each pair, one is better."""
+    beta: float = Field(default=BETA, gt=0)
+    """The factor of the log-ratio in the loss, and of the rewards."""
+
+    @property
+    def described(self) -> dict[str, Any]:
+        return {"name": "implicit", "reference": resolve_checkpoint(self.model), "beta": self.beta}
+
+    @model_validator(mode="after")
+    def _no_centring(self) -> Self:
+        return _without_centring(self)
 
 
 class SlotRecipe(Recipe):
@@ -381,6 +401,12 @@ class ProcessRecipe(Recipe):
 R = TypeVar("R", bound=Recipe)
 
 
+def _without_centring(recipe: R) -> R:
+    if recipe.trainer.get("center_rewards_coefficient"):
+        raise ValueError("trainer.center_rewards_coefficient applies to scalar reward models; leave it out")
+    return recipe
+
+
 @cache
 def settings_of(library: str, config: str) -> type[BaseModel]:
     """A pydantic model with the fields of a library's config dataclass: to check names and types, not to train with."""
@@ -404,57 +430,6 @@ def load(path: str | Path, kind: type[R], overrides: Iterable[str] = ()) -> R:
         return kind.model_validate(read_values(path, overrides))
     except ValidationError as error:
         raise FathomError("\n".join(f"{path}: {problem}" for problem in problems(error, kind))) from error
-
-
-def read_values(path: str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
-    """The values of a recipe file with the overrides applied, not validated yet.
-
-    Raises FathomError if the file cannot be read or is not a YAML mapping, and for an invalid override.
-    """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise FathomError(f"cannot read the recipe {path}: {getattr(error, 'strerror', None) or error}") from error
-    values = _yaml(text, str(path)) or {}
-    if not isinstance(values, dict):
-        raise FathomError(f"{path}: expected keys and values, as in `model: mini`, got {type(values).__name__}")
-    for override in overrides:
-        _override(values, override)
-    return values
-
-
-class _Loader(yaml.SafeLoader):
-    """Parses only true and false as booleans. `no` stays text, because TRL has settings with that value."""
-
-
-_BOOL = "tag:yaml.org,2002:bool"
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != _BOOL]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(_BOOL, re.compile("^(?:true|false)$", re.IGNORECASE), list("tTfF"))
-
-
-def _yaml(text: str, where: str) -> Any:
-    try:
-        return yaml.load(text, _Loader)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise FathomError(f"{where} is not YAML: {error}") from error
-
-
-def _override(values: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise FathomError(f"invalid override {override!r}; expected key=value, such as trainer.learning_rate=1e-5")
-    *parents, last = key.split(".")
-    for parent in parents:
-        if values.get(parent) is None:
-            values[parent] = {}
-        values = values[parent]
-        if not isinstance(values, dict):
-            raise FathomError(f"{override!r}: {parent} is {values!r}, expected a mapping")
-    values[last] = _yaml(text, override)
 
 
 def problems(error: ValidationError, kind: type[Recipe]) -> list[str]:

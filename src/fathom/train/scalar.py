@@ -27,7 +27,7 @@ from fathom.engines.heads import BACKBONE, WEIGHTS, Head, read_head
 from fathom.engines.loading import CLASSIFIER, load_weights
 from fathom.errors import FathomError
 from fathom.train import targets, trainers
-from fathom.train.recipe import GenARMRecipe, RewardRecipe, SlotRecipe
+from fathom.train.recipe import GenARMRecipe, ImplicitRecipe, RewardRecipe, SlotRecipe
 from fathom.train.targets import Target
 
 LeftOut = Literal["unlabelled", "too long", "length ratio"]
@@ -83,7 +83,9 @@ def remarks(recipe: RewardRecipe, tokenizer: Any) -> list[str]:
     ]
 
 
-def read(recipe: RewardRecipe | GenARMRecipe | SlotRecipe, files: Sequence[Path] | None = None) -> list[Comparison]:
+def read(
+    recipe: RewardRecipe | GenARMRecipe | ImplicitRecipe | SlotRecipe, files: Sequence[Path] | None = None
+) -> list[Comparison]:
     """The comparisons of `files`, by default the training files. Raises FathomError as `reading.read` does."""
     from fathom.data.reading import read
 

@@ -115,6 +115,32 @@ def model(recipe: Recipe, config: Any) -> Any:
     )
 
 
+def language_model(recipe: Recipe, config: Any) -> Any:
+    """The language model with its weights, and with an adapter if the recipe has one. Clears `model_init_kwargs`.
+
+    Raises FathomError for a checkpoint that cannot be loaded.
+    """
+    found = model(recipe, config)
+    if not isinstance(found, str):
+        return found
+    options = {"dtype": "float32", "trust_remote_code": config.trust_remote_code} | (config.model_init_kwargs or {})
+    config.model_init_kwargs = None  # the trainer gets a loaded model
+    try:
+        loaded = loading.load_weights(found, loading.CAUSAL, **options)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise FathomError(f"cannot load {found} as a causal language model: {error}") from error
+    return loaded if recipe.lora is None else require("peft", "train").get_peft_model(loaded, adapter(recipe))
+
+
+def disable_dropout(model: Any) -> None:
+    """Reward models are trained without dropout; token classifiers of `transformers` have it before their head."""
+    from torch.nn import Dropout
+
+    for module in model.modules():
+        if isinstance(module, Dropout):
+            module.p = 0.0
+
+
 def base_to_adapt(recipe: Recipe) -> str | None:
     """The base of the adapter to train further; None if the recipe's model is a full model.
 
