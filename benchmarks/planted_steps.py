@@ -5,9 +5,13 @@
 hrm: solutions of 8 steps, each wrong with probability 0.1. The next step repairs a wrong one with probability
 `repairs`, and an error without repair makes the solution wrong. A simulated model scores each step and each pair of
 steps: sigmoid(z), where z is normal with mean 2 if the unit is right (a pair whose second step repairs the first is
-right) and -2 if it is wrong, and standard deviation `noise`, independent between units. The score of a solution is its
-lowest score. The control reads each single step twice, with independent noise, and takes the higher score. Printed is
+right), mean -2 if it is wrong, and standard deviation `noise`, independent between units. A solution has its lowest
+score. The control reads each single step twice, with independent noise, and takes the higher score. Printed is
 the AUC of right against wrong solutions: mean and range over seeds.
+
+reasonflux: responses with a thought of 20 steps and an answer of 4. A response is wrong if a step of its answer is,
+each with probability 0.1. A step of a thought is wrong with probability 0.4, whatever the response is. Steps are scored
+as above, and so is the whole response, as one more unit.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from typing import NamedTuple
 from scipy.stats import rankdata
 
 from fathom.rewards.hrm import forgiven
+from fathom.rewards.reasonflux import combined
 
 SEEDS = range(5)
 SOLUTIONS, STEPS = 1000, 8
@@ -83,7 +88,44 @@ def hrm() -> None:
                 print(shown(name, figures))
 
 
-METHODS = {"hrm": hrm}
+# ReasonFlux-PRM -------------------------------------------------------------------------------------------------------
+
+
+class Response(NamedTuple):
+    right: bool
+    thought: list[float]
+    answer: list[float]
+    whole: float
+
+
+def response(rng: random.Random, noise: float) -> Response:
+    wrong = [rng.random() < 0.1 for _ in range(4)]
+    thought = [noisy(rng, rng.random() >= 0.4, noise) for _ in range(20)]
+    right = not any(wrong)
+    return Response(right, thought, [noisy(rng, not step, noise) for step in wrong], noisy(rng, right, noise))
+
+
+FORMULAS: dict[str, Callable[[Response], float]] = {
+    "lowest score of all steps": lambda each: min(*each.thought, *each.answer),
+    "mean of all steps": lambda each: fmean([*each.thought, *each.answer]),
+    "the parts apart, alpha 0": lambda each: combined(each.thought, each.answer, 0, thinking=0.5, alpha=0),
+    "the same, alpha 1 (reasonflux)": lambda each: combined(*each[1:], thinking=0.5, alpha=1),
+    "control: the whole response alone": lambda each: each.whole,
+    "control: mean of the answer's steps": lambda each: fmean(each.answer),
+}
+
+
+def reasonflux() -> None:
+    for noise in (1.0, 2.0):
+        print(f"reasonflux: noise {noise}")
+        rngs = [random.Random(f"{seed}/{noise}") for seed in SEEDS]
+        drawn = [[response(rng, noise) for _ in range(SOLUTIONS)] for rng in rngs]
+        for name, score in FORMULAS.items():
+            figures = [auc([score(each) for each in group], [each.right for each in group]) for group in drawn]
+            print(shown(name, figures))
+
+
+METHODS = {"hrm": hrm, "reasonflux": reasonflux}
 
 
 def main() -> None:

@@ -167,6 +167,7 @@ CHECKPOINTS: dict[str, Callable[[Path], Path]] = {
     "math_shepherd": math_shepherd,
     "rlhflow": rlhflow,
     "qwen_math": qwen_math,
+    "reasonflux": qwen_math,
     "skywork": skywork,
     "openr": _qwen,
     "token_classes": token_classes,
@@ -180,10 +181,11 @@ CHECKPOINTS: dict[str, Callable[[Path], Path]] = {
 
 def plain(family: str, path: Path) -> Score:
     """The scores of one solution, by the family's own code."""
-    kinds = {"qwen_math": AutoModel, "skywork": AutoModel, "token_classes": AutoModelForTokenClassification}
+    headless = ("qwen_math", "reasonflux", "skywork")
+    kinds = dict.fromkeys(headless, AutoModel) | {"token_classes": AutoModelForTokenClassification}
     tokenizer = AutoTokenizer.from_pretrained(path)
     model = kinds.get(family, AutoModelForCausalLM).from_pretrained(path).eval()
-    if family in ("qwen_math", "skywork"):
+    if family in headless:
         weights = load_file(path / "model.safetensors")
         return torch.no_grad()(partial(_PLAIN[family], model, tokenizer, weights))
     return torch.no_grad()(partial(_PLAIN[family], model, tokenizer))
@@ -230,7 +232,15 @@ def _rlhflow(model: Any, tokenizer: Any, problem: str, steps: Sequence[str]) -> 
 
 def _qwen_math(model: Any, tokenizer: Any, weights: Any, problem: str, steps: Sequence[str]) -> list[float]:
     system = "Please reason step by step, and put your final answer within \\boxed{}."
-    contents = {"system": system, "user": problem, "assistant": "<extra_0>".join(steps) + "<extra_0>"}
+    return _marked(model, tokenizer, weights, {"system": system, "user": problem}, steps)
+
+
+def _reasonflux(model: Any, tokenizer: Any, weights: Any, problem: str, steps: Sequence[str]) -> list[float]:
+    return _marked(model, tokenizer, weights, {"user": problem}, steps)
+
+
+def _marked(model: Any, tokenizer: Any, weights: Any, before: dict[str, str], steps: Sequence[str]) -> list[float]:
+    contents = {**before, "assistant": "<extra_0>".join(steps) + "<extra_0>"}
     messages = [{"role": role, "content": content} for role, content in contents.items()]
     ids = tokenizer.encode(tokenizer.apply_chat_template(messages, tokenize=False), add_special_tokens=False)
     states = model(torch.tensor([ids])).last_hidden_state[0]
@@ -264,6 +274,7 @@ _PLAIN: dict[str, Callable[..., list[float]]] = {
     "math_shepherd": _math_shepherd,
     "rlhflow": _rlhflow,
     "qwen_math": _qwen_math,
+    "reasonflux": _reasonflux,
     "skywork": _skywork,
     "openr": _openr,
     "token_classes": _token_classes,

@@ -49,6 +49,9 @@ OWN: dict[str, Callable[[Any], list[int]]] = {
     "qwen_math": lambda own: chat(
         own, ("system", SYSTEM), ("user", PROBLEM), ("assistant", "".join(f"{step}<extra_0>" for step in STEPS))
     ),
+    "reasonflux": lambda own: chat(
+        own, ("user", PROBLEM), ("assistant", "".join(f"{step}<extra_0>" for step in STEPS))
+    ),
     "rlhflow": lambda own: chat(
         own,
         *(

@@ -1,5 +1,5 @@
-"""Judges of steps that stand on a process reward model: both directions (BiPRM), advantages of a prover (PAV), and
-merged steps (HRM).
+"""Judges of steps that stand on a process reward model: both directions (BiPRM), advantages of a prover (PAV),
+merged steps (HRM), and thoughts apart from answers (ReasonFlux-PRM).
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from fathom.data.records import Comparison
 from fathom.engines import StepScores
 from fathom.engines.local import LocalEngine
-from fathom.judges import EngineRewardModel, Vote, find
+from fathom.judges import EngineRewardModel, Rule, Vote, find
 from fathom.rationale import Status
 from fathom.rewards.biprm import BidirectionalPRM
 from fathom.rewards.hrm import HierarchicalRewardModel, forgiven, merged_pairs
 from fathom.rewards.pav import AdvantageVerifier, advantages, best_of, effective_reward
 from fathom.rewards.process import ProcessRewardModel
+from fathom.rewards.reasonflux import ReasonFluxPRM, combined, thought_length
 from tiny import make_checkpoint
 
 STEPS = ("2 + 2 = 4", "4 + 1 = 6", "So it is 6.")
@@ -152,5 +153,59 @@ def test_a_single_step_has_no_pair() -> None:
     assert scores(HierarchicalRewardModel(family="p_plus").read_answers([StepScores((0.4,))], one)) == [0.4]
 
 
+# ReasonFlux-PRM -------------------------------------------------------------------------------------------------------
+
+THOUGHT = "<think>2 + 2 is 5.\n\nNo, 4.</think>\n\n"
+THINKING = Comparison(id="2", prompt="2 + 2?", responses=(f"{THOUGHT}It is 4.",))
+
+
+@given(st.lists(values, max_size=5), st.lists(values, min_size=1, max_size=5), values, values, st.floats(0, 5))
+def test_a_response_scores_between_the_lowest_and_the_highest_of_its_parts(
+    thought: list[float], answer: list[float], trajectory: float, thinking: float, alpha: float
+) -> None:
+    parts = [*thought, *answer, trajectory]
+    score = combined(thought, answer, trajectory, thinking=thinking, alpha=alpha)
+    assert min(parts) - 1e-9 <= score <= max(parts) + 1e-9
+    assert combined(thought, answer, trajectory, thinking=0, alpha=0) == pytest.approx(sum(answer) / len(answer))
+
+
+def test_thought_answer_and_the_whole_response_are_scored_apart() -> None:
+    model = ReasonFluxPRM(thinking=0.25, alpha=0.5)
+    assert model.steps(THINKING) == ("<think>2 + 2 is 5.\n\n", "No, 4.</think>\n\n", "It is 4.")
+    vote = model.read_answers([StepScores((0.2, 0.6, 1.0)), StepScores((0.7,))], THINKING)
+    # The thought has 0.4, the answer 1.0; (0.25 * 0.4 + 0.75 * 1.0 + 0.5 * 0.7) / 1.5 = 0.8.
+    assert list(vote.scores or ()) == pytest.approx([0.8])
+    assert scores(vote) == [0.2, 0.6, 1.0]
+    assert vote.text == "thought: 0.4000 over 2 steps; answer: 1.0000 over 1 step; whole response: 0.7000"
+    # The verdict keeps the score of the formula, unless the user asks for a reduction of the steps.
+    assert list(model.verdict([vote]).scores or ()) == pytest.approx([0.8])
+    assert Rule(aggregate="mean", steps="min")([vote]).scores == (0.2,)
+
+
+def test_a_response_without_a_thought_is_all_answer_and_one_without_an_answer_is_invalid(tmp_path: Path) -> None:
+    assert thought_length(("4", "It is 4.")) == 0
+    assert thought_length(("<think>4", "</think>", "It is 4.")) == 2
+    model = ReasonFluxPRM(engine=LocalEngine(make_checkpoint(tmp_path / "tiny")), family="p_plus")
+    vote = voted(model, SOLUTION)
+    plain = ProcessRewardModel(engine=model.engine, family="p_plus")
+    whole = scores(voted(plain, SOLUTION.model_copy(update={"steps": (SOLUTION.responses,)})))
+    own = scores(voted(plain, SOLUTION))
+    expected = (sum(score or 0 for score in own) / 3 + (whole[0] or 0)) / 2
+    assert scores(vote) == pytest.approx(own, abs=1e-5)
+    assert list(vote.scores or ()) == pytest.approx([expected], abs=1e-5)
+    for endless in ("<think>2 + 2", THOUGHT):
+        unfinished = voted(model, SOLUTION.model_copy(update={"responses": (endless,), "steps": None}))
+        assert (unfinished.status, unfinished.scores) == (Status.INVALID, None)
+
+
+def test_a_part_that_was_not_seen_gives_no_score() -> None:
+    whole = ReasonFluxPRM().read_answers([StepScores((0.2, 0.6, 1.0)), StepScores((None,))], THINKING)
+    assert (whole.status, whole.scores) == (Status.TRUNCATED, None)
+    assert (whole.error or "").startswith("the whole response: ")
+    steps = ReasonFluxPRM().read_answers([StepScores((0.2, 0.6, None)), StepScores((0.7,))], THINKING)
+    assert (steps.status, steps.step_scores) == (Status.TRUNCATED, None)
+
+
 def test_the_judges_are_found_by_their_names() -> None:
-    assert (find("biprm"), find("pav"), find("hrm")) == (BidirectionalPRM, AdvantageVerifier, HierarchicalRewardModel)
+    classes = {"biprm": BidirectionalPRM, "pav": AdvantageVerifier, "hrm": HierarchicalRewardModel}
+    assert {name: find(name) for name in (*classes, "reasonflux")} == classes | {"reasonflux": ReasonFluxPRM}

@@ -93,9 +93,12 @@ def reduce_steps(step_scores: Sequence[Sequence[float | None]], reduction: StepR
     return tuple(map(_REDUCTIONS[reduction], judged)) if all(judged) else None
 
 
-def scored_by_steps(vote: Vote, reduction: StepReduction) -> Vote:
-    """The vote with the scores that its step scores reduce to; invalid if no step of some response was judged."""
-    if vote.step_scores is None:
+def scored_by_steps(vote: Vote, reduction: StepReduction | None) -> Vote:
+    """The vote with the scores that its step scores reduce to; invalid if no step of some response was judged.
+
+    Without a reduction, the vote itself.
+    """
+    if vote.step_scores is None or reduction is None:
         return vote
     scores = reduce_steps(vote.step_scores, reduction)
     if scores is None:
@@ -146,8 +149,9 @@ class Rule:
     aggregate: Aggregate = "majority"
     invalid: Invalid = "drop"
     ties: Ties = "count"
-    steps: StepReduction = "min"
-    """How step scores are reduced to the score of a response, in votes that score steps."""
+    steps: StepReduction | None = "min"
+    """How step scores are reduced to the score of a response, in votes that score steps. None: the votes have scores of
+    their own, which depend on more than the scores of steps."""
 
     def __post_init__(self) -> None:
         if self.ties == "drop" and self.aggregate != "majority":
@@ -197,7 +201,9 @@ class Rule:
         """The values of a vote that the rule aggregates, one per response; None if the vote has none."""
         if self.aggregate == "probability":
             return vote.probabilities
-        return vote.scores if vote.step_scores is None else reduce_steps(vote.step_scores, self.steps)
+        if vote.step_scores is None or self.steps is None:
+            return vote.scores
+        return reduce_steps(vote.step_scores, self.steps)
 
     def _values(self, vote: Vote) -> tuple[float, ...]:
         values = self.values(vote)

@@ -59,7 +59,8 @@ class RuleRow(TypedDict):
     aggregate: Aggregate
     invalid: Invalid
     ties: Ties
-    steps: StepReduction
+    steps: StepReduction | None
+    """null: votes that score steps have scores of their own."""
 
 
 @final

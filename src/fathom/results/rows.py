@@ -473,7 +473,8 @@ def pointwise_score(row: VerdictRow) -> float | None:
 
 
 def _vote_scores(vote: VoteRow, rule: RuleRow) -> Sequence[float] | None:
-    return reduce_steps(vote["step_scores"], rule["steps"]) if vote["step_scores"] else vote["scores"]
+    reduction = rule["steps"]
+    return reduce_steps(vote["step_scores"], reduction) if vote["step_scores"] and reduction else vote["scores"]
 
 
 def is_labelled(row: Row) -> bool:
