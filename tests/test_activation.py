@@ -129,6 +129,15 @@ def test_more_pairs_give_more_accurate_directions() -> None:
         activation.curve(train, test, (300,), "difference", draws=2, seed=0)
 
 
+def test_no_test_pair_has_a_say_in_the_layer() -> None:
+    """The training pairs have their signal in one layer, the test pairs in the other."""
+    train, test = planted(80, 2, signal=0, size=2.0), planted(400, 2, signal=1, size=2.0)
+    for method in ("difference", "logistic"):
+        (point,) = activation.curve(train, test, (60,), method, draws=3, seed=0)  # type: ignore[arg-type]
+        assert point.layers == (0, 0, 0)
+        assert max(point.accuracies) < 0.7
+
+
 def saved(path: Path, model: Path, *, layer: int = 1, pool: Pool = "mean", **changes: Any) -> Path:
     weights = LocalEngine(model, device="cpu").identity.rpartition(":")[2]
     values = {"model": "m", "weights": weights, "layer": layer, "pool": pool, "method": "difference", "pairs": 9}
@@ -195,6 +204,11 @@ def test_the_commands_fit_a_direction_and_judge_with_it(model: Path, tmp_path: P
     assert found["layer"] in (1, 2)
     assert found["accuracy"] > 0.9
     assert [(point["pairs"], len(point["accuracies"])) for point in found["curve"]] == [(8, 4), (32, 4)]
+
+    alone = tmp_path / "alone.json"
+    result = CliRunner().invoke(app, [*arguments[:-1], str(alone)])
+    assert result.exit_code == 0, result.output
+    assert alone.read_bytes() == direction.read_bytes()  # the test pairs are only measured
 
     out = tmp_path / "verdicts.jsonl"
     judge = ["judge", str(held_out), "--judge", "activation", "--judge-option", f"direction={direction}"]

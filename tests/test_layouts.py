@@ -312,6 +312,14 @@ def test_columns_that_are_not_used_are_named_before_a_row_is_read_and_kept(caplo
     ]
 
 
+def test_columns_that_the_caller_reads_are_not_reported_as_unused(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, logger="fathom.data.reading"):
+        found = read([pair("A", objective="kindness", n=3)], used=("objective",))
+    assert found.unused == ("n",)
+    assert [record.getMessage() for record in caplog.records] == ["columns not used: n"]
+    assert next(found).metadata["objective"] == "kindness"
+
+
 def test_what_a_used_column_holds_beside_the_text_is_kept() -> None:
     rows = [
         {

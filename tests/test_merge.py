@@ -175,6 +175,31 @@ def test_language_models_are_merged_with_their_output_layers(base: Path, languag
         assert torch.allclose(weight, (left[name] + right[name]) / 2, atol=1e-6), name
 
 
+def tied(base: Path, folder: Path) -> Path:
+    """A model of the same base whose embeddings are also its output layer."""
+    model = moved(AutoModelForCausalLM.from_pretrained(base), 11)
+    model.config.tie_word_embeddings = True
+    model.tie_weights()
+    assert model.lm_head.weight is model.get_input_embeddings().weight
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(base).save_pretrained(folder)
+    return folder
+
+
+def test_embeddings_that_are_also_the_output_layer_are_merged_with_both_layers(base: Path, tmp_path: Path) -> None:
+    other = tied(base, tmp_path / "tied")
+    found = weights(merging.merge([str(base), str(other)], [0.5], tmp_path / "m"), AutoModelForCausalLM)
+    left, right = weights(base, AutoModelForCausalLM), weights(other, AutoModelForCausalLM)
+    assert torch.equal(right["lm_head.weight"], right["model.embed_tokens.weight"])
+    for name, weight in found.items():
+        assert torch.allclose(weight, (left[name] + right[name]) / 2, atol=1e-6), name
+    with pytest.raises(FathomError, match=r"has an output layer of its own, .* as the first model"):
+        merging.merge([str(other), str(base)], [0.5], tmp_path / "n")
+    assert not (tmp_path / "n").exists()
+    both = weights(merging.merge([str(other), str(other)], [0.5], tmp_path / "both"), AutoModelForCausalLM)
+    assert torch.equal(both["lm_head.weight"], right["lm_head.weight"])
+
+
 def test_a_head_of_fathoms_own_is_kept(base: Path, language: Path, tmp_path: Path) -> None:
     head = Head(kind="mlp", pooling="mean")
     model = HeadedModel(moved(AutoModel.from_pretrained(base), 4), head)

@@ -25,8 +25,9 @@ from fathom.engines.cache import CachedEngine
 from fathom.engines.masked import MaskedLMEngine
 from fathom.engines.scripted import ScriptedEngine
 from fathom.errors import FathomError
-from fathom.judges import gather
+from fathom.judges import Rule, Vote, gather
 from fathom.rationale import Status
+from fathom.results.rows import to_row
 from fathom.rewards import slot as slots
 from fathom.rewards._cloze import log_odds, probabilities
 from fathom.rewards.slot import Cloze, SlotReward, strip_verdicts
@@ -215,6 +216,8 @@ def test_votes_average_the_probabilities_of_several_explanations(model: Path) ->
         (Completion(""), Status.MISSING),
         (Completion("Good."[:4]), Status.MISSING),  # nothing is left after stripping
         (Completion("I cannot.", finish_reason="refusal"), Status.REFUSED),
+        (Completion("kind , the", finish_reason="length"), Status.TRUNCATED),
+        (Completion("<think> kind", finish_reason="length"), Status.TRUNCATED),
     ],
 )
 def test_no_explanation_gives_no_score(model: Path, completion: Completion, status: Status) -> None:
@@ -334,7 +337,7 @@ def explained(count: int) -> list[training.Explained]:
 
 
 def recipe(**keys: Any) -> SlotRecipe:
-    return SlotRecipe(model="m", data=Path("d"), output=Path("o"), gold="why", **keys)
+    return SlotRecipe(**{"model": "m", "data": Path("d"), "output": Path("o"), "gold": "why"} | keys)
 
 
 def test_explanations_by_people_and_generated_ones_are_mixed_by_the_share() -> None:
@@ -356,7 +359,7 @@ def test_the_right_word_follows_the_label() -> None:
     assert training._labels(Cloze(), comparison("a", "b", label=Label(scores=(0.5, 0.5)))) == [(0, 0), (1, 0)]
 
 
-def test_votes_of_the_judge_are_training_data(model: Path, tmp_path: Path) -> None:
+def test_votes_of_the_judge_are_training_data(model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The commands of `fathom train slot --help`, with a model that says one thing."""
     from tiny import make_parrot
 
@@ -365,14 +368,88 @@ def test_votes_of_the_judge_are_training_data(model: Path, tmp_path: Path) -> No
     judge = ["--judge", "slot", "--judge-option", f"slot={model}", "--model", str(parrot)]
     result = CliRunner().invoke(app, ["judge", str(data), *judge, "--max-tokens", "8", "--out", str(out)])
     assert result.exit_code == 0, result.output
-    found = training.read(recipe(), [out])
+    with caplog.at_level("WARNING"):
+        found = training.read(recipe(data=out))
+    assert not caplog.records  # every column is used
     assert [each.generated for each in found] == [(("the tone is kind .",), ("the tone is kind .",))] * 4
     assert all(each.gold and set(each.gold) == {"polite tone", "harsh tone"} for each in found)
     arguments = ["train", "slot", "modernbert_slot", f"model={model}", f"data={out}", f"output={tmp_path / 'm'}"]
     result = CliRunner().invoke(app, [*arguments, "trainer.max_length=128", "--dry-run"])
     assert result.exit_code == 0, result.output
     assert "8 examples, 8 with an explanation" in result.output
+    with pytest.raises(FathomError, match="row 0-0 explains single responses, and the recipe has pairs: true"):
+        training.read(recipe(data=out, pairs=True))
+    meta = Path(f"{out}.meta.json")
+    meta.write_text(meta.read_text().replace('"name": "slot"', '"name": "mix"'))
+    with pytest.raises(FathomError, match="the votes are of the judge mix, expected slot"):
+        training.read(recipe(data=out))
     slots.opened.cache_clear()
+
+
+def row(status: str, text: str, order: list[int] | None = None) -> Any:
+    """A result row of the judge, with one vote on its only response, or on its pair."""
+    order = order or [0]
+    item = comparison(*["fine"] * len(order), label=Label(scores=(1.0,) * len(order)))
+    scores = (0.5,) * len(order) if status == "ok" else None
+    vote = Vote(Status(status), order=tuple(order), text=text, scores=scores)
+    return to_row(item, Rule()([vote]))
+
+
+def generated(*given: Any, **keys: Any) -> tuple[tuple[str, ...], ...]:
+    return training._of_row(recipe(**keys), Path("f"), row(*given)).generated
+
+
+def test_only_explanations_that_the_judge_has_read_are_trained_on() -> None:
+    read = "<think>a good one?</think>kind [slot: a word]\n\n[slot: bad 0.5000, good 0.5000]"
+    assert generated("ok", read) == (("kind [slot: a word]",),)
+    assert generated("refused", "I cannot.") == ((),)
+    assert generated("truncated", "kind but") == ((),)
+    assert generated("ok", "kind\n\n[slot: ]", [0, 1], pairs=True) == (("kind",),)
+    assert generated("ok", "kind\n\n[slot: ]", [1, 0], pairs=True) == ((),)  # it calls the second response the first
+    with pytest.raises(FathomError, match="row 1 explains a pair, and the recipe has pairs: false"):
+        generated("ok", "kind\n\n[slot: ]", [0, 1])
+
+
+def test_explanations_of_which_nothing_is_left_are_not_drawn() -> None:
+    each = training.Explained(comparison("a", label=Label(scores=(1.0,))), ("Good!",), (("", "better", "kind"),))
+    assert {training._drawn(recipe(), each, 0, random.Random(seed)) for seed in range(20)} == {"kind", "!"}
+    empty = each._replace(gold=("good",), generated=(("",),))
+    (example,) = training.examples(recipe(), [empty])
+    assert not example.explained
+    assert training.described(recipe(), [empty], [example], 0, None) == [
+        "1 examples have no explanation and are used without one"
+    ]
+
+
+def test_a_column_of_explanations_that_is_nowhere_is_refused(tmp_path: Path) -> None:
+    data = write(tmp_path / "d.jsonl", labelled(2, 0))
+    with pytest.raises(FathomError, match="has an explanation in the column gold: wy; the columns are why"):
+        training.read(recipe(data=data, gold="wy"))
+
+
+def test_texts_are_left_out_at_the_model_s_context_and_never_cut(
+    model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    items = labelled(8, 0)
+    items[0] = items[0].model_copy(update={"responses": ("fine " * 130, "go away")})
+    items.append(comparison("fine", "go away", why=None).model_copy(update={"id": "none"}))
+    data = tmp_path / "d.jsonl"
+    data.write_text("".join(item.model_dump_json(exclude_none=True) + "\n" for item in items))
+    long = {"max_steps": 1, "max_length": 2048, "gradient_checkpointing": False, "save_strategy": "no"}
+    keys = {"model": str(model), "output": tmp_path / "m", "gold": None}
+    with caplog.at_level("WARNING"):
+        training.train(recipe(**keys, data=data, trainer=long))
+    said = [record.getMessage() for record in caplog.records if record.name == "fathom.train"]
+    assert said == [
+        "trainer.max_length=2048 exceeds the model's context; 128 applies instead",
+        "1 comparisons have no label for the words of the slot and are left out",
+        "1 examples exceed trainer.max_length=128 tokens and are left out",
+        "16 examples have no explanation and are used without one",
+    ]
+    held_out = recipe(**keys, eval_data=data)
+    problem = r"no example is left to evaluate on: 16 are longer than trainer.max_length=9"
+    with pytest.raises(FathomError, match=problem):
+        training._held_out(held_out, AutoTokenizer.from_pretrained(model), 9)
 
 
 def test_a_column_with_too_few_explanations_is_refused() -> None:

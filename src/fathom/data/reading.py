@@ -16,7 +16,7 @@ from __future__ import annotations
 import gzip
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
@@ -97,6 +97,7 @@ def read(
     limit: int | None = None,
     check: Check | None = None,
     neutral: Neutral | None = None,
+    used: Collection[str] = (),
 ) -> Comparisons:
     """Iterate over at most `limit` comparisons of a source.
 
@@ -104,7 +105,8 @@ def read(
     `layout` is a function that converts a row instead. `seed` draws the order of responses that the source calls chosen
     and rejected. With `on_error="skip"`, bad rows are collected in `skipped`; otherwise the first one stops reading. A
     row is also bad if `check` refuses one of its comparisons. `neutral` says what a neutral rating of a step means, for
-    layouts that have such ratings. Unused columns are logged as a warning.
+    layouts that have such ratings. Unused columns are logged as a warning, but not those in `used`, which the caller
+    reads from `metadata`.
 
     Raises FathomError. Immediately: the source cannot be opened, its layout is not recognised, the mapping does not fit
     it, or it holds results instead of comparisons. While reading: a bad row (`FILE:LINE: FIELD: what was wrong, what
@@ -120,7 +122,8 @@ def read(
         found = _comparisons(opened.name, opened.rows(), _own_reader(own), on_error, check, skipped)
         return Comparisons(islice(found, limit), skipped, (), opened.files)
     schema, rows = _scanned(opened, limit)
-    detected, unused = _detected(opened.name, schema, mapping, neutral)
+    detected, left = _detected(opened.name, schema, mapping, neutral)
+    unused = tuple(name for name in left if name not in used)
     if unused:
         more = f" and {len(unused) - MAX_NAMED} more" if len(unused) > MAX_NAMED else ""
         LOG.warning("columns not used: %s%s", ", ".join(name or "(no name)" for name in unused[:MAX_NAMED]), more)

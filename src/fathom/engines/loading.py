@@ -149,3 +149,10 @@ def reason(error: Exception) -> str:
     """An error in one line, with its type unless the text alone is clear."""
     text = str(error).partition("\n")[0]
     return text if isinstance(error, OSError | ValueError) and text else f"{type(error).__name__}: {text}"
+
+
+def context_length(config: Any, tokenizer: Any) -> int:
+    """The maximum number of tokens of a text, by a model's configuration and tokenizer; 2**31 if it has no limit."""
+    positions: int = getattr(config.get_text_config(), "max_position_embeddings", None) or 2**31
+    # Some encoders, such as RoBERTa, have more positions than a text may use; their tokenizers state the limit.
+    return min(positions, tokenizer.model_max_length) if tokenizer.sep_token else positions

@@ -51,7 +51,7 @@ from fathom.engines.batching import Batcher, Job, length_batches
 from fathom.engines.chat import Tokens, decode_answer, prompt_tokens
 from fathom.engines.checkpoints import fingerprint, resolve_checkpoint
 from fathom.engines.heads import fetch_config, is_classifier, is_encoder, load_classifier
-from fathom.engines.loading import CAUSAL, Loaded, load
+from fathom.engines.loading import CAUSAL, Loaded, context_length, load
 from fathom.engines.step_heads import load_step_model, step_head
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
@@ -128,7 +128,7 @@ class LocalEngine(BaseEngine):
         if is_encoder(self.model):
             self.provides = ENCODER_PROVIDES
         self.ends = _end_tokens(self.model, self.tokenizer)
-        self.context = _context(self.model, self.tokenizer)
+        self.context = context_length(self.model.config, self.tokenizer)
         self._batcher = Batcher(self._work, max_wait=max_wait, full=max_batch)
 
     @cached_property
@@ -277,13 +277,6 @@ def _check_head(name: str, model: Any, missing: Collection[str]) -> None:
             "causal language model, or a sequence classifier, whose config.json has ...ForSequenceClassification "
             "among its architectures"
         )
-
-
-def _context(model: Any, tokenizer: Any) -> int:
-    """The maximum number of tokens of a text."""
-    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2**31
-    # Some encoders, such as RoBERTa, have more positions than a text may use; their tokenizers state the limit.
-    return min(positions, tokenizer.model_max_length) if tokenizer.sep_token else positions
 
 
 def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:

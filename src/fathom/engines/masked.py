@@ -22,7 +22,7 @@ from fathom.engines import BaseEngine, Capability, Completion, EngineError, Requ
 from fathom.engines.batching import Batcher, Job, length_batches
 from fathom.engines.chat import Tokens, without_control
 from fathom.engines.checkpoints import fingerprint, resolve_checkpoint
-from fathom.engines.loading import ModelKind, load
+from fathom.engines.loading import ModelKind, context_length, load
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
 
@@ -80,8 +80,7 @@ class MaskedLMEngine(BaseEngine):
     @cached_property
     def context(self) -> int:
         """The maximum number of tokens of a text."""
-        positions = getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or 2**31
-        return int(min(positions, self.tokenizer.model_max_length))
+        return context_length(self.model.config, self.tokenizer)
 
     async def complete(self, request: Request) -> Completion:
         raise FathomError(f"{self.identity} reads slots and writes no text; give another engine to write text")

@@ -134,7 +134,7 @@ class SlotReward(Judge):
 
     def explanation(self, completion: Completion) -> tuple[str, int]:
         """The explanation as the slot sees it, and how many words were stripped of it."""
-        text = (split_reasoning(completion.text)[1] or "").strip()
+        text = explanation_in(completion.text)
         return strip_verdicts(text, self.cloze.words) if self.strip else (text, 0)
 
     # The slot ---------------------------------------------------------------------------------------------------------
@@ -154,7 +154,7 @@ class SlotReward(Judge):
         if not (self.explain and self.slot) or not isinstance(answers[0], Completion):
             return ()
         explanation, _ = self.explanation(answers[0])
-        if not explanation or _declined(answers[0]):
+        if not explanation or answers[0].finish_reason != "stop":
             return ()
         reader = opened(self.slot)
         return tuple([await answer(reader, request) for request in self.readings(comparison, explanation)])
@@ -195,13 +195,17 @@ class SlotReward(Judge):
         return f"{line}]"
 
 
-def _declined(completion: Completion) -> bool:
-    return completion.finish_reason in ("refusal", "content_filter")
+def explanation_in(text: str) -> str:
+    """The explanation in what a model wrote, or in the text of a vote with a score: without reasoning before it."""
+    written, marked, _ = text.rpartition(f"\n\n{SUMMARY}")
+    return (split_reasoning(written if marked else text)[1] or "").strip()
 
 
 def _unread(completion: Completion | None) -> tuple[Status, str]:
-    if completion is not None and _declined(completion):
+    if completion is not None and completion.finish_reason in ("refusal", "content_filter"):
         return Status.REFUSED, "the model declined to explain"
+    if completion is not None and completion.finish_reason == "length":
+        return Status.TRUNCATED, "the explanation is cut off at the token limit"
     if completion is not None and completion.text.strip():
         return Status.MISSING, "no explanation is left to read, or the slot was not read"
     return Status.MISSING, "the explanation is empty"

@@ -11,6 +11,8 @@ brings knowledge of its domain into the backbone, and the head for rewards stays
 - Rows of embeddings are merged if both tokenizers have the token, wherever it stands in each. All other tokens of the
   first model keep their row. The paper also appends tokens that only the language model has; here they are left out,
   because the reward model was never trained on them.
+- Embeddings that are also the output layer of one language model are merged with both layers of another, if that one is
+  the first. The other way round, the result would have no place for the second layer, and the models are refused.
 
 Not guaranteed: that the merged model is better than its parts. Choose the weight on held-out comparisons.
 """
@@ -96,8 +98,10 @@ def merge_into(first: Part, others: Sequence[Part], weights: Sequence[float]) ->
     import torch
 
     _widen(first.model, [other.model for other in others])
-    kept, layouts = _tensors(first.model), [_tensors(other.model) for other in others]
+    kept, layouts = _tensors(first.model), [_every_name(other.model) for other in others]
     heads = all(_same_head(first.model, other.model) for other in others)
+    if heads and _is_tied(first.model):
+        _refuse_output_layers(first, others)
     vocabulary, done = set(_vocabulary_names(first.model)), set[int]()
     with torch.no_grad():
         for name, tensor in kept.items():
@@ -232,6 +236,11 @@ def _tensors(model: Any) -> dict[str, Tensor]:
     return inside | outside
 
 
+def _every_name(model: Any) -> dict[str, Tensor]:
+    """As `_tensors`, with the embeddings also under the name of the output layer, if they are that too."""
+    return {f"{HEAD}{name}": tensor for name, tensor in model.state_dict().items()} | _tensors(model)
+
+
 def _backbone(model: Any) -> Any:
     """The layers without the head. `HeadedModel` keeps them in `model`, and `transformers` names them `base_model`."""
     return model.base_model if model.base_model is not model else getattr(model, "model", model)
@@ -270,6 +279,22 @@ def _widen(first: Any, others: Sequence[Any]) -> None:
         wide = torch.promote_types(wide, other.dtype)
     if wide is not first.dtype:
         first.to(wide)
+
+
+def _is_tied(model: Any) -> bool:
+    """Whether the embeddings are also the output layer."""
+    output = model.get_output_embeddings()
+    return output is not None and bool(output.weight.data_ptr() == model.get_input_embeddings().weight.data_ptr())
+
+
+def _refuse_output_layers(first: Part, others: Sequence[Part]) -> None:
+    """Raise FathomError for a model whose output layer is not its embeddings: one tensor cannot be the mean of both."""
+    for other in others:
+        if not _is_tied(other.model):
+            raise FathomError(
+                f"the embeddings of {first.name} are also its output layer, and {other.name} has an output layer of "
+                f"its own, for which the result would have no place; give {other.name} as the first model"
+            )
 
 
 def _matching(name: str, tensors: Mapping[str, Tensor], other: Part) -> Tensor:

@@ -153,15 +153,17 @@ def implicit(recipe: ImplicitRecipe) -> str:
 
 def slot(recipe: SlotRecipe) -> str:
     """The resolved recipe, its size, ten filled clozes, and what could not be checked."""
-    filled = list(slots.examples(recipe, slots.read(recipe, recipe.data)))
+    explained = slots.read(recipe)
+    filled = list(slots.examples(recipe, explained))
     config, tokenizer, unchecked = _resolved(recipe)
-    explained = sum(example.explained for example in filled)
-    size = [f"{len(filled)} examples, {explained} with an explanation; {_batch(config, 'examples')}"]
+    count = sum(example.explained for example in filled)
+    size = [f"{len(filled)} examples, {count} with an explanation; {_batch(config, 'examples')}"]
     if tokenizer is not None:
         check_mask(tokenizer, recipe.model)
         word_tokens(tokenizer, recipe.cloze.words)
-        _, too_long = slots.fitting(tokenizer, filled, config.max_length)
-        size.append(f"{too_long} are longer than max_length={config.max_length} and left out")
+        rows, too_long = slots.fitting(tokenizer, filled, config.max_length)
+        slots.check_not_empty("train on", rows, too_long, config.max_length)
+        size += slots.described(recipe, explained, filled, too_long, config.max_length)
     words = recipe.cloze.words
     previews = [f"{each.request.answer} [{words[each.label]}]{each.request.after}" for each in filled[:EXAMPLES]]
     return _page(recipe, size, previews, unchecked)
@@ -238,6 +240,8 @@ def _resolved(recipe: Recipe) -> tuple[Any, Any | None, list[str]]:
                 raise
             unchecked.append(f"tokens, lengths and weights: {error}")
             tokenizer = None
+        if tokenizer is not None and recipe.trl_config == "RewardConfig":  # of the recipes whose data Fathom prepares
+            trainers.limit_length(recipe, config, tokenizer)
     return config, tokenizer, unchecked
 
 

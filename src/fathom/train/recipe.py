@@ -95,6 +95,11 @@ class Recipe(Strict):
         raise NotImplementedError
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the data that the training reads beside the fields of a comparison."""
+        return ()
+
+    @property
     def task_type(self) -> str:
         """The task type of this recipe's adapter."""
         return self.task
@@ -224,6 +229,10 @@ class RewardRecipe(Recipe):
         return {"name": SCALAR, **combined, "head": self.head_spec.model_dump(mode="json")}
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        return (*self.attributes, *([self.objective] if self.objectives else []))
+
+    @property
     def head_spec(self) -> Head:
         return Head(kind=self.head, pooling=self.pooling, outputs=self._outputs)
 
@@ -328,6 +337,10 @@ class SlotRecipe(Recipe):
     """The column with explanations by people: one text per response, or one per pair."""
     gold_share: float = Field(default=0.5, ge=0, le=1)
     """The share of examples that read an explanation by people, if there are generated ones too."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return () if self.gold is None else (self.gold,)
 
     @property
     def cloze(self) -> Cloze:

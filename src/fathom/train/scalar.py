@@ -92,7 +92,7 @@ def read(
     return [
         item
         for path in (recipe.data if files is None else files)
-        for item in read(path, mapping=recipe.mapping, seed=recipe.seed)
+        for item in read(path, mapping=recipe.mapping, seed=recipe.seed, used=recipe.columns)
     ]
 
 

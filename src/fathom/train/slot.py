@@ -29,10 +29,10 @@ from fathom.engines import SlotRequest
 from fathom.engines.loading import load_weights
 from fathom.engines.masked import MASKED, EncodedSlot, check_mask, encode_slot, word_tokens
 from fathom.errors import FathomError
-from fathom.judges import Verdict
+from fathom.rationale import Status
 from fathom.results import runs
 from fathom.results.rows import Row, from_row
-from fathom.rewards.slot import SUMMARY, Cloze, strip_verdicts
+from fathom.rewards.slot import NAME, Cloze, explanation_in, strip_verdicts
 from fathom.train import scalar, targets, trainers
 from fathom.train.recipe import SlotRecipe
 
@@ -69,9 +69,12 @@ def train(recipe: SlotRecipe, *, resume: bool = False) -> Path:
 
         check_mask(tokenizer, recipe.model)
         words = word_tokens(tokenizer, recipe.cloze.words)
-        rows, too_long = fitting(tokenizer, examples(recipe, read(recipe, recipe.data)), config.max_length)
-        if too_long:
-            trainers.log.warning("%d examples exceed max_length=%s and are left out", too_long, config.max_length)
+        explained = read(recipe)
+        filled = list(examples(recipe, explained))
+        rows, too_long = fitting(tokenizer, filled, config.max_length)
+        check_not_empty("train on", rows, too_long, config.max_length)
+        for line in described(recipe, explained, filled, too_long, config.max_length):
+            trainers.log.warning(line)
         set_seed(recipe.seed)
         trainer = _trainer_class()(
             model=trainers.adapted(_model(recipe, config), recipe),
@@ -92,13 +95,15 @@ def _held_out(recipe: SlotRecipe, tokenizer: Any, most: int | None) -> Any:
     """The held-out examples, and the same with the explanation alone if there are explanations."""
     if not recipe.eval_data:
         return None
-    held_out = list(examples(recipe, read(recipe, recipe.eval_data)))
-    rows, _ = fitting(tokenizer, held_out, most)
-    found = {"held_out": trainers.dataset(rows)}
-    explained = [example._replace(request=example.alone) for example in held_out if example.explained]
-    if explained:
-        found["explanation_alone"] = trainers.dataset(fitting(tokenizer, explained, most)[0])
-    return found
+    explained = read(recipe, recipe.eval_data)
+    filled = list(examples(recipe, explained))
+    rows, too_long = fitting(tokenizer, filled, most)
+    check_not_empty("evaluate on", rows, too_long, most)
+    for line in described(recipe, explained, filled, too_long, most):
+        trainers.log.warning("eval_data: %s", line)
+    alone = [example._replace(request=example.alone) for example in filled if example.explained]
+    sets = {"held_out": rows, "explanation_alone": fitting(tokenizer, alone, most)[0]}
+    return {name: trainers.dataset(each) for name, each in sets.items() if each}
 
 
 def _model(recipe: SlotRecipe, config: Any) -> Any:
@@ -113,14 +118,24 @@ def _model(recipe: SlotRecipe, config: Any) -> Any:
 # Data -----------------------------------------------------------------------------------------------------------------
 
 
-def read(recipe: SlotRecipe, files: Sequence[Path]) -> list[Explained]:
-    """The comparisons of files in any layout, and those of result files with the texts of their votes."""
-    found = []
-    for path in files:
+def read(recipe: SlotRecipe, files: Sequence[Path] | None = None) -> list[Explained]:
+    """The comparisons of files in any layout, and those of result files with the texts of their votes.
+
+    By default of the training files, one of which must have the column `gold`. Raises FathomError if none has, and for
+    results of another judge, or of other prompts than the recipe's.
+    """
+    found: list[Explained] = []
+    for path in recipe.data if files is None else files:
         if _holds_votes(path):
-            found += [_of_row(recipe, row) for row in runs.open(path).rows()]
+            found += _of_results(recipe, path)
         else:
             found += [Explained(item, _gold(recipe, item), ()) for item in scalar.read(recipe, [path])]
+    if files is None and recipe.gold is not None and not any(each.gold for each in found):
+        columns = sorted({str(name) for each in found for name in each.comparison.metadata})
+        raise FathomError(
+            f"no comparison has an explanation in the column gold: {recipe.gold}; the columns are "
+            + (", ".join(columns) or "none")
+        )
     return found
 
 
@@ -136,21 +151,32 @@ def _holds_votes(path: Path) -> bool:
     return isinstance(first, dict) and {"votes", "status"} <= first.keys()
 
 
-def _of_row(recipe: SlotRecipe, row: Row) -> Explained:
-    comparison, result = from_row(row)
-    votes = result.votes if isinstance(result, Verdict) else ()
-    by_place: dict[int, list[str]] = {}
-    for vote in votes:
-        straight = vote.order == tuple(range(len(vote.order)))
-        parts = vote.per_response or (vote,)
-        if recipe.cloze.pairs and not straight:
-            continue  # "the first response" is the second one of the source there
-        for place, part in enumerate(parts):
-            if text := part.text.partition(SUMMARY)[0].strip():
-                by_place.setdefault(place, []).append(text)
+def _of_results(recipe: SlotRecipe, path: Path) -> list[Explained]:
+    run = runs.open(path)
+    if (judge := runs.listed(run)["judge"]) not in (None, NAME):
+        raise FathomError(f"{path}: the votes are of the judge {judge}, expected slot, whose votes hold explanations")
+    return [_of_row(recipe, path, row) for row in run.rows()]
+
+
+def _of_row(recipe: SlotRecipe, path: Path, row: Row) -> Explained:
+    if "pairs" in row:
+        raise FathomError(f"{path}: row {row['id']} is a ranking; expected verdicts written by fathom judge")
+    comparison, verdict = from_row(row)
     count = 1 if recipe.cloze.pairs else len(comparison.responses)
-    generated = tuple(tuple(by_place.get(place, ())) for place in range(count))
-    return Explained(comparison, _gold(recipe, comparison), generated)
+    generated: list[list[str]] = [[] for _ in range(count)]
+    for vote in verdict.votes:
+        parts = vote.per_response or (vote,)
+        for place, part in enumerate(parts):
+            if part.status is not Status.OK:
+                continue  # its text is cut off, declines to explain, or is empty
+            if (len(part.order) == 2) != recipe.cloze.pairs:
+                raise FathomError(
+                    f"{path}: row {row['id']} explains {'a pair' if len(part.order) == 2 else 'single responses'}, and "
+                    f"the recipe has pairs: {str(recipe.cloze.pairs).lower()}; change it, or judge with that option"
+                )
+            if part.order in ((0,), (0, 1)) and (text := explanation_in(part.text)):
+                generated[place].append(text)  # in order (1, 0), "the first response" is the second one of the source
+    return Explained(comparison, _gold(recipe, comparison), tuple(map(tuple, generated)))
 
 
 def _gold(recipe: SlotRecipe, item: Comparison) -> tuple[str, ...]:
@@ -186,7 +212,6 @@ def examples(recipe: SlotRecipe, explained: Iterable[Explained]) -> Iterator[Exa
         draws = random.Random(f"{recipe.seed}/{each.comparison.id}")
         for place, label in labels:
             text = _drawn(recipe, each, 0 if recipe.cloze.pairs else place, draws)
-            text = strip_verdicts(text, recipe.cloze.words)[0]
             shown = (
                 each.comparison
                 if recipe.cloze.pairs
@@ -198,11 +223,13 @@ def examples(recipe: SlotRecipe, explained: Iterable[Explained]) -> Iterator[Exa
 
 
 def _drawn(recipe: SlotRecipe, each: Explained, place: int, draws: random.Random) -> str:
+    """An explanation without verdict words; empty if nothing is left of any."""
     gold = each.gold[place : place + 1]
     generated = each.generated[place] if each.generated else ()
     by_people = draws.random() < recipe.gold_share
     kinds = (gold, generated) if by_people else (generated, gold)
-    texts = next((kind for kind in kinds if kind), ("",))
+    stripped = ([strip_verdicts(text, recipe.cloze.words)[0] for text in kind] for kind in kinds)
+    texts = next((kept for kind in stripped if (kept := [text for text in kind if text])), [""])
     return draws.choice(texts)
 
 
@@ -226,7 +253,7 @@ def _labels(cloze: Cloze, item: Comparison) -> list[tuple[int, int]]:
 
 
 def fitting(tokenizer: Any, items: Iterable[Example], most: int | None) -> tuple[list[dict[str, Any]], int]:
-    """The examples as rows of tokens, and how many are too long. Raises FathomError if none is left."""
+    """The examples as rows of tokens, and how many are too long. Texts are never truncated."""
     rows, too_long = [], 0
     for item in items:
         slot: EncodedSlot = encode_slot(tokenizer, item.request.answer, item.request.after)
@@ -234,12 +261,30 @@ def fitting(tokenizer: Any, items: Iterable[Example], most: int | None) -> tuple
             too_long += 1
         else:
             rows.append({"input_ids": list(slot.tokens), "position": slot.position, "labels": item.label})
+    return rows, too_long
+
+
+def check_not_empty(purpose: str, rows: Sequence[Any], too_long: int, most: int | None) -> None:
     if not rows:
         raise FathomError(
-            f"no example is left to train on: {too_long} are longer than trainer.max_length={most}, and the other "
+            f"no example is left to {purpose}: {too_long} are longer than trainer.max_length={most}, and the other "
             "comparisons have no label for the words of the slot"
         )
-    return rows, too_long
+
+
+def described(
+    recipe: SlotRecipe, found: Sequence[Explained], filled: Sequence[Example], too_long: int, most: int | None
+) -> list[str]:
+    """One line per reason why comparisons or examples are left out, or are trained without an explanation."""
+    counts = (
+        (
+            sum(not _labels(recipe.cloze, each.comparison) for each in found),
+            "comparisons have no label for the words of the slot and are left out",
+        ),
+        (too_long, f"examples exceed trainer.max_length={most} tokens and are left out"),
+        (sum(not each.explained for each in filled), "examples have no explanation and are used without one"),
+    )
+    return [f"{count} {words}" for count, words in counts if count]
 
 
 class Collator:

@@ -223,7 +223,29 @@ def begun(recipe: Recipe, *, resume: bool, **changes: Any) -> Iterator[Begun]:
     with quiet():
         config, tokenizer = settings(recipe, **changes), load_tokenizer(recipe)
         tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+        for remark in limit_length(recipe, config, tokenizer):
+            log.warning(remark)
         yield Begun(config, tokenizer, last)
+
+
+def limit_length(recipe: Recipe, config: Any, tokenizer: Any) -> list[str]:
+    """Lower `config.max_length` to the model's context, and return a warning if the recipe has a larger one.
+
+    A model with learned positions has none beyond its context, and others were not trained on those.
+    """
+    from transformers import AutoConfig
+
+    remote, options = config.trust_remote_code, config.model_init_kwargs or {}
+    name = base_to_adapt(recipe) or recipe.model
+    try:
+        model = AutoConfig.from_pretrained(name, trust_remote_code=remote, revision=options.get("revision"))
+    except (OSError, ValueError):
+        return []  # loading the model reports why
+    context = loading.context_length(model, tokenizer)
+    if config.max_length is None or config.max_length > context:
+        config.max_length = context
+    given = recipe.trainer.get("max_length") or 0
+    return [f"trainer.max_length={given} exceeds the model's context; {context} applies instead"] * (given > context)
 
 
 def dataset(rows: Sequence[Mapping[str, Any]]) -> Any:
