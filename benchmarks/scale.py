@@ -28,9 +28,10 @@ from fathom.data.reading import read
 from fathom.judging.session import Session
 from fathom.metrics.verdicts import summary, tally
 from fathom.results import runs
+from fathom.scale.judging import JudgeTask
 from fathom.scale.plan import write_plan
 from fathom.scale.pool import started
-from fathom.scale.running import judge_plan
+from fathom.scale.running import run_plan
 from fathom.scale.work import Job
 from fathom.settings import EngineSettings, JudgingSettings, RaySettings, VotingSettings
 
@@ -67,8 +68,8 @@ def on_ray(file: Path, url: str, out: Path, workers: int, shard_rows: int) -> tu
     ray = RaySettings(ray=True, workers=workers, worker_cpus=0.5, shard_rows=shard_rows)
     # The first report comes when a worker has been started, which is left out: workers start once in a long run.
     first: list[float] = []
-    reports = judge_plan(
-        Job(settings(url), folder, plan.identity), plan, ray, lambda _: first.append(time.perf_counter())
+    reports = run_plan(
+        Job(JudgeTask(settings(url)), folder, plan.identity), plan, ray, lambda _: first.append(time.perf_counter())
     )
     ended = time.perf_counter()
     # Whatever the other workers had done by then is not counted as theirs, so scaling is understated.

@@ -6,7 +6,7 @@ import asyncio
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,16 @@ from typer.testing import CliRunner
 from fathom.cli import app
 from fathom.data.folders import Folder
 from fathom.data.records import Comparison, Label
-from fathom.engines import AnyRequest, BaseEngine, Completion, EngineError, Request, RunStoppedError
+from fathom.engines import BaseEngine, Completion, EngineError, Request, RunStoppedError
 from fathom.engines.journal import JournalError, Row
-from fathom.engines.metering import Metered, Price, SpentError
+from fathom.engines.metering import Price, SpentError
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
 from fathom.judging.session import Session
 from fathom.results import parts, runs
 from fathom.scale import plan as planning
 from fathom.scale.budget import Amount, Borrower, Budget
+from fathom.scale.judging import JudgeTask
 from fathom.scale.ledger import TRIES, Ledger
 from fathom.scale.plan import Plan, Report, read_plan, read_reports, write_plan
 from fathom.scale.running import identity_of, planned, write_manifest
@@ -64,10 +65,12 @@ def tasks(n: int) -> list[Comparison]:
     ]
 
 
+def judging(**settings: Any) -> JudgingSettings:
+    return JudgingSettings(engine=EngineSettings(model="judging"), voting=VotingSettings(swap=False), **settings)
+
+
 def job_in(folder: Path, **settings: Any) -> Job:
-    one_order = VotingSettings(swap=False)
-    judging = JudgingSettings(engine=EngineSettings(model="judging"), voting=one_order, **settings)
-    return Job(judging, Folder.at(folder / "out"), "identity")
+    return Job(JudgeTask(judging(**settings)), Folder.at(folder / "out"), "identity")
 
 
 class InProcess:
@@ -325,7 +328,7 @@ def test_the_identity_of_a_run_is_that_of_its_settings_and_of_the_content_of_its
 # Shards ---------------------------------------------------------------------------------------------------------------
 
 
-def judged_on_one_machine(items: list[Comparison], engine: BaseEngine, job: Job) -> list[bytes]:
+def judged_on_one_machine(items: list[Comparison], engine: BaseEngine) -> list[bytes]:
     import io
 
     from fathom.judging import write_verdicts
@@ -333,7 +336,7 @@ def judged_on_one_machine(items: list[Comparison], engine: BaseEngine, job: Job)
     sink = io.BytesIO()
 
     async def run() -> None:
-        async with Session(job.settings, engine=engine) as session:
+        async with Session(judging(), engine=engine) as session:
             async for _ in write_verdicts(session.reward_model, items, sink, {}):
                 pass
 
@@ -343,7 +346,7 @@ def judged_on_one_machine(items: list[Comparison], engine: BaseEngine, job: Job)
 
 def test_parts_hold_the_bytes_of_one_machine_in_the_order_of_the_source(tmp_path: Path) -> None:
     job, items = job_in(tmp_path), tasks(10)
-    expected = judged_on_one_machine(items, Judging({"<4>": EngineError("no")}), job)
+    expected = judged_on_one_machine(items, Judging({"<4>": EngineError("no")}))
     for shard in (2, 0, 1):  # as workers finish, in any order
         worked(job, shard, items[4 * shard : 4 * shard + 4], Judging({"<4>": EngineError("no")}), InProcess(), tmp_path)
     assert [line for line, _ in parts.lines(tmp_path / "out")] == expected
@@ -384,7 +387,7 @@ def test_a_comparison_that_ends_its_worker_is_found_and_set_aside(tmp_path: Path
             worked(job, 0, tasks(4), engine, ledger, tmp_path)
     report = worked(job, 0, tasks(4), engine, ledger, tmp_path)
     assert [(each.id, each.reason) for each in report.set_aside] == [
-        ("2", "the worker died while it judged this comparison alone")
+        ("2", "the worker died while it worked on this comparison alone")
     ]
     assert report.rows == 3
 
@@ -402,7 +405,7 @@ def test_what_ends_a_run_on_one_machine_ends_all_workers_and_is_told_to_the_next
 def test_a_run_ends_before_its_bound_and_goes_on_with_a_higher_one(tmp_path: Path) -> None:
     def run(tokens: int) -> Judging:
         job, engine = job_in(tmp_path, bounds=BoundSettings(max_total_tokens=tokens)), Judging()
-        ledger = InProcess(job.settings.bounds)
+        ledger = InProcess(job.task.bounds)
         for shard in range(3):
             try:
                 worked(job, shard, tasks(100)[shard * 30 : shard * 30 + 30], engine, ledger, tmp_path)
@@ -434,7 +437,7 @@ def finished(tmp_path: Path) -> Finished:
     reports = [worked(job, k, items[5 * k : 5 * k + 5], Judging(), InProcess(), tmp_path) for k in range(3)]
     write_manifest(job.out, reports, {"config": {"model": "judging"}, "written": "today"})
     file = tmp_path / "one.jsonl"
-    file.write_bytes(b"".join(line + b"\n" for line in judged_on_one_machine(items, Judging(), job)))
+    file.write_bytes(b"".join(line + b"\n" for line in judged_on_one_machine(items, Judging())))
     return Finished(tmp_path / "out", file)
 
 
@@ -489,15 +492,6 @@ def test_a_damaged_part_is_named(finished: Finished) -> None:
 
 
 # Settings -------------------------------------------------------------------------------------------------------------
-
-
-def test_settings_of_workers_are_those_of_the_run_without_its_bounds(tmp_path: Path) -> None:
-    job = job_in(tmp_path, bounds=BoundSettings(max_total_tokens=5))
-    assert job.of_a_worker.bounds == BoundSettings()
-    assert job.of_a_worker == replace(job, settings=job.of_a_worker).settings
-    metered: AnyRequest | Metered = Session(job.of_a_worker, engine=Judging()).metered
-    assert isinstance(metered, Metered)
-    assert metered.max_tokens is None
 
 
 def test_an_option_of_ray_without_ray_is_refused() -> None:

@@ -464,7 +464,7 @@ class RaySettings(Settings):
     panel = "Many machines"
 
     ray: bool = False
-    """Judge on Ray, in shards; --out is then a folder of Parquet parts, or its address, such as s3://bucket/run."""
+    """Run on Ray, in shards (docs/ray.md); --out is then a folder, or its address, such as s3://bucket/run."""
     ray_address: str | None = None
     """(ray) The cluster to join, as in auto or ray://HOST:10001. Default: start Ray on this machine."""
     workers: int | None = Field(default=None, ge=1, le=100_000)
@@ -474,7 +474,7 @@ class RaySettings(Settings):
     worker_gpus: float = Field(default=0.0, ge=0, le=1024)
     """(ray) GPUs that Ray reserves for a worker, for models in process."""
     shard_rows: int = Field(default=1000, ge=1, le=MAX_COUNT)
-    """(ray) Comparisons per shard: what one worker judges at a time, and one part of the results."""
+    """(ray) Comparisons per shard: what one worker takes at a time, and one part of the results."""
 
     @model_validator(mode="after")
     def _on_ray(self) -> Self:

@@ -1,8 +1,14 @@
-"""`--ray`: a verb that judges spreads its run over many machines."""
+"""`--ray`: a verb spreads its run over many machines.
+
+run = on_ray(task, "judged", comparisons, inputs, out, recorded, ray, force=force)
+...                                     # make the results from the rows of the workers
+run.finish(fail_on)
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +21,138 @@ from fathom.errors import FathomError, RunInterruptedError
 if TYPE_CHECKING:
     from fathom.data.folders import Folder
     from fathom.data.reading import Comparisons
+    from fathom.results.outputs import Claim
     from fathom.scale.plan import Report
-    from fathom.settings import JudgingSettings, RaySettings
+    from fathom.scale.task import Task
+    from fathom.settings import EngineSettings, JudgingSettings, RaySettings
+
+
+@dataclass(frozen=True)
+class OnRay:
+    """A run whose workers are done."""
+
+    folder: Folder
+    reports: Sequence[Report]
+    """One per shard."""
+    record: Mapping[str, Any]
+    """The provenance."""
+
+    def describe(self, summary: Mapping[str, Any]) -> None:
+        """Write the manifest, and the comparisons that were set aside."""
+        from fathom.scale import running
+
+        running.write_manifest(self.folder, self.reports, {**self.record, "summary": summary})
+
+    def finish(self, fail_on: str) -> None:
+        """Report failed rows. Raises the error that sets the exit code if there are more than --fail-on allows."""
+        from fathom.engines import EngineError
+
+        counts = RowCounts()
+        for report in self.reports:
+            aside = len(report.set_aside)
+            counts.rows += report.rows + aside
+            counts.failed += report.failed + aside
+            counts.without_verdict += report.without_verdict + aside
+        error = next((report.error for report in self.reports if report.error), None)
+        last = EngineError(error) if error else None
+        check_failures(counts, fail_on, last, completed=sum(report.completed for report in self.reports))
+
+
+def claim_on_ray(out: Path | None, engine: EngineSettings, *names: str) -> Claim | None:
+    """Claim the folder of a run, which may hold files of these names; None if it is not on this machine.
+
+    Raises FathomError without a folder, and for --journal.
+    """
+    from fathom.data.folders import Folder
+
+    if out is None:
+        raise FathomError("--ray writes a folder of parts; give its path or address with --out")
+    if engine.journal:
+        raise FathomError(
+            f"--journal {engine.journal} has no effect with --ray, which keeps the journal in --out; leave it out"
+        )
+    return None if Folder.at(out).is_remote else claim(whole_folder("--out", out, *names))
+
+
+def on_ray(
+    task: Task,
+    what: str,
+    comparisons: Comparisons,
+    inputs: Sequence[Path],
+    out: Path,
+    recorded: Mapping[str, Any],
+    ray: RaySettings,
+    *,
+    force: bool,
+    ledger: Callable[[], Any] | None = None,
+) -> OnRay:
+    """Do a task on all comparisons. `what`: the participle that progress shows; `recorded`: all settings of the run.
+
+    `ledger`: as for `fathom.scale.running.run_plan`. Raises FathomError if the run must stop before its end.
+    """
+    from fathom.data.folders import Folder
+    from fathom.engines.opening import price_for_bounds
+    from fathom.engines.planning import preview
+    from fathom.results.provenance import provenance
+    from fathom.scale import running
+
+    if recorded["file"] == "-":
+        raise FathomError("--ray needs a source that can be read again to resume; got standard input, expected a file")
+    price_for_bounds(task.engine, task.bounds)
+    folder = Folder.at(out)
+    added = {"engine": preview(task.engine).counter.known_identity, "shard_rows": ray.shard_rows}
+    recorded = {name: value for name, value in recorded.items() if name != "journal"} | added
+    determining = {name: value for name, value in recorded.items() if name not in _without_effect()} | added
+    plan = running.planned(comparisons, folder, running.identity_of(determining, inputs), ray.shard_rows, force=force)
+    _report_skipped(comparisons, folder)
+    reports = _worked(task, what, plan, folder, ray, ledger)
+    return OnRay(folder, reports, provenance(recorded, inputs))
+
+
+def _without_effect() -> set[str]:
+    """The options that change results only through the engine, whose identity is compared instead."""
+    from fathom.settings import BoundSettings, EngineSettings, flag_of
+
+    return {flag_of(kind, name) for kind in (EngineSettings, BoundSettings) for name in kind.model_fields} - {"model"}
+
+
+def _report_skipped(comparisons: Comparisons, folder: Folder) -> None:
+    from fathom.cli._skipped import report
+
+    report(comparisons.skipped, None if folder.is_remote else folder.path / "skipped.jsonl")
+
+
+def _worked(
+    task: Task, what: str, plan: Any, folder: Folder, ray: RaySettings, ledger: Callable[[], Any] | None
+) -> list[Report]:
+    from fathom.cli._progress import counting
+    from fathom.engines import RunStoppedError
+    from fathom.engines.metering import cost_in_words
+    from fathom.judging import RowOutcome
+    from fathom.scale import running
+    from fathom.scale.work import Job
+
+    kept = f"finished completions are in {folder}/journal: repeat the command to resume"
+    seen: list[Report] = []
+
+    def spent() -> str:
+        return f"{running.usage_of(seen).tokens:,} tokens, {cost_in_words(running.cost_of(seen))}"
+
+    try:
+        with counting(what, plan.rows, spent) as done:
+
+            def progress(report: Report) -> None:
+                seen.append(report)
+                for row in range(report.rows):
+                    done(RowOutcome(row >= report.unparsed, row < report.failed))
+
+            reports = running.run_plan(Job(task, folder, plan.identity), plan, ray, progress, ledger=ledger)
+    except KeyboardInterrupt:
+        raise RunInterruptedError(f"stopped; {kept}") from None
+    except RunStoppedError as error:
+        raise FathomError(f"stopped: {error}; {kept}") from None
+    typer.echo(f"spent by the workers of these shards: {spent()}", err=True)
+    return reports
 
 
 def judged_on_ray(
@@ -31,103 +167,20 @@ def judged_on_ray(
     force: bool,
 ) -> None:
     """Judge comparisons into a folder of parts, and report as `fathom judge` does."""
-    from fathom.data.folders import Folder
-    from fathom.engines import EngineError
-    from fathom.engines.opening import price_for_bounds
-    from fathom.results.provenance import provenance
-    from fathom.scale import running
-
-    if out is None:
-        raise FathomError("--ray writes a folder of parts; give its path or address with --out")
-    if settings.engine.journal:
-        raise FathomError(
-            f"--journal {settings.engine.journal} has no effect with --ray, which keeps the journal in --out; leave it "
-            "out"
-        )
-    if config["file"] == "-":
-        raise FathomError("--ray needs a source that can be read again to resume; got standard input, expected a file")
-    price_for_bounds(settings.engine, settings.bounds)
-    folder = Folder.at(out)
-    held = None if folder.is_remote else claim(whole_folder("--out", out))
-    determining, recorded = _configs(settings, config, ray)
-    identity = running.identity_of(determining, inputs)
-    reports = _reports(settings, comparisons, folder, identity, ray, force)
-    _summarized(folder, reports, provenance(recorded, inputs))
-    if held:
-        held.seal()
-    counts = RowCounts()
-    for report in reports:
-        aside = len(report.set_aside)
-        counts.rows += report.rows + aside
-        counts.failed += report.failed + aside
-        counts.without_verdict += report.without_verdict + aside
-    error = next((report.error for report in reports if report.error), None)
-    last = EngineError(error) if error else None
-    check_failures(counts, fail_on, last, completed=sum(report.completed for report in reports))
-
-
-def _configs(
-    settings: JudgingSettings, config: Mapping[str, Any], ray: RaySettings
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The settings that determine the rows, and all that the manifest records."""
-    from fathom.engines.planning import preview
-    from fathom.settings import BoundSettings, EngineSettings, flag_of, flatten_settings
-
-    own = {flag_of(kind, name) for kind in (EngineSettings, BoundSettings) for name in kind.model_fields} - {"model"}
-    recorded = {name: value for name, value in flatten_settings(settings).items() if name != "journal"} | dict(config)
-    identity = {"engine": preview(settings.engine).counter.known_identity, "shard_rows": ray.shard_rows}
-    return {name: value for name, value in recorded.items() if name not in own} | identity, recorded | identity
-
-
-def _reports(
-    settings: JudgingSettings,
-    comparisons: Comparisons,
-    folder: Folder,
-    identity: str,
-    ray: RaySettings,
-    force: bool,
-) -> list[Report]:
-    from fathom.cli._progress import counting
-    from fathom.cli._skipped import report as report_skipped
-    from fathom.engines import RunStoppedError
-    from fathom.engines.metering import cost_in_words
-    from fathom.judging import RowOutcome
-    from fathom.scale import running
-    from fathom.scale.work import Job
-
-    kept = f"finished completions are in {folder}/journal: repeat the command to resume"
-    plan = running.planned(comparisons, folder, identity, ray.shard_rows, force=force)
-    report_skipped(comparisons.skipped, None if folder.is_remote else folder.path / "skipped.jsonl")
-    seen: list[Report] = []
-
-    def spent() -> str:
-        return f"{running.usage_of(seen).tokens:,} tokens, {cost_in_words(running.cost_of(seen))}"
-
-    try:
-        with counting("judged", plan.rows, spent) as done:
-
-            def progress(report: Report) -> None:
-                seen.append(report)
-                for row in range(report.rows):
-                    done(RowOutcome(row >= report.unparsed, row < report.failed))
-
-            reports = running.judge_plan(Job(settings, folder, plan.identity), plan, ray, progress)
-    except KeyboardInterrupt:
-        raise RunInterruptedError(f"stopped; {kept}") from None
-    except RunStoppedError as error:
-        raise FathomError(f"stopped: {error}; {kept}") from None
-    typer.echo(f"spent by the workers of these shards: {spent()}", err=True)
-    return reports
-
-
-def _summarized(folder: Folder, reports: Sequence[Report], record: Mapping[str, Any]) -> None:
-    """Compute the metrics from the parts, as `fathom score` does; write the manifest and print the table."""
     from fathom.cli._figures import VERDICTS
     from fathom.cli._judging import show
     from fathom.metrics.verdicts import summary, tally
     from fathom.results import runs
-    from fathom.scale import running
+    from fathom.scale.judging import JudgeTask
+    from fathom.settings import flatten_settings
 
-    tallies = tally(row for row in runs.open(folder.address).rows() if "pairs" not in row)
+    held = claim_on_ray(out, settings.engine)
+    assert out is not None
+    recorded = flatten_settings(settings) | dict(config)
+    run = on_ray(JudgeTask(settings), "judged", comparisons, inputs, out, recorded, ray, force=force)
+    tallies = tally(row for row in runs.open(run.folder.address).rows() if "pairs" not in row)
     show("verdicts", tallies, VERDICTS)
-    running.write_manifest(folder, reports, {**record, "summary": summary(tallies)})
+    run.describe(summary(tallies))
+    if held:
+        held.seal()
+    run.finish(fail_on)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from fathom.cli._failures import FailOn
 from fathom.cli._options import DryRun, Limit, with_settings
 from fathom.cli._verb import Force
-from fathom.settings import JudgingSettings
+from fathom.settings import JudgingSettings, RaySettings
 
 if TYPE_CHECKING:
     from fathom.bench import Benchmark, Score
@@ -36,6 +36,7 @@ class Source(NamedTuple):
 @with_settings
 def command(
     settings: JudgingSettings,
+    ray: RaySettings,
     names: Annotated[list[str], typer.Argument(help="Benchmarks to run. Default: describe all.")] = [],  # noqa: B006
     data: Annotated[
         Path | None,
@@ -56,7 +57,7 @@ def command(
 
     Pairs are judged in both orders by default. If a prompt has more than two responses, a pairwise judge compares all
     pairs of them. OUT/NAME.jsonl has the rows; `fathom score` computes the metrics from them again. To resume an
-    interrupted run, repeat the command.
+    interrupted run, repeat the command. With --ray, OUT/NAME is a folder of Parquet parts per benchmark.
     """
     from fathom import bench
     from fathom.cli._dry_run import evaluated
@@ -69,6 +70,8 @@ def command(
         return
     require_model(settings.engine)
     sources = [_source(bench.find(name), data) for name in names]
+    if ray.ray and not dry_run:
+        return _on_ray(sources, settings, limit, out, ray, fail_on, force)
     claims = [claim_rows(_rows_file(each, out), settings.engine.journal, reads=each.files) for each in sources]
     if dry_run:
         for source in sources:
@@ -120,23 +123,62 @@ def _evaluate(
     engine: Engine,
 ) -> Run:
     """Judges one benchmark, writes what came of it and shows its scores."""
-    from dataclasses import asdict
-
-    from fathom import bench
     from fathom.cli._judging import describe, opened, write
     from fathom.judging import write_judged
     from fathom.results import runs
 
-    benchmark = source.benchmark
-    comparisons = _comparisons(source, limit)
-    config = {"file": str(source.place), "benchmark": benchmark.name, "limit": limit}
+    comparisons, config = _comparisons(source, limit), _config(source, limit)
     run = opened(settings, comparisons, source.files, out, config, claim=claim, total=limit, engine=engine)
-    write(run, benchmark.name, partial(write_judged, run.session.reward_model, comparisons))
-    rows = runs.open(out).rows
-    score, domains = benchmark.score(rows()), bench.by_domain(rows())
-    describe(run, {"score": asdict(score), "domains": domains})
-    _show(benchmark, score, _baselines(benchmark, rows), domains)
+    write(run, source.benchmark.name, partial(write_judged, run.session.reward_model, comparisons))
+    describe(run, _scored(source.benchmark, runs.open(out).rows))
     return run
+
+
+def _config(source: Source, limit: int | None) -> dict[str, Any]:
+    """What a run records beside the settings."""
+    return {"file": str(source.place), "benchmark": source.benchmark.name, "limit": limit}
+
+
+def _scored(benchmark: Benchmark, rows: Callable[[], Iterable[Row]]) -> dict[str, Any]:
+    """The summary of a benchmark, which is also shown."""
+    from dataclasses import asdict
+
+    from fathom import bench
+
+    score, domains = benchmark.score(rows()), bench.by_domain(rows())
+    _show(benchmark, score, _baselines(benchmark, rows), domains)
+    return {"score": asdict(score), "domains": domains}
+
+
+def _on_ray(
+    sources: Sequence[Source],
+    settings: JudgingSettings,
+    limit: int | None,
+    out: Path,
+    ray: RaySettings,
+    fail_on: str,
+    force: bool,
+) -> None:
+    """Judge each benchmark into a folder of parts. Their bounds are common, so their workers share one ledger."""
+    from fathom.cli._ray import claim_on_ray, on_ray
+    from fathom.results import runs
+    from fathom.scale.judging import JudgeTask
+    from fathom.scale.pool import shared_ledger
+    from fathom.settings import flatten_settings
+
+    folders = [out / source.benchmark.name for source in sources]
+    claims = [claim_on_ray(folder, settings.engine) for folder in folders]
+    task, ledger, done = JudgeTask(settings, rankings=True), cache(partial(shared_ledger, settings.bounds, ray)), []
+    for source, folder, claim in zip(sources, folders, claims, strict=True):
+        recorded = flatten_settings(settings) | _config(source, limit)
+        name, rows = source.benchmark.name, _comparisons(source, limit)
+        run = on_ray(task, name, rows, source.files, folder, recorded, ray, force=force, ledger=ledger)
+        run.describe(_scored(source.benchmark, runs.open(run.folder.address).rows))
+        if claim:
+            claim.seal()
+        done.append(run)
+    for run in done:
+        run.finish(fail_on)
 
 
 def _baselines(benchmark: Benchmark, rows: Callable[[], Iterable[Row]]) -> dict[str, Mapping[str, float]]:

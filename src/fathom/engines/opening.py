@@ -6,13 +6,16 @@ metered = meter(engine, settings, BoundSettings(max_cost=5.0))
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, get_type_hints
 
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from fathom import engines
-from fathom.engines import Engine
+from fathom.engines import Engine, EngineWrapper
 from fathom.engines.address import is_openai
 from fathom.engines.checkpoints import resolve
 from fathom.engines.metering import Metered, Price, prices
@@ -101,3 +104,18 @@ def meter(engine: Engine, settings: EngineSettings, bounds: BoundSettings) -> Me
     """Meter `engine` under bounds. Raises FathomError for a bound on cost without a known price."""
     known = price_for_bounds(settings, bounds)
     return Metered(engine, price=known, max_cost=bounds.max_cost, max_tokens=bounds.max_total_tokens)
+
+
+@contextmanager
+def shared(engine: Engine) -> Iterator[Engine]:
+    """The engine for several users that close it, each in an event loop of its own: it is closed at the end."""
+    try:
+        yield _Shared(engine)
+    finally:
+        asyncio.run(engine.close())
+
+
+class _Shared(EngineWrapper):
+    """An engine whose `close` does nothing."""
+
+    async def close(self) -> None: ...

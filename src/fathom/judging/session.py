@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,12 +20,12 @@ from pathlib import Path
 from typing import Self
 
 from fathom.data.records import Comparison
-from fathom.engines import Engine, EngineWrapper, check_capabilities
+from fathom.engines import Engine, check_capabilities
 from fathom.engines.cache import CachedEngine
 from fathom.engines.checkpoints import resolve
 from fathom.engines.heads import fetch_config
 from fathom.engines.journal import Journal
-from fathom.engines.opening import meter, open_engine
+from fathom.engines.opening import meter, open_engine, shared
 from fathom.errors import FathomError
 from fathom.judges import EngineRewardModel, Judge, RewardModel, Rule, SequentialRewardModel, Verdict
 from fathom.judging import make_judge_for_checkpoint, meta_reward_model
@@ -69,12 +68,7 @@ class Session:
     @cached_property
     def meta(self) -> MetaRewardModel | None:
         """The meta reward model of the settings, if any, on the device of the local engine."""
-        if self.settings.voting.meta is None:
-            return None
-        engine = self.settings.engine
-        options = {"device": engine.device, "dtype": engine.dtype, "max_batch_tokens": engine.max_batch_tokens}
-        given = {name: value for name, value in options.items() if value is not None}
-        return meta_reward_model(self.settings.voting.meta, self.base_judge, **given)
+        return meta_of(self.settings, self.base_judge)
 
     @property
     def reward_model(self) -> RewardModel:
@@ -203,6 +197,16 @@ def with_votes(
     return model if rule == model.rule else WithRule(model, rule)
 
 
+def meta_of(settings: JudgingSettings, judge: EngineRewardModel) -> MetaRewardModel | None:
+    """The meta reward model of the settings, if any, on the device of the local engine. Loads its weights."""
+    if settings.voting.meta is None:
+        return None
+    engine = settings.engine
+    options = {"device": engine.device, "dtype": engine.dtype, "max_batch_tokens": engine.max_batch_tokens}
+    given = {name: value for name, value in options.items() if value is not None}
+    return meta_reward_model(settings.voting.meta, judge, **given)
+
+
 def in_both_orders(
     judge: EngineRewardModel, voting: VotingSettings, seed: int, meta: MetaRewardModel | None = None
 ) -> RewardModel:
@@ -218,14 +222,5 @@ def shared_engine(settings: JudgingSettings) -> Iterator[Engine]:
     Raises FathomError if it cannot be opened; invalid judge settings are reported before a model is loaded.
     """
     judge_of(settings)
-    engine = meter(open_engine(settings.engine), settings.engine, settings.bounds)
-    try:
-        yield _Shared(engine)
-    finally:
-        asyncio.run(engine.close())
-
-
-class _Shared(EngineWrapper):
-    """An engine whose `close` does nothing."""
-
-    async def close(self) -> None: ...
+    with shared(meter(open_engine(settings.engine), settings.engine, settings.bounds)) as engine:
+        yield engine

@@ -22,6 +22,9 @@ from fathom.results.arrow import arrow_schema
 PARTS = "parts"
 """The folder of the parts within that of the run."""
 MANIFEST = "manifest.json"
+ITEMS = "items"
+"""The folder of parts from which the driver makes training sets; their rows are no verdicts."""
+ITEM_COLUMNS: Mapping[str, str] = {"id": "string", "row": "string"}
 COLUMNS: Mapping[str, str] = {
     "id": "string",
     "status": "string",
@@ -45,13 +48,13 @@ def part_name(shard: int) -> str:
     return f"part-{shard:06d}.parquet"
 
 
-def encode(rows: Iterable[Mapping[str, Any]]) -> bytes:
-    """A part: rows with the columns of `COLUMNS`, in order."""
+def encode(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str] = COLUMNS) -> bytes:
+    """A part: rows with these columns, in order."""
     import pyarrow
     from pyarrow import parquet
 
     table = pyarrow.Table.from_pylist(
-        [{name: row.get(name) for name in COLUMNS} for row in rows], schema=arrow_schema(COLUMNS)
+        [{name: row.get(name) for name in columns} for row in rows], schema=arrow_schema(columns)
     )
     sink = io.BytesIO()
     parquet.write_table(table, sink, compression="zstd")
@@ -60,16 +63,16 @@ def encode(rows: Iterable[Mapping[str, Any]]) -> bytes:
 
 def is_run(path: str | Path) -> bool:
     """Whether the folder holds parts."""
-    return bool(_names(Folder.at(path)))
+    return bool(_names(Folder.at(path) / PARTS))
 
 
-def lines(path: str | Path) -> Iterator[tuple[bytes, str]]:
+def lines(path: str | Path, within: str = PARTS) -> Iterator[tuple[bytes, str]]:
     """Each row as a line of JSON without its newline, with its place for error messages.
 
-    Raises FathomError for a file that is not a part.
+    `within`: the folder of the parts. Raises FathomError for a file that is not a part.
     """
-    folder = Folder.at(path) / PARTS
-    for name in _names(Folder.at(path)):
+    folder = Folder.at(path) / within
+    for name in _names(folder):
         for number, line in enumerate(_column(folder, name), 1):
             yield line.encode(), f"{folder}/{name}:{number}"
 
@@ -81,7 +84,7 @@ def read_manifest(path: str | Path) -> bytes | None:
 
 
 def _names(folder: Folder) -> list[str]:
-    return [name for name in (folder / PARTS).names() if name.startswith("part-") and name.endswith(".parquet")]
+    return [name for name in folder.names() if name.startswith("part-") and name.endswith(".parquet")]
 
 
 def _column(folder: Folder, name: str) -> list[str]:

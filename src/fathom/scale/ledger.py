@@ -2,8 +2,8 @@
 
 It is a plain object; `fathom.scale.pool` makes it a Ray actor. It lives as long as the run.
 
-A shard whose worker died `TRIES` times is judged one comparison at a time. The ledger then knows which one a worker had
-begun when it died, and the next worker sets that one aside.
+After the workers of a shard died `TRIES` times, the next ones take one comparison of it at a time. The ledger then
+knows which one a worker had begun when it died, and the next worker sets that one aside.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from fathom.scale.budget import Amount, Budget
 from fathom.settings import BoundSettings
 
 TRIES = 3
+Place = tuple[str, int]
+"""A plan's identity and a shard of it, because the benchmarks of a run share one ledger."""
 
 
 class Attempt(NamedTuple):
-    """How a worker judges a shard."""
+    """How a worker takes a shard."""
 
     alone: bool
     """Whether one comparison at a time."""
@@ -33,23 +35,23 @@ class Ledger:
 
     def __init__(self, bounds: BoundSettings) -> None:
         self._budget = Budget(bounds.max_total_tokens, bounds.max_cost)
-        self._attempts: Counter[int] = Counter()
-        self._begun: dict[int, int] = {}
-        self._killers: defaultdict[int, set[int]] = defaultdict(set)
+        self._attempts: Counter[Place] = Counter()
+        self._begun: dict[Place, int] = {}
+        self._killers: defaultdict[Place, set[int]] = defaultdict(set)
         self._stop: str | None = None
 
-    def begin(self, shard: int) -> Attempt:
-        """Called by a worker before it judges a shard. A second call means that the first worker died."""
+    def begin(self, shard: Place) -> Attempt:
+        """Called by a worker before it begins a shard. A second call means that the first worker died."""
         self._attempts[shard] += 1
         if shard in self._begun:
             self._killers[shard].add(self._begun.pop(shard))
         return Attempt(self._attempts[shard] > TRIES, frozenset(self._killers[shard]), self._stop)
 
-    def announce(self, shard: int, position: int) -> None:
-        """Called before each comparison that is judged alone."""
+    def announce(self, shard: Place, position: int) -> None:
+        """Called before each comparison that is taken alone."""
         self._begun[shard] = position
 
-    def end(self, shard: int) -> None:
+    def end(self, shard: Place) -> None:
         self._begun.pop(shard, None)
 
     def stop(self, reason: str) -> None:

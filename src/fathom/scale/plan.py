@@ -1,4 +1,4 @@
-"""The plan of a run on many machines: its comparisons, cut into shards that any worker can judge.
+"""The plan of a run on many machines: its comparisons, cut into shards that any worker can take.
 
     OUT/plan/shard-000000.jsonl     # comparisons
     OUT/plan/plan.json              # written last: a plan with it is complete
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -40,7 +40,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class SetAside:
-    """A comparison whose judging raised an error, or ended its worker."""
+    """A comparison on which the work raised an error, or ended its worker."""
 
     index: int
     """Its position in the shard, from 0."""
@@ -76,10 +76,12 @@ class Report:
     """The last failed call."""
     completed: int
     """Successful calls of that worker."""
+    details: dict[str, Any] = field(default_factory=dict)
+    """What the task adds (`fathom.scale.task.Work.details`)."""
 
     @property
     def is_final(self) -> bool:
-        """Whether judging the shard again would change nothing, because no call failed and nothing was set aside."""
+        """Whether work on the shard again would change nothing, because no call failed and nothing was set aside."""
         return not self.failed and not self.set_aside
 
 

@@ -1,6 +1,6 @@
-"""Runs workers on Ray: Ray Data reads the shards, and a pool of actors judges them.
+"""Runs workers on Ray: Ray Data reads the shards, and a pool of actors works on them.
 
-    for result in completed(job, shards=range(plan.shards), settings=RaySettings(workers=8)):
+    for result in completed(job, range(plan.shards), RaySettings(ray=True, workers=8)):
         ...                             # a `Report` per shard, as they finish, or a text that says why the run stops
 
 Ray restarts a worker that died and gives its shard to a worker again; the segments say what was finished. The ledger is
@@ -13,7 +13,7 @@ import asyncio
 import getpass
 import logging
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -21,32 +21,35 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from fathom.data.folders import Folder
+from fathom.engines.opening import open_engine, shared
 from fathom.errors import FathomError, require
-from fathom.judging.session import shared_engine
 from fathom.scale.ledger import Ledger
 from fathom.scale.plan import PLAN, Report, shard_name
 from fathom.scale.work import Job, work_on
-from fathom.settings import RaySettings
+from fathom.settings import BoundSettings, RaySettings
 
 REPORT = TypeAdapter(Report)
 QUEUED_SHARDS = 2
 """Shards that a worker holds: the next one is there when one is finished, and few wait behind a slow worker."""
 
 
-def completed(job: Job, shards: Sequence[int], settings: RaySettings) -> Iterator[Report | str]:
-    """Judge shards of the plan in the folder of `job`. Starts Ray on this machine, or joins a cluster.
+def completed(
+    job: Job, shards: Sequence[int], settings: RaySettings, ledger: Callable[[], Any] | None = None
+) -> Iterator[Report | str]:
+    """Work on shards of the plan in the folder of `job`. Starts Ray on this machine, or joins a cluster.
 
-    Raises FathomError if Ray cannot be reached or fails.
+    `ledger` returns that of several jobs whose bounds are common, made by `shared_ledger`. Raises FathomError if Ray
+    cannot be reached or fails.
     """
     if not shards:
         return
     ray = started(settings)
-    ledger = _beside_the_driver(ray, Ledger, job.settings.bounds)
+    actor = ledger() if ledger else shared_ledger(job.task.bounds, settings)
     workers = min(len(shards), settings.workers or _affordable(ray, settings))
     results = _read(ray, job.out / PLAN, shards).map_batches(
         Worker,
         batch_size=1,
-        fn_constructor_args=(job, ledger),
+        fn_constructor_args=(job, actor),
         compute=ray.data.ActorPoolStrategy(
             min_size=1, max_size=workers, initial_size=workers, max_tasks_in_flight_per_actor=QUEUED_SHARDS
         ),
@@ -58,6 +61,11 @@ def completed(job: Job, shards: Sequence[int], settings: RaySettings) -> Iterato
             yield REPORT.validate_json(row["report"]) if row["report"] else str(row["stopped"])
     except ray.exceptions.RayError as error:
         raise FathomError(f"Ray failed: {error}; finished shards are kept: repeat the command to resume") from error
+
+
+def shared_ledger(bounds: BoundSettings, settings: RaySettings) -> Any:
+    """A ledger beside the driver, for one job or for several that share its bounds. Raises as `completed` does."""
+    return _beside_the_driver(started(settings), Ledger, bounds)
 
 
 def started(settings: RaySettings) -> Any:
@@ -108,7 +116,7 @@ def _affordable(ray: Any, settings: RaySettings) -> int:
 
 
 class Worker:
-    """Judges the shards that Ray Data passes to it, with one engine for all of them."""
+    """Works on the shards that Ray Data passes to it, with one engine for all of them."""
 
     def __init__(self, job: Job, ledger: Any) -> None:
         self.job = job
@@ -120,7 +128,7 @@ class Worker:
         shard = int(Path(str(batch["path"][0])).stem.rpartition("-")[2])
         try:
             # Opened here, because Ray would try an actor whose constructor fails again without end.
-            self._engine = self._engine or self._open.enter_context(shared_engine(self.job.of_a_worker))
+            self._engine = self._engine or self._open.enter_context(shared(open_engine(self.job.task.engine)))
             work = work_on(self.job, shard, batch["bytes"][0], self._engine, self._call, local_folder(self.job))
             return {"report": [REPORT.dump_json(asyncio.run(work)).decode()], "stopped": [""]}
         except FathomError as error:

@@ -1,7 +1,7 @@
 """A whole run on many machines: the plan, the shards, and the manifest of what came of it.
 
 plan = planned(comparisons, out, identity, shard_rows=1000)
-reports = judge_plan(Job(settings, out, plan.identity), plan, ray_settings, progress)
+reports = run_plan(Job(task, out, plan.identity), plan, ray_settings, progress)
 write_manifest(out, reports, provenance(config, inputs))
 """
 
@@ -52,30 +52,36 @@ def planned(
     found = read_plan(out)
     if found and found.identity == identity:
         return found
-    if (found or (out / parts.PARTS).names()) and not force:
+    results = [out / parts.PARTS, out / parts.ITEMS]
+    if (found or any(folder.names() for folder in results)) and not force:
         raise FathomError(
             f"--out {out} contains results of other settings, inputs or --shard-rows; give another --out, or --force "
             "to replace them"
         )
-    for folder in (out / PLAN, out / REPORTS, out / parts.PARTS):
+    for folder in (out / PLAN, out / REPORTS, *results):
         for name in sorted(folder.names(), key=lambda name: name != "plan.json"):  # the index first: a part is no plan
             folder.remove(name)
     return write_plan(comparisons, out, identity, shard_rows)
 
 
-def judge_plan(
-    job: Job, plan: Plan, settings: RaySettings, progress: Callable[[Report], None] = lambda report: None
+def run_plan(
+    job: Job,
+    plan: Plan,
+    settings: RaySettings,
+    progress: Callable[[Report], None] = lambda report: None,
+    *,
+    ledger: Callable[[], Any] | None = None,
 ) -> list[Report]:
-    """Judge all shards that have no final report, and return the reports of all.
+    """Work on all shards that have no final report, and return the reports of all.
 
-    `progress` gets each report, at once for shards that an earlier run finished. Raises RunStoppedError with the first
-    reason if the run could not finish, and FathomError as `completed` does.
+    `progress` gets each report, at once for shards that an earlier run finished. `ledger`: as for `completed`. Raises
+    RunStoppedError with the first reason if the run could not finish, and FathomError as `completed` does.
     """
     reports = {shard: report for shard, report in read_reports(job.out, plan).items() if report.is_final}
     for report in reports.values():
         progress(report)
     stopped: str | None = None
-    for result in completed(job, [shard for shard in range(plan.shards) if shard not in reports], settings):
+    for result in completed(job, [shard for shard in range(plan.shards) if shard not in reports], settings, ledger):
         if isinstance(result, str):
             stopped = stopped or result
             continue
@@ -99,7 +105,23 @@ def cost_of(reports: Iterable[Report]) -> float | None:
 
 
 def write_manifest(out: Folder, reports: Sequence[Report], record: Mapping[str, Any]) -> None:
-    """Write manifest.json: `record`, the hashes of the parts, and the spending; and the rows set aside, if any."""
+    """Write manifest.json, of `record` and `described`, and the comparisons set aside, if any."""
+    write_set_aside(out, reports)
+    out.write(parts.MANIFEST, as_json({**record, **described(reports)}))
+
+
+def described(reports: Sequence[Report]) -> dict[str, Any]:
+    """What a manifest says about the workers: their spending, and the hashes of the parts."""
+    files = [
+        {"name": parts.part_name(report.shard), "rows": report.rows, "sha256": report.sha256} for report in reports
+    ]
+    spent = {**reported(usage_of(reports)), "cost": cost_of(reports)}
+    aside = sum(len(report.set_aside) for report in reports)
+    return {"spent": {"this_run": spent}, "set_aside": aside, "parts": files}
+
+
+def write_set_aside(out: Folder, reports: Sequence[Report]) -> None:
+    """Write set-aside.jsonl; remove that of an earlier run if nothing was set aside."""
     aside = [
         {"shard": report.shard, "index": each.index, "id": each.id, "reason": each.reason}
         for report in reports
@@ -109,10 +131,3 @@ def write_manifest(out: Folder, reports: Sequence[Report], record: Mapping[str, 
         out.write(SET_ASIDE, b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in aside))
     else:
         out.remove(SET_ASIDE)
-    files = [
-        {"name": parts.part_name(report.shard), "rows": report.rows, "sha256": report.sha256} for report in reports
-    ]
-    spent = {**reported(usage_of(reports)), "cost": cost_of(reports)}
-    out.write(
-        parts.MANIFEST, as_json({**record, "spent": {"this_run": spent}, "set_aside": len(aside), "parts": files})
-    )

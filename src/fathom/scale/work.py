@@ -1,18 +1,18 @@
-"""Judges one shard, as a worker does. Nothing here depends on Ray.
+"""Works on one shard, as a worker does. Nothing here depends on Ray.
 
     report = await work_on(job, shard, content, engine, ledger, local)
 
 `ledger` calls a method of the run's `Ledger` by its name, wherever that is.
 
-The session, the judge and the rows are those of one machine. A comparison whose judging raises an error is set aside
-with its reason; an error that ends a run on one machine, such as a refused key or a spent budget, ends this one too.
+What is done to a comparison is the code of one machine (`fathom.scale.task`). If it raises an error, the comparison is
+set aside with its reason; an error that ends a run on one machine, such as a refused key or a spent budget, ends this
+one too.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,104 +22,96 @@ from typing import Any
 from fathom.data.folders import Folder
 from fathom.data.records import Comparison
 from fathom.engines import Engine, RunStoppedError
+from fathom.engines.cache import CachedEngine
 from fathom.engines.journal import JournalError
+from fathom.engines.metering import Metered
+from fathom.engines.opening import meter
 from fathom.errors import FathomError
-from fathom.judges import Verdict, judge_all
-from fathom.judging import RowOutcome, row_outcome, verdict_or_ranking
-from fathom.judging.session import Session
-from fathom.ranking import Ranking
+from fathom.judges import judge_all
+from fathom.judging import RowOutcome
 from fathom.results import parts
-from fathom.results.export import TableRow, figures
-from fathom.results.rows import to_row, write_row
+from fathom.results.export import TableRow
 from fathom.scale.budget import Borrower
-from fathom.scale.ledger import Attempt
+from fathom.scale.ledger import Attempt, Place
 from fathom.scale.plan import Report, SetAside, decode, shard_name, write_report
 from fathom.scale.segments import SegmentedJournal
-from fathom.settings import BoundSettings, JudgingSettings
+from fathom.scale.task import Item, Task, Work
+from fathom.settings import BoundSettings
 
 JOURNAL = "journal"
 """The folder of the segments, with a folder per shard, within that of the run."""
-CONCURRENCY = 256
-"""Comparisons of a shard in progress, as in `fathom.judging.write_verdicts`; the engine limits its calls."""
-KILLED = "the worker died while it judged this comparison alone"
+KILLED = "the worker died while it worked on this comparison alone"
 
 
 @dataclass(frozen=True)
 class Job:
     """What all workers of a run share."""
 
-    settings: JudgingSettings
+    task: Task
     out: Folder
     identity: str
     """That of the plan."""
-    rankings: bool = False
-    """Whether a pairwise judge ranks more than two responses, as in `fathom eval`."""
 
-    @property
-    def of_a_worker(self) -> JudgingSettings:
-        """The settings without bounds, which hold for all workers together."""
-        bounds = BoundSettings(prices=self.settings.bounds.prices)
-        return self.settings.model_copy(update={"bounds": bounds})
+    def place(self, shard: int) -> Place:
+        """The shard, for a ledger that several jobs may share."""
+        return self.identity, shard
 
 
 @dataclass
 class Done:
-    """The rows of a shard."""
+    """What came of a shard."""
 
     rows: list[TableRow] = field(default_factory=list)
-    """Rows with the columns of `fathom.results.parts.COLUMNS`."""
     outcomes: list[RowOutcome] = field(default_factory=list)
     set_aside: list[SetAside] = field(default_factory=list)
+    details: Mapping[str, Any] = field(default_factory=dict)
 
-    def add(self, index: int, comparison: Comparison, result: Verdict | Ranking | Exception) -> None:
+    def add(self, index: int, comparison: Comparison, result: Item | Exception) -> None:
         if isinstance(result, Exception):
             self.set_aside.append(SetAside(index, comparison.id, f"{type(result).__name__}: {result}"))
             return
-        row, line = to_row(comparison, result), io.BytesIO()
-        write_row(line, row)
-        self.rows.append({**figures(row), "row": line.getvalue().rstrip(b"\n").decode()})
-        self.outcomes.append(row_outcome(result))
+        self.rows.append(result.row)
+        self.outcomes.append(result.outcome)
 
 
-async def judge_shard(
-    job: Job,
+async def work_through(
+    work: Work,
     comparisons: Iterable[Comparison],
-    session: Session,
     *,
+    concurrency: int,
     killers: Collection[int] = (),
     alone: Callable[[int], Awaitable[None]] | None = None,
 ) -> Done:
-    """Judge comparisons in their order.
+    """Work on comparisons and collect what came of them, in their order.
 
-    `killers`: positions that are set aside unjudged, because they ended their worker. With `alone`, one comparison is
-    judged at a time, and its position is announced first.
+    `killers`: positions that are set aside untried, because they ended their worker. With `alone`, one comparison is
+    worked on at a time, and its position is announced first.
     """
-    model, done = session.reward_model, Done()
-    judge = _settled(verdict_or_ranking(model) if job.rankings else model, alone)
-    numbered = list(enumerate(comparisons))
+    done, numbered = Done(), list(enumerate(comparisons))
     done.set_aside = [SetAside(index, each.id, KILLED) for index, each in numbered if index in killers]
     waiting = [(index, each) for index, each in numbered if index not in killers]
-    async with aclosing(judge_all(judge, waiting, concurrency=1 if alone else CONCURRENCY)) as results:
+    each = _settled(work.item, alone)
+    async with aclosing(judge_all(each, waiting, concurrency=1 if alone else concurrency)) as results:
         async for (index, comparison), result in results:
             done.add(index, comparison, result)
+    done.details = work.details()
     return done
 
 
 Numbered = tuple[int, Comparison]
-Result = Verdict | Ranking
 
 
 def _settled(
-    judge: Callable[[Comparison], Awaitable[Result]], alone: Callable[[int], Awaitable[None]] | None
-) -> Callable[[Numbered], Awaitable[Result | Exception]]:
-    """Judge and return the result or the error."""
+    item: Callable[[Comparison], Awaitable[Item]], alone: Callable[[int], Awaitable[None]] | None
+) -> Callable[[Numbered], Awaitable[Item | Exception]]:
+    """Return the item or the error."""
 
-    async def settled(numbered: Numbered) -> Result | Exception:
+    async def settled(numbered: Numbered) -> Item | Exception:
         index, comparison = numbered
         if alone:
             await alone(index)
         try:
-            return await judge(comparison)
+            return await item(comparison)
         except (RunStoppedError, JournalError):
             raise
         except Exception as error:  # noqa: BLE001 - one row of millions must not end the run
@@ -133,55 +125,62 @@ Ledgers = Callable[..., Awaitable[Any]]
 
 
 async def work_on(job: Job, shard: int, content: bytes, engine: Engine, ledger: Ledgers, local: Path) -> Report:
-    """Judge a shard, write its part and its report. `local`: a folder of this machine for the journal's SQLite file.
+    """Work on a shard, write its part and its report. `local`: a folder of this machine for the journal's SQLite file.
 
-    Raises FathomError if the run has stopped or must stop; the other workers then learn it from the ledger.
+    `engine` is closed, unless it is shared (`fathom.engines.opening.shared`). Raises FathomError if the run has stopped
+    or must stop; the other workers then learn it from the ledger.
     """
-    attempt = Attempt(*await ledger("begin", shard))
+    attempt = Attempt(*await ledger("begin", job.place(shard)))
     if attempt.stop:
         raise RunStoppedError(attempt.stop)
     file = local / f"{shard_name(shard)}.journal"
     try:
         journal = SegmentedJournal(job.out / JOURNAL / shard_name(shard), file, engine)
-        session = Session(job.of_a_worker, engine=engine, store=journal)
-        async with borrowing(job, session, ledger), session:
-            alone = partial(ledger, "announce", shard) if attempt.alone else None
-            done = await judge_shard(job, decode(content), session, killers=attempt.killers, alone=alone)
-        report = publish(
-            job, shard, done, session
-        )  # after the session has closed the journal: its last segment is written
+        metered = _metered(job.task, engine)
+        async with borrowing(job, metered, ledger), CachedEngine(metered, journal) as cached:
+            alone = partial(ledger, "announce", job.place(shard)) if attempt.alone else None
+            with job.task.work(cached) as work:
+                done = await work_through(
+                    work, decode(content), concurrency=job.task.concurrency, killers=attempt.killers, alone=alone
+                )
+        # After the journal was closed: its last segment is written.
+        report = publish(job, shard, done, metered, cached.identity)
     except FathomError as error:
         await ledger("stop", str(error))
         raise
-    await ledger("end", shard)
+    await ledger("end", job.place(shard))
     file.unlink(missing_ok=True)
     return report
 
 
+def _metered(task: Task, engine: Engine) -> Metered:
+    """The engine, metered without bounds, which hold for all workers together."""
+    return meter(engine, task.engine, BoundSettings(prices=task.bounds.prices))
+
+
 @asynccontextmanager
-async def borrowing(job: Job, session: Session, ledger: Ledgers) -> AsyncIterator[None]:
-    """Keep the calls of a session under the bounds of the run, and give back what is left."""
-    bounds = job.settings.bounds
+async def borrowing(job: Job, metered: Metered, ledger: Ledgers) -> AsyncIterator[None]:
+    """Keep the calls of a worker under the bounds of the run, and give back what is left."""
+    bounds = job.task.bounds
     if bounds.max_cost is None and bounds.max_total_tokens is None:
         yield
         return
-    borrower = Borrower(partial(ledger, "lend"), session.metered.price)
-    session.metered.report_calls_to(borrower)
+    borrower = Borrower(partial(ledger, "lend"), metered.price)
+    metered.report_calls_to(borrower)
     try:
         yield
     finally:
         await ledger("give_back", borrower.unused)
 
 
-def publish(job: Job, shard: int, done: Done, session: Session) -> Report:
-    """Write the part of a shard, then its report."""
-    content = parts.encode(done.rows)
-    (job.out / parts.PARTS).write(parts.part_name(shard), content)
-    metered = session.metered
+def publish(job: Job, shard: int, done: Done, metered: Metered, engine: str) -> Report:
+    """Write the part of a shard, then its report. `engine`: its identity."""
+    content = parts.encode(done.rows, job.task.columns)
+    (job.out / job.task.folder).write(parts.part_name(shard), content)
     report = Report(
         shard=shard,
         identity=job.identity,
-        engine=session.cached.identity,
+        engine=engine,
         rows=len(done.rows),
         failed=sum(outcome.failed for outcome in done.outcomes),
         without_verdict=sum(outcome.failed and not outcome.parsed for outcome in done.outcomes),
@@ -194,6 +193,7 @@ def publish(job: Job, shard: int, done: Done, session: Session) -> Report:
         cost=metered.cost,
         error=None if metered.failure is None else str(metered.failure),
         completed=metered.completed,
+        details=dict(done.details),
     )
     write_report(job.out, report)
     return report
