@@ -130,7 +130,7 @@ def _evaluate(
     comparisons, config = _comparisons(source, limit), _config(source, limit)
     run = opened(settings, comparisons, source.files, out, config, claim=claim, total=limit, engine=engine)
     write(run, source.benchmark.name, partial(write_judged, run.session.reward_model, comparisons))
-    describe(run, _scored(source.benchmark, runs.open(out).rows))
+    _score(source.benchmark, runs.open(out).rows, partial(describe, run))
     return run
 
 
@@ -139,15 +139,17 @@ def _config(source: Source, limit: int | None) -> dict[str, Any]:
     return {"file": str(source.place), "benchmark": source.benchmark.name, "limit": limit}
 
 
-def _scored(benchmark: Benchmark, rows: Callable[[], Iterable[Row]]) -> dict[str, Any]:
-    """The summary of a benchmark, which is also shown."""
+def _score(
+    benchmark: Benchmark, rows: Callable[[], Iterable[Row]], describe: Callable[[Mapping[str, Any]], None]
+) -> None:
+    """Score a benchmark: record the summary by `describe`, and show the scores."""
     from dataclasses import asdict
 
     from fathom import bench
 
     score, domains = benchmark.score(rows()), bench.by_domain(rows())
+    describe({"score": asdict(score), "domains": domains})
     _show(benchmark, score, _baselines(benchmark, rows), domains)
-    return {"score": asdict(score), "domains": domains}
 
 
 def _on_ray(
@@ -173,7 +175,7 @@ def _on_ray(
         recorded = flatten_settings(settings) | _config(source, limit)
         name, rows = source.benchmark.name, _comparisons(source, limit)
         run = on_ray(task, name, rows, source.files, folder, recorded, ray, force=force, ledger=ledger)
-        run.describe(_scored(source.benchmark, runs.open(run.folder.address).rows))
+        _score(source.benchmark, runs.open(run.folder.address).rows, run.describe)
         if claim:
             claim.seal()
         done.append(run)
