@@ -1,6 +1,6 @@
 """What the formulas of judges of steps add, on planted noise with known truth. No model is run.
 
-    python benchmarks/planted_steps.py hrm
+    python benchmarks/planted_steps.py hrm reasonflux drm
 
 hrm: solutions of 8 steps, each wrong with probability 0.1. The next step repairs a wrong one with probability
 `repairs`, and an error without repair makes the solution wrong. A simulated model scores each step and each pair of
@@ -12,19 +12,26 @@ the AUC of right against wrong solutions: mean and range over seeds.
 reasonflux: responses with a thought of 20 steps and an answer of 4. A response is wrong if a step of its answer is,
 each with probability 0.1. A step of a thought is wrong with probability 0.4, whatever the response is. Steps are scored
 as above, and so is the whole response, as one more unit.
+
+drm: responses are right with probability 0.5. Each dimension is sigmoid(z), where z is normal with standard deviation 1
+and mean `signal` if the response is right, 0 if it is wrong. The best weights of a grid (0, 1, 2 per dimension) are
+chosen on 200 further responses.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import product
 from math import exp
 from statistics import fmean
 from typing import NamedTuple
 
 from scipy.stats import rankdata
 
+from fathom.rewards.drm import weighted
 from fathom.rewards.hrm import forgiven
 from fathom.rewards.reasonflux import combined
 
@@ -125,7 +132,41 @@ def reasonflux() -> None:
             print(shown(name, figures))
 
 
-METHODS = {"hrm": hrm, "reasonflux": reasonflux}
+# Dimension-level reward -----------------------------------------------------------------------------------------------
+
+Dimensions = tuple[dict[str, float], bool]
+"""The value of each dimension, and whether the response is right."""
+
+
+def measured(rng: random.Random, signals: Mapping[str, float]) -> Dimensions:
+    right = rng.random() < 0.5
+    return {name: 1 / (1 + exp(-rng.gauss(signal * right, 1))) for name, signal in signals.items()}, right
+
+
+def weighted_auc(drawn: Sequence[Dimensions], weights: Mapping[str, float]) -> float:
+    return auc([weighted(values, weights) for values, _ in drawn], [right for _, right in drawn])
+
+
+def drm() -> None:
+    for signals in ((1.0, 1.0, 1.0), (1.5, 1.0, 0.0), (1.5, 0.0, 0.0)):
+        named = dict(zip(("confidence", "relevance", "coherence"), signals, strict=True))
+        print(f"drm: signals {named}")
+        figures: dict[str, list[float]] = {}
+        for seed in SEEDS:
+            rng = random.Random(f"{seed}/{signals}")
+            drawn = [measured(rng, named) for _ in range(SOLUTIONS)]
+            labelled = [measured(rng, named) for _ in range(200)]
+            grid = [dict(zip(named, each, strict=True)) for each in product((0, 1, 2), repeat=3) if any(each)]
+            ways = {name: {name: 1.0} | dict.fromkeys(named.keys() - {name}, 0.0) for name in named}
+            ways["equal weights"] = dict.fromkeys(named, 1.0)
+            ways["weights of the grid"] = max(grid, key=partial(weighted_auc, labelled))
+            for name, weights in ways.items():
+                figures.setdefault(name, []).append(weighted_auc(drawn, weights))
+        for name, found in figures.items():
+            print(shown(name, found))
+
+
+METHODS = {"hrm": hrm, "reasonflux": reasonflux, "drm": drm}
 
 
 def main() -> None:

@@ -31,16 +31,14 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from fathom import engines
 from fathom.data.records import Comparison
 from fathom.data.steps import joined, split
 from fathom.engines import Answer, Capability, Engine, Likelihood, LikelihoodRequest
-from fathom.engines.cache import CachedEngine
-from fathom.engines.checkpoints import resolve
 from fathom.errors import FathomError
 from fathom.judges import Arity, EngineRewardModel, Rule, Vote, scored_by_steps, sequential_votes
 from fathom.rationale import Status
 from fathom.rewards import conversation
+from fathom.rewards._beside import opened_beside
 from fathom.settings import Splitter
 
 BETA = 0.05
@@ -80,8 +78,7 @@ class ImplicitReward(EngineRewardModel):
                 "the judge 'implicit' compares two models; give the one that training started from by "
                 "--judge-option reference=MODEL"
             )
-        engine = engines.open("local", resolve(self.reference))
-        return CachedEngine(engine, self.engine.journal) if isinstance(self.engine, CachedEngine) else engine
+        return opened_beside(self.engine, self.reference)
 
     def steps(self, comparison: Comparison) -> tuple[str, ...]:
         """The steps of a single response as parts of one text: each with the white space after it."""

@@ -108,7 +108,8 @@ def _scores(vote: Vote) -> list[float]:
 
 
 def _mean(scores: Sequence[float]) -> str:
-    return f"{fmean(scores):.4f} over {len(scores)} step{'s'[: len(scores) > 1]}" if scores else "none"
+    unit = "step" if len(scores) == 1 else "steps"
+    return f"{fmean(scores):.4f} over {len(scores)} {unit}" if scores else "none"
 
 
 JUDGE = ReasonFluxPRM
