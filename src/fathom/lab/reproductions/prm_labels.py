@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,9 +21,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fathom.data.records import Comparison
+from fathom.lab import step_table
 from fathom.lab.chains import KnownRollouts, Problem, problems
 from fathom.lab.experiments.experiment import Experiment
 from fathom.lab.experiments.results import Measurement
+from fathom.lab.step_table import Kind, Table
 from fathom.labelers import Cost, Labels, Tools, make_labeler
 from fathom.metrics.steps import first_error, first_error_accuracy
 from fathom.report.figures import lines
@@ -44,8 +45,6 @@ LABELERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 """The labelers with rollouts: method and options."""
 WITHOUT_ROLLOUTS = ("judge", "checker", "truth")
 ARMS = (*LABELERS, *WITHOUT_ROLLOUTS)
-PRIOR = 0.5
-"""How many right steps each combination has beside those of the training set."""
 THRESHOLDS = tuple(k / 50 for k in range(1, 50))
 
 
@@ -78,10 +77,6 @@ class Sampled(NamedTuple):
 
     def comparison(self, labels: Labels | None = None) -> Comparison:
         return self.problem.comparison(self.values, str(self.number), labels)
-
-
-Table = Mapping[tuple[Any, ...], float]
-"""The score of each combination of a register's value, an operation and a written value."""
 
 
 # Labels ---------------------------------------------------------------------------------------------------------------
@@ -161,30 +156,22 @@ def trainings(settings: Settings, seed: int) -> dict[str, dict[str, Training]]:
 # The model ------------------------------------------------------------------------------------------------------------
 
 
-def combination(item: Sampled, step: int) -> tuple[Any, ...]:
+def combination(item: Sampled, step: int) -> Kind:
     operation = item.problem.operations[step]
     return (item.problem.before(item.values, step), operation.sign, operation.constant, item.values[step])
 
 
-def fitted(items: Sequence[tuple[Sampled, Labels]]) -> Table:
-    """The mean label of each combination, with a prior.
+def combinations(item: Sampled) -> list[Kind]:
+    return [combination(item, step) for step in range(len(item.values))]
 
-    A combination without labels scores 1. Most of these are wrong, because right ones are frequent; a lower score would
-    let a tuned threshold find them without any label.
-    """
-    sums: dict[tuple[Any, ...], list[float]] = defaultdict(lambda: [PRIOR, PRIOR])
-    for item, labels in items:
-        for step, label in enumerate(labels):
-            if label is not None:
-                found = sums[combination(item, step)]
-                found[0] += label
-                found[1] += 1
-    return defaultdict(lambda: 1.0, {key: total / count for key, (total, count) in sums.items()})
+
+def fitted(items: Sequence[tuple[Sampled, Labels]]) -> Table:
+    return step_table.fitted((combinations(item), labels) for item, labels in items)
 
 
 def f1(table: Table, items: Sequence[Sampled], threshold: float) -> float:
     """ProcessBench's F1 of the first step that scores below the threshold."""
-    scored = (([table[combination(item, step)] for step in range(len(item.values))], item.error) for item in items)
+    scored = (([table[kind] for kind in combinations(item)], item.error) for item in items)
     return first_error_accuracy(((first_error(scores, threshold),), error) for scores, error in scored).f1 or 0.0
 
 
