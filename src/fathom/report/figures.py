@@ -97,7 +97,8 @@ def lines(
         axis.spines[["top", "right"]].set_visible(False)
     axes[0][0].set_ylabel(up)
     handles, names = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False)
+    columns = min(len(names), 3 * len(panels))  # more would be wider than the figure
+    figure.legend(handles, names, loc="outside lower center", ncols=columns, frameon=False)
     return save(figure, path)
 
 

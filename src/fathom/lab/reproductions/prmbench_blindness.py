@@ -45,6 +45,8 @@ LABELERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "consensus": ("consensus", {"rollouts": 8, "against": "given"}),
 }
 """The labelers with rollouts: method and options. Consensus compares with labels that are always right."""
+VALUES = ("hard 8", "soft 8", "rpe 64")
+"""The labelers that use nothing but values."""
 ARMS = (*LABELERS, "correctness")
 ROLLOUTS = (8, 32, 128, 512)
 """Rollouts per prefix from which the progress of a step is estimated."""
@@ -281,16 +283,15 @@ def measured(found: Mapping[str, Any]) -> Measurement:
     """The contrasts of one seed: AUCs, one minus them where they must be low, and differences."""
     areas = {arm: found["models"][arm]["auc"] for arm in ARMS}
     score = found["models"]["hard 8"]["prm score"]
+    kept = found["labels"]["consensus"]
     return Measurement(
         contrasts={
-            **{f"1 - AUC, {arm}, {error}": 1 - areas[arm][error] for arm in LABELERS for error in STATELESS},
-            **{f"AUC, {arm}, {error}": areas[arm][error] for arm in ARMS for error in CLASSES},
             "PRMScore, hard 8, wrong value - redundancy": score["wrong value"] - score["redundancy"],
-            **{f"1 - AUC, progress of {n}, redundancy": 1 - found["progress"][str(n)]["redundancy"] for n in ROLLOUTS},
-            **{
-                f"1 - kept by consensus, {error}": 1 - found["labels"]["consensus"][error]["kept"]
-                for error in STATELESS
-            },
+            **{f"1 - AUC, {arm}, {error}": 1 - areas[arm][error] for arm in VALUES for error in STATELESS},
+            **{f"AUC, hard 8, {error}": areas["hard 8"][error] for error in CLASSES if error not in STATELESS},
+            **{f"AUC, correctness, {error}": areas["correctness"][error] for error in STATELESS},
+            **{f"1 - kept by consensus, {error}": 1 - kept[error]["kept"] for error in STATELESS},
+            "1 - AUC, progress of 8, redundancy": 1 - found["progress"]["8"]["redundancy"],
         },
         figures=found,
     )
