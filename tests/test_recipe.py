@@ -108,6 +108,12 @@ def test_recipes_of_step_rewards_hold_the_papers_hyperparameters() -> None:
         pure.trainer["learning_rate"],
     )
     assert (*stages, batch(pure)) == (3, 1e-4, 1, 1e-6, 64)
+    think = load(recipes.path("thinkprm_14b_sft"), SFTRecipe)
+    paper = {"learning_rate": 4e-4, "num_train_epochs": 3}
+    assert (think.lora or {})["r"] == 32
+    assert (think.lora or {})["lora_alpha"] == 16
+    assert paper.items() <= think.trainer.items()
+    assert (think.judge.name, batch(think)) == ("thinkprm", 16)
     mm = load(recipes.path("mm_prm_8b_process"), ProcessRecipe)
     assert (mm.family, mm.trainer["learning_rate"], mm.trainer["num_train_epochs"], batch(mm)) == (
         "p_yes",

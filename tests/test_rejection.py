@@ -17,13 +17,17 @@ from fathom.cli import app
 from fathom.data.reading import read
 from fathom.data.records import Comparison, Label
 from fathom.engines import BaseEngine, Completion, EngineError, Request
+from fathom.engines.scripted import ScriptedEngine
 from fathom.errors import FathomError, IncompleteRunError
 from fathom.judges.mix import MixJudge
+from fathom.judges.processbench import ProcessBenchJudge
 from fathom.judges.spct import SPCTJudge
+from fathom.judges.thinkprm import ThinkPRMJudge
 from fathom.results import runs
 from fathom.synth import rejection
 from fathom.synth.rejection import Result, Settings
 from fathom.train import meta
+from fathom.train.rewards import JudgeReward
 from fathom.train.sft import Example
 
 HINT = "Hint: "
@@ -108,6 +112,101 @@ def test_a_single_response_is_judged_by_its_score() -> None:
     assert result.counts == {"sampled": {"kept": 2, "incorrect": 3, "invalid": 1}, "hinted": {"kept": 2}}
     hints = [prompt.rpartition("\n")[2] for prompt in engine.asked if HINT in prompt]
     assert hints == ["Hint: the response is correct.", "Hint: the response is not correct."]
+
+
+# Chains that verify steps ---------------------------------------------------------------------------------------------
+
+
+def steps(name: str, *labels: float | None) -> Comparison:
+    texts = tuple(f"{name} {place}" for place in range(len(labels)))
+    label = Label(steps=(labels,))
+    return Comparison(id=name, prompt=name, responses=("\n\n".join(texts),), steps=(texts,), label=label)
+
+
+def chain(*verdicts: str) -> str:
+    return "\n".join(f"Step {place}: \\boxed{{{verdict}}}" for place, verdict in enumerate(verdicts, 1))
+
+
+GOOD, BAD = "correct", "incorrect"
+VERIFIER = ThinkPRMJudge(reads="steps")
+CHAINS: dict[str, list[str | None]] = {
+    # agrees; calls a right step wrong; a verdict is missing
+    "right": [f"{chain(GOOD, GOOD, GOOD)}\nSo all is well.", chain(GOOD, BAD), chain(GOOD, GOOD)],
+    # agrees; agrees, with verdicts after the first incorrect one; misses the wrong step
+    "wrong": [chain(GOOD, BAD), chain(GOOD, BAD, GOOD), chain(GOOD, GOOD, GOOD)],
+    # agrees; no verdict in the format; a failed call
+    "first": [chain(BAD), "All is fine.", None],
+}
+LABELLED = steps("right", 1.0, 1.0, 1.0), steps("wrong", 1.0, 0.0, None), steps("first", 0.0, None, None)
+
+
+def test_a_chain_is_kept_if_every_verdict_agrees_with_the_labels_of_steps_and_each_rejection_is_counted() -> None:
+    result, _ = sampled(CHAINS, *LABELLED, judge=VERIFIER, hints=False, easy=True)
+    assert result.counts == {"sampled": {"kept": 4, "incorrect": 2, "invalid": 1, "missing": 1, "failed": 1}}
+    kept = [(row["id"], row["completion"][0]["content"]) for row in result.rows]
+    closed = f"{chain(GOOD, BAD)}\nIs the solution correct? No"  # text after the first incorrect step is cut
+    assert kept == [
+        ("right", f"{chain(GOOD, GOOD, GOOD)}\nIs the solution correct? Yes"),
+        ("wrong", closed),
+        ("wrong", closed),
+        ("first", f"{chain(BAD)}\nIs the solution correct? No"),
+    ]
+    assert result.rows[0]["prompt"] == ThinkPRMJudge().prompt(LABELLED[0])  # that of the judge of whole solutions
+    for row in result.rows:
+        Example.model_validate(row)
+
+
+def test_a_chain_that_was_cut_off_is_rejected_for_its_length() -> None:
+    cut = ScriptedEngine(Completion(chain(GOOD, GOOD, GOOD), "length"))
+    settings = Settings(judge=VERIFIER, hints=False, easy=True)
+    result = asyncio.run(rejection.sample([LABELLED[0]], cut, settings))
+    assert result.counts == {"sampled": {"truncated": 3}}
+
+
+def test_chains_are_balanced_between_right_and_wrong_solutions() -> None:
+    result, _ = sampled(CHAINS, *LABELLED, judge=VERIFIER, hints=False, easy=True, balance=True)
+    assert result.counts["sampled"]["surplus"] == 2
+    assert sorted(row["id"] == "right" for row in result.rows) == [False, True]
+    again, _ = sampled(CHAINS, *LABELLED, judge=VERIFIER, hints=False, easy=True, balance=True)
+    assert again.rows == result.rows
+    with pytest.raises(FathomError, match="balance applies to single responses"):
+        sampled({"q": ["9, 2"] * 3}, comparison("q"), balance=True)
+
+
+def test_easy_comparisons_are_kept_on_request() -> None:
+    result, _ = sampled({"q": ["9, 2", "9, 3", "7, 1"]}, comparison("q"), hints=False, easy=True)
+    assert result.counts == {"sampled": {"kept": 3}}
+    assert list(rejection.not_too_easy(result)) == []
+
+
+def test_the_reward_of_steps_is_that_of_the_first_wrong_step() -> None:
+    """By the reward function of `fathom train rlvr`, for both judges of steps that write text."""
+    item = steps("wrong", 1.0, 0.0, None)
+    texts = [chain(GOOD, BAD), chain(GOOD, GOOD, GOOD), chain(BAD), "?"]
+    reward = JudgeReward(VERIFIER, max_completion_length=100, end_token_ids=())
+    encoded = [item.model_dump_json()] * len(texts)
+    assert reward(texts, [[1]] * len(texts), encoded) == [1.0, -1.0, -1.0, -1.0]
+    critic = JudgeReward(ProcessBenchJudge(), max_completion_length=100, end_token_ids=())
+    assert critic(["\\boxed{1}", "\\boxed{0}", "\\boxed{-1}", "?"], [[1]] * 4, encoded) == [1.0, -1.0, -1.0, -1.0]
+    whole = JudgeReward(ThinkPRMJudge(), max_completion_length=100, end_token_ids=())
+    assert whole(texts, [[1]] * len(texts), encoded) == [1.0, -1.0, 1.0, -1.0]  # only whether any step is wrong
+
+
+@pytest.mark.parametrize(
+    ("item", "reason"),
+    [
+        (Comparison(id="c", prompt="q", responses=("a",), label=Label(scores=(1.0,))), "no labels of the steps"),
+        (steps("c", 1.0, None, 0.0), "step 2 has no label"),
+    ],
+)
+def test_labels_that_name_no_first_wrong_step_are_refused(item: Comparison, reason: str) -> None:
+    with pytest.raises(FathomError, match=reason):
+        sampled({"c": ["x"]}, item, judge=VERIFIER, hints=False)
+
+
+def test_hints_are_refused_for_labels_of_steps() -> None:
+    with pytest.raises(FathomError, match="--no-hints"):
+        sampled(CHAINS, LABELLED[0], judge=VERIFIER)
 
 
 @pytest.mark.parametrize(

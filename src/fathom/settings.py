@@ -351,6 +351,10 @@ class RejectionSettings(Settings):
     """Trajectories without a hint per comparison."""
     hints: bool = True
     """Also sample one trajectory with a hint that names the best response."""
+    easy: bool = False
+    """Keep the trajectories of a comparison that every sample gets right; SPCT rejects them."""
+    balance: bool = False
+    """(single responses) Keep as many trajectories on right as on wrong responses, as ThinkPRM does."""
     concurrency: int = Field(default=64, ge=1, le=100_000)
     """Maximum comparisons in progress."""
 

@@ -42,12 +42,15 @@ def command(
     force: Force = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Sample a judge's trajectories and keep the correct ones, as data for rejective fine-tuning (SPCT).
+    """Sample a judge's trajectories and keep the correct ones, as data for rejective fine-tuning (SPCT, ThinkPRM).
 
         fathom rejection-sample pairs.jsonl --judge-option binary=true --model ./teacher --out rejection
         fathom train sft spct_27b_rft data=rejection/rft.jsonl
+        fathom rejection-sample steps.jsonl --judge thinkprm --judge-option reads=steps --no-hints --easy --out chains
+        fathom train sft thinkprm_14b_sft data=chains/rft.jsonl
 
-    Wrong trajectories are rejected, and so are all trajectories of a comparison that every sample gets right. The
+    Wrong trajectories are rejected, and so are all trajectories of a comparison that every sample gets right, unless
+    --easy keeps them. For the judges thinkprm (reads=steps) and processbench, the label has a value per step. The
     folder OUT then contains rft.jsonl (TRL prompt-completion rows), rejected.jsonl (texts and reasons),
     comparisons.jsonl (comparisons with at least one wrong sample, for `fathom train rlvr`), votes.jsonl (all
     trajectories without a hint, for `fathom train meta`) and manifest.json (counts by reason, tokens). Every comparison
@@ -86,7 +89,7 @@ def command(
         run = opened(rows, engine, bounds, out, config, claim=claimed)
         each = partial(sampled_each, comparisons, settings=settings)
         trajectories = collect(run, "comparisons sampled", len(comparisons), each, _outcome)
-    result = Result(settings, tuple(chain.from_iterable(trajectories)))
+    result = Result.of(settings, chain.from_iterable(trajectories))
     write(result, out, recorded(run))
     finish(run, table(result), warning(result), fail_on)
 

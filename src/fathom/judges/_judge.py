@@ -53,6 +53,10 @@ class Judge(EngineRewardModel):
         except ValueError as error:
             raise FathomError(f"comparison {comparison.id!r}: {error}") from error
 
+    def demonstration(self, vote: Vote) -> str:
+        """The text to learn from a vote in supervised fine-tuning: what the model wrote, unless overridden."""
+        return vote.text
+
     @property
     def needs(self) -> frozenset[Capability]:
         return frozenset({"text", "logprobs"} if self.sampling.top_logprobs or self.sampling.logprobs else {"text"})

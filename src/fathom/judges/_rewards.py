@@ -99,6 +99,42 @@ def solving_reward(vote: Vote, label: Label, solved: bool | None, weight: float)
     return verdict_reward(vote, label) + weight * (solved is True)
 
 
+def steps_reward(vote: Vote, label: Label) -> float:
+    """+1.0 if the vote's verdicts agree with the labels of the steps up to the first wrong one, -1.0 otherwise.
+
+    A step is right from 0.5 on. For a single response whose vote scores steps. Source: the filter of ThinkPRM, arXiv
+    2504.16828, section 3.2. Raises ValueError for a label that does not name a first wrong step or none: one without
+    labels of steps, of several responses, or with an unlabelled step before the first wrong one.
+    """
+    if label.steps is None or len(label.steps) != 1:
+        raise ValueError("the label has no labels of the steps of a single response, which this reward needs")
+    (steps,) = label.steps
+    wrong = _first_wrong(steps)
+    if None in steps[:wrong]:
+        raise ValueError(
+            f"step {steps.index(None) + 1} has no label, so it is unknown which step is the first wrong one"
+        )
+    if vote.status is not Status.OK or vote.step_scores is None:
+        return -1.0
+    (scores,) = vote.step_scores
+    return 1.0 if len(scores) == len(steps) and _first_wrong(scores) == wrong else -1.0
+
+
+def _first_wrong(steps: Sequence[float | None]) -> int | None:
+    return next((place for place, step in enumerate(steps) if step is not None and step < 0.5), None)
+
+
+def solution_reward(vote: Vote, label: Label) -> float:
+    """+1.0 if the vote calls a single response right or wrong as the label does, -1.0 otherwise; both from 0.5 on.
+
+    A response with labels of steps is as right as its worst step. Raises ValueError for a label without one score.
+    """
+    known = label.response_scores
+    if known is None or len(known) != 1:
+        raise ValueError("the label says not whether a single response is right, which this reward needs")
+    return 1.0 if vote.scores is not None and (vote.scores[0] >= 0.5) == (known[0] >= 0.5) else -1.0
+
+
 def pairwise_advantages(differences: Sequence[Sequence[float]], *, epsilon: float = 0.0) -> list[float]:
     """Pairwise advantages for GRPO: A_i = mean_j d_ij / s, one per sample.
 

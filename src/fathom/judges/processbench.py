@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 from fathom.data.records import Comparison
 from fathom.judges import Arity
 from fathom.judges._published import PublishedJudge
+from fathom.judges._rewards import required_label, steps_reward
 from fathom.judges._steps import first_error_vote
 from fathom.judges._templated import unreadable_vote
 from fathom.judges._verdict import Vote
@@ -56,6 +57,10 @@ class ProcessBenchJudge(PublishedJudge):
     def values(self, comparison: Comparison) -> dict[str, Any]:
         steps = comparison.steps
         return super().values(comparison) | {"paragraphs": None if steps is None else steps[0]}
+
+    def vote_reward(self, vote: Vote, comparison: Comparison) -> float:
+        """+1 if the vote names the first wrong step of the label, or none if it has none."""
+        return steps_reward(vote, required_label(comparison))
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
         """The last box must contain an integer of at least -1, and must not be introduced as the answer to the task."""

@@ -10,6 +10,10 @@ With `reads="solution"`, the model writes a chain, which is then closed with the
 `rounds` adds sequential verification: an ended chain is continued after a nudge, such as "Let me double check". For K
 parallel chains give `--votes K --temperature 0.6`: the score of a verdict is the mean over votes, as in the paper.
 
+To fine-tune a model on chains of a teacher that agree with labels of steps (section 3.2), filter them by
+`fathom rejection-sample --judge thinkprm --judge-option reads=steps`: `vote_reward` compares the verdicts with the
+labels up to the first wrong step, and `demonstration` ends the chain there and answers the closing question.
+
 With `reads="steps"`, the chain must have a verdict for every step, or for all steps up to the first incorrect one;
 later steps have no score. Other numbers of verdicts are invalid, because it is then unknown which step a verdict is
 about. The chain is in `Vote.text`. A chain that was cut off has no score, where the authors close it and read on.
@@ -29,11 +33,13 @@ from fathom.engines import Capability, Engine, Request
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
 from fathom.judges import Arity, Ask, Rule, sequential_votes, word_share
+from fathom.judges._rewards import required_label, solution_reward, steps_reward
 from fathom.judges._templated import TemplatedJudge, unreadable_vote
 from fathom.judges._verdict import Vote
 from fathom.rationale import Status
 
-QUESTION = "\nIs the solution correct? "
+QUESTION = "\nIs the solution correct?"
+"""Without a space at the end, because the answer's first token usually begins with one."""
 STOP = (QUESTION.strip(), "</think>")
 NUDGES = ("Let me double check", "Let's verify again", "Did I miss something?")
 """The authors' texts between rounds of verification."""
@@ -94,6 +100,18 @@ class ThinkPRMJudge(TemplatedJudge):
             return Vote(Status.OK, scores=(float(all(verdicts)),))
         scores = (*map(float, verdicts), *(None,) * (count - len(verdicts)))
         return Vote(Status.OK, step_scores=(scores,))
+
+    def vote_reward(self, vote: Vote, comparison: Comparison) -> float:
+        """+1 if all verdicts agree with the labels of the steps; with `reads="solution"`, if the score agrees."""
+        reward = steps_reward if self.reads == "steps" else solution_reward
+        return reward(vote, required_label(comparison))
+
+    def demonstration(self, vote: Vote) -> str:
+        """The chain up to its last verdict or the first incorrect one, and the answer to the closing question."""
+        verdicts = list(_VERDICT.finditer(vote.text))
+        incorrect = (match for match in verdicts if match[1].lower() == "incorrect")
+        last = next(incorrect, verdicts[-1])
+        return f"{vote.text[: last.end()]}{QUESTION} {'Yes' if last[1].lower() == 'correct' else 'No'}"
 
     def plan(self, comparison: Comparison, sample: int = 0) -> list[Ask]:
         if self.reads == "steps":

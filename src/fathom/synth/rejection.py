@@ -9,6 +9,12 @@ The comparison is also judged once with a hint: a sentence after the prompt that
 label has scores, the margin. The hinted trajectory is rejected only if it is incorrect. Correctness is decided by the
 reward of the judge's paper (`Judge.vote_reward`).
 
+With labels of the steps of solutions, this is the filter of ThinkPRM (arXiv 2504.16828, section 3.2), by the judge
+`thinkprm` with `reads=steps`: a chain is kept if it has a verdict for every step up to the first incorrect one (else it
+is "missing" or "invalid"), if all verdicts agree with the labels (else "incorrect"), and if it ends within the token
+limit (else "truncated"). `balance` then draws as many chains on wrong solutions as on right ones (else "surplus").
+There are no hints, and with `easy` no chain is too easy.
+
 The rows have the layout of `fathom train sft`. Their prompt is the one for trained models, without instructions and
 without the hint. To resume, run again with the same journal (`CachedEngine`).
 
@@ -18,6 +24,7 @@ A hinted trajectory may take a shortcut to the hint instead of reasoning, as the
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
@@ -47,6 +54,8 @@ from fathom.voting.wrappers import Repeated
 Source = Literal["sampled", "hinted"]
 TOO_EASY = "too easy"
 """Reason of rejection if all samples of a comparison are correct."""
+SURPLUS = "surplus"
+"""Reason of rejection of correct trajectories of which there are too many for the balance of right and wrong."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +66,10 @@ class Settings:
     """Trajectories without a hint per comparison; at least 2."""
     hints: bool = True
     """Whether to sample one trajectory with a hint as well."""
+    easy: bool = False
+    """Whether to keep the trajectories of a comparison whose samples are all correct."""
+    balance: bool = False
+    """Whether to keep as many trajectories on right as on wrong responses, of comparisons with a single response."""
     sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.5, max_tokens=4096))
     """The temperature must be above 0."""
     concurrency: int = 64
@@ -69,12 +82,12 @@ class Settings:
         return cls(judge=judge, sampling=given, **rejection.model_dump())
 
     def __post_init__(self) -> None:
-        if self.samples < 2:
+        if self.samples < 2 and not self.easy:
             raise FathomError(
                 f"got samples={self.samples}, expected at least 2: with a single sample, every comparison is either "
-                "too easy or incorrect"
+                "too easy or incorrect (easy=True keeps both)"
             )
-        if self.sampling.temperature == 0:
+        if self.sampling.temperature == 0 and self.samples > 1:
             raise FathomError(
                 f"got temperature 0, expected more: {self.samples} samples would be the same text; try 0.5"
             )
@@ -97,6 +110,12 @@ class Trajectory:
 class Result:
     settings: Settings
     trajectories: tuple[Trajectory, ...]
+
+    @classmethod
+    def of(cls, settings: Settings, trajectories: Iterable[Trajectory]) -> Result:
+        """The result of these trajectories, balanced if the settings say so."""
+        found = tuple(trajectories)
+        return cls(settings, balanced(found) if settings.balance else found)
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -123,7 +142,7 @@ async def sample(comparisons: Iterable[Comparison], engine: Engine, settings: Se
     with checking(settings.judge) as judge:
         settings = replace(settings, judge=judge)
         usable = validate_comparisons(comparisons, settings)
-        return Result(settings, tuple([each async for made in sampled(usable, engine, settings) for each in made]))
+        return Result.of(settings, [each async for made in sampled(usable, engine, settings) for each in made])
 
 
 def validate_comparisons(comparisons: Iterable[Comparison], settings: Settings) -> list[Comparison]:
@@ -132,7 +151,21 @@ def validate_comparisons(comparisons: Iterable[Comparison], settings: Settings) 
     for comparison in usable:
         settings.judge.check(comparison)
         settings.judge.check_label(comparison)
+        _check_use(comparison, settings)
     return usable
+
+
+def _check_use(comparison: Comparison, settings: Settings) -> None:
+    if settings.hints and required_label(comparison).steps is not None:
+        raise FathomError(
+            f"comparison {comparison.id!r} has labels of steps, which a hint does not name; sample without hints "
+            "(--no-hints)"
+        )
+    if settings.balance and len(comparison.responses) != 1:
+        raise FathomError(
+            f"comparison {comparison.id!r} has {len(comparison.responses)} responses, so it is neither right nor "
+            "wrong; balance applies to single responses"
+        )
 
 
 async def sampled(
@@ -159,20 +192,43 @@ async def _of_one(comparison: Comparison, judge: Judge, settings: Settings) -> l
         bounded_gather(partial(_hinted_vote, judge), [comparison] if settings.hints else []),
     )
     return [
-        *judged(judge, comparison, plain),
+        *judged(judge, comparison, plain, easy=settings.easy),
         *(Trajectory(comparison, "hinted", 0, vote, rejection_reason(judge, vote, comparison)) for vote in with_hint),
     ]
 
 
-def judged(judge: Judge, comparison: Comparison, votes: Sequence[Vote]) -> list[Trajectory]:
+def judged(judge: Judge, comparison: Comparison, votes: Sequence[Vote], *, easy: bool = False) -> list[Trajectory]:
     """The trajectories without a hint of one comparison, with their reasons of rejection."""
     reasons = [rejection_reason(judge, vote, comparison) for vote in votes]
-    if not any(reasons):
+    if not any(reasons) and not easy:
         reasons = [TOO_EASY] * len(reasons)
     return [
         Trajectory(comparison, "sampled", sample, vote, reason)
         for sample, (vote, reason) in enumerate(zip(votes, reasons, strict=True))
     ]
+
+
+def balanced(trajectories: Sequence[Trajectory]) -> tuple[Trajectory, ...]:
+    """The trajectories of single responses, of which as many are kept on right as on wrong ones.
+
+    Which ones are kept of the more frequent kind is random, and the same in every run.
+    """
+    kept = [each for each in trajectories if each.rejected is None]
+    kinds = [[each for each in kept if _on_right_response(each) == kind] for kind in (True, False)]
+    more, fewer = sorted(kinds, key=len, reverse=True)
+    drawn = random.Random("balance").sample(range(len(more)), len(more) - len(fewer))
+    surplus = {(more[place].comparison.id, more[place].source, more[place].sample) for place in drawn}
+    return tuple(
+        replace(each, rejected=SURPLUS)
+        if each.rejected is None and (each.comparison.id, each.source, each.sample) in surplus
+        else each
+        for each in trajectories
+    )
+
+
+def _on_right_response(trajectory: Trajectory) -> bool:
+    scores = required_label(trajectory.comparison).response_scores
+    return scores is not None and scores[0] >= 0.5
 
 
 def rejection_reason(judge: Judge, vote: Vote, comparison: Comparison) -> str | None:
@@ -218,7 +274,7 @@ def _row(judge: Judge, trajectory: Trajectory) -> dict[str, Any]:
         "source": trajectory.source,
         "sample": trajectory.sample,
         "prompt": judge.prompt(comparison),
-        "completion": [{"role": "assistant", "content": trajectory.vote.text}],
+        "completion": [{"role": "assistant", "content": judge.demonstration(trajectory.vote)}],
     }
 
 
@@ -241,7 +297,8 @@ def table(result: Result) -> str:
 
 _REMEDIES = {
     "truncated": "raise the token limit (--max-tokens)",
-    TOO_EASY: "use harder comparisons, or more --samples",
+    TOO_EASY: "use harder comparisons, more --samples, or --easy",
+    SURPLUS: "only right, or only wrong solutions were judged correctly; use more --samples, or no --balance",
     "incorrect": "use more --samples, a better teacher, or hints, if they are off",
     "failed": "see the errors in rejected.jsonl; the same command retries the failed calls",
 }
@@ -282,7 +339,7 @@ def results(result: Result) -> Iterator[VerdictRow]:
 def not_too_easy(result: Result) -> Iterator[Comparison]:
     """The comparisons with at least one incorrect sample, for reinforcement learning."""
     for comparison, trajectories in without_hint(result):
-        if any(each.rejected != TOO_EASY for each in trajectories):
+        if any(each.rejected not in (None, TOO_EASY, SURPLUS) for each in trajectories):
             yield comparison
 
 

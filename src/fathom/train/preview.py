@@ -90,6 +90,8 @@ def rlvr(recipe: RLVRRecipe) -> str:
 
 def _label(item: Comparison) -> str:
     label, count = required_label(item), len(item.responses)
+    if label.steps is not None:
+        return f"the steps are worth {', '.join('?' if step is None else f'{step:g}' for step in label.steps[0])}"
     if count == 1 and label.scores is not None:
         return f"the response is worth {label.scores[0]:g}"
     assert label.winner is not None, f"comparison {item.id} has no winner"
