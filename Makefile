@@ -9,8 +9,9 @@ BIN := $(VENV)/bin
 demo: $(VENV)/installed  ## synthesise, train, judge and measure in the small world; writes runs/demo/report.html
 	$(BIN)/fathom demo --out runs/demo
 
+# A process for each core; a file's tests share one process, because they share trained models.
 test: $(VENV)/installed  ## the fast tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 
 contracts: $(VENV)/installed  ## trainers' own reward clients, installed from PyPI, against the reward server
 	$(BIN)/python tests/contracts/build.py .contracts
