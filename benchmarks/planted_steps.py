@@ -1,6 +1,6 @@
 """What the formulas of judges of steps add, on planted noise with known truth. No model is run.
 
-    python benchmarks/planted_steps.py hrm reasonflux drm
+    python benchmarks/planted_steps.py hrm reasonflux drm tools
 
 hrm: solutions of 8 steps, each wrong with probability 0.1. The next step repairs a wrong one with probability
 `repairs`, and an error without repair makes the solution wrong. A simulated model scores each step and each pair of
@@ -16,12 +16,18 @@ as above, and so is the whole response, as one more unit.
 drm: responses are right with probability 0.5. Each dimension is sigmoid(z), where z is normal with standard deviation 1
 and mean `signal` if the response is right, 0 if it is wrong. The best weights of a grid (0, 1, 2 per dimension) are
 chosen on 200 further responses.
+
+tools: solutions of 6 steps, each a product. A step is miscalculated with probability 0.1, or multiplies a wrong number
+rightly with probability 0.1. A simulated judge says that a right equation is wrong, and the reverse, with probability
+0.2; with the calculator, it believes the result. Printed are the shares of right steps, of miscalculated steps and of
+steps with a wrong number that are called wrong, among steps before the first that is called wrong, and that one.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import product
@@ -31,7 +37,12 @@ from typing import NamedTuple
 
 from scipy.stats import rankdata
 
+from fathom.data.records import Comparison
+from fathom.engines import Request
+from fathom.engines.scripted import ScriptedEngine
+from fathom.process.calculator import calculate
 from fathom.rewards.drm import weighted
+from fathom.rewards.grounded_prm import GroundedPRM
 from fathom.rewards.hrm import forgiven
 from fathom.rewards.reasonflux import combined
 
@@ -166,7 +177,56 @@ def drm() -> None:
             print(shown(name, found))
 
 
-METHODS = {"hrm": hrm, "reasonflux": reasonflux, "drm": drm}
+# Calls of a calculator ------------------------------------------------------------------------------------------------
+
+KINDS = ("right", "miscalculated", "wrong number")
+
+
+def products(rng: random.Random, number: int) -> tuple[Comparison, list[str]]:
+    """A solution of products, and the kind of each step."""
+    kinds = rng.choices(KINDS, (0.8, 0.1, 0.1), k=6)
+    steps = []
+    for kind in kinds:
+        left, right = rng.randrange(11, 100), rng.randrange(11, 100)
+        steps.append(f"{left} * {right} = {left * right + (10 if kind == 'miscalculated' else 0)}")
+    solution = Comparison(id=str(number), prompt="Compute the products.", responses=("\n\n".join(steps),))
+    return solution.model_copy(update={"steps": (tuple(steps),)}), kinds
+
+
+def simulated_judge(rng: random.Random) -> Callable[[Request], str]:
+    def reply(request: Request) -> str:
+        prompt = str(request.messages[0]["content"]).split("The step to check")[1]
+        equation = prompt.split("```")[1].strip()
+        result = prompt.rpartition(f"<calculator>{equation}</calculator>\n[calculator: ")[2]
+        if "To call a tool" in prompt and not result.startswith(("true]", "false]")):
+            return f"<calculator>{equation}</calculator>"
+        known = calculate(equation) == "true" if rng.random() >= 0.2 else calculate(equation) != "true"
+        correct = result.startswith("true]") if result.startswith(("true]", "false]")) else known
+        return f"\\boxed{{{'correct' if correct else 'incorrect'}}}"
+
+    return reply
+
+
+def called_wrong(seed: int, calls: int) -> dict[str, float]:
+    rng = random.Random(seed)
+    drawn = [products(rng, number) for number in range(200)]
+    judge = GroundedPRM(engine=ScriptedEngine(simulated_judge(rng)), calls=calls)
+    counts: Counter[tuple[str, float]] = Counter()
+    for (_, kinds), (_, verdict) in zip(drawn, judge.run([solution for solution, _ in drawn]), strict=True):
+        scores = (verdict.votes[0].step_scores or ((),))[0]
+        counts.update((kind, score) for kind, score in zip(kinds, scores, strict=True) if score is not None)
+    return {kind: counts[kind, 0.0] / (counts[kind, 0.0] + counts[kind, 1.0]) for kind in KINDS}
+
+
+def tools() -> None:
+    for name, calls in (("no calls", 0), ("calculator", 4)):
+        found = [called_wrong(seed, calls) for seed in SEEDS]
+        print(f"tools: {name}")
+        for kind in KINDS:
+            print(shown(f"called wrong: {kind}", [each[kind] for each in found]))
+
+
+METHODS = {"hrm": hrm, "reasonflux": reasonflux, "drm": drm, "tools": tools}
 
 
 def main() -> None:

@@ -34,6 +34,8 @@ NOTHING_ELSE = {
         "prompts",
         "judges",
         "process.conventions",
+        "process.tables",
+        "process.tools",
     },
 }
 """What packages and modules may import if they must stay independent of most others."""

@@ -34,10 +34,11 @@ from pydantic import Field
 from fathom import prompts, sandbox
 from fathom.data.records import Comparison
 from fathom.data.steps import split
-from fathom.engines import Capability, ChatMessage, Completion, Engine, Request
+from fathom.engines import Capability, ChatMessage, Engine, Request
 from fathom.engines.usage import Usage
 from fathom.judges import Rule, SequentialRewardModel, Vote, bounded_gather, scored_by_steps, word_share
 from fathom.rationale import Status
+from fathom.rewards._unreadable import UnreadableError, check_finished
 from fathom.settings import Splitter
 
 ANALYZE = "<analyze>\nLet's analyze the Paragraph {index} step by step: "
@@ -112,7 +113,7 @@ class GenPRM(SequentialRewardModel):
             numbers = range(sample * self.samples, (sample + 1) * self.samples)
             try:
                 rationales = await bounded_gather(writer.rationale, numbers)
-            except _UnreadableError as problem:
+            except UnreadableError as problem:
                 error = f"step {index}: {problem.error}"
                 return Vote(problem.status, text=_text(firsts), usage=usage + problem.usage, error=error)
             messages.append({"role": "assistant", "content": rationales[0].text})
@@ -131,14 +132,6 @@ def _text(rationales: Sequence[Rationale]) -> str:
     return "\n\n".join(f"Step {index}\n{each.text}" for index, each in enumerate(rationales, 1))
 
 
-class _UnreadableError(Exception):
-    """A text without a score."""
-
-    def __init__(self, status: Status, error: str, usage: Usage) -> None:
-        super().__init__(error)
-        self.status, self.error, self.usage = status, error, usage
-
-
 @dataclass
 class _Writer:
     """Writes rationales on one step."""
@@ -151,7 +144,7 @@ class _Writer:
     """The programs of earlier steps."""
 
     async def rationale(self, sample: int) -> Rationale:
-        """A rationale with its score. Raises _UnreadableError if there is none."""
+        """A rationale with its score. Raises UnreadableError if there is none."""
         text, used = ANALYZE.format(index=self.index), Usage()
         analysis, used = await self._continued(text, ("</analyze>",), sample, used)
         text += f"{analysis.rstrip()}\n</analyze>\n"
@@ -178,7 +171,7 @@ class _Writer:
     async def _continued(self, prefix: str, stop: tuple[str, ...], sample: int, used: Usage) -> tuple[str, Usage]:
         sampling = replace(self.model.sampling, stop=stop)
         done = await self.engine.complete(Request(self.messages, sampling, sample, prefix))
-        _check(done, used + done.usage)
+        check_finished(done, used + done.usage)
         return done.text, used + done.usage
 
     async def _judged(self, prefix: str, sample: int, used: Usage) -> tuple[float, Usage]:
@@ -187,15 +180,8 @@ class _Writer:
         used += done.usage
         score = word_share(done.logprobs[0], "yes", "no") if done.logprobs else None
         if score is None:
-            raise _UnreadableError(Status.INVALID, "neither Yes nor No is among the likely next tokens", used)
+            raise UnreadableError(Status.INVALID, "neither Yes nor No is among the likely next tokens", used)
         return score, used
-
-
-def _check(done: Completion, used: Usage) -> None:
-    if done.finish_reason in ("refusal", "content_filter"):
-        raise _UnreadableError(Status.REFUSED, "the model declined", used)
-    if done.finish_reason == "length":
-        raise _UnreadableError(Status.TRUNCATED, "a text reached the token limit; give a larger --max-tokens", used)
 
 
 def executed(programs: Sequence[str], *, unsafe_code: bool = False) -> str:
