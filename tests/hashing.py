@@ -25,6 +25,11 @@ def policy() -> ScriptedEngine:
     return ScriptedEngine(lambda request: ANSWERS[_number(request) % len(ANSWERS)], "hashing policy")
 
 
+def step_judge() -> ScriptedEngine:
+    """Names a first wrong step, or none, as ProcessBench asks."""
+    return ScriptedEngine(lambda request: rf"So \boxed{{{_number(request) % 3 - 1}}}.", "hashing judge of steps")
+
+
 def _number(request: Request) -> int:
     told = repr((request.messages, request.prefix, request.sample))
     return int.from_bytes(hashlib.sha256(told.encode()).digest()[:4], "big")

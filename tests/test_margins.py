@@ -55,7 +55,7 @@ def test_the_temperature_scales_with_the_scores(margins: list[float], scale: flo
         assert scaled == pytest.approx(scale * fitted, rel=1e-3)
 
 
-@pytest.mark.parametrize("margins", [[], [1.0, 2.0], [-1.0, -2.0, 0.5], [0.0, 0.0]])
+@pytest.mark.parametrize("margins", [[], [1.0, 2.0], [-1.0, -2.0, 0.5], [0.0, 0.0], [3.0, 2e-308, 2e-308, -2e-308]])
 def test_without_a_finite_temperature_there_is_none(margins: list[float]) -> None:
     assert fit_temperature(margins) is None
 

@@ -7,20 +7,22 @@ run.finish(fail_on)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from fathom.cli._failures import RowCounts, check_failures
+from fathom.cli._failures import RowCounts, check_failures, check_kept
 from fathom.cli._verb import claim, whole_folder
 from fathom.errors import FathomError, RunInterruptedError
 
 if TYPE_CHECKING:
     from fathom.data.folders import Folder
     from fathom.data.reading import Comparisons
+    from fathom.data.records import Comparison
     from fathom.results.outputs import Claim
     from fathom.scale.plan import Report
     from fathom.scale.task import Task
@@ -43,8 +45,28 @@ class OnRay:
 
         running.write_manifest(self.folder, self.reports, {**self.record, "summary": summary})
 
-    def finish(self, fail_on: str) -> None:
-        """Report failed rows. Raises the error that sets the exit code if there are more than --fail-on allows."""
+    def write(self, write: Callable[[Path, Mapping[str, Any]], None]) -> None:
+        """Have `write` write result files into a folder, with the record for their manifest.
+
+        The files of an address are written on this machine and then copied.
+        """
+        from fathom.results.parts import MANIFEST
+        from fathom.scale import running
+
+        running.write_set_aside(self.folder, self.reports)
+        record = {**self.record, **running.described(self.reports)}
+        if not self.folder.is_remote:
+            return write(self.folder.path, record)
+        with TemporaryDirectory() as local:
+            write(Path(local), record)
+            for file in sorted(Path(local).iterdir(), key=lambda file: file.name == MANIFEST):
+                self.folder.write(file.name, file.read_bytes())
+
+    def finish(self, fail_on: str, warning: str | None = None) -> None:
+        """Report failed rows. `warning`: that nothing was kept.
+
+        Raises the error that sets the exit code if more rows failed than --fail-on allows, or if nothing was kept.
+        """
         from fathom.engines import EngineError
 
         counts = RowCounts()
@@ -56,6 +78,7 @@ class OnRay:
         error = next((report.error for report in self.reports if report.error), None)
         last = EngineError(error) if error else None
         check_failures(counts, fail_on, last, completed=sum(report.completed for report in self.reports))
+        check_kept(warning, fail_on)
 
 
 def claim_on_ray(out: Path | None, engine: EngineSettings, *names: str) -> Claim | None:
@@ -84,11 +107,13 @@ def on_ray(
     ray: RaySettings,
     *,
     force: bool,
+    prepare: Callable[[Iterable[Comparison]], Iterable[Comparison]] = iter,
     ledger: Callable[[], Any] | None = None,
 ) -> OnRay:
-    """Do a task on all comparisons. `what`: the participle that progress shows; `recorded`: all settings of the run.
+    """Do a task on all comparisons. `what`: what progress counts; `recorded`: all settings of the run.
 
-    `ledger`: as for `fathom.scale.running.run_plan`. Raises FathomError if the run must stop before its end.
+    `prepare` checks and changes comparisons before they are planned; `ledger`: as for
+    `fathom.scale.running.run_plan`. Raises FathomError if the run must stop before its end.
     """
     from fathom.data.folders import Folder
     from fathom.engines.opening import price_for_bounds
@@ -103,17 +128,20 @@ def on_ray(
     added = {"engine": preview(task.engine).counter.known_identity, "shard_rows": ray.shard_rows}
     recorded = {name: value for name, value in recorded.items() if name != "journal"} | added
     determining = {name: value for name, value in recorded.items() if name not in _without_effect()} | added
-    plan = running.planned(comparisons, folder, running.identity_of(determining, inputs), ray.shard_rows, force=force)
+    plan = running.planned(
+        prepare(comparisons), folder, running.identity_of(determining, inputs), ray.shard_rows, force=force
+    )
     _report_skipped(comparisons, folder)
     reports = _worked(task, what, plan, folder, ray, ledger)
     return OnRay(folder, reports, provenance(recorded, inputs))
 
 
 def _without_effect() -> set[str]:
-    """The options that change results only through the engine, whose identity is compared instead."""
+    """The options that change no result, or only through the engine, whose identity is compared instead."""
     from fathom.settings import BoundSettings, EngineSettings, flag_of
 
-    return {flag_of(kind, name) for kind in (EngineSettings, BoundSettings) for name in kind.model_fields} - {"model"}
+    names = {flag_of(kind, name) for kind in (EngineSettings, BoundSettings) for name in kind.model_fields}
+    return names - {"model"} | {"concurrency"}
 
 
 def _report_skipped(comparisons: Comparisons, folder: Folder) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,18 +18,19 @@ from fathom.settings import (
     EngineSettings,
     JudgeSettings,
     LabelSettings,
+    RaySettings,
     SamplingSettings,
     SourceSettings,
     flatten_settings,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
-    from fathom.engines import Engine, Sampling
-    from fathom.judges import EngineRewardModel
-    from fathom.judging import RowOutcome
+    from fathom.data.reading import Comparisons
+    from fathom.engines import Engine
     from fathom.labelers import Labelled, Tools
+    from fathom.scale.labels import LabelTask
 
 
 @with_settings
@@ -38,6 +39,7 @@ def command(
     engine: EngineSettings,
     bounds: BoundSettings,
     source: SourceSettings,
+    ray: RaySettings,
     method: Annotated[
         str, typer.Option(help="The labeler, as in docs/process.md: monte-carlo, rpe, omegaprm, judge, ...")
     ],
@@ -67,66 +69,77 @@ def command(
     by people, the agreement with these is reported.
 
     Every finished completion is stored in OUT/journal.sqlite. To resume an interrupted run, or to continue after a
-    failure, repeat the command. The exit code is also 3 if no solution was labelled.
+    failure, repeat the command. The exit code is also 3 if no solution was labelled. With --ray, problems are labelled
+    on many machines, and OUT also has the folders of their work.
     """
     from fathom import labelers
     from fathom.cli._dry_run import labelled as planned
+    from fathom.cli._ray import claim_on_ray
     from fathom.cli._source import read
     from fathom.cli._teaching import claim_folder, collect, finish, journal_in, opened, recorded
-    from fathom.engines import Sampling, check_capabilities
+    from fathom.engines import check_capabilities
     from fathom.engines.scripted import ScriptedEngine
+    from fathom.scale.labels import LabelTask, outcome
 
-    labeler = labelers.make_labeler(method, **labels.options)
-    claimed = claim_folder(out, engine, "labels", "rejected", "skipped")
+    task = LabelTask(method=method, engine=engine, bounds=bounds, sampling=sampling, labels=labels, judge=judge)
+    labeler, needs, on_many = task.labeler, task.needs, ray.ray and not dry_run
+    names = ("labels", "rejected", "skipped")
+    if on_many:
+        claim_on_ray(out, engine, *(f"{name}.jsonl" for name in names))
+    else:
+        claimed = claim_folder(out, engine, *names)
     rows = read(file, source, seed=sampling.seed)
-    problems = list(rows)
-    sampled = Sampling(**sampling.model_dump(exclude_none=True))
-    asked = _judge(judge, sampled, labeler.judge_votes) if labeler.judge_votes else None
-    needs = labeler.needs | (asked.needs if asked else frozenset())
     if dry_run and not needs:
         return typer.echo("dry run: this method calls no model; no file was written")
     if not needs and engine.model is None:
         engine = engine.model_copy(update={"engine": "fathom.engines.scripted:no_calls"})
+        task = replace(task, engine=engine)
     if labeler.warning:
         typer.secho(f"fathom: {labeler.warning}", err=True, fg="yellow")
+    config = flatten_settings(sampling) | flatten_settings(source) | flatten_settings(labels)
+    config |= (flatten_settings(judge) if task.asked else {}) | {"file": file, "method": method}
+    if on_many:
+        return _on_ray(task, rows, out, config, ray, fail_on, force)
+    problems = list(rows)
     with labelers.answer_checker(labels.checker) as check:
         cost = labelers.Cost()
 
         def tools(engine: Engine) -> Tools:
-            rollouts = labelers.Rollouts(engine, sampled, check, instruction=labels.instruction, cost=cost)
-            return labelers.Tools(rollouts, asked and replace(asked, engine=engine), labels.split)
+            return task.tools(engine, check, cost)
 
         if dry_run:
             return planned(engine, bounds, problems, labeler, tools(ScriptedEngine("")), journal_in(out, engine))
-        config = flatten_settings(sampling) | flatten_settings(source) | flatten_settings(labels)
-        config |= flatten_settings(judge) if asked else {}
-        run = opened(rows, engine, bounds, out, config | {"file": file, "method": method}, claim=claimed)
+        run = opened(rows, engine, bounds, out, config, claim=claimed)
         check_capabilities(run.teacher, needs, f"the method {method}")
 
         def each(teacher: Engine) -> AsyncIterator[list[Labelled]]:
             return labelers.label_each(problems, labeler, tools(teacher), concurrency=labels.concurrency)
 
-        found = collect(run, "problems labelled", len(problems), each, _outcome)
+        found = collect(run, "problems labelled", len(problems), each, outcome)
     result = labelers.Result(labeler, tuple(chain.from_iterable(found)), cost, method)
     labelers.write(result, out, recorded(run))
     finish(run, labelers.table(result), labelers.warning(result), fail_on)
 
 
-def _judge(judge: JudgeSettings, sampling: Sampling, votes: int) -> EngineRewardModel:
-    """The judge of steps. A single vote is greedy."""
-    from fathom.errors import FathomError
-    from fathom.judges import Judge
-    from fathom.judging import make_judge_for_checkpoint
+def _on_ray(
+    task: LabelTask,
+    rows: Comparisons,
+    out: Path,
+    config: Mapping[str, object],
+    ray: RaySettings,
+    fail_on: str,
+    force: bool,
+) -> None:
+    """Label problems on many machines, and write what one machine writes."""
+    from fathom import labelers
+    from fathom.cli._ray import on_ray
+    from fathom.scale.labels import cost_of_workers, labelled_by_workers
 
-    chosen = make_judge_for_checkpoint(None, **judge.arguments)
-    if not chosen.scores_steps:
-        raise FathomError(f"--judge {judge.judge} does not score steps; expected processbench, mr_gsm8k or process")
-    if not isinstance(chosen, Judge):
-        return chosen
-    return replace(chosen, sampling=replace(sampling, temperature=0.0) if votes == 1 else sampling)
-
-
-def _outcome(labelled: Sequence[Labelled]) -> RowOutcome:
-    from fathom.judging import RowOutcome
-
-    return RowOutcome(any(each.rejected is None for each in labelled), any(each.failed for each in labelled))
+    recorded = flatten_settings(task.engine) | flatten_settings(task.bounds) | dict(config)
+    prepare = partial(labelers.checked, labeler=task.labeler)
+    run = on_ray(task, "problems labelled", rows, rows.files, out, recorded, ray, force=force, prepare=prepare)
+    labelled = tuple(chain.from_iterable(labelled_by_workers(run.folder)))
+    result = labelers.Result(task.labeler, labelled, cost_of_workers(run.reports), task.method)
+    run.write(partial(labelers.write, result))
+    typer.echo(labelers.table(result))
+    run.finish(fail_on, labelers.warning(result))

@@ -12,9 +12,11 @@ import typer
 from fathom.cli._failures import FailOn
 from fathom.cli._options import DryRun, File, with_settings
 from fathom.cli._verb import Force, claim, folder_outputs
+from fathom.errors import FathomError
 from fathom.settings import (
     BoundSettings,
     EngineSettings,
+    RaySettings,
     SamplingSettings,
     SourceSettings,
     SynthesisSettings,
@@ -22,11 +24,12 @@ from fathom.settings import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from fathom.data.reading import Comparisons
     from fathom.data.records import Comparison
-    from fathom.judging import RowOutcome
-    from fathom.synth import Synthesis
+    from fathom.synth import Settings
+    from fathom.synth.task import SynthesisTask
 
 
 @with_settings
@@ -35,6 +38,7 @@ def command(
     engine: EngineSettings,
     bounds: BoundSettings,
     source: SourceSettings,
+    ray: RaySettings,
     out: Annotated[Path, typer.Option(help="Write training sets, manifest and journal to this folder.")],
     sampling: SamplingSettings = SamplingSettings(temperature=0.8, max_tokens=4096),  # noqa: B008
     synthesis: SynthesisSettings = SynthesisSettings(),  # noqa: B008
@@ -55,7 +59,8 @@ def command(
     accuracy after every stage); with `--on-error skip`, also skipped.jsonl.
 
     Every finished completion is stored in OUT/journal.sqlite. To resume an interrupted run, repeat the command. The
-    exit code is also 3 if nothing was kept for an arm.
+    exit code is also 3 if nothing was kept for an arm. With --ray, comparisons are synthesised on many machines, and
+    OUT also has the folders of their work.
 
     The arm verifier calls no teacher: from responses with a reference answer and scores of 1 and 0, it makes the
     completions YES and NO. It cannot be combined with other arms.
@@ -63,37 +68,73 @@ def command(
         fathom synth solutions.jsonl --arm verifier --truncated 0.11 --out verifier
     """
     if synthesis.for_verifier:
+        if ray.ray:
+            raise FathomError("--ray has no effect with --arm verifier, which calls no teacher; leave it out")
         return _verifier(file, synthesis, source, sampling.seed, out, dry_run)
     from fathom import synth
     from fathom.cli._dry_run import synthesised
+    from fathom.cli._ray import claim_on_ray
     from fathom.cli._source import read
     from fathom.cli._teaching import claim_folder, collect, finish, journal_in, opened, recorded
+    from fathom.synth.task import SynthesisTask, outcome
 
     settings = synth.Settings.of(synthesis, sampling)
-    claimed = claim_folder(out, engine, *settings.arms, "rejected", "skipped")
+    names, on_many = (*settings.arms, "rejected", "skipped"), ray.ray and not dry_run
+    if on_many:
+        claim_on_ray(out, engine, *(f"{name}.jsonl" for name in names))
+    else:
+        claimed = claim_folder(out, engine, *names)
     rows = read(file, source, seed=sampling.seed)
+    config = flatten_settings(sampling) | flatten_settings(source) | flatten_settings(synthesis) | {"file": file}
+    if on_many:
+        task = SynthesisTask(engine=engine, bounds=bounds, settings=settings)
+        return _on_ray(task, rows, out, config, ray, fail_on, force)
+    comparisons = _validated(rows, settings)
+    if dry_run:
+        return synthesised(engine, bounds, comparisons, settings, journal_in(out, engine))
+    run = opened(rows, engine, bounds, out, config, claim=claimed)
+    each = partial(synth.synthesise_each, comparisons, settings=settings)
+    result = synth.Result(settings, tuple(collect(run, "comparisons synthesised", len(comparisons), each, outcome)))
+    synth.write(result, out, recorded(run))
+    finish(run, synth.table(result), synth.warning(result), fail_on)
+
+
+def _validated(rows: Iterable[Comparison], settings: Settings) -> Sequence[Comparison]:
+    """The comparisons as synthesis uses them. The arm mix depends on their domains, which are therefore shown."""
+    from fathom import synth
+
     comparisons = synth.validate_comparisons(rows, settings)
     if "mix" in settings.arms:
         _show_domains(comparisons)
-    if dry_run:
-        return synthesised(engine, bounds, comparisons, settings, journal_in(out, engine))
-    config = flatten_settings(sampling) | flatten_settings(source) | flatten_settings(synthesis) | {"file": file}
-    run = opened(rows, engine, bounds, out, config, claim=claimed)
-    each = partial(synth.synthesise_each, comparisons, settings=settings)
-    result = synth.Result(settings, tuple(collect(run, "comparisons synthesised", len(comparisons), each, _outcome)))
-    synth.write(result, out, recorded(run))
-    finish(run, synth.table(result), synth.warning(result), fail_on)
+    return comparisons
+
+
+def _on_ray(
+    task: SynthesisTask,
+    rows: Comparisons,
+    out: Path,
+    config: Mapping[str, object],
+    ray: RaySettings,
+    fail_on: str,
+    force: bool,
+) -> None:
+    """Synthesise on many machines, and write what one machine writes."""
+    from fathom import synth
+    from fathom.cli._ray import on_ray
+    from fathom.synth.task import syntheses_of_workers
+
+    recorded = flatten_settings(task.engine) | flatten_settings(task.bounds) | dict(config)
+    prepare = partial(_validated, settings=task.settings)
+    run = on_ray(task, "comparisons synthesised", rows, rows.files, out, recorded, ray, force=force, prepare=prepare)
+    result = synth.Result(task.settings, tuple(syntheses_of_workers(run.folder)))
+    run.write(partial(synth.write, result))
+    typer.echo(synth.table(result))
+    run.finish(fail_on, synth.warning(result))
 
 
 def _show_domains(comparisons: Sequence[Comparison]) -> None:
     counts = Counter(comparison.domain for comparison in comparisons)
     typer.echo(", ".join(f"domain {name}: {count:,}" for name, count in sorted(counts.items())), err=True)
-
-
-def _outcome(synthesis: Synthesis) -> RowOutcome:
-    from fathom.judging import RowOutcome
-
-    return RowOutcome(bool(synthesis.rationales), synthesis.failed)
 
 
 def _verifier(

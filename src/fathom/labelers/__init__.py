@@ -24,7 +24,7 @@ from fathom.labelers._rollouts import (
     Rollouts,
     RolloutStatus,
 )
-from fathom.labelers._running import label_each, make_labeler, requests, run
+from fathom.labelers._running import checked, label_each, make_labeler, requests, run
 from fathom.labelers._solutions import Solution, solutions
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     "Verdict",
     "agreement",
     "answer_checker",
+    "checked",
     "exact",
     "label_each",
     "make_labeler",

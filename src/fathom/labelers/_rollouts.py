@@ -109,6 +109,9 @@ class Cost:
         self.usage += usage
         self.statuses[status] += 1
 
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.completions + other.completions, self.usage + other.usage, self.statuses + other.statuses)
+
     def as_row(self) -> dict[str, Any]:
         """The counts as plain JSON."""
         tokens = {"prompt_tokens": self.usage.prompt_tokens, "completion_tokens": self.usage.completion_tokens}

@@ -10,7 +10,7 @@ To resume, run again with the same journal.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from functools import partial
 from itertools import chain
@@ -41,6 +41,14 @@ def make_labeler(name: str, *, source: str | None = None, **options: object) -> 
         raise FathomError(f"the labeler {name}: {field}: {problem}{hint}") from None
 
 
+def checked(problems: Iterable[Comparison], labeler: Labeler) -> Iterator[Comparison]:
+    """The problems. Raises FathomError for one without a reference, if the labeler needs it."""
+    for problem in problems:
+        if labeler.needs_reference:
+            reference_of(problem)
+        yield problem
+
+
 async def label_each(
     problems: Sequence[Comparison], labeler: Labeler, tools: Tools, *, concurrency: int = 64
 ) -> AsyncIterator[list[Labelled]]:
@@ -48,9 +56,7 @@ async def label_each(
 
     Raises FathomError before the first call if a problem lacks a reference that the labeler needs.
     """
-    if labeler.needs_reference:
-        for problem in problems:
-            reference_of(problem)
+    problems = list(checked(problems, labeler))
     work = partial(labeler.label, tools=tools)
     async with aclosing(judge_all(work, problems, concurrency=concurrency)) as results:
         async for _, labelled in results:

@@ -118,6 +118,8 @@ def fit_temperature(margins: Sequence[float]) -> float | None:
     high = 1.0
     while slope(high) < 0:
         high *= 2
+        if np.isinf(high):
+            return None
     return float(scale / brentq(slope, 0.0, high))
 
 

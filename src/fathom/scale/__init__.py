@@ -6,5 +6,6 @@
 
 `work` does a task on a shard, with the code of one machine, and `segments` is its journal. All workers share the
 `budget` and the `ledger`. Only `pool` and `engine_processor` import Ray. `--ray` of a verb runs all of it. `judging`
-has the task of `fathom judge` and `fathom eval`.
+has the task of `fathom judge` and `fathom eval`, `labels` that of `fathom label`, and `fathom.synth.task` that of
+`fathom synth`.
 """

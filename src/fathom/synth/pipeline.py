@@ -157,11 +157,15 @@ async def synthesise_each(
     comparisons: Sequence[Comparison], engine: Engine, settings: Settings
 ) -> AsyncIterator[Synthesis]:
     """Synthesise each comparison, in order."""
-    bounded = _Bounded(engine, asyncio.Semaphore(settings.concurrency))
-    make = partial(_make, engine=bounded, settings=settings)
-    async with aclosing(judge_all(make, comparisons, concurrency=settings.concurrency)) as syntheses:
+    async with aclosing(judge_all(maker(engine, settings), comparisons, concurrency=settings.concurrency)) as syntheses:
         async for _, synthesis in syntheses:
             yield synthesis
+
+
+def maker(engine: Engine, settings: Settings) -> Callable[[Comparison], Awaitable[Synthesis]]:
+    """Synthesises one comparison; the requests of all together are limited to `settings.concurrency` in flight."""
+    bounded = _Bounded(engine, asyncio.Semaphore(settings.concurrency))
+    return partial(_make, engine=bounded, settings=settings)
 
 
 class _Bounded(EngineWrapper):
