@@ -15,6 +15,7 @@ import pytest
 pytest.importorskip("fastapi", reason='needs pip install "fathom-rm[serve]"')
 
 from fathom import (
+    AsyncLocalRewardClient,
     AsyncRewardClient,
     Comparison,
     EngineSettings,
@@ -27,7 +28,7 @@ from fathom import (
 )
 from fathom.engines import Request
 from reward_server import reward_server
-from serving import Answer, Call, Reply, chat, serving
+from serving import HANG, Answer, Call, Reply, chat, serving
 
 IDENTITY = {"id": "x-1", "model": "m", "judge": "x", "settings": "0"}
 ENTRY = {
@@ -220,3 +221,61 @@ def test_local_rewards_name_what_is_wrong() -> None:
     client = LocalRewardClient(JudgingSettings(engine=EngineSettings(model="m", base_url="http://127.0.0.1:9/v1")))
     with pytest.raises(FathomError, match=r"samples\.0\.response: Field required"):
         client.rewards([{"prompt": "p"}])
+
+
+def test_asynchronous_local_rewards_do_not_depend_on_the_callers_event_loop() -> None:
+    async def main() -> None:
+        async with serving(lambda call: chat("[RESULT] 4")) as upstream:
+            client = AsyncLocalRewardClient(local_settings("prometheus", upstream.url))
+
+            def ask() -> None:
+                for _ in range(2):  # each run has a loop of its own
+                    assert asyncio.run(client.rewards([SAMPLE]))[0].reward == 4.0
+
+            await asyncio.to_thread(ask)
+            async with pickle.loads(pickle.dumps(client)) as copy:
+                answers = await copy.rewards([SAMPLE | {"id": n} for n in range(3)])
+                assert await copy.identity() == await client.identity()
+            assert [(each.id, each.reward) for each in answers] == [(n, 4.0) for n in range(3)]
+            await client.close()
+            assert len(upstream.calls) == 2, "each client has a store of its own"
+
+    asyncio.run(main())
+
+
+def test_asynchronous_local_rewards_of_concurrent_calls_are_groups_for_a_judge_of_pairs() -> None:
+    async def main() -> None:
+        async with serving(lambda call: chat("Final verdict: [[A]]")) as upstream:
+            samples = [{"prompt": "p", "response": str(n)} for n in range(3)]
+            settings = local_settings("mix", upstream.url)
+            async with AsyncLocalRewardClient(settings, window_ms=60_000) as client:
+                answers = await asyncio.gather(*(client.rewards([each], group_size=3) for each in samples))
+            assert [(each.group, each.partial) for [each] in answers] == [(3, False)] * 3
+            async with AsyncLocalRewardClient(settings, window_ms=1) as client:
+                answer = await client.rewards(samples[:2], group_size=3)
+            assert [(each.group, each.partial) for each in answer] == [(2, True)] * 2
+
+    asyncio.run(main())
+
+
+def test_a_cancelled_call_of_an_asynchronous_local_client_ends_its_judgment() -> None:
+    async def main() -> None:
+        replies = iter([HANG, chat("[RESULT] 4")])
+        async with serving(lambda call: next(replies)) as upstream:
+            settings = local_settings("prometheus", upstream.url, options={"concurrency": 1})
+            async with AsyncLocalRewardClient(settings) as client:
+                waiting = asyncio.create_task(client.rewards([SAMPLE]))
+                while not upstream.calls:
+                    await asyncio.sleep(0.01)
+                waiting.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await waiting
+                [answer] = await client.rewards([SAMPLE | {"prompt": "another"}])
+            assert answer.reward == 4.0, "the cancelled call would have kept the only place"
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
+def local_settings(judge: str, url: str, **engine: Any) -> JudgingSettings:
+    settings = EngineSettings(model="judge-7b", base_url=url, **engine)
+    return JudgingSettings(judge=JudgeSettings(judge=judge), engine=settings)

@@ -107,7 +107,7 @@ _HOMES = {
     # Rewards for a policy
     "fathom.judging.rewards": ("Reward", "reward"),
     "fathom.serve.client": ("AsyncRewardClient", "RewardClient"),
-    "fathom.serve.local": ("LocalRewardClient",),
+    "fathom.serve.local": ("AsyncLocalRewardClient", "LocalRewardClient"),
     "fathom.judging": ("meta_reward_model",),
     "fathom.results.rows": ("from_row", "read_rows", "to_row"),
     "fathom.metrics.verdicts": ("Tally", "tally"),

@@ -24,7 +24,7 @@ class RewardSource(Protocol):
 
 
 class AsyncRewardSource(Protocol):
-    """A source of rewards for asynchronous trainers: `AsyncRewardClient` has this method."""
+    """A source of rewards for asynchronous trainers: `AsyncRewardClient` and `AsyncLocalRewardClient` have it."""
 
     async def rewards(
         self, samples: Sequence[dict[str, Any]], *, group_size: int | None = None
@@ -35,7 +35,7 @@ def check_source(source: object, trainer: str, *, asynchronous: bool) -> None:
     """Raise FathomError for a client whose `rewards` is not asynchronous if the trainer is, or the reverse."""
     if inspect.iscoroutinefunction(getattr(source, "rewards", None)) is asynchronous:
         return
-    expected = "AsyncRewardClient" if asynchronous else "RewardClient or LocalRewardClient"
+    expected = "AsyncRewardClient or AsyncLocalRewardClient" if asynchronous else "RewardClient or LocalRewardClient"
     raise FathomError(f"source={type(source).__name__}: {trainer} needs {expected}")
 
 

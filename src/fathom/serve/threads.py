@@ -1,6 +1,7 @@
-"""Runs coroutines from synchronous code, on an event loop in a thread.
+"""Runs coroutines on an event loop in a thread, for synchronous code and for code on other loops.
 
-The caller's thread may already run a loop, as in a notebook or a trainer, so that loop cannot be used.
+The caller's thread may already run a loop, as in a notebook or a trainer, so that loop cannot be used. What belongs to
+one loop, such as connections and locks, stays usable when the caller's loop ends.
 """
 
 from __future__ import annotations
@@ -30,6 +31,10 @@ class LoopThread:
         except BaseException:
             waited.cancel()
             raise
+
+    async def awaited(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Run a coroutine without blocking the caller's loop. Cancelling the caller cancels it."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._started()))
 
     @property
     def running(self) -> bool:
