@@ -50,6 +50,12 @@ def comparisons(count: int, seed: int = 0) -> list[Comparison]:
     return items
 
 
+def best_of(item: Comparison) -> int:
+    assert item.label is not None
+    assert item.label.best is not None
+    return item.label.best
+
+
 def write(path: Path, items: list[Comparison]) -> Path:
     path.write_text("".join(item.model_dump_json(exclude_none=True) + "\n" for item in items))
     return path
@@ -129,6 +135,33 @@ def test_more_pairs_give_more_accurate_directions() -> None:
         activation.curve(train, test, (300,), "difference", draws=2, seed=0)
 
 
+def by_annotators(pairs: int, seed: int) -> Differences:
+    """Three annotators prefer what is further along the first dimension; two others answer at random."""
+    draws = np.random.default_rng(seed)
+    values = draws.normal(size=(pairs, 1, 16))
+    who = [f"a{number}" for number in draws.integers(5, size=pairs)]
+    right = np.where(values[:, 0, 0] > 0, 1.0, -1.0)
+    careless = np.where(draws.random(pairs) < 0.5, 1.0, -1.0)
+    signs = np.where(np.isin(who, ["a3", "a4"]), careless, right)
+    return Differences(values * signs[:, None, None], tuple(map(str, range(pairs))), annotators=tuple(who))
+
+
+def test_labels_of_annotators_who_contradict_the_others_count_less() -> None:
+    cosines = []
+    for seed in range(8):
+        found = by_annotators(150, seed)
+        joint, plain = (
+            activation.direction(found.values[:, 0], method, 0.01, found.annotators)  # type: ignore[arg-type]
+            for method in ("annotators", "logistic")
+        )
+        cosines.append((joint[0], plain[0]))
+        rationality = activation.joint(found.values[:, 0], found.annotators, 0.01).rationality
+        assert max(rationality["a3"], rationality["a4"]) < min(rationality[f"a{number}"] for number in range(3))
+    mine, plain_ones = np.mean(cosines, axis=0)
+    assert mine > plain_ones + 0.05
+    assert activation.choose(by_annotators(60, 0), "annotators", seed=0).separation > 0.2
+
+
 def test_no_test_pair_has_a_say_in_the_layer() -> None:
     """The training pairs have their signal in one layer, the test pairs in the other."""
     train, test = planted(80, 2, signal=0, size=2.0), planted(400, 2, signal=1, size=2.0)
@@ -205,10 +238,26 @@ def test_the_commands_fit_a_direction_and_judge_with_it(model: Path, tmp_path: P
     assert found["accuracy"] > 0.9
     assert [(point["pairs"], len(point["accuracies"])) for point in found["curve"]] == [(8, 4), (32, 4)]
 
+    items = [
+        item.model_copy(update={"metadata": {"who": "careless" if place % 2 else "careful"}})
+        if place % 4 != 1
+        else item.model_copy(update={"metadata": {"who": "careless"}, "label": Label(best=1 - best_of(item))})
+        for place, item in enumerate(comparisons(40))
+    ]
+    labelled = write(tmp_path / "who.jsonl", items)
+    by_whom = ["--method", "annotators", "--annotator", "who", "--json", str(figures), "--out", str(tmp_path / "who")]
+    result = CliRunner().invoke(app, [*arguments[:2], str(labelled), *arguments[3:-2], *by_whom])
+    assert result.exit_code == 0, result.output
+    assert "columns not used" not in result.output
+    found_by_whom = json.loads(figures.read_text())["rationality"]
+    assert found_by_whom["careless"] < found_by_whom["careful"]
+
     alone = tmp_path / "alone.json"
     result = CliRunner().invoke(app, [*arguments[:-1], str(alone)])
     assert result.exit_code == 0, result.output
-    assert alone.read_bytes() == direction.read_bytes()  # the test pairs are only measured
+    both = [json.loads(path.read_text()) for path in (alone, direction)]  # the test pairs are only measured
+    assert both[0]["layer"] == both[1]["layer"]
+    assert both[0]["vector"] == pytest.approx(both[1]["vector"], abs=1e-4)
 
     out = tmp_path / "verdicts.jsonl"
     judge = ["judge", str(held_out), "--judge", "activation", "--judge-option", f"direction={direction}"]
@@ -227,6 +276,12 @@ def test_the_commands_fit_a_direction_and_judge_with_it(model: Path, tmp_path: P
     [
         (["--layers", "3"], "--layers 3: expected whole numbers from 0 to 2"),
         (["--curve", "8"], "--curve needs --test"),
+        (["--method", "annotators"], "--method annotators needs --annotator COLUMN"),
+        (["--annotator", "who"], "and vice versa"),
+        (
+            ["--method", "annotators", "--annotator", "who"],
+            "'who' is None, expected the name of one annotator",
+        ),
         (["--layers", "one"], "expected whole numbers"),
     ],
 )

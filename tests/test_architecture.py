@@ -63,6 +63,7 @@ HEAVY = {
 """Libraries that the values, the judges and `fathom --help` do not need, and the packages that may import them."""
 AT_THE_TOP = {
     "engines.bnrm": {"torch"},
+    "engines.gaussian": {"torch"},
     "engines.decoding": {"torch", "transformers"},
     "engines.endpoint": {"aiohttp"},
     "engines.forward": {"torch", "transformers"},

@@ -1,4 +1,4 @@
-"""Heads with several outputs that belong together: factors (BNRM), members of an ensemble, and objectives."""
+"""Heads with several outputs: factors (BNRM), members of an ensemble (CRM), distributions (AVA), and objectives."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import quad
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModel, AutoModelForSequenceClassification
 from typer.testing import CliRunner
 
 from fathom.cli import app
-from fathom.data.records import Comparison
+from fathom.data.records import Comparison, Label
 from fathom.engines import bnrm
-from fathom.engines.heads import load_classifier
+from fathom.engines.headed import HeadedModel
+from fathom.engines.heads import Head, load_classifier
 from fathom.engines.local import LocalEngine
 from fathom.errors import FathomError
 from fathom.metrics.principles import principles
 from fathom.results import runs
 from fathom.rewards.scalar import ScalarRewardModel, decisive
-from fathom.train import recipes, scalar
+from fathom.train import collaborative, recipes, scalar
 from fathom.train.recipe import RewardRecipe, load
 from fathom.train.scalar_trainer import rewards_of
 from test_train_reward import LEARN, LORA, comparisons, logged, write
@@ -186,6 +187,73 @@ def test_weights_of_members_have_mean_one_and_do_not_depend_on_the_number_of_exa
     assert "weights" not in scalar.rows([scalar.Example([[1], [2]], targets)])[0]
 
 
+# Two members against wrong labels -------------------------------------------------------------------------------------
+
+
+def with_wrong_labels(items: list[Comparison], share: float) -> list[Comparison]:
+    """The comparisons, a share of them with the label of the other response."""
+    wrong = set(random.Random(0).sample(range(len(items)), round(share * len(items))))
+    return [
+        item.model_copy(update={"label": Label(best=1 - (item.label.best or 0))}) if place in wrong else item
+        for place, item in enumerate(items)
+        if item.label is not None
+    ]
+
+
+def test_weights_of_two_members_are_those_of_pairs_that_the_other_one_finds_easiest() -> None:
+    loss = torch.tensor([[0.1, 0.9, 0.5, 0.3], [0.8, 0.2, 0.1, 0.7]])
+    assert collaborative.weights(loss, 0.5).tolist() == [[0, 2, 2, 0], [2, 0, 0, 2]]
+    assert collaborative.weights(loss, 0.0).tolist() == [[1] * 4] * 2
+
+
+def test_two_members_that_select_for_each_other_leave_out_wrong_labels(base: Path, tmp_path: Path) -> None:
+    """Both are right in the end, and less misled than members that are trained on all pairs."""
+    data = write(tmp_path / "d.jsonl", with_wrong_labels(comparisons(64), 0.3))
+    items, trainer = comparisons(24, seed=1), LEARN | {"max_steps": 30, "per_device_train_batch_size": 16}
+    margins = {}
+    for noise in (0.0, 0.3):
+        folder = trained(base, data, tmp_path / f"m{noise}", members=2, noise=noise, trainer=trainer)
+        rewards = outputs(folder, items).view(-1, 2, 2)
+        best = torch.tensor([item.label.best for item in items if item.label is not None])
+        right = torch.gather(rewards, 1, best[:, None, None].expand(-1, 1, 2)).squeeze(1)
+        margins[noise] = 2 * right - rewards.sum(1)
+    assert (margins[0.3] > 0).float().mean() > 0.9
+    assert margins[0.3].mean() > 2 * margins[0.0].mean()
+
+
+# A distribution for each token ----------------------------------------------------------------------------------------
+
+
+def test_a_distribution_of_rewards_is_learned_saved_and_judged_with(base: Path, tmp_path: Path) -> None:
+    data, items = write(tmp_path / "d.jsonl", comparisons(64)), comparisons(24, seed=1)
+    folder = trained(base, data, tmp_path / "m", head="gaussian", kl=0.01, lora=LORA)
+    described = json.loads((folder / "fathom.json").read_text())
+    assert (described["weights"], described["head"]["outputs"]) == ({"mean": 1.0}, ["mean", "deviation"])
+    found = outputs(folder, items)
+    out, test = tmp_path / "verdicts.jsonl", write(tmp_path / "t.jsonl", items)
+    judged = CliRunner().invoke(app, ["judge", str(test), "--model", str(folder), "--out", str(out)])
+    assert judged.exit_code == 0, judged.output
+    rows = [row for row in runs.open(out).rows() if "pairs" not in row]
+    assert [score for row in rows for score in row["scores"] or ()] == pytest.approx(found[:, 0].tolist(), abs=1e-4)
+    right = [row["winner"] == item.label.best for row, item in zip(rows, items, strict=True) if item.label]
+    assert sum(right) >= 22
+    lower = ScalarRewardModel(engine=LocalEngine(folder, device="cpu"), weights={"mean": 1.0, "deviation": -1.0})
+    [(_, verdict)] = lower.run(items[:1])
+    assert verdict.scores == pytest.approx((found[:2, 0] - found[:2, 1]).tolist(), abs=1e-4)
+
+
+def test_the_penalty_is_the_mean_divergence_of_the_tokens_without_padding(base: Path) -> None:
+    model = HeadedModel(AutoModel.from_pretrained(base), Head(kind="gaussian", outputs=("mean", "deviation"))).train()
+    ids, mask = torch.arange(6, 16).view(2, 5), torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
+    found = model(ids, mask).loss.detach()
+    for row, length in enumerate((5, 3)):
+        states = model.model(ids[row : row + 1, :length]).last_hidden_state
+        mean, log_std = model.score.layer(states).unbind(-1)
+        std = log_std.clamp(-5, 2).exp()
+        expected = ((std**2 + mean**2 - 1) / 2 - std.log()).mean().detach()
+        assert float(found[row]) == pytest.approx(float(expected), rel=1e-4)
+
+
 # Objectives -----------------------------------------------------------------------------------------------------------
 
 
@@ -243,7 +311,10 @@ def test_an_unknown_objective_is_refused(base: Path, tmp_path: Path) -> None:
         (["head=bnrm", "members=3"], "head: bnrm and members give the outputs different meanings"),
         (["members=3", "objectives=[a, b]"], "members and objectives give the outputs different meanings"),
         (["head=bnrm", "loss=binary"], "head: bnrm applies to losses that compare responses, not to binary"),
-        (["kl=0.1"], "factors and kl apply to head: bnrm, not to linear"),
+        (["kl=0.1"], "kl applies to head: bnrm or gaussian, not to linear"),
+        (["head=gaussian", "factors=9"], "factors applies to head: bnrm, not to gaussian"),
+        (["head=gaussian", "pooling=mean"], "expected pooling: last"),
+        (["noise=0.2"], "noise needs members: 2, which select pairs for each other; got members: 1"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(overrides: list[str], message: str, tmp_path: Path) -> None:

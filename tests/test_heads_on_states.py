@@ -180,6 +180,12 @@ def test_without_penalties_the_objective_is_bradley_terry_on_the_last_tokens() -
     )
 
 
+def test_a_text_of_which_no_token_is_left_is_refused() -> None:
+    rewards = avril.Gaussian(torch.zeros(2, 3), torch.zeros(2, 3))
+    with pytest.raises(FathomError, match="text 1 of 2 has no token in the mask"):
+        avril.objective(rewards, torch.tensor([[1, 1, 0], [0, 0, 0]]))
+
+
 def test_the_values_of_a_policy_are_the_log_softmax_of_its_scaled_probabilities() -> None:
     logprobs = torch.log(torch.tensor([0.7, 0.2, 0.1]))
     expected = torch.tensor([1.4, 0.4, 0.2]).log_softmax(-1)
@@ -194,7 +200,7 @@ def test_the_head_learns_which_end_is_better() -> None:
     optimizer = torch.optim.Adam(head.parameters(), lr=0.05)
     for _ in range(60):
         optimizer.zero_grad()
-        avril.objective(head(states), mask).mean().backward()  # type: ignore[no-untyped-call]
+        avril.objective(head.rewards(states), mask).mean().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-    final = head(states).mean[:, -1].view(-1, 2)
+    final = head(states)[:, -1, 0].view(-1, 2)
     assert float((final[:, 0] > final[:, 1]).float().mean()) > 0.95

@@ -330,6 +330,24 @@ def test_the_loss_is_that_of_the_right_word_among_the_words_alone() -> None:
     assert training.slot_loss(logits, torch.tensor([1, 0])) == pytest.approx(expected.item())
 
 
+def test_training_reads_the_slot_where_the_judge_reads_it(model: Path, tmp_path: Path) -> None:
+    """The loss on padded batches before a first step, against plain code on one text at a time."""
+    items = labelled(6, 0)
+    data, held_out = write(tmp_path / "d.jsonl", items[:1]), write(tmp_path / "e.jsonl", items[1:])
+    trainer = LEARN | {"max_steps": 1, "eval_steps": 1, "learning_rate": 0.0}
+    keys = {"data": data, "eval_data": held_out, "output": tmp_path / "m", "trainer": trainer}
+    folder = training.train(recipe(model=str(model), gold=None, **keys))
+    expected = []
+    for item in items[1:]:
+        for place, response in enumerate(item.responses):
+            text = f"Prompt: how are you ?\nResponse: {response}\nAll in all, the response is"
+            shares = torch.tensor(plain(model, text, ("bad", "good"))).log_softmax(0)
+            assert item.label is not None
+            expected.append(-shares[int(place == item.label.best)].item())
+    assert len(expected) == 10
+    assert measured(folder)["eval_held_out_loss"] == pytest.approx(sum(expected) / 10, abs=1e-4)
+
+
 def explained(count: int) -> list[training.Explained]:
     return [
         training.Explained(item, ("polite", "harsh"), (("kind", "kind tone"), ("rude",))) for item in labelled(count, 3)

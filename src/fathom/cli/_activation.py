@@ -29,6 +29,7 @@ def fit(
     method: Method,
     pool: Pool,
     layers: str | None,
+    annotator: str | None,
     test: Path | None,
     curve: str | None,
     *,
@@ -48,14 +49,19 @@ def fit(
 
     if curve is not None and test is None:
         raise FathomError("--curve needs --test: the pairs on which each direction is measured")
+    if (annotator is None) == (method == "annotators"):
+        raise FathomError(
+            "--method annotators needs --annotator COLUMN, which names who labelled a pair, and vice versa"
+        )
     sizes = () if curve is None else _numbers("--curve", curve, 4)
     require_model(engine)
     model = str(engine.model)
     depth = activation.depth(model)
     chosen_from = activation.spaced_layers(depth) if layers is None else _numbers("--layers", layers, 0, depth)
     files = [file] if test is None else [file, str(test)]
-    sources = [list(_source.read(each, source, seed=seed)) for each in files]
-    train, *held_out = _states(sources, engine, chosen_from, pool)
+    used = () if annotator is None else (annotator,)
+    sources = [list(_source.read(each, source, seed=seed, used=used)) for each in files]
+    train, *held_out = _states(sources, engine, chosen_from, pool, annotator)
     vector, chosen = activation.fitted(train, method, seed=seed)
     direction = Direction(
         model=model,
@@ -71,6 +77,12 @@ def fit(
     found: dict[str, object] = {"layer": direction.layer, "separation": chosen.separation, "pairs": direction.pairs}
     lines = f"layer {direction.layer} of {', '.join(map(str, chosen_from))}, fitted to {direction.pairs} pairs"
     typer.echo(f"{lines}; left-out pairs: mean margin {chosen.separation:.2f} standard deviations", err=True)
+    if method == "annotators":
+        rationality = activation.joint(train.values[:, chosen.layer], train.annotators, chosen.decay).rationality
+        found["rationality"] = rationality
+        listed = sorted(rationality.items(), key=lambda item: -item[1])
+        shown = ", ".join(f"{name} {each:.2f}" for name, each in listed)
+        typer.echo(f"rationality of annotators, with a geometric mean of 1: {shown}", err=True)
     points: list[Point] = []
     if held_out:
         points = activation.curve(train, held_out[0], sizes, method, draws=draws, seed=seed)
@@ -82,7 +94,11 @@ def fit(
 
 
 def _states(
-    sources: Sequence[Sequence[Comparison]], settings: EngineSettings, layers: Sequence[int], pool: Pool
+    sources: Sequence[Sequence[Comparison]],
+    settings: EngineSettings,
+    layers: Sequence[int],
+    pool: Pool,
+    annotator: str | None,
 ) -> list[Differences]:
     """The differences of states of each source, with one engine."""
     from fathom.cli._loop import run_loop
@@ -96,7 +112,11 @@ def _states(
 
     async def collected() -> list[Differences]:
         async with CachedEngine(engine, settings.journal or ":memory:") as cached:
-            return [await activation.read(items, cached, layers=layers, pool=pool) for items in sources]
+            columns = [annotator] + [None] * (len(sources) - 1)  # who labelled the test pairs does not matter
+            return [
+                await activation.read(items, cached, layers=layers, pool=pool, annotator=column)
+                for items, column in zip(sources, columns, strict=True)
+            ]
 
     found = run_loop(collected())
     for each in found:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,7 +12,12 @@ if TYPE_CHECKING:
 
 
 def read(
-    file: str, source: SourceSettings, *, seed: int, check: Callable[[Comparison], None] | None = None
+    file: str,
+    source: SourceSettings,
+    *,
+    seed: int,
+    check: Callable[[Comparison], None] | None = None,
+    used: Collection[str] = (),
 ) -> Comparisons:
     """The comparisons of a file. Raises FathomError for a mapping that cannot be parsed, and as `reading.read` does."""
     from fathom.data import reading
@@ -25,4 +30,5 @@ def read(
         on_error=source.on_error,
         limit=source.limit,
         neutral=source.neutral,
+        used=used,
     )

@@ -95,6 +95,9 @@ def reward(recipe: Recipe, overrides: Overrides = None, resume: Resume = False, 
         fathom train reward mini_reward data=comparisons.jsonl eval_data=held_out.jsonl output=runs/reward
         fathom judge test.jsonl --judge scalar --model runs/reward --out verdicts.jsonl
 
+    Heads and losses are keys of the recipe: head=bnrm (factors) or gaussian (distributions, AVA-p), members=5 (an
+    ensemble), members=2 noise=0.3 (against wrong labels, CRM), objectives=[A,B] (a head for each).
+
     The data are labelled comparisons. The command prints the folder of the trained model.
     """
     from fathom.train import preview
@@ -190,9 +193,15 @@ def activation(
     source: SourceSettings,
     out: Annotated[Path, typer.Option(help="Write the direction to this file: NAME.json.")],
     method: Annotated[
-        Literal["difference", "logistic"],
-        typer.Option(help="Difference of means, or a logistic probe (Bradley-Terry) on differences."),
+        Literal["difference", "logistic", "annotators"],
+        typer.Option(
+            help="Difference of means, a logistic probe (Bradley-Terry) on differences, or such a probe with a "
+            "rationality for each annotator (arXiv 2512.03208)."
+        ),
     ] = "difference",
+    annotator: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The column that names the annotator (--method annotators).")
+    ] = None,
     pool: Annotated[
         Literal["last", "mean"],
         typer.Option(help="The state of the response's last token, or the mean over its tokens."),
@@ -221,7 +230,8 @@ def activation(
 
     claim(file_outputs("--out", out))
     claim_json(json)
-    fit(file, engine, source, out, method, pool, layers, test, curve, draws=draws, seed=seed, json=json)
+    chosen = method, pool, layers, annotator
+    fit(file, engine, source, out, *chosen, test, curve, draws=draws, seed=seed, json=json)
 
 
 def _resolved(recipe: str, kind: type[ResolvedT], overrides: Sequence[str], resume: bool, dry_run: bool) -> ResolvedT:

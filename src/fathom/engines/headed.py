@@ -20,6 +20,7 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from fathom.engines.bnrm import FactorHead
+from fathom.engines.gaussian import GaussianHead, divergence, text_means
 from fathom.engines.heads import WEIGHTS, Head
 
 
@@ -54,12 +55,14 @@ class HeadedModel(PreTrainedModel):  # type: ignore[misc]
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         states = self.model(input_ids, attention_mask=mask, **given).last_hidden_state
         pooled = POOLED[self.head.pooling](states, mask).to(next(self.score.parameters()).dtype)
-        penalty = self._penalty(pooled) if self.head.kind == "bnrm" and self.training else None
+        penalty = self._penalty(states, mask, pooled) if self.training else None
         return SequenceClassifierOutput(logits=self.score(pooled), loss=penalty)
 
-    def _penalty(self, pooled: Tensor) -> Tensor:
+    def _penalty(self, states: Tensor, mask: Tensor, pooled: Tensor) -> Tensor | None:
         head: Any = self.score
-        penalty: Tensor = head.penalty(pooled)
+        if self.head.kind == "gaussian":
+            return text_means(divergence(head.rewards(states.to(pooled.dtype))), mask)
+        penalty: Tensor | None = head.penalty(pooled) if self.head.kind == "bnrm" else None
         return penalty
 
     def save_pretrained(
@@ -115,6 +118,8 @@ def make_head(head: Head, width: int, *, spread: float) -> nn.Module:
     count = len(head.outputs)
     if head.kind == "bnrm":
         return FactorHead(width, count, spread)
+    if head.kind == "gaussian":
+        return GaussianHead(width, spread)
     if head.kind == "linear":
         return _initialized(nn.Linear(width, count, bias=False), spread)
     hidden, final = (_initialized(nn.Linear(width, size), spread) for size in (width, count))

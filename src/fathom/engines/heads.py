@@ -51,9 +51,10 @@ class Head(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["linear", "mlp", "bnrm"] = "linear"
+    kind: Literal["linear", "mlp", "bnrm", "gaussian"] = "linear"
     """`mlp` has two layers with a SiLU between them (BaseReward, arXiv 2509.16127, section 3). The outputs of `bnrm`
-    are the contributions of non-negative factors, whose sum is the reward (`engines.bnrm`)."""
+    are the contributions of non-negative factors, whose sum is the reward (`engines.bnrm`); those of `gaussian` are the
+    mean and the standard deviation of the reward (`engines.gaussian`)."""
     pooling: Literal["last", "mean"] = "last"
     """The state of the last token, or the mean of the states of all tokens."""
     outputs: tuple[str, ...] = Field(default=("reward",), min_length=1)

@@ -119,10 +119,10 @@ def _avril(pairs: Tensor, budget: Budget, seed: int) -> Rewards:
     mask = torch.ones(2 * len(pairs), 1, dtype=torch.long)
 
     def loss(pairs: Tensor) -> Tensor:
-        return avril.objective(head(pairs.flatten(0, 1).unsqueeze(1)), mask, kl=budget.kl).mean()
+        return avril.objective(head.rewards(pairs.flatten(0, 1).unsqueeze(1)), mask, kl=budget.kl).mean()
 
     _train(head, pairs, budget, loss)
-    return lambda states: head(states).mean
+    return lambda states: head(states)[..., 0]
 
 
 def collaborating(

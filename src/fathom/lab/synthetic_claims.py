@@ -94,7 +94,7 @@ def _token_head(texts: tuple[Tensor, Tensor, Tensor], td: float, seed: int) -> a
     optimizer = torch.optim.AdamW(head.parameters(), lr=0.02)
     for _ in range(150):
         optimizer.zero_grad()
-        avril.objective(head(states), mask, delta, td=td).mean().backward()  # type: ignore[no-untyped-call]
+        avril.objective(head.rewards(states), mask, delta, td=td).mean().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     return head
 
@@ -102,7 +102,7 @@ def _token_head(texts: tuple[Tensor, Tensor, Tensor], td: float, seed: int) -> a
 def _auc(head: avril.GaussianHead, texts: tuple[Tensor, Tensor, Tensor]) -> float:
     states, _, places = texts
     with torch.no_grad():
-        mean = head(states).mean[1::2]
+        mean = head(states)[1::2, :, 0]
     fall = mean[:, :-1] - mean[:, 1:]
     bad = torch.zeros(len(places), mean.shape[1] - 1, dtype=torch.bool)
     bad[torch.arange(len(places)), places - 1] = True

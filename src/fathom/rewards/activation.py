@@ -33,7 +33,7 @@ from fathom.judges import Arity, EngineRewardModel, Vote
 from fathom.rationale import Status
 from fathom.rewards import conversation
 
-Method = Literal["difference", "logistic"]
+Method = Literal["difference", "logistic", "annotators"]
 Pool = Literal["last", "mean"]
 
 

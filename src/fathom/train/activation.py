@@ -4,11 +4,13 @@
     chosen = choose(found, "difference", seed=0)                             # the layer, on these pairs alone
     direction(found.values[:, chosen.layer], "difference", chosen.decay)     # (width,), length 1
 
-Two methods, for pairs with states h of the better and the worse response:
+Three methods, for pairs with states h of the better and the worse response:
 
 - `difference`: the mean of h_better - h_worse, the usual steering vector.
 - `logistic`: the w that minimizes mean log(1 + exp(-<w, h_better - h_worse>)) + decay/2 |w|^2, the Bradley-Terry model
   on states. Differences are first divided by their mean length, so that `decay` has the same effect in every layer.
+- `annotators`: the same, with a rationality for each annotator that is fitted as well (`fathom.train.rationality`), so
+  that labels of people who often contradict the others count less.
 
 The layer and the decay are chosen by cross-validation on the training pairs: the mean of the margins of left-out
 pairs divided by their standard deviation. With few pairs this is steadier than accuracy, which takes few values.
@@ -35,11 +37,12 @@ from fathom.engines.checkpoints import adapter_base, resolve_checkpoint
 from fathom.errors import FathomError, require
 from fathom.rewards import conversation
 from fathom.rewards.activation import Method, Pool
-from fathom.train import targets
+from fathom.train import rationality, targets
 
 Array = NDArray[np.float64]
 FOLDS = 5
-DECAYS: dict[Method, tuple[float, ...]] = {"difference": (0.0,), "logistic": (0.01, 0.1, 1.0)}
+PROBE = (0.01, 0.1, 1.0)
+DECAYS: dict[Method, tuple[float, ...]] = {"difference": (0.0,), "logistic": PROBE, "annotators": PROBE}
 LAYERS = 10
 """How many layers are tried by default."""
 TOGETHER = 256
@@ -54,9 +57,12 @@ class Differences(NamedTuple):
     """The prompt of each pair."""
     left_out: int = 0
     """The number of pairs with a response that the model cannot read, such as an empty one."""
+    annotators: tuple[str, ...] = ()
+    """Who labelled each pair; empty if unknown."""
 
     def take(self, places: Sequence[int]) -> Differences:
-        return Differences(self.values[list(places)], tuple(self.groups[place] for place in places))
+        groups, annotators = ([names[place] for place in places if names] for names in (self.groups, self.annotators))
+        return Differences(self.values[list(places)], tuple(groups), annotators=tuple(annotators))
 
 
 class Choice(NamedTuple):
@@ -84,8 +90,13 @@ def spaced_layers(depth: int, count: int = LAYERS) -> tuple[int, ...]:
     return tuple(round(depth * (place + 1) / count) for place in range(count))
 
 
-async def read(items: Sequence[Comparison], engine: Engine, *, layers: Sequence[int], pool: Pool) -> Differences:
-    """The differences of all pairs that the labels order. Raises FathomError if there is none."""
+async def read(
+    items: Sequence[Comparison], engine: Engine, *, layers: Sequence[int], pool: Pool, annotator: str | None = None
+) -> Differences:
+    """The differences of all pairs that the labels order. `annotator`: the column that names who labelled a comparison.
+
+    Raises FathomError if there is no pair, or for a comparison without that column.
+    """
     pairs = [
         (item, better, worse)
         for item in items
@@ -112,32 +123,62 @@ async def read(items: Sequence[Comparison], engine: Engine, *, layers: Sequence[
         return None if ours is None or theirs is None else ours - theirs
 
     found = await asyncio.gather(*(difference(*pair) for pair in pairs))
-    kept = [(each, item.prompt_text) for each, (item, _, _) in zip(found, pairs, strict=True) if each is not None]
+    kept = [(each, item) for each, (item, _, _) in zip(found, pairs, strict=True) if each is not None]
     if not kept:
         raise FathomError(f"the model can read none of {len(pairs)} pairs: responses are empty or exceed its context")
-    return Differences(np.stack([each for each, _ in kept]), tuple(group for _, group in kept), len(pairs) - len(kept))
+    return Differences(
+        np.stack([each for each, _ in kept]),
+        tuple(item.prompt_text for _, item in kept),
+        len(pairs) - len(kept),
+        () if annotator is None else tuple(_annotator(item, annotator) for _, item in kept),
+    )
+
+
+def _annotator(item: Comparison, column: str) -> str:
+    given = item.metadata.get(column)
+    if given in (None, "") or isinstance(given, list | dict):
+        columns = ", ".join(map(str, item.metadata)) or "none"
+        raise FathomError(
+            f"comparison {item.id!r}: the column {column!r} is {given!r}, expected the name of one annotator; the "
+            f"columns are {columns}"
+        )
+    return str(given)
 
 
 # Directions -----------------------------------------------------------------------------------------------------------
 
 
-def direction(differences: Array, method: Method, decay: float = 0.0) -> Array:
+def direction(differences: Array, method: Method, decay: float = 0.0, annotators: Sequence[str] = ()) -> Array:
     """The direction (width,) of length 1 that separates pairs with these differences (pairs, width).
 
-    Raises FathomError if all differences are 0 or cancel out.
+    `annotators`: who labelled each pair, for that method. Raises FathomError if all differences are 0 or cancel out.
     """
-    found = differences.mean(0) if method == "difference" else _logistic(differences, decay)
+    if method == "annotators":
+        found = joint(differences, annotators, decay).theta
+    else:
+        found = differences.mean(0) if method == "difference" else _logistic(differences, decay)
     length = np.linalg.norm(found)
     if not length > 0:
         raise FathomError(f"{len(differences)} pairs give no direction: their states do not differ")
     return np.asarray(found / length)
 
 
+def joint(differences: Array, annotators: Sequence[str], decay: float) -> rationality.Fitted:
+    """The reward, and the rationality of each annotator, who prefers the first of two responses with these differences,
+    (pairs, width)."""
+    better = [True] * len(differences)
+    return rationality.fit(_scaled(differences), annotators, better, ridge=decay * len(differences))
+
+
+def _scaled(differences: Array) -> Array:
+    return differences / max(float(np.linalg.norm(differences, axis=1).mean()), 1e-30)
+
+
 def _logistic(differences: Array, decay: float) -> Array:
     """The weights of least regularized loss. They are in the span of the differences, so only n numbers are fitted."""
     from scipy.optimize import minimize
 
-    scaled = differences / max(float(np.linalg.norm(differences, axis=1).mean()), 1e-30)
+    scaled = _scaled(differences)
     left, sizes, basis = np.linalg.svd(scaled, full_matrices=False)
     inputs = left * sizes
 
@@ -159,17 +200,19 @@ def choose(found: Differences, method: Method, *, seed: int) -> Choice:
     folds = list(_folds(found.groups, seed))
     choices = []
     for layer, decay in product(range(found.values.shape[1]), DECAYS[method]):
-        values = found.values[:, layer]
-        margins = np.concatenate([_margins(values, kept, left_out, method, decay) for kept, left_out in folds])
+        margins = np.concatenate([_margins(found, layer, kept, out, method, decay) for kept, out in folds])
         choices.append(Choice(layer, decay, float(margins.mean() / max(float(margins.std()), 1e-30))))
     return max(choices, key=lambda choice: choice.separation)
 
 
-def _margins(values: Array, kept: list[int], left_out: list[int], method: Method, decay: float) -> Array:
+def _margins(
+    found: Differences, layer: int, kept: list[int], left_out: list[int], method: Method, decay: float
+) -> Array:
     """The margins of left-out pairs, relative to those of the fitted pairs: each fold has a scale of its own."""
-    found = direction(values[kept], method, decay)
-    scale = max(float(np.abs(values[kept] @ found).mean()), 1e-30)
-    return np.asarray(values[left_out] @ found / scale)
+    fitted, values = found.take(kept), found.values[:, layer]
+    axis = direction(fitted.values[:, layer], method, decay, fitted.annotators)
+    scale = max(float(np.abs(values[kept] @ axis).mean()), 1e-30)
+    return np.asarray(values[left_out] @ axis / scale)
 
 
 def _folds(groups: Sequence[str], seed: int) -> Iterator[tuple[list[int], list[int]]]:
@@ -193,7 +236,7 @@ def accuracy(differences: Array, found: Array) -> float:
 def fitted(found: Differences, method: Method, *, seed: int) -> tuple[Array, Choice]:
     """The direction of the chosen layer, fitted to all pairs."""
     chosen = choose(found, method, seed=seed)
-    return direction(found.values[:, chosen.layer], method, chosen.decay), chosen
+    return direction(found.values[:, chosen.layer], method, chosen.decay, found.annotators), chosen
 
 
 # The few-shot curve ---------------------------------------------------------------------------------------------------

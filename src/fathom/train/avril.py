@@ -1,7 +1,7 @@
 """A reward distribution for every token, learned from preferences: AVA-p (arXiv 2411.09341), on a frozen model.
 
     head = GaussianHead(width=576)
-    loss = objective(head(states), mask, delta, td=0.1)          # states of tokens, (texts, length, width)
+    loss = objective(head.rewards(states), mask, delta, td=0.1)          # states of tokens, (texts, length, width)
 
 The reward of token t is N(mean_t, std_t^2), given the states up to it. Bayesian inverse reinforcement learning wants a
 reward that is near its prior N(0, 1), that explains the policy's values by the Bellman equation, and, for preferences,
@@ -15,40 +15,26 @@ time, as the log-softmax of alpha times the token *probabilities* (`q_values`). 
 the likelihood of its tokens is constant and is left out. With it goes the term that lowers the likelihood of the worse
 text, which has no lower bound.
 
+`fathom train reward` with `head: gaussian` trains this head together with its backbone, without the last term: Bellman
+differences need a policy with an output layer.
+
 Not guaranteed: that the mean of a token is the credit of that token. Only the last one is compared with labels.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
+from fathom.engines.gaussian import Gaussian as Gaussian
+from fathom.engines.gaussian import GaussianHead as GaussianHead
+from fathom.engines.gaussian import divergence as divergence
+from fathom.engines.gaussian import text_means
+from fathom.errors import FathomError
 from fathom.train import losses
-
-
-class Gaussian(NamedTuple):
-    """The reward of each token, both of shape (texts, length)."""
-
-    mean: Tensor
-    log_std: Tensor
-
-
-class GaussianHead(nn.Module):
-    """Maps states (..., width) to the mean and the logarithm of the standard deviation of each token's reward."""
-
-    def __init__(self, width: int, spread: float = 0.02) -> None:
-        super().__init__()
-        self.layer = nn.Linear(width, 2)
-        nn.init.normal_(self.layer.weight, std=spread)
-        nn.init.zeros_(self.layer.bias)
-
-    def forward(self, states: Tensor) -> Gaussian:
-        mean, log_std = self.layer(states).unbind(-1)
-        return Gaussian(mean, log_std.clamp(-5, 2))  # a density without bounds is unstable in the first steps
 
 
 def objective(
@@ -57,20 +43,17 @@ def objective(
     """The loss of pairs, (pairs,), from the rewards of 2 x pairs texts: the better one at even places, the other next.
 
     `mask`, (texts, length), is 1 for the tokens of a text. `delta`, of the same shape, are the Bellman differences,
-    needed for `td` > 0.
+    needed for `td` > 0. Raises FathomError for a text of which no token is left, such as one cut at a length limit.
     """
+    if empty := (mask.sum(1) == 0).nonzero().flatten().tolist():
+        raise FathomError(f"text {empty[0]} of {len(mask)} has no token in the mask; leave such pairs out")
     last = (mask * torch.arange(mask.shape[1])).argmax(1)
     final = rewards.mean[torch.arange(len(mask)), last].view(-1, 2)
     penalty = kl * divergence(rewards)
     if td and delta is not None:
         penalty = penalty - td * log_density(rewards, delta)
-    of_text = torch.where(mask.bool(), penalty, 0.0).sum(1) / mask.sum(1)
+    of_text = text_means(penalty, mask)
     return losses.bradley_terry(final[:, 0], final[:, 1]) + of_text.view(-1, 2).mean(1)
-
-
-def divergence(rewards: Gaussian) -> Tensor:
-    """KL(N(mean, std^2) || N(0, 1)) = (std^2 + mean^2 - 1) / 2 - log std of each token, in nats."""
-    return ((2 * rewards.log_std).exp() + rewards.mean.square() - 1) / 2 - rewards.log_std
 
 
 def log_density(rewards: Gaussian, values: Tensor) -> Tensor:

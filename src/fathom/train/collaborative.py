@@ -9,6 +9,8 @@ that were initialized differently make different ones. The curriculum adds pairs
 of both models: the second epoch has the easier half, the last one all. Sorted batches within an epoch, as the paper
 words it, would end each epoch with the hardest pairs, most of which have wrong labels.
 
+`fathom train reward` with `members: 2` and `noise` trains two heads on one backbone so, without the curriculum.
+
 Not guaranteed: that a pair left out is wrong. Hard pairs are left out as well, and the true share of wrong labels must
 be known.
 """
@@ -86,6 +88,17 @@ def selected(loss: Tensor, left_out: float, select: Select) -> list[Tensor]:
         return [torch.arange(loss.shape[1])] * 2
     lowest = [each.argsort(stable=True)[:count] for each in loss]
     return lowest[::-1] if select == "peer" else lowest
+
+
+def weights(loss: Tensor, left_out: float) -> Tensor:
+    """The weight of each pair for each of two models that select for each other, given both losses, both (2, n).
+
+    Pairs that are left out have the weight 0; all weights of a model have the mean 1.
+    """
+    found = torch.zeros_like(loss)
+    for row, places in zip(found, selected(loss, left_out, "peer"), strict=True):
+        row[places] = len(row) / len(places)
+    return found
 
 
 def _batches(

@@ -33,7 +33,7 @@ from fathom.metrics.intervals import Interval
 
 Floats = NDArray[np.float64]
 RIDGE = 1e-6
-"""The weight of |theta|^2 / 2: without it, separable data have no finite theta."""
+"""The least weight of |theta|^2 / 2: without it, separable data have no finite theta."""
 LARGEST = 8.0
 """The largest logarithm of a rationality."""
 Z95 = NormalDist().inv_cdf(0.975)
@@ -67,10 +67,14 @@ class Fitted:
         return sqrt(max(0.0, float(difference @ self.covariance @ difference)))
 
 
-def fit(differences: Floats, annotators: Sequence[str], first_is_better: Sequence[bool]) -> Fitted:
+def fit(
+    differences: Floats, annotators: Sequence[str], first_is_better: Sequence[bool], *, ridge: float = RIDGE
+) -> Fitted:
     """Fit to n labels: `differences`, (n, width), are the features of the first response minus those of the second.
 
-    Raises FathomError for fewer labels than parameters, or lengths that differ.
+    With a larger `ridge`, theta has a normal prior of this precision, and the logarithms of rationalities one of
+    precision 1; estimates are then the most probable ones, and `covariance` that of Laplace's approximation. Labels may
+    be fewer than parameters. Raises FathomError if they are without a prior, and for lengths that differ.
     """
     names = sorted(set(annotators))
     count, width = differences.shape
@@ -78,21 +82,19 @@ def fit(differences: Floats, annotators: Sequence[str], first_is_better: Sequenc
         raise FathomError(
             f"{count} differences, {len(annotators)} annotators, {len(first_is_better)} labels; expected as many"
         )
-    if count <= width + len(names) - 1:
+    if ridge <= RIDGE and count <= width + len(names) - 1:
         raise FathomError(
             f"{count} labels for {width} features and {len(names)} annotators; expected more labels than parameters"
         )
     who = np.array([names.index(name) for name in annotators])
     signed = differences * np.array([[1.0] if first else [-1.0] for first in first_is_better])
     basis = _contrasts(len(names))
+    precision = np.array([ridge] * width + [float(ridge > RIDGE)] * (len(names) - 1))
 
     def value(parameters: Floats) -> tuple[float, Floats]:
         logits, gradient = _logits(parameters, signed, who, basis)
-        theta = parameters[:width]
-        loss = float(np.logaddexp(0, -logits).sum() + RIDGE * theta @ theta / 2)
-        slope = -(expit(-logits)[:, None] * gradient).sum(0)
-        slope[:width] += RIDGE * theta
-        return loss, slope
+        loss = float(np.logaddexp(0, -logits).sum() + precision @ parameters**2 / 2)
+        return loss, precision * parameters - (expit(-logits)[:, None] * gradient).sum(0)
 
     def alone(theta: Floats) -> tuple[float, Floats]:
         loss, slope = value(np.concatenate([theta, np.zeros(len(names) - 1)]))
@@ -102,7 +104,7 @@ def fit(differences: Floats, annotators: Sequence[str], first_is_better: Sequenc
     found = _least(value, np.concatenate([start, np.zeros(len(names) - 1)]))
     logits, gradient = _logits(found, signed, who, basis)
     weights = expit(logits) * expit(-logits)
-    information = (weights[:, None] * gradient).T @ gradient + RIDGE * np.eye(len(found))
+    information = (weights[:, None] * gradient).T @ gradient + np.diag(np.maximum(precision, RIDGE))
     covariance = np.linalg.inv(information)[:width, :width]
     rationality = _rationality(basis @ found[width:])
     return Fitted(found[:width], dict(zip(names, rationality.tolist(), strict=True)), covariance)

@@ -203,15 +203,19 @@ class RewardRecipe(Recipe):
     attributes: tuple[str, ...] = ()
     """(regression) Columns with a number per response; the model gets one output for each. By default it has one
     output, for the label's scores."""
-    head: Literal["linear", "mlp", "bnrm"] = "linear"
-    """`bnrm`: the sum of non-negative factors (arXiv 2602.10623)."""
+    head: Literal["linear", "mlp", "bnrm", "gaussian"] = "linear"
+    """`bnrm`: the sum of non-negative factors (arXiv 2602.10623). `gaussian`: a distribution of each token's reward
+    (AVA, arXiv 2411.09341)."""
     factors: int = Field(default=64, ge=1)
     """(head: bnrm) The number of factors."""
     kl: float = Field(default=1e-5, ge=0)
-    """(head: bnrm) The weight of the KL divergence from the factors' prior."""
+    """(head: bnrm, gaussian) The weight of the KL divergence from the prior of the factors, or of tokens' rewards."""
     members: int = Field(default=1, ge=1)
     """The number of outputs that are trained on the same pairs with different random weights; the reward is their
     mean."""
+    noise: float = Field(default=0.0, ge=0, lt=1)
+    """(members: 2) The assumed share of wrong labels: each member learns from the pairs of a batch that the other one
+    finds easiest, without this share (CRM, arXiv 2505.10597)."""
     objectives: tuple[str, ...] = ()
     """The values of the column `objective`; the model gets one output for each, which only its comparisons train."""
     objective: str = "objective"
@@ -225,7 +229,9 @@ class RewardRecipe(Recipe):
 
     @property
     def described(self) -> dict[str, Any]:
-        combined = {"combine": self.combine} if self.combine else {}
+        combined: dict[str, Any] = {"combine": self.combine} if self.combine else {}
+        if self.head == "gaussian":
+            combined = {"weights": {"mean": 1.0}}
         return {"name": SCALAR, **combined, "head": self.head_spec.model_dump(mode="json")}
 
     @property
@@ -245,6 +251,8 @@ class RewardRecipe(Recipe):
     def _outputs(self) -> tuple[str, ...]:
         if self.head == "bnrm":
             return tuple(f"factor {number}" for number in range(1, self.factors + 1))
+        if self.head == "gaussian":
+            return "mean", "deviation"
         if self.members > 1:
             return tuple(f"member {number}" for number in range(1, self.members + 1))
         return self.objectives or self.attributes or ("reward",)
@@ -261,7 +269,7 @@ class RewardRecipe(Recipe):
         several = [
             name
             for name, chosen in (
-                ("head: bnrm", self.head == "bnrm"),
+                (f"head: {self.head}", self.head in ("bnrm", "gaussian")),
                 ("members", self.members > 1),
                 ("objectives", bool(self.objectives)),
             )
@@ -271,9 +279,13 @@ class RewardRecipe(Recipe):
             raise ValueError(f"{several[0]} and {several[1]} give the outputs different meanings; choose one")
         if several and self.loss in ("regression", "binary"):
             raise ValueError(f"{several[0]} applies to losses that compare responses, not to {self.loss}; leave it out")
-        default = {name: type(self).model_fields[name].default for name in ("factors", "kl")}
-        if self.head != "bnrm" and default != {"factors": self.factors, "kl": self.kl}:
-            raise ValueError(f"factors and kl apply to head: bnrm, not to {self.head}; leave them out")
+        for key, heads in (("factors", ("bnrm",)), ("kl", ("bnrm", "gaussian"))):
+            if self.head not in heads and getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"{key} applies to head: {' or '.join(heads)}, not to {self.head}; leave it out")
+        if self.head == "gaussian" and self.pooling != "last":
+            raise ValueError("head: gaussian gives each token a reward; expected pooling: last, the last token's")
+        if self.noise and self.members != 2:
+            raise ValueError(f"noise needs members: 2, which select pairs for each other; got members: {self.members}")
         return self
 
 

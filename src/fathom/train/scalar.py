@@ -59,12 +59,13 @@ def train(recipe: RewardRecipe, *, resume: bool = False) -> Path:
         held_out = _fitting(recipe, tokenizer, read(recipe, recipe.eval_data), config.max_length)
         for remark in remarks(recipe, tokenizer):
             trainers.log.warning(remark)
+        weighted = 1 if recipe.noise else recipe.members  # the members of CRM see the same data
         set_seed(recipe.seed)  # before the head is initialized
         trainer = ScalarTrainer(
             recipe=recipe,
             model=trainers.adapted(new_model(recipe, config, tokenizer), recipe),
             args=config,
-            train_dataset=trainers.dataset(rows(examples, members=recipe.members, seed=recipe.seed)),
+            train_dataset=trainers.dataset(rows(examples, members=weighted, seed=recipe.seed)),
             eval_dataset=trainers.dataset(rows(held_out)),
             processing_class=tokenizer,
         )

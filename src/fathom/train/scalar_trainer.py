@@ -18,10 +18,12 @@ from torch import Tensor
 from trl import RewardTrainer
 
 from fathom.engines.headed import HeadedModel
-from fathom.train import losses
+from fathom.train import collaborative, losses
 from fathom.train.batches import LengthSampler
 from fathom.train.recipe import RewardRecipe
 
+WARMUP = 0.3
+"""The share of training in which the share of pairs that members leave out grows to the assumed one."""
 Row = Mapping[str, Any]
 """The fields of a `scalar.Example`: `texts`, and those of its target."""
 Inputs = dict[str, Any]
@@ -59,13 +61,20 @@ class ScalarTrainer(RewardTrainer):  # type: ignore[misc]
         outputs = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False)
         trained, rewards = rewards_of(self.recipe, outputs.logits.float(), inputs)
         each = torch.stack([LOSSES[self.recipe.loss](self.recipe, one, inputs) for one in trained])
-        loss = (each * inputs["weights"].T).mean(0) if "weights" in inputs else each.mean(0)
+        loss = (each * self._weights(each.detach(), inputs)).mean(0)
         if outputs.get("loss") is not None:
             loss = loss + self.recipe.kl * _means(outputs.loss.float(), inputs)
         if coefficient := self.args.center_rewards_coefficient:
             loss = loss + coefficient * losses.centring(_sums(rewards.mean(-1), inputs["of"], len(loss)))
         self._count(rewards.detach(), inputs)
         return (loss.mean(), outputs) if return_outputs else loss.mean()
+
+    def _weights(self, each: Tensor, inputs: Inputs) -> Tensor | float:
+        """The weight of each comparison for each member, given their losses, both (members, comparisons)."""
+        if not (self.recipe.noise and self.model.training):
+            return inputs["weights"].T if "weights" in inputs else 1.0
+        grown = min(1.0, self.state.global_step / (WARMUP * self.state.max_steps))
+        return collaborative.weights(each, self.recipe.noise * grown)
 
     def _count(self, rewards: Tensor, inputs: Inputs) -> None:
         """Add a batch to the metrics of the next log, over all processes, without duplicated comparisons."""
@@ -95,6 +104,8 @@ def rewards_of(recipe: RewardRecipe, outputs: Tensor, inputs: Inputs) -> tuple[l
         outputs = outputs.gather(1, inputs["objectives"][inputs["of"]].unsqueeze(-1))
     if recipe.head == "bnrm":
         outputs = outputs.sum(-1, keepdim=True)
+    if recipe.head == "gaussian":
+        outputs = outputs[:, :1]
     return [outputs], outputs
 
 
