@@ -179,7 +179,7 @@ class JudgeSettings(Settings):
     rubric: Path | None = None
     """A text file with your own criteria, placed before the judge's prompt."""
     unsafe_code: bool = False
-    """Run programs that the judge writes without a sandbox if this system offers none (docs/sandbox.md)."""
+    """Run programs that a model wrote without a sandbox if this system offers none (docs/sandbox.md)."""
     options: dict[str, Any] = {}
     """Any other setting of the judge, as NAME=VALUE in YAML, such as binary=true."""
 
@@ -368,8 +368,8 @@ class LabelSettings(Settings):
     options: dict[str, Any] = {}
     """Any option of the method, as NAME=VALUE in YAML, such as rollouts=16; see docs/process.md."""
     checker: str = "math"
-    """How final answers are compared with the reference: math (math-verify), exact (equal spelling), or your own
-    function as MODULE:NAME or FILE.py:NAME."""
+    """How final answers are compared with the reference: math (math-verify), exact (equal spelling), unit-tests (the
+    reference has the tests of a program), or your own function as MODULE:NAME or FILE.py:NAME."""
     split: Splitter = "paragraphs"
     """How to split responses that have no steps, and rollouts."""
     instruction: str = r"Please reason step by step, and put your final answer within \boxed{}."

@@ -101,7 +101,7 @@ def command(
     if on_many:
         return _on_ray(task, rows, out, config, ray, fail_on, force)
     problems = list(rows)
-    with labelers.answer_checker(labels.checker) as check:
+    with labelers.answer_checker(labels.checker, unsafe_code=judge.unsafe_code) as check:
         cost = labelers.Cost()
 
         def tools(engine: Engine) -> Tools:

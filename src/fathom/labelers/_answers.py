@@ -4,6 +4,8 @@ r"""Named checkers of final answers: is the answer of a text equal to the refere
         check(r"So it is \boxed{0.5}.", r"\frac{1}{2}")     # True
         check("I do not know.", "1")                         # None: no answer could be read
 
+`unit-tests` runs the program in a text against tests (`_unit_tests`).
+
 A checker returns True, False, or None if it cannot decide. None is never counted as a wrong answer.
 """
 
@@ -11,8 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
+from fathom import sandbox
 from fathom.errors import FathomError
+from fathom.labelers._unit_tests import passes
 from fathom.metrics.answers import Verifier, final_answer, spelling
 from fathom.plugins import PluginKind
 
@@ -22,17 +27,27 @@ Checker = Callable[[str, str], bool | None]
 CHECKERS = PluginKind(
     noun="checker",
     group="fathom.checkers",
-    table={"math": "fathom.metrics.answers:Verifier", "exact": "fathom.labelers._answers:exact"},
+    table={
+        "math": "fathom.metrics.answers:Verifier",
+        "exact": "fathom.labelers._answers:exact",
+        "unit-tests": "fathom.labelers._unit_tests:passes",
+    },
 )
 
 
 @contextmanager
-def answer_checker(name: str) -> Iterator[Checker]:
-    """The checker with this name: `math`, `exact`, or a function as MODULE:NAME or FILE.py:NAME.
+def answer_checker(name: str, *, unsafe_code: bool = False) -> Iterator[Checker]:
+    """The checker with this name: `math`, `exact`, `unit-tests`, or a function as MODULE:NAME or FILE.py:NAME.
 
-    `math` compares with math-verify, in processes that end with the context. Raises FathomError for an unknown name.
+    `math` compares with math-verify, in processes that end with the context. `unsafe_code` lets `unit-tests` run
+    programs where the system offers no sandbox; else it raises FathomError there. Raises FathomError for an unknown
+    name.
     """
     found = CHECKERS.find(name)
+    if found is passes:
+        sandbox.check(unsafe_code=unsafe_code)
+        yield partial(passes, unsafe_code=unsafe_code)
+        return
     if found is Verifier:
         with Verifier() as verifier:
             yield lambda text, reference: verifier.check(text, reference).equal
