@@ -15,9 +15,10 @@ from typer.testing import CliRunner
 from fathom import Comparison, FathomError, ScriptedEngine
 from fathom.cli import app
 from fathom.data.reading import read
-from fathom.engines import Sampling
+from fathom.engines import Request, Sampling
 from fathom.engines.cache import CachedEngine
 from fathom.errors import IncompleteRunError
+from fathom.judges import find
 from fathom.judges.processbench import ProcessBenchJudge
 from fathom.labelers import (
     Count,
@@ -29,9 +30,11 @@ from fathom.labelers import (
     answer_checker,
     exact,
     make_labeler,
+    requests,
     run,
     solutions,
 )
+from fathom.labelers.judge import prompted
 from fathom.labelers.monte_carlo import hard_labels
 from fathom.labelers.rpe import progress_labels
 from fathom.metrics.ratios import probability_of_ratio
@@ -215,6 +218,62 @@ def test_a_wrong_answer_refutes_a_judge_that_calls_every_step_right() -> None:
     checked = judged_by(blind, *both, check_outcome=True)
     assert labels_of(checked) == [(1.0, 1.0, 1.0)]
     assert [each["reason"] for each in checked.rejections] == ["every step is called right, but the answer is wrong"]
+
+
+def test_a_judge_may_review_each_of_its_votes_and_the_second_text_counts() -> None:
+    """The review of SPARK: the judge sees its own text, and its new one replaces it, also if it cannot be read."""
+
+    def critic(request: Request) -> str:
+        first, *others = request.messages
+        if not others:
+            return r"Step 1 adds wrongly. \boxed{1}"
+        assert others[0]["content"] == r"Step 1 adds wrongly. \boxed{1}"
+        assert "Review your own check" in others[1]["content"]
+        return r"No, it is right. \boxed{-1}" if "(a)" in first["content"] else "I cannot say."
+
+    engine = ScriptedEngine(critic)
+    used = Tools(tools(engine).rollouts, ProcessBenchJudge(engine=engine))
+    problems, labeler = [problem(3, id="a"), problem(3, id="b")], make_labeler("judge", revise=True)
+    result = asyncio.run(run(problems, labeler, used))
+    assert labels_of(result) == [(1.0, 1.0, 1.0)]
+    assert [each["reason"] for each in result.rejections] == ["no vote of the judge could be read"]
+    assert result.cost.statuses == {"judge: ok": 3, "judge: missing": 1}
+    assert len(list(requests(problems, labeler, used))) == len(engine.requests) == 4
+
+
+def test_prompts_of_an_ensemble_outvote_the_error_of_one_and_each_is_a_source(tmp_path: Path) -> None:
+    """After AURORA. The judge's own prompt misses the error at step 1; a shipped and a user's prompt see it."""
+    mine = tmp_path / "mine.jinja"
+    mine.write_text(r"My own prompt: {{ instruction }} {% for p in paragraphs %}{{ p }}{% endfor %} \boxed{}")
+
+    def critic(request: Request) -> str:
+        (message,) = request.messages
+        sees = "work out on your own" in message["content"] or "My own prompt" in message["content"]
+        return r"\boxed{1}" if sees else r"\boxed{-1}"
+
+    engine = ScriptedEngine(critic)
+    used = Tools(tools(engine).rollouts, ProcessBenchJudge(engine=engine))
+    labeler = make_labeler("judge", prompts=["recompute", str(mine)])
+    result = asyncio.run(run([problem(3)], labeler, used))
+    assert labels_of(result) == [(1.0, 0.0, 1.0)]  # of step 2, only the first prompt says anything
+    assert result.rows[0].metadata["confidence"] == (1.0, pytest.approx(2 / 3), 1.0)
+    same = {name: each.same_first_error and each.same_first_error.mean for name, each in result.agreement.items()}
+    assert same == {"judge, recompute": 0.0, f"judge, {mine}": 0.0, f"recompute, {mine}": 1.0}
+    assert len(list(requests([problem(3)], labeler, used))) == len(engine.requests) == 3
+
+
+def test_the_prompt_in_reverse_shows_the_reference_answer() -> None:
+    judge = prompted(ProcessBenchJudge(), "reverse")
+    assert "The correct final answer:\n```\n5\n```" in judge.prompt(problem(3))[0]["content"]
+
+
+def test_prompts_and_revisions_need_a_judge_that_writes() -> None:
+    engine = ScriptedEngine("")
+    used = Tools(tools(engine).rollouts, find("process")(engine=engine, family="p_yes"))
+    with pytest.raises(FathomError, match="writes no text"):
+        list(requests([problem(3)], make_labeler("judge", prompts=["recompute"]), used))
+    with pytest.raises(FathomError, match="no prompt 'nothing'; .* one of recompute, reverse"):
+        prompted(ProcessBenchJudge(), "nothing")
 
 
 def test_agreement_counts_solutions_and_steps_that_both_label() -> None:
