@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,9 +15,10 @@ from typer.testing import CliRunner
 
 from fathom import Comparison, ScriptedEngine
 from fathom.cli import app
-from fathom.labelers import Result, make_labeler, run, verdicts
+from fathom.labelers import Result, Verdict, make_labeler, run, verdicts
 from fathom.labelers._statements import Equation, equations
-from labeling import labels_of, tools
+from fathom.labelers.grounded import path_value
+from labeling import labelled, labels_of, policy, tools
 
 pytest.importorskip("z3")
 
@@ -131,3 +133,41 @@ def test_the_command_needs_no_model(tmp_path: Path) -> None:
 
 def test_an_equation_keeps_the_decimals_to_which_it_may_be_rounded() -> None:
     assert equations("10 / 3 = 3.33") == [Equation("10/3", "3.33", 2)]
+
+
+# Fusion with outcomes -------------------------------------------------------------------------------------------------
+
+
+def test_the_value_of_a_path_weighs_early_checks_more_and_its_outcome_as_one_step() -> None:
+    right, wrong, none = Verdict.RIGHT, Verdict.WRONG, Verdict.UNTRANSLATED
+    # N = 2: (1 * 2/2 - 1 * 1/2) / 2 - 1/2; then N = 4: (1 * 4/4 - 1 * 2/4) / 4 + 1/4
+    assert path_value((right, wrong), right=False) == pytest.approx(-0.25)
+    assert path_value((right, none, wrong, none), right=True) == pytest.approx(0.375)
+
+
+def grounded(replies: Mapping[int, str], *steps: str) -> Result:
+    item = Comparison(id="s", prompt="?", responses=("\n\n".join(steps),), steps=(steps,), reference="5")
+    return labelled(policy(replies), make_labeler("grounded", rollouts=4), item)
+
+
+def test_without_checks_a_step_is_right_if_most_rollouts_are_and_its_confidence_is_the_margin() -> None:
+    result = grounded({1: "RRRW", 2: "RWWW"}, "Let us see", "So it goes", "The answer is 5.")
+    # After step 1, paths have 2 steps: 0.9 * (3 - 1)/4 * 1/2. After step 2, 3 steps: 0.9 * (1 - 3)/4 * 1/3.
+    assert labels_of(result) == [(1.0, 0.0, None)]
+    assert result.rows[0].metadata["confidence"] == (pytest.approx(0.225), pytest.approx(0.15), None)
+
+
+def test_a_check_decides_where_outcomes_do_not_and_a_refuted_step_is_wrong_whatever_follows() -> None:
+    undecided = {1: "RRWW", 2: "RRRR"}
+    assert labels_of(grounded(undecided, "Let us see", "So it goes", "The answer is 5.")) == [(0.0, None, None)]
+    checked_step = grounded(undecided, "1 + 1 = 2", "So it goes", "The answer is 5.")
+    assert labels_of(checked_step) == [(1.0, 1.0, 1.0)]
+    refuted = grounded(undecided, "1 + 1 = 2", "2 + 2 = 5", "The answer is 5.")
+    assert labels_of(refuted) == [(1.0, 0.0, None)]
+    assert refuted.cost.completions == 4  # none after the refuted step
+    assert set(refuted.agreement) == {"grounded, fover"}
+
+
+def test_steps_without_readable_rollouts_are_rejected() -> None:
+    result = grounded({1: "???R"}, "Let us see", "The answer is 5.")
+    assert [each["reason"] for each in result.rejections] == ["most rollouts of a prefix could not be read"]

@@ -272,7 +272,7 @@ def test_prompts_and_revisions_need_a_judge_that_writes() -> None:
     used = Tools(tools(engine).rollouts, find("process")(engine=engine, family="p_yes"))
     with pytest.raises(FathomError, match="writes no text"):
         list(requests([problem(3)], make_labeler("judge", prompts=["recompute"]), used))
-    with pytest.raises(FathomError, match="no prompt 'nothing'; .* one of recompute, reverse"):
+    with pytest.raises(FathomError, match=r"no prompt 'nothing'; .* one of recompute, reverse"):
         prompted(ProcessBenchJudge(), "nothing")
 
 

@@ -13,11 +13,12 @@ rightly. Steps after the first wrong one have no label.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from fathom.engines import Capability
 from fathom.labelers._formal import Verdict, verdicts
-from fathom.labelers._labeler import Labeler, Labelled, Tools
+from fathom.labelers._labeler import Labeler, Labelled, Labels, Tools
 from fathom.labelers._solutions import Solution
 
 
@@ -31,10 +32,15 @@ class FormalVerification(Labeler):
 
     async def label_solution(self, solution: Solution, tools: Tools) -> Labelled:
         found = verdicts(solution.steps, variables=self.variables)
-        wrong = found.index(Verdict.WRONG) if Verdict.WRONG in found else len(found)
-        named = {Verdict.RIGHT: 1.0, Verdict.WRONG: 0.0}
-        labels = tuple(named.get(verdict) if step <= wrong else None for step, verdict in enumerate(found))
+        labels = checked(found)
         return Labelled(solution, labels, sources={"fover": labels}, verdicts=tuple(map(str, found)))
+
+
+def checked(found: Sequence[Verdict]) -> Labels:
+    """1 for right steps and 0 for the first wrong one; None for later ones and for those without a decision."""
+    wrong = found.index(Verdict.WRONG) if Verdict.WRONG in found else len(found)
+    named = {Verdict.RIGHT: 1.0, Verdict.WRONG: 0.0}
+    return tuple(named.get(verdict) if step <= wrong else None for step, verdict in enumerate(found))
 
 
 LABELER = FormalVerification
