@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 from fathom import Comparison, FathomError, ScriptedEngine
 from fathom.cli import app
 from fathom.data.reading import read
+from fathom.data.records import Label
 from fathom.engines import Request, Sampling
 from fathom.engines.cache import CachedEngine
 from fathom.errors import IncompleteRunError
@@ -34,6 +36,7 @@ from fathom.labelers import (
     run,
     solutions,
 )
+from fathom.labelers._merging import mergeable, merged
 from fathom.labelers.judge import prompted
 from fathom.labelers.monte_carlo import hard_labels
 from fathom.labelers.rpe import progress_labels
@@ -274,6 +277,48 @@ def test_prompts_and_revisions_need_a_judge_that_writes() -> None:
         list(requests([problem(3)], make_labeler("judge", prompts=["recompute"]), used))
     with pytest.raises(FathomError, match=r"no prompt 'nothing'; .* one of recompute, reverse"):
         prompted(ProcessBenchJudge(), "nothing")
+
+
+# Merged steps ---------------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.text(min_size=1, max_size=8), min_size=2, max_size=6), st.data())
+def test_merging_keeps_the_text_and_the_labels_but_that_of_the_earlier_step(
+    steps: list[str], data: st.DataObject
+) -> None:
+    labels = data.draw(st.lists(st.sampled_from([0.0, 0.5, 1.0, None]), min_size=len(steps), max_size=len(steps)))
+    joint = data.draw(st.sampled_from(["", "\n\n"]))
+    row = Comparison(prompt="?", responses=(joint.join(steps),), steps=(tuple(steps),), label=Label(steps=(labels,)))
+    found = [merged(row, place) for place in mergeable(row)]
+    assert len(found) == sum(label is not None for label in labels[1:])  # a pair for each later step with a label
+    for each, place in zip(found, mergeable(row), strict=True):
+        assert each.steps is not None
+        assert each.label is not None
+        assert joint.join(each.steps[0]) == row.responses[0] == each.responses[0]
+        assert each.steps[0][place] == f"{steps[place]}{joint}{steps[place + 1]}"
+        assert each.label.steps == ((*labels[:place], *labels[place + 1 :]),)
+
+
+def test_a_share_of_the_labelled_solutions_has_a_copy_with_merged_steps() -> None:
+    problems = [problem(4, "W", id=str(number)) for number in range(60)]
+    found = labelled(policy(dict.fromkeys(range(1, 4), "RW")), make_labeler("monte-carlo", rollouts=2), *problems)
+    result = replace(found, merge=0.5, seed=3)
+    copies = [row for row in result.rows if "merged" in row.id]
+    assert len(result.rows) == 60 + len(copies)
+    assert 18 <= len(copies) <= 42  # a share of 0.5 of 60 has a standard deviation of 3.9
+    assert len({row.id[-1] for row in copies}) == 3  # of every pair
+    assert result.manifest()["merged"] == len(copies)
+    for row in copies:
+        assert row.label is not None
+        assert row.label.steps == ((1.0, 1.0, 0.0),)
+        assert row.annotations is not None
+        assert row.annotations["monte_carlo"].steps == row.label.steps
+        assert [len(row.metadata[name]) for name in ("confidence", "values")] == [3, 3]
+    assert [row.id for row in replace(result, seed=4).rows] != [row.id for row in result.rows]
+    assert replace(result, merge=0.0).rows == found.rows
+
+
+# Agreement ------------------------------------------------------------------------------------------------------------
 
 
 def test_agreement_counts_solutions_and_steps_that_both_label() -> None:

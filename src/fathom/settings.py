@@ -374,6 +374,8 @@ class LabelSettings(Settings):
     """How to split responses that have no steps, and rollouts."""
     instruction: str = r"Please reason step by step, and put your final answer within \boxed{}."
     """Added to each problem in the prompt of rollouts; empty for none."""
+    merge: float = Field(default=0.0, ge=0, le=1)
+    """For this share of the labelled solutions, also write a copy with two consecutive steps merged."""
     concurrency: int = Field(default=64, ge=1, le=100_000)
     """Maximum problems in progress."""
 

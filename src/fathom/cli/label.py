@@ -116,7 +116,7 @@ def command(
             return labelers.label_each(problems, labeler, tools(teacher), concurrency=labels.concurrency)
 
         found = collect(run, "problems labelled", len(problems), each, outcome)
-    result = labelers.Result(labeler, tuple(chain.from_iterable(found)), cost, method)
+    result = labelers.Result(labeler, tuple(chain.from_iterable(found)), cost, method, *task.copies)
     labelers.write(result, out, recorded(run))
     finish(run, labelers.table(result), labelers.warning(result), fail_on)
 
@@ -139,7 +139,7 @@ def _on_ray(
     prepare = partial(labelers.checked, labeler=task.labeler)
     run = on_ray(task, "problems labelled", rows, rows.files, out, recorded, ray, force=force, prepare=prepare)
     labelled = tuple(chain.from_iterable(labelled_by_workers(run.folder)))
-    result = labelers.Result(task.labeler, labelled, cost_of_workers(run.reports), task.method)
+    result = labelers.Result(task.labeler, labelled, cost_of_workers(run.reports), task.method, *task.copies)
     run.write(partial(labelers.write, result))
     typer.echo(labelers.table(result))
     run.finish(fail_on, labelers.warning(result))

@@ -19,6 +19,7 @@ from fathom.data.reading import write_jsonl
 from fathom.data.records import Comparison, Label
 from fathom.labelers._agreement import Agreement, agreement
 from fathom.labelers._labeler import Labeler, Labelled, Labels
+from fathom.labelers._merging import OF_STEPS, with_merged
 from fathom.labelers._rollouts import Cost
 from fathom.results.provenance import write_json
 
@@ -34,6 +35,10 @@ class Result:
     cost: Cost = field(default_factory=Cost)
     name: str = ""
     """The labeler's name, which rows record."""
+    merge: float = 0.0
+    """The share of solutions of which `rows` has a copy with two steps merged (`_merging`)."""
+    seed: int = 0
+    """The seed of these copies."""
 
     @property
     def kept(self) -> list[Labelled]:
@@ -41,12 +46,12 @@ class Result:
 
     @property
     def rows(self) -> list[Comparison]:
-        """One comparison per labelled solution.
+        """One comparison per labelled solution, and the copies with merged steps.
 
         `label` has the new labels, `annotations` those of every source and of the file, and `metadata` has the
         labeler's name, the confidences, the estimated probabilities of success, and the verdicts of a formal check.
         """
-        return [_row(each, self.name) for each in self.kept]
+        return list(with_merged((_row(each, self.name) for each in self.kept), self.merge, seed=self.seed))
 
     @property
     def rejections(self) -> list[dict[str, Any]]:
@@ -95,6 +100,7 @@ class Result:
         return {
             "labeler": {"name": self.name, "options": self.labeler.model_dump()},
             "solutions": {"labelled": len(self.kept), "rejected": dict(_reasons(self))},
+            **({"merged": len(self.rows) - len(self.kept)} if self.merge else {}),
             "steps": self.steps,
             **({"verdicts": self.verdicts} if self.verdicts else {}),
             "agreement": {name: each.as_row() for name, each in self.agreement.items()},
@@ -121,7 +127,7 @@ def _sources(labelled: Labelled) -> Mapping[str, Labels]:
 def _row(labelled: Labelled, name: str) -> Comparison:
     solution = labelled.solution
     about = {"labeler": name}
-    about |= {key: getattr(labelled, key) for key in ("confidence", "values", "verdicts")}
+    about |= {key: getattr(labelled, key) for key in OF_STEPS}
     annotations = {source: Label(steps=(labels,)) for source, labels in _sources(labelled).items()}
     return solution.comparison.model_copy(
         update={

@@ -13,8 +13,8 @@ end. A step is right if its own check does not refute it and its value is positi
 have no label. The confidence of a label is the size of the step's value, or 1 for a refuted step.
 
 What differs: paths are rollouts from the step instead of those of a tree search. The checks are those of `fover`,
-without a model that writes queries to a tool, so many steps of free text have none and count as 0. The index i starts at
-0, which our sources do not say.
+without a model that writes queries to a tool, so many steps of free text have none and count as 0. The index i starts
+at 0, which our sources do not say.
 """
 
 from __future__ import annotations

@@ -87,6 +87,11 @@ class LabelTask:
         return Tools(rollouts, asked and replace(asked, engine=engine), self.labels.split)
 
     @property
+    def copies(self) -> tuple[float, int]:
+        """The share of solutions of which the result has a copy with merged steps, and its seed."""
+        return self.labels.merge, self.sampling.seed
+
+    @property
     def _sampling(self) -> Sampling:
         return Sampling(**self.sampling.model_dump(exclude_none=True))
 
@@ -94,7 +99,7 @@ class LabelTask:
     def work(self, engine: Engine) -> Iterator[Work]:
         check_capabilities(engine, self.needs, f"the method {self.method}")
         labeler, cost = self.labeler, Cost()
-        with labelers.answer_checker(self.labels.checker) as check:
+        with labelers.answer_checker(self.labels.checker, unsafe_code=self.judge.unsafe_code) as check:
             tools = self.tools(engine, check, cost)
 
             async def item(problem: Comparison) -> Item:
