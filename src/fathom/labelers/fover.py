@@ -32,11 +32,11 @@ class FormalVerification(Labeler):
 
     async def label_solution(self, solution: Solution, tools: Tools) -> Labelled:
         found = verdicts(solution.steps, variables=self.variables)
-        labels = checked(found)
+        labels = step_labels(found)
         return Labelled(solution, labels, sources={"fover": labels}, verdicts=tuple(map(str, found)))
 
 
-def checked(found: Sequence[Verdict]) -> Labels:
+def step_labels(found: Sequence[Verdict]) -> Labels:
     """1 for right steps and 0 for the first wrong one; None for later ones and for those without a decision."""
     wrong = found.index(Verdict.WRONG) if Verdict.WRONG in found else len(found)
     named = {Verdict.RIGHT: 1.0, Verdict.WRONG: 0.0}

@@ -31,7 +31,7 @@ from fathom.labelers._labeler import Labeler, Labelled, Tools
 from fathom.labelers._rollouts import RejectedError, RolloutStatus, requests
 from fathom.labelers._solutions import Solution
 from fathom.labelers.bisection import UNREAD, outcome_of
-from fathom.labelers.fover import checked
+from fathom.labelers.fover import step_labels
 
 CHECKS = {Verdict.RIGHT: 1, Verdict.WRONG: -1}
 
@@ -58,7 +58,7 @@ class Grounded(Labeler):
             if value <= 0:
                 break
         rest = (None,) * (len(checks) - len(labels))
-        sources = {"grounded": (*labels, *rest), "fover": checked(checks)}
+        sources = {"grounded": (*labels, *rest), "fover": step_labels(checks)}
         return Labelled(solution, (*labels, *rest), (*confidence, *rest), sources=sources, verdicts=tuple(checks))
 
     async def value(self, solution: Solution, length: int, tools: Tools) -> float:
