@@ -32,7 +32,11 @@ TEMPLATES = tuple(
 )
 DIALOGUE = re.compile(r"(?:^|\n\n)(?P<role>Human|Assistant): ?")
 """Turns of HH-RLHF. Ordinary prompts quote such dialogues, so only a text that begins with a turn is one."""
-_END = r"<\|(?:im_end|eot_id|eom_id|eot|end|end_of_text|endoftext)\|>|<end_of_turn>|</s>|<eos>|<｜end▁of▁sentence｜>"
+_END = (
+    r"<\|(?:im_end|eot_id|eom_id|eot|end|end_of_text|endoftext|return|call|user|observation)\|>"
+    r"|<end_of_turn>|</s>|<eos>|<｜end▁of▁sentence｜>"
+)
+"""Ends of turns. GLM ends its turn with the token of the next one, `<|user|>` or `<|observation|>`."""
 _ENDS = re.compile(rf"(?:\s*(?:{_END}))+\s*$")
 _STARTS = re.compile(r"^(?:\s*(?:<s>|<bos>|<\|begin_of_text\|>|<｜begin▁of▁sentence｜>|\[gMASK\]|<sop>))+")
 
