@@ -35,11 +35,13 @@ class Connection(NamedTuple):
     ran: str = "its own client ran"
     stubbed: str | None = None
     """What the trainer imports or calls and the test replaces."""
+    shapes: bool = False
+    """Whether tests/test_serve_foreign.py sends requests in the shapes of its repository's own files."""
 
     def evidence(self) -> str:
         """The cell of the table."""
         if self.test is None:
-            return "from the contract only"
+            return "requests in the shapes of its repository's files" if self.shapes else "from the contract only"
         return self.ran if self.stubbed is None else f"{self.ran}; stubbed: {self.stubbed}"
 
 
@@ -85,13 +87,13 @@ CONNECTIONS = (
         "verifiers' own task scored traces", "`prime_sandboxes`",
     ),
     Connection("slime", "0.3.1", "`fathom.adapters.slime`"),
-    Connection("slime", "0.3.1", "`/remote_rm`"),
+    Connection("slime", "0.3.1", "`/remote_rm`", shapes=True),
     Connection(
         "AReaL", "1.0.4", "[a function](#areal)", "test_areal_calls_the_function_in_its_processes",
         "its own wrapper of rewards ran", "the package `areal` (its infrastructure)",
     ),
     Connection("ROLL", "0.3.0", "[a worker](#roll)"),
-    Connection("NeMo-Gym", "August 2026", "`/verify`, `/compare`"),
+    Connection("NeMo-Gym", "August 2026", "`/verify`, `/compare`, `/aggregate_metrics`", shapes=True),
     Connection("other clients of vLLM", "0.33.0", "`/vllm/...`"),
-    Connection("clients of SGLang", "0.5", "`/sglang/...`"),
+    Connection("clients of SGLang", "0.5", "`/sglang/...`", shapes=True),
 )  # fmt: skip
