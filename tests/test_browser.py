@@ -170,6 +170,13 @@ def test_a_solution_is_shown_step_by_step_with_labels_scores_and_what_was_said(
         ]
 
 
+def test_types_of_steps_are_shown_where_they_are_known(browser: Browser, tmp_path: Path) -> None:
+    types = (("retrieval", ATTACKS[0], None, "reasoning"),)
+    with Opened(browser, page_of(tmp_path, [solved((0.9, 0.4, 0.1, None), step_types=types)])) as page:
+        assert page.locator(".step-type").all_inner_texts() == ["retrieval", ATTACKS[0], "reasoning"]
+        assert page.locator(".step:nth-child(4) .step-type").all_inner_texts() == ["reasoning"]
+
+
 def test_scores_by_step_are_drawn_in_the_range_of_scores(browser: Browser, tmp_path: Path) -> None:
     with Opened(browser, page_of(tmp_path, [solved((1.0, 0.5, 0.0, None))])) as page:
         dots = page.locator(".step-chart .dot")

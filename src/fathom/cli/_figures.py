@@ -88,6 +88,12 @@ STEP_SCORES: Mapping[str, Callable[[StepTally], str]] = {
     "temperature: ECE": lambda tally: _tempered(tally.calibrated),
 }
 
+STEP_TYPES: Mapping[str, Callable[[Separation], str]] = {
+    "right steps": lambda found: str(len(found.right)),
+    "wrong steps": lambda found: str(len(found.wrong)),
+    "AUC": lambda found: _number(found.auc),
+}
+
 RANKINGS: Mapping[str, Callable[[RankingTally], str]] = {
     "rows": lambda tally: str(tally.rows),
     "best-of-n accuracy": lambda tally: _of(tally.best_of_n, tally.labelled, tally.rows, "no labels"),

@@ -92,7 +92,7 @@ def _unseen(path: Path, training: list[Path]) -> Iterator[tuple[str, Iterator[Ro
 
 
 def _show(path: str, scored: Scored, console: Console, *, agreement: bool) -> None:
-    from fathom.cli._figures import RANKINGS, STEP_SCORES, STEPS, VERDICTS, across, table
+    from fathom.cli._figures import RANKINGS, STEP_SCORES, STEP_TYPES, STEPS, VERDICTS, across, table
 
     if scored.verdicts:
         console.print(table(path, scored.verdicts, VERDICTS))
@@ -103,6 +103,8 @@ def _show(path: str, scored: Scored, console: Console, *, agreement: bool) -> No
     if scored.steps:
         console.print(across(f"{path}: first errors", scored.steps, STEPS))
         console.print(across(f"{path}: scores of steps", scored.steps, STEP_SCORES))
+        if by_type := scored.steps["all"].by_type:
+            console.print(across(f"{path}: steps by type", by_type, STEP_TYPES))
     for name, found in scored.benchmarks.items():
         console.print(official(f"{path}: {name}", found))
 

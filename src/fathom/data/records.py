@@ -139,6 +139,8 @@ class Comparison(Record):
     responses: tuple[Content, ...] = Field(min_length=1)
     steps: tuple[tuple[str, ...], ...] | None = None
     """For each response, the steps that it consists of."""
+    step_types: tuple[tuple[str | None, ...], ...] | None = None
+    """For each response, the type of each step, such as `perception`, `retrieval` or `reasoning`; None if unknown."""
     label: Label | None = None
     reference: str | None = None
     """A reference answer, shown to judges that use one."""
@@ -189,6 +191,18 @@ class Comparison(Record):
             raise ValueError(f"got steps of {len(steps)} responses, expected at least one step for each of {n}")
         return steps
 
+    @field_validator("step_types")
+    @classmethod
+    def _one_type_each(
+        cls, types: tuple[tuple[str | None, ...], ...] | None, info: ValidationInfo
+    ) -> tuple[tuple[str | None, ...], ...] | None:
+        if types is None or "steps" not in info.data:  # steps that are refused say so themselves
+            return types
+        given, expected = [len(each) for each in types], [len(each) for each in info.data["steps"] or ()]
+        if given != expected:
+            raise ValueError(f"got types of {given} steps, expected one for each of {expected} steps")
+        return types
+
     @field_validator("annotations")
     @classmethod
     def _fit(cls, annotations: Mapping[str, Label] | None, info: ValidationInfo) -> Mapping[str, Label] | None:
@@ -230,6 +244,7 @@ class Comparison(Record):
             update={
                 "responses": tuple(self.responses[i] for i in order),
                 "steps": self.steps and tuple(self.steps[i] for i in order),
+                "step_types": self.step_types and tuple(self.step_types[i] for i in order),
                 "label": self.label.permuted(order) if self.label else None,
                 "annotations": annotations and {name: label.permuted(order) for name, label in annotations.items()},
                 "source_order": tuple(self.source_order[i] for i in order) if self.source_order else None,
@@ -243,6 +258,7 @@ class Comparison(Record):
                 "id": f"{self.id}/{'-'.join(map(str, chosen))}",
                 "responses": tuple(self.responses[i] for i in chosen),
                 "steps": self.steps and tuple(self.steps[i] for i in chosen),
+                "step_types": self.step_types and tuple(self.step_types[i] for i in chosen),
                 "label": None,
                 "annotations": None,
                 "source_order": None,

@@ -68,7 +68,10 @@ async def reward(
     judge such a group, as a judge of pairs a single response without a baseline.
     """
     if baseline is not None and model.arity != "pointwise":
-        against = [group.model_copy(update={"responses": (each, baseline), "steps": None}) for each in group.responses]
+        against = [
+            group.model_copy(update={"responses": (each, baseline), "steps": None, "step_types": None})
+            for each in group.responses
+        ]
         return [_against_baseline(verdict) for verdict in await bounded_gather(model, against)]
     if model.arity == "pointwise":
         single = [group.subset((place,)) for place in range(len(group.responses))]

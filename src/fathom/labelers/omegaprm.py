@@ -98,6 +98,7 @@ class OmegaPRM(Labeler):
                 "id": f"{problem.id}/{number}",
                 "responses": ("".join(steps),),
                 "steps": (steps,),
+                "step_types": None,
                 "label": None,
                 "annotations": None,
                 "source_order": None,

@@ -19,7 +19,7 @@ from statistics import fmean
 from typing import NamedTuple
 
 from fathom.metrics.intervals import Share
-from fathom.metrics.separation import auc
+from fathom.metrics.separation import Separation, auc
 from fathom.metrics.step_baselines import RULES
 from fathom.metrics.step_calibration import StepCalibration
 from fathom.rationale import Status
@@ -147,6 +147,8 @@ class StepTally:
     """How well the score of a step predicts that it is right."""
     profile: dict[int, Share] = field(default_factory=dict)
     """In solutions with a wrong step, the scores of steps by their distance from the first wrong one, up to `REACH`."""
+    by_type: dict[str, Separation] = field(default_factory=dict)
+    """The scores of right and of wrong steps by the type of the step, for steps whose type is known."""
     by_rule: dict[str, dict[bool, list[Thresholds]]] = field(default_factory=dict)
     """As `thresholds`, over all subsets, for each baseline (`step_baselines`) that applies."""
 
@@ -157,12 +159,15 @@ class StepTally:
         scores = mean_step_scores(votes, len(labels))
         of_subset = self.thresholds.setdefault(str(row["metadata"].get("subset", "")), {True: [], False: []})
         of_subset[true is not None].append(right_thresholds(scores, true) if votes else Thresholds(inf, inf))
-        for label, score, step in zip(labels, scores, row["steps"][0], strict=False):
+        types = row.get("step_types", [[None] * len(labels)])[0]
+        for label, score, step, kind in zip(labels, scores, row["steps"][0], types, strict=False):
             if label is not None and score is not None:
                 self.scores.append(score)
                 self.right.append(label >= 0.5)
                 self.lengths.append(len(step))
                 self.calibrated.add(score, right=label >= 0.5, problem=problem)
+                if kind is not None:
+                    self.by_type.setdefault(kind, Separation()).add(score, label >= 0.5)
         if true is not None:
             self._add_distances(scores, true, problem)
         for name, rule in RULES.items():
@@ -264,6 +269,7 @@ def summary(tallies: Mapping[str, StepTally]) -> dict[str, dict[str, float | Non
             "temperature": tally.calibrated.temperature,
             "ece_with_temperature": held_out.ece if (held_out := tally.calibrated.tempered) else None,
             **{f"f1_tuned_on_{subset}": tally.tuned_on(subset)["average"] for subset in tally.tunable},
+            **{f"auc_of_type_{kind}": found.auc for kind, found in tally.by_type.items()},
         }
         for name, tally in tallies.items()
     }

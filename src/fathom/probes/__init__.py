@@ -127,6 +127,7 @@ def _tagged(pair: Comparison, probe: str, variation: Variation) -> Comparison:
             "label": variation.label,
             "source_order": pair.source_order if len(variation.responses) == len(pair.responses) else None,
             "steps": variation.steps or unchanged,
+            "step_types": None if variation.steps or not unchanged else pair.step_types,
             # Annotators judged the responses as they were, and no changed ones.
             "annotations": pair.annotations if probe == "plain" else None,
             "metadata": {**pair.metadata, "probe": about},

@@ -123,6 +123,8 @@ class ComparisonRow(TypedDict):
     responses: list[str]
     steps: NotRequired[list[list[str]]]
     """For each response, its steps."""
+    step_types: NotRequired[list[list[str | None]]]
+    """For each response, the types of its steps."""
     reference: str | None
     """A reference answer."""
     domain: Domain | None

@@ -173,6 +173,8 @@ def _comparison_columns(comparison: Comparison) -> dict[str, Any]:
     # Few comparisons have these, so other rows omit the keys.
     if comparison.steps is not None:
         columns["steps"] = comparison.steps
+    if comparison.step_types is not None:
+        columns["step_types"] = comparison.step_types
     if comparison.annotations is not None:
         columns["annotations"] = {name: _label_row(label) for name, label in comparison.annotations.items()}
     return columns
@@ -317,7 +319,7 @@ def from_row(row: Row) -> tuple[Comparison, Verdict | Ranking]:
 
 def to_comparison(row: Row) -> Comparison:
     """The comparison of a row."""
-    names = ("id", "prompt", "responses", "steps", "reference", "domain", "source_order", "annotations", "metadata")
+    names = Comparison.model_fields.keys() - {"label"}
     columns = cast("Mapping[str, Any]", row)
     return Comparison(label=columns["full_label"], **{name: columns[name] for name in names if name in columns})
 

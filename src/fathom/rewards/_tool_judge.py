@@ -117,6 +117,7 @@ class ToolJudge(SequentialRewardModel):
             "instruction": comparison.prompt_text,
             "earlier": steps[: index - 1],
             "step": steps[index - 1],
+            "kind": None if comparison.step_types is None else comparison.step_types[0][index - 1],
             "index": index,
             "exchanges": tuple(map(str, exchanges[-self.window :])),
             "tools": self.tools,

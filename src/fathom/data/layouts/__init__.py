@@ -88,7 +88,7 @@ def _unlabelled(schema: Schema, rule: LabelRule | None) -> Schema:
 def _further(
     schema: Schema, mapped: Mapped, responses: Responses, paths: Mapping[str, tuple[Path, ...]]
 ) -> dict[str, tuple[Path, ...]]:
-    """The columns of the fields id, reference, domain, source_order, metadata, annotations and steps."""
+    """The columns of the fields id, reference, domain, source_order, metadata, annotations, steps and step_types."""
     taken = {path.column for field in paths.values() for path in field}
     free = schema.without(taken)
     found: dict[str, tuple[Path, ...]] = {}
@@ -108,6 +108,7 @@ def _further(
             own.append("annotations")
         if "steps" in free.columns and _are_steps(free.columns["steps"]):
             own.append("steps")
+            own += ["step_types"] if "step_types" in free.columns else []
         found |= {name: (Path(name),) for name in own if name in free.columns}
         if "placement" in free.columns:  # what version 0.1 called `source_order`
             found.setdefault("source_order", (Path("placement"),))

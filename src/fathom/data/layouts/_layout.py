@@ -323,6 +323,7 @@ class Layout:
             "domain": self.domain or self._domain(row),
             "source_order": self._value(row, "source_order"),
             "steps": self._value(row, "steps"),
+            "step_types": self._value(row, "step_types"),
             "annotations": self._annotations(row),
             "metadata": {**self._metadata(row), **(more or {})},
             **given,

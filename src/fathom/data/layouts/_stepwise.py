@@ -33,6 +33,10 @@ Kind = Literal[
 Read = Callable[[SourceRow, Neutral | None], Iterator[Solutions]]
 
 
+TYPES = "step_types"
+"""The column with the type of each step, which no published layout has and every layout of one solution may have."""
+
+
 @dataclass(frozen=True)
 class StepwiseLayout:
     """A layout whose rows hold solutions with labelled steps."""
@@ -85,6 +89,9 @@ class StepwiseLayout:
             "domain": "correctness",
             "metadata": metadata,
         }
+        if len(found.steps) == 1 and isinstance(metadata.get(TYPES), list):
+            values["step_types"] = (metadata[TYPES],)
+            values["metadata"] = {column: value for column, value in metadata.items() if column != TYPES}
         if self.best_first:
             values["source_order"] = tuple(range(len(found.steps)))
         try:
@@ -113,7 +120,7 @@ def find_stepwise(
             f"columns: {layout.title} rates steps good, neutral or bad, and readers disagree about neutral ones; "
             "choose --neutral good (as in its paper), --neutral bad (as in TRL) or --neutral unknown (no label)"
         )
-    known = {*layout.columns, *layout.further, layout.id_column}
+    known = {*layout.columns, *layout.further, layout.id_column, TYPES}
     chosen = replace(layout, neutral=neutral)
     return chosen, tuple(column for column in schema.columns if column not in known and schema.filled(column))
 

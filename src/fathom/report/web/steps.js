@@ -12,9 +12,11 @@ function stepsOf(row, index) {
   const texts = row.steps?.[index];
   if (!texts) return null;
   const labels = row.full_label?.steps?.[index] ?? [];
+  const types = row.step_types?.[index] ?? [];
   const cast = "pairs" in row ? [] : stepVotes(row, index);
   return texts.map((text, place) => ({
     text,
+    type: types[place] ?? null,
     label: labels[place] ?? null,
     scores: cast.map((scores) => scores[place] ?? null),
     score: meanOf(cast.map((scores) => scores[place] ?? null)),
@@ -87,6 +89,7 @@ function stepItem(step, place, wrongByLabel, wrongByScore) {
       "p",
       { class: "step-facts" },
       element("strong", {}, `Step ${place + 1}`),
+      step.type === null ? null : element("span", { class: "step-type" }, step.type),
       step.label === null ? null : element("span", { class: kind }, labelText(step.label)),
       wrongByLabel ? element("span", { class: "tag label-error" }, "first error by the label") : null,
       wrongByScore ? element("span", { class: "tag score-error" }, "first error by the scores") : null,
