@@ -15,11 +15,13 @@ randomly initialized head would otherwise change them at random.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from fathom.data.records import Comparison
 from fathom.engines.chat import Tokens
@@ -35,6 +37,8 @@ from fathom.train import trainers
 from fathom.train.recipe import ProcessRecipe
 
 NO_LABEL = -100
+Weights = TypeAdapter(dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]])
+"""The contents of a file of domain weights."""
 LeftOut = Literal["unlabelled", "too long", "cut"]
 REASONS: dict[LeftOut, str] = {
     "unlabelled": "solutions have no labelled step and are left out",
@@ -49,6 +53,8 @@ class Solution(NamedTuple):
     problem: str
     steps: tuple[str, ...]
     labels: tuple[float | None, ...]
+    weight: float = 1.0
+    """The weight of its steps in the loss."""
 
 
 class Example(NamedTuple):
@@ -56,12 +62,13 @@ class Example(NamedTuple):
 
     tokens: Tokens
     labels: dict[int, float]
+    weight: float = 1.0
 
 
 def train(recipe: ProcessRecipe, *, resume: bool = False) -> Path:
     """Train, and return the folder of the trained model. Raises FathomError for errors that the user can fix."""
-    with trainers.begun(recipe, resume=resume) as (config, tokenizer, last):
-        from transformers import Trainer, set_seed
+    with trainers.begun(recipe, resume=resume, remove_unused_columns=False) as (config, tokenizer, last):
+        from transformers import set_seed
 
         trained = read(recipe)
         examples = _fitting(recipe, tokenizer, trained, config.max_length)
@@ -80,9 +87,10 @@ def train(recipe: ProcessRecipe, *, resume: bool = False) -> Path:
             "data_collator": Collator(tokenizer.pad_token_id),
             "compute_loss_func": loss,
         }
+        trainer_class = _trainer_class()
         if recipe.head_epochs and last is None:
-            _train_head(recipe, model, shared)
-        trainer = Trainer(
+            _train_head(recipe, model, trainer_class, shared)
+        trainer = trainer_class(
             model=model,
             args=config,
             eval_dataset=trainers.dataset(list(map(row, held_out))),
@@ -115,9 +123,24 @@ def new_model(recipe: ProcessRecipe, config: Any) -> Any:
         raise FathomError(f"cannot load {name} as a {kind.noun}: {error}") from error
 
 
-def _train_head(recipe: ProcessRecipe, model: Any, shared: dict[str, Any]) -> None:
-    """Train only the head. A resumed run skips this stage, because its checkpoint was written after it."""
+def _trainer_class() -> Any:
+    """Defined in a function, because importing the base class takes seconds."""
     from transformers import Trainer
+
+    class StepTrainer(Trainer):  # type: ignore[misc]
+        """A trainer whose batches have weights of their solutions, which `Trainer` does not pass to the loss."""
+
+        compute_loss_func: Any
+
+        def compute_loss(self, model: Any, inputs: Any, *args: Any, **settings: Any) -> Any:
+            self.compute_loss_func = self.compute_loss_func.weighted(inputs.pop("weights"))
+            return super().compute_loss(model, inputs, *args, **settings)
+
+    return StepTrainer
+
+
+def _train_head(recipe: ProcessRecipe, model: Any, trainer_class: Any, shared: dict[str, Any]) -> None:
+    """Train only the head. A resumed run skips this stage, because its checkpoint was written after it."""
     from transformers.trainer_callback import PrinterCallback
 
     frozen = [
@@ -129,7 +152,8 @@ def _train_head(recipe: ProcessRecipe, model: Any, shared: dict[str, Any]) -> No
         weight.requires_grad_(False)
     changes = {"eval_strategy": "no", "save_strategy": "no", "load_best_model_at_end": False, "max_steps": -1}
     rate = {"learning_rate": recipe.head_learning_rate, "num_train_epochs": recipe.head_epochs}
-    trainer = Trainer(model=model, args=trainers.settings(recipe, **changes, **rate), **shared)
+    config = trainers.settings(recipe, remove_unused_columns=False, **changes, **rate)
+    trainer = trainer_class(model=model, args=config, **shared)
     trainer.remove_callback(PrinterCallback)
     found = trainer.train()
     trainers.log.info("head: %g epochs, loss %.4g", recipe.head_epochs, found.training_loss)
@@ -148,7 +172,41 @@ def read(recipe: ProcessRecipe, files: Sequence[Path] | None = None) -> list[Sol
         read(path, mapping=recipe.mapping, seed=recipe.seed, neutral=recipe.neutral)
         for path in (recipe.data if files is None else files)
     )
-    return [solution for item in chain.from_iterable(items) for solution in solutions(item, recipe.after_error)]
+    weights = domain_weights(recipe)
+    return [
+        solution._replace(weight=_weight(recipe, weights, item)) if weights else solution
+        for item in chain.from_iterable(items)
+        for solution in solutions(item, recipe.after_error)
+    ]
+
+
+def domain_weights(recipe: ProcessRecipe) -> dict[str, float]:
+    """The weight of each domain, from the recipe's file; empty without one. Raises FathomError for another content."""
+    if recipe.domain_weights is None:
+        return {}
+    try:
+        return Weights.validate_json(recipe.domain_weights.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise FathomError(
+            f"domain_weights: {recipe.domain_weights} is not an object of domains and weights of at least 0, such as "
+            f'{{"gsm8k": 1.2}}: {error}'
+        ) from error
+
+
+def _weight(recipe: ProcessRecipe, weights: Mapping[str, float], item: Comparison) -> float:
+    domain = domain_of(recipe, item)
+    if domain not in weights:
+        raise FathomError(f"{recipe.domain_weights} has no weight of the domain {domain!r} of {item.id!r}; add it")
+    return weights[domain]
+
+
+def domain_of(recipe: ProcessRecipe, item: Comparison) -> str:
+    """The domain of a comparison. Raises FathomError if its column is missing."""
+    domain = item.metadata.get(recipe.domain or "")
+    if domain is None:
+        columns = ", ".join(map(str, item.metadata)) or "none"
+        raise FathomError(f"{item.id!r} has no column {recipe.domain!r} with its domain; its columns are {columns}")
+    return str(domain)
 
 
 def solutions(item: Comparison, after_error: Literal["mask", "keep"] = "mask") -> list[Solution]:
@@ -198,7 +256,7 @@ def fitting(
         pairs = zip(rendered.positions[:seen], solution.labels, strict=False)
         labels = {position: label for position, label in pairs if label is not None}
         if labels:
-            examples.append(Example(rendered.tokens[: max(labels) + 1], labels))
+            examples.append(Example(rendered.tokens[: max(labels) + 1], labels, solution.weight))
         lost = any(label is not None for label in solution.labels[seen:])
         left_out["cut" if labels else "too long"] += lost
     if not examples:
@@ -207,10 +265,10 @@ def fitting(
     return examples, +left_out
 
 
-def row(example: Example) -> dict[str, list[float]]:
-    """A row of a data set: tokens, and one label per token, NO_LABEL where there is none."""
+def row(example: Example) -> dict[str, Any]:
+    """A row of a data set: tokens, one label per token, NO_LABEL where there is none, and the solution's weight."""
     labels = [example.labels.get(place, float(NO_LABEL)) for place in range(len(example.tokens))]
-    return {"input_ids": list(example.tokens), "labels": labels}
+    return {"input_ids": list(example.tokens), "labels": labels, "weight": example.weight}
 
 
 class Collator:
@@ -229,6 +287,7 @@ class Collator:
             "input_ids": torch.tensor([each["input_ids"] + [self.pad] * gap for each, gap in pairs]),
             "attention_mask": torch.tensor([[1] * (longest - gap) + [0] * gap for gap in gaps]),
             "labels": torch.tensor([each["labels"] + [float(NO_LABEL)] * gap for each, gap in pairs]),
+            "weights": torch.tensor([float(each.get("weight", 1.0)) for each in rows]),
         }
 
 
@@ -246,6 +305,12 @@ class StepLoss:
     """The tokens that mean right and wrong; None for a classifier with outputs for wrong and right."""
     weights: tuple[float, float] = (1.0, 1.0)
     """The weights of wrong and of right steps."""
+    solutions: Any = None
+    """The weight of each solution of the batch, (solutions,); 1 by default."""
+
+    def weighted(self, solutions: Any) -> StepLoss:
+        """The loss of a batch whose solutions have these weights."""
+        return replace(self, solutions=solutions)
 
     def __call__(self, outputs: Any, labels: Any, num_items_in_batch: Any = None) -> Any:
         from torch.nn.functional import binary_cross_entropy_with_logits
@@ -253,6 +318,8 @@ class StepLoss:
         known = labels != NO_LABEL
         target = labels[known].float()
         weight = target * self.weights[1] + (1 - target) * self.weights[0]
+        if self.solutions is not None:
+            weight = weight * self.solutions[:, None].expand_as(labels)[known]
         losses = binary_cross_entropy_with_logits(self.log_odds(outputs.logits[known]), target, weight, reduction="sum")
         return losses / (known.sum() if num_items_in_batch is None else num_items_in_batch)
 

@@ -392,6 +392,10 @@ class ProcessRecipe(Recipe):
     """Train only the head for this many epochs first."""
     head_learning_rate: float = Field(default=1e-4, gt=0)
     """The learning rate of `head_epochs`."""
+    domain: str | None = None
+    """The column that names the domain of a solution."""
+    domain_weights: Path | None = None
+    """A JSON file with the weight of each domain in the loss, as `fathom.train.domains` makes it."""
 
     @property
     def convention(self) -> StepConvention:
@@ -417,7 +421,9 @@ class ProcessRecipe(Recipe):
         return str(Path(family).resolve()) if family.endswith((".yaml", ".yml")) else family
 
     @model_validator(mode="after")
-    def _has_a_head_of_its_own(self) -> Self:
+    def _has_what_its_keys_need(self) -> Self:
+        if self.domain_weights is not None and self.domain is None:
+            raise ValueError("domain_weights needs the column that names the domain; set domain=COLUMN")
         if self.head_epochs and self.convention.head == "vocabulary":
             raise ValueError(f"head_epochs: the family {self.family} has no head of its own; leave it out")
         return self
