@@ -3,11 +3,13 @@
     make contracts                                # installs verl, whose own NaiveRouter is measured
     python benchmarks/serve.py                    # 16 and 64 requests in flight, an upstream of 50 ms
     python benchmarks/serve.py --json figures.json
+    chrt -r 1 python benchmarks/serve.py          # as root on a busy machine: before all other work
 
 Every server is a process of its own, and all are asked in turns, round by round, so that the load of the machine is the
 same for all. A request has one response for a judge of single responses, and its own prompt, so nothing comes from the
 journal. Of each round, the median and the 99th percentile of the latency are taken, and those of the upstream alone are
-subtracted; the figures are medians of the rounds, with their range. OpenRLHF's serve_rm needs a model, so a
+subtracted; the figures are medians of the rounds, with their range. `waited_ms` tells how long a server waited for a
+core that other work occupied. OpenRLHF's serve_rm needs a model, so a
 program with its loop stands in for it: it blocks for the time of the upstream, one batch after the other.
 """
 
@@ -17,6 +19,7 @@ import argparse
 import asyncio
 import itertools
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -51,6 +54,8 @@ class Round(NamedTuple):
     per_second: float
     cpu_ms: float
     """Processor time of the server per request, which depends far less on the machine's load than latencies do."""
+    waited_ms: float
+    """Time per request for which the server's event loop could run, but had no core. NaN if the system does not say."""
 
 
 def as_chat(number: int) -> dict[str, Any]:
@@ -161,19 +166,27 @@ async def measure(target: Target, in_flight: int, count: int) -> Round:
                 assert response.status == 200, response.status
             latencies.append(time.perf_counter() - started)
 
-    before = cpu_seconds(target.pid)
+    before, waited = cpu_seconds(target.pid), waited_seconds(target.pid)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
         started = time.perf_counter()
         await asyncio.gather(*(client(http) for _ in range(in_flight)))
         seconds = time.perf_counter() - started
     p99 = statistics.quantiles(latencies, n=100)[98]
     used = (cpu_seconds(target.pid) - before) / count
-    return Round(statistics.median(latencies) * 1000, p99 * 1000, count / seconds, used * 1000)
+    waited = (waited_seconds(target.pid) - waited) / count
+    return Round(statistics.median(latencies) * 1000, p99 * 1000, count / seconds, used * 1000, waited * 1000)
 
 
 def cpu_seconds(pid: int) -> float:
     times = psutil.Process(pid).cpu_times()
     return times.user + times.system
+
+
+def waited_seconds(pid: int) -> float:
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    except OSError:
+        return math.nan
 
 
 def compare(targets: dict[str, Target], in_flight: int, count: int, rounds: int) -> dict[str, list[Round]]:
@@ -198,6 +211,7 @@ def figures(results: dict[str, list[Round]], direct: str) -> dict[str, dict[str,
             "added_p99_ms": spread([each.p99 - base.p99 for each, base in paired]),
             "relative_throughput": spread([each.per_second / base.per_second for each, base in paired]),
             "cpu_ms": spread([each.cpu_ms for each in rounds]),
+            "waited_ms": spread([each.waited_ms for each in rounds]),
             "requests_per_second": spread([each.per_second for each in rounds]),
         }
     return found

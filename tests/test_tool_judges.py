@@ -6,6 +6,7 @@ import asyncio
 import json
 from contextlib import suppress
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -303,6 +304,20 @@ def test_a_table_step_is_checked_by_a_look_up_in_the_table_before_it() -> None:
     without = voted(TaTToo(engine=engine), SOLUTION)
     assert (without.status, without.scores) == (Status.INVALID, None)
     assert "the prompt has no table" in (without.error or "")
+
+
+FINANCE = Path(__file__).parent.parent / "examples" / "fin_prm.jinja"
+
+
+def test_a_domain_is_a_template_with_the_same_calls_and_verdicts() -> None:
+    engine = ScriptedEngine(checker)
+    plain, finance = GroundedPRM(engine=ScriptedEngine(checker)), GroundedPRM(engine=engine, template=FINANCE)
+    assert scores(voted(finance)) == scores(voted(plain)) == [1.0, 0.0, None]
+    assert len(engine.requests) == 4
+    assert "Terms: is each term of finance" in engine.requests[0].messages[0]["content"]
+    for wanted in ("[calculator: true]", "13 * 15 = 195", SOLUTION.prompt_text):
+        assert wanted in engine.requests[1].messages[0]["content"]
+    assert "You cannot call a tool now" in GroundedPRM(template=FINANCE, calls=0).prompt(SOLUTION, 1, [])
 
 
 def test_the_judges_are_found_by_their_names_with_their_options() -> None:

@@ -127,6 +127,8 @@ class Metered(EngineWrapper):
         self.usage = Usage()
         self.estimated = Usage()
         """Reported usage, and estimates for calls without it."""
+        self.counts_prefixes = True
+        """Whether to compute `prefix_cache_share`, which takes a twentieth of a server's processor time."""
         self.calls = self.completed = 0
         self.failure: EngineError | None = None
         self._largest = Usage()
@@ -156,9 +158,10 @@ class Metered(EngineWrapper):
 
     @property
     def prefix_cache_share(self) -> float | None:
-        """The share of prompt text, 0 to 1, that a prefix cache need not compute again; None before any call.
+        """The share of prompt text, 0 to 1, that a prefix cache need not compute again.
 
-        Computed over blocks of `BLOCK` characters, for a cache of the last `REMEMBERED` blocks.
+        None before any call, and without `counts_prefixes`. Computed over
+        blocks of `BLOCK` characters, for a cache of the last `REMEMBERED` blocks.
         """
         return self._shared / self._blocks if self._blocks else None
 
@@ -173,7 +176,8 @@ class Metered(EngineWrapper):
 
     async def answer(self, request: AnyRequest) -> Answer:
         """Answer a request. Raises SpentError if a bound leaves no room for it, and the errors of `engine`."""
-        self._share(request)
+        if self.counts_prefixes:
+            self._share(request)
         try:
             result = await (answer(self.engine, request) if self._reported else self._one_call(request))
         except EngineError as error:

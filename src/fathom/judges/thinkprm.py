@@ -43,7 +43,8 @@ QUESTION = "\nIs the solution correct?"
 STOP = (QUESTION.strip(), "</think>")
 NUDGES = ("Let me double check", "Let's verify again", "Did I miss something?")
 """The authors' texts between rounds of verification."""
-_VERDICT = re.compile(r"\\boxed\{\s*(?:\\text\{\s*)?(correct|incorrect)\s*\}?\s*\}", re.IGNORECASE)
+VERDICT = re.compile(r"\\boxed\{\s*(?:\\text\{\s*)?(correct|incorrect)\s*\}?\s*\}", re.IGNORECASE)
+"""The verdict on a step, as the authors' models write it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +86,7 @@ class ThinkPRMJudge(TemplatedJudge):
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
         """The verdicts of a chain. For the whole solution: 1.0 if all steps are correct, else 0.0."""
-        verdicts = [match[1].lower() == "correct" for match in _VERDICT.finditer(text)]
+        verdicts = [match[1].lower() == "correct" for match in VERDICT.finditer(text)]
         if not verdicts or (not finished and all(verdicts)):
             return unreadable_vote(finished=finished)
         steps = comparison.steps
@@ -108,7 +109,7 @@ class ThinkPRMJudge(TemplatedJudge):
 
     def demonstration(self, vote: Vote) -> str:
         """The chain up to its last verdict or the first incorrect one, and the answer to the closing question."""
-        verdicts = list(_VERDICT.finditer(vote.text))
+        verdicts = list(VERDICT.finditer(vote.text))
         incorrect = (match for match in verdicts if match[1].lower() == "incorrect")
         last = next(incorrect, verdicts[-1])
         return f"{vote.text[: last.end()]}{QUESTION} {'Yes' if last[1].lower() == 'correct' else 'No'}"

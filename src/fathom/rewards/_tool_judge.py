@@ -32,12 +32,11 @@ from fathom.data.steps import split, thought_and_answer
 from fathom.engines import Engine, Request
 from fathom.engines.usage import NO_USAGE, Usage
 from fathom.judges import Rule, SequentialRewardModel, Vote, scored_by_steps
+from fathom.judges.thinkprm import VERDICT
 from fathom.process.tools import Observation, Tool, called
 from fathom.rationale import Status
 from fathom.rewards._unreadable import UnreadableError, check_finished
 from fathom.settings import Splitter
-
-_VERDICT = re.compile(r"\\boxed\{\s*(?:\\text\{\s*)?(correct|incorrect)\s*\}?\s*\}", re.IGNORECASE)
 
 
 class Call(NamedTuple):
@@ -135,7 +134,7 @@ class ToolJudge(SequentialRewardModel):
         text = thought_and_answer(text)[1]
         found = re.search(rf"<({'|'.join(self.tools)})>(.*?)(?:</\1>|$)", text, re.DOTALL) if self.tools else None
         before = text[: found.start()] if found else text
-        verdicts = {match[1].lower() == "correct" for match in _VERDICT.finditer(before)}
+        verdicts = {match[1].lower() == "correct" for match in VERDICT.finditer(before)}
         if len(verdicts) > 1 or (found and verdicts):
             return Status.CONTRADICTORY
         if found:

@@ -26,6 +26,7 @@ from fathom.serve.errors import RequestError, error_response
 from fathom.serve.health import Health
 from fathom.serve.metrics import Metrics
 from fathom.serve.service import Service
+from fathom.serve.turns import Turns
 
 LOG = logging.getLogger("fathom.serve")
 
@@ -52,6 +53,7 @@ class Admission:
         self.metrics = metrics
         self.tokens = tokens
         serving = service.serving
+        self.turns = Turns()
         self.clients = Clients(serving.max_requests, serving.client_requests, serving.client_rate)
 
     @property
@@ -110,6 +112,7 @@ class Admission:
             raise RequestError(503, refusal.reason, retry_after=refusal.retry_after, close=draining)
         try:
             with self.clients.admitted(client):
+                await self.turns()
                 self._check_pin(headers)
                 scope["state"]["deadline"] = self._deadline(headers)
                 body = await read_body(headers, receive, self.service.serving.max_body)

@@ -129,6 +129,7 @@ class Service:
         check_reward(self.model, rewards)
         session.cached.cancel_abandoned = True
         session.cached.on_miss = _note_call
+        session.metered.counts_prefixes = False
         store = session.cached.journal
         if isinstance(store, SQLiteJournal | RecentCompletions):
             megabytes, hours = serving.cache_mb, serving.cache_hours
