@@ -22,11 +22,15 @@ from typing import Any
 
 import pytest
 
+from fathom import bench
 from fathom.data.folders import Folder
-from fathom.data.reading import read
+from fathom.data.reading import read, write_jsonl
+from fathom.data.records import Comparison
 from fathom.engines.cache import CachedEngine
 from fathom.engines.journal import Row
+from fathom.lab import world
 from fathom.scale.segments import SEGMENT_ROWS, SegmentedJournal, encode, stored
+from test_bench import write_example
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="reads /proc to find workers")]
 pytest.importorskip("ray", reason='needs pip install "fathom-rm[ray]"')
@@ -103,6 +107,56 @@ def test_two_and_four_workers_write_the_bytes_of_one_machine_and_a_second_run_ma
             assert exported(out) == one.read_bytes()
         finished(started(START, *judging(file, url), *on_ray(out, 4)))
         assert calls(url) == 30_000
+
+
+# Other verbs ----------------------------------------------------------------------------------------------------------
+
+ENGINES = Path(__file__).with_name("hashing.py")
+EACH = (
+    "import json, sys; from typer.testing import CliRunner; from fathom.cli import app\n"
+    "for command in json.loads(sys.argv[1]):\n"
+    "    result = CliRunner().invoke(app, command)\n"
+    "    if result.exception: raise result.exception\n"
+)
+"""Runs several commands in one process."""
+
+
+def of_every_kind(folder: Path) -> dict[str, list[str]]:
+    """Commands by the names of their outputs, without --out."""
+    write_example(bench.find("judgebench"), folder / "judgebench")
+    write_jsonl(folder / "pairs.jsonl", [item.comparison for item in world.items(40, seed=1)])
+    problems = [
+        Comparison(id=f"s{n}", prompt=f"2 + 3? ({n})", responses=("2 + 3 = 5.\n\nSo it is 5.",), reference="5")
+        for n in range(20)
+    ]
+    write_jsonl(folder / "solutions.jsonl", problems)
+    label = ["label", f"{folder}/solutions.jsonl", "--engine", f"{ENGINES}:policy", "--method"]
+    return {
+        "eval": ["eval", "judgebench", "--data", f"{folder}", "--engine", f"{ENGINES}:judge"],
+        "monte-carlo": [*label, "monte-carlo"],
+        "omegaprm": [*label, "omegaprm", "--method-option", "searches=5"],
+        "synth": ["synth", f"{folder}/pairs.jsonl", "--engine", "mini-teacher"],
+    }
+
+
+def test_benchmarks_labels_and_rationales_are_those_of_one_machine(tmp_path: Path) -> None:
+    """All verbs in one process, which starts Ray once. Answers are checked by math-verify, in processes of workers."""
+    commands = of_every_kind(tmp_path)
+    on_many = ["--ray", "--workers", "2", "--worker-cpus", "0.5", "--shard-rows", "5"]
+    one = [[*command, "--out", f"{tmp_path}/one-{name}"] for name, command in commands.items()]
+    many = [[*command, "--out", f"{tmp_path}/many-{name}", *on_many] for name, command in commands.items()]
+    finished(started(EACH, json.dumps(one)))
+    finished(started(START.partition("from fathom")[0] + EACH, json.dumps(many)))
+    assert exported(tmp_path / "many-eval" / "judgebench") == (tmp_path / "one-eval" / "judgebench.jsonl").read_bytes()
+    written = {
+        **dict.fromkeys(("monte-carlo", "omegaprm"), ("labels.jsonl", "rejected.jsonl")),
+        "synth": ("mix.jsonl", "rejected.jsonl"),
+    }
+    for name, files in written.items():
+        first, second = (tmp_path / f"{how}-{name}" for how in ("one", "many"))
+        assert (first / files[0]).stat().st_size
+        for file in files:
+            assert (second / file).read_bytes() == (first / file).read_bytes()
 
 
 # Kills ----------------------------------------------------------------------------------------------------------------
