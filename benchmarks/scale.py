@@ -6,7 +6,8 @@
 The server is a process of its own (`tests/serving.py`). Ray is started once and told of 8 CPUs; a worker takes half a
 CPU. Time runs from the first finished shard to the end of the last, so it is without the start of the workers. The run
 on one machine has as many calls in flight as one worker. Everything runs on this machine, so workers compete with the
-server for its processors.
+server, and with other programs, for its processors: `busy` is the share of all processor time that was used. Each run
+has all numbers of workers one after another, and its scaling is the ratio of their times.
 """
 
 from __future__ import annotations
@@ -106,21 +107,39 @@ def measured(folder: Path, rows: int, workers: list[int], runs_each: int, shard_
     with server({"latency": 0.05}) as url:
         one = [on_one_machine(file, url) / rows for _ in range(runs_each)]
         figures["one_machine"] = spread(one)
-        for count in workers:
-            found = [on_ray(file, url, folder / f"{count}-{run}", count, shard_rows) for run in range(runs_each)]
-            figures[f"planning_{count}"] = spread([plan / rows for plan, _ in found])
-            figures[f"workers_{count}"] = spread([seconds for _, seconds in found])
-        last = folder / f"{workers[-1]}-{runs_each - 1}"
-        figures["bytes_per_row"] = size(last, rows)
-        figures["summary"] = spread([seconds_to_summarize(last) / rows for _ in range(runs_each)])
+        busy, each = Busy(), {count: [] for count in workers}
+        for run in range(runs_each):
+            for count in workers:
+                each[count].append(on_ray(file, url, folder / f"{count}-{run}", count, shard_rows))
+        figures["busy"] = busy.share()
+    for count, found in each.items():
+        figures[f"planning_{count}"] = spread([plan / rows for plan, _ in found])
+        figures[f"workers_{count}"] = spread([seconds for _, seconds in found])
     for count in workers[1:]:
-        first, more = figures[f"workers_{workers[0]}"]["median"], figures[f"workers_{count}"]["median"]
-        figures[f"scaling_{workers[0]}_to_{count}"] = first / more
+        pairs_of = zip(each[workers[0]], each[count], strict=True)
+        figures[f"scaling_{workers[0]}_to_{count}"] = [round(less / more, 2) for (_, less), (_, more) in pairs_of]
+    last = folder / f"{workers[-1]}-{runs_each - 1}"
+    figures["bytes_per_row"] = size(last, rows)
+    figures["summary"] = spread([seconds_to_summarize(last) / rows for _ in range(runs_each)])
     # The server answers 8 calls in 50 ms, so a row takes 6.25 ms; the rest is the client's.
     figures["ideal_ms_per_row_of_a_worker"] = 1000 * 0.05 / IN_FLIGHT
     figures["driver_cpu_seconds"] = resource.getrusage(resource.RUSAGE_SELF).ru_utime
     figures["cpus"], figures["load"] = len(os.sched_getaffinity(0)), os.getloadavg()
     return figures
+
+
+class Busy:
+    """The share of the processors' time that all programs of this machine used since it was made (Linux)."""
+
+    def __init__(self) -> None:
+        self.before = self.times()
+
+    def times(self) -> list[int]:
+        return [int(each) for each in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+
+    def share(self) -> float:
+        used = [after - before for after, before in zip(self.times(), self.before, strict=True)]
+        return round(1 - (used[3] + used[4]) / sum(used), 2)  # idle, and waiting for disks
 
 
 def spread(seconds: list[float]) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import subprocess
 from pathlib import Path
@@ -41,3 +42,33 @@ def test_the_files_parse_and_agree_on_the_number_of_servers() -> None:
 @pytest.mark.parametrize("name", FILES)
 def test_the_page_links_the_files(name: str) -> None:
     assert f"../examples/{name}" in (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
+
+
+def utilization(rows: int, places: int = 256) -> float:
+    """By the formula of the page, of a shard of this many rows."""
+    harmonic = sum(1 / place for place in range(1, places + 1))
+    return (rows / places) / ((rows - places) / places + harmonic)
+
+
+def test_the_arithmetic_of_the_plan_follows_from_its_letters() -> None:
+    text = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
+    rows, calls, tokens, rate, places, servers = 10_000_000, 2, 500, 2500, 128, 64
+    seconds = rows * calls * tokens / (servers * rate)
+    needed = servers * places / (256 * calls * utilization(10_000))
+    per_segment = min(200, 5 * rows * calls / seconds / 32)
+    in_flight = 256 * calls
+    expected = {
+        "calls": f"{rows * calls // 10**6} million",
+        "hours, with the servers busy": f"{seconds / 3600:.1f}",
+        "GPU hours, cost": f"{servers * seconds / 3600:,.0f}; {servers * seconds / 3600:,.0f} g",
+        "calls per second": f"{rows * calls / seconds:.0f}",
+        "calls in flight": f"{servers * places:,}",
+        "workers": f"{math.ceil(needed)}; 32",
+        "`--shard-rows` N": "1,000 | 5,000 | 10,000 | 50,000",
+        "u": " | ".join(f"{utilization(shard):.2f}" for shard in (1000, 5000, 10_000, 50_000)),
+        "segments": f"{rows * calls / per_segment:,.0f}: {per_segment:.0f} completions",
+    }
+    for name, value in expected.items():
+        assert re.search(rf"^\| {re.escape(name)} \|.*{re.escape(value)}", text, re.MULTILINE), (name, value)
+    assert f"at most {in_flight + 200} of 20 million" in text
+    assert f"at most {32 * (in_flight + 200):,}" in text

@@ -15,8 +15,11 @@ Contracts: OpenAI's API reference, "The request input object" and "The request o
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
     from fathom.engines.openai import OpenAIEngine
 
 OK = 200
+CACHE_KIB = 16_384
+"""Memory of the index of results."""
 
 
 def batch_engine(settings: EngineSettings) -> OpenAIEngine:
@@ -80,7 +85,7 @@ class _Result(BaseModel):
 
 
 class _Place(NamedTuple):
-    """Where a line begins. Texts stay in the files, so an index of a million results takes about 300 MB."""
+    """Where a line begins. Texts stay in the files."""
 
     file: int
     offset: int
@@ -89,27 +94,23 @@ class _Place(NamedTuple):
 class Results:
     """The results in output files and error files, in any order.
 
-    `used` counts those that were asked for. Raises FathomError for a file that cannot be read, and for a line that is
-    not a result, with its number.
+    Their index is on disk: in memory, a result takes one byte. `used` counts those that were asked for. Raises
+    FathomError for a file that cannot be read, and for a line that is not a result, with its number.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.paths = paths
-        self.repeated = 0
-        """Results of requests that have an earlier one."""
-        self._places: dict[bytes, _Place] = {}
-        self._later: dict[bytes, list[_Place]] = {}
-        self._used: set[bytes] = set()
         self._files: list[BinaryIO] = []
-        for number in range(len(paths)):
-            self._index(number)
+        self._index = _Index(chain.from_iterable(map(self._places, range(len(paths)))))
+        self.repeated = self._index.places - self._index.keys
+        """Results of requests that have an earlier one."""
 
     def __len__(self) -> int:
-        return len(self._places)
+        return self._index.keys
 
     @property
     def used(self) -> int:
-        return len(self._used)
+        return self._index.used
 
     def __str__(self) -> str:
         """`used 9,950 of 10,000 results`; the others are in the journal already, or belong to other requests."""
@@ -118,11 +119,7 @@ class Results:
 
     def find(self, custom_id: str) -> list[_Result]:
         """The results of a request, in the order of the files."""
-        key = _key(custom_id)
-        if key not in self._places:
-            return []
-        self._used.add(key)
-        return [self._read(place) for place in (self._places[key], *self._later.get(key, ()))]
+        return [self._read(place) for place in self._index.find(_key(custom_id))]
 
     def _read(self, place: _Place) -> _Result:
         file = self._files[place.file]
@@ -130,10 +127,12 @@ class Results:
         return _Result.model_validate(json.loads(file.readline()))
 
     def close(self) -> None:
+        self._index.close()
         for file in self._files:
             file.close()
 
-    def _index(self, number: int) -> None:
+    def _places(self, number: int) -> Iterator[tuple[bytes, _Place]]:
+        """The key of each result of a file, with its place."""
         path = self.paths[number]
         try:
             file = path.open("rb")
@@ -145,19 +144,59 @@ class Results:
         offset = 0
         for count, line in enumerate(file, 1):
             if line.strip():
-                self._add(_key(_parsed(line, path, count).custom_id), _Place(number, offset))
+                yield _key(_parsed(line, path, count).custom_id), _Place(number, offset)
             offset += len(line)
 
-    def _add(self, key: bytes, place: _Place) -> None:
-        if key in self._places:
-            self._later.setdefault(key, []).append(place)
-            self.repeated += 1
-        else:
-            self._places[key] = place
+
+class _Index:
+    """Places by key, in a temporary file that SQLite removes when it is closed. `used`: how many keys were found.
+
+    Raises FathomError if the file cannot be written.
+    """
+
+    def __init__(self, places: Iterable[tuple[bytes, _Place]]) -> None:
+        self.used = 0
+        # Calls are made in the event loop's thread, which need not be that of the constructor.
+        self._table = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        try:
+            self._fill(places)
+        except sqlite3.OperationalError as error:
+            raise FathomError(
+                f"the index of --results could not be written to the temporary folder: {error}; name one with more "
+                "space in the environment variable SQLITE_TMPDIR"
+            ) from error
+
+    def _fill(self, places: Iterable[tuple[bytes, _Place]]) -> None:
+        self._table.executescript(
+            f"PRAGMA cache_size = -{CACHE_KIB}; PRAGMA journal_mode = OFF; PRAGMA temp_store = FILE;"
+            "CREATE TABLE places (key BLOB, file INTEGER, start INTEGER)"
+        )
+        self._table.execute("BEGIN")
+        self._table.executemany("INSERT INTO places VALUES (?, ?, ?)", ((key, *place) for key, place in places))
+        # Keys are hashes. Sorted once at the end, they are written in order, and not each to another page. With all
+        # columns, the index answers alone.
+        self._table.execute("CREATE INDEX by_key ON places (key, file, start)")
+        self._table.execute("COMMIT")
+        [counts] = self._table.execute("SELECT count(*), count(DISTINCT key) FROM places")
+        self.places, self.keys = map(int, counts)
+        self._found = bytearray(self.places + 1)
+
+    def find(self, key: bytes) -> list[_Place]:
+        """The places of a key, in their order."""
+        query = "SELECT file, start, rowid FROM places WHERE key = ? ORDER BY file, start"
+        rows = self._table.execute(query, (key,)).fetchall()
+        if rows and not self._found[rows[0][2]]:
+            self._found[rows[0][2]] = True
+            self.used += 1
+        return [_Place(file, start) for file, start, _ in rows]
+
+    def close(self) -> None:
+        self._table.close()
 
 
 def _key(custom_id: str) -> bytes:
-    return custom_id.encode(errors="replace")  # an id of others may have unpaired surrogates
+    """A hash, which is shorter than an id; an id of others may have unpaired surrogates."""
+    return hashlib.blake2b(custom_id.encode(errors="surrogatepass"), digest_size=16).digest()
 
 
 def _parsed(line: bytes, path: Path, number: int) -> _Result:
