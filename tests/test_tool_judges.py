@@ -195,7 +195,7 @@ def test_the_result_of_a_call_decides_and_the_transcript_shows_it() -> None:
         "Step 1\nI compute it. <calculator>13 * 15 = 195</calculator>\n[calculator: true]\n"
         "The result decides. \\boxed{correct}\n"
         "Step 2\nI compute it. <calculator>195 + 7 = 212</calculator>\n[calculator: false]\n"
-        "The result decides. \\boxed{incorrect}\n\n[2 calls, 0 failed]"
+        "The result decides. \\boxed{incorrect}\n\n[calls: 2, failed: 0]"
     )
     assert len(engine.requests) == 4
     assert vote.usage.prompt_tokens == sum(
@@ -211,7 +211,7 @@ def test_a_failed_call_is_shown_as_failed_and_the_model_may_call_again() -> None
     vote = voted(GroundedPRM(engine=engine), one)
     assert "[calculator failed: it is no arithmetic expression" in engine.requests[1].messages[0]["content"]
     assert "[calculator failed: it is no arithmetic expression" in vote.text
-    assert vote.text.endswith("[2 calls, 1 failed]")
+    assert vote.text.endswith("[calls: 2, failed: 1]")
     assert scores(vote) == [1.0]
 
 

@@ -159,7 +159,7 @@ class ToolJudge(SequentialRewardModel):
             scores.append(float(correct) if supported or not self.require_call else None)
         scores += [None] * (steps - len(scores))
         failed = sum(not each.observation.ok for each in check.exchanges)
-        text = f"{check.text()}\n\n[{len(check.exchanges)} calls, {failed} failed]"
+        text = f"{check.text()}\n\n[calls: {len(check.exchanges)}, failed: {failed}]"
         vote = Vote(Status.OK, order=(0,), step_scores=(tuple(scores),), text=text, usage=check.usage)
         return scored_by_steps(vote, self.rule.steps)
 
