@@ -187,7 +187,7 @@ NAMES_A_FILE = {
 }
 NAMES_NONE = {
     *("style", "prompt", "rubric", "votes", "vote_error", "keep", "max_votes", "map", "base_url", "device", "dtype"),
-    *("method", "method_option", "instruction", "layers", "curve"),
+    *("method", "method_option", "instruction", "layers", "curve", "annotator"),
     *("authors", "own", "arm", "fail_on", "name", "seeds", "aggregate", "host", "ray_address"),
 }
 CODE = {"judge", "probe", "names", "benchmark", "checker"}
