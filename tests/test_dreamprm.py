@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from fathom.lab.reproductions import dreamprm  # noqa: E402
-from fathom.train.domains import outcome_loss, updated, weight_gradient  # noqa: E402
+from fathom.train.look_ahead import outcome_loss, updated, weight_gradient  # noqa: E402
 
 
 def test_the_gradient_by_weights_is_that_of_the_loss_after_the_step() -> None:

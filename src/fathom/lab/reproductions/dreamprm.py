@@ -2,7 +2,7 @@
 
 Three domains of chains of arithmetic (`fathom.lab.chains`) differ only in the share of step labels that are replaced by
 random ones. A small network learns from all three, with the loss of `fathom train process`, and a small trusted set
-sets their weights (`fathom.train.domains`). dreamprm.yaml states the claims.
+sets their weights (`fathom.train.look_ahead`). dreamprm.yaml states the claims.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ def looked_ahead(
     """The weights after one step on the trusted set's loss at the parameters that these weights lead to."""
     from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-    from fathom.train.domains import updated, weight_gradient
+    from fathom.train.look_ahead import updated, weight_gradient
 
     here = parameters_to_vector(network.parameters()).detach()
     vector_to_parameters(here - settings.look_ahead * (weights @ gradients), network.parameters())
@@ -192,7 +192,7 @@ def trusted_loss(network: Any, batch: Data, arm: Arm) -> Tensor:
     """The loss of the trusted set: by its step labels, or by outcomes alone."""
     import torch
 
-    from fathom.train.domains import outcome_loss
+    from fathom.train.look_ahead import outcome_loss
 
     if arm not in ("look-ahead, mean of steps", "look-ahead, lowest step"):
         return step_loss(network, batch)
