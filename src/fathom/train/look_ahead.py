@@ -13,10 +13,10 @@ differentiate through them; here it is one step, for which products of gradients
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from torch import Tensor
-from torch.nn import functional
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def weight_gradient(domain_gradients: Tensor, meta_gradient: Tensor, rate: float) -> Tensor:
@@ -54,4 +54,4 @@ def outcome_loss(log_odds: Tensor, known: Tensor, right: Tensor, reduction: Lite
         reduced = log_odds.masked_fill(~known, float("inf")).amin(-1)
     else:
         reduced = (log_odds * known).sum(-1) / known.sum(-1).clamp(min=1)
-    return functional.mse_loss(reduced.sigmoid(), right)
+    return (reduced.sigmoid() - right).square().mean()

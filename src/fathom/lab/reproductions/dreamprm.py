@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from fathom.lab import arms
 from fathom.lab.chains import CONSTANTS, MODULUS, SIGNS, Problem, problems
@@ -22,9 +22,6 @@ from fathom.lab.experiments.results import Measurement
 from fathom.metrics.steps import first_error, first_error_accuracy
 from fathom.report.figures import grouped_bars
 from fathom.results.provenance import write_json
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 Arm = Literal[
     "uniform",
@@ -75,11 +72,11 @@ class Settings:
 class Data(NamedTuple):
     """Solutions as tensors."""
 
-    features: Tensor
+    features: Any
     """(solutions, steps, features)"""
-    labels: Tensor
+    labels: Any
     """(solutions, steps): 1 right, 0 wrong, -100 none."""
-    right: Tensor
+    right: Any
     """(solutions,): whether the answer is right."""
     errors: tuple[int | None, ...]
     """The first wrong step of each."""
@@ -165,9 +162,7 @@ def train(arm: Arm, domains: Sequence[Data], trusted: Data, settings: Settings, 
     return Trained(network, second_half.mean(0).tolist())
 
 
-def looked_ahead(
-    network: Any, gradients: Tensor, trusted: Data, weights: Tensor, settings: Settings, arm: Arm
-) -> Tensor:
+def looked_ahead(network: Any, gradients: Any, trusted: Data, weights: Any, settings: Settings, arm: Arm) -> Any:
     """The weights after one step on the trusted set's loss at the parameters that these weights lead to."""
     from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
@@ -180,15 +175,15 @@ def looked_ahead(
     return updated(weights, weight_gradient(gradients, meta, settings.look_ahead), settings.weight_rate)
 
 
-def step_loss(network: Any, batch: Data) -> Tensor:
+def step_loss(network: Any, batch: Data) -> Any:
     """The loss of `fathom train process`."""
     from fathom.train.process import StepLoss
 
-    loss: Tensor = StepLoss(None)(SimpleNamespace(logits=network(batch.features)), batch.labels)
+    loss: Any = StepLoss(None)(SimpleNamespace(logits=network(batch.features)), batch.labels)
     return loss
 
 
-def trusted_loss(network: Any, batch: Data, arm: Arm) -> Tensor:
+def trusted_loss(network: Any, batch: Data, arm: Arm) -> Any:
     """The loss of the trusted set: by its step labels, or by outcomes alone."""
     import torch
 
@@ -208,14 +203,14 @@ def _batch(of: Data, size: int, draw: Any) -> Data:
     return Data(of.features[chosen], of.labels[chosen], of.right[chosen], ())
 
 
-def _gradient(loss: Tensor, network: Any) -> Tensor:
+def _gradient(loss: Any, network: Any) -> Any:
     """The gradient as one vector."""
     import torch
 
     return torch.cat([each.flatten() for each in torch.autograd.grad(loss, list(network.parameters()))])
 
 
-def _set_gradient(network: Any, gradient: Tensor) -> None:
+def _set_gradient(network: Any, gradient: Any) -> None:
     begin = 0
     for place in network.parameters():
         place.grad = gradient[begin : begin + place.numel()].view_as(place)
