@@ -54,25 +54,28 @@ class Operation(NamedTuple):
     def is_misconceived(self) -> bool:
         return self.sign == "*" and self.constant == MISCONCEIVED
 
-    def written(self, error: float) -> Array:
+    def written(self, error: float, misconception: float = MISCONCEPTION) -> Array:
         """The probability of each written value (column), given the register's value (row). Shape (7, 7)."""
         chances = np.full((MODULUS, MODULUS), error / (MODULUS - 1))
         for value in range(MODULUS):
             chances[value, self(value)] = 1 - error
         if self.is_misconceived:
-            chances *= 1 - MISCONCEPTION
+            chances *= 1 - misconception
             for value in range(MODULUS):
-                chances[value, (value + self.constant) % MODULUS] += MISCONCEPTION
+                chances[value, (value + self.constant) % MODULUS] += misconception
         return chances
 
 
 class Problem:
     """Operations on two registers that begin at 1. Solutions are sequences of written values, one per step."""
 
-    def __init__(self, id: str, operations: Sequence[Operation], error: float) -> None:
+    def __init__(
+        self, id: str, operations: Sequence[Operation], error: float, misconception: float = MISCONCEPTION
+    ) -> None:
         self.id = id
         self.operations = tuple(operations)
         self.error = error
+        self.misconception = misconception
 
     @property
     def prompt(self) -> str:
@@ -118,7 +121,7 @@ class Problem:
 
     @cached_property
     def _written(self) -> list[list[list[float]]]:
-        return [each.written(self.error).tolist() for each in self.operations]
+        return [each.written(self.error, self.misconception).tolist() for each in self.operations]
 
     @cached_property
     def _success(self) -> Array:
@@ -129,7 +132,9 @@ class Problem:
         for step in range(len(self.operations) - 1, -1, -1):
             chances[step] = chances[step + 1]
             place = REGISTERS.index(self.operations[step].register)
-            chances[step, place] = self.operations[step].written(self.error) @ chances[step + 1, place]
+            chances[step, place] = (
+                self.operations[step].written(self.error, self.misconception) @ chances[step + 1, place]
+            )
         return chances
 
     def texts(self, values: Sequence[int], begin: int = 0) -> list[str]:
