@@ -165,8 +165,12 @@ def problems(
 
 
 def _problem(rng: random.Random, steps: int, id: str) -> Problem:
-    draws = [(rng.choice(REGISTERS), rng.choice(SIGNS), rng.choice(CONSTANTS)) for _ in range(steps)]
-    return Problem(id, [Operation(*draw) for draw in draws], rng.choice(ERRORS))
+    return Problem(id, operations(steps, rng), rng.choice(ERRORS))
+
+
+def operations(steps: int, rng: random.Random) -> list[Operation]:
+    """Operations drawn at random, one per step."""
+    return [Operation(rng.choice(REGISTERS), rng.choice(SIGNS), rng.choice(CONSTANTS)) for _ in range(steps)]
 
 
 def written(text: str) -> tuple[int, ...]:

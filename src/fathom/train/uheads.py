@@ -13,7 +13,7 @@ log-probabilities; `states=False` fits to these alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,16 @@ async def fit(
     """
     found = await bounded_gather(lambda each: _labelled_features(each, engine, layer, splitter), list(solutions))
     rows = [row for each in found for row in each]
+    return fit_features(rows, model=engine.identity, layer=layer, decay=decay, states=states)
+
+
+def fit_features(
+    rows: Sequence[tuple[Sequence[float], bool]], *, model: str, layer: int, decay: float = 0.1, states: bool = True
+) -> Head:
+    """Fit a head to the features (`fathom.rewards.uheads.step_features`) of steps, each with whether it is right.
+
+    `model`: the identity of the engine that they were read from. Raises FathomError without right or wrong steps.
+    """
     labels = np.array([label for _, label in rows], dtype=bool)
     if labels.all() or not labels.any():
         raise FathomError(
@@ -57,7 +67,7 @@ async def fit(
         inputs[:, :-STATISTICS] = 0.0
     weights, bias = _logistic(inputs, labels, decay)
     return Head(
-        model=engine.identity,
+        model=model,
         layer=layer,
         weights=tuple(weights.tolist()),
         means=tuple(means.tolist()),
