@@ -18,12 +18,12 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
 from fathom.data.records import Comparison, Label
 from fathom.engines.chat import encode_chat
 from fathom.lab import base
 from fathom.lab.chains import CONSTANTS, MODULUS, REGISTERS, Problem
+from fathom.train import losses
 
 PROMPT = "Compute modulo 7."
 WORD = r"\n\n| ?[^\s]"
@@ -129,12 +129,12 @@ def train_on_outcomes(
 
     def of_outcomes() -> Tensor:
         places = _drawn(len(ids), training.batch, generator)
-        return binary_cross_entropy_with_logits(reward(places), right[places])
+        return losses.binary(reward(places), right[places]).mean()
 
     def of_pairs() -> Tensor:
         better, worse = (kind[_drawn(len(kind), training.batch // 2, generator)] for kind in kinds)
         rewards = reward(torch.cat([better, worse]))
-        return -logsigmoid(rewards[: len(better)] - rewards[len(better) :]).mean()
+        return losses.bradley_terry(*rewards.chunk(2)).mean()
 
     _train(model, training, of_outcomes if loss == "ce" else of_pairs)
     return model

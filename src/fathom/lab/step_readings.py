@@ -79,6 +79,11 @@ def seconds(folder: Path, count: int) -> float:
     return sum(float(tensors["seconds"]) for tensors in _chunks(folder, count))
 
 
+def is_complete(folder: Path, count: int) -> bool:
+    """Whether the readings of `count` solutions are there."""
+    return all(_path(folder, chunk).exists() for chunk in range((count + CHUNK - 1) // CHUNK))
+
+
 def _chunks(folder: Path, count: int) -> list[dict[str, Tensor]]:
     return [load_file(_path(folder, chunk)) for chunk in range((count + CHUNK - 1) // CHUNK)]
 
