@@ -94,7 +94,7 @@ def made_up(seed: int, head: float) -> Measurement:
     """A seed in which the head has this AUC on both sets, and all other scores 0.65."""
     rng = random.Random(seed)
     sets = experiment.FILES
-    aucs = {of: {name: 0.65 for name in experiment.SCORES} | {"head": head + rng.gauss(0, 0.001)} for of in sets}
+    aucs = {of: dict.fromkeys(experiment.SCORES, 0.65) | {"head": head + rng.gauss(0, 0.001)} for of in sets}
     groups = {
         words: {f"g{group}": head - 0.65 + rng.gauss(0, 0.02) for group in range(experiment.GROUPS)}
         for words in experiment.CONTRASTS
