@@ -35,12 +35,14 @@ FAMILY = "token_classes"
 ONE, BOTH = "one", "both"
 ORDERS: Mapping[str, str] = {ONE: "trained in order", BOTH: "trained on both orders"}
 READINGS: Mapping[str, str] = {
-    "one, in order": "trained in order, `process`",
-    "one, both": "trained in order, `biprm`",
-    "both, in order": "trained on both orders, `process`",
-    "both, reverse": "trained on both orders, `biprm` with forward=0",
-    "both, both": "trained on both orders, `biprm`",
+    "one, in order": "in order: `process`",
+    "one, both": "in order: `biprm`",
+    "both, in order": "both: `process`",
+    "both, reverse": "both: reverse alone",
+    "both, both": "both: `biprm`",
 }
+"""By the orders of training: the judge; the reverse alone is `biprm` with forward=0."""
+WHERE = ("earlier", "later")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,9 +179,12 @@ def tables(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def figures(found: Mapping[str, Any], folder: Path) -> None:
-    """AUC by where a step's evidence is."""
-    panel = {f"{where} evidence": [found[name][where].bar for name in READINGS] for where in ("earlier", "later")}
-    grouped_bars({"AUC of steps": panel}, [name.replace("`", "") for name in READINGS.values()], folder / "biprm")
+    """AUC by where a step's evidence is, and F1."""
+    panels = {
+        "AUC of steps": {f"{where} evidence": [found[name][where].bar for name in READINGS] for where in WHERE},
+        "F1": {"first wrong step": [found[name]["f1"].bar for name in READINGS]},
+    }
+    grouped_bars(panels, [name.replace("`", "") for name in READINGS.values()], folder / "biprm")
 
 
 EXPERIMENT = Experiment(

@@ -240,21 +240,14 @@ def tables(found: Mapping[str, Any]) -> dict[str, Any]:
 def figures(found: Mapping[str, Any], folder: Path) -> None:
     """Accuracy by length, for each kind of verifier, and for each ratio of noises."""
     by_length = found["lengths"]
-    kinds = {
-        words: [(float(steps), each["kinds"][name].bar) for steps, each in by_length.items()]
-        for name, words in KINDS.items()
-    }
-    lines({"best-of-n accuracy": kinds}, folder / "multi-rm", across="steps", up="right solution chosen")
+    kinds = {name: [(float(steps), each["kinds"][name].bar) for steps, each in by_length.items()] for name in KINDS}
+    lines({"best-of-n": kinds}, folder / "multi-rm", across="steps", up="right solution chosen")
     quieter = {
-        f"{steps} steps": [(float(ratio), value.bar) for ratio, value in each["ratios"].items()]
+        steps: [(float(ratio), value.bar) for ratio, value in each["ratios"].items()]
         for steps, each in by_length.items()
     }
-    lines(
-        {"lowest step": quieter},
-        folder / "multi-rm-noise",
-        across="noise of a step's decision / of a solution's",
-        up="right solution chosen",
-    )
+    across = "noise of a decision on a step, of that on a solution"
+    lines({"by the number of steps": quieter}, folder / "multi-rm-noise", across=across, up="right solution chosen")
 
 
 EXPERIMENT = Experiment(

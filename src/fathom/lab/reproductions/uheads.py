@@ -286,12 +286,15 @@ def tables(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def figures(found: Mapping[str, Any], folder: Path) -> None:
-    """AUC by score, over all steps and within deciles of length, on ProcessBench."""
-    panel = {
-        words: [found[what][PROCESSBENCH][name].bar for name in SCORES]
-        for what, words in (("auc", "all steps"), ("within", "steps of similar length"))
+    """AUC by score on both sets, over all steps and over steps of similar length."""
+    panels = {
+        f"AUC, {of}": {
+            words: [found[what][of][name].bar for name in SCORES]
+            for what, words in (("auc", "all steps"), ("within", "similar length"))
+        }
+        for of in FILES
     }
-    grouped_bars({f"AUC, {PROCESSBENCH}": panel}, list(SCORES.values()), folder / "uheads")
+    grouped_bars(panels, list(SCORES), folder / "uheads")
 
 
 EXPERIMENT = Experiment(
