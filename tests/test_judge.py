@@ -6,6 +6,8 @@ import asyncio
 import hashlib
 import io
 import json
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -179,6 +181,27 @@ def test_verdicts_come_in_the_order_of_the_input_with_a_bounded_number_in_flight
 
     assert asyncio.run(run()) == [str(n) for n in range(20)]
     assert peak == 5
+
+
+UNFINISHED = """
+from fathom.data.records import Comparison
+from fathom.engines.scripted import ScriptedEngine
+from fathom.judges.libra import LibraJudge
+
+def stopped():
+    judge = LibraJudge(engine=ScriptedEngine("Verdict: correct"))
+    judged = judge.run(Comparison(id=str(k), prompt="?", responses=("!",)) for k in range(9))
+    next(judged)
+    raise RuntimeError("in the loop")
+
+stopped()
+"""
+
+
+def test_a_script_that_fails_while_it_iterates_over_verdicts_ends() -> None:
+    ended = subprocess.run([sys.executable, "-c", UNFINISHED], capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 1
+    assert ended.stderr.endswith("RuntimeError: in the loop\n")
 
 
 def test_three_responses_are_refused_by_name() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import deque
 from collections.abc import (
     AsyncGenerator,
@@ -132,10 +133,12 @@ def iterate(results: AsyncGenerator[Item, None]) -> Generator[Item, None, None]:
         while (item := waited(following())) is not None:
             yield item
     finally:
-        waited(_ended(results))
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+        # At the interpreter's exit the thread no longer runs, so waiting for it would never end.
+        if not sys.is_finalizing():
+            waited(_ended(results))
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
 
 
 async def _ended(results: AsyncGenerator[Item, None]) -> None:
