@@ -27,6 +27,8 @@ ORDER = (
     "mix-grm-smollm2",
     "rm-r1",
     "s2j",
+    "libra",
+    "self-prm",
     "spct",
     "meta-voting",
     "adaptive-votes",
