@@ -1,22 +1,26 @@
 """A small world in English, for a language model that knows what verbs mean: which structure does a task need?
 
-A task is a verb and a sum. Each of five qualities is one of the first response or of the second, and each response has
-an answer:
+A task is a verb and a sum. Each of four qualities is one of the first response or of the second, never two of each, and
+each response has an answer:
 
     Task: Draft 4 + 3
-    A: clear, polite; 7
-    B: warm, brief, vivid; 5
+    A: vivid; 7
+    B: clear, warm, brief; 5
     Which is better?
 
 The verb alone decides what matters. With a *preference* verb, the response with more qualities is better; with a
 *correctness* verb, the one with the right answer. Qualities and answers are independent, and every item has both.
 A rationale shows only one of them:
 
-    Qualities: A clear, polite: 2; B warm, brief, vivid: 3          Solution: 4 + 3 = 7, A 7 yes, B 5 no
-    [[B]]                                                           [[A]]
+    Qualities: vivid: 1 A; clear, warm, brief: 3 B. More: 3 B        Solution: 7 A; 5 B. 4 + 3 = 7 A
+    [[B]]                                                            [[A]]
 
 So a judge that always writes faithful rationales is right in every item whose structure fits, and in half of the others
 (`accuracy_by_match`).
+
+A response is named after its number. So the last number of the line occurs earlier, followed by the response that the
+verdict must name, and a small model can copy it. In earlier forms it had to compare instead, and its verdicts often
+contradicted its rationales; rewards of verdicts then say little about structures.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ import random
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import ClassVar, Literal
 
 from fathom.data.records import Comparison, Domain, Label
@@ -32,9 +37,11 @@ from fathom.engines import ChatMessage
 from fathom.judges import Judge, Vote
 from fathom.rationale import Choice, Rationale, Unit, parse
 
-QUALITIES = ("clear", "warm", "brief", "vivid", "polite")
+QUALITIES = ("clear", "warm", "brief", "vivid")
 """In the order in which responses list them."""
 NO_QUALITY = "none"
+SHARES = tuple(share for share in product((False, True), repeat=len(QUALITIES)) if 2 * sum(share) != len(QUALITIES))
+"""Whether each quality is one of the first response: all ways in which one response has more."""
 ADDENDS = range(1, 5)
 ANSWERS = range(1, 10)
 """Right and wrong answers have one digit, so that each is one token."""
@@ -115,23 +122,25 @@ def split(seed: int, sizes: Sequence[int]) -> list[list[str]]:
     ]
 
 
-def items(n: int, verbs: Sequence[str], *, seed: int, prefix: str) -> list[Item]:
-    """n items of alternating domains, each with a random verb."""
+def items(n: int, verbs: Sequence[str], *, seed: int, prefix: str, decisive: bool = False) -> list[Item]:
+    """n items of alternating domains, each with a random verb; with `decisive`, the structures disagree on each."""
     rng = random.Random(f"{prefix}/{seed}")
     by_domain = {domain: [verb for verb in verbs if verb in all_of] for domain, all_of in VERBS.items()}
     domains: tuple[Domain, ...] = ("preference", "correctness")
     return [
-        item(rng, f"{prefix}-{seed}-{k}", rng.choice(by_domain[domain]), domain)
+        item(rng, f"{prefix}-{seed}-{k}", rng.choice(by_domain[domain]), domain, decisive)
         for k, domain in zip(range(n), domains * n, strict=False)
     ]
 
 
-def item(rng: random.Random, id: str, verb: str, domain: Domain) -> Item:
+def item(rng: random.Random, id: str, verb: str, domain: Domain, decisive: bool = False) -> Item:
     addends = (rng.choice(ADDENDS), rng.choice(ADDENDS))
     right = sum(addends)
     wrong = rng.choice([answer for answer in ANSWERS if answer != right])
-    first = tuple(rng.random() < 0.5 for _ in QUALITIES)
-    return Item(id, verb, domain, addends, first, rng.choice(((right, wrong), (wrong, right))))
+    first = rng.choice(SHARES)
+    orders = ((right, wrong), (wrong, right))
+    more = 0 if 2 * sum(first) > len(QUALITIES) else 1
+    return Item(id, verb, domain, addends, first, orders[1 - more] if decisive else rng.choice(orders))
 
 
 def domain_of(verb: str) -> Domain:
@@ -140,17 +149,18 @@ def domain_of(verb: str) -> Domain:
 
 def rationale(item: Item, structure: Structure) -> str:
     """A faithful rationale: its verdict follows from its own text, right or wrong."""
-    verdict = "AB"[item.winner_by(structure)]
+    winner = item.winner_by(structure)
     if structure == "depth":
         one, other = item.addends
-        right = one + other
-        checks = (
-            f"{side} {said} {'yes' if said == right else 'no'}" for side, said in zip("AB", item.answers, strict=True)
-        )
-        shown = ", ".join([f"{one} + {other} = {right}", *checks])
+        numbers, labels = item.answers, ("", "")
+        last = f"{one} + {other} ="
     else:
-        shown = "; ".join(f"{side} {item.listed(i)}: {len(item.qualities(i))}" for i, side in enumerate("AB"))
-    return f"{TAGS[structure]} {shown}\n[[{verdict}]]"
+        numbers = (len(item.qualities(0)), len(item.qualities(1)))
+        labels = (f"{item.listed(0)}: ", f"{item.listed(1)}: ")
+        last = "More:"
+    each = [f"{label}{number} {side}" for label, number, side in zip(labels, numbers, "AB", strict=True)]
+    verdict = "AB"[winner]
+    return f"{TAGS[structure]} {'; '.join(each)}. {last} {numbers[winner]} {verdict}\n[[{verdict}]]"
 
 
 def accuracy_by_match(match: float) -> float:
@@ -160,7 +170,7 @@ def accuracy_by_match(match: float) -> float:
 
 # The judge ------------------------------------------------------------------------------------------------------------
 
-_SIDE = re.compile(r"\b([AB]) ([a-z, ]+)")
+_QUALITIES = re.compile(r"([a-z, ]+): \d+ ([AB])")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,8 +202,8 @@ def structured(tag: str | None, line: str, verdict: Choice | None) -> Rationale:
         return Rationale(trace=line, verdict=verdict)
     units = [
         Unit(name, sub_verdict=side)
-        for side, names in (_SIDE.findall(line) if tag == TAGS["breadth"] else ())
-        for name in names.split(", ")
+        for names, side in (_QUALITIES.findall(line) if tag == TAGS["breadth"] else ())
+        for name in names.strip().split(", ")
         if name in QUALITIES
     ]
     return Rationale(tuple(units), verdict=verdict)

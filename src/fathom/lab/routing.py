@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from fathom.data.reading import write_jsonl
+from fathom.data.records import Comparison
 from fathom.engines import Sampling
 from fathom.engines.chat import encode_chat
 from fathom.engines.checkpoints import resolve
@@ -34,7 +35,7 @@ R = TypeVar("R", bound=Recipe)
 Stage = Literal["base", "sft", "rlvr"]
 STAGES: tuple[Stage, ...] = ("base", "sft", "rlvr")
 """Before training, after SFT and after RLVR."""
-MAX_TOKENS = 32
+MAX_TOKENS = 40
 BATCH = 32
 """Prompts per forward pass when choices are measured."""
 
@@ -136,11 +137,18 @@ def examples(seed: int, settings: Settings, verbs: Sequence[str], n: int) -> Ite
 def reinforce(
     seed: int, settings: Settings, verbs: Sequence[str], precision: Mapping[str, str], model: Path, out: Path
 ) -> Path:
+    """Train on comparisons on which the structures disagree.
+
+    On others, the rewards of a group are mostly equal and give no gradient. DAPO (arXiv 2503.14476, section 3.2) leaves
+    such prompts out as well.
+    """
     recipe = _recipe("smollm2_rlvr", RLVRRecipe, settings.rlvr, precision, model=model, output=out, seed=seed)
-    return reinforcement.train(
-        recipe,
-        lambda count: (item.comparison for item in english.items(count, verbs, seed=seed, prefix="reinforcement")),
-    )
+
+    def draw(count: int) -> list[Comparison]:
+        drawn = english.items(count, verbs, seed=seed, prefix="reinforcement", decisive=True)
+        return [item.comparison for item in drawn]
+
+    return reinforcement.train(recipe, draw)
 
 
 def _recipe(name: str, kind: type[R], changes: Mapping[str, Any], precision: Mapping[str, str], **own: object) -> R:
