@@ -47,9 +47,9 @@ def outcome_loss(log_odds: Tensor, known: Tensor, right: Tensor, reduction: Lite
     `log_odds`, (solutions, steps), of a step's being right; `known`, of the same shape, is false for padding;
     `right`, (solutions,), is 1 if the final answer is right, else 0.
 
-    The authors' code takes the mean over steps, which suits scores that stay low after an error. For scores of the
-    correctness of single steps take "min": one wrong step of many hardly lowers the mean, so the mean fits outcomes
-    best if all log-odds are near 0, as noisy labels make them.
+    The authors' code takes the mean over steps, which suits scores that stay low after an error. One wrong step of many
+    hardly lowers it; "min" takes the lowest step. In `fathom reproduce dreamprm`, whose scores are of single steps,
+    weights by either were worse than uniform ones.
     """
     if reduction == "min":
         reduced = log_odds.masked_fill(~known, float("inf")).amin(-1)
