@@ -371,7 +371,7 @@ class LabelSettings(Settings):
     """How final answers are compared with the reference: math (math-verify), exact (equal spelling), unit-tests (the
     reference has the tests of a program), or your own function as MODULE:NAME or FILE.py:NAME."""
     split: Splitter = "paragraphs"
-    """How to split responses that have no steps, and rollouts."""
+    """How to split rollouts, and responses that have no steps."""
     instruction: str = r"Please reason step by step, and put your final answer within \boxed{}."
     """Added to each problem in the prompt of rollouts; empty for none."""
     merge: float = Field(default=0.0, ge=0, le=1)

@@ -60,13 +60,14 @@ def command(
         fathom label solutions.jsonl --method fover --out labels
         fathom train process my_recipe data=labels/labels.jsonl
 
-    Most methods complete prefixes of a solution several times (rollouts) and compare the final answers with the
-    reference: problems need a reference answer, and the engine must continue a prefix. A rollout without a readable
-    answer counts as neither right nor wrong. The method judge asks a judge of steps, consensus both, and fover
-    checks equations and inferences by a solver, without a model. The folder OUT
-    then contains labels.jsonl (solutions with a label per step, which every verb reads), rejected.jsonl (solutions
-    without labels, with reasons) and manifest.json (counts, agreement, cost). If FILE has labels already, for example
-    by people, the agreement with these is reported.
+    Most methods sample rollouts: they complete prefixes of a solution and compare the final answers with the reference.
+    Problems then need a reference answer, and the engine must be able to continue a prefix. A rollout without a
+    readable answer is neither right nor wrong. The method judge asks a judge of steps instead, and consensus uses
+    rollouts and a judge. The method fover checks equations and inferences by a solver, without a model.
+
+    The folder OUT contains labels.jsonl (solutions with a label per step, which every verb reads), rejected.jsonl
+    (solutions without labels, with reasons) and manifest.json (counts, agreement, cost). If FILE has labels already,
+    the manifest has the agreement with these.
 
     Every finished completion is stored in OUT/journal.sqlite. To resume an interrupted run, or to continue after a
     failure, repeat the command. The exit code is also 3 if no solution was labelled. With --ray, problems are labelled

@@ -32,8 +32,8 @@ def command(
         fathom steps phase2_train.jsonl --neutral bad --layout stepwise --threshold 0.5 --out train.jsonl
         fathom steps responses.jsonl --split numbered --out steps.jsonl
 
-    With --threshold, which TRL's own trainer needs, a solution ends before its first step without a label. Without it,
-    labels stay numbers from 0 to 1, or null.
+    TRL's own trainer needs --threshold: labels become true or false, and a solution ends before its first step without
+    a label. Without --threshold, labels are numbers from 0 to 1, or null.
     """
     from itertools import chain
 
@@ -44,7 +44,8 @@ def command(
 
     if threshold is not None and layout == "native":
         raise FathomError(
-            f"--threshold {threshold} has no effect on --layout native, which keeps soft labels; leave it out"
+            f"--threshold {threshold} has no effect on --layout native, which keeps soft labels; leave it out, or give "
+            "--layout stepwise"
         )
     claim(file_outputs("--out", out), costly=False)
     comparisons = [with_steps(comparison, split) for comparison in read(file, source, seed=0)]

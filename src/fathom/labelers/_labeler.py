@@ -114,7 +114,7 @@ def rejected(solution: Solution, error: RejectedError) -> Labelled:
 def judge_of(tools: Tools) -> EngineRewardModel:
     """The judge of steps. Raises FathomError if there is none."""
     if tools.judge is None:
-        raise FathomError("this labeler needs a judge of steps; expected `Tools.judge`, which --judge names")
+        raise FathomError("this method needs a judge of steps, got none; name one with --judge, or as Tools(judge=...)")
     return tools.judge
 
 

@@ -151,7 +151,8 @@ class Rollouts:
         reference = reference_of(problem)
         if self.sampling.temperature == 0 and count > 1:
             raise FathomError(
-                "got temperature 0, at which all rollouts of a prefix are the same text; expected more, for example 0.7"
+                "got temperature 0, at which all rollouts of a prefix are the same text; expected a temperature above "
+                "0, such as --temperature 0.7"
             )
 
         async def one(sample: int) -> Rollout:

@@ -112,7 +112,10 @@ class StepJudge(Labeler):
 def written(judge: EngineRewardModel) -> Judge:
     """The judge. Raises FathomError for one that writes no text."""
     if not isinstance(judge, Judge):
-        raise FathomError(f"{type(judge).__name__} writes no text, so it has no other prompts and no revisions")
+        raise FathomError(
+            f"{type(judge).__name__} writes no text, so the options prompts and revise cannot be used; leave them out, "
+            "or choose a judge that writes, such as --judge processbench"
+        )
     return judge
 
 
@@ -123,11 +126,14 @@ def prompted(judge: EngineRewardModel, name: str) -> Judge:
     """
     writer = written(judge)
     if not any(field.name == "template" for field in fields(writer)):
-        raise FathomError(f"{type(writer).__name__} has no template, so it has no other prompts")
+        raise FathomError(
+            f"{type(writer).__name__} has no template, so the option prompts cannot be used; leave it out, or choose a "
+            "judge with a template, such as --judge processbench"
+        )
     file = Path(name) if name.endswith(".jinja") else SHIPPED / f"{name}.jinja"
     if not file.is_file():
         shipped = ", ".join(sorted(path.stem for path in SHIPPED.glob("*.jinja")))
-        raise FathomError(f"there is no prompt {name!r}; expected FILE.jinja, or one of {shipped}")
+        raise FathomError(f"there is no prompt {name!r}; expected an existing FILE.jinja, or one of {shipped}")
     changes: dict[str, str] = {"template": str(file)}
     return replace(writer, **changes)  # type: ignore[arg-type]
 

@@ -90,7 +90,7 @@ def _value(node: ast.AST) -> Number | bool:
         case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]) if name in _FUNCTIONS and arguments:
             return _called(name, [_number(each) for each in arguments])
     raise CalculationError(
-        f"it has {type(node).__name__}; expected numbers, + - * / // % ^, one comparison, and {', '.join(_FUNCTIONS)}"
+        f"it has {ast.unparse(node)}; expected numbers, + - * / // % ^, one comparison, and {', '.join(_FUNCTIONS)}"
     )
 
 

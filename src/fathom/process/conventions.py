@@ -70,7 +70,8 @@ def _of_file(path: Path) -> Family:
     except (OSError, yaml.YAMLError) as error:
         raise FathomError(f"{path}: cannot be read as YAML: {error}") from error
     if not isinstance(row, dict):
-        raise FathomError(f"{path}: got {type(row).__name__}, expected the keys of one family")
+        expected = "the keys of one family, such as layout, separator and head"
+        raise FathomError(f"{path}: got {type(row).__name__}, expected {expected}")
     return _family(path.stem, row, path)
 
 

@@ -46,7 +46,10 @@ def stepwise_rows(comparison: Comparison, *, threshold: float | None = None) -> 
     """
     label = comparison.label
     if comparison.steps is None or label is None or label.steps is None:
-        raise FathomError(f"comparison {comparison.id!r} has no labelled steps; expected steps with a label for each")
+        raise FathomError(
+            f"comparison {comparison.id!r} has no labelled steps, which TRL's layout needs; label them with fathom "
+            "label, or write Fathom's rows (--layout native)"
+        )
     kept = [_kept(labels, threshold) for labels in label.steps]
     return [
         {"prompt": comparison.prompt_text, "completions": list(steps[: len(labels)]), "labels": labels}

@@ -206,7 +206,8 @@ class _Check:
         if not isinstance(found, Call):
             self.transcript.append(done.text.strip())
         if isinstance(found, Status):
-            raise UnreadableError(found, "the text has no single verdict", self.usage)
+            expected = r"a call of a tool, \boxed{correct} or \boxed{incorrect}"
+            raise UnreadableError(found, f"the text has no single verdict; expected {expected}", self.usage)
         return found
 
     def text(self) -> str:

@@ -72,7 +72,10 @@ class DimensionReward(EngineRewardModel):
 
     def __post_init__(self) -> None:
         if not any(self.weights.values()):
-            raise FathomError("the judge 'drm' has the weight 0 for all dimensions; expected one above 0")
+            raise FathomError(
+                "the judge 'drm' has the weight 0 for all dimensions; expected one of confidence, relevance and "
+                "coherence above 0"
+            )
 
     @property
     def weights(self) -> dict[str, float]:
@@ -186,7 +189,8 @@ def squashed(reading: Classification) -> float:
     """The logistic function of a classifier's only output. Raises FathomError for several outputs."""
     if len(reading.logits) != 1:
         raise FathomError(
-            f"the judge 'drm' got {len(reading.logits)} outputs of a classifier; expected a model with one output"
+            f"the judge 'drm' got {len(reading.logits)} outputs of a classifier; expected a model with one output; "
+            "name others with --judge-option reranker=MODEL and reward_model=MODEL"
         )
     (value,) = reading.logits
     return 1 / (1 + exp(-value)) if value >= 0 else exp(value) / (1 + exp(value))

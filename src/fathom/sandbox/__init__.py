@@ -192,8 +192,8 @@ def _ending(line: str) -> Ending:
     if "refused" in report:
         raise FathomError(
             f"this system offers no sandbox for programs that a model wrote: {report['refused']}; it needs Linux 5.14 "
-            "or later, and the right to create namespaces (docs/sandbox.md). To run programs without protection from "
-            "their mistakes and malice, permit unsafe_code"
+            "or later, and the right to create namespaces (docs/sandbox.md). --unsafe-code, in Python "
+            "unsafe_code=True, runs programs without protection from their mistakes and malice"
         )
     status: Ending = report["status"]
     return status

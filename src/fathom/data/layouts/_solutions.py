@@ -176,7 +176,7 @@ def rlhflow(row: SourceRow, neutral: Neutral | None) -> Iterator[Solutions]:
     turns = [_object(turn, "conversations") for turn in _list(row, "conversations")]
     contents = [turn.get("content", turn.get("value")) for turn in turns]
     if len(turns) % 2 or not contents or not all(isinstance(text, str) for text in contents):
-        raise BadRowError("conversations", "expected pairs of a step and its label, + or -")
+        raise BadRowError("conversations", f"got {len(turns)} turns, expected pairs of a step and its label, + or -")
     labels = [_value(text, "conversations") for text in contents[1::2]]
     begin = match.start() if (match := _FIRST_STEP.search(contents[0])) else contents[0].rfind(JOINT)
     prompt, step = (contents[0][:begin], contents[0][begin:]) if begin > 0 else (contents[0], "")
