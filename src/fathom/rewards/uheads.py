@@ -62,7 +62,9 @@ class Head(BaseModel):
     def probability(self, features: Sequence[float]) -> float:
         """The probability that a step is right. Raises FathomError for another number of features."""
         if len(features) != len(self.weights):
-            raise FathomError(f"the head has {len(self.weights)} features, the readings give {len(features)}")
+            raise FathomError(
+                f"the head has {len(self.weights)} features, the readings give {len(features)}; fit a head to this model"
+            )
         units = ((x - mean) / scale for x, mean, scale in zip(features, self.means, self.scales, strict=True))
         score = self.bias + sum(weight * unit for weight, unit in zip(self.weights, units, strict=True))
         return 1 / (1 + exp(-score)) if score >= 0 else exp(score) / (1 + exp(score))
