@@ -63,7 +63,7 @@ class Head(BaseModel):
         """The probability that a step is right. Raises FathomError for another number of features."""
         if len(features) != len(self.weights):
             raise FathomError(
-                f"the head has {len(self.weights)} features, the readings give {len(features)}; fit a head to this model"
+                f"the head has {len(self.weights)} features, the readings give {len(features)}; fit a head to the model"
             )
         units = ((x - mean) / scale for x, mean, scale in zip(features, self.means, self.scales, strict=True))
         score = self.bias + sum(weight * unit for weight, unit in zip(self.weights, units, strict=True))
