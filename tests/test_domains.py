@@ -13,10 +13,11 @@ pytest.importorskip("trl", reason='needs pip install "fathom-rm[train]"')
 
 import torch
 
-from fathom.data.reading import write_jsonl
+from fathom.data.reading import read, write_jsonl
 from fathom.data.records import Comparison, Label
 from fathom.errors import FathomError
 from fathom.train import domains, process
+from fathom.train.look_ahead import weight_gradient
 from fathom.train.recipe import ProcessRecipe
 from test_train_process import FAST, output
 from tiny import make_checkpoint
@@ -66,13 +67,14 @@ def test_the_slope_is_that_of_the_meta_loss_after_one_step_of_gradient_descent()
 
     def gradient(place: int, model: torch.Tensor) -> torch.Tensor:
         model = model.clone().requires_grad_()
-        return domains.gradient(loss(place, model), [model])[0]
+        return domains.gradient(loss(place, model), [model])
 
     def after(weights: torch.Tensor) -> torch.Tensor:
         return start - rate * sum(weights[place] * gradient(place, start) for place in range(2))
 
     weights, small = torch.tensor([1.3, 0.7], dtype=torch.float64), 1e-4
-    found = rate * domains.slopes([[gradient(place, start)] for place in range(2)], [gradient(2, after(weights))])
+    domain_gradients = torch.stack([gradient(place, start) for place in range(2)])
+    found = weight_gradient(domain_gradients, gradient(2, after(weights)), rate)
     for place in range(2):
         change = small * torch.eye(2, dtype=torch.float64)[place]
         expected = (loss(2, after(weights + change)) - loss(2, after(weights - change))) / (2 * small)
@@ -86,12 +88,17 @@ def test_weights_are_positive_with_mean_one() -> None:
     assert domains.weights_of(torch.zeros(3)).tolist() == pytest.approx([1.0] * 3)
 
 
-def test_domains_with_wrong_labels_lose_weight_and_training_reads_the_weights(base: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("trusted", ["outcomes", "steps"])
+def test_domains_with_wrong_labels_lose_weight_and_training_reads_the_weights(
+    base: Path, tmp_path: Path, trusted: str
+) -> None:
     data = tmp_path / "steps.jsonl"
     shares = {"clean": 0.0, "wrong": 1.0}
     write_jsonl(data, [row for name, share in shares.items() for row in rows(24, name, share, seed=0)])
     settings = recipe(base, data, tmp_path / "prm")
-    weights = domains.fit(settings, outcomes(24, seed=1), steps=6, batch=4, meta_rate=0.2)
+    write_jsonl(tmp_path / "trusted.jsonl", rows(24, "trusted", 0.0, seed=1))
+    meta = outcomes(24, seed=1) if trusted == "outcomes" else list(read(tmp_path / "trusted.jsonl"))
+    weights = domains.fit(settings, meta, steps=6, batch=4, meta_rate=0.2)
     assert weights["clean"] > 1.2 > 0.8 > weights["wrong"]
     assert sum(weights.values()) == pytest.approx(2.0)
 

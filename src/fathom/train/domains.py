@@ -1,17 +1,18 @@
 """Weights of domains: how much the labels of each source should count when a process reward model is trained.
 
     recipe = ProcessRecipe(model="smollm2", data="steps.jsonl", output="runs/prm", domain="source", trainer={...})
-    weights = fit(recipe, list(read("outcomes.jsonl")), steps=200)      # {"clean": 1.7, "noisy": 0.3}
+    weights = fit(recipe, list(read("trusted.jsonl")), steps=200)       # {"clean": 1.7, "noisy": 0.3}
     Path("weights.json").write_text(json.dumps(weights))                # for `domain_weights=weights.json`
 
 Method: DreamPRM (arXiv 2505.20241; github.com/coder-qicao/DreamPRM). The model phi is trained on all domains k by the
 weighted loss sum_k a_k L_k. The weights a = softplus(raw) / mean(softplus(raw)) are trained to lower a meta loss on
-solutions whose outcome is known: the squared error of sigmoid(mean log-odds of the steps).
+trusted solutions: the loss of their labelled steps or, as the authors do, of their outcomes
+(`look_ahead.outcome_loss`). In `fathom reproduce dreamprm`, labels of steps find good domains, and outcomes do harm.
 
 The authors differentiate through several steps of training. Here it is one. After a step of gradient descent with the
 rate lr, phi' = phi - lr sum_k a_k g_k, where g_k is the gradient of L_k at phi, the chain rule gives
 
-    d meta(phi') / d a_k = -lr g_meta(phi') . g_k
+    d meta(phi') / d a_k = -lr g_meta(phi') . g_k                       (`look_ahead.weight_gradient`)
 
 exactly, because g_k does not depend on a: one product of gradients per domain, and no second derivatives. The model
 itself is trained by AdamW, whose step is another one; then this is the slope of gradient descent from the same point. A
@@ -32,6 +33,7 @@ from fathom.data.records import Comparison
 from fathom.engines.steps import render
 from fathom.errors import FathomError
 from fathom.train import process, trainers
+from fathom.train.look_ahead import outcome_loss, weight_gradient
 from fathom.train.process import Collator, Example, StepLoss
 from fathom.train.recipe import ProcessRecipe
 
@@ -42,7 +44,9 @@ if TYPE_CHECKING:
 def fit(
     recipe: ProcessRecipe, meta: Sequence[Comparison], *, steps: int = 200, batch: int = 8, meta_rate: float = 0.01
 ) -> dict[str, float]:
-    """The weight of each domain, whose mean is 1. `meta`: solutions with steps and outcomes, 0 (wrong) to 1 (right).
+    """The weight of each domain, whose mean is 1.
+
+    `meta`: trusted solutions with labelled steps. If none has any, their scores are used, from 0 (wrong) to 1 (right).
 
     `steps` of training, each on `batch` solutions of every domain and of `meta`; `meta_rate` is the learning rate of
     the weights. Raises FathomError for fewer than two domains, and without usable meta solutions.
@@ -54,7 +58,11 @@ def fit(
         config, tokenizer = trainers.settings(recipe), trainers.load_tokenizer(recipe)
         tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
         domains = by_domain(recipe, tokenizer, config.max_length)
-        outcomes = with_outcomes(recipe, tokenizer, meta, config.max_length)
+        labelled = [solution for item in meta for solution in process.solutions(item, recipe.after_error)]
+        if labelled:
+            trusted, meta_loss = process.fitting(recipe, tokenizer, labelled, config.max_length)[0], _loss
+        else:
+            trusted, meta_loss = with_outcomes(recipe, tokenizer, meta, config.max_length), _outcome_loss
         set_seed(recipe.seed)
         model = trainers.adapted(process.new_model(recipe, config), recipe)
     trainers.disable_dropout(model)
@@ -64,15 +72,16 @@ def fit(
     raw = torch.zeros(len(domains), requires_grad=True)
     meta_optimizer = torch.optim.Adam([raw], lr=meta_rate)
     batches = [drawn(examples, batch, f"{recipe.seed}/{name}") for name, examples in domains.items()]
-    meta_batches = drawn(outcomes, batch, f"{recipe.seed}/meta")
+    meta_batches = drawn(trusted, batch, f"{recipe.seed}/meta")
     collate = Collator(tokenizer.pad_token_id)
     for _ in range(steps):
-        gradients = [gradient(_loss(model, loss, collate, next(each)), parameters) for each in batches]
+        gradients = torch.stack([gradient(_loss(model, loss, collate, next(each)), parameters) for each in batches])
         weights = weights_of(raw)
-        _step(optimizer, parameters, gradients, weights.detach())
-        after = gradient(_meta_loss(model, loss, collate, next(meta_batches)), parameters)
+        _step(optimizer, parameters, weights.detach().to(gradients) @ gradients)
+        after = gradient(meta_loss(model, loss, collate, next(meta_batches)), parameters)
         meta_optimizer.zero_grad()
-        torch.autograd.backward((weights * slopes(gradients, after)).sum())
+        slopes = weight_gradient(gradients, after, rate=1.0)  # Adam, and so `meta_rate`, ignores the factor
+        torch.autograd.backward((weights * slopes.to(weights)).sum())
         meta_optimizer.step()
     return dict(zip(domains, weights_of(raw).tolist(), strict=True))
 
@@ -88,31 +97,21 @@ def weights_of(raw: Tensor) -> Tensor:
     return positive / positive.mean()
 
 
-def slopes(gradients: Sequence[Sequence[Tensor]], after: Sequence[Tensor]) -> Tensor:
-    """How the meta loss after a step changes with the weight of each domain, (domains,), over the learning rate.
-
-    `gradients`: those of the domains' losses before the step. `after`: that of the meta loss after it.
-    """
-    import torch
-
-    products = [sum((one * other).sum() for one, other in zip(each, after, strict=True)) for each in gradients]
-    return -torch.stack([torch.as_tensor(product, dtype=torch.float32, device="cpu") for product in products])
-
-
-def gradient(loss: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:
-    """The gradient of a loss, one tensor per parameter; 0 for a parameter that it does not depend on."""
+def gradient(loss: Tensor, parameters: Sequence[Tensor]) -> Tensor:
+    """The gradient of a loss by all parameters, one after the other, (total size,); 0 for those without effect."""
     import torch
 
     found = torch.autograd.grad(loss, parameters, allow_unused=True)
-    return [torch.zeros_like(own) if each is None else each for each, own in zip(found, parameters, strict=True)]
+    each = [torch.zeros_like(own) if part is None else part for part, own in zip(found, parameters, strict=True)]
+    return torch.cat([part.reshape(-1) for part in each])
 
 
-def _step(optimizer: Any, parameters: Sequence[Tensor], gradients: Sequence[Sequence[Tensor]], weights: Tensor) -> None:
+def _step(optimizer: Any, parameters: Sequence[Tensor], gradient: Tensor) -> None:
     import torch
 
-    for place, parameter in enumerate(parameters):
-        terms = [float(weight) * each[place] for weight, each in zip(weights, gradients, strict=True)]
-        parameter.grad = torch.stack(terms).sum(0)
+    parts = torch.split(gradient, [parameter.numel() for parameter in parameters])
+    for parameter, part in zip(parameters, parts, strict=True):
+        parameter.grad = part.view_as(parameter)
     optimizer.step()
 
 
@@ -130,17 +129,13 @@ def _loss(model: Any, loss: StepLoss, collate: Collator, examples: Sequence[Exam
     return found
 
 
-def _meta_loss(model: Any, loss: StepLoss, collate: Collator, examples: Sequence[Example]) -> Tensor:
-    """The squared error of sigmoid(mean log-odds of the steps). Each labelled step has the outcome as its label."""
+def _outcome_loss(model: Any, loss: StepLoss, collate: Collator, examples: Sequence[Example]) -> Tensor:
+    """The loss of outcomes. Each step has the outcome of its solution as its label."""
     batch = collate([process.row(example) for example in examples])
     labels = batch["labels"].to(model.device)
     known = labels != process.NO_LABEL
-    counts = known.sum(-1)
-    log_odds = loss.log_odds(_outputs(model, batch).logits)
-    means = (log_odds * known).sum(-1) / counts
-    outcomes = (labels * known).sum(-1) / counts
-    error: Tensor = (means.sigmoid() - outcomes).square().mean()
-    return error
+    outcomes = (labels * known).sum(-1) / known.sum(-1)
+    return outcome_loss(loss.log_odds(_outputs(model, batch).logits), known, outcomes)
 
 
 # Data -----------------------------------------------------------------------------------------------------------------
@@ -175,7 +170,9 @@ def with_outcomes(recipe: ProcessRecipe, tokenizer: Any, meta: Sequence[Comparis
             if most is None or len(rendered.tokens) <= most:
                 examples.append(Example(rendered.tokens, dict.fromkeys(rendered.positions, score)))
     if not examples:
-        raise FathomError("no meta solution is left; expected comparisons with steps and a score from 0 to 1")
+        raise FathomError(
+            "no trusted solution is left; expected comparisons with steps, and labels of these or a score from 0 to 1"
+        )
     return examples
 
 

@@ -4,8 +4,8 @@
     slope = weight_gradient(domain_gradients, meta_gradient, rate=0.1)  # of that loss, by the weight of each domain
     weights = updated(weights, slope, rate=1.0)
 
-`fathom reproduce dreamprm` shows which losses of the trusted set find the domains with good labels. For a whole model,
-`fathom.train.domains` fits weights by the first of them, the mean of the log-odds.
+`fathom reproduce dreamprm` shows which losses of the trusted set find the domains with good labels.
+`fathom.train.domains` fits weights for the training of a whole model.
 
 Source: "DreamPRM" (arXiv 2505.20241), whose lower level minimizes the weighted sum of the domains' losses, and whose
 upper level chooses the weights that minimize the loss of a clean meta set. The authors unroll five steps and
