@@ -89,6 +89,12 @@ def test_a_label_without_a_winner_cannot_reward() -> None:
         verdict_reward(Vote(Status.OK, winner=0), Label(scores=(1.0, 1.0)))
 
 
+def test_a_rating_has_no_reward_for_a_single_response() -> None:
+    single = Comparison(id="1", prompt="Why?", responses=("So.",), label=Label(scores=(1.0,)))
+    with pytest.raises(FathomError, match="comparison '1': the label scores a single response"):
+        JUDGES.find("prometheus")().check_label(single)
+
+
 def test_every_completion_is_read_against_its_own_comparison() -> None:
     texts = ["Final verdict: [[A]]", "Final verdict: [[A]]", "Final verdict: [[B]]"]
     assert called(texts, [comparison(0), comparison(1), comparison(1)])[0] == [1.0, -1.0, 1.0]

@@ -20,7 +20,9 @@ def command(
     out: Annotated[Path, typer.Option(help="Write the merged checkpoint to this folder.")],
     weight: Annotated[
         list[float] | None,
-        typer.Option(help="The weight of each model after the first, 0 to 1; by default all have the same."),
+        typer.Option(
+            help="The share of each model after the first, 0 to 1; the first has the rest. Default: equal shares."
+        ),
     ] = None,
     force: Force = False,
 ) -> None:

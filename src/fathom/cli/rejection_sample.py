@@ -54,8 +54,8 @@ def command(
     folder OUT then contains rft.jsonl (TRL prompt-completion rows), rejected.jsonl (texts and reasons),
     comparisons.jsonl (comparisons with at least one wrong sample, for `fathom train rlvr`), votes.jsonl (all
     trajectories without a hint, for `fathom train meta`) and manifest.json (counts by reason, tokens). Every comparison
-    needs a label: the best response or, for a single response, its score of 0 or 1. Single responses also need
-    --judge-option binary=true, as in the recipes of SPCT.
+    needs a label: the best response or, for a single response, its score of 0 or 1. The judge spct reads single
+    responses only with --judge-option binary=true.
 
     Every finished completion is stored in OUT/journal.sqlite. To resume an interrupted run, repeat the command. The
     exit code is also 3 if nothing was kept.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 command = typer.Typer(
     no_args_is_help=True,
-    help="Train a judge (sft, then rlvr) or a reward model (reward, process, meta) with TRL, from a recipe.",
+    help="Train a judge (sft, then rlvr) or a reward model (the other commands), from a recipe or a few pairs.",
 )
 
 Recipe = Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped recipe: mini_sft, ...")]

@@ -34,8 +34,10 @@ def verdict_reward(vote: Vote, label: Label) -> float:
     """+1.0 if the vote names the label's winner; -1.0 for wrong, tied, unreadable and missing verdicts.
 
     Sources: arXiv 2603.01571, section on RLVR; arXiv 2505.02387, equation 8. Raises ValueError for a label without a
-    winner.
+    winner, and for one that scores a single response: a vote on it has no winner.
     """
+    if label.response_scores is not None and len(label.response_scores) == 1:
+        raise ValueError("the label scores a single response, which this judge's reward cannot use; expected a winner")
     if label.winner is None:
         raise ValueError("the label names no winner, so it gives no reward; leave such comparisons out")
     return 1.0 if vote.status is Status.OK and vote.winner == label.winner else -1.0
@@ -107,7 +109,9 @@ def steps_reward(vote: Vote, label: Label) -> float:
     labels of steps, of several responses, or with an unlabelled step before the first wrong one.
     """
     if label.steps is None or len(label.steps) != 1:
-        raise ValueError("the label has no labels of the steps of a single response, which this reward needs")
+        raise ValueError(
+            f"got the label {label.model_dump(exclude_none=True)}; expected labels of one response's steps"
+        )
     (steps,) = label.steps
     wrong = _first_wrong(steps)
     if None in steps[:wrong]:
@@ -131,7 +135,9 @@ def solution_reward(vote: Vote, label: Label) -> float:
     """
     known = label.response_scores
     if known is None or len(known) != 1:
-        raise ValueError("the label says not whether a single response is right, which this reward needs")
+        raise ValueError(
+            f"got the label {label.model_dump(exclude_none=True)}; expected the score of a single response"
+        )
     return 1.0 if vote.scores is not None and (vote.scores[0] >= 0.5) == (known[0] >= 0.5) else -1.0
 
 

@@ -142,7 +142,8 @@ def _check_sampling(model: EngineRewardModel, settings: JudgingSettings) -> None
     for flag, value in given.items():
         if value is not None:
             raise FathomError(
-                f"{flag} {value} has no effect: {type(model).__name__} writes no text, and its score is always the same"
+                f"{flag} {value} has no effect: {type(model).__name__} writes no text, and its score is always the "
+                "same; leave it out"
             )
 
 

@@ -37,7 +37,9 @@ class BackwardReward(LikelihoodReward):
     def requests(self, comparison: Comparison, sample: int = 0) -> tuple[LikelihoodRequest, ...]:
         """Raises FathomError for a conversation without a user turn."""
         if not comparison.request.strip():
-            raise FathomError(f"comparison {comparison.id!r} has no user turn with text, so there is none to infer")
+            raise FathomError(
+                f"comparison {comparison.id!r} has no user turn with text to infer; expected one in its prompt"
+            )
         (response,) = comparison.responses
         text = prompts.render("backward", context=comparison.context, response=response)
         return (LikelihoodRequest(({"role": "user", "content": text},), comparison.request, end=self.end),)

@@ -52,7 +52,9 @@ class FlipReward(Judge):
         """The prompt. Raises FathomError for a conversation without a user turn."""
         self.check(comparison)
         if not comparison.request.strip():
-            raise FathomError(f"comparison {comparison.id!r} has no user turn with text, so there is none to infer")
+            raise FathomError(
+                f"comparison {comparison.id!r} has no user turn with text to infer; expected one in its prompt"
+            )
         text = prompts.render("flip", context=comparison.context, response=comparison.responses[0])
         return [{"role": "user", "content": text}]
 

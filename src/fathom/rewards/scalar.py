@@ -55,7 +55,7 @@ class ScalarRewardModel(EngineRewardModel):
 
     def __post_init__(self) -> None:
         if self.combine and self.weights is not None:
-            raise FathomError(f"combine={self.combine!r} uses all outputs; leave weights out, or combine")
+            raise FathomError(f"combine={self.combine!r} uses all outputs, and weights were given; leave one out")
         if self.pessimism and (self.combine != "mean" or self.pessimism < 0):
             raise FathomError(
                 f"pessimism={self.pessimism} with combine={self.combine!r}; expected a number >= 0 and combine='mean'"

@@ -87,7 +87,9 @@ class SlotReward(Judge):
                     "the judge 'slot' needs a masked language model beside the one that explains: give "
                     "--judge-option slot=FOLDER, or explain=false with --engine masked"
                 )
-            raise FathomError("slot=... is for explain=true; with explain=false give the model as --model")
+            raise FathomError(
+                f"slot={self.slot} has no effect with explain=false; give the model as --model, with --engine masked"
+            )
 
     @cached_property
     def cloze(self) -> Cloze:
@@ -234,7 +236,7 @@ def _described(slot: str | None) -> dict[str, Any]:
                 f"{path} describes the judge {found.get('name')!r}; expected a model of fathom train slot"
             )
     except (ValueError, AttributeError) as error:
-        raise FathomError(f"{path} is not a JSON object: {error}") from error
+        raise FathomError(f"{path} is not a JSON object: {error}; expected a model of fathom train slot") from error
     return {name: found[name] for name in Cloze.model_fields if name in found}
 
 

@@ -105,7 +105,7 @@ async def read(
         if gap > 0
     ]
     if not pairs:
-        raise FathomError(f"none of {len(items)} comparisons has a label that orders two responses")
+        raise FathomError(f"none of {len(items)} comparisons has a label that orders two responses; give such labels")
     limit = asyncio.Semaphore(TOGETHER)
 
     async def vectors(item: Comparison, place: int) -> Array | None:
@@ -125,7 +125,10 @@ async def read(
     found = await asyncio.gather(*(difference(*pair) for pair in pairs))
     kept = [(each, item) for each, (item, _, _) in zip(found, pairs, strict=True) if each is not None]
     if not kept:
-        raise FathomError(f"the model can read none of {len(pairs)} pairs: responses are empty or exceed its context")
+        raise FathomError(
+            f"the model can read none of {len(pairs)} pairs: responses are empty or exceed its context; give "
+            "others, or a model with a longer context"
+        )
     return Differences(
         np.stack([each for each, _ in kept]),
         tuple(item.prompt_text for _, item in kept),
@@ -159,7 +162,10 @@ def direction(differences: Array, method: Method, decay: float = 0.0, annotators
         found = differences.mean(0) if method == "difference" else _logistic(differences, decay)
     length = np.linalg.norm(found)
     if not length > 0:
-        raise FathomError(f"{len(differences)} pairs give no direction: their states do not differ")
+        raise FathomError(
+            f"{len(differences)} pairs give no direction: the mean difference of their states is 0; expected pairs of "
+            "different responses, the better ones with something in common"
+        )
     return np.asarray(found / length)
 
 
@@ -260,7 +266,7 @@ def curve(
     """
     count = len(train.values)
     if sizes and max(sizes) > count:
-        raise FathomError(f"the curve needs {max(sizes)} pairs; there are {count}")
+        raise FathomError(f"the curve needs {max(sizes)} pairs; there are {count}; lower --curve")
     points = []
     for size in sizes:
         results: list[tuple[float, int]] = []

@@ -151,7 +151,8 @@ def by_domain(recipe: ProcessRecipe, tokenizer: Any, most: int | None) -> dict[s
             found = process.solutions(item, recipe.after_error)
             groups.setdefault(process.domain_of(recipe, item), []).extend(found)
     if len(groups) < 2:
-        raise FathomError(f"weights of domains need at least two; the column {recipe.domain!r} has {len(groups)}")
+        listed = ", ".join(groups) or "no domain"
+        raise FathomError(f"the column {recipe.domain!r} has {listed}; expected two or more domains to weigh")
     return {domain: process.fitting(recipe, tokenizer, groups[domain], most)[0] for domain in sorted(groups)}
 
 

@@ -180,7 +180,8 @@ def _loaded(name: str) -> tuple[Part, Any]:
     else:
         loaded = load(folder, _kind(folder, config), device="cpu", dtype=dtype)
         if loaded.missing:
-            raise FathomError(f"{name}: no file has the weights {', '.join(sorted(loaded.missing)[:3])}")
+            listed = ", ".join(sorted(loaded.missing)[:3])
+            raise FathomError(f"{name}: no file has the weights {listed}; expected a checkpoint with all its weights")
     _unload_adapter(loaded.model)
     return Part(name, loaded.model, loaded.tokenizer.get_vocab()), loaded.tokenizer
 

@@ -342,7 +342,9 @@ def step_loss(recipe: ProcessRecipe, tokenizer: Any, examples: Sequence[Example]
     right = sum(label for example in examples for label in example.labels.values())
     wrong = sum(len(example.labels) for example in examples) - right
     if not right or not wrong:
-        raise FathomError("class_weights: balanced needs right and wrong steps; the data have only one kind")
+        raise FathomError(
+            "class_weights: balanced needs right and wrong steps; the data have only one kind; leave class_weights out"
+        )
     return StepLoss(candidates, ((right + wrong) / (2 * wrong), (right + wrong) / (2 * right)))
 
 

@@ -80,11 +80,13 @@ def fit(
     count, width = differences.shape
     if not count == len(annotators) == len(first_is_better):
         raise FathomError(
-            f"{count} differences, {len(annotators)} annotators, {len(first_is_better)} labels; expected as many"
+            f"got {count} differences, {len(annotators)} annotators and {len(first_is_better)} labels; expected one "
+            "annotator and one label for each difference"
         )
     if ridge <= RIDGE and count <= width + len(names) - 1:
         raise FathomError(
-            f"{count} labels for {width} features and {len(names)} annotators; expected more labels than parameters"
+            f"got {count} labels for {width} features and {len(names)} annotators; expected at least "
+            f"{width + len(names)}, or a larger ridge"
         )
     who = np.array([names.index(name) for name in annotators])
     signed = differences * np.array([[1.0] if first else [-1.0] for first in first_is_better])

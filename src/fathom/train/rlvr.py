@@ -73,7 +73,8 @@ def read(recipe: RLVRRecipe, files: Sequence[Path] | None = None) -> list[Compar
     without = [item.id for item in items if item.label is None or item.label.winner is None]
     if without:
         raise FathomError(
-            f"{len(without)} of {len(items)} comparisons have no label with a winner ({', '.join(without[:3])}, ...); "
+            f"{len(without)} of {len(items)} comparisons have no label with a winner ({', '.join(without[:3])}"
+            f"{', ...' if len(without) > 3 else ''}); "
             "RLVR needs one to compute the reward; leave them out"
         )
     if not items:

@@ -54,7 +54,10 @@ def train(recipe: RewardRecipe, *, resume: bool = False) -> Path:
         from fathom.train.scalar_trainer import ScalarTrainer
 
         if config.load_best_model_at_end and not recipe.head_spec.is_standard:
-            raise FathomError("trainer.load_best_model_at_end needs a linear head with pooling: last; leave it out")
+            raise FathomError(
+                "trainer.load_best_model_at_end needs head: linear and pooling: last; got "
+                f"head: {recipe.head} and pooling: {recipe.pooling}; leave it out"
+            )
         examples = _fitting(recipe, tokenizer, read(recipe), config.max_length)
         held_out = _fitting(recipe, tokenizer, read(recipe, recipe.eval_data), config.max_length)
         for remark in remarks(recipe, tokenizer):
