@@ -129,5 +129,5 @@ def test_weights_that_do_not_fit_the_data_are_refused(base: Path, tmp_path: Path
     settings = recipe(base, tmp_path / "steps.jsonl", tmp_path / "o", domain_weights=tmp_path / "weights.json")
     with pytest.raises(FathomError, match=reason):
         process.read(settings)
-    with pytest.raises(FathomError, match="need at least two; the column 'source' has 1"):
+    with pytest.raises(FathomError, match="column 'source' has clean; expected two or more domains"):
         domains.fit(settings, outcomes(2, seed=0))

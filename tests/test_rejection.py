@@ -195,7 +195,10 @@ def test_the_reward_of_steps_is_that_of_the_first_wrong_step() -> None:
 @pytest.mark.parametrize(
     ("item", "reason"),
     [
-        (Comparison(id="c", prompt="q", responses=("a",), label=Label(scores=(1.0,))), "no labels of the steps"),
+        (
+            Comparison(id="c", prompt="q", responses=("a",), label=Label(scores=(1.0,))),
+            "expected labels of one response's steps",
+        ),
         (steps("c", 1.0, None, 0.0), "step 2 has no label"),
     ],
 )

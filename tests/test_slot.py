@@ -247,7 +247,7 @@ def test_the_prompt_does_not_depend_on_the_label(model: Path) -> None:
 def test_settings_without_a_second_model_are_refused() -> None:
     with pytest.raises(FathomError, match="needs a masked language model beside the one that explains"):
         SlotReward()
-    with pytest.raises(FathomError, match="with explain=false give the model as --model"):
+    with pytest.raises(FathomError, match="slot=m has no effect with explain=false; give the model as --model"):
         SlotReward(slot="m", explain=False)
 
 

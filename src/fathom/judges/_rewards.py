@@ -37,7 +37,7 @@ def verdict_reward(vote: Vote, label: Label) -> float:
     winner, and for one that scores a single response: a vote on it has no winner.
     """
     if label.response_scores is not None and len(label.response_scores) == 1:
-        raise ValueError("the label scores a single response, which this judge's reward cannot use; expected a winner")
+        raise ValueError("the label scores a single response, for which this judge has no reward; leave it out")
     if label.winner is None:
         raise ValueError("the label names no winner, so it gives no reward; leave such comparisons out")
     return 1.0 if vote.status is Status.OK and vote.winner == label.winner else -1.0

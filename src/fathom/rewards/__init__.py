@@ -1,4 +1,4 @@
-"""Reward models: most compute a score from a model's outputs on given texts, and write none. `flip` and `slot` are judges.
+"""Reward models: most compute a score from a model's outputs on given texts. `flip` and `slot` are judges.
 
 `fathom judge --judge NAME` finds them by the names of their files, like judges. To add one, add a file here that binds
 a subclass of `EngineRewardModel` to the name `JUDGE`, a test, and a row in docs/judges.md. Its method `requests`
