@@ -474,7 +474,7 @@ class RaySettings(Settings):
     ray_address: str | None = None
     """(ray) The cluster to join, as in auto or ray://HOST:10001. Default: start Ray on this machine."""
     workers: int | None = Field(default=None, ge=1, le=100_000)
-    """(ray) Maximum workers. Default: as many as the cluster has CPUs and GPUs for. Each makes calls of its own."""
+    """(ray) Maximum workers. Default: as many as the cluster has CPUs and GPUs for. Each has its own engine."""
     worker_cpus: float = Field(default=1.0, gt=0, le=1024)
     """(ray) CPUs that Ray reserves for a worker."""
     worker_gpus: float = Field(default=0.0, ge=0, le=1024)

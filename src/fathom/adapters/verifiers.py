@@ -8,9 +8,9 @@
         async def judged(self, trace: vf.Trace) -> float:
             return await reward(self.data, trace)
 
-Without a class of one's own, a configuration names it: `taskset.task.rewards.judged.fn = "judged:reward"`. A response
-that could not be scored raises FathomError: verifiers records the error in the trace, and such traces are not trained
-on. Contract: verifiers/v1/task.py, version 0.4.0.
+Without a class of one's own, a configuration names it: `taskset.task.rewards.judged.fn = "judged.py:reward"`.
+A response that could not be scored raises FathomError: verifiers records the error in the trace, and such traces are
+not trained on. Contract: verifiers/v1/task.py, version 0.4.0.
 """
 
 from __future__ import annotations
@@ -51,14 +51,16 @@ class VerifiersReward:
         if self.reference is None:
             return None
         if not hasattr(task, self.reference):
-            raise FathomError(f"the data of the task has no field {self.reference!r}, which `reference` names")
+            raise FathomError(
+                f"reference={self.reference!r}: the data of the task has no such field; name one, or leave it out"
+            )
         return getattr(task, self.reference)
 
 
 def _prompt(task: Any) -> Any:
     """The prompt of a task, with its system prompt."""
     if not task.prompt:
-        raise FathomError("the task has no prompt; a reward model needs one")
+        raise FathomError(f"the task has no prompt: got {task.prompt!r}; expected a text or messages in its data")
     system = [{"role": "system", "content": task.system_prompt}] if task.system_prompt else []
     if isinstance(task.prompt, str):
         return [*system, {"role": "user", "content": task.prompt}] if system else task.prompt

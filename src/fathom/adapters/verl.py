@@ -5,9 +5,9 @@
     +reward.custom_reward_function.reward_kwargs.url=http://127.0.0.1:8090
 
 verl calls it once per response, and passes the prompt only in `extra_info`: the data set must have it there, under
-`prompt` or `question`, or under the key `prompt_key`. verl has no value for a response that could not be scored: its
-managers end the job at an error (naive) or make it 0.0 (rate_limited). So by default this raises FathomError; if
-`unscored` is a number, it returns the number and logs it as such.
+`prompt`, `question` or `raw_prompt`, or under the key `prompt_key`. verl has no value for a response that could not be
+scored: its managers end the job at an error (naive) or make it 0.0 (rate_limited). So by default this raises
+FathomError; if `unscored` is a number, it returns the number and logs it as such.
 Contract: verl/experimental/reward_loop/reward_manager, version 0.9.1.
 """
 

@@ -77,7 +77,10 @@ class StepRewardManager:
             rewards[-1:] = [number(answer, self.policy)] * (count > 0)
             return rewards
         if answer.step_rewards is None:
-            raise FathomError("the judge of the server scores no steps; use one that does, or compute_score")
+            raise FathomError(
+                "the judge of the server scores no steps; serve one that does, such as processbench, or use another "
+                "reward manager with fathom.adapters.verl.compute_score"
+            )
         for end, step in zip(ends, answer.step_rewards, strict=True):
             rewards[end] += step or 0.0
         return rewards
@@ -107,7 +110,8 @@ def _check(reward: Mapping[str, Any]) -> None:
     model = reward["reward_model"]
     if not model["enable"] or model["enable_resource_pool"]:
         raise FathomError(
-            "verl takes rewards of tokens only with reward.reward_model.enable=True and enable_resource_pool=False; "
+            f"reward.reward_model has enable={model['enable']}, enable_resource_pool={model['enable_resource_pool']}; "
+            "verl takes rewards of tokens only with enable=True and enable_resource_pool=False; "
             "for one reward per response, use fathom.adapters.verl.compute_score"
         )
     if not reward["custom_reward_function"].get("path"):

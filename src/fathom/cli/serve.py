@@ -13,7 +13,7 @@ def command(settings: JudgingSettings, rewards: RewardSettings, serving: ServeSe
         fathom serve --model mini --style depth
         fathom serve --model Qwen/Qwen3-32B --base-url http://localhost:8000/v1 --judge spct --votes 4 --temperature 1
 
-    The command prints the server's address, which has a page to try it. For access from other machines, set --host and
+    Open the printed address in a browser to try the server. For access from other machines, set --host and
     --token-file. The reward of a response that could not be scored is null; protocols without null follow --unscored.
     After SIGTERM or Ctrl-C, the server finishes the requests in progress.
     """

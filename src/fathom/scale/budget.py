@@ -117,7 +117,10 @@ class Borrower(NullMeter):
                 elif self.in_flight:
                     await self._end_of_a_call()
                 else:
-                    raise SpentError("the budget of all workers does not cover the next completion")
+                    raise SpentError(
+                        f"the budget of all workers does not cover the next completion, up to {size.tokens:,} tokens; "
+                        "raise --max-total-tokens or --max-cost"
+                    )
             self.in_flight += 1
 
     def admit_at_once(self, request: AnyRequest) -> bool:

@@ -37,7 +37,8 @@ def request_rows(model: RewardModel, comparisons: Iterable[Comparison], identity
             for request in ask.requests if ask.vote is None else ():
                 if not isinstance(request, Request) or request.prefix:
                     raise FathomError(
-                        "an engine processor completes prompts; this judge reads or continues given texts"
+                        "an engine processor only completes prompts; this judge reads or continues given texts, so use "
+                        "--engine vllm or a server"
                     )
                 key = request_key(identity, request)
                 if key not in seen:

@@ -77,7 +77,9 @@ def started(settings: RaySettings) -> Any:
             ray.init(address=settings.ray_address or "local", log_to_driver=False, logging_level=logging.WARNING)
         except (ConnectionError, RuntimeError, ValueError) as error:
             where = settings.ray_address or "this machine"
-            raise FathomError(f"--ray: cannot connect to Ray at {where}: {error}; see ray status") from error
+            raise FathomError(
+                f"--ray: cannot connect to Ray at {where}: {error}; check --ray-address with the command ray status"
+            ) from error
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)  # the run has its own progress

@@ -135,7 +135,7 @@ class Admission:
         except ValueError:
             seconds = 0.0
         if not seconds > 0:
-            raise RequestError(400, f"{DEADLINE_HEADER}: expected seconds above 0")
+            raise RequestError(400, f"{DEADLINE_HEADER}: expected a number of seconds above 0, such as 30")
         return min(most, seconds)
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
@@ -150,7 +150,10 @@ class Admission:
 
 def pin_message(current: str) -> str:
     """The message for a pin that does not match. The other name is the client's own, so it is not repeated."""
-    return f"the reward is {current}, not the pinned one: the model, the judge or its settings have changed"
+    return (
+        f"the reward is {current}, not the pinned one: the model, the judge or its settings have changed; "
+        "pin this one, or ask a server with the former settings"
+    )
 
 
 def new_span(traceparent: str | None) -> str:

@@ -268,12 +268,14 @@ def _made(url: str, options: dict[str, Any]) -> RewardClient:
 def _token(token: str | None, file: str | Path | None) -> str | None:
     if file is None:
         return token
+    if token is not None:
+        raise FathomError(f"token_file={str(file)!r}: got a token, too; expected one of them")
     try:
         words = Path(file).read_text(encoding="utf-8").split()
     except (OSError, ValueError) as error:
         raise FathomError(f"token_file={str(file)!r}: cannot be read: {error}") from None
-    if token is not None or not words:
-        raise FathomError(f"token_file={str(file)!r}: expected a file with a token, and no token beside it")
+    if not words:
+        raise FathomError(f"token_file={str(file)!r}: the file is empty; expected a token in it")
     return words[0]
 
 
@@ -309,7 +311,9 @@ def _parsed(kind: type[AnswerT], content: bytes) -> AnswerT:
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, problem["loc"]))
-        raise FathomError(f"the server's answer is not one of a Fathom server: {where}: {problem['msg']}") from None
+        raise FathomError(
+            f"the server's answer is not one of a Fathom server: {where}: {problem['msg']}; check the url"
+        ) from None
 
 
 def _check_order(sent: Sequence[Any], entries: Sequence[Answered]) -> None:

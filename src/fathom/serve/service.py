@@ -351,7 +351,9 @@ def _caps(session: Session, serving: ServeSettings) -> list[HourlyCap]:
         caps.append(HourlyCap("tokens", serving.hourly_tokens, lambda: float(metered.estimated.tokens)))
     if serving.hourly_cost is not None:
         if metered.price is None:
-            raise FathomError("--hourly-cost needs a price: see --prices")
+            raise FathomError(
+                f"--hourly-cost needs a price of --model {session.settings.engine.model}; give it with --prices"
+            )
         caps.append(HourlyCap("US dollars", serving.hourly_cost, lambda: metered.estimated_cost or 0.0))
     return caps
 

@@ -53,7 +53,9 @@ def router(core: Core) -> APIRouter:
     @routes.post("/v1/chat/completions", summary="The rationale of each response, with its reward")
     async def chat_completions(body: ChatBody, request: Request) -> dict[str, Any]:
         if body.stream or (body.n or 1) != 1:
-            raise RequestError(422, "stream and n: an answer has one choice per response, sent at once; expected none")
+            raise RequestError(
+                422, "stream and n: expected neither; an answer has one choice per response and is sent whole"
+            )
         last = sample_of_messages(body.messages, "messages")
         samples = [last, *(last._replace(response=each) for each in body.responses)]
         size = len(samples) if len(samples) > 1 else None

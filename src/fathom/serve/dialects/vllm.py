@@ -161,7 +161,7 @@ def _at_separators(sample: Sample) -> Sample:
 def _pairs(made: Rewarded, index: int) -> list[list[float]]:
     steps = made.reward.steps
     if steps is None or any(score is None for score in steps):
-        raise RequestError(422, f"input[{index}]: not all steps were scored; expected the task classify")
+        raise RequestError(422, f"input[{index}]: not all steps were scored; use the task classify")
     pairs = [[1 - score, score] for score in steps if score is not None]
     if any(not 0 <= score <= 1 for _, score in pairs):
         raise RequestError(422, f"input[{index}]: the scores of its steps are no probabilities; expected task classify")
