@@ -52,7 +52,7 @@ class VerifiersReward:
             return None
         if not hasattr(task, self.reference):
             raise FathomError(
-                f"reference={self.reference!r}: the data of the task has no such field; name one, or leave it out"
+                f"the data of the task has no field {self.reference!r}; set reference to one that it has, or omit it"
             )
         return getattr(task, self.reference)
 

@@ -110,8 +110,8 @@ def _check(reward: Mapping[str, Any]) -> None:
     model = reward["reward_model"]
     if not model["enable"] or model["enable_resource_pool"]:
         raise FathomError(
-            f"reward.reward_model has enable={model['enable']}, enable_resource_pool={model['enable_resource_pool']}; "
-            "verl takes rewards of tokens only with enable=True and enable_resource_pool=False; "
+            "verl takes rewards of tokens only with reward.reward_model.enable=True and enable_resource_pool=False; "
+            f"got enable={model['enable']} and enable_resource_pool={model['enable_resource_pool']}; "
             "for one reward per response, use fathom.adapters.verl.compute_score"
         )
     if not reward["custom_reward_function"].get("path"):
