@@ -33,7 +33,6 @@ from fathom.metrics.separation import auc
 from fathom.rewards import conversation
 from fathom.train import scalar, targets, trainers
 from fathom.train.genarm import IGNORED, response_logprobs
-from fathom.train.losses import bradley_terry
 from fathom.train.recipe import ImplicitRecipe
 
 if TYPE_CHECKING:
@@ -190,6 +189,8 @@ def reward_loss(rewards: Tensor, targets: Tensor) -> Tensor:
     One solution: the cross-entropy of its target. A better and a worse one: DPO's loss (arXiv 2305.18290, Equation 7).
     """
     from torch.nn.functional import binary_cross_entropy_with_logits
+
+    from fathom.train.losses import bradley_terry
 
     if rewards.shape[1] == 2:
         return bradley_terry(rewards[:, 0], rewards[:, 1])
