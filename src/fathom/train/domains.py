@@ -19,7 +19,7 @@ itself is trained by AdamW, whose step is another one; then this is the slope of
 domain whose gradient points where the meta loss falls gains weight.
 
 It costs one backward pass per domain and one more per step, and the memory of as many gradients; with `lora`, these are
-small. One process only. The trained model is dropped: train again with the weights. Meta solutions must not be test
+small. One process only. The trained model is dropped: train again with the weights. Trusted solutions must not be test
 data, because the weights are chosen by them.
 """
 
@@ -49,7 +49,7 @@ def fit(
     `meta`: trusted solutions with labelled steps. If none has any, their scores are used, from 0 (wrong) to 1 (right).
 
     `steps` of training, each on `batch` solutions of every domain and of `meta`; `meta_rate` is the learning rate of
-    the weights. Raises FathomError for fewer than two domains, and without usable meta solutions.
+    the weights. Raises FathomError for fewer than two domains, and without usable trusted solutions.
     """
     import torch
     from transformers import set_seed
@@ -157,7 +157,7 @@ def by_domain(recipe: ProcessRecipe, tokenizer: Any, most: int | None) -> dict[s
 
 
 def with_outcomes(recipe: ProcessRecipe, tokenizer: Any, meta: Sequence[Comparison], most: int | None) -> list[Example]:
-    """Each whole meta solution as an example, whose steps have its outcome as their label.
+    """Each whole trusted solution as an example, whose steps have its outcome as their label.
 
     Raises FathomError if none is left: without steps, without an outcome, or too long.
     """
@@ -166,7 +166,7 @@ def with_outcomes(recipe: ProcessRecipe, tokenizer: Any, meta: Sequence[Comparis
         scores = None if item.label is None else item.label.response_scores
         for steps, score in zip(item.steps or (), scores or (), strict=False):
             if not 0 <= score <= 1:
-                raise FathomError(f"meta solution {item.id!r} has the score {score:g}; expected 0 (wrong) to 1 (right)")
+                raise FathomError(f"trusted solution {item.id!r} has the score {score:g}; expected 0 (wrong) to 1 (right)")
             rendered = render(tokenizer, item.prompt_text, steps, recipe.convention)
             if most is None or len(rendered.tokens) <= most:
                 examples.append(Example(rendered.tokens, dict.fromkeys(rendered.positions, score)))
