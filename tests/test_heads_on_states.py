@@ -136,7 +136,7 @@ def test_the_pessimistic_choice_avoids_a_direction_that_few_labels_cover() -> No
 def test_too_few_labels_are_refused() -> None:
     with pytest.raises(FathomError, match="6 labels for 5 features and 2 annotators"):
         rationality.fit(np.ones((6, 5)), ["a", "b"] * 3, [True] * 6)
-    with pytest.raises(FathomError, match="6 differences, 5 annotators, 6 labels"):
+    with pytest.raises(FathomError, match="6 differences, 5 annotators and 6 labels"):
         rationality.fit(np.ones((6, 2)), ["a"] * 5, [True] * 6)
 
 
