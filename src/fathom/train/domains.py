@@ -166,7 +166,7 @@ def with_outcomes(recipe: ProcessRecipe, tokenizer: Any, meta: Sequence[Comparis
         scores = None if item.label is None else item.label.response_scores
         for steps, score in zip(item.steps or (), scores or (), strict=False):
             if not 0 <= score <= 1:
-                raise FathomError(f"trusted solution {item.id!r} has the score {score:g}; expected 0 (wrong) to 1 (right)")
+                raise FathomError(f"trusted solution {item.id!r}: score {score:g}; expected 0 (wrong) to 1 (right)")
             rendered = render(tokenizer, item.prompt_text, steps, recipe.convention)
             if most is None or len(rendered.tokens) <= most:
                 examples.append(Example(rendered.tokens, dict.fromkeys(rendered.positions, score)))
