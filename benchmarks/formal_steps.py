@@ -16,9 +16,9 @@ from pathlib import Path
 
 from fathom.data.reading import read
 from fathom.data.records import Comparison
+from fathom.data.steps import first_error
 from fathom.labelers import Verdict, verdicts
 from fathom.metrics.intervals import wilson
-from fathom.metrics.steps import first_error
 
 Counts = Counter[tuple[Verdict, bool]]
 """The number of steps with a verdict that people call right (True) or wrong."""

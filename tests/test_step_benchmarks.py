@@ -18,9 +18,10 @@ from typer.testing import CliRunner
 
 from fathom import Comparison, Label, Rule, Status, Vote, bench
 from fathom.cli import app
+from fathom.data.steps import first_error
 from fathom.errors import FathomError
 from fathom.metrics.step_calibration import StepCalibration
-from fathom.metrics.steps import StepTally, Thresholds, first_error, has_steps, right_thresholds
+from fathom.metrics.steps import StepTally, Thresholds, has_steps, right_thresholds
 from fathom.results.rows import to_row
 
 Row = Any

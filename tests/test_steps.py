@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fathom import Comparison, Label, Rule, ScriptedEngine, Status, Vote
+from fathom.data.steps import first_error
 from fathom.judges import Judge, merge_pointwise, reduce_steps
 from fathom.judges.mr_gsm8k import MRGSM8KJudge
 from fathom.judges.processbench import ProcessBenchJudge
-from fathom.metrics.steps import FirstErrors, first_error, first_error_accuracy, voted_first_error
+from fathom.metrics.steps import FirstErrors, first_error_accuracy, voted_first_error
 from fathom.settings import StepReduction
 
 THREE = Comparison(

@@ -15,12 +15,13 @@ pytest.importorskip("torch", reason='needs pip install "fathom-rm[local]"')
 
 import fresh
 from fathom.data.records import Comparison, Label
+from fathom.data.steps import parts_of
 from fathom.engines import answer
 from fathom.engines.local import LocalEngine
 from fathom.lab import step_readings
 from fathom.lab.experiments.results import Measurement
 from fathom.lab.reproductions import uheads as experiment
-from fathom.rewards.uheads import step_features, step_requests, steps_of
+from fathom.rewards.uheads import step_features, step_requests
 from tiny import make_checkpoint
 
 SETTINGS = experiment.EXPERIMENT.settings
@@ -44,7 +45,7 @@ def test_one_pass_gives_the_features_of_the_judge(tmp_path: Path) -> None:
     assert step_readings.is_complete(tmp_path / "read", len(given))
     found = step_readings.load(tmp_path / "read", len(given))
     for item, read in list(zip(given, found, strict=True))[-2:]:
-        steps = steps_of(item, "paragraphs")
+        steps = parts_of(item, "paragraphs")
 
         async def apart(item: Comparison = item, steps: tuple[str, ...] = steps) -> list[list[float]]:
             requests = step_requests(item, steps, 2)

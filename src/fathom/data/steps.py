@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import get_args
 
+from fathom.data.records import Comparison
 from fathom.errors import FathomError
 from fathom.settings import Splitter
 
@@ -46,6 +47,16 @@ def split(text: str, splitter: Splitter) -> tuple[str, ...]:
     return _partition(text, _CUTS[splitter](text))
 
 
+def steps_of(comparison: Comparison, splitter: Splitter) -> tuple[str, ...]:
+    """The steps of a comparison with one response: its own, or else those of the splitter."""
+    return split(comparison.responses[0], splitter) if comparison.steps is None else comparison.steps[0]
+
+
+def parts_of(comparison: Comparison, splitter: Splitter) -> tuple[str, ...]:
+    """The same steps as parts of one text (`joined`)."""
+    return joined(steps_of(comparison, splitter), comparison.responses[0])
+
+
 def joined(steps: Sequence[str], response: str) -> tuple[str, ...]:
     """Steps as parts of one text: unchanged if they concatenate to the response, else with blank lines between them."""
     if "".join(steps) == response:
@@ -69,6 +80,11 @@ def thought_and_answer(text: str) -> tuple[str, str]:
     """
     end = max((match.end() for match in _THOUGHT.finditer(text)), default=0)
     return text[:end], text[end:]
+
+
+def first_error(step_scores: Sequence[float | None], threshold: float = 0.5) -> int | None:
+    """The index of the first step that scores below the threshold; None where no judged step does."""
+    return next((step for step, score in enumerate(step_scores) if score is not None and score < threshold), None)
 
 
 def _partition(text: str, cuts: Iterable[int]) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ from fathom.judges._reward_model import (
 from fathom.judges._rewards import pairwise_advantages, required_label, solving_reward, strength_reward, verdict_reward
 from fathom.judges._running import ResultOrder, bounded_gather, judge_all
 from fathom.judges._sequential import SequentialRewardModel, sequential_votes
+from fathom.judges._steps import without_text
 from fathom.judges._verdict import (
     Rule,
     Verdict,
@@ -76,6 +77,7 @@ __all__ = [
     "tempered",
     "unique_argmax",
     "verdict_reward",
+    "without_text",
     "word_share",
 ]
 

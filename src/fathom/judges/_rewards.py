@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from math import fsum, isfinite, sqrt
 
 from fathom.data.records import Comparison, Label
+from fathom.data.steps import first_error
 from fathom.errors import FathomError
 from fathom.judges._verdict import Vote
 from fathom.rationale import Status
@@ -113,7 +114,7 @@ def steps_reward(vote: Vote, label: Label) -> float:
             f"got the label {label.model_dump(exclude_none=True)}; expected labels of one response's steps"
         )
     (steps,) = label.steps
-    wrong = _first_wrong(steps)
+    wrong = first_error(steps)
     if None in steps[:wrong]:
         raise ValueError(
             f"step {steps.index(None) + 1} has no label, so it is unknown which step is the first wrong one"
@@ -121,11 +122,7 @@ def steps_reward(vote: Vote, label: Label) -> float:
     if vote.status is not Status.OK or vote.step_scores is None:
         return -1.0
     (scores,) = vote.step_scores
-    return 1.0 if len(scores) == len(steps) and _first_wrong(scores) == wrong else -1.0
-
-
-def _first_wrong(steps: Sequence[float | None]) -> int | None:
-    return next((place for place, step in enumerate(steps) if step is not None and step < 0.5), None)
+    return 1.0 if len(scores) == len(steps) and first_error(scores) == wrong else -1.0
 
 
 def solution_reward(vote: Vote, label: Label) -> float:

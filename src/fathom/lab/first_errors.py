@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import inf
 
+from fathom.data.steps import first_error
 from fathom.metrics.separation import auc
-from fathom.metrics.steps import first_error, first_error_accuracy, right_thresholds
+from fathom.metrics.steps import first_error_accuracy, right_thresholds
 
+THRESHOLDS = tuple(k / 50 for k in range(1, 50))
+"""For arms that tune their threshold on a grid."""
 Scored = tuple[Sequence[float], int | None]
 """The scores of a solution's steps, and the index of its first wrong step; None if all are right."""
 

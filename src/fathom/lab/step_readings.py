@@ -21,13 +21,14 @@ from torch import Tensor
 
 from fathom.data.atomic import atomic_write
 from fathom.data.records import Comparison
+from fathom.data.steps import parts_of
 from fathom.engines import Likelihood, LikelihoodRequest, States
 from fathom.engines.chat import encode_given
 from fathom.engines.forward import Forward, Passage
 from fathom.engines.local import LocalEngine
 from fathom.rewards import conversation
 from fathom.rewards.implicit import token_steps
-from fathom.rewards.uheads import step_features, steps_of
+from fathom.rewards.uheads import step_features
 
 CHUNK = 16
 """Solutions per file."""
@@ -97,7 +98,7 @@ def _path(folder: Path, chunk: int) -> Path:
 
 def readings(solutions: Sequence[Comparison], engine: LocalEngine, forward: Forward, layer: int) -> list[StepReadings]:
     """The readings of solutions with their own steps, batched by length."""
-    texts = [steps_of(each, "paragraphs") for each in solutions]
+    texts = [parts_of(each, "paragraphs") for each in solutions]
     given = [
         encode_given(engine.tokenizer, LikelihoodRequest(conversation(each), "".join(steps)))
         for each, steps in zip(solutions, texts, strict=True)

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from fathom.data.steps import first_error
 from fathom.metrics.intervals import Interval, wilson
-from fathom.metrics.steps import FirstErrors, first_error, first_error_accuracy
+from fathom.metrics.steps import FirstErrors, first_error_accuracy
 
 Labels = Sequence[float | None]
 RIGHT = 0.5

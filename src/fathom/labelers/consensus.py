@@ -15,13 +15,13 @@ from typing import Literal
 
 from pydantic import Field
 
+from fathom.data.steps import first_error
 from fathom.engines import AnyRequest
 from fathom.labelers._labeler import Labeler, Labelled, Labels, Tools, shares, unlabelled
 from fathom.labelers._rollouts import RejectedError, requests
 from fathom.labelers._solutions import Solution
 from fathom.labelers.judge import judge_requests, majority, step_votes
 from fathom.labelers.monte_carlo import confidence_of, hard_labels, prefix_counts
-from fathom.metrics.steps import first_error
 
 DISAGREE = "the sources name different first wrong steps"
 UNDECIDED = "a source does not name a first wrong step or none"

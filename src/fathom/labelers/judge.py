@@ -27,13 +27,13 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from fathom import prompts as templates
+from fathom.data.steps import first_error
 from fathom.engines import AnyRequest, Capability, ChatMessage, EngineError, Request
 from fathom.errors import FathomError
 from fathom.judges import EngineRewardModel, Judge, Vote, failed_vote
 from fathom.labelers._labeler import Labeler, Labelled, Labels, Tools, judge_of, unlabelled
 from fathom.labelers._rollouts import RejectedError
 from fathom.labelers._solutions import Solution
-from fathom.metrics.steps import first_error
 from fathom.rationale import Status
 
 SHIPPED = Path(templates.__file__).parent / "critics"

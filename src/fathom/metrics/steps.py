@@ -1,6 +1,5 @@
 """Step-level metrics: does a reward model find the first wrong step, and does it score right steps above wrong ones?
 
-    first_error((1.0, 0.0, None))                                                    # 1
     first_error_accuracy([((None,), None), ((2,), 2), ((1,), 3)]).f1                 # 2/3: of 1.0 and 0.5
     tally = StepTally(); tally.add(row); tally.f1(threshold=0.5), tally.tuned_on("gsm8k"), tally.auc_within_length
 
@@ -18,6 +17,7 @@ from math import inf
 from statistics import fmean
 from typing import NamedTuple
 
+from fathom.data.steps import first_error
 from fathom.metrics.intervals import Share
 from fathom.metrics.separation import Separation, auc
 from fathom.metrics.step_baselines import RULES
@@ -41,11 +41,6 @@ class FirstErrors(NamedTuple):
             return None
         total = self.erroneous + self.correct
         return 2 * self.erroneous * self.correct / total if total else 0.0
-
-
-def first_error(step_scores: Sequence[float | None], threshold: float = 0.5) -> int | None:
-    """The index of the first step that scores below the threshold; None where no judged step does."""
-    return next((step for step, score in enumerate(step_scores) if score is not None and score < threshold), None)
 
 
 def voted_first_error(votes: Iterable[Sequence[float | None]], threshold: float = 0.5) -> tuple[int | None] | None:

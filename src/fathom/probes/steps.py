@@ -12,6 +12,7 @@ from functools import partial
 from statistics import fmean
 
 from fathom.data.records import Comparison, shuffled_order
+from fathom.data.steps import first_error
 from fathom.probes import Probe, Variation
 from fathom.probes._changes import drawn, texts_of
 from fathom.probes._measures import Item, Measure, Outcome, Value, difference, of_pairs, share, shift
@@ -42,7 +43,7 @@ def vary(comparison: Comparison) -> Iterator[Variation]:
 
 def _first_wrong(comparison: Comparison) -> int | None:
     labels = comparison.label.steps[0] if comparison.label and comparison.label.steps else ()
-    return next((place for place, label in enumerate(labels) if label is not None and label < 0.5), None)
+    return first_error(labels)
 
 
 def _joint(comparison: Comparison) -> str:

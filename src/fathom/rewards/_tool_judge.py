@@ -10,7 +10,7 @@ Every prompt is a single message: the problem, the steps so far, and the latest 
 `window`. So prompts stay bounded, however many calls a solution takes. A step has at most `calls` calls; a model that
 still gives no verdict makes the vote invalid.
 
-A call that fails is shown to the model with its reason, and stands in the transcript as failed. It is no verdict.
+A failed call is shown to the model with its reason, and stands in the transcript as failed. It decides nothing.
 Text after a call is dropped, because the model made it up before it saw the result.
 """
 
@@ -28,10 +28,10 @@ from pydantic import Field
 
 from fathom import prompts, sandbox
 from fathom.data.records import Comparison
-from fathom.data.steps import split, thought_and_answer
+from fathom.data.steps import steps_of, thought_and_answer
 from fathom.engines import Engine, Request
 from fathom.engines.usage import NO_USAGE, Usage
-from fathom.judges import Rule, SequentialRewardModel, Vote, scored_by_steps
+from fathom.judges import Rule, SequentialRewardModel, Vote, scored_by_steps, without_text
 from fathom.judges.thinkprm import VERDICT
 from fathom.process.tools import Observation, Tool, called
 from fathom.rationale import Status
@@ -99,12 +99,10 @@ class ToolJudge(SequentialRewardModel):
 
     def steps(self, comparison: Comparison) -> tuple[str, ...]:
         """The steps of a single response."""
-        return split(comparison.responses[0], self.split) if comparison.steps is None else comparison.steps[0]
+        return steps_of(comparison, self.split)
 
     def decided(self, comparison: Comparison) -> Vote | None:
-        if any(step.strip() for step in self.steps(comparison)):
-            return None
-        return Vote(Status.INVALID, error="the response is empty, so it has no steps")
+        return without_text(self.steps(comparison))
 
     # Pure parts -------------------------------------------------------------------------------------------------------
 

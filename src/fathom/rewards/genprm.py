@@ -33,10 +33,10 @@ from pydantic import Field
 
 from fathom import prompts, sandbox
 from fathom.data.records import Comparison
-from fathom.data.steps import split
+from fathom.data.steps import steps_of
 from fathom.engines import Capability, ChatMessage, Engine, Request
 from fathom.engines.usage import Usage
-from fathom.judges import Rule, SequentialRewardModel, Vote, bounded_gather, scored_by_steps, word_share
+from fathom.judges import Rule, SequentialRewardModel, Vote, bounded_gather, scored_by_steps, without_text, word_share
 from fathom.rationale import Status
 from fathom.rewards._unreadable import UnreadableError, check_finished
 from fathom.settings import Splitter
@@ -94,12 +94,10 @@ class GenPRM(SequentialRewardModel):
 
     def steps(self, comparison: Comparison) -> tuple[str, ...]:
         """The steps of a single response."""
-        return split(comparison.responses[0], self.split) if comparison.steps is None else comparison.steps[0]
+        return steps_of(comparison, self.split)
 
     def decided(self, comparison: Comparison) -> Vote | None:
-        if any(step.strip() for step in self.steps(comparison)):
-            return None
-        return Vote(Status.INVALID, error="the response is empty, so it has no steps")
+        return without_text(self.steps(comparison))
 
     async def vote(self, engine: Engine, comparison: Comparison, sample: int) -> Vote:
         messages: list[ChatMessage] = [{"role": "system", "content": self.system}] if self.system else []

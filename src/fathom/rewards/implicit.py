@@ -32,10 +32,10 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from fathom.data.records import Comparison
-from fathom.data.steps import joined, split
+from fathom.data.steps import parts_of
 from fathom.engines import Answer, Capability, Engine, Likelihood, LikelihoodRequest
 from fathom.errors import FathomError
-from fathom.judges import Arity, EngineRewardModel, Rule, Vote, scored_by_steps, sequential_votes
+from fathom.judges import Arity, EngineRewardModel, Rule, Vote, scored_by_steps, sequential_votes, without_text
 from fathom.rationale import Status
 from fathom.rewards import conversation
 from fathom.rewards._beside import opened_beside
@@ -82,19 +82,14 @@ class ImplicitReward(EngineRewardModel):
 
     def steps(self, comparison: Comparison) -> tuple[str, ...]:
         """The steps of a single response as parts of one text: each with the white space after it."""
-        (response,) = comparison.responses
-        if comparison.steps is None:
-            return split(response, self.split)
-        return joined(comparison.steps[0], response)
+        return parts_of(comparison, self.split)
 
     def requests(self, comparison: Comparison, sample: int = 0) -> tuple[LikelihoodRequest, ...]:
         """The reading of both models."""
         return (LikelihoodRequest(conversation(comparison), "".join(self.steps(comparison))),)
 
     def decided(self, comparison: Comparison) -> Vote | None:
-        if any(step.strip() for step in self.steps(comparison)):
-            return None
-        return Vote(Status.INVALID, error="the response is empty, so it has no steps")
+        return without_text(self.steps(comparison))
 
     async def votes(self, comparison: Comparison, sample: int = 0) -> list[Vote]:
         reference = self.reference_engine

@@ -19,10 +19,10 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from fathom.data.records import Comparison
-from fathom.data.steps import split
+from fathom.data.steps import steps_of
 from fathom.engines import Answer, AnyRequest, Capability, ChatMessage, StepRequest, StepScores
 from fathom.errors import FathomError
-from fathom.judges import Arity, EngineRewardModel, Rule, Vote, scored_by_steps, tempered
+from fathom.judges import Arity, EngineRewardModel, Rule, Vote, scored_by_steps, tempered, without_text
 from fathom.process.conventions import families, find
 from fathom.rationale import Status
 from fathom.settings import Splitter
@@ -62,9 +62,7 @@ class ProcessRewardModel(EngineRewardModel):
 
     def steps(self, comparison: Comparison) -> tuple[str, ...]:
         """The steps of a single response."""
-        if comparison.steps is not None:
-            return comparison.steps[0]
-        return split(comparison.responses[0], self.split)
+        return steps_of(comparison, self.split)
 
     def requests(self, comparison: Comparison, sample: int = 0) -> tuple[AnyRequest, ...]:
         if not self.family:
@@ -76,10 +74,7 @@ class ProcessRewardModel(EngineRewardModel):
         return (StepRequest((problem,), "", self.steps(comparison), find(self.family).convention),)
 
     def decided(self, comparison: Comparison) -> Vote | None:
-        """A vote without scores for a solution without text, which has no steps; else None."""
-        if any(step.strip() for step in self.steps(comparison)):
-            return None
-        return Vote(Status.INVALID, error="the response is empty, so it has no steps")
+        return without_text(self.steps(comparison))
 
     def read_answers(self, answers: Sequence[Answer], comparison: Comparison) -> Vote:
         (result,) = answers

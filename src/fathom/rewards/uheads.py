@@ -29,11 +29,11 @@ from typing import ClassVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fathom.data.records import Comparison
-from fathom.data.steps import joined, split
+from fathom.data.steps import parts_of
 from fathom.engines import Answer, AnyRequest, Capability, Likelihood, LikelihoodRequest, States, StatesRequest
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
-from fathom.judges import Arity, EngineRewardModel, Rule, Vote, scored_by_steps
+from fathom.judges import Arity, EngineRewardModel, Rule, Vote, scored_by_steps, without_text
 from fathom.rationale import Status
 from fathom.rewards import conversation
 from fathom.rewards.implicit import token_steps
@@ -119,7 +119,7 @@ class UncertaintyHeads(EngineRewardModel):
 
     def steps(self, comparison: Comparison) -> tuple[str, ...]:
         """The steps of a single response as parts of one text."""
-        return steps_of(comparison, self.split)
+        return parts_of(comparison, self.split)
 
     def requests(self, comparison: Comparison, sample: int = 0) -> tuple[AnyRequest, ...]:
         """Raises FathomError for an engine with other weights than the head's."""
@@ -133,9 +133,7 @@ class UncertaintyHeads(EngineRewardModel):
         return step_requests(comparison, self.steps(comparison), head.layer)
 
     def decided(self, comparison: Comparison) -> Vote | None:
-        if any(step.strip() for step in self.steps(comparison)):
-            return None
-        return Vote(Status.INVALID, error="the response is empty, so it has no steps")
+        return without_text(self.steps(comparison))
 
     def read_answers(self, answers: Sequence[Answer], comparison: Comparison) -> Vote:
         usage = sum((each.usage for each in answers), Usage())
@@ -148,12 +146,6 @@ class UncertaintyHeads(EngineRewardModel):
             return Vote(Status.INVALID, order=(0,), usage=usage, error=f"the scores are {list(scores)}")
         vote = Vote(Status.OK, order=(0,), step_scores=(scores,), usage=usage)
         return scored_by_steps(vote, self.rule.steps)
-
-
-def steps_of(comparison: Comparison, splitter: Splitter) -> tuple[str, ...]:
-    """The steps of a comparison with one response: its own or those of a splitter, as parts of one text."""
-    (response,) = comparison.responses
-    return split(response, splitter) if comparison.steps is None else joined(comparison.steps[0], response)
 
 
 def step_requests(comparison: Comparison, steps: Sequence[str], layer: int) -> tuple[AnyRequest, ...]:

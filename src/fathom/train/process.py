@@ -24,6 +24,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import Field, TypeAdapter, ValidationError
 
 from fathom.data.records import Comparison
+from fathom.data.steps import first_error
 from fathom.engines.chat import Tokens
 from fathom.engines.heads import HEAD_LAYERS
 from fathom.engines.loading import CAUSAL, load_weights
@@ -32,7 +33,7 @@ from fathom.engines.steps import candidate_tokens, render
 from fathom.errors import FathomError
 from fathom.metrics.overlap import shared
 from fathom.metrics.separation import auc
-from fathom.metrics.steps import first_error, first_error_accuracy
+from fathom.metrics.steps import first_error_accuracy
 from fathom.train import trainers
 from fathom.train.recipe import ProcessRecipe
 

@@ -19,10 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fathom.data.records import Comparison
+from fathom.data.steps import parts_of
 from fathom.engines import Answer, AnyRequest, Engine, EngineError, answer
 from fathom.errors import FathomError
 from fathom.judges import bounded_gather
-from fathom.rewards.uheads import STATISTICS, Head, step_features, step_requests, steps_of
+from fathom.rewards.uheads import STATISTICS, Head, step_features, step_requests
 from fathom.settings import Splitter
 
 Array = NDArray[np.float64]
@@ -83,7 +84,7 @@ async def _labelled_features(
     """The features and labels of the labelled steps of a solution; none if the model cannot read it."""
     if solution.label is None or solution.label.steps is None or len(solution.responses) != 1:
         return []
-    steps = steps_of(solution, splitter)
+    steps = parts_of(solution, splitter)
 
     async def read(request: AnyRequest) -> Answer:
         return await answer(engine, request)

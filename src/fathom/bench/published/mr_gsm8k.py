@@ -8,8 +8,8 @@ from typing import Any
 
 from fathom.bench.published import Figure, Stated
 from fathom.bench.published._transcripts import compared, lines, read_row, stem, written
+from fathom.data.steps import first_error
 from fathom.judges.mr_gsm8k import MRGSM8KJudge
-from fathom.metrics.steps import first_error
 from fathom.results.rows import VerdictRow
 
 FOLDER = "mr_gsm8k"

@@ -14,6 +14,7 @@ from typing import Any
 
 from fathom.data.reading import write_jsonl
 from fathom.data.records import Comparison
+from fathom.data.steps import first_error
 from fathom.engines.local import LocalEngine
 from fathom.judges import RewardModel
 from fathom.lab import evidence
@@ -22,7 +23,6 @@ from fathom.lab.experiments.experiment import Experiment
 from fathom.lab.experiments.results import Measurement
 from fathom.lab.first_errors import tuned_f1
 from fathom.metrics.separation import auc
-from fathom.metrics.steps import first_error
 from fathom.report.figures import grouped_bars
 from fathom.results.provenance import write_json
 from fathom.rewards.biprm import BidirectionalPRM

@@ -19,7 +19,7 @@ from fathom.lab import arms
 from fathom.lab.chains import CONSTANTS, MODULUS, SIGNS, Problem, problems
 from fathom.lab.experiments.experiment import Experiment
 from fathom.lab.experiments.results import Measurement
-from fathom.metrics.steps import first_error, first_error_accuracy
+from fathom.lab.first_errors import THRESHOLDS, f1
 from fathom.report.figures import grouped_bars
 from fathom.results.provenance import write_json
 
@@ -40,7 +40,6 @@ RIGHT = 0.87
 """The share of right steps among the labelled ones, about that of the policy's solutions."""
 DOMAINS = tuple(f"{share:.0%} random" for share in NOISE)
 FEATURES = 2 * MODULUS + len(SIGNS) * len(CONSTANTS)
-THRESHOLDS = tuple(k / 50 for k in range(1, 50))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,18 +227,12 @@ def scores(network: Any, of: Data) -> list[list[float]]:
     return found
 
 
-def f1(given: Sequence[Sequence[float]], errors: Sequence[int | None], threshold: float) -> float:
-    """ProcessBench's F1 of the first step that scores below the threshold."""
-    named = (first_error(each, threshold) for each in given)
-    return first_error_accuracy(((name,), error) for name, error in zip(named, errors, strict=True)).f1 or 0.0
-
-
 def measured_arm(trained: Trained, tuning: Data, test: Data) -> dict[str, Any]:
-    tuned, given = scores(trained.network, tuning), scores(trained.network, test)
-    best = max(THRESHOLDS, key=lambda threshold: f1(tuned, tuning.errors, threshold))
+    tuned, given = (list(zip(scores(trained.network, of), of.errors, strict=True)) for of in (tuning, test))
+    best = max(THRESHOLDS, key=lambda threshold: f1(tuned, threshold))
     return {
-        "f1": f1(given, test.errors, 0.5),
-        "tuned": f1(given, test.errors, best),
+        "f1": f1(given, 0.5),
+        "tuned": f1(given, best),
         "threshold": best,
         "weights": dict(zip(DOMAINS, trained.weights, strict=True)),
     }

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fathom.data.steps import first_error
 from fathom.engines import BaseEngine, Completion, Request, Sampling
 from fathom.engines.scripted import choosing
 from fathom.lab import arms, checked_steps
@@ -21,7 +22,7 @@ from fathom.lab.checked_steps import FACTORS, MODULUS, SUMMANDS, Step
 from fathom.lab.experiments.experiment import Experiment
 from fathom.lab.experiments.results import Measurement
 from fathom.metrics.separation import auc
-from fathom.metrics.steps import first_error, first_error_accuracy
+from fathom.metrics.steps import first_error_accuracy
 from fathom.report.figures import grouped_bars
 from fathom.results.provenance import write_json
 from fathom.rewards.genprm import CODE, JUDGE_IT, GenPRM

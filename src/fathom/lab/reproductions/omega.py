@@ -18,12 +18,12 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from fathom.data.steps import first_error
 from fathom.lab.chains import KnownRollouts, Problem, problems, written
 from fathom.lab.experiments.experiment import Experiment
 from fathom.lab.experiments.results import Measurement
 from fathom.labelers import Cost, Labeler, Labelled, Tools, make_labeler
 from fathom.labelers.omegaprm import OmegaPRM, State
-from fathom.metrics.steps import first_error
 from fathom.report.figures import lines
 from fathom.results.provenance import write_json
 

@@ -21,13 +21,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fathom.data.records import Comparison
-from fathom.lab import step_table
+from fathom.data.steps import first_error
+from fathom.lab import first_errors, step_table
 from fathom.lab.chains import KnownRollouts, Problem, problems
 from fathom.lab.experiments.experiment import Experiment
 from fathom.lab.experiments.results import Measurement
+from fathom.lab.first_errors import THRESHOLDS
 from fathom.lab.step_table import Kind, Table
 from fathom.labelers import Cost, Labels, Tools, make_labeler
-from fathom.metrics.steps import first_error, first_error_accuracy
 from fathom.report.figures import lines
 from fathom.results.provenance import write_json
 
@@ -45,7 +46,6 @@ LABELERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 """The labelers with rollouts: method and options."""
 WITHOUT_ROLLOUTS = ("judge", "checker", "truth")
 ARMS = (*LABELERS, *WITHOUT_ROLLOUTS)
-THRESHOLDS = tuple(k / 50 for k in range(1, 50))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,8 +171,7 @@ def fitted(items: Sequence[tuple[Sampled, Labels]]) -> Table:
 
 def f1(table: Table, items: Sequence[Sampled], threshold: float) -> float:
     """ProcessBench's F1 of the first step that scores below the threshold."""
-    scored = (([table[kind] for kind in combinations(item)], item.error) for item in items)
-    return first_error_accuracy(((first_error(scores, threshold),), error) for scores, error in scored).f1 or 0.0
+    return first_errors.f1([([table[kind] for kind in combinations(item)], item.error) for item in items], threshold)
 
 
 def scores(training: Training, tuning: Sequence[Sampled], test: Sequence[Sampled]) -> dict[str, float]:

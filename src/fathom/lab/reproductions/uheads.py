@@ -88,7 +88,7 @@ def solutions(name: str, settings: Settings) -> list[Comparison]:
 
 
 def steps_of(given: Sequence[Comparison], read: Sequence[StepReadings]) -> list[Step]:
-    """The labelled steps. Problems are told apart by their texts."""
+    """The labelled steps. Solutions with the same prompt have the same problem."""
     found = []
     for item, readings in zip(given, read, strict=True):
         assert item.label is not None
