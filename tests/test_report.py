@@ -132,6 +132,35 @@ def test_step_scores_of_single_solutions_have_their_figures(tmp_path: Path) -> N
     assert "labelled comparisons are judged right." in seen, "a single solution has no baseline"
 
 
+def test_step_scores_are_also_shown_by_the_type_of_the_step_and_the_model_that_wrote_it(tmp_path: Path) -> None:
+    def solution(number: int, scores: tuple[float, float], generator: str, types: tuple[str | None, str | None]) -> Any:
+        comparison = Comparison(
+            id=f"{number}",
+            prompt=f"{number}?",
+            responses=("a\n\nb",),
+            steps=(("a", "b"),),
+            step_types=(types,),
+            label=Label(steps=((number % 2, 1),)),
+            metadata={"generator": generator},
+        )
+        vote = Vote(Status.OK, step_scores=(scores,), order=(0,))
+        return as_json(to_row(comparison, Rule(aggregate="mean")([vote], threshold=0.5)))
+
+    rows = [
+        solution(0, (0.2, 0.9), "small-1b", ("look-up", "sum")),  # the look-up is wrong, the sum is right
+        solution(1, (0.8, 0.7), "small-1b", ("look-up", None)),
+        solution(2, (0.6, 0.3), "large-7b", ("sum", "sum")),  # the first sum is wrong, the second one is right
+    ]
+    seen = report(written(tmp_path / "verdicts.jsonl", rows)).seen
+    # Look-ups: 0.8 is right, 0.2 wrong. Sums: 0.9 and 0.3 are right, 0.6 is wrong, so the AUC is 1/2.
+    assert "AUC by type of step look-up sum " in seen
+    assert "all 1.000 1 right, 1 wrong 0.500 2 right, 1 wrong " in seen
+    assert "small-1b 1.000 1 right, 1 wrong – 1 right, 0 wrong " in seen
+    assert re.search(r"large-7b +0\.000 1 right, 1 wrong ", seen), "a type that no step has leaves its cell empty"
+    untyped = [{name: value for name, value in each.items() if name != "step_types"} for each in rows]
+    assert "AUC by type of step" not in report(written(tmp_path / "untyped.jsonl", untyped)).seen
+
+
 def test_rankings_have_their_own_figures(tmp_path: Path) -> None:
     pairs = {(0, 1): Rule()(swapped([0, 0])), (0, 2): Rule()(swapped([Status.MISSING, Status.MISSING]))}
     rows = [ranked(pairs, [1.0, 0.0, None], id=f"many-{number}", label={"best": 0}) for number in range(4)]
