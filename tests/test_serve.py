@@ -17,10 +17,12 @@ pytest.importorskip("fastapi", reason='needs pip install "fathom-rm[serve]"')
 
 from fastapi import APIRouter
 
-from fathom import EngineError, FathomError, Reward, RewardSettings, ScriptedEngine
+from fathom import AsyncRewardClient, Comparison, EngineError, FathomError, Reward, RewardSettings, ScriptedEngine
 from fathom.engines import Request
 from fathom.engines.usage import Usage
+from fathom.process.tables import Table
 from fathom.rationale import Status
+from fathom.rewards.tattoo import TaTToo
 from fathom.serve.clients import Clients, TooManyRequests, read_tokens
 from fathom.serve.core import Core, StrictJSONRoute
 from fathom.serve.health import HOUR, Health, HourlyCap
@@ -302,6 +304,85 @@ def test_rewards_of_steps_are_those_of_the_judge_and_steps_must_be_the_response(
         async with reward_server(ScriptedEngine(rated), "prometheus") as server:
             _, answer, _ = await server.post("/v1/rewards", {"samples": [sample]})
             assert answer["rewards"][0]["step_rewards"] is None
+
+    run(main)
+
+
+TABLE = Table(("year", "sales"), (("2020", "900"),)).written()
+TYPED = {
+    "prompt": f"Sales of 2020 and 100 more?\n\n{TABLE}",
+    "response": "The cell says 900.\n\n900 + 100 = 1000.\n\nSo 1000.",
+    "steps": ["The cell says 900.\n\n", "900 + 100 = 1000.\n\n", "So 1000."],
+    "step_types": ["retrieval", "reasoning", None],
+}
+
+
+def as_comparison(sample: dict[str, Any]) -> dict[str, Any]:
+    lists = {name: [sample[name]] for name in ("steps", "step_types") if name in sample}
+    return {"prompt": sample["prompt"], "responses": [sample["response"]], **lists}
+
+
+def test_the_types_of_steps_reach_the_judge_from_requests_as_from_rows() -> None:
+    async def main() -> None:
+        engine = ScriptedEngine("\\boxed{correct}")
+        async with reward_server(engine, "tattoo") as server:
+            started = len(engine.requests)
+            status, answer, _ = await server.post("/v1/rewards", {"samples": [TYPED]})
+            assert (status, answer["rewards"][0]["step_rewards"]) == (200, [1.0, 1.0, 1.0])
+            asked = engine.requests[started:]
+            comparison = Comparison.model_validate(as_comparison(TYPED))
+            assert [each.messages[0]["content"] for each in asked] == [
+                TaTToo().prompt(comparison, index, []) for index in (1, 2, 3)
+            ]
+            assert "takes something from the table" in asked[0].messages[0]["content"]
+            async with AsyncRewardClient(server.url) as client:
+                [judgment] = await client.judgments([comparison])
+            assert judgment.cached, "the client sends the types of a comparison, and a judgment asks the same"
+            untyped = {name: value for name, value in TYPED.items() if name != "step_types"}
+            _, answer, _ = await server.post("/v1/rewards", {"samples": [untyped]})
+            assert not answer["rewards"][0]["cached"], "without types, the prompts are others"
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"step_types": ["retrieval"]}, "1 types of 3 steps"),
+        ({"step_types": ["retrieval"] * 4}, "4 types of 3 steps"),
+        ({"step_types": []}, "0 types of 3 steps"),
+        ({"step_types": ["retrieval"], "steps": None}, "1 types of 0 steps"),
+        ({"step_types": [1, 2, 3]}, "step_types"),
+    ],
+)
+def test_another_number_of_types_than_of_steps_is_refused_and_nothing_is_asked(
+    change: dict[str, Any], expected: str
+) -> None:
+    sample = {name: value for name, value in (TYPED | change).items() if value is not None}
+
+    async def main() -> None:
+        engine = ScriptedEngine("\\boxed{correct}")
+        async with reward_server(engine, "tattoo") as server:
+            started = len(engine.requests)
+            status, answer, _ = await server.post("/v1/rewards", {"samples": [sample]})
+            assert status == 422
+            assert expected in answer["error"]["message"]
+            status, answer, _ = await server.post("/v1/judgments", {"comparisons": [as_comparison(sample)]})
+            assert status == 422
+            assert "comparisons[0].step_types" in answer["error"]["message"]
+            assert len(engine.requests) == started
+
+    run(main)
+
+
+@pytest.mark.parametrize("path", ["judgments", "rankings"])
+def test_steps_of_another_number_of_responses_are_refused(path: str) -> None:
+    async def main() -> None:
+        async with reward_server(ScriptedEngine("\\boxed{correct}"), "processbench") as server:
+            asked = as_comparison(TYPED) | {"responses": ["900", "1000"], "step_types": None}
+            status, answer, _ = await server.post(f"/v1/{path}", {"comparisons": [{**ITEM}, asked]})
+            assert status == 422
+            assert "comparisons[1].steps: got steps of 1 responses" in answer["error"]["message"]
 
     run(main)
 

@@ -94,7 +94,7 @@ class AsyncRewardClient:
 
     async def rewards(self, samples: Sequence[Fields], *, group_size: int | None = None) -> list[RewardAnswer]:
         """The reward of each sample: a mapping with `prompt` and `response`, and optionally `reference`, `baseline`,
-        `group` and `id`.
+        `group`, `steps`, `step_types` and `id`.
 
         Responses to one prompt are sent together. If they are spread over several clients, `group_size` tells the
         server how many belong to a group.
@@ -109,7 +109,7 @@ class AsyncRewardClient:
 
     async def judgments(self, comparisons: Sequence[Fields | Comparison], *, texts: bool = False) -> list[Judgment]:
         """A verdict for each comparison: a mapping with `prompt` and `responses`, and optionally `reference`,
-        `steps` and `id`. With `texts`, verdicts have the texts of their votes."""
+        `steps`, `step_types` and `id`. With `texts`, verdicts have the texts of their votes."""
         items = [_item(each) for each in comparisons]
         chunks = _chunks(items, self.batch)
         works = (self._batch("judgments", "comparisons", chunk, JudgmentsAnswer, {"texts": texts}) for chunk in chunks)
@@ -283,7 +283,9 @@ def _item(comparison: Fields | Comparison) -> Fields:
     """The fields of a comparison that the server accepts. Its label is not sent."""
     if not isinstance(comparison, Comparison):
         return comparison
-    return comparison.model_dump(include={"id", "prompt", "responses", "reference", "steps"}, exclude_none=True)
+    return comparison.model_dump(
+        include={"id", "prompt", "responses", "reference", "steps", "step_types"}, exclude_none=True
+    )
 
 
 def _chunks(items: Sequence[Fields], most: int) -> list[Sequence[Fields]]:

@@ -42,8 +42,11 @@ class Item(Body):
     """A reference answer, for judges that use one."""
     steps: list[list[str]] | None = Field(default=None, max_length=LONGEST)
     """The steps of each response, for judges that score steps."""
+    step_types: list[list[str | None]] | None = Field(default=None, max_length=LONGEST)
+    """The type of each of these steps, such as `retrieval` or `reasoning`; null for one whose type is unknown."""
 
     def comparison(self) -> Comparison:
+        """The comparison to judge. Raises ValidationError if steps or their types do not fit the responses."""
         return Comparison.model_validate(self.model_dump(exclude_none=True))
 
 
@@ -77,6 +80,8 @@ class SampleBody(Body):
     steps: list[str] | None = Field(default=None, min_length=1, max_length=LONGEST)
     """The steps of the response, for judges that score steps. Together they must be the response, up to white space.
     Default: the judge splits the response."""
+    step_types: list[str | None] | None = Field(default=None, max_length=LONGEST)
+    """The type of each of these steps, such as `retrieval` or `reasoning`; null for one whose type is unknown."""
 
     @model_validator(mode="after")
     def _steps_are_the_response(self) -> Self:
@@ -84,10 +89,18 @@ class SampleBody(Body):
             raise ValueError("steps: together they are not the response; expected its parts, in order")
         return self
 
+    @model_validator(mode="after")
+    def _one_type_each(self) -> Self:
+        given, steps = len(self.step_types or ()), len(self.steps or ())
+        if self.step_types is not None and given != steps:
+            raise ValueError(f"step_types: got {given} types of {steps} steps; expected one for each step")
+        return self
+
     def sample(self) -> Sample:
         prompt = self.prompt if isinstance(self.prompt, str) else tuple(self.prompt)
         steps = None if self.steps is None else tuple(self.steps)
-        return Sample(prompt, self.response, self.reference, self.baseline, self.group, steps)
+        types = None if self.step_types is None else tuple(self.step_types)
+        return Sample(prompt, self.response, self.reference, self.baseline, self.group, steps, types)
 
 
 def _dense(text: str) -> str:

@@ -9,12 +9,15 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from fastapi import APIRouter, Request
+from pydantic import ValidationError
 
+from fathom.data.records import Comparison
 from fathom.engines.usage import Usage
 from fathom.judges import Verdict, Vote
 from fathom.ranking import Ranking
 from fathom.rationale import Status, render
 from fathom.serve.core import Core, StrictJSONRoute
+from fathom.serve.errors import RequestError, problems
 from fathom.serve.messages import (
     ComparisonsBody,
     Id,
@@ -42,7 +45,7 @@ def router(core: Core) -> APIRouter:
     @routes.post("/v1/judgments", summary="A verdict for each comparison")
     async def judgments(body: ComparisonsBody, request: Request) -> JudgmentsAnswer:
         core.check_pin(body.reward)
-        comparisons = [item.comparison() for item in body.comparisons]
+        comparisons = _comparisons(body)
         core.check(comparisons, "comparisons")
         attempts = await core.available(service.judge(comparisons, request.state.deadline), "comparisons")
         entries = [
@@ -53,7 +56,7 @@ def router(core: Core) -> APIRouter:
     @routes.post("/v1/rankings", summary="The responses of each comparison in order")
     async def rankings(body: ComparisonsBody, request: Request) -> RankingsAnswer:
         core.check_pin(body.reward)
-        comparisons = [item.comparison() for item in body.comparisons]
+        comparisons = _comparisons(body)
         core.check(comparisons, "comparisons", to_rank=True)
         attempts = await core.available(service.rank(comparisons, request.state.deadline), "comparisons")
         entries = [_ranking(item, attempt) for item, attempt in zip(body.comparisons, attempts, strict=True)]
@@ -73,6 +76,18 @@ def router(core: Core) -> APIRouter:
         return ModelsAnswer(data=[Model(id=identity.model or identity.id, root=identity.model)], reward=identity)
 
     return routes
+
+
+def _comparisons(body: ComparisonsBody) -> list[Comparison]:
+    """The comparisons of a body. Raises RequestError for one that contradicts itself, as in its number of steps."""
+
+    def one(index: int, item: Item) -> Comparison:
+        try:
+            return item.comparison()
+        except ValidationError as error:
+            raise RequestError(422, f"comparisons[{index}].{problems(error.errors())}") from None
+
+    return [one(index, item) for index, item in enumerate(body.comparisons)]
 
 
 class _Votes(NamedTuple):

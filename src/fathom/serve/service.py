@@ -68,6 +68,8 @@ class Sample(NamedTuple):
     """The name of the group of responses that are judged together. Default: all responses to the prompt."""
     steps: tuple[str, ...] | None = None
     """The steps of the response, for judges that score steps."""
+    step_types: tuple[str | None, ...] | None = None
+    """The type of each step; None for one whose type is unknown."""
 
     @property
     def prompt_text(self) -> str:
@@ -80,8 +82,8 @@ class Sample(NamedTuple):
         return self.group, self.prompt, self.reference
 
     def comparison(self) -> Comparison:
-        steps = None if self.steps is None else (self.steps,)
-        return Comparison(prompt=self.prompt, responses=(self.response,), steps=steps, reference=self.reference)
+        """The sample alone, without its baseline."""
+        return _comparison_of((self,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,11 +361,12 @@ def _caps(session: Session, serving: ServeSettings) -> list[HourlyCap]:
 
 
 def _comparison_of(group: Sequence[Sample]) -> Comparison:
-    steps = [sample.steps for sample in group]
+    steps, types = [sample.steps for sample in group], [sample.step_types for sample in group]
     return Comparison(
         prompt=group[0].prompt,
         responses=tuple(sample.response for sample in group),
         steps=None if None in steps else steps,
+        step_types=None if None in types else types,
         reference=group[0].reference,
     )
 
