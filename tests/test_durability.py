@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import random
 import resource
@@ -11,15 +12,16 @@ import sqlite3
 import subprocess
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from typer.testing import CliRunner
 
+from fathom import sandbox
 from fathom.cli import app
-from serving import HANG, Answer, Seeded, Server, chat, serving
+from serving import HANG, Answer, Call, Reply, Seeded, Server, chat, serving
 
 Start = Callable[..., Coroutine[Any, Any, Process]]
 
@@ -102,35 +104,94 @@ def test_a_run_killed_at_any_point_asks_nothing_stored_again_and_ends_with_the_s
     with_server(Seeded(latency=0.01), use)
 
 
-def test_labeling_killed_at_any_point_asks_nothing_stored_again(tmp_path: Path) -> None:
-    file, journal = tmp_path / "solutions.jsonl", tmp_path / "killed" / "journal.sqlite"
-    steps = [f"{n} + {n} = {2 * n}" for n in range(4)]
-    row = {"responses": ["\n\n".join(steps)], "steps": [steps], "reference": "5"}
-    file.write_text("".join(json.dumps(row | {"id": str(n), "prompt": f"Task {n}"}) + "\n" for n in range(10)))
+class Labeling(NamedTuple):
+    """A run of `fathom label` whose server gives one of `texts` to each call, chosen by a hash of the call."""
 
-    def label(server: Server, out: Path) -> list[str]:
-        engine = ["--base-url", server.url, "--model", "m", "--engine-option", "concurrency=8", "--no-hedge"]
+    options: str
+    texts: Sequence[str]
+    steps: Sequence[str] = ("2 + 2 = 4", "4 + 2 = 6", "6 - 1 = 5", "The answer is 5.")
+    reference: str = "5"
+    splitter: str = "paragraphs"
+    problems: int = 10
+    kills: int = 1
+
+    def source(self, path: Path) -> Path:
+        joint = "" if self.splitter == "lines" else "\n\n"
+        row = {"responses": [joint.join(self.steps)], "steps": [self.steps], "reference": self.reference}
+        rows = (row | {"id": str(n), "prompt": f"Task {n}"} for n in range(self.problems))
+        path.write_text("".join(json.dumps(each) + "\n" for each in rows))
+        return path
+
+    def arguments(self, file: Path, url: str, out: Path) -> list[str]:
+        engine = ["--base-url", url, "--model", "m", "--engine-option", "concurrency=8", "--no-hedge"]
         engine += ["--engine-option", "continue_final_message=true"]
-        return ["label", str(file), "--method", "monte-carlo", "--checker", "exact", *engine, "--out", str(out)]
+        return ["label", str(file), *self.options.split(), "--split", self.splitter, *engine, "--out", str(out)]
+
+    def answer(self, call: Call) -> Reply:
+        number = int.from_bytes(hashlib.sha256(call.content).digest()[:4])
+        return chat(self.texts[number % len(self.texts)], delay=0.01)
+
+
+ROLLOUTS = ("The answer is 5.", "The answer is 6.")
+CRITIQUES = (r"All follow. \boxed{-1}", r"Paragraph 1 is wrong. \boxed{1}", r"The last one is wrong. \boxed{3}")
+PROGRAM = ("def total(numbers):\n", "    result = sum(numbers)\n", "    return result")
+JUDGE = "--method judge --method-option votes=3"
+LABELINGS = {
+    "monte-carlo": Labeling("--method monte-carlo --checker exact", ROLLOUTS, kills=2),
+    "merged steps": Labeling("--method monte-carlo --checker exact --merge 0.5", ROLLOUTS),
+    "grounded": Labeling("--method grounded --checker exact", ROLLOUTS),
+    "several prompts": Labeling(
+        f"{JUDGE} --method-option prompts=[recompute,reverse] --method-option check_outcome=true --checker exact",
+        CRITIQUES,
+    ),
+    "reviews": Labeling(f"{JUDGE} --method-option revise=true --method-option merge=outcome", CRITIQUES),
+    "unit tests": Labeling(
+        "--method monte-carlo --method-option rollouts=4 --checker unit-tests",
+        ("    return sum(numbers)", "    return 0"),
+        PROGRAM,
+        "assert total([1, 2]) == 3",
+        "lines",
+        problems=3,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LABELINGS)
+def test_labeling_killed_at_any_point_asks_nothing_stored_again_and_ends_with_the_same_bytes(
+    name: str, tmp_path: Path
+) -> None:
+    if name == "unit tests" and not sandbox.available():
+        pytest.skip("this system offers no sandbox")
+    if name == "grounded":
+        pytest.importorskip("z3")
+    labeling = LABELINGS[name]
+    file, whole, out = labeling.source(tmp_path / "solutions.jsonl"), tmp_path / "whole", tmp_path / "killed"
+    journal = out / "journal.sqlite"
 
     async def use(server: Server) -> None:
-        await finished(await started(*label(server, tmp_path / "whole")))
-        whole = len(server.calls)
-        assert whole == 10 * 3 * 8
+        async def label(folder: Path) -> None:
+            result = await asyncio.to_thread(CliRunner().invoke, app, labeling.arguments(file, server.url, folder))
+            assert result.exit_code == 0, result.output
+
+        await label(whole)
+        calls = len(server.calls)
         server.calls.clear()
-        lost = 0
-        for point in (20, 100, 200):
-            run = await started(*label(server, tmp_path / "killed"))
-            await until(lambda point=point, lost=lost: len(server.calls) >= point + lost, run)  # type: ignore[misc]
+        for kill in range(1, labeling.kills + 1):
+            run = await started(*labeling.arguments(file, server.url, out))
+            await until(lambda kill=kill: stored(journal) >= calls * kill // (labeling.kills + 1), run)  # type: ignore[misc]
             run.kill()
             await run.communicate()
-            lost = len(server.calls) - stored(journal)
-        await finished(await started(*label(server, tmp_path / "killed")))
-        assert len(server.calls) == whole + lost
-        one, other = ((tmp_path / name / "labels.jsonl").read_bytes() for name in ("whole", "killed"))
-        assert one == other != b""
+            assert run.returncode == -signal.SIGKILL, "it was still running"
+            assert not (out / "labels.jsonl").exists()
+        lost = len(server.calls) - stored(journal)
+        await label(out)
+        assert len(server.calls) == calls + lost, "only what was in flight is asked again"
+        for written in ("labels.jsonl", "rejected.jsonl"):
+            assert (out / written).read_bytes() == (whole / written).read_bytes()
+        rows = [json.loads(line) for line in (out / "labels.jsonl").read_text().splitlines()]
+        assert len({json.dumps([row["label"], row["metadata"]]) for row in rows}) > 1, "what is known of steps differs"
 
-    with_server(lambda _: chat("The answer is 5.", delay=0.01), use)
+    with_server(labeling.answer, use)
 
 
 @pytest.mark.parametrize(
