@@ -11,8 +11,8 @@ from fathom.errors import require
 from fathom.metrics.intervals import Interval
 
 _MARK: dict[str, Any] = {"color": "black", "linewidth": 1.2, "linestyle": (0, (3, 2))}
-COLOURS = ("#4C72B0", "#DD8452", "#55A868", "#8172B3", "#937860", "#DA8BC3")
-MARKERS = ("o", "s", "D", "^", "v", "P")
+COLOURS = ("#4C72B0", "#DD8452", "#55A868", "#8172B3", "#937860", "#DA8BC3", "#8C8C8C", "#64B5CD")
+MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
 
 Panel = Mapping[str, Sequence[Interval]]
 """Maps each group on the horizontal axis to one value per series."""
@@ -33,13 +33,14 @@ def grouped_bars(
     ceiling, named `legend`. With `share`, the vertical axis runs from 0 to 1.
     """
     plt = _pyplot()
-    figure, axes = plt.subplots(1, len(panels), figsize=(4.2 * len(panels), 3.6), squeeze=False, layout="constrained")
+    width = max(4.2, *map(len, panels.values()))  # an inch per group leaves room for its name
+    figure, axes = plt.subplots(1, len(panels), figsize=(width * len(panels), 3.6), squeeze=False, layout="constrained")
     for axis, (title, groups) in zip(axes[0], panels.items(), strict=True):
         _bars(axis, groups, len(series))
         for place, (_, height) in enumerate((marks or {}).get(title, {}).items()):
             axis.plot([place - 0.42, place + 0.42], [height, height], **_MARK)
         axis.set_title(title, fontsize=11)
-        axis.set_xticks(range(len(groups)), [fill(name, 12) for name in groups])
+        axis.set_xticks(range(len(groups)), [fill(name, 12, break_long_words=False) for name in groups])
         if share:
             axis.set_ylim(0, 1.05)
         axis.spines[["top", "right"]].set_visible(False)
@@ -48,7 +49,7 @@ def grouped_bars(
     if marks:
         handles.append(plt.Line2D([], [], **_MARK))
         names.append(legend)
-    figure.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False)
+    _legend(figure, handles, names)
     return save(figure, path)
 
 
@@ -83,10 +84,10 @@ def lines(
     plt = _pyplot()
     figure, axes = plt.subplots(1, len(panels), figsize=(4.8 * len(panels), 3.8), squeeze=False, layout="constrained")
     for axis, (title, series) in zip(axes[0], panels.items(), strict=True):
-        for (name, line), colour, marker in zip(series.items(), COLOURS, MARKERS, strict=False):
+        for index, (name, line) in enumerate(series.items()):
             middle = [value.mean for _, value in line]
             reach = [[value.mean - value.low for _, value in line], [value.high - value.mean for _, value in line]]
-            style = {"color": colour, "marker": marker, "capsize": 2, "elinewidth": 0.9}
+            style = {"color": COLOURS[index], "marker": MARKERS[index], "capsize": 2, "elinewidth": 0.9}
             axis.errorbar([x for x, _ in line], middle, yerr=reach, label=name, **style)
         if marks and title in marks:
             axis.axhline(marks[title], label=legend, **_MARK)
@@ -97,9 +98,15 @@ def lines(
         axis.spines[["top", "right"]].set_visible(False)
     axes[0][0].set_ylabel(up)
     handles, names = axes[0][0].get_legend_handles_labels()
-    columns = min(len(names), 3 * len(panels))  # more would be wider than the figure
-    figure.legend(handles, names, loc="outside lower center", ncols=columns, frameon=False)
+    _legend(figure, handles, names)
     return save(figure, path)
+
+
+def _legend(figure: Any, handles: Sequence[Any], names: Sequence[str]) -> None:
+    """Below the panels, in as many columns as fit into the figure's width."""
+    column = 0.65 + 0.07 * max(map(len, names))  # inches: the sample of a colour or marker, and the letters
+    columns = min(len(names), max(1, int(figure.get_figwidth() / column)))
+    figure.legend(handles, names, loc="outside lower center", ncols=columns, frameon=False)
 
 
 def save(figure: Any, path: Path) -> list[Path]:
