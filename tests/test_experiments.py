@@ -231,6 +231,23 @@ def test_seeds_run_once_and_each_is_kept_as_it_finishes(coins: Path, tmp_path: P
     assert (tmp_path / "out" / "results.json").read_bytes() == before
 
 
+def test_a_page_begins_with_what_was_found_and_explains_the_names_of_its_contrasts(coins: Path, tmp_path: Path) -> None:
+    coins.with_suffix(".yaml").write_text(yaml.safe_dump(REGISTER | {"terms": {"heads": "of {throws} throws"}}))
+    coins.with_suffix(".md.jinja").write_text(
+        "{% set findings %}\nThe share of heads is {{ heads | plain }}.\n{% endset %}\n## Throws\n"
+    )
+    experiment = find(str(coins))
+    list(reproduce(experiment, tmp_path / "out", [10]))
+    results = load(tmp_path / "out" / "results.json")
+    text = page(experiment, results)
+    share = results.rows[0].figures["heads"]
+    parts = ["## What it found", f"The share of heads is {share:.2f}.", "## The experiment", "## What this can show"]
+    parts += ["## Claims", "- **heads**: of 100 throws", "## Every seed", "## Throws"]
+    places = [text.index(part) for part in parts]
+    assert places == sorted(places)
+    assert "What it found" not in page(experiment, None)
+
+
 def test_quick_runs_the_first_reported_seed_beside_the_committed_one_and_decides_nothing(
     coins: Path, tmp_path: Path
 ) -> None:

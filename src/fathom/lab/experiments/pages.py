@@ -6,9 +6,9 @@ All are pure functions of registers and results.
     plots(EXPERIMENT, EXPERIMENT.results, folder)
     register([EXPERIMENT, ...]), table([EXPERIMENT, ...]), questions([EXPERIMENT, ...])
 
-A page states first what the experiment can and cannot show, then decides the claims, then shows every seed. Only then
-follows the experiment's own part, NAME.md.jinja, in which every number comes from results, register or the definition
-of its world.
+A page states first what the experiment found, then how it was done and what it can and cannot show, then decides the
+claims, then shows every seed. Only then follows the experiment's own part. NAME.md.jinja has this part, and what was
+found as a block named `findings`; every number in it comes from results, register or the definition of its world.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from fathom.errors import FathomError
 from fathom.lab.experiments.claims import Decision, decide, succeeds
@@ -38,12 +38,13 @@ def page(experiment: Experiment[Any], results: Results | None) -> str:
         "missing": [seed for seed in experiment.register.reported.seeds if not results or seed not in results.seeds],
         "succeeds": succeeds,
     }
-    own = ""
+    own = findings = ""
     if results:
         found = over_seeds(row.figures for row in results.rows)
         values = {**shared, "results": results, **found, **experiment.tables(found)}
-        own = _render(experiment.template, **values)
-    return _render(HERE / "page.md.jinja", **shared, own=own)
+        module = _template(experiment.template).make_module(values)
+        own, findings = str(module), str(getattr(module, "findings", ""))
+    return _render(HERE / "page.md.jinja", **shared, own=own, findings=findings)
 
 
 def plots(experiment: Experiment[Any], results: Results, folder: Path) -> None:
@@ -112,16 +113,27 @@ def between(text: str, name: str, content: str) -> str:
 
 
 def _render(template: Path, **values: Any) -> str:
+    return _template(template).render(values)
+
+
+def _template(path: Path) -> Template:
     """A missing value is an error, never blank."""
     environment = Environment(
-        loader=FileSystemLoader(template.parent),
+        loader=FileSystemLoader(path.parent),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"signed": _signed, "points": _points, "share": _share, "mean": fmean, "minutes": _minutes}
-    return environment.get_template(template.name).render(values)
+    environment.filters |= {
+        "signed": _signed,
+        "points": _points,
+        "plain": _plain,
+        "share": _share,
+        "mean": fmean,
+        "minutes": _minutes,
+    }
+    return environment.get_template(path.name)
 
 
 def _signed(figure: Figure, digits: int = 3) -> str:
@@ -131,6 +143,11 @@ def _signed(figure: Figure, digits: int = 3) -> str:
 def _points(figure: Figure) -> str:
     """In percentage points."""
     return figure.text("+.1f", times=100)
+
+
+def _plain(figure: Figure, digits: int = 2) -> str:
+    """The mean over seeds without its interval, for prose; the page's tables have the interval."""
+    return f"{figure.mean:.{digits}f}"
 
 
 def _share(value: float, digits: int = 0) -> str:

@@ -118,6 +118,8 @@ class Register(_Record):
     true_by_construction: tuple[str, ...]
     learned: tuple[str, ...]
     cannot_show: tuple[str, ...]
+    terms: dict[str, str] = {}
+    """What the names in contrasts, tables and figures of the page mean."""
     base_models: str
     """Which pretraining seeds there are, or that the intervals leave pretraining out."""
     objections: tuple[Objection, ...] = ()

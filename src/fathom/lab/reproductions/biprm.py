@@ -35,13 +35,13 @@ FAMILY = "token_classes"
 ONE, BOTH = "one", "both"
 ORDERS: Mapping[str, str] = {ONE: "trained in order", BOTH: "trained on both orders"}
 READINGS: Mapping[str, str] = {
-    "one, in order": "in order: `process`",
-    "one, both": "in order: `biprm`",
-    "both, in order": "both: `process`",
-    "both, reverse": "both: reverse alone",
-    "both, both": "both: `biprm`",
+    "one, in order": "in order; `process`",
+    "one, both": "in order; `biprm`",
+    "both, in order": "both orders; `process`",
+    "both, reverse": "both orders; reverse alone",
+    "both, both": "both orders; `biprm`",
 }
-"""By the orders of training: the judge; the reverse alone is `biprm` with forward=0."""
+"""The orders of training, and the judge; the reverse alone is `biprm` with forward=0."""
 WHERE = ("earlier", "later")
 
 

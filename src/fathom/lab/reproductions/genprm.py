@@ -249,7 +249,7 @@ def tables(found: Mapping[str, Any]) -> dict[str, Any]:
 def figures(found: Mapping[str, Any], folder: Path) -> None:
     """AUC and F1 by arm."""
     panel = {arm: [found[arm][what].bar for what in ("auc", "f1")] for arm in ARMS}
-    grouped_bars({"held-out operands": panel}, ("AUC of steps", "F1 of first errors"), folder / "genprm")
+    grouped_bars({"steps with new operands": panel}, ("AUC of steps", "F1 of first errors"), folder / "genprm")
 
 
 EXPERIMENT = Experiment(

@@ -251,7 +251,9 @@ def figures(found: Mapping[str, Any], folder: Path) -> None:
         title: {words: [found[world]["scorers"][name][what].bar for name in SCORERS] for world, words in WORLDS.items()}
         for what, title in (("f1", "F1 of the first wrong step"), ("best", "best-of-n accuracy"))
     }
-    grouped_bars(panels, list(SCORERS.values()), folder / "implicit-prm")
+    random_choice = {"best-of-n accuracy": {words: found[world]["right"].mean for world, words in WORLDS.items()}}
+    path = folder / "implicit-prm"
+    grouped_bars(panels, list(SCORERS.values()), path, marks=random_choice, legend="a solution at random")
 
 
 EXPERIMENT = Experiment(

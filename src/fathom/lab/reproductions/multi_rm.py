@@ -241,13 +241,18 @@ def figures(found: Mapping[str, Any], folder: Path) -> None:
     """Accuracy by length, for each kind of verifier, and for each ratio of noises."""
     by_length = found["lengths"]
     kinds = {name: [(float(steps), each["kinds"][name].bar) for steps, each in by_length.items()] for name in KINDS}
-    lines({"best-of-n": kinds}, folder / "multi-rm", across="steps", up="right solution chosen")
+    lines({"equal noise": kinds}, folder / "multi-rm", across="steps", up="right solution chosen")
     quieter = {
-        steps: [(float(ratio), value.bar) for ratio, value in each["ratios"].items()]
+        f"{steps} steps": [(float(ratio), value.bar) for ratio, value in each["ratios"].items()]
         for steps, each in by_length.items()
     }
-    across = "noise of a decision on a step, of that on a solution"
-    lines({"by the number of steps": quieter}, folder / "multi-rm-noise", across=across, up="right solution chosen")
+    across = "noise of a decision about a step / noise of one about a solution"
+    lines(
+        {"discriminative process verifier": quieter},
+        folder / "multi-rm-noise",
+        across=across,
+        up="right solution chosen",
+    )
 
 
 EXPERIMENT = Experiment(

@@ -36,14 +36,14 @@ FILES: Mapping[str, str] = {
     MR_GSM8K: "mr_gsm8k/gpt4-grading__GPT3_5_eval_results.jsonl.gz",
 }
 HEADS: Mapping[str, str] = {
-    "head": "head on states, log-probabilities and length",
-    "blind": "head on log-probabilities and length",
+    "head": "head",
+    "blind": "head without states",
 }
 SIGNALS: Mapping[str, str] = {
-    "length": "number of tokens",
+    "length": "length",
     "mean": "mean log-probability",
     "lowest": "lowest log-probability",
-    "entropy": "mean entropy",
+    "entropy": "entropy",
 }
 """Scores that nothing is fitted for: the shorter, the more probable or the more certain step is the better one."""
 SCORES: Mapping[str, str] = {**HEADS, **SIGNALS}
@@ -294,7 +294,7 @@ def figures(found: Mapping[str, Any], folder: Path) -> None:
         }
         for of in FILES
     }
-    grouped_bars(panels, list(SCORES), folder / "uheads")
+    grouped_bars(panels, list(SCORES.values()), folder / "uheads")
 
 
 EXPERIMENT = Experiment(
