@@ -169,7 +169,7 @@ def test_results_make_a_page_and_a_figure_and_the_page_names_the_limit(tmp_path:
 
 @pytest.mark.slow
 def test_the_experiment_runs_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    tiny = replace(adaptive_votes.EXPERIMENT, settings=adaptive_votes.Settings(held_out=20, temperature=1.0))
+    tiny = replace(adaptive_votes.EXPERIMENT, overrides={"held_out": 20})
     first = list(reproduce(tiny, tmp_path, [10]))
     found = load(tmp_path / "results.json")
     again = list(reproduce(tiny, tmp_path, [10]))

@@ -155,7 +155,7 @@ def test_pages_and_figures_are_made_of_stored_results_alone(tmp_path: Path) -> N
 # Real training --------------------------------------------------------------------------------------------------------
 
 STEPS = {"mini_spct_sft": 120, "mini_spct_rft": 2, "mini_spct_rlvr": 2, "mini_spct_meta": 3}
-TINY = Settings(clear=0.55, trajectories=1500, comparisons=40, held_out=30, steps=STEPS)
+TINY = {"trajectories": 1500, "comparisons": 40, "held_out": 30, "steps": STEPS}
 
 
 @pytest.mark.slow
@@ -164,7 +164,7 @@ def test_a_tiny_reproduction_runs_from_end_to_end_and_again_without_training(
     experiment: Experiment[Settings], tmp_path: Path
 ) -> None:
     pytest.importorskip("trl", reason='needs pip install "fathom-rm[train]"')
-    tiny = replace(experiment, settings=TINY)
+    tiny = replace(experiment, overrides=TINY)
     assert list(reproduce(tiny, tmp_path, [10]))[-1].startswith("wrote")
     first = (tmp_path / "results.json").read_bytes()
     weights = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")}
@@ -173,4 +173,4 @@ def test_a_tiny_reproduction_runs_from_end_to_end_and_again_without_training(
     assert (tmp_path / "results.json").read_bytes() == first
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")} == weights
     with pytest.raises(FathomError, match="other settings"):
-        list(reproduce(replace(experiment, settings=replace(TINY, held_out=31)), tmp_path, [10]))
+        list(reproduce(replace(experiment, overrides={**TINY, "held_out": 31}), tmp_path, [10]))
