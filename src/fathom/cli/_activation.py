@@ -121,7 +121,11 @@ def _states(
     found = run_loop(collected())
     for each in found:
         if each.left_out:
-            typer.echo(f"{each.left_out} pairs are left out: a response is empty or exceeds the context", err=True)
+            typer.echo(
+                f"{len(each.left_out)} pairs are left out: the model cannot read a response; the first reason: "
+                f"{each.left_out[0]}",
+                err=True,
+            )
     return found
 
 

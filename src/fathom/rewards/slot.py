@@ -90,6 +90,10 @@ class SlotReward(Judge):
             raise FathomError(
                 f"slot={self.slot} has no effect with explain=false; give the model as --model, with --engine masked"
             )
+        if self.rubric is not None and not self.explain:
+            raise FathomError(
+                "the judge 'slot' gives the criteria to the model that explains; leave the rubric out with explain=false"
+            )
 
     @cached_property
     def cloze(self) -> Cloze:

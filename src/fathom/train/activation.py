@@ -55,8 +55,8 @@ class Differences(NamedTuple):
     values: Array
     groups: tuple[str, ...]
     """The prompt of each pair."""
-    left_out: int = 0
-    """The number of pairs with a response that the model cannot read, such as an empty one."""
+    left_out: tuple[str, ...] = ()
+    """Why each pair that the model cannot read was left out, such as an empty response."""
     annotators: tuple[str, ...] = ()
     """Who labelled each pair; empty if unknown."""
 
@@ -108,31 +108,31 @@ async def read(
         raise FathomError(f"none of {len(items)} comparisons has a label that orders two responses; give such labels")
     limit = asyncio.Semaphore(TOGETHER)
 
-    async def vectors(item: Comparison, place: int) -> Array | None:
+    async def vectors(item: Comparison, place: int) -> Array | EngineError:
         async with limit:
             try:
                 found = await engine.states(
                     StatesRequest(conversation(item), item.responses[place], tuple(layers), pool)
                 )
-            except EngineError:
-                return None
+            except EngineError as error:
+                return error
         return np.array(found.vectors)
 
-    async def difference(item: Comparison, better: int, worse: int) -> Array | None:
+    async def difference(item: Comparison, better: int, worse: int) -> Array | EngineError:
         ours, theirs = await asyncio.gather(vectors(item, better), vectors(item, worse))
-        return None if ours is None or theirs is None else ours - theirs
+        if isinstance(ours, EngineError):
+            return ours
+        return theirs if isinstance(theirs, EngineError) else ours - theirs
 
     found = await asyncio.gather(*(difference(*pair) for pair in pairs))
-    kept = [(each, item) for each, (item, _, _) in zip(found, pairs, strict=True) if each is not None]
+    kept = [(each, item) for each, (item, _, _) in zip(found, pairs, strict=True) if not isinstance(each, EngineError)]
+    left_out = tuple(str(each) for each in found if isinstance(each, EngineError))
     if not kept:
-        raise FathomError(
-            f"the model can read none of {len(pairs)} pairs: responses are empty or exceed its context; give "
-            "others, or a model with a longer context"
-        )
+        raise FathomError(f"the model can read none of {len(pairs)} pairs; the first reason: {left_out[0]}")
     return Differences(
         np.stack([each for each, _ in kept]),
         tuple(item.prompt_text for _, item in kept),
-        len(pairs) - len(kept),
+        left_out,
         () if annotator is None else tuple(_annotator(item, annotator) for _, item in kept),
     )
 
