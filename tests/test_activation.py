@@ -301,7 +301,7 @@ def test_pairs_that_the_model_cannot_read_are_left_out_and_counted(model: Path) 
     assert found.values.shape == (4, 2, 32)
     assert len(found.left_out) == 1
     assert "empty" in found.left_out[0]
-    with pytest.raises(FathomError, match="none of 1 pairs; the first reason: .*empty"):
+    with pytest.raises(FathomError, match=r"none of 1 pairs; the first reason: .*empty"):
         asyncio.run(activation.read([items[-1]], engine, layers=(1,), pool="last"))
     with pytest.raises(FathomError, match="none of 1 comparisons has a label that orders two responses"):
         asyncio.run(activation.read([tie], engine, layers=(1,), pool="last"))

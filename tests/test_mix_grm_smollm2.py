@@ -169,12 +169,17 @@ def rows(base: float, sft: float, rlvr: float) -> list[Any]:
 
 def test_claims_that_are_true_hold() -> None:
     found = fresh.holding(mix_grm_smollm2.EXPERIMENT, rows(0.55, 0.7, 0.9))
-    assert found == {"polarisation": True, "sft_generalises": True, "rlvr_adds_accuracy": True}
+    assert set(found) == {"polarisation", "polarisation_in_training", "sft_generalises", "rlvr_adds_accuracy"}
+    assert all(found.values())
 
 
 def test_rlvr_that_blurs_the_choice_does_not_sharpen_it() -> None:
     found = fresh.holding(mix_grm_smollm2.EXPERIMENT, rows(0.55, 0.7, 0.6))
-    assert found == {"polarisation": False, "sft_generalises": True, "rlvr_adds_accuracy": False}
+    assert [name for name, holds in found.items() if holds] == ["sft_generalises"]
+
+
+def test_sft_that_adds_nothing_does_not_generalise() -> None:
+    assert not fresh.holding(mix_grm_smollm2.EXPERIMENT, rows(0.7, 0.7, 0.9))["sft_generalises"]
 
 
 def test_a_page_has_every_verb_of_no_training(tmp_path: Path) -> None:

@@ -132,12 +132,36 @@ def measurements(truth: Mapping[str, tuple[float, float]]) -> list[Row]:
 def run(solving: float, judging: float, seed: int) -> list[Measured]:
     rng = random.Random(seed)
     solved = [rng.random() < solving for _ in range(600)]
-    return [Measured(each, rng.random() < (judging if each else 0.5), False, True, 40) for each in solved]
+    return [judgment(each, rng.random() < (judging if each else 0.5)) for each in solved]
+
+
+def judgment(solved: bool, accurate: bool) -> Measured:
+    return Measured(solved, solved, False, accurate, by_looks=False, readable=True, tokens=40)
 
 
 def test_the_gap_counts_only_judgments_whose_solution_is_right() -> None:
-    judgments = [Measured(True, True, True, True, 1), Measured(True, False, True, True, 1)]
-    assert s2j.gap([*judgments, Measured(False, False, True, True, 1)]) == 0.5
+    assert s2j.gap([judgment(True, True), judgment(True, False), judgment(False, False)]) == 0.5
+
+
+def test_a_right_result_without_right_steps_and_the_result_of_the_wrong_response_are_told_apart() -> None:
+    item = ITEMS[0]
+    first, second = item.expression.steps
+    wrong = item.answers[1 - item.winner]
+    solutions = [
+        f"{first}\n{second}",
+        f"1 + 1 = 2\n{second}",
+        f"{first}\n{second.partition('=')[0]}= {wrong}",
+        "1 + 1 = 2",
+        "",
+    ]
+    with Verifier() as verifier:
+        found = [
+            s2j._measured(item, Vote(Status.OK, winner=item.winner, rationale=Rationale(trace=each)), verifier)
+            for each in solutions
+        ]
+    assert [each.solved for each in found] == [True, True, False, False, False]
+    assert [each.worked for each in found] == [True, False, False, False, False]
+    assert [each.other for each in found] == [False, False, True, wrong == 2, False]
 
 
 def test_claims_that_are_true_hold() -> None:

@@ -249,7 +249,7 @@ def test_settings_without_a_second_model_are_refused() -> None:
         SlotReward()
     with pytest.raises(FathomError, match="slot=m has no effect with explain=false; give the model as --model"):
         SlotReward(slot="m", explain=False)
-    with pytest.raises(FathomError, match="leave the rubric out with explain=false"):
+    with pytest.raises(FathomError, match="no model that reads criteria; leave the rubric out"):
         SlotReward(explain=False, rubric="Prefer short answers.")
 
 

@@ -63,6 +63,10 @@ class Measured:
 
     solved: bool
     """Whether its solution reaches the right result."""
+    worked: bool
+    """Whether both steps of its solution are right. A right result without them can be a copied answer."""
+    other: bool
+    """Whether its solution reaches the result of the wrong response."""
     accurate: bool
     """Whether its verdict is right. An unparsed verdict is not."""
     by_looks: bool
@@ -206,8 +210,14 @@ def measure(model: Path, seed: int, settings: Settings) -> list[Measured]:
 
 def _measured(item: world.Item, vote: Vote, verifier: Verifier) -> Measured:
     solution = vote.rationale.trace if vote.rationale else ""
+
+    def reaches(value: int) -> bool:
+        return bool(solution) and verifier.check(solution, str(value)).equal is True
+
     return Measured(
-        solved=bool(solution) and verifier.check(solution, str(item.expression.value)).equal is True,
+        solved=reaches(item.expression.value),
+        worked=tuple(solution.splitlines()) == tuple(item.expression.steps),
+        other=reaches(item.answers[1 - item.winner]),
         accurate=vote.winner == item.winner,
         by_looks=vote.winner == looks_right(item),
         readable=vote.status == "ok",

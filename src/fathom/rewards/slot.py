@@ -92,7 +92,7 @@ class SlotReward(Judge):
             )
         if self.rubric is not None and not self.explain:
             raise FathomError(
-                "the judge 'slot' gives the criteria to the model that explains; leave the rubric out with explain=false"
+                "with explain=false, the judge 'slot' has no model that reads criteria; leave the rubric out"
             )
 
     @cached_property

@@ -52,6 +52,8 @@ def measured(
         contrasts={
             "fitting structure on verbs of no training, RLVR - SFT": share["rlvr"]["never"] - share["sft"]["never"],
             "fitting structure on verbs of no training after SFT, less a half": share["sft"]["never"] - 0.5,
+            "fitting structure on verbs of no training, SFT - before training": share["sft"]["never"]
+            - share["base"]["never"],
             "fitting structure on verbs of RLVR, RLVR - SFT": share["rlvr"]["rlvr"] - share["sft"]["rlvr"],
             "accuracy on verbs of no training, RLVR - SFT": judged["rlvr"]["accurate"] - judged["sft"]["accurate"],
         },

@@ -57,6 +57,8 @@ def summary(run: Sequence[Measured]) -> dict[str, float]:
     """Shares of all judgments, but for the gap."""
     return {
         "solved": fmean(item.solved for item in run),
+        "worked": fmean(item.worked for item in run),
+        "other": fmean(item.other for item in run),
         "judged": fmean(item.accurate for item in run),
         "gap": gap(run),
         "by_looks": fmean(item.by_looks for item in run),
