@@ -114,19 +114,22 @@ def make_classifier(path: Path, *, labels: int = 1, context: int = 512, seed: in
     return path
 
 
-def make_parrot(path: Path, text: str, vocab_texts: Iterable[str] = ()) -> Path:
-    """A checkpoint that answers every prompt with `text`, which becomes one token of its vocabulary."""
+def make_parrot(path: Path, *texts: str, vocab_texts: Iterable[str] = ()) -> Path:
+    """A checkpoint that answers every prompt with one of `texts`, each of which becomes a token of its vocabulary.
+
+    All are equally likely; other tokens are improbable at temperatures of 0.2 and below.
+    """
     import torch
 
     tokenizer = make_tokenizer(vocab_texts, 4096, CHAT_TEMPLATE)
-    tokenizer.add_tokens([text])
-    said, end = tokenizer.convert_tokens_to_ids([text, END])
+    tokenizer.add_tokens(list(texts))
+    *said, end = tokenizer.convert_tokens_to_ids([*texts, END])
     model = make_model(tokenizer, context=2**17, seed=0)
     with torch.no_grad():
         for layer in model.model.layers:
             layer.self_attn.o_proj.weight.zero_()
             layer.mlp.down_proj.weight.zero_()
-        # The layers add nothing, so the next token follows from the last one alone: any token, `text`, the end.
+        # The layers add nothing, so the next token follows from the last one alone: any token, a text, the end.
         directions = torch.eye(32)
         model.model.embed_tokens.weight.copy_(directions[0].expand(len(tokenizer), -1))
         model.model.embed_tokens.weight[said] = directions[1]
