@@ -11,14 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fathom.data.records import Comparison
-from fathom.engines import LikelihoodRequest
+from fathom.engines import (
+    Classification,
+    ClassifyRequest,
+    EngineError,
+    Likelihood,
+    LikelihoodRequest,
+)
 from fathom.engines.cache import CachedEngine
 from fathom.engines.local import LocalEngine
+from fathom.engines.usage import Usage
 from fathom.errors import FathomError
 from fathom.judges import Vote
 from fathom.judging.choice import make_judge
 from fathom.rationale import Status
-from fathom.rewards.drm import DimensionReward, weighted
+from fathom.rewards.drm import DimensionReward, confidence, weighted
 from fathom.rewards.scalar import ScalarRewardModel
 from tiny import make_checkpoint, make_classifier
 
@@ -84,6 +91,74 @@ def test_each_dimension_is_read_by_its_own_model_and_the_score_is_their_mean(
     assert found == pytest.approx(expected, abs=1e-4)
     assert list(vote.scores or ()) == pytest.approx([sum(expected.values()) / 3], abs=1e-4)
     assert len({round(value, 3) for value in expected.values()}) == 3
+
+
+def test_confidence_is_the_mean_over_the_reasoning_and_the_sum_over_the_answer() -> None:
+    reading = Likelihood(("4 +", " 1.", " So", " 5", "0"), (-0.1, -0.3, -0.2, -0.4, -0.5))
+    assert confidence(reading, "4 + 1. So", "50") == pytest.approx(exp(-0.6 / 3 - 0.9))
+    assert confidence(reading, "4 + 1.", "So 50") == pytest.approx(exp(-0.4 / 2 - 1.1))
+    for tokens in (("4 + 1. So",), ("4 + 1. So50",), ("",)):
+        with pytest.raises(ValueError, match="each need a token of their own"):
+            confidence(Likelihood(tokens, (-0.1,)), "4 + 1. So", "50")
+
+
+POLICY = Likelihood((REASONING, ANSWER), (-0.5, -0.25), usage=Usage(9))
+CLASSIFIED = [Classification((score,), usage=Usage(2)) for score in (2.0, -1.0, 0.0)]
+"""Of the reranker about reasoning and answer, and of the reward model."""
+
+
+def test_a_weight_of_the_judge_is_that_of_its_dimension() -> None:
+    def logistic(value: float) -> float:
+        return 1 / (1 + exp(-value))
+
+    values = {
+        "confidence": exp(-0.75),
+        "relevance": (logistic(2.0) + logistic(-1.0)) / 2,
+        "coherence": 0.5,
+    }
+    weights = {"confidence": 1.0, "relevance": 3.0, "coherence": 2.0}
+    vote = DimensionReward(**weights).read_answers([POLICY, *CLASSIFIED], SOLUTION)
+    assert dimensions(vote) == pytest.approx(values, abs=1e-4)
+    assert vote.scores == pytest.approx([sum(weights[name] * value for name, value in values.items()) / 6])
+    assert vote.usage == Usage(15)
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        pytest.param(("something", "else"), id="tokens of another text"),
+        pytest.param((REASONING[:4], ANSWER), id="tokens of a part of the text"),
+    ],
+)
+def test_a_confidence_that_cannot_be_computed_gives_no_score(tokens: tuple[str, ...]) -> None:
+    reading = Likelihood(tokens, (-0.1,) * len(tokens))
+    vote = DimensionReward().read_answers([reading, *CLASSIFIED], SOLUTION)
+    assert (vote.status, vote.scores) == (Status.INVALID, None)
+    assert "the tokens do not spell the text" in (vote.error or "")
+
+
+def test_a_score_that_is_no_number_is_invalid() -> None:
+    broken = [POLICY, *CLASSIFIED[:2], Classification((float("nan"),))]
+    vote = DimensionReward().read_answers(broken, SOLUTION)
+    assert (vote.status, vote.scores) == (Status.INVALID, None)
+
+
+@pytest.mark.parametrize("failing", ["reranker", "reward_model"])
+def test_a_failed_call_of_another_model_gives_a_failed_vote(
+    failing: str, models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken(LocalEngine):
+        async def classify(self, request: ClassifyRequest) -> Classification:
+            raise EngineError("out of memory")
+
+    def opened(engine: object, model: str) -> LocalEngine:
+        return (Broken if model == failing else LocalEngine)(models[model])
+
+    monkeypatch.setattr("fathom.rewards.drm.opened_beside", opened)
+    judge = DimensionReward(engine=LocalEngine(models["policy"]), reranker="reranker", reward_model="reward_model")
+    vote = voted(judge)
+    assert (vote.status, vote.scores) == (Status.FAILED, None)
+    assert "out of memory" in (vote.error or "")
 
 
 def test_readings_of_all_models_are_kept_in_the_journal(model: DimensionReward) -> None:

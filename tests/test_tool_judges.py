@@ -204,6 +204,26 @@ def test_the_result_of_a_call_decides_and_the_transcript_shows_it() -> None:
     assert {request.sampling.stop for request in engine.requests} == {("</calculator>",)}
 
 
+def test_each_step_is_shown_after_the_earlier_ones_and_has_calls_of_its_own() -> None:
+    right = ("13 * 15 = 195", "195 + 7 = 202", "So it is 202.")
+    engine = ScriptedEngine(checker)
+    judge = GroundedPRM(engine=engine, calls=1)
+    (vote,) = asyncio.run(judge.votes(SOLUTION.model_copy(update={"steps": (right,)}), sample=3))
+    assert scores(vote) == [1.0, 1.0, 1.0]
+    prompts = [request.messages[0]["content"] for request in engine.requests]
+    # Steps 1 and 2 are computed, each by a call and a verdict after it.
+    before = [prompt.split("The step to check is")[0] for prompt in prompts]
+    assert [[step for step in right if step in earlier] for earlier in before] == [
+        [],
+        [],
+        [right[0]],
+        [right[0]],
+        [right[0], right[1]],
+    ]
+    assert ["To call a tool" in prompt for prompt in prompts] == [True, False, True, False, True]
+    assert {request.sample for request in engine.requests} == {3}
+
+
 def test_a_failed_call_is_shown_as_failed_and_the_model_may_call_again() -> None:
     replies = ["<calculator>13 times 15</calculator>", "<calculator>13 * 15</calculator>", "\\boxed{correct}"]
     one = SOLUTION.model_copy(update={"steps": (STEPS[:1],)})
@@ -222,6 +242,9 @@ def test_a_verdict_without_a_successful_call_counts_only_if_none_is_required() -
     assert scores(voted(GroundedPRM(engine=ScriptedEngine(failing)))) == [0.0, None, None]
     strict = voted(GroundedPRM(engine=ScriptedEngine(failing), require_call=True))
     assert (strict.status, strict.scores, strict.step_scores) == (Status.INVALID, None, None)
+    replies = ["<calculator>13 * 15</calculator>", *["\\boxed{correct}"] * 3]
+    once = voted(GroundedPRM(engine=ScriptedEngine(replies), require_call=True))
+    assert scores(once) == [1.0, None, None], "the call for step 1 supports no other step"
 
 
 @pytest.mark.parametrize("calls", [0, 1, 3])

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from fathom.data.records import Comparison
 from fathom.engines import StepScores
 from fathom.engines.local import LocalEngine
+from fathom.engines.usage import Usage
 from fathom.judges import EngineRewardModel, Rule, Vote, find
 from fathom.rationale import Status
 from fathom.rewards.biprm import BidirectionalPRM
@@ -172,7 +173,9 @@ def test_a_response_scores_between_the_lowest_and_the_highest_of_its_parts(
 def test_thought_answer_and_the_whole_response_are_scored_apart() -> None:
     model = ReasonFluxPRM(thinking=0.25, alpha=0.5)
     assert model.steps(THINKING) == ("<think>2 + 2 is 5.\n\n", "No, 4.</think>\n\n", "It is 4.")
-    vote = model.read_answers([StepScores((0.2, 0.6, 1.0)), StepScores((0.7,))], THINKING)
+    readings = [StepScores((0.2, 0.6, 1.0), usage=Usage(20)), StepScores((0.7,), usage=Usage(15))]
+    vote = model.read_answers(readings, THINKING)
+    assert vote.usage == Usage(35)
     # The thought has 0.4, the answer 1.0; (0.25 * 0.4 + 0.75 * 1.0 + 0.5 * 0.7) / 1.5 = 0.8.
     assert list(vote.scores or ()) == pytest.approx([0.8])
     assert scores(vote) == [0.2, 0.6, 1.0]
@@ -185,6 +188,7 @@ def test_thought_answer_and_the_whole_response_are_scored_apart() -> None:
 def test_a_response_without_a_thought_is_all_answer_and_one_without_an_answer_is_invalid(tmp_path: Path) -> None:
     assert thought_length(("4", "It is 4.")) == 0
     assert thought_length(("<think>4", "</think>", "It is 4.")) == 2
+    assert thought_length(("<think>4</think>", "No, 5.</think>", "It is 4.")) == 2, "it ends with the last tag"
     model = ReasonFluxPRM(engine=LocalEngine(make_checkpoint(tmp_path / "tiny")), family="p_plus")
     vote = voted(model, SOLUTION)
     plain = ProcessRewardModel(engine=model.engine, family="p_plus")

@@ -172,7 +172,8 @@ class DimensionReward(EngineRewardModel):
 def confidence(reading: Answer, reasoning: str, answer: str) -> float:
     """exp(mean log-probability of the reasoning's tokens + sum of those of the answer's), 0 to 1.
 
-    Raises ValueError if the tokens do not spell the text, and TypeError for another reading than a likelihood.
+    Raises ValueError if the tokens do not spell the text, or if one part has no token of its own, and TypeError for
+    another reading than a likelihood.
     """
     if not isinstance(reading, Likelihood):
         raise TypeError(f"confidence is computed from a likelihood; got {type(reading).__name__}")
@@ -180,8 +181,8 @@ def confidence(reading: Answer, reasoning: str, answer: str) -> float:
     parts: tuple[list[float], list[float]] = ([], [])
     for place, logprob in zip(places, reading.logprobs, strict=True):
         parts[place].append(logprob)
-    if not parts[0]:
-        raise ValueError("the reasoning has no token of its own")
+    if not all(parts):
+        raise ValueError("the reasoning and the answer each need a token of their own, and one of them has none")
     return exp(fsum(parts[0]) / len(parts[0]) + fsum(parts[1]))
 
 
