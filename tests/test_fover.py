@@ -15,10 +15,11 @@ from typer.testing import CliRunner
 
 from fathom import Comparison, ScriptedEngine
 from fathom.cli import app
-from fathom.labelers import Result, Verdict, make_labeler, run, verdicts
+from fathom.engines import Request
+from fathom.labelers import Result, Verdict, make_labeler, requests, run, verdicts
 from fathom.labelers._statements import Equation, equations
 from fathom.labelers.grounded import path_value
-from labeling import labelled, labels_of, policy, tools
+from labeling import labelled, labels_of, policy, steps_in, tools
 
 pytest.importorskip("z3")
 
@@ -143,11 +144,16 @@ def test_the_value_of_a_path_weighs_early_checks_more_and_its_outcome_as_one_ste
     # N = 2: (1 * 2/2 - 1 * 1/2) / 2 - 1/2; then N = 4: (1 * 4/4 - 1 * 2/4) / 4 + 1/4
     assert path_value((right, wrong), right=False) == pytest.approx(-0.25)
     assert path_value((right, none, wrong, none), right=True) == pytest.approx(0.375)
+    # N = 3: (1 * 3/3 + 1 * 2/3 + 1 * 1/3) / 3 + 1/3
+    assert path_value((right,) * 3, right=True) == pytest.approx(1.0)
+
+
+def solution(*steps: str) -> Comparison:
+    return Comparison(id="s", prompt="?", responses=("\n\n".join(steps),), steps=(steps,), reference="5")
 
 
 def grounded(replies: Mapping[int, str], *steps: str) -> Result:
-    item = Comparison(id="s", prompt="?", responses=("\n\n".join(steps),), steps=(steps,), reference="5")
-    return labelled(policy(replies), make_labeler("grounded", rollouts=4), item)
+    return labelled(policy(replies), make_labeler("grounded", rollouts=4), solution(*steps))
 
 
 def test_without_checks_a_step_is_right_if_most_rollouts_are_and_its_confidence_is_the_margin() -> None:
@@ -155,6 +161,46 @@ def test_without_checks_a_step_is_right_if_most_rollouts_are_and_its_confidence_
     # After step 1, paths have 2 steps: 0.9 * (3 - 1)/4 * 1/2. After step 2, 3 steps: 0.9 * (1 - 3)/4 * 1/3.
     assert labels_of(result) == [(1.0, 0.0, None)]
     assert result.rows[0].metadata["confidence"] == (pytest.approx(0.225), pytest.approx(0.15), None)
+
+
+def test_rollouts_that_cannot_be_read_do_not_count() -> None:
+    result = grounded({1: "RR?W"}, "Let us see", "The answer is 5.")
+    assert labels_of(result) == [(1.0, 1.0)]
+    assert result.rows[0].metadata["confidence"] == (pytest.approx(0.9 * (2 - 1) / 3 / 2), pytest.approx(1 / 2))
+
+
+@pytest.mark.parametrize(
+    ("rollout", "variables", "check"),
+    [
+        ("1 + 1 = 2", False, 1),
+        ("1 + 1 = 3", False, -1),
+        ("So it goes", False, 0),
+        ("x = 4", False, 0),
+        pytest.param("x = 4", True, -1, id="x = 4, which contradicts the step before the rollout"),
+    ],
+)
+def test_the_steps_of_a_rollout_are_checked_after_those_of_its_prefix(
+    rollout: str, variables: bool, check: int
+) -> None:
+    labeler = make_labeler("grounded", rollouts=1, variables=variables)
+    result = labelled(ScriptedEngine(f"{rollout}\n\nThe answer is 5."), labeler, solution("x = 3", "The answer is 5."))
+    # A path of 3 steps with a right outcome; x = 3 states something new, so it is undecided.
+    value = 0.9**2 * (check * (2 / 3) / 3 + 1 / 3)
+    assert result.rows[0].metadata["confidence"][0] == pytest.approx(value)
+
+
+def test_letters_of_one_meaning_refute_a_step_only_if_asked_for() -> None:
+    steps = ("x = 3", "x = 4", "The answer is 5.")
+    always_right = policy(dict.fromkeys(range(1, 3), "R"))
+    several, one = (make_labeler("grounded", rollouts=1, variables=variables) for variables in (False, True))
+    assert labels_of(labelled(always_right, several, solution(*steps))) == [(1.0, 1.0, 1.0)]
+    assert labels_of(labelled(always_right, one, solution(*steps))) == [(1.0, 0.0, None)]
+
+
+def test_a_dry_run_of_fused_labels_counts_rollouts_of_every_prefix() -> None:
+    problems, labeler = [solution("a", "b", "c", "The answer is 5.")], make_labeler("grounded", rollouts=4)
+    asked = requests(problems, labeler, tools(policy({})))
+    assert [steps_in(request) for request in asked if isinstance(request, Request)] == [1] * 4 + [2] * 4 + [3] * 4
 
 
 def test_a_check_decides_where_outcomes_do_not_and_a_refuted_step_is_wrong_whatever_follows() -> None:

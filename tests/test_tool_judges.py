@@ -148,6 +148,14 @@ def test_a_long_result_is_cut_and_a_long_argument_is_refused() -> None:
     assert called("table", "a", "no table").text == "the problem has no table"
 
 
+def test_a_look_up_reads_the_first_table_that_has_its_columns() -> None:
+    other = Table(("Country", "Capital"), (("Peru", "Lima"),))
+    prompt = f"{TABLE.written()}\n\n{other.written()}"
+    assert called("table", "Capital where Country = Peru", prompt) == ("Capital\nLima", True)
+    assert called("table", "Year where Region = East", prompt) == ("Year\n2019\n2020", True)
+    assert called("table", "profit", prompt).ok is False
+
+
 needs_sandbox = pytest.mark.skipif(not sandbox.available(), reason="this system offers no sandbox")
 
 
