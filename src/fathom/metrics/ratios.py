@@ -34,10 +34,13 @@ def probability_of_ratio(ratio: float, *, before: Trials, after: Trials) -> floa
     if ratio < 0:
         raise ValueError(f"got the ratio {ratio}, expected at least 0")
     # In the quantile u of p_before the integrand is smooth and bounded: the integral of tail(r F^-1(u)) over [0, 1].
+    # Where r p_before exceeds 1, it is 0. The integral ends there, because the nodes would step over the bend.
     nodes, weights = _quadrature()
-    rates = beta.ppf(nodes, before[0] + 1, before[1] - before[0] + 1)
+    posterior = (before[0] + 1, before[1] - before[0] + 1)
+    end = float(beta.cdf(1 / ratio, *posterior)) if ratio > 1 else 1.0
+    rates = beta.ppf(end * nodes, *posterior)
     tails = 1 - betainc(after[0] + 1, after[1] - after[0] + 1, np.minimum(ratio * rates, 1.0))
-    return float(weights @ tails)
+    return float(end * weights @ tails)
 
 
 @lru_cache(maxsize=1)
