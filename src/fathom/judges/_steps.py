@@ -1,4 +1,4 @@
-"""Step scores from the index of the first wrong step, which is what critics of solutions report."""
+"""Step scores from the index of the first wrong step, which is what judges such as `processbench` report."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def without_text(steps: Iterable[str]) -> Vote | None:
 def first_error_vote(first_error: int | None, comparison: Comparison, unsplit: int) -> Vote:
     """The vote on a single response whose first wrong step has the 0-based index `first_error` (None: no wrong step).
 
-    Steps before the first wrong one score 1.0 and that step 0.0. Later steps score None: the critic did not judge them.
+    Steps before the first wrong one score 1.0 and that step 0.0. Later steps score None: the judge did not judge them.
     `unsplit` is the number of steps in the text, for comparisons without explicit steps. An index beyond the
-    comparison's own steps is invalid. Beyond `unsplit` it is accepted: the critic may split the text differently.
+    comparison's own steps is invalid. Beyond `unsplit` it is accepted: the judge may split the text differently.
     """
     given = None if comparison.steps is None else len(comparison.steps[0])
     if given is not None and first_error is not None and first_error >= given:

@@ -1,7 +1,7 @@
 """ProcessBench's critic of solutions: the index of the first wrong paragraph in a box, or -1 if none is wrong.
 
 Rule: ProcessBench (arXiv 2412.06559), its critic models. With several votes, the index that most of them name counts;
-of several that share the lead, the one named first (`fathom.metrics.steps.voted_first_error`).
+of several indices with equally many votes, the one named first (`fathom.metrics.steps.voted_first_error`).
 
     vote = ProcessBenchJudge().read("Paragraph 2 adds wrongly. \\\\boxed{2}", comparison)
     vote.step_scores                                                                 # ((1.0, 1.0, 0.0, None),)

@@ -7,8 +7,9 @@ ours; for the authors' models, give theirs as `template`, with the variables `in
     vote.step_scores            # reads="steps": ((1.0, 0.0, None),), from \boxed{correct} and \boxed{incorrect}
 
 With `reads="solution"`, the model writes a chain, which is then closed with the question, and the next token is read.
-`rounds` adds sequential verification: an ended chain is continued after a nudge, such as "Let me double check". For K
-parallel chains give `--votes K --temperature 0.6`: the score of a verdict is the mean over votes, as in the paper.
+`rounds` adds sequential verification: a chain that has ended is continued after a text such as "Let me double check".
+For K parallel chains give `--votes K --temperature 0.6`: the score of a verdict is the mean over votes, as in the
+paper.
 
 To fine-tune a model on chains of a teacher that agree with labels of steps (section 3.2), filter them by
 `fathom rejection-sample --judge thinkprm --judge-option reads=steps`: `vote_reward` compares the verdicts with the
@@ -16,7 +17,8 @@ labels up to the first wrong step, and `demonstration` ends the chain there and 
 
 With `reads="steps"`, the chain must have a verdict for every step, or for all steps up to the first incorrect one;
 later steps have no score. Other numbers of verdicts are invalid, because it is then unknown which step a verdict is
-about. The chain is in `Vote.text`. A chain that was cut off has no score, where the authors close it and read on.
+about. The chain is in `Vote.text`. A chain that was cut off has no score, except with `reads="steps"` after a verdict
+"incorrect", which ends a chain anyway. The authors close a chain that was cut off, and ask the question.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class Labelled:
     rejected: str | None = None
     """Why the solution is not used; None if it is."""
     detail: str = ""
-    """More about it, such as the text of an error."""
+    """More about the rejection, such as the text of an error."""
     failed: bool = False
     """Whether it was rejected because a call failed."""
 

@@ -6,8 +6,8 @@ Source: hierarchical node compression, of HRM (arXiv 2503.13551), known to us fr
 has the label of its later step: with labels of rollouts, whether the right answer can still be reached after both. So a
 model learns that a step may repair the one before, and to score coarser steps than those of its data.
 
-There, nodes of a search tree are merged, under conditions on the numbers of their children. Here a pair of steps of a
-solution is, at random, and the solution itself is kept too.
+There, nodes of a search tree are merged, under conditions on the numbers of their children. Here one pair of steps of
+a solution is drawn at random and merged, and the solution itself is kept too.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def mergeable(row: Comparison) -> list[int]:
 def merged(row: Comparison, place: int) -> Comparison:
     """The solution with the step at this index and the next one as one step, which has the later one's label.
 
-    What is known of each step besides, such as the labels of other sources, is that of the later one too.
+    Whatever else is known of each step, such as the labels of other sources, is also that of the later one.
     """
     assert row.steps is not None
     (steps,) = row.steps

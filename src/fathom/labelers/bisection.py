@@ -33,7 +33,7 @@ class Bisection(Labeler):
     rollouts: int = Field(default=8, ge=1, le=10_000)
     """Rollouts per prefix."""
     check_problem: bool = True
-    """First sample rollouts of the bare problem, and reject it if none is right: then no step is to blame."""
+    """First sample rollouts of the bare problem, and reject it if none is right: then rollouts show no wrong step."""
 
     async def label_solution(self, solution: Solution, tools: Tools) -> Labelled:
         """Raises RejectedError if a call failed, if the outcome or a needed prefix cannot be read, and if no rollout of

@@ -1,4 +1,4 @@
-"""Labels that fuse formal checks of steps with the outcomes of rollouts.
+"""Labels that combine formal checks of steps with the outcomes of rollouts.
 
     path_value((Verdict.RIGHT, Verdict.WRONG), right=False)      # (1 * 2/2 - 1 * 1/2) / 2 - 1/2 = -0.25
 
@@ -9,8 +9,8 @@ f, +1 or -1:
     V = (1/N) sum over i = 0 ... N-1 of v_i (N - i) / N  +  f / N
 
 The value of a step is the mean over the paths through it of discount^d V, where d is the number of steps from it to the
-end. A step is right if its own check does not refute it and its value is positive. Later ones than the first wrong step
-have no label. The confidence of a label is the size of the step's value, or 1 for a refuted step.
+end. A step is right if its own check does not refute it and its value is positive. Steps after the first wrong one
+have no label. The confidence of a label is the absolute value of the step, or 1 for a refuted step.
 
 What differs: paths are rollouts from the step instead of those of a tree search. The checks are those of `fover`,
 without a model that writes queries to a tool, so many steps of free text have none and count as 0. The index i starts
@@ -37,12 +37,12 @@ CHECKS = {Verdict.RIGHT: 1, Verdict.WRONG: -1}
 
 
 class Grounded(Labeler):
-    """Labels from rollouts of every prefix whose steps are checked by a solver."""
+    """Labels from rollouts of every prefix, and from a solver that checks the steps of prefixes and rollouts."""
 
     rollouts: int = Field(default=8, ge=1, le=10_000)
     """Rollouts per prefix."""
     discount: float = Field(default=0.9, gt=0, le=1)
-    """What remains of a path's value with each step between the labelled one and the end."""
+    """The factor of a path's value for each step between the labelled one and the end."""
     variables: bool = False
     """A contradiction between equations with variables is an error, as in `fover`."""
 
@@ -62,7 +62,7 @@ class Grounded(Labeler):
         return Labelled(solution, (*labels, *rest), (*confidence, *rest), sources=sources, verdicts=tuple(checks))
 
     async def value(self, solution: Solution, length: int, tools: Tools) -> float:
-        """The value of the last of the first `length` steps. The last step of all needs no rollouts.
+        """The value of the step with which the first `length` steps end. The solution's last step needs no rollouts.
 
         Raises RejectedError if a call failed, and if the outcome or most rollouts cannot be read.
         """

@@ -1,4 +1,4 @@
-"""OmegaPRM: a tree of rollouts per problem, searched where a rollout goes wrong after a promising prefix.
+"""OmegaPRM: first wrong steps of a problem's wrong rollouts, which are chosen by a tree search.
 
     make_labeler("omegaprm", searches=20).label(problem, tools)         # labelled rollouts of the problem
 
@@ -9,12 +9,12 @@ with the highest Q(s, r) + U(s), where
     Q(s, r) = alpha^(1 - MC(s)) beta^(length(r) / scale)          U(s) = c sqrt(sum of all N) / (1 + N(s)),
 
 and finds the first wrong step of r by `bisection`. Each probed prefix becomes a state, with its rollouts. Q prefers
-short rollouts that go wrong where most are right; U prefers states with few visits.
+short wrong rollouts of states from which most rollouts are right; U prefers states with few visits.
 
 The result has one solution per search: the wrong rollout, with the share of right rollouts as the label of each probed
-prefix. The wrong solutions of the file are rollouts of the bare problem, and are searched too. The length of a rollout
-is counted in words, as in the implementation of OpenR; the paper counts tokens. Right rollouts are no solutions of the
-result: a probed prefix with a positive share is a positive example.
+prefix. Right rollouts are not in the result; its positive examples are the probed prefixes with a positive share. The
+wrong solutions of the file count as rollouts of the bare problem, and are searched too. The length of a rollout is
+counted in words, as in the implementation of OpenR; the paper counts tokens.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class OmegaPRM(Labeler):
     """Labels are shares of right rollouts, for probed prefixes only; else 1 up to the first wrong step, which is 0."""
 
     async def label(self, problem: Comparison, tools: Tools) -> list[Labelled]:
-        """One solution per search; or the problem's first one, rejected, if it is too easy or too hard, if a call
-        failed, or if most rollouts of the problem could not be read."""
+        """One solution per search that found a wrong step. Or the problem's first solution, rejected: if the problem is
+        too easy or too hard, if a call failed, if most rollouts could not be read, or if no search found a step."""
         try:
             tree = await self._grown(problem, tools)
         except RejectedError as error:
@@ -167,13 +167,13 @@ class Tree:
         return self.states[prefix]
 
     def candidates(self) -> Iterator[tuple[State, str]]:
-        """The pairs of a state that is neither hopeless nor certain and one of its wrong rollouts."""
+        """The pairs of a state, with a share of right rollouts between 0 and 1, and one of its wrong rollouts."""
         return (
             (state, rollout) for state in self.states.values() if 0 < state.count.share < 1 for rollout in state.wrong
         )
 
     async def search(self, state: State, rollout: str) -> None:
-        """Find the first wrong step of a wrong rollout. If a prefix cannot be read, nothing is found.
+        """Find the first wrong step of a wrong rollout. If most rollouts of a prefix cannot be read, none is found.
 
         Raises RejectedError if a call failed.
         """

@@ -1,14 +1,14 @@
-"""SCAN: Monte Carlo labels of the problems that the policy solves, corrected for its failures and softened.
+"""SCAN: Monte Carlo labels of problems that the policy mostly solves, with soft labels before the first wrong step.
 
     tolerant_labels([Count(7, 8), Count(4, 8), Count(3, 8), Count(0, 8)], confidence=0.8, distance=2)
     # (1.0, 0.625, 0.46875, 0.0): the two steps before the first wrong one get their share divided by 0.8
 
 Source: SCAN (arXiv 2509.16548) and its code, yyDing1/SCAN-PRM. The self-confidence SC of a problem is the share of
 right rollouts of the bare problem. Only problems with SC of at least 0.75 are used, because rollouts of hard problems
-fail after right steps too. A solution with the right answer gets no rollouts and the label 1 for each step. Otherwise
-the steps are sampled one by one until the first share of 0, at step t. The `distance` steps before t get
-min(1, share / SC), because rollouts repair errors, so t may be late; earlier steps get 1, and later ones no label. A
-wrong solution without such a step is dropped.
+fail after right steps too. A solution with the right answer gets no further rollouts and the label 1 for each step.
+Otherwise rollouts are sampled after one step after another, until the first share of 0, after step t, which gets 0. The
+`distance` steps before t get min(1, share / SC): rollouts may repair errors, so the first wrong step may lie before t.
+Earlier steps get 1, and later ones no label. A wrong solution without such a step is rejected.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NO_ERROR = "the answer is wrong, but rollouts of every prefix succeed"
 
 
 class Scan(Labeler):
-    """Denoised soft labels at a low cost."""
+    """Labels up to the first prefix without a right rollout, soft before it, of problems that are mostly solved."""
 
     confidence_rollouts: int = Field(default=16, ge=1, le=10_000)
     """Rollouts of the bare problem, which estimate the self-confidence; the authors' code has 128."""

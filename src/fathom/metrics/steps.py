@@ -46,7 +46,7 @@ class FirstErrors(NamedTuple):
 def voted_first_error(votes: Iterable[Sequence[float | None]], threshold: float = 0.5) -> tuple[int | None] | None:
     """The first error that most votes name, in a tuple; None without votes.
 
-    Of several that share the lead, it is the one named first, as in ProcessBench's run_eval.py.
+    Of several that are named equally often, it is the one named first, as in ProcessBench's run_eval.py.
     """
     ranked = Counter(first_error(vote, threshold) for vote in votes).most_common(1)  # in the order of first appearance
     return (ranked[0][0],) if ranked else None

@@ -3,8 +3,9 @@
     >>> calculate("13 * 15"), calculate("1 / 3 + 1 / 6"), calculate("2 ^ 10 = 1000")
     ('195', '1/2 = 0.5', 'false')
 
-Numbers are exact: 0.1 is a tenth. Only `sqrt` of a number that is no square gives an approximation, and so do powers
-with such exponents. A single `=` compares. Expressions, exponents and results are bounded, so that none takes long.
+Numbers are exact: 0.1 is a tenth. Only `sqrt` of a number that is no square and powers with exponents that are no
+integers give approximations. A single `=` compares. Expressions, exponents and results are bounded, so that none takes
+long.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tables in prompts, and look-ups in them by a model. A look-up is no code: it names columns and conditions.
+"""Tables in prompts, and look-ups in them by a model. A look-up only names columns and conditions, and runs no code.
 
     >>> table = find_tables("| year | sales |\\n|---|---|\\n| 2019 | 1,200 |\\n| 2020 | 900 |")[0]
     >>> look_up(table, "sales where year = 2019")

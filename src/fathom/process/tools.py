@@ -18,7 +18,7 @@ from fathom.process.tables import LookUpError, find_tables, look_up
 
 Tool = Literal["calculator", "table", "python"]
 MAX_ARGUMENT, MAX_RESULT = 4000, 2000
-"""Characters of what a tool is given, and of what it answers."""
+"""The largest numbers of characters of a call's argument and of its result."""
 LIMITS = sandbox.Limits(seconds=5.0, output=4096)
 
 

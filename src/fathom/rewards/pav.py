@@ -12,10 +12,10 @@ The score of a step is (1 + A_K) / 2, so 0.5 means no progress. `start` is V of 
 not score: the share of the policy's solutions that are right. Without it, the first step has no score. The advantages
 of all steps sum to V_K(h_T) - V_K(h_0); the score of a solution is the mean over steps.
 
-For a search, `effective_reward` is the paper's Q + alpha A_K. It needs a model of the chance of success, such as one
-that was trained on Monte Carlo labels: with a model of correctness, V_K is no value of a prover. K = 1 is the policy
-itself, whose advantages add nothing to its values in expectation; a strong prover (large K) solves the problem after
-any step, so that all advantages are near 0. The paper found K = 4 best.
+For a search, `effective_reward` is the paper's Q + alpha A_K. The judge needs a model of the chance of success, such as
+one that was trained on Monte Carlo labels: with a model of correctness, V_K is no value of a prover. K = 1 is the
+policy itself, whose advantages add nothing to its values in expectation; a strong prover (large K) solves the problem
+after any step, so that all advantages are near 0. The paper found K = 4 best.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""ReasonFlux-PRM: scores the thought and the answer of a thinking model apart, and the whole text as one step.
+"""ReasonFlux-PRM: scores the thought and the answer of a thinking model separately, and the whole text as one step.
 
     fathom judge responses.jsonl --judge reasonflux --model Gen-Verse/ReasonFlux-PRM-7B --out verdicts.jsonl
 
@@ -12,8 +12,8 @@ the best of n by the mean of the former plus alpha times the latter; values of a
     score = (thinking T + (1 - thinking) A + alpha R) / (1 + alpha)
 
 The weight `thinking` is ours, as is the division, which keeps scores between 0 and 1: a thought has many more steps
-than an answer, so a mean over all steps would hardly read the answer. Without a closing tag there is no thought, and T
-is left out. That R is read in this way is our assumption: the released code shows the scores of steps only.
+than an answer, so a mean over all steps would hardly depend on the answer. Without a closing tag there is no thought,
+and T is left out. That R is read in this way is our assumption: the released code shows the scores of steps only.
 
 A wrong step of a thought need not harm the answer, because thoughts try and discard ideas. So the score of a response
 is not the lowest one of its steps; `--step-reduction` replaces the formula.

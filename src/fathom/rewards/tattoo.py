@@ -2,10 +2,10 @@
 
     fathom judge answers.jsonl --judge tattoo --model M --base-url URL --out verdicts.jsonl
 
-Method: "TaTToo" (arXiv 2510.06217), known from descriptions; no code is released. Steps that take something from the
-table are checked by looking the same up, and steps that reason by computing. The table is repeated before the step to
-check, because models rarely look back at a table that many steps ago began the prompt: the paper found that scores of
-other models hardly change if the table is replaced.
+Method: "TaTToo" (arXiv 2510.06217), known from descriptions; no code is released. Steps that take values from the table
+are checked by look-ups, and steps that reason by computing. The table is repeated before the step to check, because
+models make little use of a table that stands many steps before it: the paper found that scores of other models hardly
+change if the table is replaced.
 
 The table is in the prompt of the comparison, in Markdown or as JSON (`fathom.process.tables`); without one, the vote is
 invalid. The loop of calls, its bounds and its transcript are in `fathom.rewards._tool_judge`. The wording of the prompt

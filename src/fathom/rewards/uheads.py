@@ -11,9 +11,9 @@ states, or on attention weights and the probabilities of the likeliest tokens.
 
     P(step is right) = logistic(<weights, (features - means) / scales> + bias)
 
-A head belongs to one model: with other weights it is noise, and is refused. Nothing is generated; a solution of T steps
-takes T + 1 readings. Compare it with the last three features alone (`fit(..., states=False)`): a head that is no better
-has learned lengths and log-probabilities.
+A head belongs to one model. With other weights its scores mean nothing, so it is refused. Nothing is generated; a
+solution of T steps takes T + 1 readings. Compare it with the last three features alone (`fit(..., states=False)`): a
+head that is no better has learned lengths and log-probabilities.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@
 Method: DreamPRM (arXiv 2505.20241; github.com/coder-qicao/DreamPRM). The model phi is trained on all domains k by the
 weighted loss sum_k a_k L_k. The weights a = softplus(raw) / mean(softplus(raw)) are trained to lower a meta loss on
 trusted solutions: the loss of their labelled steps or, as the authors do, of their outcomes
-(`look_ahead.outcome_loss`). In `fathom reproduce dreamprm`, labels of steps find good domains, and outcomes do harm.
+(`look_ahead.outcome_loss`). In `fathom reproduce dreamprm`, weights by labels of steps train a better model than equal
+weights, and weights by outcomes a worse one.
 
 The authors differentiate through several steps of training. Here it is one. After a step of gradient descent with the
 rate lr, phi' = phi - lr sum_k a_k g_k, where g_k is the gradient of L_k at phi, the chain rule gives
