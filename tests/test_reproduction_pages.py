@@ -47,12 +47,13 @@ def test_templates_hold_no_numbers_of_their_own(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_committed_results_are_small_and_of_reported_seeds_and_of_the_settings_in_the_code(name: str) -> None:
+def test_committed_results_are_small_summed_up_and_of_reported_seeds_and_settings_in_the_code(name: str) -> None:
     experiment = find(name)
     results = experiment.results
     if results is None:
         assert "have not been run yet, so no claim is decided." in pages.page(experiment, None)
         return
+    assert "\n## What it found\n- " in pages.page(experiment, results)
     assert set(results.seeds) <= set(experiment.register.reported.seeds)
     assert experiment.home.with_suffix(".json").stat().st_size < 2**17
     assert results.made_from == experiment.origin()[0]
