@@ -222,6 +222,7 @@ def test_seeds_run_once_and_each_is_kept_as_it_finishes(coins: Path, tmp_path: P
     results = load(tmp_path / "out" / "results.json")
     assert results.seeds == [10, 11]
     assert results.made_from["settings"] == {"throws": 100}
+    assert results.claims == {"fair": {"decided_by": "mean", "contrasts": {"0.1 - distance from one half": 0.0}}}
     text = (tmp_path / "out" / "coins.md").read_text()
     assert "| 10 | " in text
     assert "have not been run yet" in text, "only two of the reported seeds"
@@ -229,6 +230,25 @@ def test_seeds_run_once_and_each_is_kept_as_it_finishes(coins: Path, tmp_path: P
     before = (tmp_path / "out" / "results.json").read_bytes()
     list(reproduce(experiment, tmp_path / "out", [10, 11]))
     assert (tmp_path / "out" / "results.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("change", [{"decided_by": "count"}, {"contrasts": {"0.1 - distance from one half": -0.1}}])
+def test_results_show_that_a_claim_was_changed_after_them(change: dict[str, object], coins: Path) -> None:
+    found = read(coins.with_suffix(".yaml"))
+    [claim] = REGISTER["claims"]  # type: ignore[misc]
+    coins.with_suffix(".yaml").write_text(yaml.safe_dump(REGISTER | {"claims": [claim | change]}))
+    assert read(coins.with_suffix(".yaml")).criteria != found.criteria
+    coins.with_suffix(".yaml").write_text(yaml.safe_dump(REGISTER | {"claims": [claim | {"words": "It is fair."}]}))
+    assert read(coins.with_suffix(".yaml")).criteria == found.criteria, "the words decide nothing"
+
+
+def test_results_that_recorded_no_claims_can_still_be_read(coins: Path, tmp_path: Path) -> None:
+    list(reproduce(find(str(coins)), tmp_path / "out", [10]))
+    path = tmp_path / "out" / "results.json"
+    written = json.loads(path.read_text())
+    del written["claims"]
+    path.write_text(json.dumps(written))
+    assert (load(path).claims, load(path).seeds) == (None, [10])
 
 
 def test_a_page_begins_with_what_was_found_and_explains_the_names_of_its_contrasts(coins: Path, tmp_path: Path) -> None:

@@ -59,6 +59,17 @@ def test_committed_results_are_small_summed_up_and_of_reported_seeds_and_setting
     assert results.made_from == experiment.origin()[0]
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_committed_results_were_made_for_the_claims_of_the_register(name: str) -> None:
+    experiment = find(name)
+    results = experiment.results
+    if results is None:
+        pytest.skip("no reported seed has run yet")
+    again = f"run `fathom reproduce {name} --out OUT` again, which keeps finished seeds and records the claims"
+    assert results.claims is not None, again
+    assert results.claims == experiment.register.criteria, "a claim was changed after its results; see CONTRIBUTING.md"
+
+
 def test_no_table_is_cut_off_after_its_head() -> None:
     texts = [pages.page(find(name), find(name).results) for name in NAMES]
     heads = [line for text in texts for line in re.findall(r"^\|---.*\n.*$", text, flags=re.MULTILINE)]

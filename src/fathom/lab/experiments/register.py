@@ -124,6 +124,11 @@ class Register(_Record):
     """Which pretraining seeds there are, or that the intervals leave pretraining out."""
     objections: tuple[Objection, ...] = ()
 
+    @property
+    def criteria(self) -> dict[str, Any]:
+        """What decides each claim, by its name: `decided_by`, and the threshold of each contrast. Without the words."""
+        return {claim.name: claim.model_dump(include={"decided_by", "contrasts"}) for claim in self.claims}
+
     @model_validator(mode="after")
     def _names_are_unique(self) -> Register:
         names = [claim.name for claim in self.claims]

@@ -69,6 +69,8 @@ class Results(BaseModel):
     made_from: dict[str, Any]
     """Settings, recipes and the hashes of inputs."""
     versions: dict[str, str]
+    claims: dict[str, Any] | None = None
+    """`Register.criteria` as they were when these results were written; None for results that did not record them."""
     rows: tuple[Row, ...]
 
     @property

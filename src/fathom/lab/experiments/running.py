@@ -33,7 +33,7 @@ def reproduce(experiment: Experiment[Any], out: Path, seeds: Sequence[int]) -> I
     """
     yield from notes(seeds)
     made_from, versions = experiment.origin()
-    results = Results(made_from=made_from, versions=versions, rows=())
+    results = Results(made_from=made_from, versions=versions, claims=experiment.register.criteria, rows=())
     for event in run(experiment, out, seeds):
         if isinstance(event, str):
             yield event
