@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Any
 
 import pytest
@@ -174,5 +175,20 @@ def test_compare_has_no_failure_class_so_a_missing_reward_refuses_it() -> None:
         async with reward_server(ScriptedEngine(rated), "prometheus", **chosen) as server:
             _, answer, _ = await server.post("/compare", body)
             assert (answer["rewards"], answer["metrics"]["unscored"]) == ([4.0, -1.0], 1.0)
+
+    asyncio.run(main())
+
+
+def test_statistics_of_the_largest_rewards_are_finite_and_larger_rewards_are_refused() -> None:
+    async def main() -> None:
+        async with reward_server(ScriptedEngine(rated), "prometheus") as server:
+            rows = [{"reward": sign * 1e300, "_ng_task_index": 0} for sign in (1, 1, -1, -1)]
+            status, answer, _ = await server.post("/aggregate_metrics", {"verify_responses": rows * 1000})
+            assert (status, answer["agent_metrics"]["mean/reward"]) == (200, 0.0)
+            assert all(math.isfinite(value) for value in answer["agent_metrics"].values())
+            body = {"verify_responses": [{"reward": 1.0}, {"reward": 1e308}, {"reward": 1e308}]}
+            status, answer, _ = await server.post("/aggregate_metrics", body)
+            assert status == 422
+            assert "verify_responses[1].reward: expected a number from -1e+300 to 1e+300" in answer["error"]["message"]
 
     asyncio.run(main())

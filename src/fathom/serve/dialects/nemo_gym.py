@@ -23,7 +23,7 @@ from statistics import fmean, median, stdev
 from typing import Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import to_json
 
 from fathom.data.records import Message
@@ -40,6 +40,8 @@ KINDS: Mapping[UnscoredKind, str] = {
 """The names of `nemo_gym.failure_kinds`."""
 FAILURE_FIELDS = ("_ng_failure_class", "_ng_failure_judge_error", "mask_sample", "failure_kind", "failure_reason")
 """A row that is verified again still has these fields of the last time."""
+LARGEST_REWARD = 1e300
+"""The largest absolute value of a reward, so that the sum of `LONGEST` of them fits into a float."""
 LONGEST_REASON = 2000
 """Characters of a failure's reason that NeMo-Gym keeps."""
 NOT_SHOWN = frozenset({"type", "id", "call_id", "status"})
@@ -79,10 +81,17 @@ class SessionBody(BaseModel):
 class VerifiedRow(BaseModel):
     """The fields of a verified row that its statistics depend on."""
 
-    reward: float | None = Field(default=None, allow_inf_nan=False)
+    reward: float | None = None
     mask_sample: bool = False
     failure_class: str | None = Field(default=None, alias="_ng_failure_class")
     task: int | str | None = Field(default=None, alias="_ng_task_index")
+
+    @field_validator("reward")
+    @classmethod
+    def _sums_are_finite(cls, reward: float | None) -> float | None:
+        if reward is not None and not abs(reward) <= LARGEST_REWARD:
+            raise ValueError(f"expected a number from {-LARGEST_REWARD:g} to {LARGEST_REWARD:g}")
+        return reward
 
     @property
     def score(self) -> float | None:
