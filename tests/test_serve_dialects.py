@@ -166,6 +166,7 @@ def test_vllm_classify_reads_messages_and_rendered_texts() -> None:
     ("path", "body", "message"),
     [
         ("/vllm/classify", {"input": "no template"}, "found no response"),
+        ("/vllm/classify", {"input": ""}, "input[0]: found no response"),
         ("/vllm/classify", {"input": [1, 2, 3]}, "token ids"),
         ("/vllm/classify", {}, "exactly one of input and messages"),
         ("/vllm/classify", {"input": CHATML, "use_activation": True}, "not squashed"),

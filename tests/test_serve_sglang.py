@@ -53,6 +53,8 @@ def test_score_takes_items_as_responses_to_the_query() -> None:
         ("/classify", {"input_ids": [1, 2]}, "token ids"),
         ("/sglang/classify", {"input_ids": [[1, 2]]}, "token ids"),
         ("/sglang/classify", {"text": "no template"}, "text[0]: found no response"),
+        ("/sglang/classify", {"text": ""}, "text[0]: found no response"),
+        ("/classify", {"text": ""}, "text[0]: found no response"),
         ("/sglang/classify", {"text": TEXT, "input_ids": [1]}, "exactly one of text and input_ids"),
         ("/sglang/classify", {"input": TEXT}, "exactly one of text and input_ids"),
         ("/sglang/v1/score", {"query": "?", "items": ["1"], "label_token_ids": [1, 2]}, "label_token_ids"),

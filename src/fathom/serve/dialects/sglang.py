@@ -74,10 +74,10 @@ def router(core: Core) -> APIRouter:
 
 async def classified(core: Core, body: ClassifyBody, request: Request) -> Any:
     """The answer of `/classify`: one object for one text, else a list."""
-    if (body.text is None) == (body.input_ids is None):
+    field, given = ("input_ids", body.input_ids) if body.text is None else ("text", body.text)
+    if given is None or (body.text is not None and body.input_ids is not None):
         raise RequestError(422, "expected exactly one of text and input_ids")
-    field, given = ("text", body.text) if body.text is not None else ("input_ids", body.input_ids)
-    samples = samples_of_input(given or [], field)
+    samples = samples_of_input(given, field)
     values, made = await core.numbers(samples, field, request, "sglang")
     answers = [_answer(core, value, each) for value, each in zip(values, made, strict=True)]
     return answers[0] if isinstance(given, str) else answers

@@ -129,11 +129,11 @@ async def classified(core: Core, body: ClassifyBody, request: Request) -> dict[s
 def _conversations(body: ClassifyBody) -> list[Sample]:
     """One sample per conversation. Raises RequestError if there is no response in one."""
     refuse_activation("use_activation", body.use_activation)
-    if (body.input is None) == (body.messages is None):
-        raise RequestError(422, "expected exactly one of input and messages")
-    if body.messages is not None:
+    if body.input is not None and body.messages is None:
+        return samples_of_input(body.input, "input")
+    if body.messages is not None and body.input is None:
         return [sample_of_messages(body.messages, "messages")]
-    return samples_of_input(body.input or [], "input")
+    raise RequestError(422, "expected exactly one of input and messages")
 
 
 async def _step_pairs(
