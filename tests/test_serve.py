@@ -226,6 +226,9 @@ def test_calls_are_cancelled_when_the_client_has_gone_unless_somebody_else_waits
                 assert upstream.flying == 1, "the other request waits for the same call"
                 other.cancel()
                 await until(lambda: upstream.flying == 0)
+                _, metrics = await server.get("/metrics")
+                assert 'fathom_requests_total{route="/v1/rewards",status="499"} 2.0' in metrics
+                assert 'status="500"' not in metrics
 
     run(main)
 

@@ -35,6 +35,8 @@ PUBLIC = frozenset({"/health", "/ready", "/", "/docs"})
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 PIN_HEADER = "x-fathom-reward"
 DEADLINE_HEADER = "x-fathom-deadline"
+CLIENT_CLOSED = 499
+"""The status in logs and metrics of a request whose client disconnected, as in nginx."""
 BODY_SECONDS = 30.0
 """How long a client may take to send a body."""
 _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
@@ -74,8 +76,6 @@ class Admission:
         try:
             with traced(trace):
                 await self._answered(scope, receive, answer)
-        except Gone:
-            answer.status = 499
         finally:
             self.metrics.in_progress.dec()
             self._note(scope, answer.status, time.perf_counter() - started)
@@ -87,6 +87,8 @@ class Admission:
             await error_response(error.status_code, str(error.detail), scope["state"]["trace_id"], error.headers)(
                 scope, receive, answer
             )
+        except Gone:
+            answer.status = CLIENT_CLOSED
         except Exception as error:  # the last resort; only the type is logged, as messages may quote a request
             LOG.error("trace %s: %s", scope["state"]["trace_id"], type(error).__name__)
             LOG.debug("trace %s", scope["state"]["trace_id"], exc_info=error)
