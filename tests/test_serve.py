@@ -639,6 +639,35 @@ def test_a_protocol_of_another_package_may_take_parameters_of_the_query(monkeypa
     run(main)
 
 
+@pytest.mark.parametrize("path", ["/number", "/object"])
+def test_a_protocol_that_answers_a_number_that_is_not_finite_gets_an_internal_error(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def router(core: Core) -> APIRouter:
+        routes = APIRouter(route_class=StrictJSONRoute)
+
+        @routes.post("/number")
+        async def number(body: dict[str, Any]) -> float:
+            return 2 * float(body["value"])
+
+        @routes.post("/object")
+        async def in_an_object(body: dict[str, Any]) -> dict[str, Any]:
+            return {"values": [(2 * body["value"],)]}
+
+        return routes
+
+    found = SimpleNamespace(names=lambda: ["another"], find=lambda name: router)
+    monkeypatch.setattr("fathom.serve.app.DIALECTS", found)
+
+    async def main() -> None:
+        async with reward_server(ScriptedEngine(rated), "prometheus") as server:
+            assert (await server.post(path, {"value": 7.0}))[0] == 200
+            status, answer, _ = await server.post(path, {"value": 1e308})
+            assert (status, answer["error"]["code"]) == (500, 500)
+
+    run(main)
+
+
 def test_a_web_socket_is_refused_and_breaks_nothing() -> None:
     async def main() -> None:
         async with reward_server(ScriptedEngine(rated), "prometheus") as server:

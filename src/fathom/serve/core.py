@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -9,7 +11,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 
 from fathom.data.records import Comparison
@@ -25,6 +27,7 @@ from fathom.serve.service import Refused, Rewarded, Sample, Service, Unavailable
 Value = TypeVar("Value")
 Entry = TypeVar("Entry", bound=Any)
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+Place = tuple[str | int, ...]
 
 
 UnscoredKind = Literal["failed", "unread", "partial"]
@@ -205,11 +208,12 @@ def usage_of(made: Iterable[Rewarded]) -> dict[str, int]:
 class StrictJSONRoute(APIRoute):
     """A route with one JSON body, whose answer is a model, a value of JSON or a response.
 
-    The body must be strict JSON: NaN, Infinity, nesting over 200 levels and other content types are refused. The last
-    keeps pages of other sites from sending requests with the browser of a user of this machine.
+    The body must be strict JSON: NaN, Infinity, numbers that do not fit into a float, nesting over 200 levels and other
+    content types are refused. The last keeps pages of other sites from sending requests with the browser of a user of
+    this machine. The answer is strict JSON too: a number in it that is not finite is an internal error.
 
     `direct` handles a request without FastAPI (`fathom.serve.app.Direct`). It is None for routes with other parameters
-    than a body and the request.
+    than a body and the request: FastAPI handles these, and does not refuse NaN.
     """
 
     direct: Handler | None = None
@@ -228,7 +232,7 @@ class StrictJSONRoute(APIRoute):
             if request_name is not None:
                 values[request_name] = request
             answer = await self.endpoint(**values)
-            return answer if isinstance(answer, Response) else Response(to_json(answer), media_type="application/json")
+            return answer if isinstance(answer, Response) else Response(_written(answer), media_type="application/json")
 
         self.direct = handle
         return handle
@@ -240,9 +244,32 @@ async def _parsed(request: Request, body: TypeAdapter[Any]) -> Any:
     if not kind.startswith("application/") or not kind.endswith(("/json", "+json")):
         raise RequestError(415, "the content type is not JSON; expected the header Content-Type: application/json")
     try:
-        return body.validate_python(from_json(await request.body(), allow_inf_nan=False))
+        given = from_json(await request.body(), allow_inf_nan=False)
+    except ValueError as error:
+        raise RequestError(400, f"the body is not JSON: {error}") from None
+    if (place := _infinite(given, ("body",))) is not None:
+        raise RequestValidationError([{"loc": place, "msg": "expected a number that fits into a 64-bit float"}])
+    try:
+        return body.validate_python(given)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False, include_input=False)
         raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in problems]) from None
-    except ValueError as error:
-        raise RequestError(400, f"the body is not JSON: {error}") from None
+
+
+def _infinite(value: Any, place: Place) -> Place | None:
+    """The place of the first infinite number in a value at `place`: JSON may have 1e999, which is read as infinity."""
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, each in entries:
+        kind = type(each)  # a body may have millions of values, and comparing types is the fastest test of them
+        if kind is float and math.isinf(each):
+            return *place, key
+        if (kind is dict or kind is list) and (found := _infinite(each, (*place, key))) is not None:
+            return found
+    return None
+
+
+def _written(answer: Any) -> bytes:
+    """An answer as JSON. Raises ValueError for a number that is not finite, for which pydantic writes `Infinity`."""
+    if isinstance(answer, BaseModel):
+        return to_json(answer)
+    return json.dumps(answer, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
