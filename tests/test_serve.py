@@ -767,7 +767,7 @@ def test_a_replica_that_dies_under_load_costs_no_reward() -> None:
             async with reward_server(None, "prometheus", engine_settings=engine) as server:
                 bodies = [{"samples": [{"prompt": "p", "response": str(n)}]} for n in range(60)]
                 sent = [asyncio.create_task(server.post("/v1/rewards", body)) for body in bodies]
-                await until(lambda: dying.flying >= 8)
+                await until(lambda: len(dying.calls) >= 8 and dying.flying > 0)
                 await dies.aclose()  # its connections are cut, with calls in flight
                 answers = await asyncio.gather(*sent)
                 assert [answer["rewards"][0]["reward"] for _, answer, _ in answers] == [4.0] * 60
