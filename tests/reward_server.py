@@ -14,9 +14,17 @@ from typing import Any
 
 import aiohttp
 
-from fathom import EngineSettings, JudgeSettings, JudgingSettings, RewardSettings, ServeSettings, VotingSettings
+from fathom import (
+    EngineSettings,
+    JudgeSettings,
+    JudgingSettings,
+    RewardSettings,
+    ScriptedEngine,
+    ServeSettings,
+    VotingSettings,
+)
 from fathom.engines import Engine
-from fathom.serve.app import application
+from fathom.serve.app import Direct, application
 from fathom.serve.running import DrainingServer, address_of, listening
 from fathom.serve.self_test import QUESTION, WARM_UP
 from fathom.serve.service import Service, open_session
@@ -85,6 +93,15 @@ def process(url: str, *options: str, log: Path) -> Iterator[tuple[subprocess.Pop
         finally:
             started.kill()
             started.wait()
+
+
+def posts() -> list[str]:
+    """All paths with a JSON body, from the application's routes: also those that the server's description omits."""
+    settings = JudgingSettings(engine=EngineSettings(model="judge-7b"))
+    service = Service(open_session(settings, ScriptedEngine("")), RewardSettings(), ServeSettings())
+    direct = application(service).app
+    assert isinstance(direct, Direct)
+    return sorted(direct.routes)
 
 
 def warms_up(prompt: str) -> bool:

@@ -8,8 +8,10 @@ import json
 import random
 import signal
 import string
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 import psutil
@@ -20,11 +22,10 @@ pytest.importorskip("fastapi", reason='needs pip install "fathom-rm[serve]"')
 from fathom import EngineSettings, FathomError, JudgingSettings, RewardSettings, ScriptedEngine, ServeSettings
 from fathom.serve.clients import identify, read_tokens
 from fathom.serve.running import serve
-from reward_server import Running, bodies, process, reward_server, warms_up
+from reward_server import bodies, posts, process, reward_server, warms_up
 from serving import HANG, Call, Reply, chat, serving
 
 SECRET = "a-token-of-many-characters"
-PATHS = (*bodies("p", "r"), "/v1/rankings", "/", "/none")
 REWARDS = {"samples": [{"prompt": "p", "response": "r"}]}
 
 
@@ -88,41 +89,133 @@ def test_another_address_than_this_machines_needs_a_token(host: str) -> None:
 # Malformed requests ---------------------------------------------------------------------------------------------------
 
 
-async def post_bytes(server: Running, path: str, content: bytes, kind: str = "application/json") -> int:
-    async with server.http.post(server.url + path, data=content, headers={"content-type": kind}) as response:
-        body = await response.read()
-        assert response.status == 200 or json.loads(body)["error"]["message"]
-        return response.status
+async def post_bytes(
+    http: aiohttp.ClientSession, url: str, content: bytes, kind: str = "application/json"
+) -> tuple[int, str]:
+    """The status of the answer, and the message of an error."""
+    async with http.post(url, data=content, headers={"content-type": kind}) as response:
+        return response.status, message_of(response.status, await response.read())
+
+
+def message_of(status: int, answer: bytes) -> str:
+    """The message of an error; empty for another answer. An answer must be strict JSON."""
+
+    def refuse(number: str) -> None:
+        raise AssertionError(f"{number} is not JSON: {answer!r}")
+
+    body = json.loads(answer, parse_constant=refuse)
+    message: str = "" if status == 200 else body["error"]["message"]
+    assert message or status == 200
+    return message
+
+
+NAMES = (
+    *(
+        "comparisons",
+        "samples",
+        "query",
+        "prompts",
+        "input",
+        "messages",
+        "queries",
+        "documents",
+        "id",
+        "reward",
+        "prompt",
+    ),
+    *("response", "label", "responses_create_params", "conversation_history", "response_objs", "text", "items", "task"),
+    *("input_ids", "responses", "verify_responses", "resources_session_id"),
+)
+VALID = bodies("p", "r") | {
+    "/v1/rankings": {"comparisons": [{"prompt": "p", "responses": ["r", "s"], "id": 1}]},
+    "/aggregate_metrics": {"verify_responses": [{"reward": 1.0, "_ng_task_index": 0}, {"reward": 1e300}]},
+    "/seed_session": {"resources_session_id": "s"},
+}
+HEADERS = {
+    "content-type": ("text/plain", "", "application/json; charset=utf-7"),
+    "x-fathom-deadline": ("nan", "-1", "0", "soon", "1e999", "9" * 400),
+    "x-fathom-reward": ("another", "", "\u00ff"),
+    "traceparent": ("", "00-0-0-01", "x" * 5000, f"00-{'0' * 32}-{'0' * 16}-00"),
+    "authorization": ("", "Bearer", "Basic x", f"Bearer {'x' * 5000}"),
+}
+
+
+class Sent(NamedTuple):
+    """A request, and whether the server must refuse it."""
+
+    method: str
+    path: str
+    content: bytes
+    headers: dict[str, str]
+    wrong: bool
+
+    async def status(self, http: aiohttp.ClientSession, url: str, *, chunked: bool) -> int:
+        async def chunks() -> AsyncIterator[bytes]:
+            for start in range(0, len(self.content), 7000):
+                yield self.content[start : start + 7000]
+
+        data = chunks() if chunked else self.content
+        async with http.request(self.method, url + self.path, data=data, headers=self.headers) as response:
+            message_of(response.status, await response.read())
+            assert 400 <= response.status < 500 or (response.status == 200 and not self.wrong), (self, response.status)
+            return response.status
+
+
+def requests(draw: random.Random) -> Iterator[Sent]:
+    """Bodies that no protocol can take, and valid ones with one wrong value, with usual and unusual headers."""
+    paths = [*posts(), "/", "/none"]
+    ignoring = ("/seed_session", "/close_session")  # they need no field, and ignore those that they do not know
+    while True:
+        headers = {"content-type": "application/json"}
+        if draw.random() < 0.2:
+            name = draw.choice(list(HEADERS))
+            headers[name] = draw.choice(HEADERS[name])
+        method = draw.choice(["POST"] * 19 + ["PUT"])
+        if draw.random() < 0.3:
+            path, body = draw.choice(list(VALID.items()))
+            yield Sent(method, path, json.dumps(altered(draw, body)).encode(), headers, wrong=False)
+        else:
+            path = draw.choice(paths)
+            yield Sent(method, path, malformed(draw), headers, wrong=path not in ignoring)
+
+
+def value(draw: random.Random, depth: int = 0) -> Any:
+    kind = draw.randrange(9 if depth < 4 else 6)
+    if kind == 0:
+        return draw.choice([None, True, -1, 0, 1e308, -1e308, 2**70, 10**400, -0.0])
+    if kind <= 2:
+        return "".join(draw.choices(string.printable + "é漢\u0000\ud800", k=draw.randrange(30)))
+    if kind <= 5:
+        return draw.choice(["", [], {}, 7, 1.5])
+    if kind == 6:
+        return [value(draw, depth + 1) for _ in range(draw.randrange(4))]
+    return {draw.choice(NAMES): value(draw, depth + 1) for _ in range(draw.randrange(4))}
+
+
+def altered(draw: random.Random, body: Any) -> Any:
+    """A body with another value at one place."""
+    if not isinstance(body, dict | list) or not body or draw.random() < 0.1:
+        return value(draw)
+    key = draw.choice(list(body) if isinstance(body, dict) else range(len(body)))
+    copy = body.copy()
+    copy[key] = altered(draw, body[key])
+    return copy
 
 
 def malformed(draw: random.Random) -> bytes:
-    """A body that no protocol can take: valid JSON of other types, broken JSON, NaN, deep nesting, wrong encodings."""
-    names = ["comparisons", "samples", "query", "prompts", "input", "messages", "queries", "documents", "id", "reward"]
-    names += ["prompt", "response", "label", "responses_create_params", "conversation_history", "response_objs", "text"]
-    names += ["query", "items", "input_ids", "responses", "task"]
-
-    def value(depth: int = 0) -> Any:
-        kind = draw.randrange(9 if depth < 4 else 6)
-        if kind == 0:
-            return draw.choice([None, True, -1, 0, 1e308, 2**70, -0.0])
-        if kind <= 2:
-            return "".join(draw.choices(string.printable + "é漢\u0000\ud800"[:4], k=draw.randrange(30)))
-        if kind <= 5:
-            return draw.choice(["", [], {}, 7, 1.5])
-        if kind == 6:
-            return [value(depth + 1) for _ in range(draw.randrange(4))]
-        return {draw.choice(names): value(depth + 1) for _ in range(draw.randrange(4))}
+    """Valid JSON of other types, broken JSON, NaN, too large numbers, deep nesting, wrong encodings, too many bytes."""
 
     def wrong() -> Any:
         """An object whose known fields have wrong types."""
-        return {name: draw.choice([5, {"a": value()}, [None, 3], [[value()]], 2.5, True]) for name in names}
+        return {name: draw.choice([5, {"a": value(draw)}, [None, 3], [[value(draw)]], 2.5, True]) for name in NAMES}
 
-    form = draw.randrange(8)
-    text = json.dumps(wrong() if draw.random() < 0.5 else [value()])
+    form = draw.randrange(10)
+    text = json.dumps(wrong() if draw.random() < 0.5 else [value(draw)])
     if form == 0:
         return text.encode()[: draw.randrange(len(text))] + b"}"
     if form == 1:
-        return b'{"samples": [{"prompt": "p", "response": NaN}], "query": [Infinity], "x": -Infinity}'
+        number = draw.choice([b"NaN", b"Infinity", b"-Infinity", b"1e999", b"-1e999"])
+        return b'{"samples": [{"prompt": "p", "response": "r"}], "query": ["q"], "x": [{"y": %b}]}' % number
     if form == 2:
         deep = draw.choice([100, 10_000])
         return b'{"samples": ' + b"[" * deep + b"]" * deep + b"}"
@@ -134,42 +227,87 @@ def malformed(draw: random.Random) -> bytes:
         return b'{"query": ["\\ud800"], "samples": [{"prompt": "\\udfff", "response": "r"}], "input": "\\ud800"}'
     if form == 6:
         return b'{"samples": [{"prompt": "p", "response": "r", "id": ' + b"9" * 5000 + b"}]}"
+    if form == 7:
+        return json.dumps({"samples": [{"prompt": "p", "response": "r" * 30_000}]}).encode()
     return text.encode()
 
 
-async def fuzz(server: Running, count: int, seed: int) -> list[int]:
+async def fuzz(http: aiohttp.ClientSession, url: str, count: int, seed: int) -> Counter[int]:
     draw = random.Random(seed)
-    statuses = []
+    statuses: Counter[int] = Counter()
+    endless = requests(draw)
     for _ in range(count // 10):
-        bodies = [malformed(draw) for _ in range(10)]
-        kinds = [draw.choice(["application/json"] * 9 + ["text/plain", ""]) for _ in bodies]
-        calls = (post_bytes(server, draw.choice(PATHS), body, kind) for body, kind in zip(bodies, kinds, strict=True))
-        statuses += await asyncio.gather(*calls)
+        sent = [next(endless) for _ in range(10)]
+        statuses.update(await asyncio.gather(*(each.status(http, url, chunked=draw.random() < 0.2) for each in sent)))
     return statuses
 
 
 def test_malformed_requests_are_refused_and_never_break_the_server() -> None:
     async def main() -> None:
         engine = ScriptedEngine("[RESULT] 4")
-        async with reward_server(engine, "prometheus") as server:
-            statuses = await fuzz(server, 400, seed=1)
-            assert {status for status in statuses if not 400 <= status < 500} == set()
-            assert len(set(statuses)) > 1
+        async with reward_server(engine, "prometheus", max_body=20_000, max_batch=4) as server:
+            _, described = await server.get("/openapi.json")
+            paths = json.loads(described)["paths"].items()
+            assert {path for path, methods in paths if "post" in methods} <= set(posts()), "all paths get requests"
+            statuses = await fuzz(server.http, server.url, 800, seed=1)
+            assert {200, 400, 404, 405, 409, 413, 415, 422} == set(statuses)
             assert (await server.post("/v1/rewards", REWARDS))[0] == 200
 
     asyncio.run(main())
 
 
 @pytest.mark.slow
-def test_memory_is_flat_over_10000_malformed_requests() -> None:
+def test_memory_is_flat_over_10000_malformed_requests(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(lambda call: chat("[RESULT] 4")) as upstream, aiohttp.ClientSession() as http:
+            options = ["--max-body", "20000", "--max-batch", "4", "--breaker-share", "1"]
+            with process(upstream.url, *options, log=tmp_path / "log") as (started, url):
+                memory = psutil.Process(started.pid).memory_info
+                await fuzz(http, url, 1000, seed=2)
+                before = memory().rss
+                await fuzz(http, url, 10_000, seed=3)
+                assert memory().rss <= before * 1.05
+
+    asyncio.run(main())
+
+
+def test_numbers_that_are_not_finite_are_refused_by_every_path_with_the_name_of_the_field() -> None:
     async def main() -> None:
         async with reward_server(ScriptedEngine("[RESULT] 4"), "prometheus") as server:
-            process = psutil.Process()
-            await fuzz(server, 1000, seed=2)
-            before = process.memory_info().rss
-            statuses = await fuzz(server, 10_000, seed=3)
-            assert {status for status in statuses if not 400 <= status < 500} == set()
-            assert process.memory_info().rss <= before * 1.05
+            for path in posts():
+                status, message = await post_bytes(server.http, server.url + path, b'{"samples": [{"n": [1, -1e999]}]}')
+                assert (status, message) == (422, "samples[0].n[1]: expected a number that fits into a 64-bit float")
+                for name in (b"NaN", b"Infinity", b"-Infinity"):
+                    status, message = await post_bytes(server.http, server.url + path, b'{"n": %b}' % name)
+                    assert (status, message[:20]) == (400, "the body is not JSON")
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        ("content-length: 10", b'{"samples": []}'),
+        ("content-length: 1000", b'{"samples": []}'),
+        ("content-length: -1", b'{"samples": []}'),
+        ("content-length: 15\r\ntransfer-encoding: chunked", b"zz\r\n"),
+        ("transfer-encoding: chunked", b"ffffffffffffffffffff\r\n{}"),
+    ],
+)
+def test_a_body_of_another_length_than_stated_breaks_nothing(head: str, body: bytes) -> None:
+    async def main() -> None:
+        async with reward_server(ScriptedEngine("[RESULT] 4"), "prometheus") as server:
+            host, port = server.url.removeprefix("http://").split(":")
+            reader, writer = await asyncio.open_connection(host, int(port))
+            start = f"POST /v1/rewards HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n{head}\r\n\r\n"
+            writer.write(start.encode() + body)
+            writer.write_eof()
+            answer = await reader.read()
+            assert not answer or answer.startswith(b"HTTP/1.1 4")
+            writer.close()
+            assert (await server.post("/v1/rewards", REWARDS))[0] == 200
+            _, metrics = await server.get("/metrics")
+            assert "fathom_requests_in_progress 1.0" in metrics, "only the request for the metrics"
 
     asyncio.run(main())
 
@@ -181,10 +319,10 @@ def test_a_page_of_another_site_cannot_send_requests_by_a_form(kind: str) -> Non
     async def main() -> None:
         async with reward_server(ScriptedEngine("[RESULT] 4"), "prometheus") as server:
             for path, body in bodies("p", "r").items():
-                assert await post_bytes(server, path, json.dumps(body).encode(), kind) == 415
+                assert (await post_bytes(server.http, server.url + path, json.dumps(body).encode(), kind))[0] == 415
             content = json.dumps(REWARDS).encode()
             for accepted in ("application/json; charset=utf-8", "application/problem+json"):
-                assert await post_bytes(server, "/v1/rewards", content, accepted) == 200
+                assert (await post_bytes(server.http, f"{server.url}/v1/rewards", content, accepted))[0] == 200
 
     asyncio.run(main())
 
@@ -204,7 +342,7 @@ def test_deep_nesting_is_refused_before_it_is_parsed() -> None:
         async with reward_server(ScriptedEngine("[RESULT] 4"), "prometheus") as server:
             for depth, status in ((100, 422), (201, 400), (100_000, 400)):
                 content = b'{"samples": ' + b"[" * depth + b"]" * depth + b"}"
-                assert await post_bytes(server, "/v1/rewards", content) == status
+                assert (await post_bytes(server.http, f"{server.url}/v1/rewards", content))[0] == status
 
     asyncio.run(main())
 
