@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,10 +18,10 @@ from fathom import Comparison, FathomError, ScriptedEngine
 from fathom.cli import app
 from fathom.data.reading import read
 from fathom.data.records import Label
-from fathom.engines import Request, Sampling
+from fathom.engines import BaseEngine, Completion, EngineError, Request, Sampling, StepRequest, StepScores
 from fathom.engines.cache import CachedEngine
 from fathom.errors import IncompleteRunError
-from fathom.judges import find
+from fathom.judges import Vote, find
 from fathom.judges.processbench import ProcessBenchJudge
 from fathom.labelers import (
     Count,
@@ -37,11 +38,12 @@ from fathom.labelers import (
     solutions,
 )
 from fathom.labelers._merging import mergeable, merged
-from fathom.labelers.judge import prompted
+from fathom.labelers.judge import fitting, prompted
 from fathom.labelers.monte_carlo import hard_labels
 from fathom.labelers.rpe import progress_labels
 from fathom.metrics.ratios import probability_of_ratio
 from fathom.process import stepwise_rows
+from fathom.rationale import Status
 from labeling import labelled, labels_of, policy, problem, steps_in, tools
 
 # Rollouts -------------------------------------------------------------------------------------------------------------
@@ -200,10 +202,42 @@ def test_a_judge_labels_steps_by_its_vote_or_by_the_majority_of_several() -> Non
     assert judging.rollouts.cost.statuses == {"judge: ok": 4, "judge: missing": 1}
 
 
-def judged_by(replies: list[str], *problems: Comparison, **options: object) -> Result:
+def judged_by(replies: Sequence[str | EngineError], *problems: Comparison, **options: object) -> Result:
     engine = ScriptedEngine(lambda request: replies[request.sample])
     used = Tools(tools(engine).rollouts, ProcessBenchJudge(engine=engine))
     return asyncio.run(run(problems, make_labeler("judge", votes=len(replies), **options), used))
+
+
+def test_a_step_on_which_votes_tie_has_no_label() -> None:
+    result = judged_by([r"\boxed{1}", r"\boxed{-1}"], problem(3))
+    assert labels_of(result) == [(1.0, None, 1.0)]
+    assert result.rows[0].metadata["confidence"] == (1.0, None, 1.0)
+
+
+def test_the_only_vote_of_a_judge_that_scores_by_probabilities_gives_soft_labels() -> None:
+    class Scoring(BaseEngine):
+        identity = "scoring"
+
+        async def complete(self, request: Request) -> Completion:
+            raise NotImplementedError
+
+        async def steps(self, request: StepRequest) -> StepScores:
+            return StepScores((0.9, 0.25, 0.75))
+
+    used = Tools(tools(ScriptedEngine("")).rollouts, find("process")(engine=Scoring(), family="p_plus"))
+    assert labels_of(asyncio.run(run([problem(3)], make_labeler("judge"), used))) == [(0.9, 0.25, 0.75)]
+
+
+def test_votes_on_another_number_of_steps_do_not_count() -> None:
+    (solution,) = solutions(problem(3), "paragraphs")
+    votes = [Vote(Status.OK, order=(0,), step_scores=(scores,)) for scores in ((1.0, 0.0), (1.0, 0.0, None))]
+    assert fitting([*votes, Vote(Status.MISSING)], solution) == [(1.0, 0.0, None)]
+
+
+def test_a_failed_vote_rejects_the_solution_for_another_run_even_if_others_can_be_read() -> None:
+    result = judged_by([r"\boxed{1}", EngineError("no connection")], problem(3))
+    assert result.rejections == [{"id": "p", "reason": "a call failed", "detail": "no connection"}]
+    assert result.labelled[0].failed
 
 
 def test_votes_may_be_limited_to_those_with_the_majoritys_opinion_on_the_solution() -> None:
@@ -222,6 +256,10 @@ def test_a_wrong_answer_refutes_a_judge_that_calls_every_step_right() -> None:
     checked = judged_by(blind, *both, check_outcome=True)
     assert labels_of(checked) == [(1.0, 1.0, 1.0)]
     assert [each["reason"] for each in checked.rejections] == ["every step is called right, but the answer is wrong"]
+    # A wrong answer agrees with a judge that sees an error, and an answer that cannot be read refutes nothing.
+    assert labels_of(judged_by([r"\boxed{1}"], both[1], check_outcome=True)) == [(1.0, 0.0, None)]
+    unreadable = Comparison(id="c", prompt="2 + 3?", responses=("2 + 3 = 5\n\nI am done",), reference="5")
+    assert labels_of(judged_by(blind, unreadable, check_outcome=True)) == [(1.0, 1.0)]
 
 
 def test_a_judge_may_review_each_of_its_votes_and_the_second_text_counts() -> None:
@@ -243,6 +281,21 @@ def test_a_judge_may_review_each_of_its_votes_and_the_second_text_counts() -> No
     assert [each["reason"] for each in result.rejections] == ["no vote of the judge could be read"]
     assert result.cost.statuses == {"judge: ok": 3, "judge: missing": 1}
     assert len(list(requests(problems, labeler, used))) == len(engine.requests) == 4
+
+
+def test_a_review_has_the_sample_of_its_vote_and_one_that_fails_rejects_the_solution() -> None:
+    def critic(request: Request) -> str | EngineError:
+        failing = len(request.messages) > 1 and request.sample == 1 and "(b)" in request.messages[0]["content"]
+        return EngineError("no connection") if failing else r"\boxed{1}"
+
+    engine = ScriptedEngine(critic)
+    used = Tools(tools(engine).rollouts, ProcessBenchJudge(engine=engine))
+    problems, labeler = [problem(3, id="a"), problem(3, id="b")], make_labeler("judge", revise=True, votes=2)
+    result = asyncio.run(run(problems, labeler, used))
+    asked = [request for request in engine.requests if "(a)" in request.messages[0]["content"]]
+    assert sorted((len(request.messages), request.sample) for request in asked) == [(1, 0), (1, 1), (3, 0), (3, 1)]
+    assert labels_of(result) == [(1.0, 0.0, None)]
+    assert result.rejections == [{"id": "b", "reason": "a call failed", "detail": "no connection"}]
 
 
 def test_prompts_of_an_ensemble_outvote_the_error_of_one_and_each_is_a_source(tmp_path: Path) -> None:
