@@ -342,7 +342,14 @@ def test_merging_keeps_the_text_and_the_labels_but_that_of_the_earlier_step(
 ) -> None:
     labels = data.draw(st.lists(st.sampled_from([0.0, 0.5, 1.0, None]), min_size=len(steps), max_size=len(steps)))
     joint = data.draw(st.sampled_from(["", "\n\n"]))
-    row = Comparison(prompt="?", responses=(joint.join(steps),), steps=(tuple(steps),), label=Label(steps=(labels,)))
+    numbers = tuple(range(len(steps)))
+    row = Comparison(
+        prompt="?",
+        responses=(joint.join(steps),),
+        steps=(tuple(steps),),
+        label=Label(steps=(labels,)),
+        metadata={"values": numbers, "source": "mine"},
+    )
     found = [merged(row, place) for place in mergeable(row)]
     assert len(found) == sum(label is not None for label in labels[1:])  # a pair for each later step with a label
     for each, place in zip(found, mergeable(row), strict=True):
@@ -351,6 +358,7 @@ def test_merging_keeps_the_text_and_the_labels_but_that_of_the_earlier_step(
         assert joint.join(each.steps[0]) == row.responses[0] == each.responses[0]
         assert each.steps[0][place] == f"{steps[place]}{joint}{steps[place + 1]}"
         assert each.label.steps == ((*labels[:place], *labels[place + 1 :]),)
+        assert each.metadata == {"values": (*numbers[:place], *numbers[place + 1 :]), "source": "mine"}
 
 
 def test_a_share_of_the_labelled_solutions_has_a_copy_with_merged_steps() -> None:
