@@ -10,9 +10,10 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import pytest
@@ -27,8 +28,10 @@ from fathom.cli import app
 from fathom.data.records import Comparison, Label
 from fathom.errors import FathomError
 from fathom.judges import RewardModel, Vote, merge_pointwise
+from fathom.metrics.intervals import Interval
+from fathom.metrics.significance import holm
 from fathom.probes import Measure, reliability_card
-from fathom.probes._measures import items
+from fathom.probes._measures import corrected, items
 from fathom.probes.injection import texts
 from fathom.probes.keys import keys
 from fathom.probes.length import padded
@@ -171,6 +174,30 @@ def test_what_was_not_planted_is_not_found() -> None:
         assert found(flat[probe]["effect"]) == 0
     assert found(flat["self_preference"]["excess"]) == pytest.approx(0, abs=0.02)
     assert found(flat["position"]["first shown"]) == pytest.approx(0.5, abs=0.02)
+
+
+def missed(p: float) -> Measure:
+    """A measure that misses its target of 0 with this two-sided p, by the normal approximation."""
+    normal = NormalDist()
+    distance = 0.1 * normal.inv_cdf(1 - p / 2) / normal.inv_cdf(0.975)
+    return Measure("effect", "", 0.0, Interval(distance, distance - 0.1, distance + 0.1), n=100, left_out=0)
+
+
+def test_of_many_measures_of_a_card_only_those_that_chance_does_not_explain_are_off_target() -> None:
+    weak = [missed(0.03) for _ in range(40)]
+    assert weak[0].p == pytest.approx(0.03)
+    assert weak[0].on_target is False, "alone, it would be off target"
+    card = corrected({"weak": weak, "strong": [missed(1e-5)], "unknown": [replace(weak[0], interval=None)]})
+    assert [each.on_target for each in card["weak"]] == [True] * 40
+    assert [each.on_target for each in card["strong"]] == [False]
+    assert card["strong"][0].adjusted_p == pytest.approx(41 * 1e-5)
+    assert card["unknown"][0].on_target is None
+
+
+def test_a_card_is_corrected_for_all_of_its_measures() -> None:
+    measured = [each for measures in planted_card().values() for each in measures.values() if each.p is not None]
+    assert len(measured) > 20
+    assert [each.adjusted_p for each in measured] == holm([each.p or 0.0 for each in measured])
 
 
 # Judges whose card is known exactly ----------------------------------------------------------------------------------

@@ -19,6 +19,8 @@ from fathom.data.records import Comparison, Label
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
 from fathom.judges import RewardModel, Rule, Vote
+from fathom.metrics import rankings
+from fathom.metrics.baselines import RULES
 from fathom.metrics.calibration import Calibration
 from fathom.metrics.separation import auc
 from fathom.metrics.verdicts import Tally, summary, tally
@@ -26,7 +28,7 @@ from fathom.metrics.votes import curve, curves, first
 from fathom.rationale import Status
 from fathom.results.rows import to_row, tokens_of_usage, usage
 from fathom.voting.wrappers import Repeated, Swapped
-from judged import as_json, row, swapped, vote
+from judged import as_json, ranked, row, swapped, vote
 
 MISSING = Status.MISSING
 
@@ -137,6 +139,26 @@ def test_rows_of_one_prompt_that_stand_and_fall_together_are_no_more_evidence_th
     assert alone.accuracy is not None
     assert tenfold.accuracy is not None
     assert tenfold.accuracy.high - tenfold.accuracy.low > 0.99 * (alone.accuracy.high - alone.accuracy.low)
+
+
+@pytest.mark.parametrize("metric", ["best_of_n", "parse_rate", "tau", *RULES])
+def test_rankings_of_one_prompt_that_stand_and_fall_together_are_no_more_evidence_than_one(metric: str) -> None:
+    def ranking(number: int) -> dict[str, Any]:
+        """Of three responses, scored in order: prompts differ in the labelled order and in the pairs that were read."""
+        pairs = {each: Rule()([vote(each[0])]) for each in ((0, 1), (0, 2), (1, 2))}
+        unread = {each: Rule()([vote(MISSING)]) for each in list(pairs)[: number % 5]}
+        label = Label(ranking=((0, 1, 2), (1, 2, 0), (2, 1, 0), (0, 2, 1))[number % 4])
+        texts = tuple("word" * (1 + (place + number // 2) % 3) for place in range(3))
+        return ranked(pairs | unread, [2.0, 1.0, 0.0], prompt=f"Task {number}", label=label, responses=texts)
+
+    def width(copies: int) -> float:
+        tallied = rankings.tally(ranking(number) for number in range(30) for _ in range(copies))["all"]
+        found = tallied.baselines.accuracy[metric] if metric in RULES else getattr(tallied, metric)
+        assert found is not None
+        return float(found.high - found.low)
+
+    assert width(1) > 0.1
+    assert width(10) > 0.99 * width(1)
 
 
 def test_a_summary_is_plain_json() -> None:
