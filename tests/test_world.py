@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import chain, islice, product
@@ -106,11 +107,16 @@ def test_both_steps_of_a_held_out_item_have_held_out_operands() -> None:
         assert world.HELD_OUT.issuperset(pairs)
 
 
+def pretraining(kind: str, n: int) -> list[tuple[str, str]]:
+    """The first prompts and completions of one kind."""
+    pretrain = pytest.importorskip("fathom.lab.pretrain", reason='needs pip install "fathom-rm[train]"')
+    return list(islice(getattr(pretrain, kind)(random.Random(7)), n))
+
+
 def training_texts() -> Iterator[str]:
     """Prompts and completions of pre-training, and the solutions of the items that `arms` trains on."""
-    pretrain = pytest.importorskip("fathom.lab.pretrain", reason='needs pip install "fathom-rm[train]"')
-    for kind in (pretrain.exercises, pretrain.rationales):
-        for prompt, completion in islice(kind(random.Random(7)), 2000):
+    for kind in ("exercises", "rationales"):
+        for prompt, completion in pretraining(kind, 2000):
             yield f"{prompt}\n{completion}"
     for prefix in ("fine-tuning", "reinforcement"):
         for item in world.items(2000, seed=10, prefix=prefix):
@@ -122,6 +128,42 @@ def test_no_training_text_shows_held_out_operands() -> None:
     assert len(shown) > 10_000
     assert world.HELD_OUT.isdisjoint(shown)
     assert 0.15 < len(world.HELD_OUT) / (100 * len(world.OPERANDS)) < 0.25  # a left operand is a sum of two at most
+
+
+def verb_of(prompt: str) -> str:
+    """The verb of the instruction: the word before the expression."""
+    [verb] = re.findall(r"([a-z]+) \d+ [+-] \d+ [+-] \d+", prompt)
+    return str(verb)
+
+
+def test_pretraining_shows_each_structure_as_often_for_every_topic() -> None:
+    styles = pytest.importorskip("fathom.lab.pretrain", reason='needs pip install "fathom-rm[train]"').STYLES
+    shown: dict[str, Counter[str]] = {"plain": Counter(), "named": Counter()}
+    topics = list(chain(*world.TOPICS.values()))
+    for prompt, text in pretraining("rationales", 12_000):
+        [topic] = [place for place, topic in enumerate(topics) if verb_of(prompt) in topic]
+        rationale = parse(text).rationale
+        assert rationale is not None
+        shown["named" if "rationale" in prompt else "plain"][f"{topic} {rationale.structure}"] += 1
+    for counts in shown.values():
+        for topic, _ in enumerate(topics):
+            total = sum(counts[f"{topic} {style}"] for style in STYLES)
+            assert total > 800
+            for style in STYLES:
+                share = styles.count(style) / len(styles)
+                error = (share * (1 - share) / total) ** 0.5
+                assert abs(counts[f"{topic} {style}"] / total - share) < 4 * error, (topic, style)
+
+
+def test_pretraining_teaches_the_kin_of_every_verb_and_names_no_structure() -> None:
+    asked = set()
+    for prompt, text in pretraining("kinship", 3000):
+        asked.add(verb_of(prompt))
+        words = text.split()
+        assert len(set(words)) == 3
+        assert set(words) <= set(world.kin(verb_of(prompt)))
+        assert not re.search("|".join([*STYLES, *world.VERBS, "rationale"]), f"{prompt}\n{text}")
+    assert asked == {verb for verbs in world.VERBS.values() for verb in verbs}
 
 
 def test_the_better_response_stands_first_as_often_as_second() -> None:
