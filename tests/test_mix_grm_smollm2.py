@@ -13,6 +13,8 @@ import pytest
 
 pytest.importorskip("trl", reason='needs pip install "fathom-rm[train]"')
 
+import torch
+
 import fresh
 from fathom.engines.chat import encode_chat
 from fathom.engines.loading import fastest_dtype
@@ -33,9 +35,14 @@ SMALL = {
 }
 
 
-@pytest.fixture(scope="module")
-def seed(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path) -> tuple[Path, Settings]:
-    """A seed that was run with a tiny model."""
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))]
+
+
+@pytest.fixture(scope="module", params=DEVICES)
+def seed(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, checkpoint: Path
+) -> tuple[Path, Settings]:
+    """A seed that was run with a tiny model, on the CPU and, if there is one, on a GPU."""
     settings = Settings(
         sft_verbs=1,
         rlvr_verbs=1,
@@ -43,7 +50,7 @@ def seed(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path) -> tuple[Pa
         prompts_per_verb=2,
         judged=4,
         model=str(checkpoint),
-        device="cpu",
+        device=request.param,
         sft=SMALL | {"lora.layers_to_transform": [0, 1]},
         rlvr=SMALL | {"trainer.num_generations": 2, "trainer.max_completion_length": 8},
     )
@@ -61,7 +68,9 @@ def test_the_whole_path_runs_with_a_tiny_model(seed: tuple[Path, Settings]) -> N
     assert list(measurement.figures["fitting"]) == ["base", "sft", "rlvr"]
     assert all(list(by_set) == ["sft", "rlvr", "never"] for by_set in measurement.figures["fitting"].values())
     assert 0 < measurement.figures["fitting"]["sft"]["never"]["all"] < 1
-    assert json.loads((folder / "precision.json").read_text())["dtype"] in ("bfloat16", "float32")
+    precision = json.loads((folder / "precision.json").read_text())
+    assert precision["dtype"] in ("bfloat16", "float32")
+    assert measurement.figures["precision"]["gpu"] == float(settings.device == "cuda")
 
 
 def test_verbs_of_no_training_are_in_no_training_file(seed: tuple[Path, Settings]) -> None:
@@ -89,11 +98,10 @@ def test_a_seed_whose_stage_was_lost_goes_on_after_the_one_before(seed: tuple[Pa
     assert json.loads((folder / "rlvr.json").read_bytes()) == json.loads(kept["rlvr.json"])
 
 
-def test_the_choice_is_the_probability_of_the_tags_first_token(checkpoint: Path) -> None:
+@pytest.mark.parametrize("device", DEVICES)
+def test_the_choice_is_the_probability_of_the_tags_first_token(checkpoint: Path, device: str) -> None:
     """Against forward passes of one prompt each: prompts of a batch differ in length and are padded."""
-    import torch
-
-    engine = LocalEngine(checkpoint, device="cpu", dtype="float32")
+    engine = LocalEngine(checkpoint, device=device, dtype="float32")
     verbs = ["write", "embellish", "calculate", "sum"]
     items = [english.item(random.Random(0), verb, verb, english.domain_of(verb)) for verb in verbs]
     tokens = [engine.tokenizer.encode(tag, add_special_tokens=False)[0] for tag in english.TAGS.values()]
@@ -103,7 +111,7 @@ def test_the_choice_is_the_probability_of_the_tags_first_token(checkpoint: Path)
     for item, choice in zip(items, chosen, strict=True):
         prompt = encode_chat(engine.tokenizer, english.ShortJudge().prompt(item.comparison))
         with torch.inference_mode():
-            likely = engine.model(torch.tensor([prompt])).logits[0, -1].softmax(-1)
+            likely = engine.model(torch.tensor([prompt], device=engine.model.device)).logits[0, -1].softmax(-1)
         breadth, depth = (float(likely[token]) for token in tokens)
         assert choice.mass == pytest.approx(breadth + depth, rel=1e-3)
         fitting = breadth if item.domain == "preference" else depth
