@@ -198,7 +198,7 @@ def test_bradley_terry_is_what_a_general_optimiser_finds(said: tuple[int, Outcom
 @pytest.mark.parametrize("reduce", REDUCERS.values(), ids=REDUCERS)
 @pytest.mark.parametrize(("votes", "least"), [(1, 0.83), (2, 0.9)], ids=["one order", "both orders"])
 def test_one_wrong_vote_in_ten_leaves_most_of_the_order(votes: int, least: float, reduce: Reducer) -> None:
-    """From one vote a pair even the posterior over all orders gives a tau of 0.87 only; no reducer can give 0.9."""
+    """docs/ranking.md states these values."""
     rng = random.Random(7)
     order = list(range(8))
     taus = []
