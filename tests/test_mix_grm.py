@@ -34,6 +34,14 @@ TRUE |= {("mix_random", "sft"): (0.90, 0.80, 0.75), ("mix_random", "rlvr"): (0.9
 Truth = Mapping[tuple[Arm, Stage], tuple[float, float, float]]
 
 
+def test_the_teacher_s_calls_are_those_of_the_samples_and_of_depth() -> None:
+    settings = mix_grm.EXPERIMENT.settings
+    calls = {arm: mix_grm.teacher_calls(arm, settings) for arm in ("base", "breadth", "depth", "mix", "mix_16")}
+    assert (settings.samples, settings.many_samples) == (2, 16)
+    # Depth solves, chooses principles and refines; half of the mix is depth.
+    assert calls == {"base": 2, "breadth": 2, "depth": 2 + 3, "mix": 2 + 3 / 2, "mix_16": 16 + 3 / 2}
+
+
 def measurements(truth: Truth, items: int = 900, seeds: int = 10) -> list[Row]:
     return fresh.rows(
         mix_grm.measured({cell: _run(*truth[cell], items, seed) for cell in truth}) for seed in range(seeds)
@@ -48,7 +56,7 @@ def _run(preference: float, correctness: float, match: float, items: int, seed: 
         structure = STRUCTURE_FOR_DOMAIN[domain] if rng.random() < match else "vanilla"
         accurate = rng.random() < (preference if domain == "preference" else correctness)
         part, kin = world.PARTS[k % 3], k % 4 < 2
-        run.append(Measured(f"{seed}-{k}", domain, part, kin, accurate, True, structure, 3, 40, 5.0))
+        run.append(Measured(f"{seed}-{k}", domain, f"verb{k % 24}", part, kin, accurate, True, structure, 3, 40, 5.0))
     return run
 
 

@@ -99,7 +99,7 @@ def _run(preference: float, correctness: float, items: int, seed: int) -> list[M
         domain = ("preference", "correctness")[k % 2]
         accurate = rng.random() < (preference if domain == "preference" else correctness)
         part = world.PARTS[k % 3]
-        run.append(Measured(f"{seed}-{k}", domain, part, True, accurate, True, "breadth", 7, 40, 5.0))  # type: ignore[arg-type]
+        run.append(Measured(f"{seed}-{k}", domain, f"verb{k % 24}", part, True, accurate, True, "breadth", 7, 40, 5.0))  # type: ignore[arg-type]
     return run
 
 

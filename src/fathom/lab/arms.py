@@ -76,6 +76,7 @@ class Measured:
 
     id: str
     domain: Domain
+    verb: str
     verbs: world.Part
     """The first stage of training that shows the verb."""
     kin: bool
@@ -187,6 +188,7 @@ def _measured(item: world.Item, verbs: world.Verbs, verdict: Verdict, count: Cal
     return Measured(
         id=item.id,
         domain=item.domain,
+        verb=item.verb,
         verbs=verbs.part(item.verb),
         kin=not verbs.sft.isdisjoint(world.kin(item.verb)),
         accurate=vote.winner == item.winner,

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,9 @@ from rich.table import Table
 
 from fathom.engines.local import LocalEngine
 from fathom.judges.mix import MixJudge
-from fathom.lab import arms, world
+from fathom.lab import arms, base, world
 from fathom.lab.arms import DOMAINS, STAGES, Measured, Settings, Stage, select
-from fathom.metrics.intervals import Interval, wilson
+from fathom.metrics.intervals import Interval, clustered_share
 from fathom.rationale import render
 from fathom.report.figures import grouped_bars
 from fathom.report.page import html, markdown
@@ -37,6 +39,7 @@ PARTS: Mapping[str, world.Part] = {
 def run(out: Path, seed: int, console: Console) -> Path:
     """Write models, measurements and report.html into `out`, and return the report's path."""
     arms.use_one_thread()
+    started = time.perf_counter()
     console.log("synthesising rationales: a teacher's vanilla judgments, merged for breadth, solved for depth")
     synthesised = arms.synthesise(SETTINGS, seed, out / "synthesised")
     console.log("fine-tuning (SFT) on breadth for preference and depth for correctness, with the verbs of SFT")
@@ -56,23 +59,40 @@ def run(out: Path, seed: int, console: Console) -> Path:
         settings=SETTINGS,
     )
     (out / "report.html").write_text(html(page, out), encoding="utf-8")
-    write_json(out / "results.json", {"rows": rows, **provenance({"seed": seed}, [])})
-    Console().print(table(rows))
+    minutes = (time.perf_counter() - started) / 60
+    results = {"rows": rows, "minutes": minutes, "made_from": made_from(), **provenance({"seed": seed}, [])}
+    write_json(out / "results.json", results)
+    Console().print(table(rows, seed, minutes))
     return out / "report.html"
 
 
+def made_from() -> dict[str, Any]:
+    """Settings, recipes and the hashes of the base model's files, on which the results depend."""
+    hashes = {Path(path).name: digest for path, digest in provenance({}, [base.PATH])["inputs"].items()}
+    return {"settings": asdict(SETTINGS), "recipes": arms.recipes_used(), "inputs": hashes}
+
+
 def summary(run: Sequence[Measured]) -> dict[str, Interval | None]:
-    """Strict accuracy by domain, share of fitting structures by set of verbs, and parse rate."""
-    shares: dict[str, list[bool]] = {
-        **{domain: [item.accurate for item in select(run, domain)] for domain in DOMAINS},
-        **{name: [item.matches for item in select(run, verbs=part)] for name, part in PARTS.items()},
-        "parse rate": [item.readable for item in run],
+    """Strict accuracy by domain, share of fitting structures by set of verbs, and parse rate.
+
+    A model chooses a structure by the verb, so the comparisons of a verb are a cluster in the intervals.
+    """
+    shares: dict[str, tuple[list[Measured], Callable[[Measured], bool]]] = {
+        **{domain: (select(run, domain), lambda item: item.accurate) for domain in DOMAINS},
+        **{name: (select(run, verbs=part), lambda item: item.matches) for name, part in PARTS.items()},
+        "parse rate": ([*run], lambda item: item.readable),
     }
-    return {name: wilson(sum(values), len(values)) for name, values in shares.items()}
+    return {
+        name: clustered_share([value(item) for item in items], [item.verb for item in items])
+        for name, (items, value) in shares.items()
+    }
 
 
-def table(rows: Mapping[Stage, Mapping[str, Interval | None]]) -> Table:
-    shown = Table(title="Mix-GRM in the small world (95 % intervals)")
+def table(rows: Mapping[Stage, Mapping[str, Interval | None]], seed: int, minutes: float) -> Table:
+    shown = Table(
+        title="Mix-GRM in the small world (95 % intervals, clustered by verb)",
+        caption=f"seed {seed}, {minutes:.1f} minutes",
+    )
     shown.add_column("")
     for stage in rows:
         shown.add_column(f"after {stage.upper()}", justify="right")
@@ -83,10 +103,10 @@ def table(rows: Mapping[Stage, Mapping[str, Interval | None]]) -> Table:
 
 def committed_table() -> str:
     """The table of the committed run as text. Raises OSError if there is none."""
-    stored = json.loads(COMMITTED.read_text(encoding="utf-8"))["rows"]
-    rows = {stage: {name: Interval(*cell) for name, cell in stored[stage].items()} for stage in STAGES}
+    stored = json.loads(COMMITTED.read_text(encoding="utf-8"))
+    rows = {stage: {name: Interval(*cell) for name, cell in stored["rows"][stage].items()} for stage in STAGES}
     printed = io.StringIO()
-    Console(file=printed, width=100).print(table(rows))
+    Console(file=printed, width=100).print(table(rows, stored["config"]["seed"], stored["minutes"]))
     return "".join(f"{line.rstrip()}\n" for line in printed.getvalue().splitlines())
 
 

@@ -57,17 +57,17 @@ def register(experiments: Iterable[Experiment[Any]]) -> str:
 
 
 def table(experiments: Iterable[Experiment[Any]]) -> str:
-    """One line per experiment with results: what it asks, and how many claims hold on the reported seeds.
+    """One line per experiment with results: what it asks, how many claims hold, and on how many of the reported seeds.
 
     A sentence names the experiments without results.
     """
-    lines = ["| experiment | question | claims that hold | reported seeds |", "|---|---|---|---|"]
+    lines = ["| experiment | question | claims that hold | they succeed on |", "|---|---|---|---|"]
     waiting = []
     for each in experiments:
         made = decisions(each, each.results)
         link = f"[{each.name}](docs/reproductions/{each.name}.md)"
         if made:
-            lines.append(f"| {link} | {each.register.question} | {holding(made)} | {len(made[0].successes)} |")
+            lines.append(f"| {link} | {each.register.question} | {holding(made)} | {_successes(made)} |")
         else:
             waiting.append(link)
     rows = "\n".join(lines) + "\n" if len(lines) > 2 else ""
@@ -96,6 +96,15 @@ def holding(made: Sequence[Decision]) -> str:
         for words, found in results.items()
         if found
     )
+
+
+def _successes(made: Sequence[Decision]) -> str:
+    """On how many seeds the claims that hold succeed, fewest and most: "7 to 8 of 8 seeds"."""
+    seeds = len(made[0].successes)
+    counts = sorted({sum(each.successes) for each in made if each.holds})
+    if not counts:
+        return f"- of {seeds} seeds"
+    return f"{counts[0]} to {counts[-1]} of {seeds} seeds" if len(counts) > 1 else f"{counts[0]} of {seeds} seeds"
 
 
 def between(text: str, name: str, content: str) -> str:

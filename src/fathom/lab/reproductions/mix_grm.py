@@ -14,11 +14,26 @@ from typing import Any
 
 from fathom.data.records import Domain
 from fathom.lab import arms, base, world
-from fathom.lab.arms import ARMS, DOMAINS, MANY, RANDOM, STAGES, Arm, Measured, Settings, Stage, select, stages
+from fathom.lab.arms import (
+    ARMS,
+    DOMAINS,
+    MANY,
+    RANDOM,
+    RATIONALES,
+    STAGES,
+    Arm,
+    Measured,
+    Settings,
+    Stage,
+    select,
+    stages,
+)
 from fathom.lab.experiments.experiment import Experiment
 from fathom.lab.experiments.pages import beside
 from fathom.lab.experiments.results import Figure, Measurement
 from fathom.report.figures import grouped_bars
+from fathom.synth import pipeline as synth
+from fathom.synth.planning import steps
 
 PAPER: Mapping[tuple[Arm, Stage], Mapping[Domain, float]] = {
     ("base", "sft"): {"preference": 68.2, "correctness": 72.2},
@@ -184,11 +199,23 @@ def _named(plus: Cell, minus: Cell) -> str:
     return f"{' '.join(plus)} - {' '.join(minus)}"
 
 
+def teacher_calls(arm: Arm, settings: Settings) -> float:
+    """The teacher's calls per comparison for the arm's rationales, as `fathom synth --dry-run` counts them.
+
+    Without `standardise`, which is needed only for texts without units; the small world's teacher writes none.
+    """
+    samples = settings.many_samples if arm in MANY else settings.samples
+    made = synth.Settings(arms=(RATIONALES[arm],), samples=samples)
+    of_each_domain = (item.comparison for item in world.items(len(DOMAINS), seed=0))
+    return fmean(sum(step.stage != "standardise" for step in steps(each, made)) for each in of_each_domain)
+
+
 def tables(found: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "names": NAMES,
         "control": RANDOM,
         "sets": ROWS,
+        "calls": {arm: teacher_calls(arm, EXPERIMENT.settings) for arm in ARMS},
         "beside_the_paper": beside(
             (f"{_named(plus, minus)}, {domain}", PAPER[plus][domain] - PAPER[minus][domain], here)
             for plus, minus in PAIRS
