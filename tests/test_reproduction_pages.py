@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from runpy import run_path
@@ -9,6 +10,7 @@ from runpy import run_path
 import pytest
 
 from fathom.errors import FathomError
+from fathom.lab import demo
 from fathom.lab.experiments import pages
 from fathom.lab.reproductions import REPRODUCTIONS, find
 
@@ -37,6 +39,27 @@ def test_the_readme_needs_its_marks_once() -> None:
     assert pages.between("a\n<!-- x -->\nold<!-- /x -->\nb", "x", "new\n") == "a\n<!-- x -->\nnew\n<!-- /x -->\nb"
     with pytest.raises(FathomError, match="once each"):
         pages.between("no marks", "x", "new")
+
+
+def test_the_demo_s_committed_results_are_those_of_its_settings_and_of_the_default_seed() -> None:
+    stored = json.loads(demo.COMMITTED.read_text(encoding="utf-8"))
+    assert stored["made_from"] == json.loads(json.dumps(demo.made_from()))
+    assert stored["config"] == {"seed": 10}
+
+
+def test_means_of_claims_decided_by_count_have_no_interval() -> None:
+    counted = [
+        (pages.page(each, each.results), words)
+        for each in map(find, NAMES)
+        for made in pages.decisions(each, each.results)
+        if made.decided_by == "count"
+        for words in made.contrasts
+    ]
+    assert counted
+    for page, words in counted:
+        row = next(line for line in page.splitlines() if f"| {words} | " in line)
+        mean = row.split(f"| {words} | ")[1].split(" | ")[0]
+        assert re.fullmatch(r"[+-]\d\.\d{3}", mean), words
 
 
 @pytest.mark.parametrize("name", NAMES)
