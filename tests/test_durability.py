@@ -175,6 +175,7 @@ def test_labeling_killed_at_any_point_asks_nothing_stored_again_and_ends_with_th
 
         await label(whole)
         calls = len(server.calls)
+        assert stored(whole / "journal.sqlite") == calls, "every call is kept, of whatever kind"
         server.calls.clear()
         for kill in range(1, labeling.kills + 1):
             run = await started(*labeling.arguments(file, server.url, out))
