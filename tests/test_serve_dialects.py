@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from fathom.data.records import Message
 from fathom.data.rendered import parse, prompt_of, without_end
 from fathom.engines import Request
 from fathom.serve.dialects import DIALECTS
-from reward_server import reward_server, warms_up
+from reward_server import bodies, reward_server, warms_up
 
 
 def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -43,6 +43,28 @@ def test_every_protocol_of_the_package_is_found() -> None:
 # OpenRLHF -------------------------------------------------------------------------------------------------------------
 
 
+def test_the_headers_of_every_answer_have_the_identity_the_votes_and_what_was_cached() -> None:
+    def headed(headers: Mapping[str, str]) -> list[str]:
+        return [headers[f"x-fathom-{name}"] for name in ("reward", "votes", "cached")]
+
+    async def main() -> None:
+        async with reward_server(ScriptedEngine(rated), "prometheus") as server:
+            name = server.service.identity.id
+            for path in bodies("p", "r"):
+                body = bodies(f"A number, {path}?", "4")[path]
+                for cached in ("0/1", "1/1"):
+                    status, _, headers = await server.post(path, body)
+                    assert (status, headed(headers)) == (200, [name, "1/1", cached]), path
+            status, _, headers = await server.post("/remote_rm", bodies("A number?", "mumble")["/remote_rm"])
+            assert (status, headed(headers)) == (422, [name, "0/1", "0/1"])
+        async with reward_server(ScriptedEngine("Final verdict: [[A]]")) as server:
+            body = {"comparisons": [{"prompt": "p", "responses": ["r", "s"]}, {"prompt": "q", "responses": ["r", "s"]}]}
+            _, _, headers = await server.post("/v1/rankings", body)
+            assert headed(headers)[1:] == ["4/4", "0/2"]
+
+    run(main)
+
+
 def test_openrlhf_gets_rewards_in_order_and_an_empty_batch_is_answered() -> None:
     async def main() -> None:
         engine = ScriptedEngine(rated)
@@ -53,7 +75,12 @@ def test_openrlhf_gets_rewards_in_order_and_an_empty_batch_is_answered() -> None
             status, answer, _ = await server.post("/get_reward", body)
             assert status == 200
             assert answer["rewards"] == answer["scores"] == [2.0, 5.0]
-            assert answer["extra_logs"] == {"unscored": [0.0, 0.0], "votes": [1.0, 1.0], "votes_read": [1.0, 1.0]}
+            assert answer["extra_logs"] == {
+                "unscored": [0.0, 0.0],
+                "votes": [1.0, 1.0],
+                "votes_read": [1.0, 1.0],
+                "cached": [0.0, 0.0],
+            }
             shown = engine.requests[-2].messages[-1]["content"]
             assert "im_start" not in shown, "the judge sees messages, not the template's tokens"
             assert "im_end" not in shown

@@ -69,8 +69,10 @@ class Admission:
             return
         trace = new_span(Headers(scope=scope).get("traceparent"))
         state: dict[str, Any] = scope.setdefault("state", {})
+        headers = {"traceparent": trace, PIN_HEADER: self.service.identity.id}
         state |= {"trace_id": trace.split("-")[1], "client": "", "deadline": self.service.serving.deadline}
-        answer = _Answer(send, {"traceparent": trace, PIN_HEADER: self.service.identity.id}, self.service.health)
+        state["answer_headers"] = headers
+        answer = _Answer(send, headers, self.service.health)
         started = time.perf_counter()
         self.metrics.in_progress.inc()
         try:
@@ -226,12 +228,12 @@ async def _disconnected(receive: Receive) -> None:
 
 
 class _Answer:
-    """Sends a response with additional headers, and records its status."""
+    """Sends a response with additional headers, which the application may extend, and records its status."""
 
     def __init__(self, send: Send, headers: dict[str, str], health: Health) -> None:
         self.send = send
         self.health = health
-        self.headers = [(name.encode(), value.encode()) for name, value in headers.items()]
+        self.headers = headers
         self.status = 0
         self.started = False
         self.finished = False
@@ -239,7 +241,8 @@ class _Answer:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started, self.status = True, message["status"]
-            message["headers"] = [*message["headers"], *self.headers]
+            more = [(name.encode(), value.encode()) for name, value in self.headers.items()]
+            message["headers"] = [*message["headers"], *more]
             if self.health.draining:  # so that the client's next request does not use a connection that is being closed
                 MutableHeaders(scope=message)["connection"] = "close"
         elif not message.get("more_body"):

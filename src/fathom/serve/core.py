@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from fastapi import Request, Response
@@ -28,6 +28,8 @@ Value = TypeVar("Value")
 Entry = TypeVar("Entry", bound=Any)
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 Place = tuple[str | int, ...]
+VOTES_HEADER = "x-fathom-votes"
+CACHED_HEADER = "x-fathom-cached"
 
 
 UnscoredKind = Literal["failed", "unread", "partial"]
@@ -87,6 +89,7 @@ class Core:
         made = await self.available(work, field)
         for each in made:
             self.metrics.judged(each.reward.status, cached=each.cached, partial=each.partial)
+        _tell(request, [(each.reward.votes_read, each.reward.votes, each.cached) for each in made])
         return made
 
     async def numbers(
@@ -169,11 +172,12 @@ class Core:
             refusal = self.service.health.refusal()
             raise RequestError(503, str(error), retry_after=refusal.retry_after if refusal else 1) from None
 
-    def counted(self, entries: Iterable[Entry]) -> Iterator[Entry]:
-        """The entries of an answer, each counted in the metrics."""
+    def counted(self, entries: list[Entry], request: Request) -> list[Entry]:
+        """The entries of an answer, counted in the metrics and in the headers of the answer."""
         for entry in entries:
             self.metrics.judged(entry.status, cached=entry.cached)
-            yield entry
+        _tell(request, [(entry.votes_read, entry.votes, entry.cached) for entry in entries])
+        return entries
 
     def _check_count(self, count: int, field: str) -> None:
         most = self.service.serving.max_batch
@@ -203,6 +207,15 @@ def usage_of(made: Iterable[Rewarded]) -> dict[str, int]:
     usage = sum((each.reward.usage for each in made), NO_USAGE)
     tokens = usage.prompt_tokens, usage.completion_tokens
     return {"prompt_tokens": tokens[0], "completion_tokens": tokens[1], "total_tokens": sum(tokens)}
+
+
+def _tell(request: Request, entries: Sequence[tuple[int, int, bool]]) -> None:
+    """Put sums over the entries of an answer into its headers, as some protocols have no other place for them.
+
+    An entry is the number of votes that could be read, that of all votes, and whether no call was made.
+    """
+    read, votes, cached = (sum(column) for column in zip(*entries, strict=True)) if entries else (0, 0, 0)
+    request.state.answer_headers |= {VOTES_HEADER: f"{read}/{votes}", CACHED_HEADER: f"{cached}/{len(entries)}"}
 
 
 class StrictJSONRoute(APIRoute):

@@ -51,7 +51,7 @@ def router(core: Core) -> APIRouter:
         entries = [
             _judgment(item.id, attempt, body.texts) for item, attempt in zip(body.comparisons, attempts, strict=True)
         ]
-        return JudgmentsAnswer(reward=service.identity, judgments=list(core.counted(entries)))
+        return JudgmentsAnswer(reward=service.identity, judgments=core.counted(entries, request))
 
     @routes.post("/v1/rankings", summary="The responses of each comparison in order")
     async def rankings(body: ComparisonsBody, request: Request) -> RankingsAnswer:
@@ -60,7 +60,7 @@ def router(core: Core) -> APIRouter:
         core.check(comparisons, "comparisons", to_rank=True)
         attempts = await core.available(service.rank(comparisons, request.state.deadline), "comparisons")
         entries = [_ranking(item, attempt) for item, attempt in zip(body.comparisons, attempts, strict=True)]
-        return RankingsAnswer(reward=service.identity, rankings=list(core.counted(entries)))
+        return RankingsAnswer(reward=service.identity, rankings=core.counted(entries, request))
 
     @routes.post("/v1/rewards", summary="A reward for each response of a policy")
     async def rewards(body: RewardsBody, request: Request) -> RewardsAnswer:

@@ -74,4 +74,5 @@ def _logs(core: Core, made: list[Rewarded]) -> dict[str, list[float]]:
         "unscored": [float(core.unscored(each) is not None) for each in made],
         "votes": [float(each.reward.votes) for each in made],
         "votes_read": [float(each.reward.votes_read) for each in made],
+        "cached": [float(each.cached) for each in made],
     }
