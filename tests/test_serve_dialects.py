@@ -65,6 +65,18 @@ def test_the_headers_of_every_answer_have_the_identity_the_votes_and_what_was_ca
     run(main)
 
 
+@pytest.mark.parametrize(
+    "path", ["/v1/rewards", "/remote_rm", "/verify", "/vllm/score", "/vllm/rerank", "/sglang/v1/score", "/get_reward"]
+)
+def test_an_empty_prompt_is_refused(path: str) -> None:
+    async def main() -> None:
+        async with reward_server(ScriptedEngine(rated), "prometheus") as server:
+            status, answer, _ = await server.post(path, bodies("", "4")[path])
+            assert status == 422, answer
+
+    run(main)
+
+
 def test_openrlhf_gets_rewards_in_order_and_an_empty_batch_is_answered() -> None:
     async def main() -> None:
         engine = ScriptedEngine(rated)

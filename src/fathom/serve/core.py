@@ -81,6 +81,8 @@ class Core:
         self._check_count(len(samples), field)
         for index, sample in enumerate(samples):
             where = f"{field}[{index}]"
+            if not sample.prompt:
+                raise RequestError(422, f"{where}: got an empty prompt, expected text or at least one message")
             texts = [sample.response, sample.reference or "", sample.baseline or ""]
             self._check_tokens([sample.prompt_text, *texts], where)
         self._check_groups(samples, field, size)
