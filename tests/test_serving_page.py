@@ -16,7 +16,7 @@ from fathom import JudgeSettings, JudgingSettings, RewardSettings, ScriptedEngin
 from fathom.cli._options import fields_of
 from fathom.serve.service import Service, open_session
 from fathom.settings import EngineSettings, flag_of
-from reward_server import reward_server
+from reward_server import bodies, reward_server
 
 PAGE = Path(__file__).parent.parent / "docs" / "serving.md"
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -53,7 +53,23 @@ def test_every_option_of_the_server_is_explained() -> None:
         assert f"--{flag_of(kind, name).replace('_', '-')}" in page
 
 
-def test_the_page_of_the_server_sends_its_examples() -> None:
+def test_every_path_that_takes_a_body_has_an_example_that_a_judge_of_single_responses_can_judge() -> None:
+    async def main() -> None:
+        async with reward_server(ScriptedEngine("[RESULT] 4"), "prometheus") as server:
+            description = json.loads((await server.get("/openapi.json"))[1])
+            described = {path: methods["post"] for path, methods in description["paths"].items() if "post" in methods}
+            assert set(bodies("p", "r")) < set(described)
+            for path, operation in described.items():
+                name = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].split("/")[-1]
+                examples = description["components"]["schemas"][name]["examples"]
+                for example in examples:
+                    status, answer, _ = await server.post(path, example)
+                    assert status == 200, (path, answer)
+
+    asyncio.run(main())
+
+
+def test_the_page_of_the_server_sends_all_of_its_examples() -> None:
     pytest.importorskip("playwright.async_api", reason='needs pip install "fathom-rm[dev]"')
     from playwright.async_api import async_playwright, expect
 
@@ -64,7 +80,7 @@ def test_the_page_of_the_server_sends_its_examples() -> None:
         complaints: list[str] = []
         hosts: set[str] = set()
         async with (
-            reward_server(ScriptedEngine("Final verdict: [[A]]")) as server,
+            reward_server(ScriptedEngine("[RESULT] 4"), "prometheus") as server,
             async_playwright() as started,
         ):
             browser = await started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
@@ -74,10 +90,14 @@ def test_the_page_of_the_server_sends_its_examples() -> None:
             page.on("request", lambda request: hosts.add(request.url.split("/")[2]))
             await page.goto(server.url)
             await expect(page.locator("#reward")).to_contain_text(server.service.identity.id, timeout=30_000)
+            boxes = await page.locator("details").all()
+            assert len(boxes) > len(bodies("p", "r"))
+            for box in boxes:
+                await box.locator("summary").click()
+                await box.get_by_role("button").click()
+                await expect(box.locator("pre")).to_contain_text(re.compile(r"^200\n"), timeout=30_000)
             box = page.locator("details", has_text="POST /v1/judgments")
-            await box.locator("summary").click()
-            await box.get_by_role("button").click()
-            await expect(box.locator("pre")).to_contain_text('"status": "ok"', timeout=30_000)
+            await expect(box.locator("pre")).to_contain_text('"status": "ok"')
             await browser.close()
             assert complaints == []
             assert hosts == {server.url.split("/")[2]}, "nothing is loaded from elsewhere"
