@@ -56,9 +56,9 @@ def test_openrlhf_gets_a_reward_from_one_server_and_from_several() -> None:
         other: Running
         chosen = {"unscored": "substitute", "unscored_reward": -1.0}
         async with serving() as one, serving(**chosen) as other:
-            for urls in ([one.url], [one.url, one.url]):
+            for urls, cached in (([one.url], 0.0), ([one.url, one.url], 1.0)):
                 results = (await client("openrlhf", *urls))["server"]
-                logs = {"unscored": [0.0], "votes": [1.0], "votes_read": [1.0], "cached": [0.0]}
+                logs = {"unscored": [0.0], "votes": [1.0], "votes_read": [1.0], "cached": [cached]}
                 assert results["4"] == {"reward": [4.0], "scores": [4.0], "extra_logs": logs}
                 assert results["mumble"]["reward"] is None
             results = (await client("openrlhf", other.url))["server"]
