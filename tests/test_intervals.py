@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from runpy import run_path
 from statistics import fmean
@@ -55,8 +56,40 @@ def test_nothing_measured_has_no_interval() -> None:
     assert clopper_pearson(0, 0) is None
 
 
-SIMULATED = run_path(str(Path(__file__).parent.parent / "benchmarks" / "coverage.py"))
+ROOT = Path(__file__).parent.parent
+SIMULATED = run_path(str(ROOT / "benchmarks" / "coverage.py"))
 coverage, scenarios, one_judge = (SIMULATED[name] for name in ("coverage", "scenarios", "one_judge"))
+COMMITTED = json.loads((ROOT / "benchmarks" / "coverage.json").read_text(encoding="utf-8"))
+
+
+def test_every_committed_coverage_is_at_least_93_in_100() -> None:
+    assert COMMITTED["repetitions"] >= 2000
+    assert list(COMMITTED["coverage"]) == list(scenarios(replicates=400)), "run benchmarks/coverage.py"
+    assert {SIMULATED["mark"](share) for share in COMMITTED["coverage"].values()} == {"", "conservative"}
+    assert SIMULATED["mark"](0.929) == "TOO LOW"
+
+
+def test_the_page_on_measuring_states_the_committed_coverage() -> None:
+    page = (ROOT / "docs" / "measuring.md").read_text(encoding="utf-8")
+    stated = SIMULATED["ranges"](COMMITTED["coverage"])
+    assert len(stated) == 5
+    assert [kind for kind, percent in stated.items() if percent not in page] == []
+    assert "--repetitions {repetitions} --replicates {replicates}".format(**COMMITTED) in page
+
+
+@pytest.mark.parametrize(("covered", "code"), [(0.94, 0), (0.92, 1)])
+def test_a_coverage_that_is_too_low_fails_the_command(
+    covered: float, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["coverage.py"])
+    found = {"scenarios": lambda _: {"one": None}, "coverage": lambda *_: covered, "calibration_floor": lambda: 0.0}
+    command = run_path(str(ROOT / "benchmarks" / "coverage.py"))["main"]
+    for name, value in found.items():
+        monkeypatch.setitem(command.__globals__, name, value)
+    with pytest.raises(SystemExit) as ended:
+        command()
+    assert int(ended.value.code or 0) == code
+    assert ("TOO LOW" in capsys.readouterr().out) == bool(code)
 
 
 @pytest.mark.parametrize("name", scenarios(replicates=400))
