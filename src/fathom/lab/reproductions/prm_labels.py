@@ -59,7 +59,7 @@ class Settings:
     held_out: int
     """Solutions that tune the threshold, and as many others that measure F1."""
     flips: float
-    """The share of steps that the judge misjudges at random. It always accepts the misconception of the policy."""
+    """The share of steps that the judge misjudges at random. It takes the misconception of the policy for right."""
     translated: float
     """The share of steps on which the checker has a verdict, which is right."""
 
@@ -94,7 +94,7 @@ def upto(error: int | None, steps: int) -> Labels:
 
 
 def judged(item: Sampled, flips: float, seed: int) -> Labels:
-    """The labels of a judge that accepts the misconception, and misjudges other steps at random."""
+    """The labels of a judge that takes the misconception for right, and misjudges steps at random."""
     rng = random.Random(f"judge/{seed}/{item.number}")
     for step, operation in enumerate(item.problem.operations):
         before, value = item.problem.before(item.values, step), item.values[step]
