@@ -37,11 +37,16 @@ pytest.importorskip("ray", reason='needs pip install "fathom-rm[ray]"')
 
 IN_FLIGHT = 8
 """Calls in flight of a worker."""
-START = (
-    "import ray; ray.init(num_cpus=8, include_dashboard=False, log_to_driver=False, logging_level='warning'); "
-    "from fathom.cli import main; main()"
-)
 PLAIN = "from fathom.cli import main; main()"
+
+
+def on_cpus(number: int) -> str:
+    """A program that starts Ray with this number of CPUs, whatever clusters this machine has, before `fathom`."""
+    ray = f"'local', num_cpus={number}, include_dashboard=False, log_to_driver=False, logging_level='warning'"
+    return f"import ray; ray.init({ray}); {PLAIN}"
+
+
+START = on_cpus(8)
 
 
 @contextmanager
@@ -107,6 +112,15 @@ def test_two_and_four_workers_write_the_bytes_of_one_machine_and_a_second_run_ma
             assert exported(out) == one.read_bytes()
         finished(started(START, *judging(file, url), *on_ray(out, 4)))
         assert calls(url) == 30_000
+
+
+def test_by_default_a_machine_of_two_processors_judges_all_rows(tmp_path: Path) -> None:
+    """The two workers then reserve all CPUs, and none is left to read the shards."""
+    file, out = pairs(tmp_path, 40), tmp_path / "parts"
+    with server() as url:
+        finished(started(on_cpus(2), *judging(file, url), "--ray", "--shard-rows", 10, "--out", out))
+        assert calls(url) == 40
+    assert exported(out).count(b"\n") == 40
 
 
 # Other verbs ----------------------------------------------------------------------------------------------------------

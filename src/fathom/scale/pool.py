@@ -97,7 +97,11 @@ def _read(ray: Any, folder: Folder, shards: Sequence[int]) -> Any:
     else:
         root, given = str(folder.path.resolve()), {}
     return ray.data.read_binary_files(
-        [f"{root}/{path}" for path in paths], include_paths=True, override_num_blocks=len(paths), **given
+        [f"{root}/{path}" for path in paths],
+        include_paths=True,
+        override_num_blocks=len(paths),
+        num_cpus=0,  # workers may reserve all CPUs, and would then wait for shards that nobody could read
+        **given,
     )
 
 
