@@ -31,8 +31,7 @@ from fathom.metrics.verdicts import summary, tally
 from fathom.results import runs
 from fathom.scale.judging import JudgeTask
 from fathom.scale.plan import write_plan
-from fathom.scale.pool import started
-from fathom.scale.running import run_plan
+from fathom.scale.pool import completed, started
 from fathom.scale.work import Job
 from fathom.settings import EngineSettings, JudgingSettings, RaySettings, VotingSettings
 
@@ -67,15 +66,12 @@ def on_ray(file: Path, url: str, out: Path, workers: int, shard_rows: int) -> tu
     plan = write_plan(read(file), folder, "benchmark", shard_rows)
     planned = time.perf_counter()
     ray = RaySettings(ray=True, workers=workers, worker_cpus=0.5, shard_rows=shard_rows)
+    job = Job(JudgeTask(settings(url)), folder, plan.identity)
     # The first report comes when a worker has been started, which is left out: workers start once in a long run.
-    first: list[float] = []
-    reports = run_plan(
-        Job(JudgeTask(settings(url)), folder, plan.identity), plan, ray, lambda _: first.append(time.perf_counter())
-    )
-    ended = time.perf_counter()
+    times = [time.perf_counter() for _ in completed(job, range(plan.shards), ray)]
     # Whatever the other workers had done by then is not counted as theirs, so scaling is understated.
-    counted = sum(report.rows for report in reports) - workers * shard_rows
-    return planned - start, (ended - first[0]) / counted
+    counted = plan.rows - workers * shard_rows
+    return planned - start, (time.perf_counter() - times[0]) / counted
 
 
 def size(folder: Path, rows: int) -> dict[str, float]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -27,10 +28,11 @@ from fathom.errors import FathomError
 from fathom.judging.session import Session
 from fathom.results import parts, runs
 from fathom.scale import plan as planning
+from fathom.scale import pool
 from fathom.scale.budget import Amount, Borrower, Budget
 from fathom.scale.judging import JudgeTask
-from fathom.scale.ledger import TRIES, Ledger
-from fathom.scale.plan import Plan, Report, read_plan, read_reports, write_plan
+from fathom.scale.ledger import TRIES, Ledger, Progress
+from fathom.scale.plan import Plan, Report, Settled, read_plan, read_reports, write_plan
 from fathom.scale.running import identity_of, planned, write_manifest
 from fathom.scale.segments import SegmentedJournal, decode, encode, stored
 from fathom.scale.work import JOURNAL, Job, work_on
@@ -390,6 +392,66 @@ def test_a_comparison_that_ends_its_worker_is_found_and_set_aside(tmp_path: Path
         ("2", "the worker died while it worked on this comparison alone")
     ]
     assert report.rows == 3
+
+
+def test_a_worker_tells_what_it_has_settled_while_it_works_and_one_that_starts_again_counts_from_zero(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fathom.scale.work.TELL_SECONDS", 0)
+    seen: list[Progress] = []
+
+    class Watched(InProcess):
+        async def __call__(self, method: str, *arguments: Any) -> Any:
+            result = await super().__call__(method, *arguments)
+            seen.append(self.ledger.progress("identity"))
+            return result
+
+    job, ledger = job_in(tmp_path), Watched()
+    engine = Judging({"<2>": EngineError("no"), "<3>": ValueError("a template that divides by zero")})
+    worked(job, 0, tasks(4), engine, ledger, tmp_path)
+    assert [each.settled.rows for each in seen] == [0, 1, 2, 3, 4, 4, 4]
+    assert seen[-1] == Progress(begun=1, settled=Settled(rows=4, unparsed=2, failed=2, tokens=20))
+    assert ledger.ledger.progress("another plan") == Progress(0, Settled())
+    ledger.ledger.begin(job.place(0))
+    assert ledger.ledger.progress("identity").settled.rows == 0
+    worked(job, 1, tasks(4), Judging(), ledger, tmp_path)
+    assert seen[-1] == Progress(begun=2, settled=Settled(rows=4, unparsed=0, failed=0, tokens=40))
+
+
+def test_the_driver_tells_progress_while_it_waits_and_warns_once_if_nothing_begins(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(pool, "PATIENCE", 0.0)
+    asked, told, reached = count(), list[int](), Event()
+
+    def ask() -> Progress:
+        number = next(asked)
+        return Progress(begun=number // 3, settled=Settled(rows=number))
+
+    def tell(settled: Settled) -> None:
+        told.append(settled.rows)
+        if settled.rows == 5:
+            reached.set()
+
+    with pool.polled(ask, tell, lambda: "no worker has begun", every=0.001):
+        assert reached.wait(60)
+    assert told == list(range(len(told))), "in order, and once more at the end"
+    assert [record.message for record in caplog.records] == ["no worker has begun"]
+
+
+def test_progress_that_cannot_be_asked_for_does_not_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = Event()
+
+    def ask() -> Progress:
+        if asked.is_set():
+            return Progress(1, Settled(rows=7))
+        asked.set()
+        raise RuntimeError("the ledger is gone")
+
+    told: list[int] = []
+    with pool.polled(ask, lambda settled: told.append(settled.rows), str, every=0.001):
+        assert asked.wait(60)
+    assert told == [7]
 
 
 def test_what_ends_a_run_on_one_machine_ends_all_workers_and_is_told_to_the_next(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from fathom.labelers import Labelled, Tools
 from fathom.labelers.monte_carlo import MonteCarlo
 from fathom.results import runs
 from fathom.scale.ledger import Ledger
-from fathom.scale.plan import PLAN, Report, shard_name
+from fathom.scale.plan import PLAN, Report, Settled, shard_name
 from fathom.scale.work import Job, work_on
 from fathom.settings import BoundSettings, RaySettings
 from test_bench import write_example
@@ -47,7 +47,12 @@ class InProcess:
         return self.ledgers[-1]
 
     def completed(
-        self, job: Job, shards: Sequence[int], settings: RaySettings, ledger: Callable[[], Ledger] | None = None
+        self,
+        job: Job,
+        shards: Sequence[int],
+        settings: RaySettings,
+        progress: Callable[[Settled], None],
+        ledger: Callable[[], Ledger] | None = None,
     ) -> Iterator[Report | str]:
         told = ledger() if ledger else self.shared_ledger(job.task.bounds, settings)
 
@@ -61,6 +66,7 @@ class InProcess:
                     yield asyncio.run(work_on(job, shard, content, open_engine(job.task.engine), call, Path(local)))
                 except FathomError as error:
                     yield str(error)
+            progress(told.progress(job.identity).settled)
 
 
 @pytest.fixture(autouse=True)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fathom.data.reading import Comparisons
     from fathom.data.records import Comparison
     from fathom.results.outputs import Claim
-    from fathom.scale.plan import Report
+    from fathom.scale.plan import Report, Settled
     from fathom.scale.task import Task
     from fathom.settings import EngineSettings, JudgingSettings, RaySettings
 
@@ -153,34 +153,27 @@ def _report_skipped(comparisons: Comparisons, folder: Folder) -> None:
 def _worked(
     task: Task, what: str, plan: Any, folder: Folder, ray: RaySettings, ledger: Callable[[], Any] | None
 ) -> list[Report]:
-    from fathom.cli._progress import counting
+    from fathom.cli._progress import following
     from fathom.engines import RunStoppedError
-    from fathom.engines.metering import cost_in_words
-    from fathom.judging import RowOutcome
     from fathom.scale import running
     from fathom.scale.work import Job
 
     kept = f"finished completions are in {folder}/journal: repeat the command to resume"
-    seen: list[Report] = []
-
-    def spent() -> str:
-        return f"{running.usage_of(seen).tokens:,} tokens, {cost_in_words(running.cost_of(seen))}"
-
     try:
-        with counting(what, plan.rows, spent) as done:
-
-            def progress(report: Report) -> None:
-                seen.append(report)
-                for row in range(report.rows):
-                    done(RowOutcome(row >= report.unparsed, row < report.failed))
-
-            reports = running.run_plan(Job(task, folder, plan.identity), plan, ray, progress, ledger=ledger)
+        with following(what, plan.rows, _spent) as show:
+            reports = running.run_plan(Job(task, folder, plan.identity), plan, ray, show, ledger=ledger)
     except KeyboardInterrupt:
         raise RunInterruptedError(f"stopped; {kept}") from None
     except RunStoppedError as error:
         raise FathomError(f"stopped: {error}; {kept}") from None
-    typer.echo(f"spent by the workers of these shards: {spent()}", err=True)
+    typer.echo(f"spent by the workers of these shards: {_spent(running.settled_of(reports))}", err=True)
     return reports
+
+
+def _spent(settled: Settled) -> str:
+    from fathom.engines.metering import cost_in_words
+
+    return f"{settled.tokens:,} tokens, {cost_in_words(settled.cost)}"
 
 
 def judged_on_ray(

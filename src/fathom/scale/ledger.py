@@ -1,4 +1,4 @@
-"""What the workers of a run share: the budget, why the run stops, and which comparisons end their worker.
+"""What the workers of a run share: the budget, how far they are, why the run stops, and what ends a worker.
 
 It is a plain object; `fathom.scale.pool` makes it a Ray actor. It lives as long as the run.
 
@@ -9,9 +9,11 @@ knows which one a worker had begun when it died, and the next worker sets that o
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from functools import reduce
 from typing import NamedTuple
 
 from fathom.scale.budget import Amount, Budget
+from fathom.scale.plan import Settled
 from fathom.settings import BoundSettings
 
 TRIES = 3
@@ -30,6 +32,14 @@ class Attempt(NamedTuple):
     """Why the run stops, if it does: the shard is then left alone."""
 
 
+class Progress(NamedTuple):
+    """How far the workers are with a plan."""
+
+    begun: int
+    """Shards."""
+    settled: Settled
+
+
 class Ledger:
     """Its methods are called by one worker at a time."""
 
@@ -39,10 +49,12 @@ class Ledger:
         self._begun: dict[Place, int] = {}
         self._killers: defaultdict[Place, set[int]] = defaultdict(set)
         self._stop: str | None = None
+        self._settled: dict[Place, Settled] = {}
 
     def begin(self, shard: Place) -> Attempt:
         """Called by a worker before it begins a shard. A second call means that the first worker died."""
         self._attempts[shard] += 1
+        self._settled[shard] = Settled()
         if shard in self._begun:
             self._killers[shard].add(self._begun.pop(shard))
         return Attempt(self._attempts[shard] > TRIES, frozenset(self._killers[shard]), self._stop)
@@ -53,6 +65,15 @@ class Ledger:
 
     def end(self, shard: Place) -> None:
         self._begun.pop(shard, None)
+
+    def settle(self, shard: Place, settled: Settled) -> None:
+        """Called by a worker from time to time, with all that it settled of its shard."""
+        self._settled[shard] = Settled(*settled)
+
+    def progress(self, plan: str) -> Progress:
+        """How far the workers are with the plan of this identity."""
+        of_plan = [settled for (identity, _), settled in self._settled.items() if identity == plan]
+        return Progress(len(of_plan), reduce(Settled.plus, of_plan, Settled()))
 
     def stop(self, reason: str) -> None:
         """End the run: workers begin no further shard."""

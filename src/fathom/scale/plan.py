@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
@@ -46,6 +46,26 @@ class SetAside:
     """Its position in the shard, from 0."""
     id: str
     reason: str
+
+
+class Settled(NamedTuple):
+    """Comparisons that need no more work in this run, judged or set aside, and what they cost."""
+
+    rows: int = 0
+    unparsed: int = 0
+    failed: int = 0
+    tokens: int = 0
+    cost: float | None = 0.0
+    """US dollars; None if any part of it is unknown."""
+
+    def plus(self, other: Settled) -> Settled:
+        return Settled(
+            self.rows + other.rows,
+            self.unparsed + other.unparsed,
+            self.failed + other.failed,
+            self.tokens + other.tokens,
+            None if self.cost is None or other.cost is None else self.cost + other.cost,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +103,11 @@ class Report:
     def is_final(self) -> bool:
         """Whether work on the shard again would change nothing, because no call failed and nothing was set aside."""
         return not self.failed and not self.set_aside
+
+    @property
+    def settled(self) -> Settled:
+        aside, tokens = len(self.set_aside), self.prompt_tokens + self.completion_tokens
+        return Settled(self.rows + aside, self.unparsed + aside, self.failed + aside, tokens, self.cost)
 
 
 def shard_name(shard: int) -> str:

@@ -13,9 +13,12 @@ import asyncio
 import getpass
 import logging
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -23,23 +26,31 @@ from pydantic import TypeAdapter
 from fathom.data.folders import Folder
 from fathom.engines.opening import open_engine, shared
 from fathom.errors import FathomError, require
-from fathom.scale.ledger import Ledger
-from fathom.scale.plan import PLAN, Report, shard_name
+from fathom.scale.ledger import Ledger, Progress
+from fathom.scale.plan import PLAN, Report, Settled, shard_name
 from fathom.scale.work import Job, work_on
 from fathom.settings import BoundSettings, RaySettings
 
+LOG = logging.getLogger(__name__)
 REPORT = TypeAdapter(Report)
+PATIENCE = 60.0
+"""Seconds after which a run without any working worker is reported."""
 QUEUED_SHARDS = 2
 """Shards that a worker holds: the next one is there when one is finished, and few wait behind a slow worker."""
 
 
 def completed(
-    job: Job, shards: Sequence[int], settings: RaySettings, ledger: Callable[[], Any] | None = None
+    job: Job,
+    shards: Sequence[int],
+    settings: RaySettings,
+    progress: Callable[[Settled], None] = lambda settled: None,
+    ledger: Callable[[], Any] | None = None,
 ) -> Iterator[Report | str]:
     """Work on shards of the plan in the folder of `job`. Starts Ray on this machine, or joins a cluster.
 
-    `ledger` returns that of several jobs whose bounds are common, made by `shared_ledger`. Raises FathomError if Ray
-    cannot be reached or fails.
+    `progress` is called every second, in a thread, with what is settled of the shards. A warning is logged if no worker
+    has begun after a minute. `ledger` returns that of several jobs whose bounds are common, made by `shared_ledger`.
+    Raises FathomError if Ray cannot be reached or fails.
     """
     if not shards:
         return
@@ -56,11 +67,56 @@ def completed(
         num_cpus=settings.worker_cpus,
         num_gpus=settings.worker_gpus or None,
     )
+    waiting = partial(_waiting, ray, settings)
     try:
-        for row in results.iter_rows():
-            yield REPORT.validate_json(row["report"]) if row["report"] else str(row["stopped"])
+        with polled(lambda: ray.get(actor.progress.remote(job.identity)), progress, waiting):
+            for row in results.iter_rows():
+                yield REPORT.validate_json(row["report"]) if row["report"] else str(row["stopped"])
     except ray.exceptions.RayError as error:
         raise FathomError(f"Ray failed: {error}; finished shards are kept: repeat the command to resume") from error
+
+
+@contextmanager
+def polled(
+    ask: Callable[[], Progress], tell: Callable[[Settled], None], waiting: Callable[[], str], every: float = 1.0
+) -> Iterator[None]:
+    """Tell what is settled, in a thread, every `every` seconds, and at the end.
+
+    A warning, `waiting()`, is logged if nothing has begun after `PATIENCE` seconds.
+    """
+    over, patience = Event(), time.monotonic() + PATIENCE
+
+    def watch() -> None:
+        warned = False
+        while not over.wait(every):
+            try:
+                begun, settled = ask()
+            except Exception:  # noqa: BLE001 - the run itself fails for the same reason, and reports it
+                return
+            tell(settled)
+            if not begun and not warned and time.monotonic() >= patience:
+                LOG.warning("%s", waiting())
+                warned = True
+
+    thread = Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+    tell(ask().settled)
+
+
+def _waiting(ray: Any, settings: RaySettings) -> str:
+    """That no worker has begun, and what may be the reason."""
+    there, free = ray.cluster_resources(), ray.available_resources()
+    has = [f"{there.get(kind, 0):g} {kind}s ({free.get(kind, 0):g} of them free)" for kind in ("CPU", "GPU")]
+    return (
+        f"no worker has begun after {PATIENCE:g} seconds; the run waits. A worker reserves {settings.worker_cpus:g} "
+        f"CPUs and {settings.worker_gpus:g} GPUs; the cluster has {' and '.join(has)} on {len(ray.nodes())} nodes. If "
+        "workers are not still loading their model, reserve less with --worker-cpus and --worker-gpus, or add a node"
+    )
 
 
 def shared_ledger(bounds: BoundSettings, settings: RaySettings) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from fathom.errors import FathomError
 from fathom.results import parts
 from fathom.results.provenance import as_json
 from fathom.results.rows import reported
-from fathom.scale.plan import PLAN, REPORTS, Plan, Report, read_plan, read_reports, write_plan
+from fathom.scale.plan import PLAN, REPORTS, Plan, Report, Settled, read_plan, read_reports, write_plan
 from fathom.scale.pool import completed
 from fathom.scale.work import Job
 from fathom.settings import RaySettings
@@ -68,28 +69,34 @@ def run_plan(
     job: Job,
     plan: Plan,
     settings: RaySettings,
-    progress: Callable[[Report], None] = lambda report: None,
+    progress: Callable[[Settled], None] = lambda settled: None,
     *,
     ledger: Callable[[], Any] | None = None,
 ) -> list[Report]:
     """Work on all shards that have no final report, and return the reports of all.
 
-    `progress` gets each report, at once for shards that an earlier run finished. `ledger`: as for `completed`. Raises
-    RunStoppedError with the first reason if the run could not finish, and FathomError as `completed` does.
+    `progress` is called with what is settled of the plan: first with what an earlier run finished, then as workers go
+    on. `ledger`: as for `completed`. Raises RunStoppedError with the first reason if the run could not finish, and
+    FathomError as `completed` does.
     """
     reports = {shard: report for shard, report in read_reports(job.out, plan).items() if report.is_final}
-    for report in reports.values():
-        progress(report)
+    earlier = settled_of(reports.values())
+    progress(earlier)
+    left = [shard for shard in range(plan.shards) if shard not in reports]
     stopped: str | None = None
-    for result in completed(job, [shard for shard in range(plan.shards) if shard not in reports], settings, ledger):
+    for result in completed(job, left, settings, lambda settled: progress(earlier.plus(settled)), ledger):
         if isinstance(result, str):
             stopped = stopped or result
-            continue
-        reports[result.shard] = result
-        progress(result)
+        else:
+            reports[result.shard] = result
     if stopped:
         raise RunStoppedError(stopped)
     return [reports[shard] for shard in range(plan.shards)]
+
+
+def settled_of(reports: Iterable[Report]) -> Settled:
+    """The sum of what is settled."""
+    return reduce(Settled.plus, (report.settled for report in reports), Settled())
 
 
 def usage_of(reports: Iterable[Report]) -> Usage:

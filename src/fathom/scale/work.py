@@ -12,6 +12,7 @@ one too.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
@@ -33,13 +34,15 @@ from fathom.results import parts
 from fathom.results.export import TableRow
 from fathom.scale.budget import Borrower
 from fathom.scale.ledger import Attempt, Place
-from fathom.scale.plan import Report, SetAside, decode, shard_name, write_report
+from fathom.scale.plan import Report, SetAside, Settled, decode, shard_name, write_report
 from fathom.scale.segments import SegmentedJournal
 from fathom.scale.task import Item, Task, Work
 from fathom.settings import BoundSettings
 
 JOURNAL = "journal"
 """The folder of the segments, with a folder per shard, within that of the run."""
+TELL_SECONDS = 1.0
+"""How often a worker tells the ledger what it has settled, which the driver shows as progress."""
 KILLED = "the worker died while it worked on this comparison alone"
 
 
@@ -73,27 +76,44 @@ class Done:
         self.rows.append(result.row)
         self.outcomes.append(result.outcome)
 
+    def settled(self, metered: Metered) -> Settled:
+        """Its counts. `metered`: the engine with which all of it was done."""
+        aside = len(self.set_aside)
+        return Settled(
+            rows=len(self.outcomes) + aside,
+            unparsed=sum(not outcome.parsed for outcome in self.outcomes) + aside,
+            failed=sum(outcome.failed for outcome in self.outcomes) + aside,
+            tokens=metered.usage.tokens,
+            cost=metered.cost,
+        )
+
 
 async def work_through(
     work: Work,
     comparisons: Iterable[Comparison],
     *,
     concurrency: int,
+    tell: Callable[[Done], Awaitable[None]],
     killers: Collection[int] = (),
     alone: Callable[[int], Awaitable[None]] | None = None,
 ) -> Done:
     """Work on comparisons and collect what came of them, in their order.
 
-    `killers`: positions that are set aside untried, because they ended their worker. With `alone`, one comparison is
-    worked on at a time, and its position is announced first.
+    `tell` is called about every `TELL_SECONDS`, and at the end. `killers`: positions that are set aside untried,
+    because they ended their worker. With `alone`, one comparison is worked on at a time, and its position is announced
+    first.
     """
-    done, numbered = Done(), list(enumerate(comparisons))
+    done, numbered, told = Done(), list(enumerate(comparisons)), time.monotonic()
     done.set_aside = [SetAside(index, each.id, KILLED) for index, each in numbered if index in killers]
     waiting = [(index, each) for index, each in numbered if index not in killers]
     each = _settled(work.item, alone)
     async with aclosing(judge_all(each, waiting, concurrency=1 if alone else concurrency)) as results:
         async for (index, comparison), result in results:
             done.add(index, comparison, result)
+            if time.monotonic() - told >= TELL_SECONDS:
+                told = time.monotonic()
+                await tell(done)
+    await tell(done)
     done.details = work.details()
     return done
 
@@ -139,9 +159,18 @@ async def work_on(job: Job, shard: int, content: bytes, engine: Engine, ledger: 
         metered = _metered(job.task, engine)
         async with borrowing(job, metered, ledger), CachedEngine(metered, journal) as cached:
             alone = partial(ledger, "announce", job.place(shard)) if attempt.alone else None
+
+            async def tell(done: Done) -> None:
+                await ledger("settle", job.place(shard), done.settled(metered))
+
             with job.task.work(cached) as work:
                 done = await work_through(
-                    work, decode(content), concurrency=job.task.concurrency, killers=attempt.killers, alone=alone
+                    work,
+                    decode(content),
+                    concurrency=job.task.concurrency,
+                    tell=tell,
+                    killers=attempt.killers,
+                    alone=alone,
                 )
         # After the journal was closed: its last segment is written.
         report = publish(job, shard, done, metered, cached.identity)
