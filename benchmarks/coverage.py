@@ -21,6 +21,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fathom.lab.experiments.results import figure
+from fathom.lab.reproductions.uheads import Step, area, by_group
 from fathom.metrics.calibration import Calibration
 from fathom.metrics.intervals import (
     Interval,
@@ -124,6 +126,26 @@ def crossed(rng: Rng, seeds: int, clusters: int, strata: int, by_seed: float, by
     return crossed_mean(table + 0.4 * np.array(stratum), stratum), 0.4 * fmean(stratum)
 
 
+def areas(rng: Rng, seeds: int, problems: int = 80, steps: int = 4) -> Found:
+    """A difference of two AUCs on the same steps in every seed, by pseudo-values of groups of problems.
+
+    Scores are normal with variance 1, of which a fifth is the problem's, and are higher by `lift` for right steps: the
+    AUC is Phi(lift / sqrt(2)). A tenth of the variance of the first score is the seed's, as of a head that each seed
+    fits; the second is the same in all seeds.
+    """
+    lifts = (1.0, 0.6)
+    right = rng.random((problems, steps)) < 0.875
+    shared = np.sqrt(0.2) * rng.normal(size=(problems, 1))
+    own = [np.sqrt(left) * rng.normal(size=(problems, steps)) for left in (0.7, 0.8)]
+    rows = [Step(str(problem), bool(kind), [], 0.0) for problem, each in enumerate(right.tolist()) for kind in each]
+    first, second = (lift * right + shared + noise for lift, noise in zip(lifts, own, strict=True))
+    others = list(second.ravel())
+    drawn = [list((first + np.sqrt(0.1) * rng.normal(size=first.shape)).ravel()) for _ in range(seeds)]
+    contrasts = [area(rows, scores) - area(rows, others) for scores in drawn]
+    truth = [NormalDist().cdf(lift / np.sqrt(2)) for lift in lifts]
+    return figure(contrasts, [by_group(rows, scores, others) for scores in drawn]).interval, truth[0] - truth[1]
+
+
 def over_seeds() -> dict[str, Callable[[Rng], Found]]:
     """The intervals that decide claims of experiments."""
     return {
@@ -145,6 +167,7 @@ def over_seeds() -> dict[str, Callable[[Rng], Found]]:
             for c, strata in CLUSTERS
             for a, b in ((0.0, 0.0), (0.03, 0.0), (0.0, 0.03), (0.03, 0.03))
         },
+        "pseudo-values: 8 seeds, 32 groups": partial(areas, seeds=8),
     }
 
 
