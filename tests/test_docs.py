@@ -119,6 +119,7 @@ PUBLIC = {
     "report",
     "results",
     "sandbox",
+    "scale",
     "serve",
     "synth",
     "train",

@@ -6,9 +6,11 @@ Ray is told of 8 CPUs, and a worker takes half of one, so that the server's 50 m
 from __future__ import annotations
 
 import inspect
+import itertools
 import json
 import os
 import random
+import shlex
 import shutil
 import signal
 import subprocess
@@ -21,16 +23,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from fathom import bench
+from fathom.cli import app
 from fathom.data.folders import Folder
-from fathom.data.reading import read, write_jsonl
+from fathom.data.reading import write_jsonl
 from fathom.data.records import Comparison
-from fathom.engines.cache import CachedEngine
-from fathom.engines.journal import Row
 from fathom.lab import world
-from fathom.scale.segments import SEGMENT_ROWS, SegmentedJournal, encode, stored
+from fathom.results import runs
+from fathom.scale.segments import SEGMENT_ROWS, stored
 from test_bench import write_example
+from test_docs import blocks, printed
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="reads /proc to find workers")]
 pytest.importorskip("ray", reason='needs pip install "fathom-rm[ray]"')
@@ -273,14 +277,14 @@ def test_nothing_in_a_segment_is_asked_again_after_kills_of_workers_and_drivers(
 # ray.data.llm ---------------------------------------------------------------------------------------------------------
 
 
-def test_an_engine_processor_fills_the_journal_of_a_shard(tmp_path: Path) -> None:
+def test_the_program_of_the_page_completes_all_calls_of_a_run_by_an_engine_processor(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """The processor is a stand-in with the signature of `ray.data.llm.build_processor`, and the rows of its vLLM."""
     import ray
     import ray.data.llm
 
-    from fathom.engines.scripted import ScriptedEngine
-    from fathom.judges.mix import MixJudge
-    from fathom.scale.engine_processor import completed, request_rows
+    built = itertools.count()
 
     def build_processor(
         config: Any,
@@ -290,29 +294,37 @@ def test_an_engine_processor_fills_the_journal_of_a_shard(tmp_path: Path) -> Non
         postprocess_map_kwargs: Any = None,
         builder_kwargs: Any = None,
     ) -> Any:
+        broken = "Task 3" if next(built) == 0 else "no task"
+
         def engine(row: dict[str, Any]) -> dict[str, Any]:
             assert row["sampling_params"]["max_tokens"] == 2048
-            text = "Final verdict: [[A]]" if "Task 1" in row["messages"][-1]["content"] else "Final verdict: [[B]]"
+            prompt = row["messages"][-1]["content"]
+            text = f"Final verdict: [[{'A' if prompt.index('yes') < prompt.index('no') else 'B'}]]"
             counts = {"num_input_tokens": 5, "num_generated_tokens": 9}
-            return {**row, "generated_text": text, **counts, "__inference_error__": ""}
+            error = "out of memory" if broken in prompt else ""
+            return {**row, "generated_text": text, **counts, "__inference_error__": error}
 
-        return lambda dataset: dataset.map(preprocess).map(engine).map(postprocess)
+        def finish(row: dict[str, Any]) -> Any:
+            return row if row["__inference_error__"] else postprocess(row)  # as `ray.data.llm` does
+
+        return lambda dataset: dataset.map(preprocess).map(engine).map(finish)
 
     real = list(inspect.signature(ray.data.llm.build_processor).parameters)
     assert list(inspect.signature(build_processor).parameters) == real
-    comparisons = list(read(pairs(tmp_path, 2)))
-    engine = ScriptedEngine(lambda request: pytest.fail("every call is in the journal"))
-    if not ray.is_initialized():
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    monkeypatch.setattr(ray.data.llm, "build_processor", build_processor)
+    monkeypatch.chdir(tmp_path)
+    pairs(tmp_path, 5)
+    page = (Path(__file__).parent.parent / "docs" / "ray.md").read_text(encoding="utf-8")
+    _, section = page.split("## Engine processors")
+    program, command = blocks(section)[:2]
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
-        requests = ray.data.from_items(list(request_rows(MixJudge(engine=engine), comparisons, engine.identity)))
-        rows = [Row(**row) for row in completed(requests, config=None, build=build_processor).iter_rows()]
+        assert printed(program.text) == "8 completions"
+        assert printed(program.text) == "2 completions", "those that failed"
+        segments = sorted((tmp_path / "verdicts" / "journal").rglob("*.parquet"))
+        result = CliRunner().invoke(app, shlex.split(command.text)[1:], catch_exceptions=False)
     finally:
         ray.shutdown()
-    folder = Folder.at(tmp_path / "segments")
-    folder.write("000000.parquet", encode(rows))
-    assert sorted(stored(folder)) == sorted(rows)
-    journal = SegmentedJournal(folder, tmp_path / "local", engine)
-    with CachedEngine(engine, journal) as cached:
-        verdicts = [verdict for _, verdict in MixJudge(engine=cached).run(comparisons)]
-    assert [verdict.winner for verdict in verdicts] == [1, 0]
+    assert result.exit_code == 0, result.output
+    assert [row["winner"] for row in runs.open("verdicts").rows()] == [0] * 5
+    assert sorted((tmp_path / "verdicts" / "journal").rglob("*.parquet")) == segments, "the run made a call"

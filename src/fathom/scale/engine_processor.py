@@ -1,29 +1,79 @@
 """Completes the prompts of a judge by an engine processor of `ray.data.llm`: vLLM or SGLang on the GPUs of Ray.
 
-    requests = ray.data.from_items(list(request_rows(model, comparisons, engine.identity)))
-    for row in completed(requests, vLLMEngineProcessorConfig(model_source="Qwen/Qwen3-32B")).iter_rows(): ...
+    config = vLLMEngineProcessorConfig(model_source="Qwen/Qwen3-32B")
+    fill_journal(settings, read("pairs.jsonl"), "verdicts", config)      # the number of completions
 
-The rows are those of a journal: written as segments of a shard (`fathom.scale.segments.encode`), they answer all calls
-of a run whose engine has that identity. Only calls that do not depend on answers can be planned, so adaptive votes and
-readings are refused. This path is tested with a stand-in of the same signature, and was not run on a GPU.
+`fathom judge --ray` with the same settings, source and folder then finds its completions in the journal. Only calls
+that do not depend on answers can be planned, so adaptive votes and readings are refused. The requests of the whole
+source are held in memory. This path is tested with a stand-in of the same signature, and was not run on a GPU.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
+from fathom.data.folders import Folder
 from fathom.data.records import Comparison
 from fathom.engines import Completion, Request, Sampling
 from fathom.engines.cache import encode_completion, request_key, request_text
 from fathom.engines.dialect import seed_of
+from fathom.engines.journal import Row
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError, require
 from fathom.judges import RewardModel
+from fathom.judging.session import Session
+from fathom.scale.plan import pieces, shard_name
+from fathom.scale.segments import SEGMENT_ROWS, encode, stored
+from fathom.scale.work import JOURNAL
+from fathom.settings import JudgingSettings
 
 ERROR = "__inference_error__"
 """The column in which `ray.data.llm` (2.60) reports the error of a row, if its config continues after errors."""
+
+
+def fill_journal(
+    settings: JudgingSettings,
+    comparisons: Iterable[Comparison],
+    out: str | Path,
+    config: Any,
+    *,
+    shard_rows: int = 1000,
+) -> int:
+    """Complete the calls of a run before it starts, into the journals of its shards. Returns how many succeeded.
+
+    `config`: a ProcessorConfig of `ray.data.llm` for text. The run needs the same settings, source, `out` and
+    `shard_rows`. It makes the calls that failed here. A second call completes only what the journals lack. Raises
+    FathomError as `request_rows` does.
+    """
+    data, journal, total = require("ray.data", "ray"), Folder.at(out) / JOURNAL, 0
+    requests = list(_missing(settings, comparisons, journal, shard_rows))
+    if not requests:
+        return 0
+    for rows in pieces(completed(data.from_items(requests), config).iter_rows(), SEGMENT_ROWS):
+        for shard, of_shard in groupby(sorted(rows, key=itemgetter("shard")), itemgetter("shard")):
+            segment = encode(Row(row["key"], row["request"], row["completion"]) for row in of_shard)
+            (journal / shard).write(f"processor-{uuid.uuid4().hex}.parquet", segment)
+        total += len(rows)
+    return total
+
+
+def _missing(
+    settings: JudgingSettings, comparisons: Iterable[Comparison], journal: Folder, shard_rows: int
+) -> Iterator[dict[str, str]]:
+    """The calls that the journals lack: `request_rows` with the `shard` of each."""
+    with Session(settings) as session:
+        for number, shard in enumerate(pieces(comparisons, shard_rows)):
+            name = shard_name(number)
+            known = {row.key for row in stored(journal / name)}
+            for row in request_rows(session.reward_model, shard, session.cached.identity):
+                if row["key"] not in known:
+                    yield {"shard": name, **row}
 
 
 def request_rows(model: RewardModel, comparisons: Iterable[Comparison], identity: str) -> Iterator[dict[str, str]]:
@@ -46,15 +96,14 @@ def request_rows(model: RewardModel, comparisons: Iterable[Comparison], identity
                     yield {"key": key, "request": request_text(identity, request)}
 
 
-def completed(requests: Any, config: Any, build: Callable[..., Any] | None = None) -> Any:
-    """A Ray dataset of journal rows (`key`, `request`, `completion`) from one of `request_rows`.
+def completed(requests: Any, config: Any) -> Any:
+    """A Ray dataset of journal rows (`shard`, `key`, `request`, `completion`) from one of requests.
 
-    `config`: a ProcessorConfig of `ray.data.llm` for text. `build` replaces its `build_processor`. Rows that failed
-    have no place in a journal and are left out, so that they are tried again.
+    Rows that failed have no place in a journal and are left out, so that they are tried again.
     """
-    build = build or require("ray.data.llm", "ray").build_processor
+    build = require("ray.data.llm", "ray").build_processor
     results = build(config, preprocess=_prompt, postprocess=_row)(requests)
-    return results.filter(_succeeded).select_columns(["key", "request", "completion"])
+    return results.filter(_succeeded).select_columns(["shard", "key", "request", "completion"])
 
 
 def _prompt(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,8 +119,7 @@ def _prompt(row: Mapping[str, Any]) -> dict[str, Any]:
     if sampling.logprobs or sampling.top_logprobs:
         raise FathomError("an engine processor gives no log-probabilities here; use --engine vllm or a server")
     return {
-        "key": row["key"],
-        "request": row["request"],
+        **{name: row[name] for name in ("shard", "key", "request")},
         "messages": request["messages"],
         "sampling_params": parameters,
     }
@@ -83,7 +131,7 @@ def _row(row: Mapping[str, Any]) -> dict[str, Any]:
     tokens = int(row["num_generated_tokens"])
     usage = Usage(int(row["num_input_tokens"]), tokens)
     completion = Completion(row["generated_text"], "length" if tokens >= most else "stop", usage)
-    return {"key": row["key"], "request": row["request"], "completion": encode_completion(completion)}
+    return {**{name: row[name] for name in ("shard", "key", "request")}, "completion": encode_completion(completion)}
 
 
 def _succeeded(row: Mapping[str, Any]) -> bool:

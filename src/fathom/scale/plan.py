@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
@@ -114,13 +114,23 @@ def shard_name(shard: int) -> str:
     return f"shard-{shard:06d}"
 
 
+Element = TypeVar("Element")
+
+
+def pieces(items: Iterable[Element], size: int) -> Iterator[list[Element]]:
+    """Cut items into lists of a size, as a source into shards; the last one may be smaller."""
+    waiting = iter(items)
+    while piece := list(islice(waiting, size)):
+        yield piece
+
+
 def write_plan(comparisons: Iterable[Comparison], out: Folder, identity: str, shard_rows: int) -> Plan:
     """Write the shards, then the index."""
-    folder, waiting = out / PLAN, iter(comparisons)
+    folder = out / PLAN
     rows = shards = 0
-    while batch := list(islice(waiting, shard_rows)):
-        folder.write(f"{shard_name(shards)}.jsonl", encode(batch))
-        rows, shards = rows + len(batch), shards + 1
+    for shard in pieces(comparisons, shard_rows):
+        folder.write(f"{shard_name(shards)}.jsonl", encode(shard))
+        rows, shards = rows + len(shard), shards + 1
     plan = Plan(identity, rows, shards)
     folder.write(INDEX, to_json(plan, indent=2))
     return plan
