@@ -72,7 +72,7 @@ def test_the_guided_distribution_is_the_product_at_every_step(models: tuple[Any,
     # min_new_tokens forbids the end token, so compare the others; the cached passes round differently.
     free = torch.isfinite(scores)
     distance = (expected.masked_fill(~free, -torch.inf).softmax(-1) - scores.softmax(-1)).abs().max()
-    assert distance < 1e-5
+    assert distance < 1e-4
     assert (expected.softmax(-1) - next_logprobs(base, ids)[0, -steps:].softmax(-1)).abs().max() > 0.01
 
 

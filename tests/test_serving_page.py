@@ -90,6 +90,7 @@ def test_the_page_of_the_server_sends_all_of_its_examples() -> None:
             page.on("request", lambda request: hosts.add(request.url.split("/")[2]))
             await page.goto(server.url)
             await expect(page.locator("#reward")).to_contain_text(server.service.identity.id, timeout=30_000)
+            await page.locator("details").first.wait_for()  # the page shows its examples after the reward
             boxes = await page.locator("details").all()
             assert len(boxes) > len(bodies("p", "r"))
             for box in boxes:
