@@ -121,6 +121,8 @@ def test_a_folder_lists_what_was_written_and_a_file_can_be_replaced_and_removed(
 def test_an_address_keeps_its_slashes_through_a_path() -> None:
     pytest.importorskip("fsspec")
     assert Folder.at(Path("memory://bucket/run")).address == "memory://bucket/run"
+    for address in ("file:///data/run", Path("file:///data/run")):
+        assert Folder.at(address).path == Path("/data/run")
     with pytest.raises(FathomError, match=r"cannot open nothing://there: .*expected a path or an address"):
         Folder.at("nothing://there")
 

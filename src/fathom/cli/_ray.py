@@ -94,7 +94,8 @@ def claim_on_ray(out: Path | None, engine: EngineSettings, *names: str) -> Claim
         raise FathomError(
             f"--journal {engine.journal} has no effect with --ray, which keeps the journal in --out; leave it out"
         )
-    return None if Folder.at(out).is_remote else claim(whole_folder("--out", out, *names))
+    folder = Folder.at(out)
+    return None if folder.is_remote else claim(whole_folder("--out", folder.path, *names))
 
 
 def on_ray(

@@ -31,11 +31,14 @@ class Folder:
 
     @classmethod
     def at(cls, address: str | Path) -> Folder:
-        """The folder of a path or an address. An address that was held as a Path has lost a slash, which is restored.
+        """The folder of a path or an address. An address that was held as a Path has lost slashes, which are restored.
+
+        `file:///path` is a folder on this machine, like the path itself.
 
         Raises FathomError for an address whose file system is not installed.
         """
-        text = re.sub(r"^([a-z][a-z0-9+.-]+):/+", r"\1://", str(address)).rstrip("/") or "/"
+        text = re.sub(r"^file:/+", "/", str(address))
+        text = re.sub(r"^([a-z][a-z0-9+.-]+):/+", r"\1://", text).rstrip("/") or "/"
         folder = cls(text)
         if folder.is_remote:
             folder.file_system  # noqa: B018 - opened now, so that the error comes early
