@@ -24,7 +24,7 @@ from fathom.metrics.intervals import Interval, clustered_share
 from fathom.rationale import render
 from fathom.report.figures import grouped_bars
 from fathom.report.page import html, markdown
-from fathom.results.provenance import provenance, write_json
+from fathom.results.provenance import input_hashes, provenance, write_json
 
 SETTINGS = Settings(held_out=720)
 COMMITTED = Path(__file__).with_suffix(".json")
@@ -68,8 +68,7 @@ def run(out: Path, seed: int, console: Console) -> Path:
 
 def made_from() -> dict[str, Any]:
     """Settings, recipes and the hashes of the base model's files, on which the results depend."""
-    hashes = {Path(path).name: digest for path, digest in provenance({}, [base.PATH])["inputs"].items()}
-    return {"settings": asdict(SETTINGS), "recipes": arms.recipes_used(), "inputs": hashes}
+    return {"settings": asdict(SETTINGS), "recipes": arms.recipes_used(), "inputs": input_hashes([base.PATH])}
 
 
 def summary(run: Sequence[Measured]) -> dict[str, Interval | None]:

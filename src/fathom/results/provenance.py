@@ -50,6 +50,12 @@ def provenance(config: Mapping[str, Any], inputs: Iterable[Path]) -> dict[str, A
     }
 
 
+def input_hashes(inputs: Iterable[Path]) -> dict[str, str]:
+    """The SHA-256 of every input file by its name, which has no folder of this machine. Raises FathomError
+    for a missing input."""
+    return {file.name: _sha256(file) for path in inputs for file in _files(path)}
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as JSON, atomically."""
     with atomic_write(path) as file:

@@ -21,7 +21,7 @@ from typing import Any, Generic, TypeVar
 from fathom.errors import FathomError
 from fathom.lab.experiments.register import Register, read
 from fathom.lab.experiments.results import Measurement, Results, load
-from fathom.results.provenance import provenance
+from fathom.results.provenance import input_hashes, provenance
 
 Settings = TypeVar("Settings")
 
@@ -101,7 +101,6 @@ class Experiment(Generic[Settings]):
 
     def origin(self) -> tuple[dict[str, Any], dict[str, str]]:
         """What results are made from (settings, recipes, input hashes), and the versions of libraries."""
-        found = provenance({}, self.inputs)
-        hashes = {Path(path).name: digest for path, digest in found["inputs"].items()}
+        hashes = input_hashes(self.inputs)
         made_from = {"settings": asdict(self.settings), "recipes": self.recipes(), "inputs": hashes}  # type: ignore[call-overload]
-        return made_from, found["versions"]
+        return made_from, provenance({}, [])["versions"]

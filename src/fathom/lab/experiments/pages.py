@@ -100,11 +100,9 @@ def holding(made: Sequence[Decision]) -> str:
 
 def _successes(made: Sequence[Decision]) -> str:
     """On how many seeds the claims that hold succeed, fewest and most: "7 to 8 of 8 seeds"."""
-    seeds = len(made[0].successes)
-    counts = sorted({sum(each.successes) for each in made if each.holds})
-    if not counts:
-        return f"- of {seeds} seeds"
-    return f"{counts[0]} to {counts[-1]} of {seeds} seeds" if len(counts) > 1 else f"{counts[0]} of {seeds} seeds"
+    counts = [sum(each.successes) for each in made if each.holds]
+    bounds = dict.fromkeys(map(str, (min(counts), max(counts)))) if counts else "-"
+    return f"{' to '.join(bounds)} of {len(made[0].successes)} seeds"
 
 
 def between(text: str, name: str, content: str) -> str:
