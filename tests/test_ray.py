@@ -127,16 +127,26 @@ def test_by_default_a_machine_of_two_processors_judges_all_rows(tmp_path: Path) 
     assert exported(out).count(b"\n") == 40
 
 
-def test_an_address_without_a_cluster_is_an_error_that_names_the_option(tmp_path: Path) -> None:
+@pytest.mark.parametrize("address", ["auto", "127.0.0.1:9", "ray://127.0.0.1:9", "127.0.0.1:123456"])
+def test_an_address_without_a_cluster_is_an_error_that_names_the_option(tmp_path: Path, address: str) -> None:
     # Hides clusters of other programs, which Ray finds by the names of all processes.
     hidden = "services.find_gcs_addresses = functools.cache(set)"
     alone = f"import functools; import ray._private.services as services; {hidden}; {PLAIN}"
     command = ["judge", pairs(tmp_path, 1), "--model", "m", "--base-url", "http://127.0.0.1:9/v1", "--ray"]
-    arguments = [sys.executable, "-c", alone, *map(str, command), "--ray-address", "auto", "--out", str(tmp_path / "o")]
+    arguments = [
+        sys.executable,
+        "-c",
+        alone,
+        *map(str, command),
+        "--ray-address",
+        address,
+        "--out",
+        str(tmp_path / "o"),
+    ]
     environment = os.environ | {"RAY_TMPDIR": str(tmp_path)}
-    ended = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
+    ended = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False, timeout=120)
     assert ended.returncode == 1
-    assert "cannot connect to Ray at auto" in ended.stderr
+    assert f"cannot connect to Ray at {address}" in ended.stderr
     assert "check --ray-address" in ended.stderr
 
 

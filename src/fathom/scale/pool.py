@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import logging
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import TypeAdapter
 
@@ -35,6 +37,7 @@ LOG = logging.getLogger(__name__)
 REPORT = TypeAdapter(Report)
 PATIENCE = 60.0
 """Seconds after which a run without any working worker is reported."""
+CONNECT_SECONDS = 10.0
 QUEUED_SHARDS = 2
 """Shards that a worker holds: the next one is there when one is finished, and few wait behind a slow worker."""
 
@@ -130,8 +133,9 @@ def started(settings: RaySettings) -> Any:
     require("ray.data", "ray")
     if not ray.is_initialized():
         try:
+            _check_port(settings.ray_address or "")
             ray.init(address=settings.ray_address or "local", log_to_driver=False, logging_level=logging.WARNING)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             where = settings.ray_address or "this machine"
             raise FathomError(
                 f"--ray: cannot connect to Ray at {where}: {error}; check --ray-address with the command ray status"
@@ -140,6 +144,13 @@ def started(settings: RaySettings) -> Any:
     context.enable_progress_bars = context.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)  # the run has its own progress
     return ray
+
+
+def _check_port(address: str) -> None:
+    """Connect to an address with a port. Ray itself tries for minutes before it gives up. Raises OSError."""
+    place = urlsplit(address if "://" in address else f"//{address}")
+    if place.hostname and place.port:
+        socket.create_connection((place.hostname, place.port), CONNECT_SECONDS).close()
 
 
 def _read(ray: Any, folder: Folder, shards: Sequence[int]) -> Any:
