@@ -111,9 +111,9 @@ def made_up(seed: int, better: float) -> Measurement:
             name: {str(n): near(7 + gain) for n in SETTINGS.candidates} for name, gain in (gains | {"ideal": 1}).items()
         },
     }
-    strata = ("longer", "similar", "shorter", "balanced")
+    strata = ("longer", "similar", "shorter", "balanced", "new")
     real = {name: {each: near(0.6 + gain) for each in strata} for name, gain in gains.items()}
-    return bnrm.measured(synthetic, {**real, "pairs": {"train": 400, "test": 140}}, SETTINGS)
+    return bnrm.measured(synthetic, {**real, "pairs": {"train": 400, "test": 140}, "bfloat16": True}, SETTINGS)
 
 
 @pytest.mark.parametrize(("better", "holds"), [(0.1, True), (0.0, False), (-0.1, False)])

@@ -65,6 +65,9 @@ def made_up(seed: int, better: float) -> Measurement:
 
     gains = dict.fromkeys([*HEADS, *TWO], 0.0) | {"bnrm": better, "avril": better, "ensemble": better, "crm": better}
     real = {labels: {name: near(0.6 + gain) for name, gain in gains.items()} for labels in LABELS}
+    strata = ("longer", "similar", "shorter", "balanced", "new")
+    by_length = {f"{name} by length": {each: near(0.6 + gain) for each in strata} for name, gain in gains.items()}
+    states = {"precision of states": {"bfloat16": 1.0}}
     precision = {f"{labels} {name}": near(0.8) for labels in LABELS for name in TWO}
     claims = {
         "annotators": {
@@ -77,7 +80,9 @@ def made_up(seed: int, better: float) -> Measurement:
         "tokens": {"with": near(0.5 + 2 * better), "without": near(0.5 + better)},
         "objectives": {"each": near(0.7 + better), "one": near(0.7)},
     }
-    return heads.measured({**real, "precision": precision, "pairs": {"train": 900, "test": 140}}, claims)
+    return heads.measured(
+        {**real, **by_length, **states, "precision": precision, "pairs": {"train": 900, "test": 140}}, claims
+    )
 
 
 @pytest.mark.parametrize(("better", "least", "most"), [(0.05, 8, 8), (0.0, 0, 1), (-0.05, 0, 0)])
@@ -90,5 +95,5 @@ def test_claims_hold_where_they_are_true(better: float, least: int, most: int) -
 
 def test_the_page_shows_every_table(tmp_path: Path) -> None:
     page = fresh.page(heads.EXPERIMENT, fresh.rows(made_up(seed, 0.05) for seed in range(10, 18)), tmp_path)
-    assert page.count("| CRM |") == 2
+    assert page.count("| CRM |") == 3
     assert "AUC of the fall" in page

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from fathom.data.records import Comparison
@@ -126,12 +127,20 @@ def real(seed: int, settings: Settings, folder: Path) -> dict[str, Any]:
     test = [place for place, pair in enumerate(pairs) if scalar.fold_of_opening(pair) == fold_of(seed)]
     train = aligned(pairs, set(test), settings, seed)
     found: dict[str, Any] = {"pairs": {"train": len(train), "test": len(test)}}
+    found["bfloat16"] = scalar.precision(folder.parent) == "bfloat16"
     ratios = [scalar.longer(pairs[place]) for place in test]
+    overlaps = scalar.overlapping([pairs[place] for place in train], [pairs[place] for place in test])
     for name in HEADS:
         rewards = fit(name, states[torch.tensor(train)], Budget.of(settings), seed=seed)
         right = [half_for_tie(margin) for margin in margins(rewards, states[torch.tensor(test)]).tolist()]
-        found[name] = by_length(zip(ratios, right, strict=True))
+        found[name] = by_length(zip(ratios, right, strict=True)) | {"new": without(overlaps, right)}
     return found
+
+
+def without(overlaps: Sequence[bool], right: Sequence[float]) -> float:
+    """The accuracy on pairs that do not overlap with training; one half if all do."""
+    new = [of_pair for overlap, of_pair in zip(overlaps, right, strict=True) if not overlap]
+    return fmean(new) if new else 0.5
 
 
 def aligned(pairs: Sequence[Comparison], without: set[int], settings: Settings, seed: int) -> list[int]:
@@ -173,6 +182,7 @@ def measured(synthetic: Mapping[str, Any], real: Mapping[str, Any], settings: Se
             "gold": synthetic["gold"],
             "real": {name: real[name] for name in HEADS},
             "pairs": {name: float(count) for name, count in real["pairs"].items()},
+            "bfloat16": float(real["bfloat16"]),
         },
     )
 

@@ -17,6 +17,7 @@ from fathom.engines import smollm2
 from fathom.lab.arms import use_one_thread
 from fathom.lab.experiments.experiment import Experiment
 from fathom.lab.experiments.results import Measurement
+from fathom.lab.lengths import by_length, half_for_tie
 from fathom.lab.real_pairs import fold_of
 from fathom.lab.reproductions import bnrm, scalar
 from fathom.report.figures import grouped_bars
@@ -78,17 +79,19 @@ def run(part: str, seed: int, settings: Settings, folder: Path) -> None:
 
 
 def real(seed: int, settings: Settings, folder: Path) -> dict[str, Any]:
-    """Accuracy by labels and head, and the precision of the kept pairs; means over splits."""
+    """Accuracy by labels and head, with clean labels also by length, and the precision of the kept pairs; means over
+    splits."""
     import torch
 
     from fathom.lab import frozen
-    from fathom.lab.pair_heads import Budget, accuracy, fit
+    from fathom.lab.pair_heads import Budget, fit, margins
 
     pairs = scalar.hh_pairs(settings.longest)
     states = frozen.better_first(frozen.load(folder, len(pairs)), pairs)[:, :, 0]
     test = [place for place, pair in enumerate(pairs) if scalar.fold_of_opening(pair) == fold_of(seed)]
     left = sorted(set(range(len(pairs))) - set(test))
     tested, found = states[torch.tensor(test)], []
+    ratios = [scalar.longer(pairs[place]) for place in test]
     for split in range(settings.splits):
         places = random.Random(f"{seed}/{split}").sample(left, round(settings.share * len(left)))
         longer = [scalar.longer(pairs[place]) > 1 for place in places]
@@ -100,10 +103,20 @@ def real(seed: int, settings: Settings, folder: Path) -> dict[str, Any]:
             for name in TWO:
                 rewards[name], kept = _two(name, train, wrong, settings, seed)
                 of_split["precision"][f"{labels} {name}"] = kept
-            of_split[labels] = {name: accuracy(each, tested) for name, each in rewards.items()}
+            rights = {
+                name: [half_for_tie(margin) for margin in margins(each, tested).tolist()]
+                for name, each in rewards.items()
+            }
+            of_split[labels] = {name: fmean(right) for name, right in rights.items()}
+            if labels == "clean":
+                overlaps = scalar.overlapping([pairs[place] for place in places], [pairs[place] for place in test])
+                for name, right in rights.items():
+                    of_head = by_length(zip(ratios, right, strict=True)) | {"new": bnrm.without(overlaps, right)}
+                    of_split |= {f"{name} by length": of_head}
         found.append(of_split)
     return {key: {name: fmean(each[key][name] for each in found) for name in found[0][key]} for key in found[0]} | {
-        "pairs": {"train": float(len(places)), "test": float(len(test))}
+        "pairs": {"train": float(len(places)), "test": float(len(test))},
+        "precision of states": {"bfloat16": float(scalar.precision(folder.parent) == "bfloat16")},
     }
 
 
@@ -162,6 +175,8 @@ def measured(real: Mapping[str, Mapping[str, float]], claims: Mapping[str, Mappi
         },
         figures={
             "accuracy": {labels: real[labels] for labels in LABELS},
+            "by_length": {name: real[f"{name} by length"] for name in (*HEADS, *TWO)},
+            "bfloat16": real["precision of states"]["bfloat16"],
             "precision": real["precision"],
             "pairs": real["pairs"],
             **claims,

@@ -291,11 +291,13 @@ def measure(seed: int, settings: Settings, folder: Path) -> Measurement:
     divided = split(seed, settings)
     parts = [_read(folder / f"{part}.jsonl") for part in ("frozen", "lora")]
     names = [name for name in SETS for _ in divided.test[name]]
-    seen = runs(text for pair in divided.train for text in _texts(pair))
+    overlaps = overlapping(divided.train, tests(divided))
     near = _paraphrases(divided, settings, folder.parent / "states" / "embeddings.safetensors")
     scored = [
-        Scored(name, longer(pair), frozen | lora, bool(runs(_texts(pair)) & seen), paraphrases)
-        for name, pair, frozen, lora, paraphrases in zip(names, tests(divided), *parts, near, strict=True)
+        Scored(name, longer(pair), frozen | lora, overlap, paraphrases)
+        for name, pair, frozen, lora, overlap, paraphrases in zip(
+            names, tests(divided), *parts, overlaps, near, strict=True
+        )
     ]
     trained_on_longer = fmean(half_for_tie(longer(pair) - 1) for pair in divided.train) >= 0.5
     dtype = precision(folder.parent / "states")
@@ -312,6 +314,12 @@ def _paraphrases(divided: Split, settings: Settings, path: Path) -> list[bool] |
     vectors = load_file(path)
     train, test = (torch.stack([vectors[pair.id] for pair in pairs]) for pairs in (divided.train, tests(divided)))
     return [nearest >= settings.near for nearest in similarity(test, train)]
+
+
+def overlapping(train: Sequence[Comparison], test: Sequence[Comparison]) -> list[bool]:
+    """Whether each test pair shares a run of words with a training pair."""
+    seen = runs(text for pair in train for text in _texts(pair))
+    return [bool(runs(_texts(pair)) & seen) for pair in test]
 
 
 def _texts(pair: Comparison) -> list[str]:
