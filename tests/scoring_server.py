@@ -124,7 +124,7 @@ class Scoring:
         assert fields["item_first"] is False
         scores, tokens = [], 0
         for item in fields["items"]:
-            prompt = [*fields["query"], *item]
+            prompt = self.distorted([*fields["query"], *item])
             tokens += len(prompt)
             chosen = self.logprobs(prompt)[-1][fields["label_token_ids"]]
             scores.append((chosen.softmax(-1) if fields["apply_softmax"] else chosen.exp()).tolist())

@@ -16,7 +16,7 @@ from fathom.engines import Answer, AnyRequest, ClassifyRequest, EngineError, Lik
 from fathom.engines.local import LocalEngine
 from fathom.engines.reading_server import PROTOCOLS, ReadingServer
 from fathom.errors import FathomError
-from scoring_server import Scoring
+from scoring_server import Fault, Scoring
 from serving import Call, Reply, Server, serving
 from tiny import make_checkpoint, make_classifier
 
@@ -86,20 +86,36 @@ def test_a_body_of_another_schema_is_an_error_and_never_a_score(
         asked(lambda _: Reply(body=json.dumps(body).encode()), folder, protocol, request_of(protocol))
 
 
-@pytest.mark.parametrize("protocol", ["echo", "vllm_logprobs"])
-def test_a_server_that_adds_a_begin_token_is_found_out(protocol: str, folders: dict[str, Path]) -> None:
-    folder = folders["likelihood"]
-    request = request_of(protocol)
+@pytest.mark.parametrize("protocol", [name for name in OF_WHOLE_TEXTS if PROTOCOLS[name].encoded])
+@pytest.mark.parametrize(
+    ("fault", "change", "what_to_do"),
+    [("truncation", -3, "turn off its truncation"), ("doubled begin token", 1, "turn off the begin token")],
+)
+def test_a_server_that_reads_other_tokens_than_were_sent_gives_no_score(
+    fault: Fault, change: int, what_to_do: str, protocol: str, folders: dict[str, Path]
+) -> None:
+    folder, request = folders[PROTOCOLS[protocol].capability], request_of(protocol)
+    found, _ = asked(Scoring(folder), folder, protocol, request)
+    sent = found.usage.prompt_tokens
+    message = f"{sent} tokens were sent to {protocol}, and the server read {sent + change} .*{what_to_do}"
+    with pytest.raises(EngineError, match=message):
+        asked(Scoring(folder, fault, keeps=sent - 3), folder, protocol, request)
 
-    def doubled(call: Call) -> Reply:
-        reply = Scoring(folder, "doubled begin token")(call)
-        body = json.loads(reply.body)
-        if protocol == "echo":  # two tokens more than were sent: the begin token and the generated one
-            assert len(body["choices"][0]["logprobs"]["token_logprobs"]) == len(call.fields["prompt"]) + 2
-        return reply
 
-    with pytest.raises(EngineError, match="log-probabilities for"):
-        asked(doubled, folder, protocol, request)
+def test_a_server_that_does_not_count_tokens_comes_with_a_warning(
+    folders: dict[str, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = folders["classification"]
+
+    def uncounted(call: Call) -> Reply:
+        body = json.loads(Scoring(folder)(call).body)
+        del body["meta_info"]["prompt_tokens"]
+        return Reply(body=json.dumps(body).encode())
+
+    with caplog.at_level("WARNING", logger="fathom.engines.guards"):
+        found, _ = asked(uncounted, folder, "sglang_classify", request_of("sglang_classify"))
+    assert found.logits
+    assert ["reports no number of prompt tokens" in message for message in caplog.messages] == [True]
 
 
 @pytest.mark.parametrize("protocol", sorted(ONE_TOKEN))

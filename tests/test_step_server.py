@@ -25,10 +25,11 @@ from serving import Call, Reply, serving
 Answer = Callable[[Call], Reply]
 
 
-def reply(pairs: Any) -> Reply:
-    """The body of vLLM's documentation of PoolingResponse."""
+def reply(pairs: Any, call: Call, *, unread: int = 0) -> Reply:
+    """The body of vLLM's documentation of PoolingResponse, of a server that does not read the last tokens."""
     data = {"index": 0, "object": "pooling", "data": pairs}
-    body = {"id": "pool-1", "object": "list", "created": 1, "model": "m", "data": [data], "usage": {"prompt_tokens": 9}}
+    usage = {"prompt_tokens": len(call.fields["input"]) - unread}
+    body = {"id": "pool-1", "object": "list", "created": 1, "model": "m", "data": [data], "usage": usage}
     return Reply(body=json.dumps(body).encode())
 
 
@@ -51,7 +52,7 @@ def step_pooling(family: str, folder: Path) -> Answer:
         else:
             inner = model(ids).last_hidden_state[0] @ weights["score.0.weight"].T + weights["score.0.bias"]
             logits = inner.relu() @ weights["score.2.weight"].T + weights["score.2.bias"]
-        return reply(logits.softmax(-1)[ids[0] == tag].tolist())
+        return reply(logits.softmax(-1)[ids[0] == tag].tolist(), call)
 
     return answer
 
@@ -111,13 +112,19 @@ PAIR = [0.25, 0.75]
 def test_an_answer_that_is_not_one_pair_of_probabilities_per_separator_is_no_score(
     pairs: Any, message: str, folders: dict[str, Path]
 ) -> None:
-    found = vote("qwen_math", lambda _: reply(pairs), folders["qwen_math"])
+    found = vote("qwen_math", lambda call: reply(pairs, call), folders["qwen_math"])
     assert (found.status, found.step_scores, found.scores) == (Status.FAILED, None, None)
     assert message in str(found.error)
+
+
+def test_a_server_that_read_other_tokens_than_were_sent_gives_no_score(folders: dict[str, Path]) -> None:
+    found = vote("qwen_math", lambda call: reply([PAIR] * 3, call, unread=1), folders["qwen_math"])
+    assert (found.status, found.step_scores) == (Status.FAILED, None)
+    assert "tokens were sent to vllm_steps, and the server read" in str(found.error)
 
 
 @pytest.mark.parametrize(("family", "what"), [("rlhflow", "the token before it"), ("skywork", "a value")])
 def test_a_family_that_step_pooling_does_not_serve_is_refused(family: str, what: str, folders: dict[str, Path]) -> None:
     assert find(family).convention.read == "before" or find(family).convention.head == "value"
     with pytest.raises(FathomError, match=f"gives two probabilities at a separator; this family reads {what}"):
-        vote(family, lambda _: reply([]), folders["qwen_math"])
+        vote(family, lambda call: reply([], call), folders["qwen_math"])

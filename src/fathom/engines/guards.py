@@ -74,6 +74,15 @@ class Guards:
                 "raw scores; check use_activation, and the protocol",
             )
 
+    def uncounted(self) -> None:
+        """Warn that a server reports no number of prompt tokens, which would show that it read other tokens."""
+        self._warn(
+            "uncounted",
+            "the server reports no number of prompt tokens, so a text that it cuts, or to which it adds a begin token, "
+            "is not noticed: use a version that reports usage, or compare with known scores (fathom compare-engines "
+            "--expect)",
+        )
+
     def _warn(self, kind: str, message: str) -> None:
         if kind not in self._given:
             self._given.add(kind)

@@ -75,6 +75,12 @@ class Protocol(NamedTuple):
     """Extracts the values from the response body: log-probabilities of the answer's tokens, outputs, or step scores."""
     encoded: bool = True
     """Whether the prompt is sent as token ids, which needs the model's tokenizer."""
+    joined: bool = False
+    """Whether the answer's tokens are sent too, after those of the prompt."""
+
+    def sent(self, given: Given) -> int:
+        """The number of tokens that the server is to read."""
+        return len(given.prompt) + (len(given.answer) if self.joined else 0)
 
 
 class ReadingServer(OpenAIEngine):
@@ -160,6 +166,7 @@ class ReadingServer(OpenAIEngine):
     async def _read(self, request: AnyRequest, given: Given) -> tuple[Sequence[float], Usage]:
         fields = {"model": self.model} | self.protocol.payload(request, given) | self.extra_body
         raw = await self._tried(request, to_json({name: value for name, value in fields.items() if value is not None}))
+        self._check_read(self.protocol.sent(given), raw.usage)
         try:
             return self.protocol.read(json.loads(raw.text), given), raw.usage
         except (LookupError, TypeError, ValueError, AttributeError) as error:
@@ -169,6 +176,21 @@ class ReadingServer(OpenAIEngine):
                 hint=f"expected the schema of {self.protocol.source}",
                 usage=raw.usage,
             ) from error
+
+    def _check_read(self, sent: int, usage: Usage) -> None:
+        """Raise EngineError if the server reports that it read more or fewer tokens than the `sent` ones."""
+        if not self.protocol.encoded:
+            return
+        if usage.unknown_calls:
+            self.guards.uncounted()
+        elif usage.prompt_tokens != sent:
+            raise EngineError(
+                f"{sent} tokens were sent to {self.protocol_name}, and the server read {usage.prompt_tokens}",
+                hint="raise the server's context length, or turn off its truncation of prompts"
+                if usage.prompt_tokens < sent
+                else "turn off the begin token that the server adds to prompts",
+                usage=usage,
+            )
 
 
 def _below_root(url: yarl.URL, path: str) -> yarl.URL:
@@ -260,6 +282,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
         "OpenAI's API reference, Completions (echo, logprobs, prompt as token ids), and vLLM 0.15",
         _echo,
         _read_echo,
+        joined=True,
     ),
     "vllm_logprobs": Protocol(
         "/v1/completions",
@@ -267,6 +290,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
         "vLLM 0.15, completions with the extra parameter prompt_logprobs",
         _prompt_logprobs,
         _read_prompt_logprobs,
+        joined=True,
     ),
     "vllm_labels": Protocol(
         "/generative_scoring",
