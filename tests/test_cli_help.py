@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from inspect import cleandoc
+from pathlib import Path
 
 import pytest
 import typer
 from click.testing import CliRunner
 from typer.main import get_command
 
+import fathom
 from fathom.cli import app
+from test_architecture import HEAVY
 
 
 def commands(of: typer.Typer, *before: str) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -37,3 +42,22 @@ def test_every_verb_shows_examples_each_on_a_line_of_its_own(names: tuple[str, .
     assert examples
     for example in examples:
         assert any(line and example.startswith(line) for line in lines), f"{example!r} in {shown.output}"
+
+
+@pytest.mark.parametrize("name", ["judge", "eval", "rank", "probe"])
+def test_help_lists_every_judge_and_reward_model_and_imports_nothing_heavy(name: str) -> None:
+    code = f"""
+import sys
+from fathom.__main__ import main
+try:
+    main()
+finally:
+    assert not {set(HEAVY)!r} & set(sys.modules), sorted({set(HEAVY)!r} & set(sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", code, name, "--help"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    words = {word.strip(",.") for word in done.stdout.split()}
+    folder = Path(fathom.__file__).parent
+    files = {file.stem for package in ("judges", "rewards") for file in (folder / package).glob("[!_]*.py")}
+    assert {"mix", "pmi", "endogenous", "genarm", "forward", "scalar"} <= files
+    assert files <= words

@@ -16,7 +16,7 @@ import sys
 import typer
 
 import fathom
-from fathom.cli._plugins import Verbs, help_text, with_checks
+from fathom.cli._plugins import OwnVerb, Verbs, help_text, with_checks
 from fathom.cli._signals import end_as_interrupted, exit_code
 from fathom.cli._verb import verb
 from fathom.errors import FathomError, RunInterruptedError
@@ -47,7 +47,7 @@ def _add_verbs() -> None:
         if isinstance(command, typer.Typer):
             app.add_typer(with_checks(name, command), name=name)
         else:
-            app.command(name, help=help_text(command.__doc__ or ""))(verb(name, command))
+            app.command(name, cls=OwnVerb, help=help_text(command.__doc__ or ""))(verb(name, command))
 
 
 _add_verbs()

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from importlib.metadata import EntryPoint
 from inspect import cleandoc
 from textwrap import dedent
@@ -21,6 +22,8 @@ from fathom.cli._verb import verb
 from fathom.errors import FathomError
 from fathom.plugins import PluginKind, load_entry_point, unknown_name_message
 
+JUDGE = "judge"
+"""The option that names a judge."""
 VERBS = PluginKind("verb", group="fathom.verbs", packages=("fathom.cli",), attribute="command")
 
 
@@ -42,6 +45,22 @@ class Verbs(TyperGroup):
         if not name.startswith("-") and self.get_command(ctx, name) is None:
             ctx.fail(unknown_name_message("verb", name, self.list_commands(ctx)))
         return super().resolve_command(ctx, args)
+
+
+class OwnVerb(TyperCommand):
+    """A verb of this package. Its help lists the judges if it has the option --judge."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        shown = copy(self)
+        if any(parameter.name == JUDGE for parameter in self.params):
+            shown.help = f"{self.help}\n\n{_judges()}"
+        TyperCommand.format_help(shown, ctx, formatter)
+
+
+def _judges() -> str:
+    from fathom.judges import JUDGES
+
+    return f"Judges and reward models (docs/judges.md): {', '.join(JUDGES.names())}."
 
 
 class ExternalVerb(TyperCommand):
