@@ -65,7 +65,7 @@ def test_rollouts_succeed_with_their_exact_chance_with_and_without_texts() -> No
 
 
 def test_the_model_of_steps_learns_the_truth_from_true_labels() -> None:
-    chosen = prm_labels.Settings(steps=5, solutions=1, pool=1, held_out=1, flips=0.0, translated=1.0)
+    chosen = prm_labels.Settings(steps=5, solutions=1, pool=1, held_out=1, flips=0.0, accepted={}, translated=1.0)
     train, test = (prm_labels.sampled(n, seed=0, steps=chosen.steps, name=str(n)) for n in (5000, 200))
     items = [(item, prm_labels.upto(item.error, chosen.steps)) for item in train]
     assert prm_labels.f1(prm_labels.fitted(items), test, 0.5) > 0.95
@@ -74,14 +74,16 @@ def test_the_model_of_steps_learns_the_truth_from_true_labels() -> None:
 def test_the_judge_accepts_the_misconception_and_the_checker_is_never_wrong() -> None:
     chain = Problem("c", [Operation("A", "*", 3), Operation("A", "+", 2)], 0.1)
     misconceived = prm_labels.Sampled(chain, (4, 0), 0)  # 1 + 3 instead of 1 * 3, then 4 + 2 = 6 is written as 0
-    assert prm_labels.judged(misconceived, 0.0, 0) == (1.0, 0.0)
+    assert prm_labels.judged(misconceived, 1.0, 0.0, 0) == (1.0, 0.0), "a blind judge continues to the next wrong step"
+    assert prm_labels.judged(misconceived, 0.0, 0.0, 0) == (0.0, None), "an informed one stops at the first"
+    assert prm_labels.judged(misconceived, 0.0, 1.0, 0) == (0.0, None), "flips are for other steps"
     assert prm_labels.checked(misconceived, 1.0, 0) == (0.0, None)
     assert prm_labels.checked(misconceived, 0.0, 0) == (None, None)
 
 
 def test_labelling_stops_at_the_budget_of_rollouts_or_of_solutions() -> None:
     pool = prm_labels.sampled(40, seed=0, steps=4, name="t")
-    chosen = prm_labels.Settings(steps=4, solutions=20, pool=40, held_out=10, flips=0.03, translated=0.6)
+    chosen = prm_labels.Settings(steps=4, solutions=20, pool=40, held_out=10, flips=0.03, accepted={}, translated=0.6)
     few = prm_labels.by_rollouts("hard 8", pool, chosen, 0, most=20)
     assert len(few.items) == 20
     budget = prm_labels.by_rollouts("rpe 8", pool, chosen, 0, most=40, budget=few.rollouts)

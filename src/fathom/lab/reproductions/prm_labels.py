@@ -35,17 +35,18 @@ from fathom.results.provenance import write_json
 ROLLOUTS = (8, 64)
 """Few and many rollouts per prefix."""
 FEW, MANY = ROLLOUTS
+JUDGES = ("informed judge", "nearly blind judge", "blind judge")
 LABELERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     **{f"hard {n}": ("monte-carlo", {"rollouts": n}) for n in ROLLOUTS},
     f"soft {FEW}": ("monte-carlo", {"rollouts": FEW, "soft": True}),
     **{f"rpe {n}": ("rpe", {"rollouts": n, "epsilon": 0.8}) for n in ROLLOUTS},
     f"rpe {FEW}, tested": ("rpe", {"rollouts": FEW, "epsilon": 0.8, "test": True}),
     "scan": ("scan", {"rollouts": FEW}),
-    "consensus": ("consensus", {"rollouts": FEW, "against": "given"}),
+    "scan, not balanced": ("scan", {"rollouts": FEW}),
+    **{f"consensus, {judge}": ("consensus", {"rollouts": FEW, "against": "given"}) for judge in JUDGES},
 }
 """The labelers with rollouts: method and options."""
-WITHOUT_ROLLOUTS = ("judge", "checker", "truth")
-ARMS = (*LABELERS, *WITHOUT_ROLLOUTS)
+ARMS = (*LABELERS, *JUDGES, "checker", "truth")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +60,9 @@ class Settings:
     held_out: int
     """Solutions that tune the threshold, and as many others that measure F1."""
     flips: float
-    """The share of steps that the judge misjudges at random. It takes the misconception of the policy for right."""
+    """The share of other steps that a judge misjudges at random."""
+    accepted: Mapping[str, float]
+    """The share of misconceived steps that each judge accepts."""
     translated: float
     """The share of steps on which the checker has a verdict, which is right."""
 
@@ -93,14 +96,14 @@ def upto(error: int | None, steps: int) -> Labels:
     return (1.0,) * steps if error is None else (*(1.0,) * error, 0.0, *(None,) * (steps - error - 1))
 
 
-def judged(item: Sampled, flips: float, seed: int) -> Labels:
-    """The labels of a judge that takes the misconception for right, and misjudges steps at random."""
+def judged(item: Sampled, accepted: float, flips: float, seed: int) -> Labels:
+    """The labels of a judge that accepts a share of the misconceived steps, and misjudges a share of the others."""
     rng = random.Random(f"judge/{seed}/{item.number}")
     for step, operation in enumerate(item.problem.operations):
         before, value = item.problem.before(item.values, step), item.values[step]
-        blind = operation.is_misconceived and value == (before + operation.constant) % 7
-        right = blind or value == operation(before)
-        if right is (rng.random() < flips):
+        right, drawn = value == operation(before), rng.random()
+        misconceived = not right and operation.is_misconceived and value == (before + operation.constant) % 7
+        if drawn >= accepted if misconceived else right is (drawn < flips):
             return upto(step, len(item.values))
     return upto(None, len(item.values))
 
@@ -119,6 +122,14 @@ class Training(NamedTuple):
     rollouts: int
 
 
+def balanced(items: Sequence[tuple[Sampled, Labels]]) -> list[tuple[Sampled, Labels]]:
+    """As many solutions whose steps are all labelled right as others, the first of each."""
+    right = [(item, labels) for item, labels in items if set(labels) == {1.0}]
+    wrong = [(item, labels) for item, labels in items if set(labels) != {1.0}]
+    count = min(len(right), len(wrong))
+    return right[:count] + wrong[:count]
+
+
 def by_rollouts(
     arm: str, pool: Sequence[Sampled], settings: Settings, seed: int, *, most: int, budget: float = inf
 ) -> Training:
@@ -126,16 +137,21 @@ def by_rollouts(
     method, options = LABELERS[arm]
     labeler, cost = make_labeler(method, **options), Cost()
     tools = Tools(KnownRollouts([item.problem for item in pool], seed=seed, cost=cost))
+    accepted = settings.accepted.get(arm.removeprefix("consensus, "), 0.0)
+    usable = balanced if arm == "scan" else list
 
     async def kept() -> list[tuple[Sampled, Labels]]:
         items: list[tuple[Sampled, Labels]] = []
         for item in pool:
-            if len(items) >= most or cost.completions >= budget:
+            if cost.completions >= budget:
                 break
-            [labelled] = await labeler.label(item.comparison(judged(item, settings.flips, seed)), tools)
+            given = judged(item, accepted, settings.flips, seed)
+            [labelled] = await labeler.label(item.comparison(given), tools)
             if labelled.rejected is None:
                 items.append((item, labelled.labels))
-        return items
+                if len(items) >= most and len(usable(items)) >= most:
+                    break
+        return usable(items)
 
     return Training(asyncio.run(kept()), cost.completions)
 
@@ -146,7 +162,9 @@ def trainings(settings: Settings, seed: int) -> dict[str, dict[str, Training]]:
     label = partial(by_rollouts, pool=pool, settings=settings, seed=seed)
     equal = {arm: label(arm, most=settings.solutions) for arm in LABELERS}
     first = pool[: settings.solutions]
-    equal["judge"] = Training([(item, judged(item, settings.flips, seed)) for item in first], 0)
+    for judge in JUDGES:
+        labels = [judged(item, settings.accepted[judge], settings.flips, seed) for item in first]
+        equal[judge] = Training(list(zip(first, labels, strict=True)), 0)
     equal["checker"] = Training([(item, checked(item, settings.translated, seed)) for item in first], 0)
     equal["truth"] = Training([(item, upto(item.error, settings.steps)) for item in first], 0)
     budget = equal[f"hard {FEW}"].rollouts
@@ -218,8 +236,9 @@ def measured(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Measurem
 
     return Measurement(
         contrasts={
-            f"consensus - hard {FEW}": above("consensus", f"hard {FEW}"),
-            "consensus - judge": above("consensus", "judge"),
+            f"consensus - hard {FEW}, informed judge": above("consensus, informed judge", f"hard {FEW}"),
+            "consensus - judge, informed judge": above("consensus, informed judge", "informed judge"),
+            f"hard {FEW} - consensus, blind judge": above(f"hard {FEW}", "consensus, blind judge"),
             f"scan - hard {FEW}": above("scan", f"hard {FEW}"),
             f"scan - hard {FEW}, equal rollouts": above("scan", f"hard {FEW}", cost),
             f"rpe {MANY} - hard {MANY}, at 0.5": above(f"rpe {MANY}", f"hard {MANY}", by="f1"),
