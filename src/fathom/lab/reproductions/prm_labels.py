@@ -46,6 +46,8 @@ LABELERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     **{f"consensus, {judge}": ("consensus", {"rollouts": FEW, "against": "given"}) for judge in JUDGES},
 }
 """The labelers with rollouts: method and options."""
+NOT_DRAWN = (f"rpe {FEW}, tested", "scan, not balanced", "consensus, nearly blind judge")
+"""Arms that the table alone shows, so that the figure is clear."""
 ARMS = (*LABELERS, *JUDGES, "checker", "truth")
 
 
@@ -254,7 +256,7 @@ def tables(found: Mapping[str, Any]) -> dict[str, Any]:
 
 def figures(found: Mapping[str, Any], folder: Path) -> None:
     """F1 against the number of rollouts, for equal numbers of labelled solutions."""
-    cells = {arm: found["labels"][arm] for arm in LABELERS}
+    cells = {arm: found["labels"][arm] for arm in LABELERS if arm not in NOT_DRAWN}
     panel = {arm: [(cell["rollouts"].mean, cell["tuned"].bar)] for arm, cell in cells.items()}
     lines(
         {"equal number of labelled solutions": panel},
