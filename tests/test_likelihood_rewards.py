@@ -16,9 +16,10 @@ from typer.testing import CliRunner
 
 from fathom.cli import app
 from fathom.data.records import Comparison, Label, Message
-from fathom.engines import Completion, Likelihood, LikelihoodRequest
+from fathom.engines import BaseEngine, Completion, Likelihood, LikelihoodRequest, Request
 from fathom.engines.chat import encode_given
 from fathom.engines.local import LocalEngine
+from fathom.engines.scripted import ScriptedEngine
 from fathom.errors import FathomError
 from fathom.judges import EngineRewardModel, Vote, find
 from fathom.rationale import Status
@@ -91,9 +92,10 @@ def test_a_score_that_is_no_number_is_invalid(name: str, bad: float) -> None:
     assert vote.status is Status.INVALID
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_an_empty_response_is_no_score_and_makes_no_call(name: str) -> None:
-    (ask,) = find(name)().plan(Comparison(id="1", prompt="?", responses=("",)))
+@pytest.mark.parametrize("response", ["", "  ", "\n\t\n"])
+@pytest.mark.parametrize("name", [*NAMES, "flip"])
+def test_a_response_without_text_is_no_score_and_makes_no_call(name: str, response: str) -> None:
+    (ask,) = find(name)().plan(Comparison(id="1", prompt="?", responses=(response,)))
     assert ask.vote is not None
     assert (ask.vote.status, ask.vote.scores) == (Status.INVALID, None)
 
@@ -155,10 +157,26 @@ def test_the_prompt_of_backward_inference_never_shows_the_request(name: str) -> 
 
 
 @pytest.mark.parametrize("name", ["backward", "flip"])
-def test_a_conversation_without_a_user_turn_is_refused(name: str) -> None:
-    comparison = Comparison(id="7", prompt=(Message(role="system", content="Be kind."),), responses=("Yes.",))
-    with pytest.raises(FathomError, match="'7' has no user turn"):
-        find(name)().plan(comparison)[0].requests  # noqa: B018
+def test_a_conversation_without_a_user_turn_is_invalid_and_the_other_rows_are_scored(name: str) -> None:
+    prompt = (Message(role="system", content="Be kind."),)
+    comparison = Comparison(id="7", prompt=prompt, responses=("Yes.", "No."))
+    engine = ScriptedEngine(["Name a colour."]) if name == "flip" else Likely()
+    (_, refused), (_, other) = find(name)(engine=engine).run([comparison, CHAT])
+    assert (refused.status, refused.scores, other.status) == (Status.INVALID, None, Status.OK)
+    assert "no user turn" in str(refused.votes[0].error)
+
+
+class Likely(BaseEngine):
+    """An engine that gives every text the same log-probabilities."""
+
+    identity = "likely"
+    provides = frozenset({"likelihood"})
+
+    async def complete(self, request: Request) -> Completion:
+        raise NotImplementedError
+
+    async def likelihood(self, request: LikelihoodRequest) -> Likelihood:
+        return reading(-1.0, -2.0)
 
 
 # Endogenous reward ----------------------------------------------------------------------------------------------------

@@ -313,7 +313,7 @@ def test_a_language_model_needs_a_family(folders: dict[str, Path], tmp_path: Pat
 def test_a_solution_without_text_is_not_scored(steps: Sequence[str], models: dict[str, ProcessRewardModel]) -> None:
     found = vote(models["p_plus"], steps)
     assert (found.status, found.scores) == (Status.INVALID, None)
-    assert "the response is empty" in str(found.error)
+    assert "a response is empty or white space" in str(found.error)
 
 
 def test_scores_that_are_no_numbers_are_no_verdict(folders: dict[str, Path]) -> None:

@@ -237,8 +237,9 @@ def test_an_empty_response_and_one_beyond_the_context_have_a_status_and_no_score
     engine = LocalEngine(checkpoint)
     empty, long = verdict(engine, ("blue", "")), verdict(engine, ("blue", "blue " * 500))
     assert (empty.status, long.status) == (Status.INVALID, Status.FAILED)
+    assert verdict(engine, ("blue", " \n")).status is Status.INVALID
     assert empty.scores is long.scores is None
-    assert "the response is empty" in str(empty.votes[0].error)
+    assert "a response is empty or white space" in str(empty.votes[0].error)
     assert "has a context of 512" in str(long.votes[0].error)
 
 
@@ -251,6 +252,20 @@ def test_a_score_that_is_no_number_is_invalid(tmp_path: Path) -> None:
 
 
 # Several outputs ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("outputs", [(float("nan"), 1.0), (float("inf"), float("-inf"))])
+@pytest.mark.parametrize("options", [{"combine": "mean", "pessimism": 1.0}, {"combine": "mean"}, {"combine": "sum"}])
+def test_an_output_of_an_ensemble_that_is_not_finite_is_invalid(outputs: Any, options: Any) -> None:
+    comparison = Comparison(prompt="?", responses=("blue",))
+    vote = ScalarRewardModel(**options).read_answers([Classification(outputs)], comparison)
+    assert (vote.status, vote.scores) == (Status.INVALID, None)
+
+
+def test_an_output_without_a_weight_may_be_any_number() -> None:
+    model = ScalarRewardModel(weights={"1": 2.0})
+    vote = model.read_answers([Classification((float("nan"), 1.0))], Comparison(prompt="?", responses=("blue",)))
+    assert vote.scores == (2.0,)
 
 
 @pytest.fixture(scope="module")

@@ -237,6 +237,24 @@ def test_texts_that_cannot_be_read_give_no_score(model: Path) -> None:
     assert verdict.votes[0].status is Status.INVALID
 
 
+@pytest.mark.parametrize("pairs", [False, True])
+def test_a_model_that_computes_nan_gives_no_verdict(model: Path, pairs: bool) -> None:
+    broken = MaskedLMEngine(model, device="cpu")
+    with torch.no_grad():
+        broken.model.get_input_embeddings().weight[:] = torch.nan
+    judge = SlotReward(engine=broken, explain=False, pairs=pairs)
+    ((_, verdict),) = judge.run([comparison("fine thanks", "go away")])
+    assert (verdict.status, verdict.winner, verdict.scores) == (Status.INVALID, None, None)
+    assert "the score is nan" in str(verdict.votes[0].error)
+
+
+def test_responses_without_text_are_invalid(model: Path) -> None:
+    for pairs in (False, True):
+        judge = SlotReward(engine=explaining("kind .", "kind ."), slot=str(model), pairs=pairs)
+        ((_, verdict),) = judge.run([comparison("fine", " \n")])
+        assert verdict.status is Status.INVALID
+
+
 def test_the_prompt_does_not_depend_on_the_label(model: Path) -> None:
     judge = SlotReward(slot=str(model), pairs=True)
     asked = [judge.ask(comparison("fine", "go away", label=label)) for label in (None, Label(best=0), Label(best=1))]

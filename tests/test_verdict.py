@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import pytest
 from hypothesis import given
@@ -49,6 +50,17 @@ def test_the_majority(winners: list[int | None], expected: int | None) -> None:
     assert verdict.scores == (winners.count(0), winners.count(1))
     named = winners.count(expected) or max(map(winners.count, winners))
     assert verdict.agreement == named / len(winners)
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("field", ["scores", "probabilities", "step_scores"])
+def test_a_number_that_is_not_finite_is_no_vote(field: str, number: float) -> None:
+    values = ((0.5, None), (number, 1.0)) if field == "step_scores" else (0.5, number)
+    found = Vote(Status.OK, winner=0, order=(0, 1), text="why", **{field: values})
+    assert (found.status, found.winner, getattr(found, field)) == (Status.INVALID, None, None)
+    assert (found.order, found.text) == ((0, 1), "why")
+    assert f"the score is {number}" in str(found.error)
+    assert Rule()([found]).status is Status.INVALID
 
 
 @pytest.mark.parametrize(

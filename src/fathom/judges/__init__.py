@@ -23,11 +23,11 @@ from fathom.judges._reward_model import (
     failed_vote,
     gather,
     merge_pointwise,
+    without_text,
 )
 from fathom.judges._rewards import pairwise_advantages, required_label, solving_reward, strength_reward, verdict_reward
 from fathom.judges._running import ResultOrder, bounded_gather, judge_all
 from fathom.judges._sequential import SequentialRewardModel, sequential_votes
-from fathom.judges._steps import without_text
 from fathom.judges._verdict import (
     Rule,
     Verdict,

@@ -292,6 +292,16 @@ class EngineRewardModel(RewardModel):
             )
 
 
+def without_text(*responses: str) -> Vote | None:
+    """An invalid vote if one of the responses is empty or white space, which models score like any text; else None.
+
+    Chat templates may trim white space, so it is no more text than an empty response is.
+    """
+    if all(response.strip() for response in responses):
+        return None
+    return Vote(Status.INVALID, error="a response is empty or white space, so there is nothing to score")
+
+
 def failed_vote(error: EngineError) -> Vote:
     """The vote of a failed call. Partial text is kept but never parsed."""
     partial = error.partial or Completion("")

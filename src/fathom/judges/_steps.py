@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from fathom.data.records import Comparison
 from fathom.judges._verdict import Vote
 from fathom.rationale import Status
-
-
-def without_text(steps: Iterable[str]) -> Vote | None:
-    """A vote without scores for a solution without text, which has no steps to score; else None."""
-    if any(step.strip() for step in steps):
-        return None
-    return Vote(Status.INVALID, error="the response is empty, so it has no steps")
 
 
 def first_error_vote(first_error: int | None, comparison: Comparison, unsplit: int) -> Vote:

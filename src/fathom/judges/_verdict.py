@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from math import exp, log, prod
+from math import exp, isfinite, log, prod
 from statistics import fmean
 from typing import TypeVar
 
@@ -19,6 +19,8 @@ from fathom.rationale import Rationale, Status
 from fathom.settings import Aggregate, Invalid, StepReduction, Ties
 
 Value = TypeVar("Value")
+OUTCOME = ("winner", "scores", "probabilities", "step_scores")
+"""The fields of a vote that only the status `OK` allows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,9 @@ class Vote:
     `winner` and `scores` refer to the comparison's responses by index. `order[k]` is the index of the response shown at
     position k of the prompt. With status `OK`, a `winner` of None is a tie; with any other status, `winner` and
     `scores` are None.
+
+    Scores that are not finite would win or lose comparisons by accident, and are no JSON: a vote with status `OK` that
+    is given such a number gets the status `INVALID`, without an outcome.
     """
 
     status: Status
@@ -57,11 +62,25 @@ class Vote:
     """The votes of a pointwise judge on each of several responses, from which this vote was merged."""
 
     def __post_init__(self) -> None:
-        outcome = (self.winner, self.scores, self.probabilities, self.step_scores)
+        unusable = [number for number in self._numbers() if not isfinite(number)]
+        if self.status is Status.OK and unusable:
+            error = (
+                f"the score is {unusable[0]}, not a finite number: the model gives a token no probability, or its "
+                "numbers overflow (--dtype float32 helps) or are NaN in its files"
+            )
+            invalid = {"status": Status.INVALID, "error": error, **dict.fromkeys(OUTCOME)}
+            for name, value in invalid.items():
+                object.__setattr__(self, name, value)
+        outcome = [getattr(self, name) for name in OUTCOME]
         if self.status is not Status.OK and any(value is not None for value in outcome):
             raise ValueError(
                 f"a vote with status {self.status!s} can have no winner, scores, step scores or probabilities"
             )
+
+    def _numbers(self) -> Iterator[float]:
+        """The scores, probabilities and step scores that are known."""
+        for values in (self.scores, self.probabilities, *(self.step_scores or ())):
+            yield from (value for value in values or () if value is not None)
 
     def unpermuted(self, order: tuple[int, ...]) -> Vote:
         """This vote on permuted responses, with indices that refer to the original comparison.

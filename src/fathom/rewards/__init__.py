@@ -13,6 +13,8 @@ from typing import Any
 from fathom import judges
 from fathom.data.records import Comparison
 from fathom.engines import ChatMessage
+from fathom.judges import Vote
+from fathom.rationale import Status
 
 
 def conversation(comparison: Comparison) -> tuple[ChatMessage, ...]:
@@ -20,6 +22,13 @@ def conversation(comparison: Comparison) -> tuple[ChatMessage, ...]:
     if isinstance(comparison.prompt, str):
         return ({"role": "user", "content": comparison.prompt},)
     return tuple({"role": message.role, "content": message.content} for message in comparison.prompt)
+
+
+def without_request(comparison: Comparison) -> Vote | None:
+    """An invalid vote for a prompt without a user turn that has text, which backward inference infers; else None."""
+    if comparison.request.strip():
+        return None
+    return Vote(Status.INVALID, error="the prompt has no user turn with text to infer; expected one")
 
 
 def __getattr__(name: str) -> Any:

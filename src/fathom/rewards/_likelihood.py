@@ -5,13 +5,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
 from typing import ClassVar, Literal
 
 from fathom.data.records import Comparison
 from fathom.engines import Answer, Capability, Likelihood, LikelihoodRequest
 from fathom.engines.usage import Usage
-from fathom.judges import Arity, EngineRewardModel, Vote
+from fathom.judges import Arity, EngineRewardModel, Vote, without_text
 from fathom.rationale import Status
 
 Reduce = Literal["sum", "mean"]
@@ -22,8 +21,8 @@ Reduce = Literal["sum", "mean"]
 class LikelihoodReward(EngineRewardModel):
     """Scores each response alone. Subclasses define `requests` and `score`, and may describe the score in `describe`.
 
-    An empty response, or a score that is not finite, gives a vote with status `invalid`; a text longer than the model's
-    context gives one with status `failed`.
+    A response that is empty or white space, or a score that is not finite, gives a vote with status `invalid`; a text
+    longer than the model's context gives one with status `failed`.
     """
 
     arity: ClassVar[Arity] = "pointwise"
@@ -45,9 +44,7 @@ class LikelihoodReward(EngineRewardModel):
         return summary(readings[0], comparison.responses[0])
 
     def decided(self, comparison: Comparison) -> Vote | None:
-        if len(comparison.responses) > 1 or comparison.responses[0]:
-            return None
-        return Vote(Status.INVALID, error="the response is empty: there is no token to score")
+        return without_text(*comparison.responses)
 
     def read_answers(self, answers: Sequence[Answer], comparison: Comparison) -> Vote:
         readings = [each for each in answers if isinstance(each, Likelihood)]
@@ -57,9 +54,6 @@ class LikelihoodReward(EngineRewardModel):
         if not all(each.logprobs for each in readings):
             return Vote(Status.INVALID, order=order, usage=usage, error="a text to score has no tokens")
         score, text = self.score(readings), self.describe(readings, comparison)
-        if not isfinite(score):
-            error = f"the score is {score}: the model gives a token no probability, or computes NaN"
-            return Vote(Status.INVALID, order=order, usage=usage, text=text, error=error)
         return Vote(Status.OK, scores=(score,), order=order, usage=usage, text=text)
 
 

@@ -102,7 +102,7 @@ class ToolJudge(SequentialRewardModel):
         return steps_of(comparison, self.split)
 
     def decided(self, comparison: Comparison) -> Vote | None:
-        return without_text(self.steps(comparison))
+        return without_text("".join(self.steps(comparison)))
 
     # Pure parts -------------------------------------------------------------------------------------------------------
 

@@ -20,7 +20,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import isfinite
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -29,7 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from fathom.data.records import Comparison
 from fathom.engines import Answer, AnyRequest, Capability, States, StatesRequest
 from fathom.errors import FathomError
-from fathom.judges import Arity, EngineRewardModel, Vote
+from fathom.judges import Arity, EngineRewardModel, Vote, without_text
 from fathom.rationale import Status
 from fathom.rewards import conversation
 
@@ -84,7 +83,7 @@ def read_direction(path: Path) -> Direction:
 class ActivationReward(EngineRewardModel):
     """Scores each response alone. `direction`: a file of `fathom train activation`.
 
-    A response that is empty or longer than the context gives a vote without a score.
+    A response that is empty, white space or longer than the context gives a vote without a score.
     """
 
     arity: ClassVar[Arity] = "pointwise"
@@ -119,17 +118,13 @@ class ActivationReward(EngineRewardModel):
         return (StatesRequest(conversation(comparison), response, (found.layer,), found.pool),)
 
     def decided(self, comparison: Comparison) -> Vote | None:
-        if len(comparison.responses) > 1 or comparison.responses[0]:
-            return None
-        return Vote(Status.INVALID, error="the response is empty, so it has no states")
+        return without_text(*comparison.responses)
 
     def read_answers(self, answers: Sequence[Answer], comparison: Comparison) -> Vote:
         (result,) = answers
         if not isinstance(result, States):
             raise TypeError(f"{type(self).__name__} reads states; got {type(result).__name__}")
         score = self.loaded.score(result.vectors[0])
-        if not isfinite(score):
-            return Vote(Status.INVALID, order=(0,), usage=result.usage, error=f"the score is {score}")
         return Vote(Status.OK, order=(0,), scores=(score,), usage=result.usage)
 
 

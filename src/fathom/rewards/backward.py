@@ -23,7 +23,8 @@ from dataclasses import dataclass
 from fathom import prompts
 from fathom.data.records import Comparison
 from fathom.engines import Likelihood, LikelihoodRequest
-from fathom.errors import FathomError
+from fathom.judges import Vote
+from fathom.rewards import without_request
 from fathom.rewards._likelihood import LikelihoodReward, Reduce, reduced, summary
 
 
@@ -35,14 +36,13 @@ class BackwardReward(LikelihoodReward):
     end: bool = False
 
     def requests(self, comparison: Comparison, sample: int = 0) -> tuple[LikelihoodRequest, ...]:
-        """Raises FathomError for a conversation without a user turn."""
-        if not comparison.request.strip():
-            raise FathomError(
-                f"comparison {comparison.id!r} has no user turn with text to infer; expected one in its prompt"
-            )
         (response,) = comparison.responses
         text = prompts.render("backward", context=comparison.context, response=response)
         return (LikelihoodRequest(({"role": "user", "content": text},), comparison.request, end=self.end),)
+
+    def decided(self, comparison: Comparison) -> Vote | None:
+        """A response or a request without text is invalid."""
+        return super().decided(comparison) or without_request(comparison)
 
     def score(self, readings: Sequence[Likelihood]) -> float:
         return reduced(readings[0], self.reduce)

@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import exp, fsum, isfinite
+from math import exp, fsum
 from typing import Annotated, ClassVar
 
 from pydantic import Field
@@ -164,8 +164,6 @@ class DimensionReward(EngineRewardModel):
             found["coherence"] = values[-1]
         text = "; ".join(f"{name} {value:.4f}" for name, value in found.items())
         score = weighted(found, self.weights)
-        if not isfinite(score):
-            return Vote(Status.INVALID, usage=usage, text=text, error=f"the score is {score}")
         return Vote(Status.OK, order=(0,), scores=(score,), usage=usage, text=text)
 
 

@@ -29,9 +29,10 @@ from fathom import prompts
 from fathom.data.records import Comparison
 from fathom.engines import ChatMessage
 from fathom.errors import FathomError
-from fathom.judges import Arity, Judge, Vote
+from fathom.judges import Arity, Judge, Vote, without_text
 from fathom.rationale import Status
 from fathom.rationale.transcript.thoughts import split_reasoning
+from fathom.rewards import without_request
 
 KEY = "inferred instruction"
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
@@ -49,14 +50,14 @@ class FlipReward(Judge):
             raise FathomError("flip infers a request and reads no criteria; leave the rubric out, or use another judge")
 
     def ask(self, comparison: Comparison) -> list[ChatMessage]:
-        """The prompt. Raises FathomError for a conversation without a user turn."""
+        """The prompt, which never shows the request."""
         self.check(comparison)
-        if not comparison.request.strip():
-            raise FathomError(
-                f"comparison {comparison.id!r} has no user turn with text to infer; expected one in its prompt"
-            )
         text = prompts.render("flip", context=comparison.context, response=comparison.responses[0])
         return [{"role": "user", "content": text}]
+
+    def decided(self, comparison: Comparison) -> Vote | None:
+        """A response or a request without text is invalid: a reply to it would score words by accident."""
+        return without_text(*comparison.responses) or without_request(comparison)
 
     def read(self, text: str, comparison: Comparison, *, finished: bool = True) -> Vote:
         """The F1 of the inferred request. As published, a reply without the JSON object is itself the request.

@@ -97,7 +97,7 @@ class GenPRM(SequentialRewardModel):
         return steps_of(comparison, self.split)
 
     def decided(self, comparison: Comparison) -> Vote | None:
-        return without_text(self.steps(comparison))
+        return without_text("".join(self.steps(comparison)))
 
     async def vote(self, engine: Engine, comparison: Comparison, sample: int) -> Vote:
         messages: list[ChatMessage] = [{"role": "system", "content": self.system}] if self.system else []

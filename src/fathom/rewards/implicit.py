@@ -89,7 +89,7 @@ class ImplicitReward(EngineRewardModel):
         return (LikelihoodRequest(conversation(comparison), "".join(self.steps(comparison))),)
 
     def decided(self, comparison: Comparison) -> Vote | None:
-        return without_text(self.steps(comparison))
+        return without_text("".join(self.steps(comparison)))
 
     async def votes(self, comparison: Comparison, sample: int = 0) -> list[Vote]:
         reference = self.reference_engine

@@ -74,7 +74,7 @@ class ProcessRewardModel(EngineRewardModel):
         return (StepRequest((problem,), "", self.steps(comparison), find(self.family).convention),)
 
     def decided(self, comparison: Comparison) -> Vote | None:
-        return without_text(self.steps(comparison))
+        return without_text("".join(self.steps(comparison)))
 
     def read_answers(self, answers: Sequence[Answer], comparison: Comparison) -> Vote:
         (result,) = answers

@@ -20,14 +20,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import fsum, isfinite
+from math import fsum, isfinite, nan
 from statistics import fmean, stdev
 from typing import ClassVar, Literal
 
 from fathom.data.records import Comparison
 from fathom.engines import Answer, AnyRequest, Capability, Classification, ClassifyRequest
 from fathom.errors import FathomError
-from fathom.judges import Arity, EngineRewardModel, Vote
+from fathom.judges import Arity, EngineRewardModel, Vote, without_text
 from fathom.rationale import MAX_UNITS, Rationale, Status, SubVerdict, Unit
 from fathom.rewards import conversation
 
@@ -70,9 +70,7 @@ class ScalarRewardModel(EngineRewardModel):
 
     def decided(self, comparison: Comparison) -> Vote | None:
         """An empty response is invalid: a classifier would score it, although it was not trained on any."""
-        if len(comparison.responses) > 1 or comparison.responses[0]:
-            return None
-        return Vote(Status.INVALID, error="the response is empty, so there is nothing to score")
+        return without_text(*comparison.responses)
 
     def read_answers(self, answers: Sequence[Answer], comparison: Comparison) -> Vote:
         """The vote with the score. `text` lists all outputs by name if there are several.
@@ -83,9 +81,6 @@ class ScalarRewardModel(EngineRewardModel):
         if not isinstance(result, Classification):
             raise TypeError(f"{type(self).__name__} reads classifications; got {type(result).__name__}")
         score, text = self.score(result), "" if self.combine == "sum" else _outputs_in_words(result)
-        if not isfinite(score):
-            error = f"the score is {score}; expected a finite number"
-            return Vote(Status.INVALID, order=(0,), usage=result.usage, text=text, error=error)
         units = _largest(_outputs(result)) if self.combine == "sum" else ()
         rationale = Rationale(units=units) if units else None
         return Vote(Status.OK, order=(0,), scores=(score,), usage=result.usage, text=text, rationale=rationale)
@@ -98,8 +93,10 @@ class ScalarRewardModel(EngineRewardModel):
         return replace(merged, rationale=Rationale(units=decisive([_contributions(vote) for vote in votes])))
 
     def score(self, result: Classification) -> float:
-        """The only output, or the weighted sum of several."""
+        """The only output, or the weighted sum of several. NaN if an output that counts is not finite."""
         names = _names(result)
+        if self.combine and not all(map(isfinite, result.logits)):
+            return nan  # the functions of `statistics` and `math` raise errors for such numbers
         if self.combine == "sum":
             return fsum(result.logits)
         if self.combine == "mean":

@@ -46,7 +46,7 @@ from fathom.engines import (
 from fathom.engines.heads import DESCRIPTION
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
-from fathom.judges import Arity, Judge, Rule, Vote
+from fathom.judges import Arity, Judge, Rule, Vote, without_text
 from fathom.rationale import Status
 from fathom.rationale.transcript.thoughts import split_reasoning
 from fathom.rewards._cloze import Cloze as Cloze
@@ -167,9 +167,7 @@ class SlotReward(Judge):
 
     def decided(self, comparison: Comparison) -> Vote | None:
         """An empty response is invalid: there is nothing to explain."""
-        if all(comparison.responses) or (not self.cloze.pairs and len(comparison.responses) > 1):
-            return None
-        return Vote(Status.INVALID, error="a response is empty, so there is nothing to judge")
+        return without_text(*comparison.responses)
 
     def read_answers(self, answers: Sequence[Answer], comparison: Comparison) -> Vote:
         order = tuple(range(len(comparison.responses)))

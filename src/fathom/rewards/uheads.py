@@ -133,7 +133,7 @@ class UncertaintyHeads(EngineRewardModel):
         return step_requests(comparison, self.steps(comparison), head.layer)
 
     def decided(self, comparison: Comparison) -> Vote | None:
-        return without_text(self.steps(comparison))
+        return without_text("".join(self.steps(comparison)))
 
     def read_answers(self, answers: Sequence[Answer], comparison: Comparison) -> Vote:
         usage = sum((each.usage for each in answers), Usage())
