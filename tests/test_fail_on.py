@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from asking import COMMANDS, run, write_sources
+from fathom.cli import app
+from fathom.engines import EngineError, Request
 from fathom.engines.cache import entries
+from fathom.engines.metering import Metered
+from fathom.engines.scripted import ScriptedEngine
 from fathom.errors import FathomError, IncompleteRunError
 from serving import Answer, Call, Reply, chat
+from tiny import make_classifier
 
 A = "Principle 1: Accuracy\nJudgment: Response A is right, Response B is not.\nVerdict: A\n\nFinal verdict: [[A]]"
 REFUSED = Reply(400, b'{"error": {"message": "no such luck"}}')
@@ -130,6 +137,43 @@ def test_a_key_that_is_refused_stops_every_verb_with_one_line_and_keeps_what_is_
     assert len(list(entries(journal))) == 1
     gc.collect()  # a failure that nobody waited for would be reported by now
     assert "never retrieved" not in caplog.text
+
+
+@pytest.mark.parametrize(("longest", "code"), [(1, 3), (3, 1)])
+def test_a_text_beyond_the_context_names_its_row_and_no_repetition_is_advised(
+    longest: int, code: int, tmp_path: Path
+) -> None:
+    model = make_classifier(tmp_path / "model")
+    rows = [{"id": f"row-{k}", "prompt": "Task", "chosen": "yes", "rejected": "no"} for k in range(3)]
+    for row in rows[-longest:]:
+        row |= {"chosen": "word " * 1000, "rejected": "other " * 1000}
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    command = ["judge", str(tmp_path / "pairs.jsonl"), "--model", str(model), "--out", str(tmp_path / "v.jsonl")]
+    any_, never = (CliRunner().invoke(app, [*command, *more]) for more in ([], ["--fail-on", "never"]))
+    assert isinstance(any_.exception, FathomError)
+    assert any_.exception.exit_code == code
+    said = str(any_.exception)
+    assert f"first failed row: row-{3 - longest};" in said
+    assert "has a context of 512" in said
+    assert said.endswith("the same command would fail again, so give --fail-on never to accept rows without a verdict")
+    assert never.exit_code == 0
+    assert "the same command would fail again" in never.stderr
+    assert "repeat the command" not in said + never.stderr
+
+
+def test_a_failure_that_may_pass_is_reported_before_a_text_that_cannot_be_read() -> None:
+    unread, passing = EngineError("too long", kind="text"), EngineError("a timeout", retryable=True)
+
+    async def failure(*errors: EngineError) -> EngineError | None:
+        metered = Metered(ScriptedEngine(list(errors)))
+        for _ in errors:
+            with pytest.raises(EngineError):
+                await metered.complete(Request(({"role": "user", "content": "a"},)))
+        return metered.failure
+
+    assert asyncio.run(failure(passing, unread)) is passing
+    assert asyncio.run(failure(unread, passing)) is passing
+    assert asyncio.run(failure(unread)) is unread
 
 
 @pytest.mark.parametrize(("verb", "kept"), [("synth", "mix.jsonl"), ("rejection-sample", "rft.jsonl")])

@@ -252,7 +252,7 @@ def test_a_row_is_written_whatever_its_source_keeps_in_other_columns(tmp_path: P
     async def written() -> list[RowOutcome]:
         return [each async for each in write_verdicts(MixJudge(engine=always("A")), [comparison], sink, tallies={})]
 
-    assert asyncio.run(written()) == [RowOutcome(parsed=True)]
+    assert asyncio.run(written()) == [RowOutcome(parsed=True, id=comparison.id)]
     metadata = json.loads(sink.getvalue())["metadata"]
     assert metadata["asked"].startswith("2026-01-02")
     assert metadata["payload"] == "_w=="  # base64 in its URL-safe alphabet, as records write bytes

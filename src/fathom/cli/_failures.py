@@ -36,28 +36,32 @@ FailOn = Annotated[
 
 @dataclass
 class RowCounts:
-    """The number of rows written so far, and of those with a failed call."""
+    """The number of rows written so far, and of those with a failed call. `first` is the id of the first of these."""
 
     rows: int = 0
     failed: int = 0
     without_verdict: int = 0
+    first: str = ""
 
     def add(self, outcome: RowOutcome) -> None:
         self.rows += 1
         self.failed += outcome.failed
+        self.first = self.first or (outcome.id if outcome.failed else "")
         self.without_verdict += outcome.failed and not outcome.parsed
 
 
 def check_failures(counts: RowCounts, fail_on: str, last: EngineError | None, *, completed: int) -> None:
     """Report failed rows on stderr. `last`: the last failed call; `completed`: the number of successful calls.
 
-    Raises FathomError if no call succeeded, and IncompleteRunError if more rows failed than --fail-on allows.
+    The report advises to repeat the command, unless all failures are about texts that the model cannot read. Raises
+    FathomError if no call succeeded, and IncompleteRunError if more rows failed than --fail-on allows.
     """
     if not counts.failed:
         return
     nothing = not completed and counts.failed == counts.rows
     what = "every call failed" if nothing else _how_many(counts)
-    message = f"{what}{f'; last error: {last}' if last else ''}; repeat the command to retry"
+    first = f"; first failed row: {counts.first}" if counts.first else ""
+    message = f"{what}{f'; last error: {last}' if last else ''}{first}; {_what_to_do(last, fail_on)}"
     if _too_many(counts, fail_on):
         raise (FathomError if nothing else IncompleteRunError)(message)
     typer.secho(f"fathom: {message}", err=True, fg="yellow")
@@ -69,6 +73,13 @@ def check_kept(warning: str | None, fail_on: str) -> None:
         raise IncompleteRunError(warning)
     if warning:
         typer.secho(f"fathom: {warning}", err=True, fg="yellow")
+
+
+def _what_to_do(last: EngineError | None, fail_on: str) -> str:
+    if last is None or last.kind != "text":
+        return "repeat the command to retry"
+    accept = "" if fail_on == "never" else ", so give --fail-on never to accept rows without a verdict"
+    return f"the same command would fail again{accept}"
 
 
 def _how_many(counts: RowCounts) -> str:

@@ -75,8 +75,9 @@ class OnRay:
             counts.rows += report.rows + aside
             counts.failed += report.failed + aside
             counts.without_verdict += report.without_verdict + aside
-        error = next((report.error for report in self.reports if report.error), None)
-        last = EngineError(error) if error else None
+            counts.first = counts.first or report.first_failed
+        failed = sorted((report for report in self.reports if report.error), key=lambda report: report.unreadable)
+        last = EngineError(failed[0].error or "", kind="text" if failed[0].unreadable else "call") if failed else None
         check_failures(counts, fail_on, last, completed=sum(report.completed for report in self.reports))
         check_kept(warning, fail_on)
 

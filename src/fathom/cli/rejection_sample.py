@@ -98,4 +98,4 @@ def _outcome(trajectories: Sequence[Trajectory]) -> RowOutcome:
     from fathom.judging import RowOutcome
 
     statuses = {str(each.vote.status) for each in trajectories}
-    return RowOutcome(statuses <= {"ok"}, "failed" in statuses)
+    return RowOutcome(statuses <= {"ok"}, "failed" in statuses, trajectories[0].comparison.id if trajectories else "")

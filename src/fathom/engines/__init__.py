@@ -307,12 +307,13 @@ def missing_capabilities(engine: EngineTraits, missing: Collection[Capability], 
     )
 
 
-FailureKind = Literal["call", "request", "access", "forbidden", "credit", "unreachable", "exhausted"]
+FailureKind = Literal["call", "text", "request", "access", "forbidden", "credit", "unreachable", "exhausted"]
 """What a failure implies for other calls.
 
-"call": nothing. "request": the server rejects requests like this one. "access": the key, the model or the address is
-wrong. "forbidden": the key lacks a permission. "credit": the account has no credit left. "unreachable": no connection
-can be made. "exhausted": every try failed. `fathom.engines.failures.Breaker` decides by these when to end a run."""
+"call": nothing. "text": the model cannot read this text, so the same call always fails. "request": the server rejects
+requests like this one. "access": the key, the model or the address is wrong. "forbidden": the key lacks a permission.
+"credit": the account has no credit left. "unreachable": no connection can be made. "exhausted": every try failed.
+`fathom.engines.failures.Breaker` decides by these when to end a run."""
 
 
 class EngineError(Exception):

@@ -27,12 +27,12 @@ def prompt_tokens(tokenizer: Any, request: Request, *, name: str, context: int =
     try:
         prompt = (*encode_chat(tokenizer, request.messages), *encode_prefix(tokenizer, request.prefix))
     except TemplateError as error:
-        raise EngineError(f"the chat template of {name} refuses these messages: {error}") from error
+        raise EngineError(f"the chat template of {name} refuses these messages: {error}", kind="text") from error
     if not prompt:
-        raise EngineError("the prompt is empty; expected a message with text")
+        raise EngineError("the prompt is empty; expected a message with text", kind="text")
     if len(prompt) >= context:
         message = f"the prompt has {len(prompt)} tokens; {name} has a context of {context}, answer included"
-        raise EngineError(message, hint="shorten the responses or use a model with a longer context")
+        raise EngineError(message, hint="shorten the responses or use a model with a longer context", kind="text")
     return prompt
 
 
@@ -124,11 +124,12 @@ def encode_given(tokenizer: Any, request: LikelihoodRequest) -> tuple[Tokens, To
         prompt = _encode_header(tokenizer, request.messages, request.role)
     answer = encode_prefix(tokenizer, request.answer) + ([tokenizer.eos_token_id] if request.end else [])
     if not answer:
-        raise EngineError("the answer is empty, so it has no likelihood")
+        raise EngineError("the answer is empty, so it has no likelihood", kind="text")
     if not prompt:
         raise EngineError(
             "nothing precedes the answer, so its first token has no probability: this tokenizer has no begin token",
             hint="give a prompt",
+            kind="text",
         )
     return tuple(prompt), tuple(answer)
 

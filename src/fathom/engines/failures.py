@@ -260,7 +260,7 @@ class Breaker:
             kind = "exhausted"
         if kind == "unreachable" and self.reached:
             kind = "exhausted"
-        if kind == "call":
+        if kind in ("call", "text"):
             return
         self._in_a_row[kind] += 1
         before, after = LIMITS[kind]

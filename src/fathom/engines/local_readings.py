@@ -140,7 +140,9 @@ class Reader:
         try:
             return encode(place, request)
         except TemplateError as error:
-            raise EngineError(f"the chat template of {self.name} refuses these messages: {error}") from error
+            raise EngineError(
+                f"the chat template of {self.name} refuses these messages: {error}", kind="text"
+            ) from error
 
     def _given(self, place: int, request: LikelihoodRequest) -> _Encoded:
         prompt, answer = encode_given(self.tokenizer, request)
@@ -171,7 +173,7 @@ class Reader:
         prompt = encode_chat(self.tokenizer, request.messages)
         answer = encode_prefix(self.tokenizer, request.answer)
         if not answer:
-            raise EngineError("the answer is empty, so it has no states")
+            raise EngineError("the answer is empty, so it has no states", kind="text")
         tokens = self._fitting((*prompt, *answer))
         first = len(prompt) if request.pool == "mean" else len(tokens) - 1
         return _Encoded(place, Passage(tokens, range(first, len(tokens))))
@@ -190,11 +192,12 @@ class Reader:
     def _fitting(self, tokens: Tokens) -> Tokens:
         if len(tokens) > self.context:
             message = f"the text has {len(tokens)} tokens; {self.name} has a context of {self.context}"
-            raise EngineError(message, hint="shorten the text or use a model with a longer context")
+            raise EngineError(message, hint="shorten the text or use a model with a longer context", kind="text")
         if (largest := max(tokens)) >= self.vocabulary:
             raise EngineError(
                 f"the tokenizer gives the token {largest}; {self.name} knows {self.vocabulary} tokens",
                 hint="the tokenizer's files belong to another model",
+                kind="text",
             )
         self.guards.begin(tokens, self.tokenizer.bos_token_id)
         return tokens

@@ -101,7 +101,8 @@ class Metered(EngineWrapper):
     """Counts the usage of `engine`, and stops before it could exceed `max_cost` or `max_tokens`.
 
     `max_cost` is in US dollars and needs a price; `max_tokens` counts prompt and completion tokens together. Raises
-    FathomError for `max_cost` without a price. `completed`: successful completions; `failure`: the last failed one.
+    FathomError for `max_cost` without a price. `completed`: successful completions; `failure`: the last failed one,
+    of those that may succeed if they are repeated, if there are any.
 
     If `engine` reports its calls, this is their `fathom.engines.Meter`; otherwise each completion counts as one call.
     It reports its own calls to an outer meter.
@@ -181,7 +182,8 @@ class Metered(EngineWrapper):
         try:
             result = await (answer(self.engine, request) if self._reported else self._one_call(request))
         except EngineError as error:
-            self.failure = error
+            if self.failure is None or error.kind != "text" or self.failure.kind == "text":
+                self.failure = error
             raise
         self.completed += 1
         return result

@@ -245,7 +245,9 @@ def _labels(_request: LikelihoodRequest, given: Given) -> dict[str, Any]:
     """The probability of one token after the prompt. No softmax: over a single label it would always be 1."""
     if len(given.answer) != 1:
         raise EngineError(
-            f"the answer has {len(given.answer)} tokens; this protocol scores one", hint="use another protocol"
+            f"the answer has {len(given.answer)} tokens; this protocol scores one",
+            hint="use another protocol",
+            kind="text",
         )
     items = {"query": list(given.prompt[:-1]), "items": [list(given.prompt[-1:])]}
     return {**items, "label_token_ids": list(given.answer), "apply_softmax": False, "item_first": False}

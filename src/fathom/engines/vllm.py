@@ -100,7 +100,7 @@ class VLLMEngine(BaseEngine):
         # One token is generated and ignored, because vLLM generates at least one.
         if (count := len(prompt) + len(answer)) >= self.context:
             message = f"the text has {count} tokens; {self.name} has a context of {self.context}, one more included"
-            raise EngineError(message, hint="shorten the text or use a model with a longer context")
+            raise EngineError(message, hint="shorten the text or use a model with a longer context", kind="text")
         output = await self._generate((*prompt, *answer), _prompt_params())
         read = output.prompt_logprobs[len(prompt) :]
         logprobs = tuple(position[token].logprob for position, token in zip(read, answer, strict=True))

@@ -41,12 +41,13 @@ META = "meta"
 
 
 class RowOutcome(NamedTuple):
-    """Whether a row was parsed and whether any of its calls failed."""
+    """Whether a row was parsed and whether any of its calls failed. `id` is that of the row."""
 
     parsed: bool
     """Whether the row has a verdict; for a ranking, whether every pair has one."""
     failed: bool = False
     """Whether any call failed, even if other votes give the row a verdict."""
+    id: str = ""
 
 
 def make_judge_for_checkpoint(checkpoint: Path | None, **settings: Any) -> EngineRewardModel:
@@ -139,7 +140,7 @@ async def write_verdicts(
             row = to_row(comparison, verdict)
             write_row(sink, row)
             count(row, tallies)
-            yield row_outcome(verdict)
+            yield row_outcome(comparison, verdict)
 
 
 async def write_judged(
@@ -149,7 +150,7 @@ async def write_judged(
     async with aclosing(judge_all(verdict_or_ranking(model), comparisons)) as judged:
         async for comparison, result in judged:
             write_row(sink, to_row(comparison, result))
-            yield row_outcome(result)
+            yield row_outcome(comparison, result)
 
 
 def verdict_or_ranking(model: RewardModel) -> Callable[[Comparison], Awaitable[Verdict | Ranking]]:
@@ -162,10 +163,11 @@ def verdict_or_ranking(model: RewardModel) -> Callable[[Comparison], Awaitable[V
     return judge
 
 
-def row_outcome(result: Verdict | Ranking) -> RowOutcome:
+def row_outcome(comparison: Comparison, result: Verdict | Ranking) -> RowOutcome:
     if isinstance(result, Ranking):
-        return RowOutcome(not result.missing, any(verdict.failed for verdict in result.verdicts.values()))
-    return RowOutcome(result.status is Status.OK, result.failed)
+        failed = any(verdict.failed for verdict in result.verdicts.values())
+        return RowOutcome(not result.missing, failed, comparison.id)
+    return RowOutcome(result.status is Status.OK, result.failed, comparison.id)
 
 
 # Rankings and preferences ---------------------------------------------------------------------------------------------
@@ -187,7 +189,7 @@ async def write_rankings(
             row = to_row(comparison, ranking, texts=texts)
             write_row(sink, row)
             rankings.count(row, tallies)
-            yield row_outcome(ranking)
+            yield row_outcome(comparison, ranking)
 
 
 @dataclass
@@ -216,4 +218,4 @@ async def write_preferences(
             else:
                 counts.left_out[preference] += 1
             counts.usage += ranking.usage
-            yield row_outcome(ranking)
+            yield row_outcome(comparison, ranking)

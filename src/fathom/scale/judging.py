@@ -54,6 +54,8 @@ class JudgeTask:
             result = await judged(comparison)
             row, line = to_row(comparison, result), io.BytesIO()
             write_row(line, row)
-            return Item({**figures(row), "row": line.getvalue().rstrip(b"\n").decode()}, row_outcome(result))
+            return Item(
+                {**figures(row), "row": line.getvalue().rstrip(b"\n").decode()}, row_outcome(comparison, result)
+            )
 
         yield Work(item)

@@ -96,6 +96,10 @@ class Report:
     """The last failed call."""
     completed: int
     """Successful calls of that worker."""
+    unreadable: bool = False
+    """Whether every failed call was about a text that the model cannot read, so that it would fail again."""
+    first_failed: str = ""
+    """The id of the first row with a failed call."""
     details: dict[str, Any] = field(default_factory=dict)
     """What the task adds (`fathom.scale.task.Work.details`)."""
 

@@ -222,6 +222,8 @@ def publish(job: Job, shard: int, done: Done, metered: Metered, engine: str) -> 
         cost=metered.cost,
         error=None if metered.failure is None else str(metered.failure),
         completed=metered.completed,
+        unreadable=metered.failure is not None and metered.failure.kind == "text" and not done.set_aside,
+        first_failed=next((outcome.id for outcome in done.outcomes if outcome.failed), ""),
         details=dict(done.details),
     )
     write_report(job.out, report)

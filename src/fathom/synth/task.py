@@ -52,7 +52,7 @@ class SynthesisTask:
 
 def outcome(synthesis: Synthesis) -> RowOutcome:
     """Whether a comparison has a rationale, and whether any call failed."""
-    return RowOutcome(bool(synthesis.rationales), synthesis.failed)
+    return RowOutcome(bool(synthesis.rationales), synthesis.failed, synthesis.comparison.id)
 
 
 def syntheses_of_workers(out: Folder) -> Iterator[Synthesis]:
