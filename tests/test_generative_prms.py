@@ -224,6 +224,38 @@ def test_a_chain_has_a_verdict_for_every_step_up_to_the_first_incorrect_one(
     assert vote.step_scores == (None if scores is None else (scores,))
 
 
+@pytest.mark.parametrize(
+    "chain",
+    [
+        "Steps 1 and 2 are fine. Step 3: \\boxed{incorrect}",
+        "Looking at step 2, the sum is wrong: \\boxed{incorrect}",
+        "Step 2: \\boxed{correct} Step 2 again: \\boxed{correct}",
+        "Step 1: fine.\nStep 2: fine. \\boxed{incorrect}",
+        "Step 1: \\boxed{correct} And so on: \\boxed{correct}",
+        "Step 1: \\boxed{incorrect} No, step 1 is right: \\boxed{correct}",
+        "**Paragraph 2**: \\boxed{incorrect}",
+        "Each step ends with \\boxed{correct} or \\boxed{incorrect}. Step 1: \\boxed{correct} Step 2: \\boxed{correct}",
+        "Each step ends with \\boxed{correct} or \\boxed{incorrect}. All is fine.",
+        "A verdict is \\boxed{correct}, another \\boxed{incorrect}. Step 1 adds two and two.",
+    ],
+)
+def test_verdicts_that_do_not_follow_the_order_of_the_steps_are_invalid(chain: str) -> None:
+    vote = voted(ThinkPRMJudge(engine=ScriptedEngine(chain), reads="steps"))
+    assert (vote.status, vote.step_scores) == (Status.INVALID, None)
+
+
+@pytest.mark.parametrize(
+    "chain",
+    [
+        "I check steps 1 to 2.\n**Step 1**\nFine. \\boxed{correct}\n\n### Step 2: by step 1, yes. \\boxed{correct}",
+        "The first one is right: \\boxed{correct}\nIt then adds one: \\boxed{correct}",
+        "In step 1, fine. \\boxed{correct} For step 2, fine. \\boxed{correct} So all steps are right.",
+    ],
+)
+def test_verdicts_may_name_their_steps_in_any_words_or_none(chain: str) -> None:
+    assert voted(ThinkPRMJudge(engine=ScriptedEngine(chain), reads="steps")).step_scores == ((1.0, 1.0),)
+
+
 def test_a_chain_that_was_cut_off_has_no_score() -> None:
     engine = ScriptedEngine(Completion("Step 1: \\boxed{correct}", "length"))
     for reads in ("solution", "steps"):

@@ -156,6 +156,12 @@ def test_a_chain_is_kept_if_every_verdict_agrees_with_the_labels_of_steps_and_ea
         Example.model_validate(row)
 
 
+def test_a_chain_that_rejects_another_step_than_the_first_wrong_one_is_not_training_data() -> None:
+    later = f"Steps 1 and 2 are fine. Step 3: \\boxed{{{BAD}}}"
+    result, _ = sampled({"first": [later] * 3}, LABELLED[2], judge=VERIFIER, hints=False, easy=True)
+    assert result.counts == {"sampled": {"invalid": 3}}
+
+
 def test_a_chain_that_was_cut_off_is_rejected_for_its_length() -> None:
     cut = ScriptedEngine(Completion(chain(GOOD, GOOD, GOOD), "length"))
     settings = Settings(judge=VERIFIER, hints=False, easy=True)

@@ -17,8 +17,10 @@ labels up to the first wrong step, and `demonstration` ends the chain there and 
 
 With `reads="steps"`, the chain must have a verdict for every step, or for all steps up to the first incorrect one;
 later steps have no score. Other numbers of verdicts are invalid, because it is then unknown which step a verdict is
-about. The chain is in `Vote.text`. A chain that was cut off has no score, except with `reads="steps"` after a verdict
-"incorrect", which ends a chain anyway. The authors close a chain that was cut off, and ask the question.
+about. So is a chain that names steps, such as "Step 2:", and does not name step k before verdict k: it left out a step,
+judged one twice, or repeated the prompt. The chain is in `Vote.text`. A chain that was cut off has no score, except with
+`reads="steps"` after a verdict "incorrect", which ends a chain anyway. The authors close a chain that was cut off, and
+ask the question.
 """
 
 from __future__ import annotations
@@ -47,6 +49,12 @@ NUDGES = ("Let me double check", "Let's verify again", "Did I miss something?")
 """The authors' texts between rounds of verification."""
 VERDICT = re.compile(r"\\boxed\{\s*(?:\\text\{\s*)?(correct|incorrect)\s*\}?\s*\}", re.IGNORECASE)
 """The verdict on a step, as the authors' models write it."""
+_NUMBER = r"(?:steps?|paragraphs?)[\W_]{0,3}(\d+)"
+_HEADING = re.compile(rf"(?:^|\n)[\W_]*{_NUMBER}|{_NUMBER}[\W_]{{0,2}}:", re.IGNORECASE)
+"""A step that is named at the beginning of a line, or before a colon."""
+_MENTION = re.compile(_NUMBER, re.IGNORECASE)
+_MENU = re.compile(r"\W*(?:or\b)?\W*", re.IGNORECASE)
+"""What separates the two verdicts of a prompt's "\\boxed{correct} or \\boxed{incorrect}"."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +99,8 @@ class ThinkPRMJudge(TemplatedJudge):
         verdicts = [match[1].lower() == "correct" for match in VERDICT.finditer(text)]
         if not verdicts or (not finished and all(verdicts)):
             return unreadable_vote(finished=finished)
+        if problem := _misplaced(text):
+            return Vote(Status.INVALID, error=problem)
         steps = comparison.steps
         count = len(split(comparison.responses[0], "paragraphs") if steps is None else steps[0])
         if False in verdicts:
@@ -150,6 +160,31 @@ class ThinkPRMJudge(TemplatedJudge):
             error = "neither yes nor no is among the likely next tokens"
             return Vote(Status.INVALID, text=text, usage=usage, error=error)
         return Vote(Status.OK, scores=(score,), text=text, usage=usage)
+
+
+def _misplaced(text: str) -> str | None:
+    """Why the verdicts of a chain cannot be assigned to its steps in order; None if they can."""
+    found = list(VERDICT.finditer(text))
+    ends = [0, *(match.end() for match in found)]
+    before = [text[start : match.start()] for start, match in zip(ends, found, strict=False)]
+    if any(_MENU.fullmatch(each) for each in before[1:]):
+        return "the chain has two verdicts without a text between them"
+    named = [_named(each) for each in before]
+    last = next((place for place, match in enumerate(found) if match[1].lower() == "incorrect"), len(found) - 1)
+    numbered = any(each is not None for each in (*named, _named(text[ends[-1] :])))
+    for place, number in enumerate(named):
+        # The text after the first incorrect verdict is no part of a chain, unless it judges an earlier step again.
+        right = number == place + 1 if place <= last else number is None or number > last + 1
+        if numbered and not right:
+            about = "no step" if number is None else f"step {number}"
+            return f"the text before verdict {place + 1} names {about}; each verdict must name its step, or none may"
+    return None
+
+
+def _named(text: str) -> int | None:
+    """The step that a text is about: that of its last heading, or else the last one that it mentions."""
+    numbers = [[int(next(filter(None, match.groups()))) for match in each.finditer(text)] for each in (_HEADING, _MENTION)]
+    return next((found[-1] for found in numbers if found), None)
 
 
 JUDGE = ThinkPRMJudge
