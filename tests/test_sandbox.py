@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -273,23 +274,45 @@ def test_unsafe_code_is_still_limited() -> None:
     assert not {path for path in set(Path(tempfile.gettempdir()).iterdir()) - before if path.name.startswith("fathom-")}
 
 
+LEFT = f"fathom-test-left-{os.getpid()}"
+LEAVES_A_PROCESS = f"""
+import os, sys
+read, write = os.pipe()
+if os.fork() == 0:
+    os.setsid()
+    open("x", "w")
+    os.execv(sys.executable, [sys.executable, "-c", "import signal; signal.pause()", "{LEFT}"])
+os.close(write)
+os.read(read, 1)  # ends when the child's copy is closed, as the new program begins
+print("started")
+"""
+
+
+def left() -> tuple[int, set[str], list[str]]:
+    """Open descriptors, scratch folders, and processes: children, and those of the sandbox and of its programs."""
+    children = Path(f"/proc/{os.getpid()}/task/{threading.get_native_id()}/children").read_text().split()
+    files = {path.name for path in Path(tempfile.gettempdir()).iterdir() if path.name.startswith("fathom-")}
+    processes = [*children, *marked("sandbox/_first.py"), *marked(LEFT)]
+    return len(list(Path("/proc/self/fd").iterdir())), files, processes
+
+
+def test_a_process_that_is_left_is_counted() -> None:
+    assert run(LEAVES_A_PROCESS, limits=LATE, unsafe_code=True).output == "started\n"
+    (process,) = marked(LEFT)
+    try:
+        assert process in left()[2]
+    finally:
+        os.kill(int(process), signal.SIGKILL)
+
+
 @pytest.mark.slow
-def test_after_three_hundred_runs_no_process_file_or_descriptor_is_left() -> None:
-    programs = [
-        "print(1)",
-        "1 / 0",
-        "import os\nif os.fork() == 0: os.setsid(), open('x', 'w'), os.pause()",
-        "x = 'é' * 10 ** 6; print(x)",
-    ]
-    limits = Limits(seconds=0.8)
-    run(programs[0], limits=limits)
-
-    def state() -> tuple[int, set[str], int]:
-        children = Path(f"/proc/{os.getpid()}/task/{threading.get_native_id()}/children").read_text().split()
-        files = {path.name for path in Path(tempfile.gettempdir()).iterdir() if path.name.startswith("fathom-")}
-        return len(list(Path("/proc/self/fd").iterdir())), files, len(children) + len(marked("sandbox/_first.py"))
-
-    before = state()
+def test_after_three_hundred_runs_no_process_file_or_descriptor_is_left(user: Any) -> None:
+    endless = "while True: pass"
+    programs = [*["print(1)", "1 / 0", LEAVES_A_PROCESS, "x = 'é' * 10 ** 6; print(x)"] * 4, endless]
+    user("print(1)", limits=LATE)
+    before = left()
     for number in range(300):
-        run(programs[number % len(programs)], limits=limits)
-    assert state() == before
+        code = programs[number % len(programs)]
+        done = user(code, limits=BRIEF if code == endless else LATE)
+        assert code != LEAVES_A_PROCESS or done.output == "started\n"
+    assert left() == before

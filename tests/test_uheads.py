@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fathom.data.records import Comparison, Label
-from fathom.engines import Likelihood, States
+from fathom.engines import Answer, AnyRequest, EngineError, EngineWrapper, Likelihood, States
 from fathom.engines.cache import CachedEngine
 from fathom.engines.local import LocalEngine
 from fathom.errors import FathomError
@@ -119,6 +119,27 @@ def test_steps_of_one_kind_fit_no_head(engine: LocalEngine) -> None:
     right = [each for each in TRAIN if each.id.endswith(("4", "9"))]
     with pytest.raises(FathomError, match="right and wrong steps; got 24 labelled steps"):
         asyncio.run(fit(right, engine, layer=LAYER))
+
+
+class Failing(EngineWrapper):
+    """An engine that answers for ten solutions, and fails for all others."""
+
+    async def answer(self, request: AnyRequest) -> Answer:
+        if not any(each.prompt == request.messages[0]["content"] for each in TRAIN[:10]):
+            raise EngineError("503 from the server")
+        return await super().answer(request)
+
+
+def test_solutions_whose_calls_fail_are_not_left_out_of_a_head_in_silence(engine: LocalEngine) -> None:
+    with pytest.raises(FathomError, match=r"20 of 30 solutions could not be read: '20', .*503 from the server"):
+        asyncio.run(fit(TRAIN, Failing(engine), layer=LAYER))
+
+
+def test_a_solution_beyond_the_context_is_named(engine: LocalEngine) -> None:
+    text = " + ".join(["1"] * 5000)
+    long = Comparison(id="long", prompt="?", responses=(text,), steps=((text,),), label=Label(steps=((0.0,),)))
+    with pytest.raises(FathomError, match=r"1 of 31 solutions could not be read: 'long'; .* has a context of"):
+        asyncio.run(fit([*TRAIN, long], engine, layer=LAYER))
 
 
 def test_a_missing_or_broken_head_is_named_before_a_model_is_loaded(tmp_path: Path) -> None:

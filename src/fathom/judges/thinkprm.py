@@ -17,10 +17,10 @@ labels up to the first wrong step, and `demonstration` ends the chain there and 
 
 With `reads="steps"`, the chain must have a verdict for every step, or for all steps up to the first incorrect one;
 later steps have no score. Other numbers of verdicts are invalid, because it is then unknown which step a verdict is
-about. So is a chain that names steps, such as "Step 2:", and does not name step k before verdict k: it left out a step,
-judged one twice, or repeated the prompt. The chain is in `Vote.text`. A chain that was cut off has no score, except with
-`reads="steps"` after a verdict "incorrect", which ends a chain anyway. The authors close a chain that was cut off, and
-ask the question.
+about. So is a chain that names steps, such as "Step 2:", and does not name step k before verdict k: it left out a
+step, judged one twice, or repeated the prompt. The chain is in `Vote.text`. A chain that was cut off has no score,
+except with `reads="steps"` after a verdict "incorrect", which ends a chain anyway. The authors close a chain that was
+cut off, and ask the question.
 """
 
 from __future__ import annotations
@@ -183,7 +183,9 @@ def _misplaced(text: str) -> str | None:
 
 def _named(text: str) -> int | None:
     """The step that a text is about: that of its last heading, or else the last one that it mentions."""
-    numbers = [[int(next(filter(None, match.groups()))) for match in each.finditer(text)] for each in (_HEADING, _MENTION)]
+    numbers = [
+        [int(next(filter(None, match.groups()))) for match in each.finditer(text)] for each in (_HEADING, _MENTION)
+    ]
     return next((found[-1] for found in numbers if found), None)
 
 

@@ -7,7 +7,8 @@ Right and wrong steps have the same total weight, as wrong ones are rare. Featur
 
     mean over classes of mean log(1 + exp(-y <w, x>)) + decay/2 |w|^2
 
-Steps after the first wrong one are kept if they have labels. Not guaranteed: that the head reads more than lengths and
+Steps after the first wrong one are kept if they have labels. A solution that the model cannot read is an error: a head
+that was fitted to the others would know short solutions only. Not guaranteed: that the head reads more than lengths and
 log-probabilities; `states=False` fits to these alone.
 """
 
@@ -40,10 +41,13 @@ async def fit(
 ) -> Head:
     """Fit a head to the labelled steps of solutions. With `states=False`, hidden states get no weight.
 
-    Raises FathomError if there are no right or no wrong steps that the model can read.
+    Comparisons without labels of steps, and with several responses, are not used. Raises FathomError if there are no
+    right or no wrong steps, and if a solution cannot be read, because a call failed or it exceeds the model's context.
     """
-    found = await bounded_gather(lambda each: _labelled_features(each, engine, layer, splitter), list(solutions))
-    rows = [row for each in found for row in each]
+    labelled = [each for each in solutions if each.label and each.label.steps and len(each.responses) == 1]
+    found = await bounded_gather(lambda each: _labelled_features(each, engine, layer, splitter), labelled)
+    _check_all_read(labelled, found)
+    rows = [row for each in found if not isinstance(each, Exception) for row in each]
     return fit_features(rows, model=engine.identity, layer=layer, decay=decay, states=states)
 
 
@@ -57,8 +61,8 @@ def fit_features(
     labels = np.array([label for _, label in rows], dtype=bool)
     if labels.all() or not labels.any():
         raise FathomError(
-            f"a head needs right and wrong steps; got {len(labels)} labelled steps that the model can read, of which "
-            f"{labels.sum()} are right (label at least 0.5)"
+            f"a head needs right and wrong steps; got {len(labels)} labelled steps, of which {labels.sum()} are right "
+            "(label at least 0.5)"
         )
     features = np.array([values for values, _ in rows])
     means, scales = features.mean(0), features.std(0)
@@ -80,10 +84,10 @@ def fit_features(
 
 async def _labelled_features(
     solution: Comparison, engine: Engine, layer: int, splitter: Splitter
-) -> list[tuple[list[float], bool]]:
-    """The features and labels of the labelled steps of a solution; none if the model cannot read it."""
-    if solution.label is None or solution.label.steps is None or len(solution.responses) != 1:
-        return []
+) -> list[tuple[list[float], bool]] | Exception:
+    """The features and labels of the labelled steps of a solution, or why it cannot be read."""
+    assert solution.label is not None
+    assert solution.label.steps is not None
     steps = parts_of(solution, splitter)
 
     async def read(request: AnyRequest) -> Answer:
@@ -91,10 +95,20 @@ async def _labelled_features(
 
     try:
         features = step_features(await bounded_gather(read, step_requests(solution, steps, layer)), steps)
-    except (EngineError, ValueError):
-        return []
+    except (EngineError, ValueError) as error:
+        return error
     labelled = zip(features, solution.label.steps[0], strict=True)
     return [(values, label >= 0.5) for values, label in labelled if label is not None]
+
+
+def _check_all_read(solutions: Sequence[Comparison], found: Sequence[object]) -> None:
+    failed = [(each.id, error) for each, error in zip(solutions, found, strict=True) if isinstance(error, Exception)]
+    if failed:
+        names = ", ".join(repr(name) for name, _ in failed[:10]) + (", ..." if len(failed) > 10 else "")
+        raise FathomError(
+            f"{len(failed)} of {len(solutions)} solutions could not be read: {names}; the first: {failed[0][1]}. Run "
+            "again if calls failed (a CachedEngine repeats only those), and leave out solutions beyond the context"
+        )
 
 
 def _logistic(inputs: Array, labels: NDArray[np.bool_], decay: float) -> tuple[Array, float]:
