@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
+import vllm_standin
 from fathom.engines import ChatMessage, ClassifyRequest, LikelihoodRequest, answer
+from fathom.engines.guards import Guards, spread
 from fathom.engines.local import LocalEngine
 from fathom.engines.reading_server import ReadingServer
+from fathom.engines.vllm import VLLMEngine
 from fathom.errors import FathomError
 from scoring_server import Scoring
 from serving import serving
@@ -70,6 +74,37 @@ def test_a_padding_token_that_ends_texts_is_named(tmp_path: Path, caplog: pytest
     assert "pad_token_id in config.json" in warning
 
 
+@pytest.mark.parametrize("engine", ["sglang_classify", "vllm_logprobs", "vllm"])
+def test_a_doubled_begin_token_is_named_too_if_a_server_or_vllm_reads_the_tokens(
+    engine: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_classifier(tmp_path) if engine == "sglang_classify" else make_checkpoint(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    template = tokenizer.chat_template
+    request = (ClassifyRequest if engine == "sglang_classify" else LikelihoodRequest)((USER,), "an answer")
+
+    async def run() -> None:
+        async with serving(Scoring(folder)) as server:
+            reader: Any = ReadingServer("m", base_url=server.url, protocol=engine, tokenizer=folder)
+            await answer(reader, request)
+            await reader.close()
+
+    def read() -> list[str]:
+        if engine == "vllm":
+            for name in ("vllm", "vllm.sampling_params"):
+                monkeypatch.setitem(sys.modules, name, vllm_standin)
+            answered(VLLMEngine(folder), [request])
+        else:
+            asyncio.run(run())
+        return warnings(caplog)
+
+    assert read() == []
+    tokenizer.chat_template = "{{ bos_token }}" + template
+    tokenizer.save_pretrained(folder)
+    [warning] = read()
+    assert "two begin tokens" in warning
+
+
 @pytest.mark.parametrize("part", [0.05, 0.001])
 def test_a_dependence_on_the_batch_is_found_in_units_of_the_spread(
     part: float, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -86,6 +121,30 @@ def test_a_dependence_on_the_batch_is_found_in_units_of_the_spread(
     if found:
         assert "scores depend on the batch" in found[0]
         assert "--dtype float32" in found[0]
+
+
+def test_a_dependence_of_likelihoods_on_the_batch_is_found(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    requests = [LikelihoodRequest((USER,), "word " * (1 + k)) for k in range(24)]
+    answered(LocalEngine(make_checkpoint(tmp_path)), requests)
+    assert warnings(caplog) == []
+    engine = LocalEngine(tmp_path)
+    # A fault of the last layer that depends on how many rows a batch has.
+    engine.model.model.norm.register_forward_hook(lambda _layer, _given, states: states * (1 + (len(states) > 1)))
+    answered(engine, requests)
+    [warning] = warnings(caplog)
+    assert "scores depend on the batch" in warning
+
+
+def test_scores_that_are_not_finite_are_left_out_of_the_comparison_of_batches(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    guards, nan, inf = Guards("m"), float("nan"), float("inf")
+    assert spread([1.0, nan, 3.0, -inf]) == 1.0
+    guards.batch([nan, -inf, 2.0], [1.0, -inf, 2.0], spread([nan, -inf]))
+    assert warnings(caplog) == []
+    guards.batch([nan, 1.0], [nan, 2.0], 1.0)
+    [warning] = warnings(caplog)
+    assert "the largest difference of 1 scores is 1," in warning
 
 
 def test_outputs_that_all_saturate_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

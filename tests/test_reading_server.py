@@ -131,6 +131,21 @@ def test_what_a_protocol_does_not_give_is_refused_before_any_call(folders: dict[
             asked(lambda _: Reply(500), folders["likelihood"], protocol, request)
 
 
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_the_endogenous_reward_is_refused_before_any_call(
+    more: list[str], folders: dict[str, Path], tmp_path: Path
+) -> None:
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text(json.dumps({"prompt": "a question", "chosen": "an answer", "rejected": "no"}) + "\n")
+    engine = ["--engine", "scores", "--base-url", "http://localhost:1", "--engine-option", "protocol=vllm_logprobs"]
+    engine += ["--engine-option", f"tokenizer={folders['likelihood']}"]
+    command = ["judge", str(pairs), "--judge", "endogenous", "--model", "m", *engine, *more]
+    result = CliRunner().invoke(app, command)
+    assert isinstance(result.exception, FathomError), result.output
+    assert "the judge EndogenousReward needs an engine with soft_values;" in str(result.exception)
+    assert "local causal language models compute soft values" in str(result.exception)
+
+
 def test_a_failed_call_is_retried_and_a_refusal_is_not(folders: dict[str, Path]) -> None:
     folder = folders["classification"]
     scoring = Scoring(folder)

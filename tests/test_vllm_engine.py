@@ -71,7 +71,11 @@ def test_likelihoods_are_those_of_the_local_engine(engine: VLLMEngine, checkpoin
     [
         (LikelihoodRequest((), "x" * 5000, template="plain"), EngineError, "4096"),
         (LikelihoodRequest((), "", template="plain"), EngineError, "the answer is empty"),
-        (LikelihoodRequest((), "x", template="plain", soft_values=1.0), FathomError, "no soft values"),
+        (
+            LikelihoodRequest((), "x", template="plain", soft_values=1.0),
+            FathomError,
+            "needs an engine with soft_values",
+        ),
     ],
 )
 def test_a_text_that_cannot_be_scored_is_refused(

@@ -122,11 +122,20 @@ class Completion:
 Answer = Completion | Reading
 
 Capability = Literal[
-    "text", "logprobs", "prefix", "likelihood", "classification", "hidden_states", "steps", "slot", "images"
+    "text",
+    "logprobs",
+    "prefix",
+    "likelihood",
+    "soft_values",
+    "classification",
+    "hidden_states",
+    "steps",
+    "slot",
+    "images",
 ]
 """What an engine can do: generate text, return log-probabilities of generated tokens, continue a `Request.prefix`,
-compute the likelihood of a given text, classify, return hidden states, score the steps of a solution, read words in a
-slot, read images."""
+compute the likelihood of a given text, also with soft values, classify, return hidden states, score the steps of a
+solution, read words in a slot, read images."""
 
 TEXT_ONLY: frozenset[Capability] = frozenset({"text"})
 PREFIX: frozenset[Capability] = frozenset({"prefix"})
@@ -254,6 +263,7 @@ REMEDIES: Mapping[Capability, str] = {
     "protocol=vllm_logprobs or echo",
     "classification": "give a checkpoint of a sequence classifier, such as a scalar reward model; for a server give "
     "--engine scores and the option protocol=vllm_classify or sglang_classify",
+    "soft_values": "local causal language models compute soft values, which need all logits",
     "hidden_states": "local models return hidden states",
     "steps": "local models score steps, and so does the engine scores with protocol=vllm_steps",
     "slot": "give --engine masked and a masked language model",
@@ -264,6 +274,7 @@ _NOUNS: Mapping[str, str] = {
     "text": "a request for a completion",
     "likelihood": "a request for the likelihood of a given text",
     "classification": "a request for the outputs of a classifier",
+    "soft_values": "a request for soft values",
     "hidden_states": "a request for hidden states",
     "steps": "a request for scores of steps",
     "slot": "a request for words in a slot",

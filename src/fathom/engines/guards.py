@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from math import isfinite
 from statistics import pstdev
 
 LOG = logging.getLogger(__name__)
@@ -52,12 +53,16 @@ class Guards:
             )
 
     def batch(self, alone: Sequence[float], together: Sequence[float], spread: float) -> None:
-        """Warn if scores of rows alone differ from those in a batch by more than a share of the spread of all."""
-        difference = max(abs(one - other) for one, other in zip(alone, together, strict=True))
+        """Warn if scores of rows alone differ from those in a batch by more than a share of the spread of all.
+
+        Scores that are not finite are left out: they give no verdict.
+        """
+        pairs = [pair for pair in zip(alone, together, strict=True) if all(map(isfinite, pair))]
+        difference = max((abs(one - other) for one, other in pairs), default=0.0)
         if difference > BATCH_SHARE * spread:
             self._warn(
                 "batch",
-                f"scores depend on the batch: the largest difference of {len(alone)} scores is {difference:.3g}, at a "
+                f"scores depend on the batch: the largest difference of {len(pairs)} scores is {difference:.3g}, at a "
                 f"spread of {spread:.3g}; give --dtype float32, or --max-batch-tokens 1 for rows alone",
             )
 
@@ -90,5 +95,6 @@ class Guards:
 
 
 def spread(scores: Sequence[float]) -> float:
-    """The standard deviation of scores; 0 for none."""
-    return pstdev(scores) if scores else 0.0
+    """The standard deviation of the finite scores; 0 for none."""
+    finite = list(filter(isfinite, scores))
+    return pstdev(finite) if finite else 0.0

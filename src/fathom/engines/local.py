@@ -71,7 +71,7 @@ class _Prompted:
 
 
 CAUSAL_PROVIDES: frozenset[Capability] = frozenset(
-    {"text", "logprobs", "prefix", "likelihood", "hidden_states", "steps"}
+    {"text", "logprobs", "prefix", "likelihood", "soft_values", "hidden_states", "steps"}
 )
 CLASSIFIER_PROVIDES: frozenset[Capability] = frozenset({"classification", "hidden_states"})
 ENCODER_PROVIDES: frozenset[Capability] = frozenset({"classification"})

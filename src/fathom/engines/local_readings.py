@@ -7,7 +7,7 @@ for place, reading in reader.read(requests):          # as batches finish; an En
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
@@ -103,21 +103,22 @@ class Reader:
             else:
                 groups.setdefault(_group(request), []).append(encoded)
         for group, members in groups.items():
-            if group[0] is ClassifyRequest and len(members) > BATCH_ROWS and not self._batches_checked:
+            if group[0] in _SCORES and len(members) > BATCH_ROWS and not self._batches_checked:
                 yield from self._batch_checked(group, members)
             else:
                 yield from self._reduced(group, members)
 
     def _batch_checked(self, group: tuple[type[ReadingRequest], Any], members: list[_Encoded]) -> Read:
-        """The readings of a classifier. Warns if those of the first rows differ when computed one by one."""
+        """The readings of a group. Warns if the scores of its first rows differ when computed one by one."""
         self._batches_checked = True
-        firsts: dict[int, float] = {}
+        score = _SCORES[group[0]]
+        together: dict[int, float] = {}
         for place, reading in self._reduced(group, members):
-            firsts[place] = cast(Classification, reading).logits[0]
+            together[place] = score(reading)
             yield place, reading
         rows = members[:BATCH_ROWS]
-        alone = [cast(Classification, next(self._reduced(group, [each]))[1]).logits[0] for each in rows]
-        self.guards.batch(alone, [firsts[each.place] for each in rows], spread(list(firsts.values())))
+        alone = [score(next(self._reduced(group, [each]))[1]) for each in rows]
+        self.guards.batch(alone, [together[each.place] for each in rows], spread(list(together.values())))
 
     def _reduced(self, group: tuple[type[ReadingRequest], Any], members: list[_Encoded]) -> Read:
         kind, options = group
@@ -271,6 +272,13 @@ def step_scores(forward: Forward, tokenizer: Any, states: torch.Tensor, conventi
         )
     scores: torch.Tensor = outputs.softmax(-1)[:, 1] if expected == 2 else outputs[:, 0].sigmoid()
     return scores
+
+
+_SCORES: Mapping[type[ReadingRequest], Callable[[Any], float]] = {
+    ClassifyRequest: lambda reading: reading.logits[0],
+    LikelihoodRequest: lambda reading: reading.total,
+}
+"""The number of a reading that is compared between batches, for each kind of request that is checked so."""
 
 
 def _group(request: ReadingRequest) -> tuple[type[ReadingRequest], Any]:

@@ -128,7 +128,7 @@ class ReadingServer(OpenAIEngine):
         """The log-probabilities of a given answer. Raises EngineError for what the server cannot score."""
         check_request(self, "likelihood")
         if request.soft_values is not None:
-            raise FathomError(f"{self.identity} gives no soft values; only local models do")
+            check_request(self, "soft_values")
         given = Given(*encode_given(self.tokenizer, request))
         values, usage = await self._read(request, given)
         texts = tuple(self.tokenizer.batch_decode([[token] for token in given.answer]))
@@ -164,6 +164,8 @@ class ReadingServer(OpenAIEngine):
         return StepScores(tuple(values), usage)
 
     async def _read(self, request: AnyRequest, given: Given) -> tuple[Sequence[float], Usage]:
+        if self.protocol.encoded:
+            self.guards.begin(given.prompt, self.tokenizer.bos_token_id)
         fields = {"model": self.model} | self.protocol.payload(request, given) | self.extra_body
         raw = await self._tried(request, to_json({name: value for name, value in fields.items() if value is not None}))
         self._check_read(self.protocol.sent(given), raw.usage)

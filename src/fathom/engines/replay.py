@@ -45,7 +45,7 @@ class ReplayEngine(BaseEngine):
     """
 
     provides = frozenset(
-        {"text", "logprobs", "prefix", "likelihood", "classification", "hidden_states", "steps", "slot"}
+        {"text", "logprobs", "prefix", "likelihood", "soft_values", "classification", "hidden_states", "steps", "slot"}
     )
 
     def __init__(self, journal: str | Path, *, identity: str | None = None) -> None:

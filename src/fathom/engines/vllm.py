@@ -31,10 +31,12 @@ from fathom.engines import (
     LikelihoodRequest,
     Request,
     TokenLogprob,
+    check_request,
 )
 from fathom.engines.chat import Tokens, encode_given, prompt_tokens
 from fathom.engines.checkpoints import fingerprint, resolve_checkpoint
 from fathom.engines.dialect import FINISH_REASONS, seed_of
+from fathom.engines.guards import Guards
 from fathom.engines.loading import load_tokenizer
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError, require
@@ -70,6 +72,7 @@ class VLLMEngine(BaseEngine):
         given = {"revision": revision, "trust_remote_code": trust_remote_code}
         self.tokenizer = load_tokenizer(settings.get("tokenizer") or self.name, **given)
         self.engine = _started(vllm, {"load_format": "safetensors"} | settings | given, model=self.name, dtype=dtype)
+        self.guards = Guards(self.name)
         self.context: int = self.engine.model_config.max_model_len
         # vLLM's engine is bound to one event loop, but callers may use several, so it gets a loop in its own thread.
         self._loop = asyncio.new_event_loop()
@@ -95,8 +98,9 @@ class VLLMEngine(BaseEngine):
         Raises EngineError for a text that is empty or too long, and if vLLM fails; FathomError for soft values.
         """
         if request.soft_values is not None:
-            raise FathomError("the engine 'vllm' gives no soft values; only the engine 'local' does")
+            check_request(self, "soft_values")
         prompt, answer = encode_given(self.tokenizer, request)
+        self.guards.begin(prompt, self.tokenizer.bos_token_id)
         # One token is generated and ignored, because vLLM generates at least one.
         if (count := len(prompt) + len(answer)) >= self.context:
             message = f"the text has {count} tokens; {self.name} has a context of {self.context}, one more included"

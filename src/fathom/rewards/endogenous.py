@@ -37,7 +37,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from fathom.data.records import Comparison
-from fathom.engines import Likelihood, LikelihoodRequest
+from fathom.engines import Capability, Likelihood, LikelihoodRequest
 from fathom.errors import FathomError
 from fathom.rewards import conversation
 from fathom.rewards._likelihood import LikelihoodReward, Reduce
@@ -53,6 +53,10 @@ class EndogenousReward(LikelihoodReward):
     end_state: EndState = "zero"
     reduce: Reduce = "sum"
     end: bool = False
+
+    @property
+    def needs(self) -> frozenset[Capability]:
+        return super().needs | {"soft_values"}
 
     def requests(self, comparison: Comparison, sample: int = 0) -> tuple[LikelihoodRequest, ...]:
         (response,) = comparison.responses
