@@ -194,6 +194,17 @@ def test_scan_softens_the_labels_before_the_first_wrong_step() -> None:
     assert capped[1] == 1.0, "1 / 0.75 is more than certain"
 
 
+def test_agreement_with_scan_is_about_the_step_it_locates_not_about_the_soft_labels_before_it() -> None:
+    engine = policy({0: "RRRW", 1: "RRRR", 2: "RRRR", 3: "RRWW", 4: "RWWW", 5: "WWWW"})
+    result = scanned(engine, problem(7, "W", labels=(1, 1, 1, 1, 0, None, None)))
+    assert labels_of(result)[0][3] == pytest.approx(1 / 3), "below 0.5, and right for people and for SCAN"
+    agreement = result.agreement["scan, given"]
+    assert agreement.same_first_error is not None
+    assert agreement.same_first_error.mean == 1.0
+    assert agreement.same_step is not None
+    assert agreement.same_step.mean == 1.0
+
+
 def test_scan_samples_nothing_beyond_the_problem_for_right_solutions_and_hard_problems() -> None:
     engine = policy({0: "RRRW"})
     assert labels_of(scanned(engine, problem(4, "R"))) == [(1.0,) * 4]

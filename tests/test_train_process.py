@@ -158,6 +158,33 @@ def test_steps_after_the_first_wrong_one_are_masked_unless_they_are_kept() -> No
     assert solutions(comparison(1).model_copy(update={"label": None})) == []
 
 
+@pytest.mark.parametrize(
+    ("labels", "used"),
+    [
+        ((1, 1, 0.67, 0.33, 0, 1), (1, 1, 0.67, 0.33, 0, None)),  # SCAN: soft before the first wrong step
+        ((0.375, None, 0.125, 0, 0), (0.375, None, 0.125, 0, None)),  # OmegaPRM: shares of a hard problem
+        ((0.4, 0.6, 0.1), (0.4, 0.6, 0.1)),  # ER-PRM: soft values
+    ],
+    ids=["scan", "omegaprm", "er-prm"],
+)
+def test_a_low_share_of_right_rollouts_is_no_first_wrong_step(
+    labels: tuple[float | None, ...], used: tuple[float | None, ...]
+) -> None:
+    assert solutions(comparison(*labels))[0].labels == used
+
+
+def test_scores_of_a_judge_are_wrong_from_the_number_that_is_chosen() -> None:
+    assert solutions(comparison(0.9, 0.5, 0.1), error_at=0.5)[0].labels == (0.9, 0.5, None)
+
+
+def test_the_chosen_number_reaches_the_training_data(base: Path, tmp_path: Path) -> None:
+    row = {"prompt": "add", "completions": ["good", "bad", "good"], "labels": [0.9, 0.3, 0.8]}
+    rows = write(tmp_path / "soft.jsonl", [row])
+    for settings, used in (({}, (0.9, 0.3, 0.8)), ({"error_at": 0.5}, (0.9, 0.3, None))):
+        (solution,) = process.read(recipe(base, rows, tmp_path / "prm", **settings))
+        assert solution.labels == used
+
+
 def test_labels_are_at_the_positions_where_scores_are_read_soft_ones_too(base: Path, tmp_path: Path) -> None:
     """TRL's trainer truncates a soft label of 0.9 to 0."""
     tokenizer = AutoTokenizer.from_pretrained(base)
@@ -261,7 +288,20 @@ def test_measures_are_those_of_processbench_on_labelled_steps() -> None:
 
     # First errors: found, missed (an earlier step); none: right. F1 = 2 * 1/2 * 1 / (3/2) = 2/3. Steps: 6 of 7.
     # Pairs of a right (0.9, 0.3, 0.9, 0.9, 0.9) and a wrong step (0.2, 0.2): all in order.
-    assert measures(Evaluated) == pytest.approx({"f1": 2 / 3, "accuracy": 6 / 7, "auc": 1.0})
+    # The threshold 0.3 finds both: F1 = 1.
+    assert measures(Evaluated) == pytest.approx({"f1": 2 / 3, "f1_tuned": 1.0, "accuracy": 6 / 7, "auc": 1.0})
+
+
+def test_a_model_of_soft_labels_is_measured_at_its_best_threshold_too() -> None:
+    """Shares of a hard problem: right steps have labels and scores below 0.5, and the wrong one is far lower."""
+
+    class Evaluated:
+        predictions = torch.tensor([[0.4, 0.3, 0.05], [0.4, 0.3, 0.2]]).numpy()
+        label_ids = torch.tensor([[0.375, 0.25, 0.0], [0.375, 0.25, 0.125]]).numpy()
+
+    found = measures(Evaluated)
+    assert (found["f1"], found["f1_tuned"]) == (0.0, 1.0)
+    assert measures(Evaluated, error_at=0.5).keys() == {"accuracy"}, "every label is wrong, so nothing can be compared"
 
 
 # Stages and recipes ---------------------------------------------------------------------------------------------------

@@ -52,8 +52,9 @@ class Scan(Labeler):
         counts = await self._until_zero(solution, tools)
         rest = (None,) * (steps - len(counts))
         labels = (*tolerant_labels(counts, confidence, self.distance), *rest)
+        located = (*(1.0,) * (len(counts) - 1), 0.0, *rest)  # a soft label below 0.5 is not the error that SCAN names
         known = [*counts, *rest]
-        return Labelled(solution, labels, precisions(known), shares(known), {"scan": labels})
+        return Labelled(solution, labels, precisions(known), shares(known), {"scan": located})
 
     async def _until_zero(self, solution: Solution, tools: Tools) -> list[Count]:
         counts: list[Count] = []

@@ -118,9 +118,34 @@ def right_thresholds(scores: Sequence[float | None], true: int | None) -> Thresh
     return Thresholds(judged[true], min(judged[:true], default=inf))
 
 
-def _f1(groups: Sequence[Mapping[bool, Sequence[Thresholds]]], threshold: float) -> float | None:
+Kinds = Mapping[bool, Sequence[Thresholds]]
+"""The thresholds of the solutions with a wrong step (True) and of those without one (False)."""
+
+
+def _f1(groups: Sequence[Kinds], threshold: float) -> float | None:
     found = {wrong: [threshold in each for kind in groups for each in kind[wrong]] for wrong in (True, False)}
     return FirstErrors(*(fmean(found[wrong]) if found[wrong] else None for wrong in (True, False))).f1
+
+
+def _best_threshold(kinds: Kinds) -> float:
+    """The threshold with the highest F1: the lowest of these that is 0.5 or an upper bound of some solution.
+
+    F1 changes only where a solution starts or stops to be judged rightly, so no other threshold is better.
+    """
+    candidates = sorted({each.high for kind in kinds.values() for each in kind if -inf < each.high < inf} | {0.5})
+    return max(candidates, key=lambda threshold: (_f1([kinds], threshold) or 0.0, -threshold))
+
+
+def best_f1(solutions: Iterable[tuple[Sequence[float | None], int | None]]) -> float | None:
+    """ProcessBench's F1 at the best threshold for these solutions, from their step scores and true first errors.
+
+    None unless there are solutions with an error and without one. The threshold is chosen with the same labels, so the
+    figure is optimistic.
+    """
+    kinds: dict[bool, list[Thresholds]] = {True: [], False: []}
+    for scores, true in solutions:
+        kinds[true is not None].append(right_thresholds(scores, true))
+    return _f1([kinds], _best_threshold(kinds))
 
 
 @dataclass
@@ -196,13 +221,8 @@ class StepTally:
         return complete if len(complete) > 1 else []
 
     def best_threshold(self, subset: str) -> float:
-        """The threshold with the highest F1 on a subset: the lowest of these that is an upper bound of some solution.
-
-        F1 changes only where a solution starts or stops to be judged rightly, so no other threshold is better.
-        """
-        both = self.thresholds[subset]
-        candidates = sorted({each.high for kind in both.values() for each in kind if -inf < each.high < inf} | {0.5})
-        return max(candidates, key=lambda threshold: (self.f1(threshold, subset) or 0.0, -threshold))
+        """The threshold with the highest F1 on a subset; the lowest of several."""
+        return _best_threshold(self.thresholds[subset])
 
     def tuned_on(self, subset: str) -> Mapping[str, float]:
         """F1 of every other subset at the threshold that is best on `subset`, and their mean as "average"."""

@@ -59,7 +59,9 @@ def fit(
         config, tokenizer = trainers.settings(recipe), trainers.load_tokenizer(recipe)
         tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
         domains = by_domain(recipe, tokenizer, config.max_length)
-        labelled = [solution for item in meta for solution in process.solutions(item, recipe.after_error)]
+        labelled = [
+            solution for item in meta for solution in process.solutions(item, recipe.after_error, recipe.error_at)
+        ]
         if labelled:
             trusted, meta_loss = process.fitting(recipe, tokenizer, labelled, config.max_length)[0], _loss
         else:
@@ -149,7 +151,7 @@ def by_domain(recipe: ProcessRecipe, tokenizer: Any, most: int | None) -> dict[s
     groups: dict[str, list[process.Solution]] = {}
     for path in recipe.data:
         for item in read(path, mapping=recipe.mapping, seed=recipe.seed, neutral=recipe.neutral):
-            found = process.solutions(item, recipe.after_error)
+            found = process.solutions(item, recipe.after_error, recipe.error_at)
             groups.setdefault(process.domain_of(recipe, item), []).extend(found)
     if len(groups) < 2:
         listed = ", ".join(groups) or "no domain"

@@ -8,6 +8,9 @@ The data are comparisons with labelled steps, in any layout: TRL's stepwise supe
 `labels`), PRM800K, Math-Shepherd, ProcessBench, ... Solutions are rendered as by `--judge process`. The loss
 is the cross-entropy of the hard or soft label at the recorded positions, averaged over the labelled steps of a batch.
 
+The first wrong step is the first with a label of at most `error_at`, 0 by default. A soft label from rollouts, such as
+0.375, is low where a problem is hard, so it does not say that the step is wrong.
+
 With `head_epochs`, the head is trained alone before the other weights (PURE, arXiv 2504.15275): the gradients of a
 randomly initialized head would otherwise change them at random.
 """
@@ -17,6 +20,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -33,7 +37,7 @@ from fathom.engines.steps import candidate_tokens, render
 from fathom.errors import FathomError
 from fathom.metrics.overlap import shared
 from fathom.metrics.separation import auc
-from fathom.metrics.steps import first_error_accuracy
+from fathom.metrics.steps import best_f1, first_error_accuracy
 from fathom.train import trainers
 from fathom.train.recipe import ProcessRecipe
 
@@ -95,7 +99,7 @@ def train(recipe: ProcessRecipe, *, resume: bool = False) -> Path:
             model=model,
             args=config,
             eval_dataset=trainers.dataset(list(map(row, held_out))),
-            compute_metrics=measures,
+            compute_metrics=partial(measures, error_at=recipe.error_at),
             preprocess_logits_for_metrics=loss.scores,
             **shared,
         )
@@ -177,7 +181,7 @@ def read(recipe: ProcessRecipe, files: Sequence[Path] | None = None) -> list[Sol
     return [
         solution._replace(weight=_weight(recipe, weights, item)) if weights else solution
         for item in chain.from_iterable(items)
-        for solution in solutions(item, recipe.after_error)
+        for solution in solutions(item, recipe.after_error, recipe.error_at)
     ]
 
 
@@ -210,20 +214,26 @@ def domain_of(recipe: ProcessRecipe, item: Comparison) -> str:
     return str(domain)
 
 
-def solutions(item: Comparison, after_error: Literal["mask", "keep"] = "mask") -> list[Solution]:
+def solutions(item: Comparison, after_error: Literal["mask", "keep"] = "mask", error_at: float = 0.0) -> list[Solution]:
     """The solutions of a comparison with labelled steps; none if steps or labels are missing.
 
-    Whether a step after a wrong one is right is often undefined, so by default these have no label.
+    Whether a step after a wrong one is right is often undefined, so by default these have no label. A step is wrong if
+    its label is at most `error_at`, 0 to 1.
     """
     label = item.label
     if item.steps is None or label is None or label.steps is None:
         return []
-    masked = [labels if after_error == "keep" else _up_to_error(labels) for labels in label.steps]
+    masked = [labels if after_error == "keep" else _up_to_error(labels, error_at) for labels in label.steps]
     return [Solution(item.prompt_text, *each) for each in zip(item.steps, masked, strict=True)]
 
 
-def _up_to_error(labels: Sequence[float | None]) -> tuple[float | None, ...]:
-    first = first_error(labels)
+def first_wrong(labels: Sequence[float | None], error_at: float) -> int | None:
+    """The index of the first step with a label of at most `error_at`; None if there is none."""
+    return next((step for step, label in enumerate(labels) if label is not None and label <= error_at), None)
+
+
+def _up_to_error(labels: Sequence[float | None], error_at: float) -> tuple[float | None, ...]:
+    first = first_wrong(labels, error_at)
     known = labels if first is None else labels[: first + 1]
     return (*known, *[None] * (len(labels) - len(known)))
 
@@ -349,11 +359,14 @@ def step_loss(recipe: ProcessRecipe, tokenizer: Any, examples: Sequence[Example]
     return StepLoss(candidates, ((right + wrong) / (2 * wrong), (right + wrong) / (2 * right)))
 
 
-def measures(evaluated: Any) -> dict[str, float]:
-    """Metrics of held-out solutions at a threshold of 0.5.
+def measures(evaluated: Any, error_at: float = 0.0) -> dict[str, float]:
+    """Metrics of held-out solutions.
 
-    `f1` is ProcessBench's: the harmonic mean of the accuracy on solutions with a wrong step, whose first one must be
-    found, and on those without one. `accuracy` and `auc` are of single steps. Metrics without data are left out.
+    `f1` is ProcessBench's: the harmonic mean of the accuracy on solutions with a wrong step (a label of at most
+    `error_at`), whose first one must be the first score below 0.5, and on those without one. `f1_tuned` is the same at
+    the threshold that is best on these solutions, so it is too high by their noise. A model of soft labels may score
+    right steps far below 0.5. `accuracy` and `auc` are of single steps, which are right if their label is at least 0.5.
+    Metrics without data are left out.
     """
     found = [
         (scores[known].tolist(), labels[known].tolist())
@@ -362,8 +375,10 @@ def measures(evaluated: Any) -> dict[str, float]:
     ]
     steps = [pair for scores, labels in found for pair in zip(scores, labels, strict=True)]
     groups = [[score for score, label in steps if (label >= 0.5) == kind] for kind in (True, False)]
+    errors = [(scores, first_wrong(labels, error_at)) for scores, labels in found]
     values = {
-        "f1": first_error_accuracy(((first_error(scores),), first_error(labels)) for scores, labels in found).f1,
+        "f1": first_error_accuracy(((first_error(scores),), wrong) for scores, wrong in errors).f1,
+        "f1_tuned": best_f1(errors),
         "accuracy": sum((score >= 0.5) == (label >= 0.5) for score, label in steps) / len(steps),
         "auc": auc(*groups),
     }

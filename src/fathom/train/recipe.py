@@ -386,6 +386,8 @@ class ProcessRecipe(Recipe):
     head is a new linear layer; families with a value head cannot be trained."""
     after_error: Literal["mask", "keep"] = "mask"
     """Whether the labels of steps after the first wrong one are used."""
+    error_at: float = Field(default=0.0, ge=0, lt=1)
+    """A step is wrong if its label is at most this. With 0, soft labels are wrong only where no rollout is right."""
     class_weights: Literal["balanced"] | tuple[float, float] | None = None
     """The weights of wrong and of right steps in the loss; balanced: both classes have the same total weight."""
     head_epochs: float = Field(default=0.0, ge=0)
