@@ -491,6 +491,32 @@ def test_a_dry_run_shows_the_most_calls_and_sends_nothing(tmp_path: Path, monkey
     assert engine.requests == []
 
 
+def test_a_dry_run_fails_where_the_run_would_and_its_advice_for_a_published_layout_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fathom.engines.open", lambda *_, **__: ScriptedEngine("The answer is 5."))
+    mistake = {"input": "2 + 3?", "steps": ["We add.", "The answer is 6."], "target": "5", "mistake_index": 1}
+    (file := tmp_path / "s.jsonl").write_text(json.dumps(mistake) + "\n")
+    command = [
+        file,
+        "--method",
+        "consensus",
+        "--method-option",
+        "against=given",
+        "--model",
+        "any",
+        "--checker",
+        "exact",
+    ]
+    code, output = invoked(*command, "--out", tmp_path / "dry", "--dry-run")
+    assert code != 0
+    assert "name yours with --map reference=COLUMN" in " ".join(output.split())
+    code, output = invoked(*command, "--out", tmp_path / "out", "--map", "reference=target")
+    assert code == 0, output
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["agreement"]["monte_carlo, given"]["same_first_error"]["mean"] == 1.0
+
+
 @pytest.mark.parametrize(
     ("given_options", "message"),
     [

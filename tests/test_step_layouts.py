@@ -115,15 +115,100 @@ def test_prm800k_is_refused_until_neutral_ratings_have_a_meaning() -> None:
         read([{"prompt": "p", "completions": ["a"], "labels": [1]}], neutral="bad")
 
 
-def test_values_of_rollouts_stay_soft_flat_and_as_a_tree() -> None:
-    flat = {"question": "2 + 2?", "final_answer": "4", "reasoning_steps": [{"solution_prefix": "a", "mc_value": 0.25}]}
-    (comparison,) = read([flat])
-    assert (comparison.steps, comparison.label) == ((("a",),), Label(steps=((0.25,),)))
-    leaves = [{"text": "b", "mc_value": 1.0, "children": []}, {"text": "c", "mc_value": 0.125, "children": []}]
-    tree = {"text": "2 + 2?", "mc_value": 0.5, "children": [{"text": "a", "mc_value": 0.75, "children": leaves}]}
-    found = list(read([{"question": "2 + 2?", "reasoning_steps": tree}]))
-    assert [comparison.steps for comparison in found] == [(("a", "b"),), (("a", "c"),)]
-    assert [comparison.label for comparison in found] == [Label(steps=((0.75, 1.0),)), Label(steps=((0.75, 0.125),))]
+def test_a_label_that_alternatives_share_is_counted_as_shared_once_per_alternative() -> None:
+    """Every alternative repeats the labels of its prefix, so training would have the first step three times."""
+    row = prm800k(step(1, -1), step(1, -1), step(1, -1))
+    found = list(read([row], neutral="bad"))
+    assert [comparison.steps[0] for comparison in found if comparison.steps] == [
+        ("b-1",),
+        ("a1", "b-1"),
+        ("a1", "a1", "b-1"),
+        ("a1", "a1", "a1"),
+    ]
+    assert [comparison.metadata.get("shared_steps", 0) for comparison in found] == [0, 1, 2, 0]
+
+
+APS = "What is 2 + 2 + 1?"
+
+
+def test_prefixes_of_math_aps_are_solutions_whose_last_step_has_the_value() -> None:
+    """OpenR writes the problem before every prefix, and as a prefix of its own."""
+    prefixes = {APS: 0.5, f"{APS}\n\n2 + 2 = 4\n\n4 + 1 = 5": 1.0, f"{APS}\n\n2 + 2 = 3": 0.0}
+    nodes = [{"solution_prefix": text, "mc_value": value} for text, value in prefixes.items()]
+    found = list(read([{"question": APS, "final_answer": "5", "reasoning_steps": nodes}]))
+    assert {comparison.prompt for comparison in found} == {APS}
+    assert [(comparison.steps, comparison.label) for comparison in found] == [
+        ((("2 + 2 = 4", "4 + 1 = 5"),), Label(steps=((None, 1.0),))),
+        ((("2 + 2 = 3",),), Label(steps=((0.0,),))),
+    ]
+
+
+def test_paths_of_a_tree_of_math_aps_are_solutions_with_soft_values() -> None:
+    leaves = [{"text": "c\n\nd", "mc_value": 1.0, "children": []}, {"text": "e", "mc_value": 0.125, "children": []}]
+    tree = {"text": APS, "mc_value": 0.5, "children": [{"text": "a\n\nb", "mc_value": 0.75, "children": leaves}]}
+    bare = {"text": APS, "mc_value": 0.0, "children": []}
+    found = list(read([{"question": APS, "reasoning_steps": each} for each in (tree, bare)]))
+    assert [(comparison.steps, comparison.label) for comparison in found] == [
+        ((("a", "b", "c", "d"),), Label(steps=((None, 0.75, None, 1.0),))),
+        ((("a", "b", "e"),), Label(steps=((None, 0.75, 0.125),))),
+    ]
+    assert [comparison.metadata.get("shared_steps", 0) for comparison in found] == [0, 2]
+
+
+def dialogue(*turns: str) -> dict[str, Any]:
+    roles = ("user", "assistant") * len(turns)
+    return {"conversations": [{"role": role, "content": text} for role, text in zip(roles, turns, strict=False)]}
+
+
+def test_a_first_step_that_cannot_be_told_from_the_problem_has_no_label() -> None:
+    """A reader that guesses calls an empty step right, or a part of the problem."""
+    rows = [
+        dialogue("Find 2 + 2 + 1. First, 2 + 2 = 4.", "+", "4 + 1 = 6.", "-"),
+        dialogue("Find 1 + 1. It is 2.", "+"),
+    ]
+    source = read(rows, on_error="skip")
+    (comparison,) = source
+    assert comparison.prompt == "Find 2 + 2 + 1. First, 2 + 2 = 4."
+    assert (comparison.steps, comparison.label) == ((("4 + 1 = 6.",),), Label(steps=((0.0,),)))
+    assert [str(bad) for bad in source.skipped] == [
+        "rows:2: conversations: its only step cannot be told from the problem, expected Step 1: before the step, or "
+        "more turns"
+    ]
+
+
+def test_a_mapping_of_the_reference_alone_leaves_the_layout_as_it_is() -> None:
+    """`fathom label` needs reference answers, and published labels stand beside them."""
+    rated = prm800k(step(1))
+    (comparison,) = read([rated], mapping={"reference": "question.ground_truth_answer"}, neutral="bad")
+    assert (comparison.reference, comparison.label) == ("5", Label(steps=((1.0,),)))
+    mistake = {"input": "1 + 1 =", "steps": ["It is 3."], "target": 2, "answer": "3", "mistake_index": 0}
+    (plain,), (named,) = read([mistake]), read([mistake], mapping={"reference": "target"})
+    assert (plain.reference, named.reference) == (None, "2")
+    assert (plain.id, plain.label) == (named.id, named.label)
+    assert named.metadata == {"answer": "3"}
+    with pytest.raises(FathomError, match="--map reference=solution names no column of the rows"):
+        read([mistake], mapping={"reference": "solution"})
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        (
+            {"prompt": "p", "completions": ["a", "b"], "labels": ["+", "-"]},
+            "TRL's stepwise supervision has these columns, with other values: labels: expected a list of numbers, "
+            "or of true and false",
+        ),
+        (
+            {"input": "1 + 1? Step 1: It is 2. ки", "label": "1 + 1? Step 1: It is 2. +"},
+            "Math-Shepherd has these columns, with other values: input: expected texts, some of more than 120 "
+            "characters; label: expected texts, some of more than 120 characters",
+        ),
+    ],
+)
+def test_a_layout_of_steps_with_other_values_is_named_with_what_it_expects(row: dict[str, Any], told: str) -> None:
+    with pytest.raises(FathomError) as raised:
+        read([row])
+    assert str(raised.value).endswith(told)
 
 
 def call(thought: str, action: str, observation: str | None) -> dict[str, Any]:

@@ -177,6 +177,26 @@ def test_scores_of_a_judge_are_wrong_from_the_number_that_is_chosen() -> None:
     assert solutions(comparison(0.9, 0.5, 0.1), error_at=0.5)[0].labels == (0.9, 0.5, None)
 
 
+def test_labels_that_alternatives_share_are_trained_on_once(base: Path, tmp_path: Path) -> None:
+    """PRM800K's tree: of three steps with an alternative each, the first would have the label of four solutions."""
+    steps = [
+        {"completions": [{"text": f"good {n}", "rating": 1}, {"text": "bad", "rating": -1}], "chosen_completion": 0}
+        for n in range(3)
+    ]
+    row = {"question": {"problem": "add"}, "label": {"steps": steps, "finish_reason": "solution"}}
+    found = recipe(base, write(tmp_path / "tree.jsonl", [row]), tmp_path / "prm", neutral="bad")
+    used = [solution.labels for solution in process.read(found)]
+    assert used == [(0,), (None, 0), (None, None, 0), (1, 1, 1)]
+    held_out = [solution.labels for solution in process.read(found, found.data)]
+    assert held_out == [(0,), (1, 0), (1, 1, 0), (1, 1, 1)], "a solution is evaluated from its first step on"
+
+
+def test_a_number_of_shared_steps_must_be_a_number() -> None:
+    item = comparison(1).model_copy(update={"metadata": {"shared_steps": "one"}})
+    with pytest.raises(FathomError, match="shared_steps: got 'one', expected a number of steps"):
+        process.unshared(item)
+
+
 def test_the_chosen_number_reaches_the_training_data(base: Path, tmp_path: Path) -> None:
     row = {"prompt": "add", "completions": ["good", "bad", "good"], "labels": [0.9, 0.3, 0.8]}
     rows = write(tmp_path / "soft.jsonl", [row])

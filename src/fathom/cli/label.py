@@ -101,7 +101,7 @@ def command(
     config |= (flatten_settings(judge) if task.asked else {}) | {"file": file, "method": method}
     if on_many:
         return _on_ray(task, rows, out, config, ray, fail_on, force)
-    problems = list(rows)
+    problems = list(labelers.checked(rows, labeler))
     with labelers.answer_checker(labels.checker, unsafe_code=judge.unsafe_code) as check:
         cost = labelers.Cost()
 

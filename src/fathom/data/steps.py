@@ -19,6 +19,9 @@ from fathom.data.records import Comparison
 from fathom.errors import FathomError
 from fathom.settings import Splitter
 
+SHARED = "shared_steps"
+"""The key of `metadata` with the number of first steps that another comparison of the same row labels too."""
+
 _PARAGRAPH = re.compile(r"\n[ \t]*\n\s*")
 _LINE = re.compile(r"\n(?=[ \t]*\S)")
 _NUMBERED = re.compile(r"^[ \t]*(?:[#>*_-]+[ \t]*)?step[ \t]+\d+\b", re.IGNORECASE | re.MULTILINE)

@@ -151,7 +151,7 @@ def by_domain(recipe: ProcessRecipe, tokenizer: Any, most: int | None) -> dict[s
     groups: dict[str, list[process.Solution]] = {}
     for path in recipe.data:
         for item in read(path, mapping=recipe.mapping, seed=recipe.seed, neutral=recipe.neutral):
-            found = process.solutions(item, recipe.after_error, recipe.error_at)
+            found = process.unshared(item, recipe.after_error, recipe.error_at)
             groups.setdefault(process.domain_of(recipe, item), []).extend(found)
     if len(groups) < 2:
         listed = ", ".join(groups) or "no domain"

@@ -28,7 +28,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import Field, TypeAdapter, ValidationError
 
 from fathom.data.records import Comparison
-from fathom.data.steps import first_error
+from fathom.data.steps import SHARED, first_error
 from fathom.engines.chat import Tokens
 from fathom.engines.heads import HEAD_LAYERS
 from fathom.engines.loading import CAUSAL, load_weights
@@ -170,7 +170,10 @@ def _train_head(recipe: ProcessRecipe, model: Any, trainer_class: Any, shared: d
 
 
 def read(recipe: ProcessRecipe, files: Sequence[Path] | None = None) -> list[Solution]:
-    """The solutions of `files`, by default the training files. Raises FathomError as `reading.read` does."""
+    """The solutions of `files`, by default the training files. Raises FathomError as `reading.read` does.
+
+    In training files, the labels of steps that several solutions of one row share are used once (`unshared`).
+    """
     from fathom.data.reading import read
 
     items = (
@@ -181,7 +184,7 @@ def read(recipe: ProcessRecipe, files: Sequence[Path] | None = None) -> list[Sol
     return [
         solution._replace(weight=_weight(recipe, weights, item)) if weights else solution
         for item in chain.from_iterable(items)
-        for solution in solutions(item, recipe.after_error, recipe.error_at)
+        for solution in (unshared if files is None else solutions)(item, recipe.after_error, recipe.error_at)
     ]
 
 
@@ -225,6 +228,21 @@ def solutions(item: Comparison, after_error: Literal["mask", "keep"] = "mask", e
         return []
     masked = [labels if after_error == "keep" else _up_to_error(labels, error_at) for labels in label.steps]
     return [Solution(item.prompt_text, *each) for each in zip(item.steps, masked, strict=True)]
+
+
+def unshared(item: Comparison, after_error: Literal["mask", "keep"] = "mask", error_at: float = 0.0) -> list[Solution]:
+    """The solutions, without the labels of the first steps that another comparison of the same row has too.
+
+    Layouts of trees, such as PRM800K's, count these in `metadata["shared_steps"]`. Otherwise the loss would have the
+    labels of early steps once for every alternative to a later one. Raises FathomError for another value.
+    """
+    shared = item.metadata.get(SHARED, 0)
+    if isinstance(shared, bool) or not isinstance(shared, int) or shared < 0:
+        raise FathomError(f"{item.id!r}: metadata: {SHARED}: got {shared!r}, expected a number of steps")
+    return [
+        each._replace(labels=(*(None,) * len(each.labels[:shared]), *each.labels[shared:]))
+        for each in solutions(item, after_error, error_at)
+    ]
 
 
 def first_wrong(labels: Sequence[float | None], error_at: float) -> int | None:

@@ -32,7 +32,7 @@ from fathom.data.layouts._prompts import find_prompt, refuse_images
 from fathom.data.layouts._responses import Responses, find_responses
 from fathom.data.layouts._rules import LabelRule
 from fathom.data.layouts._schema import Schema, Shape, is_empty
-from fathom.data.layouts._stepwise import StepwiseLayout, find_stepwise
+from fathom.data.layouts._stepwise import StepwiseLayout, almost, find_stepwise
 from fathom.data.records import Domain, Label
 from fathom.errors import FathomError, map_option
 from fathom.plugins import PluginKind
@@ -55,6 +55,16 @@ def detect(
     """
     if stepwise := find_stepwise(schema, mapping, neutral):
         return stepwise
+    try:
+        return _detect(schema, mapping)
+    except FathomError as error:
+        if hint := "" if mapping else almost(schema):
+            raise FathomError(f"{error}. {hint}") from None
+        raise
+
+
+def _detect(schema: Schema, mapping: Mapping[str, str | Sequence[str]]) -> tuple[Layout, tuple[str, ...]]:
+    """The layout of responses, and the columns that it does not use."""
     mapped, seen = split_mapping(mapping, schema)
     responses = find_responses(seen, mapped)
     refuse_images(seen.without({path.column for paths in responses.paths.values() for path in paths}))

@@ -35,15 +35,19 @@ class Solutions(NamedTuple):
     label: Label | None
     suffix: str = ""
     """Distinguishes the comparisons of one row, in their ids."""
+    shared: int = 0
+    """The number of first steps that another comparison of the row has too, with the same labels."""
 
 
-def labelled(prompt: Any, steps: Sequence[str], labels: Labels, column: str, suffix: str = "") -> Solutions:
+def labelled(
+    prompt: Any, steps: Sequence[str], labels: Labels, column: str, suffix: str = "", shared: int = 0
+) -> Solutions:
     """One solution. Raises BadRowError unless there are steps, a label for each of them, and a prompt."""
     if not steps:
         raise BadRowError(column, "has no steps, expected at least one")
     if len(steps) != len(labels):
         raise BadRowError(column, f"has {len(steps)} steps and {len(labels)} labels, expected a label for each step")
-    return Solutions(prompt, (tuple(steps),), Label(steps=(tuple(labels),)), suffix)
+    return Solutions(prompt, (tuple(steps),), Label(steps=(tuple(labels),)), suffix, shared)
 
 
 def up_to_first_error(first: int | None, count: int, column: str) -> Labels:
@@ -170,18 +174,23 @@ def paddlenlp(row: SourceRow, neutral: Neutral | None) -> Iterator[Solutions]:
 def rlhflow(row: SourceRow, neutral: Neutral | None) -> Iterator[Solutions]:
     """RLHFlow's training dialogues: a step per user turn, judged + or - by the assistant turn after it.
 
-    The first user turn holds the problem and the first step. The step begins at "Step 1:", or else after the
-    last blank line. Without either, the whole turn is the prompt and the first step is empty.
+    The first user turn has the problem, a space and the first step. The step begins at "Step 1:". Without this, nothing
+    tells where it begins, so the whole turn is the prompt, and its label is dropped.
     """
-    turns = [_object(turn, "conversations") for turn in _list(row, "conversations")]
+    column = "conversations"
+    turns = [_object(turn, column) for turn in _list(row, column)]
     contents = [turn.get("content", turn.get("value")) for turn in turns]
     if len(turns) % 2 or not contents or not all(isinstance(text, str) for text in contents):
-        raise BadRowError("conversations", f"got {len(turns)} turns, expected pairs of a step and its label, + or -")
-    labels = [_value(text, "conversations") for text in contents[1::2]]
-    begin = match.start() if (match := _FIRST_STEP.search(contents[0])) else contents[0].rfind(JOINT)
-    prompt, step = (contents[0][:begin], contents[0][begin:]) if begin > 0 else (contents[0], "")
-    steps = _stripped([step, *contents[2::2]])
-    yield labelled(_prompt({"conversations": prompt.strip()}, "conversations"), steps, labels, "conversations")
+        raise BadRowError(column, f"got {len(turns)} turns, expected pairs of a step and its label, + or -")
+    labels = [_value(text, column) for text in contents[1::2]]
+    begin = _FIRST_STEP.search(contents[0])
+    if begin is None and len(labels) == 1:
+        problem = "its only step cannot be told from the problem"
+        raise BadRowError(column, f"{problem}, expected Step 1: before the step, or more turns")
+    prompt, steps = contents[0], contents[2::2]
+    if begin is not None:
+        prompt, steps = prompt[: begin.start()], [prompt[begin.start() :], *steps]
+    yield labelled(_prompt({column: prompt.strip()}, column), _stripped(steps), labels[-len(steps) :], column)
 
 
 def candidates(row: SourceRow, neutral: Neutral | None) -> Iterator[Solutions]:
@@ -316,9 +325,8 @@ def prm800k(row: SourceRow, neutral: Neutral | None) -> Iterator[Solutions]:
         for other, alternative in enumerate(alternatives):
             if other != chosen and alternative.get("rating") is not None:
                 rated = _rating(alternative, place, neutral)
-                yield labelled(
-                    prompt, [*steps, _text(alternative, "text")], [*labels, rated], "label", f"/{place}-{other}"
-                )
+                taken = [*steps, _text(alternative, "text")]
+                yield labelled(prompt, taken, [*labels, rated], "label", f"/{place}-{other}", len(steps))
         following = step.get("human_completion") if chosen is None else _chosen(alternatives, chosen, place)
         if following is None:
             break
@@ -347,27 +355,55 @@ def _rating(completion: Mapping[str, Any], place: int, neutral: Neutral | None) 
 def math_aps(row: SourceRow, neutral: Neutral | None) -> Iterator[Solutions]:
     """MATH-APS: prefixes with the share of rollouts that end right, flat or as a tree.
 
-    A flat prefix is one step, because its own steps have no values. Each path from the root of a tree to a leaf is a
-    solution.
+    Prefixes begin with the problem, and the root of a tree is the problem. These are not part of the solution. A prefix
+    or a node has one value after one or more steps (paragraphs): the last of them has it as label, the others none.
+    Each path from the root to a leaf is a solution. A problem without a step gives no solution.
     """
-    prompt, nodes = _prompt(row, "question"), row.get("reasoning_steps")
-    if isinstance(nodes, Mapping):
-        for number, path in enumerate(_paths(nodes)):
-            steps = [(text, value) for text, value in path if text and text != prompt]
-            texts, values = [text for text, _ in steps], [value for _, value in steps]
-            yield labelled(prompt, texts, values, "reasoning_steps", f"/{number}")
-        return
-    for number, node in enumerate(_list(row, "reasoning_steps")):
-        prefix = _object(node, "reasoning_steps")
-        value = _value(prefix.get("mc_value"), "reasoning_steps.mc_value")
-        yield labelled(prompt, [_text(prefix, "solution_prefix")], [value], "reasoning_steps", f"/{number}")
+    column = "reasoning_steps"
+    problem, found = _text(row, "question"), row.get(column)
+    paths = (
+        _paths(found)
+        if isinstance(found, Mapping)
+        else ([_node(each, "solution_prefix")] for each in _list(row, column))
+    )
+    seen: set[tuple[tuple[str, ...], float]] = set()
+    for number, path in enumerate(paths):
+        steps: list[str] = []
+        labels: list[float | None] = []
+        shared = 0
+        for text, value in path:
+            added = _paragraphs(_without(problem, text))
+            steps += added
+            labels += [*(None,) * (len(added) - 1), value][: len(added)]
+            here = (tuple(steps), value)
+            shared = len(steps) if here in seen else shared
+            seen.add(here)
+        if steps:
+            yield labelled(_prompt(row, "question"), steps, labels, column, f"/{number}", shared)
 
 
-def _paths(node: Mapping[str, Any]) -> Iterator[list[tuple[str, float]]]:
+def _node(node: Any, text: str) -> tuple[str, float]:
+    """The text and the value of a prefix or of a node."""
+    column = "reasoning_steps"
+    value = _object(node, column)
+    return _text(value, text), _value(value.get("mc_value"), f"{column}.mc_value")
+
+
+def _paths(node: Any) -> Iterator[list[tuple[str, float]]]:
     """The paths from a node to its leaves, as texts with values."""
-    here = (_text(node, "text"), _value(node.get("mc_value"), "reasoning_steps.mc_value"))
+    here = _node(node, "text")
     children = node.get("children") or []
     if not children:
         yield [here]
     for child in children:
-        yield from ([here, *path] for path in _paths(_object(child, "reasoning_steps.children")))
+        yield from ([here, *path] for path in _paths(child))
+
+
+def _without(problem: str, text: str) -> str:
+    """The text after the problem and a blank line, if it begins with them, as OpenR writes them."""
+    problem, text = problem.strip(), text.strip()
+    return "" if text == problem else text.removeprefix(f"{problem}{JOINT}")
+
+
+def _paragraphs(text: str) -> list[str]:
+    return _stripped(split(text, "paragraphs")) if text.strip() else []

@@ -12,17 +12,18 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import ValidationError
 
 from fathom.data.conversations import explain
 from fathom.data.layouts import _names as names
 from fathom.data.layouts import _solutions as solutions
-from fathom.data.layouts._mapping import SourceRow
+from fathom.data.layouts._mapping import Path, SourceRow, split_mapping
 from fathom.data.layouts._schema import MAX_LABEL, Schema, Shape
 from fathom.data.layouts._solutions import JOINT, Solutions
 from fathom.data.records import Comparison, shuffled_order
+from fathom.data.steps import SHARED
 from fathom.errors import FathomError
 from fathom.settings import Neutral
 
@@ -54,11 +55,22 @@ class StepwiseLayout:
     """Whether steps may be rated neutral."""
     best_first: bool = False
     """Whether the columns reveal which solution is better, so that their order is drawn by `shuffled_order`."""
+    reference: Path | None = None
+    """The place of the reference answer, if a mapping names it."""
+
+    def has_columns(self, schema: Schema) -> bool:
+        return self.columns.keys() <= schema.columns.keys()
+
+    def unfit(self, schema: Schema) -> list[str]:
+        """The columns whose values are of another kind, each with what was expected."""
+        return [
+            f"{column}: expected {kind.expected}"
+            for column, kind in ((column, KINDS[name]) for column, name in self.columns.items())
+            if not kind.fits(schema.columns[column])
+        ]
 
     def matches(self, schema: Schema) -> bool:
-        return all(
-            column in schema.columns and _KINDS[kind](schema.columns[column]) for column, kind in self.columns.items()
-        )
+        return self.has_columns(schema) and not self.unfit(schema)
 
     def id(self, row: SourceRow) -> str | None:
         """The row's own id."""
@@ -76,22 +88,25 @@ class StepwiseLayout:
 
     def read(self, row: SourceRow, id: str, seed: int) -> list[Comparison]:
         """The comparisons of a row. A response is its steps, joined by a blank line. Raises BadRowError."""
-        metadata = {column: value for column, value in row.items() if column not in {*self.columns, self.id_column}}
-        return [self._comparison(found, id, seed, metadata) for found in self.reader(row, self.neutral)]
+        taken = {*self.columns, self.id_column, *([self.reference.column] if self.reference else ())}
+        metadata = {column: value for column, value in row.items() if column not in taken}
+        reference = self.reference.value(row) if self.reference else None
+        return [self._comparison(found, id, seed, metadata, reference) for found in self.reader(row, self.neutral)]
 
-    def _comparison(self, found: Solutions, id: str, seed: int, metadata: SourceRow) -> Comparison:
+    def _comparison(self, found: Solutions, id: str, seed: int, metadata: SourceRow, reference: Any) -> Comparison:
         values: dict[str, Any] = {
             "id": f"{id}{found.suffix}",
             "prompt": found.prompt,
             "responses": tuple(JOINT.join(steps) for steps in found.steps),
             "steps": tuple(map(tuple, found.steps)),
             "label": found.label,
+            "reference": str(reference) if isinstance(reference, int | float) else reference,
             "domain": "correctness",
-            "metadata": metadata,
+            "metadata": {**metadata, **({SHARED: found.shared} if found.shared else {})},
         }
         if len(found.steps) == 1 and isinstance(metadata.get(TYPES), list):
             values["step_types"] = (metadata[TYPES],)
-            values["metadata"] = {column: value for column, value in metadata.items() if column != TYPES}
+            del values["metadata"][TYPES]
         if self.best_first:
             values["source_order"] = tuple(range(len(found.steps)))
         try:
@@ -107,10 +122,12 @@ def find_stepwise(
 ) -> tuple[StepwiseLayout, tuple[str, ...]] | None:
     """The layout of labelled steps that fits a source, and the columns that it does not know.
 
-    None if there is none, or if a mapping says how to read the source. Raises FathomError if ratings may be neutral and
-    `neutral` does not say what that means, and if `neutral` has no effect.
+    None if there is none, or if a mapping says how to read the source; the field `reference` says nothing about that.
+    Raises FathomError if ratings may be neutral and `neutral` does not say what that means, and if `neutral` has no
+    effect.
     """
-    layout = None if mapping else next((layout for layout in TABLE if layout.matches(schema)), None)
+    own = mapping.keys() - {"reference"}
+    layout = None if own else next((layout for layout in TABLE if layout.matches(schema)), None)
     if neutral is not None and not (layout and layout.rates_neutral):
         raise FathomError(f"--neutral {neutral} has no effect: no step of this source is rated neutral; leave it out")
     if layout is None:
@@ -120,9 +137,16 @@ def find_stepwise(
             f"columns: {layout.title} rates steps good, neutral or bad, and readers disagree about neutral ones; "
             "choose --neutral good (as in its paper), --neutral bad (as in TRL) or --neutral unknown (no label)"
         )
-    known = {*layout.columns, *layout.further, layout.id_column, TYPES}
-    chosen = replace(layout, neutral=neutral)
+    reference = split_mapping(mapping, schema)[0].one("reference")
+    known = {*layout.columns, *layout.further, layout.id_column, TYPES, *([reference.column] if reference else ())}
+    chosen = replace(layout, neutral=neutral, reference=reference)
     return chosen, tuple(column for column in schema.columns if column not in known and schema.filled(column))
+
+
+def almost(schema: Schema) -> str:
+    """For messages: which published layout has the names of these columns, but other values; empty if none has."""
+    named = next((layout for layout in TABLE if len(layout.columns) > 1 and layout.has_columns(schema)), None)
+    return f"{named.title} has these columns, with other values: {'; '.join(named.unfit(schema))}" if named else ""
 
 
 # Kinds of columns -----------------------------------------------------------------------------------------------------
@@ -144,22 +168,39 @@ def _has_key(key: str) -> Callable[[Shape], bool]:
     return lambda shape: key in (names.items(shape) or shape).keys
 
 
-_KINDS: Mapping[Kind, Callable[[Shape], bool]] = {
-    "text": _is("text"),
-    "prompt": _is("text", "list"),
-    "prose": lambda shape: shape.kinds == {"text"} and shape.longest > MAX_LABEL,
-    "number": lambda shape: shape.kinds <= {"number"},
-    "texts": _list_of("text"),
-    "numbers": lambda shape: (
-        shape.kinds == {"list"} and (shape.items is None or shape.items.kinds <= {"number", "flag"})
+class _ColumnKind(NamedTuple):
+    fits: Callable[[Shape], bool]
+    expected: str
+    """The values that fit, in words."""
+
+
+KINDS: Mapping[Kind, _ColumnKind] = {
+    "text": _ColumnKind(_is("text"), "text"),
+    "prompt": _ColumnKind(_is("text", "list"), "text or a list"),
+    "prose": _ColumnKind(
+        lambda shape: shape.kinds == {"text"} and shape.longest > MAX_LABEL,
+        f"texts, some of more than {MAX_LABEL} characters",
     ),
-    "index": lambda shape: shape.kinds <= {"number", "text"} and shape.longest <= MAX_LABEL,
-    "problem": _has_key("problem"),
-    "rated": _has_key("steps"),
-    "nodes": _has_key("mc_value"),
-    "dialogue": lambda shape: shape.graded and names.holds_messages(shape),
-    "turns": lambda shape: shape.kinds <= {"text", "list"},
-    "turn": lambda shape: bool({solutions.PLAN, *solutions.TURN} & shape.keys.keys()),
+    "number": _ColumnKind(lambda shape: shape.kinds <= {"number"}, "a number or null"),
+    "texts": _ColumnKind(_list_of("text"), "a list of texts"),
+    "numbers": _ColumnKind(
+        lambda shape: shape.kinds == {"list"} and (shape.items is None or shape.items.kinds <= {"number", "flag"}),
+        "a list of numbers, or of true and false",
+    ),
+    "index": _ColumnKind(
+        lambda shape: shape.kinds <= {"number", "text"} and shape.longest <= MAX_LABEL, "a number or a short text"
+    ),
+    "problem": _ColumnKind(_has_key("problem"), "an object with the key problem"),
+    "rated": _ColumnKind(_has_key("steps"), "an object with the key steps"),
+    "nodes": _ColumnKind(_has_key("mc_value"), "objects with the key mc_value"),
+    "dialogue": _ColumnKind(
+        lambda shape: shape.graded and names.holds_messages(shape), "messages, of which the last one is + or -"
+    ),
+    "turns": _ColumnKind(lambda shape: shape.kinds <= {"text", "list"}, "a list"),
+    "turn": _ColumnKind(
+        lambda shape: bool({solutions.PLAN, *solutions.TURN} & shape.keys.keys()),
+        f"an object with a key of {', '.join((solutions.PLAN, *solutions.TURN))}",
+    ),
 }
 
 TABLE: tuple[StepwiseLayout, ...] = (
@@ -218,6 +259,11 @@ TABLE: tuple[StepwiseLayout, ...] = (
     StepwiseLayout(
         "RLHFlow's best-of-n sets",
         {"prompt": "text", "answers": "texts", "label": "numbers"},
+        solutions.candidates,
+    ),
+    StepwiseLayout(
+        "RLHFlow's best-of-n sets as in their README",
+        {"prompt": "text", "answers": "texts", "labels": "numbers"},
         solutions.candidates,
     ),
     StepwiseLayout("OpenR", {"question": "text", "process": "text", "label": "texts"}, solutions.openr),
