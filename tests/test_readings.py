@@ -216,6 +216,18 @@ def test_a_text_that_cannot_be_read_is_an_error_and_not_a_number(
     assert isinstance(fine, Likelihood)
 
 
+def test_an_end_token_that_the_tokenizer_does_not_have_is_no_score(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.eos_token = None
+    tokenizer.save_pretrained(folder)
+    requests = [LikelihoodRequest(user("q"), "a", end=end) for end in (False, True)]
+    fine, refused = answers(LocalEngine(folder), requests)
+    assert isinstance(fine, Likelihood)
+    assert isinstance(refused, EngineError)
+    assert "has no end token (eos_token)" in str(refused)
+
+
 def test_an_engine_refuses_what_it_does_not_provide(causal: Path, classifier: Path) -> None:
     class Text(BaseEngine):
         identity = "text"

@@ -114,7 +114,7 @@ def encode_given(tokenizer: Any, request: LikelihoodRequest) -> tuple[Tokens, To
     """The tokens of a prompt and of the given answer to score, encoded apart.
 
     The prompt ends where the answer begins: with the header of the answer's turn. Raises EngineError for an answer
-    without tokens, and for one without a token before it.
+    without tokens, for one without a token before it, and for an end token that the tokenizer does not have.
     """
     if request.template == "plain":
         prompt = _encode_plain(tokenizer, request.messages)
@@ -122,6 +122,10 @@ def encode_given(tokenizer: Any, request: LikelihoodRequest) -> tuple[Tokens, To
         prompt = encode_chat(tokenizer, request.messages)
     else:
         prompt = _encode_header(tokenizer, request.messages, request.role)
+    if request.end and tokenizer.eos_token_id is None:
+        raise EngineError(
+            "this tokenizer has no end token (eos_token), so it cannot be scored", hint="set end=false", kind="text"
+        )
     answer = encode_prefix(tokenizer, request.answer) + ([tokenizer.eos_token_id] if request.end else [])
     if not answer:
         raise EngineError("the answer is empty, so it has no likelihood", kind="text")

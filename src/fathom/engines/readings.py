@@ -53,7 +53,7 @@ class LikelihoodRequest(ReadingRequest):
     role: str = "assistant"
     """Whose turn the answer is. The header of that turn is part of the prompt."""
     end: bool = False
-    """Whether the end-of-turn token is scored too, as the last token."""
+    """Whether the tokenizer's end token is scored too, as the last token."""
     template: Literal["chat", "plain"] = "chat"
     """plain: the contents of the messages are concatenated without a chat template, after the tokenizer's begin token
     if it has one. `messages` may then be empty."""

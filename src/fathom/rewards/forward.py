@@ -25,7 +25,7 @@ from fathom.rewards._likelihood import LikelihoodReward, Reduce, reduced
 
 @dataclass(frozen=True, kw_only=True)
 class ForwardReward(LikelihoodReward):
-    """Scores log p(y | x). `end`: whether the end-of-turn token is scored too."""
+    """Scores log p(y | x). `end`: whether the tokenizer's end token is scored too."""
 
     reduce: Reduce = "mean"
     end: bool = False

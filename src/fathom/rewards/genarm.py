@@ -27,7 +27,7 @@ from fathom.rewards._likelihood import LikelihoodReward
 
 @dataclass(frozen=True, kw_only=True)
 class GenARMReward(LikelihoodReward):
-    """Scores log p_r(y | x). `end`: whether the end-of-turn token is scored too, as in training."""
+    """Scores log p_r(y | x). `end`: whether the tokenizer's end token is scored too, as in training."""
 
     end: bool = True
 
