@@ -64,6 +64,21 @@ def test_the_page_of_judges_names_every_judge_with_its_pattern() -> None:
     assert all(named[name].startswith(shows[judge.arity]) for name, judge in made.items())
 
 
+def test_the_page_of_judges_gives_the_source_of_every_judge() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "judges.md").read_text(encoding="utf-8")
+    sources: dict[str, list[str]] = {}
+    for table in re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE):
+        header, _, *rows = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in table.splitlines()]
+        if "source" in header:
+            for row in rows:
+                assert len(row) == len(header), row
+                for name in re.findall(r"`(\w+)`", row[0]) if row[0].startswith("`") else []:
+                    sources.setdefault(name, []).append(row[header.index("source")])
+    assert set(JUDGES.names()) <= set(sources)
+    known = re.compile(r"arXiv \d{4}\.\d{5}|\(#likelihood-rewards\)|pointwise mutual|none: |authors of each")
+    assert [name for name, found in sources.items() if not all(map(known.search, found))] == []
+
+
 # All of them ----------------------------------------------------------------------------------------------------------
 
 PIECES = ["Verdict: YES", "Verdict: no\n", "correct", "<answer>", "A", "</answer>", "\\boxed{", "3", "}", "</think>"]
