@@ -14,7 +14,7 @@ import fresh
 from fathom.judges.processbench import ProcessBenchJudge
 from fathom.judges.yes_no import YesNoJudge
 from fathom.lab.experiments.results import Measurement
-from fathom.lab.planted import PlantedEngine
+from fathom.lab.planted import PlantedEngine, Truth
 from fathom.lab.reproductions import multi_rm as experiment
 
 SETTINGS = experiment.EXPERIMENT.settings
@@ -74,6 +74,11 @@ def test_the_critic_names_the_first_step_that_is_found_wrong() -> None:
             assert vote.step_scores[0].index(0.0) == wrong
 
 
+def test_the_papers_labels_call_all_steps_from_the_first_wrong_one_wrong() -> None:
+    of_steps = Truth("", False, (True, False, True, False))
+    assert experiment.wrong_from_the_first(of_steps).steps == (True, False, False, False)
+
+
 def test_the_whole_path_runs(tmp_path: Path) -> None:
     experiment.run("all", 0, SMALL, tmp_path)
     found = experiment.measure(0, SMALL, tmp_path)
@@ -81,15 +86,18 @@ def test_the_whole_path_runs(tmp_path: Path) -> None:
     assert words <= found.contrasts.keys()
 
 
-def made_up(seed: int, fall: float) -> Measurement:
-    """A seed in which process verifiers lose this much with every doubling of the steps."""
+def made_up(seed: int, fall: float, gain: float = 0.0) -> Measurement:
+    """A seed in which process verifiers lose this much with every doubling of the steps.
+
+    `gain`: what they gain with every doubling if later steps are wrong.
+    """
     rng = random.Random(seed)
 
     def of(doublings: int) -> dict[str, Any]:
         def near(value: float) -> float:
             return value + rng.gauss(0, 0.002)
 
-        process = 0.9 - fall * doublings
+        process, later = 0.9 - fall * doublings, gain * doublings
         return {
             "kinds": {
                 "scalar": near(0.9),
@@ -97,6 +105,7 @@ def made_up(seed: int, fall: float) -> Measurement:
                 "yes_no": near(0.95),
                 "processbench": near(process),
             },
+            "later wrong": {name: near(process + later) for name in experiment.PROCESS},
             "reductions": {name: near(process) for name in experiment.REDUCTIONS},
             "ratios": {str(ratio): near(process + 0.3 * (1 - ratio)) for ratio in experiment.RATIOS},
             "right": near(0.3),
@@ -106,19 +115,30 @@ def made_up(seed: int, fall: float) -> Measurement:
 
 
 @pytest.mark.parametrize(
-    ("fall", "missing"),
+    ("fall", "gain", "missing"),
     [
-        (0.03, set()),
-        (-0.01, {"process_falls", "outcome_wins_on_long_solutions", "break_even_between_half_and_equal_noise"}),
-        (0.1, {"break_even_between_half_and_equal_noise"}),
+        (0.03, 0.002, set()),
+        (0.03, 0.03, {"process_falls_with_the_papers_labels"}),
+        (0.03, -0.01, {"later_steps_help"}),
+        (
+            -0.01,
+            0.01,
+            {
+                "process_falls",
+                "process_falls_with_the_papers_labels",
+                "outcome_wins_on_long_solutions",
+                "break_even_between_half_and_equal_noise",
+            },
+        ),
+        (0.1, 0.01, {"break_even_between_half_and_equal_noise"}),
     ],
 )
-def test_claims_hold_where_they_are_true(fall: float, missing: set[str]) -> None:
-    rows = fresh.rows(made_up(seed, fall) for seed in range(10, 20))
+def test_claims_hold_where_they_are_true(fall: float, gain: float, missing: set[str]) -> None:
+    rows = fresh.rows(made_up(seed, fall, gain) for seed in range(10, 20))
     assert {name for name, holds in fresh.holding(experiment.EXPERIMENT, rows).items() if not holds} == missing
 
 
 def test_the_page_has_a_break_even_for_each_length(tmp_path: Path) -> None:
     page = fresh.page(experiment.EXPERIMENT, fresh.rows(made_up(seed, 0.03) for seed in range(10, 20)), tmp_path)
     section = page[page.index("## By length") :]
-    assert all(section.count(f"| {steps} |") == 3 for steps in SETTINGS.lengths)
+    assert all(section.count(f"| {steps} |") == 4 for steps in SETTINGS.lengths)

@@ -10,7 +10,7 @@ import json
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ KINDS: Mapping[str, str] = {
     "processbench": "generative, process",
 }
 """By the name of the judge."""
+PROCESS = ("process", "processbench")
 REDUCTIONS: tuple[StepReduction, ...] = ("min", "prod", "mean", "last")
 RATIOS = (0.25, 0.5, 0.75, 1.0, 1.25)
 """The noise of a decision on a step, relative to that of a decision on a solution."""
@@ -105,6 +106,11 @@ def truths(comparisons: Sequence[Comparison]) -> list[Truth]:
     return found
 
 
+def wrong_from_the_first(truth: Truth) -> Truth:
+    """The paper's labels: all steps from the first wrong one on are wrong."""
+    return truth._replace(steps=tuple(accumulate(truth.steps, lambda before, step: before and step)))
+
+
 # Verifiers ------------------------------------------------------------------------------------------------------------
 
 
@@ -164,6 +170,11 @@ def length(steps: int, settings: Settings, seed: int, folder: Path) -> dict[str,
     known = truths(comparisons)
     engine = PlantedEngine(known, noise=settings.noise, seed=seed, shared=settings.shared)
     verdicts = {name: judged(model, comparisons) for name, model in verifiers(engine, comparisons, settings).items()}
+    later_wrong = PlantedEngine(
+        map(wrong_from_the_first, known), noise=settings.noise, seed=seed, shared=settings.shared
+    )
+    models = verifiers(later_wrong, comparisons, settings)
+    by_label = {name: accuracy(comparisons, scores_of(judged(models[name], comparisons))) for name in PROCESS}
 
     def quieter(ratio: float) -> float:
         planted = PlantedEngine(known, noise=settings.noise, step_noise=ratio * settings.noise, seed=seed)
@@ -174,6 +185,7 @@ def length(steps: int, settings: Settings, seed: int, folder: Path) -> dict[str,
     by_ratio = {str(ratio): quieter(ratio) for ratio in RATIOS}
     return {
         "kinds": by_kind,
+        "later wrong": by_label,
         "reductions": {name: accuracy(comparisons, reduced(verdicts["process"], name)) for name in REDUCTIONS},
         "ratios": by_ratio,
         "right": sum(truth.right for truth in known) / len(known),
@@ -197,12 +209,18 @@ def measured(found: Mapping[str, Any]) -> Measurement:
     """A pure function of what all verifiers reached at each length."""
     short, long = str(min(map(int, found))), str(max(map(int, found)))
 
-    def at(steps: str, kind: str) -> float:
-        return float(found[steps]["kinds"][kind])
+    def at(steps: str, kind: str, labels: str = "kinds") -> float:
+        return float(found[steps][labels][kind])
 
     return Measurement(
         contrasts={
             "process, shortest - longest": at(short, "process") - at(long, "process"),
+            "process, later steps wrong, shortest - longest": (
+                at(short, "process", "later wrong") - at(long, "process", "later wrong")
+            ),
+            "process, later steps wrong - each step, longest": (
+                at(long, "process", "later wrong") - at(long, "process")
+            ),
             "outcome, longest - shortest": at(long, "scalar") - at(short, "scalar"),
             "outcome - process, longest": at(long, "scalar") - at(long, "process"),
             "generative outcome - process, longest": at(long, "yes_no") - at(long, "processbench"),
@@ -231,6 +249,7 @@ def break_even(of_length: Mapping[str, Any]) -> float | None:
 def tables(found: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "kinds": KINDS,
+        "process": PROCESS,
         "reductions": REDUCTIONS,
         "ratios": [str(ratio) for ratio in RATIOS],
         "even": {steps: break_even(each) for steps, each in found["lengths"].items()},
