@@ -178,6 +178,7 @@ def _measured(seed: int, linear: float, mlp: float, elsewhere: float, lora: floa
         for _ in range(400):
             shares = {"linear": linear, "mlp": mlp, "linear few": 0.6, "lora": lora}
             margins = {head: margin(of if share else elsewhere) for head, of in shares.items()}
+            margins["nearest"] = margin(0.5)
             scored.append(
                 Scored(
                     name,
@@ -187,7 +188,7 @@ def _measured(seed: int, linear: float, mlp: float, elsewhere: float, lora: floa
                     paraphrases=rng.random() < 0.1,
                 )
             )
-    return scalar.measured(scored, "longer", bfloat16=True)
+    return scalar.measured(scored, "longer", 100, bfloat16=True)
 
 
 def test_claims_that_are_true_hold() -> None:
@@ -215,8 +216,20 @@ def test_a_rule_of_length_is_right_half_of_the_time_in_both_directions() -> None
     # One better response is longer, three are shorter, and one is of equal length, a tie.
     assert scalar.accuracy(scored, "longer") == pytest.approx((1 + 0.5) / 5)
     assert scalar.accuracy(scored, "shorter") == pytest.approx((3 + 0.5) / 5)
-    for rule in scalar.RULES:
+    for rule in ("longer", "shorter"):
         assert scalar.lengths(scored, rule)["balanced"] == 0.5
+
+
+def test_the_best_length_is_the_one_that_separates_better_from_worse_on_training_pairs() -> None:
+    lengths = [(100, 10), (100, 300), (100, 600), (110, 20)]
+    pairs = [
+        Comparison(prompt="p", responses=("b" * better, "w" * worse), label=Label(best=0))
+        for better, worse in lengths
+    ]
+    best = scalar.best_length(pairs)
+    assert 60 < best < 200, "half way to the shorter and to the longer wrong ones"
+    assert all(scalar.nearer(pair, best) > 0 for pair in pairs)
+    assert scalar.nearer(pairs[0], 10) == -90
 
 
 def test_a_run_of_words_overlaps_whatever_its_case_and_punctuation() -> None:
@@ -245,11 +258,11 @@ def test_without_the_encoder_the_error_names_what_to_install(monkeypatch: pytest
 
 def test_paraphrases_are_left_out_too_if_they_are_known() -> None:
     scored = [
-        Scored(name, 1.0, dict.fromkeys(scalar.HEADS, 1.0 if known else -1.0), paraphrases=known)
+        Scored(name, 1.0, dict.fromkeys([*scalar.HEADS, "nearest"], 1.0 if known else -1.0), paraphrases=known)
         for name in scalar.SETS
         for known in (True, True, True, False)
     ]
-    found = scalar.measured(scored, "longer", bfloat16=False).figures
+    found = scalar.measured(scored, "longer", 100, bfloat16=False).figures
     assert found["paraphrases"] == dict.fromkeys(scalar.SETS, 0.75)
     assert found["accuracy"]["linear"]["hh"] == 0.75
     assert found["apart"]["linear"] == dict.fromkeys(scalar.SETS, 0.0)
@@ -257,11 +270,11 @@ def test_paraphrases_are_left_out_too_if_they_are_known() -> None:
 
 def test_overlapping_pairs_are_left_out_of_a_second_accuracy() -> None:
     scored = [
-        Scored(name, 1.0, dict.fromkeys(scalar.HEADS, margin), overlaps=margin < 0)
+        Scored(name, 1.0, dict.fromkeys([*scalar.HEADS, "nearest"], margin), overlaps=margin < 0)
         for name in scalar.SETS
         for margin in (1.0, -1.0)
     ]
-    found = scalar.measured(scored, "longer", bfloat16=False).figures
+    found = scalar.measured(scored, "longer", 100, bfloat16=False).figures
     assert found["accuracy"]["linear"]["hh"] == 0.5
     assert found["apart"]["linear"] == {"hh": 1.0, "hhh": 1.0, "llmbar": 1.0}
     assert found["overlap"] == {"hh": 0.5, "hhh": 0.5, "llmbar": 0.5}

@@ -51,7 +51,13 @@ HEADS: Mapping[str, str] = {
     "linear few": "frozen, linear head, few pairs",
     "lora": "LoRA, linear head, few pairs",
 }
-RULES: Mapping[str, str] = {"longer": "always the longer", "shorter": "always the shorter"}
+RULES: Mapping[str, str] = {
+    "longer": "always the longer",
+    "shorter": "always the shorter",
+    "nearest": "nearest to the best length",
+}
+LENGTHS = range(20, 1001, 20)
+"""Characters; the best of these lengths is chosen on the training pairs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +87,8 @@ class Scored:
     longer: float
     """The length of the better response divided by that of the other, in characters."""
     margins: Mapping[str, float]
-    """By head: the reward of the better response minus that of the other."""
+    """By head: the reward of the better response minus that of the other; by "nearest": the distance of the other
+    response from the best length minus that of the better one."""
     overlaps: bool = False
     """Whether it shares a run of words with a training pair (`fathom.lab.overlap`)."""
     paraphrases: bool | None = None
@@ -268,14 +275,17 @@ def _lora(seed: int, settings: Settings, folder: Path) -> list[dict[str, float]]
     if not (output / "fathom.json").exists():
         overrides = [f"{key}={json.dumps(value)}" for key, value in values.items()]
         scalar.train(load(recipes.path("smollm2_reward"), RewardRecipe, overrides))
-    return [{"lora": margin} for margin in _margins(output, tests(divided), dtype)]
+    return [{"lora": margin} for margin in _margins(output, tests(divided))]
 
 
-def _margins(model: Path, pairs: Sequence[Comparison], dtype: str) -> list[float]:
-    """The score of each pair's better response minus that of the other, by the reward model `scalar`."""
+def _margins(model: Path, pairs: Sequence[Comparison]) -> list[float]:
+    """The score of each pair's better response minus that of the other, by the reward model `scalar`.
+
+    It computes in float32: in bfloat16, other texts in a batch change scores by a quarter of their spread.
+    """
     from fathom.lab.frozen import best_of
 
-    judged = find("scalar")(engine=LocalEngine(model, device="cpu", dtype=dtype)).run(pairs)
+    judged = find("scalar")(engine=LocalEngine(model, device="cpu", dtype="float32")).run(pairs)
     found = []
     for pair, verdict in judged:
         if verdict.scores is None:
@@ -293,15 +303,17 @@ def measure(seed: int, settings: Settings, folder: Path) -> Measurement:
     names = [name for name in SETS for _ in divided.test[name]]
     overlaps = overlapping(divided.train, tests(divided))
     near = _paraphrases(divided, settings, folder.parent / "states" / "embeddings.safetensors")
+    length = best_length(divided.train)
     scored = [
-        Scored(name, longer(pair), frozen | lora, overlap, paraphrases)
+        Scored(name, longer(pair), frozen | lora | {"nearest": nearer(pair, length)}, overlap, paraphrases)
         for name, pair, frozen, lora, overlap, paraphrases in zip(
             names, tests(divided), *parts, overlaps, near, strict=True
         )
     ]
     trained_on_longer = fmean(half_for_tie(longer(pair) - 1) for pair in divided.train) >= 0.5
     dtype = precision(folder.parent / "states")
-    return measured(scored, "longer" if trained_on_longer else "shorter", bfloat16=dtype == "bfloat16")
+    rule: Literal["longer", "shorter"] = "longer" if trained_on_longer else "shorter"
+    return measured(scored, rule, length, bfloat16=dtype == "bfloat16")
 
 
 def _paraphrases(divided: Split, settings: Settings, path: Path) -> list[bool] | list[None]:
@@ -338,8 +350,27 @@ def longer(pair: Comparison) -> float:
     return len(pair.responses[best]) / max(1, len(pair.responses[1 - best]))
 
 
-def measured(scored: Sequence[Scored], rule: str, *, bfloat16: bool) -> Measurement:
-    """A pure function of one seed's test pairs. `rule` is the rule of length that is better on the training pairs."""
+def nearer(pair: Comparison, length: int) -> float:
+    """By how many characters the better response is nearer to a length than the other."""
+    from fathom.lab.frozen import best_of
+
+    best, other = (abs(len(pair.responses[place]) - length) for place in (best_of(pair), 1 - best_of(pair)))
+    return float(other - best)
+
+
+def best_length(train: Sequence[Comparison]) -> int:
+    """The length for which "nearest to it" is right most often in both directions of length on the training pairs."""
+
+    def right(length: int) -> float:
+        return by_length((longer(pair), half_for_tie(nearer(pair, length))) for pair in train)["balanced"]
+
+    return max(LENGTHS, key=right)
+
+
+def measured(
+    scored: Sequence[Scored], rule: Literal["longer", "shorter"], length: int, *, bfloat16: bool
+) -> Measurement:
+    """A pure function of one seed's test pairs. `rule` and `length` are the best ones on the training pairs."""
     names = (*HEADS, *RULES)
     found = {name: {each: accuracy(_of(scored, each), name) for each in SETS} for name in names}
     elsewhere = {name: accuracy([each for each in scored if each.set != "hh"], name) for name in names}
@@ -349,7 +380,9 @@ def measured(scored: Sequence[Scored], rule: str, *, bfloat16: bool) -> Measurem
         contrasts={
             "two layers - linear, HH-RLHF": mlp - linear,
             "linear - the better rule of length, HH-RLHF": linear - found[rule]["hh"],
-            "linear - 0.5, both directions of length, HH-RLHF": strata["linear"]["balanced"] - 0.5,
+            "linear - nearest to the best length, both directions, HH-RLHF": (
+                strata["linear"]["balanced"] - strata["nearest"]["balanced"]
+            ),
             "linear - 0.5, other sets": elsewhere["linear"] - 0.5,
             "LoRA - linear on the same pairs, HH-RLHF": found["lora"]["hh"] - found["linear few"]["hh"],
         },
@@ -362,6 +395,7 @@ def measured(scored: Sequence[Scored], rule: str, *, bfloat16: bool) -> Measurem
             "paraphrases": {each: _paraphrased(_of(scored, each)) for each in SETS},
             "pairs": {name: float(len(_of(scored, name))) for name in SETS},
             "longer_rule": float(rule == "longer"),
+            "best_length": float(length),
             "bfloat16": float(bfloat16),
         },
     )
