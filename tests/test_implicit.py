@@ -87,10 +87,9 @@ def test_readings_of_both_models_are_kept_in_the_journal(models: tuple[Path, Pat
     with CachedEngine(LocalEngine(models[0]), tmp_path / "journal") as engine:
         model = ImplicitReward(engine=engine, reference=str(models[1]))
         once = voted(model)
-        assert isinstance(model.reference_engine, CachedEngine)
-        assert (engine.misses, model.reference_engine.misses) == (1, 1)
+        assert engine.misses == 2
         assert voted(model) == once
-        assert (engine.misses, model.reference_engine.misses) == (1, 1)
+        assert engine.misses == 2
 
 
 def test_models_with_different_tokens_have_no_ratio(models: tuple[Path, Path], tmp_path: Path) -> None:

@@ -37,6 +37,30 @@ def test_tokens_and_dollars_add_up() -> None:
     assert metered.cost == pytest.approx((40 * 2.0 + 20 * 8.0) / 1_000_000)
 
 
+@pytest.mark.parametrize("bound", [{}, {"max_tokens": 30}])
+def test_a_model_beside_the_engine_is_stored_and_counted_but_costs_nothing(bound: dict[str, int]) -> None:
+    metered = Metered(Ten(), price=Price(prompt=2.0, completion=8.0), **bound)
+
+    class Other(Ten):
+        identity = "other"
+
+    async def run() -> int:
+        async with CachedEngine(metered, ":memory:") as cached:
+            beside = cached.beside(Other())
+            await cached.complete(ask(0))
+            for _ in range(2):  # the second time, the journal answers
+                await beside.complete(ask(0))
+            if bound:
+                with pytest.raises(SpentError, match="spent 30 tokens of the allowed 30"):
+                    await cached.complete(ask(1))
+            return cached.misses
+
+    assert asyncio.run(run()) == 2 + len(bound)
+    assert metered.usage == metered.estimated == Usage(20, 10)
+    assert metered.cost == metered.estimated_cost == pytest.approx((10 * 2.0 + 5 * 8.0) / 1_000_000)
+    assert str(metered) == "30 tokens, $0.00"
+
+
 def test_without_a_price_the_cost_is_unknown_and_not_nothing() -> None:
     assert Metered(Ten()).cost is None
     with pytest.raises(FathomError, match="no price is known for ten"):

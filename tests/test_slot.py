@@ -21,14 +21,13 @@ from typer.testing import CliRunner
 from fathom.cli import app
 from fathom.data.records import Comparison, Label
 from fathom.engines import Completion, EngineError, SlotRequest
-from fathom.engines.cache import CachedEngine
+from fathom.engines.cache import CachedEngine, entries
 from fathom.engines.masked import MaskedLMEngine
 from fathom.engines.scripted import ScriptedEngine
 from fathom.errors import FathomError
 from fathom.judges import Rule, Vote, gather
 from fathom.rationale import Status
 from fathom.results.rows import to_row
-from fathom.rewards import slot as slots
 from fathom.rewards._cloze import log_odds, probabilities
 from fathom.rewards.slot import Cloze, SlotReward, strip_verdicts
 from fathom.train import slot as training
@@ -421,7 +420,47 @@ def test_votes_of_the_judge_are_training_data(model: Path, tmp_path: Path, caplo
     meta.write_text(meta.read_text().replace('"name": "slot"', '"name": "mix"'))
     with pytest.raises(FathomError, match="the votes are of the judge mix, expected slot"):
         training.read(recipe(data=out))
-    slots.opened.cache_clear()
+
+
+def test_the_masked_model_is_in_the_journal_and_in_the_count_of_tokens(model: Path, tmp_path: Path) -> None:
+    from tiny import make_parrot
+
+    parrot = make_parrot(tmp_path / "parrot", "the tone is kind .")
+    data, out = write(tmp_path / "d.jsonl", labelled(4, 0)), tmp_path / "v.jsonl"
+    judge = ["--judge", "slot", "--judge-option", f"slot={model}", "--model", str(parrot), "--dtype", "float64"]
+    arguments = ["judge", str(data), *judge, "--max-tokens", "8", "--journal", str(tmp_path / "j"), "--out", str(out)]
+    spent = []
+    for _ in range(2):
+        result = CliRunner().invoke(app, [*arguments, "--force"])
+        assert result.exit_code == 0, result.output
+        spent.append(json.loads(Path(f"{out}.meta.json").read_text())["spent"]["this_run"])
+    stored = list(entries(tmp_path / "j"))
+    assert spent[0]["prompt_tokens"] == sum(each.completion.usage.prompt_tokens for each in stored)
+    assert spent[1]["prompt_tokens"] == 0  # neither model was called again
+    (identity,) = {each.request["engine"] for each in stored if each.request and "reading" in each.request}
+    assert identity.startswith(f"masked:{model}:float64:")
+
+
+def test_a_masked_model_that_cannot_be_opened_costs_no_explanation(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(FathomError, match="there is no folder"):
+        SlotReward(slot=str(tmp_path / "missing"))
+    causal = make_checkpoint(tmp_path / "causal")
+    for name, message in ((str(causal), "as a masked language model"), ("missing/model", "cannot load missing/model")):
+        engine = explaining("kind .")
+        with pytest.raises(FathomError, match=message):
+            list(SlotReward(engine=engine, slot=name).run([comparison("fine")]))
+        assert engine.requests == []
+
+
+@pytest.mark.parametrize("option", [["--votes", "4"], ["--temperature", "0.7"]])
+def test_sampling_has_no_effect_without_an_explanation_and_is_refused(
+    model: Path, tmp_path: Path, option: list[str]
+) -> None:
+    data = write(tmp_path / "d.jsonl", labelled(2, 0))
+    judge = ["--judge", "slot", "--judge-option", "explain=false", "--engine", "masked", "--model", str(model)]
+    result = CliRunner().invoke(app, ["judge", str(data), *judge, *option, "--out", str(tmp_path / "v.jsonl")])
+    assert result.exit_code == 1
+    assert "SlotReward writes no text" in str(result.exception)
 
 
 def row(status: str, text: str, order: list[int] | None = None) -> Any:

@@ -43,6 +43,7 @@ from fathom.engines import (
 )
 from fathom.engines.batching import Batcher, Job
 from fathom.engines.journal import Journal, Row, SQLiteJournal, read_only
+from fathom.engines.metering import Metered
 from fathom.engines.usage import Usage
 
 LANDING_SECONDS = 1.0
@@ -54,7 +55,7 @@ FULL_GROUP = 64
 
 
 class CachedEngine(EngineWrapper):
-    """Caches the completions of `engine` in a journal. `misses` counts the requests that were passed on to `engine`.
+    """Caches the completions of `engine` in a journal. `misses` counts the requests that were passed on.
 
     `journal` is the path of an SQLite file, ":memory:", or any other `fathom.engines.journal.Journal`; it is closed
     with the engine. The file is created with the first completion. Raises FathomError for a file that cannot be used.
@@ -92,13 +93,24 @@ class CachedEngine(EngineWrapper):
 
     async def answer(self, request: AnyRequest) -> Answer:
         """Return the stored answer, or a new one after storing it. Raises the errors of `engine`."""
+        return await self.answer_of(self.engine, request)
+
+    def beside(self, engine: Engine) -> Engine:
+        """A second model of the run, in this process: its answers are kept in this journal, and its tokens are counted.
+
+        They count towards a bound on tokens, and cost nothing.
+        """
+        return _Beside(engine, self)
+
+    async def answer_of(self, engine: Engine, request: AnyRequest) -> Answer:
+        """As `answer`, of `engine` or of another one beside it."""
         if isinstance(request, Request):
-            check_prefix(self, request)
-        text = request_text(self.identity, request)
+            check_prefix(engine, request)
+        text = request_text(engine.identity, request)
         key = _key(text)
         task = self._in_flight.get(key)
         if task is None or task.cancelled():
-            task = self._in_flight[key] = asyncio.create_task(self._found_or_new(key, text, request))
+            task = self._in_flight[key] = asyncio.create_task(self._found_or_new(engine, key, text, request))
             task.add_done_callback(lambda done: self._landed(key, done))
         self._callers[task] += 1
         try:
@@ -117,7 +129,7 @@ class CachedEngine(EngineWrapper):
             self._in_flight.pop(key, None)
             task.cancel()
 
-    async def _found_or_new(self, key: str, text: str, request: AnyRequest) -> Answer:
+    async def _found_or_new(self, engine: Engine, key: str, text: str, request: AnyRequest) -> Answer:
         stored = await self._stored(key)
         if stored is not None:
             return self._check_complete(decode_answer(request, stored))
@@ -128,9 +140,11 @@ class CachedEngine(EngineWrapper):
         self.misses += 1
         self.on_miss()
         try:
-            result = await answer(self.engine, request)
+            result = await answer(engine, request)
         except MissingLogprobsError as error:
             result = error.completion
+        if engine is not self.engine:
+            _count_free(self.engine, result.usage)
         await self._store(Row(key, text, encode_answer(result)))
         return self._check_complete(result)
 
@@ -194,6 +208,25 @@ class CachedEngine(EngineWrapper):
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+
+
+class _Beside(EngineWrapper):
+    """An engine with the journal of another one."""
+
+    def __init__(self, engine: Engine, run: CachedEngine) -> None:
+        super().__init__(engine)
+        self.run = run
+
+    async def answer(self, request: AnyRequest) -> Answer:
+        return await self.run.answer_of(self.engine, request)
+
+
+def _count_free(engine: Engine, usage: Usage) -> None:
+    """Count tokens that cost nothing in every meter of `engine`."""
+    while isinstance(engine, EngineWrapper):
+        if isinstance(engine, Metered):
+            engine.free += usage
+        engine = engine.engine
 
 
 def request_key(identity: str, request: AnyRequest) -> str:

@@ -117,6 +117,8 @@ class LocalEngine(BaseEngine):
         revision: str | None = None,
     ) -> None:
         self.name = resolve_checkpoint(model)
+        self.placement = {"device": device, "dtype": dtype}
+        """As given: a model beside this one is opened with the same."""
         self.revision = revision
         self.max_batch = max_batch
         self.max_batch_tokens = max_batch_tokens

@@ -125,9 +125,9 @@ class Metered(EngineWrapper):
         self.price = price
         self.max_cost = max_cost
         self.max_tokens = max_tokens
-        self.usage = Usage()
-        self.estimated = Usage()
-        """Reported usage, and estimates for calls without it."""
+        self.free = Usage()
+        """Tokens of models beside `engine` (`CachedEngine.beside`): they count towards `max_tokens`, at no cost."""
+        self._charged = self._estimate = Usage()
         self.counts_prefixes = True
         """Whether to compute `prefix_cache_share`, which takes a twentieth of a server's processor time."""
         self.calls = self.completed = 0
@@ -149,13 +149,22 @@ class Metered(EngineWrapper):
         return True
 
     @property
+    def usage(self) -> Usage:
+        return self._charged + self.free
+
+    @property
+    def estimated(self) -> Usage:
+        """Reported usage, and estimates for calls without it."""
+        return self._estimate + self.free
+
+    @property
     def cost(self) -> float | None:
         """US dollars; None without a price, or if the usage of any call is unknown (see `estimated_cost`)."""
-        return self.price.of(self.usage) if self.price and not self.usage.unknown_calls else None
+        return self.price.of(self._charged) if self.price and not self.usage.unknown_calls else None
 
     @property
     def estimated_cost(self) -> float | None:
-        return self.price.of(self.estimated) if self.price else None
+        return self.price.of(self._estimate) if self.price else None
 
     @property
     def prefix_cache_share(self) -> float | None:
@@ -168,12 +177,12 @@ class Metered(EngineWrapper):
 
     def __str__(self) -> str:
         """`12,345 tokens, $0.03`; with unknown usage, the known part and an estimate of the total."""
-        known = _amount(self.usage, self.price)
+        known = _amount(self.usage, self.price and self.price.of(self._charged))
         if not self.usage.unknown_calls:
             return known
         of = f"{self.usage.unknown_calls:,} of {self.calls:,} calls reported no token usage"
         least = f"at least {known}, " if self.usage.tokens else ""
-        return f"{least}total unknown ({of}; estimated: {_amount(self.estimated, self.price)})"
+        return f"{least}total unknown ({of}; estimated: {_amount(self.estimated, self.estimated_cost)})"
 
     async def answer(self, request: AnyRequest) -> Answer:
         """Answer a request. Raises SpentError if a bound leaves no room for it, and the errors of `engine`."""
@@ -229,14 +238,14 @@ class Metered(EngineWrapper):
     def charge(self, request: AnyRequest, usage: Usage, text: str | None = None) -> None:
         self._outer.charge(request, usage, text)
         self.calls += 1
-        self.usage += usage
+        self._charged += usage
         if usage.unknown_calls:
             rough = estimate(request, text)
             usage = Usage(
                 max(usage.prompt_tokens, rough.prompt_tokens), max(usage.completion_tokens, rough.completion_tokens)
             )
             self._warn()
-        self.estimated += usage
+        self._estimate += usage
         self._largest = max(self._largest, usage, key=attrgetter("tokens"))
         self._call_ended()
 
@@ -257,9 +266,9 @@ class Metered(EngineWrapper):
             return True
         if self._in_flight and self._largest == Usage():
             return False
-        usage = _with_calls(self.estimated, self._in_flight + 1, self._largest)
+        usage = _with_calls(self._estimate, self._in_flight + 1, self._largest)
         over_cost = self.max_cost is not None and self.price is not None and self.price.of(usage) > self.max_cost
-        return not over_cost and (self.max_tokens is None or usage.tokens <= self.max_tokens)
+        return not over_cost and (self.max_tokens is None or usage.tokens + self.free.tokens <= self.max_tokens)
 
     def _admit_waiting(self) -> None:
         """Admit as many waiting calls as fit, in order. If no call is in flight and none fits, none ever will."""
@@ -310,8 +319,8 @@ def _with_calls(usage: Usage, calls: int, each: Usage) -> Usage:
     return Usage(prompt, usage.completion_tokens + calls * each.completion_tokens)
 
 
-def _amount(usage: Usage, price: Price | None) -> str:
-    return f"{usage.tokens:,} tokens, {cost_in_words(price.of(usage) if price else None)}"
+def _amount(usage: Usage, cost: float | None) -> str:
+    return f"{usage.tokens:,} tokens, {cost_in_words(cost)}"
 
 
 def cost_in_words(cost: float | None) -> str:

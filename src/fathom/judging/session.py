@@ -110,7 +110,7 @@ def judge_of(settings: JudgingSettings) -> EngineRewardModel:
     if settings.engine.name == "scores":  # what a server has loaded is not known here, but it writes no text
         given_judge = {"name": "scalar"} | given_judge
     judge = make_judge_for_checkpoint(Path(resolve(model)) if model else None, **given_judge)
-    if isinstance(judge, Judge | SequentialRewardModel):
+    if isinstance(judge, Judge | SequentialRewardModel) and "text" in judge.needs:
         _check_that_votes_differ(settings)
         given = settings.sampling.model_dump(exclude_none=True)
         judge = replace(judge, sampling=replace(judge.sampling, **given))

@@ -25,9 +25,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -39,22 +39,22 @@ from fathom.engines import (
     Capability,
     ChatMessage,
     Completion,
+    Engine,
     SlotRequest,
     SlotScores,
     answer,
 )
+from fathom.engines.checkpoints import resolve_checkpoint
 from fathom.engines.heads import DESCRIPTION
 from fathom.engines.usage import Usage
 from fathom.errors import FathomError
 from fathom.judges import Arity, Judge, Rule, Vote, without_text
 from fathom.rationale import Status
 from fathom.rationale.transcript.thoughts import split_reasoning
+from fathom.rewards._beside import opened_beside
 from fathom.rewards._cloze import Cloze as Cloze
 from fathom.rewards._cloze import log_odds, probabilities
 from fathom.rewards._cloze import strip_verdicts as strip_verdicts
-
-if TYPE_CHECKING:
-    from fathom.engines.masked import MaskedLMEngine
 
 NAME = "slot"
 SUMMARY = "[slot: "
@@ -81,6 +81,8 @@ class SlotReward(Judge):
 
     def __post_init__(self) -> None:
         _ = self.cloze  # mistakes in settings must be found before a model is loaded
+        if self.slot is not None:
+            resolve_checkpoint(self.slot)
         if self.explain == (self.slot is None):
             if self.explain:
                 raise FathomError(
@@ -147,8 +149,15 @@ class SlotReward(Judge):
 
     def requests(self, comparison: Comparison, sample: int = 0) -> tuple[AnyRequest, ...]:  # type: ignore[override]
         if self.explain:
+            if self.engine is not None:
+                _ = self.reader  # a model that cannot be loaded must be found before an explanation is paid for
             return (self.request(comparison, sample),)
         return self.readings(comparison, "")
+
+    @cached_property
+    def reader(self) -> Engine:
+        """The masked language model beside the engine that explains. Raises FathomError if it cannot be loaded."""
+        return opened_beside(self.engine, str(self.slot), "masked")
 
     def readings(self, comparison: Comparison, explanation: str) -> tuple[SlotRequest, ...]:
         """The cloze; with `calibrate` the one without content; with `leak` the one with the explanation alone."""
@@ -157,13 +166,12 @@ class SlotReward(Judge):
         return (self.cloze.request(comparison, explanation), *blank, *alone)
 
     async def more_answers(self, answers: Sequence[Answer], comparison: Comparison) -> tuple[Answer, ...]:
-        if not (self.explain and self.slot) or not isinstance(answers[0], Completion):
+        if not self.explain or not isinstance(answers[0], Completion):
             return ()
         explanation, _ = self.explanation(answers[0])
         if not explanation or answers[0].finish_reason != "stop":
             return ()
-        reader = opened(self.slot)
-        return tuple([await answer(reader, request) for request in self.readings(comparison, explanation)])
+        return tuple([await answer(self.reader, request) for request in self.readings(comparison, explanation)])
 
     def decided(self, comparison: Comparison) -> Vote | None:
         """An empty response is invalid: there is nothing to explain."""
@@ -213,14 +221,6 @@ def _unread(completion: Completion | None) -> tuple[Status, str]:
     if completion is not None and completion.text.strip():
         return Status.MISSING, "no explanation is left to read, or the slot was not read"
     return Status.MISSING, "the explanation is empty"
-
-
-@lru_cache(maxsize=2)
-def opened(model: str) -> MaskedLMEngine:
-    """The masked language model, loaded once per process."""
-    from fathom.engines.masked import MaskedLMEngine
-
-    return MaskedLMEngine(model)
 
 
 def _described(slot: str | None) -> dict[str, Any]:
