@@ -16,15 +16,16 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
 import vllm_standin
-from fathom.engines import ChatMessage, ClassifyRequest, LikelihoodRequest, answer
+from fathom.engines import ChatMessage, ClassifyRequest, EngineError, LikelihoodRequest, SlotRequest, answer
 from fathom.engines.guards import Guards, spread
 from fathom.engines.local import LocalEngine
+from fathom.engines.masked import MaskedLMEngine
 from fathom.engines.reading_server import ReadingServer
 from fathom.engines.vllm import VLLMEngine
 from fathom.errors import FathomError
 from scoring_server import Scoring
 from serving import serving
-from tiny import make_checkpoint, make_classifier
+from tiny import make_checkpoint, make_classifier, make_masked
 
 USER: ChatMessage = {"role": "user", "content": "a question"}
 REQUESTS = [ClassifyRequest((USER,), "word " * (1 + k)) for k in range(24)]
@@ -196,3 +197,22 @@ def test_a_tokenizer_of_another_vocabulary_is_refused_for_every_text_that_shows_
     fine, refused = asyncio.run(run())
     assert fine.logits
     assert "the tokenizer's files belong to another model" in str(refused)
+
+
+def test_a_masked_model_refuses_tokens_of_another_vocabulary(tmp_path: Path) -> None:
+    folder = make_masked(tmp_path, ["it", "is", "good", "bad"])
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens(["zebra"])
+    tokenizer.save_pretrained(folder)
+    engine = MaskedLMEngine(folder, device="cpu")
+
+    async def run() -> list[Any]:
+        asked = [("it is", "good"), ("zebra is", "good"), ("it is", "zebra")]
+        requests = [SlotRequest((), text, ("bad", word)) for text, word in asked]
+        return await asyncio.gather(*map(engine.slot, requests), return_exceptions=True)
+
+    fine, *refused = asyncio.run(run())
+    assert len(fine.logprobs) == 2
+    for error in refused:
+        assert isinstance(error, EngineError)
+        assert "the tokenizer's files belong to another model" in str(error)

@@ -96,8 +96,8 @@ class MaskedLMEngine(BaseEngine):
             if job.cancelled:
                 continue
             try:
-                encoded.append((job, self._encoded(job.item), word_tokens(self.tokenizer, job.item.words)))
-            except FathomError as error:
+                encoded.append((job, *self._encoded(job.item)))
+            except (EngineError, FathomError) as error:
                 job.settle(error)
         encoded.sort(key=lambda each: len(each[1].tokens))
         for batch in length_batches(
@@ -107,12 +107,21 @@ class MaskedLMEngine(BaseEngine):
             for (job, slot, words), row in zip(batch, logprobs, strict=True):
                 job.settle(SlotScores(tuple(row[list(words)].tolist()), Usage(prompt_tokens=len(slot.tokens))))
 
-    def _encoded(self, request: SlotRequest) -> EncodedSlot:
+    def _encoded(self, request: SlotRequest) -> tuple[EncodedSlot, Tokens]:
+        """The text, and the tokens of the words. Raises EngineError for tokens that the model cannot read."""
         slot = encode_slot(self.tokenizer, request.answer, request.after)
+        words = word_tokens(self.tokenizer, request.words)
         if len(slot.tokens) > self.context:
             message = f"the text has {len(slot.tokens)} tokens; {self.name} has a context of {self.context}"
-            raise EngineError(message, hint="shorten the text or use a model with a longer context")
-        return slot
+            raise EngineError(message, hint="shorten the text or use a model with a longer context", kind="text")
+        vocabulary = self.model.get_input_embeddings().weight.shape[0]
+        if (largest := max(*slot.tokens, *words)) >= vocabulary:
+            raise EngineError(
+                f"the tokenizer gives the token {largest}; {self.name} knows {vocabulary} tokens",
+                hint="the tokenizer's files belong to another model",
+                kind="text",
+            )
+        return slot, words
 
 
 def check_mask(tokenizer: Any, name: str) -> None:
