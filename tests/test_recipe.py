@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -227,6 +228,14 @@ def test_the_own_sampling_loop_refuses_what_it_cannot_do(tmp_path: Path) -> None
     path = written(tmp_path / "r.yaml", rollouts="engine", trainer={"use_vllm": True, "top_k": 5})
     with pytest.raises(FathomError, match="leave out use_vllm, top_k"):
         load(path, RLVRRecipe)
+
+
+def test_launch_settings_that_recipes_and_pages_name_are_there() -> None:
+    root = Path(__file__).parent.parent
+    files = [*Path(recipes.__file__).parent.glob("*.yaml"), *(root / "docs").glob("*.md"), root / "README.md"]
+    named = [name for file in files for name in re.findall(r"--config_file (\S+)", file.read_text(encoding="utf-8"))]
+    assert named
+    assert [name for name in named if not (root / name).is_file()] == []
 
 
 @pytest.mark.parametrize("name", ["fsdp", "deepspeed_zero3"])

@@ -26,6 +26,7 @@ from transformers import (
 )
 from typer.testing import CliRunner
 
+from fathom import bench
 from fathom.cli import app
 from fathom.data.records import Comparison
 from fathom.engines import Classification, ClassifyRequest
@@ -38,6 +39,7 @@ from fathom.rationale import Status
 from fathom.rewards.scalar import ScalarRewardModel
 from scoring_server import Scoring
 from serving import serving
+from test_bench import write_example
 from tiny import CHAT_TEMPLATE, make_classifier, make_tokenizer
 
 RUN = CliRunner()
@@ -380,6 +382,7 @@ VERBS = [
     ["rank", "PAIRS", "--model", "MODEL", "--out", "OUT/rankings.jsonl"],
     ["pairs", "PAIRS", "--model", "MODEL", "--out", "OUT/preferences.jsonl"],
     ["probe", "PAIRS", "--model", "MODEL", "--probe", "length", "--out", "OUT/card"],
+    ["eval", "judgebench", "--data", "DATA", "--limit", "2", "--model", "MODEL", "--out", "OUT/eval"],
     ["score", "RUN"],
     ["compare", "RUN", "COPY"],
     ["report", "RUN", "--out", "OUT/report.html"],
@@ -393,6 +396,7 @@ def run(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     rows = [{"prompt": f"question {k}", "chosen": "yes " * k, "rejected": "no"} for k in range(1, 5)]
     (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_example(bench.find("judgebench"), folder / "judgebench")
     for name in ("run", "copy"):
         out = folder / f"{name}.jsonl"
         RUN.invoke(app, ["judge", str(folder / "pairs.jsonl"), "--model", str(checkpoint), "--out", str(out)])
@@ -402,6 +406,7 @@ def run(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb[0])
 def test_every_verb_takes_scores_as_it_takes_verdicts(verb: list[str], run: Path, checkpoint: Path) -> None:
     names = {"PAIRS": run / "pairs.jsonl", "RUN": run / "run.jsonl", "COPY": run / "copy.jsonl", "MODEL": checkpoint}
+    names["DATA"] = run
     arguments = [str(names.get(each, each)).replace("OUT/", f"{run}/") for each in verb]
     arguments = [str(run / "run.jsonl.journal") if each == "RUN.journal" else each for each in arguments]
     result = RUN.invoke(app, arguments, catch_exceptions=False)
