@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +135,39 @@ def test_one_engine_is_compared_with_known_scores(
 def test_a_server_that_applies_a_sigmoid_is_found_out_by_known_scores(checkpoint: Path, tmp_path: Path) -> None:
     result = compared(Scoring(checkpoint, "sigmoid"), "--expect", expected(checkpoint, tmp_path), "--model", "m")
     assert "send use_activation=false" in " ".join(result.output.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("fault", ["doubled begin token", "truncation"])
+def test_known_scores_cannot_tell_which_tokens_were_read_and_the_reason_says_so(
+    fault: Fault, checkpoint: Path, tmp_path: Path
+) -> None:
+    server = Scoring(checkpoint, fault, keeps=20)
+    result = compared(server, "--expect", expected(checkpoint, tmp_path), "--model", "m")
+    assert result.exit_code == 1
+    said = " ".join(result.output.replace("│", " ").split())
+    assert "the numbers of tokens are unknown, so it may also be other texts" in said
+    assert "a begin token added twice, a truncation" in said
+
+
+def test_the_program_for_published_scores_needs_the_texts_and_writes_what_is_compared(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "engines.md").read_text(encoding="utf-8")
+    [program] = [text for text in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "# expected.py" in text]
+
+    def ran(program: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+    assert ran(program).returncode == 1
+    file = expected(checkpoint, tmp_path)
+    known = json.loads(file.read_text())
+    texts = {"prompt": known["prompt"], "response1": known["responses"][0], "response2": known["responses"][1]}
+    for name, text in texts.items():
+        program = program.replace(f"{name} = ...", f"{name} = {text!r}")
+    program = program.replace("[23.0, 3.59]", str(known["scores"][:2]))
+    file.write_text(ran(program).stdout)
+    result = compared(Scoring(checkpoint), "--expect", file, "--model", "m")
+    assert result.exit_code == 0, result.output
 
 
 def test_base_url_is_short_for_a_server_of_scores(checkpoint: Path, tmp_path: Path) -> None:

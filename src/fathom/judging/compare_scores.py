@@ -45,10 +45,15 @@ REASONS: dict[Reason, str] = {
     "messages or token ids, or strip the begin token that the template writes",
     "truncation": "one engine reads at most {limit} tokens of a text: raise its context length or its limit on prompts",
     "template": "the engines read different numbers of tokens: check the chat template and the system message",
-    "precision": "the same numbers of tokens and nearly the same scores: check dtype and quantization",
+    "precision": "nearly the same scores, and no difference in numbers of tokens: check dtype and quantization",
     "model": "the scores differ by more than rounding explains: check weights, the head, and the chat template",
 }
 """The possible reasons of a difference, in the order in which `likely_reason` checks them."""
+
+UNCOUNTED = (
+    "the numbers of tokens are unknown, so it may also be other texts than those of the known scores, a begin token "
+    "added twice, a truncation or another chat template; otherwise, "
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +96,18 @@ class Agreement:
     """The likely reason, if any scores are apart or missing."""
     limit: int | None = None
     """With the reason "truncation": how many tokens are read at most."""
+    counted: bool = True
+    """Whether numbers of prompt tokens of both sides are known. Known scores have none."""
 
     @property
     def agrees(self) -> bool:
         return self.reason is None
 
     def reason_in_words(self) -> str:
-        return "none" if self.reason is None else REASONS[self.reason].format(limit=self.limit)
+        if self.reason is None:
+            return "none"
+        words = REASONS[self.reason].format(limit=self.limit)
+        return words if self.counted or self.reason not in ("precision", "model") else UNCOUNTED + words
 
 
 class CompareScores:
@@ -155,6 +165,7 @@ def agreement(entries: Sequence[Entry]) -> Agreement:
         first_apart=apart[0].id if apart else None,
         reason="failed" if failed else reason,
         limit=_limit(both) if reason == "truncation" else None,
+        counted=any(0 not in entry.tokens for entry in both),
     )
 
 
