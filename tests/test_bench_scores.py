@@ -17,8 +17,13 @@ import pytest
 from fathom import bench
 from fathom.bench.reference_answers import groups
 from fathom.bench.rules import RULES, ruled
+from fathom.data.reading import write_jsonl
+from fathom.data.records import Comparison
 from fathom.errors import FathomError
+from fathom.judges import Rule, Vote, unique_argmax
 from fathom.metrics.intervals import cluster_bootstrap_mean, wilson
+from fathom.rationale import Status
+from fathom.results.rows import to_row
 
 Row = dict[str, Any]
 
@@ -319,6 +324,52 @@ def test_majority_and_random_read_no_score() -> None:
     point = bench.find("reference_answers")
     assert point.point([point.baselines["majority"](given)])["best-of-n"] == 1.0
     assert point.point([point.baselines["random"](given)])["best-of-n"] == 0.5
+
+
+def test_best_of_n_sets_with_several_right_answers_have_every_figure(tmp_path: Path) -> None:
+    """A label with two right answers has no winner, so the accuracy of `fathom judge` leaves such rows out."""
+    benchmark = bench.find("reference_answers")
+    answers = ["2 + 2 = 4 ки\nIt is 4. ки", "It is $4$.", "It is 5."]
+    rows = [{"prompt": "2 + 2?", "answers": answers, column: labels} for column, labels in (
+        ("label", [1, 1, 0]), ("labels", [True, True, False]), ("label", [0, 0, 0]))]  # fmt: skip
+    write_jsonl(tmp_path / "solutions.jsonl", rows)
+    found = list(benchmark.load(tmp_path))
+    assert [sorted(each.metadata["right"]) for each in found] == [[False, True, True]] * 2 + [[False] * 3]
+    for each in found:
+        assert each.steps is not None
+        assert sorted(each.steps) == [("2 + 2 = 4", "It is 4."), ("It is $4$.",), ("It is 5.",)]
+        assert each.source_order is not None
+    for scores, picked, votes in (
+        ((0.0, 0.4, 0.3), 1.0, 1.0),
+        ((0.3, 0.3, 0.5), 0.0, 1.0),
+        ((0.2, 0.2, 0.5), 0.0, 0.0),
+    ):
+        judged = [scored_in_source_order(each, scores) for each in found]
+        assert figures("reference_answers", judged) == pytest.approx(
+            {
+                "best-of-n": picked,
+                "auc": 0.5 if picked else 0.0,
+                "weighted vote": votes,
+                "best-of-n of all questions": picked * 2 / 3,
+                "pass@n of all questions": 2 / 3,
+            }
+        )
+    majority = [benchmark.baselines["majority"](each) for each in judged]
+    assert benchmark.point(majority)["best-of-n"] == 1.0
+
+    (tmp_path / "solutions.jsonl").write_text(json.dumps(rows[0] | {"label": [1, 0.5, 0]}) + "\n")
+    with pytest.raises(FathomError, match=r"solutions.jsonl:1: label: got \[1, 0.5, 0\], expected 0 or 1 for each"):
+        list(benchmark.load(tmp_path))
+    (tmp_path / "solutions.jsonl").write_text(json.dumps({"prompt": "2 + 2?", "answers": answers}) + "\n")
+    with pytest.raises(FathomError, match=r"solutions.jsonl:1: answers: "):
+        list(benchmark.load(tmp_path))
+
+
+def scored_in_source_order(given: Comparison, scores: Sequence[float]) -> Row:
+    """The row of a comparison whose responses have these scores, in the order of the source."""
+    values = [scores[place] for place in given.source_order or ()]
+    vote = Vote(Status.OK, unique_argmax(values), tuple(values), tuple(range(len(values))))
+    return to_row(given, Rule(aggregate="mean")([vote]))
 
 
 def test_answers_vote_by_the_scores_of_their_solutions() -> None:

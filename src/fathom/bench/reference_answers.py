@@ -3,7 +3,8 @@
     score.figures["best-of-n"], score.figures["auc"], score.figures["weighted vote"]
 
 Labels are computed by math-verify when the file is loaded: a solution is right if its final answer equals the
-reference. A solution whose check fails or times out is left out; metadata["left out"] counts these.
+reference. A solution whose check fails or times out is left out; metadata["left out"] counts these. RLHFlow's best-of-n
+sets have labels instead of a reference, and these are used.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from fathom.bench.files import comparison, each, found, placed
 from fathom.bench.outcomes import mean, scores, source_first
 from fathom.bench.rules import BASELINES
 from fathom.data.conversations import BadRowError
-from fathom.data.layouts import SourceRow
+from fathom.data.layouts import Schema, SourceRow, detect
 from fathom.data.records import Comparison, Label
+from fathom.errors import FathomError
 from fathom.judges import Rule, Vote, unique_argmax
 from fathom.metrics.answers import Verifier, spelling
 from fathom.metrics.separation import auc
@@ -36,7 +38,29 @@ def load(folder: Path) -> Iterator[Comparison]:
     paths = found(folder, *FILES)
     with Verifier() as verifier:
         for path in paths:
-            yield from each(path, (), partial(_question, verifier=verifier))
+            yield from each(path, (), partial(_solved, verifier=verifier))
+
+
+def _solved(row: SourceRow, line: int, verifier: Verifier) -> Iterator[Comparison]:
+    return _labelled(row, line) if "answers" in row else _question(row, line, verifier)
+
+
+def _labelled(row: SourceRow, line: int) -> Iterator[Comparison]:
+    """A question of RLHFlow's best-of-n sets, with the steps of its solutions."""
+    schema = Schema()
+    schema.add(row)
+    try:
+        layout, _ = detect(schema, {})
+    except FathomError as error:
+        raise BadRowError("answers", str(error)) from None
+    for given in layout.read(row, str(line), seed=0):
+        label = given.label
+        if label is None or label.scores is None or not set(label.scores) <= {0.0, 1.0}:
+            raise BadRowError("label", f"got {row.get('label', row.get('labels'))!r}, expected 0 or 1 for each answer")
+        sure = list(zip(given.responses, map(bool, label.scores), strict=True))
+        if len(sure) > 1:
+            made = _comparison(line, given.prompt_text, None, sure, 0)
+            yield placed(made.model_copy(update={"steps": given.steps}))
 
 
 def _question(row: SourceRow, line: int, verifier: Verifier) -> Iterator[Comparison]:
@@ -57,7 +81,9 @@ def _question(row: SourceRow, line: int, verifier: Verifier) -> Iterator[Compari
         yield placed(_comparison(line, prompt, reference, sure, len(solutions) - len(sure)))
 
 
-def _comparison(line: int, prompt: str, reference: str, sure: Sequence[tuple[str, bool]], left_out: int) -> Comparison:
+def _comparison(
+    line: int, prompt: str, reference: str | None, sure: Sequence[tuple[str, bool]], left_out: int
+) -> Comparison:
     right = [correct for _, correct in sure]
     counts: dict[str, Any] = {"left out": left_out, "answers": groups(sure)}
     return comparison(
@@ -192,7 +218,8 @@ BENCHMARK = Benchmark(
     size="1,319 questions of GSM8K with 4 solutions each, or any number of your own",
     layout=(
         "problem or question, answer or ground_truth, and either solutions (a list of texts) or one column per model"
-        " with {solution}; checked with 953 questions of GSM8K."
+        " with {solution}; checked with 953 questions of GSM8K. Or RLHFlow's best-of-n sets: prompt, answers (texts)"
+        " and label or labels (0 or 1 each); checked with this layout only, not with the real files."
     ),
     official=(
         "There is no official score for judges. Best-of-n is the share of questions whose highest-scored solution is"
@@ -202,8 +229,8 @@ BENCHMARK = Benchmark(
         " scores is right, for scores from 0 up. These count questions with both right and wrong solutions only. In a"
         " row without a verdict, all scores are equal. Best-of-n of all questions and pass@n, the share of questions"
         " with a right solution, count every question. A solution is right if math-verify finds its answer equal to the"
-        " reference; wrong answers are equal if they are spelled alike. The baseline majority votes with equal weights,"
-        " and random has pass@1 as its best-of-n."
+        " reference, or if RLHFlow's label says so; wrong answers are equal if they are spelled alike. The baseline"
+        " majority votes with equal weights, and random has pass@1 as its best-of-n."
     ),
     domains={"solutions": "correctness"},
     load=load,
