@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
@@ -18,15 +20,18 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 import prm
-from fathom import Comparison, LocalEngine, Status, Vote
+from fathom import Comparison, LocalEngine, Rule, Status, Vote
 from fathom.cli import app
 from fathom.data.reading import write_jsonl
 from fathom.engines import EngineError, StepRequest
 from fathom.engines.step_states import StepScorer
 from fathom.errors import FathomError
+from fathom.judging import write_verdicts
 from fathom.process import step_scorer
 from fathom.process.conventions import families, find
 from fathom.rewards.process import ProcessRewardModel
+from fathom.settings import StepReduction
+from fathom.voting.wrappers import WithRule
 from prm import GAP, PROBLEM, STEPS, TAG
 
 SOLUTIONS = (
@@ -296,6 +301,49 @@ def test_a_checkpoint_that_shows_its_family_is_judged_by_it(folders: dict[str, P
         assert done.exit_code == 0, done.output
         (steps,) = json.loads(out.read_text())["votes"][0]["step_scores"]
         assert steps == pytest.approx(prm.plain(family, folders[family])(PROBLEM, STEPS), abs=TOLERANCE)
+
+
+def test_the_name_of_a_published_checkpoint_says_more_than_its_head(folders: dict[str, Path], tmp_path: Path) -> None:
+    """ReasonFlux-PRM-7B has the head of Qwen2.5-Math-PRM, and is read without its system prompt."""
+    write_jsonl(tmp_path / "in.jsonl", [comparison(STEPS)])
+    folder = tmp_path / "ReasonFlux-PRM-7B"
+    shutil.copytree(folders["qwen_math"], folder)
+    expected = prm.plain("reasonflux", folder)(PROBLEM, STEPS)
+    assert expected != pytest.approx(prm.plain("qwen_math", folder)(PROBLEM, STEPS), abs=TOLERANCE)
+    arguments = ["judge", str(tmp_path / "in.jsonl"), "--model", str(folder), "--out", str(tmp_path / "out.jsonl")]
+    done = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    (steps,) = json.loads((tmp_path / "out.jsonl").read_text())["votes"][0]["step_scores"]
+    assert steps == pytest.approx(expected, abs=TOLERANCE)
+    scorer = step_scorer(folder)
+    _, score = scorer.extend(scorer.start(PROBLEM), STEPS[0])
+    assert score == pytest.approx(expected[0], abs=TOLERANCE)
+
+
+def judged_by_product(*solutions: tuple[float, ...], threshold: float = 0.5, steps: StepReduction = "prod") -> Any:
+    """The outcomes of `fathom judge` on solutions with these step scores."""
+
+    class Scored(ProcessRewardModel):
+        async def votes(self, comparison: Comparison, sample: int = 0) -> list[Vote]:
+            return [Vote(Status.OK, order=(0,), step_scores=(solutions[int(comparison.id)],))]
+
+    async def write() -> list[Any]:
+        model = WithRule(Scored(family="qwen_math", threshold=threshold), Rule(aggregate="mean", steps=steps))
+        texts = [tuple(f"step {n}" for n in range(len(scores))) for scores in solutions]
+        items = [comparison(each).model_copy(update={"id": str(n)}) for n, each in enumerate(texts)]
+        return [outcome async for outcome in write_verdicts(model, items, io.BytesIO(), {})]
+
+    return asyncio.run(write())
+
+
+def test_a_solution_that_is_wrong_only_by_its_number_of_steps_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    judged_by_product((0.96,) * 20, (0.96,) * 2, (0.9, 0.3))  # 0.44, 0.92, and 0.27 with a wrong step
+    assert "1 solutions are called wrong although no step is" in caplog.text
+    assert "give --step-reduction min" in caplog.text
+    caplog.clear()
+    judged_by_product((0.96,) * 20, steps="min")
+    judged_by_product((0.96,) * 20, threshold=0.4)
+    assert not caplog.text
 
 
 def test_a_language_model_needs_a_family(folders: dict[str, Path], tmp_path: Path) -> None:

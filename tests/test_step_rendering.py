@@ -16,6 +16,7 @@ import prm
 from fathom.engines.step_heads import StepHead
 from fathom.engines.steps import Rendered, candidate_tokens, render, render_next, separator_tokens
 from fathom.errors import FathomError
+from fathom.judging import make_judge_for_checkpoint
 from fathom.process.conventions import FILE, families, find, of_head
 from fathom.rewards.process import ProcessRewardModel
 from prm import GAP, PROBLEM, STEPS, TAG
@@ -148,6 +149,15 @@ def test_a_head_that_only_one_family_has_identifies_it() -> None:
     heads = get_args(StepHead)
     assert [of_head(head).name for head in heads] == ["token_classes", "qwen_math", "skywork"]
     assert sum(family.recognised_by in heads for family in families().values()) == len(heads)
+
+
+@pytest.mark.parametrize(
+    ("model", "family"), [(model, family.name) for family in families().values() for model in family.models]
+)
+def test_a_published_checkpoint_is_judged_by_the_convention_of_its_family(model: str, family: str) -> None:
+    for name in (Path(model), Path("models") / Path(model).name):
+        judge = make_judge_for_checkpoint(name)
+        assert (type(judge).__name__, getattr(judge, "family", None)) == ("ProcessRewardModel", family)
 
 
 def test_your_own_family_is_one_row(tmp_path: Path, tokenizers: dict[str, Any]) -> None:

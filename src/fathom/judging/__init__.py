@@ -10,6 +10,7 @@ A row contains everything that metrics need, so they can be recomputed from the 
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing
@@ -26,13 +27,16 @@ from fathom.errors import FathomError
 from fathom.judges import EngineRewardModel, Judge, RewardModel, Verdict, as_judge, judge_all
 from fathom.judging.choice import make_judge
 from fathom.metrics import rankings
+from fathom.metrics.steps import wrong_by_length
 from fathom.metrics.verdicts import Tally, count
-from fathom.process.conventions import of_head
+from fathom.process.conventions import of_head, of_model
 from fathom.ranking import Ranking, rank
 from fathom.ranking.preferences import LeftOut, Preference
 from fathom.rationale import Status
 from fathom.results.rows import VerdictRow, preference_row, to_row, write_row
 from fathom.voting.meta import MetaRewardModel
+
+LOG = logging.getLogger(__name__)
 
 DESCRIPTION = "fathom.json"
 """The file beside a trained judge's weights, with the judge's `name`, `style` and `trained`."""
@@ -53,8 +57,8 @@ class RowOutcome(NamedTuple):
 def make_judge_for_checkpoint(checkpoint: Path | None, **settings: Any) -> EngineRewardModel:
     """The judge that a checkpoint was trained as.
 
-    Without `fathom.json`, it is `scalar` for a sequence classifier, `process` for a process reward model whose files
-    show its family, and otherwise the untrained Mix judge.
+    Without `fathom.json`, it is `process` for a process reward model whose name or files show its family, `scalar` for
+    a sequence classifier, and otherwise the untrained Mix judge.
     `settings` are the judge's own settings. Those that are not None override the checkpoint's. If they name another
     judge, the checkpoint's settings are ignored. Raises FathomError for an unknown judge or setting, for an invalid
     value, and for an unreadable `fathom.json`.
@@ -71,9 +75,11 @@ def make_judge_for_checkpoint(checkpoint: Path | None, **settings: Any) -> Engin
 
 
 def _recognised(checkpoint: Path | None) -> dict[str, Any]:
-    """The judge that a checkpoint's own files show."""
+    """The judge that a checkpoint's name or its own files show."""
     if checkpoint is None:
         return {"name": "mix"}
+    if published := of_model(checkpoint):
+        return {"name": "process", "family": published.name}
     if is_classifier(checkpoint):
         return {"name": "scalar"}
     kind = step_head(checkpoint)
@@ -133,14 +139,25 @@ async def rows(
 async def write_verdicts(
     model: RewardModel, comparisons: Iterable[Comparison], sink: BinaryIO, tallies: dict[str, Tally]
 ) -> AsyncGenerator[RowOutcome, None]:
-    """Write one line of JSON per verdict, count it in `tallies`, and yield its outcome."""
+    """Write one line of JSON per verdict, count it in `tallies`, and yield its outcome.
+
+    Logs a warning if solutions are called wrong only because they have many steps (`wrong_by_length`).
+    """
+    long = 0
     # `aclosing`, because a caller that stops early must cancel the calls in flight before the engine closes.
     async with aclosing(judge_all(model, comparisons, concurrency=256)) as judged:
         async for comparison, verdict in judged:
             row = to_row(comparison, verdict)
             write_row(sink, row)
             count(row, tallies)
+            long += wrong_by_length(row)
             yield row_outcome(comparison, verdict)
+    if long:
+        LOG.warning(
+            "%d solutions are called wrong although no step is: their score is the product of step scores, which falls "
+            "with the number of steps; for verdicts on single solutions, give --step-reduction min",
+            long,
+        )
 
 
 async def write_judged(

@@ -23,7 +23,7 @@ from fathom.metrics.separation import Separation, auc
 from fathom.metrics.step_baselines import RULES
 from fathom.metrics.step_calibration import StepCalibration
 from fathom.rationale import Status
-from fathom.results.rows import Row, prompt_key
+from fathom.results.rows import Row, pointwise_score, prompt_key
 
 
 class FirstErrors(NamedTuple):
@@ -80,6 +80,17 @@ def labelled_steps(row: Row) -> Sequence[float | None]:
 def labelled_first_error(row: Row) -> int | None:
     """The index of the first step whose label is below 0.5; None if there is none."""
     return first_error(labelled_steps(row))
+
+
+def wrong_by_length(row: Row) -> bool:
+    """Whether a single response is below its threshold only because the scores of its steps are multiplied.
+
+    No single step is below the threshold, in any vote. The product of n steps of 0.96 is below 0.5 from n = 17 on.
+    """
+    if "pairs" in row or row["threshold"] is None or row["rule"]["steps"] != "prod":
+        return False
+    score, steps = pointwise_score(row), [step for vote in step_scores(row) for step in vote if step is not None]
+    return bool(steps) and score is not None and score < row["threshold"] <= min(steps)
 
 
 def has_steps(row: Row) -> bool:

@@ -3,6 +3,7 @@
 find("qwen_math").convention            # fathom.engines.StepConvention
 find("./mine.yaml")                     # a family of your own, from a file with its keys
 of_head("layers")                       # the family "qwen_math"
+of_model("Qwen/Qwen2.5-Math-PRM-7B")    # the same, by the name of the checkpoint
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Family(BaseModel):
     name: str
     title: str = ""
     models: tuple[str, ...] = ()
-    """Published checkpoints."""
+    """Published checkpoints, on the model hub. A checkpoint of this name is of this family (`of_model`)."""
     recognised_by: StepHead | None = None
     """The kind of head that only checkpoints of this family have."""
     reduction: StepReduction | None = None
@@ -62,6 +63,16 @@ def find(name: str) -> Family:
 def of_head(head: str) -> Family:
     """The family whose models have this kind of head (`fathom.engines.step_heads.step_head`)."""
     return next(family for family in families().values() if family.recognised_by == head)
+
+
+def of_model(model: str | Path) -> Family | None:
+    """The family that has published a checkpoint of this name, on the hub or as a folder; None if none has.
+
+    A name says more than a head: ReasonFlux-PRM-7B has the head of Qwen2.5-Math-PRM, but another prompt.
+    """
+    name = Path(model).name
+    published = (each for each in families().values() if name in {Path(listed).name for listed in each.models})
+    return next(published, None)
 
 
 def _of_file(path: Path) -> Family:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fathom.engines.checkpoints import resolve_checkpoint
 from fathom.engines.step_heads import step_head
 from fathom.errors import FathomError
-from fathom.process.conventions import families, find, of_head
+from fathom.process.conventions import Family, families, find, of_head, of_model
 
 if TYPE_CHECKING:
     from fathom.engines.step_states import StepScorer
@@ -28,8 +28,12 @@ def step_scorer(model: str | Path, family: str | None = None, **options: Any) ->
     from fathom.engines.local import LocalEngine
     from fathom.engines.step_states import StepScorer
 
-    kind = None if family else step_head(resolve_checkpoint(model))
-    if family is None and kind is None:
+    known = find(family) if family else of_model(model) or _of_files(model)
+    if known is None:
         raise FathomError(f"{model} does not show its family; give family=NAME, with a name of {', '.join(families())}")
-    known = find(family) if family else of_head(kind or "")
     return StepScorer(LocalEngine(model, **options), known.convention)
+
+
+def _of_files(model: str | Path) -> Family | None:
+    kind = step_head(resolve_checkpoint(model))
+    return of_head(kind) if kind else None
