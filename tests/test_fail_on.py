@@ -6,17 +6,21 @@ import asyncio
 import gc
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from asking import COMMANDS, run, write_sources
 from fathom.cli import app
+from fathom.cli._ray import OnRay
+from fathom.data.folders import Folder
 from fathom.engines import EngineError, Request
 from fathom.engines.cache import entries
 from fathom.engines.metering import Metered
 from fathom.engines.scripted import ScriptedEngine
 from fathom.errors import FathomError, IncompleteRunError
+from fathom.scale.plan import Report
 from serving import Answer, Call, Reply, chat
 from tiny import make_classifier
 
@@ -174,6 +178,26 @@ def test_a_failure_that_may_pass_is_reported_before_a_text_that_cannot_be_read()
     assert asyncio.run(failure(passing, unread)) is passing
     assert asyncio.run(failure(unread, passing)) is passing
     assert asyncio.run(failure(unread)) is unread
+
+
+def test_workers_on_many_machines_report_a_text_that_cannot_be_read_in_the_same_words(tmp_path: Path) -> None:
+    def report(shard: int, error: str | None, first: str, *, unreadable: bool) -> Report:
+        counts = {"rows": 2, "failed": int(error is not None), "without_verdict": int(error is not None), "unparsed": 0}
+        spent: dict[str, Any] = {"prompt_tokens": 0, "completion_tokens": 0, "unknown_calls": 0, "cost": None}
+        names = {"identity": "plan", "engine": "e", "sha256": "", "error": error, "first_failed": first}
+        return Report(shard=shard, **names, **counts, **spent, set_aside=(), completed=3, unreadable=unreadable)  # type: ignore[arg-type]
+
+    def said(*reports: Report) -> str:
+        with pytest.raises(IncompleteRunError) as caught:
+            OnRay(Folder.at(tmp_path), reports, {}).finish("any")
+        return str(caught.value)
+
+    fine, long = report(0, None, "", unreadable=False), report(1, "too long", "b", unreadable=True)
+    assert said(fine, long).startswith(
+        "1 of 4 rows failed; last error: too long; first failed row: b; the same command"
+    )
+    both = said(long, report(2, "a timeout", "c", unreadable=False))
+    assert both == "2 of 4 rows failed; last error: a timeout; first failed row: b; repeat the command to retry"
 
 
 @pytest.mark.parametrize(("verb", "kept"), [("synth", "mix.jsonl"), ("rejection-sample", "rft.jsonl")])
