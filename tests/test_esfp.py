@@ -101,6 +101,35 @@ def test_both_kinds_learn_the_slot(kind: cloze.Kind) -> None:
     assert cloze.accuracy(model, tasks) == 1
 
 
+def test_written_explanations_are_samples_that_a_seed_determines() -> None:
+    writer = cloze.built("causal", cloze.ORDER_WORDS, SETTINGS.sizes, seed=0).eval()
+    examples = cloze.order_examples(5, seed=3)
+    first, again, other = (cloze.explain(writer, examples, seed=seed) for seed in (1, 1, 2))
+    assert first == again != other
+    assert [each.context for each in first] == [each.context for each in examples]
+
+
+def test_deviation_is_zero_for_equal_explanations_only() -> None:
+    model = cloze.built("masked", cloze.ORDER_WORDS, SETTINGS.sizes, seed=0).eval()
+    examples = cloze.order_examples(6, seed=4)
+    others = [each._replace(explanation=each.explanation[::-1]) for each in examples]
+    assert reproduction.deviation(model, [examples, examples]) == 0
+    shares = [cloze.probabilities(model, [(each, "explained") for each in part]) for part in (examples, others)]
+    halves = [abs(a[each.label] - b[each.label]).item() / 2 for a, b, each in zip(*shares, examples, strict=True)]
+    assert reproduction.deviation(model, [examples, others]) == pytest.approx(sum(halves) / 6, rel=1e-4)
+
+
+def test_the_rule_of_negations_takes_its_labels_from_training_rows() -> None:
+    flipped = [row | {"label": {"entailment": "neutral"}.get(row["label"], "entailment")} for row in ROWS]
+    assert reproduction.accuracy_of_negations(ROWS, ROWS) == pytest.approx(2 / 3)
+    assert reproduction.accuracy_of_negations(ROWS, flipped) == 0
+    assert [*map(reproduction.has_negation, ("It isn't so.", "A man cannot fly", "a note on knots"))] == [
+        True,
+        True,
+        False,
+    ]
+
+
 def test_the_whole_path_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reproduction, "esnli_rows", lambda: ROWS)
     monkeypatch.setattr(reproduction, "fold_of", lambda seed: reproduction._fold(ROWS[0]))
@@ -124,7 +153,8 @@ def measurements(gain: float, masked: float, stable: float, alone: float) -> lis
         noise = random.Random(seed).uniform(-0.01, 0.01)
 
         def order(surplus: float, deviation: float) -> dict[str, float]:
-            return {"none": 0.5, "explained": 0.5 + gain + surplus + noise, "deviation": deviation + noise / 10}
+            explained = 0.5 + gain + surplus + noise
+            return {"none": 0.5, "explained": explained, "alone": explained, "deviation": deviation + noise / 10}
 
         real = {"none": 0.4, "explained": 0.4 + gain, "alone": 0.4 + alone + noise, "stripped": 0.4 + alone / 2}
         return {
@@ -133,7 +163,7 @@ def measurements(gain: float, masked: float, stable: float, alone: float) -> lis
                 "masked": order(masked, 0.1),
                 "causal": order(0, 0.1 + stable + noise / 5),
             },
-            "esnli": {"masked": real, "causal": real},
+            "esnli": {"masked": real, "causal": real, "negations": 0.6, "changed": 0.03},
         }
 
     return fresh.rows(reproduction.measured(of(seed)) for seed in range(8))
@@ -146,6 +176,11 @@ def test_the_claims_hold_if_their_differences_exist_and_fail_if_they_do_not() ->
     assert found["explanations_help"]
     found = fresh.holding(reproduction.EXPERIMENT, measurements(-0.05, -0.05, -0.05, -0.1))
     assert found == dict.fromkeys(found, False)
+
+
+def test_a_leak_below_the_rule_of_negations_is_not_enough() -> None:
+    found = fresh.holding(reproduction.EXPERIMENT, measurements(0.3, 0.05, 0.05, 0.15))
+    assert not found["explanations_give_the_label_away"]
 
 
 def test_the_page_shows_both_kinds(tmp_path: Path) -> None:
