@@ -211,6 +211,28 @@ def test_an_encoder_reads_prompt_and_response_as_a_pair_of_texts(kind: Callable[
     assert verdict(engine, ("ab", "b " * 70), weights={"0": 1.0}).status is Status.FAILED
 
 
+@pytest.mark.parametrize(("kind", "labels"), [(bert, 2), (bert, 3), (roberta, 1), (roberta, 3)])
+def test_an_adapter_of_an_encoder_gives_the_outputs_of_peft(
+    kind: Callable[[Path], Path], labels: int, tmp_path: Path
+) -> None:
+    """The head of RoBERTa has two layers; only the second has as many rows as there are outputs."""
+    base = kind(tmp_path / "base")
+    if labels == 3:  # a base without a head, as of a masked language model
+        AutoModelForSequenceClassification.from_pretrained(base).base_model.save_pretrained(base)
+    torch.manual_seed(5)
+    plain = AutoModelForSequenceClassification.from_pretrained(base, num_labels=labels)
+    tuned = get_peft_model(plain, LoraConfig(task_type="SEQ_CLS", target_modules=["query"], init_lora_weights=False))
+    tuned.save_pretrained(tmp_path / "adapter")
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer.save_pretrained(tmp_path / "adapter")
+    request = ClassifyRequest(({"role": "user", "content": "ab"},), "cd a")
+    outputs = asyncio.run(LocalEngine(tmp_path / "adapter").classify(request)).logits
+    with torch.no_grad():
+        own = tuned.eval()(**tokenizer("ab", "cd a", return_tensors="pt")).logits[0].tolist()
+    assert len(outputs) == labels
+    assert outputs == pytest.approx(own, abs=TOLERANCE)
+
+
 def test_an_encoder_gives_no_states_and_no_text(tmp_path: Path) -> None:
     assert LocalEngine(bert(tmp_path)).provides == {"classification"}
 

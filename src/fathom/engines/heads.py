@@ -156,8 +156,13 @@ def _classifier_options(folder: Path, head: Head | None, tokenizer: Any) -> dict
     """Options that make a classifier of an adapter's base model; the config of a full classifier has them already."""
     if adapter_base(folder) is None:
         return {}
-    count = len(head.outputs) if head else next(iter(_adapter_head(folder).values()))[0]
-    return {"num_labels": count, "pad_token_id": tokenizer.pad_token_id}
+    shapes = _adapter_head(folder)
+    # The heads of some encoders have two layers. The last one has a row for each output, the first many more.
+    options = {"num_labels": len(head.outputs) if head else min(shape[0] for shape in shapes.values())}
+    if any("score" in name.split(".") for name in shapes):
+        # Reads the last token before the padding. Other heads do not, and some encoders derive positions from this id.
+        options["pad_token_id"] = tokenizer.pad_token_id
+    return options
 
 
 def _load_headed(name: str, head: Head, *, device: str, dtype: str, **options: Any) -> Loaded:
@@ -222,5 +227,5 @@ def _adapter_head(folder: Path) -> dict[str, tuple[int, ...]]:
         return {
             name: tuple(file.get_slice(name).get_shape())
             for name in file.keys()  # noqa: SIM118 - not a dict
-            if HEAD_LAYERS & set(name.split("."))
+            if HEAD_LAYERS & set(name.split(".")) and "lora_" not in name
         }
