@@ -165,6 +165,44 @@ def test_outputs_that_all_saturate_are_named(tmp_path: Path, caplog: pytest.LogC
     assert "check use_activation" in warning
 
 
+@pytest.mark.parametrize(
+    ("outputs", "warned"),
+    [
+        ([1.0] * 12, True),
+        ([0.0, 1e-5, 0.0, 0.0], True),
+        ([1.0] * 3, False),
+        ([0.0, 1.0, 0.0, 1.0], False),  # a few outputs may be so by chance
+        ([0.5] * 12, False),
+    ],
+)
+def test_a_short_run_of_saturated_outputs_is_named_at_its_end(
+    outputs: list[float], warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    guards = Guards("m")
+    for output in outputs:
+        guards.saturation([output])
+    assert warnings(caplog) == []
+    guards.closed()
+    assert ["0 or 1" in each for each in warnings(caplog)] == [True] * warned
+
+
+def test_closing_a_server_ends_its_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = make_classifier(tmp_path)
+    weights = load_file(folder / "model.safetensors")
+    weights["score.weight"].zero_()
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+
+    async def run() -> None:
+        async with serving(Scoring(folder)) as server:
+            engine = ReadingServer("m", base_url=server.url)
+            await asyncio.gather(*map(engine.classify, REQUESTS[:5]))
+            await engine.close()
+
+    asyncio.run(run())
+    [warning] = warnings(caplog)
+    assert "all 5 outputs are 0 or 1" in warning
+
+
 def test_an_output_layer_that_is_in_no_file_is_refused(tmp_path: Path) -> None:
     folder = make_checkpoint(tmp_path)
     weights = load_file(folder / "model.safetensors")

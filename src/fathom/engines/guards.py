@@ -22,6 +22,8 @@ BATCH_SHARE = 0.02
 """The largest difference between a row alone and in a batch, as a share of the scores' spread: bfloat16 stays below."""
 SATURATED_ROWS = 20
 """Outputs after which their saturation is judged."""
+FEWEST_ROWS = 4
+"""Outputs of a shorter run from which on it is judged at its end, if they are also equal."""
 AT_A_BOUND = 1e-3
 
 
@@ -68,11 +70,18 @@ class Guards:
 
     def saturation(self, outputs: Sequence[float]) -> None:
         """Warn if all outputs are 0 or 1, as after a sigmoid or a softmax of one output."""
-        if len(self._outputs) >= SATURATED_ROWS:
-            return
-        self._outputs += outputs
-        bound = all(min(abs(value), abs(value - 1)) < AT_A_BOUND for value in self._outputs)
-        if len(self._outputs) >= SATURATED_ROWS and bound:
+        if len(self._outputs) < SATURATED_ROWS:
+            self._outputs += outputs
+            if len(self._outputs) >= SATURATED_ROWS:
+                self._check_bounds()
+
+    def closed(self) -> None:
+        """Warn at the end of a short run if all its outputs are 0, or all are 1."""
+        if FEWEST_ROWS <= len(self._outputs) < SATURATED_ROWS and max(self._outputs) - min(self._outputs) < AT_A_BOUND:
+            self._check_bounds()
+
+    def _check_bounds(self) -> None:
+        if all(min(abs(value), abs(value - 1)) < AT_A_BOUND for value in self._outputs):
             self._warn(
                 "saturation",
                 f"all {len(self._outputs)} outputs are 0 or 1: the server probably applies a sigmoid or a softmax to "

@@ -124,6 +124,10 @@ class ReadingServer(OpenAIEngine):
         check_request(self, "text")
         raise AssertionError("unreachable")
 
+    async def close(self) -> None:
+        self.guards.closed()
+        await super().close()
+
     async def likelihood(self, request: LikelihoodRequest) -> Likelihood:
         """The log-probabilities of a given answer. Raises EngineError for what the server cannot score."""
         check_request(self, "likelihood")

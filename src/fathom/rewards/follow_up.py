@@ -9,7 +9,8 @@ github.com/e0397123/FLR). The aspects are the paper's, the wording of the follow
 
 For each aspect, the score is the mean of (1/|f|) sum_t log p(f_t | x, y, f_<t) over the positive follow-ups f, minus
 the same over the negative ones. A follow-up is tokenized separately; it follows the end of the response and the
-template's header of a user turn. The end of the user turn is not scored.
+template's header of a user turn. The end of the user turn is not scored. The difference is the code length of no text,
+so votes state nats per token and no bits per byte.
 
 Some follow-ups are likely after any response. `prior="neutral"` subtracts the score that `NEUTRAL` has in place of the
 response, so that scores of different prompts can be compared. For the responses to one prompt this is a constant: it
