@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from typer.testing import CliRunner
 
 from fathom.cli import app
 from fathom.data.records import Comparison, Label
-from fathom.engines import bnrm
+from fathom.engines import ClassifyRequest, bnrm
 from fathom.engines.headed import HeadedModel
 from fathom.engines.heads import Head, load_classifier
 from fathom.engines.local import LocalEngine
@@ -221,6 +223,15 @@ def test_two_members_that_select_for_each_other_leave_out_wrong_labels(base: Pat
     assert margins[0.3].mean() > 2 * margins[0.0].mean()
 
 
+def test_the_share_of_pairs_that_members_leave_out_is_logged(base: Path, tmp_path: Path) -> None:
+    data = write(tmp_path / "d.jsonl", comparisons(16))
+    trainer = LEARN | {"max_steps": 6, "logging_steps": 1, "per_device_train_batch_size": 8}
+    for noise in (0.0, 0.5):
+        folder = trained(base, data, tmp_path / f"m{noise}", members=2, noise=noise, trainer=trainer)
+        # It grows to the assumed share over the first 30 % of the steps, in whole pairs of a batch of 8.
+        assert logged(folder, "left_out") == ([] if not noise else [0.0, pytest.approx(0.25), *[0.5] * 4])
+
+
 # A distribution for each token ----------------------------------------------------------------------------------------
 
 
@@ -240,6 +251,25 @@ def test_a_distribution_of_rewards_is_learned_saved_and_judged_with(base: Path, 
     lower = ScalarRewardModel(engine=LocalEngine(folder, device="cpu"), weights={"mean": 1.0, "deviation": -1.0})
     [(_, verdict)] = lower.run(items[:1])
     assert verdict.scores == pytest.approx((found[:2, 0] - found[:2, 1]).tolist(), abs=1e-4)
+
+
+def test_the_page_s_program_gives_the_distribution_of_every_token(
+    base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write(tmp_path / "d.jsonl", comparisons(16))
+    trainer = LEARN | {"max_steps": 2}
+    folder = trained(base, data, tmp_path / "m", head="gaussian", kl=0.01, lora=LORA, trainer=trainer)
+    page = (Path(__file__).parents[1] / "docs" / "training.md").read_text(encoding="utf-8")
+    (program,) = [each for each in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "head: gaussian" in each]
+    found: dict[str, Any] = {}
+    exec(program.replace("runs/reward", str(folder)), found)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(found["tokens"]) > 4
+    # The reward of the text is that of its last token.
+    request = ClassifyRequest(tuple(found["messages"][:1]), found["messages"][1]["content"])
+    own = asyncio.run(LocalEngine(folder, device="cpu").classify(request)).logits
+    assert found["rewards"][-1].tolist() == pytest.approx(own, abs=1e-4)
+    assert (found["rewards"][:, 1] > 0).all()
 
 
 def test_the_penalty_is_the_mean_divergence_of_the_tokens_without_padding(base: Path) -> None:

@@ -74,7 +74,10 @@ class ScalarTrainer(RewardTrainer):  # type: ignore[misc]
         if not (self.recipe.noise and self.model.training):
             return inputs["weights"].T if "weights" in inputs else 1.0
         grown = min(1.0, self.state.global_step / (WARMUP * self.state.max_steps))
-        return collaborative.weights(each, self.recipe.noise * grown)
+        weights = collaborative.weights(each, self.recipe.noise * grown)
+        left_out = self.accelerator.gather_for_metrics((weights == 0).float().mean(0))
+        self._metrics["train"]["left_out"].extend(left_out.tolist())
+        return weights
 
     def _count(self, rewards: Tensor, inputs: Inputs) -> None:
         """Add a batch to the metrics of the next log, over all processes, without duplicated comparisons."""
