@@ -177,7 +177,7 @@ class Metered(EngineWrapper):
 
     def __str__(self) -> str:
         """`12,345 tokens, $0.03`; with unknown usage, the known part and an estimate of the total."""
-        known = _amount(self.usage, self.price and self.price.of(self._charged))
+        known = _amount(self.usage, self.price.of(self._charged) if self.price else None)
         if not self.usage.unknown_calls:
             return known
         of = f"{self.usage.unknown_calls:,} of {self.calls:,} calls reported no token usage"
