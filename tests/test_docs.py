@@ -25,9 +25,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import typer
 
 import fathom
 from fathom import bench
+from fathom.cli import app
 from fathom.cli._figures import VERDICTS
 from fathom.cli._options import fields_of
 from fathom.data.layouts import FIELDS
@@ -107,6 +109,62 @@ def test_every_command_of_a_page_for_newcomers_is_run(path: Path) -> None:
     shown = [line for block in shell for line in block.text.splitlines()]
     assert shown == [command for block in shell for command in commands(block)] != []
 
+
+COMMAND = re.compile(r"^(?:[A-Z_]+=\S* )*fathom (.+?)(?: [|>&]+ .*| &)?$")
+INLINE = re.compile(r"`fathom\s([^`]+)`")
+
+
+def shown_commands(page: str) -> list[list[str]]:
+    """The arguments of every `fathom` command of a page: lines of shell blocks, and code within the text."""
+    text = page.replace("\\\n", " ")
+    shell = [line for block in blocks(text) if block.language == "sh" for line in block.text.splitlines()]
+    found = [match[1] for line in shell if (match := COMMAND.match(line.strip()))]
+    return [shlex.split(each, comments=True) for each in (*found, *INLINE.findall(FENCE.sub("", text)))]
+
+
+def unknown(arguments: list[str]) -> list[str]:
+    """The verb or the options of a command that the command line does not have. `...`, NAME and the like may be any."""
+    command: Any = typer.main.get_command(app)
+    while arguments and hasattr(command, "commands") and re.fullmatch(r"[a-z][a-z-]*", arguments[0]):
+        if arguments[0] not in command.commands:
+            return [name for name in arguments[:1] if name != "audit"]  # the example of a package's own verb
+        command, arguments = command.commands[arguments[0]], arguments[1:]
+    known = {name for each in command.params for name in (*each.opts, *each.secondary_opts)} | {"--help", "--version"}
+    return [each for each in arguments if re.match(r"--\w", each) and each.split("=")[0] not in known]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_of_a_page_has_a_verb_and_options_that_exist(page: Path) -> None:
+    if page.name == "CHANGELOG.md":
+        pytest.skip("it names commands of earlier versions")
+    wrong = {" ".join(each): unknown(each) for each in shown_commands(page.read_text(encoding="utf-8"))}
+    assert {command: names for command, names in wrong.items() if names} == {}
+
+
+def test_a_command_that_does_not_exist_is_found() -> None:
+    page = "```sh\nfathom judg x --model m\nfathom judge x --modell m \\\n  --out y | head\n```\n`fathom train nothing`"
+    assert [unknown(each) for each in shown_commands(page)] == [["judg"], ["--modell"], ["nothing"]]
+
+
+def test_every_method_of_steps_has_a_source_a_file_a_check_and_a_result() -> None:
+    table = PROCESS.read_text(encoding="utf-8").split("## Methods\n")[1].split("|---|\n")[1].split("\n\n")[0]
+    rows = [line[2:-2].split(" | ") for line in table.splitlines()]
+    for method, source, files, *rest in rows:
+        assert len(rest) == 2, method
+        assert all((source, *rest)), method
+        named = re.findall(r"`([\w/.]+)`", files)
+        assert named, method
+        assert all((ROOT / "src/fathom" / file).exists() for file in named), method
+    for method in METHODS_OF_STEPS:
+        assert any(row[0].startswith(method) for row in rows), method
+
+
+PROCESS = ROOT / "docs" / "process.md"
+METHODS_OF_STEPS = [
+    "ThinkPRM", "GenPRM", "Implicit PRM", "BiPRM", "HRM", "DRM", "ReasonFlux", "UHeads", "PAV", "GroundedPRM, judge",
+    "TaTToo", "RPE", "OmegaPRM", "consensus", "SCAN", "FoVer", "GroundedPRM, labels", "AURORA", "SPARK", "HNC", "PSGPO",
+    "DreamPRM",
+]  # fmt: skip
 
 PUBLIC = {
     "adapters",
