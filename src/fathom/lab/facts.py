@@ -4,7 +4,7 @@
     base = pretrained(world, settings, seed=0)              # knows the facts of domain A, and of B and C only the words
     reward = rewarded(base, world, settings, seed=0)        # prefers true statements, learned on half of domain A
     language = continued(base, world, "b", settings, seed=0)        # read the facts of domain B
-    accuracy(reward, pairs(world, "b", entities, 0))           # about one half: it never saw these facts
+    accuracy(reward, pairs(world, "b", entities))               # about one half: it never saw these facts
 
 A statement has three tokens: an entity, "is", and one of a few attributes. An entity has one attribute, drawn at
 random, so no statement follows from others: a model must have read the fact.
@@ -84,14 +84,14 @@ def halves(world: World, domain: Domain) -> tuple[list[int], list[int]]:
     return entities[::2], entities[1::2]
 
 
-def pairs(world: World, domain: Domain, entities: Sequence[int], seed: int) -> list[Pair]:
-    """For each entity, its fact and the same statement with every other attribute, drawn once."""
-    rng, found = random.Random(f"{seed}/{domain}/pairs"), []
-    for entity in entities:
-        true = world.facts[domain][entity]
-        false = rng.choice([2 + place for place in range(world.attributes) if 2 + place != true])
-        found.append(Pair((entity, IS, true), (entity, IS, false)))
-    return found
+def pairs(world: World, domain: Domain, entities: Sequence[int]) -> list[Pair]:
+    """For each entity, its fact with each false statement on it: attributes - 1 pairs per entity."""
+    return [
+        Pair((entity, IS, world.facts[domain][entity]), (entity, IS, attribute))
+        for entity in entities
+        for attribute in range(2, 2 + world.attributes)
+        if attribute != world.facts[domain][entity]
+    ]
 
 
 # Models ---------------------------------------------------------------------------------------------------------------
@@ -115,15 +115,15 @@ def untrained(world: World, settings: Settings, seed: int) -> Any:
     )
 
 
-def pretrained(world: World, settings: Settings, seed: int) -> Any:
-    """A language model that has read the facts of domain A, and false and true statements on the others alike."""
+def pretrained(world: World, settings: Settings, seed: int, known: Sequence[Domain] = ("a",)) -> Any:
+    """A language model that has read the facts of the known domains, and statements at random on the others."""
     rng = random.Random(f"{seed}/base")
 
     def statement() -> tuple[int, int, int]:
         domain = rng.choice(DOMAINS)
         entity = rng.choice(list(world.facts[domain]))
         any_attribute = 2 + rng.randrange(world.attributes)
-        return entity, IS, world.facts[domain][entity] if domain == "a" else any_attribute
+        return entity, IS, world.facts[domain][entity] if domain in known else any_attribute
 
     model = untrained(world, settings, seed)
     _read(
@@ -155,10 +155,10 @@ def rewarded(base: Any, world: World, settings: Settings, seed: int) -> Any:
     config.num_labels = 1
     model = LlamaForSequenceClassification(config)
     model.model.load_state_dict(base.model.state_dict())
-    rng, (known, _) = random.Random(f"{seed}/reward"), halves(world, "a")
+    rng, labelled = random.Random(f"{seed}/reward"), pairs(world, "a", halves(world, "a")[0])
     optimizer, schedule = _optimizer(model, settings.fine_tuning_rate, settings.reward_steps)
     for _ in range(settings.reward_steps):
-        batch = pairs(world, "a", rng.choices(known, k=settings.batch), seed=rng.getrandbits(32))
+        batch = rng.choices(labelled, k=settings.batch)
         loss = bradley_terry(_rewards(model, [p.true for p in batch]), _rewards(model, [p.false for p in batch])).mean()
         _step(loss, model, optimizer, schedule)
     return model.eval()

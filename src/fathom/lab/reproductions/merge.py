@@ -27,6 +27,8 @@ PARTNERS: Mapping[str, str] = {
     "foreign": "read domain B, another base",
 }
 """The language models that the reward model is merged with."""
+CONTROL = "control"
+"""The part without a merge: a reward model whose base has read domain B, too."""
 SETS: Mapping[str, str] = {"a": "domain A", "b": "domain B"}
 Scores = Mapping[str, Mapping[str, Mapping[str, float]]]
 """The accuracy by partner, weight and set of pairs; `chosen on` is the set on which weights are chosen."""
@@ -39,11 +41,28 @@ def make_settings(**values: Any) -> Settings:
 
 
 def run(part: str, seed: int, settings: Settings, folder: Path) -> None:
+    use_one_thread()
+    write_json(folder / f"{part}.json", control(seed, settings) if part == CONTROL else merges(part, seed, settings))
+
+
+def control(seed: int, settings: Settings) -> dict[str, Any]:
+    """Whether a reward model, trained in the same way, uses facts of domain B that its base has read."""
+    from fathom.lab import facts
+
+    world = facts.make_world(settings, seed)
+    base = facts.pretrained(world, settings, seed, known=("a", "b"))
+    reward = facts.rewarded(base, world, settings, seed)
+    return {
+        "known": {domain: facts.knows(base, world, domain) for domain in facts.DOMAINS},
+        "accuracy": {name: facts.accuracy(reward, tested(world)[name]) for name in SETS},
+    }
+
+
+def merges(part: str, seed: int, settings: Settings) -> dict[str, Any]:
     """Train the reward model and the partner of a part, and score every merge of the two."""
     from fathom.lab import facts
     from fathom.train.merging import similarity
 
-    use_one_thread()
     world = facts.make_world(settings, seed)
     base = facts.pretrained(world, settings, seed)
     reward = facts.rewarded(base, world, settings, seed)
@@ -51,54 +70,60 @@ def run(part: str, seed: int, settings: Settings, folder: Path) -> None:
     if part == "foreign":
         base = facts.pretrained(world, settings, seed + FOREIGN)
     partner = facts.continued(base, world, read, settings, seed)
-    found = {
+    return {
         "known": {domain: facts.knows(partner, world, domain) for domain in facts.DOMAINS},
         "similarity": similarity(reward, partner),
-        "scores": {str(weight): scores(reward, partner, world, weight, seed) for weight in settings.weights},
+        "scores": {str(weight): scores(reward, partner, world, weight) for weight in settings.weights},
     }
-    write_json(folder / f"{part}.json", found)
 
 
 FOREIGN = 1000
-"""Added to the seed of the base with another initialization, and other batches."""
+"""Added to the seed of another base: it has another initialization, and reads other batches of the same facts."""
 
 
-def scores(reward: Any, partner: Any, world: World, weight: float, seed: int) -> dict[str, float]:
+def scores(reward: Any, partner: Any, world: World, weight: float) -> dict[str, float]:
     """The accuracies of the reward model, merged with this weight of the partner."""
     from fathom.lab import facts
     from fathom.train.merging import merge_into
 
     merged = deepcopy(reward)
     merge_into(facts.part(merged, world, "reward"), [facts.part(partner, world, "partner")], [weight])
-    return {name: facts.accuracy(merged, of_set) for name, of_set in tested(world, seed).items()}
+    return {name: facts.accuracy(merged, of_set) for name, of_set in tested(world).items()}
 
 
-def tested(world: World, seed: int) -> dict[str, list[Pair]]:
-    """The held-out halves of both domains, and the half of domain B on which the weight is chosen."""
+def tested(world: World) -> dict[str, list[Pair]]:
+    """All pairs of the held-out halves of both domains, and of the half of domain B on which the weight is chosen."""
     from fathom.lab import facts
 
     (_, a), (choosing, b) = facts.halves(world, "a"), facts.halves(world, "b")
     return {
-        "a": facts.pairs(world, "a", a, seed),
-        "b": facts.pairs(world, "b", b, seed),
-        "chosen on": facts.pairs(world, "b", choosing, seed),
+        "a": facts.pairs(world, "a", a),
+        "b": facts.pairs(world, "b", b),
+        "chosen on": facts.pairs(world, "b", choosing),
     }
 
 
 def measure(seed: int, settings: Settings, folder: Path) -> Measurement:
-    found = {part: json.loads((folder / f"{part}.json").read_text("utf-8")) for part in PARTNERS}
-    known = {part: of_part["known"] | {"similarity": of_part["similarity"]} for part, of_part in found.items()}
-    return measured({part: of_part["scores"] for part, of_part in found.items()}, known)
+    found = {part: json.loads((folder / f"{part}.json").read_text("utf-8")) for part in EXPERIMENT.parts}
+    known = {part: of_part["known"] for part, of_part in found.items()}
+    similarities = {part: found[part]["similarity"] for part in PARTNERS}
+    return measured({part: found[part]["scores"] for part in PARTNERS}, found[CONTROL]["accuracy"], known, similarities)
 
 
-def measured(found: Scores, known: Mapping[str, Mapping[str, float]]) -> Measurement:
-    """A pure function of one seed's accuracies."""
+def measured(
+    found: Scores,
+    control: Mapping[str, float],
+    known: Mapping[str, Mapping[str, float]],
+    similarities: Mapping[str, float],
+) -> Measurement:
+    """A pure function of one seed's accuracies. `known`, `similarities`: figures of each part for the page."""
     fitting = found["fitting"]
     chosen = max(fitting, key=lambda weight: (fitting[weight]["chosen on"], -float(weight)))
     half = min(fitting, key=lambda weight: abs(float(weight) - 0.5))
     alone = fitting[min(fitting, key=float)]
     return Measurement(
         contrasts={
+            "B, base that read B - reward model": control["b"] - alone["b"],
             "B, merged - reward model": fitting[chosen]["b"] - alone["b"],
             "A, merged - reward model": fitting[chosen]["a"] - alone["a"],
             "B, fitting - unrelated": fitting[chosen]["b"] - found["unrelated"][chosen]["b"],
@@ -106,19 +131,35 @@ def measured(found: Scores, known: Mapping[str, Mapping[str, float]]) -> Measure
         },
         figures={
             "chosen": float(chosen),
-            "merged": {name: fitting[chosen][name] for name in SETS},
-            "alone": {name: alone[name] for name in SETS},
+            "merged": {part: _of_sets(of_part[chosen]) for part, of_part in found.items()},
+            "halfway": {part: _of_sets(of_part[half]) for part, of_part in found.items()},
+            "alone": _of_sets(alone),
+            "control": _of_sets(control),
             "known": known,
+            "similarity": similarities,
             "sweep": {
-                part: {weight: {name: each[name] for name in SETS} for weight, each in of_part.items()}
-                for part, of_part in found.items()
+                part: {weight: _of_sets(each) for weight, each in of_part.items()} for part, of_part in found.items()
             },
         },
     )
 
 
+def _of_sets(accuracies: Mapping[str, float]) -> dict[str, float]:
+    return {name: accuracies[name] for name in SETS}
+
+
 def tables(found: Mapping[str, Any]) -> dict[str, Any]:
-    return {"partners": PARTNERS, "sets": SETS}
+    """With the numbers of seeds that merge nothing, and on which `fathom merge` would refuse a partner."""
+    from fathom.train.merging import LEAST_SIMILARITY
+
+    similarities = {part: found["similarity"][part].values for part in PARTNERS}
+    return {
+        "partners": PARTNERS,
+        "sets": SETS,
+        "unmerged": sum(weight == 0 for weight in found["chosen"].values),
+        "least_similarity": LEAST_SIMILARITY,
+        "refused": {part: sum(each < LEAST_SIMILARITY for each in values) for part, values in similarities.items()},
+    }
 
 
 def figures(found: Mapping[str, Any], folder: Path) -> None:
@@ -135,7 +176,7 @@ def figures(found: Mapping[str, Any], folder: Path) -> None:
 EXPERIMENT = Experiment(
     home=Path(__file__),
     make_settings=make_settings,
-    parts=tuple(PARTNERS),
+    parts=(*PARTNERS, CONTROL),
     run=run,
     measure=measure,
     tables=tables,
