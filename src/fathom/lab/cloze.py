@@ -145,11 +145,12 @@ def pretrain(model: Any, texts: Sequence[Sequence[int]], sizes: Sizes, seed: int
     for _ in range(sizes.pretraining):
         ids, mask = _padded(rng.choices(texts, k=sizes.batch))
         if kind_of(model) == "causal":
-            logits, wanted, counted = _logits(model, ids, mask)[:, :-1], ids[:, 1:], mask[:, 1:].bool()
+            states, wanted, counted = _states(model, ids, mask)[:, :-1], ids[:, 1:], mask[:, 1:].bool()
         else:
             counted = (torch.rand(ids.shape, generator=noise) < HIDDEN) & mask.bool()
-            logits, wanted = _logits(model, ids.masked_fill(counted, MASK), mask), ids
-        _step(torch.nn.functional.cross_entropy(logits[counted], wanted[counted]), model, optimizer, schedule)
+            states, wanted = _states(model, ids.masked_fill(counted, MASK), mask), ids
+        loss = torch.nn.functional.cross_entropy(model.cls(states[counted]), wanted[counted])
+        _step(loss, model, optimizer, schedule)
     model.eval()
 
 
@@ -171,7 +172,7 @@ def explain(writer: Any, examples: Sequence[Example], *, seed: int) -> list[Exam
     going = list(range(len(examples)))
     while going and max(map(len, written)) < 16:
         ids, mask = _padded([[*examples[place].context, BECAUSE, *written[place]] for place in going])
-        logits = _logits(writer, ids, mask)[torch.arange(len(going)), mask.sum(1) - 1]
+        logits = writer.cls(_states(writer, ids, mask)[torch.arange(len(going)), mask.sum(1) - 1])
         tokens = torch.multinomial(logits.softmax(-1), 1, generator=noise)[:, 0]
         for place, token in zip(going, tokens.tolist(), strict=True):
             written[place].append(token)
@@ -198,12 +199,14 @@ def _slots(model: Any, tasks: Sequence[Task]) -> Tensor:
     """The logits of the labels' words: in the place of a mask, or after the last token."""
     end = [MASK] if kind_of(model) == "masked" else []
     ids, mask = _padded([[*prompt(*task), *end] for task in tasks])
-    return _logits(model, ids, mask)[torch.arange(len(tasks)), mask.sum(1) - 1][:, list(LABELS)]
+    logits: Tensor = model.cls(_states(model, ids, mask)[torch.arange(len(tasks)), mask.sum(1) - 1])
+    return logits[:, list(LABELS)]
 
 
-def _logits(model: Any, ids: Tensor, mask: Tensor) -> Tensor:
-    logits: Tensor = model(input_ids=ids, attention_mask=mask).logits
-    return logits
+def _states(model: Any, ids: Tensor, mask: Tensor) -> Tensor:
+    """The last hidden states. `model.cls` maps them to logits, which takes most of the time, so only where needed."""
+    states: Tensor = model.bert(input_ids=ids, attention_mask=mask).last_hidden_state
+    return states
 
 
 def _padded(texts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
