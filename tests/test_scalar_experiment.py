@@ -86,7 +86,7 @@ def test_only_two_layers_find_a_reward_that_is_not_linear() -> None:
 
 def test_pairs_of_a_group_are_not_divided() -> None:
     groups = [str(number // 3) for number in range(60)]
-    kept, held_out = frozen._divided(groups, seed=0)
+    kept, held_out = frozen.divided(groups, seed=0)
     assert len(kept) + len(held_out) == 60
     assert len(held_out) == 12
     assert not {groups[place] for place in kept} & {groups[place] for place in held_out}
@@ -223,8 +223,7 @@ def test_a_rule_of_length_is_right_half_of_the_time_in_both_directions() -> None
 def test_the_best_length_is_the_one_that_separates_better_from_worse_on_training_pairs() -> None:
     lengths = [(100, 10), (100, 300), (100, 600), (110, 20)]
     pairs = [
-        Comparison(prompt="p", responses=("b" * better, "w" * worse), label=Label(best=0))
-        for better, worse in lengths
+        Comparison(prompt="p", responses=("b" * better, "w" * worse), label=Label(best=0)) for better, worse in lengths
     ]
     best = scalar.best_length(pairs)
     assert 60 < best < 200, "half way to the shorter and to the longer wrong ones"

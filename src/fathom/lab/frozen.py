@@ -107,7 +107,7 @@ def choose(head: Head, states: Tensor, groups: Sequence[str], grid: Grid, *, see
 
     All pairs of a group, such as a prompt, are either fitted or validated.
     """
-    kept, held_out = _divided(groups, seed)
+    kept, held_out = divided(groups, seed)
     found = []
     for layer, decay in product(range(states.shape[2]), grid.decays):
         fitted, validated = states[kept, :, layer], states[held_out, :, layer]
@@ -145,7 +145,8 @@ def _loss(rewards: Tensor) -> Tensor:
     return losses.bradley_terry(rewards[:, 0], rewards[:, 1]).mean()
 
 
-def _divided(groups: Sequence[str], seed: int) -> tuple[list[int], list[int]]:
+def divided(groups: Sequence[str], seed: int) -> tuple[list[int], list[int]]:
+    """The places of the items that are fitted, and of those of a fifth of the groups, at least one, that validate."""
     names = sorted(set(groups))
     held_out = set(random.Random(f"{seed}/validation").sample(names, max(1, len(names) // 5)))
     places: tuple[list[int], list[int]] = [], []

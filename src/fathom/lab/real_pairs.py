@@ -9,8 +9,10 @@ the prompts of each source are dealt once, by a hash, into `FOLDS` disjoint fold
 
     seeds 0 to 9 (shaping): fold 0        reported seeds: folds 1 to 8        seeds from 100 on: fold 9
 
-So no reported pair has shaped anything. All pairs of a prompt are in one fold: the seeds 10 to 17 share no prompt,
-their means are independent, and an interval over them is one over prompts. Seed 18 draws from the fold of seed 10.
+So no pair on which a reported seed is tested was a test pair while settings were chosen. An experiment that trains on
+all folds but its own, such as `scalar`, has trained and validated on pairs of folds 1 to 9 while settings were chosen;
+its register says what was chosen so. All pairs of a prompt are in one fold: the seeds 10 to 17 share no prompt, their
+means are independent, and an interval over them is one over prompts. Seed 18 draws from the fold of seed 10.
 """
 
 from __future__ import annotations

@@ -9,7 +9,12 @@ the factors' square roots. A model sees 32 features: all six numbers through a r
 share of `aligned` of the pairs the longer response is the better one. Labels are wrong with a fixed probability.
 
 So no fitted model is the generator: the reward is not linear in the features, and the probability of a wrong label does
-not depend on the difference of rewards, as Bradley-Terry assumes.
+not depend on the difference of rewards, as Bradley-Terry assumes. But the world has the form that BNRM assumes: the
+gold reward is a sum of non-negative parts, they come from a Gamma distribution, as in BNRM's prior, and only the length
+has values of both signs. If the world favours a head, it favours BNRM.
+
+A wrong label swaps the responses after the shortcut was drawn: with `aligned` 0.9 and `wrong` 0.3, the longer response
+is the labelled better one in 0.9 * 0.7 + 0.1 * 0.3 = 0.66 of the pairs.
 """
 
 from __future__ import annotations

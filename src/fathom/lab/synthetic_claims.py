@@ -6,25 +6,29 @@ of the experiment `heads`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from fathom.lab.pair_heads import Budget, accuracy, fit
+from fathom.lab.pair_heads import Budget, Rewards, accuracy, chosen
 from fathom.metrics.separation import auc
 from fathom.train import avril, rationality
 
 WIDTH = 5
 LOWEST, HIGHEST = 0.2, 3.0
-"""Rationalities of annotators."""
+"""Rationalities of annotators, before they are divided by their geometric mean."""
 THIN = 0.05
 """The standard deviation of the last feature in the labelled pairs, which best-of-n candidates exceed."""
 
 
 def annotators(seed: int, settings: Any) -> dict[str, float]:
-    """Cosine of fitted and true rewards, coverage of intervals, and best-of-n by the mean and by the lower bound."""
+    """Cosine of fitted and true rewards, coverage of intervals, and best-of-n by the mean and by the lower bound.
+
+    The cosine leaves out the last feature, about which the labels say hardly anything.
+    """
     rng = np.random.default_rng(seed)
     found = [_replication(rng, settings) for _ in range(settings.replications)]
     return {name: float(np.mean([each[name] for each in found])) for name in found[0]}
@@ -58,12 +62,16 @@ def _cosine(one: Any, other: Any) -> float:
 
 
 def tokens(seed: int, settings: Any) -> dict[str, float]:
-    """The AUC by which the fall of the mean reward tells the bad token from others, with and without `td`."""
+    """The AUC by which the fall of the mean reward tells bad tokens from others, with and without `td`.
+
+    It is the probability that the fall at a bad token is larger than that at another token of any of the worse texts.
+    """
     generator = torch.Generator().manual_seed(seed)
     draw = _Texts(settings, generator)
     trained, tested = draw(), draw()
     return {
-        name: _auc(_token_head(trained, td, seed), tested) for name, td in (("with", settings.td), ("without", 0.0))
+        name: _auc(_token_head(trained, td, seed, settings), tested)
+        for name, td in (("with", settings.td), ("without", 0.0))
     }
 
 
@@ -86,13 +94,13 @@ class _Texts:
         return torch.tanh(seen @ self.mixing), q, places
 
 
-def _token_head(texts: tuple[Tensor, Tensor, Tensor], td: float, seed: int) -> avril.GaussianHead:
+def _token_head(texts: tuple[Tensor, Tensor, Tensor], td: float, seed: int, settings: Any) -> avril.GaussianHead:
     states, q, _ = texts
     torch.manual_seed(seed)
     head, mask = avril.GaussianHead(states.shape[-1]), torch.ones(q.shape, dtype=torch.long)
     delta = avril.bellman_differences(q, mask)
-    optimizer = torch.optim.AdamW(head.parameters(), lr=0.02)
-    for _ in range(150):
+    optimizer = torch.optim.AdamW(head.parameters(), lr=settings.token_learning_rate)
+    for _ in range(settings.token_steps):
         optimizer.zero_grad()
         avril.objective(head.rewards(states), mask, delta, td=td).mean().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -118,14 +126,18 @@ def objectives(seed: int, settings: Any) -> dict[str, float]:
     other = torch.randn(16, generator=generator)
     other = torch.nn.functional.normalize(other - (other @ first) * first, dim=0)
     directions = (first, -0.5 * first + 0.75**0.5 * other)
-    budget = Budget(steps=settings.steps, learning_rate=settings.learning_rate, decay=settings.decay)
+    budget = replace(Budget.of(settings), learning_rate=settings.objective_learning_rate)
     count = settings.objective_pairs
     train = [_labelled(direction, count, 0.1, generator) for direction in directions]
     test = [_labelled(direction, 1000, 0.0, generator) for direction in directions]
-    one = fit("bt", torch.cat(train), budget, seed=seed)
-    each = [fit("bt", pairs, budget, seed=seed) for pairs in train]
+
+    def head(pairs: Tensor) -> Rewards:
+        groups = [str(place) for place in range(len(pairs))]
+        return chosen("bt", pairs, groups, budget, settings.steps, seed=seed)[0]
+
+    one, each = head(torch.cat(train)), [head(pairs) for pairs in train]
     return {
-        "each": sum(accuracy(head, pairs) for head, pairs in zip(each, test, strict=True)) / 2,
+        "each": sum(accuracy(own, pairs) for own, pairs in zip(each, test, strict=True)) / 2,
         "one": sum(accuracy(one, pairs) for pairs in test) / 2,
     }
 

@@ -6,8 +6,8 @@
 Each model ranks the pairs of a batch by its own loss, and hands those with the lowest loss, a share of 1 - noise, to
 the other model, which takes the step (co-teaching, arXiv 1804.06872). A model alone would confirm its own errors; two
 that were initialized differently make different ones. The curriculum adds pairs from easy to hard, by the mean margin
-of both models: the second epoch has the easier half, the last one all. Sorted batches within an epoch, as the paper
-words it, would end each epoch with the hardest pairs, most of which have wrong labels.
+of both models: the second epoch has the easier half or somewhat more, the last one all. Sorted batches within an
+epoch, as the paper words it, would end each epoch with the hardest pairs, most of which have wrong labels.
 
 `fathom train reward` with `members: 2` and `noise` trains two heads on one backbone so, without the curriculum.
 
@@ -18,6 +18,8 @@ be known.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from math import ceil
 from typing import Literal, NamedTuple
 
 import torch
@@ -54,22 +56,27 @@ def fit(
     batch_size: int = 64,
     learning_rate: float = 1e-2,
     weight_decay: float = 0.01,
+    steps: int | None = None,
 ) -> list[Epoch]:
     """Train both models in place on `pairs`, (n, 2, width), the labelled better response first.
 
     `models` map states (..., width) to rewards (..., 1). `noise`: the assumed share of wrong labels, 0 to below 1. The
-    share left out grows from 0 to `noise` over the first `warmup` epochs. Returns what was kept in each epoch.
+    share left out grows from 0 to `noise` over the first `warmup` epochs. Training ends after `steps` steps if these
+    are fewer than the epochs have (`steps_of`). Returns what was kept in each epoch, of which the last may be cut off.
     """
     generator = torch.Generator().manual_seed(seed)
     optimizers = [
         torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay) for model in models
     ]
+    left = steps_of(len(pairs), batch_size, epochs, curriculum=curriculum) if steps is None else steps
     log = []
     for epoch in range(epochs):
         left_out = noise * min(1.0, epoch / warmup if warmup else 1.0)
         kept: tuple[list[Tensor], list[Tensor]] = ([], [])
-        share = (1 + epoch / max(1, epochs - 1)) / 2 if curriculum and epoch else 1.0
-        for places in _batches(models, pairs, batch_size, generator, share):
+        count = _easiest(len(pairs), epoch, epochs, curriculum)
+        batches = islice(_batches(models, pairs, batch_size, generator, count), left)
+        for places in batches:
+            left -= 1
             loss = [_loss(model, pairs[places]) for model in models]
             chosen = selected(torch.stack(loss).detach(), left_out, select)
             for which, optimizer in enumerate(optimizers):
@@ -77,8 +84,19 @@ def fit(
                 loss[which][chosen[which]].mean().backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 kept[which].append(places[chosen[which]])
-        log.append(Epoch((torch.cat(kept[0]), torch.cat(kept[1]))))
+        if kept[0]:
+            log.append(Epoch((torch.cat(kept[0]), torch.cat(kept[1]))))
     return log
+
+
+def steps_of(pairs: int, batch_size: int, epochs: int, *, curriculum: bool = True) -> int:
+    """The steps that `fit` takes. With a curriculum these are fewer, because most epochs leave pairs out."""
+    return sum(ceil(_easiest(pairs, epoch, epochs, curriculum) / batch_size) for epoch in range(epochs))
+
+
+def _easiest(pairs: int, epoch: int, epochs: int, curriculum: bool) -> int:
+    """How many of the pairs an epoch has."""
+    return round(pairs * (1 + epoch / max(1, epochs - 1)) / 2) if curriculum and epoch else pairs
 
 
 def selected(loss: Tensor, left_out: float, select: Select) -> list[Tensor]:
@@ -102,13 +120,14 @@ def weights(loss: Tensor, left_out: float) -> Tensor:
 
 
 def _batches(
-    models: Sequence[nn.Module], pairs: Tensor, size: int, generator: torch.Generator, share: float
+    models: Sequence[nn.Module], pairs: Tensor, size: int, generator: torch.Generator, count: int
 ) -> Iterator[Tensor]:
-    """The easiest share of the pairs in random order."""
+    """The `count` easiest pairs in random order."""
     order = torch.randperm(len(pairs), generator=generator)
     with torch.no_grad():
         margins = torch.stack([_margins(model, pairs) for model in models]).mean(0)
-    easy = margins >= margins.quantile(1 - share)
+    easy = torch.zeros(len(pairs), dtype=torch.bool)
+    easy[margins.argsort(descending=True, stable=True)[:count]] = True
     order = order[easy[order]]
     yield from (order[start : start + size] for start in range(0, len(order), size))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -20,25 +20,44 @@ from fathom.lab.experiments.results import Measurement
 from fathom.lab.lengths import by_length, half_for_tie
 from fathom.lab.real_pairs import fold_of
 from fathom.lab.reproductions import bnrm, scalar
+from fathom.metrics.overlap import WORDS
 from fathom.report.figures import grouped_bars
 from fathom.results.provenance import write_json
 
-HEADS: Mapping[str, str] = {"bt": "BT", "ensemble": "ensemble of BT", "bnrm": "BNRM", "avril": "AVA-p"}
-TWO: Mapping[str, str] = {"two": "two independent", "self": "self-selected", "crm": "CRM"}
+HEADS: Mapping[str, str] = {
+    "bt": "BT",
+    "linear": "linear BT",
+    "ensemble": "ensemble of BT",
+    "bnrm": "BNRM",
+    "avril": "AVA-p",
+}
+TWO: Mapping[str, str] = {
+    "two": "two independent",
+    "self": "self-selected",
+    "peer": "CRM without curriculum",
+    "crm": "CRM",
+}
 """Two heads, by who selects their pairs; the mean of both rewards counts."""
-SELECT = {"two": "all", "self": "self", "crm": "peer"}
+SELECT = {"two": "all", "self": "self", "peer": "peer", "crm": "peer"}
 LABELS = ("clean", "symmetric", "asymmetric")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     longest: int
+    layers: Sequence[int]
+    """The layers whose states are kept: those of `scalar`, so that its folder of states can be used here."""
     layer: int
     splits: int
     share: float
     """The share of the pairs outside the fold on which a split trains."""
-    wrong: float
-    steps: int
+    wrong: Mapping[str, float]
+    """The share of the training labels that are made wrong, by kind of labels."""
+    steps: Sequence[int]
+    """Numbers of steps among which each head's is chosen by validation loss."""
+    two_steps: Sequence[int]
+    """The same for two heads: one number for all of `TWO`."""
+    batch: int
     learning_rate: float
     decay: float
     kl: float
@@ -50,7 +69,10 @@ class Settings:
     texts: int
     tokens: int
     td: float
+    token_steps: int
+    token_learning_rate: float
     objective_pairs: int
+    objective_learning_rate: float
     digest: str
     model: str = "smollm2"
 
@@ -60,7 +82,7 @@ class Settings:
 
 def prepare(part: str, seed: int, settings: Settings, folder: Path) -> None:
     """Compute the frozen model's states of all real pairs, once for all seeds of a run."""
-    bnrm.compute_states(seed, folder, settings.model, settings.layer, settings.longest, settings.digest)
+    bnrm.compute_states(seed, folder, settings.model, settings.layers, settings.longest, settings.digest)
 
 
 def run(part: str, seed: int, settings: Settings, folder: Path) -> None:
@@ -79,33 +101,30 @@ def run(part: str, seed: int, settings: Settings, folder: Path) -> None:
 
 
 def real(seed: int, settings: Settings, folder: Path) -> dict[str, Any]:
-    """Accuracy by labels and head, with clean labels also by length, and the precision of the kept pairs; means over
-    splits."""
+    """Accuracy and chosen steps by labels and head, with clean labels also accuracy by length, and the precision of the
+    kept pairs; means over splits."""
     import torch
 
-    from fathom.lab import frozen
-    from fathom.lab.pair_heads import Budget, fit, margins
-
     pairs = scalar.hh_pairs(settings.longest)
-    states = frozen.better_first(frozen.load(folder, len(pairs)), pairs)[:, :, 0]
+    states = bnrm.load_states(folder, pairs, settings.layers, settings.layer)
     test = [place for place, pair in enumerate(pairs) if scalar.fold_of_opening(pair) == fold_of(seed)]
     left = sorted(set(range(len(pairs))) - set(test))
     tested, found = states[torch.tensor(test)], []
     ratios = [scalar.longer(pairs[place]) for place in test]
     for split in range(settings.splits):
         places = random.Random(f"{seed}/{split}").sample(left, round(settings.share * len(left)))
+        groups = [scalar.opening(pairs[place]) for place in places]
         longer = [scalar.longer(pairs[place]) > 1 for place in places]
-        of_split: dict[str, dict[str, float]] = {"precision": {}}
+        of_split: dict[str, dict[str, float]] = {"precision": {}, "wrong of longer": {}}
         for labels in LABELS:
-            wrong = flipped(longer, labels, settings.wrong, random.Random(f"{seed}/{split}/{labels}"))
+            wrong = flipped(longer, labels, settings.wrong[labels], random.Random(f"{seed}/{split}/{labels}"))
             train = torch.where(wrong[:, None, None], (given := states[torch.tensor(places)]).flip(1), given)
-            rewards = {name: fit(name, train, Budget.of(settings), seed=seed) for name in HEADS}
-            for name in TWO:
-                rewards[name], kept = _two(name, train, wrong, settings, seed)
-                of_split["precision"][f"{labels} {name}"] = kept
+            rewards, steps, kept = _fitted(train, groups, wrong, settings, seed)
+            of_split["precision"] |= {f"{labels} {name}": share for name, share in kept.items()}
+            of_split["wrong of longer"][labels] = fmean(wrong[torch.tensor(longer)].tolist())
+            of_split[f"{labels} steps"] = {name: float(count) for name, count in steps.items()}
             rights = {
-                name: [half_for_tie(margin) for margin in margins(each, tested).tolist()]
-                for name, each in rewards.items()
+                name: [half_for_tie(margin) for margin in _margins(each, tested)] for name, each in rewards.items()
             }
             of_split[labels] = {name: fmean(right) for name, right in rights.items()}
             if labels == "clean":
@@ -120,30 +139,53 @@ def real(seed: int, settings: Settings, folder: Path) -> dict[str, Any]:
     }
 
 
+def _margins(rewards: Any, states: Any) -> list[float]:
+    from fathom.lab.pair_heads import margins
+
+    found: list[float] = margins(rewards, states).tolist()
+    return found
+
+
 def flipped(longer: Sequence[bool], labels: str, share: float, draw: random.Random) -> Any:
-    """Which pairs get a wrong label, a tensor (n,): none, some, or some of those whose better response is longer."""
+    """Which pairs get a wrong label, a tensor (n,): a share of all, in `asymmetric` of those whose better response is
+    longer only, as many as there are."""
     import torch
 
-    among = [place for place, is_longer in enumerate(longer) if labels == "symmetric" or is_longer]
-    count = 0 if labels == "clean" else min(len(among), round(share * len(longer)))
+    among = [place for place, is_longer in enumerate(longer) if labels != "asymmetric" or is_longer]
+    count = min(len(among), round(share * len(longer)))
     wrong = torch.zeros(len(longer), dtype=torch.bool)
     wrong[torch.tensor(draw.sample(among, count), dtype=torch.long)] = True
     return wrong
 
 
-def _two(name: str, train: Any, wrong: Any, settings: Settings, seed: int) -> tuple[Any, float]:
-    """The mean of two heads, and the precision of the pairs that they kept in the last epoch."""
-    import torch
+def _fitted(
+    train: Any, groups: Sequence[str], wrong: Any, settings: Settings, seed: int
+) -> tuple[dict[str, Any], dict[str, int], dict[str, float]]:
+    """By head: its rewards and its steps; by kind of two heads: the precision of the pairs kept in the last epoch."""
+    from fathom.lab.frozen import divided
+    from fathom.lab.pair_heads import Budget, chosen, collaborating, loss_of
 
-    from fathom.lab.pair_heads import Budget, collaborating
+    rewards, steps, kept = {}, {}, {}
+    budget, noise = Budget.of(settings), float(wrong.float().mean())
+    for name in HEADS:
+        rewards[name], steps[name] = chosen(name, train, groups, budget, settings.steps, seed=seed)
 
-    middle, scale = train.mean((0, 1)), train.std((0, 1)) + 1e-6
-    torch.manual_seed(seed)
-    share = float(wrong.float().mean())
-    rewards, log = collaborating(
-        (train - middle) / scale, Budget.of(settings), seed, noise=share, select=SELECT[name], curriculum=name == "crm"
-    )
-    return lambda states: rewards((states - middle) / scale), fmean(log[-1].precision(wrong))
+    def two(name: str, pairs: Any, count: int) -> tuple[Any, Any]:
+        return collaborating(
+            pairs, replace(budget, steps=count), seed, noise=noise, select=SELECT[name], curriculum=name == "crm"
+        )
+
+    # One number of steps for all: the differences between them are to be those of selection and curriculum.
+    fitted, held_out = divided(groups, seed)
+    loss = {
+        count: fmean(loss_of(two(name, train[fitted], count)[0], train[held_out]) for name in TWO)
+        for count in settings.two_steps
+    }
+    best = min(loss, key=loss.__getitem__)
+    for name in TWO:
+        rewards[name], log = two(name, train, best)
+        steps[name], kept[name] = best, fmean(log[-1].precision(wrong))
+    return rewards, steps, kept
 
 
 # Measuring ------------------------------------------------------------------------------------------------------------
@@ -161,14 +203,17 @@ def measured(real: Mapping[str, Mapping[str, float]], claims: Mapping[str, Mappi
     return Measurement(
         contrasts={
             "BNRM - BT, clean": clean["bnrm"] - clean["bt"],
-            "AVA-p - BT, clean": clean["avril"] - clean["bt"],
+            "AVA-p - linear BT, clean": clean["avril"] - clean["linear"],
             "ensemble - BT, clean": clean["ensemble"] - clean["bt"],
             "CRM - BT, symmetric": symmetric["crm"] - symmetric["bt"],
             "CRM - BT, asymmetric": asymmetric["crm"] - asymmetric["bt"],
-            "CRM - two independent, symmetric": symmetric["crm"] - symmetric["two"],
-            "CRM - self-selected, symmetric": symmetric["crm"] - symmetric["self"],
+            "CRM without curriculum - two independent, symmetric": symmetric["peer"] - symmetric["two"],
+            "CRM without curriculum - self-selected, symmetric": symmetric["peer"] - symmetric["self"],
+            "CRM, with - without curriculum, symmetric": symmetric["crm"] - symmetric["peer"],
             "cosine with the true reward, joint - homogeneous": annotators["joint"] - annotators["homogeneous"],
             "coverage - 0.9": annotators["coverage"] - 0.9,
+            "reward of the best, by the lower bound - by the mean": annotators["by lower bound"]
+            - annotators["by mean"],
             "AUC of the bad token - 0.5": tokens["with"] - 0.5,
             "AUC of the bad token, with - without Bellman differences": tokens["with"] - tokens["without"],
             "head per objective - one head": objectives["each"] - objectives["one"],
@@ -178,6 +223,8 @@ def measured(real: Mapping[str, Mapping[str, float]], claims: Mapping[str, Mappi
             "by_length": {name: real[f"{name} by length"] for name in (*HEADS, *TWO)},
             "bfloat16": real["precision of states"]["bfloat16"],
             "precision": real["precision"],
+            "steps": {labels: real[f"{labels} steps"] for labels in LABELS},
+            "wrong_of_longer": real["wrong of longer"],
             "pairs": real["pairs"],
             **claims,
         },
@@ -188,7 +235,7 @@ def measured(real: Mapping[str, Mapping[str, float]], claims: Mapping[str, Mappi
 
 
 def tables(found: Mapping[str, Any]) -> dict[str, Any]:
-    return {"heads": {**HEADS, **TWO}, "two_heads": TWO, "labels": LABELS}
+    return {"heads": {**HEADS, **TWO}, "two_heads": TWO, "labels": LABELS, "words": WORDS}
 
 
 def figures(found: Mapping[str, Any], folder: Path) -> None:
