@@ -32,6 +32,7 @@ from fathom.metrics.principles import principles
 from fathom.results import runs
 from fathom.rewards.scalar import ScalarRewardModel, decisive
 from fathom.train import collaborative, recipes, scalar
+from fathom.train.avril import token_rewards
 from fathom.train.recipe import RewardRecipe, load
 from fathom.train.scalar_trainer import rewards_of
 from test_train_reward import LEARN, LORA, comparisons, logged, write
@@ -264,12 +265,14 @@ def test_the_page_s_program_gives_the_distribution_of_every_token(
     found: dict[str, Any] = {}
     exec(program.replace("runs/reward", str(folder)), found)
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == len(found["tokens"]) > 4
+    assert len(lines) == len(found["found"]) > 4
     # The reward of the text is that of its last token.
     request = ClassifyRequest(tuple(found["messages"][:1]), found["messages"][1]["content"])
     own = asyncio.run(LocalEngine(folder, device="cpu").classify(request)).logits
-    assert found["rewards"][-1].tolist() == pytest.approx(own, abs=1e-4)
-    assert (found["rewards"][:, 1] > 0).all()
+    assert found["found"][-1][1:] == pytest.approx(own, abs=1e-4)
+    assert len({mean for _, mean, _ in found["found"]}) > 4
+    with pytest.raises(FathomError, match="has no gaussian head"):
+        token_rewards(base, found["messages"])
 
 
 def test_the_penalty_is_the_mean_divergence_of_the_tokens_without_padding(base: Path) -> None:

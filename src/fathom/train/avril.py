@@ -24,15 +24,22 @@ Not guaranteed: that the mean of a token is the credit of that token. Only the l
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from fathom.engines import ChatMessage
+from fathom.engines.chat import encode_conversation
+from fathom.engines.checkpoints import resolve_checkpoint
 from fathom.engines.gaussian import Gaussian as Gaussian
 from fathom.engines.gaussian import GaussianHead as GaussianHead
 from fathom.engines.gaussian import divergence as divergence
 from fathom.engines.gaussian import text_means
+from fathom.engines.heads import load_classifier, read_head
 from fathom.errors import FathomError
 from fathom.train import losses
 
@@ -54,6 +61,30 @@ def objective(
         penalty = penalty - td * log_density(rewards, delta)
     of_text = text_means(penalty, mask)
     return losses.bradley_terry(final[:, 0], final[:, 1]) + of_text.view(-1, 2).mean(1)
+
+
+class TokenReward(NamedTuple):
+    token: str
+    mean: float
+    deviation: float
+
+
+def token_rewards(model: str | Path, messages: Sequence[ChatMessage]) -> list[TokenReward]:
+    """The reward distribution of every token of a conversation, by a model trained with `head: gaussian`.
+
+    Raises FathomError for any other model.
+    """
+    name = resolve_checkpoint(model)
+    head = read_head(Path(name))
+    if head is None or head.kind != "gaussian":
+        raise FathomError(f"{name} has no gaussian head; expected a model of fathom train reward with head: gaussian")
+    loaded = load_classifier(name)
+    tokens = encode_conversation(loaded.tokenizer, messages)
+    with torch.inference_mode():
+        states = loaded.model.model(torch.tensor([tokens], device=loaded.model.device)).last_hidden_state
+        rewards = loaded.model.score(states.float())[0].tolist()
+    texts = loaded.tokenizer.batch_decode([[token] for token in tokens])
+    return [TokenReward(text, mean, deviation) for text, (mean, deviation) in zip(texts, rewards, strict=True)]
 
 
 def log_density(rewards: Gaussian, values: Tensor) -> Tensor:
