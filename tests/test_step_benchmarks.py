@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from fathom import Comparison, Label, Rule, Status, Vote, bench
+from fathom.bench.mr_gsm8k import mr_score
 from fathom.cli import app
 from fathom.data.steps import first_error
 from fathom.errors import FathomError
@@ -292,16 +293,45 @@ def test_fathom_score_shows_the_metrics_of_steps_by_the_model_that_wrote_them(tm
     assert (steps["all"]["f1"], steps["all"]["f1_tuned_on_gsm8k"], steps["all"]["auc"]) == (0.0, 1.0, 1.0)
 
 
+def test_the_mistake_of_a_chain_of_thought_must_be_named_exactly(tmp_path: Path) -> None:
+    right, wrong = example("big_bench_mistake", tmp_path)[:2]
+    rows = [row_of(right, (1, 1)), row_of(right, (1, 0)), row_of(wrong, (1, 0)), row_of(wrong, (0, 1))]
+    assert bench.find("big_bench_mistake").point(rows) == {"average": 0.5, "dyck_languages": 0.5}
+
+
+def test_the_parts_of_the_mr_score_are_those_of_its_authors(tmp_path: Path) -> None:
+    right, wrong = example("mr_gsm8k", tmp_path)[:2]
+    rows = [row_of(right, (1, 1)), row_of(right, (1, 1)), row_of(right, None)]
+    rows += [row_of(wrong, (1, 0)), row_of(wrong, (0, 1)), row_of(wrong, (1, 1))]
+    # Of three right solutions two are called right; of three wrong ones two are called wrong, one at the right step.
+    # MCC = (2 * 2 - 1 * 1) / sqrt(3 * 3 * 3 * 3) = 1/3
+    parts = {"MR-Score without reasons": (0.2 / 3 + 0.3 / 3) / 0.5, "MCC": 1 / 3, "first wrong step": 1 / 3}
+    assert bench.find("mr_gsm8k").point(rows) == pytest.approx(parts)
+    assert bench.find("mr_gsm8k").point([*rows[:1], row_of(wrong, (1, 1))])["MCC"] == 0
+    assert bench.find("mr_gsm8k").point(rows[3:]) == pytest.approx({"first wrong step": 1 / 3})
+
+
+@pytest.mark.parametrize(
+    ("mcc", "step", "reason", "published"),
+    [(63.3, 48.8, 46.3, 50.5), (67.2, 51.7, 48.1, 53.0), (42.0, 19.1, 13.5, 20.9), (14.6, 3.9, 1.8, 5.0)],
+)
+def test_published_mr_scores_follow_from_their_parts(mcc: float, step: float, reason: float, published: float) -> None:
+    """GPT-4-Turbo without and with three examples, Qwen1.5-72B-Chat and MAmmoTH-70B, from the authors' README."""
+    assert mr_score(mcc, step, reason) == pytest.approx(published, abs=0.1)  # all four are rounded to 0.1
+
+
 # Published data ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.skipif("FATHOM_DATA" not in os.environ, reason="FATHOM_DATA is not set")
-@pytest.mark.parametrize("name", sorted({*OF_STEPS} - {"socratic_prmbench"}))  # FATHOM_DATA does not have its files
+@pytest.mark.parametrize(
+    "name", sorted({*OF_STEPS} - {"socratic_prmbench", "mr_gsm8k"})
+)  # FATHOM_DATA does not have all files
 def test_the_published_files_are_read_and_have_the_official_labels(name: str) -> None:
     benchmark = bench.find(name)
     rows = []
     for number, found in enumerate(benchmark.load(Path(os.environ["FATHOM_DATA"]) / name)):
-        if number % 10 == 0:
+        if number % 5 == 0:
             rows.append(row_of(found, labels_of(found)))
     score = benchmark.score(rows)
     assert score.rows > 200
@@ -312,3 +342,13 @@ def test_the_published_files_are_read_and_have_the_official_labels(name: str) ->
     }
     assert baselines
     assert max(baselines.values()) < 0.8
+
+
+@pytest.mark.skipif("FATHOM_DATA" not in os.environ, reason="FATHOM_DATA is not set")
+def test_the_wrong_solutions_of_the_graded_critiques_of_mr_gsm8k_are_read() -> None:
+    benchmark = bench.find("mr_gsm8k")
+    solutions = list(benchmark.load(Path(os.environ["FATHOM_DATA"]) / "mr_gsm8k"))
+    assert len({each.id for each in solutions}) == len(solutions) > 300
+    score = benchmark.score(row_of(each, labels_of(each)) for each in solutions)
+    assert score.absent == ()
+    assert {name: figure.mean for name, figure in score.figures.items()} == {"first wrong step": 1}
