@@ -115,6 +115,10 @@ def test_recipes_of_step_rewards_hold_the_papers_hyperparameters() -> None:
     assert (think.lora or {})["lora_alpha"] == 16
     assert paper.items() <= think.trainer.items()
     assert (think.judge.name, batch(think)) == ("thinkprm", 16)
+    flow = load(recipes.path("rlhflow_8b_process"), ProcessRecipe)
+    assert (flow.family, flow.trainer["learning_rate"], batch(flow)) == ("rlhflow", 2e-6, 32)
+    scan = load(recipes.path("scan_7b_process"), ProcessRecipe)
+    assert (scan.error_at, scan.trainer["learning_rate"], scan.trainer["num_train_epochs"]) == (0.0, 7e-6, 1)
     mm = load(recipes.path("mm_prm_8b_process"), ProcessRecipe)
     assert (mm.family, mm.trainer["learning_rate"], mm.trainer["num_train_epochs"], batch(mm)) == (
         "p_yes",
