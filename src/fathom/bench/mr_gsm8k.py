@@ -51,7 +51,8 @@ def load(folder: Path) -> Iterator[Comparison]:
 
 
 def _solution(row: SourceRow, line: int) -> Iterator[Comparison]:
-    steps, labels = row["model_output_steps"], (1.0,) * len(row["model_output_steps"])
+    steps = row["model_output_steps"]
+    labels: tuple[float | None, ...] = (1.0,) * len(steps)
     if row["model_output_solution_correctness"].lower() != "correct":
         first = int(row["model_output_solution_first_error_step"])
         if not 1 <= first <= len(steps):
