@@ -61,6 +61,24 @@ def test_a_model_beside_the_engine_is_stored_and_counted_but_costs_nothing(bound
     assert str(metered) == "30 tokens, $0.00"
 
 
+def test_a_failure_of_a_model_beside_the_engine_is_reported() -> None:
+    metered, unread = Metered(Ten()), EngineError("the text has 600 tokens", kind="text")
+
+    class Short(Ten):
+        identity = "short"
+
+        async def complete(self, request: Request) -> Completion:
+            raise unread
+
+    async def run() -> None:
+        async with CachedEngine(metered, ":memory:") as cached:
+            with pytest.raises(EngineError):
+                await cached.beside(Short()).complete(ask(0))
+
+    asyncio.run(run())
+    assert metered.failure is unread
+
+
 def test_without_a_price_the_cost_is_unknown_and_not_nothing() -> None:
     assert Metered(Ten()).cost is None
     with pytest.raises(FathomError, match="no price is known for ten"):

@@ -96,9 +96,9 @@ class CachedEngine(EngineWrapper):
         return await self.answer_of(self.engine, request)
 
     def beside(self, engine: Engine) -> Engine:
-        """A second model of the run, in this process: its answers are kept in this journal, and its tokens are counted.
+        """A second model of the run, in this process: its answers are kept in this journal, and it is metered.
 
-        They count towards a bound on tokens, and cost nothing.
+        Its tokens count towards a bound on tokens, and cost nothing.
         """
         return _Beside(engine, self)
 
@@ -139,12 +139,17 @@ class CachedEngine(EngineWrapper):
             raise EngineError("the run stopped before this call was made", retryable=True)
         self.misses += 1
         self.on_miss()
+        beside = [] if engine is self.engine else _meters(self.engine)
         try:
             result = await answer(engine, request)
         except MissingLogprobsError as error:
             result = error.completion
-        if engine is not self.engine:
-            _count_free(self.engine, result.usage)
+        except EngineError as error:
+            for meter in beside:
+                meter.note_failure(error)
+            raise
+        for meter in beside:
+            meter.free += result.usage
         await self._store(Row(key, text, encode_answer(result)))
         return self._check_complete(result)
 
@@ -221,12 +226,14 @@ class _Beside(EngineWrapper):
         return await self.run.answer_of(self.engine, request)
 
 
-def _count_free(engine: Engine, usage: Usage) -> None:
-    """Count tokens that cost nothing in every meter of `engine`."""
+def _meters(engine: Engine) -> list[Metered]:
+    """The meters around an engine."""
+    found = []
     while isinstance(engine, EngineWrapper):
         if isinstance(engine, Metered):
-            engine.free += usage
+            found.append(engine)
         engine = engine.engine
+    return found
 
 
 def request_key(identity: str, request: AnyRequest) -> str:

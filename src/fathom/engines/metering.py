@@ -102,7 +102,7 @@ class Metered(EngineWrapper):
 
     `max_cost` is in US dollars and needs a price; `max_tokens` counts prompt and completion tokens together. Raises
     FathomError for `max_cost` without a price. `completed`: successful completions; `failure`: the last failed one,
-    of those that may succeed if they are repeated, if there are any.
+    of those that may succeed if they are repeated, if there are any, also of models beside `engine`.
 
     If `engine` reports its calls, this is their `fathom.engines.Meter`; otherwise each completion counts as one call.
     It reports its own calls to an outer meter.
@@ -191,11 +191,15 @@ class Metered(EngineWrapper):
         try:
             result = await (answer(self.engine, request) if self._reported else self._one_call(request))
         except EngineError as error:
-            if self.failure is None or error.kind != "text" or self.failure.kind == "text":
-                self.failure = error
+            self.note_failure(error)
             raise
         self.completed += 1
         return result
+
+    def note_failure(self, error: EngineError) -> None:
+        """Make this the last failed call, unless only an earlier one may succeed if it is repeated."""
+        if self.failure is None or error.kind != "text" or self.failure.kind == "text":
+            self.failure = error
 
     async def _one_call(self, request: AnyRequest) -> Answer:
         await self.admit(request)
