@@ -283,7 +283,7 @@ def test_a_score_that_is_no_number_is_invalid(tmp_path: Path) -> None:
 def test_an_output_of_an_ensemble_that_is_not_finite_is_invalid(outputs: Any, options: Any) -> None:
     comparison = Comparison(prompt="?", responses=("blue",))
     vote = ScalarRewardModel(**options).read_answers([Classification(outputs)], comparison)
-    assert (vote.status, vote.scores) == (Status.INVALID, None)
+    assert (vote.status, vote.scores, vote.rationale) == (Status.INVALID, None, None)
 
 
 def test_an_output_without_a_weight_may_be_any_number() -> None:

@@ -81,7 +81,7 @@ class ScalarRewardModel(EngineRewardModel):
         if not isinstance(result, Classification):
             raise TypeError(f"{type(self).__name__} reads classifications; got {type(result).__name__}")
         score, text = self.score(result), "" if self.combine == "sum" else _outputs_in_words(result)
-        units = _largest(_outputs(result)) if self.combine == "sum" else ()
+        units = _largest(_outputs(result)) if self.combine == "sum" and isfinite(score) else ()
         rationale = Rationale(units=units) if units else None
         return Vote(Status.OK, order=(0,), scores=(score,), usage=result.usage, text=text, rationale=rationale)
 
