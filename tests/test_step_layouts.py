@@ -155,6 +155,15 @@ def test_paths_of_a_tree_of_math_aps_are_solutions_with_soft_values() -> None:
     assert [comparison.metadata.get("shared_steps", 0) for comparison in found] == [0, 2]
 
 
+def test_a_node_of_math_aps_without_a_step_shares_no_labels() -> None:
+    """It would be taken for a second path to the same step, so that no path would have its label in training."""
+    empty = {"text": " ", "mc_value": 0.75, "children": []}
+    tree = {"text": APS, "mc_value": 0.5, "children": [{"text": "a", "mc_value": 0.75, "children": [empty]}]}
+    (found,) = read([{"question": APS, "reasoning_steps": tree}])
+    assert found.label == Label(steps=((0.75,),))
+    assert "shared_steps" not in found.metadata
+
+
 def dialogue(*turns: str) -> dict[str, Any]:
     roles = ("user", "assistant") * len(turns)
     return {"conversations": [{"role": role, "content": text} for role, text in zip(roles, turns, strict=False)]}

@@ -373,8 +373,10 @@ def math_aps(row: SourceRow, neutral: Neutral | None) -> Iterator[Solutions]:
         shared = 0
         for text, value in path:
             added = _paragraphs(_without(problem, text))
+            if not added:
+                continue
             steps += added
-            labels += [*(None,) * (len(added) - 1), value][: len(added)]
+            labels += [*(None,) * (len(added) - 1), value]
             here = (tuple(steps), value)
             shared = len(steps) if here in seen else shared
             seen.add(here)
