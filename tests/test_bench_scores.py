@@ -365,6 +365,14 @@ def test_best_of_n_sets_with_several_right_answers_have_every_figure(tmp_path: P
         list(benchmark.load(tmp_path))
 
 
+def test_a_further_column_of_answers_does_not_replace_solutions(tmp_path: Path) -> None:
+    row = {"question": "2 + 2?", "answer": "4", "solutions": ["It is 4.", "It is 5."], "answers": ["4", "5"]}
+    write_jsonl(tmp_path / "solutions.jsonl", [row])
+    (found,) = bench.find("reference_answers").load(tmp_path)
+    assert sorted(found.responses) == row["solutions"]
+    assert found.reference == "4"
+
+
 def scored_in_source_order(given: Comparison, scores: Sequence[float]) -> Row:
     """The row of a comparison whose responses have these scores, in the order of the source."""
     values = [scores[place] for place in given.source_order or ()]

@@ -42,7 +42,9 @@ def load(folder: Path) -> Iterator[Comparison]:
 
 
 def _solved(row: SourceRow, line: int, verifier: Verifier) -> Iterator[Comparison]:
-    return _labelled(row, line) if "answers" in row else _question(row, line, verifier)
+    if "answers" in row and "solutions" not in row:
+        return _labelled(row, line)
+    return _question(row, line, verifier)
 
 
 def _labelled(row: SourceRow, line: int) -> Iterator[Comparison]:
