@@ -31,6 +31,7 @@ COLUMNS = (
     "question_type",
 )
 DOMAINS: Mapping[str, Domain | None] = dict.fromkeys(("original", "POT", "reversed"), "correctness")
+KINDS, HITS = ("right", "wrong"), ("known", "missed")
 MCC, STEP, REASON = 0.2, 0.3, 0.5
 """The weights of the MR-Score, as in the authors' calculate_mr_score.py."""
 
@@ -78,24 +79,22 @@ def item(row: Row) -> list[tuple[str, float]]:
     named = voted_first_error(votes) if (votes := step_scores(row)) else None
     agrees = named is not None and (named[0] is None) == (true is None)
     kind = "right" if true is None else "wrong"
-    cells = {f"{each} {hit}": float(each == kind and (hit == "known") == agrees) for each in KINDS for hit in HITS}
+    hit = "known" if agrees else "missed"
+    cells = {f"{one} {other}": float((one, other) == (kind, hit)) for one in KINDS for other in HITS}
     step = [] if true is None else [("step", float(named is not None and named[0] == true))]
     return [*cells.items(), *step]
 
 
-KINDS, HITS = ("right", "wrong"), ("known", "missed")
-
-
 def figures(cells: Mapping[str, float]) -> Mapping[str, float]:
     right, missed, wrong, accepted = (cells[f"{kind} {hit}"] for kind in KINDS for hit in HITS)
-    found = {} if "step" not in cells else {"first wrong step": cells["step"]}
+    step = {} if "step" not in cells else {"first wrong step": cells["step"]}
     if right + missed and wrong + accepted:
         product = (right + accepted) * (right + missed) * (wrong + accepted) * (wrong + missed)
         # Without a solution that is called right, or wrong, the correlation is undefined; the authors report 0.
         correlation = max(0.0, (right * wrong - accepted * missed) / sqrt(product)) if product else 0.0
         score = mr_score(correlation, cells["step"], 0.0) / (MCC + STEP)
-        found = {"MR-Score without reasons": score, "MCC": correlation, **found}
-    return found
+        return {"MR-Score without reasons": score, "MCC": correlation, **step}
+    return step
 
 
 BENCHMARK = Benchmark(

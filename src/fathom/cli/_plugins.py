@@ -22,8 +22,6 @@ from fathom.cli._verb import verb
 from fathom.errors import FathomError
 from fathom.plugins import PluginKind, load_entry_point, unknown_name_message
 
-JUDGE = "judge"
-"""The option that names a judge."""
 VERBS = PluginKind("verb", group="fathom.verbs", packages=("fathom.cli",), attribute="command")
 
 
@@ -52,7 +50,7 @@ class OwnVerb(TyperCommand):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         shown = copy(self)
-        if any(parameter.name == JUDGE for parameter in self.params):
+        if any(parameter.name == "judge" for parameter in self.params):
             shown.help = f"{self.help}\n\n{_judges()}"
         TyperCommand.format_help(shown, ctx, formatter)
 
