@@ -133,10 +133,9 @@ def unknown(arguments: list[str]) -> list[str]:
     return [each for each in arguments if re.match(r"--\w", each) and each.split("=")[0] not in known]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=lambda page: page.name)
 def test_every_command_of_a_page_has_a_verb_and_options_that_exist(page: Path) -> None:
-    if page.name == "CHANGELOG.md":
-        pytest.skip("it names commands of earlier versions")
+    """The changelog names commands of earlier versions."""
     wrong = {" ".join(each): unknown(each) for each in shown_commands(page.read_text(encoding="utf-8"))}
     assert {command: names for command, names in wrong.items() if names} == {}
 
