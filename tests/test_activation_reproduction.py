@@ -67,6 +67,9 @@ def test_curves_have_a_point_for_every_method_and_size() -> None:
     assert found["difference"]["16"]["accuracy"] > 0.8
 
 
+DATA = {"overlap": 0.01, "bfloat16": 1.0}
+
+
 def measurements(real: Sequence[float], probe: float, planted: float, length: float) -> list[Row]:
     """Accuracies at the fewest and the most pairs."""
 
@@ -82,7 +85,7 @@ def measurements(real: Sequence[float], probe: float, planted: float, length: fl
         rule = {"longer": 0.0, "accuracy": length}
         return {"real": {**curves, "rules": rule}, "planted": {**flat, "rules": rule}}
 
-    return fresh.rows(reproduction.measured(of(seed), few="16", many="64") for seed in range(8))
+    return fresh.rows(reproduction.measured(of(seed), DATA, few="16", many="64") for seed in range(8))
 
 
 def test_the_claims_hold_for_directions_that_find_more_than_length_and_fail_for_noise() -> None:

@@ -26,6 +26,7 @@ from fathom.lab.experiments.results import Measurement
 from fathom.lab.lengths import half_for_tie
 from fathom.lab.real_pairs import fold_of
 from fathom.lab.reproductions import scalar
+from fathom.metrics.overlap import WORDS
 from fathom.report.figures import lines
 from fathom.results.provenance import write_json
 
@@ -170,11 +171,16 @@ def _surplus(pair: Comparison) -> float:
 
 def measure(seed: int, settings: Settings, folder: Path) -> Measurement:
     found = {part: json.loads((folder / f"{part}.json").read_text("utf-8")) for part in KINDS}
-    return measured(found, few=str(settings.few), many=str(settings.many))
+    dtype = json.loads((folder / "precision.json").read_text("utf-8"))["dtype"]
+    data = {
+        "overlap": fmean(scalar.overlapping(*real_pairs(seed, settings))),
+        "bfloat16": float(dtype == "bfloat16"),
+    }
+    return measured(found, data, few=str(settings.few), many=str(settings.many))
 
 
-def measured(found: Mapping[str, Any], *, few: str, many: str) -> Measurement:
-    """A pure function of one seed's curves."""
+def measured(found: Mapping[str, Any], data: Mapping[str, float], *, few: str, many: str) -> Measurement:
+    """A pure function of one seed's curves. `data`: further figures of the page, on its pairs and states."""
     real, planted = found[REAL], found[PLANTED]
 
     def accuracy(of: Mapping[str, Any], method: str, size: str) -> float:
@@ -188,7 +194,7 @@ def measured(found: Mapping[str, Any], *, few: str, many: str) -> Measurement:
             "many pairs - rule of length, HH-RLHF": accuracy(real, "difference", many) - real["rules"]["accuracy"],
             "logistic - difference, HH-RLHF": accuracy(real, "logistic", many) - accuracy(real, "difference", many),
         },
-        figures={kind: found[kind] for kind in KINDS},
+        figures={kind: found[kind] for kind in KINDS} | {"data": data},
     )
 
 
@@ -196,7 +202,7 @@ def measured(found: Mapping[str, Any], *, few: str, many: str) -> Measurement:
 
 
 def tables(found: Mapping[str, Any]) -> dict[str, Any]:
-    return {"kinds": KINDS, "methods": METHODS, "sizes": list(found[REAL]["difference"])}
+    return {"kinds": KINDS, "methods": METHODS, "sizes": list(found[REAL]["difference"]), "words": WORDS}
 
 
 def figures(found: Mapping[str, Any], folder: Path) -> None:
