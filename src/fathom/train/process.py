@@ -22,6 +22,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
+from math import inf, nextafter
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -247,7 +248,7 @@ def unshared(item: Comparison, after_error: Literal["mask", "keep"] = "mask", er
 
 def first_wrong(labels: Sequence[float | None], error_at: float) -> int | None:
     """The index of the first step with a label of at most `error_at`; None if there is none."""
-    return next((step for step, label in enumerate(labels) if label is not None and label <= error_at), None)
+    return first_error(labels, nextafter(error_at, inf))  # at most `error_at` is below the next larger number
 
 
 def _up_to_error(labels: Sequence[float | None], error_at: float) -> tuple[float | None, ...]:
