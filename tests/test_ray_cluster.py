@@ -112,7 +112,7 @@ def test_a_run_waits_for_a_node_uses_one_that_joins_and_ends_by_itself_when_one_
 def test_a_bound_holds_over_the_workers_of_a_cluster_and_the_next_run_goes_on(
     cluster: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Each call is told to take 1,000 tokens. The results are written to an address, of this machine's files."""
+    """Each answer reports a usage of 1,000 tokens. Results are written to a `file://` address."""
     node(cluster, monkeypatch, tmp_path / "local", cpus=4)
     file, out, bound = pairs(tmp_path, 300), tmp_path / "parts", 150_000
     body = json.loads(chat("Final verdict: [[A]]").body)
